@@ -1,0 +1,254 @@
+//! `file-sync`: a file written into the export appears in the tester's folder, whole, in time, and is the tester's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use rand::Rng;
+use rand::distr::Alphanumeric;
+use serde::{Deserialize, Serialize};
+
+use super::parameter::{Pattern, Span};
+use super::site::{Place, Placed};
+use super::{Kind, Site};
+use crate::cluster::{Cycles, End, Operation, container};
+use crate::event::{Hop, Outcome, Reason, Verdict};
+use crate::host::Seen;
+
+/// How long the two sides of the tester's folder may differ while it is probed.
+const MOUNT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FileSync {
+    /// The container that the file is written in.
+    pub writer: String,
+    /// The export's folder in it.
+    pub export: String,
+    /// The container that copies the export to the tester's folder.
+    pub sidecar: String,
+    /// The line of the sidecar's log that ends a cycle.
+    pub cycle_end: Pattern,
+    /// The longest time from the acknowledged write to the file's arrival.
+    pub within: Span,
+    /// The size of the file.
+    pub bytes: u16,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    pod: String,
+    folder: String,
+    file: String,
+    /// How far the file came.
+    progress: Progress,
+    /// Whether the sidecar's log listed the file as copied.
+    listed: bool,
+    /// What the sidecar was doing at the end.
+    sidecar: String,
+}
+
+/// How far the file came; times are milliseconds on this machine's monotonic clock.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Progress {
+    /// There is no sidecar; nothing was written.
+    NoSidecar,
+    /// It could not be written into the export.
+    NotWritten(String),
+    /// It did not arrive in time; what was there instead.
+    NotArrived(String),
+    /// It arrived and was not whole any more after the cycle.
+    Changed(Arrival, String),
+    /// It arrived, and no end of the cycle was seen.
+    NoCycleEnd(Arrival, String),
+    /// It arrived whole, but the tester cannot use it.
+    Unusable(Arrival, String),
+    /// It arrived whole, and the tester can open, extend and remove it.
+    Usable(Arrival),
+}
+
+/// When a file arrived.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Arrival {
+    /// After the write was sent.
+    since_sent: u64,
+    /// After the write was acknowledged.
+    since_acknowledged: u64,
+}
+
+impl std::fmt::Display for Arrival {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} ms after the write was sent, {} ms after it was acknowledged",
+            self.since_sent, self.since_acknowledged
+        )
+    }
+}
+
+impl Kind for FileSync {
+    type Observation = Observation;
+    const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let (pod, _) = site.pod().await?;
+        let name = site.file_name();
+        let folder = site.shared.host.folder(site.server()).display().to_string();
+        let mut seen = Observation {
+            pod: pod.name_any(),
+            folder,
+            file: name.clone(),
+            progress: Progress::NoSidecar,
+            listed: false,
+            sidecar: String::new(),
+        };
+        let Some(sidecar) = container::named(&pod, &self.sidecar) else { return Ok(seen) };
+        seen.sidecar = sidecar.describe();
+        // Where the mount cannot be probed, the file itself is the better witness.
+        if let Ok(mount) = site.mount(&pod, &self.sidecar, MOUNT_WITHIN).await {
+            let verdict = mount.verdict();
+            if let (Outcome::Fail, Some(reason)) = (verdict.outcome, verdict.reasons.into_iter().next()) {
+                return Err(Verdict::blocked(format!("host-mount::{}", site.server()), reason));
+            }
+        }
+        let cycles = site.cycles(&pod, &self.sidecar, &self.cycle_end.0);
+        seen.progress = self.follow(site, &pod, &cycles, &name).await?;
+        seen.listed = cycles.log().listed(&name);
+        Ok(seen)
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        let object = format!("pod {}", seen.pod);
+        let file = format!("file {} of pod {}", seen.file, seen.pod);
+        let fail = |hop, reason: Reason| Verdict::judged("", vec![reason]).at(hop);
+        match &seen.progress {
+            Progress::NoSidecar => {
+                let reason = Reason::new(
+                    object,
+                    format!("a container {}, which copies the export", self.sidecar),
+                    "no such container",
+                );
+                fail(Hop::Sidecar, reason.hint("enable the server's sidecar in the values and run helm upgrade"))
+            }
+            Progress::NotWritten(problem) => {
+                let expected = format!("to be written in container {} at {}", self.writer, self.export);
+                fail(
+                    Hop::Export,
+                    Reason::new(file, expected, problem).hint("look whether the export is full or read-only"),
+                )
+            }
+            Progress::NotArrived(last) => {
+                let expected = format!("in {} within {}", seen.folder, self.within);
+                let hint = if seen.listed {
+                    format!("the log of {} lists the file as copied: look at the target of its rsync", self.sidecar)
+                } else {
+                    format!("the log of {} does not list the file: look at its last lines", self.sidecar)
+                };
+                fail(
+                    Hop::Sidecar,
+                    Reason::new(file, expected, format!("{last}; {} was {}", self.sidecar, seen.sidecar)).hint(hint),
+                )
+            }
+            Progress::Changed(arrival, last) => {
+                let expected = format!("to stay whole in {} after the cycle that brought it", seen.folder);
+                let hint = format!("look for what else {} or a second pod does to the folder", self.sidecar);
+                fail(
+                    Hop::Sidecar,
+                    Reason::new(file, expected, format!("{last}; it had arrived whole {arrival}")).hint(hint),
+                )
+            }
+            Progress::NoCycleEnd(arrival, why) => {
+                let expected =
+                    format!("a line like {} in the log of {} after it arrived", self.cycle_end.0, self.sidecar);
+                Verdict::error(Reason::new(file, expected, format!("{why}; the file arrived {arrival}")))
+                    .at(Hop::Sidecar)
+            }
+            Progress::Unusable(arrival, problem) => {
+                let expected = format!("to be opened, extended and removed in {} by the user", seen.folder);
+                let hint = "look at the permissions of the folder and whether a program holds the file open";
+                fail(Hop::Host, Reason::new(file, expected, format!("{problem}; it had arrived {arrival}")).hint(hint))
+            }
+            Progress::Usable(arrival) => {
+                Verdict::judged(format!("arrived {arrival}; limit {}", self.within), Vec::new())
+            }
+        }
+    }
+}
+
+impl FileSync {
+    /// Writes the file and follows it until it is used and removed, or goes astray.
+    async fn follow(&self, site: &Site, pod: &Arc<Pod>, cycles: &Cycles, name: &str) -> Result<Progress, Verdict> {
+        let host = &site.shared.host;
+        let server = site.server();
+        let content: String =
+            rand::rng().sample_iter(Alphanumeric).take(usize::from(self.bytes)).map(char::from).collect();
+        let path = format!("{}/{name}", self.export);
+        let exported = Placed {
+            server: server.to_owned(),
+            place: Place::Export {
+                container: self.writer.clone(),
+                folder: self.export.clone(),
+                select: site.select.clone(),
+            },
+            name: name.to_owned(),
+        };
+        let hosted = Placed { place: Place::Host, ..exported.clone() };
+        site.shared.place(exported.clone());
+        site.shared.place(hosted.clone());
+        site.waiting(format!("{server}: a file on its way to {}", host.folder(server).display()), self.within.0);
+        let write =
+            site.exec(pod, &self.writer, &Operation::Write { path: path.clone(), content: content.clone() }).await?;
+        match &write.end {
+            End::Exited(0) => {}
+            End::Exited(_) => return Ok(Progress::NotWritten(write.problem().unwrap_or_default())),
+            End::Unknown(why) => {
+                return Err(Verdict::error(Reason::new(
+                    format!("pod {}", pod.name_any()),
+                    "to know how a write ended",
+                    why,
+                )));
+            }
+        }
+        let noticed = match host.arrival(server, name, content.as_bytes(), write.ended + self.within.0).await {
+            Ok(noticed) => noticed,
+            Err(last) => return Ok(Progress::NotArrived(last.to_string())),
+        };
+        let arrival =
+            Arrival { since_sent: millis(noticed - write.sent), since_acknowledged: millis(noticed - write.ended) };
+        let ended = cycles
+            .wait_for(noticed + self.within.0, |log| log.ended_after(name, noticed) || log.trouble.is_some())
+            .await;
+        let log = cycles.log();
+        if let Some(error) = log.trouble {
+            return Err(site.no_answer(&error));
+        }
+        match host.look(server, name, content.as_bytes()) {
+            Seen::Whole if ended => {}
+            Seen::Whole => return Ok(Progress::NoCycleEnd(arrival, format!("none within {}", self.within))),
+            changed => return Ok(Progress::Changed(arrival, changed.to_string())),
+        }
+        let used = host.append(server, name, b" and the tester's own words");
+        // Right after a cycle, so that nothing vanishes under rsync, and first here, so that nothing brings it back.
+        let removal = site.exec(pod, &self.writer, &Operation::Remove { path }).await?;
+        if removal.problem().is_none() {
+            site.shared.removed(&exported);
+        }
+        let used = used.map_err(|error| format!("it cannot be extended: {error}"));
+        let used =
+            used.and_then(|()| host.remove(server, name).map_err(|error| format!("it cannot be removed: {error}")));
+        match used {
+            Err(problem) => Ok(Progress::Unusable(arrival, problem)),
+            Ok(()) => {
+                site.shared.removed(&hosted);
+                Ok(Progress::Usable(arrival))
+            }
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,281 @@
+//! What a check has at hand: the cluster, the tester's folder, its server, and the ledger of what it wrote.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use regex::Regex;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use super::host_mount;
+use crate::cluster::server::{Settlement, is_terminating, names};
+use crate::cluster::{ApiError, Cluster, Cycles, Operation, Output, Population, Select, Server, Watch};
+use crate::event::{CaseId, Event, Reason, Verdict};
+use crate::host::Host;
+
+/// What all tests of a run share.
+pub struct Shared {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// The tester's folder.
+    pub host: Host,
+    /// The run's id: part of the name of every file it writes.
+    pub run: String,
+    /// The longest wait for a rollout to settle.
+    pub settle: Duration,
+    /// What is in the namespace.
+    pub watch: Watch,
+    /// Where events go.
+    pub events: mpsc::Sender<Event>,
+    /// Files that were written, or about to be, and not yet removed.
+    ledger: Mutex<Vec<Placed>>,
+    mounts: Mutex<HashMap<String, Mount>>,
+    cycles: Mutex<HashMap<String, Arc<Cycles>>>,
+}
+
+/// The outcome of probing a server's mount; probed once in a run.
+type Mount = Arc<OnceCell<Result<host_mount::Observation, Verdict>>>;
+
+/// A file that the run put somewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The server.
+    pub server: String,
+    /// Where it is.
+    pub place: Place,
+    /// Its name.
+    pub name: String,
+}
+
+/// Where a file was put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the tester's folder.
+    Host,
+    /// In the export, reached through this container.
+    Export {
+        /// The container.
+        container: String,
+        /// The export's folder in it.
+        folder: String,
+        /// How the server's pods are recognised.
+        select: Select,
+    },
+}
+
+impl fmt::Display for Placed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Host => write!(f, "{} in the folder of {}", self.name, self.server),
+            Place::Export { container, folder, .. } => {
+                write!(f, "{folder}/{} in container {container} of {}", self.name, self.server)
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// For a run that has not written anything yet.
+    pub fn new(
+        cluster: Cluster,
+        host: Host,
+        run: String,
+        settle: Duration,
+        watch: Watch,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let (ledger, mounts, cycles) = Default::default();
+        Self { cluster, host, run, settle, watch, events, ledger, mounts, cycles }
+    }
+
+    /// The followed log of a server's sidecar, if anybody asked for it.
+    pub fn known_cycles(&self, server: &str) -> Option<Arc<Cycles>> {
+        self.cycles.lock().unwrap_or_else(PoisonError::into_inner).get(server).cloned()
+    }
+
+    fn ledger(&self) -> std::sync::MutexGuard<'_, Vec<Placed>> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a file before it is written, so that it is removed whatever happens.
+    pub fn place(&self, placed: Placed) {
+        self.ledger().push(placed);
+    }
+
+    /// The files that are not removed yet and that `which` selects.
+    pub fn placed(&self, which: impl Fn(&Placed) -> bool) -> Vec<Placed> {
+        self.ledger().iter().filter(|placed| which(placed)).cloned().collect()
+    }
+
+    /// Strikes out a file that was removed.
+    pub fn removed(&self, placed: &Placed) {
+        self.ledger().retain(|other| other != placed);
+    }
+}
+
+/// What one test has at hand.
+pub struct Site {
+    /// What it shares with the other tests.
+    pub shared: Arc<Shared>,
+    /// Its name.
+    pub id: CaseId,
+    /// How pods are recognised.
+    pub select: Select,
+    /// The servers that the suite requires.
+    pub servers: Vec<String>,
+    pod: OnceLock<String>,
+}
+
+impl Site {
+    /// For the test `id`.
+    pub fn new(shared: Arc<Shared>, id: CaseId, select: Select, servers: Vec<String>) -> Self {
+        Self { shared, id, select, servers, pod: OnceLock::new() }
+    }
+
+    /// The server under test; empty for a check of the whole.
+    pub fn server(&self) -> &str {
+        self.id.server.as_deref().unwrap_or_default()
+    }
+
+    /// A name for a file of this test.
+    pub fn file_name(&self) -> String {
+        format!("{}-{}-{}.txt", self.shared.run, self.id.slug, self.server())
+    }
+
+    /// Says that the test waits, for the live display.
+    pub fn waiting(&self, what: impl Into<String>, limit: Duration) {
+        let event = Event::CaseWaiting { id: self.id.clone(), what: what.into(), limit };
+        // Nobody listens any more only when the run is over.
+        let _ = self.shared.events.send(event);
+    }
+
+    /// Waits until `pending` has nothing more to wait for, at most for the settle time; then what there is.
+    pub async fn settled(&self, mut pending: impl FnMut(&Population) -> Option<String>) -> Result<Population, Verdict> {
+        let limit = Instant::now() + self.shared.settle;
+        let mut said = false;
+        loop {
+            let mut changes = self.shared.watch.changes();
+            let looked = self.shared.watch.population();
+            let open = match &looked {
+                Ok(population) => pending(population),
+                Err(ApiError::Forbidden { .. } | ApiError::Unauthorized { .. }) => None,
+                Err(error) => Some(error.to_string()),
+            };
+            let Some(open) = open.filter(|_| Instant::now() < limit) else {
+                return looked.map_err(|error| self.no_answer(&error));
+            };
+            if !said {
+                self.waiting(open, self.shared.settle);
+                said = true;
+            }
+            let _ = tokio::time::timeout_at(limit, changes.changed()).await;
+        }
+    }
+
+    /// The server under test, after its rollout has settled or cannot.
+    pub async fn settled_server(&self) -> Result<(Server, Population), Verdict> {
+        let population = self
+            .settled(|population| match population.server(&self.select, self.server()).settlement() {
+                Settlement::Pending(what) => Some(what),
+                Settlement::Settled | Settlement::Hopeless(_) => None,
+            })
+            .await?;
+        Ok((population.server(&self.select, self.server()), population))
+    }
+
+    /// The one pod of the server under test, and the server and moment that it was seen with.
+    ///
+    /// # Errors
+    /// There is not exactly one: blocked by the test `pods` of this server.
+    pub async fn pod(&self) -> Result<(Arc<Pod>, Population), Verdict> {
+        let (server, population) = self.settled_server().await?;
+        let current = server.current();
+        let [pod] = current.as_slice() else {
+            let seen = if current.is_empty() {
+                "no pod".to_owned()
+            } else {
+                format!("{} pods: {}", current.len(), names(current))
+            };
+            return Err(self.blocked(Reason::new(
+                format!("server {}", self.server()),
+                "exactly one current pod",
+                seen,
+            )));
+        };
+        let _ = self.pod.set(pod.uid().unwrap_or_default());
+        Ok((Arc::clone(pod), population))
+    }
+
+    /// ERROR, because of something that the test `pods` of this server says more about.
+    pub fn blocked(&self, reason: Reason) -> Verdict {
+        Verdict::blocked(format!("pods::{}", self.server()), reason)
+    }
+
+    /// ERROR, because the API did not give what was needed.
+    pub fn no_answer(&self, error: &ApiError) -> Verdict {
+        let object = format!("cluster {}", self.shared.cluster.context());
+        Verdict::error(Reason::new(object, "an answer", error.to_string()).hint(error.hint()))
+    }
+
+    /// Returns when the pod that the test works with is replaced or deleted; never, as long as it uses none.
+    pub async fn pod_replaced(&self) -> Reason {
+        loop {
+            let mut changes = self.shared.watch.changes();
+            if let (Some(uid), Ok(population)) = (self.pod.get(), self.shared.watch.population()) {
+                let pod = population.pods.iter().find(|pod| pod.metadata.uid.as_ref() == Some(uid));
+                if pod.is_none_or(|pod| is_terminating(pod)) {
+                    return Reason::new(
+                        format!("the pod of {}", self.server()),
+                        "the same pod during the whole test",
+                        "it was deleted or replaced while the test ran",
+                    )
+                    .hint("run the test again when the rollout is over");
+                }
+            }
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Does an operation in a container of the pod.
+    pub async fn exec(&self, pod: &Pod, container: &str, operation: &Operation) -> Result<Output, Verdict> {
+        let output = self.shared.cluster.exec(&pod.name_any(), container, operation).await;
+        output.map_err(|error| {
+            let object = format!("pod {}, container {container}", pod.name_any());
+            Verdict::error(Reason::new(object, "to run a command in it", error.to_string()).hint(error.hint()))
+        })
+    }
+
+    /// The followed log of the server's sidecar; followed once in a run.
+    pub fn cycles(&self, pod: &Pod, container: &str, cycle_end: &Regex) -> Arc<Cycles> {
+        let mut cycles = self.shared.cycles.lock().unwrap_or_else(PoisonError::into_inner);
+        let follow = || {
+            Arc::new(self.shared.cluster.follow_cycles(
+                &pod.name_any(),
+                container,
+                cycle_end.clone(),
+                self.shared.run.clone(),
+            ))
+        };
+        Arc::clone(cycles.entry(self.server().to_owned()).or_insert_with(follow))
+    }
+
+    /// The mount of the server under test, probed once in a run.
+    pub async fn mount(
+        &self,
+        pod: &Arc<Pod>,
+        container: &str,
+        within: Duration,
+    ) -> Result<host_mount::Observation, Verdict> {
+        let cell = {
+            let mut mounts = self.shared.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(mounts.entry(self.server().to_owned()).or_default())
+        };
+        cell.get_or_init(|| host_mount::probe(self, pod, container, within)).await.clone()
+    }
+}

@@ -1,0 +1,212 @@
+//! The command line: the only place that knows clap. Imports `cluster` and `error` for what options mean.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use jiff::SignedDuration;
+use libtest_mimic::{Arguments, ColorSetting, FormatSetting};
+
+use crate::cluster::Target;
+use crate::error::Refusal;
+use crate::suite::load::BUILT_IN;
+
+/// What the user asked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Built-in suites and YAML files.
+    pub suites: Vec<String>,
+    /// libtest's arguments: which tests, how many at once, whether to list them.
+    pub arguments: Arguments,
+    /// Which cluster.
+    pub target: Target,
+    /// The tester's folder.
+    pub host_data: PathBuf,
+    /// The longest wait for a rollout to settle.
+    pub timeout: Duration,
+    /// Where reports are written.
+    pub report_dir: PathBuf,
+}
+
+#[derive(Parser)]
+struct CommandLine {
+    #[command(flatten)]
+    arguments: Arguments,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    cluster: ClusterOptions,
+    #[command(flatten)]
+    run: RunOptions,
+}
+
+#[derive(Args)]
+struct Selection {
+    /// A built-in suite (phase2, phase3) or a YAML file; can be repeated [default: every built-in suite]
+    #[arg(long = "suite", value_name = "NAME|FILE", help_heading = "Tests")]
+    suites: Vec<String>,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Cluster")]
+struct ClusterOptions {
+    /// The kubeconfig's context; the current context is never used
+    #[arg(long, value_name = "NAME", default_value = "file-simulator", env = "FILE_SIMULATOR_CONTEXT")]
+    context: String,
+    /// The release's namespace
+    #[arg(long, value_name = "NAME", default_value = "file-simulator", env = "FILE_SIMULATOR_NAMESPACE")]
+    namespace: String,
+    /// The Helm release
+    #[arg(long, value_name = "NAME", default_value = "file-sim", env = "FILE_SIMULATOR_RELEASE")]
+    release: String,
+    /// The kubeconfig file [default: KUBECONFIG, else .kube/config in your home folder]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Run")]
+struct RunOptions {
+    /// The tester's folder, with one sub-folder for each server
+    #[arg(long, value_name = "DIR", default_value = HOST_DATA, env = "FILE_SIMULATOR_HOST_DATA")]
+    host_data: PathBuf,
+    /// The longest wait for a rollout to settle, such as 90s or 5m
+    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration, env = "FILE_SIMULATOR_TIMEOUT")]
+    timeout: Duration,
+    /// Where reports are written: <suite>.xml (JUnit)
+    #[arg(long, value_name = "DIR", default_value = "reports", env = "FILE_SIMULATOR_REPORT_DIR")]
+    report_dir: PathBuf,
+}
+
+/// What `minikube mount` shares with the pods, as the project's documentation has it.
+const HOST_DATA: &str = if cfg!(windows) { r"C:\simulator-data" } else { "/mnt/simulator-data" };
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0    at least one PASS, no FAIL, no ERROR
+  1    at least one FAIL
+  2    the command line or a suite file is wrong
+  3    could not start, or an ERROR without a FAIL
+  4    nothing was selected, or everything was skipped
+  130  interrupted; reports and tidying up were still done";
+
+/// Reads the command line; prints help, version or an error and ends the process where that is all there is to do.
+pub fn parse() -> Result<Options, Refusal> {
+    let matches = command().get_matches();
+    from_matches(&matches)
+}
+
+/// The command. Flattening libtest's arguments replaced what belongs to the program, so that comes again.
+fn command() -> clap::Command {
+    // They do nothing here, or belong to benchmarks.
+    let hidden = [
+        "include_ignored",
+        "ignored",
+        "test",
+        "bench",
+        "nocapture",
+        "show_output",
+        "unstable_flags",
+        "logfile",
+        "format",
+    ];
+    let command = CommandLine::command()
+        .name(env!("CARGO_PKG_NAME"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(env!("CARGO_PKG_DESCRIPTION"))
+        .disable_version_flag(false)
+        .help_template("{name} {version}\n{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}")
+        .after_help(AFTER_HELP)
+        .mut_arg("filter", |arg| arg.help("Run only tests whose names (suite::check::server) contain this"))
+        .mut_arg("test_threads", |arg| arg.value_name("N").help("Run at most N tests at once [default: all]"))
+        .mut_arg("skip", |arg| arg.help("Leave out tests whose names contain this; can be repeated"))
+        .mut_arg("exact", |arg| arg.help("FILTER and --skip name whole tests"))
+        .mut_arg("list", |arg| arg.help("List the tests; needs no cluster"))
+        .mut_arg("quiet", |arg| arg.help("Print nothing of tests that pass"))
+        .mut_arg("color", |arg| arg.help("Colour the output [default: auto, on a terminal]"));
+    let listed = ["filter", "skip", "exact", "list"];
+    let command =
+        listed.into_iter().fold(command, |command, name| command.mut_arg(name, |arg| arg.help_heading("Tests")));
+    let run = ["test_threads", "quiet", "color"];
+    let command = run.into_iter().fold(command, |command, name| command.mut_arg(name, |arg| arg.help_heading("Run")));
+    hidden.into_iter().fold(command, |command, name| command.mut_arg(name, |arg| arg.hide(true)))
+}
+
+fn from_matches(matches: &clap::ArgMatches) -> Result<Options, Refusal> {
+    let line = CommandLine::from_arg_matches(matches).map_err(|error| Refusal::usage(error.to_string(), ""))?;
+    let arguments = line.arguments;
+    let refused = [
+        (arguments.logfile.is_some(), "--logfile", "redirect standard output instead"),
+        (arguments.bench, "--bench", "there are no benchmarks among the suites"),
+        (arguments.format == Some(FormatSetting::Json), "--format json", "read the JUnit report instead"),
+    ];
+    if let Some((_, option, hint)) = refused.into_iter().find(|(given, ..)| *given) {
+        return Err(Refusal::usage(format!("{option} is not supported"), hint));
+    }
+    if arguments.test_threads == Some(0) {
+        return Err(Refusal::usage("--test-threads 0 would run nothing", "give 1 or more"));
+    }
+    match arguments.color {
+        Some(ColorSetting::Always) => owo_colors::set_override(true),
+        Some(ColorSetting::Never) => owo_colors::set_override(false),
+        Some(ColorSetting::Auto) | None => {}
+    }
+    let mut suites = line.selection.suites;
+    if suites.is_empty() {
+        suites = BUILT_IN.map(|(name, _)| name.to_owned()).into();
+    }
+    let cluster = line.cluster;
+    Ok(Options {
+        suites,
+        arguments,
+        target: Target {
+            kubeconfig: cluster.kubeconfig,
+            context: cluster.context,
+            namespace: cluster.namespace,
+            release: cluster.release,
+        },
+        host_data: line.run.host_data,
+        timeout: line.run.timeout,
+        report_dir: line.run.report_dir,
+    })
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let signed: Option<SignedDuration> = text.parse().ok();
+    signed.and_then(|signed| Duration::try_from(signed).ok()).ok_or_else(|| "write it like 90s or 5m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<Options, Refusal> {
+        let words = std::iter::once("file-simulator-e2e").chain(words.iter().copied());
+        from_matches(&command().try_get_matches_from(words).unwrap())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_default_context_is_never_the_current_one() {
+        assert_eq!(parsed(&[]).unwrap().target.context, "file-simulator");
+    }
+
+    #[test]
+    fn what_libtest_offers_and_we_do_not_is_refused() {
+        for words in [&["--logfile", "x"][..], &["--bench"], &["--format", "json"], &["--test-threads", "0"]] {
+            assert_eq!(parsed(words).unwrap_err().exit, crate::error::Exit::Usage, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn help_has_the_programs_name_the_exit_codes_and_nothing_that_does_nothing() {
+        let help = command().render_help().to_string();
+        assert!(help.starts_with("file-simulator-e2e 0."), "{help}");
+        assert!(help.contains("130  interrupted") && help.contains("--version"), "{help}");
+        assert!(!help.contains("--logfile") && !help.contains("--nocapture"), "{help}");
+    }
+}

@@ -1,0 +1,184 @@
+//! One container of a pod: what its spec declares and what its status says, side by side. Pure.
+
+use std::fmt;
+
+use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStatus, Pod, VolumeMount};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+/// How a container is declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An init container: runs to its end before the next one starts.
+    Init,
+    /// An init container with `restartPolicy: Always`: runs beside the ordinary ones.
+    /// <https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/>
+    NativeSidecar,
+    /// An ordinary container.
+    Ordinary,
+    /// An ephemeral container, added for debugging.
+    Ephemeral,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Init => "an init container without restartPolicy: Always",
+            Self::NativeSidecar => "a native sidecar",
+            Self::Ordinary => "an ordinary container",
+            Self::Ephemeral => "an ephemeral container",
+        })
+    }
+}
+
+/// A container's spec and status.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// How it is declared.
+    pub kind: Kind,
+    /// Its place among the containers of its list.
+    pub index: usize,
+    /// Its mounts.
+    pub mounts: &'a [VolumeMount],
+    /// What the kubelet says; `None` before it said anything.
+    pub status: Option<&'a ContainerStatus>,
+}
+
+/// All containers of a pod: init containers in their order, then ordinary, then ephemeral ones.
+pub fn all(pod: &Pod) -> Vec<View<'_>> {
+    let Some(spec) = &pod.spec else { return Vec::new() };
+    let status = pod.status.as_ref();
+    let init = status.and_then(|status| status.init_container_statuses.as_ref());
+    let ordinary = status.and_then(|status| status.container_statuses.as_ref());
+    let ephemeral = status.and_then(|status| status.ephemeral_container_statuses.as_ref());
+    let mut views = Vec::new();
+    for (index, container) in spec.init_containers.iter().flatten().enumerate() {
+        let kind = if container.restart_policy.as_deref() == Some("Always") { Kind::NativeSidecar } else { Kind::Init };
+        views.push(view(container, kind, index, find(init, &container.name)));
+    }
+    for (index, container) in spec.containers.iter().enumerate() {
+        views.push(view(container, Kind::Ordinary, index, find(ordinary, &container.name)));
+    }
+    for (index, container) in spec.ephemeral_containers.iter().flatten().enumerate() {
+        views.push(View {
+            name: &container.name,
+            kind: Kind::Ephemeral,
+            index,
+            mounts: container.volume_mounts.as_deref().unwrap_or_default(),
+            status: find(ephemeral, &container.name),
+        });
+    }
+    views
+}
+
+/// The container of that name.
+pub fn named<'a>(pod: &'a Pod, name: &str) -> Option<View<'a>> {
+    all(pod).into_iter().find(|view| view.name == name)
+}
+
+fn find<'a>(statuses: Option<&'a Vec<ContainerStatus>>, name: &str) -> Option<&'a ContainerStatus> {
+    statuses.into_iter().flatten().find(|status| status.name == name)
+}
+
+fn view<'a>(container: &'a Container, kind: Kind, index: usize, status: Option<&'a ContainerStatus>) -> View<'a> {
+    View { name: &container.name, kind, index, mounts: container.volume_mounts.as_deref().unwrap_or_default(), status }
+}
+
+impl View<'_> {
+    /// When it began to run; `None` unless it is running now.
+    pub fn running_since(&self) -> Option<Timestamp> {
+        let running = self.state()?.running.as_ref()?;
+        Some(running.started_at.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0))
+    }
+
+    /// How often the kubelet started it again.
+    pub fn restarts(&self) -> i32 {
+        self.status.map_or(0, |status| status.restart_count)
+    }
+
+    /// The reason why it waits, such as `CrashLoopBackOff`.
+    pub fn waiting(&self) -> Option<&str> {
+        self.state()?.waiting.as_ref()?.reason.as_deref()
+    }
+
+    /// Its state in words.
+    pub fn describe(&self) -> String {
+        let Some(state) = self.state() else { return "no status yet".to_owned() };
+        let restarts = match self.restarts() {
+            0 => String::new(),
+            1 => ", restarted once".to_owned(),
+            n => format!(", restarted {n} times"),
+        };
+        if let Some(running) = &state.running {
+            let since =
+                running.started_at.as_ref().map(|time| format!(" since {}", seconds(time.0))).unwrap_or_default();
+            return format!("running{since}{restarts}");
+        }
+        if let Some(ended) = &state.terminated {
+            let reason = ended.reason.as_deref().unwrap_or("ended");
+            return format!("terminated: {reason}, exit code {}{restarts}", ended.exit_code);
+        }
+        let waiting = state.waiting.as_ref();
+        let reason = waiting.and_then(|waiting| waiting.reason.as_deref()).unwrap_or("unknown");
+        let message =
+            waiting.and_then(|waiting| waiting.message.as_deref()).map(|text| format!(" ({text})")).unwrap_or_default();
+        format!("waiting: {reason}{message}{restarts}")
+    }
+
+    /// Whether it ran to its end with exit code 0.
+    pub fn has_completed(&self) -> bool {
+        let ended = self.state().and_then(|state| state.terminated.as_ref());
+        ended.is_some_and(|ended| ended.exit_code == 0)
+    }
+
+    fn state(&self) -> Option<&ContainerState> {
+        self.status?.state.as_ref()
+    }
+}
+
+/// A hostPath volume that a container mounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostPath<'a> {
+    /// The path on the node.
+    pub path: &'a str,
+    /// The path in the container.
+    pub mount_path: &'a str,
+}
+
+/// The hostPath volumes that a container mounts.
+pub fn host_paths<'a>(pod: &'a Pod, view: &View<'a>) -> Vec<HostPath<'a>> {
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let path = |name: &str| volumes.clone().find(|volume| volume.name == name)?.host_path.as_ref();
+    let mounts = view.mounts.iter();
+    mounts
+        .filter_map(|mount| Some(HostPath { path: &path(&mount.name)?.path, mount_path: &mount.mount_path }))
+        .collect()
+}
+
+/// Restarts of one container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restarts {
+    /// None.
+    None,
+    /// Some, but it has been running steadily for the whole window since.
+    Old(i32),
+    /// Some, and it is down or has been running for less than the window: it may be in a crash loop, of which
+    /// a single look can see the second that it runs (observed: pod Ready for 1 s in every 10 to 40 s).
+    Recent(i32),
+}
+
+/// How often the container of that name was restarted, and whether that is long ago.
+pub fn restarts(view: &View<'_>, window: SignedDuration, now: Timestamp) -> Restarts {
+    let count = view.restarts();
+    match view.running_since() {
+        _ if count == 0 => Restarts::None,
+        Some(since) if now.duration_since(since) >= window => Restarts::Old(count),
+        _ => Restarts::Recent(count),
+    }
+}
+
+/// A timestamp without fractions of a second.
+fn seconds(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

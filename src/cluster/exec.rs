@@ -1,0 +1,143 @@
+//! Runs a command in a container over the websocket of the exec subresource.
+//!
+//! Our own loop on `Client::connect`: in kube 5.0.0 the readers of `Api::exec` hang when a connection breaks.
+//! Protocol: channels 1 stdout, 2 stderr, 3 the final Status, as in Kubernetes' `remotecommand` package, version 5.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::Client;
+use kube::api::AttachParams;
+use kube::core::{Request, Status};
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::ApiError;
+
+const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
+const STATUS: u8 = 3;
+
+/// More output than this is cut off: nothing that the harness asks for is so long.
+const LONGEST_OUTPUT: usize = 1 << 20;
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// It ran and returned this exit code.
+    Exited(i32),
+    /// It could not be run, or nothing is known of its end: never a success.
+    Unknown(String),
+}
+
+/// What a command said.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: Vec<u8>,
+    /// How it ended.
+    pub end: End,
+    /// When the request was sent.
+    pub sent: Instant,
+    /// When the end was known.
+    pub ended: Instant,
+}
+
+impl Output {
+    /// What went wrong, in a line; `None` for exit code 0.
+    pub fn problem(&self) -> Option<String> {
+        let said = String::from_utf8_lossy(&self.stderr);
+        let said = said.trim();
+        match &self.end {
+            End::Exited(0) => None,
+            End::Exited(code) if said.is_empty() => Some(format!("exit code {code}")),
+            End::Exited(code) => Some(format!("exit code {code}: {said}")),
+            End::Unknown(why) => Some(why.clone()),
+        }
+    }
+}
+
+/// Runs `argv` without standard input and waits for its end.
+pub(super) async fn exec(
+    client: &Client,
+    namespace: &str,
+    pod: &str,
+    container: &str,
+    argv: Vec<&str>,
+    limit: Duration,
+) -> Result<Output, ApiError> {
+    let failed = |error| ApiError::new("get", "pods/exec", error);
+    let params = AttachParams::default().container(container).stdout(true).stderr(true).stdin(false);
+    let request = Request::new(format!("/api/v1/namespaces/{namespace}/pods"))
+        .exec(pod, argv, &params)
+        .map_err(|error| failed(kube::Error::BuildRequest(error)))?;
+    let sent = Instant::now();
+    let deadline = sent + limit;
+    let silent = ApiError::Silent { verb: "get", resource: "pods/exec", waited: limit };
+    let connection =
+        tokio::time::timeout_at(deadline, client.connect(request)).await.map_err(|_| silent)?.map_err(failed)?;
+    let mut stream = connection.into_stream();
+    let mut output =
+        Output { stdout: Vec::new(), stderr: Vec::new(), end: End::Unknown(String::new()), sent, ended: sent };
+    let mut status = None;
+    // Output may follow the status: the API server copies each channel on its own. Only the close ends it.
+    let closed = loop {
+        match tokio::time::timeout_at(deadline, stream.next()).await {
+            Err(_) => break format!("no end within {}s", limit.as_secs()),
+            Ok(None | Some(Ok(Message::Close(_)))) => break "the connection closed without a status".to_owned(),
+            Ok(Some(Err(error))) => break format!("the connection broke: {error}"),
+            Ok(Some(Ok(Message::Binary(frame)))) => match frame.split_first() {
+                Some((&STDOUT, data)) => keep(&mut output.stdout, data),
+                Some((&STDERR, data)) => keep(&mut output.stderr, data),
+                Some((&STATUS, data)) if !data.is_empty() => status = Some(end(data)),
+                _ => {}
+            },
+            Ok(Some(Ok(_))) => {}
+        }
+    };
+    output.ended = Instant::now();
+    output.end = status.unwrap_or(End::Unknown(closed));
+    Ok(output)
+}
+
+fn keep(output: &mut Vec<u8>, data: &[u8]) {
+    let room = LONGEST_OUTPUT.saturating_sub(output.len());
+    output.extend_from_slice(&data[..data.len().min(room)]);
+}
+
+/// Reads the Status that ends a command.
+fn end(data: &[u8]) -> End {
+    let Ok(value) = serde_json::from_slice::<serde_json::Value>(data) else {
+        return End::Unknown(format!("unreadable status: {}", String::from_utf8_lossy(data)));
+    };
+    if value["status"] == "Success" {
+        return End::Exited(0);
+    }
+    let status: Status = serde_json::from_value(value).unwrap_or_default();
+    let code = status
+        .details
+        .iter()
+        .flat_map(|details| &details.causes)
+        .find(|cause| cause.reason == "ExitCode")
+        .and_then(|cause| cause.message.parse().ok());
+    code.map_or(End::Unknown(status.message), End::Exited)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_status_is_an_exit_code() {
+        assert_eq!(end(br#"{"status":"Success"}"#), End::Exited(0));
+        let failure = br#"{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"23"}]}}"#;
+        assert_eq!(end(failure), End::Exited(23));
+        assert_eq!(
+            end(br#"{"status":"Failure","message":"no such container"}"#),
+            End::Unknown("no such container".into())
+        );
+        assert!(matches!(end(b"nonsense"), End::Unknown(_)));
+    }
+}

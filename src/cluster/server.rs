@@ -1,0 +1,165 @@
+//! One server of the release as the API shows it: its Deployments, ReplicaSets and pods. Pure.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use serde::{Deserialize, Serialize};
+
+use super::container;
+
+/// Reasons for waiting that do not go away by themselves within a test's time.
+const HOPELESS: [&str; 7] = [
+    "CrashLoopBackOff",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+];
+
+/// The annotation that numbers the ReplicaSets of a Deployment.
+const REVISION: &str = "deployment.kubernetes.io/revision";
+
+/// The objects of one server.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Server {
+    /// Its name.
+    pub name: String,
+    /// Deployments whose pods carry the server's labels; one, if all is well.
+    pub deployments: Vec<Arc<Deployment>>,
+    /// The ReplicaSets of those Deployments.
+    pub replica_sets: Vec<Arc<ReplicaSet>>,
+    /// Every pod with the server's labels.
+    pub pods: Vec<Arc<Pod>>,
+}
+
+/// Whether a server is still on its way to a steady state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// Nothing is under way.
+    Settled,
+    /// It changes by itself: wait.
+    Pending(String),
+    /// It will not get better by waiting.
+    Hopeless(String),
+}
+
+/// Whether a pod is being deleted.
+pub fn is_terminating(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_some()
+}
+
+/// Whether a pod has ended, such as an evicted one: the object stays, its containers are gone.
+pub fn has_ended(pod: &Pod) -> bool {
+    matches!(phase(pod), "Failed" | "Succeeded")
+}
+
+/// The pod's phase.
+pub fn phase(pod: &Pod) -> &str {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Unknown")
+}
+
+/// Whether the pod's Ready condition is true.
+pub fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// The names of pods, for messages.
+pub fn names<'a>(pods: impl IntoIterator<Item = &'a Arc<Pod>>) -> String {
+    pods.into_iter().map(|pod| pod.name_any()).collect::<Vec<_>>().join(", ")
+}
+
+impl Server {
+    /// The pods that count: neither being deleted nor ended.
+    pub fn current(&self) -> Vec<&Arc<Pod>> {
+        self.pods.iter().filter(|pod| !is_terminating(pod) && !has_ended(pod)).collect()
+    }
+
+    /// Pods that are being deleted and still have running containers: their sidecars still write.
+    pub fn terminating(&self) -> Vec<&Arc<Pod>> {
+        self.pods.iter().filter(|pod| is_terminating(pod) && !has_ended(pod)).collect()
+    }
+
+    /// The only Deployment; `None` if there is none or more than one.
+    pub fn deployment(&self) -> Option<&Deployment> {
+        match self.deployments.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// Whether the pod belongs to the newest ReplicaSet of the Deployment.
+    pub fn is_newest(&self, pod: &Pod) -> bool {
+        let Some(revision) = self.deployment().and_then(|deployment| deployment.annotations().get(REVISION)) else {
+            return false;
+        };
+        let newest = self.replica_sets.iter().find(|set| set.annotations().get(REVISION) == Some(revision));
+        newest
+            .is_some_and(|set| pod.owner_references().iter().any(|owner| Some(&owner.uid) == set.metadata.uid.as_ref()))
+    }
+
+    /// How many pods the Deployment asks for.
+    pub fn replicas(&self) -> Option<i32> {
+        self.deployment().and_then(|deployment| deployment.spec.as_ref()).map(|spec| spec.replicas.unwrap_or(1))
+    }
+
+    /// Whether the server still changes by itself.
+    pub fn settlement(&self) -> Settlement {
+        if let [first, ..] = self.terminating().as_slice() {
+            return Settlement::Pending(format!("pod {} is being deleted", first.name_any()));
+        }
+        for pod in self.current() {
+            let stuck =
+                container::all(pod).into_iter().find(|view| view.waiting().is_some_and(|why| HOPELESS.contains(&why)));
+            if let Some(view) = stuck {
+                return Settlement::Hopeless(format!(
+                    "pod {}, container {}: {}",
+                    pod.name_any(),
+                    view.name,
+                    view.describe()
+                ));
+            }
+        }
+        // Without a Deployment nothing is going to change.
+        let Some(deployment) = self.deployment() else { return Settlement::Settled };
+        let name = deployment.name_any();
+        if deployment.status.as_ref().and_then(|status| status.observed_generation) < deployment.metadata.generation {
+            return Settlement::Pending(format!("the newest change of Deployment {name} is not taken up yet"));
+        }
+        let wanted = usize::try_from(self.replicas().unwrap_or(1)).unwrap_or_default();
+        let newest: Vec<_> = self.current().into_iter().filter(|pod| self.is_newest(pod)).collect();
+        if newest.len() != wanted {
+            return Settlement::Pending(format!(
+                "Deployment {name} has {} of {wanted} pods of its newest ReplicaSet",
+                newest.len()
+            ));
+        }
+        if let Some(pod) = newest.iter().find(|pod| !is_ready(pod)) {
+            return Settlement::Pending(format!("pod {} is not Ready yet ({})", pod.name_any(), progress(pod)));
+        }
+        match self.current().into_iter().find(|pod| !self.is_newest(pod) && is_owned(pod)) {
+            Some(old) => Settlement::Pending(format!("pod {} of an older ReplicaSet is still there", old.name_any())),
+            None => Settlement::Settled,
+        }
+    }
+}
+
+/// A pod without an owner is not replaced by anybody: there is nothing to wait for.
+fn is_owned(pod: &Pod) -> bool {
+    !pod.owner_references().is_empty()
+}
+
+/// Where a pod stands that is not Ready yet: its phase, and the containers that are not ready.
+pub fn progress(pod: &Pod) -> String {
+    let mut parts = vec![phase(pod).to_owned()];
+    for view in container::all(pod) {
+        if view.status.is_none_or(|status| !status.ready) && view.kind != container::Kind::Ephemeral {
+            parts.push(format!("{} {}", view.name, view.describe()));
+        }
+    }
+    parts.join("; ")
+}

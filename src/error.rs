@@ -1,0 +1,89 @@
+//! Errors that a user can act on, and the exit codes. Imports nothing of ours.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// How the program ends. Stable: part of the contract with CI jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// At least one PASS, no FAIL and no ERROR.
+    Passed = 0,
+    /// At least one FAIL.
+    Failed = 1,
+    /// The command line or a suite file is wrong.
+    Usage = 2,
+    /// The run could not start, or an ERROR without a FAIL.
+    CouldNotJudge = 3,
+    /// Nothing was selected, or everything was skipped.
+    Nothing = 4,
+    /// Interrupted; reports and tidying up were still done.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a run was refused before its first test: what is wrong, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is wrong, and where.
+    pub what: String,
+    /// What the user can do.
+    pub hint: String,
+    /// The code that the program exits with.
+    pub exit: Exit,
+}
+
+impl Refusal {
+    /// The command line or a suite file is wrong: exit code 2.
+    pub fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: hint.into(), exit: Exit::Usage }
+    }
+
+    /// The run could not start: exit code 3.
+    pub fn start(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: hint.into(), exit: Exit::CouldNotJudge }
+    }
+
+    /// Nothing was selected: exit code 4.
+    pub fn nothing(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: hint.into(), exit: Exit::Nothing }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.what)?;
+        if self.hint.is_empty() { Ok(()) } else { write!(f, "\n  hint: {}", self.hint) }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The candidate that `wrong` was probably meant to be, as the end of a sentence.
+///
+/// Empty when none is close enough.
+pub fn suggestion<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(wrong, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3)
+        .min()
+        .map(|(_, candidate)| format!("did you mean `{candidate}`?"))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggests_the_nearest_name_and_nothing_far_away() {
+        assert_eq!(suggestion("phase33", ["phase2", "phase3"]), "did you mean `phase3`?");
+        assert_eq!(suggestion("wombat", ["phase2", "phase3"]), "");
+    }
+}

@@ -1,0 +1,246 @@
+//! What happened, in past tense: the only types that running and reporting share.
+//!
+//! The order is a contract: [`Event::RunStarted`] first, at most one [`Event::Connected`], exactly one
+//! [`Event::CaseFinished`] for each case once connected, [`Event::RunFinished`] last and always, also when the run
+//! was refused or interrupted. Cases may interleave. Imports nothing of ours.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The name of a test: `suite::slug::server`; unique and stable.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CaseId {
+    /// The suite it belongs to; the JUnit classname.
+    pub suite: String,
+    /// The slug that the suite gives the check.
+    pub slug: String,
+    /// The server that is judged, for a test of one server.
+    pub server: Option<String>,
+}
+
+impl CaseId {
+    /// The name within the suite, `slug::server`; the JUnit name.
+    pub fn name(&self) -> String {
+        match &self.server {
+            Some(server) => format!("{}::{server}", self.slug),
+            None => self.slug.clone(),
+        }
+    }
+}
+
+impl fmt::Display for CaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}::{}", self.suite, self.name())
+    }
+}
+
+/// A stage on a file's way between the tester's folder and an NFS client; a column of the grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Hop {
+    /// The tester's folder on this machine.
+    Host,
+    /// The mount that makes the folder the pod's hostPath.
+    Mount,
+    /// The init container that fills the export.
+    Init,
+    /// The export, an emptyDir in the pod.
+    Export,
+    /// The native sidecar that copies the export to the folder.
+    Sidecar,
+    /// The NFS server.
+    Nfs,
+}
+
+impl Hop {
+    /// All hops, in the order of a file's way.
+    pub const ALL: [Self; 6] = [Self::Host, Self::Mount, Self::Init, Self::Export, Self::Sidecar, Self::Nfs];
+}
+
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Host => "host",
+            Self::Mount => "mount",
+            Self::Init => "init",
+            Self::Export => "export",
+            Self::Sidecar => "sidecar",
+            Self::Nfs => "NFS",
+        })
+    }
+}
+
+/// A test that was selected for the run.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Its name.
+    pub id: CaseId,
+    /// The hops that a PASS of it proves.
+    pub hops: &'static [Hop],
+}
+
+/// How a test ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The system is as required.
+    Pass,
+    /// The system is wrong.
+    Fail,
+    /// It could not be judged.
+    Error,
+    /// The user's choice, or an optional part of the cluster that is absent.
+    Skip,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pass => "PASS",
+            Self::Fail => "FAIL",
+            Self::Error => "ERROR",
+            Self::Skip => "SKIP",
+        })
+    }
+}
+
+/// One thing that is not as expected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The object, by kind and name.
+    pub object: String,
+    /// What it should be like.
+    pub expected: String,
+    /// What was seen, last.
+    pub seen: String,
+    /// What the user can do next; may be empty.
+    pub hint: String,
+}
+
+impl Reason {
+    /// A reason without a hint.
+    pub fn new(object: impl Into<String>, expected: impl Into<String>, seen: impl Into<String>) -> Self {
+        Self { object: object.into(), expected: expected.into(), seen: seen.into(), hint: String::new() }
+    }
+
+    /// The same with what to do next.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: hint.into(), ..self }
+    }
+}
+
+/// What a test said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was established, in a line; of a SKIP, its reason.
+    pub summary: String,
+    /// Why it is not a PASS.
+    pub reasons: Vec<Reason>,
+    /// True things that the user should know and that break no requirement.
+    pub notes: Vec<String>,
+    /// The hop that is broken, where it is known.
+    pub hop: Option<Hop>,
+    /// The test that says more, where this one could not even begin.
+    pub blocked_by: Option<String>,
+}
+
+impl Verdict {
+    /// A verdict for a finished judgement: FAIL if there are reasons, else PASS.
+    pub fn judged(summary: impl Into<String>, reasons: Vec<Reason>) -> Self {
+        let outcome = if reasons.is_empty() { Outcome::Pass } else { Outcome::Fail };
+        Self { outcome, summary: summary.into(), reasons, notes: Vec::new(), hop: None, blocked_by: None }
+    }
+
+    /// ERROR: it could not be judged.
+    pub fn error(reason: Reason) -> Self {
+        Self { outcome: Outcome::Error, ..Self::judged("could not be judged", vec![reason]) }
+    }
+
+    /// ERROR: it could not be judged, and the test `by` says why.
+    pub fn blocked(by: impl Into<String>, reason: Reason) -> Self {
+        Self { blocked_by: Some(by.into()), ..Self::error(reason) }
+    }
+
+    /// The same with notes.
+    #[must_use]
+    pub fn notes(self, notes: Vec<String>) -> Self {
+        Self { notes, ..self }
+    }
+
+    /// The same with the hop that is broken, if it is not a PASS.
+    #[must_use]
+    pub fn at(self, hop: Hop) -> Self {
+        let hop = (self.outcome != Outcome::Pass).then_some(hop);
+        Self { hop, ..self }
+    }
+}
+
+/// A named fact of the run, such as the cluster's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// What it is about.
+    pub name: &'static str,
+    /// The value.
+    pub value: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Every case was run.
+    Completed,
+    /// A signal stopped it.
+    Interrupted,
+    /// It could not start; the text is the refusal.
+    Refused(String),
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The tests are known and no request has been sent yet.
+    RunStarted {
+        /// The suites that were asked for, also those of which no test was selected.
+        suites: Vec<String>,
+        /// The tests, in the order of their suites.
+        cases: Vec<Case>,
+    },
+    /// The cluster answered.
+    Connected {
+        /// Which cluster, release and run this is.
+        facts: Vec<Fact>,
+    },
+    /// A test began to wait for something that may take long.
+    CaseWaiting {
+        /// The test.
+        id: CaseId,
+        /// What it waits for.
+        what: String,
+        /// How long it will wait at the most.
+        limit: Duration,
+    },
+    /// A test ended.
+    CaseFinished {
+        /// The test.
+        id: CaseId,
+        /// What it said.
+        verdict: Verdict,
+        /// How long it took.
+        elapsed: Duration,
+    },
+    /// Something that concerns no single test, such as a file that could not be removed.
+    Noticed {
+        /// The message.
+        text: String,
+    },
+    /// The run ended.
+    RunFinished {
+        /// How.
+        ending: Ending,
+        /// How long it took, without writing reports.
+        elapsed: Duration,
+    },
+}

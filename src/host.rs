@@ -1,0 +1,147 @@
+//! The tester's folder on this machine: reading, writing and removing the run's own files, and noticing arrivals.
+//!
+//! Imports nothing of ours. Touches only the paths it is given, directly inside a server's folder.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// The poll that stands behind notifications, which network file systems do not send.
+const POLL: Duration = Duration::from_millis(100);
+
+/// The folder with one sub-folder for each server.
+#[derive(Debug, Clone)]
+pub struct Host {
+    root: PathBuf,
+}
+
+/// What was last seen where a file was expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// No file of that name.
+    Absent,
+    /// A file with other content, of this many bytes.
+    Different(usize),
+    /// A file that could not be read.
+    Unreadable(String),
+    /// The file, whole.
+    Whole,
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Absent => f.write_str("no file of that name"),
+            Self::Different(bytes) => write!(f, "a file of {bytes} bytes with other content"),
+            Self::Unreadable(error) => write!(f, "a file that cannot be read: {error}"),
+            Self::Whole => f.write_str("the file, whole"),
+        }
+    }
+}
+
+impl Host {
+    /// The tester's folder at `root`.
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// The folder of all servers.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of one server.
+    pub fn folder(&self, server: &str) -> PathBuf {
+        self.root.join(server)
+    }
+
+    /// Compares the file with the expected content.
+    pub fn look(&self, server: &str, name: &str, expected: &[u8]) -> Seen {
+        match std::fs::read(self.folder(server).join(name)) {
+            Ok(content) if content == expected => Seen::Whole,
+            Ok(content) => Seen::Different(content.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Seen::Absent,
+            Err(error) => Seen::Unreadable(error.to_string()),
+        }
+    }
+
+    /// Writes a new file; one of that name must not exist.
+    pub fn create(&self, server: &str, name: &str, content: &[u8]) -> io::Result<()> {
+        let mut file = std::fs::File::create_new(self.folder(server).join(name))?;
+        file.write_all(content)
+    }
+
+    /// Appends to a file as a tester would.
+    pub fn append(&self, server: &str, name: &str, content: &[u8]) -> io::Result<()> {
+        let mut file = std::fs::OpenOptions::new().append(true).open(self.folder(server).join(name))?;
+        file.write_all(content)
+    }
+
+    /// Removes a file; one that is not there is fine.
+    pub fn remove(&self, server: &str, name: &str) -> io::Result<()> {
+        match std::fs::remove_file(self.folder(server).join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the file is there with the expected content, and says when that was noticed.
+    ///
+    /// # Errors
+    /// The time is over: what was seen last.
+    pub async fn arrival(&self, server: &str, name: &str, expected: &[u8], limit: Instant) -> Result<Instant, Seen> {
+        let (sender, mut events) = mpsc::channel(1);
+        let watcher = notify::recommended_watcher(move |_| {
+            // A full channel means that a look is already due.
+            let _ = sender.try_send(());
+        });
+        // Where the folder cannot be watched, the poll does it alone.
+        let _watcher = watcher.and_then(|mut watcher| {
+            watcher.watch(&self.folder(server), RecursiveMode::NonRecursive)?;
+            Ok(watcher)
+        });
+        loop {
+            let seen = self.look(server, name, expected);
+            if seen == Seen::Whole {
+                return Ok(Instant::now());
+            }
+            if Instant::now() >= limit {
+                return Err(seen);
+            }
+            let next = limit.min(Instant::now() + POLL);
+            tokio::select! {
+                Some(()) = events.recv() => {}
+                () = tokio::time::sleep_until(next) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_arrival_is_noticed_and_a_truncated_file_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("nas")).unwrap();
+        let host = Host::new(root.path().to_owned());
+        let soon = || Instant::now() + Duration::from_millis(300);
+        assert_eq!(host.arrival("nas", "a.txt", b"whole", soon()).await, Err(Seen::Absent));
+        host.create("nas", "a.txt", b"who").unwrap();
+        assert_eq!(host.arrival("nas", "a.txt", b"whole", soon()).await, Err(Seen::Different(3)));
+        let later = Instant::now() + Duration::from_secs(30);
+        let (arrived, ()) = tokio::join!(host.arrival("nas", "a.txt", b"whole", later), async {
+            host.append("nas", "a.txt", b"le").unwrap();
+        });
+        assert!(arrived.is_ok());
+        assert!(host.create("nas", "a.txt", b"").is_err(), "a file that exists is never overwritten");
+        host.remove("nas", "a.txt").unwrap();
+        host.remove("nas", "a.txt").unwrap();
+        assert_eq!(host.look("nas", "a.txt", b""), Seen::Absent);
+    }
+}

@@ -1,0 +1,193 @@
+//! End-to-end tests of the file simulator: seven simulated NAS servers on Kubernetes that share files with a tester's
+//! folder. Suites are data; a check observes through the Kubernetes API and the folder, then judges.
+//!
+//! Arrows: `cli → run → check → cluster`, `check → host`, `suite → check`; `event` stands between `run` and `report`.
+
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
+
+use rand::Rng;
+use tokio::runtime::Runtime;
+
+pub mod check;
+pub mod cli;
+pub mod cluster;
+pub mod error;
+pub mod event;
+pub mod host;
+pub mod report;
+pub mod run;
+pub mod suite;
+
+use check::Shared;
+use cli::Options;
+use cluster::{Cluster, Select};
+use error::{Exit, Refusal};
+use event::{Case, Ending, Event, Fact, Outcome};
+use host::Host;
+use report::{Reporter, console::Console, junit::Junit};
+use run::{Job, Signals};
+use suite::{PlannedCase, Suite};
+
+/// Loads, selects, connects, runs and reports; the whole program behind the command line.
+pub fn run(options: &Options) -> Exit {
+    let (suites, refusal) = load(options);
+    let selected = refusal.map_or_else(|| suite::select(&suites, &options.arguments), Err);
+    if options.arguments.list {
+        return selected.map_or_else(|refusal| refuse(&refusal), |cases| list(&cases));
+    }
+    let started = Instant::now();
+    let (events, received) = mpsc::channel();
+    let console = Console::new(std::io::stdout(), options.arguments.quiet);
+    let mut reporters: Vec<Box<dyn Reporter>> =
+        vec![Box::new(console), Box::new(Junit::new(options.report_dir.clone()))];
+    let reporting = std::thread::spawn(move || report::consume(&received, &mut reporters));
+    let cases = selected.as_deref().unwrap_or_default();
+    let cases = cases.iter().map(|case| Case { id: case.id.clone(), hops: case.check.hops() }).collect();
+    let send = |event| {
+        // The reporting thread ends only after the last event.
+        let _ = events.send(event);
+    };
+    send(Event::RunStarted { suites: reported_suites(options, &suites), cases });
+    let finished = selected.and_then(|cases| {
+        let runtime = Runtime::new().map_err(|error| Refusal::start(format!("cannot start: {error}"), ""))?;
+        let finished = runtime.block_on(execute(options, &suites, cases, events.clone()));
+        runtime.shutdown_background();
+        finished
+    });
+    let (ending, exit) = match finished {
+        Ok((ending, outcomes)) => (ending.clone(), exit(&ending, &outcomes)),
+        Err(refusal) => (Ending::Refused(refusal.to_string()), refuse(&refusal)),
+    };
+    send(Event::RunFinished { ending, elapsed: started.elapsed() });
+    let problems = reporting.join().unwrap_or_else(|_| vec!["the reports panicked".to_owned()]);
+    for problem in &problems {
+        eprintln!("error: {problem}");
+    }
+    if exit == Exit::Passed && !problems.is_empty() { Exit::CouldNotJudge } else { exit }
+}
+
+/// The suites that could be read, and why the first of the others could not.
+fn load(options: &Options) -> (Vec<Suite>, Option<Refusal>) {
+    let mut suites: Vec<Suite> = Vec::new();
+    let mut refusal = None;
+    for name in &options.suites {
+        let loaded = suite::load(name).and_then(|suite| match suites.iter().any(|other| other.name == suite.name) {
+            true => Err(Refusal::usage(format!("two suites are called `{}`", suite.name), "name each suite once")),
+            false => Ok(suite),
+        });
+        match loaded {
+            Ok(suite) => suites.push(suite),
+            Err(error) => refusal = refusal.or(Some(error)),
+        }
+    }
+    (suites, refusal)
+}
+
+/// The suites that get a report: also a file that could not be read, so that its report of yesterday does not survive.
+fn reported_suites(options: &Options, suites: &[Suite]) -> Vec<String> {
+    let mut names: Vec<String> = suites.iter().map(|suite| suite.name.clone()).collect();
+    let files = options.suites.iter().map(std::path::Path::new).filter(|path| path.is_file());
+    for stem in files.filter_map(|path| path.file_stem()?.to_str()) {
+        if suites.len() < options.suites.len() && !names.iter().any(|name| name == stem) {
+            names.push(stem.to_owned());
+        }
+    }
+    names
+}
+
+/// From the first request to the last file removed.
+async fn execute(
+    options: &Options,
+    suites: &[Suite],
+    cases: Vec<PlannedCase>,
+    events: mpsc::Sender<Event>,
+) -> Result<(Ending, Vec<Outcome>), Refusal> {
+    let mut signals =
+        Signals::listen().map_err(|error| Refusal::start(format!("cannot listen for Ctrl-C: {error}"), ""))?;
+    let shared = tokio::select! {
+        prepared = prepare(options, &cases, events) => Arc::new(prepared?),
+        () = signals.next() => return Ok((Ending::Interrupted, Vec::new())),
+    };
+    let suite_of = |case: &PlannedCase| suites.iter().find(|suite| suite.name == case.id.suite);
+    let jobs = cases.into_iter().filter_map(|case| {
+        let suite = suite_of(&case)?;
+        let select = Select { labels: suite.pods.labels.clone(), server_label: suite.pods.server_label.clone() };
+        Some(Job { case, select, servers: suite.servers.clone() })
+    });
+    Ok(run::run(shared, jobs.collect(), options.arguments.test_threads.unwrap_or(usize::MAX), &mut signals).await)
+}
+
+/// Finds out whether a run can start at all.
+async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sender<Event>) -> Result<Shared, Refusal> {
+    let folder = options.host_data.display();
+    if !options.host_data.is_dir() && cases.iter().any(|case| case.check.needs_host()) {
+        let hint = "name the folder that the pods share with --host-data, or make it";
+        return Err(Refusal::start(format!("the tester's folder {folder} is not a folder"), hint));
+    }
+    let cluster = cluster::connect(options.target.clone()).await?;
+    let refused = |error: &cluster::ApiError| {
+        let place = format!("context `{}` at {}", cluster.context(), cluster.address);
+        Refusal::start(format!("{place}: {error}"), error.hint())
+    };
+    let (namespace, release, watch) = tokio::join!(cluster.has_namespace(), cluster.release(), cluster.watch());
+    if namespace.map_err(|error| refused(&error))? == Some(false) {
+        let what = format!("context `{}` has no namespace `{}`", cluster.context(), cluster.namespace());
+        return Err(Refusal::start(
+            what,
+            "install the release into it (README.md), or choose another with --namespace",
+        ));
+    }
+    let watch = watch.map_err(|error| refused(&error))?;
+    let run: String = rand::rng().sample_iter(rand::distr::Alphanumeric).take(8).map(char::from).collect();
+    let run = format!("e2e-{}", run.to_lowercase());
+    let facts = facts(options, &cluster, release, &run);
+    let _ = events.send(Event::Connected { facts });
+    Ok(Shared::new(cluster, Host::new(options.host_data.clone()), run, options.timeout, watch, events))
+}
+
+fn facts(
+    options: &Options,
+    cluster: &Cluster,
+    release: Result<Option<cluster::Release>, cluster::ApiError>,
+    run: &str,
+) -> Vec<Fact> {
+    let name = &options.target.release;
+    let release = match release {
+        Ok(Some(release)) => format!("{name}, revision {}, {}", release.revision, release.status),
+        Ok(None) => format!("{name}, unknown to Helm"),
+        Err(error) => format!("{name}, revision unknown: {error}"),
+    };
+    let cluster_fact =
+        format!("{} at {}, Kubernetes {}", cluster.context(), cluster.address, cluster.version.git_version);
+    vec![
+        Fact { name: "cluster", value: cluster_fact },
+        Fact { name: "namespace", value: cluster.namespace().to_owned() },
+        Fact { name: "release", value: release },
+        Fact { name: "folder", value: options.host_data.display().to_string() },
+        Fact { name: "run", value: run.to_owned() },
+    ]
+}
+
+fn list(cases: &[PlannedCase]) -> Exit {
+    for case in cases {
+        println!("{}: test", case.id);
+    }
+    Exit::Passed
+}
+
+fn refuse(refusal: &Refusal) -> Exit {
+    eprintln!("{refusal}");
+    refusal.exit
+}
+
+fn exit(ending: &Ending, outcomes: &[Outcome]) -> Exit {
+    let has = |outcome| outcomes.contains(&outcome);
+    match ending {
+        Ending::Interrupted => Exit::Interrupted,
+        _ if has(Outcome::Fail) => Exit::Failed,
+        _ if has(Outcome::Error) => Exit::CouldNotJudge,
+        _ if has(Outcome::Pass) => Exit::Passed,
+        _ => Exit::Nothing,
+    }
+}

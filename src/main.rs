@@ -1,0 +1,15 @@
+//! The program: parse, run, exit.
+
+use std::process::ExitCode;
+
+use file_simulator_e2e::{cli, run};
+
+fn main() -> ExitCode {
+    match cli::parse() {
+        Ok(options) => run(&options).into(),
+        Err(refusal) => {
+            eprintln!("{refusal}");
+            refusal.exit.into()
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Runs tests side by side and tells what happened. Imports `check`, `cluster`, `event`; never `report`.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::check::{Shared, Site};
+use crate::cluster::Select;
+use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
+use crate::suite::PlannedCase;
+
+mod signal;
+mod tidy;
+
+pub use signal::Signals;
+
+/// A test with what its suite says about servers.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The test.
+    pub case: PlannedCase,
+    /// How pods are recognised.
+    pub select: Select,
+    /// The servers that the suite requires.
+    pub servers: Vec<String>,
+}
+
+/// Runs the jobs, at most `limit` at once, and tidies up; a signal ends it early.
+pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &mut Signals) -> (Ending, Vec<Outcome>) {
+    let permits = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+    let mut tasks = JoinSet::new();
+    let mut open = HashMap::new();
+    let mut outcomes = Vec::new();
+    let mut finished = |id, verdict: Verdict, elapsed| {
+        outcomes.push(verdict.outcome);
+        // Nobody listens any more only when the run is over.
+        let _ = shared.events.send(Event::CaseFinished { id, verdict, elapsed });
+    };
+    for job in jobs {
+        let id = job.case.id.clone();
+        let (shared, permits) = (Arc::clone(&shared), Arc::clone(&permits));
+        let started = tasks.spawn(async move {
+            let _permit = permits.acquire_owned().await;
+            run_case(shared, job).await
+        });
+        open.insert(started.id(), id);
+    }
+    let ending = loop {
+        tokio::select! {
+            joined = tasks.join_next_with_id() => match joined {
+                None => break Ending::Completed,
+                Some(Ok((task, (id, verdict, elapsed)))) => {
+                    open.remove(&task);
+                    finished(id, verdict, elapsed);
+                }
+                // Panics are caught inside; what is left is a defect all the same, and its test is not lost.
+                Some(Err(error)) => {
+                    if let Some(id) = open.remove(&error.id()) {
+                        finished(id, Verdict::error(Reason::new("the harness", "no defect of its own", error.to_string())), Duration::ZERO);
+                    }
+                }
+            },
+            () = signals.next() => break Ending::Interrupted,
+        }
+    };
+    tasks.shutdown().await;
+    for id in open.into_values() {
+        let reason = Reason::new("the run", "to end by itself", "it was interrupted before this test ended");
+        finished(id, Verdict::error(reason), Duration::ZERO);
+    }
+    tidy_all(&shared, signals).await;
+    (ending, outcomes)
+}
+
+/// Runs one test; a panic in it and a pod replaced under it are errors of this test alone.
+async fn run_case(shared: Arc<Shared>, job: Job) -> (CaseId, Verdict, Duration) {
+    let started = Instant::now();
+    let site = Site::new(Arc::clone(&shared), job.case.id, job.select, job.servers);
+    let mut verdict = tokio::select! {
+        judged = AssertUnwindSafe(job.case.check.run(&site)).catch_unwind() => judged.unwrap_or_else(|panic| Verdict::error(defect(&*panic))),
+        reason = site.pod_replaced() => Verdict::error(reason),
+    };
+    let elapsed = started.elapsed();
+    let name = site.file_name();
+    for (placed, problem) in tidy::remove(&shared, |placed| placed.name == name).await {
+        let problem = format!("could not remove {placed}: {problem}");
+        if verdict.outcome == Outcome::Pass {
+            verdict = Verdict::error(Reason::new(placed.to_string(), "to be removed after the test", problem));
+        } else {
+            verdict.notes.push(problem);
+        }
+    }
+    (site.id, verdict, elapsed)
+}
+
+/// A panic as a reason.
+fn defect(panic: &(dyn std::any::Any + Send)) -> Reason {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
+    Reason::new("the harness", "no defect of its own", format!("it panicked: {text}"))
+        .hint("report this with the command line that you used")
+}
+
+/// Removes what tests left; a signal gives that up and names what is left.
+async fn tidy_all(shared: &Shared, signals: &mut Signals) {
+    let left = tokio::select! {
+        left = tidy::remove(shared, |_| true) => left,
+        () = signals.next() => shared.placed(|_| true).into_iter().map(|placed| (placed, "interrupted again".to_owned())).collect(),
+    };
+    for (placed, problem) in left {
+        let _ = shared
+            .events
+            .send(Event::Noticed { text: format!("left behind: {placed} ({problem}); remove it by hand") });
+    }
+}

@@ -1,0 +1,80 @@
+//! Suites: which tests there are and what each requires. Types only; [`load`] reads them, [`select`] picks tests.
+//!
+//! Imports `check` for the kinds of checks and their parameters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+
+use crate::check::Check;
+use crate::event::CaseId;
+
+pub mod load;
+pub mod select;
+
+pub use load::load;
+pub use select::select;
+
+/// A suite file as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SuiteFile {
+    /// The suite's name: the first part of its tests' names, and its report's file name.
+    pub suite: String,
+    /// What the suite is about, for a reader.
+    pub about: String,
+    /// How the pods under test are found.
+    pub pods: PodLabels,
+    /// The servers that must exist, by role. The requirement stands here and not in the release's values,
+    /// so that a release that lost a server fails.
+    pub servers: IndexMap<String, Vec<String>>,
+    /// The tests.
+    pub tests: Vec<Test>,
+}
+
+/// How the pods of the servers are recognised.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PodLabels {
+    /// Labels that every pod of a server has.
+    pub labels: BTreeMap<String, String>,
+    /// The label whose value is the server's name.
+    pub server_label: String,
+}
+
+/// One check and the servers it is made of.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Test {
+    /// The check's name within the suite.
+    pub slug: serde_saphyr::Spanned<String>,
+    /// Roles or servers, or `all`; one test for each. Absent for a check of the whole.
+    #[serde(default)]
+    pub on: Vec<serde_saphyr::Spanned<String>>,
+    /// What is checked.
+    pub check: Check,
+}
+
+/// A suite that was read and found consistent.
+#[derive(Debug)]
+pub struct Suite {
+    /// Its name.
+    pub name: String,
+    /// How the pods under test are found.
+    pub pods: PodLabels,
+    /// The servers that must exist, in the order of the file.
+    pub servers: Vec<String>,
+    /// Its tests, one for each server.
+    pub cases: Vec<PlannedCase>,
+}
+
+/// A test that could be run.
+#[derive(Debug, Clone)]
+pub struct PlannedCase {
+    /// Its name.
+    pub id: CaseId,
+    /// What it does.
+    pub check: Arc<Check>,
+}
