@@ -114,6 +114,7 @@ fn command() -> clap::Command {
         .name(env!("CARGO_PKG_NAME"))
         .version(env!("CARGO_PKG_VERSION"))
         .about(env!("CARGO_PKG_DESCRIPTION"))
+        .long_about(None)
         .disable_version_flag(false)
         .help_template("{name} {version}\n{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}")
         .after_help(AFTER_HELP)
@@ -123,7 +124,8 @@ fn command() -> clap::Command {
         .mut_arg("exact", |arg| arg.help("FILTER and --skip name whole tests"))
         .mut_arg("list", |arg| arg.help("List the tests; needs no cluster"))
         .mut_arg("quiet", |arg| arg.help("Print nothing of tests that pass"))
-        .mut_arg("color", |arg| arg.help("Colour the output [default: auto, on a terminal]"));
+        .mut_arg("color", |arg| arg.help("Colour the output [default: auto, on a terminal]").hide_possible_values(true))
+        .mut_args(|arg| arg.long_help(None));
     let listed = ["filter", "skip", "exact", "list"];
     let command =
         listed.into_iter().fold(command, |command, name| command.mut_arg(name, |arg| arg.help_heading("Tests")));

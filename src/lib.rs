@@ -72,11 +72,11 @@ fn load(options: &Options) -> (Vec<Suite>, Option<Refusal>) {
     let mut suites: Vec<Suite> = Vec::new();
     let mut refusal = None;
     for name in &options.suites {
-        let loaded = suite::load(name).and_then(|suite| match suites.iter().any(|other| other.name == suite.name) {
-            true => Err(Refusal::usage(format!("two suites are called `{}`", suite.name), "name each suite once")),
-            false => Ok(suite),
-        });
-        match loaded {
+        match suite::load(name) {
+            Ok(suite) if suites.iter().any(|other| other.name == suite.name) => {
+                let twice = Refusal::usage(format!("two suites are called `{}`", suite.name), "name each suite once");
+                refusal = refusal.or(Some(twice));
+            }
             Ok(suite) => suites.push(suite),
             Err(error) => refusal = refusal.or(Some(error)),
         }

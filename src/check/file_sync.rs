@@ -239,16 +239,51 @@ impl FileSync {
         let used = used.map_err(|error| format!("it cannot be extended: {error}"));
         let used =
             used.and_then(|()| host.remove(server, name).map_err(|error| format!("it cannot be removed: {error}")));
-        match used {
-            Err(problem) => Ok(Progress::Unusable(arrival, problem)),
-            Ok(()) => {
-                site.shared.removed(&hosted);
-                Ok(Progress::Usable(arrival))
-            }
+        if let Err(problem) = used {
+            return Ok(Progress::Unusable(arrival, problem));
         }
+        site.shared.removed(&hosted);
+        Ok(Progress::Usable(arrival))
     }
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn judged(progress: &Value) -> Verdict {
+        let check: FileSync = serde_json::from_value(json!({
+            "writer": "nfs-server", "export": "/data", "sidecar": "sync-to-windows",
+            "cycle-end": "Synced", "within": "60s", "bytes": 4096
+        }))
+        .unwrap();
+        let seen =
+            json!({"pod": "p", "folder": "f", "file": "x", "progress": progress, "listed": true, "sidecar": "running"});
+        check.judge(&serde_json::from_value(seen).unwrap())
+    }
+
+    #[test]
+    fn only_a_file_that_the_tester_can_use_passes() {
+        let arrival = json!({"since_sent": 12_034, "since_acknowledged": 11_920});
+        let passed = judged(&json!({"Usable": arrival}));
+        assert_eq!(passed.outcome, Outcome::Pass);
+        assert!(passed.summary.contains("12034 ms") && passed.summary.contains("11920 ms"), "{}", passed.summary);
+        for (progress, outcome, hop) in [
+            (json!("NoSidecar"), Outcome::Fail, Hop::Sidecar),
+            (json!({"NotWritten": "exit code 1"}), Outcome::Fail, Hop::Export),
+            (json!({"NotArrived": "no file"}), Outcome::Fail, Hop::Sidecar),
+            (json!({"Changed": [arrival, "5 bytes"]}), Outcome::Fail, Hop::Sidecar),
+            (json!({"Unusable": [arrival, "denied"]}), Outcome::Fail, Hop::Host),
+            (json!({"NoCycleEnd": [arrival, "none"]}), Outcome::Error, Hop::Sidecar),
+        ] {
+            let verdict = judged(&progress);
+            assert_eq!((verdict.outcome, verdict.hop), (outcome, Some(hop)), "{progress}");
+        }
+    }
 }

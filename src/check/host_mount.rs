@@ -111,7 +111,7 @@ impl Observation {
             (Some(Way::Same(_)), Some(Way::Other(seen))) => differs("in the pod", seen),
             (Some(Way::Other(seen)), _) => differs("here", seen),
             (to_pod, to_host) => {
-                differs("here or there", &format!("not both ways were tried: {to_pod:?}, {to_host:?}"))
+                differs("here or there", &format!("not both ways were tried: {to_pod:?}, {to_host:?}"));
             }
         }
         Verdict::judged("", reasons).at(Hop::Mount)
@@ -242,4 +242,38 @@ async fn both_ways(
 
 fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::event::Outcome;
+
+    fn judged(is_folder: bool, to_pod: &Value, to_host: &Value) -> Verdict {
+        let seen: Observation = serde_json::from_value(json!({
+            "context": "file-simulator", "namespace": "n", "pod": "p", "container": "c", "is_folder": is_folder,
+            "root": "C:\\simulator-data", "folder": "C:\\simulator-data\\nas-output-1",
+            "host_path": "/mnt/simulator-data/nas-output-1", "mount_path": "/windows-mount",
+            "to_pod": to_pod, "to_host": to_host
+        }))
+        .unwrap();
+        seen.verdict()
+    }
+
+    #[test]
+    fn both_ways_must_be_the_same() {
+        let (same, other) = (json!({"Same": 80}), json!({"Other": "no such file"}));
+        assert_eq!(judged(true, &same, &same).outcome, Outcome::Pass);
+        for (to_pod, to_host) in
+            [(&same, &other), (&other, &Value::Null), (&same, &Value::Null), (&Value::Null, &Value::Null)]
+        {
+            let verdict = judged(true, to_pod, to_host);
+            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Mount)), "{to_pod} {to_host}");
+            let hint = &verdict.reasons[0].hint;
+            assert!(hint.contains(r"minikube -p file-simulator mount C:\simulator-data:/mnt/simulator-data"), "{hint}");
+        }
+        assert_eq!(judged(false, &Value::Null, &Value::Null).hop, Some(Hop::Host));
+    }
 }

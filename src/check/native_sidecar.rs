@@ -96,3 +96,68 @@ impl Kind for NativeSidecar {
             .at(Hop::Sidecar)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::example::{NOW, output_pod, with};
+    use super::*;
+    use crate::event::Outcome;
+
+    fn judged(changes: &[(&str, Value)]) -> Verdict {
+        let seen = json!({"pod": with(output_pod(), changes), "now": NOW});
+        let check = NativeSidecar {
+            container: "sync-to-windows".into(),
+            after: "sync-windows-data".into(),
+            restart_window: Span(std::time::Duration::from_secs(600)),
+        };
+        check.judge(&serde_json::from_value(seen).unwrap())
+    }
+
+    #[test]
+    fn a_native_sidecar_after_the_init_container_passes() {
+        assert_eq!(judged(&[]).reasons, Vec::new());
+    }
+
+    #[test]
+    fn none_at_all_fails() {
+        let init = output_pod()["spec"]["initContainers"][0].clone();
+        assert_eq!(judged(&[("/spec/initContainers", json!([init]))]).outcome, Outcome::Fail);
+    }
+
+    #[test]
+    fn an_ordinary_container_and_a_plain_init_container_fail() {
+        let [init, sidecar] = [0, 1].map(|index| output_pod()["spec"]["initContainers"][index].clone());
+        let status = output_pod()["status"]["initContainerStatuses"][1].clone();
+        let ordinary = judged(&[
+            ("/spec/initContainers", json!([init])),
+            ("/spec/containers/-", sidecar),
+            ("/status/containerStatuses/-", status),
+        ]);
+        assert_eq!((ordinary.outcome, ordinary.reasons.len()), (Outcome::Fail, 1));
+        assert_eq!(judged(&[("/spec/initContainers/1/restartPolicy", Value::Null)]).outcome, Outcome::Fail);
+    }
+
+    #[test]
+    fn before_the_init_container_it_fails() {
+        let [init, sidecar] = [0, 1].map(|index| output_pod()["spec"]["initContainers"][index].clone());
+        assert_eq!(judged(&[("/spec/initContainers", json!([sidecar, init]))]).outcome, Outcome::Fail);
+    }
+
+    #[test]
+    fn one_that_does_not_run_or_has_not_started_fails() {
+        let waiting = json!({"waiting": {"reason": "PodInitializing"}});
+        assert_eq!(judged(&[("/status/initContainerStatuses/1/state", waiting)]).outcome, Outcome::Fail);
+        assert_eq!(judged(&[("/status/initContainerStatuses/1/started", json!(false))]).outcome, Outcome::Fail);
+    }
+
+    #[test]
+    fn recent_restarts_fail_and_old_ones_are_a_note() {
+        let count = ("/status/initContainerStatuses/1/restartCount", json!(1));
+        let since = |time: &str| ("/status/initContainerStatuses/1/state/running/startedAt", json!(time));
+        assert_eq!(judged(&[count.clone(), since("2026-11-21T03:55:00Z")]).outcome, Outcome::Fail);
+        let old = judged(&[count, since("2026-11-21T03:45:00Z")]);
+        assert_eq!((old.outcome, old.notes.len()), (Outcome::Pass, 1));
+    }
+}

@@ -64,3 +64,50 @@ impl Kind for NoSidecar {
 fn overlap(one: &str, other: &str) -> bool {
     Path::new(one).starts_with(other) || Path::new(other).starts_with(one)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::example::{output_pod, with};
+    use super::*;
+    use crate::event::Outcome;
+
+    /// An input server is an output server without the sidecar.
+    fn input(changes: &[(&str, Value)]) -> Verdict {
+        let init = output_pod()["spec"]["initContainers"][0].clone();
+        let pod = with(with(output_pod(), &[("/spec/initContainers", json!([init]))]), changes);
+        let check = NoSidecar { init_container: "sync-windows-data".into() };
+        check.judge(&serde_json::from_value(json!({"pod": pod})).unwrap())
+    }
+
+    fn container(name: &str, volume: &str) -> Value {
+        json!({"name": name, "volumeMounts": [{"name": volume, "mountPath": "/anywhere"}]})
+    }
+
+    #[test]
+    fn only_the_init_container_may_mount_the_host_folder() {
+        assert_eq!(input(&[]).outcome, Outcome::Pass);
+        for list in ["/spec/initContainers/-", "/spec/containers/-"] {
+            assert_eq!(input(&[(list, container("other", "windows-data"))]).outcome, Outcome::Fail, "{list}");
+            assert_eq!(input(&[(list, container("other", "nfs-export"))]).outcome, Outcome::Pass, "{list}");
+        }
+    }
+
+    #[test]
+    fn the_folder_above_counts_and_another_path_does_not() {
+        let mounting = |path: &str| {
+            let volume = json!({"name": "more", "hostPath": {"path": path}});
+            input(&[("/spec/volumes/-", volume), ("/spec/containers/-", container("other", "more"))]).outcome
+        };
+        assert_eq!(mounting("/mnt/simulator-data"), Outcome::Fail);
+        assert_eq!(mounting("/mnt/simulator-data/nas-output-1/sub"), Outcome::Fail);
+        assert_eq!(mounting("/mnt/simulator-data/nas-output-10"), Outcome::Pass);
+        assert_eq!(mounting("/etc/localtime"), Outcome::Pass);
+    }
+
+    #[test]
+    fn a_pod_without_the_init_container_is_no_proof() {
+        assert_eq!(input(&[("/spec/initContainers", json!([]))]).outcome, Outcome::Fail);
+    }
+}

@@ -122,7 +122,7 @@ mod tests {
     use crate::event::Outcome;
     use serde_json::{Value, json};
 
-    fn pod(name: &str, server: &str, change: Value) -> Value {
+    fn pod(name: &str, server: &str, change: &Value) -> Value {
         let mut pod = json!({
             "metadata": {"name": name, "labels": {"server": server}, "creationTimestamp": "2026-11-21T03:00:00Z"},
             "status": {"phase": "Running"}
@@ -141,19 +141,19 @@ mod tests {
 
     #[test]
     fn one_pod_for_each_server_passes() {
-        let verdict = judged(&[pod("a-1", "a", json!({})), pod("b-1", "b", json!({}))]);
+        let verdict = judged(&[pod("a-1", "a", &json!({})), pod("b-1", "b", &json!({}))]);
         assert_eq!((verdict.outcome, verdict.summary.as_str()), (Outcome::Pass, "2 pods, one for each server"));
     }
 
     #[test]
     fn none_two_and_a_stranger_fail() {
-        let healthy = || vec![pod("a-1", "a", json!({})), pod("b-1", "b", json!({}))];
+        let healthy = || vec![pod("a-1", "a", &json!({})), pod("b-1", "b", &json!({}))];
         assert_eq!(judged(&[]).reasons.len(), 2);
         let with = |extra: Value| judged(&[healthy(), vec![extra]].concat()).outcome;
-        assert_eq!(with(pod("a-2", "a", json!({}))), Outcome::Fail);
-        assert_eq!(with(pod("extra", "c", json!({}))), Outcome::Fail);
+        assert_eq!(with(pod("a-2", "a", &json!({}))), Outcome::Fail);
+        assert_eq!(with(pod("extra", "c", &json!({}))), Outcome::Fail);
         assert_eq!(
-            with(pod("a-0", "a", json!({"/metadata/deletionTimestamp": "2026-11-21T03:00:00Z"}))),
+            with(pod("a-0", "a", &json!({"/metadata/deletionTimestamp": "2026-11-21T03:00:00Z"}))),
             Outcome::Fail
         );
     }
@@ -163,7 +163,7 @@ mod tests {
         let evicted = |created: &str| {
             let change =
                 json!({"/status/phase": "Failed", "/status/reason": "Evicted", "/metadata/creationTimestamp": created});
-            judged(&[pod("a-1", "a", json!({})), pod("b-1", "b", json!({})), pod("a-0", "a", change)])
+            judged(&[pod("a-1", "a", &json!({})), pod("b-1", "b", &json!({})), pod("a-0", "a", &change)])
         };
         let old = evicted("2026-11-21T02:00:00Z");
         assert_eq!((old.outcome, old.notes.len()), (Outcome::Pass, 1));

@@ -112,3 +112,63 @@ impl Kind for Pods {
         Verdict::judged(format!("pod {pod} is Ready"), reasons).notes(notes).at(hop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::example::{NOW, output_pod, output_server, with};
+    use super::*;
+    use crate::event::Outcome;
+
+    fn judged(changes: &[(&str, Value)]) -> Verdict {
+        let seen = json!({"server": with(output_server(), changes), "now": NOW});
+        let check = Pods { restart_window: Span(std::time::Duration::from_secs(600)) };
+        check.judge(&serde_json::from_value(seen).unwrap())
+    }
+
+    #[test]
+    fn a_ready_pod_of_the_newest_replica_set_passes() {
+        let verdict = judged(&[]);
+        assert_eq!((verdict.outcome, verdict.reasons), (Outcome::Pass, Vec::new()));
+    }
+
+    #[test]
+    fn zero_and_two_replicas_and_a_missing_deployment_fail() {
+        let replicas = "/deployments/0/spec/replicas";
+        assert_eq!(judged(&[(replicas, json!(0)), ("/pods", json!([]))]).outcome, Outcome::Fail);
+        assert_eq!(judged(&[(replicas, json!(2)), ("/pods/-", output_pod())]).outcome, Outcome::Fail);
+        assert_eq!(judged(&[("/deployments", json!([])), ("/pods", json!([]))]).outcome, Outcome::Fail);
+    }
+
+    #[test]
+    fn a_pod_that_is_not_ready_or_of_an_older_replica_set_fails() {
+        let not_ready = judged(&[("/pods/0/status/conditions/0/status", json!("False"))]);
+        assert_eq!((not_ready.outcome, not_ready.hop), (Outcome::Fail, Some(Hop::Nfs)));
+        assert_eq!(judged(&[("/pods/0/metadata/ownerReferences/0/uid", json!("set-1"))]).outcome, Outcome::Fail);
+    }
+
+    #[test]
+    fn a_failing_init_container_is_the_broken_hop() {
+        let state = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        let verdict = judged(&[
+            ("/pods/0/status/initContainerStatuses/0/state", state),
+            ("/pods/0/status/conditions/0/status", json!("False")),
+        ]);
+        assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Init)));
+    }
+
+    #[test]
+    fn a_crash_loop_fails_in_the_second_that_it_runs_and_an_old_restart_is_a_note() {
+        let restarted = |since: &str| {
+            let sidecar = "/pods/0/status/initContainerStatuses/1";
+            judged(&[
+                (&format!("{sidecar}/restartCount"), json!(3)),
+                (&format!("{sidecar}/state/running/startedAt"), json!(since)),
+            ])
+        };
+        assert_eq!(restarted("2026-11-21T03:59:59Z").outcome, Outcome::Fail);
+        let old = restarted("2026-11-21T03:30:00Z");
+        assert_eq!((old.outcome, old.notes.len()), (Outcome::Pass, 1));
+    }
+}

@@ -43,14 +43,14 @@ impl Grid {
     /// The grid in lines; empty if no test was about a server.
     pub fn lines(&self) -> Vec<String> {
         let Some(width) = self.servers.iter().map(String::len).max() else { return Vec::new() };
-        let head: String = Hop::ALL.iter().map(|hop| format!("  {hop:<7}")).collect();
-        let mut lines = vec![format!("{:width$}{head}", "").trim_end().to_owned()];
+        let row = |head: &str, cells: [String; 6]| {
+            let cells = cells.map(|cell| format!("  {cell:<7}")).concat();
+            format!("{head:width$}{cells}").trim_end().to_owned()
+        };
+        let mut lines = vec![row("", Hop::ALL.map(|hop| hop.to_string()))];
         for server in &self.servers {
-            let marks: String = Hop::ALL
-                .iter()
-                .map(|hop| format!("  {:<7}", mark(self.marks.get(&(server.clone(), *hop)).copied())))
-                .collect();
-            lines.push(format!("{server:width$}{marks}").trim_end().to_owned());
+            let marks = Hop::ALL.map(|hop| mark(self.marks.get(&(server.clone(), hop)).copied()).to_owned());
+            lines.push(row(server, marks));
         }
         lines
     }

@@ -143,9 +143,9 @@ impl Reporter for Junit {
         if !std::mem::take(&mut self.changed) {
             return Ok(());
         }
-        let written = self.suites.iter().map(|suite| self.write(suite));
-        written
-            .fold(Ok(()), |first, next| first.and(next))
-            .with_context(|| format!("cannot write reports into {}", self.folder.display()))
+        // Every suite is tried, whatever becomes of the others.
+        let written: Vec<_> = self.suites.iter().map(|suite| self.write(suite)).collect();
+        let written: anyhow::Result<()> = written.into_iter().collect();
+        written.with_context(|| format!("cannot write reports into {}", self.folder.display()))
     }
 }

@@ -44,10 +44,14 @@ pub fn consume(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>]) ->
         // The first event replaces the reports of earlier runs, so it is written at once.
         let is_first = matches!(&received, Ok(Event::RunStarted { .. }));
         if let Ok(event) = &received {
-            reporters.iter_mut().for_each(|reporter| note(reporter.on(event)));
+            for reporter in reporters.iter_mut() {
+                note(reporter.on(event));
+            }
         }
         if is_first || is_last || Instant::now() >= due {
-            reporters.iter_mut().for_each(|reporter| note(reporter.flush()));
+            for reporter in reporters.iter_mut() {
+                note(reporter.flush());
+            }
             due = Instant::now() + REWRITE;
         }
         if is_last {

@@ -32,5 +32,5 @@ pub fn select(suites: &[Suite], arguments: &Arguments) -> Result<Vec<PlannedCase
 /// libtest's own rules, asked of a test that does nothing.
 fn is_selected(case: &PlannedCase, arguments: &Arguments) -> bool {
     let trial = Trial::test(case.id.to_string(), || Ok(()));
-    !arguments.is_filtered_out(&trial) && !(arguments.ignored && !arguments.include_ignored)
+    !arguments.is_filtered_out(&trial) && (!arguments.ignored || arguments.include_ignored)
 }
