@@ -132,7 +132,8 @@ fn syntax(origin: &str, error: &serde_saphyr::Error) -> Refusal {
         SerdeUnknownVariant { variant, expected, .. } => ("check", variant, expected),
         other => {
             let text = other.to_string();
-            let text = text.lines().next().unwrap_or_default();
+            // The place stands in front already.
+            let text = text.lines().next().unwrap_or_default().split(" at line ").next().unwrap_or_default();
             return Refusal::usage(format!("{place}: {text}"), "docs/suites.md shows how a suite is written");
         }
     };

@@ -1,0 +1,140 @@
+//! The program from outside: exit codes, messages and reports for everything that goes wrong before the first test.
+
+mod support;
+
+use support::{Place, VERSION, answering, silent};
+
+/// Runs and asserts the exit code and what standard error contains.
+fn refused(place: &Place, arguments: &[&str], code: i32, words: &[&str]) {
+    let ended = place.run(arguments);
+    assert_eq!(ended.code, code, "{arguments:?}: {}", ended.err);
+    for word in words {
+        assert!(ended.err.contains(word), "{arguments:?}: no `{word}` in: {}", ended.err);
+    }
+    assert!(!ended.err.contains("panicked"), "{}", ended.err);
+}
+
+/// Whether each test of the suite's report is an error, and how many there are.
+fn red(place: &Place, suite: &str) -> usize {
+    let text = place.report(suite);
+    let report = roxmltree::Document::parse(&text).unwrap();
+    let cases: Vec<_> = report.descendants().filter(|node| node.has_tag_name("testcase")).collect();
+    assert!(cases.iter().all(|case| case.children().any(|child| child.has_tag_name("error"))), "{text}");
+    cases.len()
+}
+
+#[test]
+fn help_and_version_are_the_programs_own() {
+    let help = Place::new().run(&["--help"]);
+    assert_eq!(help.code, 0);
+    assert!(help.out.starts_with("file-simulator-e2e ") && help.out.contains("Exit codes:"), "{}", help.out);
+    assert!(!help.out.contains("libtest"), "{}", help.out);
+    let version = Place::new().run(&["--version"]);
+    assert_eq!(version.out.trim(), concat!("file-simulator-e2e ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_list_needs_no_cluster_and_is_what_libtest_prints() {
+    let list = Place::new().run(&["--list", "--suite", "phase3", "latency"]);
+    let expected = ["1", "2", "3"].map(|n| format!("phase3::latency::nas-output-{n}: test\n")).concat();
+    assert_eq!((list.code, list.out), (0, expected));
+    let exact = Place::new().run(&["--list", "--exact", "phase2::cluster"]);
+    assert_eq!(exact.out, "phase2::cluster: test\n");
+    let skipped = Place::new().run(&["--list", "--skip", "nas-"]);
+    assert_eq!(skipped.out, "phase2::cluster: test\nphase2::pods-count: test\n");
+}
+
+#[test]
+fn a_wrong_command_line_is_a_usage_error() {
+    let place = Place::new();
+    refused(&place, &["--contxt", "x"], 2, &["--context"]);
+    refused(&place, &["--suite", "phase33"], 2, &["did you mean `phase3`?", "phase2, phase3"]);
+    refused(&place, &["--suite", "mine.yaml"], 2, &["cannot read the suite file mine.yaml"]);
+    refused(&place, &["--suite", "phase2", "--suite", "phase2"], 2, &["two suites are called `phase2`"]);
+    refused(&place, &["--logfile", "x"], 2, &["--logfile is not supported"]);
+    refused(&place, &["--timeout", "5"], 2, &["90s or 5m"]);
+}
+
+#[test]
+fn a_broken_suite_file_is_named_with_line_column_and_a_suggestion() {
+    for (name, place_in_file, words) in [
+        ("unknown-check", "12:7", "unknown check `podz`"),
+        ("unknown-key", "13:9", "did you mean `restart-window`?"),
+        ("unknown-server", "10:10", "did you mean `input`?"),
+        ("slug-twice", "11:11", "slug `count` is used twice"),
+        ("no-server", "9:11", "no server is named"),
+        ("wrong-duration", "13:25", "duration"),
+        ("not-yaml", "3:1", "quoted scalar"),
+    ] {
+        let file = format!("{}/fixtures/suites/broken/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let place = Place::new();
+        refused(&place, &["--suite", &file], 2, &[&format!("{name}.yaml:{place_in_file}:"), words]);
+        assert_eq!(red(&place, name), 1, "the report of a suite that cannot be read is red");
+    }
+}
+
+#[test]
+fn a_filter_that_selects_nothing_is_no_success_and_replaces_the_old_report() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("reports")).unwrap();
+    std::fs::write(place.path("reports/phase3.xml"), "<testsuites/>").unwrap();
+    refused(&place, &["--suite", "phase3", "latncy"], 4, &["`latncy`", "--list"]);
+    assert_eq!(red(&place, "phase3"), 1);
+    refused(&place, &["--ignored"], 4, &["no test"]);
+}
+
+#[test]
+fn without_a_kubeconfig_or_context_it_says_which_there_are() {
+    let place = Place::new();
+    refused(&place, &[], 3, &["cannot read the kubeconfig", "--kubeconfig"]);
+    assert_eq!((red(&place, "phase2"), red(&place, "phase3")), (12, 10), "every selected test is an error");
+    place.connect("127.0.0.1:1");
+    refused(&place, &["--context", "file-simulater"], 3, &["did you mean `file-simulator`?", "it has: file-simulator"]);
+    std::fs::write(place.path("kubeconfig"), "{not yaml").unwrap();
+    refused(&place, &[], 3, &["cannot use the kubeconfig"]);
+}
+
+#[test]
+fn a_cluster_that_refuses_or_hangs_ends_the_run() {
+    let place = Place::new();
+    place.connect("127.0.0.1:1");
+    refused(&place, &[], 3, &["http://127.0.0.1:1", "refused"]);
+    place.connect(&silent());
+    refused(&place, &[], 3, &["no answer to get /version within 10s"]);
+    assert_eq!(red(&place, "phase3"), 10);
+}
+
+#[test]
+fn wrong_credentials_and_missing_permissions_are_named() {
+    let place = Place::new();
+    let denied = r#"{"kind":"Status","status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}"#;
+    place.connect(&answering(move |_| (401, denied)));
+    refused(&place, &[], 3, &["401", "get /version", "log in"]);
+    let forbidden =
+        r#"{"kind":"Status","status":"Failure","message":"pods is forbidden","reason":"Forbidden","code":403}"#;
+    place.connect(&answering(move |path| if path == "/version" { (200, VERSION) } else { (403, forbidden) }));
+    refused(&place, &[], 3, &["no permission to list pods", "pods is forbidden", "Role"]);
+}
+
+#[test]
+fn a_missing_namespace_and_a_missing_folder_are_refused() {
+    let place = Place::new();
+    let missing = r#"{"kind":"Status","status":"Failure","message":"not found","reason":"NotFound","code":404}"#;
+    let empty = r#"{"kind":"List","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#;
+    place.connect(&answering(move |path| match path {
+        "/version" => (200, VERSION),
+        path if path.starts_with("/api/v1/namespaces/file-simulator?") || path.ends_with("/file-simulator") => {
+            (404, missing)
+        }
+        _ => (200, empty),
+    }));
+    refused(&place, &[], 3, &["has no namespace `file-simulator`", "--namespace"]);
+    refused(&place, &["--host-data", "nowhere"], 3, &["nowhere is not a folder", "--host-data"]);
+}
+
+#[test]
+fn reports_that_cannot_be_written_are_no_success() {
+    let place = Place::new();
+    std::fs::write(place.path("reports"), "a file").unwrap();
+    refused(&place, &[], 3, &["cannot write reports into"]);
+}
