@@ -1,8 +1,6 @@
 //! The program from outside: exit codes, messages and reports for everything that goes wrong before the first test.
 
-mod support;
-
-use support::{Place, VERSION, answering, silent};
+use crate::support::{Place, VERSION, answering, silent};
 
 /// Runs and asserts the exit code and what standard error contains.
 fn refused(place: &Place, arguments: &[&str], code: i32, words: &[&str]) {

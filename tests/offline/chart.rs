@@ -10,7 +10,7 @@ const SERVERS: [&str; 7] =
     ["nas-input-1", "nas-input-2", "nas-input-3", "nas-backup", "nas-output-1", "nas-output-2", "nas-output-3"];
 
 fn documents() -> Vec<Value> {
-    serde_saphyr::from_multiple(include_str!("../fixtures/helm-chart/golden/multi-nas.yaml")).unwrap()
+    serde_saphyr::from_multiple(include_str!("../../fixtures/helm-chart/golden/multi-nas.yaml")).unwrap()
 }
 
 fn of_kind<T: serde::de::DeserializeOwned>(kind: &str) -> Vec<T> {
