@@ -68,7 +68,7 @@ impl Kind for HostMount {
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pod, population) = site.pod().await?;
         if let Some(view) = container::named(&pod, &self.container)
-            && let Restarts::Recent(_) = container::restarts(&view, self.restart_window.signed(), population.now)
+            && let Restarts::Recent(_) = container::restarts(&pod, &view, self.restart_window.signed(), population.now)
         {
             let object = format!("pod {}, container {}", pod.name_any(), self.container);
             return Err(site.blocked(Reason::new(object, "to run steadily", view.describe())));

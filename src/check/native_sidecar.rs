@@ -51,7 +51,6 @@ impl Kind for NativeSidecar {
             return Verdict::judged("", vec![reason.hint(repair)]).at(Hop::Sidecar);
         };
         let mut reasons = Vec::new();
-        let mut notes = Vec::new();
         if sidecar.kind != container::Kind::NativeSidecar {
             let expected = "a native sidecar (in initContainers, with restartPolicy: Always)";
             reasons.push(Reason::new(&object, expected, sidecar.kind.to_string()).hint(repair));
@@ -68,21 +67,11 @@ impl Kind for NativeSidecar {
                 reasons.push(Reason::new(&object, expected, seen).hint(hint));
             }
         }
-        match container::restarts(&sidecar, self.restart_window.signed(), seen.now) {
-            Restarts::None => {}
-            Restarts::Old(count) => {
-                notes.push(format!(
-                    "{object} was restarted {count} times, and has been running for at least {} since",
-                    self.restart_window
-                ));
-            }
-            Restarts::Recent(_) => {
-                let expected = format!("no restart within {}", self.restart_window);
-                reasons.push(
-                    Reason::new(&object, expected, sidecar.describe())
-                        .hint("look at its previous log: kubectl logs --previous"),
-                );
-            }
+        let restarts = container::restarts(&seen.pod, &sidecar, self.restart_window.signed(), seen.now);
+        if let Restarts::Recent(_) = restarts {
+            let expected = format!("no restart within {}", self.restart_window);
+            let hint = "look at its previous log: kubectl logs --previous";
+            reasons.push(Reason::new(&object, expected, sidecar.describe()).hint(hint));
         }
         let is_started = sidecar.status.is_some_and(|status| status.started == Some(true));
         if sidecar.running_since().is_none() || !is_started {
@@ -92,7 +81,7 @@ impl Kind for NativeSidecar {
             );
         }
         Verdict::judged(format!("{name} is a native sidecar after {}, {}", self.after, sidecar.describe()), reasons)
-            .notes(notes)
+            .notes(restarts.note(&object).into_iter().collect())
             .at(Hop::Sidecar)
     }
 }

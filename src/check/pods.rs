@@ -77,24 +77,16 @@ impl Kind for Pods {
             }
             for view in container::all(pod) {
                 let object = format!("{object}, container {}", view.name);
-                match container::restarts(&view, self.restart_window.signed(), seen.now) {
-                    Restarts::None => {}
-                    Restarts::Old(count) => {
-                        notes.push(format!(
-                            "{object} was restarted {count} times, and has been running for at least {} since",
-                            self.restart_window
-                        ));
-                    }
-                    // A completed init container was run again with its pod's sandbox, or failed before it succeeded.
-                    Restarts::Recent(_) if view.kind == container::Kind::Init && view.has_completed() => {}
-                    Restarts::Recent(_) => {
-                        let expected = format!("no restart within {}", self.restart_window);
-                        reasons.push(
-                            Reason::new(object, expected, view.describe())
-                                .hint("look at its previous log and the pod's events"),
-                        );
-                    }
+                let restarts = container::restarts(pod, &view, self.restart_window.signed(), seen.now);
+                // A completed init container is no loop, whatever it took.
+                if matches!(restarts, Restarts::Recent(_))
+                    && !(view.kind == container::Kind::Init && view.has_completed())
+                {
+                    let expected = format!("no restart within {}", self.restart_window);
+                    let hint = "look at its previous log and the pod's events";
+                    reasons.push(Reason::new(&object, expected, view.describe()).hint(hint));
                 }
+                notes.extend(restarts.note(&object));
                 if view.kind == container::Kind::Init && !view.has_completed() {
                     hop = Hop::Init;
                 }
@@ -156,6 +148,23 @@ mod tests {
             ("/pods/0/status/conditions/0/status", json!("False")),
         ]);
         assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Init)));
+    }
+
+    #[test]
+    fn a_restarted_node_is_no_crash_loop() {
+        let status = "/pods/0/status";
+        let again = [
+            (format!("{status}/initContainerStatuses/0/restartCount"), json!(1)),
+            (format!("{status}/containerStatuses/0/restartCount"), json!(1)),
+            (format!("{status}/containerStatuses/0/state/running/startedAt"), json!("2026-11-21T03:59:30Z")),
+        ];
+        let again: Vec<_> = again.iter().map(|(pointer, value)| (pointer.as_str(), value.clone())).collect();
+        let verdict = judged(&again);
+        assert_eq!((verdict.outcome, verdict.notes.len()), (Outcome::Pass, 1));
+        let failed = json!({"terminated": {"exitCode": 1}});
+        let pointer = format!("{status}/initContainerStatuses/0/lastState");
+        let retried = [again.as_slice(), &[(&pointer, failed)]].concat();
+        assert_eq!(judged(&retried).outcome, Outcome::Fail, "an init container that was retried explains nothing");
     }
 
     #[test]

@@ -161,6 +161,8 @@ pub fn host_paths<'a>(pod: &'a Pod, view: &View<'a>) -> Vec<HostPath<'a>> {
 pub enum Restarts {
     /// None.
     None,
+    /// It was started again with its pod's sandbox, as after a restart of the node; never by itself.
+    WithPod(i32),
     /// Some, but it has been running steadily for the whole window since.
     Old(i32),
     /// Some, and it is down or has been running for less than the window: it may be in a crash loop, of which
@@ -168,14 +170,41 @@ pub enum Restarts {
     Recent(i32),
 }
 
-/// How often the container of that name was restarted, and whether that is long ago.
-pub fn restarts(view: &View<'_>, window: SignedDuration, now: Timestamp) -> Restarts {
+impl Restarts {
+    /// What a user should know of restarts that are no fault; `None` for none and for those that are one.
+    pub fn note(self, object: &str) -> Option<String> {
+        match self {
+            Self::None | Self::Recent(_) => None,
+            Self::WithPod(_) => {
+                Some(format!("{object} was started again with its pod's sandbox, as after a restart of the node"))
+            }
+            Self::Old(1) => Some(format!("{object} was restarted once, long ago")),
+            Self::Old(count) => Some(format!("{object} was restarted {count} times, long ago")),
+        }
+    }
+}
+
+/// How often a container of the pod was restarted, and whether that is long ago.
+pub fn restarts(pod: &Pod, view: &View<'_>, window: SignedDuration, now: Timestamp) -> Restarts {
     let count = view.restarts();
     match view.running_since() {
         _ if count == 0 => Restarts::None,
+        Some(_) if count <= sandboxes(pod) => Restarts::WithPod(count),
         Some(since) if now.duration_since(since) >= window => Restarts::Old(count),
         _ => Restarts::Recent(count),
     }
+}
+
+/// How often the pod's sandbox was made again: its init containers ran anew then, although none had failed.
+/// (Observed: the init container has restartCount 1 and an empty lastState after the sandbox was killed.)
+fn sandboxes(pod: &Pod) -> i32 {
+    let init = all(pod).into_iter().filter(|view| view.kind == Kind::Init);
+    let reruns = init.map(|view| {
+        let last =
+            view.status.and_then(|status| status.last_state.as_ref()).and_then(|state| state.terminated.as_ref());
+        if view.has_completed() && last.is_none_or(|ended| ended.exit_code == 0) { view.restarts() } else { 0 }
+    });
+    reruns.min().unwrap_or(0)
 }
 
 /// A timestamp without fractions of a second.
