@@ -8,7 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use regex::Regex;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, RwLock};
 use tokio::time::Instant;
 
 use super::host_mount;
@@ -33,6 +33,8 @@ pub struct Shared {
     pub events: mpsc::Sender<Event>,
     /// Files that were written, or about to be, and not yet removed.
     ledger: Mutex<Vec<Placed>>,
+    /// Held while a command runs in a container, also when the test that wanted it is gone.
+    commands: Arc<RwLock<()>>,
     mounts: Mutex<HashMap<String, Mount>>,
     cycles: Mutex<HashMap<String, Arc<Cycles>>>,
 }
@@ -88,13 +90,18 @@ impl Shared {
         watch: Watch,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        let (ledger, mounts, cycles) = Default::default();
-        Self { cluster, host, run, settle, watch, events, ledger, mounts, cycles }
+        let (ledger, commands, mounts, cycles) = Default::default();
+        Self { cluster, host, run, settle, watch, events, ledger, commands, mounts, cycles }
     }
 
     /// The followed log of a server's sidecar, if anybody asked for it.
     pub fn known_cycles(&self, server: &str) -> Option<Arc<Cycles>> {
         self.cycles.lock().unwrap_or_else(PoisonError::into_inner).get(server).cloned()
+    }
+
+    /// Waits until no command runs any more, so that nothing is written behind a removal.
+    pub async fn commands_ended(&self) {
+        drop(self.commands.write().await);
     }
 
     fn ledger(&self) -> std::sync::MutexGuard<'_, Vec<Placed>> {
@@ -244,7 +251,16 @@ impl Site {
 
     /// Does an operation in a container of the pod.
     pub async fn exec(&self, pod: &Pod, container: &str, operation: &Operation) -> Result<Output, Verdict> {
-        let output = self.shared.cluster.exec(&pod.name_any(), container, operation).await;
+        let (shared, name, target) = (Arc::clone(&self.shared), pod.name_any(), container.to_owned());
+        let operation = operation.clone();
+        let running = Arc::clone(&shared.commands).read_owned().await;
+        // A task of its own: a test that is given up leaves no command of which nobody knows whether it ran.
+        let command = tokio::spawn(async move {
+            let _running = running;
+            shared.cluster.exec(&name, &target, &operation).await
+        });
+        let failed = |message| ApiError::Failed { verb: "get", resource: "pods/exec", message };
+        let output = command.await.unwrap_or_else(|error| Err(failed(error.to_string())));
         output.map_err(|error| {
             let object = format!("pod {}, container {container}", pod.name_any());
             Verdict::error(Reason::new(object, "to run a command in it", error.to_string()).hint(error.hint()))

@@ -14,6 +14,7 @@ const UNKNOWN_INTERVAL: Duration = Duration::from_secs(35);
 
 /// Removes every file of the ledger that `which` selects; returns what could not be removed, with the reason.
 pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Placed, String)> {
+    shared.commands_ended().await;
     let mut files: BTreeMap<(String, String), Vec<Placed>> = BTreeMap::new();
     for placed in shared.placed(which) {
         files.entry((placed.server.clone(), placed.name.clone())).or_default().push(placed);
