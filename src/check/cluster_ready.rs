@@ -1,10 +1,10 @@
 //! `cluster`: the API server is new enough and the nodes under the servers are Ready.
 
 use k8s_openapi::api::core::v1::Node;
-use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, Site};
+use crate::cluster::ResourceExt;
 use crate::event::{Hop, Reason, Verdict};
 
 /// Parameters.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::parameter::{Pattern, Span};
 use super::site::{Place, Placed};
 use super::{Kind, Site};
-use crate::cluster::{Cycles, End, Operation, container};
+use crate::cluster::{Cycles, End, Operation, ResourceExt, container};
 use crate::event::{Hop, Outcome, Reason, Verdict};
 use crate::host::Seen;
 
@@ -198,7 +197,7 @@ impl FileSync {
         let hosted = Placed { place: Place::Host, ..exported.clone() };
         site.shared.place(exported.clone());
         site.shared.place(hosted.clone());
-        site.waiting(format!("{server}: a file on its way to {}", host.folder(server).display()), self.within.0);
+        site.waiting(format!("a file on its way to {}", host.folder(server).display()), self.within.0);
         let write =
             site.exec(pod, &self.writer, &Operation::Write { path: path.clone(), content: content.clone() }).await?;
         match &write.end {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -13,7 +12,7 @@ use super::parameter::Span;
 use super::site::{Place, Placed};
 use super::{Kind, Site};
 use crate::cluster::container::{self, Restarts};
-use crate::cluster::{End, Operation};
+use crate::cluster::{End, Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Seen;
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 
 use super::parameter::Span;
 use super::{Kind, Site};
+use crate::cluster::ResourceExt;
 use crate::cluster::container::{self, Restarts};
 use crate::event::{Hop, Reason, Verdict};
 

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, Site};
+use crate::cluster::ResourceExt;
 use crate::cluster::container;
 use crate::event::{Hop, Reason, Verdict};
 

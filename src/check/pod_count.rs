@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, Site};
+use crate::cluster::ResourceExt;
 use crate::cluster::server::{Settlement, has_ended, is_terminating, names};
 use crate::event::{Hop, Reason, Verdict};
 

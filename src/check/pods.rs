@@ -1,11 +1,11 @@
 //! `pods`: a server has one pod, it is Ready, of the newest ReplicaSet, and none of its containers is restarting.
 
 use jiff::Timestamp;
-use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 
 use super::parameter::Span;
 use super::{Kind, Site};
+use crate::cluster::ResourceExt;
 use crate::cluster::Server;
 use crate::cluster::container::{self, Restarts};
 use crate::cluster::server::{Settlement, is_ready, names, progress};

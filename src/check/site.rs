@@ -6,14 +6,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 use regex::Regex;
 use tokio::sync::{OnceCell, RwLock};
 use tokio::time::Instant;
 
 use super::host_mount;
 use crate::cluster::server::{Settlement, is_terminating, names};
-use crate::cluster::{ApiError, Cluster, Cycles, Operation, Output, Population, Select, Server, Watch};
+use crate::cluster::{ApiError, Cluster, Cycles, Operation, Output, Population, ResourceExt, Select, Server, Watch};
 use crate::event::{CaseId, Event, Reason, Verdict};
 use crate::host::Host;
 
@@ -25,8 +24,9 @@ pub struct Shared {
     pub host: Host,
     /// The run's id: part of the name of every file it writes.
     pub run: String,
-    /// The longest wait for a rollout to settle.
-    pub settle: Duration,
+    /// How long rollouts may take to settle, from the start of the run.
+    settle: Duration,
+    started: Instant,
     /// What is in the namespace.
     pub watch: Watch,
     /// Where events go.
@@ -91,7 +91,7 @@ impl Shared {
         events: mpsc::Sender<Event>,
     ) -> Self {
         let (ledger, commands, mounts, cycles) = Default::default();
-        Self { cluster, host, run, settle, watch, events, ledger, commands, mounts, cycles }
+        Self { cluster, host, run, settle, started: Instant::now(), watch, events, ledger, commands, mounts, cycles }
     }
 
     /// The followed log of a server's sidecar, if anybody asked for it.
@@ -160,9 +160,9 @@ impl Site {
         let _ = self.shared.events.send(event);
     }
 
-    /// Waits until `pending` has nothing more to wait for, at most for the settle time; then what there is.
+    /// Waits until `pending` has nothing more to wait for, at most until rollouts must have settled; then what there is.
     pub async fn settled(&self, mut pending: impl FnMut(&Population) -> Option<String>) -> Result<Population, Verdict> {
-        let limit = Instant::now() + self.shared.settle;
+        let limit = self.shared.started + self.shared.settle;
         let mut said = false;
         loop {
             let mut changes = self.shared.watch.changes();

@@ -25,6 +25,8 @@ pub use api_error::ApiError;
 pub use connect::connect;
 pub use cycle::{CycleLog, Cycles};
 pub use exec::{End, Output};
+/// Names, labels and other metadata of objects.
+pub use kube::ResourceExt;
 pub use operation::Operation;
 pub use population::{Population, Select, Watch};
 pub use release::Release;

@@ -39,7 +39,7 @@ impl<W: Write + Send> Console<W> {
 
     fn wait(&mut self, id: &CaseId, what: &str, limit: Duration) {
         let bar = self.live.add(ProgressBar::new_spinner());
-        let template = format!("{{spinner}} {{msg}} {{elapsed}} of {}s", limit.as_secs());
+        let template = format!("{{spinner}} {{wide_msg}} {{elapsed}} of {}s", limit.as_secs());
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style);
         }

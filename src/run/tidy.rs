@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
-use kube::ResourceExt;
 
 use crate::check::{Place, Placed, Shared};
-use crate::cluster::{ApiError, Operation};
+use crate::cluster::{ApiError, Operation, ResourceExt};
 
 /// How long the next cycle is waited for when nothing is known of the sidecar's interval.
 const UNKNOWN_INTERVAL: Duration = Duration::from_secs(35);
