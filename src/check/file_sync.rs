@@ -8,8 +8,9 @@ use rand::Rng;
 use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
 
+use super::host_mount;
+use super::ledger::{Place, Placed};
 use super::parameter::{Pattern, Span};
-use super::site::{Place, Placed};
 use super::{Kind, Site};
 use crate::cluster::{Cycles, End, Operation, ResourceExt, container};
 use crate::event::{Hop, Outcome, Reason, Verdict};
@@ -107,7 +108,7 @@ impl Kind for FileSync {
         let Some(sidecar) = container::named(&pod, &self.sidecar) else { return Ok(seen) };
         seen.sidecar = sidecar.describe();
         // Where the mount cannot be probed, the file itself is the better witness.
-        if let Ok(mount) = site.mount(&pod, &self.sidecar, MOUNT_WITHIN).await {
+        if let Ok(mount) = host_mount::probed(site, &pod, &self.sidecar, MOUNT_WITHIN).await {
             let verdict = mount.verdict();
             if let (Outcome::Fail, Some(reason)) = (verdict.outcome, verdict.reasons.into_iter().next()) {
                 return Err(Verdict::blocked(format!("host-mount::{}", site.server()), reason));
@@ -195,8 +196,8 @@ impl FileSync {
             name: name.to_owned(),
         };
         let hosted = Placed { place: Place::Host, ..exported.clone() };
-        site.shared.place(exported.clone());
-        site.shared.place(hosted.clone());
+        site.shared.ledger.place(exported.clone());
+        site.shared.ledger.place(hosted.clone());
         site.waiting(format!("a file on its way to {}", host.folder(server).display()), self.within.0);
         let write =
             site.exec(pod, &self.writer, &Operation::Write { path: path.clone(), content: content.clone() }).await?;
@@ -233,7 +234,7 @@ impl FileSync {
         // Right after a cycle, so that nothing vanishes under rsync, and first here, so that nothing brings it back.
         let removal = site.exec(pod, &self.writer, &Operation::Remove { path }).await?;
         if removal.problem().is_none() {
-            site.shared.removed(&exported);
+            site.shared.ledger.removed(&exported);
         }
         let used = used.map_err(|error| format!("it cannot be extended: {error}"));
         let used =
@@ -241,7 +242,7 @@ impl FileSync {
         if let Err(problem) = used {
             return Ok(Progress::Unusable(arrival, problem));
         }
-        site.shared.removed(&hosted);
+        site.shared.ledger.removed(&hosted);
         Ok(Progress::Usable(arrival))
     }
 }

@@ -14,6 +14,8 @@ pub mod cluster_ready;
 mod example;
 pub mod file_sync;
 pub mod host_mount;
+mod ledger;
+mod mount;
 pub mod native_sidecar;
 pub mod no_sidecar;
 pub mod parameter;
@@ -21,7 +23,8 @@ pub mod pod_count;
 pub mod pods;
 mod site;
 
-pub use site::{Place, Placed, Shared, Site};
+pub use ledger::{Place, Placed};
+pub use site::{Shared, Site};
 
 /// A kind of check with its parameters.
 pub trait Kind: Sync {

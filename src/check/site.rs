@@ -1,7 +1,6 @@
 //! What a check has at hand: the cluster, the tester's folder, its server, and the ledger of what it wrote.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -10,7 +9,8 @@ use regex::Regex;
 use tokio::sync::{OnceCell, RwLock};
 use tokio::time::Instant;
 
-use super::host_mount;
+use super::ledger::Ledger;
+use super::mount::Mount;
 use crate::cluster::server::{Settlement, is_terminating, names};
 use crate::cluster::{ApiError, Cluster, Cycles, Operation, Output, Population, ResourceExt, Select, Server, Watch};
 use crate::event::{CaseId, Event, Reason, Verdict};
@@ -31,54 +31,16 @@ pub struct Shared {
     pub watch: Watch,
     /// Where events go.
     pub events: mpsc::Sender<Event>,
-    /// Files that were written, or about to be, and not yet removed.
-    ledger: Mutex<Vec<Placed>>,
+    /// Files that were written and not yet removed.
+    pub ledger: Ledger,
     /// Held while a command runs in a container, also when the test that wanted it is gone.
     commands: Arc<RwLock<()>>,
-    mounts: Mutex<HashMap<String, Mount>>,
+    mounts: Mutex<HashMap<String, MountCell>>,
     cycles: Mutex<HashMap<String, Arc<Cycles>>>,
 }
 
-/// The outcome of probing a server's mount; probed once in a run.
-type Mount = Arc<OnceCell<Result<host_mount::Observation, Verdict>>>;
-
-/// A file that the run put somewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placed {
-    /// The server.
-    pub server: String,
-    /// Where it is.
-    pub place: Place,
-    /// Its name.
-    pub name: String,
-}
-
-/// Where a file was put.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// In the tester's folder.
-    Host,
-    /// In the export, reached through this container.
-    Export {
-        /// The container.
-        container: String,
-        /// The export's folder in it.
-        folder: String,
-        /// How the server's pods are recognised.
-        select: Select,
-    },
-}
-
-impl fmt::Display for Placed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::Host => write!(f, "{} in the folder of {}", self.name, self.server),
-            Place::Export { container, folder, .. } => {
-                write!(f, "{folder}/{} in container {container} of {}", self.name, self.server)
-            }
-        }
-    }
-}
+/// The outcome of probing a server's mount.
+type MountCell = Arc<OnceCell<Result<Mount, Verdict>>>;
 
 impl Shared {
     /// For a run that has not written anything yet.
@@ -102,25 +64,6 @@ impl Shared {
     /// Waits until no command runs any more, so that nothing is written behind a removal.
     pub async fn commands_ended(&self) {
         drop(self.commands.write().await);
-    }
-
-    fn ledger(&self) -> std::sync::MutexGuard<'_, Vec<Placed>> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes a file before it is written, so that it is removed whatever happens.
-    pub fn place(&self, placed: Placed) {
-        self.ledger().push(placed);
-    }
-
-    /// The files that are not removed yet and that `which` selects.
-    pub fn placed(&self, which: impl Fn(&Placed) -> bool) -> Vec<Placed> {
-        self.ledger().iter().filter(|placed| which(placed)).cloned().collect()
-    }
-
-    /// Strikes out a file that was removed.
-    pub fn removed(&self, placed: &Placed) {
-        self.ledger().retain(|other| other != placed);
     }
 }
 
@@ -281,17 +224,9 @@ impl Site {
         Arc::clone(cycles.entry(self.server().to_owned()).or_insert_with(follow))
     }
 
-    /// The mount of the server under test, probed once in a run.
-    pub async fn mount(
-        &self,
-        pod: &Arc<Pod>,
-        container: &str,
-        within: Duration,
-    ) -> Result<host_mount::Observation, Verdict> {
-        let cell = {
-            let mut mounts = self.shared.mounts.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(mounts.entry(self.server().to_owned()).or_default())
-        };
-        cell.get_or_init(|| host_mount::probe(self, pod, container, within)).await.clone()
+    /// Where the outcome of probing the mount of the server under test is kept.
+    pub fn mount_cell(&self) -> MountCell {
+        let mut mounts = self.shared.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(mounts.entry(self.server().to_owned()).or_default())
     }
 }

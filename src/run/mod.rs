@@ -111,7 +111,7 @@ fn defect(panic: &(dyn std::any::Any + Send)) -> Reason {
 async fn tidy_all(shared: &Shared, signals: &mut Signals) {
     let left = tokio::select! {
         left = tidy::remove(shared, |_| true) => left,
-        () = signals.next() => shared.placed(|_| true).into_iter().map(|placed| (placed, "interrupted again".to_owned())).collect(),
+        () = signals.next() => shared.ledger.placed(|_| true).into_iter().map(|placed| (placed, "interrupted again".to_owned())).collect(),
     };
     for (placed, problem) in left {
         let _ = shared

@@ -15,7 +15,7 @@ const UNKNOWN_INTERVAL: Duration = Duration::from_secs(35);
 pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Placed, String)> {
     shared.commands_ended().await;
     let mut files: BTreeMap<(String, String), Vec<Placed>> = BTreeMap::new();
-    for placed in shared.placed(which) {
+    for placed in shared.ledger.placed(which) {
         files.entry((placed.server.clone(), placed.name.clone())).or_default().push(placed);
     }
     let removals = files.into_values().map(|mut places| async move {
@@ -24,7 +24,7 @@ pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Pl
         let mut left = Vec::new();
         for placed in places {
             match remove_one(shared, &placed).await {
-                Ok(()) => shared.removed(&placed),
+                Ok(()) => shared.ledger.removed(&placed),
                 Err(problem) => left.push((placed, problem)),
             }
         }
