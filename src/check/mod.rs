@@ -10,8 +10,6 @@ use serde::de::DeserializeOwned;
 use crate::event::{Hop, Verdict};
 
 pub mod cluster_ready;
-#[cfg(test)]
-mod example;
 pub mod file_sync;
 pub mod host_mount;
 mod ledger;

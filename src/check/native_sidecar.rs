@@ -90,8 +90,8 @@ impl Kind for NativeSidecar {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::example::{NOW, output_pod, with};
     use super::*;
+    use crate::cluster::example::{NOW, output_pod, with};
     use crate::event::Outcome;
 
     fn judged(changes: &[(&str, Value)]) -> Verdict {

@@ -69,8 +69,8 @@ fn overlap(one: &str, other: &str) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::example::{output_pod, with};
     use super::*;
+    use crate::cluster::example::{output_pod, with};
     use crate::event::Outcome;
 
     /// An input server is an output server without the sidecar.

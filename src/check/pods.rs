@@ -109,8 +109,8 @@ impl Kind for Pods {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::example::{NOW, output_pod, output_server, with};
     use super::*;
+    use crate::cluster::example::{NOW, output_pod, output_server, with};
     use crate::event::Outcome;
 
     fn judged(changes: &[(&str, Value)]) -> Verdict {

@@ -15,6 +15,8 @@ mod api_error;
 pub mod connect;
 pub mod container;
 mod cycle;
+#[cfg(test)]
+pub(crate) mod example;
 mod exec;
 mod operation;
 mod population;

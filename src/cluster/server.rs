@@ -163,3 +163,62 @@ pub fn progress(pod: &Pod) -> String {
     }
     parts.join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::example::{output_pod, output_server, with};
+    use super::*;
+
+    fn settled(changes: &[(&str, Value)]) -> Settlement {
+        let server: Server = serde_json::from_value(with(output_server(), changes)).unwrap();
+        server.settlement()
+    }
+
+    #[test]
+    fn a_rollout_is_waited_for_until_only_ready_pods_of_the_newest_replica_set_are_left() {
+        assert_eq!(settled(&[]), Settlement::Settled);
+        let old = with(output_pod(), &[("/metadata/ownerReferences/0/uid", json!("set-1"))]);
+        let terminating = with(output_pod(), &[("/metadata/deletionTimestamp", json!("2026-11-21T03:00:00Z"))]);
+        let not_ready = json!("False");
+        for (what, changes) in [
+            ("not observed", ("/deployments/0/status/observedGeneration", json!(1))),
+            ("not Ready", ("/pods/0/status/conditions/0/status", not_ready)),
+            ("none of the newest", ("/pods", json!([old.clone()]))),
+            ("one to come", ("/deployments/0/spec/replicas", json!(2))),
+            ("an old one beside", ("/pods/-", old)),
+            ("one that ends", ("/pods/-", terminating)),
+        ] {
+            assert!(matches!(settled(&[changes]), Settlement::Pending(_)), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_will_not_get_better_is_not_waited_for() {
+        let waiting = |reason: &str| {
+            let state = json!({"waiting": {"reason": reason}});
+            settled(&[
+                ("/pods/0/status/initContainerStatuses/1/state", state),
+                ("/pods/0/status/conditions/0/status", json!("False")),
+            ])
+        };
+        assert!(matches!(waiting("CrashLoopBackOff"), Settlement::Hopeless(_)));
+        assert!(matches!(waiting("ErrImagePull"), Settlement::Hopeless(_)));
+        assert!(matches!(waiting("PodInitializing"), Settlement::Pending(_)));
+    }
+
+    #[test]
+    fn without_a_deployment_or_an_owner_there_is_nothing_to_wait_for() {
+        assert_eq!(settled(&[("/deployments", json!([]))]), Settlement::Settled);
+        assert_eq!(settled(&[("/deployments/0/spec/replicas", json!(0)), ("/pods", json!([]))]), Settlement::Settled);
+        let stranger = with(output_pod(), &[("/metadata/ownerReferences", json!([]))]);
+        assert_eq!(settled(&[("/pods/-", stranger)]), Settlement::Settled);
+    }
+
+    #[test]
+    fn an_ended_pod_does_not_count() {
+        let evicted = with(output_pod(), &[("/status/phase", json!("Failed"))]);
+        assert_eq!(settled(&[("/pods/-", evicted)]), Settlement::Settled);
+    }
+}
