@@ -1,0 +1,91 @@
+//! The suites on a real cluster: green on a healthy release, and each fault makes exactly its own tests fail.
+//!
+//! Needs the cluster of `fixtures/cluster` and installs the release anew, more than once:
+//! `fixtures/cluster/up && cargo test --test faults -- --ignored --nocapture`
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of a test")]
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+mod catalogue;
+mod harness;
+mod lab;
+
+use catalogue::Fault;
+use harness::Run;
+use lab::{Chart, Lab};
+
+#[test]
+#[ignore = "needs the cluster of fixtures/cluster"]
+fn each_fault_makes_exactly_its_tests_fail() {
+    let mut stages = Stages { lab: Lab::new(), started: Instant::now(), problems: Vec::new() };
+    stages.do_to_the_lab("install", Lab::install_anew);
+    stages.judge("healthy", &[]);
+    for round in catalogue::rounds() {
+        let ids = round.iter().map(|fault| fault.id).collect::<Vec<_>>().join(", ");
+        stages.do_to_the_lab(&format!("apply {ids}"), |lab| lab.apply(&round));
+        stages.judge(&ids, &round);
+        stages.do_to_the_lab(&format!("undo {ids}"), Lab::install_anew);
+    }
+    stages.judge("healthy again", &[]);
+    stages.do_to_the_lab("install the older chart", |lab| lab.install(Chart::Older));
+    stages.judge("older chart", &[]);
+    stages.do_to_the_lab("install the chart again", |lab| lab.install(Chart::Current));
+    stages.judge("the chart again", &[]);
+    assert!(stages.problems.is_empty(), "\n{}", stages.problems.join("\n"));
+}
+
+/// The stages of the test. A stage that is not as expected does not keep later ones from being looked at.
+struct Stages {
+    lab: Lab,
+    started: Instant,
+    problems: Vec<String>,
+}
+
+impl Stages {
+    /// Does one thing to the cluster.
+    fn do_to_the_lab(&mut self, name: &str, what: impl FnOnce(&Lab)) {
+        what(&self.lab);
+        self.time(name);
+    }
+
+    /// Runs both suites and compares what is wrong with what `faults` should make wrong.
+    fn judge(&mut self, name: &str, faults: &[Fault]) {
+        let run = Run::of_both_suites(&self.lab);
+        let expected: BTreeMap<_, _> = faults.iter().flat_map(|fault| fault.wrong.iter().copied()).collect();
+        let mut found = differences(&run, &expected);
+        // Whatever became of the tests.
+        found.extend(self.lab.leftovers().iter().map(|file| format!("left behind: {file}")));
+        if !found.is_empty() {
+            println!("{}", run.output);
+        }
+        self.problems.extend(found.iter().map(|what| format!("{name}: {what}")));
+        self.time(&format!("judge {name}"));
+    }
+
+    fn time(&mut self, name: &str) {
+        println!("{:6.1}s  {name}", self.started.elapsed().as_secs_f64());
+        self.started = Instant::now();
+    }
+}
+
+/// What the run says otherwise than expected, in a line each.
+fn differences(run: &Run, expected: &BTreeMap<&str, &str>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, outcome) in &run.outcomes {
+        let expected = expected.get(name.as_str()).copied().unwrap_or("PASS");
+        if expected != *outcome {
+            found.push(format!("{name}: expected {expected}, was {outcome}"));
+        }
+    }
+    let is_reported = |name: &str| run.outcomes.contains_key(name);
+    let listed = run.listed.iter().map(String::as_str);
+    found.extend(
+        listed.chain(expected.keys().copied()).filter(|name| !is_reported(name)).map(|name| format!("{name}: missing")),
+    );
+    let exit = i32::from(!expected.is_empty());
+    if run.exit != Some(exit) {
+        found.push(format!("expected exit code {exit}, was {:?}", run.exit));
+    }
+    found
+}
