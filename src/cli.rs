@@ -70,7 +70,7 @@ struct RunOptions {
     /// The tester's folder, with one sub-folder for each server
     #[arg(long, value_name = "DIR", default_value = HOST_DATA, env = "FILE_SIMULATOR_HOST_DATA")]
     host_data: PathBuf,
-    /// The longest wait for a rollout to settle, such as 90s or 5m
+    /// How long rollouts may take to settle, from the start of the run, such as 90s or 5m
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration, env = "FILE_SIMULATOR_TIMEOUT")]
     timeout: Duration,
     /// Where reports are written: <suite>.xml (JUnit)

@@ -13,6 +13,9 @@ use tokio::time::Instant;
 /// The poll that stands behind notifications, which network file systems do not send.
 const POLL: Duration = Duration::from_millis(100);
 
+/// How long a file that another program holds is tried again.
+const HELD: Duration = Duration::from_secs(2);
+
 /// The folder with one sub-folder for each server.
 #[derive(Debug, Clone)]
 pub struct Host {
@@ -60,8 +63,9 @@ impl Host {
     }
 
     /// Compares the file with the expected content.
-    pub fn look(&self, server: &str, name: &str, expected: &[u8]) -> Seen {
-        match std::fs::read(self.folder(server).join(name)) {
+    pub async fn look(&self, server: &str, name: &str, expected: &[u8]) -> Seen {
+        let path = self.folder(server).join(name);
+        match while_held(|| std::fs::read(&path)).await {
             Ok(content) if content == expected => Seen::Whole,
             Ok(content) => Seen::Different(content.len()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Seen::Absent,
@@ -76,14 +80,15 @@ impl Host {
     }
 
     /// Appends to a file as a tester would.
-    pub fn append(&self, server: &str, name: &str, content: &[u8]) -> io::Result<()> {
-        let mut file = std::fs::OpenOptions::new().append(true).open(self.folder(server).join(name))?;
-        file.write_all(content)
+    pub async fn append(&self, server: &str, name: &str, content: &[u8]) -> io::Result<()> {
+        let path = self.folder(server).join(name);
+        while_held(|| std::fs::OpenOptions::new().append(true).open(&path)?.write_all(content)).await
     }
 
     /// Removes a file; one that is not there is fine.
-    pub fn remove(&self, server: &str, name: &str) -> io::Result<()> {
-        match std::fs::remove_file(self.folder(server).join(name)) {
+    pub async fn remove(&self, server: &str, name: &str) -> io::Result<()> {
+        let path = self.folder(server).join(name);
+        match while_held(|| std::fs::remove_file(&path)).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -95,9 +100,12 @@ impl Host {
     /// The time is over: what was seen last.
     pub async fn arrival(&self, server: &str, name: &str, expected: &[u8], limit: Instant) -> Result<Instant, Seen> {
         let (sender, mut events) = mpsc::channel(1);
-        let watcher = notify::recommended_watcher(move |_| {
-            // A full channel means that a look is already due.
-            let _ = sender.try_send(());
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Our own looking opens files too: that is no news.
+            if !event.is_ok_and(|event| event.kind.is_access()) {
+                // A full channel means that a look is already due.
+                let _ = sender.try_send(());
+            }
         });
         // Where the folder cannot be watched, the poll does it alone.
         let _watcher = watcher.and_then(|mut watcher| {
@@ -105,7 +113,7 @@ impl Host {
             Ok(watcher)
         });
         loop {
-            let seen = self.look(server, name, expected);
+            let seen = self.look(server, name, expected).await;
             if seen == Seen::Whole {
                 return Ok(Instant::now());
             }
@@ -117,6 +125,19 @@ impl Host {
                 Some(()) = events.recv() => {}
                 () = tokio::time::sleep_until(next) => {}
             }
+        }
+    }
+}
+
+/// Tries again for a moment while another program, such as a virus scanner, holds the file: only on Windows.
+async fn while_held<T>(attempt: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    // ERROR_SHARING_VIOLATION and ERROR_LOCK_VIOLATION.
+    let is_held = |error: &io::Error| cfg!(windows) && matches!(error.raw_os_error(), Some(32 | 33));
+    let limit = Instant::now() + HELD;
+    loop {
+        match attempt() {
+            Err(error) if is_held(&error) && Instant::now() < limit => tokio::time::sleep(POLL).await,
+            result => return result,
         }
     }
 }
@@ -136,12 +157,12 @@ mod tests {
         assert_eq!(host.arrival("nas", "a.txt", b"whole", soon()).await, Err(Seen::Different(3)));
         let later = Instant::now() + Duration::from_secs(30);
         let (arrived, ()) = tokio::join!(host.arrival("nas", "a.txt", b"whole", later), async {
-            host.append("nas", "a.txt", b"le").unwrap();
+            host.append("nas", "a.txt", b"le").await.unwrap();
         });
         assert!(arrived.is_ok());
         assert!(host.create("nas", "a.txt", b"").is_err(), "a file that exists is never overwritten");
-        host.remove("nas", "a.txt").unwrap();
-        host.remove("nas", "a.txt").unwrap();
-        assert_eq!(host.look("nas", "a.txt", b""), Seen::Absent);
+        host.remove("nas", "a.txt").await.unwrap();
+        host.remove("nas", "a.txt").await.unwrap();
+        assert_eq!(host.look("nas", "a.txt", b"").await, Seen::Absent);
     }
 }

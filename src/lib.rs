@@ -21,8 +21,8 @@ pub mod suite;
 
 use check::Shared;
 use cli::Options;
-use cluster::{Cluster, Select};
-use error::{Exit, Refusal};
+use cluster::{ApiError, Cluster, Release, Select};
+use error::{Exit, Refusal, suggestion};
 use event::{Case, Ending, Event, Fact, Outcome};
 use host::Host;
 use report::{Reporter, console::Console, junit::Junit};
@@ -84,14 +84,12 @@ fn load(options: &Options) -> (Vec<Suite>, Option<Refusal>) {
     (suites, refusal)
 }
 
-/// The suites that get a report: also a file that could not be read, so that its report of yesterday does not survive.
+/// The suites that get a report: also one whose file could not be read, so that its report of yesterday does not survive.
 fn reported_suites(options: &Options, suites: &[Suite]) -> Vec<String> {
     let mut names: Vec<String> = suites.iter().map(|suite| suite.name.clone()).collect();
-    let files = options.suites.iter().map(std::path::Path::new).filter(|path| path.is_file());
-    for stem in files.filter_map(|path| path.file_stem()?.to_str()) {
-        if suites.len() < options.suites.len() && !names.iter().any(|name| name == stem) {
-            names.push(stem.to_owned());
-        }
+    if suites.len() < options.suites.len() {
+        let broken = options.suites.iter().filter_map(|name| suite::load::name_of_broken(name));
+        names.extend(broken.filter(|name| !suites.iter().any(|suite| suite.name == *name)));
     }
     names
 }
@@ -126,11 +124,11 @@ async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sender<
         return Err(Refusal::start(format!("the tester's folder {folder} is not a folder"), hint));
     }
     let cluster = cluster::connect(options.target.clone()).await?;
-    let refused = |error: &cluster::ApiError| {
+    let refused = |error: &ApiError| {
         let place = format!("context `{}` at {}", cluster.context(), cluster.address);
         Refusal::start(format!("{place}: {error}"), error.hint())
     };
-    let (namespace, release, watch) = tokio::join!(cluster.has_namespace(), cluster.release(), cluster.watch());
+    let (namespace, releases, watch) = tokio::join!(cluster.has_namespace(), cluster.releases(), cluster.watch());
     if namespace.map_err(|error| refused(&error))? == Some(false) {
         let what = format!("context `{}` has no namespace `{}`", cluster.context(), cluster.namespace());
         return Err(Refusal::start(
@@ -139,6 +137,7 @@ async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sender<
         ));
     }
     let watch = watch.map_err(|error| refused(&error))?;
+    let release = release(options, releases)?;
     let run: String = rand::rng().sample_iter(rand::distr::Alphanumeric).take(8).map(char::from).collect();
     let run = format!("e2e-{}", run.to_lowercase());
     let facts = facts(options, &cluster, release, &run);
@@ -146,18 +145,28 @@ async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sender<
     Ok(Shared::new(cluster, Host::new(options.host_data.clone()), run, options.timeout, watch, events))
 }
 
-fn facts(
-    options: &Options,
-    cluster: &Cluster,
-    release: Result<Option<cluster::Release>, cluster::ApiError>,
-    run: &str,
-) -> Vec<Fact> {
+/// What is known of the release. One that Helm does not know is refused only where Helm knows others: it is mistyped
+/// then, while a namespace without any may be filled by other means than Helm.
+fn release(options: &Options, releases: Result<Vec<Release>, ApiError>) -> Result<String, Refusal> {
     let name = &options.target.release;
-    let release = match release {
-        Ok(Some(release)) => format!("{name}, revision {}, {}", release.revision, release.status),
-        Ok(None) => format!("{name}, unknown to Helm"),
-        Err(error) => format!("{name}, revision unknown: {error}"),
+    let releases = match releases {
+        Ok(releases) => releases,
+        Err(error) => return Ok(format!("{name}, revision unknown: {error}")),
     };
+    if let Some(release) = releases.iter().find(|release| release.name == *name) {
+        return Ok(format!("{name}, revision {}, {}", release.revision, release.status));
+    }
+    let known: Vec<&str> = releases.iter().map(|release| release.name.as_str()).collect();
+    if known.is_empty() {
+        return Ok(format!("{name}, unknown to Helm"));
+    }
+    let hint =
+        format!("{} it has: {}; choose one with --release", suggestion(name, known.iter().copied()), known.join(", "));
+    let what = format!("namespace `{}` has no Helm release `{name}`", options.target.namespace);
+    Err(Refusal::start(what, hint.trim_start()))
+}
+
+fn facts(options: &Options, cluster: &Cluster, release: String, run: &str) -> Vec<Fact> {
     let cluster_fact =
         format!("{} at {}, Kubernetes {}", cluster.context(), cluster.address, cluster.version.git_version);
     vec![
@@ -170,8 +179,13 @@ fn facts(
 }
 
 fn list(cases: &[PlannedCase]) -> Exit {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
     for case in cases {
-        println!("{}: test", case.id);
+        // Whoever closed the pipe has read enough.
+        if writeln!(out, "{}: test", case.id).is_err() {
+            break;
+        }
     }
     Exit::Passed
 }

@@ -105,7 +105,8 @@ impl Kind for Cluster {
                 notes.push(format!("node {name} is not Ready; no server's pod runs there"));
             }
         }
-        let names = seen.nodes.iter().map(ResourceExt::name_any).collect::<Vec<_>>().join(", ");
+        let names =
+            seen.nodes.iter().filter(|node| is_ready(node)).map(ResourceExt::name_any).collect::<Vec<_>>().join(", ");
         Verdict::judged(format!("Kubernetes {}, node {names} Ready", seen.version), reasons).notes(notes)
     }
 }

@@ -1,5 +1,6 @@
 //! `file-sync`: a file written into the export appears in the tester's folder, whole, in time, and is the tester's.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use super::host_mount;
 use super::ledger::{Place, Placed};
 use super::parameter::{Pattern, Span};
 use super::{Kind, Site};
-use crate::cluster::{Cycles, End, Operation, ResourceExt, container};
+use crate::cluster::container::{self, Restarts};
+use crate::cluster::{ApiError, CycleLog, Cycles, End, Operation, ResourceExt};
 use crate::event::{Hop, Outcome, Reason, Verdict};
 use crate::host::Seen;
 
@@ -31,10 +33,12 @@ pub struct FileSync {
     pub sidecar: String,
     /// The line of the sidecar's log that ends a cycle.
     pub cycle_end: Pattern,
+    /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
+    pub restart_window: Span,
     /// The longest time from the acknowledged write to the file's arrival.
     pub within: Span,
     /// The size of the file.
-    pub bytes: u16,
+    pub bytes: NonZeroU16,
 }
 
 /// What was seen.
@@ -56,6 +60,8 @@ pub struct Observation {
 pub enum Progress {
     /// There is no sidecar; nothing was written.
     NoSidecar,
+    /// The sidecar is down and will not come up soon; nothing was written.
+    SidecarDown,
     /// It could not be written into the export.
     NotWritten(String),
     /// It did not arrive in time; what was there instead.
@@ -94,29 +100,38 @@ impl Kind for FileSync {
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (pod, _) = site.pod().await?;
-        let name = site.file_name();
+        let (pod, population) = site.pod().await?;
+        let file = site.file("sync");
         let folder = site.shared.host.folder(site.server()).display().to_string();
         let mut seen = Observation {
             pod: pod.name_any(),
             folder,
-            file: name.clone(),
+            file: file.name.clone(),
             progress: Progress::NoSidecar,
             listed: false,
             sidecar: String::new(),
         };
         let Some(sidecar) = container::named(&pod, &self.sidecar) else { return Ok(seen) };
         seen.sidecar = sidecar.describe();
-        // Where the mount cannot be probed, the file itself is the better witness.
-        if let Ok(mount) = host_mount::probed(site, &pod, &self.sidecar, MOUNT_WITHIN).await {
+        if sidecar.is_stuck() {
+            seen.progress = Progress::SidecarDown;
+            return Ok(seen);
+        }
+        // Where the mount cannot be probed, or only through a container that may end meanwhile, the file itself is the
+        // better witness.
+        let restarts = container::restarts(&pod, &sidecar, self.restart_window.signed(), population.now);
+        let is_steady = !matches!(restarts, Restarts::Recent(_));
+        if is_steady
+            && let Ok(mount) = host_mount::probed(site, &pod, &self.sidecar, &self.cycle_end, MOUNT_WITHIN).await
+        {
             let verdict = mount.verdict();
             if let (Outcome::Fail, Some(reason)) = (verdict.outcome, verdict.reasons.into_iter().next()) {
                 return Err(Verdict::blocked(format!("host-mount::{}", site.server()), reason));
             }
         }
         let cycles = site.cycles(&pod, &self.sidecar, &self.cycle_end.0);
-        seen.progress = self.follow(site, &pod, &cycles, &name).await?;
-        seen.listed = cycles.log().listed(&name);
+        seen.progress = self.follow(site, &pod, &cycles, &file).await?;
+        seen.listed = cycles.log().listed(&file.name);
         Ok(seen)
     }
 
@@ -132,6 +147,11 @@ impl Kind for FileSync {
                     "no such container",
                 );
                 fail(Hop::Sidecar, reason.hint("enable the server's sidecar in the values and run helm upgrade"))
+            }
+            Progress::SidecarDown => {
+                let object = format!("{object}, container {}", self.sidecar);
+                let reason = Reason::new(object, "to run, because it copies the export", &seen.sidecar);
+                fail(Hop::Sidecar, reason.hint("look at its log and the pod's events"))
             }
             Progress::NotWritten(problem) => {
                 let expected = format!("to be written in container {} at {}", self.writer, self.export);
@@ -180,36 +200,25 @@ impl Kind for FileSync {
 
 impl FileSync {
     /// Writes the file and follows it until it is used and removed, or goes astray.
-    async fn follow(&self, site: &Site, pod: &Arc<Pod>, cycles: &Cycles, name: &str) -> Result<Progress, Verdict> {
-        let host = &site.shared.host;
-        let server = site.server();
-        let content: String =
-            rand::rng().sample_iter(Alphanumeric).take(usize::from(self.bytes)).map(char::from).collect();
+    async fn follow(&self, site: &Site, pod: &Arc<Pod>, cycles: &Cycles, hosted: &Placed) -> Result<Progress, Verdict> {
+        let (host, ledger) = (&site.shared.host, &site.shared.ledger);
+        let (server, name) = (site.server(), hosted.name.as_str());
+        let random = rand::rng().sample_iter(Alphanumeric);
+        let content: String = random.take(usize::from(self.bytes.get())).map(char::from).collect();
         let path = format!("{}/{name}", self.export);
-        let exported = Placed {
-            server: server.to_owned(),
-            place: Place::Export {
-                container: self.writer.clone(),
-                folder: self.export.clone(),
-                select: site.select.clone(),
-            },
-            name: name.to_owned(),
-        };
-        let hosted = Placed { place: Place::Host, ..exported.clone() };
-        site.shared.ledger.place(exported.clone());
-        site.shared.ledger.place(hosted.clone());
+        let place = Place::Export { container: self.writer.clone(), folder: self.export.clone() };
+        let exported = Placed { place, ..hosted.clone() };
+        ledger.place(exported.clone());
+        ledger.place(hosted.clone());
         site.waiting(format!("a file on its way to {}", host.folder(server).display()), self.within.0);
-        let write =
-            site.exec(pod, &self.writer, &Operation::Write { path: path.clone(), content: content.clone() }).await?;
+        let operation = Operation::Write { path: path.clone(), content: content.clone() };
+        let write = site.exec(pod, &self.writer, &operation).await?;
         match &write.end {
             End::Exited(0) => {}
             End::Exited(_) => return Ok(Progress::NotWritten(write.problem().unwrap_or_default())),
             End::Unknown(why) => {
-                return Err(Verdict::error(Reason::new(
-                    format!("pod {}", pod.name_any()),
-                    "to know how a write ended",
-                    why,
-                )));
+                let object = format!("pod {}, container {}", pod.name_any(), self.writer);
+                return Err(Verdict::error(Reason::new(object, "to know how a write ended", why)));
             }
         }
         let noticed = match host.arrival(server, name, content.as_bytes(), write.ended + self.within.0).await {
@@ -218,32 +227,38 @@ impl FileSync {
         };
         let arrival =
             Arrival { since_sent: millis(noticed - write.sent), since_acknowledged: millis(noticed - write.ended) };
-        let ended = cycles
-            .wait_for(noticed + self.within.0, |log| log.ended_after(name, noticed) || log.trouble.is_some())
-            .await;
+        // Other trouble passes: the log is opened again.
+        let is_denied =
+            |log: &CycleLog| matches!(log.trouble, Some(ApiError::Forbidden { .. } | ApiError::Unauthorized { .. }));
+        let limit = noticed + self.within.0;
+        cycles.wait_for(limit, |log| log.ended_after(name, noticed) || is_denied(log)).await;
         let log = cycles.log();
-        if let Some(error) = log.trouble {
-            return Err(site.no_answer(&error));
-        }
-        match host.look(server, name, content.as_bytes()) {
-            Seen::Whole if ended => {}
-            Seen::Whole => return Ok(Progress::NoCycleEnd(arrival, format!("none within {}", self.within))),
+        let has_ended = log.ended_after(name, noticed);
+        match host.look(server, name, content.as_bytes()).await {
+            Seen::Whole if has_ended => {}
+            Seen::Whole => {
+                let why = log.trouble.map_or_else(|| format!("none within {}", self.within), |error| error.to_string());
+                return Ok(Progress::NoCycleEnd(arrival, why));
+            }
             changed => return Ok(Progress::Changed(arrival, changed.to_string())),
         }
-        let used = host.append(server, name, b" and the tester's own words");
-        // Right after a cycle, so that nothing vanishes under rsync, and first here, so that nothing brings it back.
+        let used = host.append(server, name, b" and the tester's own words").await;
+        // Right after a cycle, so that nothing vanishes under rsync; here first, so that nothing brings it back.
         let removal = site.exec(pod, &self.writer, &Operation::Remove { path }).await?;
-        if removal.problem().is_none() {
-            site.shared.ledger.removed(&exported);
+        if let Some(problem) = removal.problem() {
+            let object = format!("pod {}, container {}", pod.name_any(), self.writer);
+            return Err(Verdict::error(Reason::new(object, format!("to remove {name}"), problem)));
         }
-        let used = used.map_err(|error| format!("it cannot be extended: {error}"));
-        let used =
-            used.and_then(|()| host.remove(server, name).map_err(|error| format!("it cannot be removed: {error}")));
-        if let Err(problem) = used {
-            return Ok(Progress::Unusable(arrival, problem));
+        ledger.removed(&exported);
+        let removed = host.remove(server, name).await;
+        if removed.is_ok() {
+            ledger.removed(hosted);
         }
-        site.shared.ledger.removed(&hosted);
-        Ok(Progress::Usable(arrival))
+        Ok(match (used, removed) {
+            (Err(error), _) => Progress::Unusable(arrival, format!("it cannot be extended: {error}")),
+            (_, Err(error)) => Progress::Unusable(arrival, format!("it cannot be removed: {error}")),
+            _ => Progress::Usable(arrival),
+        })
     }
 }
 
@@ -260,7 +275,7 @@ mod tests {
     fn judged(progress: &Value) -> Verdict {
         let check: FileSync = serde_json::from_value(json!({
             "writer": "nfs-server", "export": "/data", "sidecar": "sync-to-windows",
-            "cycle-end": "Synced", "within": "60s", "bytes": 4096
+            "cycle-end": "Synced", "restart-window": "10m", "within": "60s", "bytes": 4096
         }))
         .unwrap();
         let seen =
@@ -276,6 +291,7 @@ mod tests {
         assert!(passed.summary.contains("12034 ms") && passed.summary.contains("11920 ms"), "{}", passed.summary);
         for (progress, outcome, hop) in [
             (json!("NoSidecar"), Outcome::Fail, Hop::Sidecar),
+            (json!("SidecarDown"), Outcome::Fail, Hop::Sidecar),
             (json!({"NotWritten": "exit code 1"}), Outcome::Fail, Hop::Export),
             (json!({"NotArrived": "no file"}), Outcome::Fail, Hop::Sidecar),
             (json!({"Changed": [arrival, "5 bytes"]}), Outcome::Fail, Hop::Sidecar),

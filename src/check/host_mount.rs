@@ -7,12 +7,11 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::ledger::{Place, Placed};
 use super::mount::{Mount, Way};
-use super::parameter::Span;
+use super::parameter::{Pattern, Span};
 use super::{Kind, Site};
 use crate::cluster::container::{self, Restarts};
-use crate::cluster::{End, Operation, ResourceExt};
+use crate::cluster::{End, Operation, Output, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Seen;
 
@@ -27,6 +26,8 @@ pub struct HostMount {
     pub container: String,
     /// A container that was restarted must have been running for so long since, or it cannot be relied on.
     pub restart_window: Span,
+    /// The line of its log that ends a sync cycle: the probe is removed between two of them.
+    pub cycle_end: Pattern,
     /// How long the two sides may differ.
     pub within: Span,
 }
@@ -43,7 +44,7 @@ impl Kind for HostMount {
             let object = format!("pod {}, container {}", pod.name_any(), self.container);
             return Err(site.blocked(Reason::new(object, "to run steadily", view.describe())));
         }
-        probed(site, &pod, &self.container, self.within.0).await
+        probed(site, &pod, &self.container, &self.cycle_end, self.within.0).await
     }
 
     fn judge(&self, seen: &Mount) -> Verdict {
@@ -55,8 +56,16 @@ impl Kind for HostMount {
 ///
 /// # Errors
 /// The container has no such mount, or nothing could be run in it.
-pub async fn probed(site: &Site, pod: &Arc<Pod>, container: &str, within: Duration) -> Result<Mount, Verdict> {
-    site.mount_cell().get_or_init(|| probe(site, pod, container, within)).await.clone()
+pub async fn probed(
+    site: &Site,
+    pod: &Arc<Pod>,
+    container: &str,
+    cycle_end: &Pattern,
+    within: Duration,
+) -> Result<Mount, Verdict> {
+    // Followed so that tidying up knows when the probe can go.
+    site.cycles(pod, container, &cycle_end.0);
+    site.mount_cell(pod, container).get_or_init(|| probe(site, pod, container, within)).await.clone()
 }
 
 /// Writes a file here and looks at it there, then changes it there and looks at it here.
@@ -64,7 +73,7 @@ async fn probe(site: &Site, pod: &Arc<Pod>, container: &str, within: Duration) -
     let shared = &site.shared;
     let object = || format!("pod {}, container {container}", pod.name_any());
     let view = container::named(pod, container);
-    let mounts = view.as_ref().map(|view| container::host_paths(pod, view)).unwrap_or_default();
+    let mounts = view.as_ref().map(|view| container::tester_folders(pod, view, site.server())).unwrap_or_default();
     let (Some(view), Some(mount)) = (view, mounts.first()) else {
         let seen = if view.is_some() { "it mounts no hostPath" } else { "there is no such container" };
         return Err(Verdict::error(Reason::new(
@@ -95,18 +104,16 @@ async fn probe(site: &Site, pod: &Arc<Pod>, container: &str, within: Duration) -
     }
     // A sidecar with --delete removes the file when its cycle falls between writing and looking: try once more then.
     for attempt in ["mount", "mount-again"] {
-        let name = format!("{}-{attempt}-{}.txt", shared.run, site.server());
-        let placed = Placed { server: site.server().to_owned(), place: Place::Host, name };
+        let placed = site.file(attempt);
         shared.ledger.place(placed.clone());
         let vanished = both_ways(site, pod, container, &placed.name, within, &mut seen).await?;
-        if shared.host.remove(site.server(), &placed.name).is_ok() {
-            shared.ledger.removed(&placed);
-        }
         if !vanished {
-            break;
+            return Ok(seen);
         }
     }
-    Ok(seen)
+    let expected = format!("a file written into {} to stay there for a second", seen.folder);
+    let hint = "something removes files there all the time, such as a sidecar with --delete and a very short interval";
+    Err(Verdict::error(Reason::new(object(), expected, "it vanished twice").hint(hint)))
 }
 
 /// Fills in both ways; `true` if the file vanished meanwhile.
@@ -125,22 +132,21 @@ async fn both_ways(
         seen.to_pod = Some(Way::Other(format!("it cannot be written: {error}")));
         return Ok(false);
     }
-    let vanished = || host.look(site.server(), name, here.as_bytes()) == Seen::Absent;
-    let started = Instant::now();
+    let has_vanished = async || host.look(site.server(), name, here.as_bytes()).await == Seen::Absent;
+    let object = format!("pod {}, container {container}", pod.name_any());
+    let mut first = None;
     let mut pause = PAUSE;
     loop {
         let output = site.exec(pod, container, &Operation::Read { path: path.clone() }).await?;
-        if output.problem().is_none() && output.stdout == here.as_bytes() {
+        let started = *first.get_or_insert(output.sent);
+        let problem = judgeable(&object, &output)?;
+        if problem.is_none() && output.stdout == here.as_bytes() {
             seen.to_pod = Some(Way::Same(millis(started)));
             break;
         }
-        if let End::Unknown(why) = &output.end {
-            let object = format!("pod {}, container {container}", pod.name_any());
-            return Err(Verdict::error(Reason::new(object, "to read a file", why)));
-        }
-        seen.to_pod =
-            Some(Way::Other(output.problem().unwrap_or_else(|| format!("{} other bytes", output.stdout.len()))));
-        if vanished() {
+        let other = || format!("{} other bytes", output.stdout.len());
+        seen.to_pod = Some(Way::Other(problem.unwrap_or_else(other)));
+        if has_vanished().await {
             return Ok(true);
         }
         if started.elapsed() + pause > within {
@@ -149,17 +155,31 @@ async fn both_ways(
         tokio::time::sleep(pause).await;
         pause *= 2;
     }
-    let started = Instant::now();
     let output = site.exec(pod, container, &Operation::Write { path, content: there.clone() }).await?;
-    if let Some(problem) = output.problem() {
+    if let Some(problem) = judgeable(&object, &output)? {
         seen.to_host = Some(Way::Other(format!("it cannot be written: {problem}")));
         return Ok(false);
     }
-    seen.to_host = Some(match host.arrival(site.server(), name, there.as_bytes(), started + within).await {
-        Ok(_) => Way::Same(millis(started)),
+    seen.to_host = Some(match host.arrival(site.server(), name, there.as_bytes(), output.ended + within).await {
+        Ok(_) => Way::Same(millis(output.sent)),
         Err(last) => Way::Other(last.to_string()),
     });
-    Ok(matches!(seen.to_host, Some(Way::Other(_))) && vanished())
+    Ok(matches!(seen.to_host, Some(Way::Other(_))) && has_vanished().await)
+}
+
+/// What a command said is wrong; a verdict if the container ended under it, which says nothing about the mount.
+fn judgeable(object: &str, output: &Output) -> Result<Option<String>, Verdict> {
+    let problem = output.problem();
+    match &output.end {
+        // A command that a signal ended has 128 and the signal's number.
+        End::Exited(code) if *code <= 128 => Ok(problem),
+        _ => {
+            let seen = problem.unwrap_or_default();
+            Err(Verdict::error(
+                Reason::new(object, "to run a command to its end", seen).hint("look whether it restarts"),
+            ))
+        }
+    }
 }
 
 fn millis(since: Instant) -> u64 {

@@ -4,12 +4,17 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::cluster::Select;
+use crate::event::CaseId;
 
 /// A file that the run put somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
+    /// The test that put it there, or will.
+    pub case: CaseId,
     /// The server.
     pub server: String,
+    /// How the server's pods are recognised.
+    pub select: Select,
     /// Where it is.
     pub place: Place,
     /// Its name.
@@ -27,8 +32,6 @@ pub enum Place {
         container: String,
         /// The export's folder in it.
         folder: String,
-        /// How the server's pods are recognised.
-        select: Select,
     },
 }
 
@@ -36,7 +39,7 @@ impl fmt::Display for Placed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::Host => write!(f, "{} in the folder of {}", self.name, self.server),
-            Place::Export { container, folder, .. } => {
+            Place::Export { container, folder } => {
                 write!(f, "{folder}/{} in container {container} of {}", self.name, self.server)
             }
         }

@@ -40,8 +40,7 @@ impl Mount {
     pub fn verdict(&self) -> Verdict {
         let object = format!("folder {}", self.folder);
         if !self.is_folder {
-            let hint =
-                "make it; if the pod already runs, restart the pod then, because it still mounts the folder of before";
+            let hint = self.hint();
             return Verdict::judged("", vec![Reason::new(object, "a folder", "no folder").hint(hint)]).at(Hop::Host);
         }
         let there = format!("pod {}, container {}, {}", self.pod, self.container, self.path);

@@ -22,6 +22,7 @@ pub struct NoSidecar {
 /// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
+    server: String,
     pod: Arc<Pod>,
 }
 
@@ -31,31 +32,31 @@ impl Kind for NoSidecar {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pod, _) = site.pod().await?;
-        Ok(Observation { pod })
+        Ok(Observation { server: site.server().to_owned(), pod })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
         let views = container::all(&seen.pod);
         let object = format!("pod {}", seen.pod.name_any());
         let init = views.iter().find(|view| view.name == self.init_container && view.kind == container::Kind::Init);
-        let Some((init, folder)) =
-            init.and_then(|init| Some((init, container::host_paths(&seen.pod, init).first()?.path)))
-        else {
+        let folders = init.map(|init| container::tester_folders(&seen.pod, init, &seen.server)).unwrap_or_default();
+        let (Some(init), false) = (init, folders.is_empty()) else {
             let expected = format!("an init container {} that mounts the host folder", self.init_container);
             let names = views.iter().map(|view| view.name).collect::<Vec<_>>().join(", ");
-            return Verdict::judged("", vec![Reason::new(object, expected, format!("none does; the pod has {names}"))])
-                .at(Hop::Sidecar);
+            let reason = Reason::new(object, expected, format!("none does; the pod has {names}"));
+            return Verdict::judged("", vec![reason]).at(Hop::Sidecar);
         };
+        let is_folder = |path: &str| folders.iter().any(|folder| overlap(path, folder.path));
         let mut reasons = Vec::new();
         for view in views.iter().filter(|view| view.name != init.name) {
-            for mount in container::host_paths(&seen.pod, view).iter().filter(|mount| overlap(mount.path, folder)) {
+            for mount in container::host_paths(&seen.pod, view).iter().filter(|mount| is_folder(mount.path)) {
                 let seen = format!("{} mounts {} at {}", view.kind, mount.path, mount.mount_path);
-                reasons.push(
-                    Reason::new(format!("{object}, container {}", view.name), "not to mount the host folder", seen)
-                        .hint("remove it: it overwrites the tester's own files; helm upgrade does not remove what was added by hand"),
-                );
+                let hint = "remove it: it overwrites the tester's own files; helm upgrade does not remove what was added by hand";
+                let object = format!("{object}, container {}", view.name);
+                reasons.push(Reason::new(object, "not to mount the host folder", seen).hint(hint));
             }
         }
+        let folder = folders[0].path;
         Verdict::judged(format!("only {} mounts {folder}", init.name), reasons).at(Hop::Sidecar)
     }
 }
@@ -78,7 +79,7 @@ mod tests {
         let init = output_pod()["spec"]["initContainers"][0].clone();
         let pod = with(with(output_pod(), &[("/spec/initContainers", json!([init]))]), changes);
         let check = NoSidecar { init_container: "sync-windows-data".into() };
-        check.judge(&serde_json::from_value(json!({"pod": pod})).unwrap())
+        check.judge(&serde_json::from_value(json!({"server": "nas-output-1", "pod": pod})).unwrap())
     }
 
     fn container(name: &str, volume: &str) -> Value {
@@ -104,6 +105,18 @@ mod tests {
         assert_eq!(mounting("/mnt/simulator-data/nas-output-1/sub"), Outcome::Fail);
         assert_eq!(mounting("/mnt/simulator-data/nas-output-10"), Outcome::Pass);
         assert_eq!(mounting("/etc/localtime"), Outcome::Pass);
+    }
+
+    #[test]
+    fn another_host_path_of_the_init_container_hides_nothing() {
+        let clock = json!({"name": "clock", "hostPath": {"path": "/etc/localtime"}});
+        let mounts = json!([
+            {"name": "clock", "mountPath": "/etc/localtime"}, {"name": "windows-data", "mountPath": "/windows-data"}
+        ]);
+        let changes = [("/spec/volumes/-", clock), ("/spec/initContainers/0/volumeMounts", mounts)];
+        assert_eq!(input(&changes).outcome, Outcome::Pass);
+        let sidecar = ("/spec/initContainers/-", container("other", "windows-data"));
+        assert_eq!(input(&[&changes[..], &[sidecar]].concat()).outcome, Outcome::Fail);
     }
 
     #[test]

@@ -152,19 +152,20 @@ mod tests {
 
     #[test]
     fn a_restarted_node_is_no_crash_loop() {
-        let status = "/pods/0/status";
-        let again = [
-            (format!("{status}/initContainerStatuses/0/restartCount"), json!(1)),
-            (format!("{status}/containerStatuses/0/restartCount"), json!(1)),
-            (format!("{status}/containerStatuses/0/state/running/startedAt"), json!("2026-11-21T03:59:30Z")),
-        ];
-        let again: Vec<_> = again.iter().map(|(pointer, value)| (pointer.as_str(), value.clone())).collect();
-        let verdict = judged(&again);
-        assert_eq!((verdict.outcome, verdict.notes.len()), (Outcome::Pass, 1));
-        let failed = json!({"terminated": {"exitCode": 1}});
-        let pointer = format!("{status}/initContainerStatuses/0/lastState");
-        let retried = [again.as_slice(), &[(&pointer, failed)]].concat();
-        assert_eq!(judged(&retried).outcome, Outcome::Fail, "an init container that was retried explains nothing");
+        let server = "/pods/0/status/containerStatuses/0";
+        let ended = |at: &str| {
+            judged(&[
+                ("/pods/0/status/initContainerStatuses/0/restartCount", json!(1)),
+                ("/pods/0/status/initContainerStatuses/0/state/terminated/startedAt", json!("2026-11-21T03:59:25Z")),
+                (&format!("{server}/restartCount"), json!(1)),
+                (&format!("{server}/state/running/startedAt"), json!("2026-11-21T03:59:30Z")),
+                (&format!("{server}/lastState"), json!({"terminated": {"exitCode": 137, "finishedAt": at}})),
+            ])
+        };
+        let node = ended("2026-11-21T03:59:20Z");
+        assert_eq!((node.outcome, node.notes.len()), (Outcome::Pass, 1));
+        let alone = ended("2026-11-21T03:59:28Z");
+        assert_eq!(alone.outcome, Outcome::Fail, "it ended after the init container, so by itself");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use regex::Regex;
 use tokio::sync::{OnceCell, RwLock};
 use tokio::time::Instant;
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Place, Placed};
 use super::mount::Mount;
 use crate::cluster::server::{Settlement, is_terminating, names};
 use crate::cluster::{ApiError, Cluster, Cycles, Operation, Output, Population, ResourceExt, Select, Server, Watch};
@@ -35,8 +35,10 @@ pub struct Shared {
     pub ledger: Ledger,
     /// Held while a command runs in a container, also when the test that wanted it is gone.
     commands: Arc<RwLock<()>>,
-    mounts: Mutex<HashMap<String, MountCell>>,
-    cycles: Mutex<HashMap<String, Arc<Cycles>>>,
+    /// By pod and container.
+    mounts: Mutex<HashMap<[String; 2], MountCell>>,
+    /// By server, pod, container and the line that ends a cycle.
+    cycles: Mutex<HashMap<[String; 4], Arc<Cycles>>>,
 }
 
 /// The outcome of probing a server's mount.
@@ -56,9 +58,25 @@ impl Shared {
         Self { cluster, host, run, settle, started: Instant::now(), watch, events, ledger, commands, mounts, cycles }
     }
 
-    /// The followed log of a server's sidecar, if anybody asked for it.
-    pub fn known_cycles(&self, server: &str) -> Option<Arc<Cycles>> {
-        self.cycles.lock().unwrap_or_else(PoisonError::into_inner).get(server).cloned()
+    /// The followed log of a container; followed once in a run.
+    pub fn cycles(&self, server: &str, pod: &str, container: &str, cycle_end: &Regex) -> Arc<Cycles> {
+        let mut cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = [server, pod, container, cycle_end.as_str()].map(str::to_owned);
+        let follow = || Arc::new(self.cluster.follow_cycles(pod, container, cycle_end.clone(), self.run.clone()));
+        Arc::clone(cycles.entry(key).or_insert_with(follow))
+    }
+
+    /// The logs in this pod of the containers that tests followed in any pod of the server.
+    pub fn followed(&self, server: &str, pod: &str) -> Vec<Arc<Cycles>> {
+        let known: Vec<[String; 4]> = {
+            let cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
+            cycles.keys().filter(|[its, ..]| its == server).cloned().collect()
+        };
+        let pattern = |text: &str| Regex::new(text).ok();
+        known
+            .iter()
+            .filter_map(|[.., container, end]| Some(self.cycles(server, pod, container, &pattern(end)?)))
+            .collect()
     }
 
     /// Waits until no command runs any more, so that nothing is written behind a removal.
@@ -91,9 +109,16 @@ impl Site {
         self.id.server.as_deref().unwrap_or_default()
     }
 
-    /// A name for a file of this test.
-    pub fn file_name(&self) -> String {
-        format!("{}-{}-{}.txt", self.shared.run, self.id.slug, self.server())
+    /// A file of this test in the tester's folder, not placed yet; `what` tells it from the test's other files.
+    pub fn file(&self, what: &str) -> Placed {
+        let name = format!("{}-{}-{}-{}-{what}.txt", self.shared.run, self.id.suite, self.id.slug, self.server());
+        Placed {
+            case: self.id.clone(),
+            server: self.server().to_owned(),
+            select: self.select.clone(),
+            place: Place::Host,
+            name,
+        }
     }
 
     /// Says that the test waits, for the live display.
@@ -106,6 +131,7 @@ impl Site {
     /// Waits until `pending` has nothing more to wait for, at most until rollouts must have settled; then what there is.
     pub async fn settled(&self, mut pending: impl FnMut(&Population) -> Option<String>) -> Result<Population, Verdict> {
         let limit = self.shared.started + self.shared.settle;
+        let left = limit.saturating_duration_since(Instant::now());
         let mut said = false;
         loop {
             let mut changes = self.shared.watch.changes();
@@ -119,7 +145,7 @@ impl Site {
                 return looked.map_err(|error| self.no_answer(&error));
             };
             if !said {
-                self.waiting(open, self.shared.settle);
+                self.waiting(open, left);
                 said = true;
             }
             let _ = tokio::time::timeout_at(limit, changes.changed()).await;
@@ -210,23 +236,14 @@ impl Site {
         })
     }
 
-    /// The followed log of the server's sidecar; followed once in a run.
+    /// The followed log of a container of the server under test.
     pub fn cycles(&self, pod: &Pod, container: &str, cycle_end: &Regex) -> Arc<Cycles> {
-        let mut cycles = self.shared.cycles.lock().unwrap_or_else(PoisonError::into_inner);
-        let follow = || {
-            Arc::new(self.shared.cluster.follow_cycles(
-                &pod.name_any(),
-                container,
-                cycle_end.clone(),
-                self.shared.run.clone(),
-            ))
-        };
-        Arc::clone(cycles.entry(self.server().to_owned()).or_insert_with(follow))
+        self.shared.cycles(self.server(), &pod.name_any(), container, cycle_end)
     }
 
-    /// Where the outcome of probing the mount of the server under test is kept.
-    pub fn mount_cell(&self) -> MountCell {
+    /// Where the outcome of probing a pod's mount is kept.
+    pub fn mount_cell(&self, pod: &Pod, container: &str) -> MountCell {
         let mut mounts = self.shared.mounts.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(mounts.entry(self.server().to_owned()).or_default())
+        Arc::clone(mounts.entry([pod.name_any(), container.to_owned()]).or_default())
     }
 }

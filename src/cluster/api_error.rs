@@ -72,6 +72,10 @@ impl ApiError {
     /// What the user can do about it.
     pub fn hint(&self) -> String {
         match self {
+            // Source: the release notes of Kubernetes 1.35 on websocket upgrades.
+            Self::Forbidden { resource: resource @ "pods/exec", .. } => {
+                format!("ask for a Role that allows `get` on `{resource}`, from Kubernetes 1.35 also `create`")
+            }
             Self::Forbidden { verb, resource, .. } => {
                 format!("ask for a Role that allows `{verb}` on `{resource}`")
             }

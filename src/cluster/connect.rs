@@ -15,6 +15,8 @@ use crate::error::{Refusal, suggestion};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long the kubeconfig's credential plugin may take.
+const LOGIN: Duration = Duration::from_secs(60);
 
 /// Connects to the target's context and asks for its version.
 ///
@@ -36,7 +38,16 @@ pub async fn connect(target: Target) -> Result<Cluster, Refusal> {
     let address = config.cluster_url.to_string().trim_end_matches('/').to_owned();
     let refused =
         |error: &ApiError| Refusal::start(format!("context `{}` at {address}: {error}", target.context), error.hint());
-    let client = Client::try_from(config).map_err(|error| refused(&ApiError::new("connect to", "cluster", error)))?;
+    // An exec plugin of the kubeconfig is run in here, and may ask the user to log in.
+    let client = tokio::time::timeout(LOGIN, tokio::task::spawn_blocking(|| Client::try_from(config)));
+    let client = match client.await {
+        Ok(Ok(client)) => client.map_err(|error| refused(&ApiError::new("connect to", "cluster", error)))?,
+        Ok(Err(error)) => return Err(Refusal::start(format!("cannot make a client: {error}"), "")),
+        Err(_) => {
+            let waited = ApiError::Silent { verb: "log in to", resource: "cluster", waited: LOGIN };
+            return Err(refused(&waited));
+        }
+    };
     let (version, ahead) = answered("get", "/version", version(&client)).await.map_err(|error| refused(&error))?;
     Ok(Cluster { client, target: Arc::new(target), address, version, ahead })
 }

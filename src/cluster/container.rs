@@ -5,6 +5,17 @@ use std::fmt;
 use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStatus, Pod, VolumeMount};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+/// Reasons for waiting that do not go away by themselves within a test's time.
+const HOPELESS: [&str; 7] = [
+    "CrashLoopBackOff",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+];
+
 /// How a container is declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -97,9 +108,10 @@ impl View<'_> {
         self.status.map_or(0, |status| status.restart_count)
     }
 
-    /// The reason why it waits, such as `CrashLoopBackOff`.
-    pub fn waiting(&self) -> Option<&str> {
-        self.state()?.waiting.as_ref()?.reason.as_deref()
+    /// Whether it waits for something that does not go away by itself within a test's time.
+    pub fn is_stuck(&self) -> bool {
+        let waiting = self.state().and_then(|state| state.waiting.as_ref());
+        waiting.and_then(|waiting| waiting.reason.as_deref()).is_some_and(|reason| HOPELESS.contains(&reason))
     }
 
     /// Its state in words.
@@ -156,6 +168,18 @@ pub fn host_paths<'a>(pod: &'a Pod, view: &View<'a>) -> Vec<HostPath<'a>> {
         .collect()
 }
 
+/// The hostPath volumes of a container that may be the tester's folder of that server: those that are named like the
+/// server; all of them, if none is.
+pub fn tester_folders<'a>(pod: &'a Pod, view: &View<'a>, server: &str) -> Vec<HostPath<'a>> {
+    let all = host_paths(pod, view);
+    let named: Vec<_> = all
+        .iter()
+        .filter(|mount| mount.path.trim_end_matches('/').rsplit('/').next() == Some(server))
+        .copied()
+        .collect();
+    if named.is_empty() { all } else { named }
+}
+
 /// Restarts of one container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restarts {
@@ -189,22 +213,20 @@ pub fn restarts(pod: &Pod, view: &View<'_>, window: SignedDuration, now: Timesta
     let count = view.restarts();
     match view.running_since() {
         _ if count == 0 => Restarts::None,
-        Some(_) if count <= sandboxes(pod) => Restarts::WithPod(count),
+        Some(_) if came_with_sandbox(pod, view) => Restarts::WithPod(count),
         Some(since) if now.duration_since(since) >= window => Restarts::Old(count),
         _ => Restarts::Recent(count),
     }
 }
 
-/// How often the pod's sandbox was made again: its init containers ran anew then, although none had failed.
-/// (Observed: the init container has restartCount 1 and an empty lastState after the sandbox was killed.)
-fn sandboxes(pod: &Pod) -> i32 {
-    let init = all(pod).into_iter().filter(|view| view.kind == Kind::Init);
-    let reruns = init.map(|view| {
-        let last =
-            view.status.and_then(|status| status.last_state.as_ref()).and_then(|state| state.terminated.as_ref());
-        if view.has_completed() && last.is_none_or(|ended| ended.exit_code == 0) { view.restarts() } else { 0 }
-    });
-    reruns.min().unwrap_or(0)
+/// Whether the container was started again because its pod's sandbox was: the init containers have run anew since its
+/// previous run ended. (Observed when the sandbox is killed; a container that ends by itself makes no init container run.)
+fn came_with_sandbox(pod: &Pod, view: &View<'_>) -> bool {
+    let last = view.status.and_then(|status| status.last_state.as_ref()).and_then(|state| state.terminated.as_ref());
+    let Some(ended) = last.and_then(|ended| ended.finished_at.as_ref()) else { return false };
+    let init = all(pod).into_iter().filter(|other| other.kind == Kind::Init);
+    let began = init.map(|init| Some(init.state()?.terminated.as_ref()?.started_at.as_ref()?.0));
+    began.min().flatten().is_some_and(|began| began >= ended.0)
 }
 
 /// A timestamp without fractions of a second.

@@ -22,15 +22,25 @@ const LONGEST_LINE: usize = 1 << 16;
 const LIVE: Duration = Duration::from_secs(2);
 /// The pause before a log stream that ended is opened again.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long the backlog of a log that was just opened may take to come.
+const BACKLOG: Duration = Duration::from_secs(1);
 /// A file is not removed from an export when the next cycle is nearer than this, because a file that vanishes under
 /// a running rsync makes it exit with 24, which ends a sidecar that runs under `set -e` (observed: 23 of 117 cycles).
 const GUARD: Duration = Duration::from_secs(2);
+/// A sidecar that says nothing for so long is not in the middle of a cycle.
+const SILENT: Duration = Duration::from_secs(35);
 
 /// What is known of a sidecar's cycles.
 #[derive(Debug, Clone, Default)]
 pub struct CycleLog {
+    /// When the log was opened.
+    opened: Option<Instant>,
     /// When the last cycles ended, oldest first; the newest 16.
     ends: Vec<(Instant, Timestamp)>,
+    /// When the sidecar last said anything, and whether that ended a cycle.
+    last: Option<(Instant, bool)>,
+    /// The shortest time seen from the end of a cycle to the next thing that the sidecar said: its sleep.
+    pause: Option<Duration>,
     /// Lines that mention this run's files.
     marked: Vec<(String, Timestamp)>,
     /// Cycles that ended since the log was opened, the past included.
@@ -58,20 +68,35 @@ impl CycleLog {
         self.marked.iter().find(|(line, _)| line.contains(name)).map(|(_, stamp)| *stamp)
     }
 
-    /// How long until the next cycle is due; `None` if unknown. Zero if it is overdue.
-    pub fn next_in(&self, now: Instant) -> Option<Duration> {
-        let [.., (_, before), (last, stamp)] = self.ends.as_slice() else { return None };
-        let interval = Duration::try_from(stamp.duration_since(*before)).ok()?;
-        Some((*last + interval).saturating_duration_since(now))
-    }
-
     /// Whether a file can be removed from the export now without vanishing under a running rsync.
     fn is_quiet(&self, now: Instant) -> bool {
-        match self.ends.last() {
-            // No cycle ever ended: nothing is being copied.
-            None => true,
-            Some((last, _)) if now.saturating_duration_since(*last) < Duration::from_secs(1) => true,
-            Some(_) => self.next_in(now).is_some_and(|left| left > GUARD),
+        let Some(opened) = self.opened else { return false };
+        let Some((last, is_end)) = self.last else { return now.saturating_duration_since(opened) >= BACKLOG };
+        let silence = now.saturating_duration_since(last);
+        match self.pause {
+            _ if silence >= SILENT.max(self.pause.unwrap_or_default() + GUARD) => true,
+            _ if !is_end => false,
+            // Of a very short sleep the first half has to do.
+            Some(pause) => silence + GUARD.min(pause / 2) < pause,
+            None => silence < GUARD / 2,
+        }
+    }
+
+    /// Takes in one line of the sidecar.
+    fn take(&mut self, line: &str, at: Instant, stamp: Timestamp, cycle_end: &Regex, marks: &str) {
+        let is_end = cycle_end.is_match(line);
+        if let (Some((_, true)), Some((_, end))) = (self.last, self.ends.last())
+            && let Ok(pause) = Duration::try_from(stamp.duration_since(*end))
+        {
+            self.pause = Some(self.pause.map_or(pause, |shortest| shortest.min(pause)));
+        }
+        self.last = Some((at, is_end));
+        if is_end {
+            self.ended += 1;
+            self.ends.push((at, stamp));
+            self.ends.drain(..self.ends.len().saturating_sub(16));
+        } else if line.contains(marks) {
+            self.marked.push((line.to_owned(), stamp));
         }
     }
 }
@@ -100,16 +125,26 @@ impl Cycles {
         matches!(tokio::time::timeout_at(limit, log.wait_for(condition)).await, Ok(Ok(_)))
     }
 
-    /// Waits until a file can be removed from the export without harm, at most for one cycle and a little more.
-    pub async fn quiet(&self, longest: Duration) {
-        let now = Instant::now();
-        let log = self.log();
-        if log.is_quiet(now) || log.trouble.is_some() {
-            return;
+    /// Waits until a file can be removed from the export without harm; `false` if no such moment was seen in time.
+    pub async fn quiet(&self) -> bool {
+        let limit = Instant::now() + 2 * SILENT;
+        loop {
+            let log = self.log();
+            let now = Instant::now();
+            if log.is_quiet(now) {
+                return true;
+            }
+            match log.trouble {
+                // The sidecar is gone with its pod.
+                Some(ApiError::NotFound { .. }) => return true,
+                Some(ApiError::Forbidden { .. } | ApiError::Unauthorized { .. }) => return false,
+                _ if now >= limit => return false,
+                _ => {}
+            }
+            // For a line, or for a silence that means something.
+            let seen = (log.opened, log.last);
+            self.wait_for(limit.min(now + BACKLOG), |log| (log.opened, log.last) != seen).await;
         }
-        let limit = now + log.next_in(now).unwrap_or(longest) + GUARD;
-        let ended = log.ended;
-        self.wait_for(limit, |log| log.ended > ended).await;
     }
 }
 
@@ -133,10 +168,22 @@ pub(super) fn follow(cluster: Cluster, pod: String, container: String, cycle_end
                     sender.send_modify(|log| log.trouble = Some(error));
                 }
                 Ok(stream) => {
-                    sender.send_modify(|log| log.trouble = None);
+                    sender.send_modify(|log| {
+                        log.trouble = None;
+                        log.opened.get_or_insert_with(Instant::now);
+                    });
                     let mut stream = std::pin::pin!(stream);
+                    // `sinceTime` has a granularity of a second, so after a reconnection lines come twice.
+                    let mut known = newest;
                     while let Ok(Some(line)) = next_line(&mut stream).await {
-                        take(&sender, &mut newest, &line, &cycle_end, &marks, cluster.now());
+                        let Some((stamp, text)) = stamped(&line) else { continue };
+                        if known.is_some_and(|known| stamp <= known) {
+                            continue;
+                        }
+                        known = None;
+                        newest = Some(stamp);
+                        let at = instant(stamp, cluster.now());
+                        sender.send_modify(|log| log.take(text, at, stamp, &cycle_end, &marks));
                     }
                 }
             }
@@ -145,6 +192,19 @@ pub(super) fn follow(cluster: Cluster, pod: String, container: String, cycle_end
         }
     });
     Cycles { log, task }
+}
+
+/// A line of a log with timestamps.
+fn stamped(line: &str) -> Option<(Timestamp, &str)> {
+    let (stamp, text) = line.split_once(' ')?;
+    Some((stamp.parse().ok()?, text))
+}
+
+/// When a line was written, on this machine's monotonic clock.
+fn instant(stamp: Timestamp, cluster_now: Timestamp) -> Instant {
+    let now = Instant::now();
+    let age = Duration::try_from(cluster_now.duration_since(stamp)).unwrap_or_default();
+    if age < LIVE { now } else { now.checked_sub(age).unwrap_or(now) }
 }
 
 /// The next line without its end, cut at [`LONGEST_LINE`] and whatever its bytes are; `None` at the end of the stream.
@@ -166,83 +226,71 @@ async fn next_line(stream: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<
     }
 }
 
-/// Takes in one line with its timestamp.
-fn take(
-    sender: &watch::Sender<CycleLog>,
-    newest: &mut Option<Timestamp>,
-    line: &str,
-    cycle_end: &Regex,
-    marks: &str,
-    cluster_now: Timestamp,
-) {
-    let Some((stamp, text)) =
-        line.split_once(' ').and_then(|(stamp, text)| Some((stamp.parse::<Timestamp>().ok()?, text)))
-    else {
-        return;
-    };
-    // `sinceTime` has a granularity of a second, so lines come twice after a reconnection.
-    if newest.is_some_and(|newest| stamp <= newest) {
-        return;
-    }
-    *newest = Some(stamp);
-    let is_end = cycle_end.is_match(text);
-    if !is_end && !text.contains(marks) {
-        return;
-    }
-    let now = Instant::now();
-    let age = Duration::try_from(cluster_now.duration_since(stamp)).unwrap_or_default();
-    let at = if age < LIVE { now } else { now.checked_sub(age).unwrap_or(now) };
-    sender.send_modify(|log| {
-        if is_end {
-            log.ended += 1;
-            log.ends.push((at, stamp));
-            log.ends.drain(..log.ends.len().saturating_sub(16));
-        } else {
-            log.marked.push((text.to_owned(), stamp));
-        }
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn log(lines: &[&str]) -> CycleLog {
-        let (sender, receiver) = watch::channel(CycleLog::default());
+    const SENDING: &str = "sending incremental file list";
+    const SYNCED: &str = "[03:00:30] Synced to Windows in 0s";
+
+    /// A log that was opened long ago, with lines written so many seconds before `now`.
+    fn log(now: Instant, lines: &[(u64, &str)]) -> CycleLog {
         let end = Regex::new(r"^\[\d\d:\d\d:\d\d\] Synced\b").unwrap();
-        let mut newest = None;
-        let now = "2026-11-21T03:01:10Z".parse().unwrap();
-        for line in lines {
-            take(&sender, &mut newest, line, &end, "e2e-run", now);
+        let mut log = CycleLog { opened: Some(now - Duration::from_secs(300)), ..CycleLog::default() };
+        let clock: Timestamp = "2026-11-21T03:01:10Z".parse().unwrap();
+        for (age, line) in lines {
+            let age = Duration::from_secs(*age);
+            log.take(line, now - age, clock - age, &end, "e2e-run");
         }
-        receiver.borrow().clone()
+        log
+    }
+
+    fn long_ago() -> Instant {
+        // The monotonic clock may have started only minutes ago.
+        Instant::now() + Duration::from_secs(600)
     }
 
     #[test]
-    fn the_next_cycle_is_due_one_interval_after_the_last() {
-        let log = log(&[
-            "2026-11-21T03:00:30.0Z [03:00:30] Synced to Windows in 0s",
-            "2026-11-21T03:01:00.0Z [03:01:00] Synced to Windows in 0s",
-        ]);
-        let left = log.next_in(Instant::now()).unwrap();
-        assert!(left > Duration::from_secs(19) && left <= Duration::from_secs(20), "{left:?}");
-        assert!(log.is_quiet(Instant::now()));
-        assert!(!log.is_quiet(Instant::now() + Duration::from_secs(19)), "the next cycle is too near");
+    fn between_cycles_it_is_quiet_until_the_next_is_near() {
+        let now = long_ago();
+        let quiet = |since_end: u64| {
+            let before = [(since_end + 40, SENDING), (since_end + 40, SYNCED)];
+            log(now, &[before[0], before[1], (since_end + 10, SENDING), (since_end, SYNCED)]).is_quiet(now)
+        };
+        assert!(quiet(0) && quiet(20));
+        assert!(!quiet(28) && !quiet(31), "the sidecar sleeps 30 s and its cycle takes 10 s");
     }
 
     #[test]
-    fn names_of_files_do_not_count_as_cycles_and_lines_that_come_twice_count_once() {
-        let log = log(&[
-            "2026-11-21T03:00:30.1Z sending incremental file list",
-            "2026-11-21T03:00:30.2Z Synced error failed.txt",
-            "2026-11-21T03:00:30.3Z e2e-run-latency.txt",
-            "2026-11-21T03:00:30.4Z [03:00:30] Synced to Windows in 0s",
-            "2026-11-21T03:00:30.4Z [03:00:30] Synced to Windows in 0s",
-        ]);
+    fn during_a_cycle_it_is_not_quiet_however_long_it_lists_files() {
+        let now = long_ago();
+        assert!(!log(now, &[(60, SYNCED), (30, SENDING), (3, "some/file.txt")]).is_quiet(now));
+        assert!(!log(now, &[(1, "=== Starting ==="), (0, SENDING)]).is_quiet(now), "the first cycle");
+    }
+
+    #[test]
+    fn a_sidecar_that_says_nothing_any_more_is_not_waited_for() {
+        let now = long_ago();
+        assert!(log(now, &[]).is_quiet(now));
+        assert!(log(now, &[(90, SENDING), (90, SYNCED), (60, SENDING)]).is_quiet(now));
+    }
+
+    #[test]
+    fn a_log_that_was_not_read_yet_says_nothing() {
+        let now = Instant::now();
+        assert!(!CycleLog::default().is_quiet(now));
+        assert!(!CycleLog { opened: Some(now), ..CycleLog::default() }.is_quiet(now));
+    }
+
+    #[test]
+    fn names_of_files_do_not_count_as_cycles() {
+        let now = long_ago();
+        let name = "e2e-run-latency.txt";
+        let log = log(now, &[(3, SENDING), (3, "Synced error failed.txt"), (2, name), (1, SYNCED)]);
         assert_eq!(log.ended, 1);
-        assert!(log.ended_after("e2e-run-latency.txt", Instant::now()));
+        assert!(log.ended_after(name, now));
         assert!(!log.listed("e2e-run-other.txt"));
-        assert!(!log.ended_after("e2e-run-other.txt", Instant::now()), "that cycle ended before");
+        assert!(!log.ended_after("e2e-run-other.txt", now), "that cycle ended before");
     }
 
     #[tokio::test]
@@ -253,10 +301,5 @@ mod tests {
         assert!(next_line(&mut stream).await.unwrap().is_some());
         assert_eq!(next_line(&mut stream).await.unwrap().as_deref(), Some("next"));
         assert_eq!(next_line(&mut stream).await.unwrap(), None);
-    }
-
-    #[test]
-    fn a_sidecar_that_never_ended_a_cycle_is_not_waited_for() {
-        assert!(log(&[]).is_quiet(Instant::now()));
     }
 }

@@ -96,8 +96,8 @@ impl Cluster {
         }
     }
 
-    /// The newest revision of the release; `None` if Helm knows none.
-    pub async fn release(&self) -> Result<Option<Release>, ApiError> {
+    /// The newest revision of each Helm release in the namespace.
+    pub async fn releases(&self) -> Result<Vec<Release>, ApiError> {
         release::newest(&self.client, &self.target).await
     }
 

@@ -11,23 +11,32 @@ use super::{ApiError, Target, answered};
 /// The newest revision of a Helm release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
+    /// Its name.
+    pub name: String,
     /// Counts from 1.
     pub revision: u64,
     /// Helm's word: `deployed`, `failed`, `pending-upgrade`, …
     pub status: String,
 }
 
-/// The newest revision of the target's release.
-pub(super) async fn newest(client: &Client, target: &Target) -> Result<Option<Release>, ApiError> {
+/// The newest revision of each release in the target's namespace.
+pub(super) async fn newest(client: &Client, target: &Target) -> Result<Vec<Release>, ApiError> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &target.namespace);
-    let params = ListParams::default().labels(&format!("owner=helm,name={}", target.release));
+    let params = ListParams::default().labels("owner=helm");
     let found = answered("list", "secrets", secrets.list_metadata(&params)).await?;
-    Ok(found
-        .items
-        .into_iter()
-        .filter_map(|secret| {
-            let labels = secret.metadata.labels?;
-            Some(Release { revision: labels.get("version")?.parse().ok()?, status: labels.get("status")?.clone() })
+    let mut newest: Vec<Release> = Vec::new();
+    let labels = found.items.into_iter().filter_map(|secret| secret.metadata.labels);
+    let mut revisions: Vec<Release> = labels
+        .filter_map(|labels| {
+            let label = |key: &str| labels.get(key).cloned();
+            Some(Release { name: label("name")?, revision: label("version")?.parse().ok()?, status: label("status")? })
         })
-        .max_by_key(|release| release.revision))
+        .collect();
+    revisions.sort_by_key(|release| std::cmp::Reverse(release.revision));
+    for release in revisions {
+        if !newest.iter().any(|other| other.name == release.name) {
+            newest.push(release);
+        }
+    }
+    Ok(newest)
 }

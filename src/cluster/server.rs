@@ -9,17 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use super::container;
 
-/// Reasons for waiting that do not go away by themselves within a test's time.
-const HOPELESS: [&str; 7] = [
-    "CrashLoopBackOff",
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-];
-
 /// The annotation that numbers the ReplicaSets of a Deployment.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
@@ -112,26 +101,24 @@ impl Server {
         if let [first, ..] = self.terminating().as_slice() {
             return Settlement::Pending(format!("pod {} is being deleted", first.name_any()));
         }
-        for pod in self.current() {
-            let stuck =
-                container::all(pod).into_iter().find(|view| view.waiting().is_some_and(|why| HOPELESS.contains(&why)));
-            if let Some(view) = stuck {
-                return Settlement::Hopeless(format!(
-                    "pod {}, container {}: {}",
-                    pod.name_any(),
-                    view.name,
-                    view.describe()
-                ));
-            }
-        }
         // Without a Deployment nothing is going to change.
-        let Some(deployment) = self.deployment() else { return Settlement::Settled };
+        let Some(deployment) = self.deployment() else {
+            return self
+                .current()
+                .into_iter()
+                .find_map(|pod| stuck(pod))
+                .map_or(Settlement::Settled, Settlement::Hopeless);
+        };
         let name = deployment.name_any();
         if deployment.status.as_ref().and_then(|status| status.observed_generation) < deployment.metadata.generation {
             return Settlement::Pending(format!("the newest change of Deployment {name} is not taken up yet"));
         }
         let wanted = usize::try_from(self.replicas().unwrap_or(1)).unwrap_or_default();
         let newest: Vec<_> = self.current().into_iter().filter(|pod| self.is_newest(pod)).collect();
+        // Only of the newest ReplicaSet: an older pod that is stuck is about to be replaced by the repair.
+        if let Some(why) = newest.iter().find_map(|pod| stuck(pod)) {
+            return Settlement::Hopeless(why);
+        }
         if newest.len() != wanted {
             return Settlement::Pending(format!(
                 "Deployment {name} has {} of {wanted} pods of its newest ReplicaSet",
@@ -146,6 +133,13 @@ impl Server {
             None => Settlement::Settled,
         }
     }
+}
+
+/// Why a pod will not become Ready by waiting; `None` if it may.
+fn stuck(pod: &Pod) -> Option<String> {
+    let views = container::all(pod);
+    let view = views.iter().find(|view| view.is_stuck())?;
+    Some(format!("pod {}, container {}: {}", pod.name_any(), view.name, view.describe()))
 }
 
 /// A pod without an owner is not replaced by anybody: there is nothing to wait for.
@@ -206,6 +200,18 @@ mod tests {
         assert!(matches!(waiting("CrashLoopBackOff"), Settlement::Hopeless(_)));
         assert!(matches!(waiting("ErrImagePull"), Settlement::Hopeless(_)));
         assert!(matches!(waiting("PodInitializing"), Settlement::Pending(_)));
+    }
+
+    #[test]
+    fn a_stuck_pod_of_before_the_repair_is_waited_for() {
+        let looping = [
+            ("/metadata/ownerReferences/0/uid", json!("set-1")),
+            ("/status/initContainerStatuses/1/state", json!({"waiting": {"reason": "CrashLoopBackOff"}})),
+            ("/status/conditions/0/status", json!("False")),
+        ];
+        let starting = ("/pods/0/status/conditions/0/status", json!("False"));
+        let repaired = settled(&[starting, ("/pods/-", with(output_pod(), &looping))]);
+        assert!(matches!(repaired, Settlement::Pending(_)), "{repaired:?}");
     }
 
     #[test]

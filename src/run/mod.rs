@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::check::{Shared, Site};
+use crate::check::{Placed, Shared, Site};
 use crate::cluster::Select;
 use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
 use crate::suite::PlannedCase;
@@ -69,13 +69,24 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &mu
             () = signals.next() => break Ending::Interrupted,
         }
     };
-    tasks.shutdown().await;
+    // A task in the middle of a call to a stalled file system does not end: the second signal leaves it behind.
+    tokio::select! {
+        () = tasks.shutdown() => {}
+        () = signals.next() => {}
+    }
     for id in open.into_values() {
         let reason = Reason::new("the run", "to end by itself", "it was interrupted before this test ended");
         finished(id, Verdict::error(reason), Duration::ZERO);
     }
-    tidy_all(&shared, signals).await;
-    (ending, outcomes)
+    let (left, interrupted) = tidy_all(&shared, signals).await;
+    if !left.is_empty() {
+        outcomes.push(Outcome::Error);
+    }
+    for (placed, problem) in left {
+        let text = format!("left behind: {placed} ({problem}); remove it by hand");
+        let _ = shared.events.send(Event::Noticed { text });
+    }
+    (if interrupted { Ending::Interrupted } else { ending }, outcomes)
 }
 
 /// Runs one test; a panic in it and a pod replaced under it are errors of this test alone.
@@ -87,8 +98,7 @@ async fn run_case(shared: Arc<Shared>, job: Job) -> (CaseId, Verdict, Duration) 
         reason = site.pod_replaced() => Verdict::error(reason),
     };
     let elapsed = started.elapsed();
-    let name = site.file_name();
-    for (placed, problem) in tidy::remove(&shared, |placed| placed.name == name).await {
+    for (placed, problem) in tidy::remove(&shared, |placed| placed.case == site.id).await {
         let problem = format!("could not remove {placed}: {problem}");
         if verdict.outcome == Outcome::Pass {
             verdict = Verdict::error(Reason::new(placed.to_string(), "to be removed after the test", problem));
@@ -107,15 +117,13 @@ fn defect(panic: &(dyn std::any::Any + Send)) -> Reason {
         .hint("report this with the command line that you used")
 }
 
-/// Removes what tests left; a signal gives that up and names what is left.
-async fn tidy_all(shared: &Shared, signals: &mut Signals) {
-    let left = tokio::select! {
-        left = tidy::remove(shared, |_| true) => left,
-        () = signals.next() => shared.ledger.placed(|_| true).into_iter().map(|placed| (placed, "interrupted again".to_owned())).collect(),
-    };
-    for (placed, problem) in left {
-        let _ = shared
-            .events
-            .send(Event::Noticed { text: format!("left behind: {placed} ({problem}); remove it by hand") });
+/// Removes what tests left; a signal gives that up. Returns what is left, and whether a signal came.
+async fn tidy_all(shared: &Shared, signals: &mut Signals) -> (Vec<(Placed, String)>, bool) {
+    tokio::select! {
+        left = tidy::remove(shared, |_| true) => (left, false),
+        () = signals.next() => {
+            let left = shared.ledger.placed(|_| true).into_iter();
+            (left.map(|placed| (placed, "interrupted again".to_owned())).collect(), true)
+        }
     }
 }

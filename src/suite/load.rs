@@ -42,11 +42,32 @@ pub fn load(name: &str) -> Result<Suite, Refusal> {
     parse(name, &text)
 }
 
+/// What a suite file that could not be read probably calls its suite; `None` for what is no file at all.
+pub fn name_of_broken(name: &str) -> Option<String> {
+    let path = Path::new(name);
+    path.extension()?;
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let said = text.lines().find_map(|line| line.strip_prefix("suite:")).map(str::trim).filter(|said| is_name(said));
+    Some(said.or(path.file_stem()?.to_str())?.to_owned())
+}
+
 /// Reads a suite from text; `origin` is its file name, for messages.
 pub fn parse(origin: &str, text: &str) -> Result<Suite, Refusal> {
     let options = serde_saphyr::options! { strict_booleans: true };
     let file: SuiteFile = serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax(origin, &error))?;
     let servers: Vec<String> = file.servers.values().flatten().cloned().collect();
+    if let Some((role, _)) = file.servers.iter().find(|(_, servers)| servers.is_empty()) {
+        return Err(Refusal::usage(
+            format!("{origin}: role `{role}` has no servers"),
+            "name at least one, or remove the role",
+        ));
+    }
+    if servers.is_empty() {
+        return Err(Refusal::usage(
+            format!("{origin}: the suite names no servers"),
+            "list them by role under `servers:`",
+        ));
+    }
     if file.tests.is_empty() {
         return Err(Refusal::usage(format!("{origin}: the suite has no tests"), "list at least one under `tests:`"));
     }

@@ -48,6 +48,7 @@ fn a_wrong_command_line_is_a_usage_error() {
     refused(&place, &["--contxt", "x"], 2, &["--context"]);
     refused(&place, &["--suite", "phase33"], 2, &["did you mean `phase3`?", "phase2, phase3"]);
     refused(&place, &["--suite", "mine.yaml"], 2, &["cannot read the suite file mine.yaml"]);
+    assert_eq!(red(&place, "mine"), 1, "yesterday's report of a suite file that is gone does not stay green");
     refused(&place, &["--suite", "phase2", "--suite", "phase2"], 2, &["two suites are called `phase2`"]);
     refused(&place, &["--logfile", "x"], 2, &["--logfile is not supported"]);
     refused(&place, &["--timeout", "5"], 2, &["90s or 5m"]);
@@ -67,7 +68,7 @@ fn a_broken_suite_file_is_named_with_line_column_and_a_suggestion() {
         let file = format!("{}/fixtures/suites/broken/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
         let place = Place::new();
         refused(&place, &["--suite", &file], 2, &[&format!("{name}.yaml:{place_in_file}:"), words]);
-        assert_eq!(red(&place, name), 1, "the report of a suite that cannot be read is red");
+        assert_eq!(red(&place, "broken"), 1, "the report of a suite that cannot be read is red");
     }
 }
 
