@@ -118,14 +118,12 @@ fn failure_lines(results: &[(CaseId, Verdict, Duration)]) -> Vec<String> {
     }
     for (by, (mut ids, verdict)) in blocked {
         ids.sort();
-        lines.push(format!(
-            "\n{} {} blocked by {}: {}",
-            painted(Outcome::Error),
-            count(ids.len(), "test"),
-            clean(by),
-            ids.join(", ")
-        ));
-        lines.extend(details(verdict).into_iter().map(|line| format!("      {line}")));
+        let head = format!("{} {} blocked by {}", painted(Outcome::Error), count(ids.len(), "test"), clean(by));
+        lines.push(format!("\n{head}: {}", ids.join(", ")));
+        // The blocker says why itself, if it was run.
+        if !results.iter().any(|(id, ..)| id.name() == by) {
+            lines.extend(details(verdict).into_iter().map(|line| format!("      {line}")));
+        }
     }
     lines
 }
