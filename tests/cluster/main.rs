@@ -1,11 +1,12 @@
-//! The suites on a real cluster: green on a healthy release, and each fault makes exactly its own tests fail.
+//! The suites on a real cluster: green on a healthy release, tidy when interrupted, and each fault makes exactly its own
+//! tests fail.
 //!
 //! Needs the cluster of `fixtures/cluster` and installs the release anew, more than once:
-//! `fixtures/cluster/up && cargo test --test faults -- --ignored --nocapture`
+//! `fixtures/cluster/up && cargo test --test cluster -- --ignored --nocapture`
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of a test")]
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 mod catalogue;
 mod harness;
@@ -21,6 +22,10 @@ fn each_fault_makes_exactly_its_tests_fail() {
     let mut stages = Stages { lab: Lab::new(), started: Instant::now(), problems: Vec::new() };
     stages.do_to_the_lab("install", Lab::install_anew);
     stages.judge("healthy", &[]);
+    // While it connects, probes, and has files on their way.
+    for millis in [100, 150, 200, 250, 300, 350] {
+        stages.interrupt(Duration::from_millis(millis));
+    }
     for round in catalogue::rounds() {
         let ids = round.iter().map(|fault| fault.id).collect::<Vec<_>>().join(", ");
         stages.do_to_the_lab(&format!("apply {ids}"), |lab| lab.apply(&round));
@@ -61,6 +66,24 @@ impl Stages {
         }
         self.problems.extend(found.iter().map(|what| format!("{name}: {what}")));
         self.time(&format!("judge {name}"));
+    }
+
+    /// Runs both suites, presses Ctrl-C, and looks whether all is reported and nothing is left.
+    fn interrupt(&mut self, after: Duration) {
+        let run = Run::interrupted(&self.lab, after);
+        let name = format!("interrupt after {after:?}");
+        let mut found: Vec<_> = self.lab.leftovers().iter().map(|file| format!("left behind: {file}")).collect();
+        if run.exit != Some(130) {
+            found.push(format!("expected exit code 130, was {:?}", run.exit));
+        }
+        found.extend(
+            run.listed.iter().filter(|test| !run.outcomes.contains_key(*test)).map(|test| format!("{test}: missing")),
+        );
+        if !run.outcomes.values().any(|outcome| *outcome == "ERROR") {
+            found.push("no test is an ERROR, although not all can have ended".to_owned());
+        }
+        self.problems.extend(found.iter().map(|what| format!("{name}: {what}")));
+        self.time(&name);
     }
 
     fn time(&mut self, name: &str) {

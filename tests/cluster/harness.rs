@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use roxmltree::{Document, Node};
 
@@ -21,16 +22,32 @@ pub struct Run {
 }
 
 impl Run {
-    /// Runs `phase2` and `phase3`.
+    /// Runs `phase2` and `phase3` to their end.
     pub fn of_both_suites(lab: &Lab) -> Self {
+        Self::start(lab, |_| {})
+    }
+
+    /// The same, with Ctrl-C after a while.
+    pub fn interrupted(lab: &Lab, after: Duration) -> Self {
+        Self::start(lab, |pid| {
+            // Any moment is meant; there is nothing to wait for.
+            std::thread::sleep(after);
+            let sent = Command::new("kill").args(["-INT", &pid.to_string()]).status();
+            assert!(sent.unwrap().success(), "the program ended within {after:?}");
+        })
+    }
+
+    fn start(lab: &Lab, meanwhile: impl FnOnce(u32)) -> Self {
         let reports = tempfile::tempdir().unwrap();
         let suites = ["phase2", "phase3"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_file-simulator-e2e"));
         command.args(suites.map(|suite| format!("--suite={suite}")));
         command.arg("--kubeconfig").arg(&lab.kubeconfig).args(["--context", lab.context]);
         command.arg("--host-data").arg(&lab.folder).arg("--report-dir").arg(reports.path());
-        command.stdin(Stdio::null());
-        let ended = command.output().unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let running = command.spawn().unwrap();
+        meanwhile(running.id());
+        let ended = running.wait_with_output().unwrap();
         let listed = command.arg("--list").output().unwrap();
         let listed = String::from_utf8(listed.stdout).unwrap();
         Self {
