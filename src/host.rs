@@ -62,10 +62,16 @@ impl Host {
         self.root.join(server)
     }
 
+    /// Whether the server's folder is there.
+    pub async fn is_folder(&self, server: &str) -> bool {
+        let path = self.folder(server);
+        blocking(move || Ok(path.is_dir())).await.unwrap_or(false)
+    }
+
     /// Compares the file with the expected content.
     pub async fn look(&self, server: &str, name: &str, expected: &[u8]) -> Seen {
         let path = self.folder(server).join(name);
-        match while_held(|| std::fs::read(&path)).await {
+        match blocking(move || std::fs::read(&path)).await {
             Ok(content) if content == expected => Seen::Whole,
             Ok(content) => Seen::Different(content.len()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Seen::Absent,
@@ -74,21 +80,21 @@ impl Host {
     }
 
     /// Writes a new file; one of that name must not exist.
-    pub fn create(&self, server: &str, name: &str, content: &[u8]) -> io::Result<()> {
-        let mut file = std::fs::File::create_new(self.folder(server).join(name))?;
-        file.write_all(content)
+    pub async fn create(&self, server: &str, name: &str, content: &[u8]) -> io::Result<()> {
+        let (path, content) = (self.folder(server).join(name), content.to_owned());
+        blocking(move || std::fs::File::create_new(&path)?.write_all(&content)).await
     }
 
     /// Appends to a file as a tester would.
     pub async fn append(&self, server: &str, name: &str, content: &[u8]) -> io::Result<()> {
-        let path = self.folder(server).join(name);
-        while_held(|| std::fs::OpenOptions::new().append(true).open(&path)?.write_all(content)).await
+        let (path, content) = (self.folder(server).join(name), content.to_owned());
+        blocking(move || std::fs::OpenOptions::new().append(true).open(&path)?.write_all(&content)).await
     }
 
     /// Removes a file; one that is not there is fine.
     pub async fn remove(&self, server: &str, name: &str) -> io::Result<()> {
         let path = self.folder(server).join(name);
-        match while_held(|| std::fs::remove_file(&path)).await {
+        match blocking(move || std::fs::remove_file(&path)).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -129,17 +135,21 @@ impl Host {
     }
 }
 
-/// Tries again for a moment while another program, such as a virus scanner, holds the file: only on Windows.
-async fn while_held<T>(attempt: impl Fn() -> io::Result<T>) -> io::Result<T> {
+/// Calls the file system where it may stall without holding up anything else; tries again for a moment while another
+/// program, such as a virus scanner, holds the file (only on Windows).
+async fn blocking<T: Send + 'static>(attempt: impl Fn() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     // ERROR_SHARING_VIOLATION and ERROR_LOCK_VIOLATION.
     let is_held = |error: &io::Error| cfg!(windows) && matches!(error.raw_os_error(), Some(32 | 33));
-    let limit = Instant::now() + HELD;
-    loop {
-        match attempt() {
-            Err(error) if is_held(&error) && Instant::now() < limit => tokio::time::sleep(POLL).await,
-            result => return result,
+    let patiently = move || {
+        let limit = Instant::now() + HELD;
+        loop {
+            match attempt() {
+                Err(error) if is_held(&error) && Instant::now() < limit => std::thread::sleep(POLL),
+                result => return result,
+            }
         }
-    }
+    };
+    tokio::task::spawn_blocking(patiently).await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]
@@ -153,14 +163,14 @@ mod tests {
         let host = Host::new(root.path().to_owned());
         let soon = || Instant::now() + Duration::from_millis(300);
         assert_eq!(host.arrival("nas", "a.txt", b"whole", soon()).await, Err(Seen::Absent));
-        host.create("nas", "a.txt", b"who").unwrap();
+        host.create("nas", "a.txt", b"who").await.unwrap();
         assert_eq!(host.arrival("nas", "a.txt", b"whole", soon()).await, Err(Seen::Different(3)));
         let later = Instant::now() + Duration::from_secs(30);
         let (arrived, ()) = tokio::join!(host.arrival("nas", "a.txt", b"whole", later), async {
             host.append("nas", "a.txt", b"le").await.unwrap();
         });
         assert!(arrived.is_ok());
-        assert!(host.create("nas", "a.txt", b"").is_err(), "a file that exists is never overwritten");
+        assert!(host.create("nas", "a.txt", b"").await.is_err(), "a file that exists is never overwritten");
         host.remove("nas", "a.txt").await.unwrap();
         host.remove("nas", "a.txt").await.unwrap();
         assert_eq!(host.look("nas", "a.txt", b"").await, Seen::Absent);

@@ -119,7 +119,8 @@ async fn execute(
 /// Finds out whether a run can start at all.
 async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sender<Event>) -> Result<Shared, Refusal> {
     let folder = options.host_data.display();
-    if !options.host_data.is_dir() && cases.iter().any(|case| case.check.needs_host()) {
+    let host = Host::new(options.host_data.clone());
+    if cases.iter().any(|case| case.check.needs_host()) && !host.is_folder("").await {
         let hint = "name the folder that the pods share with --host-data, or make it";
         return Err(Refusal::start(format!("the tester's folder {folder} is not a folder"), hint));
     }
@@ -142,7 +143,7 @@ async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sender<
     let run = format!("e2e-{}", run.to_lowercase());
     let facts = facts(options, &cluster, release, &run);
     let _ = events.send(Event::Connected { facts });
-    Ok(Shared::new(cluster, Host::new(options.host_data.clone()), run, options.timeout, watch, events))
+    Ok(Shared::new(cluster, host, run, options.timeout, watch, events))
 }
 
 /// What is known of the release. One that Helm does not know is refused only where Helm knows others: it is mistyped

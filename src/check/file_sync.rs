@@ -129,6 +129,12 @@ impl Kind for FileSync {
                 return Err(Verdict::blocked(format!("host-mount::{}", site.server()), reason));
             }
         }
+        let writer = container::named(&pod, &self.writer);
+        if writer.is_none_or(|writer| writer.running_since().is_none()) {
+            let object = format!("pod {}, container {}", pod.name_any(), self.writer);
+            let state = writer.map_or("there is no such container".to_owned(), |writer| writer.describe());
+            return Err(site.blocked(Reason::new(object, "running, so that a file can be written in it", state)));
+        }
         let cycles = site.cycles(&pod, &self.sidecar, &self.cycle_end.0);
         seen.progress = self.follow(site, &pod, &cycles, &file).await?;
         seen.listed = cycles.log().listed(&file.name);
@@ -242,7 +248,9 @@ impl FileSync {
             }
             changed => return Ok(Progress::Changed(arrival, changed.to_string())),
         }
-        let used = host.append(server, name, b" and the tester's own words").await;
+        if let Err(error) = host.append(server, name, b" and the tester's own words").await {
+            return Ok(Progress::Unusable(arrival, format!("it cannot be extended: {error}")));
+        }
         // Right after a cycle, so that nothing vanishes under rsync; here first, so that nothing brings it back.
         let removal = site.exec(pod, &self.writer, &Operation::Remove { path }).await?;
         if let Some(problem) = removal.problem() {
@@ -250,15 +258,11 @@ impl FileSync {
             return Err(Verdict::error(Reason::new(object, format!("to remove {name}"), problem)));
         }
         ledger.removed(&exported);
-        let removed = host.remove(server, name).await;
-        if removed.is_ok() {
-            ledger.removed(hosted);
+        if let Err(error) = host.remove(server, name).await {
+            return Ok(Progress::Unusable(arrival, format!("it cannot be removed: {error}")));
         }
-        Ok(match (used, removed) {
-            (Err(error), _) => Progress::Unusable(arrival, format!("it cannot be extended: {error}")),
-            (_, Err(error)) => Progress::Unusable(arrival, format!("it cannot be removed: {error}")),
-            _ => Progress::Usable(arrival),
-        })
+        ledger.removed(hosted);
+        Ok(Progress::Usable(arrival))
     }
 }
 

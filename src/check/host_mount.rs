@@ -63,13 +63,17 @@ pub async fn probed(
     cycle_end: &Pattern,
     within: Duration,
 ) -> Result<Mount, Verdict> {
-    // Followed so that tidying up knows when the probe can go.
-    site.cycles(pod, container, &cycle_end.0);
-    site.mount_cell(pod, container).get_or_init(|| probe(site, pod, container, within)).await.clone()
+    site.mount_cell(pod, container).get_or_init(|| probe(site, pod, container, cycle_end, within)).await.clone()
 }
 
 /// Writes a file here and looks at it there, then changes it there and looks at it here.
-async fn probe(site: &Site, pod: &Arc<Pod>, container: &str, within: Duration) -> Result<Mount, Verdict> {
+async fn probe(
+    site: &Site,
+    pod: &Arc<Pod>,
+    container: &str,
+    cycle_end: &Pattern,
+    within: Duration,
+) -> Result<Mount, Verdict> {
     let shared = &site.shared;
     let object = || format!("pod {}, container {container}", pod.name_any());
     let view = container::named(pod, container);
@@ -92,7 +96,7 @@ async fn probe(site: &Site, pod: &Arc<Pod>, container: &str, within: Duration) -
         pod: pod.name_any(),
         container: container.to_owned(),
         root: shared.host.root().display().to_string(),
-        is_folder: folder.is_dir(),
+        is_folder: shared.host.is_folder(site.server()).await,
         folder: folder.display().to_string(),
         host_path: mount.path.to_owned(),
         path: mount.mount_path.to_owned(),
@@ -102,6 +106,8 @@ async fn probe(site: &Site, pod: &Arc<Pod>, container: &str, within: Duration) -
     if !seen.is_folder {
         return Ok(seen);
     }
+    // Followed so that tidying up knows when the probe can go.
+    site.cycles(pod, container, &cycle_end.0);
     // A sidecar with --delete removes the file when its cycle falls between writing and looking: try once more then.
     for attempt in ["mount", "mount-again"] {
         let placed = site.file(attempt);
@@ -128,7 +134,7 @@ async fn both_ways(
     let host = &site.shared.host;
     let path = format!("{}/{name}", seen.path);
     let (here, there) = (format!("{name} written here"), format!("{name} written in the pod"));
-    if let Err(error) = host.create(site.server(), name, here.as_bytes()) {
+    if let Err(error) = host.create(site.server(), name, here.as_bytes()).await {
         seen.to_pod = Some(Way::Other(format!("it cannot be written: {error}")));
         return Ok(false);
     }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::ledger::{Ledger, Place, Placed};
 use super::mount::Mount;
+use crate::cluster::container;
 use crate::cluster::server::{Settlement, is_terminating, names};
 use crate::cluster::{ApiError, Cluster, Cycles, Operation, Output, Population, ResourceExt, Select, Server, Watch};
 use crate::event::{CaseId, Event, Reason, Verdict};
@@ -33,8 +34,8 @@ pub struct Shared {
     pub events: mpsc::Sender<Event>,
     /// Files that were written and not yet removed.
     pub ledger: Ledger,
-    /// Held while a command runs in a container, also when the test that wanted it is gone.
-    commands: Arc<RwLock<()>>,
+    /// By server: held while a command runs in a container, also when the test that wanted it is gone.
+    commands: Mutex<HashMap<String, Arc<RwLock<()>>>>,
     /// By pod and container.
     mounts: Mutex<HashMap<[String; 2], MountCell>>,
     /// By server, pod, container and the line that ends a cycle.
@@ -66,22 +67,29 @@ impl Shared {
         Arc::clone(cycles.entry(key).or_insert_with(follow))
     }
 
-    /// The logs in this pod of the containers that tests followed in any pod of the server.
-    pub fn followed(&self, server: &str, pod: &str) -> Vec<Arc<Cycles>> {
+    /// The logs in this pod of the running containers that tests followed in any pod of the server, with their names.
+    pub fn followed(&self, server: &str, pod: &Pod) -> Vec<(String, Arc<Cycles>)> {
         let known: Vec<[String; 4]> = {
             let cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
             cycles.keys().filter(|[its, ..]| its == server).cloned().collect()
         };
-        let pattern = |text: &str| Regex::new(text).ok();
-        known
-            .iter()
-            .filter_map(|[.., container, end]| Some(self.cycles(server, pod, container, &pattern(end)?)))
-            .collect()
+        let is_running = |name: &str| container::named(pod, name).is_some_and(|view| view.running_since().is_some());
+        let running = known.into_iter().filter(|[.., container, _]| is_running(container));
+        let follow = |[.., container, end]: [String; 4]| {
+            let cycles = self.cycles(server, &pod.name_any(), &container, &Regex::new(&end).ok()?);
+            Some((container, cycles))
+        };
+        running.filter_map(follow).collect()
     }
 
-    /// Waits until no command runs any more, so that nothing is written behind a removal.
-    pub async fn commands_ended(&self) {
-        drop(self.commands.write().await);
+    /// Waits until no command runs in the server's containers, so that nothing is written behind a removal.
+    pub async fn commands_ended(&self, server: &str) {
+        drop(self.commands(server).write_owned().await);
+    }
+
+    fn commands(&self, server: &str) -> Arc<RwLock<()>> {
+        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(commands.entry(server.to_owned()).or_default())
     }
 }
 
@@ -222,7 +230,7 @@ impl Site {
     pub async fn exec(&self, pod: &Pod, container: &str, operation: &Operation) -> Result<Output, Verdict> {
         let (shared, name, target) = (Arc::clone(&self.shared), pod.name_any(), container.to_owned());
         let operation = operation.clone();
-        let running = Arc::clone(&shared.commands).read_owned().await;
+        let running = shared.commands(self.server()).read_owned().await;
         // A task of its own: a test that is given up leaves no command of which nobody knows whether it ran.
         let command = tokio::spawn(async move {
             let _running = running;

@@ -180,6 +180,16 @@ pub fn tester_folders<'a>(pod: &'a Pod, view: &View<'a>, server: &str) -> Vec<Ho
     if named.is_empty() { all } else { named }
 }
 
+/// Whether the container's rsync may read its target, as with `--delete`, and so stumble over a file that vanishes there.
+/// Only where its command is seen to do without is it known not to.
+pub fn may_read_target(pod: &Pod, name: &str) -> bool {
+    let spec = pod.spec.iter();
+    let mut containers = spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+    let Some(container) = containers.find(|container| container.name == name) else { return true };
+    let words = || container.command.iter().flatten().chain(container.args.iter().flatten());
+    !words().any(|word| word.contains("rsync")) || words().any(|word| word.contains("--del"))
+}
+
 /// Restarts of one container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restarts {

@@ -18,8 +18,6 @@ use super::{ApiError, Cluster, answered};
 const TAIL: i64 = 100;
 /// What is longer than this of a line is cut off.
 const LONGEST_LINE: usize = 1 << 16;
-/// A line younger than this arrived live.
-const LIVE: Duration = Duration::from_secs(2);
 /// The pause before a log stream that ended is opened again.
 const RETRY: Duration = Duration::from_millis(500);
 /// How long the backlog of a log that was just opened may take to come.
@@ -27,8 +25,10 @@ const BACKLOG: Duration = Duration::from_secs(1);
 /// A file is not removed from an export when the next cycle is nearer than this, because a file that vanishes under
 /// a running rsync makes it exit with 24, which ends a sidecar that runs under `set -e` (observed: 23 of 117 cycles).
 const GUARD: Duration = Duration::from_secs(2);
+/// What is said so soon after the end of a cycle still belongs to it, such as a late line of standard error.
+const AFTERMATH: Duration = Duration::from_millis(250);
 /// A sidecar that says nothing for so long is not in the middle of a cycle.
-const SILENT: Duration = Duration::from_secs(35);
+pub(super) const SILENT: Duration = Duration::from_secs(35);
 
 /// What is known of a sidecar's cycles.
 #[derive(Debug, Clone, Default)]
@@ -70,6 +70,10 @@ impl CycleLog {
 
     /// Whether a file can be removed from the export now without vanishing under a running rsync.
     fn is_quiet(&self, now: Instant) -> bool {
+        if let Some(ApiError::NotFound { .. }) = self.trouble {
+            // The sidecar is gone with its pod.
+            return true;
+        }
         let Some(opened) = self.opened else { return false };
         let Some((last, is_end)) = self.last else { return now.saturating_duration_since(opened) >= BACKLOG };
         let silence = now.saturating_duration_since(last);
@@ -88,6 +92,9 @@ impl CycleLog {
         if let (Some((_, true)), Some((_, end))) = (self.last, self.ends.last())
             && let Ok(pause) = Duration::try_from(stamp.duration_since(*end))
         {
+            if pause < AFTERMATH && !is_end {
+                return;
+            }
             self.pause = Some(self.pause.map_or(pause, |shortest| shortest.min(pause)));
         }
         self.last = Some((at, is_end));
@@ -125,21 +132,22 @@ impl Cycles {
         matches!(tokio::time::timeout_at(limit, log.wait_for(condition)).await, Ok(Ok(_)))
     }
 
-    /// Waits until a file can be removed from the export without harm; `false` if no such moment was seen in time.
-    pub async fn quiet(&self) -> bool {
-        let limit = Instant::now() + 2 * SILENT;
+    /// Whether a file can be removed now without harm.
+    pub fn is_quiet(&self) -> bool {
+        self.log().is_quiet(Instant::now())
+    }
+
+    /// Waits until a file can be removed without harm; `false` if no such moment was seen in time.
+    pub async fn quiet(&self, limit: Instant) -> bool {
         loop {
             let log = self.log();
             let now = Instant::now();
             if log.is_quiet(now) {
                 return true;
             }
-            match log.trouble {
-                // The sidecar is gone with its pod.
-                Some(ApiError::NotFound { .. }) => return true,
-                Some(ApiError::Forbidden { .. } | ApiError::Unauthorized { .. }) => return false,
-                _ if now >= limit => return false,
-                _ => {}
+            let is_denied = matches!(log.trouble, Some(ApiError::Forbidden { .. } | ApiError::Unauthorized { .. }));
+            if is_denied || now >= limit {
+                return false;
             }
             // For a line, or for a silence that means something.
             let seen = (log.opened, log.last);
@@ -168,9 +176,10 @@ pub(super) fn follow(cluster: Cluster, pod: String, container: String, cycle_end
                     sender.send_modify(|log| log.trouble = Some(error));
                 }
                 Ok(stream) => {
+                    let opened = Instant::now();
                     sender.send_modify(|log| {
                         log.trouble = None;
-                        log.opened.get_or_insert_with(Instant::now);
+                        log.opened.get_or_insert(opened);
                     });
                     let mut stream = std::pin::pin!(stream);
                     // `sinceTime` has a granularity of a second, so after a reconnection lines come twice.
@@ -182,7 +191,7 @@ pub(super) fn follow(cluster: Cluster, pod: String, container: String, cycle_end
                         }
                         known = None;
                         newest = Some(stamp);
-                        let at = instant(stamp, cluster.now());
+                        let at = instant(stamp, cluster.now(), opened);
                         sender.send_modify(|log| log.take(text, at, stamp, &cycle_end, &marks));
                     }
                 }
@@ -200,11 +209,11 @@ fn stamped(line: &str) -> Option<(Timestamp, &str)> {
     Some((stamp.parse().ok()?, text))
 }
 
-/// When a line was written, on this machine's monotonic clock.
-fn instant(stamp: Timestamp, cluster_now: Timestamp) -> Instant {
+/// When a line was written, on this machine's monotonic clock: of the backlog by its age, later ones as they come.
+fn instant(stamp: Timestamp, cluster_now: Timestamp, opened: Instant) -> Instant {
     let now = Instant::now();
     let age = Duration::try_from(cluster_now.duration_since(stamp)).unwrap_or_default();
-    if age < LIVE { now } else { now.checked_sub(age).unwrap_or(now) }
+    if opened.elapsed() < BACKLOG { now.checked_sub(age).unwrap_or(now) } else { now }
 }
 
 /// The next line without its end, cut at [`LONGEST_LINE`] and whatever its bytes are; `None` at the end of the stream.
@@ -259,6 +268,16 @@ mod tests {
         };
         assert!(quiet(0) && quiet(20));
         assert!(!quiet(28) && !quiet(31), "the sidecar sleeps 30 s and its cycle takes 10 s");
+    }
+
+    #[test]
+    fn a_late_line_belongs_to_the_cycle_that_ended() {
+        let now = long_ago();
+        let mut log = log(now, &[(40, SENDING), (40, SYNCED), (10, SENDING), (10, SYNCED)]);
+        let (at, stamp) = log.ends[1];
+        let soon = Duration::from_millis(100);
+        log.take("next sync in 30s", at + soon, stamp + soon, &Regex::new("Synced").unwrap(), "e2e-run");
+        assert!(log.is_quiet(now));
     }
 
     #[test]

@@ -69,9 +69,9 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &mu
             () = signals.next() => break Ending::Interrupted,
         }
     };
-    // A task in the middle of a call to a stalled file system does not end: the second signal leaves it behind.
+    tasks.abort_all();
     tokio::select! {
-        () = tasks.shutdown() => {}
+        () = async { while tasks.join_next().await.is_some() {} } => {}
         () = signals.next() => {}
     }
     for id in open.into_values() {

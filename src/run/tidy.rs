@@ -1,14 +1,16 @@
 //! Removes the files that tests wrote, without harming a healthy sidecar.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use tokio::time::Instant;
 
 use crate::check::{Place, Placed, Shared};
-use crate::cluster::ResourceExt;
+use crate::cluster::container;
 use crate::cluster::server::{has_ended, is_terminating};
-use crate::cluster::{ApiError, Operation, Population};
+use crate::cluster::{ApiError, Cycles, Operation, Population, QUIET, ResourceExt};
 use crate::event::Event;
 
 /// How long a broken watch may take to come back.
@@ -16,10 +18,8 @@ const WATCH: Duration = Duration::from_secs(5);
 
 /// Removes every file of the ledger that `which` selects; returns what could not be removed, with the reason.
 pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Placed, String)> {
-    if shared.ledger.placed(&which).is_empty() {
-        return Vec::new();
-    }
-    shared.commands_ended().await;
+    let servers: BTreeSet<String> = shared.ledger.placed(&which).into_iter().map(|placed| placed.server).collect();
+    join_all(servers.iter().map(|server| shared.commands_ended(server))).await;
     let mut files: BTreeMap<String, Vec<Placed>> = BTreeMap::new();
     for placed in shared.ledger.placed(which) {
         files.entry(placed.name.clone()).or_default().push(placed);
@@ -29,14 +29,15 @@ pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Pl
 
 /// Removes one file from all its places.
 async fn remove_file(shared: &Shared, mut places: Vec<Placed>) -> Vec<(Placed, String)> {
+    let limit = Instant::now() + QUIET;
     // The export first: otherwise its sidecar brings the file back.
     places.sort_by_key(|placed| placed.place == Place::Host);
     let mut left = Vec::new();
     for placed in places {
-        let removed = match &placed.place {
-            _ if !left.is_empty() => Err("it is still in the export, from where it would come back".to_owned()),
-            Place::Host => from_folder(shared, &placed).await,
-            Place::Export { container, folder } => from_export(shared, &placed, container, folder).await,
+        let removed = if left.is_empty() {
+            remove_place(shared, &placed, limit).await
+        } else {
+            Err("it is still in the export, from where it would come back".to_owned())
         };
         match removed {
             Ok(()) => shared.ledger.removed(&placed),
@@ -46,47 +47,50 @@ async fn remove_file(shared: &Shared, mut places: Vec<Placed>) -> Vec<(Placed, S
     left
 }
 
-async fn from_folder(shared: &Shared, placed: &Placed) -> Result<(), String> {
-    // Also here a vanishing file ends a running rsync with 24, if it has --delete and so reads the folder.
-    if let Ok(population) = population(shared).await {
-        for pod in population.server(&placed.select, &placed.server).pods.iter().filter(|pod| !has_ended(pod)) {
-            quiet(shared, &pod.name_any(), placed).await;
-        }
-    }
-    shared.host.remove(&placed.server, &placed.name).await.map_err(|error| error.to_string())
-}
-
-/// From today's pods, not from the one that it was written in: a new pod's init container may have copied it back,
-/// and a pod that is being deleted still syncs.
-async fn from_export(shared: &Shared, placed: &Placed, container: &str, folder: &str) -> Result<(), String> {
+/// Removes a file from one place.
+async fn remove_place(shared: &Shared, placed: &Placed, limit: Instant) -> Result<(), String> {
     let server = population(shared).await?.server(&placed.select, &placed.server);
+    // All of today's pods, not only the one that it was written in: a new pod's init container may have copied it back,
+    // and a pod that is being deleted still syncs.
+    let pods: Vec<_> = server.pods.iter().filter(|pod| !has_ended(pod)).collect();
+    let followed = pods.iter().flat_map(|pod| {
+        let containers = shared.followed(&placed.server, pod).into_iter();
+        containers.filter(|(name, _)| placed.place != Place::Host || container::may_read_target(pod, name))
+    });
+    quiet(shared, placed, followed.map(|(_, cycles)| cycles).collect(), limit).await;
+    let Place::Export { container, folder } = &placed.place else {
+        return shared.host.remove(&placed.server, &placed.name).await.map_err(|error| error.to_string());
+    };
     let operation = Operation::Remove { path: format!("{folder}/{}", placed.name) };
-    for pod in server.pods.iter().filter(|pod| !has_ended(pod)) {
-        let name = pod.name_any();
-        quiet(shared, &name, placed).await;
-        let problem = match shared.cluster.exec(&name, container, &operation).await {
+    let mut problems = Vec::new();
+    for pod in pods {
+        let problem = match shared.cluster.exec(&pod.name_any(), container, &operation).await {
             Ok(output) => output.problem(),
             // The export ended with its pod.
             Err(ApiError::NotFound { .. }) => None,
             Err(error) => Some(error.to_string()),
         };
         // A pod that is being deleted takes its export with it.
-        if let Some(problem) = problem.filter(|_| !is_terminating(pod)) {
-            return Err(problem);
-        }
+        problems.extend(problem.filter(|_| !is_terminating(pod)));
     }
-    Ok(())
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
 }
 
-/// Waits for a moment between two cycles of the pod's sidecar.
-async fn quiet(shared: &Shared, pod: &str, placed: &Placed) {
-    for cycles in shared.followed(&placed.server, pod) {
-        if !cycles.quiet().await {
-            let text = format!(
-                "{placed} was removed while nothing was known of the sidecar's cycle; look whether it came back"
-            );
-            // Nobody listens any more only when the run is over.
-            let _ = shared.events.send(Event::Noticed { text });
+/// Waits for a moment at which none of the sidecars is, or will soon be, in the middle of a cycle.
+async fn quiet(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<Cycles>>, limit: Instant) {
+    // Nobody listens any more only when the run is over.
+    let tell = |event| drop(shared.events.send(event));
+    if sidecars.iter().all(|cycles| cycles.is_quiet()) {
+        return;
+    }
+    let what = "a moment between two sync cycles, to remove its file".to_owned();
+    tell(Event::CaseWaiting { id: placed.case.clone(), what, limit: limit.saturating_duration_since(Instant::now()) });
+    while !sidecars.iter().all(|cycles| cycles.is_quiet()) {
+        for cycles in &sidecars {
+            if !cycles.quiet(limit).await {
+                let text = format!("{placed} was removed while nothing was known of the sidecar's cycle");
+                return tell(Event::Noticed { text });
+            }
         }
     }
 }
