@@ -18,7 +18,7 @@ use lab::{Chart, Lab};
 
 #[test]
 #[ignore = "needs the cluster of fixtures/cluster"]
-fn each_fault_makes_exactly_its_tests_fail() {
+fn the_suites_on_a_real_cluster() {
     let mut stages = Stages { lab: Lab::new(), started: Instant::now(), problems: Vec::new() };
     stages.do_to_the_lab("install", Lab::install_anew);
     stages.judge("healthy", &[]);
