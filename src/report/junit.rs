@@ -140,12 +140,14 @@ impl Reporter for Junit {
     }
 
     fn flush(&mut self) -> anyhow::Result<()> {
-        if !std::mem::take(&mut self.changed) {
+        if !self.changed {
             return Ok(());
         }
         // Every suite is tried, whatever becomes of the others.
         let written: Vec<_> = self.suites.iter().map(|suite| self.write(suite)).collect();
         let written: anyhow::Result<()> = written.into_iter().collect();
-        written.with_context(|| format!("cannot write reports into {}", self.folder.display()))
+        written.with_context(|| format!("cannot write reports into {}", self.folder.display()))?;
+        self.changed = false;
+        Ok(())
     }
 }

@@ -24,19 +24,14 @@ pub trait Reporter: Send {
     }
 }
 
+/// How often the last writing is tried: on Windows a reader can hold the file for a moment.
+const LAST_TRIES: u8 = 10;
+
 /// Hands every event to every reporter until the run is finished.
 ///
-/// One that fails does not stop the others; returns what went wrong, once for each reporter and message.
+/// One that fails does not stop the others; returns what went wrong and was not made good by a later writing.
 pub fn consume(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>]) -> Vec<String> {
-    let mut problems = Vec::new();
-    let mut note = |result: anyhow::Result<()>| {
-        if let Err(error) = result {
-            let text = format!("{error:#}");
-            if !problems.contains(&text) {
-                problems.push(text);
-            }
-        }
-    };
+    let mut problems: Vec<String> = Vec::new();
     let mut due = Instant::now() + REWRITE;
     loop {
         let received = events.recv_timeout(due.saturating_duration_since(Instant::now()));
@@ -44,18 +39,99 @@ pub fn consume(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>]) ->
         // The first event replaces the reports of earlier runs, so it is written at once.
         let is_first = matches!(&received, Ok(Event::RunStarted { .. }));
         if let Ok(event) = &received {
-            for reporter in reporters.iter_mut() {
-                note(reporter.on(event));
+            for problem in reporters.iter_mut().filter_map(|reporter| reporter.on(event).err()) {
+                let text = format!("{problem:#}");
+                if !problems.contains(&text) {
+                    problems.push(text);
+                }
             }
-        }
-        if is_first || is_last || Instant::now() >= due {
-            for reporter in reporters.iter_mut() {
-                note(reporter.flush());
-            }
-            due = Instant::now() + REWRITE;
         }
         if is_last {
+            problems.extend(flush_at_last(reporters));
             return problems;
         }
+        if is_first || Instant::now() >= due {
+            // What cannot be written now can be later.
+            let _ = flush(reporters);
+            due = Instant::now() + REWRITE;
+        }
+    }
+}
+
+fn flush(reporters: &mut [Box<dyn Reporter>]) -> Vec<String> {
+    let problems = reporters.iter_mut().filter_map(|reporter| reporter.flush().err());
+    problems.map(|problem| format!("{problem:#}")).collect()
+}
+
+fn flush_at_last(reporters: &mut [Box<dyn Reporter>]) -> Vec<String> {
+    let mut problems = flush(reporters);
+    for _ in 1..LAST_TRIES {
+        if problems.is_empty() {
+            break;
+        }
+        std::thread::sleep(REWRITE / 2);
+        problems = flush(reporters);
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, mpsc};
+
+    use super::*;
+    use crate::event::Ending;
+
+    /// Fails to flush so many times, and counts the events it gets.
+    struct Failing {
+        times: usize,
+        events: Arc<Mutex<usize>>,
+    }
+
+    impl Reporter for Failing {
+        fn on(&mut self, _: &Event) -> anyhow::Result<()> {
+            *self.events.lock().unwrap() += 1;
+            Ok(())
+        }
+
+        fn flush(&mut self) -> anyhow::Result<()> {
+            anyhow::ensure!(self.times == 0, "the file is held");
+            Ok(())
+        }
+    }
+
+    /// Fails to flush once for each time that is left.
+    struct Held(usize);
+
+    impl Reporter for Held {
+        fn on(&mut self, _: &Event) -> anyhow::Result<()> {
+            Ok(())
+        }
+
+        fn flush(&mut self) -> anyhow::Result<()> {
+            self.0 = self.0.saturating_sub(1);
+            anyhow::ensure!(self.0 == 0, "the file is held");
+            Ok(())
+        }
+    }
+
+    fn consumed(reporters: &mut [Box<dyn Reporter>]) -> Vec<String> {
+        let (sender, events) = mpsc::channel();
+        sender.send(Event::Noticed { text: "one".into() }).unwrap();
+        sender.send(Event::RunFinished { ending: Ending::Completed, elapsed: Duration::ZERO }).unwrap();
+        consume(&events, reporters)
+    }
+
+    #[test]
+    fn a_reporter_that_fails_is_named_and_does_not_stop_the_others() {
+        let events = Arc::new(Mutex::new(0));
+        let counting = |times| Box::new(Failing { times, events: Arc::clone(&events) }) as Box<dyn Reporter>;
+        assert_eq!(consumed(&mut [counting(1), counting(0)]), ["the file is held"]);
+        assert_eq!(*events.lock().unwrap(), 4, "two events each");
+    }
+
+    #[test]
+    fn a_file_that_is_held_for_a_moment_is_written_in_the_end() {
+        assert_eq!(consumed(&mut [Box::new(Held(3))]), Vec::<String>::new());
     }
 }
