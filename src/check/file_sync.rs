@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::host_mount;
 use super::ledger::{Place, Placed};
 use super::parameter::{Pattern, Span};
-use super::{Kind, Site};
+use super::{Kind, Site, millis};
 use crate::cluster::container::{self, Restarts};
 use crate::cluster::{ApiError, CycleLog, Cycles, End, Operation, ResourceExt};
 use crate::event::{Hop, Outcome, Reason, Verdict};
@@ -264,10 +264,6 @@ impl FileSync {
         ledger.removed(hosted);
         Ok(Progress::Usable(arrival))
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use super::mount::{Mount, Way};
 use super::parameter::{Pattern, Span};
-use super::{Kind, Site};
+use super::{Kind, Site, millis};
 use crate::cluster::container::{self, Restarts};
 use crate::cluster::{End, Operation, Output, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
@@ -147,7 +146,7 @@ async fn both_ways(
         let started = *first.get_or_insert(output.sent);
         let problem = judgeable(&object, &output)?;
         if problem.is_none() && output.stdout == here.as_bytes() {
-            seen.to_pod = Some(Way::Same(millis(started)));
+            seen.to_pod = Some(Way::Same(millis(started.elapsed())));
             break;
         }
         let other = || format!("{} other bytes", output.stdout.len());
@@ -167,7 +166,7 @@ async fn both_ways(
         return Ok(false);
     }
     seen.to_host = Some(match host.arrival(site.server(), name, there.as_bytes(), output.ended + within).await {
-        Ok(_) => Way::Same(millis(output.sent)),
+        Ok(_) => Way::Same(millis(output.sent.elapsed())),
         Err(last) => Way::Other(last.to_string()),
     });
     Ok(matches!(seen.to_host, Some(Way::Other(_))) && has_vanished().await)
@@ -186,8 +185,4 @@ fn judgeable(object: &str, output: &Output) -> Result<Option<String>, Verdict> {
             ))
         }
     }
-}
-
-fn millis(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

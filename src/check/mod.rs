@@ -3,6 +3,8 @@
 //! `observe` is async and collects everything it needs into a plain, serializable value; `judge` is a pure function
 //! of that value. May import `cluster`, `host`, `event`; never `run` or `report`.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -116,4 +118,9 @@ impl Check {
             Err(verdict) => verdict,
         })
     }
+}
+
+/// A measured time in whole milliseconds.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
