@@ -21,7 +21,7 @@ pub mod suite;
 
 use check::Shared;
 use cli::Options;
-use cluster::{ApiError, Cluster, Release, Select};
+use cluster::{ApiError, Cluster, Release};
 use error::{Exit, Refusal, suggestion};
 use event::{Case, Ending, Event, Fact, Outcome};
 use host::Host;
@@ -110,8 +110,7 @@ async fn execute(
     let suite_of = |case: &PlannedCase| suites.iter().find(|suite| suite.name == case.id.suite);
     let jobs = cases.into_iter().filter_map(|case| {
         let suite = suite_of(&case)?;
-        let select = Select { labels: suite.pods.labels.clone(), server_label: suite.pods.server_label.clone() };
-        Some(Job { case, select, servers: suite.servers.clone() })
+        Some(Job { case, select: suite.pods.clone(), servers: suite.servers.clone() })
     });
     Ok(run::run(shared, jobs.collect(), options.arguments.test_threads.unwrap_or(usize::MAX), &mut signals).await)
 }

@@ -9,11 +9,11 @@ use rand::Rng;
 use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
 
-use super::host_mount;
+use super::host_mount::Probe;
 use super::ledger::{Place, Placed};
 use super::parameter::{Pattern, Span};
 use super::{Kind, Site, millis};
-use crate::cluster::container::{self, Restarts};
+use crate::cluster::container;
 use crate::cluster::{ApiError, CycleLog, Cycles, End, Operation, ResourceExt};
 use crate::event::{Hop, Outcome, Reason, Verdict};
 use crate::host::Seen;
@@ -119,11 +119,9 @@ impl Kind for FileSync {
         }
         // Where the mount cannot be probed, or only through a container that may end meanwhile, the file itself is the
         // better witness.
-        let restarts = container::restarts(&pod, &sidecar, self.restart_window.signed(), population.now);
-        let is_steady = !matches!(restarts, Restarts::Recent(_));
-        if is_steady
-            && let Ok(mount) = host_mount::probed(site, &pod, &self.sidecar, &self.cycle_end, MOUNT_WITHIN).await
-        {
+        let (container, cycle_end, within) = (&self.sidecar, &self.cycle_end, MOUNT_WITHIN);
+        let probe = Probe { site, pod: &pod, container, cycle_end, within };
+        if let Ok(mount) = probe.once(self.restart_window, population.now).await {
             let verdict = mount.verdict();
             if let (Outcome::Fail, Some(reason)) = (verdict.outcome, verdict.reasons.into_iter().next()) {
                 return Err(Verdict::blocked(format!("host-mount::{}", site.server()), reason));
@@ -131,7 +129,7 @@ impl Kind for FileSync {
         }
         let writer = container::named(&pod, &self.writer);
         if writer.is_none_or(|writer| writer.running_since().is_none()) {
-            let object = format!("pod {}, container {}", pod.name_any(), self.writer);
+            let object = container::place(&pod, &self.writer);
             let state = writer.map_or("there is no such container".to_owned(), |writer| writer.describe());
             return Err(site.blocked(Reason::new(object, "running, so that a file can be written in it", state)));
         }
@@ -223,7 +221,7 @@ impl FileSync {
             End::Exited(0) => {}
             End::Exited(_) => return Ok(Progress::NotWritten(write.problem().unwrap_or_default())),
             End::Unknown(why) => {
-                let object = format!("pod {}, container {}", pod.name_any(), self.writer);
+                let object = container::place(pod, &self.writer);
                 return Err(Verdict::error(Reason::new(object, "to know how a write ended", why)));
             }
         }
@@ -254,7 +252,7 @@ impl FileSync {
         // Right after a cycle, so that nothing vanishes under rsync; here first, so that nothing brings it back.
         let removal = site.exec(pod, &self.writer, &Operation::Remove { path }).await?;
         if let Some(problem) = removal.problem() {
-            let object = format!("pod {}, container {}", pod.name_any(), self.writer);
+            let object = container::place(pod, &self.writer);
             return Err(Verdict::error(Reason::new(object, format!("to remove {name}"), problem)));
         }
         ledger.removed(&exported);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::Deserialize;
 
@@ -37,13 +38,9 @@ impl Kind for HostMount {
 
     async fn observe(&self, site: &Site) -> Result<Mount, Verdict> {
         let (pod, population) = site.pod().await?;
-        if let Some(view) = container::named(&pod, &self.container)
-            && let Restarts::Recent(_) = container::restarts(&pod, &view, self.restart_window.signed(), population.now)
-        {
-            let object = format!("pod {}, container {}", pod.name_any(), self.container);
-            return Err(site.blocked(Reason::new(object, "to run steadily", view.describe())));
-        }
-        probed(site, &pod, &self.container, &self.cycle_end, self.within.0).await
+        let (container, cycle_end, within) = (&self.container, &self.cycle_end, self.within.0);
+        let probe = Probe { site, pod: &pod, container, cycle_end, within };
+        probe.once(self.restart_window, population.now).await
     }
 
     fn judge(&self, seen: &Mount) -> Verdict {
@@ -51,125 +48,131 @@ impl Kind for HostMount {
     }
 }
 
-/// The mount of the server under test, probed once in a run.
-///
-/// # Errors
-/// The container has no such mount, or nothing could be run in it.
-pub async fn probed(
-    site: &Site,
-    pod: &Arc<Pod>,
-    container: &str,
-    cycle_end: &Pattern,
-    within: Duration,
-) -> Result<Mount, Verdict> {
-    site.mount_cell(pod, container).get_or_init(|| probe(site, pod, container, cycle_end, within)).await.clone()
+/// What a probe of the mount needs.
+pub struct Probe<'a> {
+    /// The test that probes.
+    pub site: &'a Site,
+    /// The pod of its server.
+    pub pod: &'a Arc<Pod>,
+    /// The container that mounts the tester's folder.
+    pub container: &'a str,
+    /// The line of its log that ends a sync cycle.
+    pub cycle_end: &'a Pattern,
+    /// How long the two sides may differ.
+    pub within: Duration,
 }
 
-/// Writes a file here and looks at it there, then changes it there and looks at it here.
-async fn probe(
-    site: &Site,
-    pod: &Arc<Pod>,
-    container: &str,
-    cycle_end: &Pattern,
-    within: Duration,
-) -> Result<Mount, Verdict> {
-    let shared = &site.shared;
-    let object = || format!("pod {}, container {container}", pod.name_any());
-    let view = container::named(pod, container);
-    let mounts = view.as_ref().map(|view| container::tester_folders(pod, view, site.server())).unwrap_or_default();
-    let (Some(view), Some(mount)) = (view, mounts.first()) else {
-        let seen = if view.is_some() { "it mounts no hostPath" } else { "there is no such container" };
-        return Err(Verdict::error(Reason::new(
-            object(),
-            "to mount the tester's folder, so that it can be probed",
-            seen,
-        )));
-    };
-    if view.running_since().is_none() {
-        return Err(site.blocked(Reason::new(object(), "running", view.describe())));
+impl Probe<'_> {
+    /// The mount of the server under test, probed once in a run.
+    ///
+    /// # Errors
+    /// The container has no such mount, does not run steadily, or nothing could be run in it.
+    pub async fn once(&self, restart_window: Span, now: Timestamp) -> Result<Mount, Verdict> {
+        if let Some(view) = container::named(self.pod, self.container)
+            && let Restarts::Recent = container::restarts(self.pod, &view, restart_window.signed(), now)
+        {
+            let reason = Reason::new(container::place(self.pod, self.container), "to run steadily", view.describe());
+            return Err(self.site.blocked(reason));
+        }
+        self.site.mount_cell(self.pod, self.container).get_or_init(|| self.probe()).await.clone()
     }
-    let folder = shared.host.folder(site.server());
-    let mut seen = Mount {
-        context: shared.cluster.context().to_owned(),
-        namespace: shared.cluster.namespace().to_owned(),
-        pod: pod.name_any(),
-        container: container.to_owned(),
-        root: shared.host.root().display().to_string(),
-        is_folder: shared.host.is_folder(site.server()).await,
-        folder: folder.display().to_string(),
-        host_path: mount.path.to_owned(),
-        path: mount.mount_path.to_owned(),
-        to_pod: None,
-        to_host: None,
-    };
-    if !seen.is_folder {
-        return Ok(seen);
-    }
-    // Followed so that tidying up knows when the probe can go.
-    site.cycles(pod, container, &cycle_end.0);
-    // A sidecar with --delete removes the file when its cycle falls between writing and looking: try once more then.
-    for attempt in ["mount", "mount-again"] {
-        let placed = site.file(attempt);
-        shared.ledger.place(placed.clone());
-        let vanished = both_ways(site, pod, container, &placed.name, within, &mut seen).await?;
-        if !vanished {
+
+    /// Writes a file here and looks at it there, then changes it there and looks at it here.
+    async fn probe(&self) -> Result<Mount, Verdict> {
+        let Self { site, pod, container, .. } = *self;
+        let shared = &site.shared;
+        let object = || container::place(pod, container);
+        let view = container::named(pod, container);
+        let mounts = view.as_ref().map(|view| container::tester_folders(pod, view, site.server())).unwrap_or_default();
+        let (Some(view), Some(mount)) = (view, mounts.first()) else {
+            let seen = if view.is_some() { "it mounts no hostPath" } else { "there is no such container" };
+            return Err(Verdict::error(Reason::new(
+                object(),
+                "to mount the tester's folder, so that it can be probed",
+                seen,
+            )));
+        };
+        if view.running_since().is_none() {
+            return Err(site.blocked(Reason::new(object(), "running", view.describe())));
+        }
+        let folder = shared.host.folder(site.server());
+        let mut seen = Mount {
+            context: shared.cluster.context().to_owned(),
+            namespace: shared.cluster.namespace().to_owned(),
+            pod: pod.name_any(),
+            container: container.to_owned(),
+            root: shared.host.root().display().to_string(),
+            is_folder: shared.host.is_folder(site.server()).await,
+            folder: folder.display().to_string(),
+            host_path: mount.path.to_owned(),
+            path: mount.mount_path.to_owned(),
+            to_pod: None,
+            to_host: None,
+        };
+        if !seen.is_folder {
             return Ok(seen);
         }
+        // Followed so that tidying up knows when the probe can go.
+        site.cycles(pod, container, &self.cycle_end.0);
+        // A sidecar with --delete removes the file when its cycle falls between writing and looking: try once more then.
+        for attempt in ["mount", "mount-again"] {
+            let placed = site.file(attempt);
+            shared.ledger.place(placed.clone());
+            let vanished = self.both_ways(&placed.name, &mut seen).await?;
+            if !vanished {
+                return Ok(seen);
+            }
+        }
+        let expected = format!("a file written into {} to stay there for a second", seen.folder);
+        let hint =
+            "something removes files there all the time, such as a sidecar with --delete and a very short interval";
+        Err(Verdict::error(Reason::new(object(), expected, "it vanished twice").hint(hint)))
     }
-    let expected = format!("a file written into {} to stay there for a second", seen.folder);
-    let hint = "something removes files there all the time, such as a sidecar with --delete and a very short interval";
-    Err(Verdict::error(Reason::new(object(), expected, "it vanished twice").hint(hint)))
-}
 
-/// Fills in both ways; `true` if the file vanished meanwhile.
-async fn both_ways(
-    site: &Site,
-    pod: &Arc<Pod>,
-    container: &str,
-    name: &str,
-    within: Duration,
-    seen: &mut Mount,
-) -> Result<bool, Verdict> {
-    let host = &site.shared.host;
-    let path = format!("{}/{name}", seen.path);
-    let (here, there) = (format!("{name} written here"), format!("{name} written in the pod"));
-    if let Err(error) = host.create(site.server(), name, here.as_bytes()).await {
-        seen.to_pod = Some(Way::Other(format!("it cannot be written: {error}")));
-        return Ok(false);
-    }
-    let has_vanished = async || host.look(site.server(), name, here.as_bytes()).await == Seen::Absent;
-    let object = format!("pod {}, container {container}", pod.name_any());
-    let mut first = None;
-    let mut pause = PAUSE;
-    loop {
-        let output = site.exec(pod, container, &Operation::Read { path: path.clone() }).await?;
-        let started = *first.get_or_insert(output.sent);
-        let problem = judgeable(&object, &output)?;
-        if problem.is_none() && output.stdout == here.as_bytes() {
-            seen.to_pod = Some(Way::Same(millis(started.elapsed())));
-            break;
-        }
-        let other = || format!("{} other bytes", output.stdout.len());
-        seen.to_pod = Some(Way::Other(problem.unwrap_or_else(other)));
-        if has_vanished().await {
-            return Ok(true);
-        }
-        if started.elapsed() + pause > within {
+    /// Fills in both ways; `true` if the file vanished meanwhile.
+    async fn both_ways(&self, name: &str, seen: &mut Mount) -> Result<bool, Verdict> {
+        let Self { site, pod, container, within, .. } = *self;
+        let host = &site.shared.host;
+        let path = format!("{}/{name}", seen.path);
+        let (here, there) = (format!("{name} written here"), format!("{name} written in the pod"));
+        if let Err(error) = host.create(site.server(), name, here.as_bytes()).await {
+            seen.to_pod = Some(Way::Other(format!("it cannot be written: {error}")));
             return Ok(false);
         }
-        tokio::time::sleep(pause).await;
-        pause *= 2;
+        let has_vanished = async || host.look(site.server(), name, here.as_bytes()).await == Seen::Absent;
+        let object = container::place(pod, container);
+        let mut first = None;
+        let mut pause = PAUSE;
+        loop {
+            let output = site.exec(pod, container, &Operation::Read { path: path.clone() }).await?;
+            let started = *first.get_or_insert(output.sent);
+            let problem = judgeable(&object, &output)?;
+            if problem.is_none() && output.stdout == here.as_bytes() {
+                seen.to_pod = Some(Way::Same(millis(started.elapsed())));
+                break;
+            }
+            let other = || format!("{} other bytes", output.stdout.len());
+            seen.to_pod = Some(Way::Other(problem.unwrap_or_else(other)));
+            if has_vanished().await {
+                return Ok(true);
+            }
+            if started.elapsed() + pause > within {
+                return Ok(false);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        let output = site.exec(pod, container, &Operation::Write { path, content: there.clone() }).await?;
+        if let Some(problem) = judgeable(&object, &output)? {
+            seen.to_host = Some(Way::Other(format!("it cannot be written: {problem}")));
+            return Ok(false);
+        }
+        seen.to_host = Some(match host.arrival(site.server(), name, there.as_bytes(), output.ended + within).await {
+            Ok(_) => Way::Same(millis(output.sent.elapsed())),
+            Err(last) => Way::Other(last.to_string()),
+        });
+        Ok(matches!(seen.to_host, Some(Way::Other(_))) && has_vanished().await)
     }
-    let output = site.exec(pod, container, &Operation::Write { path, content: there.clone() }).await?;
-    if let Some(problem) = judgeable(&object, &output)? {
-        seen.to_host = Some(Way::Other(format!("it cannot be written: {problem}")));
-        return Ok(false);
-    }
-    seen.to_host = Some(match host.arrival(site.server(), name, there.as_bytes(), output.ended + within).await {
-        Ok(_) => Way::Same(millis(output.sent.elapsed())),
-        Err(last) => Way::Other(last.to_string()),
-    });
-    Ok(matches!(seen.to_host, Some(Way::Other(_))) && has_vanished().await)
 }
 
 /// What a command said is wrong; a verdict if the container ended under it, which says nothing about the mount.

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::parameter::Span;
 use super::{Kind, Site};
-use crate::cluster::ResourceExt;
 use crate::cluster::container::{self, Restarts};
 use crate::event::{Hop, Reason, Verdict};
 
@@ -42,7 +41,7 @@ impl Kind for NativeSidecar {
 
     fn judge(&self, seen: &Observation) -> Verdict {
         let name = &self.container;
-        let object = format!("pod {}, container {name}", seen.pod.name_any());
+        let object = container::place(&seen.pod, name);
         let repair = "enable the server's sidecar in the values and run helm upgrade; if the release has it, the live object was edited";
         let Some(sidecar) = container::named(&seen.pod, name) else {
             let containers = container::all(&seen.pod).iter().map(|view| view.name).collect::<Vec<_>>().join(", ");
@@ -68,7 +67,7 @@ impl Kind for NativeSidecar {
             }
         }
         let restarts = container::restarts(&seen.pod, &sidecar, self.restart_window.signed(), seen.now);
-        if let Restarts::Recent(_) = restarts {
+        if let Restarts::Recent = restarts {
             let expected = format!("no restart within {}", self.restart_window);
             let hint = "look at its previous log: kubectl logs --previous";
             reasons.push(Reason::new(&object, expected, sidecar.describe()).hint(hint));

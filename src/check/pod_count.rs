@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Site};
 use crate::cluster::ResourceExt;
-use crate::cluster::server::{Settlement, has_ended, is_terminating, names};
+use crate::cluster::server::{Settlement, counted, has_ended, is_terminating};
 use crate::event::{Hop, Reason, Verdict};
 
 /// It has no parameters.
@@ -35,10 +35,7 @@ impl Kind for PodCount {
         let population = site
             .settled(|population| {
                 let servers = site.servers.iter().map(|name| population.server(&site.select, name).settlement());
-                let mut pending = servers.filter_map(|settlement| match settlement {
-                    Settlement::Pending(what) => Some(what),
-                    Settlement::Settled | Settlement::Hopeless(_) => None,
-                });
+                let mut pending = servers.filter_map(Settlement::pending);
                 let going = population.selected(&site.select).into_iter().find(|pod| is_terminating(pod));
                 pending.next().or_else(|| going.map(|pod| format!("pod {} is being deleted", pod.name_any())))
             })
@@ -59,8 +56,7 @@ impl Kind for PodCount {
         for server in &seen.servers {
             let its: Vec<_> = current.iter().copied().filter(|pod| server_of(pod) == *server).collect();
             if its.len() != 1 {
-                let what =
-                    if its.is_empty() { "no pod".to_owned() } else { format!("{} pods: {}", its.len(), names(its)) };
+                let what = counted(&its);
                 let hint = "look at the Deployment's replicas and events, then run helm upgrade again";
                 reasons.push(Reason::new(format!("server {server}"), "exactly one current pod", what).hint(hint));
             }

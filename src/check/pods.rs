@@ -8,7 +8,7 @@ use super::{Kind, Site};
 use crate::cluster::ResourceExt;
 use crate::cluster::Server;
 use crate::cluster::container::{self, Restarts};
-use crate::cluster::server::{Settlement, is_ready, names, progress};
+use crate::cluster::server::{Settlement, counted, is_ready, progress};
 use crate::event::{Hop, Reason, Verdict};
 
 /// Parameters.
@@ -58,11 +58,7 @@ impl Kind for Pods {
         }
         let current = server.current();
         if current.len() != 1 {
-            let what = if current.is_empty() {
-                "no pod".to_owned()
-            } else {
-                format!("{} pods: {}", current.len(), names(current.clone()))
-            };
+            let what = counted(&current);
             reasons.push(Reason::new(format!("server {}", server.name), "exactly one current pod", what));
         }
         let mut hop = Hop::Nfs;
@@ -79,8 +75,7 @@ impl Kind for Pods {
                 let object = format!("{object}, container {}", view.name);
                 let restarts = container::restarts(pod, &view, self.restart_window.signed(), seen.now);
                 // A completed init container is no loop, whatever it took.
-                if matches!(restarts, Restarts::Recent(_))
-                    && !(view.kind == container::Kind::Init && view.has_completed())
+                if matches!(restarts, Restarts::Recent) && !(view.kind == container::Kind::Init && view.has_completed())
                 {
                     let expected = format!("no restart within {}", self.restart_window);
                     let hint = "look at its previous log and the pod's events";

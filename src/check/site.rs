@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::ledger::{Ledger, Place, Placed};
 use super::mount::Mount;
 use crate::cluster::container;
-use crate::cluster::server::{Settlement, is_terminating, names};
+use crate::cluster::server::{counted, is_terminating};
 use crate::cluster::{ApiError, Cluster, Cycles, Operation, Output, Population, ResourceExt, Select, Server, Watch};
 use crate::event::{CaseId, Event, Reason, Verdict};
 use crate::host::Host;
@@ -162,12 +162,8 @@ impl Site {
 
     /// The server under test, after its rollout has settled or cannot.
     pub async fn settled_server(&self) -> Result<(Server, Population), Verdict> {
-        let population = self
-            .settled(|population| match population.server(&self.select, self.server()).settlement() {
-                Settlement::Pending(what) => Some(what),
-                Settlement::Settled | Settlement::Hopeless(_) => None,
-            })
-            .await?;
+        let population =
+            self.settled(|population| population.server(&self.select, self.server()).settlement().pending()).await?;
         Ok((population.server(&self.select, self.server()), population))
     }
 
@@ -179,11 +175,7 @@ impl Site {
         let (server, population) = self.settled_server().await?;
         let current = server.current();
         let [pod] = current.as_slice() else {
-            let seen = if current.is_empty() {
-                "no pod".to_owned()
-            } else {
-                format!("{} pods: {}", current.len(), names(current))
-            };
+            let seen = counted(&current);
             return Err(self.blocked(Reason::new(
                 format!("server {}", self.server()),
                 "exactly one current pod",
@@ -239,7 +231,7 @@ impl Site {
         let failed = |message| ApiError::Failed { verb: "get", resource: "pods/exec", message };
         let output = command.await.unwrap_or_else(|error| Err(failed(error.to_string())));
         output.map_err(|error| {
-            let object = format!("pod {}, container {container}", pod.name_any());
+            let object = container::place(pod, container);
             Verdict::error(Reason::new(object, "to run a command in it", error.to_string()).hint(error.hint()))
         })
     }

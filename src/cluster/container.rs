@@ -4,6 +4,7 @@ use std::fmt;
 
 use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStatus, Pod, VolumeMount};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 
 /// Reasons for waiting that do not go away by themselves within a test's time.
 const HOPELESS: [&str; 7] = [
@@ -81,6 +82,11 @@ pub fn all(pod: &Pod) -> Vec<View<'_>> {
         });
     }
     views
+}
+
+/// The container of a pod as messages name it.
+pub fn place(pod: &Pod, name: &str) -> String {
+    format!("pod {}, container {name}", pod.name_any())
 }
 
 /// The container of that name.
@@ -196,20 +202,20 @@ pub enum Restarts {
     /// None.
     None,
     /// It was started again with its pod's sandbox, as after a restart of the node; never by itself.
-    WithPod(i32),
+    WithPod,
     /// Some, but it has been running steadily for the whole window since.
     Old(i32),
     /// Some, and it is down or has been running for less than the window: it may be in a crash loop, of which
     /// a single look can see the second that it runs (observed: pod Ready for 1 s in every 10 to 40 s).
-    Recent(i32),
+    Recent,
 }
 
 impl Restarts {
     /// What a user should know of restarts that are no fault; `None` for none and for those that are one.
     pub fn note(self, object: &str) -> Option<String> {
         match self {
-            Self::None | Self::Recent(_) => None,
-            Self::WithPod(_) => {
+            Self::None | Self::Recent => None,
+            Self::WithPod => {
                 Some(format!("{object} was started again with its pod's sandbox, as after a restart of the node"))
             }
             Self::Old(1) => Some(format!("{object} was restarted once, long ago")),
@@ -223,9 +229,9 @@ pub fn restarts(pod: &Pod, view: &View<'_>, window: SignedDuration, now: Timesta
     let count = view.restarts();
     match view.running_since() {
         _ if count == 0 => Restarts::None,
-        Some(_) if came_with_sandbox(pod, view) => Restarts::WithPod(count),
+        Some(_) if came_with_sandbox(pod, view) => Restarts::WithPod,
         Some(since) if now.duration_since(since) >= window => Restarts::Old(count),
-        _ => Restarts::Recent(count),
+        _ => Restarts::Recent,
     }
 }
 

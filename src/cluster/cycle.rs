@@ -28,7 +28,9 @@ const GUARD: Duration = Duration::from_secs(2);
 /// What is said so soon after the end of a cycle still belongs to it, such as a late line of standard error.
 const AFTERMATH: Duration = Duration::from_millis(250);
 /// A sidecar that says nothing for so long is not in the middle of a cycle.
-pub(super) const SILENT: Duration = Duration::from_secs(35);
+const SILENT: Duration = Duration::from_secs(35);
+/// How long a moment between two cycles is waited for: twice what a sidecar may be silent within one.
+pub const QUIET: Duration = Duration::from_secs(2 * SILENT.as_secs());
 
 /// What is known of a sidecar's cycles.
 #[derive(Debug, Clone, Default)]
@@ -43,8 +45,6 @@ pub struct CycleLog {
     pause: Option<Duration>,
     /// Lines that mention this run's files.
     marked: Vec<(String, Timestamp)>,
-    /// Cycles that ended since the log was opened, the past included.
-    ended: usize,
     /// Why the log cannot be read.
     pub trouble: Option<ApiError>,
 }
@@ -99,7 +99,6 @@ impl CycleLog {
         }
         self.last = Some((at, is_end));
         if is_end {
-            self.ended += 1;
             self.ends.push((at, stamp));
             self.ends.drain(..self.ends.len().saturating_sub(16));
         } else if line.contains(marks) {
@@ -306,7 +305,7 @@ mod tests {
         let now = long_ago();
         let name = "e2e-run-latency.txt";
         let log = log(now, &[(3, SENDING), (3, "Synced error failed.txt"), (2, name), (1, SYNCED)]);
-        assert_eq!(log.ended, 1);
+        assert_eq!(log.ends.len(), 1);
         assert!(log.ended_after(name, now));
         assert!(!log.listed("e2e-run-other.txt"));
         assert!(!log.ended_after("e2e-run-other.txt", now), "that cycle ended before");

@@ -25,11 +25,7 @@ pub mod server;
 
 pub use api_error::ApiError;
 pub use connect::connect;
-pub use cycle::{CycleLog, Cycles};
-
-/// How long a moment between two cycles is waited for: twice what a sidecar may be silent within one.
-pub const QUIET: Duration = Duration::from_secs(2 * cycle::SILENT.as_secs());
-
+pub use cycle::{CycleLog, Cycles, QUIET};
 pub use exec::{End, Output};
 /// Names, labels and other metadata of objects.
 pub use kube::ResourceExt;

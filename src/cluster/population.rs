@@ -23,7 +23,8 @@ use super::{ANSWER, ApiError, Cluster, Server};
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Which pods are the servers': labels that all have, and the label with the server's name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Select {
     /// Labels that every pod of a server has.
     pub labels: BTreeMap<String, String>,

@@ -36,6 +36,16 @@ pub enum Settlement {
     Hopeless(String),
 }
 
+impl Settlement {
+    /// What is waited for, if anything.
+    pub fn pending(self) -> Option<String> {
+        match self {
+            Self::Pending(what) => Some(what),
+            Self::Settled | Self::Hopeless(_) => None,
+        }
+    }
+}
+
 /// Whether a pod is being deleted.
 pub fn is_terminating(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some()
@@ -57,9 +67,10 @@ pub fn is_ready(pod: &Pod) -> bool {
     conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// The names of pods, for messages.
-pub fn names<'a>(pods: impl IntoIterator<Item = &'a Arc<Pod>>) -> String {
-    pods.into_iter().map(|pod| pod.name_any()).collect::<Vec<_>>().join(", ")
+/// How many pods there are, and which, for messages.
+pub fn counted(pods: &[&Arc<Pod>]) -> String {
+    let names: Vec<_> = pods.iter().map(|pod| pod.name_any()).collect();
+    if names.is_empty() { "no pod".to_owned() } else { format!("{} pods: {}", names.len(), names.join(", ")) }
 }
 
 impl Server {

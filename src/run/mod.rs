@@ -62,7 +62,7 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &mu
                 // Panics are caught inside; what is left is a defect all the same, and its test is not lost.
                 Some(Err(error)) => {
                     if let Some(id) = open.remove(&error.id()) {
-                        finished(id, Verdict::error(Reason::new("the harness", "no defect of its own", error.to_string())), Duration::ZERO);
+                        finished(id, defect(error.to_string()), Duration::ZERO);
                     }
                 }
             },
@@ -94,7 +94,9 @@ async fn run_case(shared: Arc<Shared>, job: Job) -> (CaseId, Verdict, Duration) 
     let started = Instant::now();
     let site = Site::new(Arc::clone(&shared), job.case.id, job.select, job.servers);
     let mut verdict = tokio::select! {
-        judged = AssertUnwindSafe(job.case.check.run(&site)).catch_unwind() => judged.unwrap_or_else(|panic| Verdict::error(defect(&*panic))),
+        judged = AssertUnwindSafe(job.case.check.run(&site)).catch_unwind() => {
+            judged.unwrap_or_else(|panic| defect(format!("it panicked: {}", said(&*panic))))
+        }
         reason = site.pod_replaced() => Verdict::error(reason),
     };
     let elapsed = started.elapsed();
@@ -109,12 +111,16 @@ async fn run_case(shared: Arc<Shared>, job: Job) -> (CaseId, Verdict, Duration) 
     (site.id, verdict, elapsed)
 }
 
-/// A panic as a reason.
-fn defect(panic: &(dyn std::any::Any + Send)) -> Reason {
-    let text = panic.downcast_ref::<String>().cloned();
-    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
-    Reason::new("the harness", "no defect of its own", format!("it panicked: {text}"))
-        .hint("report this with the command line that you used")
+/// ERROR, because the harness itself failed.
+fn defect(seen: String) -> Verdict {
+    let hint = "report this with the command line that you used";
+    Verdict::error(Reason::new("the harness", "no defect of its own", seen).hint(hint))
+}
+
+/// The message of a panic.
+fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default()
 }
 
 /// Removes what tests left; a signal gives that up. Returns what is left, and whether a signal came.

@@ -1,14 +1,14 @@
 //! Suites: which tests there are and what each requires. Types only; [`load`] reads them, [`select`] picks tests.
 //!
-//! Imports `check` for the kinds of checks and their parameters.
+//! Imports `check` for the kinds of checks and their parameters, and `cluster` for how pods are told apart.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde::Deserialize;
 
 use crate::check::Check;
+use crate::cluster::Select;
 use crate::event::CaseId;
 
 pub mod load;
@@ -26,22 +26,12 @@ pub struct SuiteFile {
     /// What the suite is about, for a reader.
     pub about: String,
     /// How the pods under test are found.
-    pub pods: PodLabels,
+    pub pods: Select,
     /// The servers that must exist, by role. The requirement stands here and not in the release's values,
     /// so that a release that lost a server fails.
     pub servers: IndexMap<String, Vec<String>>,
     /// The tests.
     pub tests: Vec<Test>,
-}
-
-/// How the pods of the servers are recognised.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct PodLabels {
-    /// Labels that every pod of a server has.
-    pub labels: BTreeMap<String, String>,
-    /// The label whose value is the server's name.
-    pub server_label: String,
 }
 
 /// One check and the servers it is made of.
@@ -63,7 +53,7 @@ pub struct Suite {
     /// Its name.
     pub name: String,
     /// How the pods under test are found.
-    pub pods: PodLabels,
+    pub pods: Select,
     /// The servers that must exist, in the order of the file.
     pub servers: Vec<String>,
     /// Its tests, one for each server.
