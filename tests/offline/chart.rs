@@ -72,6 +72,25 @@ fn output_servers_and_no_others_have_a_native_sidecar_after_the_init_container()
     }
 }
 
+/// A test can tell from the live pod what becomes of files that only the target has: the text is not the same for all.
+#[test]
+fn inputs_and_no_others_are_filled_with_delete_and_no_sidecar_deletes() {
+    for (pod, server) in pods().iter().zip(SERVERS) {
+        let is_input = server.starts_with("nas-input-");
+        for container in pod.init_containers.iter().flatten() {
+            let words = container.command.iter().chain(&container.args).flatten();
+            let values = container.env.iter().flatten().filter_map(|variable| variable.value.as_ref());
+            let said: Vec<_> = words.chain(values).collect();
+            let says = |flag| said.iter().any(|text| text.contains(flag));
+            let expected = match container.name.as_str() {
+                "sync-windows-data" => (is_input, !is_input),
+                _ => (false, false),
+            };
+            assert_eq!((says("--delete"), says("--update")), expected, "{} of {server}", container.name);
+        }
+    }
+}
+
 #[test]
 fn the_folder_is_the_servers_own_and_the_export_is_limited() {
     for (pod, server) in pods().iter().zip(SERVERS) {
