@@ -7,6 +7,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use jiff::SignedDuration;
 use libtest_mimic::{Arguments, ColorSetting, FormatSetting};
 
+use crate::check::Wishes;
 use crate::cluster::Target;
 use crate::error::Refusal;
 use crate::suite::load::BUILT_IN;
@@ -22,8 +23,10 @@ pub struct Options {
     pub target: Target,
     /// The tester's folder.
     pub host_data: PathBuf,
-    /// The longest wait for a rollout to settle.
-    pub timeout: Duration,
+    /// Helm values that say what each server should be like; `None`: those of the release.
+    pub values: Option<PathBuf>,
+    /// What else the tests should know.
+    pub wishes: Wishes,
     /// Where reports are written.
     pub report_dir: PathBuf,
 }
@@ -62,6 +65,12 @@ struct ClusterOptions {
     /// The kubeconfig file [default: KUBECONFIG, else .kube/config in your home folder]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+    /// Helm values that say what each server should be like [default: those of the release]
+    #[arg(long, value_name = "FILE", env = "FILE_SIMULATOR_VALUES")]
+    values: Option<PathBuf>,
+    /// The node's address for NodePorts, as this machine reaches it [default: the one it has in the cluster]
+    #[arg(long, value_name = "ADDRESS", env = "FILE_SIMULATOR_NODE_ADDRESS")]
+    node_address: Option<String>,
 }
 
 #[derive(Args)]
@@ -70,6 +79,9 @@ struct RunOptions {
     /// The tester's folder, with one sub-folder for each server
     #[arg(long, value_name = "DIR", default_value = HOST_DATA, env = "FILE_SIMULATOR_HOST_DATA")]
     host_data: PathBuf,
+    /// Make missing sub-folders, of servers that have no pod
+    #[arg(long)]
+    create_host_folders: bool,
     /// How long rollouts may take to settle, from the start of the run, such as 90s or 5m
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration, env = "FILE_SIMULATOR_TIMEOUT")]
     timeout: Duration,
@@ -168,7 +180,12 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Options, Refusal> {
             release: cluster.release,
         },
         host_data: line.run.host_data,
-        timeout: line.run.timeout,
+        values: cluster.values,
+        wishes: Wishes {
+            settle: line.run.timeout,
+            create_folders: line.run.create_host_folders,
+            node_address: cluster.node_address,
+        },
         report_dir: line.run.report_dir,
     })
 }

@@ -164,6 +164,11 @@ impl Verdict {
         Self { blocked_by: Some(by.into()), ..Self::error(reason) }
     }
 
+    /// SKIP, with its reason.
+    pub fn skip(reason: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Skip, ..Self::judged(reason, Vec::new()) }
+    }
+
     /// The same with notes.
     #[must_use]
     pub fn notes(self, notes: Vec<String>) -> Self {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -20,6 +21,30 @@ const HELD: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct Host {
     root: PathBuf,
+}
+
+/// What stands where a folder is expected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entry {
+    /// A folder.
+    Folder,
+    /// Something else, such as a file.
+    Other,
+    /// Nothing.
+    Missing,
+    /// Something that cannot be looked at, and why.
+    Unreadable(String),
+}
+
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Folder => f.write_str("a folder"),
+            Self::Other => f.write_str("something that is no folder"),
+            Self::Missing => f.write_str("nothing of that name"),
+            Self::Unreadable(error) => write!(f, "it cannot be looked at: {error}"),
+        }
+    }
 }
 
 /// What was last seen where a file was expected.
@@ -64,8 +89,18 @@ impl Host {
 
     /// Whether the server's folder is there.
     pub async fn is_folder(&self, server: &str) -> bool {
+        self.entry(server).await == Entry::Folder
+    }
+
+    /// What stands where the server's folder should be.
+    pub async fn entry(&self, server: &str) -> Entry {
         let path = self.folder(server);
-        blocking(move || Ok(path.is_dir())).await.unwrap_or(false)
+        match blocking(move || std::fs::metadata(&path)).await {
+            Ok(metadata) if metadata.is_dir() => Entry::Folder,
+            Ok(_) => Entry::Other,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Entry::Missing,
+            Err(error) => Entry::Unreadable(error.to_string()),
+        }
     }
 
     /// Compares the file with the expected content.
@@ -77,6 +112,15 @@ impl Host {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Seen::Absent,
             Err(error) => Seen::Unreadable(error.to_string()),
         }
+    }
+
+    /// The paths of all files in the server's folder and below, relative to it and with `/`; links are not followed.
+    ///
+    /// # Errors
+    /// A folder cannot be read, or there is more in them than `most`: then nothing is known of the rest.
+    pub async fn files(&self, server: &str, most: usize) -> io::Result<Vec<String>> {
+        let root = self.folder(server);
+        blocking(move || walk(&root, most)).await
     }
 
     /// Writes a new file; one of that name must not exist.
@@ -91,13 +135,34 @@ impl Host {
         blocking(move || std::fs::OpenOptions::new().append(true).open(&path)?.write_all(&content)).await
     }
 
-    /// Removes a file; one that is not there is fine.
+    /// Makes the server's folder.
+    pub async fn make_folder(&self, server: &str) -> io::Result<()> {
+        let path = self.folder(server);
+        blocking(move || std::fs::create_dir(&path)).await
+    }
+
+    /// Removes a file, or a folder and what is in it; one that is not there is fine.
     pub async fn remove(&self, server: &str, name: &str) -> io::Result<()> {
         let path = self.folder(server).join(name);
-        match blocking(move || std::fs::remove_file(&path)).await {
+        let remove = move || if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        match blocking(remove).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Removes what is directly in a server's folder and whose names begin alike; returns those names.
+    pub async fn sweep(&self, server: &str, prefix: &str) -> io::Result<Vec<String>> {
+        let (path, prefix) = (self.folder(server), prefix.to_owned());
+        let names = blocking(move || {
+            let names = std::fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+            names.filter(|name| name.as_ref().is_ok_and(|name| name.starts_with(&prefix))).collect()
+        });
+        let names: Vec<String> = names.await?;
+        for name in &names {
+            self.remove(server, name).await?;
+        }
+        Ok(names)
     }
 
     /// Waits until the file is there with the expected content, and says when that was noticed.
@@ -135,6 +200,28 @@ impl Host {
     }
 }
 
+fn walk(root: &Path, most: usize) -> io::Result<Vec<String>> {
+    let mut folders = vec![String::new()];
+    let (mut files, mut count) = (Vec::new(), 0);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(root.join(&folder))? {
+            count += 1;
+            if count > most {
+                return Err(io::Error::other(format!("there are more than {most} files and folders")));
+            }
+            let entry = entry?;
+            let path = format!("{folder}{}", entry.file_name().to_string_lossy());
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                folders.push(path + "/");
+            } else if kind.is_file() {
+                files.push(path);
+            }
+        }
+    }
+    Ok(files)
+}
+
 /// Calls the file system where it may stall without holding up anything else; tries again for a moment while another
 /// program, such as a virus scanner, holds the file (only on Windows).
 async fn blocking<T: Send + 'static>(attempt: impl Fn() -> io::Result<T> + Send + 'static) -> io::Result<T> {
@@ -155,6 +242,21 @@ async fn blocking<T: Send + 'static>(attempt: impl Fn() -> io::Result<T> + Send 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn files_are_listed_with_those_in_folders_or_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("nas/a/b")).unwrap();
+        for name in ["nas/one", "nas/a/b/two"] {
+            std::fs::write(root.path().join(name), "").unwrap();
+        }
+        let host = Host::new(root.path().to_owned());
+        let mut files = host.files("nas", 4).await.unwrap();
+        files.sort();
+        assert_eq!(files, ["a/b/two", "one"]);
+        assert!(host.files("nas", 3).await.is_err());
+        assert!(host.files("missing", 3).await.is_err());
+    }
 
     #[tokio::test]
     async fn an_arrival_is_noticed_and_a_truncated_file_is_none() {

@@ -6,7 +6,6 @@
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
-use rand::Rng;
 use tokio::runtime::Runtime;
 
 pub mod check;
@@ -15,16 +14,15 @@ pub mod cluster;
 pub mod error;
 pub mod event;
 pub mod host;
+mod prepare;
 pub mod report;
 pub mod run;
 pub mod suite;
+pub mod values;
 
-use check::Shared;
 use cli::Options;
-use cluster::{ApiError, Cluster, Release};
-use error::{Exit, Refusal, suggestion};
-use event::{Case, Ending, Event, Fact, Outcome};
-use host::Host;
+use error::{Exit, Refusal};
+use event::{Case, Ending, Event, Outcome};
 use report::{Reporter, console::Console, junit::Junit};
 use run::{Job, Signals};
 use suite::{PlannedCase, Suite};
@@ -104,7 +102,7 @@ async fn execute(
     let mut signals =
         Signals::listen().map_err(|error| Refusal::start(format!("cannot listen for Ctrl-C: {error}"), ""))?;
     let shared = tokio::select! {
-        prepared = prepare(options, &cases, events) => Arc::new(prepared?),
+        prepared = prepare::prepare(options, &cases, events) => Arc::new(prepared?),
         () = signals.next() => return Ok((Ending::Interrupted, Vec::new())),
     };
     let suite_of = |case: &PlannedCase| suites.iter().find(|suite| suite.name == case.id.suite);
@@ -113,69 +111,6 @@ async fn execute(
         Some(Job { case, select: suite.pods.clone(), servers: suite.servers.clone() })
     });
     Ok(run::run(shared, jobs.collect(), options.arguments.test_threads.unwrap_or(usize::MAX), &mut signals).await)
-}
-
-/// Finds out whether a run can start at all.
-async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sender<Event>) -> Result<Shared, Refusal> {
-    let folder = options.host_data.display();
-    let host = Host::new(options.host_data.clone());
-    if cases.iter().any(|case| case.check.needs_host()) && !host.is_folder("").await {
-        let hint = "name the folder that the pods share with --host-data, or make it";
-        return Err(Refusal::start(format!("the tester's folder {folder} is not a folder"), hint));
-    }
-    let cluster = cluster::connect(options.target.clone()).await?;
-    let refused = |error: &ApiError| {
-        let place = format!("context `{}` at {}", cluster.context(), cluster.address);
-        Refusal::start(format!("{place}: {error}"), error.hint())
-    };
-    let (namespace, releases, watch) = tokio::join!(cluster.has_namespace(), cluster.releases(), cluster.watch());
-    if namespace.map_err(|error| refused(&error))? == Some(false) {
-        let what = format!("context `{}` has no namespace `{}`", cluster.context(), cluster.namespace());
-        return Err(Refusal::start(
-            what,
-            "install the release into it (README.md), or choose another with --namespace",
-        ));
-    }
-    let watch = watch.map_err(|error| refused(&error))?;
-    let release = release(options, releases)?;
-    let run: String = rand::rng().sample_iter(rand::distr::Alphanumeric).take(8).map(char::from).collect();
-    let run = format!("e2e-{}", run.to_lowercase());
-    let facts = facts(options, &cluster, release, &run);
-    let _ = events.send(Event::Connected { facts });
-    Ok(Shared::new(cluster, host, run, options.timeout, watch, events))
-}
-
-/// What is known of the release. One that Helm does not know is refused only where Helm knows others: it is mistyped
-/// then, while a namespace without any may be filled by other means than Helm.
-fn release(options: &Options, releases: Result<Vec<Release>, ApiError>) -> Result<String, Refusal> {
-    let name = &options.target.release;
-    let releases = match releases {
-        Ok(releases) => releases,
-        Err(error) => return Ok(format!("{name}, revision unknown: {error}")),
-    };
-    if let Some(release) = releases.iter().find(|release| release.name == *name) {
-        return Ok(format!("{name}, revision {}, {}", release.revision, release.status));
-    }
-    let known: Vec<&str> = releases.iter().map(|release| release.name.as_str()).collect();
-    if known.is_empty() {
-        return Ok(format!("{name}, unknown to Helm"));
-    }
-    let hint =
-        format!("{} it has: {}; choose one with --release", suggestion(name, known.iter().copied()), known.join(", "));
-    let what = format!("namespace `{}` has no Helm release `{name}`", options.target.namespace);
-    Err(Refusal::start(what, hint.trim_start()))
-}
-
-fn facts(options: &Options, cluster: &Cluster, release: String, run: &str) -> Vec<Fact> {
-    let cluster_fact =
-        format!("{} at {}, Kubernetes {}", cluster.context(), cluster.address, cluster.version.git_version);
-    vec![
-        Fact { name: "cluster", value: cluster_fact },
-        Fact { name: "namespace", value: cluster.namespace().to_owned() },
-        Fact { name: "release", value: release },
-        Fact { name: "folder", value: options.host_data.display().to_string() },
-        Fact { name: "run", value: run.to_owned() },
-    ]
 }
 
 fn list(cases: &[PlannedCase]) -> Exit {

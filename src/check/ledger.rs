@@ -1,5 +1,6 @@
 //! The ledger of files that a run put somewhere: whatever ends a test, they are removed from here.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -22,7 +23,7 @@ pub struct Placed {
 }
 
 /// Where a file was put.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// In the tester's folder.
     Host,
@@ -46,27 +47,41 @@ impl fmt::Display for Placed {
     }
 }
 
-/// Files that were written, or are about to be, and not yet removed.
+/// Files that were written, or are about to be, and not yet removed; and all places that there ever were.
 #[derive(Debug, Default)]
-pub struct Ledger(Mutex<Vec<Placed>>);
+pub struct Ledger(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    files: Vec<Placed>,
+    /// By server.
+    places: BTreeSet<(String, Place)>,
+}
 
 impl Ledger {
     /// Notes a file before it is written.
     pub fn place(&self, placed: Placed) {
-        self.files().push(placed);
+        let mut entries = self.entries();
+        entries.places.insert((placed.server.clone(), placed.place.clone()));
+        entries.files.push(placed);
     }
 
     /// Strikes out a file that was removed.
     pub fn removed(&self, placed: &Placed) {
-        self.files().retain(|other| other != placed);
+        self.entries().files.retain(|other| other != placed);
     }
 
     /// The files that are not removed yet and that `which` selects.
     pub fn placed(&self, which: impl Fn(&Placed) -> bool) -> Vec<Placed> {
-        self.files().iter().filter(|placed| which(placed)).cloned().collect()
+        self.entries().files.iter().filter(|placed| which(placed)).cloned().collect()
     }
 
-    fn files(&self) -> MutexGuard<'_, Vec<Placed>> {
+    /// The places of a server where there ever was a file.
+    pub fn places(&self, server: &str) -> Vec<Place> {
+        self.entries().places.iter().filter(|(its, _)| its == server).map(|(_, place)| place.clone()).collect()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

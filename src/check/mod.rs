@@ -1,7 +1,7 @@
-//! The kinds of checks: one file each. A check observes, then judges.
+//! The kinds of checks: one file each, in a folder by what they look at. A check observes, then judges.
 //!
 //! `observe` is async and collects everything it needs into a plain, serializable value; `judge` is a pure function
-//! of that value. May import `cluster`, `host`, `event`; never `run` or `report`.
+//! of that value. May import `cluster`, `host`, `values`, `event`; never `run` or `report`.
 
 use std::time::Duration;
 
@@ -11,28 +11,34 @@ use serde::de::DeserializeOwned;
 
 use crate::event::{Hop, Verdict};
 
-pub mod cluster_ready;
-pub mod file_sync;
-pub mod host_mount;
+mod commands;
 mod ledger;
-mod mount;
-pub mod native_sidecar;
-pub mod no_sidecar;
 pub mod parameter;
-pub mod pod_count;
-pub mod pods;
+mod pod;
+mod shared;
 mod site;
+mod skip;
+mod storage;
+mod sync;
+mod topology;
 
 pub use ledger::{Place, Placed};
-pub use site::{Shared, Site};
+pub use shared::{Shared, Wishes};
+pub use site::Site;
 
 /// A kind of check with its parameters.
 pub trait Kind: Sync {
     /// What it observes; can be stored and judged again elsewhere.
     type Observation: Serialize + DeserializeOwned + Send;
 
+    /// What it judges.
+    const SUBJECT: Subject = Subject::Server;
+
     /// The hops that a PASS proves.
-    const HOPS: &'static [Hop];
+    const HOPS: &'static [Hop] = &[];
+
+    /// What a run must have at hand for it.
+    const NEEDS: &'static [Need] = &[];
 
     /// Collects what the judgement needs.
     ///
@@ -44,80 +50,130 @@ pub trait Kind: Sync {
     fn judge(&self, seen: &Self::Observation) -> Verdict;
 }
 
-/// Every kind of check; the key names it in a suite.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Check {
-    /// The API server's version and the nodes.
-    Cluster(cluster_ready::Cluster),
-    /// One pod for each server and no other.
-    PodCount(pod_count::PodCount),
-    /// A server's pod is Ready, of the newest ReplicaSet, and not restarting.
-    Pods(pods::Pods),
-    /// The tester's folder and the pod's hostPath are one folder.
-    HostMount(host_mount::HostMount),
-    /// A native sidecar is declared as one and runs.
-    NativeSidecar(native_sidecar::NativeSidecar),
-    /// No running container mounts the host folder.
-    NoSidecar(no_sidecar::NoSidecar),
-    /// A file written in a container appears in the tester's folder.
-    FileSync(file_sync::FileSync),
+/// What a check judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// One server: it makes a test for each that the suite names.
+    Server,
+    /// The whole.
+    Whole,
+    /// Either.
+    Any,
 }
 
-/// Does `$body` with `$kind` bound to the parameters of whichever check it is.
-macro_rules! for_kind {
-    ($check:expr, $kind:ident => $body:expr) => {
-        match $check {
-            Check::Cluster($kind) => $body,
-            Check::PodCount($kind) => $body,
-            Check::Pods($kind) => $body,
-            Check::HostMount($kind) => $body,
-            Check::NativeSidecar($kind) => $body,
-            Check::NoSidecar($kind) => $body,
-            Check::FileSync($kind) => $body,
+/// What a run must have at hand, which not every check uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The tester's folder on this machine.
+    Folder,
+    /// The namespace's Services and EndpointSlices.
+    Services,
+    /// The Helm release's payload, for its values.
+    Values,
+}
+
+/// Declares the kinds of checks: the key that names each in a suite, and its parameters.
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])+ $key:literal => $kind:ident($parameters:ty),)+) => {
+        /// Every kind of check; the key names it in a suite.
+        #[derive(Debug, Clone, Deserialize)]
+        pub enum Check {
+            $($(#[doc = $doc])+ #[serde(rename = $key)] $kind($parameters),)+
+        }
+
+        impl Check {
+            /// The key that names it in a suite.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$kind(_) => $key,)+ }
+            }
+
+            /// What it judges.
+            pub fn subject(&self) -> Subject {
+                match self { $(Self::$kind(_) => <$parameters as Kind>::SUBJECT,)+ }
+            }
+
+            /// The hops that a PASS proves.
+            pub fn hops(&self) -> &'static [Hop] {
+                match self { $(Self::$kind(_) => <$parameters as Kind>::HOPS,)+ }
+            }
+
+            /// Whether a run must have this at hand for it.
+            pub fn needs(&self, need: Need) -> bool {
+                match self { $(Self::$kind(_) => <$parameters as Kind>::NEEDS.contains(&need),)+ }
+            }
+
+            /// Observes and judges.
+            pub async fn run(&self, site: &Site) -> Verdict {
+                match self {
+                    $(Self::$kind(kind) => match kind.observe(site).await {
+                        Ok(seen) => kind.judge(&seen),
+                        Err(verdict) => verdict,
+                    },)+
+                }
+            }
         }
     };
 }
 
-impl Check {
-    /// The key that names it in a suite.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Cluster(_) => "cluster",
-            Self::PodCount(_) => "pod-count",
-            Self::Pods(_) => "pods",
-            Self::HostMount(_) => "host-mount",
-            Self::NativeSidecar(_) => "native-sidecar",
-            Self::NoSidecar(_) => "no-sidecar",
-            Self::FileSync(_) => "file-sync",
-        }
-    }
+kinds! {
+    /// The API server's version and the nodes.
+    "cluster" => Cluster(topology::cluster_ready::Cluster),
+    /// The Helm release is deployed.
+    "release" => Release(topology::release::Release),
+    /// One pod for each server and no other.
+    "pod-count" => PodCount(topology::pod_count::PodCount),
+    /// A server's pod is Ready, of the newest ReplicaSet, and not restarting.
+    "pods" => Pods(topology::pods::Pods),
+    /// A server's Service is as in the values, and its one endpoint is the server's pod.
+    "service" => Service(topology::service::Service),
+    /// A Service's name resolves inside a pod.
+    "dns" => Dns(topology::dns::Dns),
+    /// A NodePort takes connections.
+    "node-port" => NodePort(topology::node_port::NodePort),
+    /// Nothing that must differ between servers is alike.
+    "unique" => Unique(topology::unique::Unique),
 
-    /// Whether it judges one server, rather than the whole.
-    pub fn is_per_server(&self) -> bool {
-        !matches!(self, Self::Cluster(_) | Self::PodCount(_))
-    }
+    /// An init container has completed, and its log ends without an error.
+    "init-container" => InitContainer(pod::init_container::InitContainer),
+    /// A native sidecar is declared as one and runs.
+    "native-sidecar" => NativeSidecar(pod::native_sidecar::NativeSidecar),
+    /// No running container mounts the host folder.
+    "no-sidecar" => NoSidecar(pod::no_sidecar::NoSidecar),
+    /// A sidecar's mounts, resources and start-up lines are as in the values.
+    "sidecar-set-up" => SidecarSetUp(pod::sidecar_set_up::SidecarSetUp),
+    /// `--delete` stands in the init container's command, or does not.
+    "rsync-delete" => RsyncDelete(pod::rsync_delete::RsyncDelete),
+    /// Requests and limits are as in the values.
+    "resources" => Resources(pod::resources::Resources),
+    /// What the containers use now is within bounds.
+    "usage" => Usage(pod::usage::Usage),
+    /// No container has more rights than it needs.
+    "security" => Security(pod::security::Security),
+    /// A volume is an emptyDir with a size limit.
+    "size-limit" => SizeLimit(pod::size_limit::SizeLimit),
 
-    /// Whether it needs the tester's folder on this machine.
-    pub fn needs_host(&self) -> bool {
-        matches!(self, Self::HostMount(_) | Self::FileSync(_))
-    }
+    /// The tester's folder exists.
+    "host-folder" => HostFolder(storage::host_folder::HostFolder),
+    /// The tester's folder and the pod's hostPath are one folder.
+    "host-mount" => HostMount(storage::host_mount::HostMount),
+    /// What is written into one export is in no other.
+    "isolation" => Isolation(storage::isolation::Isolation),
+    /// A folder can be made and used in the export at run time.
+    "subfolder" => Subfolder(storage::subfolder::Subfolder),
+    /// The running server's export options are as in the values.
+    "export-options" => ExportOptions(storage::export_options::ExportOptions),
+    /// The server's fsid is as in the values, and no other server's.
+    "fsid" => Fsid(storage::fsid::Fsid),
 
-    /// The hops that a PASS proves.
-    pub fn hops(&self) -> &'static [Hop] {
-        fn hops<K: Kind>(_: &K) -> &'static [Hop] {
-            K::HOPS
-        }
-        for_kind!(self, kind => hops(kind))
-    }
+    /// A file written in a container appears in the tester's folder.
+    "file-sync" => FileSync(sync::file_sync::FileSync),
+    /// Several cycles of new and replaced files end whole in the tester's folder.
+    "multi-write" => MultiWrite(sync::multi_write::MultiWrite),
+    /// The sidecar's cycles come at the configured interval, and copy nothing twice.
+    "log-cadence" => Cadence(sync::cadence::Cadence),
 
-    /// Observes and judges.
-    pub async fn run(&self, site: &Site) -> Verdict {
-        for_kind!(self, kind => match kind.observe(site).await {
-            Ok(seen) => kind.judge(&seen),
-            Err(verdict) => verdict,
-        })
-    }
+    /// Nothing: says what is not tested, and why.
+    "skip" => Skip(skip::Skip),
 }
 
 /// A measured time in whole milliseconds.

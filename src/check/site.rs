@@ -1,97 +1,18 @@
-//! What a check has at hand: the cluster, the tester's folder, its server, and the ledger of what it wrote.
+//! What one test has at hand: its server and pod, what the values say of it, and what it does in containers.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use regex::Regex;
-use tokio::sync::{OnceCell, RwLock};
 use tokio::time::Instant;
 
-use super::ledger::{Ledger, Place, Placed};
-use super::mount::Mount;
+use super::ledger::{Place, Placed};
+use super::parameter::{Expected, Export, Fact, Sidecar};
+use super::shared::Shared;
 use crate::cluster::container;
 use crate::cluster::server::{counted, is_terminating};
-use crate::cluster::{ApiError, Cluster, Cycles, Operation, Output, Population, ResourceExt, Select, Server, Watch};
+use crate::cluster::{ApiError, Cycles, End, Operation, Output, Population, ResourceExt, Select, Server};
 use crate::event::{CaseId, Event, Reason, Verdict};
-use crate::host::Host;
-
-/// What all tests of a run share.
-pub struct Shared {
-    /// The cluster.
-    pub cluster: Cluster,
-    /// The tester's folder.
-    pub host: Host,
-    /// The run's id: part of the name of every file it writes.
-    pub run: String,
-    /// How long rollouts may take to settle, from the start of the run.
-    settle: Duration,
-    started: Instant,
-    /// What is in the namespace.
-    pub watch: Watch,
-    /// Where events go.
-    pub events: mpsc::Sender<Event>,
-    /// Files that were written and not yet removed.
-    pub ledger: Ledger,
-    /// By server: held while a command runs in a container, also when the test that wanted it is gone.
-    commands: Mutex<HashMap<String, Arc<RwLock<()>>>>,
-    /// By pod and container.
-    mounts: Mutex<HashMap<[String; 2], MountCell>>,
-    /// By server, pod, container and the line that ends a cycle.
-    cycles: Mutex<HashMap<[String; 4], Arc<Cycles>>>,
-}
-
-/// The outcome of probing a server's mount.
-type MountCell = Arc<OnceCell<Result<Mount, Verdict>>>;
-
-impl Shared {
-    /// For a run that has not written anything yet.
-    pub fn new(
-        cluster: Cluster,
-        host: Host,
-        run: String,
-        settle: Duration,
-        watch: Watch,
-        events: mpsc::Sender<Event>,
-    ) -> Self {
-        let (ledger, commands, mounts, cycles) = Default::default();
-        Self { cluster, host, run, settle, started: Instant::now(), watch, events, ledger, commands, mounts, cycles }
-    }
-
-    /// The followed log of a container; followed once in a run.
-    pub fn cycles(&self, server: &str, pod: &str, container: &str, cycle_end: &Regex) -> Arc<Cycles> {
-        let mut cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = [server, pod, container, cycle_end.as_str()].map(str::to_owned);
-        let follow = || Arc::new(self.cluster.follow_cycles(pod, container, cycle_end.clone(), self.run.clone()));
-        Arc::clone(cycles.entry(key).or_insert_with(follow))
-    }
-
-    /// The logs in this pod of the running containers that tests followed in any pod of the server, with their names.
-    pub fn followed(&self, server: &str, pod: &Pod) -> Vec<(String, Arc<Cycles>)> {
-        let known: Vec<[String; 4]> = {
-            let cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
-            cycles.keys().filter(|[its, ..]| its == server).cloned().collect()
-        };
-        let is_running = |name: &str| container::named(pod, name).is_some_and(|view| view.running_since().is_some());
-        let running = known.into_iter().filter(|[.., container, _]| is_running(container));
-        let follow = |[.., container, end]: [String; 4]| {
-            let cycles = self.cycles(server, &pod.name_any(), &container, &Regex::new(&end).ok()?);
-            Some((container, cycles))
-        };
-        running.filter_map(follow).collect()
-    }
-
-    /// Waits until no command runs in the server's containers, so that nothing is written behind a removal.
-    pub async fn commands_ended(&self, server: &str) {
-        drop(self.commands(server).write_owned().await);
-    }
-
-    fn commands(&self, server: &str) -> Arc<RwLock<()>> {
-        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(commands.entry(server.to_owned()).or_default())
-    }
-}
 
 /// What one test has at hand.
 pub struct Site {
@@ -117,15 +38,24 @@ impl Site {
         self.id.server.as_deref().unwrap_or_default()
     }
 
+    /// How the names of all files of this test and its like on other servers begin.
+    pub fn prefix(&self) -> String {
+        format!("{}-{}-{}-", self.shared.run, self.id.suite, self.id.slug)
+    }
+
     /// A file of this test in the tester's folder, not placed yet; `what` tells it from the test's other files.
     pub fn file(&self, what: &str) -> Placed {
-        let name = format!("{}-{}-{}-{}-{what}.txt", self.shared.run, self.id.suite, self.id.slug, self.server());
+        self.file_of(self.server(), what)
+    }
+
+    /// The same for the test of another server.
+    pub fn file_of(&self, server: &str, what: &str) -> Placed {
         Placed {
-            case: self.id.clone(),
-            server: self.server().to_owned(),
+            case: CaseId { server: Some(server.to_owned()), ..self.id.clone() },
+            server: server.to_owned(),
             select: self.select.clone(),
             place: Place::Host,
-            name,
+            name: format!("{}{server}-{what}", self.prefix()),
         }
     }
 
@@ -138,7 +68,7 @@ impl Site {
 
     /// Waits until `pending` has nothing more to wait for, at most until rollouts must have settled; then what there is.
     pub async fn settled(&self, mut pending: impl FnMut(&Population) -> Option<String>) -> Result<Population, Verdict> {
-        let limit = self.shared.started + self.shared.settle;
+        let limit = self.shared.settle_limit();
         let left = limit.saturating_duration_since(Instant::now());
         let mut said = false;
         loop {
@@ -218,32 +148,101 @@ impl Site {
         }
     }
 
+    /// What the values, or else the suite, say of something that the server should have.
+    ///
+    /// # Errors
+    /// The values do not have the server.
+    pub fn expected(&self, fact: &Fact) -> Result<Expected, Verdict> {
+        self.expected_of(self.server(), fact)
+    }
+
+    /// The same of any server.
+    ///
+    /// # Errors
+    /// The values do not have the server.
+    pub fn expected_of(&self, server: &str, fact: &Fact) -> Result<Expected, Verdict> {
+        let values = &self.shared.values;
+        let Some(facts) = values.server(server) else {
+            let object = format!("values ({})", values.origin);
+            let expected = format!("a server {server} in nasServers");
+            let hint = "give the values that the release was installed with: --values FILE";
+            return Err(Verdict::error(Reason::new(object, expected, values.names().join(", ")).hint(hint)));
+        };
+        Ok(match (facts.get(&fact.values), &fact.default) {
+            (Some(value), _) => {
+                let source = format!("{} in the values ({})", fact.values, values.origin);
+                Expected { value: Some(value.clone()), source }
+            }
+            (None, Some(default)) => {
+                let source = format!("the suite, because the values do not have {}", fact.values);
+                Expected { value: Some(default.clone()), source }
+            }
+            (None, None) => Expected { value: None, source: format!("nobody: the values do not have {}", fact.values) },
+        })
+    }
+
     /// Does an operation in a container of the pod.
     pub async fn exec(&self, pod: &Pod, container: &str, operation: &Operation) -> Result<Output, Verdict> {
-        let (shared, name, target) = (Arc::clone(&self.shared), pod.name_any(), container.to_owned());
-        let operation = operation.clone();
-        let running = shared.commands(self.server()).read_owned().await;
-        // A task of its own: a test that is given up leaves no command of which nobody knows whether it ran.
-        let command = tokio::spawn(async move {
-            let _running = running;
-            shared.cluster.exec(&name, &target, &operation).await
-        });
-        let failed = |message| ApiError::Failed { verb: "get", resource: "pods/exec", message };
-        let output = command.await.unwrap_or_else(|error| Err(failed(error.to_string())));
+        let output = self.shared.exec(self.server(), &pod.name_any(), container, operation).await;
         output.map_err(|error| {
             let object = container::place(pod, container);
             Verdict::error(Reason::new(object, "to run a command in it", error.to_string()).hint(error.hint()))
         })
     }
 
-    /// The followed log of a container of the server under test.
-    pub fn cycles(&self, pod: &Pod, container: &str, cycle_end: &Regex) -> Arc<Cycles> {
-        self.shared.cycles(self.server(), &pod.name_any(), container, cycle_end)
+    /// Does an operation in a container of the pod and says what went wrong with it, if anything did.
+    ///
+    /// # Errors
+    /// Nothing is known of its end, which says nothing about what was asked for.
+    pub async fn try_exec(
+        &self,
+        pod: &Pod,
+        container: &str,
+        operation: &Operation,
+    ) -> Result<(Output, Option<String>), Verdict> {
+        let output = self.exec(pod, container, operation).await?;
+        let problem = output.problem();
+        match &output.end {
+            // A command that a signal ended has 128 and the signal's number: its container has probably ended under it.
+            End::Exited(code) if *code <= 128 => Ok((output, problem)),
+            _ => {
+                let object = container::place(pod, container);
+                let reason = Reason::new(object, "to run a command to its end", problem.unwrap_or_default());
+                Err(Verdict::error(reason.hint("look whether it restarts")))
+            }
+        }
     }
 
-    /// Where the outcome of probing a pod's mount is kept.
-    pub fn mount_cell(&self, pod: &Pod, container: &str) -> MountCell {
-        let mut mounts = self.shared.mounts.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(mounts.entry([pod.name_any(), container.to_owned()]).or_default())
+    /// ERROR unless the container runs, so that something can be done in it.
+    pub fn running(&self, pod: &Pod, container: &str) -> Result<(), Verdict> {
+        let view = container::named(pod, container);
+        if view.is_some_and(|view| view.running_since().is_some()) {
+            return Ok(());
+        }
+        let seen = view.map_or("there is no such container".to_owned(), |view| view.describe());
+        Err(self.blocked(Reason::new(container::place(pod, container), "running", seen)))
+    }
+
+    /// The followed log of a sidecar of the server under test; `None` if the pod has no such container.
+    pub fn cycles(&self, pod: &Pod, sidecar: &Sidecar) -> Option<Arc<Cycles>> {
+        self.cycles_of(self.server(), pod, sidecar)
+    }
+
+    /// Notes a file of this test in the ledger before it is written into the export, and where it may be copied to.
+    pub fn place(&self, pod: &Pod, export: &Export, sidecar: Option<&Sidecar>, file: &Placed) -> Placed {
+        // Followed so that tidying up knows when the file can go.
+        let copied = sidecar.is_some_and(|sidecar| self.cycles_of(&file.server, pod, sidecar).is_some());
+        let place = Place::Export { container: export.container.clone(), folder: export.folder.clone() };
+        let exported = Placed { place, ..file.clone() };
+        self.shared.ledger.place(exported.clone());
+        if copied {
+            self.shared.ledger.place(file.clone());
+        }
+        exported
+    }
+
+    fn cycles_of(&self, server: &str, pod: &Pod, sidecar: &Sidecar) -> Option<Arc<Cycles>> {
+        container::named(pod, &sidecar.container)?;
+        Some(self.shared.cycles(server, &pod.name_any(), &sidecar.container, &sidecar.cycle_end.0))
     }
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStatus, Pod, VolumeMount};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerState, ContainerStatus, EnvVar, Pod, ResourceRequirements, SecurityContext, VolumeMount,
+};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
@@ -53,8 +55,23 @@ pub struct View<'a> {
     pub index: usize,
     /// Its mounts.
     pub mounts: &'a [VolumeMount],
+    /// What it runs; empty for what the image says.
+    pub command: &'a [String],
+    /// The arguments of that.
+    pub args: &'a [String],
+    /// Its environment.
+    pub env: &'a [EnvVar],
+    /// Its requests and limits.
+    pub resources: Option<&'a ResourceRequirements>,
+    /// Its rights.
+    pub security: Option<&'a SecurityContext>,
     /// What the kubelet says; `None` before it said anything.
     pub status: Option<&'a ContainerStatus>,
+}
+
+/// The names of a pod's containers, for messages.
+pub fn names(pod: &Pod) -> String {
+    all(pod).iter().map(|view| view.name).collect::<Vec<_>>().join(", ")
 }
 
 /// All containers of a pod: init containers in their order, then ordinary, then ephemeral ones.
@@ -78,6 +95,11 @@ pub fn all(pod: &Pod) -> Vec<View<'_>> {
             kind: Kind::Ephemeral,
             index,
             mounts: container.volume_mounts.as_deref().unwrap_or_default(),
+            command: container.command.as_deref().unwrap_or_default(),
+            args: container.args.as_deref().unwrap_or_default(),
+            env: container.env.as_deref().unwrap_or_default(),
+            resources: container.resources.as_ref(),
+            security: container.security_context.as_ref(),
             status: find(ephemeral, &container.name),
         });
     }
@@ -99,10 +121,27 @@ fn find<'a>(statuses: Option<&'a Vec<ContainerStatus>>, name: &str) -> Option<&'
 }
 
 fn view<'a>(container: &'a Container, kind: Kind, index: usize, status: Option<&'a ContainerStatus>) -> View<'a> {
-    View { name: &container.name, kind, index, mounts: container.volume_mounts.as_deref().unwrap_or_default(), status }
+    View {
+        name: &container.name,
+        kind,
+        index,
+        mounts: container.volume_mounts.as_deref().unwrap_or_default(),
+        command: container.command.as_deref().unwrap_or_default(),
+        args: container.args.as_deref().unwrap_or_default(),
+        env: container.env.as_deref().unwrap_or_default(),
+        resources: container.resources.as_ref(),
+        security: container.security_context.as_ref(),
+        status,
+    }
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    /// Every word that it is started with, and every value in its environment; a script is one long word.
+    pub fn words(&self) -> impl Iterator<Item = &'a str> {
+        let values = self.env.iter().filter_map(|variable| variable.value.as_deref());
+        self.command.iter().chain(self.args).map(String::as_str).chain(values)
+    }
+
     /// When it began to run; `None` unless it is running now.
     pub fn running_since(&self) -> Option<Timestamp> {
         let running = self.state()?.running.as_ref()?;
@@ -186,14 +225,28 @@ pub fn tester_folders<'a>(pod: &'a Pod, view: &View<'a>, server: &str) -> Vec<Ho
     if named.is_empty() { all } else { named }
 }
 
+/// The words of a container's command and arguments; none if there is no such container.
+pub fn words<'a>(pod: &'a Pod, name: &str) -> Vec<&'a str> {
+    let words = spec(pod, name).into_iter().flat_map(|spec| spec.command.iter().chain(&spec.args).flatten());
+    words.map(String::as_str).collect()
+}
+
+/// The value of a container's environment variable, where the spec itself has it.
+pub fn variable(pod: &Pod, name: &str, variable: &str) -> Option<String> {
+    let mut variables = spec(pod, name)?.env.iter().flatten();
+    variables.find(|candidate| candidate.name == variable)?.value.clone()
+}
+
+fn spec<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
+    let spec = pod.spec.as_ref()?;
+    spec.init_containers.iter().flatten().chain(&spec.containers).find(|container| container.name == name)
+}
+
 /// Whether the container's rsync may read its target, as with `--delete`, and so stumble over a file that vanishes there.
 /// Only where its command is seen to do without is it known not to.
 pub fn may_read_target(pod: &Pod, name: &str) -> bool {
-    let spec = pod.spec.iter();
-    let mut containers = spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
-    let Some(container) = containers.find(|container| container.name == name) else { return true };
-    let words = || container.command.iter().flatten().chain(container.args.iter().flatten());
-    !words().any(|word| word.contains("rsync")) || words().any(|word| word.contains("--del"))
+    let words = words(pod, name);
+    !words.iter().any(|word| word.contains("rsync")) || words.iter().any(|word| word.contains("--del"))
 }
 
 /// Restarts of one container.

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use futures::{AsyncBufRead, AsyncBufReadExt};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::LogParams;
 use regex::Regex;
@@ -12,12 +11,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::log::{next_line, stamped};
 use super::{ApiError, Cluster, answered};
 
 /// How much of the log's past is read: enough for the last two cycles of a sidecar with little to do.
 const TAIL: i64 = 100;
-/// What is longer than this of a line is cut off.
-const LONGEST_LINE: usize = 1 << 16;
 /// The pause before a log stream that ended is opened again.
 const RETRY: Duration = Duration::from_millis(500);
 /// How long the backlog of a log that was just opened may take to come.
@@ -50,22 +48,30 @@ pub struct CycleLog {
 }
 
 impl CycleLog {
-    /// Whether the log listed a file of that name as copied.
-    pub fn listed(&self, name: &str) -> bool {
-        self.listed_at(name).is_some()
+    /// When the log listed a file of that name as copied, each time; also across restarts of the container.
+    pub fn listings(&self, name: &str) -> Vec<Timestamp> {
+        let listed = self.marked.iter().filter(|(line, _)| line.ends_with(name) && !line.starts_with("deleting "));
+        listed.map(|(_, stamp)| *stamp).collect()
     }
 
-    /// Whether the cycle has ended that brought the file of that name, which was noticed at `noticed`.
-    pub fn ended_after(&self, name: &str, noticed: Instant) -> bool {
-        match self.listed_at(name) {
-            Some(listed) => self.ends.iter().any(|(_, stamp)| *stamp > listed),
+    /// Whether the cycle has ended that brought the file of that name, which was noticed at `noticed`; the log had
+    /// listed it `before` times when it was written.
+    pub fn ended_after(&self, name: &str, before: usize, noticed: Instant) -> bool {
+        match self.listings(name).as_slice() {
             // rsync without -v lists nothing.
-            None => self.ends.iter().any(|(at, _)| *at >= noticed),
+            [] => self.ends.iter().any(|(at, _)| *at >= noticed),
+            [.., last] => self.listings(name).len() > before && self.ends.iter().any(|(_, stamp)| stamp > last),
         }
     }
 
-    fn listed_at(&self, name: &str) -> Option<Timestamp> {
-        self.marked.iter().find(|(line, _)| line.contains(name)).map(|(_, stamp)| *stamp)
+    /// How many ends of cycles are known, at most 16, and how many of them came after the moment.
+    pub fn ends(&self, after: Timestamp) -> (usize, usize) {
+        (self.ends.len(), self.ends.iter().filter(|(_, stamp)| *stamp > after).count())
+    }
+
+    /// Whether the user may not read the log; other trouble passes, and the log is opened again.
+    pub fn is_denied(&self) -> bool {
+        matches!(self.trouble, Some(ApiError::Forbidden { .. } | ApiError::Unauthorized { .. }))
     }
 
     /// Whether a file can be removed from the export now without vanishing under a running rsync.
@@ -144,8 +150,7 @@ impl Cycles {
             if log.is_quiet(now) {
                 return true;
             }
-            let is_denied = matches!(log.trouble, Some(ApiError::Forbidden { .. } | ApiError::Unauthorized { .. }));
-            if is_denied || now >= limit {
+            if log.is_denied() || now >= limit {
                 return false;
             }
             // For a line, or for a silence that means something.
@@ -202,36 +207,11 @@ pub(super) fn follow(cluster: Cluster, pod: String, container: String, cycle_end
     Cycles { log, task }
 }
 
-/// A line of a log with timestamps.
-fn stamped(line: &str) -> Option<(Timestamp, &str)> {
-    let (stamp, text) = line.split_once(' ')?;
-    Some((stamp.parse().ok()?, text))
-}
-
 /// When a line was written, on this machine's monotonic clock: of the backlog by its age, later ones as they come.
 fn instant(stamp: Timestamp, cluster_now: Timestamp, opened: Instant) -> Instant {
     let now = Instant::now();
     let age = Duration::try_from(cluster_now.duration_since(stamp)).unwrap_or_default();
     if opened.elapsed() < BACKLOG { now.checked_sub(age).unwrap_or(now) } else { now }
-}
-
-/// The next line without its end, cut at [`LONGEST_LINE`] and whatever its bytes are; `None` at the end of the stream.
-async fn next_line(stream: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<String>> {
-    let mut line = Vec::new();
-    loop {
-        let chunk = stream.fill_buf().await?;
-        let end = chunk.iter().position(|byte| *byte == b'\n');
-        let part = &chunk[..end.unwrap_or(chunk.len())];
-        line.extend_from_slice(&part[..part.len().min(LONGEST_LINE - line.len())]);
-        let (consumed, is_over) = (part.len() + usize::from(end.is_some()), chunk.is_empty());
-        stream.consume_unpin(consumed);
-        if end.is_some() {
-            return Ok(Some(String::from_utf8_lossy(&line).into_owned()));
-        }
-        if is_over {
-            return Ok(None);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -306,18 +286,9 @@ mod tests {
         let name = "e2e-run-latency.txt";
         let log = log(now, &[(3, SENDING), (3, "Synced error failed.txt"), (2, name), (1, SYNCED)]);
         assert_eq!(log.ends.len(), 1);
-        assert!(log.ended_after(name, now));
-        assert!(!log.listed("e2e-run-other.txt"));
-        assert!(!log.ended_after("e2e-run-other.txt", now), "that cycle ended before");
-    }
-
-    #[tokio::test]
-    async fn a_hostile_line_is_cut_and_the_next_one_is_read() {
-        let mut text = vec![0xff; 3 * LONGEST_LINE];
-        text.extend_from_slice(b"\nnext\nunfinished");
-        let mut stream = futures::io::Cursor::new(text);
-        assert!(next_line(&mut stream).await.unwrap().is_some());
-        assert_eq!(next_line(&mut stream).await.unwrap().as_deref(), Some("next"));
-        assert_eq!(next_line(&mut stream).await.unwrap(), None);
+        assert!(log.ended_after(name, 0, now));
+        assert!(!log.ended_after(name, 1, now), "that was an earlier copy");
+        assert!(log.listings("e2e-run-other.txt").is_empty());
+        assert!(!log.ended_after("e2e-run-other.txt", 0, now), "that cycle ended before");
     }
 }

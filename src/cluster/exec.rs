@@ -1,18 +1,21 @@
-//! Runs a command in a container over the websocket of the exec subresource.
+//! Runs operations in a container over the websocket of the exec subresource, several in one request.
 //!
 //! Our own loop on `Client::connect`: in kube 5.0.0 the readers of `Api::exec` hang when a connection breaks.
 //! Protocol: channels 1 stdout, 2 stderr, 3 the final Status, as in Kubernetes' `remotecommand` package, version 5.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use futures::StreamExt;
 use kube::Client;
 use kube::api::AttachParams;
 use kube::core::{Request, Status};
+use rand::Rng;
+use rand::distr::Alphanumeric;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::ApiError;
+use super::{ApiError, Operation};
 
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
@@ -59,19 +62,22 @@ impl Output {
     }
 }
 
-/// Runs `argv` without standard input and waits for its end.
+/// Does the operations one after another in one shell, without standard input, and waits for their end. One that fails
+/// does not keep later ones from being done.
 pub(super) async fn exec(
     client: &Client,
     namespace: &str,
     pod: &str,
     container: &str,
-    argv: Vec<&str>,
+    operations: &[Operation],
     limit: Duration,
-) -> Result<Output, ApiError> {
+) -> Result<Vec<Output>, ApiError> {
     let failed = |error| ApiError::new("get", "pods/exec", error);
+    // Random, because outputs are other people's files.
+    let mark: String = rand::rng().sample_iter(Alphanumeric).take(16).map(char::from).collect();
     let params = AttachParams::default().container(container).stdout(true).stderr(true).stdin(false);
     let request = Request::new(format!("/api/v1/namespaces/{namespace}/pods"))
-        .exec(pod, argv, &params)
+        .exec(pod, argv(operations, &mark), &params)
         .map_err(|error| failed(kube::Error::BuildRequest(error)))?;
     let sent = Instant::now();
     let deadline = sent + limit;
@@ -79,9 +85,7 @@ pub(super) async fn exec(
     let connection =
         tokio::time::timeout_at(deadline, client.connect(request)).await.map_err(|_| silent)?.map_err(failed)?;
     let mut stream = connection.into_stream();
-    let mut output =
-        Output { stdout: Vec::new(), stderr: Vec::new(), end: End::Unknown(String::new()), sent, ended: sent };
-    let mut status = None;
+    let (mut stdout, mut stderr, mut status) = (Vec::new(), Vec::new(), None);
     // Output may follow the status: the API server copies each channel on its own. Only the close ends it.
     let closed = loop {
         match tokio::time::timeout_at(deadline, stream.next()).await {
@@ -89,17 +93,64 @@ pub(super) async fn exec(
             Ok(None | Some(Ok(Message::Close(_)))) => break "the connection closed without a status".to_owned(),
             Ok(Some(Err(error))) => break format!("the connection broke: {error}"),
             Ok(Some(Ok(Message::Binary(frame)))) => match frame.split_first() {
-                Some((&STDOUT, data)) => keep(&mut output.stdout, data),
-                Some((&STDERR, data)) => keep(&mut output.stderr, data),
+                Some((&STDOUT, data)) => keep(&mut stdout, data),
+                Some((&STDERR, data)) => keep(&mut stderr, data),
                 Some((&STATUS, data)) if !data.is_empty() => status = Some(end(data)),
                 _ => {}
             },
             Ok(Some(Ok(_))) => {}
         }
     };
-    output.ended = Instant::now();
-    output.end = status.unwrap_or(End::Unknown(closed));
-    Ok(output)
+    let ended = Instant::now();
+    let unknown = match status {
+        Some(End::Exited(0)) => "its output was cut off".to_owned(),
+        Some(End::Exited(code)) => format!("the shell ended with exit code {code}"),
+        Some(End::Unknown(why)) => why,
+        None => closed,
+    };
+    let mut parts = parts(&stdout, &mark).zip(parts(&stderr, &mark));
+    Ok(operations
+        .iter()
+        .map(|_| match parts.next() {
+            Some(((stdout, Some(code)), (stderr, _))) => {
+                Output { stdout: stdout.to_owned(), stderr: stderr.to_owned(), end: End::Exited(code), sent, ended }
+            }
+            _ => Output { stdout: Vec::new(), stderr: Vec::new(), end: End::Unknown(unknown.clone()), sent, ended },
+        })
+        .collect())
+}
+
+/// A shell's command line for the operations: their scripts are its functions, their arguments its own. After each the
+/// mark is written to both outputs, with the exit code.
+fn argv(operations: &[Operation], mark: &str) -> Vec<String> {
+    let mut script = String::new();
+    let mut arguments = vec![mark.to_owned()];
+    for operation in operations {
+        let own = operation.arguments();
+        let numbers = (0..own.len()).map(|index| format!(r#" "${{{}}}""#, arguments.len() + 1 + index));
+        let numbers: String = numbers.collect();
+        // Writing to a String cannot fail.
+        let _ = writeln!(script, "operation() {{\n{}\n}}\n(operation{numbers})", operation.script());
+        script += "code=$?; printf '\\n%s %s\\n' \"$1\" $code; printf '\\n%s\\n' \"$1\" >&2\n";
+        arguments.extend(own);
+    }
+    let command = ["sh", "-c", &script, "operations"].map(str::to_owned);
+    command.into_iter().chain(arguments).collect()
+}
+
+/// What stands before each mark, and the number that follows it.
+fn parts<'a>(output: &'a [u8], mark: &str) -> impl Iterator<Item = (&'a [u8], Option<i32>)> {
+    let mark = format!("\n{mark}");
+    let mut rest = output;
+    std::iter::from_fn(move || {
+        let at = rest.windows(mark.len()).position(|window| window == mark.as_bytes())?;
+        let after = &rest[at + mark.len()..];
+        let end = after.iter().position(|byte| *byte == b'\n')?;
+        let code = std::str::from_utf8(&after[..end]).ok().and_then(|code| code.trim().parse().ok());
+        let part = &rest[..at];
+        rest = &after[end + 1..];
+        Some((part, code))
+    })
 }
 
 fn keep(output: &mut Vec<u8>, data: &[u8]) {
@@ -139,5 +190,52 @@ mod tests {
             End::Unknown("no such container".into())
         );
         assert!(matches!(end(b"nonsense"), End::Unknown(_)));
+    }
+
+    /// Runs the command line here, as a container would.
+    #[cfg(unix)]
+    fn run(operations: &[Operation]) -> Vec<(String, String, Option<i32>)> {
+        let argv = argv(operations, "mark");
+        let output = std::process::Command::new(&argv[0]).args(&argv[1..]).output().unwrap();
+        let text = |part: &[u8]| String::from_utf8(part.to_owned()).unwrap();
+        let parts = parts(&output.stdout, "mark").zip(parts(&output.stderr, "mark"));
+        parts.map(|((out, code), (err, _))| (text(out), text(err), code)).collect()
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn operations_in_one_shell_have_their_own_outputs_and_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| format!("{}/{name}", folder.path().display());
+        let content = "a; $(touch b) 'c'\n".to_owned();
+        let ended = run(&[
+            Operation::Write { path: path("one file"), content: content.clone() },
+            Operation::Read { path: path("missing") },
+            Operation::Read { path: path("one file") },
+            Operation::WriteNested { folder: path("two/three"), name: "deep".into(), content: "deep".into() },
+            Operation::Fill { path: path("big"), line: "abc".into(), bytes: 10 },
+            Operation::Gather { folder: path(""), prefix: "b".into() },
+            Operation::Files { folder: path("two") },
+            Operation::Remove { path: path("two") },
+            Operation::Gather { folder: path(""), prefix: "none".into() },
+            Operation::Sweep { folder: path(""), prefix: "b".into() },
+            Operation::Sweep { folder: path(""), prefix: String::new() },
+        ]);
+        let codes: Vec<_> = ended.iter().map(|(.., code)| *code).collect();
+        assert_eq!(codes[1].map(|code| code != 0), Some(true), "{ended:?}");
+        assert!(ended[1].1.contains("missing") && ended[2].1.is_empty(), "{ended:?}");
+        assert_eq!(codes.iter().filter(|code| **code == Some(0)).count(), 9, "{ended:?}");
+        assert_eq!((ended[2].0.as_str(), ended[3].0.as_str()), (content.as_str(), "deep"));
+        assert_eq!(ended[5].0, "big\0abc\nabc\nab\0");
+        assert_eq!((ended[6].0.as_str(), ended[8].0.as_str()), ("./three/deep\0", ""));
+        assert_eq!((ended[9].0.as_str(), codes[10]), ("big\0", Some(1)));
+        assert!(folder.path().join("one file").exists());
+        assert!(!folder.path().join("two").exists() && !folder.path().join("b").exists());
+    }
+
+    #[test]
+    fn an_operation_without_a_mark_has_no_end() {
+        let cut = parts(b"one\nmark 0\ntwo", "mark").collect::<Vec<_>>();
+        assert_eq!(cut, [(&b"one"[..], Some(0))]);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use k8s_openapi::apimachinery::pkg::version::Info;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::api::ListParams;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::{Api, Client};
 
 mod api_error;
@@ -18,10 +18,12 @@ mod cycle;
 #[cfg(test)]
 pub(crate) mod example;
 mod exec;
+mod log;
 mod operation;
 mod population;
 mod release;
 pub mod server;
+mod watch;
 
 pub use api_error::ApiError;
 pub use connect::connect;
@@ -29,10 +31,12 @@ pub use cycle::{CycleLog, Cycles, QUIET};
 pub use exec::{End, Output};
 /// Names, labels and other metadata of objects.
 pub use kube::ResourceExt;
+pub use log::LogLine;
 pub use operation::Operation;
-pub use population::{Population, Select, Watch};
-pub use release::Release;
+pub use population::{Network, Population, Select};
+pub use release::{Deployed, Release};
 pub use server::Server;
+pub use watch::Watch;
 
 /// The longest wait for an answer of the API server.
 pub const ANSWER: Duration = Duration::from_secs(10);
@@ -79,6 +83,11 @@ impl Cluster {
         &self.target.namespace
     }
 
+    /// The Helm release under test.
+    pub fn release(&self) -> &str {
+        &self.target.release
+    }
+
     /// All nodes.
     pub async fn nodes(&self) -> Result<Vec<Node>, ApiError> {
         let nodes: Api<Node> = Api::all(self.client.clone());
@@ -96,21 +105,57 @@ impl Cluster {
         }
     }
 
-    /// The newest revision of each Helm release in the namespace.
-    pub async fn releases(&self) -> Result<Vec<Release>, ApiError> {
-        release::newest(&self.client, &self.target).await
+    /// All revisions of all Helm releases in the namespace, newest first.
+    pub async fn revisions(&self) -> Result<Vec<Release>, ApiError> {
+        release::revisions(&self.client, &self.target).await
     }
 
-    /// Watches the pods, Deployments and ReplicaSets of the namespace; returns when each was listed once.
-    pub async fn watch(&self) -> Result<Watch, ApiError> {
-        population::watch(self.clone()).await
+    /// What the Helm release under test is; `None` if it is not among these revisions.
+    pub async fn deployed(&self, revisions: &[Release]) -> Result<Option<Deployed>, ApiError> {
+        release::deployed(&self.client, &self.target, revisions).await
     }
 
-    /// Does one operation in a container and waits for its end.
+    /// Watches the pods, Deployments and ReplicaSets of the namespace, and on demand Services and EndpointSlices; returns
+    /// when each was listed once.
+    pub async fn watch(&self, services: bool) -> Result<Watch, ApiError> {
+        watch::watch(self.clone(), services).await
+    }
+
+    /// What metrics-server says of the namespace's pods; `None` where there is none, or the user may not ask it.
+    pub async fn metrics(&self) -> Option<Vec<DynamicObject>> {
+        let kind = GroupVersionKind::gvk("metrics.k8s.io", "v1beta1", "PodMetrics");
+        let resource = ApiResource::from_gvk_with_plural(&kind, "pods");
+        let metrics: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), self.namespace(), &resource);
+        Some(answered("list", "pods.metrics.k8s.io", metrics.list(&ListParams::default())).await.ok()?.items)
+    }
+
+    /// Reads a container's log from the moment `since`, or from its beginning, line by line; at most `bytes` of it.
+    pub async fn log(
+        &self,
+        pod: &str,
+        container: &str,
+        since: Option<Timestamp>,
+        bytes: i64,
+    ) -> Result<Vec<LogLine>, ApiError> {
+        log::read(self, pod, container, since.map_or(log::From::Head, log::From::Since), bytes).await
+    }
+
+    /// Reads the last lines of a container's log; at most `bytes` of them, from the first on.
+    pub async fn log_tail(
+        &self,
+        pod: &str,
+        container: &str,
+        lines: i64,
+        bytes: i64,
+    ) -> Result<Vec<LogLine>, ApiError> {
+        log::read(self, pod, container, log::From::Tail(lines), bytes).await
+    }
+
+    /// Does operations in a container, one after another, and waits for their end; one output for each.
     ///
-    /// The container must have started; a command that ran and failed is no error of this call.
-    pub async fn exec(&self, pod: &str, container: &str, operation: &Operation) -> Result<Output, ApiError> {
-        exec::exec(&self.client, self.namespace(), pod, container, operation.argv(), ANSWER).await
+    /// The container must have started; an operation that was done and failed is no error of this call.
+    pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Result<Vec<Output>, ApiError> {
+        exec::exec(&self.client, self.namespace(), pod, container, operations, ANSWER).await
     }
 
     /// Follows the log of a sidecar and keeps what it says of its cycles.

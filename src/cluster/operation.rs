@@ -1,4 +1,8 @@
-//! What the harness does inside a container: a closed set of operations, each with a fixed command.
+//! What the harness does inside a container: a closed set of operations, each with a fixed script.
+//!
+//! Scripts are for any POSIX shell with busybox's or the usual tools. Content and paths are arguments, never part of one.
+
+use std::time::Duration;
 
 /// An operation in a container; paths are absolute paths in the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,25 +14,138 @@ pub enum Operation {
         /// Its whole content; passed as an argument, so keep it to some kilobytes.
         content: String,
     },
+    /// Writes a file of any size in place: a line over and over, cut off at the size.
+    Fill {
+        /// The file.
+        path: String,
+        /// The line, without its end.
+        line: String,
+        /// The size.
+        bytes: usize,
+    },
     /// Reads a file to standard output.
     Read {
         /// The file.
         path: String,
     },
-    /// Removes a file; one that is not there is fine.
+    /// Makes a folder and those above it, writes a file into it, and reads that to standard output.
+    WriteNested {
+        /// The folder.
+        folder: String,
+        /// The file's name.
+        name: String,
+        /// Its whole content.
+        content: String,
+    },
+    /// The names and contents of the files directly in a folder whose names begin alike, each ended by NUL.
+    Gather {
+        /// The folder.
+        folder: String,
+        /// How the names begin.
+        prefix: String,
+    },
+    /// The paths of all files in a folder and below, relative to it, each ended by NUL.
+    Files {
+        /// The folder.
+        folder: String,
+    },
+    /// Removes a file, or a folder and what is in it; one that is not there is fine.
     Remove {
-        /// The file.
+        /// The file or folder.
         path: String,
+    },
+    /// Removes what is directly in a folder and whose names begin alike, and prints those names, each ended by NUL.
+    Sweep {
+        /// The folder.
+        folder: String,
+        /// How the names begin; never empty.
+        prefix: String,
+    },
+    /// What the container's cgroup counts: memory in bytes, then twice a time in hundredths of a second and the CPU
+    /// time used until then in nanoseconds. Version 2 of cgroups, else version 1.
+    Usage {
+        /// The time between the two.
+        pause: Duration,
+    },
+    /// Asks the name server of the container's `resolv.conf` for names, in the namespace's cluster domain. Prints each
+    /// name server after `! `, then for each name, in any order, `? `, the name, the exit code, and what nslookup said.
+    Resolve {
+        /// The Services' names.
+        names: Vec<String>,
+    },
+    /// Connects to a TCP port and closes the connection.
+    Connect {
+        /// The address.
+        address: String,
+        /// The port.
+        port: u16,
     },
 }
 
 impl Operation {
-    /// The command and its arguments. Content and paths are arguments, never part of a script.
-    pub fn argv(&self) -> Vec<&str> {
+    /// The script, which takes its arguments as `$1` and so on.
+    pub fn script(&self) -> &'static str {
         match self {
-            Self::Write { path, content } => vec!["sh", "-c", r#"printf %s "$2" >"$1""#, "write", path, content],
-            Self::Read { path } => vec!["cat", path],
-            Self::Remove { path } => vec!["rm", "-f", path],
+            Self::Write { .. } => r#"printf %s "$2" >"$1""#,
+            Self::Fill { .. } => r#"yes "$2" | head -c "$3" >"$1""#,
+            Self::Read { .. } => r#"cat "$1""#,
+            Self::WriteNested { .. } => r#"mkdir -p "$1" && printf %s "$3" >"$1/$2" && cat "$1/$2""#,
+            Self::Gather { .. } => {
+                r#"cd "$1" && for file in "$2"*; do
+                    [ ! -f "$file" ] || { printf '%s\0' "$file" && cat "$file" && printf '\0'; } || return
+                done"#
+            }
+            Self::Files { .. } => r#"cd "$1" && find . -type f -print0"#,
+            Self::Remove { .. } => r#"rm -rf "$1""#,
+            Self::Sweep { .. } => {
+                r#"[ -n "$2" ] && cd "$1" && for file in "$2"*; do
+                    [ ! -e "$file" ] || { rm -rf "$file" && printf '%s\0' "$file"; } || return
+                done"#
+            }
+            Self::Usage { .. } => {
+                r#"cd /sys/fs/cgroup || return
+                cpu() {
+                    read -r up rest </proc/uptime && echo "${up%.*}${up#*.}" || return
+                    if [ -e cpu.stat ]; then sed -n 's/^usage_usec \(.*\)/\1000/p' cpu.stat; else cat cpuacct/cpuacct.usage; fi
+                }
+                { cat memory.current 2>/dev/null || cat memory/memory.usage_in_bytes; } && cpu && sleep "$1" && cpu"#
+            }
+            // Only the full name works with every nslookup; `search` has the domain. All at once: a name server that
+            // does not answer costs the same 5 s for many names as for one, and a command has 10.
+            Self::Resolve { .. } => {
+                r#"domain=$(sed -n 's/^search[[:space:]]\{1,\}\([^[:space:]]*\).*/\1/p' /etc/resolv.conf | head -n 1)
+                sed -n 's/^nameserver[[:space:]]\{1,\}/! /p' /etc/resolv.conf
+                for name do
+                    { said=$(nslookup "$name${domain:+.$domain.}" 2>&1); printf '? %s %s\n%s\n' "$name" $? "$said"; } &
+                done
+                wait"#
+            }
+            Self::Connect { .. } => r#"nc -w 2 "$1" "$2" -e true"#,
         }
+    }
+
+    /// The script's arguments.
+    pub fn arguments(&self) -> Vec<String> {
+        match self {
+            Self::Write { path, content } => vec![path.clone(), content.clone()],
+            Self::Fill { path, line, bytes } => vec![path.clone(), line.clone(), bytes.to_string()],
+            Self::Read { path } | Self::Remove { path } => vec![path.clone()],
+            Self::WriteNested { folder, name, content } => vec![folder.clone(), name.clone(), content.clone()],
+            Self::Gather { folder, prefix } | Self::Sweep { folder, prefix } => vec![folder.clone(), prefix.clone()],
+            Self::Files { folder } => vec![folder.clone()],
+            Self::Usage { pause } => vec![pause.as_secs_f64().to_string()],
+            Self::Resolve { names } => names.clone(),
+            Self::Connect { address, port } => vec![address.clone(), port.to_string()],
+        }
+    }
+
+    /// Whether it may take long, so that others should not have to wait for its end.
+    pub fn is_slow(&self) -> bool {
+        matches!(self, Self::Usage { .. } | Self::Resolve { .. } | Self::Connect { .. } | Self::Files { .. })
+    }
+
+    /// What [`Self::Fill`] writes.
+    pub fn filling(line: &str, bytes: usize) -> Vec<u8> {
+        line.bytes().chain([b'\n']).cycle().take(bytes).collect()
     }
 }

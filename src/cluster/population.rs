@@ -1,26 +1,17 @@
-//! What is in the namespace, kept up to date: one LIST and one watch each for pods, Deployments and ReplicaSets.
+//! What was in the namespace at one moment, and which of it belongs to a server. Pure.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use futures::StreamExt;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::jiff::Timestamp;
-use kube::runtime::reflector::{self, Store};
-use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Resource, ResourceExt};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use kube::ResourceExt;
+use serde::{Deserialize, Serialize};
 
-use super::{ANSWER, ApiError, Cluster, Server};
-
-/// The pause before a broken watch is made again.
-const RETRY: Duration = Duration::from_millis(500);
+use super::server::{is_ready, is_terminating};
+use super::{Server, container};
 
 /// Which pods are the servers': labels that all have, and the label with the server's name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -57,6 +48,21 @@ impl Population {
         self.pods.iter().filter(|pod| select.matches(pod.labels())).cloned().collect()
     }
 
+    /// The pods that `select` means which are Ready and in which a container of that name runs, with their servers'
+    /// names; in the order of these.
+    pub fn ready(&self, select: &Select, container: &str) -> Vec<(String, Arc<Pod>)> {
+        let runs = |pod: &Pod| {
+            container::named(pod, container).is_some_and(|view| view.running_since().is_some())
+                && is_ready(pod)
+                && !is_terminating(pod)
+        };
+        let pods = self.pods.iter().filter(|pod| select.matches(pod.labels()) && runs(pod));
+        let mut ready: Vec<_> =
+            pods.filter_map(|pod| Some((pod.labels().get(&select.server_label)?.clone(), Arc::clone(pod)))).collect();
+        ready.sort_by_key(|(server, pod)| (server.clone(), pod.name_any()));
+        ready
+    }
+
     /// The objects of the server of that name.
     pub fn server(&self, select: &Select, name: &str) -> Server {
         let is_its = |labels: &BTreeMap<String, String>| {
@@ -85,145 +91,35 @@ impl Population {
     }
 }
 
-/// The running watches; ends them when dropped.
-pub struct Watch {
-    cluster: Cluster,
-    pods: Store<Pod>,
-    deployments: Store<Deployment>,
-    replica_sets: Store<ReplicaSet>,
-    changes: watch::Receiver<u64>,
-    trouble: Trouble,
-    _tasks: JoinSet<()>,
+/// The Services of the namespace at one moment, and where they lead.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Network {
+    /// Every Service.
+    pub services: Vec<Arc<Service>>,
+    /// Every EndpointSlice.
+    pub slices: Vec<Arc<EndpointSlice>>,
 }
 
-/// The last error of each watched resource; empty while all is well.
-type Trouble = Arc<Mutex<BTreeMap<&'static str, ApiError>>>;
-
-impl Watch {
-    /// What is in the namespace now.
-    ///
-    /// # Errors
-    /// A resource could not be listed or is no longer watched: what is known of it may be wrong.
-    pub fn population(&self) -> Result<Population, ApiError> {
-        if let Some(error) = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).values().next() {
-            return Err(error.clone());
-        }
-        Ok(Population {
-            pods: self.pods.state(),
-            deployments: self.deployments.state(),
-            replica_sets: self.replica_sets.state(),
-            now: self.cluster.now(),
-        })
+impl Network {
+    /// The Services of the server of that name: those with its pods' labels.
+    pub fn services(&self, select: &Select, name: &str) -> Vec<Arc<Service>> {
+        let is_its = |service: &&Arc<Service>| {
+            let labels = service.labels();
+            select.matches(labels) && labels.get(&select.server_label).is_some_and(|value| value == name)
+        };
+        self.services.iter().filter(is_its).cloned().collect()
     }
 
-    /// Something to wait on for the next change; create it before looking.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        let mut changes = self.changes.clone();
-        changes.mark_unchanged();
-        changes
+    /// The Services that `select` means.
+    pub fn selected(&self, select: &Select) -> Vec<Arc<Service>> {
+        self.services.iter().filter(|service| select.matches(service.labels())).cloned().collect()
     }
-}
 
-/// Starts the watches and waits until each resource was listed once, or could not be.
-///
-/// # Errors
-/// Pods could not be listed: nothing can be judged then.
-pub(super) async fn watch(cluster: Cluster) -> Result<Watch, ApiError> {
-    let (sender, changes) = watch::channel(0);
-    let sender = Arc::new(sender);
-    let trouble = Trouble::default();
-    let mut tasks = JoinSet::new();
-    let pods = follow(&cluster, "pods", &sender, &trouble, &mut tasks);
-    let deployments = follow(&cluster, "deployments.apps", &sender, &trouble, &mut tasks);
-    let replica_sets = follow(&cluster, "replicasets.apps", &sender, &trouble, &mut tasks);
-    let watch = Watch { cluster, pods, deployments, replica_sets, changes, trouble, _tasks: tasks };
-    let mut changes = watch.changes.clone();
-    let listed = async {
-        loop {
-            let failed = watch.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let done = |resource, is_ready: bool| is_ready || failed.contains_key(resource);
-            if done("pods", is_listed(&watch.pods))
-                && done("deployments.apps", is_listed(&watch.deployments))
-                && done("replicasets.apps", is_listed(&watch.replica_sets))
-            {
-                return failed.get("pods").cloned().map_or(Ok(()), Err);
-            }
-            // The sender lives in the tasks, which live in `watch`.
-            let _ = changes.changed().await;
-        }
-    };
-    let silent = ApiError::Silent { verb: "list", resource: "pods", waited: ANSWER };
-    tokio::time::timeout(ANSWER, listed).await.map_err(|_| silent)??;
-    Ok(watch)
-}
-
-fn is_listed<K>(store: &Store<K>) -> bool
-where
-    K: Resource + Clone + 'static,
-    K::DynamicType: Eq + std::hash::Hash + Clone,
-{
-    use futures::FutureExt;
-    store.wait_until_ready().now_or_never().is_some()
-}
-
-/// Keeps a store of one kind up to date in a task of its own.
-fn follow<K>(
-    cluster: &Cluster,
-    resource: &'static str,
-    changed: &Arc<watch::Sender<u64>>,
-    trouble: &Trouble,
-    tasks: &mut JoinSet<()>,
-) -> Store<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
-    let (store, mut writer) = reflector::store::<K>();
-    let api: Api<K> = Api::namespaced(cluster.client.clone(), cluster.namespace());
-    let (changed, trouble) = (Arc::clone(changed), Arc::clone(trouble));
-    tasks.spawn(async move {
-        loop {
-            let stream =
-                watcher(api.clone(), watcher::Config::default()).modify(|object| object.managed_fields_mut().clear());
-            let mut stream = std::pin::pin!(stream);
-            let error = loop {
-                match stream.next().await {
-                    None => break None,
-                    Some(Err(error)) => break classify(resource, error),
-                    Some(Ok(event)) => {
-                        writer.apply_watcher_event(&event);
-                        if matches!(event, watcher::Event::InitDone) {
-                            trouble.lock().unwrap_or_else(PoisonError::into_inner).remove(resource);
-                        }
-                    }
-                }
-                changed.send_modify(|version| *version += 1);
-            };
-            if let Some(error) = error {
-                trouble.lock().unwrap_or_else(PoisonError::into_inner).insert(resource, error);
-            }
-            changed.send_modify(|version| *version += 1);
-            // Starting over with a new LIST is how one knows that the trouble is past.
-            tokio::time::sleep(RETRY).await;
-        }
-    });
-    store
-}
-
-/// What a watch error means; `None` where the watch goes on by itself without loss (an expired version is listed anew).
-fn classify(resource: &'static str, error: watcher::Error) -> Option<ApiError> {
-    match error {
-        watcher::Error::InitialListFailed(error) => Some(ApiError::new("list", resource, error)),
-        watcher::Error::WatchStartFailed(error) | watcher::Error::WatchFailed(error) => {
-            Some(ApiError::new("watch", resource, error))
-        }
-        watcher::Error::WatchError(status) if status.code == 410 => None,
-        watcher::Error::WatchError(status) => Some(ApiError::new("watch", resource, kube::Error::Api(status))),
-        watcher::Error::NoResourceVersion => None,
+    /// The EndpointSlices of a Service.
+    /// Source: <https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#ownership>
+    pub fn slices(&self, service: &Service) -> Vec<Arc<EndpointSlice>> {
+        let name = service.name_any();
+        let is_its = |slice: &&Arc<EndpointSlice>| slice.labels().get("kubernetes.io/service-name") == Some(&name);
+        self.slices.iter().filter(is_its).cloned().collect()
     }
 }

@@ -1,14 +1,26 @@
-//! Which Helm release this is, from the labels of its Secrets (no payload is read).
+//! The Helm release, from its Secrets: no helm binary is needed.
 //!
-//! Source: Helm's storage driver names them `sh.helm.release.v1.<release>.v<revision>` and labels them.
+//! Source: Helm's storage driver names them `sh.helm.release.v1.<release>.v<revision>`, labels them, and keeps in each,
+//! under `release`, base64 of gzip of JSON.
 
+use std::io::Read;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::GzDecoder;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, Client};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{ApiError, Target, answered};
 
-/// The newest revision of a Helm release.
+/// More than this of a release's JSON is not read: a Secret has 1 MiB at the most.
+const LONGEST: u64 = 64 << 20;
+
+/// A revision of a Helm release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
     /// Its name.
@@ -19,12 +31,37 @@ pub struct Release {
     pub status: String,
 }
 
-/// The newest revision of each release in the target's namespace.
-pub(super) async fn newest(client: &Client, target: &Target) -> Result<Vec<Release>, ApiError> {
+/// What a Helm release is, from its newest revision, and the values of what is deployed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Deployed {
+    /// Its name.
+    pub name: String,
+    /// The newest revision.
+    pub revision: u64,
+    /// Helm's word for the newest revision.
+    pub status: String,
+    /// What Helm says of the newest revision, such as why it failed.
+    pub description: String,
+    /// The chart's name and version.
+    pub chart: String,
+    /// When the newest revision was deployed, on the clock of whoever ran helm.
+    pub at: Option<Timestamp>,
+    /// The revision whose values these are: the newest that is deployed, else the newest.
+    #[serde(skip)]
+    pub values_of: u64,
+    /// The chart's default values.
+    #[serde(skip)]
+    pub defaults: Value,
+    /// The values that it was given.
+    #[serde(skip)]
+    pub given: Value,
+}
+
+/// All revisions of all releases in the target's namespace, newest first.
+pub(super) async fn revisions(client: &Client, target: &Target) -> Result<Vec<Release>, ApiError> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &target.namespace);
     let params = ListParams::default().labels("owner=helm");
     let found = answered("list", "secrets", secrets.list_metadata(&params)).await?;
-    let mut newest: Vec<Release> = Vec::new();
     let labels = found.items.into_iter().filter_map(|secret| secret.metadata.labels);
     let mut revisions: Vec<Release> = labels
         .filter_map(|labels| {
@@ -33,10 +70,64 @@ pub(super) async fn newest(client: &Client, target: &Target) -> Result<Vec<Relea
         })
         .collect();
     revisions.sort_by_key(|release| std::cmp::Reverse(release.revision));
-    for release in revisions {
-        if !newest.iter().any(|other| other.name == release.name) {
-            newest.push(release);
-        }
+    Ok(revisions)
+}
+
+/// The payload of a release; `None` if it is not among these revisions.
+pub(super) async fn deployed(
+    client: &Client,
+    target: &Target,
+    revisions: &[Release],
+) -> Result<Option<Deployed>, ApiError> {
+    let mut own = revisions.iter().filter(|release| release.name == target.release);
+    let Some(newest) = own.next() else { return Ok(None) };
+    let payload = payload(client, target, newest).await?;
+    let live = std::iter::once(newest).chain(own).find(|release| release.status == "deployed").unwrap_or(newest);
+    let of_live = if live == newest { payload.clone() } else { self::payload(client, target, live).await? };
+    let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(Some(Deployed {
+        name: newest.name.clone(),
+        revision: newest.revision,
+        status: text("/info/status"),
+        description: text("/info/description"),
+        chart: format!("{}-{}", text("/chart/metadata/name"), text("/chart/metadata/version")),
+        at: text("/info/last_deployed").parse().ok(),
+        values_of: live.revision,
+        defaults: of_live["chart"]["values"].clone(),
+        given: of_live["config"].clone(),
+    }))
+}
+
+async fn payload(client: &Client, target: &Target, release: &Release) -> Result<Value, ApiError> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &target.namespace);
+    let name = format!("sh.helm.release.v1.{}.v{}", release.name, release.revision);
+    let secret = answered("get", "secrets", secrets.get(&name)).await?;
+    let data = secret.data.and_then(|mut data| data.remove("release")).unwrap_or_default();
+    decode(&data.0).map_err(|error| ApiError::Failed {
+        verb: "get",
+        resource: "secrets",
+        message: format!("Secret {name} holds no Helm release: {error}"),
+    })
+}
+
+/// Helm's base64 of gzip of JSON.
+fn decode(data: &[u8]) -> anyhow::Result<Value> {
+    let packed = STANDARD.decode(data)?;
+    Ok(serde_json::from_reader(GzDecoder::new(packed.as_slice()).take(LONGEST))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_payload_is_base64_of_gzip_of_json_and_nothing_else() {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(br#"{"info": {"status": "deployed"}}"#).unwrap();
+        let data = STANDARD.encode(packed.finish().unwrap());
+        assert_eq!(decode(data.as_bytes()).unwrap()["info"]["status"], "deployed");
+        assert!(decode(b"").is_err() && decode(b"%").is_err() && decode(STANDARD.encode("{}").as_bytes()).is_err());
     }
-    Ok(newest)
 }

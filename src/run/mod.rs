@@ -1,6 +1,6 @@
 //! Runs tests side by side and tells what happened. Imports `check`, `cluster`, `event`; never `report`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +37,17 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &mu
     let mut tasks = JoinSet::new();
     let mut open = HashMap::new();
     let mut outcomes = Vec::new();
-    let mut finished = |id, verdict: Verdict, elapsed| {
+    let mut broken = BTreeSet::new();
+    let mut servers: Vec<(String, Select)> = Vec::new();
+    for job in &jobs {
+        let its = job.servers.iter().map(|server| (server.clone(), job.select.clone()));
+        servers.extend(its.filter(|server| !servers.contains(server)).collect::<Vec<_>>());
+    }
+    let mut finished = |id: CaseId, verdict: Verdict, elapsed| {
         outcomes.push(verdict.outcome);
+        if let (Outcome::Fail | Outcome::Error, Some(server)) = (verdict.outcome, &id.server) {
+            broken.insert(server.clone());
+        }
         // Nobody listens any more only when the run is over.
         let _ = shared.events.send(Event::CaseFinished { id, verdict, elapsed });
     };
@@ -78,7 +87,7 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &mu
         let reason = Reason::new("the run", "to end by itself", "it was interrupted before this test ended");
         finished(id, Verdict::error(reason), Duration::ZERO);
     }
-    let (left, interrupted) = tidy_all(&shared, signals).await;
+    let (left, interrupted) = tidy_all(&shared, signals, &servers, &broken).await;
     if !left.is_empty() {
         outcomes.push(Outcome::Error);
     }
@@ -123,10 +132,23 @@ fn said(panic: &(dyn std::any::Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default()
 }
 
-/// Removes what tests left; a signal gives that up. Returns what is left, and whether a signal came.
-async fn tidy_all(shared: &Shared, signals: &mut Signals) -> (Vec<(Placed, String)>, bool) {
+/// Removes what tests left, wherever it got to; a signal gives that up. Returns what is left, and whether a signal came.
+async fn tidy_all(
+    shared: &Shared,
+    signals: &mut Signals,
+    servers: &[(String, Select)],
+    broken: &BTreeSet<String>,
+) -> (Vec<(Placed, String)>, bool) {
+    let tidy = async {
+        let left = tidy::remove(shared, |_| true).await;
+        for text in tidy::sweep(shared, servers, broken).await {
+            // Nobody listens any more only when the run is over.
+            let _ = shared.events.send(Event::Noticed { text });
+        }
+        left
+    };
     tokio::select! {
-        left = tidy::remove(shared, |_| true) => (left, false),
+        left = tidy => (left, false),
         () = signals.next() => {
             let left = shared.ledger.placed(|_| true).into_iter();
             (left.map(|placed| (placed, "interrupted again".to_owned())).collect(), true)

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::check::{Place, Placed, Shared};
 use crate::cluster::container;
 use crate::cluster::server::{has_ended, is_terminating};
-use crate::cluster::{ApiError, Cycles, Operation, Population, QUIET, ResourceExt};
+use crate::cluster::{ApiError, Cycles, Operation, Population, QUIET, ResourceExt, Select};
 use crate::event::Event;
 
 /// How long a broken watch may take to come back.
@@ -25,6 +25,45 @@ pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Pl
         files.entry(placed.name.clone()).or_default().push(placed);
     }
     join_all(files.into_values().map(|places| remove_file(shared, places))).await.into_iter().flatten().collect()
+}
+
+/// Looks once more for files of the run, in places that no test put them into: what is broken may have copied them from
+/// one server to another, or back. Returns what was found and removed, and what could not be looked at.
+pub async fn sweep(shared: &Shared, servers: &[(String, Select)], broken: &BTreeSet<String>) -> Vec<String> {
+    let prefix = format!("{}-", shared.run);
+    let exports = servers.iter().filter(|(server, _)| broken.contains(server));
+    let exports = join_all(exports.map(|(server, select)| sweep_exports(shared, server, select, &prefix))).await;
+    let folders = join_all(servers.iter().map(|(server, _)| sweep_folder(shared, server, &prefix))).await;
+    exports.into_iter().chain(folders).flatten().collect()
+}
+
+async fn sweep_folder(shared: &Shared, server: &str, prefix: &str) -> Vec<String> {
+    // A folder that is not there holds nothing.
+    let found = shared.host.sweep(server, prefix).await.unwrap_or_default();
+    found
+        .into_iter()
+        .map(|name| format!("removed {name} from the folder of {server}, into which it had been copied"))
+        .collect()
+}
+
+async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &str) -> Vec<String> {
+    let Ok(population) = population(shared).await else { return Vec::new() };
+    let its = population.server(select, server);
+    let pods: Vec<_> = its.pods.iter().filter(|pod| !has_ended(pod) && !is_terminating(pod)).collect();
+    let mut found = Vec::new();
+    for place in shared.ledger.places(server) {
+        let Place::Export { container, folder } = place else { continue };
+        for pod in &pods {
+            let sweep = Operation::Sweep { folder: folder.clone(), prefix: prefix.to_owned() };
+            let Ok(output) = shared.exec(server, &pod.name_any(), &container, &sweep).await else { continue };
+            let names = String::from_utf8_lossy(&output.stdout).into_owned();
+            let names = names.split_terminator('\0');
+            found.extend(
+                names.map(|name| format!("removed {folder}/{name} from {server}, into which it had been copied")),
+            );
+        }
+    }
+    found
 }
 
 /// Removes one file from all its places.
@@ -64,7 +103,7 @@ async fn remove_place(shared: &Shared, placed: &Placed, limit: Instant) -> Resul
     let operation = Operation::Remove { path: format!("{folder}/{}", placed.name) };
     let mut problems = Vec::new();
     for pod in pods {
-        let problem = match shared.cluster.exec(&pod.name_any(), container, &operation).await {
+        let problem = match shared.exec(&placed.server, &pod.name_any(), container, &operation).await {
             Ok(output) => output.problem(),
             // The export ended with its pod.
             Err(ApiError::NotFound { .. }) => None,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_saphyr::{Location, Spanned};
 
 use super::{PlannedCase, Suite, SuiteFile};
+use crate::check::Subject;
 use crate::error::{Refusal, suggestion};
 use crate::event::CaseId;
 
@@ -80,24 +81,25 @@ pub fn parse(origin: &str, text: &str) -> Result<Suite, Refusal> {
     if let Some(twice) = first_repeated(&servers) {
         return Err(Refusal::usage(format!("{origin}: server `{twice}` is listed twice"), "name each server once"));
     }
-    let mut slugs = HashSet::new();
+    let mut names = HashSet::new();
     let mut cases = Vec::new();
     for test in &file.tests {
         let at = |location: Location| place(origin, location);
         let slug = test.slug.value.as_str();
-        if !is_name(slug) || !slugs.insert(slug) {
-            let problem = if is_name(slug) { "is used twice" } else { "cannot name a check" };
+        if !is_name(slug) {
             return Err(Refusal::usage(
-                format!("{}: slug `{slug}` {problem}", at(test.slug.referenced)),
-                "use lower-case letters, digits and hyphens, each slug once in a suite",
+                format!("{}: slug `{slug}` cannot name a check", at(test.slug.referenced)),
+                "use lower-case letters, digits and hyphens",
             ));
         }
-        if test.on.is_empty() == test.check.is_per_server() {
-            let (problem, hint) = if test.on.is_empty() {
-                ("judges a server, but no server is named", "add `on:` with roles, servers or `all`")
-            } else {
-                ("judges the whole, not single servers", "remove `on:`")
-            };
+        let problem = match (test.check.subject(), test.on.is_empty()) {
+            (Subject::Server, true) => {
+                Some(("judges a server, but no server is named", "add `on:` with roles, servers or `all`"))
+            }
+            (Subject::Whole, false) => Some(("judges the whole, not single servers", "remove `on:`")),
+            _ => None,
+        };
+        if let Some((problem, hint)) = problem {
             return Err(Refusal::usage(
                 format!("{}: check `{}` {problem}", at(test.slug.referenced), test.check.kind()),
                 hint,
@@ -108,13 +110,17 @@ pub fn parse(origin: &str, text: &str) -> Result<Suite, Refusal> {
             id: CaseId { suite: file.suite.clone(), slug: slug.to_owned(), server },
             check: Arc::clone(&check),
         };
-        if test.on.is_empty() {
-            cases.push(case(None));
+        let chosen: HashSet<&str> = resolve(origin, &file, &test.on)?;
+        let its = servers.iter().filter(|server| chosen.contains(server.as_str())).map(|server| case(Some(server.clone())));
+        for case in its.chain(test.on.is_empty().then(|| case(None))) {
+            if !names.insert(case.id.clone()) {
+                return Err(Refusal::usage(
+                    format!("{}: slug `{slug}` makes a second test {}", at(test.slug.referenced), case.id),
+                    "name each test once: with another slug, or on other servers",
+                ));
+            }
+            cases.push(case);
         }
-        let named: HashSet<&str> = resolve(origin, &file, &test.on)?;
-        cases.extend(
-            servers.iter().filter(|server| named.contains(server.as_str())).map(|server| case(Some(server.clone()))),
-        );
     }
     Ok(Suite { name: file.suite, pods: file.pods, servers, cases })
 }

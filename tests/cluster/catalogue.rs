@@ -8,111 +8,273 @@ pub struct Fault {
     pub id: &'static str,
     /// The server.
     pub server: &'static str,
-    /// What is done to its Deployment.
+    /// What is done to its objects.
     pub change: Change,
-    /// Every test that must not PASS, with its outcome.
-    pub wrong: &'static [(&'static str, &'static str)],
+    /// Every test that must not PASS, with its outcome; a name without a server is of this one.
+    pub wrong: &'static [(&'static str, &'static [&'static str])],
 }
 
-/// A change of a Deployment.
+/// A change of a server's objects.
 pub enum Change {
-    /// A JSON patch.
-    Patch(Value),
+    /// A JSON patch of the Deployment.
+    Deployment(Value),
+    /// A JSON patch of the Service.
+    Service(Value),
     /// The number of replicas.
     Scale(u8),
 }
 
+const FAIL: &str = "FAIL";
+const ERROR: &str = "ERROR";
+
+/// What must not PASS where the sidecar copies nothing.
+const NOTHING_COPIED: &[&str] = &["phase3::latency", "phase3::multi-write", "phase3::cadence"];
+/// What must not PASS where copies are not what was copied.
+const BENT: &[&str] = &["phase3::latency", "phase3::multi-write"];
+/// The tests of any server that look at its pod.
+const OF_THE_POD: &[&str] = &[
+    "phase2::export-options",
+    "phase2::fsid",
+    "phase2::init-sync",
+    "phase2::isolation",
+    "phase2::node-port",
+    "phase2::resources",
+    "phase2::security",
+    "phase2::service",
+    "phase2::subfolder",
+    "phase2::usage",
+    "phase3::init-flags",
+    "phase3::size-limit",
+];
+
 /// Independent faults on different servers go together. Only the second round changes the number of pods.
-pub fn rounds() -> [Vec<Fault>; 2] {
-    [
-        vec![
-            Fault {
-                id: "A1 no sidecar",
-                server: "nas-output-1",
-                change: sidecar(&[json!({"op": "remove", "path": SIDECAR})]),
-                wrong: &[
-                    ("phase2::host-mount::nas-output-1", "ERROR"),
-                    ("phase3::sidecar::nas-output-1", "FAIL"),
-                    ("phase3::latency::nas-output-1", "FAIL"),
-                ],
-            },
-            Fault {
-                id: "A3 sidecar on the backup",
-                server: "nas-backup",
-                change: Change::Patch(json!([added_sidecar()])),
-                wrong: &[("phase3::no-sidecar::nas-backup", "FAIL")],
-            },
-            Fault {
-                id: "A6 crash loop",
-                server: "nas-output-2",
-                // Recreate: else the healthy predecessor stays, because the new pod is hardly ever Ready.
-                change: sidecar(&[
-                    json!({"op": "replace", "path": "/spec/strategy", "value": {"type": "Recreate"}}),
-                    command("sleep 1; exit 1"),
-                ]),
-                wrong: &[
-                    ("phase2::pods::nas-output-2", "FAIL"),
-                    ("phase2::host-mount::nas-output-2", "ERROR"),
-                    ("phase3::sidecar::nas-output-2", "FAIL"),
-                    ("phase3::latency::nas-output-2", "FAIL"),
-                ],
-            },
-            Fault {
-                id: "A8 hung",
-                server: "nas-output-3",
-                change: sidecar(&[command("trap 'exit 0' TERM; sleep infinity & wait")]),
-                wrong: &[("phase3::latency::nas-output-3", "FAIL")],
-            },
-        ],
-        vec![
-            Fault {
-                id: "A4 ordinary container",
-                server: "nas-output-1",
-                change: sidecar(&[
-                    json!({"op": "remove", "path": format!("{SIDECAR}/restartPolicy")}),
-                    json!({"op": "move", "from": SIDECAR, "path": "/spec/template/spec/containers/-"}),
-                ]),
-                wrong: &[("phase3::sidecar::nas-output-1", "FAIL")],
-            },
-            Fault {
-                id: "A14 wrong target",
-                server: "nas-output-2",
-                change: sidecar(&[command(&copying_to("/tmp/out/"))]),
-                wrong: &[("phase3::latency::nas-output-2", "FAIL")],
-            },
-            Fault {
-                id: "C10 no replica",
-                server: "nas-input-2",
-                change: Change::Scale(0),
-                wrong: &[
-                    ("phase2::pods-count", "FAIL"),
-                    ("phase2::pods::nas-input-2", "FAIL"),
-                    ("phase3::no-sidecar::nas-input-2", "ERROR"),
-                ],
-            },
-            Fault {
-                id: "C11 two replicas",
-                server: "nas-output-3",
-                change: Change::Scale(2),
-                wrong: &[
-                    ("phase2::pods-count", "FAIL"),
-                    ("phase2::pods::nas-output-3", "FAIL"),
-                    ("phase2::host-mount::nas-output-3", "ERROR"),
-                    ("phase3::sidecar::nas-output-3", "ERROR"),
-                    ("phase3::latency::nas-output-3", "ERROR"),
-                ],
-            },
-        ],
+pub fn rounds() -> Vec<Vec<Fault>> {
+    vec![no_copies(), other_pods(), cycles(), two_ways(), folders(), one_export()]
+}
+
+fn no_copies() -> Vec<Fault> {
+    vec![
+        Fault {
+            id: "A1 no sidecar",
+            server: "nas-output-1",
+            change: sidecar(&[json!({"op": "remove", "path": SIDECAR})]),
+            wrong: &[
+                (ERROR, &["phase2::host-mount"]),
+                (FAIL, NOTHING_COPIED),
+                (FAIL, &["phase3::sidecar", "phase3::sidecar-set-up"]),
+            ],
+        },
+        Fault {
+            id: "A3 sidecar on the backup",
+            server: "nas-backup",
+            change: Change::Deployment(json!([added_sidecar()])),
+            wrong: &[(FAIL, &["phase3::no-sidecar"])],
+        },
+        Fault {
+            id: "A6 crash loop",
+            server: "nas-output-2",
+            // Recreate: else the healthy predecessor stays, because the new pod is hardly ever Ready.
+            change: sidecar(&[
+                json!({"op": "replace", "path": "/spec/strategy", "value": {"type": "Recreate"}}),
+                command("sleep 1; exit 1"),
+            ]),
+            wrong: &[
+                (ERROR, &["phase2::host-mount", "phase2::service", "phase2::node-port"]),
+                (FAIL, NOTHING_COPIED),
+                (FAIL, &["phase2::pods", "phase3::sidecar", "phase3::sidecar-set-up"]),
+            ],
+        },
+        Fault {
+            id: "A8 hung",
+            server: "nas-output-3",
+            change: sidecar(&[command("trap 'exit 0' TERM; sleep infinity & wait")]),
+            wrong: &[(FAIL, NOTHING_COPIED), (FAIL, &["phase3::sidecar-set-up"])],
+        },
     ]
 }
 
+fn other_pods() -> Vec<Fault> {
+    vec![
+        Fault {
+            id: "A4 ordinary container",
+            server: "nas-output-1",
+            change: sidecar(&[
+                json!({"op": "remove", "path": format!("{SIDECAR}/restartPolicy")}),
+                json!({"op": "move", "from": SIDECAR, "path": "/spec/template/spec/containers/-"}),
+            ]),
+            wrong: &[(FAIL, &["phase3::sidecar"])],
+        },
+        Fault {
+            id: "A14 wrong target",
+            server: "nas-output-2",
+            change: sidecar(&[command(&copying("rsync -av /nfs-data/ /tmp/out/"))]),
+            wrong: &[(FAIL, BENT)],
+        },
+        Fault {
+            id: "C10 no replica",
+            server: "nas-input-2",
+            change: Change::Scale(0),
+            wrong: &[
+                (FAIL, &["phase2::pods-count", "phase2::pods"]),
+                (ERROR, OF_THE_POD),
+                (ERROR, &["phase2::unique", "phase3::no-sidecar"]),
+            ],
+        },
+        Fault {
+            id: "C11 two replicas",
+            server: "nas-output-3",
+            change: Change::Scale(2),
+            wrong: &[
+                (FAIL, &["phase2::pods-count", "phase2::pods"]),
+                (ERROR, OF_THE_POD),
+                (ERROR, NOTHING_COPIED),
+                (ERROR, &["phase2::host-mount", "phase3::sidecar", "phase3::sidecar-set-up"]),
+            ],
+        },
+    ]
+}
+
+fn cycles() -> Vec<Fault> {
+    vec![
+        Fault {
+            id: "A9 interval of 1 s",
+            server: "nas-output-1",
+            change: sidecar(&[interval("1")]),
+            wrong: &[(FAIL, &["phase3::cadence", "phase3::sidecar-set-up"])],
+        },
+        Fault {
+            id: "A10 interval of 300 s",
+            server: "nas-output-2",
+            change: sidecar(&[interval("300")]),
+            wrong: &[(FAIL, NOTHING_COPIED), (FAIL, &["phase3::sidecar-set-up"])],
+        },
+        Fault {
+            id: "A13 rsync fails and the loop goes on",
+            server: "nas-output-3",
+            change: sidecar(&[command(&copying("rsync -av /nfs-data/ /windows-mount/missing/sub/"))]),
+            wrong: &[(FAIL, NOTHING_COPIED)],
+        },
+        Fault {
+            id: "B9 no sizeLimit",
+            server: "nas-backup",
+            change: Change::Deployment(json!([
+                {"op": "remove", "path": format!("{EXPORT}/emptyDir/sizeLimit")},
+            ])),
+            wrong: &[(FAIL, &["phase3::size-limit"])],
+        },
+        Fault {
+            id: "C5 Service selects nothing",
+            server: "nas-input-1",
+            change: selecting("nas-output-9"),
+            wrong: &[(FAIL, &["phase2::service", "phase2::node-port"])],
+        },
+        Fault {
+            id: "C7 wrong targetPort",
+            server: "nas-input-3",
+            change: Change::Service(json!([
+                {"op": "replace", "path": "/spec/ports/0/targetPort", "value": "nfsd"},
+            ])),
+            wrong: &[(FAIL, &["phase2::service", "phase2::node-port"])],
+        },
+    ]
+}
+
+fn two_ways() -> Vec<Fault> {
+    vec![
+        Fault {
+            id: "A17 export mounted writable",
+            server: "nas-output-1",
+            change: sidecar(&[json!({"op": "remove", "path": format!("{SIDECAR}/volumeMounts/0/readOnly")})]),
+            wrong: &[(FAIL, &["phase3::sidecar-set-up"])],
+        },
+        Fault {
+            id: "A18 copies back and forth",
+            server: "nas-output-2",
+            change: sidecar(&[
+                json!({"op": "remove", "path": format!("{SIDECAR}/volumeMounts/0/readOnly")}),
+                command(&copying(
+                    "rsync -a --update /windows-mount/ /nfs-data/; find /nfs-data -type f -exec touch {} +; \
+                     rsync -av /nfs-data/ /windows-mount/",
+                )),
+            ]),
+            wrong: &[(FAIL, &["phase3::sidecar-set-up", "phase3::cadence"])],
+        },
+        Fault {
+            id: "A19 truncates what it copied",
+            server: "nas-output-3",
+            change: sidecar(&[command(&copying(
+                "rsync -av /nfs-data/ /windows-mount/; find /windows-mount -type f -name 'e2e-*' -exec truncate -s -3 {} +",
+            ))]),
+            wrong: &[(FAIL, NOTHING_COPIED)],
+        },
+        Fault {
+            id: "C6 Service selects another server",
+            server: "nas-input-1",
+            change: selecting("nas-input-2"),
+            wrong: &[(FAIL, &["phase2::service"])],
+        },
+    ]
+}
+
+fn folders() -> Vec<Fault> {
+    vec![
+        Fault {
+            id: "A20 changes a byte of what it copied, and keeps its time",
+            server: "nas-output-1",
+            change: sidecar(&[command(&copying(
+                "rsync -av /nfs-data/ /windows-mount/; cd /windows-mount; for file in e2e-*; do [ ! -s \"$file\" ] || { \
+                   touch -r \"$file\" /tmp/time; printf X | dd of=\"$file\" conv=notrunc 2>/dev/null; \
+                   touch -r /tmp/time \"$file\"; }; done",
+            ))]),
+            wrong: &[(FAIL, BENT)],
+        },
+        Fault {
+            id: "B4 sidecar before the init container",
+            server: "nas-output-2",
+            change: sidecar(&[json!({"op": "move", "from": SIDECAR, "path": "/spec/template/spec/initContainers/0"})]),
+            wrong: &[(FAIL, &["phase3::sidecar"])],
+        },
+        Fault {
+            id: "B6 the folder of another server",
+            server: "nas-output-3",
+            change: Change::Deployment(json!([
+                {"op": "test", "path": format!("{FOLDER}/name"), "value": "windows-data"},
+                {"op": "replace", "path": format!("{FOLDER}/hostPath/path"), "value": "/mnt/simulator-data/nas-output-2"},
+            ])),
+            wrong: &[
+                (FAIL, &["phase2::host-mount", "phase2::unique"]),
+                (ERROR, &["phase3::latency", "phase3::multi-write"]),
+            ],
+        },
+    ]
+}
+
+fn one_export() -> Vec<Fault> {
+    let fault = |server| Fault {
+        id: "B8 one export for two servers",
+        server,
+        change: Change::Deployment(json!([
+            {"op": "test", "path": format!("{EXPORT}/name"), "value": "nfs-export"},
+            {"op": "replace", "path": EXPORT, "value": {
+                "name": "nfs-export",
+                "hostPath": {"path": "/mnt/simulator-data/shared-export", "type": "DirectoryOrCreate"},
+            }},
+        ])),
+        wrong: &[(FAIL, &["phase2::isolation", "phase3::size-limit"])],
+    };
+    vec![fault("nas-output-1"), fault("nas-output-2")]
+}
+
+/// Where the volumes are in a server's Deployment.
+const FOLDER: &str = "/spec/template/spec/volumes/0";
+const EXPORT: &str = "/spec/template/spec/volumes/1";
 /// Where the sidecar is in an output server's Deployment: after the init container.
 const SIDECAR: &str = "/spec/template/spec/initContainers/1";
 
 /// A change of the sidecar; refused by the API if it is not where we take it to be.
 fn sidecar(steps: &[Value]) -> Change {
     let first = json!({"op": "test", "path": format!("{SIDECAR}/name"), "value": "sync-to-windows"});
-    Change::Patch([&[first][..], steps].concat().into())
+    Change::Deployment([&[first][..], steps].concat().into())
 }
 
 /// The sidecar runs this script instead, which must end soon after SIGTERM.
@@ -120,16 +282,29 @@ fn command(script: &str) -> Value {
     json!({"op": "replace", "path": format!("{SIDECAR}/command"), "value": ["/bin/sh", "-c", script]})
 }
 
-/// A sidecar that does its work, except that it may have the wrong target.
-fn copying_to(target: &str) -> String {
+/// The sidecar's own script with another interval.
+fn interval(seconds: &str) -> Value {
+    json!({"op": "replace", "path": format!("{SIDECAR}/env/1"), "value": {"name": "SYNC_INTERVAL", "value": seconds}})
+}
+
+/// The script of a sidecar that does this in each cycle, and says what a good one does.
+fn copying(what: &str) -> String {
     format!(
         "trap 'exit 0' TERM
+        echo 'Sync interval: 5s'
+        echo 'Direction: NFS export -> Windows mount'
         while :; do
-          rsync -rv /nfs-data/ {target}
+          ({what})
           echo \"[$(date +%H:%M:%S)] Synced to Windows in 0s\"
           sleep 5 & wait $!
         done"
     )
+}
+
+/// The Service takes another server's pods.
+fn selecting(server: &str) -> Change {
+    let path = "/spec/selector/app.kubernetes.io~1component";
+    Change::Service(json!([{"op": "replace", "path": path, "value": server}]))
 }
 
 /// Adds a sidecar at the end: a strategic merge would put it first, where it sees an empty export.
@@ -139,7 +314,7 @@ fn added_sidecar() -> Value {
         "restartPolicy": "Always",
         "image": "alpine:latest",
         "imagePullPolicy": "IfNotPresent",
-        "command": ["/bin/sh", "-c", copying_to("/windows-mount/")],
+        "command": ["/bin/sh", "-c", copying("rsync -av /nfs-data/ /windows-mount/")],
         "volumeMounts": [
             {"name": "nfs-export", "mountPath": "/nfs-data", "readOnly": true},
             {"name": "windows-data", "mountPath": "/windows-mount"},

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::catalogue::{Change, Fault};
 
 const NAMESPACE: &str = "file-simulator";
@@ -67,18 +69,21 @@ impl Lab {
     pub fn install_anew(&self) {
         self.kubectl(&["delete", "deployments", "-l", SERVERS, "--cascade=foreground"]);
         output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).arg("-delete"));
+        output(Command::new("rm").arg("-rf").arg(self.folder.join("shared-export")));
         self.install(Chart::Current);
     }
 
     pub fn apply(&self, faults: &[Fault]) {
         for fault in faults {
-            let deployment = format!("file-sim-file-simulator-{}", fault.server);
+            let name = format!("file-sim-file-simulator-{}", fault.server);
+            let patch = |kind: &str, patch: &Value| {
+                self.kubectl(&["patch", kind, &name, "--type=json", "-p", &patch.to_string()]);
+            };
             match &fault.change {
-                Change::Patch(patch) => {
-                    self.kubectl(&["patch", "deployment", &deployment, "--type=json", "-p", &patch.to_string()]);
-                }
+                Change::Deployment(change) => patch("deployment", change),
+                Change::Service(change) => patch("service", change),
                 Change::Scale(replicas) => {
-                    self.kubectl(&["scale", "deployment", &deployment, &format!("--replicas={replicas}")]);
+                    self.kubectl(&["scale", "deployment", &name, &format!("--replicas={replicas}")]);
                 }
             }
         }

@@ -3,9 +3,9 @@
 use k8s_openapi::api::core::v1::Node;
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Site};
+use crate::check::{Kind, Site, Subject};
 use crate::cluster::ResourceExt;
-use crate::event::{Hop, Reason, Verdict};
+use crate::event::{Reason, Verdict};
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize)]
@@ -60,7 +60,7 @@ pub struct Observation {
 
 impl Kind for Cluster {
     type Observation = Observation;
-    const HOPS: &'static [Hop] = &[];
+    const SUBJECT: Subject = Subject::Whole;
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let cluster = &site.shared.cluster;

@@ -8,10 +8,10 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::Deserialize;
 
 use super::mount::{Mount, Way};
-use super::parameter::{Pattern, Span};
-use super::{Kind, Site, millis};
+use crate::check::parameter::{Sidecar, Span};
+use crate::check::{Kind, Need, Site, millis};
 use crate::cluster::container::{self, Restarts};
-use crate::cluster::{End, Operation, Output, ResourceExt};
+use crate::cluster::{Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Seen;
 
@@ -22,12 +22,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostMount {
-    /// The container that mounts the tester's folder.
-    pub container: String,
+    /// The container that mounts the tester's folder; the probe is removed between two of its cycles.
+    pub sidecar: Sidecar,
     /// A container that was restarted must have been running for so long since, or it cannot be relied on.
     pub restart_window: Span,
-    /// The line of its log that ends a sync cycle: the probe is removed between two of them.
-    pub cycle_end: Pattern,
     /// How long the two sides may differ.
     pub within: Span,
 }
@@ -35,11 +33,11 @@ pub struct HostMount {
 impl Kind for HostMount {
     type Observation = Mount;
     const HOPS: &'static [Hop] = &[Hop::Host, Hop::Mount];
+    const NEEDS: &'static [Need] = &[Need::Folder];
 
     async fn observe(&self, site: &Site) -> Result<Mount, Verdict> {
         let (pod, population) = site.pod().await?;
-        let (container, cycle_end, within) = (&self.container, &self.cycle_end, self.within.0);
-        let probe = Probe { site, pod: &pod, container, cycle_end, within };
+        let probe = Probe { site, pod: &pod, sidecar: &self.sidecar, within: self.within.0 };
         probe.once(self.restart_window, population.now).await
     }
 
@@ -55,9 +53,7 @@ pub struct Probe<'a> {
     /// The pod of its server.
     pub pod: &'a Arc<Pod>,
     /// The container that mounts the tester's folder.
-    pub container: &'a str,
-    /// The line of its log that ends a sync cycle.
-    pub cycle_end: &'a Pattern,
+    pub sidecar: &'a Sidecar,
     /// How long the two sides may differ.
     pub within: Duration,
 }
@@ -68,23 +64,25 @@ impl Probe<'_> {
     /// # Errors
     /// The container has no such mount, does not run steadily, or nothing could be run in it.
     pub async fn once(&self, restart_window: Span, now: Timestamp) -> Result<Mount, Verdict> {
-        if let Some(view) = container::named(self.pod, self.container)
+        let container = &self.sidecar.container;
+        if let Some(view) = container::named(self.pod, container)
             && let Restarts::Recent = container::restarts(self.pod, &view, restart_window.signed(), now)
         {
-            let reason = Reason::new(container::place(self.pod, self.container), "to run steadily", view.describe());
+            let reason = Reason::new(container::place(self.pod, container), "to run steadily", view.describe());
             return Err(self.site.blocked(reason));
         }
-        self.site.mount_cell(self.pod, self.container).get_or_init(|| self.probe()).await.clone()
+        let place = container::place(self.pod, container);
+        self.site.shared.once(place, self.probe()).await
     }
 
     /// Writes a file here and looks at it there, then changes it there and looks at it here.
     async fn probe(&self) -> Result<Mount, Verdict> {
-        let Self { site, pod, container, .. } = *self;
-        let shared = &site.shared;
+        let Self { site, pod, sidecar, .. } = *self;
+        let (shared, container) = (&site.shared, sidecar.container.as_str());
         let object = || container::place(pod, container);
         let view = container::named(pod, container);
         let mounts = view.as_ref().map(|view| container::tester_folders(pod, view, site.server())).unwrap_or_default();
-        let (Some(view), Some(mount)) = (view, mounts.first()) else {
+        let Some(mount) = mounts.first() else {
             let seen = if view.is_some() { "it mounts no hostPath" } else { "there is no such container" };
             return Err(Verdict::error(Reason::new(
                 object(),
@@ -92,9 +90,7 @@ impl Probe<'_> {
                 seen,
             )));
         };
-        if view.running_since().is_none() {
-            return Err(site.blocked(Reason::new(object(), "running", view.describe())));
-        }
+        site.running(pod, container)?;
         let folder = shared.host.folder(site.server());
         let mut seen = Mount {
             context: shared.cluster.context().to_owned(),
@@ -113,9 +109,9 @@ impl Probe<'_> {
             return Ok(seen);
         }
         // Followed so that tidying up knows when the probe can go.
-        site.cycles(pod, container, &self.cycle_end.0);
+        site.cycles(pod, sidecar);
         // A sidecar with --delete removes the file when its cycle falls between writing and looking: try once more then.
-        for attempt in ["mount", "mount-again"] {
+        for attempt in ["mount.txt", "mount-again.txt"] {
             let placed = site.file(attempt);
             shared.ledger.place(placed.clone());
             let vanished = self.both_ways(&placed.name, &mut seen).await?;
@@ -131,7 +127,8 @@ impl Probe<'_> {
 
     /// Fills in both ways; `true` if the file vanished meanwhile.
     async fn both_ways(&self, name: &str, seen: &mut Mount) -> Result<bool, Verdict> {
-        let Self { site, pod, container, within, .. } = *self;
+        let Self { site, pod, within, .. } = *self;
+        let container = &self.sidecar.container;
         let host = &site.shared.host;
         let path = format!("{}/{name}", seen.path);
         let (here, there) = (format!("{name} written here"), format!("{name} written in the pod"));
@@ -140,13 +137,11 @@ impl Probe<'_> {
             return Ok(false);
         }
         let has_vanished = async || host.look(site.server(), name, here.as_bytes()).await == Seen::Absent;
-        let object = container::place(pod, container);
         let mut first = None;
         let mut pause = PAUSE;
         loop {
-            let output = site.exec(pod, container, &Operation::Read { path: path.clone() }).await?;
+            let (output, problem) = site.try_exec(pod, container, &Operation::Read { path: path.clone() }).await?;
             let started = *first.get_or_insert(output.sent);
-            let problem = judgeable(&object, &output)?;
             if problem.is_none() && output.stdout == here.as_bytes() {
                 seen.to_pod = Some(Way::Same(millis(started.elapsed())));
                 break;
@@ -162,8 +157,9 @@ impl Probe<'_> {
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
-        let output = site.exec(pod, container, &Operation::Write { path, content: there.clone() }).await?;
-        if let Some(problem) = judgeable(&object, &output)? {
+        let write = Operation::Write { path, content: there.clone() };
+        let (output, problem) = site.try_exec(pod, container, &write).await?;
+        if let Some(problem) = problem {
             seen.to_host = Some(Way::Other(format!("it cannot be written: {problem}")));
             return Ok(false);
         }
@@ -172,20 +168,5 @@ impl Probe<'_> {
             Err(last) => Way::Other(last.to_string()),
         });
         Ok(matches!(seen.to_host, Some(Way::Other(_))) && has_vanished().await)
-    }
-}
-
-/// What a command said is wrong; a verdict if the container ended under it, which says nothing about the mount.
-fn judgeable(object: &str, output: &Output) -> Result<Option<String>, Verdict> {
-    let problem = output.problem();
-    match &output.end {
-        // A command that a signal ended has 128 and the signal's number.
-        End::Exited(code) if *code <= 128 => Ok(problem),
-        _ => {
-            let seen = problem.unwrap_or_default();
-            Err(Verdict::error(
-                Reason::new(object, "to run a command to its end", seen).hint("look whether it restarts"),
-            ))
-        }
     }
 }

@@ -2,37 +2,28 @@
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
 
-use super::host_mount::Probe;
-use super::ledger::{Place, Placed};
-use super::parameter::{Pattern, Span};
-use super::{Kind, Site, millis};
+use super::way::{self, Obstacle};
+use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::{Kind, Need, Placed, Site, millis};
 use crate::cluster::container;
-use crate::cluster::{ApiError, CycleLog, Cycles, End, Operation, ResourceExt};
-use crate::event::{Hop, Outcome, Reason, Verdict};
+use crate::cluster::{Cycles, Operation, ResourceExt};
+use crate::event::{Hop, Reason, Verdict};
 use crate::host::Seen;
-
-/// How long the two sides of the tester's folder may differ while it is probed.
-const MOUNT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileSync {
-    /// The container that the file is written in.
-    pub writer: String,
-    /// The export's folder in it.
-    pub export: String,
-    /// The container that copies the export to the tester's folder.
-    pub sidecar: String,
-    /// The line of the sidecar's log that ends a cycle.
-    pub cycle_end: Pattern,
+    /// Where the file is written.
+    pub export: Export,
+    /// What copies it to the tester's folder.
+    pub sidecar: Sidecar,
     /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
     pub restart_window: Span,
     /// The longest time from the acknowledged write to the file's arrival.
@@ -58,10 +49,8 @@ pub struct Observation {
 /// How far the file came; times are milliseconds on this machine's monotonic clock.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Progress {
-    /// There is no sidecar; nothing was written.
-    NoSidecar,
-    /// The sidecar is down and will not come up soon; nothing was written.
-    SidecarDown,
+    /// Nothing was written, because nothing would copy it.
+    Obstacle(Obstacle),
     /// It could not be written into the export.
     NotWritten(String),
     /// It did not arrive in time; what was there instead.
@@ -98,67 +87,40 @@ impl std::fmt::Display for Arrival {
 impl Kind for FileSync {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
+    const NEEDS: &'static [Need] = &[Need::Folder];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pod, population) = site.pod().await?;
-        let file = site.file("sync");
+        let file = site.file("sync.txt");
         let folder = site.shared.host.folder(site.server()).display().to_string();
         let mut seen = Observation {
             pod: pod.name_any(),
             folder,
             file: file.name.clone(),
-            progress: Progress::NoSidecar,
+            progress: Progress::Obstacle(Obstacle::NoSidecar),
             listed: false,
-            sidecar: String::new(),
+            sidecar: container::named(&pod, &self.sidecar.container).map(|view| view.describe()).unwrap_or_default(),
         };
-        let Some(sidecar) = container::named(&pod, &self.sidecar) else { return Ok(seen) };
-        seen.sidecar = sidecar.describe();
-        if sidecar.is_stuck() {
-            seen.progress = Progress::SidecarDown;
-            return Ok(seen);
-        }
-        // Where the mount cannot be probed, or only through a container that may end meanwhile, the file itself is the
-        // better witness.
-        let (container, cycle_end, within) = (&self.sidecar, &self.cycle_end, MOUNT_WITHIN);
-        let probe = Probe { site, pod: &pod, container, cycle_end, within };
-        if let Ok(mount) = probe.once(self.restart_window, population.now).await {
-            let verdict = mount.verdict();
-            if let (Outcome::Fail, Some(reason)) = (verdict.outcome, verdict.reasons.into_iter().next()) {
-                return Err(Verdict::blocked(format!("host-mount::{}", site.server()), reason));
+        match way::cycles(site, &pod, &self.export, &self.sidecar)? {
+            Err(obstacle) => seen.progress = Progress::Obstacle(obstacle),
+            Ok(cycles) => {
+                way::mounted(site, &pod, &population, &self.sidecar, self.restart_window).await?;
+                seen.progress = self.follow(site, &pod, &cycles, &file).await?;
+                seen.listed = !cycles.log().listings(&file.name).is_empty();
             }
         }
-        let writer = container::named(&pod, &self.writer);
-        if writer.is_none_or(|writer| writer.running_since().is_none()) {
-            let object = container::place(&pod, &self.writer);
-            let state = writer.map_or("there is no such container".to_owned(), |writer| writer.describe());
-            return Err(site.blocked(Reason::new(object, "running, so that a file can be written in it", state)));
-        }
-        let cycles = site.cycles(&pod, &self.sidecar, &self.cycle_end.0);
-        seen.progress = self.follow(site, &pod, &cycles, &file).await?;
-        seen.listed = cycles.log().listed(&file.name);
         Ok(seen)
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
-        let object = format!("pod {}", seen.pod);
+        let sidecar = &self.sidecar.container;
         let file = format!("file {} of pod {}", seen.file, seen.pod);
         let fail = |hop, reason: Reason| Verdict::judged("", vec![reason]).at(hop);
         match &seen.progress {
-            Progress::NoSidecar => {
-                let reason = Reason::new(
-                    object,
-                    format!("a container {}, which copies the export", self.sidecar),
-                    "no such container",
-                );
-                fail(Hop::Sidecar, reason.hint("enable the server's sidecar in the values and run helm upgrade"))
-            }
-            Progress::SidecarDown => {
-                let object = format!("{object}, container {}", self.sidecar);
-                let reason = Reason::new(object, "to run, because it copies the export", &seen.sidecar);
-                fail(Hop::Sidecar, reason.hint("look at its log and the pod's events"))
-            }
+            Progress::Obstacle(obstacle) => obstacle.verdict(&seen.pod, &self.sidecar),
             Progress::NotWritten(problem) => {
-                let expected = format!("to be written in container {} at {}", self.writer, self.export);
+                let Export { container, folder } = &self.export;
+                let expected = format!("to be written in container {container} at {folder}");
                 fail(
                     Hop::Export,
                     Reason::new(file, expected, problem).hint("look whether the export is full or read-only"),
@@ -167,26 +129,26 @@ impl Kind for FileSync {
             Progress::NotArrived(last) => {
                 let expected = format!("in {} within {}", seen.folder, self.within);
                 let hint = if seen.listed {
-                    format!("the log of {} lists the file as copied: look at the target of its rsync", self.sidecar)
+                    format!("the log of {sidecar} lists the file as copied: look at the target of its rsync")
                 } else {
-                    format!("the log of {} does not list the file: look at its last lines", self.sidecar)
+                    format!("the log of {sidecar} does not list the file: look at its last lines")
                 };
                 fail(
                     Hop::Sidecar,
-                    Reason::new(file, expected, format!("{last}; {} was {}", self.sidecar, seen.sidecar)).hint(hint),
+                    Reason::new(file, expected, format!("{last}; {sidecar} was {}", seen.sidecar)).hint(hint),
                 )
             }
             Progress::Changed(arrival, last) => {
                 let expected = format!("to stay whole in {} after the cycle that brought it", seen.folder);
-                let hint = format!("look for what else {} or a second pod does to the folder", self.sidecar);
+                let hint = format!("look for what else {sidecar} or a second pod does to the folder");
                 fail(
                     Hop::Sidecar,
                     Reason::new(file, expected, format!("{last}; it had arrived whole {arrival}")).hint(hint),
                 )
             }
             Progress::NoCycleEnd(arrival, why) => {
-                let expected =
-                    format!("a line like {} in the log of {} after it arrived", self.cycle_end.0, self.sidecar);
+                let end = &self.sidecar.cycle_end.0;
+                let expected = format!("a line like {end} in the log of {sidecar} after it arrived");
                 Verdict::error(Reason::new(file, expected, format!("{why}; the file arrived {arrival}")))
                     .at(Hop::Sidecar)
             }
@@ -209,21 +171,14 @@ impl FileSync {
         let (server, name) = (site.server(), hosted.name.as_str());
         let random = rand::rng().sample_iter(Alphanumeric);
         let content: String = random.take(usize::from(self.bytes.get())).map(char::from).collect();
-        let path = format!("{}/{name}", self.export);
-        let place = Place::Export { container: self.writer.clone(), folder: self.export.clone() };
-        let exported = Placed { place, ..hosted.clone() };
-        ledger.place(exported.clone());
-        ledger.place(hosted.clone());
+        let path = format!("{}/{name}", self.export.folder);
+        let exported = site.place(pod, &self.export, Some(&self.sidecar), hosted);
         site.waiting(format!("a file on its way to {}", host.folder(server).display()), self.within.0);
         let operation = Operation::Write { path: path.clone(), content: content.clone() };
-        let write = site.exec(pod, &self.writer, &operation).await?;
-        match &write.end {
-            End::Exited(0) => {}
-            End::Exited(_) => return Ok(Progress::NotWritten(write.problem().unwrap_or_default())),
-            End::Unknown(why) => {
-                let object = container::place(pod, &self.writer);
-                return Err(Verdict::error(Reason::new(object, "to know how a write ended", why)));
-            }
+        let writer = &self.export.container;
+        let (write, problem) = site.try_exec(pod, writer, &operation).await?;
+        if let Some(problem) = problem {
+            return Ok(Progress::NotWritten(problem));
         }
         let noticed = match host.arrival(server, name, content.as_bytes(), write.ended + self.within.0).await {
             Ok(noticed) => noticed,
@@ -231,13 +186,10 @@ impl FileSync {
         };
         let arrival =
             Arrival { since_sent: millis(noticed - write.sent), since_acknowledged: millis(noticed - write.ended) };
-        // Other trouble passes: the log is opened again.
-        let is_denied =
-            |log: &CycleLog| matches!(log.trouble, Some(ApiError::Forbidden { .. } | ApiError::Unauthorized { .. }));
         let limit = noticed + self.within.0;
-        cycles.wait_for(limit, |log| log.ended_after(name, noticed) || is_denied(log)).await;
+        cycles.wait_for(limit, |log| log.ended_after(name, 0, noticed) || log.is_denied()).await;
         let log = cycles.log();
-        let has_ended = log.ended_after(name, noticed);
+        let has_ended = log.ended_after(name, 0, noticed);
         match host.look(server, name, content.as_bytes()).await {
             Seen::Whole if has_ended => {}
             Seen::Whole => {
@@ -250,9 +202,9 @@ impl FileSync {
             return Ok(Progress::Unusable(arrival, format!("it cannot be extended: {error}")));
         }
         // Right after a cycle, so that nothing vanishes under rsync; here first, so that nothing brings it back.
-        let removal = site.exec(pod, &self.writer, &Operation::Remove { path }).await?;
-        if let Some(problem) = removal.problem() {
-            let object = container::place(pod, &self.writer);
+        let (_, problem) = site.try_exec(pod, writer, &Operation::Remove { path }).await?;
+        if let Some(problem) = problem {
+            let object = container::place(pod, writer);
             return Err(Verdict::error(Reason::new(object, format!("to remove {name}"), problem)));
         }
         ledger.removed(&exported);
@@ -269,11 +221,13 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::event::Outcome;
 
     fn judged(progress: &Value) -> Verdict {
         let check: FileSync = serde_json::from_value(json!({
-            "writer": "nfs-server", "export": "/data", "sidecar": "sync-to-windows",
-            "cycle-end": "Synced", "restart-window": "10m", "within": "60s", "bytes": 4096
+            "export": {"container": "nfs-server", "folder": "/data"},
+            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced"},
+            "restart-window": "10m", "within": "60s", "bytes": 4096
         }))
         .unwrap();
         let seen =
@@ -288,8 +242,8 @@ mod tests {
         assert_eq!(passed.outcome, Outcome::Pass);
         assert!(passed.summary.contains("12034 ms") && passed.summary.contains("11920 ms"), "{}", passed.summary);
         for (progress, outcome, hop) in [
-            (json!("NoSidecar"), Outcome::Fail, Hop::Sidecar),
-            (json!("SidecarDown"), Outcome::Fail, Hop::Sidecar),
+            (json!({"Obstacle": "NoSidecar"}), Outcome::Fail, Hop::Sidecar),
+            (json!({"Obstacle": {"SidecarDown": "waiting"}}), Outcome::Fail, Hop::Sidecar),
             (json!({"NotWritten": "exit code 1"}), Outcome::Fail, Hop::Export),
             (json!({"NotArrived": "no file"}), Outcome::Fail, Hop::Sidecar),
             (json!({"Changed": [arrival, "5 bytes"]}), Outcome::Fail, Hop::Sidecar),

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Site};
+use crate::check::{Kind, Site, Subject};
 use crate::cluster::ResourceExt;
 use crate::cluster::server::{Settlement, counted, has_ended, is_terminating};
-use crate::event::{Hop, Reason, Verdict};
+use crate::event::{Reason, Verdict};
 
 /// It has no parameters.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,7 +29,7 @@ pub struct Observation {
 
 impl Kind for PodCount {
     type Observation = Observation;
-    const HOPS: &'static [Hop] = &[];
+    const SUBJECT: Subject = Subject::Whole;
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let population = site

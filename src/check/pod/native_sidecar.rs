@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
-use super::parameter::Span;
-use super::{Kind, Site};
+use crate::check::parameter::Span;
+use crate::check::{Kind, Site};
 use crate::cluster::container::{self, Restarts};
 use crate::event::{Hop, Reason, Verdict};
 

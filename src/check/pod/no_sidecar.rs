@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Site};
+use crate::check::{Kind, Site};
 use crate::cluster::ResourceExt;
 use crate::cluster::container;
 use crate::event::{Hop, Reason, Verdict};

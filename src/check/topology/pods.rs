@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::parameter::Span;
-use super::{Kind, Site};
+use crate::check::parameter::Span;
+use crate::check::{Kind, Site};
 use crate::cluster::ResourceExt;
 use crate::cluster::Server;
 use crate::cluster::container::{self, Restarts};

@@ -1,0 +1,205 @@
+//! `resources`: requests and limits are as in the values, in both directions, compared as quantities.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use k8s_openapi::api::core::v1::{Pod, ResourceRequirements};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::quantity;
+use crate::check::parameter::{Expected, Fact};
+use crate::check::{Kind, Need, Site};
+use crate::cluster::container;
+use crate::event::{Reason, Verdict};
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Resources {
+    /// The containers, by name.
+    pub containers: IndexMap<String, Wanted>,
+}
+
+/// What one container should have.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Wanted {
+    /// The path in the values, such as `sidecar.resources`.
+    pub values: String,
+    /// What holds where the values do not have it.
+    pub default: Option<Value>,
+    /// Whether a server may do without the container.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    pod: Arc<Pod>,
+    /// By container.
+    expected: BTreeMap<String, Expected>,
+}
+
+impl Kind for Resources {
+    type Observation = Observation;
+    const NEEDS: &'static [Need] = &[Need::Values];
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let (pod, _) = site.pod().await?;
+        let expect = |(name, wanted): (&String, &Wanted)| {
+            let fact = Fact { values: wanted.values.clone(), default: wanted.default.clone() };
+            Ok((name.clone(), site.expected(&fact)?))
+        };
+        Ok(Observation { expected: self.containers.iter().map(expect).collect::<Result<_, Verdict>>()?, pod })
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        let (mut reasons, mut notes, mut established) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, wanted) in &self.containers {
+            let object = container::place(&seen.pod, name);
+            let Some(expected) = seen.expected.get(name) else { continue };
+            match container::named(&seen.pod, name) {
+                None if wanted.optional => {}
+                None => {
+                    let what = format!("no such container; the pod has {}", container::names(&seen.pod));
+                    reasons.push(Reason::new(object, "to be there", what).hint("run helm upgrade again"));
+                }
+                Some(view) if expected.value.is_none() => {
+                    notes.push(format!("{object} has {}; {}", described(view.resources), expected.source));
+                }
+                Some(view) => {
+                    reasons.extend(differences(&object, view.resources, expected));
+                    established.push(format!("{name} has {}", described(view.resources)));
+                }
+            }
+        }
+        if reasons.is_empty() && established.is_empty() {
+            let object = format!("pod {}", seen.pod.metadata.name.as_deref().unwrap_or_default());
+            let hint = "give the suite's check a default, or the values that the release was installed with";
+            let reason = Reason::new(object, "a container whose resources somebody lays down", "none").hint(hint);
+            return Verdict::error(reason).notes(notes);
+        }
+        Verdict::judged(established.join("; "), reasons).notes(notes)
+    }
+}
+
+/// Requests and limits by resource; a limit without a request is a request too, as Kubernetes fills it in.
+#[derive(Debug, Default)]
+struct Amounts {
+    requests: BTreeMap<String, String>,
+    limits: BTreeMap<String, String>,
+}
+
+impl Amounts {
+    fn new(resources: &Value) -> Self {
+        let part = |key: &str| -> BTreeMap<String, String> {
+            let amounts = resources[key].as_object().into_iter().flatten().filter(|(_, amount)| !amount.is_null());
+            amounts.map(|(name, amount)| (name.clone(), quantity::text(amount))).collect()
+        };
+        let (mut requests, limits) = (part("requests"), part("limits"));
+        for (name, limit) in &limits {
+            requests.entry(name.clone()).or_insert_with(|| limit.clone());
+        }
+        Self { requests, limits }
+    }
+
+    fn of(resources: Option<&ResourceRequirements>) -> Self {
+        resources
+            .and_then(|resources| serde_json::to_value(resources).ok())
+            .map(|value| Self::new(&value))
+            .unwrap_or_default()
+    }
+}
+
+/// Where a container's resources are not what is expected.
+pub(super) fn differences(object: &str, live: Option<&ResourceRequirements>, expected: &Expected) -> Vec<Reason> {
+    let Some(wanted) = &expected.value else { return Vec::new() };
+    let (wanted, live) = (Amounts::new(wanted), Amounts::of(live));
+    let mut reasons = Vec::new();
+    let parts = [("requests", &wanted.requests, &live.requests), ("limits", &wanted.limits, &live.limits)];
+    for (part, wanted, live) in parts {
+        for name in wanted.keys().chain(live.keys()).collect::<BTreeSet<_>>() {
+            let (wanted, live) = (wanted.get(name), live.get(name));
+            if wanted.zip(live).is_some_and(|(wanted, live)| quantity::same(wanted, live)) {
+                continue;
+            }
+            let amount = |amount: Option<&String>| amount.map_or("none", String::as_str).to_owned();
+            let expect = format!("{part}.{name} {} ({})", amount(wanted), expected.source);
+            let hint = "run helm upgrade: the live object was edited, or something like a LimitRange changes new pods";
+            reasons.push(Reason::new(object, expect, amount(live)).hint(hint));
+        }
+    }
+    reasons
+}
+
+/// The requests and limits of a container in words.
+pub(super) fn described(resources: Option<&ResourceRequirements>) -> String {
+    let amounts = Amounts::of(resources);
+    let part = |amounts: &BTreeMap<String, String>| {
+        let all: Vec<_> = amounts.iter().rev().map(|(name, amount)| format!("{name} {amount}")).collect();
+        if all.is_empty() { "none".to_owned() } else { all.join(" and ") }
+    };
+    format!("requests: {}, limits: {}", part(&amounts.requests), part(&amounts.limits))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::example::{output_pod, with};
+    use crate::event::Outcome;
+
+    fn wanted() -> Value {
+        json!({"requests": {"memory": "64Mi", "cpu": "50m"}, "limits": {"memory": "1Gi", "cpu": 1}})
+    }
+
+    fn judged(wanted: &Value, changes: &[(&str, Value)]) -> Verdict {
+        let live = json!({"requests": {"memory": "64Mi", "cpu": "50m"}, "limits": {"memory": "1024Mi", "cpu": "1"}});
+        let pod = with(with(output_pod(), &[("/spec/containers/0/resources", live)]), changes);
+        let expected = json!({"value": wanted, "source": "resources in the values"});
+        let seen = json!({"pod": pod, "expected": {"nfs-server": expected, "extra": expected}});
+        let check = json!({"containers": {
+            "nfs-server": {"values": "resources"}, "extra": {"values": "resources", "optional": true}}});
+        let check: Resources = serde_json::from_value(check).unwrap();
+        check.judge(&serde_json::from_value(seen).unwrap())
+    }
+
+    #[test]
+    fn equal_quantities_pass_however_they_are_written() {
+        let verdict = judged(&wanted(), &[]);
+        assert_eq!((verdict.outcome, verdict.reasons), (Outcome::Pass, Vec::new()));
+        let spelt = json!({"requests": {"memory": 67_108_864, "cpu": 0.05}, "limits": {"memory": 1.073_741_824e9, "cpu": "1000m"}});
+        assert_eq!(judged(&spelt, &[]).reasons, Vec::new());
+    }
+
+    #[test]
+    fn a_difference_in_either_direction_fails() {
+        let live = |pointer: &str, value: Value| {
+            judged(&wanted(), &[(&format!("/spec/containers/0/resources{pointer}"), value)]).reasons.len()
+        };
+        assert_eq!(live("/limits/memory", json!("1G")), 1);
+        assert_eq!(live("/limits", json!({"memory": "1Gi"})), 1, "a limit is missing");
+        assert_eq!(live("/limits/ephemeral-storage", json!("1Gi")), 2, "one too many, which is a request too");
+        assert_eq!(live("", json!({})), 4);
+        assert_eq!(judged(&json!({}), &[]).reasons.len(), 4, "the values have none");
+    }
+
+    #[test]
+    fn a_limit_alone_is_a_request_too() {
+        let limits = json!({"limits": {"memory": "64Mi"}});
+        let live = json!({"requests": {"memory": "64Mi"}, "limits": {"memory": "64Mi"}});
+        let verdict = judged(&limits, &[("/spec/containers/0/resources", live)]);
+        assert_eq!(verdict.reasons, Vec::new());
+    }
+
+    #[test]
+    fn a_missing_container_fails_and_where_nothing_is_laid_down_nothing_is_judged() {
+        assert_eq!(judged(&wanted(), &[("/spec/containers/0/name", json!("other"))]).outcome, Outcome::Fail);
+        let nothing = judged(&Value::Null, &[]);
+        assert_eq!((nothing.outcome, nothing.notes.len()), (Outcome::Error, 1));
+    }
+}

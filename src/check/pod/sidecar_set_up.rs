@@ -1,0 +1,316 @@
+//! `sidecar-set-up`: what a sidecar mounts, what it may use, and what it said when it started.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use super::resources;
+use crate::check::parameter::{Expected, Fact, Pattern, Sidecar};
+use crate::check::{Kind, Need, Site};
+use crate::cluster::container::{self, View};
+use crate::cluster::{LogLine, ResourceExt};
+use crate::event::{Hop, Reason, Verdict};
+
+/// A log that begins so long after its container lost its beginning to rotation.
+const ROTATED: SignedDuration = SignedDuration::from_secs(10);
+/// A sidecar that has been running for so long has said what it says when it starts, also if it installs rsync first.
+const STARTING: SignedDuration = SignedDuration::from_secs(60);
+/// The pause between two looks at the log of one that starts.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a script sleeps, in seconds.
+static SLEEP: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?-u)\bsleep[ \t]+(\d+)").ok());
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SidecarSetUp {
+    /// The sidecar.
+    pub sidecar: Sidecar,
+    /// The volume that it must not write to.
+    pub export_volume: String,
+    /// The volume that it must be able to write to: the tester's folder.
+    pub folder_volume: String,
+    /// Its requests and limits.
+    pub resources: Fact,
+    /// Its interval in seconds.
+    pub interval: Fact,
+    /// The line that it says its interval with, in the first group.
+    pub started: Pattern,
+    /// The line that it says its direction with.
+    pub direction: Pattern,
+    /// How much of the log's head is read, in bytes.
+    pub head: i64,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    server: String,
+    pod: Arc<Pod>,
+    resources: Expected,
+    interval: Expected,
+    /// The head of the log; `None` if the sidecar does not run.
+    head: Option<Vec<LogLine>>,
+}
+
+impl Kind for SidecarSetUp {
+    type Observation = Observation;
+    const HOPS: &'static [Hop] = &[Hop::Sidecar];
+    const NEEDS: &'static [Need] = &[Need::Values];
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let (pod, population) = site.pod().await?;
+        let (resources, interval) = (site.expected(&self.resources)?, site.expected(&self.interval)?);
+        let name = &self.sidecar.container;
+        let since = container::named(&pod, name).and_then(|view| view.running_since());
+        let mut head = None;
+        if let Some(since) = since {
+            let left = STARTING - population.now.duration_since(since);
+            let left = Duration::try_from(left).unwrap_or_default();
+            let limit = tokio::time::Instant::now() + left;
+            loop {
+                let read = site.shared.cluster.log(&pod.name_any(), name, None, self.head).await;
+                let lines = read.map_err(|error| site.no_answer(&error))?;
+                let is_said = |pattern: &Pattern| lines.iter().any(|(_, line)| pattern.0.is_match(line));
+                let is_complete = is_said(&self.started) && is_said(&self.direction);
+                let is_over = is_said(&self.sidecar.cycle_end) || tokio::time::Instant::now() >= limit;
+                let is_first = head.replace(lines).is_none();
+                if is_complete || is_over {
+                    break;
+                }
+                if is_first {
+                    site.waiting("what the sidecar says when it starts", left);
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        Ok(Observation { server: site.server().to_owned(), pod, resources, interval, head })
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        let name = &self.sidecar.container;
+        let object = container::place(&seen.pod, name);
+        let Some(view) = container::named(&seen.pod, name) else {
+            let found = format!("no such container; the pod has {}", container::names(&seen.pod));
+            let hint = "enable the server's sidecar in the values and run helm upgrade";
+            return Verdict::judged("", vec![Reason::new(object, "a sidecar", found).hint(hint)]).at(Hop::Sidecar);
+        };
+        let mut reasons = mounts(&object, &view, &self.export_volume, true);
+        reasons.extend(mounts(&object, &view, &self.folder_volume, false));
+        reasons.extend(resources::differences(&object, view.resources, &seen.resources));
+        let mut notes = Vec::new();
+        match &seen.head {
+            Some(head) => match self.began(&object, &view, &seen.interval, head) {
+                Ok(note) => notes.extend(note),
+                Err(found) => reasons.extend(found),
+            },
+            None if reasons.is_empty() => {
+                return Verdict::blocked(
+                    format!("pods::{}", seen.server),
+                    Reason::new(object, "running", view.describe()),
+                );
+            }
+            None => {}
+        }
+        let interval = seen.interval.text().unwrap_or_default();
+        let summary = format!(
+            "{name} mounts {} readOnly and {} writable, starts with an interval of {interval}s, {}",
+            self.export_volume,
+            self.folder_volume,
+            resources::described(view.resources)
+        );
+        Verdict::judged(summary, reasons).notes(notes).at(Hop::Sidecar)
+    }
+}
+
+impl SidecarSetUp {
+    /// Judges what the sidecar said when it started: a note where that is not there any more, or reasons to fail.
+    fn began(
+        &self,
+        object: &str,
+        view: &View<'_>,
+        interval: &Expected,
+        head: &[LogLine],
+    ) -> Result<Option<String>, Vec<Reason>> {
+        let wanted = interval.text().unwrap_or_default();
+        let since = view.running_since().unwrap_or(Timestamp::UNIX_EPOCH);
+        let said = |pattern: &Pattern| head.iter().find_map(|(_, line)| pattern.0.captures(line));
+        let repair = "restart the pod; if it says the same again, run helm upgrade with the values that are meant";
+        // An empty one as well: after a rotation it is empty until the next cycle.
+        if head.first().is_none_or(|(first, _)| first.duration_since(since) > ROTATED) {
+            let live = intervals(view);
+            if !live.is_empty() && !live.contains(&wanted) {
+                let expected = format!("an interval of {wanted}s ({})", interval.source);
+                let found = format!("its command and environment have {}", live.join(", "));
+                return Err(vec![Reason::new(object, expected, found).hint(repair)]);
+            }
+            return Ok(Some(format!(
+                "{object}: its start-up lines are not in its log any more, so its command and the cadence of its cycles \
+                 say how it was started"
+            )));
+        }
+        let mut reasons = Vec::new();
+        let expected = format!("{} with {wanted} ({})", self.started.0, interval.source);
+        match said(&self.started).map(|groups| groups.get(1).map(|group| group.as_str().to_owned())) {
+            Some(Some(seconds)) if interval.value.is_none() || seconds == wanted => {}
+            Some(seconds) => {
+                let found = seconds.unwrap_or("the line without a number".to_owned());
+                reasons.push(Reason::new(object, expected, found).hint(repair));
+            }
+            None => {
+                let found = format!("no such line in the first {} bytes of its log", self.head);
+                reasons.push(Reason::new(object, expected, found).hint(repair));
+            }
+        }
+        if said(&self.direction).is_none() {
+            let found = format!("no such line in the first {} bytes of its log", self.head);
+            reasons.push(Reason::new(object, self.direction.0.to_string(), found).hint(repair));
+        }
+        if reasons.is_empty() { Ok(None) } else { Err(reasons) }
+    }
+}
+
+/// Why a volume is not mounted as it should be; empty if it is.
+fn mounts(object: &str, view: &View<'_>, volume: &str, read_only: bool) -> Vec<Reason> {
+    let wanted = if read_only { "readOnly" } else { "writable" };
+    let expected = format!("volume {volume} mounted {wanted}");
+    let hint = "run helm upgrade: the live object was edited, or the chart has it otherwise";
+    let fail = |found: String| Reason::new(object, &expected, found).hint(hint);
+    let mut declared = view.mounts.iter().filter(|mount| mount.name == volume).peekable();
+    if declared.peek().is_none() {
+        return vec![fail("the container does not mount it".to_owned())];
+    }
+    let other = if read_only { "writable" } else { "readOnly" };
+    let declared = declared.filter(|mount| (mount.read_only == Some(true)) != read_only);
+    let reasons: Vec<_> = declared.map(|mount| fail(format!("{other} at {}", mount.mount_path))).collect();
+    if !reasons.is_empty() {
+        return reasons;
+    }
+    // Since Kubernetes 1.31 the kubelet says how it mounted what is declared.
+    let status = view.status.and_then(|status| status.volume_mounts.as_ref()).into_iter().flatten();
+    let status = status.filter(|mount| mount.name == volume && (mount.read_only == Some(true)) != read_only);
+    status.map(|mount| fail(format!("the status says that it is {other} at {}", mount.mount_path))).collect()
+}
+
+/// The numbers in a container's command and environment that may be its interval.
+fn intervals(view: &View<'_>) -> Vec<String> {
+    let words = view.command.iter().chain(view.args);
+    let sleeps = words.flat_map(|word| SLEEP.iter().flat_map(|sleep| sleep.captures_iter(word)));
+    let sleeps = sleeps.filter_map(|groups| Some(groups.get(1)?.as_str().to_owned()));
+    let named = view.env.iter().filter(|variable| variable.name.to_ascii_uppercase().contains("INTERVAL"));
+    sleeps.chain(named.filter_map(|variable| variable.value.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::example::{output_pod, with};
+    use crate::event::Outcome;
+
+    const SIDECAR: &str = "/spec/initContainers/1";
+    const LINES: [&str; 3] = ["=== Starting ===", "Sync interval: 30s", "Direction: NFS export -> Windows mount"];
+
+    /// The lines of a log that begins so long after the container, and changes of the pod.
+    fn judged(lines: &[&str], after: i64, changes: &[(&str, Value)]) -> Verdict {
+        let resources = json!({"requests": {"memory": "32Mi"}, "limits": {"memory": "64Mi"}});
+        let pod = with(output_pod(), &[(&format!("{SIDECAR}/resources"), resources.clone())]);
+        let start: Timestamp = "2026-11-21T03:00:00Z".parse().unwrap();
+        let head: Vec<LogLine> =
+            lines.iter().map(|line| (start + SignedDuration::from_secs(after), (*line).to_owned())).collect();
+        let seen = json!({
+            "server": "nas-output-1", "pod": with(pod, changes), "head": head,
+            "resources": {"value": resources, "source": "values"}, "interval": {"value": 30, "source": "values"}
+        });
+        check().judge(&serde_json::from_value(seen).unwrap())
+    }
+
+    fn check() -> SidecarSetUp {
+        serde_json::from_value(json!({
+            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced"},
+            "export-volume": "nfs-export", "folder-volume": "windows-data",
+            "resources": {"values": "sidecar.resources"}, "interval": {"values": "sidecar.syncInterval"},
+            "started": r"^Sync interval: (\d+)s", "direction": "^Direction: NFS export -> Windows mount", "head": 4096
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn one_that_is_set_up_as_in_the_values_passes() {
+        let verdict = judged(&LINES, 0, &[]);
+        assert_eq!((verdict.outcome, verdict.notes.len()), (Outcome::Pass, 0), "{verdict:?}");
+    }
+
+    #[test]
+    fn wrong_mounts_fail_also_where_only_the_status_says_so() {
+        let mount = |index: usize, value: Value| (format!("{SIDECAR}/volumeMounts/{index}/readOnly"), value);
+        for (pointer, value) in [
+            mount(0, Value::Null),
+            mount(0, json!(false)),
+            mount(1, json!(true)),
+            (format!("{SIDECAR}/volumeMounts/0/name"), json!("other")),
+            (
+                "/status/initContainerStatuses/1/volumeMounts".into(),
+                json!([{"name": "nfs-export", "mountPath": "/nfs-data"}]),
+            ),
+        ] {
+            let verdict = judged(&LINES, 0, &[(&pointer, value)]);
+            assert_eq!((verdict.reasons.len(), verdict.hop), (1, Some(Hop::Sidecar)), "{pointer}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn other_resources_and_no_sidecar_fail() {
+        assert_eq!(
+            judged(&LINES, 0, &[(&format!("{SIDECAR}/resources/limits/memory"), json!("65Mi"))]).reasons.len(),
+            1
+        );
+        assert_eq!(judged(&LINES, 0, &[(&format!("{SIDECAR}/name"), json!("other"))]).outcome, Outcome::Fail);
+    }
+
+    #[test]
+    fn start_up_lines_that_are_missing_or_say_otherwise_fail() {
+        assert_eq!(judged(&["Sync interval: 300s", LINES[2]], 0, &[]).reasons.len(), 1);
+        assert_eq!(judged(&LINES[..1], 0, &[]).reasons.len(), 2);
+        assert_eq!(judged(&LINES[..2], 0, &[]).reasons.len(), 1);
+    }
+
+    #[test]
+    fn where_rotation_took_the_head_the_live_command_decides() {
+        let command = |script: &str| (format!("{SIDECAR}/command"), json!(["sh", "-c", script]));
+        for (script, outcome) in [
+            ("while true; do rsync; sleep 30; done", Outcome::Pass),
+            ("while true; do rsync; sleep 300; done", Outcome::Fail),
+            ("exec sync", Outcome::Pass),
+        ] {
+            let (pointer, value) = command(script);
+            let verdict = judged(&["a.txt"], 3600, &[(&pointer, value)]);
+            assert_eq!(
+                (verdict.outcome, verdict.notes.len()),
+                (outcome, usize::from(outcome == Outcome::Pass)),
+                "{script}"
+            );
+        }
+        let env = json!([{"name": "SYNC_INTERVAL", "value": "1"}]);
+        assert_eq!(judged(&["a.txt"], 3600, &[(&format!("{SIDECAR}/env"), env)]).outcome, Outcome::Fail);
+        assert_eq!(judged(&[], 0, &[]).notes.len(), 1);
+    }
+
+    #[test]
+    fn one_that_does_not_run_is_not_judged_unless_it_is_declared_wrong() {
+        let stopped = |changes: &[(&str, Value)]| {
+            let seen = json!({
+                "server": "nas-output-1", "pod": with(output_pod(), changes), "head": null,
+                "resources": {"value": null, "source": ""}, "interval": {"value": 30, "source": ""}
+            });
+            check().judge(&serde_json::from_value(seen).unwrap())
+        };
+        assert_eq!(stopped(&[]).blocked_by.as_deref(), Some("pods::nas-output-1"));
+        assert_eq!(stopped(&[(&format!("{SIDECAR}/volumeMounts/1/readOnly"), json!(true))]).outcome, Outcome::Fail);
+    }
+}

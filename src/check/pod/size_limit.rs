@@ -1,0 +1,104 @@
+//! `size-limit`: a volume is an emptyDir with a size limit, so that a server cannot fill its node's disk.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Pod, Volume};
+use serde::{Deserialize, Serialize};
+
+use super::quantity;
+use crate::check::{Kind, Site};
+use crate::cluster::ResourceExt;
+use crate::event::{Hop, Reason, Verdict};
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SizeLimit {
+    /// The volume's name.
+    pub volume: String,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    pod: Arc<Pod>,
+}
+
+impl Kind for SizeLimit {
+    type Observation = Observation;
+    const HOPS: &'static [Hop] = &[Hop::Export];
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        Ok(Observation { pod: site.pod().await?.0 })
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        let volumes = || seen.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        let fail = |expected: &str, found: String, hint: &str| {
+            let object = format!("pod {}, volume {}", seen.pod.name_any(), self.volume);
+            Verdict::judged("", vec![Reason::new(object, expected, found).hint(hint)]).at(Hop::Export)
+        };
+        let repair = "run helm upgrade: the live object was edited, or the chart has it otherwise";
+        let Some(volume) = volumes().find(|volume| volume.name == self.volume) else {
+            let names: Vec<_> = volumes().map(|volume| volume.name.as_str()).collect();
+            return fail("an emptyDir", format!("no such volume; the pod has {}", names.join(", ")), repair);
+        };
+        let Some(empty_dir) = &volume.empty_dir else {
+            let hint =
+                format!("{repair}; anything but an emptyDir may be shared with other servers, and outlives the pod");
+            return fail("an emptyDir", source(volume), &hint);
+        };
+        // The kubelet takes 0 for no limit.
+        match &empty_dir.size_limit {
+            Some(limit) if quantity::number(&limit.0).is_some_and(|bytes| bytes > 0.0) => {
+                Verdict::judged(format!("{} is an emptyDir of at most {}", self.volume, limit.0), Vec::new())
+            }
+            limit => {
+                let found = limit.as_ref().map_or("none".to_owned(), |limit| limit.0.clone());
+                let hint = format!("{repair}; without a limit its files can fill the node's disk");
+                fail("a sizeLimit", found, &hint)
+            }
+        }
+    }
+}
+
+/// The kind of a volume and what it says of it.
+fn source(volume: &Volume) -> String {
+    let value = serde_json::to_value(volume).unwrap_or_default();
+    let source = value.as_object().into_iter().flatten().find(|(key, _)| *key != "name");
+    source.map_or("a volume without a source".to_owned(), |(kind, source)| format!("{kind} {source}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::example::{output_pod, with};
+    use crate::event::Outcome;
+
+    fn judged(volume: Value) -> Verdict {
+        let seen = json!({"pod": with(output_pod(), &[("/spec/volumes/1", volume)])});
+        SizeLimit { volume: "nfs-export".into() }.judge(&serde_json::from_value(seen).unwrap())
+    }
+
+    #[test]
+    fn an_empty_dir_with_a_limit_passes_and_the_limit_is_named() {
+        let verdict = judged(json!({"name": "nfs-export", "emptyDir": {"sizeLimit": "0.5Gi"}}));
+        assert_eq!(verdict.outcome, Outcome::Pass);
+        assert!(verdict.summary.contains("0.5Gi"));
+    }
+
+    #[test]
+    fn no_limit_no_volume_and_another_kind_fail() {
+        for volume in [
+            json!({"name": "nfs-export", "emptyDir": {}}),
+            json!({"name": "nfs-export", "emptyDir": {"sizeLimit": "0"}}),
+            json!({"name": "other", "emptyDir": {"sizeLimit": "500Mi"}}),
+            json!({"name": "nfs-export", "hostPath": {"path": "/tmp/shared"}}),
+        ] {
+            let verdict = judged(volume.clone());
+            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Export)), "{volume}");
+        }
+    }
+}

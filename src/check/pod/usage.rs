@@ -1,0 +1,229 @@
+//! `usage`: what the containers of a server use now, and all servers together; an idle sidecar must use next to no CPU.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{join_all, try_join_all};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::quantity::{Amount, cpu, memory};
+use super::used::{self, Containers, Used, total};
+use crate::check::parameter::{Sidecar, Span};
+use crate::check::{Kind, Site};
+use crate::cluster::container;
+use crate::cluster::{Operation, ResourceExt};
+use crate::event::{Reason, Verdict};
+
+/// The time between two readings of CPU; a second look takes longer, so that a short cycle weighs less.
+const FIRST: Duration = Duration::from_millis(200);
+const NEXT: Duration = Duration::from_secs(2);
+/// How much of a sidecar's log is read to see whether it copies.
+const LINES: i64 = 200;
+const BYTES: i64 = 1 << 20;
+const RECENT: SignedDuration = SignedDuration::from_secs(60);
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Usage {
+    /// The sidecar; servers without it are only measured.
+    pub sidecar: Sidecar,
+    /// It must use less CPU than this unless it copies.
+    pub idle_below: Amount,
+    /// The memory of the node that all servers must fit on.
+    pub node_memory: Amount,
+    /// How long a sidecar is looked at again.
+    pub within: Span,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    server: String,
+    pod: Arc<Pod>,
+    source: String,
+    containers: Containers,
+    /// What it lists as copied, where the sidecar is not idle.
+    copied: Option<String>,
+    /// What each server of the suite uses in all, or why that is not known.
+    servers: BTreeMap<String, Result<Used, String>>,
+}
+
+/// A pod, where its numbers are from, and they.
+type Measured = Result<(Arc<Pod>, &'static str, Containers), Verdict>;
+
+impl Kind for Usage {
+    type Observation = Observation;
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        // So that a pod that is replaced meanwhile is noticed.
+        site.pod().await?;
+        let others = site.servers.iter().filter(|server| *server != site.server());
+        let once = |server: String| async move {
+            let measured = site.shared.once(format!("usage of {server}"), Box::pin(measure(site, &server))).await;
+            (server, measured)
+        };
+        let (own, others) = tokio::join!(once(site.server().to_owned()), join_all(others.cloned().map(once)));
+        let mut servers: BTreeMap<_, _> =
+            others.into_iter().map(|(server, measured)| (server, sum(measured))).collect();
+        let (server, (pod, source, mut containers)) = (own.0, own.1?);
+        let name = &self.sidecar.container;
+        let limit = Instant::now() + self.within.0;
+        let mut copied = None;
+        while containers.get(name).is_some_and(|used| used.cpu >= self.idle_below.number) {
+            copied = self.copied(site, &pod).await?;
+            if copied.is_some() || Instant::now() >= limit {
+                break;
+            }
+            site.waiting(format!("{name} to be idle"), self.within.0);
+            let again = look(site, &server, &pod, name, NEXT).await?;
+            containers.insert(name.clone(), again);
+        }
+        servers.insert(server.clone(), Ok(total(containers.values().copied())));
+        Ok(Observation { server, pod, source: source.to_owned(), containers, copied, servers })
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        let (mut reasons, mut notes) = (Vec::new(), Vec::new());
+        let name = &self.sidecar.container;
+        let sidecar = seen.containers.get(name).filter(|used| used.cpu >= self.idle_below.number);
+        if let Some(used) = sidecar {
+            let object = container::place(&seen.pod, name);
+            let now = cpu(used.cpu);
+            if let Some(file) = &seen.copied {
+                notes.push(format!("{object} uses {now} of CPU: it is busy copying, for example {file}"));
+            } else {
+                let expected = format!("less than {} of CPU while idle", self.idle_below.text);
+                let found = format!("{now} still after {}, and its log lists nothing copied", self.within);
+                let hint = "look at its command and log: does it pause between two cycles?";
+                reasons.push(Reason::new(object, expected, found).hint(hint));
+            }
+        }
+        for (server, why) in &seen.servers {
+            if let Err(why) = why {
+                notes.push(format!("server {server} is not in the sum: {why}"));
+            }
+        }
+        let known: Vec<_> = seen.servers.values().filter_map(|used| used.as_ref().ok()).copied().collect();
+        let (count, sum) = (format!("{} of {}", known.len(), seen.servers.len()), total(known.into_iter()));
+        if sum.memory > self.node_memory.number {
+            let expected = format!("together no more than the {} of memory of the usual node", self.node_memory.text);
+            let hint = "give the node more memory, or lower the limits in the values";
+            reasons.push(Reason::new(format!("{count} servers"), expected, memory(sum.memory)).hint(hint));
+        }
+        let each =
+            seen.containers.iter().map(|(name, used)| format!("{name} {}, {}", memory(used.memory), cpu(used.cpu)));
+        let summary = format!(
+            "{} ({}); {count} servers together {} of {}, {}",
+            each.collect::<Vec<_>>().join("; "),
+            seen.source,
+            memory(sum.memory),
+            self.node_memory.text,
+            cpu(sum.cpu)
+        );
+        Verdict::judged(summary, reasons).notes(notes)
+    }
+}
+
+impl Usage {
+    /// A file that the sidecar lists as copied in its newest cycles.
+    async fn copied(&self, site: &Site, pod: &Pod) -> Result<Option<String>, Verdict> {
+        let name = &self.sidecar.container;
+        let log = site.shared.cluster.log_tail(&pod.name_any(), name, LINES, BYTES).await;
+        let log = log.map_err(|error| site.no_answer(&error))?;
+        let since = container::named(pod, name).and_then(|view| view.running_since()).unwrap_or(Timestamp::MAX);
+        Ok(used::copied(&log, since, site.shared.cluster.now() - RECENT, &self.sidecar.cycle_end.0))
+    }
+}
+
+/// Measures a server's running containers, from metrics-server where there is one, else in the containers.
+async fn measure(site: &Site, server: &str) -> Measured {
+    let population = site.settled(|population| population.server(&site.select, server).settlement().pending()).await?;
+    let server_now = population.server(&site.select, server);
+    let [pod] = server_now.current()[..] else {
+        let reason = Reason::new(format!("server {server}"), "exactly one current pod", "none, or more than one");
+        return Err(Verdict::blocked(format!("pods::{server}"), reason));
+    };
+    let views = container::all(pod);
+    let running = views.iter().filter(|view| view.kind != container::Kind::Ephemeral && view.running_since().is_some());
+    let names: Vec<&str> = running.map(|view| view.name).collect();
+    let metrics = site.shared.once("metrics", site.shared.cluster.metrics()).await;
+    let its = metrics.iter().flatten().find(|object| object.metadata.name == pod.metadata.name);
+    if let Some(containers) = its.and_then(|object| used::from_metrics(&object.data, &names)) {
+        return Ok((Arc::clone(pod), "from metrics.k8s.io", containers));
+    }
+    let looks = names
+        .iter()
+        .map(|name| async move { Ok::<_, Verdict>(((*name).to_owned(), look(site, server, pod, name, FIRST).await?)) });
+    let containers = try_join_all(looks).await?.into_iter().collect();
+    Ok((Arc::clone(pod), "from the cgroup files", containers))
+}
+
+/// Reads a container's cgroup files.
+async fn look(site: &Site, server: &str, pod: &Pod, name: &str, pause: Duration) -> Result<Used, Verdict> {
+    let operation = Operation::Usage { pause };
+    let output = site.shared.exec(server, &pod.name_any(), name, &operation).await;
+    let object = container::place(pod, name);
+    let output = output.map_err(|error| {
+        Verdict::error(Reason::new(&object, "to read its cgroup files", error.to_string()).hint(error.hint()))
+    })?;
+    let since = container::named(pod, name).and_then(|view| view.running_since());
+    let age = since.map_or(SignedDuration::ZERO, |since| site.shared.cluster.now().duration_since(since));
+    used::from_cgroup(&String::from_utf8_lossy(&output.stdout), age).ok_or_else(|| {
+        let why = output.problem().unwrap_or("they are not as expected".to_owned());
+        Verdict::skip(format!("no metrics.k8s.io, and the cgroup files of {object} cannot be read: {why}"))
+    })
+}
+
+fn sum(measured: Measured) -> Result<Used, String> {
+    match measured {
+        Ok((.., containers)) => Ok(total(containers.into_values())),
+        Err(verdict) => Err(verdict.reasons.into_iter().next().map_or(verdict.summary, |reason| reason.seen)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::example::output_pod;
+    use crate::event::Outcome;
+
+    fn judged(sidecar: f64, copied: Option<&str>, other: &Value) -> Verdict {
+        let seen = json!({
+            "server": "nas-output-1", "pod": output_pod(), "source": "test", "copied": copied,
+            "containers": {"nfs-server": {"memory": 1e6, "cpu": 0.9}, "sync-to-windows": {"memory": 1e6, "cpu": sidecar}},
+            "servers": {"nas-output-1": {"Ok": {"memory": 2e6, "cpu": 0.9}}, "nas-output-2": other}
+        });
+        let check = json!({
+            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced"},
+            "idle-below": "50m", "node-memory": "8Gi", "within": "10s"
+        });
+        serde_json::from_value::<Usage>(check).unwrap().judge(&serde_json::from_value(seen).unwrap())
+    }
+
+    fn other(memory: f64) -> Value {
+        json!({"Ok": {"memory": memory, "cpu": 0.001}})
+    }
+
+    #[test]
+    fn an_idle_sidecar_passes_and_a_busy_one_only_while_it_copies() {
+        assert_eq!(judged(0.049, None, &other(1e6)).reasons, Vec::new());
+        assert_eq!(judged(0.05, None, &other(1e6)).outcome, Outcome::Fail);
+        let busy = judged(0.1, Some("big.bin"), &other(1e6));
+        assert_eq!((busy.outcome, busy.notes.len()), (Outcome::Pass, 1));
+    }
+
+    #[test]
+    fn more_memory_than_the_node_has_fails_and_a_server_without_numbers_is_left_out() {
+        assert_eq!(judged(0.0, None, &other(9e9)).outcome, Outcome::Fail);
+        let without = judged(0.0, None, &json!({"Err": "no pod"}));
+        assert_eq!((without.outcome, without.notes.len()), (Outcome::Pass, 1));
+        assert!(without.summary.contains("1 of 2 servers together"), "{}", without.summary);
+    }
+}

@@ -1,0 +1,126 @@
+//! What containers use, as metrics-server and the kernel say it, and what a sidecar copies, as its log says it. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::quantity;
+use crate::cluster::LogLine;
+
+/// What a container uses.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Used {
+    /// Memory in bytes.
+    pub memory: f64,
+    /// CPU cores.
+    pub cpu: f64,
+}
+
+/// What a server's containers use, by name.
+pub type Containers = BTreeMap<String, Used>;
+
+/// What metrics-server says of these containers; `None` unless it knows them all.
+pub fn from_metrics(data: &Value, names: &[&str]) -> Option<Containers> {
+    let container = |name: &&str| {
+        let usage = &data["containers"].as_array()?.iter().find(|container| container["name"] == *name)?["usage"];
+        let amount = |key: &str| quantity::number(usage[key].as_str()?);
+        Some(((*name).to_owned(), Used { memory: amount("memory")?, cpu: amount("cpu")? }))
+    };
+    names.iter().map(container).collect()
+}
+
+/// Memory in bytes, then twice the node's uptime in hundredths of a second and the CPU time until then in nanoseconds.
+///
+/// CPU is the lesser of what was used between the two and the mean of the container's life: reading it costs CPU in the
+/// container too, as does every other command that is run there.
+#[allow(clippy::cast_precision_loss, reason = "2^53 ns are 104 days of CPU time, and nobody needs all digits")]
+pub fn from_cgroup(text: &str, age: SignedDuration) -> Option<Used> {
+    let numbers: Vec<u64> = text.split_whitespace().map(|word| word.parse().ok()).collect::<Option<_>>()?;
+    let [memory, began, used_before, ended, used] = numbers[..] else { return None };
+    let window = Duration::from_millis(10 * ended.checked_sub(began).filter(|window| *window > 0)?);
+    let now = Duration::from_nanos(used.checked_sub(used_before)?).as_secs_f64() / window.as_secs_f64();
+    let mean = Duration::from_nanos(used).as_secs_f64() / age.as_secs_f64();
+    Some(Used { memory: memory as f64, cpu: if age > SignedDuration::ZERO { now.min(mean) } else { now } })
+}
+
+/// The sum.
+pub fn total(all: impl Iterator<Item = Used>) -> Used {
+    all.fold(Used { memory: 0.0, cpu: 0.0 }, |sum, one| Used {
+        memory: sum.memory + one.memory,
+        cpu: sum.cpu + one.cpu,
+    })
+}
+
+/// The newest file that a log lists as copied, at `recent` or later or in its last line.
+pub fn copied(log: &[LogLine], since: Timestamp, recent: Timestamp, cycle_end: &Regex) -> Option<String> {
+    // What a container says when it starts comes before its first cycle; a log that was cut off begins in one.
+    let mut in_cycle =
+        log.first().is_some_and(|(first, _)| first.duration_since(since) > SignedDuration::from_secs(10));
+    let mut newest = None;
+    for (index, (stamp, line)) in log.iter().enumerate() {
+        if line == "sending incremental file list" {
+            in_cycle = true;
+        } else if line.starts_with("sent ") || cycle_end.is_match(line) {
+            in_cycle = false;
+        } else if in_cycle
+            && !line.is_empty()
+            && line != "./"
+            && !line.starts_with("rsync")
+            && !line.starts_with("total size ")
+        {
+            newest = (*stamp >= recent || index + 1 == log.len()).then(|| line.clone()).or(newest);
+        }
+    }
+    newest
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::quantity::{cpu, memory};
+    use super::*;
+
+    #[test]
+    fn the_cgroup_files_are_read_and_the_lesser_cpu_counts() {
+        let text = "1728512\n189275\n1000000000\n189295\n1020000000\n";
+        let cores = |seconds| from_cgroup(text, SignedDuration::from_secs(seconds)).map(|used| cpu(used.cpu));
+        assert_eq!(cores(10).as_deref(), Some("100m"), "20 ms in 200 ms");
+        assert_eq!(cores(100).as_deref(), Some("10m"), "1.02 s in 100 s");
+        assert_eq!(cores(-5).as_deref(), Some("100m"), "the node's clock is ahead");
+        for broken in ["", "1\n2\n3\n4", "1\n5\n0\n5\n0", "no\n1\n2\n3\n4"] {
+            assert!(from_cgroup(broken, SignedDuration::from_secs(1)).is_none(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn metrics_count_only_if_they_know_every_container() {
+        let data = json!({"containers": [{"name": "a", "usage": {"cpu": "1234567n", "memory": "1024Ki"}}]});
+        let used = from_metrics(&data, &["a"]).unwrap()["a"];
+        assert_eq!((memory(used.memory), cpu(used.cpu)), ("1.0Mi".into(), "1m".into()));
+        assert!(from_metrics(&data, &["a", "b"]).is_none());
+    }
+
+    #[test]
+    fn names_between_the_beginning_and_the_end_of_a_cycle_are_copied() {
+        let start: Timestamp = "2026-11-21T03:00:00Z".parse().unwrap();
+        let log = |lines: &[&str]| -> Vec<LogLine> { lines.iter().map(|line| (start, (*line).to_owned())).collect() };
+        let idle =
+            ["=== Starting ===", "sending incremental file list", "", "sent 5 bytes", "total size is 0", "Synced"];
+        let name = |lines: &[&str], since: i64, recent: i64| {
+            let at = |seconds| start + SignedDuration::from_secs(seconds);
+            copied(&log(lines), at(since), at(recent), &Regex::new("^Synced").unwrap())
+        };
+        assert_eq!(name(&idle, 0, 0), None);
+        let copying = ["sending incremental file list", "./", "total error.bin", "", "sent 5 bytes"];
+        assert_eq!(name(&copying, 0, -60).as_deref(), Some("total error.bin"));
+        assert_eq!(name(&copying, 0, 60), None, "long ago");
+        assert_eq!(name(&copying[..3], 0, 60).as_deref(), Some("total error.bin"), "still at it");
+        assert_eq!(name(&["one.bin", "two.bin"], -3600, 0).as_deref(), Some("two.bin"), "the beginning is cut off");
+        assert_eq!(name(&["sending incremental file list", "rsync: mkdir failed", "rsync error: code 11"], 0, 0), None);
+    }
+}

@@ -1,0 +1,141 @@
+//! What all tests of a run share: the cluster, the tester's folder, the release, and what was looked at once.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use regex::Regex;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use super::commands::Commands;
+use super::ledger::Ledger;
+use crate::cluster::container;
+use crate::cluster::{ApiError, Cluster, Cycles, Deployed, Operation, Output, ResourceExt, Watch};
+use crate::event::Event;
+use crate::host::Host;
+use crate::values::Values;
+
+/// What the user wants of a run, beside its tests.
+#[derive(Debug, Clone)]
+pub struct Wishes {
+    /// How long rollouts may take to settle, from the start of the run.
+    pub settle: Duration,
+    /// Make folders of servers that are missing on this machine, where that does no harm.
+    pub create_folders: bool,
+    /// The node's address, as it is reached from this machine; `None`: the one that it has in the cluster.
+    pub node_address: Option<String>,
+}
+
+/// What all tests of a run share.
+pub struct Shared {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// The tester's folder.
+    pub host: Host,
+    /// The run's id: part of the name of every file it writes.
+    pub run: String,
+    /// What the user wants.
+    pub wishes: Wishes,
+    /// The Helm release; `None` if Helm does not know it.
+    pub release: Result<Option<Deployed>, ApiError>,
+    /// The values that say what each server should be like.
+    pub values: Values,
+    /// What is in the namespace.
+    pub watch: Watch,
+    /// Where events go.
+    pub events: mpsc::Sender<Event>,
+    /// Files that were written and not yet removed.
+    pub ledger: Ledger,
+    started: Instant,
+    commands: Arc<Commands>,
+    /// What was looked at once, by what it is and where.
+    memory: Mutex<HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>>,
+    /// By server, pod, container and the line that ends a cycle.
+    cycles: Mutex<HashMap<[String; 4], Arc<Cycles>>>,
+}
+
+impl Shared {
+    /// For a run that has not written anything yet.
+    #[allow(clippy::too_many_arguments, reason = "each is of another kind, and it is called once")]
+    pub fn new(
+        cluster: Cluster,
+        host: Host,
+        run: String,
+        wishes: Wishes,
+        release: Result<Option<Deployed>, ApiError>,
+        values: Values,
+        watch: Watch,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let (ledger, commands, memory, cycles) = Default::default();
+        let started = Instant::now();
+        Self { cluster, host, run, wishes, release, values, watch, events, ledger, started, commands, memory, cycles }
+    }
+
+    /// Until when rollouts may settle.
+    pub fn settle_limit(&self) -> Instant {
+        self.started + self.wishes.settle
+    }
+
+    /// What is looked at once in a run, by whichever test comes first; `place` says where it is looked at.
+    pub async fn once<T: Clone + Send + Sync + 'static>(
+        &self,
+        place: impl Into<String>,
+        look: impl Future<Output = T> + Send,
+    ) -> T {
+        let cell = {
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            let cell =
+                memory.entry((TypeId::of::<T>(), place.into())).or_insert_with(|| Arc::new(OnceCell::<T>::new()));
+            Arc::clone(cell)
+        };
+        match cell.downcast::<OnceCell<T>>() {
+            Ok(cell) => cell.get_or_init(|| look).await.clone(),
+            // The key has the type.
+            Err(_) => look.await,
+        }
+    }
+
+    /// The followed log of a container; followed once in a run.
+    pub fn cycles(&self, server: &str, pod: &str, container: &str, cycle_end: &Regex) -> Arc<Cycles> {
+        let mut cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = [server, pod, container, cycle_end.as_str()].map(str::to_owned);
+        let follow = || Arc::new(self.cluster.follow_cycles(pod, container, cycle_end.clone(), self.run.clone()));
+        Arc::clone(cycles.entry(key).or_insert_with(follow))
+    }
+
+    /// The logs in this pod of the running containers that tests followed in any pod of the server, with their names.
+    pub fn followed(&self, server: &str, pod: &Pod) -> Vec<(String, Arc<Cycles>)> {
+        let known: Vec<[String; 4]> = {
+            let cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
+            cycles.keys().filter(|[its, ..]| its == server).cloned().collect()
+        };
+        let is_running = |name: &str| container::named(pod, name).is_some_and(|view| view.running_since().is_some());
+        let running = known.into_iter().filter(|[.., container, _]| is_running(container));
+        let follow = |[.., container, end]: [String; 4]| {
+            let cycles = self.cycles(server, &pod.name_any(), &container, &Regex::new(&end).ok()?);
+            Some((container, cycles))
+        };
+        running.filter_map(follow).collect()
+    }
+
+    /// Does an operation in a container of a server's pod.
+    pub async fn exec(
+        &self,
+        server: &str,
+        pod: &str,
+        container: &str,
+        operation: &Operation,
+    ) -> Result<Output, ApiError> {
+        let place = [pod, container].map(str::to_owned);
+        self.commands.run(&self.cluster, server, place, operation.clone()).await
+    }
+
+    /// Waits until no command runs in the server's containers, so that nothing is written behind a removal.
+    pub async fn commands_ended(&self, server: &str) {
+        self.commands.ended(server).await;
+    }
+}

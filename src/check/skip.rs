@@ -1,0 +1,31 @@
+//! `skip`: says in every report what a suite does not test, and why.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, Site, Subject};
+use crate::event::Verdict;
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Skip {
+    /// Why it is not tested, or where it is.
+    pub reason: String,
+}
+
+/// Nothing is looked at.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Nothing;
+
+impl Kind for Skip {
+    type Observation = Nothing;
+    const SUBJECT: Subject = Subject::Any;
+
+    async fn observe(&self, _: &Site) -> Result<Nothing, Verdict> {
+        Ok(Nothing)
+    }
+
+    fn judge(&self, _: &Nothing) -> Verdict {
+        Verdict::skip(&self.reason)
+    }
+}

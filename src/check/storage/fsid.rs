@@ -1,0 +1,157 @@
+//! `fsid`: each server has the file system id that the values say, and no two have the same.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use crate::check::parameter::{Expected, Fact, Pattern};
+use crate::check::{Kind, Need, Site};
+use crate::cluster::container;
+use crate::cluster::{ApiError, ResourceExt};
+use crate::event::{Hop, Reason, Verdict};
+
+/// The server says its id when it starts: so much of its log is read.
+const HEAD: i64 = 8 << 10;
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Fsid {
+    /// The server's container.
+    pub container: String,
+    /// Where the id stands, in its first group: in a line of the log, or in the command.
+    pub pattern: Pattern,
+    /// The environment variable that has it where the log does not reach back to the start.
+    pub variable: String,
+    /// The id.
+    pub id: Fact,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    server: String,
+    expected: Expected,
+    /// By server.
+    found: BTreeMap<String, Found>,
+}
+
+/// The id of one server's pod, and where it was found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Found {
+    pod: String,
+    id: Option<String>,
+    place: String,
+}
+
+impl Kind for Fsid {
+    type Observation = Observation;
+    const HOPS: &'static [Hop] = &[Hop::Nfs];
+    const NEEDS: &'static [Need] = &[Need::Values];
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let expected = site.expected(&self.id)?;
+        site.pod().await?;
+        let found: Result<Arc<BTreeMap<_, _>>, ApiError> = site.shared.once(site.prefix(), self.of_all(site)).await;
+        let found = found.map_err(|error| site.no_answer(&error))?.as_ref().clone();
+        Ok(Observation { server: site.server().to_owned(), expected, found })
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        let hint = "run helm upgrade; if the release has it, the live Deployment was edited";
+        let Some(own) = seen.found.get(&seen.server) else {
+            let reason = Reason::new(format!("server {}", seen.server), "a pod that was looked at", "none");
+            return Verdict::error(reason);
+        };
+        let object = format!("pod {}, container {}", own.pod, self.container);
+        let Some(id) = &own.id else {
+            let expected = format!("an fsid in its log, its command or {}", self.variable);
+            return Verdict::judged("", vec![Reason::new(object, expected, "none").hint(hint)]).at(Hop::Nfs);
+        };
+        let mut reasons = Vec::new();
+        if let Some(expected) = seen.expected.text().filter(|expected| expected != id) {
+            let expected = format!("fsid {expected} ({})", seen.expected.source);
+            reasons.push(Reason::new(&object, expected, format!("{id}, in {}", own.place)).hint(hint));
+        }
+        let twins =
+            seen.found.iter().filter(|(server, other)| **server != seen.server && other.id.as_ref() == Some(id));
+        let twins: Vec<&str> = twins.map(|(server, _)| server.as_str()).collect();
+        if !twins.is_empty() {
+            let expected = format!("an fsid that no other server has (its own is {id})");
+            let hint = "give each server an fsid of its own: clients take two exports with one id for the same";
+            reasons.push(Reason::new(&object, expected, format!("{} has it too", twins.join(", "))).hint(hint));
+        }
+        let others = seen.found.len() - 1;
+        let summary = format!("fsid {id}, in {}; none of {others} others has it", own.place);
+        Verdict::judged(summary, reasons).at(Hop::Nfs)
+    }
+}
+
+impl Fsid {
+    /// The ids of all servers that have a pod; asked once for the tests of all.
+    async fn of_all(&self, site: &Site) -> Result<Arc<BTreeMap<String, Found>>, ApiError> {
+        let population = site.shared.watch.population()?;
+        let servers = site.servers.iter().map(|name| population.server(&site.select, name));
+        let pods: Vec<_> =
+            servers.filter_map(|server| Some((server.name.clone(), Arc::clone(*server.current().first()?)))).collect();
+        let found = join_all(pods.iter().map(|(_, pod)| self.of(site, pod))).await;
+        let found = pods.into_iter().zip(found).map(|((server, _), found)| Ok((server, found?)));
+        found.collect::<Result<_, _>>().map(Arc::new)
+    }
+
+    async fn of(&self, site: &Site, pod: &Pod) -> Result<Found, ApiError> {
+        let pattern = &self.pattern.0;
+        let log = match site.shared.cluster.log(&pod.name_any(), &self.container, None, HEAD).await {
+            Ok(lines) => lines.iter().find_map(|(_, line)| capture(pattern, line)),
+            // Nothing was said yet, or it is said no more.
+            Err(ApiError::Failed { .. } | ApiError::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let (id, place) = if let Some(id) = log {
+            (Some(id), "its log".to_owned())
+        } else if let Some(id) = container::words(pod, &self.container).iter().find_map(|word| capture(pattern, word)) {
+            (Some(id), "its command".to_owned())
+        } else {
+            (container::variable(pod, &self.container, &self.variable), self.variable.clone())
+        };
+        Ok(Found { pod: pod.name_any(), id, place })
+    }
+}
+
+fn capture(pattern: &Regex, text: &str) -> Option<String> {
+    Some(pattern.captures(text)?.get(1)?.as_str().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::event::Outcome;
+
+    fn judged(expected: &Value, ids: &[(&str, Option<&str>)]) -> Verdict {
+        let check: Fsid = serde_json::from_value(json!({
+            "container": "nfs-server", "pattern": r"fsid=(\d+)", "variable": "FSID", "id": {"values": "fsid"}
+        }))
+        .unwrap();
+        let found: BTreeMap<_, _> =
+            ids.iter().map(|(server, id)| (server, json!({"pod": server, "id": id, "place": "its log"}))).collect();
+        let seen = json!({"server": "a", "expected": {"value": expected, "source": "test"}, "found": found});
+        check.judge(&serde_json::from_value(seen).unwrap())
+    }
+
+    #[test]
+    fn an_id_must_be_there_as_in_the_values_and_no_other_servers() {
+        let five = json!(5);
+        assert_eq!(judged(&five, &[("a", Some("5")), ("b", Some("6"))]).outcome, Outcome::Pass);
+        assert_eq!(judged(&Value::Null, &[("a", Some("9")), ("b", None)]).outcome, Outcome::Pass);
+        assert_eq!(judged(&five, &[("a", Some("4")), ("b", Some("6"))]).outcome, Outcome::Fail);
+        assert_eq!(judged(&five, &[("a", Some("5")), ("b", Some("5"))]).outcome, Outcome::Fail);
+        assert_eq!(judged(&five, &[("a", None), ("b", Some("6"))]).outcome, Outcome::Fail);
+        assert_eq!(judged(&five, &[("b", Some("6"))]).outcome, Outcome::Error);
+    }
+}

@@ -1,0 +1,207 @@
+//! `isolation`: a marker written into one export is there, whole, and in no other server's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
+use rand::Rng;
+use rand::distr::Alphanumeric;
+use serde::{Deserialize, Serialize};
+
+use crate::check::parameter::{Export, Sidecar};
+use crate::check::{Kind, Site};
+use crate::cluster::container;
+use crate::cluster::{Operation, ResourceExt};
+use crate::event::{Hop, Reason, Verdict};
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Isolation {
+    /// Where the markers are written.
+    pub export: Export,
+    /// What copies the exports, where a server has that: the markers are removed between two of its cycles.
+    pub sidecar: Option<Sidecar>,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    server: String,
+    exports: Vec<Look>,
+}
+
+/// One pod's export, after all markers had been written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Look {
+    server: String,
+    pod: String,
+    /// The marker that was written, and what it says.
+    marker: (String, String),
+    /// Why it could not be written.
+    not_written: Option<String>,
+    /// The markers of all servers that are there, and what they say; or why that is not known.
+    found: Result<BTreeMap<String, String>, String>,
+}
+
+/// What is known of all exports; looked at once for the tests of all servers.
+type Looks = Arc<Vec<Look>>;
+
+impl Kind for Isolation {
+    type Observation = Observation;
+    const HOPS: &'static [Hop] = &[Hop::Export];
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let (pod, _) = site.pod().await?;
+        site.running(&pod, &self.export.container)?;
+        let looks: Looks = site.shared.once(site.prefix(), self.look(site)).await;
+        Ok(Observation { server: site.server().to_owned(), exports: looks.to_vec() })
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        let (own, others): (Vec<_>, Vec<_>) = seen.exports.iter().partition(|look| look.server == seen.server);
+        let object = |look: &Look| format!("export {} of pod {}", self.export.folder, look.pod);
+        let full = "look whether the export is full or read-only";
+        let mut reasons = Vec::new();
+        let mut unknown = Vec::new();
+        for look in &own {
+            let (name, text) = &look.marker;
+            match (&look.not_written, &look.found) {
+                (Some(problem), _) => {
+                    reasons.push(Reason::new(object(look), format!("to take the file {name}"), problem).hint(full));
+                }
+                (None, Err(problem)) => unknown.push(Reason::new(object(look), "to be listed", problem)),
+                (None, Ok(found)) if found.get(name) == Some(text) => {}
+                (None, Ok(found)) => {
+                    let seen =
+                        found.get(name).map_or("no such file".to_owned(), |text| format!("{} other bytes", text.len()));
+                    let expected = format!("the file {name}, as it was written");
+                    reasons.push(Reason::new(object(look), expected, seen).hint(full));
+                }
+            }
+        }
+        for look in &others {
+            match &look.found {
+                Err(problem) => unknown.push(Reason::new(object(look), "to be listed", problem)),
+                Ok(found) => {
+                    for (name, _) in own.iter().map(|own| &own.marker).filter(|(name, _)| found.contains_key(name)) {
+                        let expected = format!("nothing of {}", seen.server);
+                        let seen = format!("the file {name}, which was written into the export of {}", seen.server);
+                        let hint = "look at the volumes of both pods: each must have an emptyDir of its own";
+                        reasons.push(Reason::new(object(look), expected, seen).hint(hint));
+                    }
+                }
+            }
+        }
+        if own.is_empty() {
+            reasons.push(Reason::new(format!("server {}", seen.server), "an export that was looked at", "none"));
+        }
+        if reasons.is_empty()
+            && let Some(reason) = unknown.pop()
+        {
+            return Verdict::error(reason);
+        }
+        let summary = format!("its marker is in its own export and in none of {} others", others.len());
+        Verdict::judged(summary, reasons).at(Hop::Export)
+    }
+}
+
+impl Isolation {
+    /// Writes a marker into every export that can be reached, then looks at them all.
+    async fn look(&self, site: &Site) -> Looks {
+        // A server that has no running container has no export that anything could have come into.
+        let population = site.shared.watch.population().unwrap_or_default();
+        let runs = |pod: &Arc<Pod>| {
+            container::named(pod, &self.export.container).is_some_and(|view| view.running_since().is_some())
+        };
+        let pods: Vec<(String, Arc<Pod>)> = site
+            .servers
+            .iter()
+            .flat_map(|name| {
+                let server = population.server(&site.select, name);
+                let current: Vec<_> = server.current().into_iter().filter(|pod| runs(pod)).cloned().collect();
+                current.into_iter().map(|pod| (name.clone(), pod))
+            })
+            .collect();
+        let written = join_all(pods.iter().map(|(server, pod)| self.write(site, server, pod))).await;
+        let found = join_all(pods.iter().map(|(server, pod)| self.gather(site, server, pod))).await;
+        let looks = pods.iter().zip(written).zip(found).map(|(((server, pod), (marker, not_written)), found)| Look {
+            server: server.clone(),
+            pod: pod.name_any(),
+            marker,
+            not_written,
+            found,
+        });
+        Arc::new(looks.collect())
+    }
+
+    /// Writes a marker; returns it and why it could not be written.
+    async fn write(&self, site: &Site, server: &str, pod: &Pod) -> ((String, String), Option<String>) {
+        let file = site.file_of(server, "marker.txt");
+        let content: String = rand::rng().sample_iter(Alphanumeric).take(64).map(char::from).collect();
+        site.place(pod, &self.export, self.sidecar.as_ref(), &file);
+        let path = format!("{}/{}", self.export.folder, file.name);
+        let operation = Operation::Write { path, content: content.clone() };
+        let output = site.shared.exec(server, &pod.name_any(), &self.export.container, &operation).await;
+        let problem = output.map_or_else(|error| Some(error.to_string()), |output| output.problem());
+        ((file.name, content), problem)
+    }
+
+    /// The markers of all servers in one export.
+    async fn gather(&self, site: &Site, server: &str, pod: &Pod) -> Result<BTreeMap<String, String>, String> {
+        let operation = Operation::Gather { folder: self.export.folder.clone(), prefix: site.prefix() };
+        let output = site.shared.exec(server, &pod.name_any(), &self.export.container, &operation).await;
+        let output = output.map_err(|error| error.to_string())?;
+        if let Some(problem) = output.problem() {
+            return Err(problem);
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut parts = text.split_terminator('\0').map(str::to_owned);
+        Ok(std::iter::from_fn(|| Some((parts.next()?, parts.next()?))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::event::Outcome;
+
+    fn look(server: &str, found: &Value) -> Value {
+        json!({"server": server, "pod": format!("{server}-pod"), "marker": [server, "text"], "not_written": null,
+            "found": found})
+    }
+
+    fn judged(exports: &[Value]) -> Verdict {
+        let check: Isolation =
+            serde_json::from_value(json!({"export": {"container": "nfs-server", "folder": "/data"}})).unwrap();
+        check.judge(&serde_json::from_value(json!({"server": "a", "exports": exports})).unwrap())
+    }
+
+    #[test]
+    fn a_marker_must_be_whole_in_its_own_export_and_in_no_other() {
+        let own = look("a", &json!({"Ok": {"a": "text"}}));
+        let other = look("b", &json!({"Ok": {"b": "text"}}));
+        assert_eq!(judged(&[own.clone(), other.clone()]).outcome, Outcome::Pass);
+        for (what, exports) in [
+            ("in another", vec![own.clone(), look("b", &json!({"Ok": {"a": "text", "b": "text"}}))]),
+            ("not in its own", vec![look("a", &json!({"Ok": {}})), other.clone()]),
+            ("truncated", vec![look("a", &json!({"Ok": {"a": "te"}})), other.clone()]),
+            ("not looked at", vec![other.clone()]),
+            ("nothing looked at", vec![]),
+        ] {
+            assert_eq!(judged(&exports).outcome, Outcome::Fail, "{what}");
+        }
+        let unknown = look("b", &json!({"Err": "the connection broke"}));
+        assert_eq!(judged(&[own, unknown]).outcome, Outcome::Error);
+    }
+
+    #[test]
+    fn a_marker_that_cannot_be_written_fails() {
+        let mut own = look("a", &json!({"Ok": {}}));
+        own["not_written"] = json!("exit code 1: Read-only file system");
+        assert_eq!(judged(&[own]).outcome, Outcome::Fail);
+    }
+}

@@ -1,0 +1,290 @@
+//! `log-cadence`: the sidecar's cycles come at the configured interval, without errors, and copy nothing twice.
+//!
+//! All times are the log's own timestamps, so that no clock is compared with another. Whether something is copied again
+//! although nobody changed it shows in a file of the harness's own, which nobody else knows: what clients do to theirs,
+//! such as appending all the while, is their good right.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::log::{self, Cycle, Marks};
+use super::way::{self, Obstacle};
+use crate::check::parameter::{Expected, Export, Fact, Pattern, Sidecar, Span};
+use crate::check::{Kind, Need, Site};
+use crate::cluster::container;
+use crate::cluster::{CycleLog, Operation, ResourceExt};
+use crate::event::{Hop, Reason, Verdict};
+
+/// So much of the log is asked for at the most, and more text than this is not all of it: each line has a timestamp too.
+const MOST: i64 = 32 << 20;
+const MOST_READ: usize = 8 << 20;
+/// How much longer than its cycles need, at the configured interval, the sidecar is waited for.
+const SLACK: SignedDuration = SignedDuration::from_secs(10);
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Cadence {
+    /// Where a file is written that must be copied once.
+    pub export: Export,
+    /// What copies it.
+    pub sidecar: Sidecar,
+    /// The line of its log that begins a cycle.
+    pub cycle_begin: Pattern,
+    /// Lines of its log that tell of errors.
+    pub error: Pattern,
+    /// The pause between two cycles, in seconds.
+    pub interval: Fact,
+    /// How far the middle one of the pauses may be from the interval.
+    pub tolerance: Span,
+    /// How many cycles must be seen.
+    pub cycles: u8,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    pod: String,
+    expected: Expected,
+    obstacle: Option<Obstacle>,
+    /// How long cycles were waited for, in seconds.
+    waited: i64,
+    cycles: Vec<Cycle>,
+    /// The harness's own file.
+    file: String,
+    /// Why it could not be written.
+    not_written: Option<String>,
+    /// When the log listed it.
+    listed: Vec<Timestamp>,
+}
+
+impl Kind for Cadence {
+    type Observation = Observation;
+    const HOPS: &'static [Hop] = &[Hop::Sidecar];
+    const NEEDS: &'static [Need] = &[Need::Values];
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let expected = site.expected(&self.interval)?;
+        let Some(interval) = seconds(&expected) else {
+            let object = format!("server {}", site.server());
+            let number = format!("a number of seconds ({})", expected.source);
+            return Err(Verdict::error(Reason::new(object, number, expected.text().unwrap_or_default())));
+        };
+        let (pod, population) = site.pod().await?;
+        let file = site.file("cadence.txt");
+        let mut seen = Observation {
+            pod: pod.name_any(),
+            expected,
+            obstacle: None,
+            waited: 0,
+            cycles: Vec::new(),
+            file: file.name.clone(),
+            not_written: None,
+            listed: Vec::new(),
+        };
+        let followed = match way::cycles(site, &pod, &self.export, &self.sidecar)? {
+            Err(obstacle) => {
+                seen.obstacle = Some(obstacle);
+                return Ok(seen);
+            }
+            Ok(cycles) => cycles,
+        };
+        let each = interval + self.tolerance.signed();
+        let needed = each * i32::from(self.cycles);
+        let start = population.now;
+        site.place(&pod, &self.export, Some(&self.sidecar), &file);
+        let path = format!("{}/{}", self.export.folder, file.name);
+        let write = Operation::Write { path, content: format!("copied once: {}", file.name) };
+        (_, seen.not_written) = site.try_exec(&pod, &self.export.container, &write).await?;
+        // Its own cycle, and two more that could list it again.
+        let limit = needed + each * 2 + SLACK;
+        seen.waited = limit.as_secs();
+        let limit = std::time::Duration::try_from(limit).unwrap_or_default();
+        site.waiting(format!("{} sync cycles, every {interval:#}", self.cycles), limit);
+        let has_enough = |log: &CycleLog| log.is_denied() || self.is_enough(log, &file.name, start);
+        followed.wait_for(Instant::now() + limit, has_enough).await;
+        if let Some(error) = followed.log().trouble.filter(|_| followed.log().is_denied()) {
+            return Err(site.no_answer(&error));
+        }
+        seen.listed = followed.log().listings(&file.name);
+        let since = start.checked_sub(needed + SLACK).unwrap_or(Timestamp::UNIX_EPOCH);
+        let (name, sidecar) = (pod.name_any(), &self.sidecar.container);
+        let lines = site.shared.cluster.log(&name, sidecar, Some(since), MOST).await;
+        let lines = lines.map_err(|error| site.no_answer(&error))?;
+        if lines.iter().map(|(_, line)| line.len()).sum::<usize>() > MOST_READ {
+            let object = container::place(&pod, sidecar);
+            let expected =
+                format!("a log of less than {MOST_READ} bytes in {} s", (start.duration_since(since)).as_secs());
+            return Err(Verdict::error(Reason::new(object, expected, "more than that")));
+        }
+        let marks = Marks { begin: &self.cycle_begin.0, end: &self.sidecar.cycle_end.0, error: &self.error.0 };
+        seen.cycles = log::cycles(&lines, marks);
+        Ok(seen)
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        if let Some(obstacle) = &seen.obstacle {
+            return obstacle.verdict(&seen.pod, &self.sidecar);
+        }
+        let name = &self.sidecar.container;
+        let object = format!("pod {}, container {name}", seen.pod);
+        let look = format!("look at the log and the command of {name}");
+        let mut reasons = Vec::new();
+        for (cycle, error) in seen.cycles.iter().filter_map(|cycle| Some((cycle, cycle.errors.first()?))) {
+            let expected = "sync cycles without errors, also where the log says Synced afterwards";
+            reasons.push(Reason::new(&object, expected, format!("at {}: {error}", cycle.began)).hint(&look));
+        }
+        // One says it all.
+        reasons.truncate(1);
+        let ended = seen.cycles.iter().filter(|cycle| cycle.ended.is_some()).count();
+        if ended < usize::from(self.cycles) {
+            let expected = format!(
+                "at least {} sync cycles within {} s, one every {} s ({})",
+                self.cycles,
+                seen.waited,
+                seen.expected.text().unwrap_or_default(),
+                seen.expected.source
+            );
+            reasons.push(Reason::new(&object, expected, format!("{ended} ended")).hint(&look));
+        }
+        let pause = middle(seen.cycles.iter().filter_map(|cycle| cycle.paused).collect());
+        if let (Some(pause), Some(interval)) = (pause, seconds(&seen.expected)) {
+            let off = (SignedDuration::from_millis(pause) - interval).abs();
+            if off > self.tolerance.signed() {
+                let expected = format!(
+                    "a pause of {interval:#} between two cycles ({}), give or take {}",
+                    seen.expected.source, self.tolerance
+                );
+                let hint = format!("{look}; compare with sidecar.syncInterval in the values");
+                reasons.push(Reason::new(&object, expected, format!("{pause} ms")).hint(hint));
+            }
+        }
+        if let Some(problem) = &seen.not_written {
+            let file = format!("file {} of pod {}", seen.file, seen.pod);
+            reasons.push(Reason::new(file, "to be written into the export", problem));
+        }
+        if let [_, _, again, ..] = seen.listed.as_slice() {
+            let file = format!("file {} of pod {}", seen.file, seen.pod);
+            let expected = format!("to be copied once by {name}, because nobody changed it");
+            let copied = format!("copied {} times, again at {again}", seen.listed.len());
+            let hint = format!("look whether {name} copies back into the export, or changes what it copied");
+            reasons.push(Reason::new(file, expected, copied).hint(hint));
+        }
+        if reasons.is_empty()
+            && let Some(unknown) = self.unknown(seen, pause)
+        {
+            return Verdict::error(unknown);
+        }
+        let pause = pause.unwrap_or_default();
+        let summary = format!(
+            "{ended} cycles, {pause} ms apart ({}); a file was copied and then left alone",
+            seen.expected.source
+        );
+        Verdict::judged(summary, reasons).at(Hop::Sidecar)
+    }
+}
+
+impl Cadence {
+    /// Whether the log says all that it can. A file can be listed twice without a fault, if it was just being written
+    /// when a cycle came by; only then a third cycle decides.
+    fn is_enough(&self, log: &CycleLog, file: &str, start: Timestamp) -> bool {
+        let listed = log.listings(file);
+        let (all, since) = log.ends(listed.last().copied().unwrap_or(start));
+        all >= usize::from(self.cycles) && (since >= 2 || listed.len() > 2)
+    }
+
+    /// What is missing for a judgement.
+    fn unknown(&self, seen: &Observation, pause: Option<i64>) -> Option<Reason> {
+        let object = format!("log of pod {}, container {}", seen.pod, self.sidecar.container);
+        let first = seen.listed.first();
+        let came_after =
+            |listed: Timestamp| seen.cycles.iter().any(|cycle| cycle.began > listed && cycle.ended.is_some());
+        match (pause, first) {
+            (None, _) => {
+                let expected = format!("a line like {} right after one that ends a cycle", self.cycle_begin.0);
+                Some(Reason::new(object, expected, "none: the pause between cycles is not known"))
+            }
+            (_, None) => {
+                let expected = format!("a line for the file {}, which was written into the export", seen.file);
+                let hint = "is rsync run with -v? If a test of the way to the folder fails too, look at that first";
+                Some(Reason::new(object, expected, "none, in any cycle").hint(hint))
+            }
+            (_, Some(first)) if !came_after(*first) => {
+                let expected = format!("one more cycle after the one that copied {}", seen.file);
+                Some(Reason::new(object, expected, "none"))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn seconds(expected: &Expected) -> Option<SignedDuration> {
+    let seconds: i64 = expected.text()?.parse().ok()?;
+    (seconds > 0).then(|| SignedDuration::from_secs(seconds))
+}
+
+/// The middle one: a machine that slept makes one pause long, and that is no fault.
+fn middle(mut values: Vec<i64>) -> Option<i64> {
+    values.sort_unstable();
+    values.get(values.len().saturating_sub(1) / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::event::Outcome;
+
+    /// Cycles that pause for so many milliseconds each.
+    fn judged(pauses: &[Value], errors: &[&str], listed: &[&str]) -> Verdict {
+        let check: Cadence = serde_json::from_value(json!({
+            "export": {"container": "nfs-server", "folder": "/data"},
+            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced"},
+            "cycle-begin": "^sending", "error": "^rsync error", "interval": {"values": "sidecar.syncInterval"},
+            "tolerance": "3s", "cycles": 3
+        }))
+        .unwrap();
+        let at = |index: usize| format!("2026-11-21T03:0{index}:00Z");
+        let cycle = |(index, paused): (usize, &Value)| json!({"began": at(index), "ended": at(index), "paused": paused, "errors": errors});
+        let cycles: Vec<_> = pauses.iter().enumerate().map(cycle).collect();
+        let seen = json!({
+            "pod": "p", "expected": {"value": 30, "source": "test"}, "obstacle": null, "waited": 60, "cycles": cycles,
+            "file": "x", "not_written": null, "listed": listed
+        });
+        check.judge(&serde_json::from_value(seen).unwrap())
+    }
+
+    const ONCE: [&str; 1] = ["2026-11-21T03:00:30Z"];
+
+    #[test]
+    fn steady_cycles_that_copy_a_file_once_pass() {
+        let verdict = judged(&[Value::Null, json!(30_040), json!(30_160)], &[], &ONCE);
+        assert_eq!((verdict.outcome, verdict.reasons), (Outcome::Pass, Vec::new()));
+        let slept = judged(&[Value::Null, json!(30_040), json!(8_000_000), json!(30_010)], &[], &ONCE);
+        assert_eq!(slept.outcome, Outcome::Pass, "one long pause");
+    }
+
+    #[test]
+    fn too_short_too_long_too_few_erroneous_and_repeated_fail() {
+        let steady = [Value::Null, json!(30_040), json!(30_160)];
+        assert_eq!(judged(&[Value::Null, json!(1_050), json!(1_040)], &[], &ONCE).outcome, Outcome::Fail);
+        assert_eq!(judged(&[Value::Null, json!(60_000), json!(60_040)], &[], &ONCE).outcome, Outcome::Fail);
+        assert_eq!(judged(&[Value::Null], &[], &[]).outcome, Outcome::Fail);
+        assert_eq!(judged(&[], &[], &[]).outcome, Outcome::Fail);
+        assert_eq!(judged(&steady, &["rsync error: (code 11)"], &ONCE).outcome, Outcome::Fail);
+        let again = [ONCE[0], "2026-11-21T03:01:00Z", "2026-11-21T03:01:30Z"];
+        assert_eq!(judged(&steady, &[], &again).outcome, Outcome::Fail);
+        assert_eq!(judged(&steady, &[], &again[..2]).outcome, Outcome::Pass, "it was being written in the first cycle");
+    }
+
+    #[test]
+    fn what_the_log_does_not_tell_is_not_judged() {
+        let steady = [Value::Null, json!(30_040), json!(30_160)];
+        assert_eq!(judged(&steady, &[], &[]).outcome, Outcome::Error, "the file was never listed");
+        assert_eq!(judged(&[Value::Null, Value::Null, Value::Null], &[], &ONCE).outcome, Outcome::Error, "no pause");
+        let late = ["2026-11-21T03:02:00Z"];
+        assert_eq!(judged(&steady, &[], &late).outcome, Outcome::Error, "no cycle after the copy");
+    }
+}

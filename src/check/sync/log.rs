@@ -1,0 +1,110 @@
+//! A sidecar's log as a list of sync cycles. Pure.
+
+use jiff::Timestamp;
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::LogLine;
+
+/// So many errors of a cycle are kept.
+const ERRORS: usize = 3;
+
+/// What tells the lines of a log apart.
+#[derive(Debug, Clone, Copy)]
+pub struct Marks<'a> {
+    /// A cycle begins.
+    pub begin: &'a Regex,
+    /// A cycle ends.
+    pub end: &'a Regex,
+    /// Something went wrong.
+    pub error: &'a Regex,
+}
+
+/// One cycle, on the cluster's clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cycle {
+    /// When it began.
+    pub began: Timestamp,
+    /// When it ended; `None` if the log does not say.
+    pub ended: Option<Timestamp>,
+    /// How long the sidecar had paused since the end of the cycle before, in milliseconds; `None` where that is not
+    /// known, as after a restart.
+    pub paused: Option<i64>,
+    /// Lines that tell of errors.
+    pub errors: Vec<String>,
+}
+
+/// The cycles in the lines of a log.
+pub fn cycles(lines: &[LogLine], marks: Marks) -> Vec<Cycle> {
+    let mut cycles: Vec<Cycle> = Vec::new();
+    // When the last cycle ended, if nothing was said since.
+    let mut paused_since: Option<Timestamp> = None;
+    for (stamp, line) in lines {
+        if marks.begin.is_match(line) {
+            let paused = paused_since.take().and_then(|end| i64::try_from(stamp.duration_since(end).as_millis()).ok());
+            cycles.push(Cycle { began: *stamp, ended: None, paused, errors: Vec::new() });
+        } else if marks.end.is_match(line) {
+            if let Some(cycle) = cycles.last_mut().filter(|cycle| cycle.ended.is_none()) {
+                cycle.ended = Some(*stamp);
+            }
+            paused_since = Some(*stamp);
+        } else if marks.error.is_match(line) {
+            // Of a cycle that did not even begin to list files, the error is all there is.
+            if cycles.last().is_none_or(|cycle| cycle.ended.is_some()) {
+                cycles.push(Cycle { began: *stamp, ended: None, paused: None, errors: Vec::new() });
+            }
+            let errors = cycles.last_mut().map(|cycle| &mut cycle.errors);
+            errors.into_iter().filter(|errors| errors.len() < ERRORS).for_each(|errors| errors.push(line.clone()));
+            paused_since = None;
+        } else if !line.trim().is_empty() {
+            // Something else was said, such as by a sidecar that starts again: what follows is no plain pause.
+            paused_since = None;
+        }
+    }
+    cycles
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A log with lines written so many milliseconds after a moment.
+    pub fn lines(lines: &[(i64, &str)]) -> Vec<LogLine> {
+        let start: Timestamp = "2026-11-21T03:00:00Z".parse().unwrap();
+        lines.iter().map(|(at, line)| (start + jiff::SignedDuration::from_millis(*at), (*line).to_owned())).collect()
+    }
+
+    fn read(text: &[(i64, &str)]) -> Vec<Cycle> {
+        let [begin, end, error] =
+            ["^sending incremental file list$", r"^\[\d\d:\d\d:\d\d\] Synced\b", r"^rsync error: .*\(code \d+\)"]
+                .map(|pattern| Regex::new(pattern).unwrap());
+        cycles(&lines(text), Marks { begin: &begin, end: &end, error: &error })
+    }
+
+    const BEGIN: &str = "sending incremental file list";
+    const END: &str = "[03:00:00] Synced to Windows in 0s";
+
+    #[test]
+    fn a_pause_is_from_the_end_of_a_cycle_to_the_next_beginning() {
+        let cycles =
+            read(&[(0, BEGIN), (10, "a rsync error: failed.txt"), (40, ""), (50, END), (5_090, BEGIN), (5_100, END)]);
+        let pauses: Vec<_> = cycles.iter().map(|cycle| cycle.paused).collect();
+        assert_eq!(pauses, [None, Some(5_040)]);
+        assert!(cycles.iter().all(|cycle| cycle.errors.is_empty() && cycle.ended.is_some()), "names are no errors");
+    }
+
+    #[test]
+    fn a_restart_makes_no_pause() {
+        let cycles = read(&[(0, BEGIN), (50, END), (900, "=== Starting ==="), (950, BEGIN), (990, END)]);
+        assert_eq!(cycles[1].paused, None);
+    }
+
+    #[test]
+    fn an_error_is_seen_although_the_cycle_says_that_it_ended_well() {
+        let error = "rsync error: error in file IO (code 11) at main.c(808)";
+        let during = read(&[(0, BEGIN), (20, error), (50, END)]);
+        assert_eq!(during[0].errors, [error]);
+        let instead = read(&[(0, error), (50, END), (5_000, error), (5_050, END)]);
+        assert_eq!((instead.len(), instead[1].errors.len()), (2, 1));
+    }
+}

@@ -1,0 +1,7 @@
+//! The way of files from the export to the tester's folder.
+
+pub mod cadence;
+pub mod file_sync;
+pub mod multi_write;
+mod log;
+mod way;

@@ -1,0 +1,83 @@
+//! What stands in a file's way from the export to the tester's folder before one is written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use serde::{Deserialize, Serialize};
+
+use crate::check::Site;
+use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::storage::Probe;
+use crate::cluster::container;
+use crate::cluster::{Cycles, Population};
+use crate::event::{Hop, Outcome, Reason, Verdict};
+
+/// How long the two sides of the tester's folder may differ while it is probed.
+const MOUNT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why no file can arrive.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Obstacle {
+    /// There is no sidecar.
+    NoSidecar,
+    /// The sidecar is down and will not come up soon; its state.
+    SidecarDown(String),
+}
+
+impl Obstacle {
+    /// FAIL, because nothing copies the export.
+    pub fn verdict(&self, pod: &str, sidecar: &Sidecar) -> Verdict {
+        let name = &sidecar.container;
+        let reason = match self {
+            Self::NoSidecar => {
+                let expected = format!("a container {name}, which copies the export");
+                let reason = Reason::new(format!("pod {pod}"), expected, "no such container");
+                reason.hint("enable the server's sidecar in the values and run helm upgrade")
+            }
+            Self::SidecarDown(state) => {
+                let object = format!("pod {pod}, container {name}");
+                let reason = Reason::new(object, "to run, because it copies the export", state);
+                reason.hint("look at its log and the pod's events")
+            }
+        };
+        Verdict::judged("", vec![reason]).at(Hop::Sidecar)
+    }
+}
+
+/// The sidecar's followed log, if it runs.
+///
+/// # Errors
+/// Nothing can be written in the export's container.
+pub fn cycles(
+    site: &Site,
+    pod: &Pod,
+    export: &Export,
+    sidecar: &Sidecar,
+) -> Result<Result<Arc<Cycles>, Obstacle>, Verdict> {
+    let Some(view) = container::named(pod, &sidecar.container) else { return Ok(Err(Obstacle::NoSidecar)) };
+    if view.is_stuck() {
+        return Ok(Err(Obstacle::SidecarDown(view.describe())));
+    }
+    site.running(pod, &export.container)?;
+    Ok(site.cycles(pod, sidecar).ok_or(Obstacle::NoSidecar))
+}
+
+/// ERROR where the tester's folder is seen not to be the one that the pod mounts. Where the mount cannot be probed, or
+/// only through a container that may end meanwhile, a file is the better witness.
+pub async fn mounted(
+    site: &Site,
+    pod: &Arc<Pod>,
+    population: &Population,
+    sidecar: &Sidecar,
+    restart_window: Span,
+) -> Result<(), Verdict> {
+    let probe = Probe { site, pod, sidecar, within: MOUNT_WITHIN };
+    if let Ok(mount) = probe.once(restart_window, population.now).await {
+        let verdict = mount.verdict();
+        if let (Outcome::Fail, Some(reason)) = (verdict.outcome, verdict.reasons.into_iter().next()) {
+            return Err(Verdict::blocked(format!("host-mount::{}", site.server()), reason));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,297 @@
+//! `dns`: the name of a server's Service resolves inside a pod, to the Service's ClusterIP.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Service;
+use serde::{Deserialize, Serialize};
+
+use super::inside::{self, Said};
+use crate::check::{Kind, Need, Site};
+use crate::cluster::{Operation, ResourceExt};
+use crate::event::{Reason, Verdict};
+
+/// The exit code of a shell that has no such command.
+const NOT_FOUND: i32 = 127;
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Dns {
+    /// The container to ask in: of any server's pod, because one answer holds for all.
+    pub container: String,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    server: String,
+    /// The server's Services.
+    services: Vec<Arc<Service>>,
+    /// What was said of all servers' Services; `None` where the server has none.
+    said: Option<Said>,
+}
+
+impl Kind for Dns {
+    type Observation = Observation;
+    const NEEDS: &'static [Need] = &[Need::Services];
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        // First, because a Service is there before its pods are.
+        let pod = inside::pod(site, &self.container, |_| true).await?;
+        let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
+        let mut names: Vec<String> = site
+            .servers
+            .iter()
+            .flat_map(|server| network.services(&site.select, server))
+            .map(|service| service.name_any())
+            .collect();
+        names.sort();
+        let services = network.services(&site.select, site.server());
+        let said = if services.is_empty() {
+            None
+        } else {
+            let place = format!("dns {} {}", self.container, names.join(" "));
+            let look = async { inside::ask(site, pod, &self.container, &Operation::Resolve { names }).await };
+            Some(site.shared.once(place, look).await?)
+        };
+        Ok(Observation { server: site.server().to_owned(), services, said })
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        let Some(said) = seen.said.as_ref().filter(|_| !seen.services.is_empty()) else {
+            let hint = "run helm upgrade again: it makes a missing Service";
+            let reason = Reason::new(format!("server {}", seen.server), "a Service with its labels", "none").hint(hint);
+            return Verdict::judged("", vec![reason]);
+        };
+        let answers = Answers::read(&said.text);
+        let name_servers = if answers.servers.is_empty() { "none".to_owned() } else { answers.servers.join(", ") };
+        let mut reasons = Vec::new();
+        let mut resolved = Vec::new();
+        let mut is_silent = false;
+        for service in &seen.services {
+            let name = service.name_any();
+            let object = format!("the name of Service {name}");
+            let wanted = cluster_ips(service);
+            if wanted.is_empty() {
+                let kind = service.spec.as_ref().and_then(|spec| spec.type_.clone()).unwrap_or_default();
+                let what = format!("the Service has none: it is headless or not of this cluster (type {kind})");
+                let hint = "run helm upgrade again; a Service that was headless must be deleted before";
+                reasons.push(Reason::new(object, "to resolve to its ClusterIP", what).hint(hint));
+                continue;
+            }
+            let expected = format!("to resolve to its ClusterIP {} in {}", list(&wanted), said.place);
+            match answers.names.get(&name) {
+                Some(Answer::Addresses(found)) if required(&wanted).all(|ip| found.contains(&ip)) => {
+                    let foreign: Vec<IpAddr> = found.iter().filter(|ip| !wanted.contains(ip)).copied().collect();
+                    if foreign.is_empty() {
+                        resolved.push(format!("{name} resolves to {}", list(found)));
+                    } else {
+                        let what = format!("also {}", list(&foreign));
+                        let hint =
+                            "ask the cluster's DNS where that comes from: look at the ConfigMap coredns in kube-system";
+                        reasons.push(Reason::new(object, expected, what).hint(hint));
+                    }
+                }
+                Some(Answer::Addresses(found)) => {
+                    let hint = "a Service that was made again has a new address, and CoreDNS keeps the old one for up to 30 s; \
+                                then look at the pods and the log of CoreDNS in kube-system";
+                    reasons.push(Reason::new(object, expected, list(found)).hint(hint));
+                }
+                Some(Answer::Nothing(text)) => {
+                    let hint = "look at the log of CoreDNS in kube-system, and at the pod's /etc/resolv.conf";
+                    let what = format!("name server {name_servers}: {text}");
+                    reasons.push(Reason::new(object, expected, what).hint(hint));
+                }
+                Some(Answer::Silence) if answers.is_silent() => is_silent = true,
+                Some(Answer::Silence) => {
+                    let what = format!("no answer of name server {name_servers}, which does answer for other names");
+                    let hint = "look whether every pod of CoreDNS in kube-system is Ready";
+                    reasons.push(Reason::new(object, expected, what).hint(hint));
+                }
+                Some(Answer::NoTool(text)) => {
+                    let reason = Reason::new(&said.place, "nslookup in its image", text);
+                    return Verdict::error(reason.hint("name a container that has it: `container` of this check"));
+                }
+                None => {
+                    let text = said.text.trim();
+                    return Verdict::error(Reason::new(&said.place, format!("an answer for {name}"), text));
+                }
+            }
+        }
+        if is_silent && reasons.is_empty() {
+            let why = "of the pod's resolv.conf, which does not answer at all";
+            return Verdict::skip(format!("asked in {}: name server {name_servers} {why}", said.place));
+        }
+        Verdict::judged(format!("{}, by name server {name_servers}", resolved.join("; ")), reasons)
+    }
+}
+
+/// The addresses that its name must resolve to.
+fn cluster_ips(service: &Service) -> Vec<IpAddr> {
+    let spec = service.spec.as_ref();
+    let all = spec.iter().flat_map(|spec| spec.cluster_ips.iter().flatten().chain(&spec.cluster_ip));
+    let mut ips: Vec<IpAddr> = all.filter_map(|ip| ip.parse().ok()).collect();
+    ips.sort();
+    ips.dedup();
+    ips
+}
+
+/// Those that must be among the answers: of two families IPv4, because not every nslookup asks for both.
+fn required(wanted: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
+    let has_four = wanted.iter().any(IpAddr::is_ipv4);
+    wanted.iter().filter(move |ip| ip.is_ipv4() || !has_four).copied()
+}
+
+fn list(ips: &[IpAddr]) -> String {
+    ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What [`Operation::Resolve`] printed.
+#[derive(Debug, Default)]
+struct Answers {
+    /// The name servers of the container's `resolv.conf`.
+    servers: Vec<String>,
+    /// By the name that was asked for.
+    names: BTreeMap<String, Answer>,
+}
+
+/// What nslookup said of a name.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    /// It resolved.
+    Addresses(Vec<IpAddr>),
+    /// The name server answered, but not with an address.
+    Nothing(String),
+    /// No name server answered.
+    Silence,
+    /// There is no nslookup.
+    NoTool(String),
+}
+
+impl Answers {
+    fn read(text: &str) -> Self {
+        let mut answers = Self::default();
+        let mut block: Option<(&str, i32, Vec<&str>)> = None;
+        let mut close = |block: Option<(&str, i32, Vec<&str>)>| {
+            block.map(|(name, code, lines)| answers.names.insert(name.to_owned(), Answer::read(code, &lines)))
+        };
+        for line in text.lines() {
+            let asked = line.strip_prefix("? ").and_then(|rest| rest.split_once(' '));
+            if let Some((name, code)) = asked {
+                close(block.replace((name, code.trim().parse().unwrap_or(-1), Vec::new())));
+            } else if let Some((.., lines)) = &mut block {
+                lines.push(line);
+            }
+        }
+        close(block);
+        let servers = text.lines().filter_map(|line| line.strip_prefix("! "));
+        answers.servers = servers.map(|server| server.trim().to_owned()).collect();
+        answers
+    }
+
+    /// Whether no name got an answer.
+    fn is_silent(&self) -> bool {
+        self.names.values().all(|answer| *answer == Answer::Silence)
+    }
+}
+
+impl Answer {
+    /// Reads the words of busybox, old and new, and of BIND's.
+    fn read(code: i32, lines: &[&str]) -> Self {
+        let has = |words: &[&str]| lines.iter().find(|line| words.iter().any(|word| line.contains(word)));
+        if code == NOT_FOUND {
+            return Self::NoTool(lines.join(" "));
+        }
+        // What stands before is the name server's own address.
+        let about = lines.iter().skip_while(|line| !line.starts_with("Name:")).skip(1);
+        let addresses = about.filter_map(|line| {
+            let (_, rest) = line.strip_prefix("Address")?.split_once(':')?;
+            rest.split_whitespace().next()?.parse().ok()
+        });
+        let mut addresses: Vec<IpAddr> = addresses.collect();
+        addresses.sort();
+        addresses.dedup();
+        if !addresses.is_empty() {
+            return Self::Addresses(addresses);
+        }
+        // A name server that refuses one of two questions and is silent on the other has answered.
+        let silence = ["timed out", "no servers", "onnection refused", "unreachable", "Try again", "Temporary failure"];
+        match (has(&["can't find", "Can't find", "can't resolve", "No answer"]), has(&silence)) {
+            (Some(line), silent) if silent != Some(line) => {
+                Self::Nothing(line.trim_start_matches(['*', ' ']).to_owned())
+            }
+            (_, Some(_)) => Self::Silence,
+            _ => Self::Nothing(lines.join(" ").trim().to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::event::Outcome;
+
+    const SERVER: &str = "Server:\t\t10.96.0.10\nAddress:\t10.96.0.10:53\n\n";
+    const SILENT: &str = "? nas-1 1\n;; connection timed out; no servers could be reached\n\n";
+
+    fn judged(said: &str, ips: &[&str]) -> Verdict {
+        let service = json!({"metadata": {"name": "nas-1"}, "spec": {"clusterIP": ips.first(), "clusterIPs": ips}});
+        let text = format!("! 10.96.0.10\n{said}");
+        let seen = json!({"server": "nas", "services": [service], "said": {"place": "pod p", "code": 0, "text": text}});
+        Dns { container: "nfs-server".into() }.judge(&serde_json::from_value(seen).unwrap())
+    }
+
+    fn found(addresses: &str) -> String {
+        format!("? nas-1 0\n{SERVER}\nName:\tnas-1.ns.svc.cluster.local\n{addresses}\n\n")
+    }
+
+    #[test]
+    fn the_cluster_ip_passes_in_the_words_of_each_nslookup() {
+        let new = judged(&found("Address: 10.96.61.27"), &["10.96.61.27"]);
+        assert_eq!((new.outcome, new.reasons), (Outcome::Pass, Vec::new()));
+        let old = "? nas-1 0\nServer:    10.96.0.10\nAddress 1: 10.96.0.10 kube-dns\n\n\
+                   Name:      nas-1.ns.svc\nAddress 1: 10.96.61.27 nas-1.ns.svc\n";
+        assert_eq!(judged(old, &["10.96.61.27"]).outcome, Outcome::Pass);
+        let both = ["10.96.61.27", "fd00::1"];
+        assert_eq!(
+            judged(&found("Address: 10.96.61.27"), &both).outcome,
+            Outcome::Pass,
+            "only one family was asked for"
+        );
+        assert_eq!(judged(&found("Address: 10.96.61.27\nAddress: fd00::1"), &both).outcome, Outcome::Pass);
+        assert_eq!(judged(&found("Address: fd00::1"), &both[1..]).outcome, Outcome::Pass);
+    }
+
+    #[test]
+    fn another_address_nothing_and_no_cluster_ip_fail() {
+        let other = judged(&found("Address: 10.96.0.10"), &["10.96.61.27"]);
+        assert_eq!((other.outcome, other.reasons[0].seen.as_str()), (Outcome::Fail, "10.96.0.10"));
+        assert_eq!(judged(&found("Address: 10.96.61.27\nAddress: 10.0.0.9"), &["10.96.61.27"]).outcome, Outcome::Fail);
+        let gone = format!("? nas-1 1\n{SERVER}** server can't find nas-1.ns.svc.cluster.local.: NXDOMAIN\n");
+        let gone = judged(&gone, &["10.96.61.27"]);
+        assert!(gone.outcome == Outcome::Fail && gone.reasons[0].seen.contains("NXDOMAIN"), "{gone:?}");
+        let headless = judged(&found("Address: 10.244.0.9"), &["None"]);
+        assert!(headless.outcome == Outcome::Fail && headless.reasons[0].seen.contains("headless"), "{headless:?}");
+        let seen = json!({"server": "nas", "services": [], "said": null});
+        let none = Dns { container: "c".into() }.judge(&serde_json::from_value(seen).unwrap());
+        assert_eq!(none.outcome, Outcome::Fail);
+    }
+
+    #[test]
+    fn only_a_name_server_that_answers_nobody_is_skipped() {
+        let skipped = judged(SILENT, &["10.96.61.27"]);
+        assert!(skipped.outcome == Outcome::Skip && skipped.summary.contains("10.96.0.10"), "{skipped:?}");
+        let one_of_two = format!("{SILENT}? nas-2 1\n{SERVER}** server can't find nas-2: NXDOMAIN\n");
+        assert_eq!(judged(&one_of_two, &["10.96.61.27"]).outcome, Outcome::Fail);
+    }
+
+    #[test]
+    fn what_was_not_asked_cannot_be_judged() {
+        assert_eq!(judged("? nas-1 127\nsh: nslookup: not found\n", &["10.96.61.27"]).outcome, Outcome::Error);
+        assert_eq!(judged("", &["10.96.61.27"]).outcome, Outcome::Error);
+    }
+}

@@ -1,0 +1,67 @@
+//! What only a pod can tell: a command in any server's pod, and what it said.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod;
+use serde::{Deserialize, Serialize};
+
+use crate::check::Site;
+use crate::cluster::container;
+use crate::cluster::{End, Operation, ResourceExt};
+use crate::event::{Reason, Verdict};
+
+/// What a command in a pod said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// The container it ran in, for messages.
+    pub place: String,
+    /// Its exit code.
+    pub code: i32,
+    /// Both its outputs.
+    pub text: String,
+}
+
+/// A Ready pod in which the container runs: `preferred` says of which server's, given several.
+///
+/// # Errors
+/// There is none, also after rollouts must have settled.
+pub async fn pod(
+    site: &Site,
+    container: &str,
+    preferred: impl Fn(&str) -> bool,
+) -> Result<(String, Arc<Pod>), Verdict> {
+    let expected = format!("one that is Ready and runs {container}, to ask from");
+    let population = site
+        .settled(|population| population.ready(&site.select, container).is_empty().then(|| expected.clone()))
+        .await?;
+    let mut ready = population.ready(&site.select, container);
+    ready.sort_by_key(|(server, _)| !preferred(server));
+    let none = || site.blocked(Reason::new("the servers' pods", expected.clone(), "none"));
+    ready.into_iter().next().ok_or_else(none)
+}
+
+/// Does an operation in a container of a server's pod.
+///
+/// # Errors
+/// It could not be done, or nothing is known of its end.
+pub async fn ask(
+    site: &Site,
+    (server, pod): (String, Arc<Pod>),
+    container: &str,
+    operation: &Operation,
+) -> Result<Said, Verdict> {
+    let place = container::place(&pod, container);
+    let failed = |why: String, hint: String| {
+        Verdict::error(Reason::new(place.clone(), "to run a command in it", why).hint(hint))
+    };
+    let output = site.shared.exec(&server, &pod.name_any(), container, operation).await;
+    let output = output.map_err(|error| failed(error.to_string(), error.hint()))?;
+    match &output.end {
+        // A command that a signal ended has 128 and the signal's number: its container has probably ended under it.
+        End::Exited(code) if *code <= 128 => {
+            let text = [output.stdout.as_slice(), output.stderr.as_slice()].map(String::from_utf8_lossy).concat();
+            Ok(Said { place, code: *code, text })
+        }
+        _ => Err(failed(output.problem().unwrap_or_default(), "look whether it restarts, and run again".to_owned())),
+    }
+}

@@ -1,0 +1,312 @@
+//! `node-port`: the node takes TCP connections on a server's NodePort; from here, or else from inside the cluster.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::join_all;
+use futures::stream::FuturesUnordered;
+use k8s_openapi::api::core::v1::Service;
+use serde::{Deserialize, Serialize};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::inside::{self, Said};
+use crate::check::parameter::{Expected, Fact, Span};
+use crate::check::{Kind, Need, Site, millis};
+use crate::cluster::{Network, Operation};
+use crate::event::{Hop, Reason, Verdict};
+
+/// The exit code of a shell that has no such command.
+const NOT_FOUND: i32 = 127;
+
+/// The pause after a refusal: there is no event for a port that opens.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NodePort {
+    /// The port.
+    pub port: Fact,
+    /// It takes a connection within this time.
+    pub within: Span,
+    /// The container that connects where the node cannot be reached from here.
+    pub container: String,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    server: String,
+    expected: Expected,
+    /// The NodePorts that the live Services have.
+    live: Vec<u16>,
+    /// What was connected to; `None` where there is no port.
+    tried: Option<Tried>,
+}
+
+/// What was connected to.
+#[derive(Debug, Serialize, Deserialize)]
+struct Tried {
+    /// The node, from here.
+    address: String,
+    port: u16,
+    knock: Knock,
+    /// The ports of all servers there, if this one said nothing.
+    others: Vec<(u16, Knock)>,
+    /// The node inside the cluster, and what came of connecting to it there; if nothing can be reached from here.
+    inside: Option<(String, Said)>,
+}
+
+/// What came of a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Knock {
+    /// It was taken, after so many milliseconds.
+    Taken(u64),
+    /// It was refused: the node is reachable.
+    Refused,
+    /// Nothing came back.
+    Silence(String),
+}
+
+impl Kind for NodePort {
+    type Observation = Observation;
+    const HOPS: &'static [Hop] = &[Hop::Nfs];
+    const NEEDS: &'static [Need] = &[Need::Services, Need::Values];
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let (pod, _) = site.pod().await?;
+        let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
+        let expected = site.expected(&self.port)?;
+        let live = live(&network.services(&site.select, site.server()));
+        let port = port(&expected, &live);
+        let mut seen = Observation { server: site.server().to_owned(), expected, live, tried: None };
+        let Some(port) = port else { return Ok(seen) };
+        // The address of the node as the cluster knows it; asking for the node itself needs a right that few have.
+        let host_ip = pod.status.as_ref().and_then(|status| status.host_ip.clone()).unwrap_or_default();
+        let given = site.shared.wishes.node_address.as_ref();
+        let address = given.unwrap_or(&host_ip).trim_matches(['[', ']']).to_owned();
+        let found = resolve(&address).await.map_err(|why| {
+            let who = if given.is_some() { "--node-address" } else { "the pod's status.hostIP" };
+            let reason = Reason::new(format!("node {address} ({who})"), "an address", why);
+            Verdict::error(reason.hint("give an address that this machine knows with --node-address"))
+        })?;
+        let knock = self.knock(&found, port).await;
+        let (mut others, mut inside) = (Vec::new(), None);
+        if let Knock::Silence(_) = knock {
+            let look = self.knock_all(site, &network, &found);
+            others = site.shared.once(format!("node-port {address}"), look).await;
+            if !others.iter().any(|(_, knock)| knock.is_answer()) {
+                // Another server's pod where there is one: some networks keep a pod from reaching itself through its Service.
+                let pod = inside::pod(site, &self.container, |server| server != site.server()).await?;
+                let connect = Operation::Connect { address: host_ip.clone(), port };
+                inside = Some((host_ip, inside::ask(site, pod, &self.container, &connect).await?));
+            }
+        }
+        seen.tried = Some(Tried { address, port, knock, others, inside });
+        Ok(seen)
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        let source = &seen.expected.source;
+        let listed = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+        let Some(tried) = &seen.tried else {
+            let object = format!("server {}", seen.server);
+            let what = seen.expected.text().map_or("its Service has none".to_owned(), |text| format!("`{text}`"));
+            let hint = "see the test service of this server; give it a NodePort in the values and run helm upgrade";
+            let reason = Reason::new(object, format!("a NodePort ({source})"), what).hint(hint);
+            return Verdict::judged("", vec![reason]).at(Hop::Nfs);
+        };
+        let Tried { address, port, knock, others, inside } = tried;
+        let object = format!("node {address}, NodePort {port}");
+        let failed = |what: String, hint: String| {
+            let expected = format!("to take a TCP connection ({source})");
+            let what = match seen.live.contains(port) {
+                true => what,
+                false if seen.live.is_empty() => format!("{what}; no Service of the server has a NodePort"),
+                false => format!("{what}; the Service has NodePort {}", listed(&seen.live)),
+            };
+            Verdict::judged("", vec![Reason::new(&object, expected, what).hint(hint)]).at(Hop::Nfs)
+        };
+        let service = format!("see the test service of {}: whether its Service has a ready endpoint", seen.server);
+        let why = match knock {
+            Knock::Taken(ms) => {
+                return Verdict::judged(format!("{object} takes connections from here, after {ms} ms"), Vec::new());
+            }
+            Knock::Refused => {
+                let hint = format!("{service}; if {address} is not the node from here, give --node-address");
+                return failed(format!("refused for {}", self.within), hint);
+            }
+            Knock::Silence(why) => why,
+        };
+        let answering: Vec<u16> = others.iter().filter(|(_, knock)| knock.is_answer()).map(|(port, _)| *port).collect();
+        if !answering.is_empty() {
+            let what = format!("{why}, while its ports {} answer", listed(&answering));
+            return failed(what, format!("{service}; look for a firewall that lets only some ports through"));
+        }
+        let unreachable = format!("node {address} is not reachable from here ({why}, as for every other server)");
+        match inside {
+            Some((node, said)) if said.code == 0 => Verdict::skip(format!(
+                "{unreachable}; inside the cluster {node} takes connections on {port}. --node-address names one that is"
+            )),
+            Some((_, said)) if said.code == NOT_FOUND || said.text.contains("option") => {
+                let reason = Reason::new(&said.place, "an nc that can connect, to judge from inside", said.text.trim());
+                Verdict::error(reason.hint("give the node's address as it is from here: --node-address"))
+            }
+            Some((node, said)) => {
+                let what = format!("{unreachable}; nor is {node} from {}: {}", said.place, said.text.trim());
+                failed(what, service)
+            }
+            None => Verdict::error(Reason::new(object, "to be tried from inside the cluster", unreachable)),
+        }
+    }
+}
+
+impl NodePort {
+    /// Connects until it is taken, or the time is over.
+    async fn knock(&self, addresses: &[SocketAddr], port: u16) -> Knock {
+        let started = Instant::now();
+        let limit = started + self.within.0;
+        let mut refused = false;
+        loop {
+            let silence = format!("no answer within {}", self.within);
+            let mut knock = Knock::Silence(silence.clone());
+            let mut dials: FuturesUnordered<_> = addresses
+                .iter()
+                .map(|address| timeout_at(limit, TcpStream::connect(SocketAddr::new(address.ip(), port))))
+                .collect();
+            while let Some(dialled) = dials.next().await {
+                match dialled {
+                    Ok(Ok(_)) => return Knock::Taken(millis(started.elapsed())),
+                    Ok(Err(error)) if is_refusal(error.kind()) => refused = true,
+                    Ok(Err(error)) => knock = Knock::Silence(error.to_string()),
+                    Err(_) => {}
+                }
+            }
+            if Instant::now() + PAUSE > limit {
+                return if refused { Knock::Refused } else { knock };
+            }
+            sleep_until(Instant::now() + PAUSE).await;
+        }
+    }
+
+    /// Connects to the ports of all servers, side by side: does the node answer at all?
+    async fn knock_all(&self, site: &Site, network: &Network, addresses: &[SocketAddr]) -> Vec<(u16, Knock)> {
+        let ports = site.servers.iter().filter_map(|server| {
+            let live = live(&network.services(&site.select, server));
+            port(&site.expected_of(server, &self.port).ok()?, &live)
+        });
+        join_all(ports.map(|port| async move { (port, self.knock(addresses, port).await) })).await
+    }
+}
+
+impl Knock {
+    /// Whether the node said anything.
+    fn is_answer(&self) -> bool {
+        !matches!(self, Self::Silence(_))
+    }
+}
+
+/// Whether it is the node's own answer, and not that of a network on the way to it.
+fn is_refusal(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
+}
+
+/// The addresses of a name or address; the ports do not count.
+async fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
+    let found: Vec<SocketAddr> = lookup_host((address, 0)).await.map_err(|error| error.to_string())?.collect();
+    if found.is_empty() { Err("it has none".to_owned()) } else { Ok(found) }
+}
+
+/// The NodePorts that Services have.
+fn live(services: &[Arc<Service>]) -> Vec<u16> {
+    let ports = services.iter().filter_map(|service| service.spec.as_ref()?.ports.as_ref()).flatten();
+    ports.filter_map(|port| u16::try_from(port.node_port?).ok()).collect()
+}
+
+/// The port to connect to: that of the values, else the Service's.
+fn port(expected: &Expected, live: &[u16]) -> Option<u16> {
+    match expected.text() {
+        Some(text) => text.parse().ok(),
+        None => live.first().copied(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::example::with;
+    use crate::event::Outcome;
+
+    fn judged(changes: &[(&str, Value)]) -> Verdict {
+        let seen = json!({
+            "server": "nas", "live": [32155], "expected": {"value": 32155, "source": "the values"},
+            "tried": {"address": "10.0.0.1", "port": 32155, "knock": {"Taken": 1}, "others": [], "inside": null}
+        });
+        let port = Fact { values: "service.nodePort".into(), default: None };
+        let check = NodePort { port, within: Span(Duration::from_secs(3)), container: "nfs-server".into() };
+        check.judge(&serde_json::from_value(with(seen, changes)).unwrap())
+    }
+
+    fn silent(others: Value, inside: Option<(i32, &str)>) -> Verdict {
+        let inside = inside.map(|(code, text)| json!(["10.0.0.2", {"place": "pod p", "code": code, "text": text}]));
+        let knock = json!({"Silence": "no answer within 3s"});
+        judged(&[("/tried/knock", knock), ("/tried/others", others), ("/tried/inside", json!(inside))])
+    }
+
+    #[test]
+    fn a_port_that_takes_connections_passes() {
+        assert_eq!(judged(&[]).outcome, Outcome::Pass);
+    }
+
+    #[test]
+    fn refused_fails_and_says_which_port_the_service_has() {
+        let verdict = judged(&[("/tried/knock", json!("Refused")), ("/live", json!([32164]))]);
+        assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Nfs)));
+        assert!(verdict.reasons[0].seen.contains("32164"), "{verdict:?}");
+    }
+
+    #[test]
+    fn no_port_at_all_fails() {
+        assert_eq!(judged(&[("/tried", Value::Null), ("/live", json!([]))]).outcome, Outcome::Fail);
+    }
+
+    #[test]
+    fn silence_fails_only_where_the_node_answers_on_other_ports() {
+        let quiet = json!([[32154, {"Silence": "no answer within 3s"}]]);
+        assert_eq!(silent(json!([[32154, {"Taken": 1}]]), None).outcome, Outcome::Fail);
+        assert_eq!(silent(json!([[32154, "Refused"]]), None).outcome, Outcome::Fail);
+        assert_eq!(silent(quiet.clone(), Some((0, ""))).outcome, Outcome::Skip);
+        assert_eq!(silent(quiet.clone(), Some((1, "nc: can't connect: Connection refused"))).outcome, Outcome::Fail);
+        assert_eq!(silent(quiet.clone(), Some((127, "sh: nc: not found"))).outcome, Outcome::Error);
+        assert_eq!(silent(quiet, Some((1, "nc: invalid option -- 'e'"))).outcome, Outcome::Error);
+    }
+
+    #[test]
+    fn the_port_is_that_of_the_values_else_the_services() {
+        let says = |value: Value| serde_json::from_value(json!({"value": value, "source": ""})).unwrap();
+        assert_eq!(port(&says(json!(32150)), &[32164]), Some(32150));
+        assert_eq!(port(&says(Value::Null), &[32164]), Some(32164));
+        assert_eq!((port(&says(Value::Null), &[]), port(&says(json!("auto")), &[1])), (None, None));
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_taken_or_refused() {
+        let check = |within| NodePort {
+            port: Fact { values: "x".into(), default: None },
+            within: Span(Duration::from_millis(within)),
+            container: "c".into(),
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let here = resolve("127.0.0.1").await.unwrap();
+        assert!(matches!(check(5000).knock(&here, port).await, Knock::Taken(_)));
+        drop(listener);
+        assert_eq!(check(150).knock(&here, port).await, Knock::Refused);
+    }
+}

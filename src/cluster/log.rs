@@ -1,0 +1,94 @@
+//! Reading containers' logs, which say whatever a pod likes: bounded, and any bytes will do.
+
+use futures::{AsyncBufRead, AsyncBufReadExt};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::LogParams;
+
+use super::{ANSWER, ApiError, Cluster, answered};
+
+/// What is longer than this of a line is cut off.
+const LONGEST_LINE: usize = 1 << 16;
+
+/// A line of a log, and when it was written.
+pub type LogLine = (Timestamp, String);
+
+/// Where reading a log begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum From {
+    /// At the first line that is still there.
+    Head,
+    /// At the first line of that moment or later.
+    Since(Timestamp),
+    /// At so many lines before the end.
+    Tail(i64),
+}
+
+/// Reads a container's log; at most `bytes`, of which the last line may be cut off.
+pub(super) async fn read(
+    cluster: &Cluster,
+    pod: &str,
+    container: &str,
+    from: From,
+    bytes: i64,
+) -> Result<Vec<LogLine>, ApiError> {
+    let params = LogParams {
+        container: Some(container.to_owned()),
+        timestamps: true,
+        since_time: if let From::Since(moment) = from { Some(moment) } else { None },
+        tail_lines: if let From::Tail(lines) = from { Some(lines) } else { None },
+        limit_bytes: Some(bytes),
+        ..LogParams::default()
+    };
+    let pods = cluster.pods();
+    let stream = answered("get", "pods/log", pods.log_stream(pod, &params)).await?;
+    let mut stream = std::pin::pin!(stream);
+    let mut lines = Vec::new();
+    let read = async {
+        while let Ok(Some(line)) = next_line(&mut stream).await {
+            lines.extend(stamped(&line).map(|(stamp, text)| (stamp, text.to_owned())));
+        }
+    };
+    let silent = ApiError::Silent { verb: "get", resource: "pods/log", waited: ANSWER };
+    tokio::time::timeout(ANSWER, read).await.map_err(|_| silent)?;
+    Ok(lines)
+}
+
+/// A line of a log with timestamps.
+pub(super) fn stamped(line: &str) -> Option<(Timestamp, &str)> {
+    let (stamp, text) = line.split_once(' ')?;
+    Some((stamp.parse().ok()?, text))
+}
+
+/// The next line without its end, cut at [`LONGEST_LINE`] and whatever its bytes are; `None` at the end of the stream.
+pub(super) async fn next_line(stream: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<String>> {
+    let mut line = Vec::new();
+    loop {
+        let chunk = stream.fill_buf().await?;
+        let end = chunk.iter().position(|byte| *byte == b'\n');
+        let part = &chunk[..end.unwrap_or(chunk.len())];
+        line.extend_from_slice(&part[..part.len().min(LONGEST_LINE - line.len())]);
+        let (consumed, is_over) = (part.len() + usize::from(end.is_some()), chunk.is_empty());
+        stream.consume_unpin(consumed);
+        if end.is_some() {
+            return Ok(Some(String::from_utf8_lossy(&line).into_owned()));
+        }
+        if is_over {
+            return Ok(None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hostile_line_is_cut_and_the_next_one_is_read() {
+        let mut text = vec![0xff; 3 * LONGEST_LINE];
+        text.extend_from_slice(b"\nnext\nunfinished");
+        let mut stream = futures::io::Cursor::new(text);
+        assert!(next_line(&mut stream).await.unwrap().is_some());
+        assert_eq!(next_line(&mut stream).await.unwrap().as_deref(), Some("next"));
+        assert_eq!(next_line(&mut stream).await.unwrap(), None);
+    }
+}

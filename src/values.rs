@@ -1,0 +1,144 @@
+//! Helm values: what a release was told about each server. Imports `error` and nothing else of ours.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::error::Refusal;
+
+/// The defaults of the project's own chart, for a release whose Secret cannot be read.
+const CHART: &str = include_str!("../fixtures/helm-chart/file-simulator/values.yaml");
+/// The values that it is installed with.
+const INSTALLED: &str = include_str!("../fixtures/helm-chart/file-simulator/values-multi-nas.yaml");
+
+/// Values, merged as Helm merges them.
+#[derive(Debug, Clone)]
+pub struct Values {
+    /// Where they come from, for messages.
+    pub origin: String,
+    merged: Value,
+}
+
+impl Values {
+    /// A chart's defaults under the values that a release was given.
+    pub fn new(origin: impl Into<String>, mut defaults: Value, given: &Value) -> Self {
+        json_patch::merge(&mut defaults, given);
+        Self { origin: origin.into(), merged: defaults }
+    }
+
+    /// The values in the binary; `why` says why no others are used.
+    pub fn embedded(why: &str) -> Result<Self, Refusal> {
+        Ok(Self::new(format!("embedded ones, because {why}"), parse("embedded values", CHART)?, &installed()?))
+    }
+
+    /// What the values say of a server; `None` if they do not have it.
+    pub fn server(&self, name: &str) -> Option<Facts> {
+        let entry = self.servers().find(|entry| entry["name"] == name)?;
+        let mut facts = self.merged["nasDefaults"].clone();
+        json_patch::merge(&mut facts, entry);
+        Some(Facts { server: facts, global: self.merged["global"].clone() })
+    }
+
+    /// The names of the servers that the values have.
+    pub fn names(&self) -> Vec<&str> {
+        self.servers().filter_map(|entry| entry["name"].as_str()).collect()
+    }
+
+    fn servers(&self) -> impl Iterator<Item = &Value> {
+        self.merged["nasServers"].as_array().into_iter().flatten()
+    }
+}
+
+/// What values say of one server.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    server: Value,
+    global: Value,
+}
+
+impl Facts {
+    /// The value at a path such as `service.nodePort`: the server's own, else everyone's under `global`.
+    pub fn get(&self, path: &str) -> Option<&Value> {
+        let pointer = format!("/{}", path.replace('.', "/"));
+        let find = |values: &'_ Value| values.pointer(&pointer).is_some_and(|value| !value.is_null());
+        [&self.server, &self.global].into_iter().find(|values| find(values))?.pointer(&pointer)
+    }
+}
+
+/// Reads a values file.
+///
+/// # Errors
+/// A refusal with exit code 2: it cannot be read, is no YAML, or has no `nasServers`.
+pub fn load(path: &Path) -> Result<Value, Refusal> {
+    let origin = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Refusal::usage(format!("cannot read the values file {origin}: {error}"), "give the path of a Helm values file")
+    })?;
+    let values = parse(&origin, &text)?;
+    match values["nasServers"].as_array() {
+        Some(servers) if servers.iter().any(|server| server["name"].is_string()) => Ok(values),
+        _ => Err(Refusal::usage(
+            format!("{origin}: no `nasServers` with names"),
+            "give the values that the release was installed with; a file that only overrides some of them will not do",
+        )),
+    }
+}
+
+/// The defaults of the project's own chart.
+pub fn chart_defaults() -> Result<Value, Refusal> {
+    parse("embedded values", CHART)
+}
+
+fn installed() -> Result<Value, Refusal> {
+    parse("embedded values", INSTALLED)
+}
+
+fn parse(origin: &str, text: &str) -> Result<Value, Refusal> {
+    serde_saphyr::from_str(text).map_err(|error| {
+        let what = error.without_snippet().to_string();
+        Refusal::usage(
+            format!("{origin}: {}", what.lines().next().unwrap_or_default()),
+            "give a YAML file of Helm values",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_server_has_its_own_facts_then_the_defaults_then_everyones() {
+        let chart = json!({
+            "global": {"sidecar": {"syncInterval": 30}},
+            "nasDefaults": {"service": {"port": 2049}, "sidecar": {"enabled": false}}
+        });
+        let given = json!({"nasServers": [
+            {"name": "a", "service": {"nodePort": 32150}}, {"name": "b", "sidecar": {"syncInterval": 5}}]});
+        let values = Values::new("test", chart, &given);
+        let (a, b) = (values.server("a").unwrap(), values.server("b").unwrap());
+        assert_eq!([a.get("service.port"), a.get("service.nodePort")], [Some(&json!(2049)), Some(&json!(32150))]);
+        assert_eq!([a.get("sidecar.syncInterval"), b.get("sidecar.syncInterval")], [Some(&json!(30)), Some(&json!(5))]);
+        assert_eq!((a.get("fsid"), values.server("c").is_none(), values.names()), (None, true, vec!["a", "b"]));
+    }
+
+    #[test]
+    fn the_embedded_values_have_the_seven_servers() {
+        let values = Values::embedded("of a test").unwrap();
+        assert_eq!(values.names().len(), 7);
+        assert_eq!(values.server("nas-backup").unwrap().get("fsid"), Some(&json!(4)));
+    }
+
+    #[test]
+    fn a_file_without_servers_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for text in ["global: {}", "nasServers: []", "nasServers: [", "- a"] {
+            let path = folder.path().join("values.yaml");
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(load(&path).unwrap_err().exit, crate::error::Exit::Usage, "{text}");
+        }
+        assert!(load(&folder.path().join("missing.yaml")).is_err());
+    }
+}
