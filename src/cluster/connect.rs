@@ -84,13 +84,8 @@ async fn version(client: &Client) -> Result<(Info, SignedDuration), kube::Error>
     let request = http::Request::get("/version").body(Body::empty()).map_err(kube::Error::HttpError)?;
     let sent = Timestamp::now();
     let response = client.send(request).await?;
-    let ahead = response
-        .headers()
-        .get(DATE)
-        .and_then(|date| date.to_str().ok())
-        .and_then(|date| rfc2822::DateTimeParser::new().parse_timestamp(date).ok())
-        // The header has whole seconds: on average it is half a second late.
-        .map_or(SignedDuration::ZERO, |date| date.duration_since(sent) + SignedDuration::from_millis(500));
+    let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
+    let ahead = date.and_then(|date| ahead(date, sent)).unwrap_or_default();
     let status = response.status();
     let body = response.into_body().collect_bytes().await?;
     if status.is_success() {
@@ -101,7 +96,29 @@ async fn version(client: &Client) -> Result<(Info, SignedDuration), kube::Error>
     Err(kube::Error::Api(Box::new(answer)))
 }
 
+/// How far the clock that wrote a `Date` header is ahead of ours.
+fn ahead(date: &str, sent: Timestamp) -> Option<SignedDuration> {
+    let date = rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
+    // The header has whole seconds: on average it is half a second late.
+    Some(date.duration_since(sent) + SignedDuration::from_millis(500))
+}
+
 fn is_loopback(url: &http::Uri) -> bool {
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_whose_clock_is_off_is_read_by_its_own() {
+        let sent: Timestamp = "2026-11-21T03:00:00Z".parse().unwrap();
+        let half = SignedDuration::from_millis(500);
+        for (date, seconds) in [("Sat, 21 Nov 2026 03:10:00 GMT", 600), ("Sat, 21 Nov 2026 02:55:00 GMT", -300)] {
+            assert_eq!(ahead(date, sent), Some(SignedDuration::from_secs(seconds) + half));
+        }
+        assert_eq!(ahead("yesterday", sent), None);
+    }
 }

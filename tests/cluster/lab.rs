@@ -1,16 +1,18 @@
 //! The real cluster: installs the release, breaks it, and looks for files that were left behind.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::catalogue::{Change, Fault};
 
 const NAMESPACE: &str = "file-simulator";
 const SERVERS: &str = "simulator.protocol=nfs";
 /// For `find`: files that a run writes.
-const FILES_OF_RUNS: [&str; 4] = ["-name", "*e2e-*", "-type", "f"];
+const FILES_OF_RUNS: [&str; 7] = ["-name", "*e2e-*", "-not", "-name", OF_A_KILLED_RUN, "-type", "f"];
+/// What a run left that was killed before it could tidy up.
+const OF_A_KILLED_RUN: &str = "e2e-00000000-phase3-latency-nas-output-2-sync.txt";
 
 /// A chart that can be installed.
 #[derive(Clone, Copy)]
@@ -46,10 +48,15 @@ impl Lab {
     }
 
     fn kubectl(&self, arguments: &[&str]) -> String {
+        output(&mut self.command(arguments))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new("kubectl");
         command.env("PATH", format!("{path}:{}", self.bin)).arg("--kubeconfig").arg(&self.kubeconfig);
-        output(command.args(["--context", self.context, "--namespace", NAMESPACE]).args(arguments))
+        command.args(["--context", self.context, "--namespace", NAMESPACE]).args(arguments);
+        command
     }
 
     /// Installs or upgrades the release, and returns when the old pods are gone.
@@ -75,7 +82,7 @@ impl Lab {
 
     pub fn apply(&self, faults: &[Fault]) {
         for fault in faults {
-            let name = format!("file-sim-file-simulator-{}", fault.server);
+            let name = name(fault.server);
             let patch = |kind: &str, patch: &Value| {
                 self.kubectl(&["patch", kind, &name, "--type=json", "-p", &patch.to_string()]);
             };
@@ -87,6 +94,55 @@ impl Lab {
                 }
             }
         }
+    }
+
+    /// Uses a healthy release as people do: many files and strange names, a killed run's leftovers, somebody else's crash
+    /// loop, another time zone, and a client that writes all the while; it stops when its file is gone.
+    pub fn use_oddly(&self) -> Child {
+        let many = "cd \"$1\" && mkdir -p many && cd many && seq -f 'file %g.txt' 3000 | xargs -d '\\n' touch && \
+            touch 'rsync error: failed (code 23)' 'error.log' '[03:00:00] Synced to Windows in 0s'";
+        for server in ["nas-input-1", "nas-output-1"] {
+            output(Command::new("sh").args(["-c", many, "many"]).arg(self.folder.join(server)));
+        }
+        std::fs::write(self.folder.join("nas-output-2").join(OF_A_KILLED_RUN), "left behind").unwrap();
+        self.in_export("nas-output-2", &format!("echo left behind >/data/{OF_A_KILLED_RUN}"));
+        let crash = ["--image=alpine:latest", "--image-pull-policy=IfNotPresent", "--", "sh", "-c", "exit 1"];
+        self.kubectl(&[&["run", "crashing"], &crash[..]].concat());
+        let zone = json!([{"op": "add", "path": "/spec/template/spec/initContainers/1/env/-",
+            "value": {"name": "TZ", "value": "UTC-9"}}]);
+        self.kubectl(&["patch", "deployment", &name("nas-output-3"), "--type=json", "-p", &zone.to_string()]);
+        let write =
+            "date >/data/client.log; while [ -e /data/client.log ]; do date >>/data/client.log; sleep 0.2; done";
+        self.command(&[
+            "exec",
+            &format!("deployment/{}", name("nas-output-1")),
+            "-c",
+            "nfs-server",
+            "--",
+            "sh",
+            "-c",
+            write,
+        ])
+        .spawn()
+        .unwrap()
+    }
+
+    /// Ends what [`Self::use_oddly`] began; says whether the killed run's leftovers are still there, which are not ours.
+    pub fn use_plainly(&self, mut client: Child) -> bool {
+        self.in_export("nas-output-1", "rm /data/client.log");
+        client.wait().unwrap();
+        self.kubectl(&["delete", "pod", "crashing", "--now"]);
+        let was_there = self.folder.join("nas-output-2").join(OF_A_KILLED_RUN).is_file()
+            && self.in_export("nas-output-2", "ls /data").contains(OF_A_KILLED_RUN);
+        let made =
+            ["nas-input-1/many", "nas-output-1/many", "nas-output-1/client.log"].map(|path| self.folder.join(path));
+        output(Command::new("rm").arg("-rf").args(made).arg(self.folder.join("nas-output-2").join(OF_A_KILLED_RUN)));
+        was_there
+    }
+
+    fn in_export(&self, server: &str, script: &str) -> String {
+        let deployment = format!("deployment/{}", name(server));
+        self.kubectl(&["exec", &deployment, "-c", "nfs-server", "--", "sh", "-c", script])
     }
 
     /// Files of runs in the tester's folder and in the exports of all running pods.
@@ -101,6 +157,11 @@ impl Lab {
         }
         found
     }
+}
+
+/// What a server's objects are called.
+fn name(server: &str) -> String {
+    format!("file-sim-file-simulator-{server}")
 }
 
 /// What a command that must succeed printed.

@@ -25,6 +25,7 @@ fn the_suites_on_a_real_cluster() {
     let mut stages = Stages { lab: Lab::new(), started: Instant::now(), problems: Vec::new() };
     stages.do_to_the_lab("install", Lab::install_anew);
     stages.judge("healthy", &[]);
+    stages.judge_odd_use();
     // While it connects, probes, and has files on their way.
     for millis in [60, 120, 200, 300, 450, 700, 1_200, 2_500, 5_000, 9_000] {
         stages.interrupt(Duration::from_millis(millis));
@@ -69,6 +70,16 @@ impl Stages {
         }
         self.problems.extend(found.iter().map(|what| format!("{name}: {what}")));
         self.time(&format!("judge {name}"));
+    }
+
+    /// The same for a healthy release that is used oddly.
+    fn judge_odd_use(&mut self) {
+        let client = self.lab.use_oddly();
+        self.judge("oddly used", &[]);
+        if !self.lab.use_plainly(client) {
+            self.problems.push("oddly used: another run's file was removed".to_owned());
+        }
+        self.do_to_the_lab("use it plainly again", Lab::install_anew);
     }
 
     /// Runs both suites, presses Ctrl-C, and looks whether all is reported and nothing is left.

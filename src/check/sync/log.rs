@@ -94,6 +94,13 @@ pub mod tests {
     }
 
     #[test]
+    fn the_clock_in_a_line_means_nothing() {
+        let elsewhere = "[12:59:59] Synced to Windows in 0s";
+        let cycles = read(&[(0, BEGIN), (50, elsewhere), (5_050, BEGIN), (5_100, END)]);
+        assert_eq!(cycles[1].paused, Some(5_000));
+    }
+
+    #[test]
     fn a_restart_makes_no_pause() {
         let cycles = read(&[(0, BEGIN), (50, END), (900, "=== Starting ==="), (950, BEGIN), (990, END)]);
         assert_eq!(cycles[1].paused, None);
