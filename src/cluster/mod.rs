@@ -141,13 +141,7 @@ impl Cluster {
     }
 
     /// Reads the last lines of a container's log; at most `bytes` of them, from the first on.
-    pub async fn log_tail(
-        &self,
-        pod: &str,
-        container: &str,
-        lines: i64,
-        bytes: i64,
-    ) -> Result<Vec<LogLine>, ApiError> {
+    pub async fn log_tail(&self, pod: &str, container: &str, lines: i64, bytes: i64) -> Result<Vec<LogLine>, ApiError> {
         log::read(self, pod, container, log::From::Tail(lines), bytes).await
     }
 

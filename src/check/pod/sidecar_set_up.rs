@@ -154,7 +154,7 @@ impl SidecarSetUp {
             )));
         }
         let mut reasons = Vec::new();
-        let expected = format!("{} with {wanted} ({})", self.started.0, interval.source);
+        let expected = format!("a line like {} with {wanted} ({})", self.started.0, interval.source);
         match said(&self.started).map(|groups| groups.get(1).map(|group| group.as_str().to_owned())) {
             Some(Some(seconds)) if interval.value.is_none() || seconds == wanted => {}
             Some(seconds) => {
@@ -168,7 +168,7 @@ impl SidecarSetUp {
         }
         if said(&self.direction).is_none() {
             let found = format!("no such line in the first {} bytes of its log", self.head);
-            reasons.push(Reason::new(object, self.direction.0.to_string(), found).hint(repair));
+            reasons.push(Reason::new(object, format!("a line like {}", self.direction.0), found).hint(repair));
         }
         if reasons.is_empty() { Ok(None) } else { Err(reasons) }
     }

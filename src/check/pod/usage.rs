@@ -15,6 +15,7 @@ use super::used::{self, Containers, Used, total};
 use crate::check::parameter::{Sidecar, Span};
 use crate::check::{Kind, Site};
 use crate::cluster::container;
+use crate::cluster::server::counted;
 use crate::cluster::{Operation, ResourceExt};
 use crate::event::{Reason, Verdict};
 
@@ -105,7 +106,7 @@ impl Kind for Usage {
         }
         for (server, why) in &seen.servers {
             if let Err(why) = why {
-                notes.push(format!("server {server} is not in the sum: {why}"));
+                notes.push(format!("server {server} is not in the sum, because it could not be measured: {why}"));
             }
         }
         let known: Vec<_> = seen.servers.values().filter_map(|used| used.as_ref().ok()).copied().collect();
@@ -144,8 +145,9 @@ impl Usage {
 async fn measure(site: &Site, server: &str) -> Measured {
     let population = site.settled(|population| population.server(&site.select, server).settlement().pending()).await?;
     let server_now = population.server(&site.select, server);
-    let [pod] = server_now.current()[..] else {
-        let reason = Reason::new(format!("server {server}"), "exactly one current pod", "none, or more than one");
+    let current = server_now.current();
+    let [pod] = current[..] else {
+        let reason = Reason::new(format!("server {server}"), "exactly one current pod", counted(&current));
         return Err(Verdict::blocked(format!("pods::{server}"), reason));
     };
     let views = container::all(pod);

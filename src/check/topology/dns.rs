@@ -95,7 +95,7 @@ impl Kind for Dns {
                     }
                 }
                 Some(Answer::Addresses(found)) => {
-                    let hint = "a Service that was made again has a new address, and CoreDNS keeps the old one for up to 30 s; \
+                    let hint = "a Service made again has a new address, and CoreDNS keeps the old one for up to 30 s; \
                                 then look at the pods and the log of CoreDNS in kube-system";
                     reasons.push(Reason::new(object, expected, list(found)).hint(hint));
                 }
@@ -121,8 +121,8 @@ impl Kind for Dns {
             }
         }
         if is_silent && reasons.is_empty() {
-            let why = "of the pod's resolv.conf, which does not answer at all";
-            return Verdict::skip(format!("asked in {}: name server {name_servers} {why}", said.place));
+            let whose = format!("name server {name_servers} of the resolv.conf in {}", said.place);
+            return Verdict::skip(format!("{whose} does not answer at all"));
         }
         Verdict::judged(format!("{}, by name server {name_servers}", resolved.join("; ")), reasons)
     }

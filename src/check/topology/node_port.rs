@@ -11,7 +11,7 @@ use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::Service;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::inside::{self, Said};
 use crate::check::parameter::{Expected, Fact, Span};
@@ -24,6 +24,10 @@ const NOT_FOUND: i32 = 127;
 
 /// The pause after a refusal: there is no event for a port that opens.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// When another connection is tried beside one that is not answered: one that was sent to a pod that has just gone
+/// stays unanswered for seconds (seen after a rollout).
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize)]
@@ -94,13 +98,16 @@ impl Kind for NodePort {
             let reason = Reason::new(format!("node {address} ({who})"), "an address", why);
             Verdict::error(reason.hint("give an address that this machine knows with --node-address"))
         })?;
-        let knock = self.knock(&found, port).await;
+        let mut knock = try_port(&found, port, self.within).await;
         let (mut others, mut inside) = (Vec::new(), None);
         if let Knock::Silence(_) = knock {
             let look = self.knock_all(site, &network, &found);
             others = site.shared.once(format!("node-port {address}"), look).await;
-            if !others.iter().any(|(_, knock)| knock.is_answer()) {
-                // Another server's pod where there is one: some networks keep a pod from reaching itself through its Service.
+            if others.iter().any(|(_, knock)| knock.is_answer()) {
+                // The node answers by now: so may this port.
+                knock = try_port(&found, port, self.within).await;
+            } else {
+                // Rather another server's: some networks keep a pod from reaching itself through its Service.
                 let pod = inside::pod(site, &self.container, |server| server != site.server()).await?;
                 let connect = Operation::Connect { address: host_ip.clone(), port };
                 inside = Some((host_ip, inside::ask(site, pod, &self.container, &connect).await?));
@@ -134,7 +141,7 @@ impl Kind for NodePort {
         let service = format!("see the test service of {}: whether its Service has a ready endpoint", seen.server);
         let why = match knock {
             Knock::Taken(ms) => {
-                return Verdict::judged(format!("{object} takes connections from here, after {ms} ms"), Vec::new());
+                return Verdict::judged(format!("{object} takes connections from here ({ms} ms)"), Vec::new());
             }
             Knock::Refused => {
                 let hint = format!("{service}; if {address} is not the node from here, give --node-address");
@@ -150,7 +157,8 @@ impl Kind for NodePort {
         let unreachable = format!("node {address} is not reachable from here ({why}, as for every other server)");
         match inside {
             Some((node, said)) if said.code == 0 => Verdict::skip(format!(
-                "{unreachable}; inside the cluster {node} takes connections on {port}. --node-address names one that is"
+                "{unreachable}; inside the cluster {node} takes connections on {port}; \
+                 name the node as it is here with --node-address"
             )),
             Some((_, said)) if said.code == NOT_FOUND || said.text.contains("option") => {
                 let reason = Reason::new(&said.place, "an nc that can connect, to judge from inside", said.text.trim());
@@ -166,40 +174,13 @@ impl Kind for NodePort {
 }
 
 impl NodePort {
-    /// Connects until it is taken, or the time is over.
-    async fn knock(&self, addresses: &[SocketAddr], port: u16) -> Knock {
-        let started = Instant::now();
-        let limit = started + self.within.0;
-        let mut refused = false;
-        loop {
-            let silence = format!("no answer within {}", self.within);
-            let mut knock = Knock::Silence(silence.clone());
-            let mut dials: FuturesUnordered<_> = addresses
-                .iter()
-                .map(|address| timeout_at(limit, TcpStream::connect(SocketAddr::new(address.ip(), port))))
-                .collect();
-            while let Some(dialled) = dials.next().await {
-                match dialled {
-                    Ok(Ok(_)) => return Knock::Taken(millis(started.elapsed())),
-                    Ok(Err(error)) if is_refusal(error.kind()) => refused = true,
-                    Ok(Err(error)) => knock = Knock::Silence(error.to_string()),
-                    Err(_) => {}
-                }
-            }
-            if Instant::now() + PAUSE > limit {
-                return if refused { Knock::Refused } else { knock };
-            }
-            sleep_until(Instant::now() + PAUSE).await;
-        }
-    }
-
     /// Connects to the ports of all servers, side by side: does the node answer at all?
     async fn knock_all(&self, site: &Site, network: &Network, addresses: &[SocketAddr]) -> Vec<(u16, Knock)> {
         let ports = site.servers.iter().filter_map(|server| {
             let live = live(&network.services(&site.select, server));
             port(&site.expected_of(server, &self.port).ok()?, &live)
         });
-        join_all(ports.map(|port| async move { (port, self.knock(addresses, port).await) })).await
+        join_all(ports.map(|port| async move { (port, try_port(addresses, port, self.within).await) })).await
     }
 }
 
@@ -208,6 +189,38 @@ impl Knock {
     fn is_answer(&self) -> bool {
         !matches!(self, Self::Silence(_))
     }
+}
+
+/// Connects until it is taken, or the time is over.
+async fn try_port(addresses: &[SocketAddr], port: u16, within: Span) -> Knock {
+    let started = Instant::now();
+    let limit = started + within.0;
+    let mut refused = false;
+    let mut silence = format!("no answer within {within}");
+    let mut dials = FuturesUnordered::new();
+    let mut next = started;
+    loop {
+        tokio::select! {
+            () = sleep_until(next), if next < limit => {
+                dials.extend(addresses.iter().map(|address| dial(*address, port)));
+                next += AGAIN;
+            }
+            Some(dialled) = dials.next() => match dialled {
+                Ok(_) => return Knock::Taken(millis(started.elapsed())),
+                Err(error) if is_refusal(error.kind()) => {
+                    refused = true;
+                    next = next.min(Instant::now() + PAUSE);
+                }
+                Err(error) => silence = error.to_string(),
+            },
+            () = sleep_until(limit) => return if refused { Knock::Refused } else { Knock::Silence(silence) },
+        }
+    }
+}
+
+async fn dial(mut address: SocketAddr, port: u16) -> std::io::Result<TcpStream> {
+    address.set_port(port);
+    TcpStream::connect(address).await
 }
 
 /// Whether it is the node's own answer, and not that of a network on the way to it.
@@ -297,16 +310,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_is_taken_or_refused() {
-        let check = |within| NodePort {
-            port: Fact { values: "x".into(), default: None },
-            within: Span(Duration::from_millis(within)),
-            container: "c".into(),
-        };
+        let within = |ms| Span(Duration::from_millis(ms));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let here = resolve("127.0.0.1").await.unwrap();
-        assert!(matches!(check(5000).knock(&here, port).await, Knock::Taken(_)));
+        assert!(matches!(try_port(&here, port, within(5000)).await, Knock::Taken(_)));
         drop(listener);
-        assert_eq!(check(150).knock(&here, port).await, Knock::Refused);
+        assert_eq!(try_port(&here, port, within(150)).await, Knock::Refused);
     }
 }

@@ -55,9 +55,9 @@ impl Kind for Release {
         // The time of the machine that helm ran on: one that is ahead makes a release of the future.
         let age = deployed.at.map(|at| seen.now.duration_since(at).max(SignedDuration::ZERO));
         let ago = age.map_or("at an unknown time".to_owned(), |age| format!("{} ago", rough(age)));
-        let what = format!("{}, chart {}, revision {}, {ago}", deployed.name, deployed.chart, deployed.revision);
         if deployed.status == "deployed" {
-            return Verdict::judged(format!("{what}, is deployed"), Vec::new());
+            let Deployed { name, chart, revision, .. } = deployed;
+            return Verdict::judged(format!("{name} is deployed: {chart}, revision {revision}, {ago}"), Vec::new());
         }
         let history = helm("history");
         let again = format!("run helm upgrade again or go back: `{}`", helm("rollback"));
@@ -72,7 +72,7 @@ impl Kind for Release {
         let said = if deployed.description.is_empty() { "" } else { ": " };
         let said = format!("{}, {ago}{said}{}", deployed.status, deployed.description);
         let expected = format!("revision {} to be deployed", deployed.revision);
-        Verdict::judged(what, vec![Reason::new(object, expected, said).hint(hint)])
+        Verdict::judged("", vec![Reason::new(object, expected, said).hint(hint)])
     }
 }
 
@@ -95,7 +95,8 @@ mod tests {
     use crate::event::Outcome;
 
     fn judged(status: &str, at: &Value) -> Verdict {
-        let deployed = json!({"name": "file-sim", "revision": 3, "status": status, "chart": "file-simulator-0.1.0", "at": at,
+        let chart = "file-simulator-0.1.0";
+        let deployed = json!({"name": "file-sim", "revision": 3, "status": status, "chart": chart, "at": at,
             "description": "Upgrade \"file-sim\" failed: context deadline exceeded"});
         judge(&deployed)
     }
@@ -108,7 +109,7 @@ mod tests {
     #[test]
     fn a_deployed_release_passes_with_chart_revision_and_age() {
         let verdict = judged("deployed", &json!("2026-11-21T03:15:30.5Z"));
-        let summary = "file-sim, chart file-simulator-0.1.0, revision 3, 44m ago, is deployed";
+        let summary = "file-sim is deployed: file-simulator-0.1.0, revision 3, 44m ago";
         assert_eq!((verdict.outcome, verdict.summary.as_str()), (Outcome::Pass, summary));
         let ahead = judged("deployed", &json!("2026-11-21T04:05:00Z"));
         assert!(ahead.outcome == Outcome::Pass && ahead.summary.contains("0s ago"), "helm's clock is ahead: {ahead:?}");

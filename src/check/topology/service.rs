@@ -52,7 +52,11 @@ impl Kind for Service {
     const NEEDS: &'static [Need] = &[Need::Services, Need::Values];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (pod, _) = site.pod().await?;
+        let pod = match site.pod().await {
+            Ok((pod, _)) => pod,
+            // A stranger with the server's labels gets a share of the connections: that is to be seen here.
+            Err(verdict) => own(site).ok_or(verdict)?,
+        };
         let mut seen = Observation {
             server: site.server().to_owned(),
             kind: site.expected(&self.kind)?,
@@ -158,7 +162,7 @@ impl Service {
         };
         if !others.is_empty() {
             let what = format!("also {}", others.join(", "));
-            let hint = "it has the labels that the Service selects and takes a share of the connections: delete it, or what owns it";
+            let hint = "it has the labels that the Service selects, so it may get connections: delete it, or its owner";
             return Err(Reason::new(object, expected, what).hint(hint));
         }
         let leads = |open: &EndpointPort| {
@@ -188,6 +192,15 @@ impl Service {
         }
         let addresses = ends.iter().filter_map(|(end, _)| end.addresses.first());
         Ok(addresses.map(|address| format!("{address} port {}", self.target_port)).collect::<Vec<_>>().join(" and "))
+    }
+}
+
+/// Of several pods with the server's labels the one that its Deployment has made.
+fn own(site: &Site) -> Option<Arc<Pod>> {
+    let server = site.shared.watch.population().ok()?.server(&site.select, site.server());
+    match server.current().into_iter().filter(|pod| server.is_newest(pod)).collect::<Vec<_>>().as_slice() {
+        [own] => Some(Arc::clone(own)),
+        _ => None,
     }
 }
 
