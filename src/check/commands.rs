@@ -3,11 +3,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use futures::future::try_join_all;
 use tokio::sync::{RwLock, oneshot};
 
 use crate::cluster::{ApiError, Cluster, Operation, Output};
 
+/// Whoever asks within this time comes along.
+const GATHER: Duration = Duration::from_millis(10);
 /// How many operations go in one request at the most, so that its address stays short.
 const MOST: usize = 8;
 
@@ -24,36 +28,43 @@ pub struct Commands {
 type Waiting = (Operation, oneshot::Sender<Result<Output, ApiError>>);
 
 impl Commands {
-    /// Does an operation in a container of a server's pod. It is done also if nobody waits for it any more: so no
-    /// command is left of which nobody knows whether it ran.
+    /// Does operations in a container of a server's pod, in their order. They are done also if nobody waits for them any
+    /// more: so no command is left of which nobody knows whether it ran.
     pub async fn run(
         self: &Arc<Self>,
         cluster: &Cluster,
         server: &str,
         place: [String; 2],
-        operation: Operation,
-    ) -> Result<Output, ApiError> {
+        operations: Vec<Operation>,
+    ) -> Result<Vec<Output>, ApiError> {
         let guard = self.of(server).read_owned().await;
-        let (sender, output) = oneshot::channel();
         let (commands, cluster) = (Arc::clone(self), cluster.clone());
-        if operation.is_slow() {
+        let is_slow = operations.iter().any(Operation::is_slow);
+        let (waiting, outputs): (Vec<Waiting>, Vec<_>) = operations
+            .into_iter()
+            .map(|operation| {
+                let (sender, output) = oneshot::channel();
+                ((operation, sender), output)
+            })
+            .unzip();
+        if is_slow {
             tokio::spawn(async move {
                 let _guard = guard;
-                execute(&cluster, &place, vec![(operation, sender)]).await;
+                execute(&cluster, &place, waiting).await;
             });
-        } else if self.join(&place, (operation, sender)) {
+        } else if self.join(&place, waiting) {
             tokio::spawn(async move {
                 let _guard = guard;
-                // Whoever asks at the same moment comes along.
-                tokio::task::yield_now().await;
+                tokio::time::sleep(GATHER).await;
                 while let Some(next) = commands.take(&place) {
                     execute(&cluster, &place, next).await;
                 }
             });
         }
-        let failed =
+        let lost =
             || ApiError::Failed { verb: "get", resource: "pods/exec", message: "the command was lost".to_owned() };
-        output.await.unwrap_or_else(|_| Err(failed()))
+        let outputs = outputs.into_iter().map(|output| async { output.await.unwrap_or_else(|_| Err(lost())) });
+        try_join_all(outputs).await
     }
 
     /// Waits until no command runs in the server's containers, so that nothing is written behind a removal.
@@ -66,11 +77,11 @@ impl Commands {
         Arc::clone(running.entry(server.to_owned()).or_default())
     }
 
-    /// Queues an operation; `true` if nobody is there yet who does what is queued.
-    fn join(&self, place: &[String; 2], operation: Waiting) -> bool {
+    /// Queues operations; `true` if nobody is there yet who does what is queued.
+    fn join(&self, place: &[String; 2], operations: Vec<Waiting>) -> bool {
         let mut waiting = self.waiting();
         let is_first = !waiting.contains_key(place);
-        waiting.entry(place.clone()).or_default().push(operation);
+        waiting.entry(place.clone()).or_default().extend(operations);
         is_first
     }
 

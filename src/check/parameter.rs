@@ -64,6 +64,8 @@ pub struct Sidecar {
     pub container: String,
     /// The line of its log that ends a cycle.
     pub cycle_end: Pattern,
+    /// The line that it says its interval with when it starts, in seconds in the first group.
+    pub interval: Pattern,
 }
 
 /// Something that a server should have, as the values say.

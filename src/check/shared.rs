@@ -12,8 +12,9 @@ use tokio::time::Instant;
 
 use super::commands::Commands;
 use super::ledger::Ledger;
+use super::parameter::{Pattern, Sidecar};
 use crate::cluster::container;
-use crate::cluster::{ApiError, Cluster, Cycles, Deployed, Operation, Output, ResourceExt, Watch};
+use crate::cluster::{ApiError, Cluster, Cycles, Deployed, Marks, Operation, Output, ResourceExt, Watch};
 use crate::event::Event;
 use crate::host::Host;
 use crate::values::Values;
@@ -53,8 +54,8 @@ pub struct Shared {
     commands: Arc<Commands>,
     /// What was looked at once, by what it is and where.
     memory: Mutex<HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>>,
-    /// By server, pod, container and the line that ends a cycle.
-    cycles: Mutex<HashMap<[String; 4], Arc<Cycles>>>,
+    /// By server, pod, container and the lines that tell of cycles.
+    cycles: Mutex<HashMap<[String; 5], Arc<Cycles>>>,
 }
 
 impl Shared {
@@ -99,27 +100,31 @@ impl Shared {
         }
     }
 
-    /// The followed log of a container; followed once in a run.
-    pub fn cycles(&self, server: &str, pod: &str, container: &str, cycle_end: &Regex) -> Arc<Cycles> {
+    /// The followed log of a sidecar; followed once in a run.
+    pub fn cycles(&self, server: &str, pod: &str, sidecar: &Sidecar) -> Arc<Cycles> {
         let mut cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = [server, pod, container, cycle_end.as_str()].map(str::to_owned);
-        let follow = || Arc::new(self.cluster.follow_cycles(pod, container, cycle_end.clone(), self.run.clone()));
+        let (end, interval) = (&sidecar.cycle_end.0, &sidecar.interval.0);
+        let key = [server, pod, &sidecar.container, end.as_str(), interval.as_str()].map(str::to_owned);
+        let marks = Marks { end: end.clone(), interval: interval.clone(), files: self.run.clone() };
+        let follow = || Arc::new(self.cluster.follow_cycles(pod, &sidecar.container, marks));
         Arc::clone(cycles.entry(key).or_insert_with(follow))
     }
 
     /// The logs in this pod of the running containers that tests followed in any pod of the server, with their names.
     pub fn followed(&self, server: &str, pod: &Pod) -> Vec<(String, Arc<Cycles>)> {
-        let known: Vec<[String; 4]> = {
+        let known: Vec<[String; 5]> = {
             let cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
             cycles.keys().filter(|[its, ..]| its == server).cloned().collect()
         };
         let is_running = |name: &str| container::named(pod, name).is_some_and(|view| view.running_since().is_some());
-        let running = known.into_iter().filter(|[.., container, _]| is_running(container));
-        let follow = |[.., container, end]: [String; 4]| {
-            let cycles = self.cycles(server, &pod.name_any(), &container, &Regex::new(&end).ok()?);
-            Some((container, cycles))
+        let follow = |[_, _, container, end, interval]: [String; 5]| {
+            let pattern = |text: String| Some(Pattern(Regex::new(&text).ok()?));
+            let sidecar = Sidecar { container, cycle_end: pattern(end)?, interval: pattern(interval)? };
+            is_running(&sidecar.container).then_some(())?;
+            let cycles = self.cycles(server, &pod.name_any(), &sidecar);
+            Some((sidecar.container, cycles))
         };
-        running.filter_map(follow).collect()
+        known.into_iter().filter_map(follow).collect()
     }
 
     /// Does an operation in a container of a server's pod.
@@ -130,8 +135,21 @@ impl Shared {
         container: &str,
         operation: &Operation,
     ) -> Result<Output, ApiError> {
+        let outputs = self.exec_all(server, pod, container, vec![operation.clone()]).await?;
+        let lost = ApiError::Failed { verb: "get", resource: "pods/exec", message: "no output".to_owned() };
+        outputs.into_iter().next().ok_or(lost)
+    }
+
+    /// Does operations in a container of a server's pod, one right after the other.
+    pub async fn exec_all(
+        &self,
+        server: &str,
+        pod: &str,
+        container: &str,
+        operations: Vec<Operation>,
+    ) -> Result<Vec<Output>, ApiError> {
         let place = [pod, container].map(str::to_owned);
-        self.commands.run(&self.cluster, server, place, operation.clone()).await
+        self.commands.run(&self.cluster, server, place, operations).await
     }
 
     /// Waits until no command runs in the server's containers, so that nothing is written behind a removal.

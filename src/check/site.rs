@@ -7,9 +7,9 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
 use super::ledger::{Place, Placed};
-use super::parameter::{Expected, Export, Fact, Sidecar};
+use super::parameter::{Expected, Export, Fact, Sidecar, Span};
 use super::shared::Shared;
-use crate::cluster::container;
+use crate::cluster::container::{self, Restarts};
 use crate::cluster::server::{counted, is_terminating};
 use crate::cluster::{ApiError, Cycles, End, Operation, Output, Population, ResourceExt, Select, Server};
 use crate::event::{CaseId, Event, Reason, Verdict};
@@ -114,6 +114,23 @@ impl Site {
         };
         let _ = self.pod.set(pod.uid().unwrap_or_default());
         Ok((Arc::clone(pod), population))
+    }
+
+    /// The same, if no container of it was restarted within the window: one that comes and goes can be seen either way.
+    ///
+    /// # Errors
+    /// There is not exactly one, or it does not run steadily: blocked by the test `pods` of this server.
+    pub async fn steady_pod(&self, window: Span) -> Result<(Arc<Pod>, Population), Verdict> {
+        let (pod, population) = self.pod().await?;
+        let is_unsteady = |view: &container::View| {
+            let restarts = container::restarts(&pod, view, window.signed(), population.now);
+            restarts == Restarts::Recent && !(view.kind == container::Kind::Init && view.has_completed())
+        };
+        if let Some(view) = container::all(&pod).into_iter().find(is_unsteady) {
+            let object = container::place(&pod, view.name);
+            return Err(self.blocked(Reason::new(object, "to run steadily", view.describe())));
+        }
+        Ok((pod, population))
     }
 
     /// ERROR, because of something that the test `pods` of this server says more about.
@@ -228,12 +245,17 @@ impl Site {
         self.cycles_of(self.server(), pod, sidecar)
     }
 
+    /// A file of the tester's folder where it is in the export.
+    pub fn exported(&self, export: &Export, file: &Placed) -> Placed {
+        let place = Place::Export { container: export.container.clone(), folder: export.folder.clone() };
+        Placed { place, ..file.clone() }
+    }
+
     /// Notes a file of this test in the ledger before it is written into the export, and where it may be copied to.
     pub fn place(&self, pod: &Pod, export: &Export, sidecar: Option<&Sidecar>, file: &Placed) -> Placed {
         // Followed so that tidying up knows when the file can go.
         let copied = sidecar.is_some_and(|sidecar| self.cycles_of(&file.server, pod, sidecar).is_some());
-        let place = Place::Export { container: export.container.clone(), folder: export.folder.clone() };
-        let exported = Placed { place, ..file.clone() };
+        let exported = self.exported(export, file);
         self.shared.ledger.place(exported.clone());
         if copied {
             self.shared.ledger.place(file.clone());
@@ -241,8 +263,9 @@ impl Site {
         exported
     }
 
-    fn cycles_of(&self, server: &str, pod: &Pod, sidecar: &Sidecar) -> Option<Arc<Cycles>> {
+    /// The followed log of a sidecar of any server; `None` if the pod has no such container.
+    pub fn cycles_of(&self, server: &str, pod: &Pod, sidecar: &Sidecar) -> Option<Arc<Cycles>> {
         container::named(pod, &sidecar.container)?;
-        Some(self.shared.cycles(server, &pod.name_any(), &sidecar.container, &sidecar.cycle_end.0))
+        Some(self.shared.cycles(server, &pod.name_any(), sidecar))
     }
 }

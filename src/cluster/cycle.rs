@@ -30,6 +30,17 @@ const SILENT: Duration = Duration::from_secs(35);
 /// How long a moment between two cycles is waited for: twice what a sidecar may be silent within one.
 pub const QUIET: Duration = Duration::from_secs(2 * SILENT.as_secs());
 
+/// What tells the lines of a sidecar's log apart.
+#[derive(Debug, Clone)]
+pub struct Marks {
+    /// The line that ends a cycle.
+    pub end: Regex,
+    /// The line that says the interval, in seconds in the first group.
+    pub interval: Regex,
+    /// What the names of this run's files contain.
+    pub files: String,
+}
+
 /// What is known of a sidecar's cycles.
 #[derive(Debug, Clone, Default)]
 pub struct CycleLog {
@@ -41,6 +52,8 @@ pub struct CycleLog {
     last: Option<(Instant, bool)>,
     /// The shortest time seen from the end of a cycle to the next thing that the sidecar said: its sleep.
     pause: Option<Duration>,
+    /// The interval that the sidecar said when it started: what its sleep will be, before one was seen.
+    interval: Option<Duration>,
     /// Lines that mention this run's files.
     marked: Vec<(String, Timestamp)>,
     /// Why the log cannot be read.
@@ -83,7 +96,7 @@ impl CycleLog {
         let Some(opened) = self.opened else { return false };
         let Some((last, is_end)) = self.last else { return now.saturating_duration_since(opened) >= BACKLOG };
         let silence = now.saturating_duration_since(last);
-        match self.pause {
+        match self.pause.or(self.interval) {
             _ if silence >= SILENT.max(self.pause.unwrap_or_default() + GUARD) => true,
             _ if !is_end => false,
             // Of a very short sleep the first half has to do.
@@ -93,8 +106,8 @@ impl CycleLog {
     }
 
     /// Takes in one line of the sidecar.
-    fn take(&mut self, line: &str, at: Instant, stamp: Timestamp, cycle_end: &Regex, marks: &str) {
-        let is_end = cycle_end.is_match(line);
+    fn take(&mut self, line: &str, at: Instant, stamp: Timestamp, marks: &Marks) {
+        let is_end = marks.end.is_match(line);
         if let (Some((_, true)), Some((_, end))) = (self.last, self.ends.last())
             && let Ok(pause) = Duration::try_from(stamp.duration_since(*end))
         {
@@ -107,8 +120,12 @@ impl CycleLog {
         if is_end {
             self.ends.push((at, stamp));
             self.ends.drain(..self.ends.len().saturating_sub(16));
-        } else if line.contains(marks) {
+        } else if line.contains(&marks.files) {
             self.marked.push((line.to_owned(), stamp));
+        } else if let Some(seconds) =
+            marks.interval.captures(line).and_then(|found| found.get(1)?.as_str().parse().ok())
+        {
+            self.interval = Some(Duration::from_secs(seconds));
         }
     }
 }
@@ -160,8 +177,8 @@ impl Cycles {
     }
 }
 
-/// Starts to follow the log of a container; lines that contain `marks` are kept.
-pub(super) fn follow(cluster: Cluster, pod: String, container: String, cycle_end: Regex, marks: String) -> Cycles {
+/// Starts to follow the log of a container.
+pub(super) fn follow(cluster: Cluster, pod: String, container: String, marks: Marks) -> Cycles {
     let (sender, log) = watch::channel(CycleLog::default());
     let task = tokio::spawn(async move {
         let mut newest: Option<Timestamp> = None;
@@ -196,7 +213,7 @@ pub(super) fn follow(cluster: Cluster, pod: String, container: String, cycle_end
                         known = None;
                         newest = Some(stamp);
                         let at = instant(stamp, cluster.now(), opened);
-                        sender.send_modify(|log| log.take(text, at, stamp, &cycle_end, &marks));
+                        sender.send_modify(|log| log.take(text, at, stamp, &marks));
                     }
                 }
             }
@@ -223,14 +240,19 @@ mod tests {
 
     /// A log that was opened long ago, with lines written so many seconds before `now`.
     fn log(now: Instant, lines: &[(u64, &str)]) -> CycleLog {
-        let end = Regex::new(r"^\[\d\d:\d\d:\d\d\] Synced\b").unwrap();
         let mut log = CycleLog { opened: Some(now - Duration::from_secs(300)), ..CycleLog::default() };
         let clock: Timestamp = "2026-11-21T03:01:10Z".parse().unwrap();
         for (age, line) in lines {
             let age = Duration::from_secs(*age);
-            log.take(line, now - age, clock - age, &end, "e2e-run");
+            log.take(line, now - age, clock - age, &marks());
         }
         log
+    }
+
+    fn marks() -> Marks {
+        let [end, interval] = [r"^\[\d\d:\d\d:\d\d\] Synced\b", r"^Sync interval: (\d+)s"];
+        let pattern = |text| Regex::new(text).unwrap();
+        Marks { end: pattern(end), interval: pattern(interval), files: "e2e-run".into() }
     }
 
     fn long_ago() -> Instant {
@@ -250,12 +272,22 @@ mod tests {
     }
 
     #[test]
+    fn after_the_first_cycle_the_interval_that_the_sidecar_said_counts() {
+        let now = long_ago();
+        let quiet = |since_end: u64, interval: &str| {
+            log(now, &[(since_end, interval), (since_end, SENDING), (since_end, SYNCED)]).is_quiet(now)
+        };
+        assert!(quiet(20, "Sync interval: 30s") && !quiet(29, "Sync interval: 30s"));
+        assert!(!quiet(4, "Sync interval: 5s") && !quiet(20, "no word of it"));
+    }
+
+    #[test]
     fn a_late_line_belongs_to_the_cycle_that_ended() {
         let now = long_ago();
         let mut log = log(now, &[(40, SENDING), (40, SYNCED), (10, SENDING), (10, SYNCED)]);
         let (at, stamp) = log.ends[1];
         let soon = Duration::from_millis(100);
-        log.take("next sync in 30s", at + soon, stamp + soon, &Regex::new("Synced").unwrap(), "e2e-run");
+        log.take("next sync in 30s", at + soon, stamp + soon, &marks());
         assert!(log.is_quiet(now));
     }
 

@@ -27,7 +27,7 @@ mod watch;
 
 pub use api_error::ApiError;
 pub use connect::connect;
-pub use cycle::{CycleLog, Cycles, QUIET};
+pub use cycle::{CycleLog, Cycles, Marks, QUIET};
 pub use exec::{End, Output};
 /// Names, labels and other metadata of objects.
 pub use kube::ResourceExt;
@@ -153,8 +153,8 @@ impl Cluster {
     }
 
     /// Follows the log of a sidecar and keeps what it says of its cycles.
-    pub fn follow_cycles(&self, pod: &str, container: &str, cycle_end: regex::Regex, marks: String) -> Cycles {
-        cycle::follow(self.clone(), pod.to_owned(), container.to_owned(), cycle_end, marks)
+    pub fn follow_cycles(&self, pod: &str, container: &str, marks: Marks) -> Cycles {
+        cycle::follow(self.clone(), pod.to_owned(), container.to_owned(), marks)
     }
 
     fn pods(&self) -> Api<Pod> {

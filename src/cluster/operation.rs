@@ -2,8 +2,6 @@
 //!
 //! Scripts are for any POSIX shell with busybox's or the usual tools. Content and paths are arguments, never part of one.
 
-use std::time::Duration;
-
 /// An operation in a container; paths are absolute paths in the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
@@ -48,6 +46,8 @@ pub enum Operation {
     Files {
         /// The folder.
         folder: String,
+        /// Where the list is cut off, in bytes, because others share the answer.
+        most: usize,
     },
     /// Removes a file, or a folder and what is in it; one that is not there is fine.
     Remove {
@@ -61,12 +61,9 @@ pub enum Operation {
         /// How the names begin; never empty.
         prefix: String,
     },
-    /// What the container's cgroup counts: memory in bytes, then twice a time in hundredths of a second and the CPU
-    /// time used until then in nanoseconds. Version 2 of cgroups, else version 1.
-    Usage {
-        /// The time between the two.
-        pause: Duration,
-    },
+    /// What the container's cgroup counts: memory in bytes, the time in hundredths of a second, and the CPU time used until
+    /// then in nanoseconds. Version 2 of cgroups, else version 1.
+    Usage,
     /// Asks the name server of the container's `resolv.conf` for names, in the namespace's cluster domain. Prints each
     /// name server after `! `, then for each name, in any order, `? `, the name, the exit code, and what nslookup said.
     Resolve {
@@ -95,20 +92,24 @@ impl Operation {
                     [ ! -f "$file" ] || { printf '%s\0' "$file" && cat "$file" && printf '\0'; } || return
                 done"#
             }
-            Self::Files { .. } => r#"cd "$1" && find . -type f -print0"#,
+            Self::Files { .. } => r#"cd "$1" && find . -type f -print0 | head -c "$2""#,
             Self::Remove { .. } => r#"rm -rf "$1""#,
             Self::Sweep { .. } => {
                 r#"[ -n "$2" ] && cd "$1" && for file in "$2"*; do
                     [ ! -e "$file" ] || { rm -rf "$file" && printf '%s\0' "$file"; } || return
                 done"#
             }
-            Self::Usage { .. } => {
+            // Nothing but the shell itself, so that reading the CPU time costs little of it.
+            Self::Usage => {
                 r#"cd /sys/fs/cgroup || return
-                cpu() {
-                    read -r up rest </proc/uptime && echo "${up%.*}${up#*.}" || return
-                    if [ -e cpu.stat ]; then sed -n 's/^usage_usec \(.*\)/\1000/p' cpu.stat; else cat cpuacct/cpuacct.usage; fi
-                }
-                { cat memory.current 2>/dev/null || cat memory/memory.usage_in_bytes; } && cpu && sleep "$1" && cpu"#
+                { read -r memory <memory.current; } 2>/dev/null || read -r memory <memory/memory.usage_in_bytes || return
+                read -r up rest </proc/uptime || return
+                if [ -e cpu.stat ]; then
+                    while read -r key value; do [ "$key" != usage_usec ] || cpu=${value}000; done <cpu.stat
+                else
+                    read -r cpu <cpuacct/cpuacct.usage
+                fi
+                echo "$memory ${up%.*}${up#*.} $cpu""#
             }
             // Only the full name works with every nslookup; `search` has the domain. All at once: a name server that
             // does not answer costs the same 5 s for many names as for one, and a command has 10.
@@ -132,8 +133,8 @@ impl Operation {
             Self::Read { path } | Self::Remove { path } => vec![path.clone()],
             Self::WriteNested { folder, name, content } => vec![folder.clone(), name.clone(), content.clone()],
             Self::Gather { folder, prefix } | Self::Sweep { folder, prefix } => vec![folder.clone(), prefix.clone()],
-            Self::Files { folder } => vec![folder.clone()],
-            Self::Usage { pause } => vec![pause.as_secs_f64().to_string()],
+            Self::Files { folder, most } => vec![folder.clone(), most.to_string()],
+            Self::Usage => Vec::new(),
             Self::Resolve { names } => names.clone(),
             Self::Connect { address, port } => vec![address.clone(), port.to_string()],
         }
@@ -141,7 +142,7 @@ impl Operation {
 
     /// Whether it may take long, so that others should not have to wait for its end.
     pub fn is_slow(&self) -> bool {
-        matches!(self, Self::Usage { .. } | Self::Resolve { .. } | Self::Connect { .. } | Self::Files { .. })
+        matches!(self, Self::Resolve { .. } | Self::Connect { .. })
     }
 
     /// What [`Self::Fill`] writes.

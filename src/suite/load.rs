@@ -111,7 +111,8 @@ pub fn parse(origin: &str, text: &str) -> Result<Suite, Refusal> {
             check: Arc::clone(&check),
         };
         let chosen: HashSet<&str> = resolve(origin, &file, &test.on)?;
-        let its = servers.iter().filter(|server| chosen.contains(server.as_str())).map(|server| case(Some(server.clone())));
+        let its =
+            servers.iter().filter(|server| chosen.contains(server.as_str())).map(|server| case(Some(server.clone())));
         for case in its.chain(test.on.is_empty().then(|| case(None))) {
             if !names.insert(case.id.clone()) {
                 return Err(Refusal::usage(

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::future::OptionFuture;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,8 @@ const TAIL: i64 = 50;
 const BYTES: i64 = 1 << 20;
 /// Folders with more than this in them are not compared.
 const MOST: usize = 10_000;
+/// Nor is an export whose list of files is longer than this, in bytes.
+const LIST: usize = 512 << 10;
 /// How many names a note has.
 const NAMES: usize = 3;
 
@@ -76,14 +79,15 @@ impl Kind for InitContainer {
         if !container::named(&pod, &self.container).is_some_and(|view| view.has_completed()) {
             return Ok(Observation { pod, log: None, difference: None });
         }
-        let lines = match site.shared.cluster.log_tail(&pod.name_any(), &self.container, TAIL, BYTES).await {
+        let name = pod.name_any();
+        let (lines, difference) = tokio::join!(
+            site.shared.cluster.log_tail(&name, &self.container, TAIL, BYTES),
+            OptionFuture::from(self.compare.as_ref().map(|export| difference(site, &pod, export))),
+        );
+        let lines = match lines {
             Ok(lines) => lines.into_iter().map(|(_, line)| line).collect(),
             Err(error) if is_gone(&error) => Vec::new(),
             Err(error) => return Err(site.no_answer(&error)),
-        };
-        let difference = match &self.compare {
-            Some(export) => Some(difference(site, &pod, export).await),
-            None => None,
         };
         Ok(Observation { log: Some(lines), difference, pod })
     }
@@ -137,13 +141,16 @@ async fn difference(site: &Site, pod: &Pod, export: &Export) -> Result<Differenc
     }
     let why = |verdict: Verdict| verdict.reasons.first().map_or(verdict.summary, |reason| reason.seen.clone());
     site.running(pod, &export.container).map_err(why)?;
-    let list = Operation::Files { folder: export.folder.clone() };
+    let list = Operation::Files { folder: export.folder.clone(), most: LIST };
     let (host, output) =
         tokio::join!(site.shared.host.files(site.server(), MOST), site.exec(pod, &export.container, &list));
     let host = host.map_err(|error| format!("{folder}: {error}"))?;
     let output = output.map_err(why)?;
     if let Some(problem) = output.problem() {
         return Err(format!("{} in container {}: {problem}", export.folder, export.container));
+    }
+    if output.stdout.len() >= LIST {
+        return Err(format!("the list of files in {} is longer than {LIST} bytes", export.folder));
     }
     let paths = output.stdout.split(|byte| *byte == 0).map(String::from_utf8_lossy);
     let paths = paths.map(|path| path.trim_start_matches("./").to_owned()).filter(|path| !path.is_empty());

@@ -38,8 +38,6 @@ pub struct SidecarSetUp {
     pub resources: Fact,
     /// Its interval in seconds.
     pub interval: Fact,
-    /// The line that it says its interval with, in the first group.
-    pub started: Pattern,
     /// The line that it says its direction with.
     pub direction: Pattern,
     /// How much of the log's head is read, in bytes.
@@ -76,7 +74,7 @@ impl Kind for SidecarSetUp {
                 let read = site.shared.cluster.log(&pod.name_any(), name, None, self.head).await;
                 let lines = read.map_err(|error| site.no_answer(&error))?;
                 let is_said = |pattern: &Pattern| lines.iter().any(|(_, line)| pattern.0.is_match(line));
-                let is_complete = is_said(&self.started) && is_said(&self.direction);
+                let is_complete = is_said(&self.sidecar.interval) && is_said(&self.direction);
                 let is_over = is_said(&self.sidecar.cycle_end) || tokio::time::Instant::now() >= limit;
                 let is_first = head.replace(lines).is_none();
                 if is_complete || is_over {
@@ -154,8 +152,8 @@ impl SidecarSetUp {
             )));
         }
         let mut reasons = Vec::new();
-        let expected = format!("a line like {} with {wanted} ({})", self.started.0, interval.source);
-        match said(&self.started).map(|groups| groups.get(1).map(|group| group.as_str().to_owned())) {
+        let expected = format!("a line like {} with {wanted} ({})", self.sidecar.interval.0, interval.source);
+        match said(&self.sidecar.interval).map(|groups| groups.get(1).map(|group| group.as_str().to_owned())) {
             Some(Some(seconds)) if interval.value.is_none() || seconds == wanted => {}
             Some(seconds) => {
                 let found = seconds.unwrap_or("the line without a number".to_owned());
@@ -232,10 +230,10 @@ mod tests {
 
     fn check() -> SidecarSetUp {
         serde_json::from_value(json!({
-            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced"},
+            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced", "interval": r"^Sync interval: (\d+)s"},
             "export-volume": "nfs-export", "folder-volume": "windows-data",
             "resources": {"values": "sidecar.resources"}, "interval": {"values": "sidecar.syncInterval"},
-            "started": r"^Sync interval: (\d+)s", "direction": "^Direction: NFS export -> Windows mount", "head": 4096
+            "direction": "^Direction: NFS export -> Windows mount", "head": 4096
         }))
         .unwrap()
     }

@@ -19,9 +19,8 @@ use crate::cluster::server::counted;
 use crate::cluster::{Operation, ResourceExt};
 use crate::event::{Reason, Verdict};
 
-/// The time between two readings of CPU; a second look takes longer, so that a short cycle weighs less.
-const FIRST: Duration = Duration::from_millis(200);
-const NEXT: Duration = Duration::from_secs(2);
+/// The time between two readings of CPU of a sidecar that is looked at again, so long that a short cycle weighs little.
+const PAUSE: Duration = Duration::from_secs(2);
 /// How much of a sidecar's log is read to see whether it copies.
 const LINES: i64 = 200;
 const BYTES: i64 = 1 << 20;
@@ -39,6 +38,8 @@ pub struct Usage {
     pub node_memory: Amount,
     /// How long a sidecar is looked at again.
     pub within: Span,
+    /// A container that was restarted must have been running for so long since.
+    pub restart_window: Span,
 }
 
 /// What was seen.
@@ -61,8 +62,8 @@ impl Kind for Usage {
     type Observation = Observation;
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        // So that a pod that is replaced meanwhile is noticed.
-        site.pod().await?;
+        // In a container that comes and goes nothing can be read.
+        site.steady_pod(self.restart_window).await?;
         let others = site.servers.iter().filter(|server| *server != site.server());
         let once = |server: String| async move {
             let measured = site.shared.once(format!("usage of {server}"), Box::pin(measure(site, &server))).await;
@@ -81,7 +82,7 @@ impl Kind for Usage {
                 break;
             }
             site.waiting(format!("{name} to be idle"), self.within.0);
-            let again = look(site, &server, &pod, name, NEXT).await?;
+            let again = look(site, &server, &pod, name, Some(PAUSE)).await?;
             containers.insert(name.clone(), again);
         }
         servers.insert(server.clone(), Ok(total(containers.values().copied())));
@@ -160,22 +161,31 @@ async fn measure(site: &Site, server: &str) -> Measured {
     }
     let looks = names
         .iter()
-        .map(|name| async move { Ok::<_, Verdict>(((*name).to_owned(), look(site, server, pod, name, FIRST).await?)) });
+        .map(|name| async move { Ok::<_, Verdict>(((*name).to_owned(), look(site, server, pod, name, None).await?)) });
     let containers = try_join_all(looks).await?.into_iter().collect();
     Ok((Arc::clone(pod), "from the cgroup files", containers))
 }
 
-/// Reads a container's cgroup files.
-async fn look(site: &Site, server: &str, pod: &Pod, name: &str, pause: Duration) -> Result<Used, Verdict> {
-    let operation = Operation::Usage { pause };
-    let output = site.shared.exec(server, &pod.name_any(), name, &operation).await;
+/// Reads a container's cgroup files twice. The first time without a pause: for most containers their whole life tells
+/// enough.
+async fn look(site: &Site, server: &str, pod: &Pod, name: &str, pause: Option<Duration>) -> Result<Used, Verdict> {
+    let before = read(site, server, pod, name).await?;
+    if let Some(pause) = pause {
+        tokio::time::sleep(pause).await;
+    }
+    let after = read(site, server, pod, name).await?;
+    let since = container::named(pod, name).and_then(|view| view.running_since());
+    let age = since.map_or(SignedDuration::ZERO, |since| site.shared.cluster.now().duration_since(since));
+    Ok(used::between(before, after, age))
+}
+
+async fn read(site: &Site, server: &str, pod: &Pod, name: &str) -> Result<used::Reading, Verdict> {
+    let output = site.shared.exec(server, &pod.name_any(), name, &Operation::Usage).await;
     let object = container::place(pod, name);
     let output = output.map_err(|error| {
         Verdict::error(Reason::new(&object, "to read its cgroup files", error.to_string()).hint(error.hint()))
     })?;
-    let since = container::named(pod, name).and_then(|view| view.running_since());
-    let age = since.map_or(SignedDuration::ZERO, |since| site.shared.cluster.now().duration_since(since));
-    used::from_cgroup(&String::from_utf8_lossy(&output.stdout), age).ok_or_else(|| {
+    used::reading(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
         let why = output.problem().unwrap_or("they are not as expected".to_owned());
         Verdict::skip(format!("no metrics.k8s.io, and the cgroup files of {object} cannot be read: {why}"))
     })
@@ -203,8 +213,8 @@ mod tests {
             "servers": {"nas-output-1": {"Ok": {"memory": 2e6, "cpu": 0.9}}, "nas-output-2": other}
         });
         let check = json!({
-            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced"},
-            "idle-below": "50m", "node-memory": "8Gi", "within": "10s"
+            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced", "interval": r"^Sync interval: (\d+)s"},
+            "idle-below": "50m", "node-memory": "8Gi", "within": "10s", "restart-window": "10m"
         });
         serde_json::from_value::<Usage>(check).unwrap().judge(&serde_json::from_value(seen).unwrap())
     }

@@ -33,18 +33,34 @@ pub fn from_metrics(data: &Value, names: &[&str]) -> Option<Containers> {
     names.iter().map(container).collect()
 }
 
-/// Memory in bytes, then twice the node's uptime in hundredths of a second and the CPU time until then in nanoseconds.
+/// One reading of a container's cgroup files.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    memory: u64,
+    /// The node's uptime in hundredths of a second.
+    at: u64,
+    /// The CPU time used until then, in nanoseconds.
+    cpu: u64,
+}
+
+/// Memory in bytes, the node's uptime in hundredths of a second and the CPU time until then in nanoseconds.
+pub fn reading(text: &str) -> Option<Reading> {
+    let numbers: Vec<u64> = text.split_whitespace().map(|word| word.parse().ok()).collect::<Option<_>>()?;
+    let [memory, at, cpu] = numbers[..] else { return None };
+    Some(Reading { memory, at, cpu })
+}
+
+/// What a container uses, of the age that it has at the second reading.
 ///
 /// CPU is the lesser of what was used between the two and the mean of the container's life: reading it costs CPU in the
 /// container too, as does every other command that is run there.
 #[allow(clippy::cast_precision_loss, reason = "2^53 ns are 104 days of CPU time, and nobody needs all digits")]
-pub fn from_cgroup(text: &str, age: SignedDuration) -> Option<Used> {
-    let numbers: Vec<u64> = text.split_whitespace().map(|word| word.parse().ok()).collect::<Option<_>>()?;
-    let [memory, began, used_before, ended, used] = numbers[..] else { return None };
-    let window = Duration::from_millis(10 * ended.checked_sub(began).filter(|window| *window > 0)?);
-    let now = Duration::from_nanos(used.checked_sub(used_before)?).as_secs_f64() / window.as_secs_f64();
-    let mean = Duration::from_nanos(used).as_secs_f64() / age.as_secs_f64();
-    Some(Used { memory: memory as f64, cpu: if age > SignedDuration::ZERO { now.min(mean) } else { now } })
+pub fn between(before: Reading, after: Reading, age: SignedDuration) -> Used {
+    let window = Duration::from_millis(10 * after.at.saturating_sub(before.at));
+    let cores = |nanos: u64, time: f64| if time > 0.0 { nanos as f64 / 1e9 / time } else { f64::INFINITY };
+    let now = cores(after.cpu.saturating_sub(before.cpu), window.as_secs_f64());
+    let mean = cores(after.cpu, age.as_secs_f64());
+    Used { memory: after.memory as f64, cpu: now.min(mean) }
 }
 
 /// The sum.
@@ -87,13 +103,14 @@ mod tests {
 
     #[test]
     fn the_cgroup_files_are_read_and_the_lesser_cpu_counts() {
-        let text = "1728512\n189275\n1000000000\n189295\n1020000000\n";
-        let cores = |seconds| from_cgroup(text, SignedDuration::from_secs(seconds)).map(|used| cpu(used.cpu));
-        assert_eq!(cores(10).as_deref(), Some("100m"), "20 ms in 200 ms");
-        assert_eq!(cores(100).as_deref(), Some("10m"), "1.02 s in 100 s");
-        assert_eq!(cores(-5).as_deref(), Some("100m"), "the node's clock is ahead");
-        for broken in ["", "1\n2\n3\n4", "1\n5\n0\n5\n0", "no\n1\n2\n3\n4"] {
-            assert!(from_cgroup(broken, SignedDuration::from_secs(1)).is_none(), "{broken}");
+        let [before, after] =
+            ["1728512\n189275\n1000000000\n", "1728512\n189295\n1020000000\n"].map(|text| reading(text).unwrap());
+        let cores = |seconds| cpu(between(before, after, SignedDuration::from_secs(seconds)).cpu);
+        assert_eq!(cores(10), "100m", "20 ms in 200 ms");
+        assert_eq!(cores(100), "10m", "1.02 s in 100 s");
+        assert_eq!(cores(-5), "100m", "the node's clock is ahead");
+        for broken in ["", "1\n2", "1\n2\n3\n4", "no\n1\n2"] {
+            assert!(reading(broken).is_none(), "{broken}");
         }
     }
 

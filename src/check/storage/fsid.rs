@@ -23,9 +23,9 @@ const HEAD: i64 = 8 << 10;
 pub struct Fsid {
     /// The server's container.
     pub container: String,
-    /// Where the id stands, in its first group: in a line of the log, or in the command.
+    /// Where the id stands, in its first group: in the command, or in a line of the log.
     pub pattern: Pattern,
-    /// The environment variable that has it where the log does not reach back to the start.
+    /// The environment variable that may have it.
     pub variable: String,
     /// The id.
     pub id: Fact,
@@ -69,7 +69,7 @@ impl Kind for Fsid {
         };
         let object = format!("pod {}, container {}", own.pod, self.container);
         let Some(id) = &own.id else {
-            let expected = format!("an fsid in its log, its command or {}", self.variable);
+            let expected = format!("an fsid in its command, {} or its log", self.variable);
             return Verdict::judged("", vec![Reason::new(object, expected, "none").hint(hint)]).at(Hop::Nfs);
         };
         let mut reasons = Vec::new();
@@ -104,21 +104,21 @@ impl Fsid {
     }
 
     async fn of(&self, site: &Site, pod: &Pod) -> Result<Found, ApiError> {
+        let found = |id: Option<String>, place: &str| Found { pod: pod.name_any(), id, place: place.to_owned() };
         let pattern = &self.pattern.0;
-        let log = match site.shared.cluster.log(&pod.name_any(), &self.container, None, HEAD).await {
-            Ok(lines) => lines.iter().find_map(|(_, line)| capture(pattern, line)),
+        // A pod's spec never changes, so what it says is what the running server was given.
+        if let Some(id) = container::words(pod, &self.container).iter().find_map(|word| capture(pattern, word)) {
+            return Ok(found(Some(id), "its command"));
+        }
+        if let Some(id) = container::variable(pod, &self.container, &self.variable) {
+            return Ok(found(Some(id), &self.variable));
+        }
+        match site.shared.cluster.log(&pod.name_any(), &self.container, None, HEAD).await {
+            Ok(lines) => Ok(found(lines.iter().find_map(|(_, line)| capture(pattern, line)), "its log")),
             // Nothing was said yet, or it is said no more.
-            Err(ApiError::Failed { .. } | ApiError::NotFound { .. }) => None,
-            Err(error) => return Err(error),
-        };
-        let (id, place) = if let Some(id) = log {
-            (Some(id), "its log".to_owned())
-        } else if let Some(id) = container::words(pod, &self.container).iter().find_map(|word| capture(pattern, word)) {
-            (Some(id), "its command".to_owned())
-        } else {
-            (container::variable(pod, &self.container, &self.variable), self.variable.clone())
-        };
-        Ok(Found { pod: pod.name_any(), id, place })
+            Err(ApiError::Failed { .. } | ApiError::NotFound { .. }) => Ok(found(None, "its log")),
+            Err(error) => Err(error),
+        }
     }
 }
 

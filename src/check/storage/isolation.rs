@@ -8,12 +8,16 @@ use k8s_openapi::api::core::v1::Pod;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::check::parameter::{Export, Sidecar};
 use crate::check::{Kind, Site};
 use crate::cluster::container;
-use crate::cluster::{Operation, ResourceExt};
+use crate::cluster::{Operation, QUIET, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
+
+/// The last part of the markers' names.
+const MARKER: &str = "marker.txt";
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,6 +28,9 @@ pub struct Isolation {
     /// What copies the exports, where a server has that: the markers are removed between two of its cycles.
     pub sidecar: Option<Sidecar>,
 }
+
+/// What to do about exports that are not each other's own.
+const SHARED: &str = "look at the volumes of both pods: each must have an emptyDir of its own";
 
 /// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,6 +88,17 @@ impl Kind for Isolation {
                 }
             }
         }
+        let foreign = |look: &Look| -> Vec<String> {
+            let markers = others.iter().map(|other| &other.marker.0);
+            let found = look.found.iter().flat_map(BTreeMap::keys);
+            found.filter(|name| markers.clone().any(|marker| marker == *name)).cloned().collect()
+        };
+        for look in &own {
+            for name in foreign(look) {
+                let seen = format!("the file {name}, which was written into another server's export");
+                reasons.push(Reason::new(object(look), "only files of its own", seen).hint(SHARED));
+            }
+        }
         for look in &others {
             match &look.found {
                 Err(problem) => unknown.push(Reason::new(object(look), "to be listed", problem)),
@@ -88,8 +106,7 @@ impl Kind for Isolation {
                     for (name, _) in own.iter().map(|own| &own.marker).filter(|(name, _)| found.contains_key(name)) {
                         let expected = format!("nothing of {}", seen.server);
                         let seen = format!("the file {name}, which was written into the export of {}", seen.server);
-                        let hint = "look at the volumes of both pods: each must have an emptyDir of its own";
-                        reasons.push(Reason::new(object(look), expected, seen).hint(hint));
+                        reasons.push(Reason::new(object(look), expected, seen).hint(SHARED));
                     }
                 }
             }
@@ -125,6 +142,7 @@ impl Isolation {
             })
             .collect();
         let written = join_all(pods.iter().map(|(server, pod)| self.write(site, server, pod))).await;
+        // Each removes its own right after looking. So of two that are one and the same, the first still sees the other's.
         let found = join_all(pods.iter().map(|(server, pod)| self.gather(site, server, pod))).await;
         let looks = pods.iter().zip(written).zip(found).map(|(((server, pod), (marker, not_written)), found)| Look {
             server: server.clone(),
@@ -138,7 +156,7 @@ impl Isolation {
 
     /// Writes a marker; returns it and why it could not be written.
     async fn write(&self, site: &Site, server: &str, pod: &Pod) -> ((String, String), Option<String>) {
-        let file = site.file_of(server, "marker.txt");
+        let file = site.file_of(server, MARKER);
         let content: String = rand::rng().sample_iter(Alphanumeric).take(64).map(char::from).collect();
         site.place(pod, &self.export, self.sidecar.as_ref(), &file);
         let path = format!("{}/{}", self.export.folder, file.name);
@@ -148,11 +166,24 @@ impl Isolation {
         ((file.name, content), problem)
     }
 
-    /// The markers of all servers in one export.
+    /// The markers of all servers in one export, which loses its own.
     async fn gather(&self, site: &Site, server: &str, pod: &Pod) -> Result<BTreeMap<String, String>, String> {
-        let operation = Operation::Gather { folder: self.export.folder.clone(), prefix: site.prefix() };
-        let output = site.shared.exec(server, &pod.name_any(), &self.export.container, &operation).await;
-        let output = output.map_err(|error| error.to_string())?;
+        let file = site.file_of(server, MARKER);
+        let exported = site.exported(&self.export, &file);
+        if let Some(cycles) = self.sidecar.as_ref().and_then(|sidecar| site.cycles_of(server, pod, sidecar)) {
+            // Removed in any case: if no quiet moment is seen, nothing is known to be in the middle of a cycle either.
+            cycles.quiet(Instant::now() + QUIET).await;
+        }
+        let Export { container, folder } = &self.export;
+        let gather = Operation::Gather { folder: folder.clone(), prefix: site.prefix() };
+        let remove = Operation::Remove { path: format!("{folder}/{}", file.name) };
+        let outputs = site.shared.exec_all(server, &pod.name_any(), container, vec![gather, remove]).await;
+        let outputs = outputs.map_err(|error| error.to_string())?;
+        let [output, removed] = outputs.as_slice() else { return Err("no output".to_owned()) };
+        // What could not be removed stays in the ledger.
+        if removed.problem().is_none() {
+            site.shared.ledger.removed(&exported);
+        }
         if let Some(problem) = output.problem() {
             return Err(problem);
         }
@@ -186,6 +217,7 @@ mod tests {
         let other = look("b", &json!({"Ok": {"b": "text"}}));
         assert_eq!(judged(&[own.clone(), other.clone()]).outcome, Outcome::Pass);
         for (what, exports) in [
+            ("another's in its own", vec![look("a", &json!({"Ok": {"a": "text", "b": "text"}})), other.clone()]),
             ("in another", vec![own.clone(), look("b", &json!({"Ok": {"a": "text", "b": "text"}}))]),
             ("not in its own", vec![look("a", &json!({"Ok": {}})), other.clone()]),
             ("truncated", vec![look("a", &json!({"Ok": {"a": "te"}})), other.clone()]),

@@ -34,6 +34,8 @@ pub struct Cadence {
     pub cycle_begin: Pattern,
     /// Lines of its log that tell of errors.
     pub error: Pattern,
+    /// Lines that excuse the errors of their cycle: a client wrote to a file while it was copied.
+    pub excuse: Pattern,
     /// The pause between two cycles, in seconds.
     pub interval: Fact,
     /// How far the middle one of the pauses may be from the interval.
@@ -118,7 +120,12 @@ impl Kind for Cadence {
                 format!("a log of less than {MOST_READ} bytes in {} s", (start.duration_since(since)).as_secs());
             return Err(Verdict::error(Reason::new(object, expected, "more than that")));
         }
-        let marks = Marks { begin: &self.cycle_begin.0, end: &self.sidecar.cycle_end.0, error: &self.error.0 };
+        let marks = Marks {
+            begin: &self.cycle_begin.0,
+            end: &self.sidecar.cycle_end.0,
+            error: &self.error.0,
+            excuse: &self.excuse.0,
+        };
         seen.cycles = log::cycles(&lines, marks);
         Ok(seen)
     }
@@ -131,12 +138,21 @@ impl Kind for Cadence {
         let object = format!("pod {}, container {name}", seen.pod);
         let look = format!("look at the log and the command of {name}");
         let mut reasons = Vec::new();
+        let mut notes = Vec::new();
         for (cycle, error) in seen.cycles.iter().filter_map(|cycle| Some((cycle, cycle.errors.first()?))) {
+            if let Some(excuse) = &cycle.excuse {
+                notes.push(format!(
+                    "{object}: a client wrote to a file while it was copied, at {}: {excuse}",
+                    cycle.began
+                ));
+                continue;
+            }
             let expected = "sync cycles without errors, also where the log says Synced afterwards";
             reasons.push(Reason::new(&object, expected, format!("at {}: {error}", cycle.began)).hint(&look));
         }
         // One says it all.
         reasons.truncate(1);
+        notes.truncate(1);
         let ended = seen.cycles.iter().filter(|cycle| cycle.ended.is_some()).count();
         if ended < usize::from(self.cycles) {
             let expected = format!(
@@ -181,7 +197,7 @@ impl Kind for Cadence {
             "{ended} cycles, {pause} ms apart ({}); a file was copied and then left alone",
             seen.expected.source
         );
-        Verdict::judged(summary, reasons).at(Hop::Sidecar)
+        Verdict::judged(summary, reasons).notes(notes).at(Hop::Sidecar)
     }
 }
 
@@ -241,13 +257,13 @@ mod tests {
     fn judged(pauses: &[Value], errors: &[&str], listed: &[&str]) -> Verdict {
         let check: Cadence = serde_json::from_value(json!({
             "export": {"container": "nfs-server", "folder": "/data"},
-            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced"},
-            "cycle-begin": "^sending", "error": "^rsync error", "interval": {"values": "sidecar.syncInterval"},
+            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced", "interval": r"^Sync interval: (\d+)s"},
+            "cycle-begin": "^sending", "error": "^rsync error", "excuse": "^ERROR: ", "interval": {"values": "sidecar.syncInterval"},
             "tolerance": "3s", "cycles": 3
         }))
         .unwrap();
         let at = |index: usize| format!("2026-11-21T03:0{index}:00Z");
-        let cycle = |(index, paused): (usize, &Value)| json!({"began": at(index), "ended": at(index), "paused": paused, "errors": errors});
+        let cycle = |(index, paused): (usize, &Value)| json!({"began": at(index), "ended": at(index), "paused": paused, "errors": errors, "excuse": null});
         let cycles: Vec<_> = pauses.iter().enumerate().map(cycle).collect();
         let seen = json!({
             "pod": "p", "expected": {"value": 30, "source": "test"}, "obstacle": null, "waited": 60, "cycles": cycles,

@@ -226,7 +226,7 @@ mod tests {
     fn judged(progress: &Value) -> Verdict {
         let check: FileSync = serde_json::from_value(json!({
             "export": {"container": "nfs-server", "folder": "/data"},
-            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced"},
+            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced", "interval": r"^Sync interval: (\d+)s"},
             "restart-window": "10m", "within": "60s", "bytes": 4096
         }))
         .unwrap();

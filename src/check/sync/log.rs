@@ -18,6 +18,8 @@ pub struct Marks<'a> {
     pub end: &'a Regex,
     /// Something went wrong.
     pub error: &'a Regex,
+    /// It went wrong because a client wrote to a file while it was copied, which is the client's good right.
+    pub excuse: &'a Regex,
 }
 
 /// One cycle, on the cluster's clock.
@@ -32,6 +34,8 @@ pub struct Cycle {
     pub paused: Option<i64>,
     /// Lines that tell of errors.
     pub errors: Vec<String>,
+    /// A line that excuses them.
+    pub excuse: Option<String>,
 }
 
 /// The cycles in the lines of a log.
@@ -42,7 +46,7 @@ pub fn cycles(lines: &[LogLine], marks: Marks) -> Vec<Cycle> {
     for (stamp, line) in lines {
         if marks.begin.is_match(line) {
             let paused = paused_since.take().and_then(|end| i64::try_from(stamp.duration_since(end).as_millis()).ok());
-            cycles.push(Cycle { began: *stamp, ended: None, paused, errors: Vec::new() });
+            cycles.push(Cycle { began: *stamp, ended: None, paused, errors: Vec::new(), excuse: None });
         } else if marks.end.is_match(line) {
             if let Some(cycle) = cycles.last_mut().filter(|cycle| cycle.ended.is_none()) {
                 cycle.ended = Some(*stamp);
@@ -51,12 +55,16 @@ pub fn cycles(lines: &[LogLine], marks: Marks) -> Vec<Cycle> {
         } else if marks.error.is_match(line) {
             // Of a cycle that did not even begin to list files, the error is all there is.
             if cycles.last().is_none_or(|cycle| cycle.ended.is_some()) {
-                cycles.push(Cycle { began: *stamp, ended: None, paused: None, errors: Vec::new() });
+                cycles.push(Cycle { began: *stamp, ended: None, paused: None, errors: Vec::new(), excuse: None });
             }
             let errors = cycles.last_mut().map(|cycle| &mut cycle.errors);
             errors.into_iter().filter(|errors| errors.len() < ERRORS).for_each(|errors| errors.push(line.clone()));
             paused_since = None;
         } else if !line.trim().is_empty() {
+            if let Some(cycle) = cycles.last_mut().filter(|cycle| cycle.ended.is_none() && marks.excuse.is_match(line))
+            {
+                cycle.excuse = Some(line.clone());
+            }
             // Something else was said, such as by a sidecar that starts again: what follows is no plain pause.
             paused_since = None;
         }
@@ -75,10 +83,14 @@ pub mod tests {
     }
 
     fn read(text: &[(i64, &str)]) -> Vec<Cycle> {
-        let [begin, end, error] =
-            ["^sending incremental file list$", r"^\[\d\d:\d\d:\d\d\] Synced\b", r"^rsync error: .*\(code \d+\)"]
-                .map(|pattern| Regex::new(pattern).unwrap());
-        cycles(&lines(text), Marks { begin: &begin, end: &end, error: &error })
+        let [begin, end, error, excuse] = [
+            "^sending incremental file list$",
+            r"^\[\d\d:\d\d:\d\d\] Synced\b",
+            r"^rsync error: .*\(code \d+\)",
+            "^ERROR: .* failed verification",
+        ]
+        .map(|pattern| Regex::new(pattern).unwrap());
+        cycles(&lines(text), Marks { begin: &begin, end: &end, error: &error, excuse: &excuse })
     }
 
     const BEGIN: &str = "sending incremental file list";
@@ -113,5 +125,14 @@ pub mod tests {
         assert_eq!(during[0].errors, [error]);
         let instead = read(&[(0, error), (50, END), (5_000, error), (5_050, END)]);
         assert_eq!((instead.len(), instead[1].errors.len()), (2, 1));
+    }
+
+    #[test]
+    fn a_file_that_a_client_wrote_to_meanwhile_is_an_excuse() {
+        let discarded = "ERROR: busy.bin failed verification -- update discarded.";
+        let error =
+            "rsync error: some files/attrs were not transferred (see previous errors) (code 23) at main.c(1338)";
+        let cycles = read(&[(0, BEGIN), (5, "busy.bin"), (20, discarded), (30, error), (60, END)]);
+        assert_eq!((cycles[0].excuse.as_deref(), cycles[0].errors.len()), (Some(discarded), 1));
     }
 }

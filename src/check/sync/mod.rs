@@ -2,6 +2,6 @@
 
 pub mod cadence;
 pub mod file_sync;
-pub mod multi_write;
 mod log;
+pub mod multi_write;
 mod way;

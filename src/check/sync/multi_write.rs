@@ -213,7 +213,7 @@ mod tests {
     fn judged(rounds: &[Value]) -> Verdict {
         let check: MultiWrite = serde_json::from_value(json!({
             "export": {"container": "nfs-server", "folder": "/data"},
-            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced"},
+            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced", "interval": r"^Sync interval: (\d+)s"},
             "restart-window": "10m", "within": "60s", "rounds": 2, "bytes": [0, 4096]
         }))
         .unwrap();

@@ -37,6 +37,8 @@ pub struct NodePort {
     pub port: Fact,
     /// It takes a connection within this time.
     pub within: Span,
+    /// A container that was restarted must have been running for so long since, or the port may come and go.
+    pub restart_window: Span,
     /// The container that connects where the node cannot be reached from here.
     pub container: String,
 }
@@ -82,7 +84,7 @@ impl Kind for NodePort {
     const NEEDS: &'static [Need] = &[Need::Services, Need::Values];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (pod, _) = site.pod().await?;
+        let (pod, _) = site.steady_pod(self.restart_window).await?;
         let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
         let expected = site.expected(&self.port)?;
         let live = live(&network.services(&site.select, site.server()));
@@ -262,7 +264,8 @@ mod tests {
             "tried": {"address": "10.0.0.1", "port": 32155, "knock": {"Taken": 1}, "others": [], "inside": null}
         });
         let port = Fact { values: "service.nodePort".into(), default: None };
-        let check = NodePort { port, within: Span(Duration::from_secs(3)), container: "nfs-server".into() };
+        let (within, restart_window) = (Span(Duration::from_secs(3)), Span(Duration::from_secs(600)));
+        let check = NodePort { port, within, restart_window, container: "nfs-server".into() };
         check.judge(&serde_json::from_value(with(seen, changes)).unwrap())
     }
 

@@ -30,6 +30,8 @@ pub struct Service {
     pub target_port: u16,
     /// EndpointSlices follow a pod's readiness within this time.
     pub within: Span,
+    /// A container that was restarted must have been running for so long since, or the endpoint may come and go.
+    pub restart_window: Span,
 }
 
 /// What was seen.
@@ -52,7 +54,7 @@ impl Kind for Service {
     const NEEDS: &'static [Need] = &[Need::Services, Need::Values];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let pod = match site.pod().await {
+        let pod = match site.steady_pod(self.restart_window).await {
             Ok((pod, _)) => pod,
             // A stranger with the server's labels gets a share of the connections: that is to be seen here.
             Err(verdict) => own(site).ok_or(verdict)?,
@@ -198,8 +200,9 @@ impl Service {
 /// Of several pods with the server's labels the one that its Deployment has made.
 fn own(site: &Site) -> Option<Arc<Pod>> {
     let server = site.shared.watch.population().ok()?.server(&site.select, site.server());
-    match server.current().into_iter().filter(|pod| server.is_newest(pod)).collect::<Vec<_>>().as_slice() {
-        [own] => Some(Arc::clone(own)),
+    let current = server.current();
+    match current.iter().filter(|pod| server.is_newest(pod)).collect::<Vec<_>>().as_slice() {
+        [own] if current.len() > 1 => Some(Arc::clone(own)),
         _ => None,
     }
 }
@@ -276,7 +279,8 @@ mod tests {
             "services": [service], "slices": [slice("IPv4", &[own()], &nfs())]});
         let fact = || Fact { values: "x".into(), default: None };
         let within = Span(std::time::Duration::ZERO);
-        let check = Service { kind: fact(), port: fact(), node_port: fact(), target_port: 2049, within };
+        let (kind, port, node_port, restart_window) = (fact(), fact(), fact(), within);
+        let check = Service { kind, port, node_port, target_port: 2049, within, restart_window };
         check.judge(&serde_json::from_value(with(seen, changes)).unwrap())
     }
 
