@@ -10,7 +10,7 @@ use super::ledger::{Place, Placed};
 use super::parameter::{Expected, Export, Fact, Sidecar, Span};
 use super::shared::Shared;
 use crate::cluster::container::{self, Restarts};
-use crate::cluster::server::{counted, is_terminating};
+use crate::cluster::server::{Settlement, counted, is_terminating};
 use crate::cluster::{ApiError, Cycles, End, Operation, Output, Population, ResourceExt, Select, Server};
 use crate::event::{CaseId, Event, Reason, Verdict};
 
@@ -95,6 +95,16 @@ impl Site {
         let population =
             self.settled(|population| population.server(&self.select, self.server()).settlement().pending()).await?;
         Ok((population.server(&self.select, self.server()), population))
+    }
+
+    /// What there is when the rollouts of all servers of the suite have settled or cannot: for what is looked at once for
+    /// all.
+    pub async fn all_settled(&self) -> Result<Population, Verdict> {
+        self.settled(|population| {
+            let settlements = self.servers.iter().map(|name| population.server(&self.select, name).settlement());
+            settlements.filter_map(Settlement::pending).next()
+        })
+        .await
     }
 
     /// The one pod of the server under test, and the server and moment that it was seen with.

@@ -315,6 +315,7 @@ fn added_sidecar() -> Value {
         "image": "alpine:latest",
         "imagePullPolicy": "IfNotPresent",
         "command": ["/bin/sh", "-c", copying("rsync -av /nfs-data/ /windows-mount/")],
+        "resources": {"requests": {"memory": "32Mi", "cpu": "25m"}, "limits": {"memory": "64Mi", "cpu": "100m"}},
         "volumeMounts": [
             {"name": "nfs-export", "mountPath": "/nfs-data", "readOnly": true},
             {"name": "windows-data", "mountPath": "/windows-mount"},

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::parameter::{Expected, Fact, Pattern};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::container;
-use crate::cluster::{ApiError, ResourceExt};
+use crate::cluster::{ApiError, Population, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 
 /// The server says its id when it starts: so much of its log is read.
@@ -55,8 +55,10 @@ impl Kind for Fsid {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let expected = site.expected(&self.id)?;
+        let population = site.all_settled().await?;
         site.pod().await?;
-        let found: Result<Arc<BTreeMap<_, _>>, ApiError> = site.shared.once(site.prefix(), self.of_all(site)).await;
+        let look = self.of_all(site, &population);
+        let found: Result<Arc<BTreeMap<_, _>>, ApiError> = site.shared.once(site.prefix(), look).await;
         let found = found.map_err(|error| site.no_answer(&error))?.as_ref().clone();
         Ok(Observation { server: site.server().to_owned(), expected, found })
     }
@@ -93,8 +95,7 @@ impl Kind for Fsid {
 
 impl Fsid {
     /// The ids of all servers that have a pod; asked once for the tests of all.
-    async fn of_all(&self, site: &Site) -> Result<Arc<BTreeMap<String, Found>>, ApiError> {
-        let population = site.shared.watch.population()?;
+    async fn of_all(&self, site: &Site, population: &Population) -> Result<Arc<BTreeMap<String, Found>>, ApiError> {
         let servers = site.servers.iter().map(|name| population.server(&site.select, name));
         let pods: Vec<_> =
             servers.filter_map(|server| Some((server.name.clone(), Arc::clone(*server.current().first()?)))).collect();

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::check::parameter::{Export, Sidecar};
 use crate::check::{Kind, Site};
 use crate::cluster::container;
-use crate::cluster::{Operation, QUIET, ResourceExt};
+use crate::cluster::{Operation, Population, QUIET, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 
 /// The last part of the markers' names.
@@ -60,9 +60,10 @@ impl Kind for Isolation {
     const HOPS: &'static [Hop] = &[Hop::Export];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let population = site.all_settled().await?;
         let (pod, _) = site.pod().await?;
         site.running(&pod, &self.export.container)?;
-        let looks: Looks = site.shared.once(site.prefix(), self.look(site)).await;
+        let looks: Looks = site.shared.once(site.prefix(), self.look(site, &population)).await;
         Ok(Observation { server: site.server().to_owned(), exports: looks.to_vec() })
     }
 
@@ -112,7 +113,7 @@ impl Kind for Isolation {
             }
         }
         if own.is_empty() {
-            reasons.push(Reason::new(format!("server {}", seen.server), "an export that was looked at", "none"));
+            unknown.push(Reason::new(format!("server {}", seen.server), "an export that was looked at", "none"));
         }
         if reasons.is_empty()
             && let Some(reason) = unknown.pop()
@@ -126,9 +127,8 @@ impl Kind for Isolation {
 
 impl Isolation {
     /// Writes a marker into every export that can be reached, then looks at them all.
-    async fn look(&self, site: &Site) -> Looks {
+    async fn look(&self, site: &Site, population: &Population) -> Looks {
         // A server that has no running container has no export that anything could have come into.
-        let population = site.shared.watch.population().unwrap_or_default();
         let runs = |pod: &Arc<Pod>| {
             container::named(pod, &self.export.container).is_some_and(|view| view.running_since().is_some())
         };
@@ -221,13 +221,12 @@ mod tests {
             ("in another", vec![own.clone(), look("b", &json!({"Ok": {"a": "text", "b": "text"}}))]),
             ("not in its own", vec![look("a", &json!({"Ok": {}})), other.clone()]),
             ("truncated", vec![look("a", &json!({"Ok": {"a": "te"}})), other.clone()]),
-            ("not looked at", vec![other.clone()]),
-            ("nothing looked at", vec![]),
         ] {
             assert_eq!(judged(&exports).outcome, Outcome::Fail, "{what}");
         }
         let unknown = look("b", &json!({"Err": "the connection broke"}));
         assert_eq!(judged(&[own, unknown]).outcome, Outcome::Error);
+        assert_eq!([judged(&[other]).outcome, judged(&[]).outcome], [Outcome::Error; 2], "its own was not looked at");
     }
 
     #[test]
