@@ -101,8 +101,8 @@ impl Site {
     /// all.
     pub async fn all_settled(&self) -> Result<Population, Verdict> {
         self.settled(|population| {
-            let settlements = self.servers.iter().map(|name| population.server(&self.select, name).settlement());
-            settlements.filter_map(Settlement::pending).next()
+            let mut settlements = self.servers.iter().map(|name| population.server(&self.select, name).settlement());
+            settlements.find_map(Settlement::pending)
         })
         .await
     }

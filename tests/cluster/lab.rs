@@ -1,7 +1,9 @@
 //! The real cluster: installs the release, breaks it, and looks for files that were left behind.
 
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -88,11 +90,29 @@ impl Lab {
             };
             match &fault.change {
                 Change::Deployment(change) => patch("deployment", change),
-                Change::Service(change) => patch("service", change),
+                Change::Service(change) => {
+                    patch("service", change);
+                    if fault.wrong.iter().any(|(_, tests)| tests.contains(&"phase2::node-port")) {
+                        self.until_refused(&name);
+                    }
+                }
                 Change::Scale(replicas) => {
                     self.kubectl(&["scale", "deployment", &name, &format!("--replicas={replicas}")]);
                 }
             }
+        }
+    }
+
+    /// Waits until kube-proxy has taken up that a Service leads nowhere.
+    fn until_refused(&self, service: &str) {
+        let node = "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
+        let node = self.kubectl(&["get", "nodes", "-o", node]);
+        let port = self.kubectl(&["get", "service", service, "-o", "jsonpath={.spec.ports[0].nodePort}"]);
+        let address = format!("{node}:{port}").parse().unwrap();
+        let limit = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok() {
+            assert!(Instant::now() < limit, "{address} still takes connections");
+            std::thread::sleep(Duration::from_millis(100));
         }
     }
 
