@@ -158,11 +158,16 @@ impl Host {
             let names = std::fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
             names.filter(|name| name.as_ref().is_ok_and(|name| name.starts_with(&prefix))).collect()
         });
-        let names: Vec<String> = names.await?;
+        let names: Vec<String> = match names.await {
+            // A folder that is not there holds nothing.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Vec::new(),
+            names => names?,
+        };
+        let mut problem = Ok(());
         for name in &names {
-            self.remove(server, name).await?;
+            problem = self.remove(server, name).await.and(problem);
         }
-        Ok(names)
+        problem.map(|()| names)
     }
 
     /// Waits until the file is there with the expected content, and says when that was noticed.

@@ -34,7 +34,16 @@ pub fn run(options: &Options) -> Exit {
     if options.arguments.list {
         return selected.map_or_else(|refusal| refuse(&refusal), |cases| list(&cases));
     }
+    // Before the first report is written: from then on Ctrl-C ends in a report too.
     let started = Instant::now();
+    let prepared = Runtime::new().and_then(|runtime| {
+        let signals = runtime.block_on(async { Signals::listen() })?;
+        Ok((runtime, signals))
+    });
+    let (runtime, mut signals) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return refuse(&Refusal::start(format!("cannot start: {error}"), "")),
+    };
     let (events, received) = mpsc::channel();
     let console = Console::new(std::io::stdout(), options.arguments.quiet);
     let mut reporters: Vec<Box<dyn Reporter>> =
@@ -48,8 +57,7 @@ pub fn run(options: &Options) -> Exit {
     };
     send(Event::RunStarted { suites: reported_suites(options, &suites), cases });
     let finished = selected.and_then(|cases| {
-        let runtime = Runtime::new().map_err(|error| Refusal::start(format!("cannot start: {error}"), ""))?;
-        let finished = runtime.block_on(execute(options, &suites, cases, events.clone()));
+        let finished = runtime.block_on(execute(options, &suites, cases, &mut signals, events.clone()));
         runtime.shutdown_background();
         finished
     });
@@ -97,10 +105,9 @@ async fn execute(
     options: &Options,
     suites: &[Suite],
     cases: Vec<PlannedCase>,
+    signals: &mut Signals,
     events: mpsc::Sender<Event>,
 ) -> Result<(Ending, Vec<Outcome>), Refusal> {
-    let mut signals =
-        Signals::listen().map_err(|error| Refusal::start(format!("cannot listen for Ctrl-C: {error}"), ""))?;
     let shared = tokio::select! {
         prepared = prepare::prepare(options, &cases, events) => Arc::new(prepared?),
         () = signals.next() => return Ok((Ending::Interrupted, Vec::new())),
@@ -110,7 +117,7 @@ async fn execute(
         let suite = suite_of(&case)?;
         Some(Job { case, select: suite.pods.clone(), servers: suite.servers.clone() })
     });
-    Ok(run::run(shared, jobs.collect(), options.arguments.test_threads.unwrap_or(usize::MAX), &mut signals).await)
+    Ok(run::run(shared, jobs.collect(), options.arguments.test_threads.unwrap_or(usize::MAX), signals).await)
 }
 
 fn list(cases: &[PlannedCase]) -> Exit {

@@ -22,7 +22,10 @@ pub struct Values {
 impl Values {
     /// A chart's defaults under the values that a release was given.
     pub fn new(origin: impl Into<String>, mut defaults: Value, given: &Value) -> Self {
-        json_patch::merge(&mut defaults, given);
+        // Helm leaves the key out where nothing was given; a patch that is no map would replace all.
+        if given.is_object() {
+            json_patch::merge(&mut defaults, given);
+        }
         Self { origin: origin.into(), merged: defaults }
     }
 
@@ -122,6 +125,12 @@ mod tests {
         assert_eq!([a.get("service.port"), a.get("service.nodePort")], [Some(&json!(2049)), Some(&json!(32150))]);
         assert_eq!([a.get("sidecar.syncInterval"), b.get("sidecar.syncInterval")], [Some(&json!(30)), Some(&json!(5))]);
         assert_eq!((a.get("fsid"), values.server("c").is_none(), values.names()), (None, true, vec!["a", "b"]));
+    }
+
+    #[test]
+    fn a_release_that_was_given_nothing_has_the_charts_own_values() {
+        let values = Values::new("test", json!({"nasServers": [{"name": "a", "fsid": 1}]}), &Value::Null);
+        assert_eq!(values.server("a").unwrap().get("fsid"), Some(&json!(1)));
     }
 
     #[test]

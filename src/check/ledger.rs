@@ -36,6 +36,16 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// The container and the folder of an export.
+    pub fn export(self) -> Option<(String, String)> {
+        match self {
+            Self::Host => None,
+            Self::Export { container, folder } => Some((container, folder)),
+        }
+    }
+}
+
 impl fmt::Display for Placed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {

@@ -11,7 +11,7 @@ use super::parameter::{Expected, Export, Fact, Sidecar, Span};
 use super::shared::Shared;
 use crate::cluster::container::{self, Restarts};
 use crate::cluster::server::{Settlement, counted, is_terminating};
-use crate::cluster::{ApiError, Cycles, End, Operation, Output, Population, ResourceExt, Select, Server};
+use crate::cluster::{ApiError, Cycles, Operation, Output, Population, ResourceExt, Select, Server};
 use crate::event::{CaseId, Event, Reason, Verdict};
 
 /// What one test has at hand.
@@ -229,15 +229,12 @@ impl Site {
     ) -> Result<(Output, Option<String>), Verdict> {
         let output = self.exec(pod, container, operation).await?;
         let problem = output.problem();
-        match &output.end {
-            // A command that a signal ended has 128 and the signal's number: its container has probably ended under it.
-            End::Exited(code) if *code <= 128 => Ok((output, problem)),
-            _ => {
-                let object = container::place(pod, container);
-                let reason = Reason::new(object, "to run a command to its end", problem.unwrap_or_default());
-                Err(Verdict::error(reason.hint("look whether it restarts")))
-            }
+        if output.ended_by_itself() {
+            return Ok((output, problem));
         }
+        let object = container::place(pod, container);
+        let reason = Reason::new(object, "to run a command to its end", problem.unwrap_or_default());
+        Err(Verdict::error(reason.hint("look whether it restarts, and run again")))
     }
 
     /// ERROR unless the container runs, so that something can be done in it.

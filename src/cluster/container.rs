@@ -225,28 +225,11 @@ pub fn tester_folders<'a>(pod: &'a Pod, view: &View<'a>, server: &str) -> Vec<Ho
     if named.is_empty() { all } else { named }
 }
 
-/// The words of a container's command and arguments; none if there is no such container.
-pub fn words<'a>(pod: &'a Pod, name: &str) -> Vec<&'a str> {
-    let words = spec(pod, name).into_iter().flat_map(|spec| spec.command.iter().chain(&spec.args).flatten());
-    words.map(String::as_str).collect()
-}
-
-/// The value of a container's environment variable, where the spec itself has it.
-pub fn variable(pod: &Pod, name: &str, variable: &str) -> Option<String> {
-    let mut variables = spec(pod, name)?.env.iter().flatten();
-    variables.find(|candidate| candidate.name == variable)?.value.clone()
-}
-
-fn spec<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
-    let spec = pod.spec.as_ref()?;
-    spec.init_containers.iter().flatten().chain(&spec.containers).find(|container| container.name == name)
-}
-
 /// Whether the container's rsync may read its target, as with `--delete`, and so stumble over a file that vanishes there.
 /// Only where its command is seen to do without is it known not to.
 pub fn may_read_target(pod: &Pod, name: &str) -> bool {
-    let words = words(pod, name);
-    !words.iter().any(|word| word.contains("rsync")) || words.iter().any(|word| word.contains("--del"))
+    let Some(view) = named(pod, name) else { return true };
+    !view.words().any(|word| word.contains("rsync")) || view.words().any(|word| word.contains("--del"))
 }
 
 /// Restarts of one container.

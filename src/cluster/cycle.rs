@@ -96,8 +96,9 @@ impl CycleLog {
         let Some(opened) = self.opened else { return false };
         let Some((last, is_end)) = self.last else { return now.saturating_duration_since(opened) >= BACKLOG };
         let silence = now.saturating_duration_since(last);
-        match self.pause.or(self.interval) {
-            _ if silence >= SILENT.max(self.pause.unwrap_or_default() + GUARD) => true,
+        let pause = self.pause.or(self.interval);
+        match pause {
+            _ if silence >= SILENT.max(pause.unwrap_or_default() + GUARD) => true,
             _ if !is_end => false,
             // Of a very short sleep the first half has to do.
             Some(pause) => silence + GUARD.min(pause / 2) < pause,
@@ -278,6 +279,7 @@ mod tests {
             log(now, &[(since_end, interval), (since_end, SENDING), (since_end, SYNCED)]).is_quiet(now)
         };
         assert!(quiet(20, "Sync interval: 30s") && !quiet(29, "Sync interval: 30s"));
+        assert!(!quiet(59, "Sync interval: 60s") && quiet(63, "Sync interval: 60s"));
         assert!(!quiet(4, "Sync interval: 5s") && !quiet(20, "no word of it"));
     }
 

@@ -49,6 +49,12 @@ pub struct Output {
 }
 
 impl Output {
+    /// Whether it ran to an end of its own: one that a signal ended has 128 and the signal's number for its exit code, and
+    /// then its container has probably ended under it.
+    pub fn ended_by_itself(&self) -> bool {
+        matches!(self.end, End::Exited(..=128))
+    }
+
     /// What went wrong, in a line; `None` for exit code 0.
     pub fn problem(&self) -> Option<String> {
         let said = String::from_utf8_lossy(&self.stderr);

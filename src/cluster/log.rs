@@ -44,12 +44,15 @@ pub(super) async fn read(
     let mut stream = std::pin::pin!(stream);
     let mut lines = Vec::new();
     let read = async {
-        while let Ok(Some(line)) = next_line(&mut stream).await {
+        while let Some(line) = next_line(&mut stream).await? {
             lines.extend(stamped(&line).map(|(stamp, text)| (stamp, text.to_owned())));
         }
+        Ok(())
     };
     let silent = ApiError::Silent { verb: "get", resource: "pods/log", waited: ANSWER };
-    tokio::time::timeout(ANSWER, read).await.map_err(|_| silent)?;
+    let read: std::io::Result<()> = tokio::time::timeout(ANSWER, read).await.map_err(|_| silent)?;
+    // A connection that breaks is not the end of the log.
+    read.map_err(|error| ApiError::Failed { verb: "get", resource: "pods/log", message: error.to_string() })?;
     Ok(lines)
 }
 

@@ -91,9 +91,8 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &mu
     if !left.is_empty() {
         outcomes.push(Outcome::Error);
     }
-    for (placed, problem) in left {
-        let text = format!("left behind: {placed} ({problem}); remove it by hand");
-        let _ = shared.events.send(Event::Noticed { text });
+    for what in left {
+        let _ = shared.events.send(Event::Noticed { text: format!("left behind: {what}; remove it by hand") });
     }
     (if interrupted { Ending::Interrupted } else { ending }, outcomes)
 }
@@ -138,20 +137,23 @@ async fn tidy_all(
     signals: &mut Signals,
     servers: &[(String, Select)],
     broken: &BTreeSet<String>,
-) -> (Vec<(Placed, String)>, bool) {
+) -> (Vec<String>, bool) {
+    let described = |(placed, problem): (Placed, String)| format!("{placed} ({problem})");
     let tidy = async {
         let left = tidy::remove(shared, |_| true).await;
-        for text in tidy::sweep(shared, servers, broken).await {
+        let found = tidy::sweep(shared, servers, broken).await;
+        for what in found.removed {
             // Nobody listens any more only when the run is over.
-            let _ = shared.events.send(Event::Noticed { text });
+            let _ =
+                shared.events.send(Event::Noticed { text: format!("removed {what}, into which it had been copied") });
         }
-        left
+        left.into_iter().map(described).chain(found.problems).collect()
     };
     tokio::select! {
         left = tidy => (left, false),
         () = signals.next() => {
             let left = shared.ledger.placed(|_| true).into_iter();
-            (left.map(|placed| (placed, "interrupted again".to_owned())).collect(), true)
+            (left.map(|placed| described((placed, "interrupted again".to_owned()))).collect(), true)
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
 use crate::check::{Place, Placed, Shared};
@@ -13,6 +14,8 @@ use crate::cluster::server::{has_ended, is_terminating};
 use crate::cluster::{ApiError, Cycles, Operation, Population, QUIET, ResourceExt, Select};
 use crate::event::Event;
 
+/// How long a moment between two cycles is waited for before looking through an export.
+const SWEEP: Duration = Duration::from_secs(10);
 /// How long a broken watch may take to come back.
 const WATCH: Duration = Duration::from_secs(5);
 
@@ -27,43 +30,90 @@ pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Pl
     join_all(files.into_values().map(|places| remove_file(shared, places))).await.into_iter().flatten().collect()
 }
 
+/// What was found where no test had put it.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What was removed.
+    pub removed: Vec<String>,
+    /// What could not be looked at or removed.
+    pub problems: Vec<String>,
+}
+
 /// Looks once more for files of the run, in places that no test put them into: what is broken may have copied them from
-/// one server to another, or back. Returns what was found and removed, and what could not be looked at.
-pub async fn sweep(shared: &Shared, servers: &[(String, Select)], broken: &BTreeSet<String>) -> Vec<String> {
-    let prefix = format!("{}-", shared.run);
-    let exports = servers.iter().filter(|(server, _)| broken.contains(server));
-    let exports = join_all(exports.map(|(server, select)| sweep_exports(shared, server, select, &prefix))).await;
-    let folders = join_all(servers.iter().map(|(server, _)| sweep_folder(shared, server, &prefix))).await;
-    exports.into_iter().chain(folders).flatten().collect()
-}
-
-async fn sweep_folder(shared: &Shared, server: &str, prefix: &str) -> Vec<String> {
-    // A folder that is not there holds nothing.
-    let found = shared.host.sweep(server, prefix).await.unwrap_or_default();
-    found
-        .into_iter()
-        .map(|name| format!("removed {name} from the folder of {server}, into which it had been copied"))
-        .collect()
-}
-
-async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &str) -> Vec<String> {
-    let Ok(population) = population(shared).await else { return Vec::new() };
-    let its = population.server(select, server);
-    let pods: Vec<_> = its.pods.iter().filter(|pod| !has_ended(pod) && !is_terminating(pod)).collect();
-    let mut found = Vec::new();
-    for place in shared.ledger.places(server) {
-        let Place::Export { container, folder } = place else { continue };
-        for pod in &pods {
-            let sweep = Operation::Sweep { folder: folder.clone(), prefix: prefix.to_owned() };
-            let Ok(output) = shared.exec(server, &pod.name_any(), &container, &sweep).await else { continue };
-            let names = String::from_utf8_lossy(&output.stdout).into_owned();
-            let names = names.split_terminator('\0');
-            found.extend(
-                names.map(|name| format!("removed {folder}/{name} from {server}, into which it had been copied")),
-            );
-        }
+/// one server to another, or back.
+pub async fn sweep(shared: &Shared, servers: &[(String, Select)], broken: &BTreeSet<String>) -> Found {
+    let mut found = sweep_once(shared, servers, broken).await;
+    if !found.removed.is_empty() {
+        // What copied them once may have done it again.
+        let again = sweep_once(shared, servers, broken).await;
+        found.removed.extend(again.removed);
+        found.problems = again.problems;
     }
     found
+}
+
+async fn sweep_once(shared: &Shared, servers: &[(String, Select)], broken: &BTreeSet<String>) -> Found {
+    let prefix = format!("{}-", shared.run);
+    let mut found = Found::default();
+    // The exports first: otherwise a sidecar brings files back.
+    let exports = servers.iter().filter(|(server, _)| broken.contains(server));
+    join_all(exports.map(|(server, select)| sweep_exports(shared, server, select, &prefix)))
+        .await
+        .into_iter()
+        .flatten()
+        .for_each(|swept| found.take(swept));
+    let prefix = prefix.as_str();
+    let folders = servers.iter().map(|(server, _)| async move {
+        let swept = shared.host.sweep(server, prefix).await.map_err(|error| error.to_string());
+        (format!("the folder of {server}"), swept)
+    });
+    join_all(folders).await.into_iter().for_each(|swept| found.take(swept));
+    found
+}
+
+impl Found {
+    fn take(&mut self, (place, swept): (String, Result<Vec<String>, String>)) {
+        match swept {
+            Ok(names) => self.removed.extend(names.iter().map(|name| format!("{name} from {place}"))),
+            Err(problem) => self.problems.push(format!("perhaps files of this run in {place} ({problem})")),
+        }
+    }
+}
+
+/// By place, what was removed.
+type Swept = Vec<(String, Result<Vec<String>, String>)>;
+
+async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &str) -> Swept {
+    let exports: Vec<_> = shared.ledger.places(server).into_iter().filter_map(Place::export).collect();
+    let population = match population(shared).await {
+        Ok(population) => population,
+        Err(problem) => {
+            return exports.iter().map(|_| (format!("the export of {server}"), Err(problem.clone()))).collect();
+        }
+    };
+    let its = population.server(select, server);
+    let mut swept = Vec::new();
+    for (container, folder) in exports {
+        // A pod without that container running has nothing of ours: what it will copy is removed from the folder.
+        for pod in its.current().into_iter().filter(|pod| runs(pod, &container)) {
+            let limit = Instant::now() + SWEEP;
+            for (_, cycles) in shared.followed(server, pod) {
+                cycles.quiet(limit).await;
+            }
+            let sweep = Operation::Sweep { folder: folder.clone(), prefix: prefix.to_owned() };
+            let output = shared.exec(server, &pod.name_any(), &container, &sweep).await;
+            let names = output.map_err(|error| error.to_string()).and_then(|output| match output.problem() {
+                Some(problem) => Err(problem),
+                None => Ok(String::from_utf8_lossy(&output.stdout).split_terminator('\0').map(str::to_owned).collect()),
+            });
+            swept.push((format!("{folder} of pod {}", pod.name_any()), names));
+        }
+    }
+    swept
+}
+
+fn runs(pod: &Pod, container: &str) -> bool {
+    container::named(pod, container).is_some_and(|view| view.running_since().is_some())
 }
 
 /// Removes one file from all its places.
@@ -88,10 +138,14 @@ async fn remove_file(shared: &Shared, mut places: Vec<Placed>) -> Vec<(Placed, S
 
 /// Removes a file from one place.
 async fn remove_place(shared: &Shared, placed: &Placed, limit: Instant) -> Result<(), String> {
-    let server = population(shared).await?.server(&placed.select, &placed.server);
+    let server = begun(shared, placed, limit).await?.server(&placed.select, &placed.server);
     // All of today's pods, not only the one that it was written in: a new pod's init container may have copied it back,
     // and a pod that is being deleted still syncs.
-    let pods: Vec<_> = server.pods.iter().filter(|pod| !has_ended(pod)).collect();
+    let is_reached = |pod: &&Arc<Pod>| match &placed.place {
+        Place::Host => !has_ended(pod),
+        Place::Export { container, .. } => !has_ended(pod) && runs(pod, container),
+    };
+    let pods: Vec<_> = server.pods.iter().filter(is_reached).collect();
     let followed = pods.iter().flat_map(|pod| {
         let containers = shared.followed(&placed.server, pod).into_iter();
         containers.filter(|(name, _)| placed.place != Place::Host || container::may_read_target(pod, name))
@@ -113,6 +167,21 @@ async fn remove_place(shared: &Shared, placed: &Placed, limit: Instant) -> Resul
         problems.extend(problem.filter(|_| !is_terminating(pod)));
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+}
+
+/// What is there when no pod of the server is just beginning: its init container may be copying the file back.
+async fn begun(shared: &Shared, placed: &Placed, limit: Instant) -> Result<Population, String> {
+    let Place::Export { container, .. } = &placed.place else { return population(shared).await };
+    loop {
+        let mut changes = shared.watch.changes();
+        let now = population(shared).await?;
+        let server = now.server(&placed.select, &placed.server);
+        let is_beginning =
+            server.settlement().pending().is_some() && server.current().into_iter().any(|pod| !runs(pod, container));
+        if !is_beginning || tokio::time::timeout_at(limit, changes.changed()).await.is_err() {
+            return Ok(now);
+        }
+    }
 }
 
 /// Waits for a moment at which none of the sidecars is, or will soon be, in the middle of a cycle.

@@ -13,6 +13,8 @@ const NAMESPACE: &str = "file-simulator";
 const SERVERS: &str = "simulator.protocol=nfs";
 /// For `find`: files that a run writes.
 const FILES_OF_RUNS: [&str; 7] = ["-name", "*e2e-*", "-not", "-name", OF_A_KILLED_RUN, "-type", "f"];
+/// Names of files that look like something else in a log.
+const STRANGE: [&str; 3] = ["rsync error: failed (code 23)", "error.log", "[03:00:00] Synced to Windows in 0s"];
 /// What a run left that was killed before it could tidy up.
 const OF_A_KILLED_RUN: &str = "e2e-00000000-phase3-latency-nas-output-2-sync.txt";
 
@@ -91,7 +93,12 @@ impl Lab {
             match &fault.change {
                 Change::Deployment(change) => patch("deployment", change),
                 Change::Service(change) => {
+                    let before = self.slices(&name);
                     patch("service", change);
+                    let limit = Instant::now() + Duration::from_secs(30);
+                    while self.slices(&name) == before {
+                        assert!(Instant::now() < limit, "the EndpointSlices of {name} did not change");
+                    }
                     if fault.wrong.iter().any(|(_, tests)| tests.contains(&"phase2::node-port")) {
                         self.until_refused(&name);
                     }
@@ -101,6 +108,13 @@ impl Lab {
                 }
             }
         }
+    }
+
+    /// Where a Service leads.
+    fn slices(&self, service: &str) -> String {
+        let label = format!("kubernetes.io/service-name={service}");
+        let what = "jsonpath={range .items[*]}{.endpoints}{.ports}{end}";
+        self.kubectl(&["get", "endpointslices", "-l", &label, "-o", what])
     }
 
     /// Waits until kube-proxy has taken up that a Service leads nowhere.
@@ -119,11 +133,16 @@ impl Lab {
     /// Uses a healthy release as people do: many files and strange names, a killed run's leftovers, somebody else's crash
     /// loop, another time zone, and a client that writes all the while; it stops when its file is gone.
     pub fn use_oddly(&self) -> Child {
-        let many = "cd \"$1\" && mkdir -p many && cd many && seq -f 'file %g.txt' 3000 | xargs -d '\\n' touch && \
-            touch 'rsync error: failed (code 23)' 'error.log' '[03:00:00] Synced to Windows in 0s'";
+        let many = "mkdir -p \"$1/many\" && cd \"$1/many\" && seq -f 'file %g.txt' 3000 | xargs -d '\\n' touch";
         for server in ["nas-input-1", "nas-output-1"] {
             output(Command::new("sh").args(["-c", many, "many"]).arg(self.folder.join(server)));
         }
+        // The logs list these names: of the init container after a restart, and of the sidecar.
+        for name in STRANGE {
+            std::fs::write(self.folder.join("nas-input-1").join(name), "strange").unwrap();
+            self.in_export("nas-output-1", &format!("echo strange >'/data/{name}'"));
+        }
+        self.kubectl(&["rollout", "restart", "deployment", &name("nas-input-1")]);
         std::fs::write(self.folder.join("nas-output-2").join(OF_A_KILLED_RUN), "left behind").unwrap();
         self.in_export("nas-output-2", &format!("echo left behind >/data/{OF_A_KILLED_RUN}"));
         let crash = ["--image=alpine:latest", "--image-pull-policy=IfNotPresent", "--", "sh", "-c", "exit 1"];
@@ -156,7 +175,15 @@ impl Lab {
             && self.in_export("nas-output-2", "ls /data").contains(OF_A_KILLED_RUN);
         let made =
             ["nas-input-1/many", "nas-output-1/many", "nas-output-1/client.log"].map(|path| self.folder.join(path));
-        output(Command::new("rm").arg("-rf").args(made).arg(self.folder.join("nas-output-2").join(OF_A_KILLED_RUN)));
+        let strange =
+            ["nas-input-1", "nas-output-1"].map(|server| STRANGE.map(|name| self.folder.join(server).join(name)));
+        output(
+            Command::new("rm")
+                .arg("-rf")
+                .args(made)
+                .args(strange.as_flattened())
+                .arg(self.folder.join("nas-output-2").join(OF_A_KILLED_RUN)),
+        );
         was_there
     }
 

@@ -9,7 +9,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::resources;
-use crate::check::parameter::{Expected, Fact, Pattern, Sidecar};
+use crate::check::parameter::{Expected, Fact, Pattern, Sidecar, Span};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::container::{self, View};
 use crate::cluster::{LogLine, ResourceExt};
@@ -19,6 +19,8 @@ use crate::event::{Hop, Reason, Verdict};
 const ROTATED: SignedDuration = SignedDuration::from_secs(10);
 /// A sidecar that has been running for so long has said what it says when it starts, also if it installs rsync first.
 const STARTING: SignedDuration = SignedDuration::from_secs(60);
+/// How much longer than its interval a sidecar may say nothing.
+const SILENCE: SignedDuration = SignedDuration::from_secs(5);
 /// The pause between two looks at the log of one that starts.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long a script sleeps, in seconds.
@@ -42,6 +44,8 @@ pub struct SidecarSetUp {
     pub direction: Pattern,
     /// How much of the log's head is read, in bytes.
     pub head: i64,
+    /// A sidecar that was restarted must have been running for so long since.
+    pub restart_window: Span,
 }
 
 /// What was seen.
@@ -61,21 +65,25 @@ impl Kind for SidecarSetUp {
     const NEEDS: &'static [Need] = &[Need::Values];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (pod, population) = site.pod().await?;
+        let (pod, population) = site.steady_pod(self.restart_window).await?;
         let (resources, interval) = (site.expected(&self.resources)?, site.expected(&self.interval)?);
         let name = &self.sidecar.container;
         let since = container::named(&pod, name).and_then(|view| view.running_since());
         let mut head = None;
         if let Some(since) = since {
-            let left = STARTING - population.now.duration_since(since);
-            let left = Duration::try_from(left).unwrap_or_default();
-            let limit = tokio::time::Instant::now() + left;
+            // A log that was rotated is empty until the next cycle; a sidecar that starts may have to install rsync first.
+            let cycle = interval.text().and_then(|text| text.parse().ok()).map_or(STARTING, SignedDuration::from_secs);
+            let starting = STARTING - population.now.duration_since(since);
+            let [cycle, starting] =
+                [cycle + SILENCE, starting.min(STARTING)].map(|time| Duration::try_from(time).unwrap_or_default());
+            let begun = tokio::time::Instant::now();
             loop {
                 let read = site.shared.cluster.log(&pod.name_any(), name, None, self.head).await;
                 let lines = read.map_err(|error| site.no_answer(&error))?;
                 let is_said = |pattern: &Pattern| lines.iter().any(|(_, line)| pattern.0.is_match(line));
                 let is_complete = is_said(&self.sidecar.interval) && is_said(&self.direction);
-                let is_over = is_said(&self.sidecar.cycle_end) || tokio::time::Instant::now() >= limit;
+                let left = if lines.is_empty() { cycle } else { starting };
+                let is_over = is_said(&self.sidecar.cycle_end) || begun.elapsed() >= left;
                 let is_first = head.replace(lines).is_none();
                 if is_complete || is_over {
                     break;
@@ -138,7 +146,10 @@ impl SidecarSetUp {
         let since = view.running_since().unwrap_or(Timestamp::UNIX_EPOCH);
         let said = |pattern: &Pattern| head.iter().find_map(|(_, line)| pattern.0.captures(line));
         let repair = "restart the pod; if it says the same again, run helm upgrade with the values that are meant";
-        // An empty one as well: after a rotation it is empty until the next cycle.
+        if head.is_empty() {
+            let expected = format!("to say {} and {} when it starts", self.sidecar.interval.0, self.direction.0);
+            return Err(vec![Reason::new(object, expected, "nothing, not even for a whole cycle").hint(repair)]);
+        }
         if head.first().is_none_or(|(first, _)| first.duration_since(since) > ROTATED) {
             let live = intervals(view);
             if !live.is_empty() && !live.contains(&wanted) {
@@ -233,7 +244,7 @@ mod tests {
             "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced", "interval": r"^Sync interval: (\d+)s"},
             "export-volume": "nfs-export", "folder-volume": "windows-data",
             "resources": {"values": "sidecar.resources"}, "interval": {"values": "sidecar.syncInterval"},
-            "direction": "^Direction: NFS export -> Windows mount", "head": 4096
+            "direction": "^Direction: NFS export -> Windows mount", "head": 4096, "restart-window": "10m"
         }))
         .unwrap()
     }
@@ -296,7 +307,7 @@ mod tests {
         }
         let env = json!([{"name": "SYNC_INTERVAL", "value": "1"}]);
         assert_eq!(judged(&["a.txt"], 3600, &[(&format!("{SIDECAR}/env"), env)]).outcome, Outcome::Fail);
-        assert_eq!(judged(&[], 0, &[]).notes.len(), 1);
+        assert_eq!(judged(&[], 0, &[]).outcome, Outcome::Fail, "it never said a word");
     }
 
     #[test]

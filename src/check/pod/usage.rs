@@ -138,6 +138,8 @@ impl Usage {
         let log = site.shared.cluster.log_tail(&pod.name_any(), name, LINES, BYTES).await;
         let log = log.map_err(|error| site.no_answer(&error))?;
         let since = container::named(pod, name).and_then(|view| view.running_since()).unwrap_or(Timestamp::MAX);
+        // Files of this run are no excuse: they are copied in a moment.
+        let log: Vec<_> = log.into_iter().filter(|(_, line)| !line.contains(&site.shared.run)).collect();
         Ok(used::copied(&log, since, site.shared.cluster.now() - RECENT, &self.sidecar.cycle_end.0))
     }
 }
@@ -187,6 +189,10 @@ async fn read(site: &Site, server: &str, pod: &Pod, name: &str) -> Result<used::
     })?;
     used::reading(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
         let why = output.problem().unwrap_or("they are not as expected".to_owned());
+        if !output.ended_by_itself() {
+            let reason = Reason::new(&object, "to read its cgroup files", why);
+            return Verdict::error(reason.hint("look whether it restarts, and run again"));
+        }
         Verdict::skip(format!("no metrics.k8s.io, and the cgroup files of {object} cannot be read: {why}"))
     })
 }

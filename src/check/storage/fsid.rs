@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::parameter::{Expected, Fact, Pattern};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::container;
-use crate::cluster::{ApiError, Population, ResourceExt};
+use crate::cluster::{ApiError, ResourceExt, Server};
 use crate::event::{Hop, Reason, Verdict};
 
 /// The server says its id when it starts: so much of its log is read.
@@ -55,11 +55,21 @@ impl Kind for Fsid {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let expected = site.expected(&self.id)?;
-        let population = site.all_settled().await?;
-        site.pod().await?;
-        let look = self.of_all(site, &population);
-        let found: Result<Arc<BTreeMap<_, _>>, ApiError> = site.shared.once(site.prefix(), look).await;
-        let found = found.map_err(|error| site.no_answer(&error))?.as_ref().clone();
+        let (_, population) = site.pod().await?;
+        let servers = site.servers.iter().map(|name| population.server(&site.select, name));
+        // Of a server that rolls out the newest.
+        let newest = |server: Server| {
+            let current = server.current();
+            let newest = current.iter().find(|pod| server.is_newest(pod)).or(current.first())?;
+            Some((server.name.clone(), Arc::clone(newest)))
+        };
+        let pods: Vec<_> = servers.filter_map(newest).collect();
+        let found = join_all(
+            pods.iter()
+                .map(|(_, pod)| site.shared.once(format!("{} {}", site.prefix(), pod.name_any()), self.of(site, pod))),
+        );
+        let found = pods.iter().zip(found.await).map(|((server, _), found)| Ok((server.clone(), found?)));
+        let found = found.collect::<Result<BTreeMap<_, _>, ApiError>>().map_err(|error| site.no_answer(&error))?;
         Ok(Observation { server: site.server().to_owned(), expected, found })
     }
 
@@ -67,7 +77,7 @@ impl Kind for Fsid {
         let hint = "run helm upgrade; if the release has it, the live Deployment was edited";
         let Some(own) = seen.found.get(&seen.server) else {
             let reason = Reason::new(format!("server {}", seen.server), "a pod that was looked at", "none");
-            return Verdict::error(reason);
+            return Verdict::error(reason.hint("run the test again when the rollout is over"));
         };
         let object = format!("pod {}, container {}", own.pod, self.container);
         let Some(id) = &own.id else {
@@ -94,25 +104,19 @@ impl Kind for Fsid {
 }
 
 impl Fsid {
-    /// The ids of all servers that have a pod; asked once for the tests of all.
-    async fn of_all(&self, site: &Site, population: &Population) -> Result<Arc<BTreeMap<String, Found>>, ApiError> {
-        let servers = site.servers.iter().map(|name| population.server(&site.select, name));
-        let pods: Vec<_> =
-            servers.filter_map(|server| Some((server.name.clone(), Arc::clone(*server.current().first()?)))).collect();
-        let found = join_all(pods.iter().map(|(_, pod)| self.of(site, pod))).await;
-        let found = pods.into_iter().zip(found).map(|((server, _), found)| Ok((server, found?)));
-        found.collect::<Result<_, _>>().map(Arc::new)
-    }
-
+    /// The id of one pod.
     async fn of(&self, site: &Site, pod: &Pod) -> Result<Found, ApiError> {
         let found = |id: Option<String>, place: &str| Found { pod: pod.name_any(), id, place: place.to_owned() };
         let pattern = &self.pattern.0;
         // A pod's spec never changes, so what it says is what the running server was given.
-        if let Some(id) = container::words(pod, &self.container).iter().find_map(|word| capture(pattern, word)) {
-            return Ok(found(Some(id), "its command"));
-        }
-        if let Some(id) = container::variable(pod, &self.container, &self.variable) {
-            return Ok(found(Some(id), &self.variable));
+        if let Some(view) = container::named(pod, &self.container) {
+            let mut words = view.command.iter().chain(view.args);
+            if let Some(id) = words.find_map(|word| capture(pattern, word)) {
+                return Ok(found(Some(id), "its command"));
+            }
+            if let Some(variable) = view.env.iter().find(|variable| variable.name == self.variable) {
+                return Ok(found(variable.value.clone(), &self.variable));
+            }
         }
         match site.shared.cluster.log(&pod.name_any(), &self.container, None, HEAD).await {
             Ok(lines) => Ok(found(lines.iter().find_map(|(_, line)| capture(pattern, line)), "its log")),

@@ -50,7 +50,11 @@ impl Kind for HostFolder {
         if seen.entry == Entry::Missing && shared.wishes.create_folders && seen.pods.is_empty() {
             match shared.host.make_folder(site.server()).await {
                 Ok(()) => (seen.made, seen.entry) = (true, Entry::Folder),
-                Err(error) => seen.not_made = Some(error.to_string()),
+                Err(error) => {
+                    // Another run may just have made it.
+                    seen.entry = shared.host.entry(site.server()).await;
+                    seen.not_made = Some(error.to_string());
+                }
             }
         }
         Ok(seen)

@@ -8,12 +8,11 @@ use k8s_openapi::api::core::v1::Pod;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use crate::check::parameter::{Export, Sidecar};
 use crate::check::{Kind, Site};
 use crate::cluster::container;
-use crate::cluster::{Operation, Population, QUIET, ResourceExt};
+use crate::cluster::{Operation, Population, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 
 /// The last part of the markers' names.
@@ -29,6 +28,8 @@ pub struct Isolation {
     pub sidecar: Option<Sidecar>,
 }
 
+/// What to do about exports that could not be looked at.
+const AGAIN: &str = "look whether the server's containers restart, and run the test again";
 /// What to do about exports that are not each other's own.
 const SHARED: &str = "look at the volumes of both pods: each must have an emptyDir of its own";
 
@@ -36,6 +37,8 @@ const SHARED: &str = "look at the volumes of both pods: each must have an emptyD
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     server: String,
+    /// All servers of the suite.
+    servers: Vec<String>,
     exports: Vec<Look>,
 }
 
@@ -64,7 +67,8 @@ impl Kind for Isolation {
         let (pod, _) = site.pod().await?;
         site.running(&pod, &self.export.container)?;
         let looks: Looks = site.shared.once(site.prefix(), self.look(site, &population)).await;
-        Ok(Observation { server: site.server().to_owned(), exports: looks.to_vec() })
+        let (server, servers) = (site.server().to_owned(), site.servers.clone());
+        Ok(Observation { server, servers, exports: looks.to_vec() })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
@@ -79,7 +83,7 @@ impl Kind for Isolation {
                 (Some(problem), _) => {
                     reasons.push(Reason::new(object(look), format!("to take the file {name}"), problem).hint(full));
                 }
-                (None, Err(problem)) => unknown.push(Reason::new(object(look), "to be listed", problem)),
+                (None, Err(problem)) => unknown.push(Reason::new(object(look), "to be listed", problem).hint(AGAIN)),
                 (None, Ok(found)) if found.get(name) == Some(text) => {}
                 (None, Ok(found)) => {
                     let seen =
@@ -102,7 +106,7 @@ impl Kind for Isolation {
         }
         for look in &others {
             match &look.found {
-                Err(problem) => unknown.push(Reason::new(object(look), "to be listed", problem)),
+                Err(problem) => unknown.push(Reason::new(object(look), "to be listed", problem).hint(AGAIN)),
                 Ok(found) => {
                     for (name, _) in own.iter().map(|own| &own.marker).filter(|(name, _)| found.contains_key(name)) {
                         let expected = format!("nothing of {}", seen.server);
@@ -112,8 +116,12 @@ impl Kind for Isolation {
                 }
             }
         }
-        if own.is_empty() {
-            unknown.push(Reason::new(format!("server {}", seen.server), "an export that was looked at", "none"));
+        let is_unseen = |server: &&String| !seen.exports.iter().any(|look| look.server == **server);
+        let unseen: Vec<&str> = seen.servers.iter().filter(is_unseen).map(String::as_str).collect();
+        if own.is_empty() || others.is_empty() {
+            let object = format!("server {}", seen.server);
+            let expected = "its own export and another to compare it with";
+            unknown.push(Reason::new(object, expected, format!("not looked at: {}", unseen.join(", "))).hint(AGAIN));
         }
         if reasons.is_empty()
             && let Some(reason) = unknown.pop()
@@ -121,7 +129,8 @@ impl Kind for Isolation {
             return Verdict::error(reason);
         }
         let summary = format!("its marker is in its own export and in none of {} others", others.len());
-        Verdict::judged(summary, reasons).at(Hop::Export)
+        let notes = unseen.iter().map(|server| format!("server {server} has no running container to look into"));
+        Verdict::judged(summary, reasons).notes(notes.collect()).at(Hop::Export)
     }
 }
 
@@ -142,7 +151,7 @@ impl Isolation {
             })
             .collect();
         let written = join_all(pods.iter().map(|(server, pod)| self.write(site, server, pod))).await;
-        // Each removes its own right after looking. So of two that are one and the same, the first still sees the other's.
+        // Each may remove its own right after looking. Of two that are one and the same, the first still sees the other's.
         let found = join_all(pods.iter().map(|(server, pod)| self.gather(site, server, pod))).await;
         let looks = pods.iter().zip(written).zip(found).map(|(((server, pod), (marker, not_written)), found)| Look {
             server: server.clone(),
@@ -170,18 +179,17 @@ impl Isolation {
     async fn gather(&self, site: &Site, server: &str, pod: &Pod) -> Result<BTreeMap<String, String>, String> {
         let file = site.file_of(server, MARKER);
         let exported = site.exported(&self.export, &file);
-        if let Some(cycles) = self.sidecar.as_ref().and_then(|sidecar| site.cycles_of(server, pod, sidecar)) {
-            // Removed in any case: if no quiet moment is seen, nothing is known to be in the middle of a cycle either.
-            cycles.quiet(Instant::now() + QUIET).await;
-        }
+        let cycles = self.sidecar.as_ref().and_then(|sidecar| site.cycles_of(server, pod, sidecar));
         let Export { container, folder } = &self.export;
         let gather = Operation::Gather { folder: folder.clone(), prefix: site.prefix() };
         let remove = Operation::Remove { path: format!("{folder}/{}", file.name) };
-        let outputs = site.shared.exec_all(server, &pod.name_any(), container, vec![gather, remove]).await;
+        // In the middle of a cycle the ledger keeps it for later.
+        let is_quiet = cycles.is_none_or(|cycles| cycles.is_quiet());
+        let operations = if is_quiet { vec![gather, remove] } else { vec![gather] };
+        let outputs = site.shared.exec_all(server, &pod.name_any(), container, operations).await;
         let outputs = outputs.map_err(|error| error.to_string())?;
-        let [output, removed] = outputs.as_slice() else { return Err("no output".to_owned()) };
-        // What could not be removed stays in the ledger.
-        if removed.problem().is_none() {
+        let Some((output, removed)) = outputs.split_first() else { return Err("no output".to_owned()) };
+        if removed.iter().any(|removed| removed.problem().is_none()) {
             site.shared.ledger.removed(&exported);
         }
         if let Some(problem) = output.problem() {
@@ -208,7 +216,7 @@ mod tests {
     fn judged(exports: &[Value]) -> Verdict {
         let check: Isolation =
             serde_json::from_value(json!({"export": {"container": "nfs-server", "folder": "/data"}})).unwrap();
-        check.judge(&serde_json::from_value(json!({"server": "a", "exports": exports})).unwrap())
+        check.judge(&serde_json::from_value(json!({"server": "a", "servers": ["a", "b"], "exports": exports})).unwrap())
     }
 
     #[test]
@@ -227,12 +235,15 @@ mod tests {
         let unknown = look("b", &json!({"Err": "the connection broke"}));
         assert_eq!(judged(&[own, unknown]).outcome, Outcome::Error);
         assert_eq!([judged(&[other]).outcome, judged(&[]).outcome], [Outcome::Error; 2], "its own was not looked at");
+        let alone = judged(&[look("a", &json!({"Ok": {"a": "text"}}))]);
+        assert_eq!(alone.outcome, Outcome::Error, "with nobody to compare");
     }
 
     #[test]
     fn a_marker_that_cannot_be_written_fails() {
         let mut own = look("a", &json!({"Ok": {}}));
         own["not_written"] = json!("exit code 1: Read-only file system");
-        assert_eq!(judged(&[own]).outcome, Outcome::Fail);
+        let other = look("b", &json!({"Ok": {"b": "text"}}));
+        assert_eq!(judged(&[own, other]).outcome, Outcome::Fail);
     }
 }

@@ -7,13 +7,10 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Service;
 use serde::{Deserialize, Serialize};
 
-use super::inside::{self, Said};
+use super::inside::{self, NOT_FOUND, Said};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::{Operation, ResourceExt};
 use crate::event::{Reason, Verdict};
-
-/// The exit code of a shell that has no such command.
-const NOT_FOUND: i32 = 127;
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize)]

@@ -21,6 +21,9 @@ pub struct Said {
     pub text: String,
 }
 
+/// The exit code of a shell that has no such program.
+pub const NOT_FOUND: i32 = 127;
+
 /// A Ready pod in which the container runs: `preferred` says of which server's, given several.
 ///
 /// # Errors
@@ -56,11 +59,10 @@ pub async fn ask(
     };
     let output = site.shared.exec(&server, &pod.name_any(), container, operation).await;
     let output = output.map_err(|error| failed(error.to_string(), error.hint()))?;
-    match &output.end {
-        // A command that a signal ended has 128 and the signal's number: its container has probably ended under it.
-        End::Exited(code) if *code <= 128 => {
+    match output.end {
+        End::Exited(code) if output.ended_by_itself() => {
             let text = [output.stdout.as_slice(), output.stderr.as_slice()].map(String::from_utf8_lossy).concat();
-            Ok(Said { place, code: *code, text })
+            Ok(Said { place, code, text })
         }
         _ => Err(failed(output.problem().unwrap_or_default(), "look whether it restarts, and run again".to_owned())),
     }

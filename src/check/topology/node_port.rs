@@ -13,14 +13,11 @@ use serde::{Deserialize, Serialize};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep_until};
 
-use super::inside::{self, Said};
+use super::inside::{self, NOT_FOUND, Said};
 use crate::check::parameter::{Expected, Fact, Span};
 use crate::check::{Kind, Need, Site, millis};
 use crate::cluster::{Network, Operation};
 use crate::event::{Hop, Reason, Verdict};
-
-/// The exit code of a shell that has no such command.
-const NOT_FOUND: i32 = 127;
 
 /// The pause after a refusal: there is no event for a port that opens.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use crate::check::parameter::{Expected, Fact};
 use crate::check::{Kind, Need, Site, Subject};
 use crate::cluster::ResourceExt;
-use crate::cluster::server::Settlement;
 use crate::event::{Reason, Verdict};
 
 /// Parameters.
@@ -46,12 +45,7 @@ impl Kind for Unique {
     const NEEDS: &'static [Need] = &[Need::Services, Need::Values];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let population = site
-            .settled(|population| {
-                let mut servers = site.servers.iter().map(|name| population.server(&site.select, name).settlement());
-                servers.find_map(Settlement::pending)
-            })
-            .await?;
+        let population = site.all_settled().await?;
         let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
         let servers = site.servers.iter().map(|name| {
             let server = population.server(&site.select, name);
