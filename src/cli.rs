@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use jiff::SignedDuration;
 use libtest_mimic::{Arguments, ColorSetting, FormatSetting};
 
 use crate::check::Wishes;
 use crate::cluster::Target;
-use crate::error::Refusal;
+use crate::error::{Refusal, suggestion};
 use crate::suite::load::BUILT_IN;
 
 /// What the user asked for.
@@ -29,9 +29,14 @@ pub struct Options {
     pub wishes: Wishes,
     /// Where reports are written.
     pub report_dir: PathBuf,
+    /// Where the run is recorded.
+    pub record: Option<PathBuf>,
+    /// The recording to judge again, instead of a run.
+    pub replay: Option<PathBuf>,
 }
 
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 struct CommandLine {
     #[command(flatten)]
     arguments: Arguments,
@@ -41,7 +46,26 @@ struct CommandLine {
     cluster: ClusterOptions,
     #[command(flatten)]
     run: RunOptions,
+    #[command(subcommand)]
+    command: Option<Command>,
 }
+
+#[derive(Subcommand)]
+enum Command {
+    /// Judge a recorded run again, without a cluster: the same verdicts and reports
+    Replay {
+        /// The file that --record wrote
+        file: PathBuf,
+        #[command(flatten)]
+        report: Report,
+        /// Print nothing of tests that pass
+        #[arg(long, short)]
+        quiet: bool,
+    },
+}
+
+/// The name of the subcommand, which must not become a filter where it is mistyped.
+const SUBCOMMANDS: [&str; 1] = ["replay"];
 
 #[derive(Args)]
 struct Selection {
@@ -85,6 +109,15 @@ struct RunOptions {
     /// How long rollouts may take to settle, from the start of the run, such as 90s or 5m
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration, env = "FILE_SIMULATOR_TIMEOUT")]
     timeout: Duration,
+    #[command(flatten)]
+    report: Report,
+    /// Record what the tests observe, to judge it again with `replay`: a gzipped JSON file
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Report {
     /// Where reports are written: <suite>.xml (JUnit)
     #[arg(long, value_name = "DIR", default_value = "reports", env = "FILE_SIMULATOR_REPORT_DIR")]
     report_dir: PathBuf,
@@ -148,7 +181,17 @@ fn command() -> clap::Command {
 
 fn from_matches(matches: &clap::ArgMatches) -> Result<Options, Refusal> {
     let line = CommandLine::from_arg_matches(matches).map_err(|error| Refusal::usage(error.to_string(), ""))?;
-    let arguments = line.arguments;
+    let mut arguments = line.arguments;
+    if let Some(meant) =
+        arguments.filter.as_deref().map(|filter| suggestion(filter, SUBCOMMANDS)).filter(|meant| !meant.is_empty())
+    {
+        let filter = arguments.filter.as_deref().unwrap_or_default();
+        return Err(Refusal::usage(format!("there is no subcommand `{filter}`"), meant));
+    }
+    let (mut report_dir, mut replay) = (line.run.report.report_dir, None);
+    if let Some(Command::Replay { file, report, quiet }) = line.command {
+        (report_dir, arguments.quiet, replay) = (report.report_dir, quiet, Some(file));
+    }
     let refused = [
         (arguments.logfile.is_some(), "--logfile", "redirect standard output instead"),
         (arguments.bench, "--bench", "there are no benchmarks among the suites"),
@@ -184,9 +227,12 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Options, Refusal> {
         wishes: Wishes {
             settle: line.run.timeout,
             create_folders: line.run.create_host_folders,
+            record: line.run.record.is_some(),
             node_address: cluster.node_address,
         },
-        report_dir: line.run.report_dir,
+        report_dir,
+        record: line.run.record,
+        replay,
     })
 }
 
@@ -219,6 +265,14 @@ mod tests {
         for words in [&["--logfile", "x"][..], &["--bench"], &["--format", "json"], &["--test-threads", "0"]] {
             assert_eq!(parsed(words).unwrap_err().exit, crate::error::Exit::Usage, "{words:?}");
         }
+    }
+
+    #[test]
+    fn a_mistyped_subcommand_is_no_filter() {
+        assert_eq!(parsed(&["replay", "x.json.gz"]).unwrap().replay, Some("x.json.gz".into()));
+        let refusal = parsed(&["repaly"]).unwrap_err();
+        assert!(refusal.hint.contains("`replay`"), "{refusal}");
+        assert_eq!(parsed(&["replica"]).unwrap().arguments.filter.as_deref(), Some("replica"));
     }
 
     #[test]

@@ -4,13 +4,16 @@
 //! [`Event::CaseFinished`] for each case once connected, [`Event::RunFinished`] last and always, also when the run
 //! was refused or interrupted. Cases may interleave. Imports nothing of ours.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The name of a test: `suite::slug::server`; unique and stable.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CaseId {
     /// The suite it belongs to; the JUnit classname.
     pub suite: String,
@@ -184,10 +187,10 @@ impl Verdict {
 }
 
 /// A named fact of the run, such as the cluster's address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
     /// What it is about.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The value.
     pub value: String,
 }
@@ -226,6 +229,14 @@ pub enum Event {
         what: String,
         /// How long it will wait at the most.
         limit: Duration,
+    },
+    /// A test observed something that its verdict judges, and nothing else; only while the run is recorded, and before
+    /// the test's end.
+    CaseObserved {
+        /// The test.
+        id: CaseId,
+        /// What it observed.
+        seen: Arc<Value>,
     },
     /// A test ended.
     CaseFinished {

@@ -3,7 +3,9 @@
 //!
 //! Arrows: `cli → run → check → cluster`, `check → host`, `suite → check`; `event` stands between `run` and `report`.
 
+use std::path::Path;
 use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tokio::runtime::Runtime;
@@ -15,6 +17,8 @@ pub mod error;
 pub mod event;
 pub mod host;
 mod prepare;
+pub mod recording;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod suite;
@@ -23,12 +27,21 @@ pub mod values;
 use cli::Options;
 use error::{Exit, Refusal};
 use event::{Case, Ending, Event, Outcome};
-use report::{Reporter, console::Console, junit::Junit};
+use recording::Recording;
+use report::{Reporter, console::Console, junit::Junit, recorder::Recorder};
 use run::{Job, Signals};
 use suite::{PlannedCase, Suite};
 
-/// Loads, selects, connects, runs and reports; the whole program behind the command line.
+/// Runs tests, or judges a recorded run again: the whole program behind the command line.
 pub fn run(options: &Options) -> Exit {
+    match &options.replay {
+        Some(path) => replay(options, path),
+        None => run_tests(options),
+    }
+}
+
+/// Loads, selects, connects, runs and reports.
+fn run_tests(options: &Options) -> Exit {
     let (suites, refusal) = load(options);
     let selected = refusal.map_or_else(|| suite::select(&suites, &options.arguments), Err);
     if options.arguments.list {
@@ -44,20 +57,17 @@ pub fn run(options: &Options) -> Exit {
         Ok(prepared) => prepared,
         Err(error) => return refuse(&Refusal::start(format!("cannot start: {error}"), "")),
     };
-    let (events, received) = mpsc::channel();
-    let console = Console::new(std::io::stdout(), options.arguments.quiet);
-    let mut reporters: Vec<Box<dyn Reporter>> =
-        vec![Box::new(console), Box::new(Junit::new(options.report_dir.clone()))];
-    let reporting = std::thread::spawn(move || report::consume(&received, &mut reporters));
+    let mut reporters = reporters(options);
+    if let Some(path) = &options.record {
+        let suites = suites.iter().map(|suite| suite.text.clone()).collect();
+        reporters.push(Box::new(Recorder::new(path.clone(), suites)));
+    }
+    let reporting = Reporting::start(reporters);
     let cases = selected.as_deref().unwrap_or_default();
     let cases = cases.iter().map(|case| Case { id: case.id.clone(), hops: case.check.hops() }).collect();
-    let send = |event| {
-        // The reporting thread ends only after the last event.
-        let _ = events.send(event);
-    };
-    send(Event::RunStarted { suites: reported_suites(options, &suites), cases });
+    reporting.send(Event::RunStarted { suites: reported_suites(options, &suites), cases });
     let finished = selected.and_then(|cases| {
-        let finished = runtime.block_on(execute(options, &suites, cases, &mut signals, events.clone()));
+        let finished = runtime.block_on(execute(options, &suites, cases, &mut signals, reporting.events.clone()));
         runtime.shutdown_background();
         finished
     });
@@ -65,12 +75,53 @@ pub fn run(options: &Options) -> Exit {
         Ok((ending, outcomes)) => (ending.clone(), exit(&ending, &outcomes)),
         Err(refusal) => (Ending::Refused(refusal.to_string()), refuse(&refusal)),
     };
-    send(Event::RunFinished { ending, elapsed: started.elapsed() });
-    let problems = reporting.join().unwrap_or_else(|_| vec!["the reports panicked".to_owned()]);
-    for problem in &problems {
-        eprintln!("error: {problem}");
+    reporting.send(Event::RunFinished { ending, elapsed: started.elapsed() });
+    reporting.end(exit)
+}
+
+/// Judges a recorded run again and reports.
+fn replay(options: &Options, path: &Path) -> Exit {
+    let recording = match Recording::read(path) {
+        Ok(recording) => recording,
+        Err(refusal) => return refuse(&refusal),
+    };
+    let reporting = Reporting::start(reporters(options));
+    match replay::replay(&recording, &reporting.events) {
+        Ok(outcomes) => reporting.end(exit(&Ending::Completed, &outcomes)),
+        Err(refusal) => refuse(&refusal),
     }
-    if exit == Exit::Passed && !problems.is_empty() { Exit::CouldNotJudge } else { exit }
+}
+
+fn reporters(options: &Options) -> Vec<Box<dyn Reporter>> {
+    let console = Console::new(std::io::stdout(), options.arguments.quiet);
+    vec![Box::new(console), Box::new(Junit::new(options.report_dir.clone()))]
+}
+
+/// The reporters at work, in a thread of their own.
+struct Reporting {
+    events: mpsc::Sender<Event>,
+    problems: JoinHandle<Vec<String>>,
+}
+
+impl Reporting {
+    fn start(mut reporters: Vec<Box<dyn Reporter>>) -> Self {
+        let (events, received) = mpsc::channel();
+        Self { events, problems: std::thread::spawn(move || report::consume(&received, &mut reporters)) }
+    }
+
+    fn send(&self, event: Event) {
+        // The thread ends only after the last event.
+        let _ = self.events.send(event);
+    }
+
+    /// Waits for the last report; a run is not green if a report could not be written.
+    fn end(self, exit: Exit) -> Exit {
+        let problems = self.problems.join().unwrap_or_else(|_| vec!["the reports panicked".to_owned()]);
+        for problem in &problems {
+            eprintln!("error: {problem}");
+        }
+        if exit == Exit::Passed && !problems.is_empty() { Exit::CouldNotJudge } else { exit }
+    }
 }
 
 /// The suites that could be read, and why the first of the others could not.

@@ -63,7 +63,7 @@ pub async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sen
     let run = format!("e2e-{}", run.to_lowercase());
     let mut facts = facts(options, &cluster, release, &run);
     if needs(Need::Values) {
-        facts.insert(3, Fact { name: "values", value: values.origin.clone() });
+        facts.insert(3, Fact { name: "values".into(), value: values.origin.clone() });
     }
     let _ = events.send(Event::Connected { facts });
     Ok(Shared::new(cluster, host, run, options.wishes.clone(), deployed, values, watch, events))
@@ -108,10 +108,10 @@ fn facts(options: &Options, cluster: &Cluster, release: String, run: &str) -> Ve
     let cluster_fact =
         format!("{} at {}, Kubernetes {}", cluster.context(), cluster.address, cluster.version.git_version);
     vec![
-        Fact { name: "cluster", value: cluster_fact },
-        Fact { name: "namespace", value: cluster.namespace().to_owned() },
-        Fact { name: "release", value: release },
-        Fact { name: "folder", value: options.host_data.display().to_string() },
-        Fact { name: "run", value: run.to_owned() },
+        Fact { name: "cluster".into(), value: cluster_fact },
+        Fact { name: "namespace".into(), value: cluster.namespace().to_owned() },
+        Fact { name: "release".into(), value: release },
+        Fact { name: "folder".into(), value: options.host_data.display().to_string() },
+        Fact { name: "run".into(), value: run.to_owned() },
     ]
 }

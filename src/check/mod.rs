@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::event::{Hop, Verdict};
 
@@ -82,6 +83,9 @@ macro_rules! kinds {
         }
 
         impl Check {
+            /// The keys of all kinds.
+            pub const KINDS: &[&str] = &[$($key,)+];
+
             /// The key that names it in a suite.
             pub fn kind(&self) -> &'static str {
                 match self { $(Self::$kind(_) => $key,)+ }
@@ -102,13 +106,26 @@ macro_rules! kinds {
                 match self { $(Self::$kind(_) => <$parameters as Kind>::NEEDS.contains(&need),)+ }
             }
 
-            /// Observes and judges.
-            pub async fn run(&self, site: &Site) -> Verdict {
+            /// Observes and judges; returns the observation too, if the run is recorded and there is one.
+            pub async fn run(&self, site: &Site) -> (Verdict, Option<Value>) {
                 match self {
                     $(Self::$kind(kind) => match kind.observe(site).await {
-                        Ok(seen) => kind.judge(&seen),
-                        Err(verdict) => verdict,
+                        Ok(seen) => {
+                            let is_recorded = site.shared.wishes.record;
+                            (kind.judge(&seen), is_recorded.then(|| serde_json::to_value(&seen).ok()).flatten())
+                        }
+                        Err(verdict) => (verdict, None),
                     },)+
+                }
+            }
+
+            /// Judges what was observed in another run.
+            ///
+            /// # Errors
+            /// It is no observation of this kind of check.
+            pub fn judge(&self, seen: Value) -> Result<Verdict, serde_json::Error> {
+                match self {
+                    $(Self::$kind(kind) => Ok(kind.judge(&serde_json::from_value(seen)?)),)+
                 }
             }
         }

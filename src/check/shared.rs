@@ -26,6 +26,8 @@ pub struct Wishes {
     pub settle: Duration,
     /// Make folders of servers that are missing on this machine, where that does no harm.
     pub create_folders: bool,
+    /// Record what tests observe.
+    pub record: bool,
     /// The node's address, as it is reached from this machine; `None`: the one that it has in the cluster.
     pub node_address: Option<String>,
 }

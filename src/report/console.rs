@@ -158,6 +158,7 @@ impl<W: Write + Send> Reporter for Console<W> {
                 self.result(id, verdict, *elapsed)?;
                 self.results.push((id.clone(), verdict.clone(), *elapsed));
             }
+            Event::CaseObserved { .. } => {}
             Event::Noticed { text } => self.notices.push(text.clone()),
             Event::RunFinished { ending, elapsed } => self.summary(ending, *elapsed)?,
         }

@@ -107,7 +107,7 @@ impl Reporter for Junit {
             Event::Connected { facts } => {
                 self.facts.extend(facts.iter().map(|fact| clean(&format!("{}: {}", fact.name, fact.value))));
             }
-            Event::CaseWaiting { .. } => return Ok(()),
+            Event::CaseWaiting { .. } | Event::CaseObserved { .. } => return Ok(()),
             Event::CaseFinished { id, verdict, elapsed } => {
                 if let Some((_, result)) = self.cases.iter_mut().find(|(known, _)| known == id) {
                     *result = Some((verdict.clone(), *elapsed));

@@ -1,4 +1,4 @@
-//! Consumers of events. Imports `event` and nothing else of ours.
+//! Consumers of events. Imports `event` and `recording` and nothing else of ours.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use crate::event::Event;
 pub mod console;
 pub mod grid;
 pub mod junit;
+pub mod recorder;
 pub mod text;
 
 /// The shortest time between two rewritings of a report while results come in.

@@ -101,12 +101,13 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &mu
 async fn run_case(shared: Arc<Shared>, job: Job) -> (CaseId, Verdict, Duration) {
     let started = Instant::now();
     let site = Site::new(Arc::clone(&shared), job.case.id, job.select, job.servers);
-    let mut verdict = tokio::select! {
+    let (mut verdict, seen) = tokio::select! {
         judged = AssertUnwindSafe(job.case.check.run(&site)).catch_unwind() => {
-            judged.unwrap_or_else(|panic| defect(format!("it panicked: {}", said(&*panic))))
+            judged.unwrap_or_else(|panic| (defect(format!("it panicked: {}", said(&*panic))), None))
         }
-        reason = site.pod_replaced() => Verdict::error(reason),
+        reason = site.pod_replaced() => (Verdict::error(reason), None),
     };
+    let judged = verdict.clone();
     let elapsed = started.elapsed();
     for (placed, problem) in tidy::remove(&shared, |placed| placed.case == site.id).await {
         let problem = format!("could not remove {placed}: {problem}");
@@ -115,6 +116,10 @@ async fn run_case(shared: Arc<Shared>, job: Job) -> (CaseId, Verdict, Duration) 
         } else {
             verdict.notes.push(problem);
         }
+    }
+    // What tidying up made of a verdict cannot be judged again.
+    if let Some(seen) = seen.filter(|_| verdict == judged) {
+        let _ = shared.events.send(Event::CaseObserved { id: site.id.clone(), seen: Arc::new(seen) });
     }
     (site.id, verdict, elapsed)
 }

@@ -10,6 +10,7 @@ use super::{PlannedCase, Suite, SuiteFile};
 use crate::check::Subject;
 use crate::error::{Refusal, suggestion};
 use crate::event::CaseId;
+use crate::recording::SuiteText;
 
 /// The suites in the binary: name and text.
 pub const BUILT_IN: [(&str, &str); 2] =
@@ -123,7 +124,8 @@ pub fn parse(origin: &str, text: &str) -> Result<Suite, Refusal> {
             cases.push(case);
         }
     }
-    Ok(Suite { name: file.suite, pods: file.pods, servers, cases })
+    let text = SuiteText { origin: origin.to_owned(), text: text.to_owned() };
+    Ok(Suite { name: file.suite, pods: file.pods, servers, text, cases })
 }
 
 /// The servers that `on` names by role, by name or by `all`.

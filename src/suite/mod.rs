@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::check::Check;
 use crate::cluster::Select;
 use crate::event::CaseId;
+use crate::recording::SuiteText;
 
 pub mod load;
 pub mod select;
@@ -56,6 +57,8 @@ pub struct Suite {
     pub pods: Select,
     /// The servers that must exist, in the order of the file.
     pub servers: Vec<String>,
+    /// The file's text, to be recorded.
+    pub text: SuiteText,
     /// Its tests, one for each server.
     pub cases: Vec<PlannedCase>,
 }

@@ -1,7 +1,8 @@
 //! Runs the program as a user would, and reads its JUnit reports back.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -22,14 +23,16 @@ pub struct Run {
 }
 
 impl Run {
-    /// Runs `phase2` and `phase3` to their end.
-    pub fn of_both_suites(lab: &Lab) -> Self {
-        Self::start(lab, |_| {})
+    /// Runs `phase2` and `phase3` to their end; where `RECORDINGS` names a folder, recorded there under that name.
+    pub fn of_both_suites(lab: &Lab, name: &str) -> Self {
+        let folder = std::env::var_os("RECORDINGS").map(PathBuf::from);
+        let record = folder.map(|folder| folder.join(format!("{}.json.gz", name.replace(' ', "-"))));
+        Self::start(lab, record.as_deref(), |_| {})
     }
 
     /// The same, with Ctrl-C after a while.
     pub fn interrupted(lab: &Lab, after: Duration) -> Self {
-        Self::start(lab, |pid| {
+        Self::start(lab, None, |pid| {
             // Any moment is meant; there is nothing to wait for.
             std::thread::sleep(after);
             let sent = Command::new("kill").args(["-INT", &pid.to_string()]).status();
@@ -37,13 +40,14 @@ impl Run {
         })
     }
 
-    fn start(lab: &Lab, meanwhile: impl FnOnce(u32)) -> Self {
+    fn start(lab: &Lab, record: Option<&Path>, meanwhile: impl FnOnce(u32)) -> Self {
         let reports = tempfile::tempdir().unwrap();
         let suites = ["phase2", "phase3"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_file-simulator-e2e"));
         command.args(suites.map(|suite| format!("--suite={suite}")));
         command.arg("--kubeconfig").arg(&lab.kubeconfig).args(["--context", lab.context]);
         command.arg("--host-data").arg(&lab.folder).arg("--report-dir").arg(reports.path());
+        command.args(record.iter().flat_map(|path| [OsStr::new("--record"), path.as_os_str()]));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let running = command.spawn().unwrap();
         meanwhile(running.id());

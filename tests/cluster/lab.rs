@@ -14,7 +14,9 @@ const SERVERS: &str = "simulator.protocol=nfs";
 /// For `find`: files that a run writes.
 const FILES_OF_RUNS: [&str; 7] = ["-name", "*e2e-*", "-not", "-name", OF_A_KILLED_RUN, "-type", "f"];
 /// Names of files that look like something else in a log.
-const STRANGE: [&str; 3] = ["rsync error: failed (code 23)", "error.log", "[03:00:00] Synced to Windows in 0s"];
+const STRANGE: [&str; 3] = ["rsync error: failed (code 23)", "error.log", "Synced to Windows failed"];
+/// Where the folder of nas-input-3 is while it is moved away.
+const MOVED: &str = "moved-away";
 /// What a run left that was killed before it could tidy up.
 const OF_A_KILLED_RUN: &str = "e2e-00000000-phase3-latency-nas-output-2-sync.txt";
 
@@ -81,6 +83,10 @@ impl Lab {
         self.kubectl(&["delete", "deployments", "-l", SERVERS, "--cascade=foreground"]);
         output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).arg("-delete"));
         output(Command::new("rm").arg("-rf").arg(self.folder.join("shared-export")));
+        if self.folder.join(MOVED).is_dir() {
+            output(Command::new("rm").arg("-rf").arg(self.folder.join("nas-input-3")));
+            std::fs::rename(self.folder.join(MOVED), self.folder.join("nas-input-3")).unwrap();
+        }
         self.install(Chart::Current);
     }
 
@@ -92,17 +98,15 @@ impl Lab {
             };
             match &fault.change {
                 Change::Deployment(change) => patch("deployment", change),
-                Change::Service(change) => {
-                    let before = self.slices(&name);
-                    patch("service", change);
-                    let limit = Instant::now() + Duration::from_secs(30);
-                    while self.slices(&name) == before {
-                        assert!(Instant::now() < limit, "the EndpointSlices of {name} did not change");
-                    }
-                    if fault.wrong.iter().any(|(_, tests)| tests.contains(&"phase2::node-port")) {
-                        self.until_refused(&name);
-                    }
+                Change::Service(change) => self.watched(fault, || patch("service", change)),
+                Change::NoService => self.watched(fault, || {
+                    self.kubectl(&["delete", "service", &name]);
+                }),
+                Change::NoFolder => {
+                    std::fs::rename(self.folder.join(fault.server), self.folder.join(MOVED)).unwrap();
                 }
+                // A NodePort that another server has.
+                Change::FailedUpgrade => assert!(!self.upgrade(&["--set", "nasServers[3].service.nodePort=32150"])),
                 Change::Scale(replicas) => {
                     self.kubectl(&["scale", "deployment", &name, &format!("--replicas={replicas}")]);
                 }
@@ -110,22 +114,31 @@ impl Lab {
         }
     }
 
-    /// Where a Service leads.
-    fn slices(&self, service: &str) -> String {
-        let label = format!("kubernetes.io/service-name={service}");
-        let what = "jsonpath={range .items[*]}{.endpoints}{.ports}{end}";
-        self.kubectl(&["get", "endpointslices", "-l", &label, "-o", what])
+    /// Upgrades the release in a way that may not work; says whether it did.
+    fn upgrade(&self, arguments: &[&str]) -> bool {
+        let mut install = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cluster/install"));
+        let interval = ["--set", "global.sidecar.syncInterval=5"];
+        install.env("KUBECONFIG", &self.kubeconfig).args(interval).args(arguments).output().unwrap().status.success()
     }
 
-    /// Waits until kube-proxy has taken up that a Service leads nowhere.
-    fn until_refused(&self, service: &str) {
+    /// Changes a Service, and waits until the cluster has taken that up.
+    fn watched(&self, fault: &Fault, change: impl FnOnce()) {
+        let name = name(fault.server);
+        let label = format!("kubernetes.io/service-name={name}");
+        let ask = ["get", "endpointslices", "-l", &label, "-o", "jsonpath={range .items[*]}{.endpoints}{end}"];
         let node = "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
         let node = self.kubectl(&["get", "nodes", "-o", node]);
-        let port = self.kubectl(&["get", "service", service, "-o", "jsonpath={.spec.ports[0].nodePort}"]);
-        let address = format!("{node}:{port}").parse().unwrap();
+        let port = self.kubectl(&["get", "service", &name, "-o", "jsonpath={.spec.ports[0].nodePort}"]);
+        let (address, before) = (format!("{node}:{port}").parse().unwrap(), self.kubectl(&ask));
+        change();
+        let is_closed = fault.wrong.iter().any(|(_, tests)| tests.contains(&"phase2::node-port"));
         let limit = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok() {
-            assert!(Instant::now() < limit, "{address} still takes connections");
+        while if is_closed {
+            TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+        } else {
+            self.kubectl(&ask) == before
+        } {
+            assert!(Instant::now() < limit, "{}: nothing came of it", fault.id);
             std::thread::sleep(Duration::from_millis(100));
         }
     }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+#[path = "../catalogue/mod.rs"]
 mod catalogue;
 mod harness;
 mod lab;
@@ -31,10 +32,10 @@ fn the_suites_on_a_real_cluster() {
         stages.interrupt(Duration::from_millis(millis));
     }
     for round in catalogue::rounds() {
-        let ids = round.iter().map(|fault| fault.id).collect::<Vec<_>>().join(", ");
-        stages.do_to_the_lab(&format!("apply {ids}"), |lab| lab.apply(&round));
-        stages.judge(&ids, &round);
-        stages.do_to_the_lab(&format!("undo {ids}"), Lab::install_anew);
+        let ids = round.faults.iter().map(|fault| fault.id).collect::<Vec<_>>().join(", ");
+        stages.do_to_the_lab(&format!("apply {ids}"), |lab| lab.apply(&round.faults));
+        stages.judge(round.name, &round.faults);
+        stages.do_to_the_lab(&format!("undo {}", round.name), Lab::install_anew);
     }
     stages.judge("healthy again", &[]);
     stages.do_to_the_lab("install the older chart", |lab| lab.install(Chart::Older));
@@ -60,8 +61,8 @@ impl Stages {
 
     /// Runs both suites and compares what is wrong with what `faults` should make wrong.
     fn judge(&mut self, name: &str, faults: &[Fault]) {
-        let run = Run::of_both_suites(&self.lab);
-        let expected: BTreeMap<_, _> = faults.iter().flat_map(|fault| wrong(fault, &run)).collect();
+        let run = Run::of_both_suites(&self.lab, name);
+        let expected: BTreeMap<_, _> = faults.iter().flat_map(|fault| catalogue::wrong(fault, &run.listed)).collect();
         let mut found = differences(&run, &expected);
         // Whatever became of the tests.
         found.extend(self.lab.leftovers().iter().map(|file| format!("left behind: {file}")));
@@ -104,13 +105,6 @@ impl Stages {
         println!("{:6.1}s  {name}", self.started.elapsed().as_secs_f64());
         self.started = Instant::now();
     }
-}
-
-/// The tests that the fault makes wrong, by their full names.
-fn wrong<'a>(fault: &'a Fault, run: &'a Run) -> impl Iterator<Item = (String, &'static str)> + 'a {
-    let whole = |name: &str| run.listed.iter().any(|listed| listed == name);
-    let full = move |name: &str| if whole(name) { name.to_owned() } else { format!("{name}::{}", fault.server) };
-    fault.wrong.iter().flat_map(move |(outcome, names)| names.iter().map(move |name| (full(name), *outcome)))
 }
 
 /// What the run says otherwise than expected, in a line each.

@@ -47,7 +47,8 @@ fn hostile(folder: &Path) {
         Verdict::error(reason()),
         Verdict::blocked(HOSTILE, reason()),
     ];
-    let mut events = vec![started(), Event::Connected { facts: vec![Fact { name: "cluster", value: HOSTILE.into() }] }];
+    let mut events =
+        vec![started(), Event::Connected { facts: vec![Fact { name: "cluster".into(), value: HOSTILE.into() }] }];
     events.extend(cases().into_iter().zip(verdicts).map(|(id, verdict)| {
         let elapsed = Duration::from_millis(1234);
         Event::CaseFinished { id, verdict, elapsed }

@@ -1,5 +1,6 @@
 //! `rsync-delete`: the init container's rsync removes what the tester's folder does not have, or does not.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use k8s_openapi::api::core::v1::Pod;
@@ -31,6 +32,8 @@ pub struct RsyncDelete {
 pub struct Observation {
     server: String,
     pod: Arc<Pod>,
+    /// By container, the flag that it is started with.
+    flags: BTreeMap<String, String>,
 }
 
 impl Kind for RsyncDelete {
@@ -38,14 +41,13 @@ impl Kind for RsyncDelete {
     const HOPS: &'static [Hop] = &[Hop::Init];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        Ok(Observation { pod: site.pod().await?.0, server: site.server().to_owned() })
+        Ok(Observation::new(site.server(), site.pod().await?.0))
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
-        let Observation { server, pod } = seen;
+        let Observation { server, pod, flags } = seen;
         let object = container::place(pod, &self.container);
-        let beside = self.note_in.as_ref().and_then(|name| container::named(pod, name));
-        let notes = beside.and_then(|view| Some((view.name, flag(&view)?))).map(|(name, flag)| {
+        let notes = self.note_in.as_ref().and_then(|name| Some((name, flags.get(name)?))).map(|(name, flag)| {
             let place = container::place(pod, name);
             format!(
                 "{place} runs rsync with {flag}: files that a tester puts into the folder of {server} are deleted within \
@@ -58,12 +60,12 @@ impl Kind for RsyncDelete {
             let reason = Reason::new(object, "an init container", found).hint("run helm upgrade again");
             return Verdict::judged("", vec![reason]).notes(notes.into_iter().collect()).at(Hop::Init);
         };
-        let found = flag(&init);
+        let found = flags.get(init.name);
         let reason = match &found {
             Some(flag) if !self.wanted => {
                 let hint = "take it out of the command and its environment: where the container runs again over a kept \
                             export, as after a node's restart, it removes what clients wrote";
-                Some(Reason::new(object, "rsync without --delete", flag).hint(hint))
+                Some(Reason::new(object, "rsync without --delete", *flag).hint(hint))
             }
             None if self.wanted => {
                 let hint = "put it into the command or its environment: where the container runs again over a kept \
@@ -78,6 +80,13 @@ impl Kind for RsyncDelete {
             None => format!("{} runs rsync without --delete", self.container),
         };
         Verdict::judged(summary, reason.into_iter().collect()).notes(notes.into_iter().collect()).at(Hop::Init)
+    }
+}
+
+impl Observation {
+    fn new(server: &str, pod: Arc<Pod>) -> Self {
+        let flags = container::all(&pod).iter().filter_map(|view| Some((view.name.to_owned(), flag(view)?))).collect();
+        Self { server: server.to_owned(), flags, pod }
     }
 }
 
@@ -102,10 +111,10 @@ mod tests {
         for (index, more) in [init, sidecar].into_iter().enumerate() {
             json_patch::merge(&mut pod["spec"]["initContainers"][index], &more);
         }
-        let seen = json!({"server": "nas-output-1", "pod": pod});
+        let seen = Observation::new("nas-output-1", serde_json::from_value(pod).unwrap());
         let check =
             RsyncDelete { container: "sync-windows-data".into(), wanted, note_in: Some("sync-to-windows".into()) };
-        check.judge(&serde_json::from_value(seen).unwrap())
+        check.judge(&seen)
     }
 
     fn script(script: &str) -> Value {

@@ -57,6 +57,8 @@ pub struct Observation {
     interval: Expected,
     /// The head of the log; `None` if the sidecar does not run.
     head: Option<Vec<LogLine>>,
+    /// What its command and environment have that may be its interval, in seconds.
+    live: Vec<String>,
 }
 
 impl Kind for SidecarSetUp {
@@ -94,7 +96,8 @@ impl Kind for SidecarSetUp {
                 tokio::time::sleep(PAUSE).await;
             }
         }
-        Ok(Observation { server: site.server().to_owned(), pod, resources, interval, head })
+        let live = container::named(&pod, name).map(|view| intervals(&view)).unwrap_or_default();
+        Ok(Observation { server: site.server().to_owned(), pod, resources, interval, head, live })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
@@ -110,7 +113,7 @@ impl Kind for SidecarSetUp {
         reasons.extend(resources::differences(&object, view.resources, &seen.resources));
         let mut notes = Vec::new();
         match &seen.head {
-            Some(head) => match self.began(&object, &view, &seen.interval, head) {
+            Some(head) => match self.began(&object, &view, &seen.interval, head, &seen.live) {
                 Ok(note) => notes.extend(note),
                 Err(found) => reasons.extend(found),
             },
@@ -141,6 +144,7 @@ impl SidecarSetUp {
         view: &View<'_>,
         interval: &Expected,
         head: &[LogLine],
+        live: &[String],
     ) -> Result<Option<String>, Vec<Reason>> {
         let wanted = interval.text().unwrap_or_default();
         let since = view.running_since().unwrap_or(Timestamp::UNIX_EPOCH);
@@ -151,7 +155,6 @@ impl SidecarSetUp {
             return Err(vec![Reason::new(object, expected, "nothing, not even for a whole cycle").hint(repair)]);
         }
         if head.first().is_none_or(|(first, _)| first.duration_since(since) > ROTATED) {
-            let live = intervals(view);
             if !live.is_empty() && !live.contains(&wanted) {
                 let expected = format!("an interval of {wanted}s ({})", interval.source);
                 let found = format!("its command and environment have {}", live.join(", "));
@@ -232,8 +235,11 @@ mod tests {
         let start: Timestamp = "2026-11-21T03:00:00Z".parse().unwrap();
         let head: Vec<LogLine> =
             lines.iter().map(|line| (start + SignedDuration::from_secs(after), (*line).to_owned())).collect();
+        let pod = with(pod, changes);
+        let typed: Pod = serde_json::from_value(pod.clone()).unwrap();
+        let live = container::named(&typed, "sync-to-windows").map(|view| intervals(&view)).unwrap_or_default();
         let seen = json!({
-            "server": "nas-output-1", "pod": with(pod, changes), "head": head,
+            "server": "nas-output-1", "pod": pod, "head": head, "live": live,
             "resources": {"value": resources, "source": "values"}, "interval": {"value": 30, "source": "values"}
         });
         check().judge(&serde_json::from_value(seen).unwrap())
@@ -314,7 +320,7 @@ mod tests {
     fn one_that_does_not_run_is_not_judged_unless_it_is_declared_wrong() {
         let stopped = |changes: &[(&str, Value)]| {
             let seen = json!({
-                "server": "nas-output-1", "pod": with(output_pod(), changes), "head": null,
+                "server": "nas-output-1", "pod": with(output_pod(), changes), "head": null, "live": [],
                 "resources": {"value": null, "source": ""}, "interval": {"value": 30, "source": ""}
             });
             check().judge(&serde_json::from_value(seen).unwrap())

@@ -26,8 +26,8 @@ pub struct ExportOptions {
 pub struct Observation {
     pod: String,
     expected: Expected,
-    /// The file's content, or why it could not be read.
-    exports: Result<String, String>,
+    /// The clients of the folder and their options, or why the file could not be read.
+    clients: Result<Vec<(String, String)>, String>,
 }
 
 impl Kind for ExportOptions {
@@ -41,8 +41,8 @@ impl Kind for ExportOptions {
         site.running(&pod, &self.export.container)?;
         let read = Operation::Read { path: self.file.clone() };
         let (output, problem) = site.try_exec(&pod, &self.export.container, &read).await?;
-        let content = String::from_utf8_lossy(&output.stdout).into_owned();
-        Ok(Observation { pod: pod.name_any(), expected, exports: problem.map_or(Ok(content), Err) })
+        let clients = clients(&String::from_utf8_lossy(&output.stdout), &self.export.folder);
+        Ok(Observation { pod: pod.name_any(), expected, clients: problem.map_or(Ok(clients), Err) })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
@@ -52,7 +52,7 @@ impl Kind for ExportOptions {
             let reason = Reason::new(object, format!("{} in the values", self.options.values), &seen.expected.source);
             return Verdict::error(reason.hint("say it there, or give the check a default"));
         };
-        let clients = match seen.exports.as_ref().map(|exports| clients(exports, folder)) {
+        let clients = match &seen.clients {
             Ok(clients) if clients.is_empty() => Err(format!("no line for {folder}")),
             Ok(clients) => Ok(clients),
             Err(problem) => Err(problem.clone()),
@@ -98,32 +98,34 @@ mod tests {
     use super::*;
     use crate::event::Outcome;
 
-    fn judged(expected: &Value, exports: &Value) -> Outcome {
+    fn judged(expected: &Value, exports: Result<&str, &str>) -> Outcome {
         let check: ExportOptions = serde_json::from_value(json!({
             "export": {"container": "nfs-server", "folder": "/data"}, "file": "/etc/exports",
             "options": {"values": "exportOptions"}
         }))
         .unwrap();
-        let seen = json!({"pod": "p", "expected": {"value": expected, "source": "test"}, "exports": exports});
-        check.judge(&serde_json::from_value(seen).unwrap()).outcome
+        let expected =
+            Expected { value: Some(expected.clone()).filter(|value| !value.is_null()), source: "test".into() };
+        let clients = exports.map(|text| clients(text, "/data")).map_err(str::to_owned);
+        check.judge(&Observation { pod: "p".into(), expected, clients }).outcome
     }
 
     #[test]
     fn the_options_must_be_those_of_the_values_in_any_order() {
-        let line = |options: &str| json!({"Ok": format!("# exports\n/data 0.0.0.0/0({options})\n")});
         let expected = json!("rw,sync,no_root_squash");
-        assert_eq!(judged(&expected, &line("sync,rw,no_root_squash")), Outcome::Pass);
-        assert_eq!(judged(&expected, &line("ro,sync,no_root_squash")), Outcome::Fail);
-        assert_eq!(judged(&expected, &line("rw,sync,no_root_squash,insecure")), Outcome::Fail);
-        assert_eq!(judged(&expected, &line("")), Outcome::Fail);
+        let with = |options: &str| judged(&expected, Ok(&format!("# exports\n/data 0.0.0.0/0({options})\n")));
+        assert_eq!(with("sync,rw,no_root_squash"), Outcome::Pass);
+        assert_eq!(with("ro,sync,no_root_squash"), Outcome::Fail);
+        assert_eq!(with("rw,sync,no_root_squash,insecure"), Outcome::Fail);
+        assert_eq!(with(""), Outcome::Fail);
     }
 
     #[test]
     fn a_file_without_the_folder_and_no_file_fail_and_unknown_options_are_not_judged() {
         let expected = json!("rw");
-        assert_eq!(judged(&expected, &json!({"Ok": "/data2 *(rw)"})), Outcome::Fail);
-        assert_eq!(judged(&expected, &json!({"Ok": "/data"})), Outcome::Fail);
-        assert_eq!(judged(&expected, &json!({"Err": "No such file"})), Outcome::Fail);
-        assert_eq!(judged(&Value::Null, &json!({"Ok": "/data *(rw)"})), Outcome::Error);
+        assert_eq!(judged(&expected, Ok("/data2 *(rw)")), Outcome::Fail);
+        assert_eq!(judged(&expected, Ok("/data")), Outcome::Fail);
+        assert_eq!(judged(&expected, Err("No such file")), Outcome::Fail);
+        assert_eq!(judged(&Value::Null, Ok("/data *(rw)")), Outcome::Error);
     }
 }

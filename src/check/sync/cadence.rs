@@ -222,7 +222,9 @@ impl Cadence {
     fn is_enough(&self, log: &CycleLog, file: &str, start: Timestamp) -> bool {
         let listed = log.listings(file);
         let (all, since) = log.ends(listed.last().copied().unwrap_or(start));
-        all >= usize::from(self.cycles) && (since >= 2 || listed.len() > 2)
+        // Without a listing one more: a cycle may have begun before the file was there.
+        let needed = if listed.is_empty() { 3 } else { 2 };
+        all >= usize::from(self.cycles) && (since >= needed || listed.len() > 2)
     }
 
     /// What is missing for a judgement.

@@ -1,28 +1,11 @@
-//! The faults as data: how each is applied to which server, and which tests it must make wrong.
+//! Which faults go together, and what each makes wrong.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-/// A fault of one server.
-pub struct Fault {
-    /// Its number in the catalogue of faults, and what it is.
-    pub id: &'static str,
-    /// The server.
-    pub server: &'static str,
-    /// What is done to its objects.
-    pub change: Change,
-    /// Every test that must not PASS, with its outcome; a name without a server is of this one.
-    pub wrong: &'static [(&'static str, &'static [&'static str])],
-}
-
-/// A change of a server's objects.
-pub enum Change {
-    /// A JSON patch of the Deployment.
-    Deployment(Value),
-    /// A JSON patch of the Service.
-    Service(Value),
-    /// The number of replicas.
-    Scale(u8),
-}
+use super::patches::{
+    EXPORT, FOLDER, SERVER, SIDECAR, added_sidecar, command, copying, interval, selecting, server, sidecar, variable,
+};
+use super::{Change, Fault, Round};
 
 const FAIL: &str = "FAIL";
 const ERROR: &str = "ERROR";
@@ -47,9 +30,20 @@ const OF_THE_POD: &[&str] = &[
     "phase3::size-limit",
 ];
 
-/// Independent faults on different servers go together. Only the second round changes the number of pods.
-pub fn rounds() -> Vec<Vec<Fault>> {
-    vec![no_copies(), other_pods(), cycles(), two_ways(), folders(), one_export()]
+/// All rounds. Only the second and the seventh change the number of pods that are Ready.
+pub fn rounds() -> Vec<Round> {
+    let round = |name, faults| Round { name, faults };
+    vec![
+        round("no-copies", no_copies()),
+        round("other-pods", other_pods()),
+        round("cycles", cycles()),
+        round("two-ways", two_ways()),
+        round("folders", folders()),
+        round("one-export", one_export()),
+        round("drift", drift()),
+        round("rights", rights()),
+        round("elsewhere", elsewhere()),
+    ]
 }
 
 fn no_copies() -> Vec<Fault> {
@@ -269,61 +263,144 @@ fn one_export() -> Vec<Fault> {
     vec![fault("nas-output-1"), fault("nas-output-2")]
 }
 
-/// Where the volumes are in a server's Deployment.
-const FOLDER: &str = "/spec/template/spec/volumes/0";
-const EXPORT: &str = "/spec/template/spec/volumes/1";
-/// Where the sidecar is in an output server's Deployment: after the init container.
-const SIDECAR: &str = "/spec/template/spec/initContainers/1";
-
-/// A change of the sidecar; refused by the API if it is not where we take it to be.
-fn sidecar(steps: &[Value]) -> Change {
-    let first = json!({"op": "test", "path": format!("{SIDECAR}/name"), "value": "sync-to-windows"});
-    Change::Deployment([&[first][..], steps].concat().into())
+fn drift() -> Vec<Fault> {
+    vec![
+        Fault {
+            id: "A2 sidecar on an input",
+            server: "nas-input-1",
+            change: Change::Deployment(json!([added_sidecar()])),
+            wrong: &[(FAIL, &["phase3::no-sidecar"])],
+        },
+        Fault {
+            id: "B1 init container fails",
+            server: "nas-input-2",
+            // Recreate: else the healthy predecessor stays.
+            change: Change::Deployment(json!([
+                {"op": "replace", "path": "/spec/strategy", "value": {"type": "Recreate"}},
+                {"op": "replace", "path": "/spec/template/spec/initContainers/0/command", "value": ["/bin/sh", "-c", "exit 1"]},
+            ])),
+            wrong: &[
+                (FAIL, &["phase2::pods", "phase2::init-sync"]),
+                (ERROR, &["phase2::isolation", "phase2::subfolder", "phase2::export-options"]),
+                (ERROR, &["phase2::service", "phase2::node-port", "phase2::usage"]),
+            ],
+        },
+        Fault {
+            id: "C4 backup exported for writing",
+            server: "nas-backup",
+            change: server(&[variable(SERVER, 2, "EXPORT_OPTIONS", "rw,sync,no_root_squash,insecure")]),
+            wrong: &[(FAIL, &["phase2::export-options"])],
+        },
+        Fault {
+            id: "C8 another NodePort",
+            server: "nas-output-1",
+            change: Change::Service(json!([{"op": "replace", "path": "/spec/ports/0/nodePort", "value": 32164}])),
+            wrong: &[(FAIL, &["phase2::service", "phase2::node-port", "phase2::unique"])],
+        },
+        Fault {
+            id: "another limit",
+            server: "nas-output-2",
+            change: server(&[
+                json!({"op": "replace", "path": format!("{SERVER}/resources/limits/memory"), "value": "128Mi"}),
+            ]),
+            wrong: &[(FAIL, &["phase2::resources"])],
+        },
+        Fault {
+            id: "the fsid of another server",
+            server: "nas-output-3",
+            change: server(&[variable(SERVER, 1, "FSID", "1")]),
+            wrong: &[(FAIL, &["phase2::fsid", "phase2::fsid::nas-input-1"])],
+        },
+    ]
 }
 
-/// The sidecar runs this script instead, which must end soon after SIGTERM.
-fn command(script: &str) -> Value {
-    json!({"op": "replace", "path": format!("{SIDECAR}/command"), "value": ["/bin/sh", "-c", script]})
+fn rights() -> Vec<Fault> {
+    vec![
+        Fault {
+            id: "A11 no pause",
+            server: "nas-output-1",
+            change: sidecar(&[command(
+                "trap 'exit 0' TERM
+                echo 'Sync interval: 5s'
+                echo 'Direction: NFS export -> Windows mount'
+                while :; do rsync -av /nfs-data/ /windows-mount/; echo \"[$(date +%H:%M:%S)] Synced to Windows in 0s\"; done",
+            )]),
+            wrong: &[(FAIL, &["phase2::usage", "phase3::cadence"])],
+        },
+        Fault {
+            id: "A12 folder mounted read-only",
+            server: "nas-output-2",
+            change: sidecar(&[
+                json!({"op": "add", "path": format!("{SIDECAR}/volumeMounts/1/readOnly"), "value": true}),
+            ]),
+            wrong: &[
+                (FAIL, &["phase2::host-mount", "phase3::sidecar-set-up", "phase3::cadence"]),
+                (ERROR, &["phase3::latency", "phase3::multi-write"]),
+            ],
+        },
+        Fault {
+            id: "B5 an output's init container deletes",
+            server: "nas-output-3",
+            change: Change::Deployment(json!([
+                variable("/spec/template/spec/initContainers/0", 1, "RSYNC_FLAGS", "--delete"),
+            ])),
+            wrong: &[(FAIL, &["phase3::init-flags"])],
+        },
+        Fault {
+            id: "B7 the folder of another input",
+            server: "nas-input-3",
+            change: Change::Deployment(json!([
+                {"op": "replace", "path": format!("{FOLDER}/hostPath/path"), "value": "/mnt/simulator-data/nas-input-2"},
+            ])),
+            wrong: &[(FAIL, &["phase2::unique"])],
+        },
+        Fault {
+            id: "C9 no NodePort",
+            server: "nas-input-1",
+            change: Change::Service(json!([
+                {"op": "replace", "path": "/spec/type", "value": "ClusterIP"},
+                {"op": "remove", "path": "/spec/ports/0/nodePort"},
+            ])),
+            wrong: &[(FAIL, &["phase2::service", "phase2::node-port", "phase2::unique"])],
+        },
+        Fault {
+            id: "C15 privileged",
+            server: "nas-input-2",
+            change: server(&[
+                json!({"op": "replace", "path": format!("{SERVER}/securityContext"), "value": {"privileged": true}}),
+            ]),
+            wrong: &[(FAIL, &["phase2::security"])],
+        },
+        Fault {
+            id: "C16 no NET_BIND_SERVICE",
+            server: "nas-backup",
+            change: server(&[
+                json!({"op": "remove", "path": format!("{SERVER}/securityContext/capabilities/add")}),
+            ]),
+            wrong: &[(FAIL, &["phase2::security"])],
+        },
+    ]
 }
 
-/// The sidecar's own script with another interval.
-fn interval(seconds: &str) -> Value {
-    json!({"op": "replace", "path": format!("{SIDECAR}/env/1"), "value": {"name": "SYNC_INTERVAL", "value": seconds}})
-}
-
-/// The script of a sidecar that does this in each cycle, and says what a good one does.
-fn copying(what: &str) -> String {
-    format!(
-        "trap 'exit 0' TERM
-        echo 'Sync interval: 5s'
-        echo 'Direction: NFS export -> Windows mount'
-        while :; do
-          ({what})
-          echo \"[$(date +%H:%M:%S)] Synced to Windows in 0s\"
-          sleep 5 & wait $!
-        done"
-    )
-}
-
-/// The Service takes another server's pods.
-fn selecting(server: &str) -> Change {
-    let path = "/spec/selector/app.kubernetes.io~1component";
-    Change::Service(json!([{"op": "replace", "path": path, "value": server}]))
-}
-
-/// Adds a sidecar at the end: a strategic merge would put it first, where it sees an empty export.
-fn added_sidecar() -> Value {
-    let container = json!({
-        "name": "sync-to-windows",
-        "restartPolicy": "Always",
-        "image": "alpine:latest",
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["/bin/sh", "-c", copying("rsync -av /nfs-data/ /windows-mount/")],
-        "resources": {"requests": {"memory": "32Mi", "cpu": "25m"}, "limits": {"memory": "64Mi", "cpu": "100m"}},
-        "volumeMounts": [
-            {"name": "nfs-export", "mountPath": "/nfs-data", "readOnly": true},
-            {"name": "windows-data", "mountPath": "/windows-mount"},
-        ],
-    });
-    json!({"op": "add", "path": "/spec/template/spec/initContainers/-", "value": container})
+fn elsewhere() -> Vec<Fault> {
+    vec![
+        Fault {
+            id: "D2 a failed upgrade",
+            server: "nas-backup",
+            change: Change::FailedUpgrade,
+            wrong: &[(FAIL, &["phase2::release"])],
+        },
+        Fault {
+            id: "no Service",
+            server: "nas-input-2",
+            change: Change::NoService,
+            wrong: &[(FAIL, &["phase2::service", "phase2::node-port", "phase2::dns", "phase2::unique"])],
+        },
+        Fault {
+            id: "no folder",
+            server: "nas-input-3",
+            change: Change::NoFolder,
+            wrong: &[(FAIL, &["phase2::host-folder"])],
+        },
+    ]
 }

@@ -1,0 +1,132 @@
+//! Recordings of runs: what each test observed, so that it can be judged again elsewhere, without a cluster.
+//!
+//! JSON, gzipped: the suites as they were, the run's facts, and for each test its observation and verdict. Kubernetes
+//! objects, which many tests observe, stand in it once. What may hold secrets is left out (see [`Objects::pack`]).
+//! Imports `event` and `error`.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::Context;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::Refusal;
+use crate::event::{CaseId, Fact, Verdict};
+
+mod objects;
+
+pub use objects::Objects;
+
+/// Counts changes of the format that older programs cannot read.
+const FORMAT: u32 = 1;
+
+/// A recorded run.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Recording {
+    /// [`FORMAT`] of the program that wrote it.
+    format: u32,
+    /// The version of that program.
+    program: String,
+    /// Which cluster, release and run it was.
+    pub facts: Vec<Fact>,
+    /// The suites, as text.
+    pub suites: Vec<SuiteText>,
+    /// The tests that ended.
+    pub cases: Vec<RecordedCase>,
+    /// The objects that were seen.
+    pub objects: Objects,
+}
+
+/// A suite as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuiteText {
+    /// The file's name, for messages.
+    pub origin: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// A test that ended.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RecordedCase {
+    /// Its name.
+    pub id: CaseId,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
+    /// What it said.
+    pub verdict: Verdict,
+    /// What it observed, packed; `None` if the verdict is not a judgement of an observation alone.
+    pub seen: Option<Value>,
+}
+
+impl Recording {
+    /// A recording of a run of these suites that has not begun.
+    pub fn new(suites: Vec<SuiteText>) -> Self {
+        Self {
+            format: FORMAT,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            facts: Vec::new(),
+            suites,
+            cases: Vec::new(),
+            objects: Objects::default(),
+        }
+    }
+
+    /// Writes it into a file, which is made or replaced.
+    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let write = || {
+            let mut packed = GzEncoder::new(File::create(path)?, Compression::best());
+            serde_json::to_writer(&mut packed, self)?;
+            packed.finish()?.sync_all()?;
+            anyhow::Ok(())
+        };
+        write().with_context(|| format!("cannot write the recording {}", path.display()))
+    }
+
+    /// Reads it from a file.
+    ///
+    /// # Errors
+    /// A refusal with exit code 2: no such file, no recording, or one of another format.
+    pub fn read(path: &Path) -> Result<Self, Refusal> {
+        let place = path.display();
+        let file = File::open(path).map_err(|error| {
+            Refusal::usage(
+                format!("cannot read the recording {place}: {error}"),
+                "give the path that --record wrote to",
+            )
+        })?;
+        let hint = "give a file that --record wrote";
+        let recording: Self = serde_json::from_reader(std::io::BufReader::new(GzDecoder::new(file)))
+            .map_err(|error| Refusal::usage(format!("{place} is no recording: {error}"), hint))?;
+        if recording.format != FORMAT {
+            let what = format!(
+                "{place} was recorded by version {} in format {}, and this is format {FORMAT}",
+                recording.program, recording.format
+            );
+            return Err(Refusal::usage(what, "replay it with that version"));
+        }
+        Ok(recording)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_recording_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.json.gz");
+        assert!(Recording::read(&path).is_err());
+        std::fs::write(&path, "{}").unwrap();
+        assert!(Recording::read(&path).unwrap_err().what.contains("is no recording"));
+        Recording { format: 99, ..Recording::new(Vec::new()) }.write(&path).unwrap();
+        assert!(Recording::read(&path).unwrap_err().what.contains("in format 99"));
+        Recording::new(Vec::new()).write(&path).unwrap();
+        assert!(Recording::read(&path).is_ok());
+    }
+}

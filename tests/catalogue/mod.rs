@@ -1,0 +1,52 @@
+//! The faults as data: how each is applied to which server, and which tests it must make wrong. The lane on the real
+//! cluster applies them and records what it saw; the replays judge the recordings.
+
+use serde_json::Value;
+
+mod patches;
+mod rounds;
+
+pub use rounds::rounds;
+
+/// Independent faults on different servers, which go together.
+pub struct Round {
+    /// The name of its recording.
+    pub name: &'static str,
+    /// The faults.
+    pub faults: Vec<Fault>,
+}
+
+/// A fault of one server.
+pub struct Fault {
+    /// Its number in the catalogue of faults, and what it is.
+    pub id: &'static str,
+    /// The server.
+    pub server: &'static str,
+    /// What is done to its objects.
+    pub change: Change,
+    /// Every test that must not PASS, with its outcome; a name without a server is of this one.
+    pub wrong: &'static [(&'static str, &'static [&'static str])],
+}
+
+/// A change of a server's objects.
+pub enum Change {
+    /// A JSON patch of the Deployment.
+    Deployment(Value),
+    /// A JSON patch of the Service.
+    Service(Value),
+    /// The number of replicas.
+    Scale(u8),
+    /// The Service is deleted.
+    NoService,
+    /// The tester's folder is moved away.
+    NoFolder,
+    /// A helm upgrade fails, and leaves all as it was.
+    FailedUpgrade,
+}
+
+/// The tests that the fault makes wrong, by their full names; `all` has the names of all tests.
+pub fn wrong<'a>(fault: &'a Fault, all: &'a [String]) -> impl Iterator<Item = (String, &'static str)> + 'a {
+    let whole = |name: &str| all.iter().any(|listed| listed == name);
+    let full = move |name: &str| if whole(name) { name.to_owned() } else { format!("{name}::{}", fault.server) };
+    fault.wrong.iter().flat_map(move |(outcome, names)| names.iter().map(move |name| (full(name), *outcome)))
+}

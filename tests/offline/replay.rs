@@ -1,0 +1,114 @@
+//! What the real cluster said is judged again: each recorded fault makes exactly its own tests fail.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use file_simulator_e2e::check::Check;
+use file_simulator_e2e::event::{Outcome, Verdict};
+use file_simulator_e2e::recording::Recording;
+use file_simulator_e2e::replay;
+use file_simulator_e2e::suite::{Suite, load::parse};
+
+use crate::catalogue::{self, Round};
+use crate::support::Place;
+
+/// Runs in which nothing is wrong.
+const GREEN: [&str; 3] = ["healthy", "oddly-used", "older-chart"];
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/recordings").join(format!("{name}.json.gz"))
+}
+
+fn read(name: &str) -> (Recording, Vec<Suite>) {
+    let recording = Recording::read(&path(name)).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+    let suites = recording.suites.iter().map(|suite| parse(&suite.origin, &suite.text).unwrap()).collect();
+    (recording, suites)
+}
+
+/// The tests of a recording, with the kind of their check and what is judged of them now.
+fn judged(name: &str) -> BTreeMap<String, (&'static str, Verdict)> {
+    let (recording, suites) = read(name);
+    let judged = recording.cases.iter().map(|case| {
+        let planned = suites.iter().flat_map(|suite| &suite.cases).find(|planned| planned.id == case.id).unwrap();
+        let verdict = replay::judge(&recording, &suites, case).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+        assert_eq!(verdict, case.verdict, "{name}: {} is judged as it was", case.id);
+        (case.id.to_string(), (planned.check.kind(), verdict))
+    });
+    judged.collect()
+}
+
+/// The tests that neither pass nor say where else something is tested, with their outcomes.
+fn wrong(judged: &BTreeMap<String, (&'static str, Verdict)>) -> BTreeMap<String, String> {
+    let wrong = judged.iter().filter(|(_, (_, verdict))| matches!(verdict.outcome, Outcome::Fail | Outcome::Error));
+    wrong.map(|(name, (_, verdict))| (name.clone(), verdict.outcome.to_string())).collect()
+}
+
+#[test]
+fn recordings_of_healthy_releases_are_green() {
+    for name in GREEN {
+        let judged = judged(name);
+        assert!(judged.len() > 100 && wrong(&judged).is_empty(), "{name}: {:?}", wrong(&judged));
+    }
+}
+
+#[test]
+fn each_recorded_fault_makes_exactly_its_own_tests_fail() {
+    let rounds = catalogue::rounds();
+    assert!(rounds.iter().map(|round| round.faults.len()).sum::<usize>() >= 30);
+    for Round { name, faults } in &rounds {
+        let judged = judged(name);
+        let all: Vec<String> = judged.keys().cloned().collect();
+        let expected = faults.iter().flat_map(|fault| catalogue::wrong(fault, &all));
+        let expected: BTreeMap<_, _> = expected.map(|(name, outcome)| (name, outcome.to_owned())).collect();
+        assert_eq!(wrong(&judged), expected, "{name}");
+    }
+}
+
+#[test]
+fn every_kind_of_check_is_made_to_fail_by_a_recording() {
+    let mut failing: BTreeSet<&str> = BTreeSet::new();
+    for round in catalogue::rounds() {
+        let judged = judged(round.name).into_values();
+        failing.extend(judged.filter(|(_, verdict)| verdict.outcome == Outcome::Fail).map(|(kind, _)| kind));
+    }
+    // No fault makes Kubernetes too old: the healthy recording is asked for more than there is.
+    let (mut recording, _) = read("healthy");
+    for suite in &mut recording.suites {
+        suite.text = suite.text.replace(r#"min-version: "1.29""#, r#"min-version: "9.99""#);
+    }
+    let suites: Vec<_> = recording.suites.iter().map(|suite| parse(&suite.origin, &suite.text).unwrap()).collect();
+    let cluster = recording.cases.iter().find(|case| case.id.to_string() == "phase2::cluster").unwrap();
+    assert_eq!(replay::judge(&recording, &suites, cluster).unwrap().outcome, Outcome::Fail);
+    failing.insert("cluster");
+    // Says what is not tested, and judges nothing.
+    failing.insert("skip");
+    let all: BTreeSet<&str> = Check::KINDS.iter().copied().collect();
+    assert_eq!(all.difference(&failing).collect::<Vec<_>>(), Vec::<&&str>::new(), "these never fail");
+}
+
+#[test]
+fn a_recording_is_small_and_holds_nothing_of_commands_or_environments() {
+    let names = catalogue::rounds().into_iter().map(|round| round.name).chain(GREEN);
+    for name in names {
+        assert!(std::fs::metadata(path(name)).unwrap().len() < 200_000, "{name}");
+        let text = serde_json::to_string(&read(name).0.objects).unwrap();
+        for secret in [r#""env":"#, r#""command":"#, "last-applied-configuration"] {
+            assert!(!text.contains(secret), "{name} holds {secret}");
+        }
+    }
+}
+
+#[test]
+fn replaying_gives_the_reports_and_the_exit_code_of_the_run() {
+    let place = Place::new();
+    let replayed = |name: &str| place.run(&["replay", path(name).to_str().unwrap()]);
+    let green = replayed("healthy");
+    assert_eq!(green.code, 0, "{}", green.err);
+    assert!(green.out.contains("judged again from a recording") && green.out.contains("0 FAIL"), "{}", green.out);
+    let red = replayed("no-copies");
+    assert_eq!(red.code, 1, "{}", red.err);
+    assert!(place.report("phase3").contains(r#"<failure type="FAIL""#), "{}", place.report("phase3"));
+    let none = place.run(&["replay", "missing.json.gz"]);
+    assert_eq!(none.code, 2);
+    assert!(none.err.contains("missing.json.gz"), "{}", none.err);
+}
