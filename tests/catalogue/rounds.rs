@@ -385,6 +385,12 @@ fn rights() -> Vec<Fault> {
 fn elsewhere() -> Vec<Fault> {
     vec![
         Fault {
+            id: "export mounted read-only",
+            server: "nas-input-1",
+            change: server(&[json!({"op": "add", "path": format!("{SERVER}/volumeMounts/0/readOnly"), "value": true})]),
+            wrong: &[(FAIL, &["phase2::isolation", "phase2::subfolder"])],
+        },
+        Fault {
             id: "D2 a failed upgrade",
             server: "nas-backup",
             change: Change::FailedUpgrade,

@@ -24,9 +24,9 @@ pub struct Run {
 
 impl Run {
     /// Runs `phase2` and `phase3` to their end; where `RECORDINGS` names a folder, recorded there under that name.
-    pub fn of_both_suites(lab: &Lab, name: &str) -> Self {
+    pub fn of_both_suites(lab: &Lab, name: Option<&str>) -> Self {
         let folder = std::env::var_os("RECORDINGS").map(PathBuf::from);
-        let record = folder.map(|folder| folder.join(format!("{}.json.gz", name.replace(' ', "-"))));
+        let record = folder.zip(name).map(|(folder, name)| folder.join(format!("{}.json.gz", name.replace(' ', "-"))));
         Self::start(lab, record.as_deref(), |_| {})
     }
 

@@ -9,5 +9,6 @@ mod chart;
 mod cli;
 mod docs;
 mod junit;
+mod perturbed;
 mod replay;
 mod support;

@@ -15,7 +15,8 @@ use crate::support::Place;
 /// Runs in which nothing is wrong.
 const GREEN: [&str; 3] = ["healthy", "oddly-used", "older-chart"];
 
-fn path(name: &str) -> PathBuf {
+/// Where a recording is.
+pub fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/recordings").join(format!("{name}.json.gz"))
 }
 
