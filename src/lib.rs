@@ -59,6 +59,10 @@ fn run_tests(options: &Options) -> Exit {
     };
     let mut reporters = reporters(options);
     if let Some(path) = &options.record {
+        // Now, and not when the run is over and lost.
+        if let Err(refusal) = Recording::new(Vec::new()).write(path) {
+            return refuse(&Refusal::usage(format!("{refusal:#}"), "give a path that can be written to with --record"));
+        }
         let suites = suites.iter().map(|suite| suite.text.clone()).collect();
         reporters.push(Box::new(Recorder::new(path.clone(), suites)));
     }

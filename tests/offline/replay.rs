@@ -109,6 +109,8 @@ fn replaying_gives_the_reports_and_the_exit_code_of_the_run() {
     let red = replayed("no-copies");
     assert_eq!(red.code, 1, "{}", red.err);
     assert!(place.report("phase3").contains(r#"<failure type="FAIL""#), "{}", place.report("phase3"));
+    let unwritable = place.run(&["--record", "missing/run.json.gz"]);
+    assert_eq!(unwritable.code, 2, "before anything is run: {}", unwritable.err);
     let none = place.run(&["replay", "missing.json.gz"]);
     assert_eq!(none.code, 2);
     assert!(none.err.contains("missing.json.gz"), "{}", none.err);
