@@ -56,11 +56,15 @@ enum Command {
     Replay {
         /// The file that --record wrote
         file: PathBuf,
-        #[command(flatten)]
-        report: Report,
+        /// Where reports are written: <suite>.xml (JUnit)
+        #[arg(long, value_name = "DIR", default_value = "reports/replay")]
+        report_dir: PathBuf,
         /// Print nothing of tests that pass
         #[arg(long, short)]
         quiet: bool,
+        /// Colour the output [default: auto, on a terminal]
+        #[arg(long, value_enum, value_name = "WHEN", hide_possible_values = true)]
+        color: Option<ColorSetting>,
     },
 }
 
@@ -109,18 +113,12 @@ struct RunOptions {
     /// How long rollouts may take to settle, from the start of the run, such as 90s or 5m
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration, env = "FILE_SIMULATOR_TIMEOUT")]
     timeout: Duration,
-    #[command(flatten)]
-    report: Report,
-    /// Record what the tests observe, to judge it again with `replay`: a gzipped JSON file
-    #[arg(long, value_name = "FILE")]
-    record: Option<PathBuf>,
-}
-
-#[derive(Args)]
-struct Report {
     /// Where reports are written: <suite>.xml (JUnit)
     #[arg(long, value_name = "DIR", default_value = "reports", env = "FILE_SIMULATOR_REPORT_DIR")]
     report_dir: PathBuf,
+    /// Record what the tests observe, to judge it again with `replay`: a gzipped JSON file
+    #[arg(long, value_name = "FILE", env = "FILE_SIMULATOR_RECORD")]
+    record: Option<PathBuf>,
 }
 
 /// What `minikube mount` shares with the pods, as the project's documentation has it.
@@ -188,9 +186,10 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Options, Refusal> {
         let filter = arguments.filter.as_deref().unwrap_or_default();
         return Err(Refusal::usage(format!("there is no subcommand `{filter}`"), meant));
     }
-    let (mut report_dir, mut replay) = (line.run.report.report_dir, None);
-    if let Some(Command::Replay { file, report, quiet }) = line.command {
-        (report_dir, arguments.quiet, replay) = (report.report_dir, quiet, Some(file));
+    let (mut folder, mut replay) = (line.run.report_dir, None);
+    if let Some(Command::Replay { file, report_dir, quiet, color }) = line.command {
+        (folder, replay) = (report_dir, Some(file));
+        (arguments.quiet, arguments.color) = (quiet, color);
     }
     let refused = [
         (arguments.logfile.is_some(), "--logfile", "redirect standard output instead"),
@@ -230,7 +229,7 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Options, Refusal> {
             record: line.run.record.is_some(),
             node_address: cluster.node_address,
         },
-        report_dir,
+        report_dir: folder,
         record: line.run.record,
         replay,
     })

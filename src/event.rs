@@ -196,7 +196,7 @@ pub struct Fact {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
     /// Every case was run.
     Completed,
@@ -251,6 +251,8 @@ pub enum Event {
     Noticed {
         /// The message.
         text: String,
+        /// Whether the run cannot be green with it.
+        is_error: bool,
     },
     /// The run ended.
     RunFinished {

@@ -57,12 +57,11 @@ fn run_tests(options: &Options) -> Exit {
         Ok(prepared) => prepared,
         Err(error) => return refuse(&Refusal::start(format!("cannot start: {error}"), "")),
     };
+    // Now, and not when the run is over and lost.
+    let selected =
+        selected.and_then(|cases| options.record.as_deref().map_or(Ok(()), recording::probe).map(|()| cases));
     let mut reporters = reporters(options);
-    if let Some(path) = &options.record {
-        // Now, and not when the run is over and lost.
-        if let Err(refusal) = Recording::new(Vec::new()).write(path) {
-            return refuse(&Refusal::usage(format!("{refusal:#}"), "give a path that can be written to with --record"));
-        }
+    if let (Some(path), Ok(_)) = (&options.record, &selected) {
         let suites = suites.iter().map(|suite| suite.text.clone()).collect();
         reporters.push(Box::new(Recorder::new(path.clone(), suites)));
     }
@@ -91,7 +90,7 @@ fn replay(options: &Options, path: &Path) -> Exit {
     };
     let reporting = Reporting::start(reporters(options));
     match replay::replay(&recording, &reporting.events) {
-        Ok(outcomes) => reporting.end(exit(&Ending::Completed, &outcomes)),
+        Ok(outcomes) => reporting.end(exit(&recording.ending, &outcomes)),
         Err(refusal) => refuse(&refusal),
     }
 }

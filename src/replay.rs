@@ -4,14 +4,15 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::error::Refusal;
-use crate::event::{Case, Ending, Event, Fact, Outcome, Verdict};
+use crate::event::{Case, CaseId, Event, Fact, Outcome, Reason, Verdict};
 use crate::recording::{RecordedCase, Recording};
-use crate::suite::{self, Suite};
+use crate::suite::{self, PlannedCase, Suite};
 
-/// Sends the events of a recorded run, with verdicts that are judged anew; returns their outcomes.
+/// Sends the events of a recorded run, with verdicts that are judged anew; returns their outcomes, and an ERROR for what
+/// kept the run itself from being green.
 ///
 /// # Errors
-/// A refusal with exit code 2: this program does not know the suites or observations of the recording.
+/// A refusal with exit code 2: this program cannot read the recording's suites.
 pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<Vec<Outcome>, Refusal> {
     let suites = recording.suites.iter().map(|suite| suite::load::parse(&suite.origin, &suite.text));
     let suites = suites.collect::<Result<Vec<_>, _>>()?;
@@ -19,36 +20,52 @@ pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<Vec
         // The reporting thread ends only after the last event.
         let _ = events.send(event);
     };
-    let judged = recording.cases.iter().map(|case| judge(recording, &suites, case)).collect::<Result<Vec<_>, _>>()?;
-    let known = |case: &RecordedCase| {
-        let mut planned = suites.iter().flat_map(|suite| &suite.cases);
-        let hops = planned.find(|planned| planned.id == case.id).map(|planned| planned.check.hops());
-        Case { id: case.id.clone(), hops: hops.unwrap_or_default() }
+    let case = |id: &CaseId| {
+        let hops = planned(&suites, id).map(|planned| planned.check.hops());
+        Case { id: id.clone(), hops: hops.unwrap_or_default() }
     };
-    let cases = recording.cases.iter().map(known).collect();
-    send(Event::RunStarted { suites: suites.iter().map(|suite| suite.name.clone()).collect(), cases });
+    let names = suites.iter().map(|suite| suite.name.clone()).collect();
+    send(Event::RunStarted { suites: names, cases: recording.planned.iter().map(case).collect() });
     let mut facts = recording.facts.clone();
-    facts.push(Fact { name: "replayed".into(), value: "judged again from a recording, without a cluster".into() });
+    let replayed = format!("recorded by version {}, judged again without a cluster", recording.program);
+    facts.push(Fact { name: "replayed".into(), value: replayed });
     send(Event::Connected { facts });
     let mut outcomes = Vec::new();
-    for (case, verdict) in recording.cases.iter().zip(judged) {
+    for case in &recording.cases {
+        let verdict = judge(recording, &suites, case);
         outcomes.push(verdict.outcome);
+        if verdict.outcome != case.verdict.outcome {
+            let text = format!("{} was {} when it was recorded", case.id, case.verdict.outcome);
+            send(Event::Noticed { text, is_error: false });
+        }
         send(Event::CaseFinished { id: case.id.clone(), verdict, elapsed: Duration::from_millis(case.millis) });
     }
-    let elapsed = recording.cases.iter().map(|case| case.millis).max().unwrap_or_default();
-    send(Event::RunFinished { ending: Ending::Completed, elapsed: Duration::from_millis(elapsed) });
+    for (text, is_error) in recording.notices.clone() {
+        outcomes.extend(is_error.then_some(Outcome::Error));
+        send(Event::Noticed { text, is_error });
+    }
+    let (ending, elapsed) = (recording.ending.clone(), Duration::from_millis(recording.millis));
+    send(Event::RunFinished { ending, elapsed });
     Ok(outcomes)
 }
 
-/// The verdict of a recorded test: of its observation, where it has one.
-pub fn judge(recording: &Recording, suites: &[Suite], case: &RecordedCase) -> Result<Verdict, Refusal> {
-    let Some(seen) = &case.seen else { return Ok(case.verdict.clone()) };
-    let unknown =
-        |what: String| Refusal::usage(format!("{}: {what}", case.id), "replay it with the version that recorded it");
-    let mut planned = suites.iter().flat_map(|suite| &suite.cases);
-    let planned = planned.find(|planned| planned.id == case.id);
-    let check = &planned.ok_or_else(|| unknown("its suite has no such test".to_owned()))?.check;
+/// The verdict of a recorded test: of its observation, where it has one. One that cannot be read is an ERROR.
+pub fn judge(recording: &Recording, suites: &[Suite], case: &RecordedCase) -> Verdict {
+    let Some(seen) = &case.seen else { return case.verdict.clone() };
+    let unreadable = |why: String| {
+        let reason = Reason::new(format!("recording of {}", case.id), "an observation that can be read", why);
+        Verdict::error(reason.hint(format!("replay it with version {}, which recorded it", recording.program)))
+    };
+    let Some(planned) = planned(suites, &case.id) else {
+        return unreadable("its suite has no such test".to_owned());
+    };
     let mut seen = seen.clone();
-    recording.objects.unpack(&mut seen).map_err(|key| unknown(format!("the recording lacks object {key}")))?;
-    check.judge(seen).map_err(|error| unknown(format!("its observation cannot be read: {error}")))
+    if let Err(key) = recording.objects.unpack(&mut seen) {
+        return unreadable(format!("it lacks object {key}"));
+    }
+    planned.check.judge(seen).unwrap_or_else(|error| unreadable(error.to_string()))
+}
+
+fn planned<'a>(suites: &'a [Suite], id: &CaseId) -> Option<&'a PlannedCase> {
+    suites.iter().flat_map(|suite| &suite.cases).find(|planned| planned.id == *id)
 }

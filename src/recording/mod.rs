@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Refusal;
-use crate::event::{CaseId, Fact, Verdict};
+use crate::event::{CaseId, Ending, Fact, Verdict};
 
 mod objects;
 
@@ -30,13 +30,21 @@ pub struct Recording {
     /// [`FORMAT`] of the program that wrote it.
     format: u32,
     /// The version of that program.
-    program: String,
+    pub program: String,
     /// Which cluster, release and run it was.
     pub facts: Vec<Fact>,
     /// The suites, as text.
     pub suites: Vec<SuiteText>,
+    /// The tests that were selected, in their order.
+    pub planned: Vec<CaseId>,
     /// The tests that ended.
     pub cases: Vec<RecordedCase>,
+    /// What concerned no single test, and whether the run could not be green with it.
+    pub notices: Vec<(String, bool)>,
+    /// How the run ended.
+    pub ending: Ending,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
     /// The objects that were seen.
     pub objects: Objects,
 }
@@ -71,17 +79,23 @@ impl Recording {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             facts: Vec::new(),
             suites,
+            planned: Vec::new(),
             cases: Vec::new(),
+            notices: Vec::new(),
+            ending: Ending::Completed,
+            millis: 0,
             objects: Objects::default(),
         }
     }
 
-    /// Writes it into a file, which is made or replaced.
+    /// Writes it into a file, which is made or replaced: beside it first, so that nothing good is lost.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let write = || {
-            let mut packed = GzEncoder::new(File::create(path)?, Compression::best());
+            let file = beside(path)?;
+            let mut packed = GzEncoder::new(file.as_file(), Compression::best());
             serde_json::to_writer(&mut packed, self)?;
             packed.finish()?.sync_all()?;
+            file.persist(path)?;
             anyhow::Ok(())
         };
         write().with_context(|| format!("cannot write the recording {}", path.display()))
@@ -111,6 +125,27 @@ impl Recording {
         }
         Ok(recording)
     }
+}
+
+/// Finds out whether a recording can be written there, and makes its folder.
+///
+/// # Errors
+/// A refusal with exit code 2.
+pub fn probe(path: &Path) -> Result<(), Refusal> {
+    let refused = |error: std::io::Error| {
+        let what = format!("cannot write the recording {}: {error}", path.display());
+        Refusal::usage(what, "give a path that can be written to with --record")
+    };
+    std::fs::create_dir_all(folder(path)).map_err(refused)?;
+    beside(path).map(drop).map_err(refused)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn beside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new().prefix(".recording-").tempfile_in(folder(path))
 }
 
 #[cfg(test)]

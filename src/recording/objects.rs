@@ -8,9 +8,21 @@ use serde_json::{Value, json};
 /// The key that stands for an object.
 const REFERENCE: &str = "$object";
 
-/// What is left out of objects: nobody judges it, and it may hold secrets. Tests that need a word of a command or of the
-/// environment observe that word.
-const SECRET: [&str; 5] = ["env", "envFrom", "command", "args", "managedFields"];
+/// What is left out of containers, wherever they stand. Tests that need a word of a command or of the environment observe
+/// that word.
+const OF_CONTAINERS: [&str; 4] = ["env", "envFrom", "command", "args"];
+const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+
+/// What else is left out, by the key of what it stands in; `""` stands for anything. A container's last words may be the
+/// end of a log.
+const SECRET: [(&str, &str); 6] = [
+    ("", "managedFields"),
+    ("", "httpHeaders"),
+    ("exec", "command"),
+    ("terminated", "message"),
+    ("csi", "volumeAttributes"),
+    ("flexVolume", "options"),
+];
 
 /// Annotations that are judged; others are left out.
 const ANNOTATIONS: [&str; 1] = ["deployment.kubernetes.io/revision"];
@@ -32,7 +44,7 @@ impl Objects {
                     let key = format!("{uid}@{version}");
                     let mut object = std::mem::replace(value, json!({ REFERENCE: key }));
                     self.0.entry(key).or_insert_with(|| {
-                        clean(&mut object);
+                        clean(&mut object, "");
                         object
                     });
                 } else {
@@ -67,15 +79,20 @@ impl Objects {
     }
 }
 
-fn clean(value: &mut Value) {
+/// Leaves out what may be secret of what stands under a key.
+fn clean(value: &mut Value, under: &str) {
     match value {
-        Value::Array(list) => list.iter_mut().for_each(clean),
+        Value::Array(list) => list.iter_mut().for_each(|item| clean(item, under)),
         Value::Object(map) => {
-            map.retain(|key, _| !SECRET.contains(&key.as_str()));
-            if let Some(Value::Object(annotations)) = map.get_mut("annotations") {
-                annotations.retain(|key, _| ANNOTATIONS.contains(&key.as_str()));
+            map.retain(|key, _| {
+                let is_secret =
+                    SECRET.iter().any(|(place, secret)| secret == key && (place.is_empty() || *place == under));
+                !(is_secret || CONTAINERS.contains(&under) && OF_CONTAINERS.contains(&key.as_str()))
+            });
+            if under == "annotations" {
+                map.retain(|key, _| ANNOTATIONS.contains(&key.as_str()));
             }
-            map.values_mut().for_each(clean);
+            map.iter_mut().for_each(|(key, item)| clean(item, key));
         }
         _ => {}
     }
@@ -88,7 +105,8 @@ mod tests {
     #[test]
     fn an_object_stands_once_and_without_secrets() {
         let pod = json!({
-            "metadata": {"uid": "u", "resourceVersion": "7", "annotations": {"last-applied": "password"}},
+            "metadata": {"uid": "u", "resourceVersion": "7", "annotations": {"last-applied": "password"},
+                "labels": {"env": "prod"}},
             "spec": {"containers": [{"name": "c", "env": [{"name": "PASSWORD", "value": "secret"}], "args": ["--secret"]}]}
         });
         let mut seen = json!({"pod": pod, "others": [pod], "text": "kept"});
@@ -99,6 +117,7 @@ mod tests {
         assert!(!text.contains("secret") && !text.contains("password"), "{text}");
         objects.unpack(&mut seen).unwrap();
         assert_eq!(seen["others"][0]["spec"]["containers"], json!([{"name": "c"}]));
+        assert_eq!(seen["pod"]["metadata"]["labels"]["env"], "prod", "a label is none");
         assert!(Objects::default().unpack(&mut json!({"$object": "x"})).is_err());
     }
 }

@@ -159,7 +159,7 @@ impl<W: Write + Send> Reporter for Console<W> {
                 self.results.push((id.clone(), verdict.clone(), *elapsed));
             }
             Event::CaseObserved { .. } => {}
-            Event::Noticed { text } => self.notices.push(text.clone()),
+            Event::Noticed { text, .. } => self.notices.push(text.clone()),
             Event::RunFinished { ending, elapsed } => self.summary(ending, *elapsed)?,
         }
         Ok(())

@@ -113,7 +113,7 @@ impl Reporter for Junit {
                     *result = Some((verdict.clone(), *elapsed));
                 }
             }
-            Event::Noticed { text } => self.facts.push(clean(text)),
+            Event::Noticed { text, .. } => self.facts.push(clean(text)),
             Event::RunFinished { ending, elapsed } => {
                 let tests = count(self.cases.len(), "test");
                 match ending {

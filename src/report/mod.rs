@@ -118,7 +118,7 @@ mod tests {
 
     fn consumed(reporters: &mut [Box<dyn Reporter>]) -> Vec<String> {
         let (sender, events) = mpsc::channel();
-        sender.send(Event::Noticed { text: "one".into() }).unwrap();
+        sender.send(Event::Noticed { text: "one".into(), is_error: false }).unwrap();
         sender.send(Event::RunFinished { ending: Ending::Completed, elapsed: Duration::ZERO }).unwrap();
         consume(&events, reporters)
     }

@@ -1,4 +1,4 @@
-//! Writes a recording of the run, when it is over.
+//! Writes a recording of the run, when it is over. A run that was refused leaves nothing to record.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::Reporter;
-use crate::event::{CaseId, Event};
+use crate::event::{CaseId, Ending, Event};
 use crate::recording::{RecordedCase, Recording, SuiteText};
 
 /// Gathers a recording.
@@ -26,21 +26,28 @@ impl Recorder {
 
 impl Reporter for Recorder {
     fn on(&mut self, event: &Event) -> anyhow::Result<()> {
+        let recording = &mut self.recording;
         match event {
-            Event::Connected { facts } => self.recording.facts.clone_from(facts),
+            Event::RunStarted { cases, .. } => recording.planned = cases.iter().map(|case| case.id.clone()).collect(),
+            Event::Connected { facts } => recording.facts.clone_from(facts),
             Event::CaseObserved { id, seen } => {
                 let mut seen = seen.as_ref().clone();
-                self.recording.objects.pack(&mut seen);
+                recording.objects.pack(&mut seen);
                 self.seen.insert(id.clone(), seen);
             }
-            Event::CaseFinished { id, verdict, elapsed } => self.recording.cases.push(RecordedCase {
+            Event::CaseFinished { id, verdict, elapsed } => recording.cases.push(RecordedCase {
                 id: id.clone(),
                 millis: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
                 verdict: verdict.clone(),
                 seen: self.seen.remove(id),
             }),
-            Event::RunFinished { .. } => self.is_over = true,
-            Event::RunStarted { .. } | Event::CaseWaiting { .. } | Event::Noticed { .. } => {}
+            Event::Noticed { text, is_error } => recording.notices.push((text.clone(), *is_error)),
+            Event::RunFinished { ending, elapsed } => {
+                recording.ending = ending.clone();
+                recording.millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+                self.is_over = !matches!(ending, Ending::Refused(_));
+            }
+            Event::CaseWaiting { .. } => {}
         }
         Ok(())
     }

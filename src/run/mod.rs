@@ -92,7 +92,9 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &mu
         outcomes.push(Outcome::Error);
     }
     for what in left {
-        let _ = shared.events.send(Event::Noticed { text: format!("left behind: {what}; remove it by hand") });
+        let _ = shared
+            .events
+            .send(Event::Noticed { text: format!("left behind: {what}; remove it by hand"), is_error: true });
     }
     (if interrupted { Ending::Interrupted } else { ending }, outcomes)
 }
@@ -149,8 +151,8 @@ async fn tidy_all(
         let found = tidy::sweep(shared, servers, broken).await;
         for what in found.removed {
             // Nobody listens any more only when the run is over.
-            let _ =
-                shared.events.send(Event::Noticed { text: format!("removed {what}, into which it had been copied") });
+            let text = format!("removed {what}, into which it had been copied");
+            let _ = shared.events.send(Event::Noticed { text, is_error: false });
         }
         left.into_iter().map(described).chain(found.problems).collect()
     };

@@ -197,7 +197,7 @@ async fn quiet(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<Cycles>>, lim
         for cycles in &sidecars {
             if !cycles.quiet(limit).await {
                 let text = format!("{placed} was removed while nothing was known of the sidecar's cycle");
-                return tell(Event::Noticed { text });
+                return tell(Event::Noticed { text, is_error: false });
             }
         }
     }

@@ -53,7 +53,7 @@ fn hostile(folder: &Path) {
         let elapsed = Duration::from_millis(1234);
         Event::CaseFinished { id, verdict, elapsed }
     }));
-    events.push(Event::Noticed { text: HOSTILE.into() });
+    events.push(Event::Noticed { text: HOSTILE.into(), is_error: false });
     events.push(Event::RunFinished { ending: Ending::Interrupted, elapsed: Duration::from_secs(2) });
     report(folder, &events);
 }

@@ -1,5 +1,5 @@
-//! The healthy recording stays green however a cluster may say the same: other names, other clocks, more fields, other
-//! orders.
+//! The healthy recording stays green however a cluster may say the same: other names, another time, unknown fields, lists
+//! in another order.
 
 use file_simulator_e2e::event::Outcome;
 use file_simulator_e2e::recording::Recording;
@@ -92,7 +92,7 @@ proptest! {
         let told: Recording = serde_json::from_str(&text).unwrap();
         let suites: Vec<_> = told.suites.iter().map(|suite| parse(&suite.origin, &suite.text).unwrap()).collect();
         for case in &told.cases {
-            let verdict = replay::judge(&told, &suites, case).unwrap_or_else(|refusal| panic!("{refusal}"));
+            let verdict = replay::judge(&told, &suites, case);
             prop_assert!(matches!(verdict.outcome, Outcome::Pass | Outcome::Skip), "{}: {verdict:?}", case.id);
         }
     }

@@ -214,7 +214,9 @@ fn intervals(view: &View<'_>) -> Vec<String> {
     let sleeps = words.flat_map(|word| SLEEP.iter().flat_map(|sleep| sleep.captures_iter(word)));
     let sleeps = sleeps.filter_map(|groups| Some(groups.get(1)?.as_str().to_owned()));
     let named = view.env.iter().filter(|variable| variable.name.to_ascii_uppercase().contains("INTERVAL"));
-    sleeps.chain(named.filter_map(|variable| variable.value.clone())).collect()
+    let named = named.filter_map(|variable| variable.value.clone());
+    // Nothing but numbers: the environment may have secrets.
+    sleeps.chain(named.filter(|value| value.parse::<u32>().is_ok())).collect()
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub struct Cadence {
     pub excuse: Pattern,
     /// The pause between two cycles, in seconds.
     pub interval: Fact,
-    /// How far the middle one of the pauses may be from the interval.
+    /// How far the middle one of the pauses may be from the interval; never more than half of that.
     pub tolerance: Span,
     /// How many cycles must be seen.
     pub cycles: u8,
