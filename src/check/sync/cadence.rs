@@ -105,7 +105,11 @@ impl Kind for Cadence {
         seen.waited = limit.as_secs();
         let limit = std::time::Duration::try_from(limit).unwrap_or_default();
         site.waiting(format!("{} sync cycles, every {interval:#}", self.cycles), limit);
-        let has_enough = |log: &CycleLog| log.is_denied() || self.is_enough(log, &file.name, start);
+        let has_enough = |log: &CycleLog| {
+            let listed = log.listings(&file.name);
+            let ends = log.ends(listed.last().copied().unwrap_or(start));
+            log.is_denied() || self.is_enough(ends, listed.len())
+        };
         followed.wait_for(Instant::now() + limit, has_enough).await;
         let wanted = usize::from(self.cycles);
         let since = start.checked_sub(needed + SLACK).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -217,14 +221,13 @@ impl Cadence {
         Ok(log::cycles(&lines, marks))
     }
 
-    /// Whether the log says all that it can. A file can be listed twice without a fault, if it was just being written
-    /// when a cycle came by; only then a third cycle decides.
-    fn is_enough(&self, log: &CycleLog, file: &str, start: Timestamp) -> bool {
-        let listed = log.listings(file);
-        let (all, since) = log.ends(listed.last().copied().unwrap_or(start));
+    /// Whether the log says all that it can, by the ends of cycles in all and since the file was listed last (or written),
+    /// and how often it was listed. A file can be listed twice without a fault, if it was just being written when a cycle
+    /// came by; only then a third cycle decides.
+    fn is_enough(&self, (all, since): (usize, usize), listed: usize) -> bool {
         // Without a listing one more: a cycle may have begun before the file was there.
-        let needed = if listed.is_empty() { 3 } else { 2 };
-        all >= usize::from(self.cycles) && (since >= needed || listed.len() > 2)
+        let needed = if listed == 0 { 3 } else { 2 };
+        all >= usize::from(self.cycles) && (since >= needed || listed > 2)
     }
 
     /// What is missing for a judgement.
@@ -274,15 +277,18 @@ mod tests {
     use super::*;
     use crate::event::Outcome;
 
-    /// Cycles that pause for so many milliseconds each.
-    fn judged(pauses: &[Value], errors: &[&str], listed: &[&str]) -> Verdict {
-        let check: Cadence = serde_json::from_value(json!({
+    fn check() -> Cadence {
+        serde_json::from_value(json!({
             "export": {"container": "nfs-server", "folder": "/data"},
             "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced", "interval": r"^Sync interval: (\d+)s"},
             "cycle-begin": "^sending", "error": "^rsync error", "excuse": "^ERROR: ", "interval": {"values": "sidecar.syncInterval"},
             "tolerance": "3s", "cycles": 3
         }))
-        .unwrap();
+        .unwrap()
+    }
+
+    /// Cycles that pause for so many milliseconds each.
+    fn judged(pauses: &[Value], errors: &[&str], listed: &[&str]) -> Verdict {
         let at = |index: usize| format!("2026-11-21T03:0{index}:00Z");
         let cycle = |(index, paused): (usize, &Value)| json!({"began": at(index), "ended": at(index), "paused": paused, "errors": errors, "excuse": null});
         let cycles: Vec<_> = pauses.iter().enumerate().map(cycle).collect();
@@ -290,7 +296,7 @@ mod tests {
             "pod": "p", "expected": {"value": 30, "source": "test"}, "obstacle": null, "waited": 60, "cycles": cycles,
             "file": "x", "not_written": null, "listed": listed
         });
-        check.judge(&serde_json::from_value(seen).unwrap())
+        check().judge(&serde_json::from_value(seen).unwrap())
     }
 
     const ONCE: [&str; 1] = ["2026-11-21T03:00:30Z"];
@@ -314,6 +320,21 @@ mod tests {
         let again = [ONCE[0], "2026-11-21T03:01:00Z", "2026-11-21T03:01:30Z"];
         assert_eq!(judged(&steady, &[], &again).outcome, Outcome::Fail);
         assert_eq!(judged(&steady, &[], &again[..2]).outcome, Outcome::Pass, "it was being written in the first cycle");
+    }
+
+    #[test]
+    fn the_tolerance_itself_is_within_it() {
+        assert_eq!(judged(&[Value::Null, json!(33_000), json!(33_000)], &[], &ONCE).outcome, Outcome::Pass);
+        assert_eq!(judged(&[Value::Null, json!(33_001), json!(33_001)], &[], &ONCE).outcome, Outcome::Fail);
+    }
+
+    #[test]
+    fn it_waits_for_its_cycles_and_for_one_after_the_listing() {
+        let is_enough = |all, since, listed| check().is_enough((all, since), listed);
+        assert!(is_enough(3, 2, 1) && is_enough(3, 1, 3) && is_enough(3, 3, 0));
+        assert!(!is_enough(2, 2, 1), "too few cycles");
+        assert!(!is_enough(3, 1, 1) && !is_enough(3, 1, 2), "it may be listed again");
+        assert!(!is_enough(3, 2, 0), "the file may have come in the middle of a cycle");
     }
 
     #[test]
