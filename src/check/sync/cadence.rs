@@ -323,6 +323,13 @@ mod tests {
     }
 
     #[test]
+    fn an_interval_is_a_number_of_seconds_from_one() {
+        let read = |value: Value| seconds(&Expected { value: Some(value), source: "test".into() });
+        assert_eq!(read(json!(1)), Some(SignedDuration::from_secs(1)));
+        assert_eq!([read(json!(0)), read(json!("often"))], [None, None]);
+    }
+
+    #[test]
     fn the_tolerance_itself_is_within_it() {
         assert_eq!(judged(&[Value::Null, json!(33_000), json!(33_000)], &[], &ONCE).outcome, Outcome::Pass);
         assert_eq!(judged(&[Value::Null, json!(33_001), json!(33_001)], &[], &ONCE).outcome, Outcome::Fail);

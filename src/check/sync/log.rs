@@ -73,11 +73,11 @@ pub fn cycles(lines: &[LogLine], marks: Marks) -> Vec<Cycle> {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
 
     /// A log with lines written so many milliseconds after a moment.
-    pub fn lines(lines: &[(i64, &str)]) -> Vec<LogLine> {
+    fn lines(lines: &[(i64, &str)]) -> Vec<LogLine> {
         let start: Timestamp = "2026-11-21T03:00:00Z".parse().unwrap();
         lines.iter().map(|(at, line)| (start + jiff::SignedDuration::from_millis(*at), (*line).to_owned())).collect()
     }
@@ -121,8 +121,8 @@ pub mod tests {
     #[test]
     fn an_error_is_seen_although_the_cycle_says_that_it_ended_well() {
         let error = "rsync error: error in file IO (code 11) at main.c(808)";
-        let during = read(&[(0, BEGIN), (20, error), (50, END)]);
-        assert_eq!(during[0].errors, [error]);
+        let during = read(&[(0, BEGIN), (10, "a.txt"), (20, error), (50, END)]);
+        assert_eq!((during[0].errors.as_slice(), &during[0].excuse), (&[error.to_owned()][..], &None));
         let instead = read(&[(0, error), (50, END), (5_000, error), (5_050, END)]);
         assert_eq!((instead.len(), instead[1].errors.len()), (2, 1));
     }
@@ -134,5 +134,12 @@ pub mod tests {
             "rsync error: some files/attrs were not transferred (see previous errors) (code 23) at main.c(1338)";
         let cycles = read(&[(0, BEGIN), (5, "busy.bin"), (20, discarded), (30, error), (60, END)]);
         assert_eq!((cycles[0].excuse.as_deref(), cycles[0].errors.len()), (Some(discarded), 1));
+    }
+
+    #[test]
+    fn of_many_errors_the_first_are_kept() {
+        let error = "rsync error: error in file IO (code 11) at main.c(808)";
+        let cycles = read(&[(0, BEGIN), (1, error), (2, error), (3, error), (4, error), (5, error), (50, END)]);
+        assert_eq!(cycles[0].errors.len(), ERRORS);
     }
 }
