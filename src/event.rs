@@ -262,3 +262,8 @@ pub enum Event {
         elapsed: Duration,
     },
 }
+
+/// A measured time in whole milliseconds.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -3,14 +3,12 @@
 //! `observe` is async and collects everything it needs into a plain, serializable value; `judge` is a pure function
 //! of that value. May import `cluster`, `host`, `values`, `event`; never `run` or `report`.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::event::{Hop, Verdict};
+use crate::event::{Hop, Verdict, millis};
 
 mod commands;
 mod ledger;
@@ -191,9 +189,4 @@ kinds! {
 
     /// Nothing: says what is not tested, and why.
     "skip" => Skip(skip::Skip),
-}
-
-/// A measured time in whole milliseconds.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -118,11 +118,10 @@ impl Shared {
             let cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
             cycles.keys().filter(|[its, ..]| its == server).cloned().collect()
         };
-        let is_running = |name: &str| container::named(pod, name).is_some_and(|view| view.running_since().is_some());
         let follow = |[_, _, container, end, interval]: [String; 5]| {
             let pattern = |text: String| Some(Pattern(Regex::new(&text).ok()?));
             let sidecar = Sidecar { container, cycle_end: pattern(end)?, interval: pattern(interval)? };
-            is_running(&sidecar.container).then_some(())?;
+            container::runs(pod, &sidecar.container).then_some(())?;
             let cycles = self.cycles(server, &pod.name_any(), &sidecar);
             Some((sidecar.container, cycles))
         };

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerState, ContainerStatus, EnvVar, Pod, ResourceRequirements, SecurityContext, VolumeMount,
+    ContainerState, ContainerStatus, EnvVar, Pod, ResourceRequirements, SecurityContext, VolumeMount,
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -69,6 +69,24 @@ pub struct View<'a> {
     pub status: Option<&'a ContainerStatus>,
 }
 
+/// A view of a container, which Kubernetes has in two types with the same fields.
+macro_rules! view {
+    ($container:expr, $kind:expr, $index:expr, $status:expr) => {
+        View {
+            name: &$container.name,
+            kind: $kind,
+            index: $index,
+            mounts: $container.volume_mounts.as_deref().unwrap_or_default(),
+            command: $container.command.as_deref().unwrap_or_default(),
+            args: $container.args.as_deref().unwrap_or_default(),
+            env: $container.env.as_deref().unwrap_or_default(),
+            resources: $container.resources.as_ref(),
+            security: $container.security_context.as_ref(),
+            status: $status,
+        }
+    };
+}
+
 /// The names of a pod's containers, for messages.
 pub fn names(pod: &Pod) -> String {
     all(pod).iter().map(|view| view.name).collect::<Vec<_>>().join(", ")
@@ -84,24 +102,13 @@ pub fn all(pod: &Pod) -> Vec<View<'_>> {
     let mut views = Vec::new();
     for (index, container) in spec.init_containers.iter().flatten().enumerate() {
         let kind = if container.restart_policy.as_deref() == Some("Always") { Kind::NativeSidecar } else { Kind::Init };
-        views.push(view(container, kind, index, find(init, &container.name)));
+        views.push(view!(container, kind, index, find(init, &container.name)));
     }
     for (index, container) in spec.containers.iter().enumerate() {
-        views.push(view(container, Kind::Ordinary, index, find(ordinary, &container.name)));
+        views.push(view!(container, Kind::Ordinary, index, find(ordinary, &container.name)));
     }
     for (index, container) in spec.ephemeral_containers.iter().flatten().enumerate() {
-        views.push(View {
-            name: &container.name,
-            kind: Kind::Ephemeral,
-            index,
-            mounts: container.volume_mounts.as_deref().unwrap_or_default(),
-            command: container.command.as_deref().unwrap_or_default(),
-            args: container.args.as_deref().unwrap_or_default(),
-            env: container.env.as_deref().unwrap_or_default(),
-            resources: container.resources.as_ref(),
-            security: container.security_context.as_ref(),
-            status: find(ephemeral, &container.name),
-        });
+        views.push(view!(container, Kind::Ephemeral, index, find(ephemeral, &container.name)));
     }
     views
 }
@@ -116,23 +123,13 @@ pub fn named<'a>(pod: &'a Pod, name: &str) -> Option<View<'a>> {
     all(pod).into_iter().find(|view| view.name == name)
 }
 
-fn find<'a>(statuses: Option<&'a Vec<ContainerStatus>>, name: &str) -> Option<&'a ContainerStatus> {
-    statuses.into_iter().flatten().find(|status| status.name == name)
+/// Whether the pod has a container of that name that is running now.
+pub fn runs(pod: &Pod, name: &str) -> bool {
+    named(pod, name).is_some_and(|view| view.running_since().is_some())
 }
 
-fn view<'a>(container: &'a Container, kind: Kind, index: usize, status: Option<&'a ContainerStatus>) -> View<'a> {
-    View {
-        name: &container.name,
-        kind,
-        index,
-        mounts: container.volume_mounts.as_deref().unwrap_or_default(),
-        command: container.command.as_deref().unwrap_or_default(),
-        args: container.args.as_deref().unwrap_or_default(),
-        env: container.env.as_deref().unwrap_or_default(),
-        resources: container.resources.as_ref(),
-        security: container.security_context.as_ref(),
-        status,
-    }
+fn find<'a>(statuses: Option<&'a Vec<ContainerStatus>>, name: &str) -> Option<&'a ContainerStatus> {
+    statuses.into_iter().flatten().find(|status| status.name == name)
 }
 
 impl<'a> View<'a> {

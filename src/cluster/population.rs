@@ -51,11 +51,7 @@ impl Population {
     /// The pods that `select` means which are Ready and in which a container of that name runs, with their servers'
     /// names; in the order of these.
     pub fn ready(&self, select: &Select, container: &str) -> Vec<(String, Arc<Pod>)> {
-        let runs = |pod: &Pod| {
-            container::named(pod, container).is_some_and(|view| view.running_since().is_some())
-                && is_ready(pod)
-                && !is_terminating(pod)
-        };
+        let runs = |pod: &Pod| container::runs(pod, container) && is_ready(pod) && !is_terminating(pod);
         let pods = self.pods.iter().filter(|pod| select.matches(pod.labels()) && runs(pod));
         let mut ready: Vec<_> =
             pods.filter_map(|pod| Some((pod.labels().get(&select.server_label)?.clone(), Arc::clone(pod)))).collect();

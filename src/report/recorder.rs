@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::Reporter;
-use crate::event::{CaseId, Ending, Event};
+use crate::event::{CaseId, Ending, Event, millis};
 use crate::recording::{RecordedCase, Recording, SuiteText};
 
 /// Gathers a recording.
@@ -37,14 +37,14 @@ impl Reporter for Recorder {
             }
             Event::CaseFinished { id, verdict, elapsed } => recording.cases.push(RecordedCase {
                 id: id.clone(),
-                millis: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+                millis: millis(*elapsed),
                 verdict: verdict.clone(),
                 seen: self.seen.remove(id),
             }),
             Event::Noticed { text, is_error } => recording.notices.push((text.clone(), *is_error)),
             Event::RunFinished { ending, elapsed } => {
                 recording.ending = ending.clone();
-                recording.millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+                recording.millis = millis(*elapsed);
                 self.is_over = !matches!(ending, Ending::Refused(_));
             }
             Event::CaseWaiting { .. } => {}

@@ -95,7 +95,7 @@ async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &
     let mut swept = Vec::new();
     for (container, folder) in exports {
         // A pod without that container running has nothing of ours: what it will copy is removed from the folder.
-        for pod in its.current().into_iter().filter(|pod| runs(pod, &container)) {
+        for pod in its.current().into_iter().filter(|pod| container::runs(pod, &container)) {
             let limit = Instant::now() + SWEEP;
             for (_, cycles) in shared.followed(server, pod) {
                 cycles.quiet(limit).await;
@@ -110,10 +110,6 @@ async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &
         }
     }
     swept
-}
-
-fn runs(pod: &Pod, container: &str) -> bool {
-    container::named(pod, container).is_some_and(|view| view.running_since().is_some())
 }
 
 /// Removes one file from all its places.
@@ -143,7 +139,7 @@ async fn remove_place(shared: &Shared, placed: &Placed, limit: Instant) -> Resul
     // and a pod that is being deleted still syncs.
     let is_reached = |pod: &&Arc<Pod>| match &placed.place {
         Place::Host => !has_ended(pod),
-        Place::Export { container, .. } => !has_ended(pod) && runs(pod, container),
+        Place::Export { container, .. } => !has_ended(pod) && container::runs(pod, container),
     };
     let pods: Vec<_> = server.pods.iter().filter(is_reached).collect();
     let followed = pods.iter().flat_map(|pod| {
@@ -176,8 +172,8 @@ async fn begun(shared: &Shared, placed: &Placed, limit: Instant) -> Result<Popul
         let mut changes = shared.watch.changes();
         let now = population(shared).await?;
         let server = now.server(&placed.select, &placed.server);
-        let is_beginning =
-            server.settlement().pending().is_some() && server.current().into_iter().any(|pod| !runs(pod, container));
+        let is_beginning = server.settlement().pending().is_some()
+            && server.current().into_iter().any(|pod| !container::runs(pod, container));
         if !is_beginning || tokio::time::timeout_at(limit, changes.changed()).await.is_err() {
             return Ok(now);
         }

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+mod drift;
 mod patches;
 mod rounds;
 

@@ -2,13 +2,11 @@
 
 use serde_json::json;
 
-use super::patches::{
-    EXPORT, FOLDER, SERVER, SIDECAR, added_sidecar, command, copying, interval, selecting, server, sidecar, variable,
-};
-use super::{Change, Fault, Round};
+use super::patches::{EXPORT, FOLDER, SIDECAR, added_sidecar, command, copying, interval, selecting, sidecar};
+use super::{Change, Fault, Round, drift};
 
-const FAIL: &str = "FAIL";
-const ERROR: &str = "ERROR";
+pub const FAIL: &str = "FAIL";
+pub const ERROR: &str = "ERROR";
 
 /// What must not PASS where the sidecar copies nothing.
 const NOTHING_COPIED: &[&str] = &["phase3::latency", "phase3::multi-write", "phase3::cadence"];
@@ -40,9 +38,9 @@ pub fn rounds() -> Vec<Round> {
         round("two-ways", two_ways()),
         round("folders", folders()),
         round("one-export", one_export()),
-        round("drift", drift()),
-        round("rights", rights()),
-        round("elsewhere", elsewhere()),
+        round("drift", drift::drift()),
+        round("rights", drift::rights()),
+        round("elsewhere", drift::elsewhere()),
     ]
 }
 
@@ -261,152 +259,4 @@ fn one_export() -> Vec<Fault> {
         wrong: &[(FAIL, &["phase2::isolation", "phase3::size-limit"])],
     };
     vec![fault("nas-output-1"), fault("nas-output-2")]
-}
-
-fn drift() -> Vec<Fault> {
-    vec![
-        Fault {
-            id: "A2 sidecar on an input",
-            server: "nas-input-1",
-            change: Change::Deployment(json!([added_sidecar()])),
-            wrong: &[(FAIL, &["phase3::no-sidecar"])],
-        },
-        Fault {
-            id: "B1 init container fails",
-            server: "nas-input-2",
-            // Recreate: else the healthy predecessor stays.
-            change: Change::Deployment(json!([
-                {"op": "replace", "path": "/spec/strategy", "value": {"type": "Recreate"}},
-                {"op": "replace", "path": "/spec/template/spec/initContainers/0/command", "value": ["/bin/sh", "-c", "exit 1"]},
-            ])),
-            wrong: &[
-                (FAIL, &["phase2::pods", "phase2::init-sync"]),
-                (ERROR, &["phase2::isolation", "phase2::subfolder", "phase2::export-options"]),
-                (ERROR, &["phase2::service", "phase2::node-port", "phase2::usage"]),
-            ],
-        },
-        Fault {
-            id: "C4 backup exported for writing",
-            server: "nas-backup",
-            change: server(&[variable(SERVER, 2, "EXPORT_OPTIONS", "rw,sync,no_root_squash,insecure")]),
-            wrong: &[(FAIL, &["phase2::export-options"])],
-        },
-        Fault {
-            id: "C8 another NodePort",
-            server: "nas-output-1",
-            change: Change::Service(json!([{"op": "replace", "path": "/spec/ports/0/nodePort", "value": 32164}])),
-            wrong: &[(FAIL, &["phase2::service", "phase2::node-port", "phase2::unique"])],
-        },
-        Fault {
-            id: "another limit",
-            server: "nas-output-2",
-            change: server(&[
-                json!({"op": "replace", "path": format!("{SERVER}/resources/limits/memory"), "value": "128Mi"}),
-            ]),
-            wrong: &[(FAIL, &["phase2::resources"])],
-        },
-        Fault {
-            id: "the fsid of another server",
-            server: "nas-output-3",
-            change: server(&[variable(SERVER, 1, "FSID", "1")]),
-            wrong: &[(FAIL, &["phase2::fsid", "phase2::fsid::nas-input-1"])],
-        },
-    ]
-}
-
-fn rights() -> Vec<Fault> {
-    vec![
-        Fault {
-            id: "A11 no pause",
-            server: "nas-output-1",
-            change: sidecar(&[command(
-                "trap 'exit 0' TERM
-                echo 'Sync interval: 5s'
-                echo 'Direction: NFS export -> Windows mount'
-                while :; do rsync -av /nfs-data/ /windows-mount/; echo \"[$(date +%H:%M:%S)] Synced to Windows in 0s\"; done",
-            )]),
-            wrong: &[(FAIL, &["phase2::usage", "phase3::cadence"])],
-        },
-        Fault {
-            id: "A12 folder mounted read-only",
-            server: "nas-output-2",
-            change: sidecar(&[
-                json!({"op": "add", "path": format!("{SIDECAR}/volumeMounts/1/readOnly"), "value": true}),
-            ]),
-            wrong: &[
-                (FAIL, &["phase2::host-mount", "phase3::sidecar-set-up", "phase3::cadence"]),
-                (ERROR, &["phase3::latency", "phase3::multi-write"]),
-            ],
-        },
-        Fault {
-            id: "B5 an output's init container deletes",
-            server: "nas-output-3",
-            change: Change::Deployment(json!([
-                variable("/spec/template/spec/initContainers/0", 1, "RSYNC_FLAGS", "--delete"),
-            ])),
-            wrong: &[(FAIL, &["phase3::init-flags"])],
-        },
-        Fault {
-            id: "B7 the folder of another input",
-            server: "nas-input-3",
-            change: Change::Deployment(json!([
-                {"op": "replace", "path": format!("{FOLDER}/hostPath/path"), "value": "/mnt/simulator-data/nas-input-2"},
-            ])),
-            wrong: &[(FAIL, &["phase2::unique"])],
-        },
-        Fault {
-            id: "C9 no NodePort",
-            server: "nas-input-1",
-            change: Change::Service(json!([
-                {"op": "replace", "path": "/spec/type", "value": "ClusterIP"},
-                {"op": "remove", "path": "/spec/ports/0/nodePort"},
-            ])),
-            wrong: &[(FAIL, &["phase2::service", "phase2::node-port", "phase2::unique"])],
-        },
-        Fault {
-            id: "C15 privileged",
-            server: "nas-input-2",
-            change: server(&[
-                json!({"op": "replace", "path": format!("{SERVER}/securityContext"), "value": {"privileged": true}}),
-            ]),
-            wrong: &[(FAIL, &["phase2::security"])],
-        },
-        Fault {
-            id: "C16 no NET_BIND_SERVICE",
-            server: "nas-backup",
-            change: server(&[
-                json!({"op": "remove", "path": format!("{SERVER}/securityContext/capabilities/add")}),
-            ]),
-            wrong: &[(FAIL, &["phase2::security"])],
-        },
-    ]
-}
-
-fn elsewhere() -> Vec<Fault> {
-    vec![
-        Fault {
-            id: "export mounted read-only",
-            server: "nas-input-1",
-            change: server(&[json!({"op": "add", "path": format!("{SERVER}/volumeMounts/0/readOnly"), "value": true})]),
-            wrong: &[(FAIL, &["phase2::isolation", "phase2::subfolder"])],
-        },
-        Fault {
-            id: "D2 a failed upgrade",
-            server: "nas-backup",
-            change: Change::FailedUpgrade,
-            wrong: &[(FAIL, &["phase2::release"])],
-        },
-        Fault {
-            id: "no Service",
-            server: "nas-input-2",
-            change: Change::NoService,
-            wrong: &[(FAIL, &["phase2::service", "phase2::node-port", "phase2::dns", "phase2::unique"])],
-        },
-        Fault {
-            id: "no folder",
-            server: "nas-input-3",
-            change: Change::NoFolder,
-            wrong: &[(FAIL, &["phase2::host-folder"])],
-        },
-    ]
 }

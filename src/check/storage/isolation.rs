@@ -138,9 +138,7 @@ impl Isolation {
     /// Writes a marker into every export that can be reached, then looks at them all.
     async fn look(&self, site: &Site, population: &Population) -> Looks {
         // A server that has no running container has no export that anything could have come into.
-        let runs = |pod: &Arc<Pod>| {
-            container::named(pod, &self.export.container).is_some_and(|view| view.running_since().is_some())
-        };
+        let runs = |pod: &Arc<Pod>| container::runs(pod, &self.export.container);
         let pods: Vec<(String, Arc<Pod>)> = site
             .servers
             .iter()
