@@ -3,7 +3,6 @@
 //! Our own loop on `Client::connect`: in kube 5.0.0 the readers of `Api::exec` hang when a connection breaks.
 //! Protocol: channels 1 stdout, 2 stderr, 3 the final Status, as in Kubernetes' `remotecommand` package, version 5.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -15,6 +14,7 @@ use rand::distr::Alphanumeric;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::batch::{encode, parts};
 use super::{ApiError, Operation};
 
 const STDOUT: u8 = 1;
@@ -83,7 +83,7 @@ pub(super) async fn exec(
     let mark: String = rand::rng().sample_iter(Alphanumeric).take(16).map(char::from).collect();
     let params = AttachParams::default().container(container).stdout(true).stderr(true).stdin(false);
     let request = Request::new(format!("/api/v1/namespaces/{namespace}/pods"))
-        .exec(pod, argv(operations, &mark), &params)
+        .exec(pod, encode(operations, &mark), &params)
         .map_err(|error| failed(kube::Error::BuildRequest(error)))?;
     let sent = Instant::now();
     let deadline = sent + limit;
@@ -126,39 +126,6 @@ pub(super) async fn exec(
         .collect())
 }
 
-/// A shell's command line for the operations: their scripts are its functions, their arguments its own. After each the
-/// mark is written to both outputs, with the exit code.
-fn argv(operations: &[Operation], mark: &str) -> Vec<String> {
-    let mut script = String::new();
-    let mut arguments = vec![mark.to_owned()];
-    for operation in operations {
-        let own = operation.arguments();
-        let numbers = (0..own.len()).map(|index| format!(r#" "${{{}}}""#, arguments.len() + 1 + index));
-        let numbers: String = numbers.collect();
-        // Writing to a String cannot fail.
-        let _ = writeln!(script, "operation() {{\n{}\n}}\n(operation{numbers})", operation.script());
-        script += "code=$?; printf '\\n%s %s\\n' \"$1\" $code; printf '\\n%s\\n' \"$1\" >&2\n";
-        arguments.extend(own);
-    }
-    let command = ["sh", "-c", &script, "operations"].map(str::to_owned);
-    command.into_iter().chain(arguments).collect()
-}
-
-/// What stands before each mark, and the number that follows it.
-fn parts<'a>(output: &'a [u8], mark: &str) -> impl Iterator<Item = (&'a [u8], Option<i32>)> {
-    let mark = format!("\n{mark}");
-    let mut rest = output;
-    std::iter::from_fn(move || {
-        let at = rest.windows(mark.len()).position(|window| window == mark.as_bytes())?;
-        let after = &rest[at + mark.len()..];
-        let end = after.iter().position(|byte| *byte == b'\n')?;
-        let code = std::str::from_utf8(&after[..end]).ok().and_then(|code| code.trim().parse().ok());
-        let part = &rest[..at];
-        rest = &after[end + 1..];
-        Some((part, code))
-    })
-}
-
 fn keep(output: &mut Vec<u8>, data: &[u8]) {
     let room = LONGEST_OUTPUT.saturating_sub(output.len());
     output.extend_from_slice(&data[..data.len().min(room)]);
@@ -196,52 +163,5 @@ mod tests {
             End::Unknown("no such container".into())
         );
         assert!(matches!(end(b"nonsense"), End::Unknown(_)));
-    }
-
-    /// Runs the command line here, as a container would.
-    #[cfg(unix)]
-    fn run(operations: &[Operation]) -> Vec<(String, String, Option<i32>)> {
-        let argv = argv(operations, "mark");
-        let output = std::process::Command::new(&argv[0]).args(&argv[1..]).output().unwrap();
-        let text = |part: &[u8]| String::from_utf8(part.to_owned()).unwrap();
-        let parts = parts(&output.stdout, "mark").zip(parts(&output.stderr, "mark"));
-        parts.map(|((out, code), (err, _))| (text(out), text(err), code)).collect()
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn operations_in_one_shell_have_their_own_outputs_and_ends() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| format!("{}/{name}", folder.path().display());
-        let content = "a; $(touch b) 'c'\n".to_owned();
-        let ended = run(&[
-            Operation::Write { path: path("one file"), content: content.clone() },
-            Operation::Read { path: path("missing") },
-            Operation::Read { path: path("one file") },
-            Operation::WriteNested { folder: path("two/three"), name: "deep".into(), content: "deep".into() },
-            Operation::Fill { path: path("big"), line: "abc".into(), bytes: 10 },
-            Operation::Gather { folder: path(""), prefix: "b".into() },
-            Operation::Files { folder: path("two"), most: 100 },
-            Operation::Remove { path: path("two") },
-            Operation::Gather { folder: path(""), prefix: "none".into() },
-            Operation::Sweep { folder: path(""), prefix: "b".into() },
-            Operation::Sweep { folder: path(""), prefix: String::new() },
-        ]);
-        let codes: Vec<_> = ended.iter().map(|(.., code)| *code).collect();
-        assert_eq!(codes[1].map(|code| code != 0), Some(true), "{ended:?}");
-        assert!(ended[1].1.contains("missing") && ended[2].1.is_empty(), "{ended:?}");
-        assert_eq!(codes.iter().filter(|code| **code == Some(0)).count(), 9, "{ended:?}");
-        assert_eq!((ended[2].0.as_str(), ended[3].0.as_str()), (content.as_str(), "deep"));
-        assert_eq!(ended[5].0, "big\0abc\nabc\nab\0");
-        assert_eq!((ended[6].0.as_str(), ended[8].0.as_str()), ("./three/deep\0", ""));
-        assert_eq!((ended[9].0.as_str(), codes[10]), ("big\0", Some(1)));
-        assert!(folder.path().join("one file").exists());
-        assert!(!folder.path().join("two").exists() && !folder.path().join("b").exists());
-    }
-
-    #[test]
-    fn an_operation_without_a_mark_has_no_end() {
-        let cut = parts(b"one\nmark 0\ntwo", "mark").collect::<Vec<_>>();
-        assert_eq!(cut, [(&b"one"[..], Some(0))]);
     }
 }

@@ -12,6 +12,7 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::{Api, Client};
 
 mod api_error;
+pub mod batch;
 pub mod connect;
 pub mod container;
 mod cycle;

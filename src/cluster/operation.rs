@@ -140,6 +140,26 @@ impl Operation {
         }
     }
 
+    /// The operation with that script and those arguments; `None` if there is none.
+    pub(super) fn read(script: &str, arguments: &[String]) -> Option<Self> {
+        let text = |index: usize| arguments.get(index).cloned().unwrap_or_default();
+        let [path, folder, address] = [text(0), text(0), text(0)];
+        let all = [
+            Self::Write { path: path.clone(), content: text(1) },
+            Self::Fill { path: path.clone(), line: text(1), bytes: text(2).parse().unwrap_or_default() },
+            Self::Read { path: path.clone() },
+            Self::WriteNested { folder: folder.clone(), name: text(1), content: text(2) },
+            Self::Gather { folder: folder.clone(), prefix: text(1) },
+            Self::Files { folder: folder.clone(), most: text(1).parse().unwrap_or_default() },
+            Self::Remove { path },
+            Self::Sweep { folder, prefix: text(1) },
+            Self::Usage,
+            Self::Resolve { names: arguments.to_vec() },
+            Self::Connect { address, port: text(1).parse().unwrap_or_default() },
+        ];
+        all.into_iter().find(|operation| operation.script() == script && operation.arguments() == arguments)
+    }
+
     /// Whether it may take long, so that others should not have to wait for its end.
     pub fn is_slow(&self) -> bool {
         matches!(self, Self::Resolve { .. } | Self::Connect { .. })

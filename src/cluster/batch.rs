@@ -1,0 +1,144 @@
+//! Several operations in one command line, and what came of each: the codec that the cluster and its simulation share.
+//!
+//! Scripts become functions of one shell, and a random mark stands after the output of each.
+
+use std::fmt::Write;
+
+use super::Operation;
+
+/// What stands before each script, between it and its arguments, and after those.
+const HEAD: &str = "operation() {\n";
+const CALL: &str = "\n}\n(operation";
+const TAIL: &str = ")\ncode=$?; printf '\\n%s %s\\n' \"$1\" $code; printf '\\n%s\\n' \"$1\" >&2\n";
+
+/// A shell's command line for the operations: their scripts are its functions, their arguments its own. After each the
+/// mark is written to both outputs, with the exit code.
+pub fn encode(operations: &[Operation], mark: &str) -> Vec<String> {
+    let mut script = String::new();
+    let mut arguments = vec![mark.to_owned()];
+    for operation in operations {
+        let own = operation.arguments();
+        let numbers = (0..own.len()).map(|index| format!(r#" "${{{}}}""#, arguments.len() + 1 + index));
+        let numbers: String = numbers.collect();
+        // Writing to a String cannot fail.
+        let _ = write!(script, "{HEAD}{}{CALL}{numbers}{TAIL}", operation.script());
+        arguments.extend(own);
+    }
+    let command = ["sh", "-c", &script, "operations"].map(str::to_owned);
+    command.into_iter().chain(arguments).collect()
+}
+
+/// What follows an operation's output on standard output and on standard error.
+pub fn marks(mark: &str, code: i32) -> [String; 2] {
+    [format!("\n{mark} {code}\n"), format!("\n{mark}\n")]
+}
+
+/// What stands before each mark, and the number that follows it.
+pub(super) fn parts<'a>(output: &'a [u8], mark: &str) -> impl Iterator<Item = (&'a [u8], Option<i32>)> {
+    let mark = format!("\n{mark}");
+    let mut rest = output;
+    std::iter::from_fn(move || {
+        let at = rest.windows(mark.len()).position(|window| window == mark.as_bytes())?;
+        let after = &rest[at + mark.len()..];
+        let end = after.iter().position(|byte| *byte == b'\n')?;
+        let code = std::str::from_utf8(&after[..end]).ok().and_then(|code| code.trim().parse().ok());
+        let part = &rest[..at];
+        rest = &after[end + 1..];
+        Some((part, code))
+    })
+}
+
+/// The mark and the operations of a command line; `None` if it is not one of ours.
+pub fn decode(command: &[String]) -> Option<(&str, Vec<Operation>)> {
+    let [shell, option, script, name, mark, arguments @ ..] = command else { return None };
+    if [shell, option, name] != ["sh", "-c", "operations"] {
+        return None;
+    }
+    let (mut script, mut arguments) = (script.as_str(), arguments);
+    let mut operations = Vec::new();
+    while !script.is_empty() {
+        let (body, rest) = script.strip_prefix(HEAD)?.split_once(CALL)?;
+        let (numbers, rest) = rest.split_once(TAIL)?;
+        let (own, others) = arguments.split_at_checked(numbers.split_whitespace().count())?;
+        operations.push(Operation::read(body, own)?);
+        (script, arguments) = (rest, others);
+    }
+    // A command line that only looks like ours is none.
+    (encode(&operations, mark) == command).then_some((mark.as_str(), operations))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs the command line here, as a container would.
+    #[cfg(unix)]
+    fn run(operations: &[Operation]) -> Vec<(String, String, Option<i32>)> {
+        let argv = encode(operations, "mark");
+        let output = std::process::Command::new(&argv[0]).args(&argv[1..]).output().unwrap();
+        let text = |part: &[u8]| String::from_utf8(part.to_owned()).unwrap();
+        let parts = parts(&output.stdout, "mark").zip(parts(&output.stderr, "mark"));
+        parts.map(|((out, code), (err, _))| (text(out), text(err), code)).collect()
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn operations_in_one_shell_have_their_own_outputs_and_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| format!("{}/{name}", folder.path().display());
+        let content = "a; $(touch b) 'c'\n".to_owned();
+        let ended = run(&[
+            Operation::Write { path: path("one file"), content: content.clone() },
+            Operation::Read { path: path("missing") },
+            Operation::Read { path: path("one file") },
+            Operation::WriteNested { folder: path("two/three"), name: "deep".into(), content: "deep".into() },
+            Operation::Fill { path: path("big"), line: "abc".into(), bytes: 10 },
+            Operation::Gather { folder: path(""), prefix: "b".into() },
+            Operation::Files { folder: path("two"), most: 100 },
+            Operation::Remove { path: path("two") },
+            Operation::Gather { folder: path(""), prefix: "none".into() },
+            Operation::Sweep { folder: path(""), prefix: "b".into() },
+            Operation::Sweep { folder: path(""), prefix: String::new() },
+        ]);
+        let codes: Vec<_> = ended.iter().map(|(.., code)| *code).collect();
+        assert_eq!(codes[1].map(|code| code != 0), Some(true), "{ended:?}");
+        assert!(ended[1].1.contains("missing") && ended[2].1.is_empty(), "{ended:?}");
+        assert_eq!(codes.iter().filter(|code| **code == Some(0)).count(), 9, "{ended:?}");
+        assert_eq!((ended[2].0.as_str(), ended[3].0.as_str()), (content.as_str(), "deep"));
+        assert_eq!(ended[5].0, "big\0abc\nabc\nab\0");
+        assert_eq!((ended[6].0.as_str(), ended[8].0.as_str()), ("./three/deep\0", ""));
+        assert_eq!((ended[9].0.as_str(), codes[10]), ("big\0", Some(1)));
+        assert!(folder.path().join("one file").exists());
+        assert!(!folder.path().join("two").exists() && !folder.path().join("b").exists());
+    }
+
+    #[test]
+    fn an_operation_without_a_mark_has_no_end() {
+        let cut = parts(b"one\nmark 0\ntwo", "mark").collect::<Vec<_>>();
+        assert_eq!(cut, [(&b"one"[..], Some(0))]);
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_and_nothing_else() {
+        let path = || "/data/a".to_owned();
+        let operations = vec![
+            Operation::Write { path: path(), content: "operation() {\n$(a)".into() },
+            Operation::Fill { path: path(), line: "abc".into(), bytes: 10 },
+            Operation::Usage,
+            Operation::Resolve { names: vec!["a".into(), "b".into()] },
+            Operation::Connect { address: "::1".into(), port: 2049 },
+            Operation::Remove { path: path() },
+        ];
+        let command = encode(&operations, "mark");
+        assert_eq!(decode(&command), Some(("mark", operations)));
+        let changed = |index: usize, text: &str| {
+            let mut command = command.clone();
+            command[index] = text.to_owned();
+            command
+        };
+        let other = changed(2, &command[2].replace("rm -rf", "rm -r"));
+        for foreign in [other, changed(0, "bash"), command[..6].to_vec(), vec!["sh".into()]] {
+            assert_eq!(decode(&foreign), None, "{foreign:?}");
+        }
+    }
+}
