@@ -1,8 +1,9 @@
-//! The command line: the only place that knows clap. Imports `cluster` and `error` for what options mean.
+//! The command line: the only place that knows clap. Imports `cluster`, `error` and `sim` for what options mean.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use jiff::SignedDuration;
 use libtest_mimic::{Arguments, ColorSetting, FormatSetting};
@@ -10,6 +11,8 @@ use libtest_mimic::{Arguments, ColorSetting, FormatSetting};
 use crate::check::Wishes;
 use crate::cluster::Target;
 use crate::error::{Refusal, suggestion};
+use crate::sim::INTERVAL;
+use crate::sim::scenario::{self, HEALTHY, Scenario};
 use crate::suite::load::BUILT_IN;
 
 /// What the user asked for.
@@ -33,6 +36,28 @@ pub struct Options {
     pub record: Option<PathBuf>,
     /// The recording to judge again, instead of a run.
     pub replay: Option<PathBuf>,
+    /// The simulated cluster to run against, instead of `target` and `host_data`.
+    pub simulate: Option<Simulate>,
+}
+
+/// What the user wants of a simulated cluster.
+#[derive(Debug, Clone)]
+pub enum Simulate {
+    /// To run against it.
+    Scenario(Box<Scenario>),
+    /// To know which scenarios there are.
+    Help,
+}
+
+impl std::fmt::Display for Simulate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Scenario(scenario) => {
+                write!(f, "scenario {}, broken: {}; sidecars sync every {INTERVAL}s", scenario.name, scenario.broken)
+            }
+            Self::Help => f.write_str("the list of scenarios"),
+        }
+    }
 }
 
 #[derive(Parser)]
@@ -90,6 +115,9 @@ struct ClusterOptions {
     /// The Helm release
     #[arg(long, value_name = "NAME", default_value = "file-sim", env = "FILE_SIMULATOR_RELEASE")]
     release: String,
+    /// Run against a simulated cluster, perhaps one in which something is broken; `help` lists the scenarios
+    #[arg(long, value_name = "SCENARIO", num_args = 0..=1, require_equals = true, default_missing_value = HEALTHY)]
+    simulate: Option<String>,
     /// The kubeconfig file [default: KUBECONFIG, else .kube/config in your home folder]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -202,6 +230,7 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Options, Refusal> {
     if arguments.test_threads == Some(0) {
         return Err(Refusal::usage("--test-threads 0 would run nothing", "give 1 or more"));
     }
+    let simulate = simulate(matches, line.cluster.simulate.as_deref())?;
     match arguments.color {
         Some(ColorSetting::Always) => owo_colors::set_override(true),
         Some(ColorSetting::Never) => owo_colors::set_override(false),
@@ -232,7 +261,23 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Options, Refusal> {
         report_dir: folder,
         record: line.run.record,
         replay,
+        simulate,
     })
+}
+
+/// The simulated cluster that is asked for; it has a context and a folder of its own.
+fn simulate(matches: &clap::ArgMatches, name: Option<&str>) -> Result<Option<Simulate>, Refusal> {
+    let Some(name) = name else { return Ok(None) };
+    if name == "help" {
+        return Ok(Some(Simulate::Help));
+    }
+    let own = ["context", "namespace", "release", "kubeconfig", "node_address", "host_data"];
+    let given = own.into_iter().find(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
+    if let Some(given) = given.map(|id| id.replace('_', "-")) {
+        let what = format!("--simulate has a cluster and a folder of its own, and --{given} names another");
+        return Err(Refusal::usage(what, "leave out one of them"));
+    }
+    scenario::named(name).map(|scenario| Some(Simulate::Scenario(Box::new(scenario))))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -272,6 +317,19 @@ mod tests {
         let refusal = parsed(&["repaly"]).unwrap_err();
         assert!(refusal.hint.contains("`replay`"), "{refusal}");
         assert_eq!(parsed(&["replica"]).unwrap().arguments.filter.as_deref(), Some("replica"));
+    }
+
+    #[test]
+    fn a_simulated_cluster_is_never_taken_for_another() {
+        assert!(parsed(&[]).unwrap().simulate.is_none());
+        for words in [&["--simulate"][..], &["--simulate=healthy", "latency"]] {
+            let simulate = parsed(words).unwrap().simulate.unwrap();
+            assert!(matches!(simulate, Simulate::Scenario(scenario) if scenario.name == HEALTHY), "{words:?}");
+        }
+        for words in [&["--simulate", "--context", "mine"][..], &["--simulate", "--host-data", "."], &["--simulate=x"]]
+        {
+            assert_eq!(parsed(words).unwrap_err().exit, crate::error::Exit::Usage, "{words:?}");
+        }
     }
 
     #[test]

@@ -186,6 +186,9 @@ impl Verdict {
     }
 }
 
+/// The name of the fact that a run's cluster was simulated. What such a run says holds of no real cluster.
+pub const SIMULATED: &str = "SIMULATED";
+
 /// A named fact of the run, such as the cluster's address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {

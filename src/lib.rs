@@ -3,6 +3,7 @@
 //!
 //! Arrows: `cli → run → check → cluster`, `check → host`, `suite → check`; `event` stands between `run` and `report`.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -21,22 +22,26 @@ pub mod recording;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod sim;
 pub mod suite;
 pub mod values;
 
-use cli::Options;
+use cli::{Options, Simulate};
 use error::{Exit, Refusal};
 use event::{Case, Ending, Event, Outcome};
 use recording::Recording;
 use report::{Reporter, console::Console, junit::Junit, recorder::Recorder};
 use run::{Job, Signals};
+use sim::Simulation;
+use sim::scenario::{self, Scenario};
 use suite::{PlannedCase, Suite};
 
 /// Runs tests, or judges a recorded run again: the whole program behind the command line.
 pub fn run(options: &Options) -> Exit {
-    match &options.replay {
-        Some(path) => replay(options, path),
-        None => run_tests(options),
+    match (&options.replay, &options.simulate) {
+        (Some(path), _) => replay(options, path),
+        (None, Some(Simulate::Help)) => scenarios(),
+        (None, _) => run_tests(options),
     }
 }
 
@@ -162,8 +167,20 @@ async fn execute(
     signals: &mut Signals,
     events: mpsc::Sender<Event>,
 ) -> Result<(Ending, Vec<Outcome>), Refusal> {
+    // It ends when this is dropped.
+    let mut simulation = None;
+    let mut options = options.clone();
+    let prepared = async {
+        if let Some(Simulate::Scenario(scenario)) = &options.simulate {
+            let started = Simulation::start(Scenario::clone(scenario), sim::INTERVAL).await?;
+            options.target = started.target();
+            started.data().clone_into(&mut options.host_data);
+            simulation = Some(started);
+        }
+        prepare::prepare(&options, &cases, events).await
+    };
     let shared = tokio::select! {
-        prepared = prepare::prepare(options, &cases, events) => Arc::new(prepared?),
+        prepared = prepared => Arc::new(prepared?),
         () = signals.next() => return Ok((Ending::Interrupted, Vec::new())),
     };
     let suite_of = |case: &PlannedCase| suites.iter().find(|suite| suite.name == case.id.suite);
@@ -175,14 +192,18 @@ async fn execute(
 }
 
 fn list(cases: &[PlannedCase]) -> Exit {
-    use std::io::Write;
+    print(cases.iter().map(|case| format!("{}: test", case.id)))
+}
+
+/// Lists the scenarios of simulated clusters.
+fn scenarios() -> Exit {
+    scenario::all().map_or_else(|refusal| refuse(&refusal), |all| print(all.iter().map(Scenario::to_string)))
+}
+
+fn print(mut lines: impl Iterator<Item = String>) -> Exit {
     let mut out = std::io::stdout().lock();
-    for case in cases {
-        // Whoever closed the pipe has read enough.
-        if writeln!(out, "{}: test", case.id).is_err() {
-            break;
-        }
-    }
+    // Whoever closed the pipe has read enough.
+    let _ = lines.try_for_each(|line| writeln!(out, "{line}"));
     Exit::Passed
 }
 

@@ -8,7 +8,7 @@ use crate::check::{Need, Shared};
 use crate::cli::Options;
 use crate::cluster::{self, ApiError, Cluster, Deployed, Release};
 use crate::error::{Refusal, suggestion};
-use crate::event::{Event, Fact};
+use crate::event::{Event, Fact, SIMULATED};
 use crate::host::Host;
 use crate::suite::PlannedCase;
 use crate::values::{self, Values};
@@ -63,7 +63,8 @@ pub async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sen
     let run = format!("e2e-{}", run.to_lowercase());
     let mut facts = facts(options, &cluster, release, &run);
     if needs(Need::Values) {
-        facts.insert(3, Fact { name: "values".into(), value: values.origin.clone() });
+        let place = facts.iter().position(|fact| fact.name == "folder").unwrap_or_default();
+        facts.insert(place, Fact { name: "values".into(), value: values.origin.clone() });
     }
     let _ = events.send(Event::Connected { facts });
     Ok(Shared::new(cluster, host, run, options.wishes.clone(), deployed, values, watch, events))
@@ -107,11 +108,14 @@ fn release(options: &Options, revisions: Result<Vec<Release>, ApiError>) -> Resu
 fn facts(options: &Options, cluster: &Cluster, release: String, run: &str) -> Vec<Fact> {
     let cluster_fact =
         format!("{} at {}, Kubernetes {}", cluster.context(), cluster.address, cluster.version.git_version);
-    vec![
+    let simulated =
+        options.simulate.as_ref().map(|simulate| Fact { name: SIMULATED.into(), value: simulate.to_string() });
+    let facts = [
         Fact { name: "cluster".into(), value: cluster_fact },
         Fact { name: "namespace".into(), value: cluster.namespace().to_owned() },
         Fact { name: "release".into(), value: release },
         Fact { name: "folder".into(), value: options.host_data.display().to_string() },
         Fact { name: "run".into(), value: run.to_owned() },
-    ]
+    ];
+    simulated.into_iter().chain(facts).collect()
 }

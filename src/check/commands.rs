@@ -56,8 +56,13 @@ impl Commands {
             tokio::spawn(async move {
                 let _guard = guard;
                 tokio::time::sleep(GATHER).await;
+                let mut silence = None;
                 while let Some(next) = commands.take(&place) {
-                    execute(&cluster, &place, next).await;
+                    // Whoever waited behind a request without an answer would wait as long again, one after the other.
+                    silence = match silence {
+                        Some(error) => Some(refuse(next, error)),
+                        None => execute(&cluster, &place, next).await,
+                    };
                 }
             });
         }
@@ -102,15 +107,27 @@ impl Commands {
     }
 }
 
-/// Does operations in one request and tells each who wants to know.
-async fn execute(cluster: &Cluster, [pod, container]: &[String; 2], waiting: Vec<Waiting>) {
+/// Does operations in one request and tells each who wants to know; returns the error if there was no answer.
+async fn execute(cluster: &Cluster, [pod, container]: &[String; 2], waiting: Vec<Waiting>) -> Option<ApiError> {
     let (operations, senders): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
     let outputs = match cluster.exec(pod, container, &operations).await {
-        Ok(outputs) => outputs.into_iter().map(Ok).collect(),
-        Err(error) => vec![Err(error); operations.len()],
+        Ok(outputs) => outputs,
+        Err(error) => {
+            let waiting = operations.into_iter().zip(senders).collect();
+            return Some(refuse(waiting, error)).filter(|error| matches!(error, ApiError::Silent { .. }));
+        }
     };
     for (sender, output) in senders.into_iter().zip(outputs) {
         // Nobody waits any more: the test was given up.
-        let _ = sender.send(output);
+        let _ = sender.send(Ok(output));
     }
+    None
+}
+
+/// Tells each who wants to know why its operation was not done.
+fn refuse(waiting: Vec<Waiting>, error: ApiError) -> ApiError {
+    for (_, sender) in waiting {
+        let _ = sender.send(Err(error.clone()));
+    }
+    error
 }

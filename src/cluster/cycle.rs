@@ -73,8 +73,18 @@ impl CycleLog {
         match self.listings(name).as_slice() {
             // rsync without -v lists nothing.
             [] => self.ends.iter().any(|(at, _)| *at >= noticed),
-            [.., last] => self.listings(name).len() > before && self.ends.iter().any(|(_, stamp)| stamp > last),
+            listings @ [.., last] if listings.len() > before => {
+                let Some((at, _)) = self.ends.iter().find(|(_, stamp)| stamp > last) else { return false };
+                // What is noticed long after its cycle has perhaps been brought by another one.
+                *at + AFTERMATH >= noticed || self.ends.iter().any(|(at, _)| *at >= noticed)
+            }
+            _ => false,
         }
+    }
+
+    /// When the last cycle ended, by the log's own clock, which is the node's and may differ from all others.
+    pub fn newest_end(&self) -> Option<Timestamp> {
+        self.ends.last().map(|(_, stamp)| *stamp)
     }
 
     /// How many ends of cycles are known, at most 16, and how many of them came after the moment.

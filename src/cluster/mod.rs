@@ -8,7 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use k8s_openapi::apimachinery::pkg::version::Info;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Preconditions};
 use kube::{Api, Client};
 
 mod api_error;
@@ -22,6 +22,7 @@ mod exec;
 mod log;
 mod operation;
 mod population;
+mod port_forward;
 mod release;
 pub mod server;
 mod watch;
@@ -35,6 +36,7 @@ pub use kube::ResourceExt;
 pub use log::LogLine;
 pub use operation::Operation;
 pub use population::{Network, Population, Select};
+pub use port_forward::Forwarded;
 pub use release::{Deployed, Release};
 pub use server::Server;
 pub use watch::Watch;
@@ -151,6 +153,18 @@ impl Cluster {
     /// The container must have started; an operation that was done and failed is no error of this call.
     pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Result<Vec<Output>, ApiError> {
         exec::exec(&self.client, self.namespace(), pod, container, operations, ANSWER).await
+    }
+
+    /// Connects to a port of a pod.
+    pub async fn forward(&self, pod: &str, port: u16) -> Result<Forwarded, ApiError> {
+        port_forward::forward(self, pod, port).await
+    }
+
+    /// Deletes a pod, if it is still the one with that uid; its containers end afterwards.
+    pub async fn delete_pod(&self, pod: &str, uid: &str) -> Result<(), ApiError> {
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        answered("delete", "pods", self.pods().delete(pod, &params)).await.map(drop)
     }
 
     /// Follows the log of a sidecar and keeps what it says of its cycles.

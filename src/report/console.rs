@@ -10,7 +10,7 @@ use owo_colors::{OwoColorize, Stream};
 use super::Reporter;
 use super::grid::Grid;
 use super::text::{clean, count, details, headline, seconds};
-use crate::event::{CaseId, Ending, Event, Outcome, Verdict};
+use crate::event::{CaseId, Ending, Event, Outcome, SIMULATED, Verdict};
 
 /// Writes to standard output; live lines go to standard error, and only if that is a terminal.
 pub struct Console<W> {
@@ -18,6 +18,8 @@ pub struct Console<W> {
     /// Print nothing of tests that passed.
     quiet: bool,
     tests: usize,
+    /// Said once more in the last line.
+    is_simulated: bool,
     grid: Grid,
     results: Vec<(CaseId, Verdict, Duration)>,
     notices: Vec<String>,
@@ -29,7 +31,7 @@ impl<W: Write + Send> Console<W> {
     /// A console on `out`.
     pub fn new(out: W, quiet: bool) -> Self {
         let (grid, results, notices, live, waits) = Default::default();
-        Self { out, quiet, tests: 0, grid, results, notices, live, waits }
+        Self { out, quiet, tests: 0, is_simulated: false, grid, results, notices, live, waits }
     }
 
     fn line(&mut self, text: &str) -> std::io::Result<()> {
@@ -84,7 +86,8 @@ impl<W: Write + Send> Console<W> {
             format!("{number} {outcome}")
         });
         let interrupted = if *ending == Ending::Interrupted { ", interrupted" } else { "" };
-        self.line(&format!("\n{} in {}{interrupted}", counts.join(", "), seconds(elapsed)))
+        let simulated = if self.is_simulated { ", on a SIMULATED cluster" } else { "" };
+        self.line(&format!("\n{} in {}{interrupted}{simulated}", counts.join(", "), seconds(elapsed)))
     }
 }
 
@@ -147,6 +150,7 @@ impl<W: Write + Send> Reporter for Console<W> {
                 self.grid = Grid::new(cases);
             }
             Event::Connected { facts } => {
+                self.is_simulated = facts.iter().any(|fact| fact.name == SIMULATED);
                 for fact in facts {
                     self.line(&format!("{:<10} {}", format!("{}:", fact.name), clean(&fact.value)))?;
                 }

@@ -151,26 +151,32 @@ impl Isolation {
         let written = join_all(pods.iter().map(|(server, pod)| self.write(site, server, pod))).await;
         // Each may remove its own right after looking. Of two that are one and the same, the first still sees the other's.
         let found = join_all(pods.iter().map(|(server, pod)| self.gather(site, server, pod))).await;
-        let looks = pods.iter().zip(written).zip(found).map(|(((server, pod), (marker, not_written)), found)| Look {
-            server: server.clone(),
-            pod: pod.name_any(),
-            marker,
-            not_written,
-            found,
+        let looks = pods.iter().zip(written).zip(found).map(|(((server, pod), (marker, written)), found)| {
+            let (server, pod) = (server.clone(), pod.name_any());
+            // Of a command of which nothing is known, neither is what came of it.
+            let (not_written, found) = match written {
+                Ok(not_written) => (not_written, found),
+                Err(unknown) => (None, Err(unknown)),
+            };
+            Look { server, pod, marker, not_written, found }
         });
         Arc::new(looks.collect())
     }
 
-    /// Writes a marker; returns it and why it could not be written.
-    async fn write(&self, site: &Site, server: &str, pod: &Pod) -> ((String, String), Option<String>) {
+    /// Writes a marker; returns it and why the export did not take it.
+    async fn write(&self, site: &Site, server: &str, pod: &Pod) -> ((String, String), Result<Option<String>, String>) {
         let file = site.file_of(server, MARKER);
         let content: String = rand::rng().sample_iter(Alphanumeric).take(64).map(char::from).collect();
         site.place(pod, &self.export, self.sidecar.as_ref(), &file);
         let path = format!("{}/{}", self.export.folder, file.name);
         let operation = Operation::Write { path, content: content.clone() };
         let output = site.shared.exec(server, &pod.name_any(), &self.export.container, &operation).await;
-        let problem = output.map_or_else(|error| Some(error.to_string()), |output| output.problem());
-        ((file.name, content), problem)
+        let written = match output {
+            Ok(output) if output.ended_by_itself() => Ok(output.problem()),
+            Ok(output) => Err(output.problem().unwrap_or_default()),
+            Err(error) => Err(error.to_string()),
+        };
+        ((file.name, content), written)
     }
 
     /// The markers of all servers in one export, which loses its own.

@@ -74,7 +74,7 @@ impl Kind for Cadence {
             let number = format!("a number of seconds ({})", expected.source);
             return Err(Verdict::error(Reason::new(object, number, expected.text().unwrap_or_default())));
         };
-        let (pod, population) = site.pod().await?;
+        let (pod, _) = site.pod().await?;
         let file = site.file("cadence.txt");
         let mut seen = Observation {
             pod: pod.name_any(),
@@ -95,7 +95,6 @@ impl Kind for Cadence {
         };
         let each = interval + self.tolerance.signed();
         let needed = each * i32::from(self.cycles);
-        let start = population.now;
         site.place(&pod, &self.export, Some(&self.sidecar), &file);
         let path = format!("{}/{}", self.export.folder, file.name);
         let write = Operation::Write { path, content: format!("copied once: {}", file.name) };
@@ -103,21 +102,27 @@ impl Kind for Cadence {
         // Its own cycle, and two more that could list it again.
         let limit = needed + each * 2 + SLACK;
         seen.waited = limit.as_secs();
-        let limit = std::time::Duration::try_from(limit).unwrap_or_default();
-        site.waiting(format!("{} sync cycles, every {interval:#}", self.cycles), limit);
+        let patience = std::time::Duration::try_from(limit).unwrap_or_default();
+        site.waiting(format!("{} sync cycles, every {interval:#}", self.cycles), patience);
+        let limit = Instant::now() + patience;
+        // The log's own clock counts, so it begins with a cycle's end.
+        followed.wait_for(limit, |log| log.is_denied() || log.newest_end().is_some()).await;
+        let newest = || followed.log().newest_end().unwrap_or(Timestamp::UNIX_EPOCH);
+        let start = newest();
         let has_enough = |log: &CycleLog| {
             let listed = log.listings(&file.name);
             let ends = log.ends(listed.last().copied().unwrap_or(start));
             log.is_denied() || self.is_enough(ends, listed.len())
         };
-        followed.wait_for(Instant::now() + limit, has_enough).await;
+        followed.wait_for(limit, has_enough).await;
         let wanted = usize::from(self.cycles);
         let since = start.checked_sub(needed + SLACK).unwrap_or(Timestamp::UNIX_EPOCH);
         seen.cycles = self.read(site, &pod, &followed, since).await?;
         if ended(&seen.cycles) < wanted && followed.log().ends(start).0 >= wanted {
             // The stream saw more than is left: rotation took it. The cycles that come now are in one piece.
-            let now = site.shared.cluster.now();
-            followed.wait_for(Instant::now() + limit, |log| log.is_denied() || log.ends(now).1 > wanted).await;
+            let now = newest();
+            let limit = Instant::now() + patience;
+            followed.wait_for(limit, |log| log.is_denied() || log.ends(now).1 > wanted).await;
             seen.cycles = self.read(site, &pod, &followed, since).await?;
         }
         seen.listed = followed.log().listings(&file.name);

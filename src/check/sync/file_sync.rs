@@ -182,7 +182,10 @@ impl FileSync {
         }
         let noticed = match host.arrival(server, name, content.as_bytes(), write.ended + self.within.0).await {
             Ok(noticed) => noticed,
-            Err(last) => return Ok(Progress::NotArrived(last.to_string())),
+            Err(last) => {
+                way::is_there(site).await?;
+                return Ok(Progress::NotArrived(last.to_string()));
+            }
         };
         let arrival =
             Arrival { since_sent: millis(noticed - write.sent), since_acknowledged: millis(noticed - write.ended) };
@@ -196,7 +199,10 @@ impl FileSync {
                 let why = log.trouble.map_or_else(|| format!("none within {}", self.within), |error| error.to_string());
                 return Ok(Progress::NoCycleEnd(arrival, why));
             }
-            changed => return Ok(Progress::Changed(arrival, changed.to_string())),
+            changed => {
+                way::is_there(site).await?;
+                return Ok(Progress::Changed(arrival, changed.to_string()));
+            }
         }
         if let Err(error) = host.append(server, name, b" and the tester's own words").await {
             return Ok(Progress::Unusable(arrival, format!("it cannot be extended: {error}")));

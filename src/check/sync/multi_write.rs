@@ -175,6 +175,9 @@ impl MultiWrite {
         };
         let ended =
             has_arrived && cycles.wait_for(noticed + self.within.0, has_ended).await && !cycles.log().is_denied();
+        if !has_arrived {
+            way::is_there(site).await?;
+        }
         let mut files = Vec::new();
         for ((file, content, not_written), arrived) in written.into_iter().zip(arrived) {
             let changed = match site.shared.host.look(site.server(), &file.name, &content).await {

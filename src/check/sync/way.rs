@@ -12,6 +12,7 @@ use crate::check::storage::Probe;
 use crate::cluster::container;
 use crate::cluster::{Cycles, Population};
 use crate::event::{Hop, Outcome, Reason, Verdict};
+use crate::host::Entry;
 
 /// How long the two sides of the tester's folder may differ while it is probed.
 const MOUNT_WITHIN: Duration = Duration::from_secs(5);
@@ -80,4 +81,18 @@ pub async fn mounted(
         }
     }
     Ok(())
+}
+
+/// ERROR where the tester's folder is no longer there: then nothing could arrive in it.
+pub async fn is_there(site: &Site) -> Result<(), Verdict> {
+    let entry = site.shared.host.entry(site.server()).await;
+    if entry == Entry::Folder {
+        return Ok(());
+    }
+    let folder = site.shared.host.folder(site.server()).display().to_string();
+    let hint = "make it again, restart the server's pod, which mounts the old one, and run the test again";
+    Err(Verdict::error(
+        Reason::new(format!("folder {folder}"), "to be there during the whole test", entry.to_string()).hint(hint),
+    )
+    .at(Hop::Host))
 }

@@ -1,0 +1,153 @@
+//! A container's life: what it says and does, from its start to its end.
+
+use std::future::pending;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::io::{copy, sink};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::mounts::{self, Place};
+use super::rsync::{self, Copied, Flags};
+use super::{array, containers, server_of, sidecar, text};
+use crate::sim::World;
+use crate::sim::scenario::Behaviour;
+
+/// How long rsync takes at least.
+const COPY: Duration = Duration::from_millis(20);
+/// From the server's start until it listens and a probe has found that out.
+const LISTEN: Duration = Duration::from_millis(180);
+
+/// One life of a container.
+pub struct Container {
+    /// The cluster.
+    pub world: Arc<World>,
+    /// Its pod.
+    pub pod: Arc<Value>,
+    /// Its name.
+    pub name: String,
+    /// When it began, if it has been running for long when the cluster is started.
+    pub past: Option<Timestamp>,
+}
+
+impl Container {
+    /// Does its work; `listens` is called when a server has a port. Returns its exit code.
+    pub async fn work(mut self, listens: impl FnOnce(SocketAddr) + Send) -> i32 {
+        match (self.behaviour(), self.name.as_str()) {
+            (Some(Behaviour::Hangs), _) => pending().await,
+            (Some(Behaviour::Exits), _) => 1,
+            (_, "sync-windows-data") => self.fill().await,
+            (_, "sync-to-windows") => sidecar::run(&mut self).await,
+            (_, "nfs-server") => self.serve(listens).await,
+            _ => pending().await,
+        }
+    }
+
+    /// What it does instead of its work.
+    pub fn behaviour(&self) -> Option<Behaviour> {
+        self.world.scenario.behaviour(server_of(&self.pod), &self.name)
+    }
+
+    /// A variable of its environment.
+    pub fn env(&self, key: &str) -> &str {
+        let spec = containers(&self.pod).find(|spec| spec["name"] == self.name.as_str());
+        let variable = spec.and_then(|spec| array(&spec["env"]).find(|variable| variable["name"] == key));
+        variable.map_or("", |variable| text(&variable["value"]))
+    }
+
+    /// The time in it.
+    pub fn now(&self) -> Timestamp {
+        self.past.unwrap_or_else(|| self.world.node_now())
+    }
+
+    /// Says a line.
+    pub fn say(&self, line: &str) {
+        self.say_at(self.now(), line);
+    }
+
+    /// Says a line at a time.
+    pub fn say_at(&self, at: Timestamp, line: &str) {
+        self.world.logs.say(text(&self.pod["metadata"]["name"]), &self.name, at, line);
+    }
+
+    /// A file or folder in it.
+    pub fn place(&self, path: &str) -> io::Result<Place> {
+        mounts::place(&self.world, &self.pod, &self.name, path)
+    }
+
+    /// Runs rsync from one folder to another and says what it says; files are touched afterwards as given.
+    pub async fn rsync(&self, from: Place, to: Place, flags: Flags, then: fn(&Place, &[String])) -> i32 {
+        self.say("sending incremental file list");
+        let world = Arc::clone(&self.world);
+        let work = move || {
+            let copied = rsync::copy(&from, &to, flags, &world.kubelet.files);
+            then(&to, &copied.files);
+            copied
+        };
+        let (copied, ()) = tokio::join!(tokio::task::spawn_blocking(work), self.pause(COPY));
+        let Copied { said, code, .. } = copied.unwrap_or_else(|_| Copied::idle());
+        for line in &said {
+            self.say(line);
+        }
+        code
+    }
+
+    /// Sleeps, but not in the past.
+    pub async fn pause(&self, time: Duration) {
+        if self.past.is_none() {
+            tokio::time::sleep(time).await;
+        }
+    }
+
+    /// The work of files/init.sh.
+    async fn fill(&self) -> i32 {
+        let name = self.env("NAS_NAME");
+        self.say(&format!("=== NAS {name} Init Container Starting ==="));
+        if self.behaviour() != Some(Behaviour::CopiesNothing) {
+            let (Ok(from), Ok(to)) = (self.place("/windows-data"), self.place("/data")) else { return 23 };
+            let flags = self.env("RSYNC_FLAGS");
+            let has = |flag: &str| flags.split_whitespace().any(|word| word == flag);
+            let flags = Flags { delete: has("--delete"), update: has("--update"), again: false };
+            let code = self.rsync(from, to, flags, |_, _| ()).await;
+            if code != 0 {
+                return code;
+            }
+        }
+        self.say(&format!("=== NAS {name} Init Container Complete ==="));
+        0
+    }
+
+    /// The work of files/server.sh.
+    async fn serve(&self, listens: impl FnOnce(SocketAddr) + Send) -> i32 {
+        let exports = format!("/data 0.0.0.0/0({})", self.env("EXPORT_OPTIONS"));
+        let written = self.place("/etc/exports").and_then(|file| {
+            std::fs::create_dir_all(file.host.parent().unwrap_or(&file.host))?;
+            std::fs::write(file.host, format!("{exports}\n"))
+        });
+        if written.is_ok() {
+            self.say(&exports);
+        }
+        self.say(&format!("Starting NFS server (fsid={})", self.env("FSID")));
+        if self.behaviour() == Some(Behaviour::DoesNotListen) {
+            return pending().await;
+        }
+        let Ok(listener) = TcpListener::bind("127.0.0.1:0").await else { return 1 };
+        let Ok(address) = listener.local_addr() else { return 1 };
+        self.pause(LISTEN).await;
+        listens(address);
+        let mut clients = JoinSet::new();
+        loop {
+            tokio::select! {
+                Ok((mut client, _)) = listener.accept() => {
+                    clients.spawn(async move { copy(&mut client, &mut sink()).await.is_ok() });
+                }
+                Some(_) = clients.join_next() => {}
+            }
+        }
+    }
+}

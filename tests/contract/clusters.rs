@@ -1,0 +1,89 @@
+//! Where the contract is tested: a simulated cluster for each test, or the real one.
+
+use std::fmt;
+use std::pin::Pin;
+use std::process::Command;
+
+use file_simulator_e2e::cluster::{self, Cluster, Select, Target};
+use file_simulator_e2e::sim::Simulation;
+use file_simulator_e2e::sim::scenario::named;
+use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+/// One of the two kinds of clusters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clusters {
+    /// The simulated one.
+    Simulated,
+    /// The one of `fixtures/cluster`.
+    Real,
+}
+
+impl fmt::Display for Clusters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Real { "real" } else { "simulated" })
+    }
+}
+
+/// A cluster with the release on it, as a test sees it.
+pub struct Place {
+    /// Our own layer.
+    pub cluster: Cluster,
+    /// For requests that the harness never sends.
+    pub client: Client,
+    /// Which of the two it is.
+    pub clusters: Clusters,
+    /// How it is reached.
+    pub target: Target,
+    _simulation: Option<Simulation>,
+}
+
+/// How the pods of the release are recognised.
+pub fn select() -> Select {
+    Select {
+        labels: [("simulator.protocol".to_owned(), "nfs".to_owned())].into(),
+        server_label: "app.kubernetes.io/component".to_owned(),
+    }
+}
+
+impl Clusters {
+    /// Runs a test on a cluster of this kind.
+    pub fn run(self, test: fn(Place) -> Pin<Box<dyn Future<Output = ()>>>) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async { test(self.place("healthy").await).await });
+    }
+
+    /// A cluster of this kind; a simulated one has the scenario.
+    pub async fn place(self, scenario: &str) -> Place {
+        let simulation = match self {
+            Self::Simulated => Some(Simulation::start(named(scenario).unwrap(), 1).await.unwrap()),
+            Self::Real => None,
+        };
+        let target = simulation.as_ref().map_or_else(real, Simulation::target);
+        let cluster = cluster::connect(target.clone()).await.unwrap();
+        let client = client(&target, None).await;
+        Place { cluster, client, clusters: self, target, _simulation: simulation }
+    }
+}
+
+/// A client of one's own; perhaps somebody else's.
+pub async fn client(target: &Target, user: Option<&str>) -> Client {
+    let kubeconfig = Kubeconfig::read_from(target.kubeconfig.as_ref().unwrap()).unwrap();
+    let options = KubeConfigOptions { context: Some(target.context.clone()), ..KubeConfigOptions::default() };
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+    config.auth_info.impersonate = user.map(str::to_owned);
+    Client::try_from(config).unwrap()
+}
+
+/// The cluster of `fixtures/cluster`, which must be up.
+fn real() -> Target {
+    // The scripts know their defaults best.
+    let ask = r#". fixtures/cluster/cluster.env; printf %s "${KUBECONFIG:-$CLUSTER_DIR/kubeconfig}""#;
+    let told = Command::new("bash").args(["-c", ask]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    Target {
+        kubeconfig: Some(String::from_utf8(told.stdout).unwrap().into()),
+        context: "file-simulator".to_owned(),
+        namespace: "file-simulator".to_owned(),
+        release: "file-sim".to_owned(),
+    }
+}

@@ -1,0 +1,105 @@
+//! Operations in containers.
+
+use file_simulator_e2e::cluster::{ApiError, End, Operation, ResourceExt};
+
+use crate::clusters::{Place, select};
+
+/// A server's running pod.
+pub async fn pod(place: &Place, server: &str) -> String {
+    let watch = place.cluster.watch(false).await.unwrap();
+    let population = watch.population().unwrap();
+    let ready = population.ready(&select(), "nfs-server");
+    ready.iter().find(|(its, _)| its == server).expect("a Ready pod").1.name_any()
+}
+
+/// A file in an export that only this test has.
+fn file(name: &str) -> String {
+    format!("/data/e2e-contract-{name}-{}", std::process::id())
+}
+
+pub async fn each_operation_has_its_own_output_and_exit_code(place: Place) {
+    let pod = pod(&place, "nas-input-1").await;
+    let (path, folder) = (file("own"), file("folder"));
+    let operations = [
+        Operation::Write { path: path.clone(), content: "a; $(touch b) 'c'\n".into() },
+        Operation::Read { path: path.clone() },
+        Operation::Read { path: "/data/no-such-file".into() },
+        Operation::WriteNested { folder: format!("{folder}/two words"), name: "deep".into(), content: "é".into() },
+        Operation::Files { folder: folder.clone(), most: 100 },
+        Operation::Gather { folder: "/data".into(), prefix: path.trim_start_matches("/data/").into() },
+        Operation::Remove { path },
+        Operation::Remove { path: folder },
+        Operation::Usage,
+    ];
+    let outputs = place.cluster.exec(&pod, "nfs-server", &operations).await.unwrap();
+    let said: Vec<_> = outputs.iter().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).collect();
+    assert_eq!(said[..2], ["", "a; $(touch b) 'c'\n"]);
+    assert_eq!(outputs[2].end, End::Exited(1));
+    let error = String::from_utf8_lossy(&outputs[2].stderr);
+    assert!(error.contains("/data/no-such-file") && error.contains("No such file or directory"), "{error}");
+    assert_eq!(said[3..5], ["é", "./two words/deep\0"]);
+    assert!(said[5].ends_with("\0a; $(touch b) 'c'\n\0"), "{}", said[5]);
+    assert!(
+        outputs.iter().enumerate().all(|(index, output)| index == 2 || output.end == End::Exited(0)),
+        "{outputs:?}"
+    );
+    let numbers: Vec<u64> = said[8].split_whitespace().map(|word| word.parse().unwrap()).collect();
+    assert!(numbers.len() == 3 && numbers[0] > 10_000, "{numbers:?}");
+}
+
+pub async fn large_output_is_whole(place: Place) {
+    let pod = pod(&place, "nas-input-2").await;
+    let (path, line, bytes) = (file("large"), "0123456789".to_owned(), 700_001);
+    let fill = Operation::Fill { path: path.clone(), line: line.clone(), bytes };
+    let operations = [fill, Operation::Read { path: path.clone() }, Operation::Remove { path }];
+    let outputs = place.cluster.exec(&pod, "nfs-server", &operations).await.unwrap();
+    assert!(outputs[1].stdout == Operation::filling(&line, bytes), "{} bytes came", outputs[1].stdout.len());
+    assert!(outputs.iter().all(|output| output.end == End::Exited(0)));
+}
+
+pub async fn the_export_is_read_only_to_the_sidecar(place: Place) {
+    let pod = pod(&place, "nas-output-2").await;
+    let write = Operation::Write { path: "/nfs-data/e2e-contract".into(), content: String::new() };
+    let outputs = place.cluster.exec(&pod, "sync-to-windows", &[write]).await.unwrap();
+    assert_eq!(outputs[0].end, End::Exited(1));
+    assert!(String::from_utf8_lossy(&outputs[0].stderr).contains("Read-only file system"), "{outputs:?}");
+}
+
+pub async fn a_missing_container_or_pod_is_no_success(place: Place) {
+    let name = pod(&place, "nas-input-1").await;
+    let read = [Operation::Read { path: "/etc/exports".into() }];
+    let pod = place.cluster.exec("no-such-pod", "nfs-server", &read).await.unwrap_err();
+    assert!(matches!(pod, ApiError::NotFound { .. }), "{pod}");
+    let container = place.cluster.exec(&name, "no-such-container", &read).await.unwrap_err();
+    assert!(container.to_string().contains("container no-such-container is not valid for pod"), "{container}");
+    // It has completed.
+    let ended = place.cluster.exec(&name, "sync-windows-data", &read).await;
+    let ended = ended.map_or_else(|error| error.to_string(), |outputs| outputs[0].problem().unwrap());
+    assert!(ended.contains("container not found"), "{ended}");
+}
+
+pub async fn names_resolve_and_ports_connect_inside(place: Place) {
+    let pod = pod(&place, "nas-input-1").await;
+    let watch = place.cluster.watch(true).await.unwrap();
+    let services = watch.network().unwrap().services(&select(), "nas-output-1");
+    let (name, spec) = (services[0].name_any(), services[0].spec.clone().unwrap());
+    let names = vec![name.clone(), "no-such-service".to_owned()];
+    let address = spec.cluster_ip.unwrap();
+    let operations = [
+        Operation::Resolve { names },
+        Operation::Connect { address: address.clone(), port: 2049 },
+        Operation::Connect { address: address.clone(), port: 1 },
+    ];
+    let mut outputs = Vec::new();
+    for operation in operations {
+        outputs.extend(place.cluster.exec(&pod, "nfs-server", &[operation]).await.unwrap());
+    }
+    let said = String::from_utf8_lossy(&outputs[0].stdout);
+    assert!(said.starts_with("! "), "{said}");
+    let known = said.split("\n? ").find(|part| part.starts_with(&name)).unwrap();
+    assert!(known.starts_with(&format!("{name} 0\n")) && known.contains(&address), "{said}");
+    let unknown = said.split("\n? ").find(|part| part.starts_with("no-such-service")).unwrap();
+    assert!(unknown.starts_with("no-such-service 1\n") && unknown.contains("NXDOMAIN"), "{said}");
+    assert_eq!(outputs[1].end, End::Exited(0), "{outputs:?}");
+    assert_eq!(outputs[2].end, End::Exited(1), "{outputs:?}");
+}

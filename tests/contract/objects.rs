@@ -1,0 +1,196 @@
+//! Lists, watches, deletion, and the errors of requests.
+
+use std::time::Duration;
+
+use file_simulator_e2e::cluster::{ApiError, Population, ResourceExt, Watch, server};
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod, Secret};
+use kube::Api;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+
+use crate::clusters::{Clusters, Place, client, select};
+
+const SERVER: &str = "nas-input-3";
+
+fn pods(place: &Place) -> Api<Pod> {
+    Api::namespaced(place.client.clone(), &place.target.namespace)
+}
+
+async fn named(place: &Place, params: &ListParams) -> Vec<String> {
+    let found = pods(place).list(params).await.unwrap();
+    found.items.iter().map(ResourceExt::name_any).collect()
+}
+
+/// Waits until the population is as wanted.
+async fn until(watch: &Watch, wanted: impl Fn(&Population) -> bool) -> Population {
+    let wait = async {
+        loop {
+            let mut changes = watch.changes();
+            if let Ok(population) = watch.population()
+                && wanted(&population)
+            {
+                return population;
+            }
+            changes.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the pods did not come to what was wanted")
+}
+
+/// The server has settled, with one pod that is Ready.
+fn is_settled(population: &Population, name: &str) -> bool {
+    let its = population.server(&select(), name);
+    its.settlement().pending().is_none() && its.pods.len() == 1 && its.pods.iter().all(|pod| server::is_ready(pod))
+}
+
+pub async fn selectors_choose_by_labels_and_names(place: Place) {
+    let labels = |selector: &str| ListParams::default().labels(selector);
+    let all = named(&place, &labels("simulator.protocol=nfs")).await;
+    assert_eq!(all.len(), 7, "{all:?}");
+    let one = named(&place, &labels("simulator.protocol=nfs,app.kubernetes.io/component=nas-output-1")).await;
+    assert!(one.len() == 1 && one[0].contains("nas-output-1"), "{one:?}");
+    assert_eq!(
+        named(&place, &labels("simulator.protocol=nfs,app.kubernetes.io/component!=nas-output-1")).await.len(),
+        6
+    );
+    assert!(named(&place, &labels("app.kubernetes.io/component=nas-output-9")).await.is_empty());
+    let by_name = ListParams::default().fields(&format!("metadata.name={}", one[0]));
+    assert_eq!(named(&place, &by_name).await, one);
+    let secrets: Api<Secret> = Api::namespaced(place.client.clone(), &place.target.namespace);
+    let metadata = secrets.list_metadata(&labels("owner=helm,name=file-sim")).await.unwrap();
+    assert!(metadata.items.iter().all(|secret| secret.labels()["owner"] == "helm") && !metadata.items.is_empty());
+}
+
+pub async fn the_release_is_settled_and_its_services_lead_to_its_pods(place: Place) {
+    let watch = place.cluster.watch(true).await.unwrap();
+    let servers: Vec<String> = (1..=3)
+        .flat_map(|n| [format!("nas-input-{n}"), format!("nas-output-{n}")])
+        .chain(["nas-backup".into()])
+        .collect();
+    let population = until(&watch, |now| servers.iter().all(|server| is_settled(now, server))).await;
+    let network = watch.network().unwrap();
+    for name in &servers {
+        let pod = &population.server(&select(), name).pods[0];
+        let services = network.services(&select(), name);
+        let slices = network.slices(&services[0]);
+        let endpoints: Vec<_> = slices.iter().flat_map(|slice| &slice.endpoints).collect();
+        assert_eq!((services.len(), slices.len(), endpoints.len()), (1, 1, 1), "{name}");
+        let ip = pod.status.as_ref().unwrap().pod_ip.clone().unwrap();
+        assert_eq!(endpoints[0].addresses, [ip]);
+        assert_eq!(endpoints[0].target_ref.as_ref().unwrap().uid, pod.metadata.uid);
+        assert_eq!(slices[0].ports.as_ref().unwrap()[0].port, Some(2049));
+        assert!(services[0].spec.as_ref().unwrap().ports.as_ref().unwrap()[0].node_port > Some(0));
+    }
+    let revisions = place.cluster.revisions().await.unwrap();
+    let deployed = place.cluster.deployed(&revisions).await.unwrap().unwrap();
+    assert_eq!((deployed.status.as_str(), deployed.given["nasServers"].as_array().unwrap().len()), ("deployed", 7));
+    assert_eq!(place.cluster.has_namespace().await.unwrap(), Some(true));
+    assert_eq!(place.cluster.nodes().await.unwrap().len(), 1);
+}
+
+pub async fn a_deleted_pod_is_replaced_and_the_watch_tells_it_in_order(place: Place) {
+    let watch = place.cluster.watch(false).await.unwrap();
+    let before = until(&watch, |now| is_settled(now, SERVER)).await.server(&select(), SERVER).pods[0].clone();
+    let params = WatchParams::default().labels(&format!("app.kubernetes.io/component={SERVER}"));
+    let version = pods(&place).list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
+    let mut events = pods(&place).watch(&params, &version).await.unwrap().boxed();
+    let (name, uid) = (before.name_any(), before.uid().unwrap());
+    place.cluster.delete_pod(&name, &uid).await.unwrap();
+    let (mut told, mut versions) = (Vec::new(), Vec::new());
+    let read = async {
+        // The old one is gone and the new one Ready, in whichever order.
+        let (mut is_gone, mut is_ready) = (false, false);
+        while !(is_gone && is_ready) {
+            let (verb, pod) = match events.try_next().await.unwrap().expect("the watch ended") {
+                WatchEvent::Added(pod) => ("ADDED", pod),
+                WatchEvent::Modified(pod) => ("MODIFIED", pod),
+                WatchEvent::Deleted(pod) => ("DELETED", pod),
+                WatchEvent::Bookmark(_) => continue,
+                WatchEvent::Error(status) => panic!("{status:?}"),
+            };
+            let is_old = pod.uid().unwrap() == uid;
+            is_gone |= is_old && verb == "DELETED";
+            is_ready |= !is_old && server::is_ready(&pod);
+            versions.push(pod.resource_version().unwrap().parse::<u64>().unwrap());
+            told.push((is_old, verb, server::is_terminating(&pod)));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(90), read).await.expect("the pod was not replaced");
+    let of = |old: bool| told.iter().filter(move |(is_old, ..)| *is_old == old).collect::<Vec<_>>();
+    assert_eq!(of(true)[0], &(true, "MODIFIED", true), "{told:?}");
+    assert_eq!(of(false)[0], &(false, "ADDED", false), "{told:?}");
+    assert!(of(true).iter().filter(|(_, verb, _)| *verb == "DELETED").count() == 1, "{told:?}");
+    assert!(of(true).last().unwrap().1 == "DELETED", "{told:?}");
+    assert!(versions.is_sorted_by(|one, next| one < next), "{versions:?}");
+    let after = until(&watch, |now| is_settled(now, SERVER)).await.server(&select(), SERVER).pods[0].clone();
+    assert_ne!(after.uid().unwrap(), uid);
+    assert_eq!(after.owner_references()[0].uid, before.owner_references()[0].uid, "the same ReplicaSet");
+    let missing = place.cluster.delete_pod(&name, &uid).await.unwrap_err();
+    assert!(matches!(missing, ApiError::NotFound { .. }), "{missing}");
+}
+
+pub async fn a_pod_of_another_uid_is_not_deleted(place: Place) {
+    let watch = place.cluster.watch(false).await.unwrap();
+    let population = until(&watch, |now| is_settled(now, SERVER)).await;
+    let name = population.server(&select(), SERVER).pods[0].name_any();
+    let refused = place.cluster.delete_pod(&name, "00000000-0000-0000-0000-000000000000").await.unwrap_err();
+    assert!(refused.to_string().contains("(409)"), "{refused}");
+    assert!(pods(&place).get(&name).await.unwrap().metadata.deletion_timestamp.is_none());
+}
+
+pub async fn a_watch_from_a_forgotten_version_has_expired(place: Place) {
+    // The real API server remembers pods for long; events it asks etcd for, which forgets after 5 to 10 minutes.
+    let code = match place.clusters {
+        Clusters::Real => loop {
+            match first_of_watch(Api::<Event>::namespaced(place.client.clone(), "kube-system")).await {
+                Some(code) => break code,
+                None => tokio::time::sleep(Duration::from_secs(5)).await,
+            }
+        },
+        Clusters::Simulated => first_of_watch(pods(&place)).await.unwrap(),
+    };
+    assert_eq!(code, 410);
+}
+
+/// The code of the error that a watch from the first version on begins with; `None` if there is none.
+async fn first_of_watch<K>(api: Api<K>) -> Option<u16>
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    match api.watch(&WatchParams::default(), "1").await {
+        Err(kube::Error::Api(status)) => Some(status.code),
+        Err(error) => panic!("{error}"),
+        Ok(events) => match events.boxed().try_next().await.unwrap() {
+            Some(WatchEvent::Error(status)) => Some(status.code),
+            _ => None,
+        },
+    }
+}
+
+pub async fn what_is_not_there_is_not_found(place: Place) {
+    let pod = pods(&place).get("no-such-pod").await.unwrap_err();
+    let kube::Error::Api(status) = pod else { panic!("{pod}") };
+    assert_eq!((status.code, status.reason.as_str()), (404, "NotFound"));
+    assert_eq!(status.message, "pods \"no-such-pod\" not found");
+    let nothing: Api<Pod> = Api::namespaced(place.client.clone(), "no-such-namespace");
+    assert!(nothing.list(&ListParams::default()).await.unwrap().items.is_empty());
+    assert_eq!(place.cluster.metrics().await.map(|found| found.len()), None, "there is no metrics-server");
+}
+
+pub async fn what_is_forbidden_names_verb_and_resource(place: Place) {
+    // Nobody has rights on the real one; a simulated one has a scenario for it.
+    let list = |client| async move {
+        let pods: Api<Pod> = Api::namespaced(client, "file-simulator");
+        pods.list(&ListParams::default()).await.unwrap_err()
+    };
+    let error = match place.clusters {
+        Clusters::Real => list(client(&place.target, Some("nobody")).await).await,
+        Clusters::Simulated => list(Clusters::Simulated.place("pods-forbidden").await.client).await,
+    };
+    let kube::Error::Api(status) = error else { panic!("{error}") };
+    assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
+    assert!(status.message.contains("cannot list resource \"pods\" in API group \"\""), "{}", status.message);
+    // What the harness never asks for is not there, or has nothing.
+    let maps: Api<ConfigMap> = Api::namespaced(place.client.clone(), "no-such-namespace");
+    assert!(maps.get("x").await.is_err());
+}

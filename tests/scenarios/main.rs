@@ -1,0 +1,212 @@
+//! Every scenario of a simulated cluster makes exactly the tests fail that it says, and none hangs.
+//!
+//! A run is the program itself on a simulation in this process. Its suites' limits are scaled down with the interval.
+//! `-- --ignored` runs the healthy scenario a hundred times.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use file_simulator_e2e::sim::Simulation;
+use file_simulator_e2e::sim::scenario::{self, HEALTHY, Scenario};
+use libtest_mimic::{Arguments, Failed, Trial};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// What sidecars sleep, in seconds.
+const INTERVAL: u64 = 2;
+/// What is scaled down with it: limits for a file, and for a rollout.
+const SCALED: [(&str, &str); 2] = [("within: 60s", "within: 8s"), ("within: 10s", "within: 4s")];
+const SETTLE: &str = "8s";
+/// No run takes longer than this, whatever is broken.
+const LIMIT: Duration = Duration::from_secs(100);
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // Runs wait more than they work.
+    let runs = 6 * available_parallelism().map_or(1, NonZero::get);
+    arguments.test_threads = arguments.test_threads.or(Some(runs));
+    let scenarios = scenario::all().unwrap();
+    assert!(scenarios.len() >= 40);
+    let healthy = scenarios.iter().find(|scenario| scenario.name == HEALTHY).unwrap().clone();
+    let twice = healthy.clone();
+    let two = Trial::test("two-runs-at-once", move || two_runs(&twice));
+    let again = (1..=100).map(|number| trial(format!("again::{number}"), healthy.clone()).with_ignored_flag(true));
+    let trials = scenarios.iter().map(|scenario| trial(scenario.name.clone(), scenario.clone()));
+    libtest_mimic::run(&arguments, trials.chain([two]).chain(again).collect()).exit();
+}
+
+fn trial(name: String, scenario: Scenario) -> Trial {
+    Trial::test(name, move || {
+        let (_runtime, simulation) = simulation(&scenario);
+        let run = Run::start(&simulation);
+        judge(&scenario, run.end())?;
+        nothing_left(&scenario, &simulation)
+    })
+}
+
+/// Each of two runs is green, and neither takes the other's files for its own.
+fn two_runs(healthy: &Scenario) -> Result<(), Failed> {
+    let (_runtime, simulation) = simulation(healthy);
+    let runs = [Run::start(&simulation), Run::start(&simulation)];
+    for run in runs {
+        judge(healthy, run.end())?;
+    }
+    nothing_left(healthy, &simulation)
+}
+
+fn simulation(scenario: &Scenario) -> (Runtime, Simulation) {
+    let runtime = Runtime::new().unwrap();
+    let simulation = runtime.block_on(Simulation::start(scenario.clone(), INTERVAL)).unwrap();
+    (runtime, simulation)
+}
+
+/// The program at work.
+struct Run {
+    child: std::process::Child,
+    folder: TempDir,
+    started: Instant,
+}
+
+/// What it did.
+struct Ended {
+    code: i32,
+    out: String,
+    /// By test: PASS, FAIL, ERROR or SKIP, and why.
+    results: BTreeMap<String, (String, String)>,
+}
+
+impl Run {
+    fn start(simulation: &Simulation) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let target = simulation.target();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_file-simulator-e2e"));
+        for suite in ["phase2", "phase3"] {
+            command.arg("--suite").arg(scaled(suite, folder.path()));
+        }
+        command
+            .args(["--context", &target.context, "--timeout", SETTLE, "--report-dir"])
+            .arg(folder.path())
+            .arg("--kubeconfig")
+            .arg(target.kubeconfig.unwrap())
+            .arg("--host-data")
+            .arg(simulation.data());
+        let out = std::fs::File::create(folder.path().join("out")).unwrap();
+        let child = command.stderr(out.try_clone().unwrap()).stdout(out).stdin(Stdio::null()).spawn().unwrap();
+        Self { child, folder, started: Instant::now() }
+    }
+
+    fn end(mut self) -> Ended {
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if self.started.elapsed() > LIMIT {
+                self.child.kill().unwrap();
+                panic!("it hangs: {}", self.out());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        let results = ["phase2", "phase3"]
+            .into_iter()
+            .flat_map(|suite| results(&self.folder.path().join(format!("{suite}.xml"))));
+        Ended { code: status.code().unwrap_or(-1), results: results.collect(), out: self.out() }
+    }
+
+    fn out(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("out")).unwrap()
+    }
+}
+
+/// A built-in suite with scaled limits.
+fn scaled(suite: &str, folder: &Path) -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("suites/{suite}.yaml"));
+    let text = std::fs::read_to_string(own).unwrap();
+    let text = SCALED.iter().fold(text, |text, (long, short)| text.replace(long, short));
+    let path = folder.join(format!("{suite}.yaml"));
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// The results that a report has.
+fn results(report: &Path) -> Vec<(String, (String, String))> {
+    let text = std::fs::read_to_string(report).unwrap();
+    let document = roxmltree::Document::parse(&text).unwrap();
+    let cases = document.descendants().filter(|node| node.has_tag_name("testcase"));
+    let result = |case: roxmltree::Node| {
+        let name = format!("{}::{}", case.attribute("classname").unwrap(), case.attribute("name").unwrap());
+        let child = case.children().find_map(|child| {
+            let outcome = match child.tag_name().name() {
+                "failure" => "FAIL",
+                "error" => "ERROR",
+                "skipped" => "SKIP",
+                _ => return None,
+            };
+            let why = [child.attribute("message"), child.text()].into_iter().flatten().collect::<Vec<_>>().join("\n");
+            Some((outcome.to_owned(), why))
+        });
+        (name, child.unwrap_or_else(|| ("PASS".to_owned(), String::new())))
+    };
+    cases.map(result).collect()
+}
+
+/// Whether exactly the tests did not pass of which the scenario says so, and the exit code says the same.
+fn judge(scenario: &Scenario, ended: Ended) -> Result<(), Failed> {
+    let Ended { code, out, results } = ended;
+    if scenario.refused {
+        let is_refused =
+            code == 3 && results.values().all(|(outcome, why)| outcome == "ERROR" && why.contains("could not start"));
+        return if is_refused { Ok(()) } else { Err(format!("exit code {code}, and not refused:\n{out}").into()) };
+    }
+    let names: Vec<String> = results.keys().cloned().collect();
+    let mut expected: BTreeMap<String, String> =
+        scenario.wrong(&names).into_iter().map(|(name, outcome)| (name, outcome.to_owned())).collect();
+    let wrong = results.iter().filter(|(_, (outcome, _))| outcome != "PASS" && outcome != "SKIP");
+    let mut wrong: BTreeMap<String, String> =
+        wrong.map(|(name, (outcome, _))| (name.clone(), outcome.clone())).collect();
+    if !scenario.errors_among.is_empty() {
+        // Which of them the moment decides: at least one, none of them FAIL.
+        let among = |name: &String| scenario.errors_among.iter().any(|part| name.contains(part));
+        let moved = wrong.iter().filter(|(name, outcome)| among(name) && *outcome == "ERROR").count();
+        wrong.retain(|name, outcome| !(among(name) && outcome == "ERROR"));
+        if moved == 0 {
+            expected.insert(format!("one of {:?}", scenario.errors_among), "ERROR".to_owned());
+        }
+    }
+    let with = |outcome: &str| results.values().any(|(its, _)| its == outcome);
+    let right = if with("FAIL") {
+        1
+    } else if with("ERROR") {
+        3
+    } else {
+        0
+    };
+    if wrong == expected && code == right {
+        return Ok(());
+    }
+    let lines = |these: &BTreeMap<String, String>, others: &BTreeMap<String, String>| {
+        let only = these.iter().filter(|(name, outcome)| others.get(*name) != Some(outcome));
+        let line = |(name, outcome): (&String, &String)| {
+            format!("  {outcome} {name}: {}", results.get(name).map_or("", |(_, why)| why.as_str()))
+        };
+        only.map(line).collect::<Vec<_>>().join("\n")
+    };
+    let notices: Vec<&str> = out.lines().rev().take(5).collect();
+    Err(format!(
+        "exit code {code}, expected {right}\nnot expected:\n{}\nmissing:\n{}\n{}",
+        lines(&wrong, &expected),
+        lines(&expected, &wrong),
+        notices.join("\n")
+    )
+    .into())
+}
+
+/// No file of a run is left anywhere, unless the cluster was not there to remove it from.
+fn nothing_left(scenario: &Scenario, simulation: &Simulation) -> Result<(), Failed> {
+    let left = simulation.files("e2e-").unwrap();
+    if left.is_empty() || scenario.leaves_files { Ok(()) } else { Err(format!("left behind: {left:?}").into()) }
+}
