@@ -78,7 +78,11 @@ fn values_of(deployed: &Result<Option<Deployed>, ApiError>) -> Result<Values, Re
             Ok(Values::new(origin, deployed.defaults.clone(), &deployed.given))
         }
         Ok(None) => Values::embedded("Helm does not know the release"),
-        Err(error) => Values::embedded(&error.to_string()),
+        // Whoever may not look has to say what is expected; where an answer was lost, others would be judged by mistake.
+        Err(error @ (ApiError::Forbidden { .. } | ApiError::Unauthorized { .. })) => {
+            Values::embedded(&error.to_string())
+        }
+        Err(error) => Err(Refusal::start(format!("the values of the release cannot be read: {error}"), error.hint())),
     }
 }
 

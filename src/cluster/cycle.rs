@@ -25,6 +25,8 @@ const BACKLOG: Duration = Duration::from_secs(1);
 const GUARD: Duration = Duration::from_secs(2);
 /// What is said so soon after the end of a cycle still belongs to it, such as a late line of standard error.
 const AFTERMATH: Duration = Duration::from_millis(250);
+/// A sidecar whose pauses are shorter never rests, and no moment between two cycles is worth waiting for.
+const RESTLESS: Duration = Duration::from_millis(500);
 /// A sidecar that says nothing for so long is not in the middle of a cycle.
 const SILENT: Duration = Duration::from_secs(35);
 /// How long a moment between two cycles is waited for: twice what a sidecar may be silent within one.
@@ -48,7 +50,7 @@ pub struct CycleLog {
     opened: Option<Instant>,
     /// When the last cycles ended, oldest first; the newest 16.
     ends: Vec<(Instant, Timestamp)>,
-    /// When the sidecar last said anything, and whether that ended a cycle.
+    /// When the sidecar last said anything, and whether no rsync runs since: it ended a cycle, or failed.
     last: Option<(Instant, bool)>,
     /// The shortest time seen from the end of a cycle to the next thing that the sidecar said: its sleep.
     pause: Option<Duration>,
@@ -82,11 +84,6 @@ impl CycleLog {
         }
     }
 
-    /// When the last cycle ended, by the log's own clock, which is the node's and may differ from all others.
-    pub fn newest_end(&self) -> Option<Timestamp> {
-        self.ends.last().map(|(_, stamp)| *stamp)
-    }
-
     /// How many ends of cycles are known, at most 16, and how many of them came after the moment.
     pub fn ends(&self, after: Timestamp) -> (usize, usize) {
         (self.ends.len(), self.ends.iter().filter(|(_, stamp)| *stamp > after).count())
@@ -104,12 +101,13 @@ impl CycleLog {
             return true;
         }
         let Some(opened) = self.opened else { return false };
-        let Some((last, is_end)) = self.last else { return now.saturating_duration_since(opened) >= BACKLOG };
+        let Some((last, is_resting)) = self.last else { return now.saturating_duration_since(opened) >= BACKLOG };
         let silence = now.saturating_duration_since(last);
         let pause = self.pause.or(self.interval);
         match pause {
             _ if silence >= SILENT.max(pause.unwrap_or_default() + GUARD) => true,
-            _ if !is_end => false,
+            Some(pause) if pause < RESTLESS => true,
+            _ if !is_resting => false,
             // Of a very short sleep the first half has to do.
             Some(pause) => silence + GUARD.min(pause / 2) < pause,
             None => silence < GUARD / 2,
@@ -119,6 +117,9 @@ impl CycleLog {
     /// Takes in one line of the sidecar.
     fn take(&mut self, line: &str, at: Instant, stamp: Timestamp, marks: &Marks) {
         let is_end = marks.end.is_match(line);
+        if line.contains(&marks.files) {
+            self.marked.push((line.to_owned(), stamp));
+        }
         if let (Some((_, true)), Some((_, end))) = (self.last, self.ends.last())
             && let Ok(pause) = Duration::try_from(stamp.duration_since(*end))
         {
@@ -127,18 +128,21 @@ impl CycleLog {
             }
             self.pause = Some(self.pause.map_or(pause, |shortest| shortest.min(pause)));
         }
-        self.last = Some((at, is_end));
+        self.last = Some((at, is_end || is_last_word(line)));
         if is_end {
             self.ends.push((at, stamp));
             self.ends.drain(..self.ends.len().saturating_sub(16));
-        } else if line.contains(&marks.files) {
-            self.marked.push((line.to_owned(), stamp));
         } else if let Some(seconds) =
             marks.interval.captures(line).and_then(|found| found.get(1)?.as_str().parse().ok())
         {
             self.interval = Some(Duration::from_secs(seconds));
         }
     }
+}
+
+/// Whether an rsync that failed says so with its last line; files may have names that begin like it.
+fn is_last_word(line: &str) -> bool {
+    line.starts_with("rsync error: ") && line.contains(") at ") && line.ends_with(']')
 }
 
 /// A log that is being followed; the following ends when this is dropped.
@@ -178,7 +182,8 @@ impl Cycles {
             if log.is_quiet(now) {
                 return true;
             }
-            if log.is_denied() || now >= limit {
+            let is_unreadable = log.opened.is_none() && log.trouble.is_some();
+            if log.is_denied() || is_unreadable || now >= limit {
                 return false;
             }
             // For a line, or for a silence that means something.
@@ -318,6 +323,27 @@ mod tests {
     }
 
     #[test]
+    fn after_an_rsync_that_failed_it_is_quiet_for_a_moment() {
+        let now = long_ago();
+        let error = "rsync error: some files could not be transferred (code 23) at main.c(1338) [sender=3.4.1]";
+        let quiet = |last| log(now, &[(9, "Sync interval: 30s"), (9, SENDING), (8, last)]).is_quiet(now);
+        assert!(quiet(error) && !quiet("rsync error: failed (code 23)"), "that is a file's name");
+    }
+
+    #[test]
+    fn a_sidecar_that_never_rests_is_not_waited_for() {
+        let now = long_ago();
+        let mut log = log(now, &[(1, SENDING), (0, SYNCED)]);
+        let (at, stamp) = log.ends[0];
+        let soon = Duration::from_millis(80);
+        log.take("e2e-run-a.txt", at + soon, stamp + soon, &marks());
+        log.take(SYNCED, at + soon, stamp + soon, &marks());
+        log.take(SENDING, at + soon * 4, stamp + soon * 4, &marks());
+        assert!(log.is_quiet(now + soon * 4));
+        assert_eq!(log.listings("e2e-run-a.txt").len(), 1, "soon after a cycle's end, and yet not lost");
+    }
+
+    #[test]
     fn a_log_that_was_not_read_yet_says_nothing() {
         let now = Instant::now();
         assert!(!CycleLog::default().is_quiet(now));
@@ -330,8 +356,10 @@ mod tests {
         let name = "e2e-run-latency.txt";
         let log = log(now, &[(3, SENDING), (3, "Synced error failed.txt"), (2, name), (1, SYNCED)]);
         assert_eq!(log.ends.len(), 1);
-        assert!(log.ended_after(name, 0, now));
-        assert!(!log.ended_after(name, 1, now), "that was an earlier copy");
+        let soon = now - Duration::from_secs(1);
+        assert!(log.ended_after(name, 0, soon));
+        assert!(!log.ended_after(name, 0, now), "another cycle has brought it");
+        assert!(!log.ended_after(name, 1, soon), "that was an earlier copy");
         assert!(log.listings("e2e-run-other.txt").is_empty());
         assert!(!log.ended_after("e2e-run-other.txt", 0, now), "that cycle ended before");
     }

@@ -91,6 +91,11 @@ impl Cluster {
         &self.target.release
     }
 
+    /// Whether the API server answers at all.
+    pub async fn answers(&self) -> Result<(), ApiError> {
+        answered("get", "/version", self.client.apiserver_version()).await.map(drop)
+    }
+
     /// All nodes.
     pub async fn nodes(&self) -> Result<Vec<Node>, ApiError> {
         let nodes: Api<Node> = Api::all(self.client.clone());

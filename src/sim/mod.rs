@@ -3,12 +3,14 @@
 //! Reached by its kubeconfig only. Imports `error`, and of `cluster` the target and the codec of commands, nothing else
 //! of ours: what it says must not depend on what the harness expects.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -58,14 +60,16 @@ struct World {
     node: PathBuf,
     /// What the node knows.
     kubelet: node::Kubelet,
-    started: Instant,
+    /// The node's address: its own among the loopback ones, so that simulations side by side never share a port.
+    address: Ipv4Addr,
+    /// When the first request came: what happens later is counted from then.
+    begun: watch::Sender<Option<Instant>>,
 }
 
 impl World {
     /// An empty one, with its folders in `folder`.
     fn new(folder: &Path, scenario: Scenario, interval: u64) -> Self {
         let [data, node] = ["data", "node"].map(|name| folder.join(name));
-        let started = Instant::now();
         Self {
             store: Store::new(),
             logs: Logs::new(),
@@ -74,7 +78,8 @@ impl World {
             data,
             node,
             kubelet: node::Kubelet::default(),
-            started,
+            address: address(),
+            begun: watch::Sender::new(None),
         }
     }
 
@@ -88,10 +93,30 @@ impl World {
         self.now() + self.scenario.clock().node
     }
 
-    /// Waits until that long after the start.
-    async fn at(&self, after: Duration) {
-        tokio::time::sleep_until(self.started + after).await;
+    /// A request came.
+    fn asked(&self) {
+        self.begun.send_if_modified(|begun| begun.is_none() && begun.replace(Instant::now()).is_none());
     }
+
+    /// How long ago the first request came.
+    fn elapsed(&self) -> Duration {
+        self.begun.borrow().map_or(Duration::ZERO, |begun| begun.elapsed())
+    }
+
+    /// Waits until that long after the first request.
+    async fn at(&self, after: Duration) {
+        let mut begun = self.begun.subscribe();
+        // The sender is in here.
+        let Ok(Some(begun)) = begun.wait_for(Option::is_some).await.map(|begun| *begun) else { return };
+        tokio::time::sleep_until(begun + after).await;
+    }
+}
+
+/// A loopback address that nobody else uses, where the system has more than one.
+fn address() -> Ipv4Addr {
+    let [_, second, third, fourth] = rand::random::<[u8; 4]>();
+    let own = Ipv4Addr::new(127, second.max(1), third, fourth.clamp(1, 254));
+    if std::net::TcpListener::bind((own, 0)).is_ok() { own } else { Ipv4Addr::LOCALHOST }
 }
 
 impl Simulation {

@@ -105,10 +105,7 @@ impl Kind for Cadence {
         let patience = std::time::Duration::try_from(limit).unwrap_or_default();
         site.waiting(format!("{} sync cycles, every {interval:#}", self.cycles), patience);
         let limit = Instant::now() + patience;
-        // The log's own clock counts, so it begins with a cycle's end.
-        followed.wait_for(limit, |log| log.is_denied() || log.newest_end().is_some()).await;
-        let newest = || followed.log().newest_end().unwrap_or(Timestamp::UNIX_EPOCH);
-        let start = newest();
+        let start = self.newest(site, &pod).await?;
         let has_enough = |log: &CycleLog| {
             let listed = log.listings(&file.name);
             let ends = log.ends(listed.last().copied().unwrap_or(start));
@@ -120,7 +117,7 @@ impl Kind for Cadence {
         seen.cycles = self.read(site, &pod, &followed, since).await?;
         if ended(&seen.cycles) < wanted && followed.log().ends(start).0 >= wanted {
             // The stream saw more than is left: rotation took it. The cycles that come now are in one piece.
-            let now = newest();
+            let now = self.newest(site, &pod).await?;
             let limit = Instant::now() + patience;
             followed.wait_for(limit, |log| log.is_denied() || log.ends(now).1 > wanted).await;
             seen.cycles = self.read(site, &pod, &followed, since).await?;
@@ -204,6 +201,13 @@ impl Kind for Cadence {
 }
 
 impl Cadence {
+    /// When the sidecar said its newest line, by the log's own clock, which is the node's and may differ from all others.
+    async fn newest(&self, site: &Site, pod: &Pod) -> Result<Timestamp, Verdict> {
+        let last = site.shared.cluster.log_tail(&pod.name_any(), &self.sidecar.container, 1, MOST).await;
+        let last = last.map_err(|error| site.no_answer(&error))?;
+        Ok(last.last().map_or(Timestamp::UNIX_EPOCH, |(stamp, _)| *stamp))
+    }
+
     /// The cycles that the log has since a moment.
     async fn read(&self, site: &Site, pod: &Pod, followed: &Cycles, since: Timestamp) -> Result<Vec<Cycle>, Verdict> {
         if let Some(error) = followed.log().trouble.filter(|_| followed.log().is_denied()) {

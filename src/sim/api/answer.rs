@@ -131,7 +131,7 @@ fn review(world: &World, body: &[u8]) -> Result<Value, Failure> {
     let attributes = &review["spec"]["resourceAttributes"];
     let text = |key: &str| attributes[key].as_str().unwrap_or_default();
     let resource = [text("resource"), text("subresource")].join("/");
-    let answer = world.scenario.answer(text("verb"), resource.trim_end_matches('/'), world.started.elapsed());
+    let answer = world.scenario.answer(text("verb"), resource.trim_end_matches('/'), world.elapsed());
     review["status"] = json!({"allowed": answer != Some(Answer::Status(403))});
     Ok(review)
 }

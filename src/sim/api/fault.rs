@@ -36,7 +36,8 @@ pub(super) struct Faults {
 impl Faults {
     /// Those of a request that was just read.
     pub fn of(world: &Arc<World>, request: &Asked) -> Self {
-        let asked = world.started.elapsed();
+        world.asked();
+        let asked = world.elapsed();
         let now = world.scenario.answer(request.verb, &request.resource, asked);
         Self { world: Arc::clone(world), verb: request.verb, resource: request.resource.clone(), asked, now }
     }

@@ -23,7 +23,7 @@ pub(super) fn install(world: &World, created: Timestamp) -> anyhow::Result<Value
     // All at once, so that they differ; free ones, so that simulations run side by side.
     let mut listeners = Vec::new();
     for server in values["nasServers"].as_array_mut().context("the chart's values have no servers")? {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = TcpListener::bind((world.address, 0))?;
         let port = listener.local_addr()?.port();
         listeners.push(listener);
         server["service"]["nodePort"] = json!(port);
@@ -34,7 +34,7 @@ pub(super) fn install(world: &World, created: Timestamp) -> anyhow::Result<Value
         std::fs::write(world.data.join(name).join("README.txt"), format!("The tester's folder of {name}.\n"))?;
         std::fs::write(nested.join("sample.csv"), "id,name\n1,one\n")?;
     }
-    for (kind, object) in [(Kind::Namespace, namespace()), (Kind::Node, node())] {
+    for (kind, object) in [(Kind::Namespace, namespace()), (Kind::Node, node(world.address))] {
         world.store.put(kind, admitted(world, kind, object), created);
     }
     for mut object in serde_saphyr::from_multiple::<Value>(RENDERED)? {
@@ -99,10 +99,11 @@ fn namespace() -> Value {
     json!({"metadata": {"name": NAMESPACE, "labels": labels}, "status": {"phase": "Active"}})
 }
 
-fn node() -> Value {
+fn node(address: Ipv4Addr) -> Value {
     let resources = json!({"cpu": "4", "memory": "16Gi", "pods": "110"});
     let ready = json!({"type": "Ready", "status": "True", "reason": "KubeletReady"});
-    let addresses = json!([{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": NODE}]);
+    let addresses =
+        json!([{"type": "InternalIP", "address": address.to_string()}, {"type": "Hostname", "address": NODE}]);
     let status = json!({"addresses": addresses, "capacity": resources, "allocatable": resources, "conditions": [ready],
         "nodeInfo": {"kubeletVersion": "v1.34.4"}});
     json!({"metadata": {"name": NODE, "labels": {"kubernetes.io/hostname": NODE}}, "status": status})

@@ -245,7 +245,7 @@ fn usage(world: &World, pod: &Value, container: &str) -> String {
     // Never quite all: it waits for the disk, too.
     let millicores = if behaviour == Some(Behaviour::NeverRests) { limit * 98 / 100 } else { 1 };
     let memory = if container == "nfs-server" { 6_291_456 } else { 1_728_512 };
-    let uptime = UPTIME * 100 + u64::try_from(world.started.elapsed().as_millis() / 10).unwrap_or_default();
+    let uptime = UPTIME * 100 + u64::try_from(world.elapsed().as_millis() / 10).unwrap_or_default();
     format!("{memory} {uptime} {}\n", age * millicores * 1000)
 }
 

@@ -1,7 +1,7 @@
 //! The network of the node: what a Service leads to, and the NodePorts. Follows the store.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 
 use serde_json::Value;
@@ -68,7 +68,7 @@ pub async fn proxy(world: Arc<World>) {
                 continue;
             }
             // One that another program has is tried again at the next change.
-            if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+            if let Ok(listener) = TcpListener::bind((world.address, port)).await {
                 open.insert(port, tasks.spawn(pass(Arc::clone(&world), listener, port)));
             }
         }

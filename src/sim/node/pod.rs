@@ -223,7 +223,8 @@ impl Worker {
             "" => "Pending",
             phase => phase,
         };
-        let status = status::pod(&self.pod, &self.slots, &self.ip, &self.conditions, phase);
+        let host = self.world.address.to_string();
+        let status = status::pod(&self.pod, &self.slots, [&host, &self.ip], &self.conditions, phase);
         let own = uid(&self.pod);
         self.world.store.edit(Kind::Pod, self.name(), |pod| {
             if uid(pod) == own {

@@ -125,8 +125,8 @@ impl Slot {
 /// The conditions of a pod, each with the time of its last change.
 pub type Conditions = BTreeMap<&'static str, (bool, Timestamp)>;
 
-/// A pod's status.
-pub fn pod(pod: &Value, slots: &[Slot], ip: &str, conditions: &Conditions, phase: &str) -> Value {
+/// A pod's status, with the addresses of its node and its own.
+pub fn pod(pod: &Value, slots: &[Slot], [host, ip]: [&str; 2], conditions: &Conditions, phase: &str) -> Value {
     let of = |is_init: bool| -> Vec<Value> {
         slots.iter().filter(|slot| (slot.role != Role::Main) == is_init).map(Slot::status).collect()
     };
@@ -145,7 +145,7 @@ pub fn pod(pod: &Value, slots: &[Slot], ip: &str, conditions: &Conditions, phase
     });
     let has_resources = |slot: &Slot| slot.spec["resources"].as_object().is_some_and(|resources| !resources.is_empty());
     let mut status = json!({"phase": phase, "conditions": conditions.collect::<Vec<_>>(),
-        "hostIP": "127.0.0.1", "hostIPs": [{"ip": "127.0.0.1"}], "podIP": ip, "podIPs": [{"ip": ip}],
+        "hostIP": host, "hostIPs": [{"ip": host}], "podIP": ip, "podIPs": [{"ip": ip}],
         "startTime": pod["metadata"]["creationTimestamp"], "containerStatuses": of(false),
         "qosClass": if slots.iter().any(has_resources) { "Burstable" } else { "BestEffort" }});
     if slots.iter().any(|slot| slot.role != Role::Main) {

@@ -45,7 +45,7 @@ pub struct Scenario {
     pub refused: bool,
 }
 
-/// What is done to the cluster. What has an `after` is done so long after the start, everything else before it.
+/// What is done to the cluster. What has an `after` is done so long after the first request, everything else before it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
@@ -79,7 +79,7 @@ pub struct Patch {
     pub server: Option<String>,
     /// The steps.
     pub steps: json_patch::Patch,
-    /// How long after the start.
+    /// How long after the first request.
     pub after: Option<Span>,
 }
 
@@ -99,7 +99,7 @@ pub struct Addition {
 pub struct Removal {
     /// Its kind: a Pod's Deployment makes another.
     pub kind: Kind,
-    /// How long after the start.
+    /// How long after the first request.
     pub after: Option<Span>,
 }
 
@@ -151,7 +151,7 @@ pub enum Behaviour {
 pub struct Folder {
     /// What it is.
     pub is: Place,
-    /// How long after the start.
+    /// How long after the first request.
     pub after: Option<Span>,
 }
 
@@ -183,7 +183,7 @@ pub struct Api {
     pub resources: Vec<String>,
     /// What they get.
     pub gets: Answer,
-    /// How long after the start this begins.
+    /// How long after the first request this begins.
     pub after: Option<Span>,
     /// How long it lasts; for ever where not said.
     pub lasts: Option<Span>,
@@ -221,7 +221,7 @@ pub struct Clock {
 pub struct Rotation {
     /// The container.
     pub name: String,
-    /// How long after the start.
+    /// How long after the first request.
     pub after: Span,
 }
 
@@ -326,18 +326,16 @@ impl Scenario {
         clocks.unwrap_or_default()
     }
 
-    /// What a request gets instead of an answer, so long after the start.
-    pub fn answer(&self, verb: &str, resource: &str, since_start: Duration) -> Option<Answer> {
+    /// What a request gets instead of an answer, so long after the first request.
+    pub fn answer(&self, verb: &str, resource: &str, elapsed: Duration) -> Option<Answer> {
         let mut apis = self.apis(verb, resource);
-        apis.find_map(|(begin, end, gets)| (begin <= since_start && since_start < end).then_some(gets))
+        apis.find_map(|(begin, end, gets)| (begin <= elapsed && elapsed < end).then_some(gets))
     }
 
     /// What begins later and hits an answer that is still open then, and when after the start. A Status cannot.
-    pub fn later(&self, verb: &str, resource: &str, since_start: Duration) -> Option<(Duration, Answer)> {
+    pub fn later(&self, verb: &str, resource: &str, elapsed: Duration) -> Option<(Duration, Answer)> {
         let hits = self.apis(verb, resource).filter(|(_, _, gets)| !matches!(gets, Answer::Status(_)));
-        hits.map(|(begin, _, gets)| (begin, gets))
-            .filter(|(begin, _)| *begin > since_start)
-            .min_by_key(|(begin, _)| *begin)
+        hits.map(|(begin, _, gets)| (begin, gets)).filter(|(begin, _)| *begin > elapsed).min_by_key(|(begin, _)| *begin)
     }
 
     /// What requests get, from when to when.
