@@ -11,4 +11,5 @@ mod docs;
 mod junit;
 mod perturbed;
 mod replay;
+mod simulate;
 mod support;
