@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::log::{next_line, stamped};
+use super::log::{next_line, stamped, whole_second};
 use super::{ApiError, Cluster, answered};
 
 /// How much of the log's past is read: enough for the last two cycles of a sidecar with little to do.
@@ -204,7 +204,7 @@ pub(super) fn follow(cluster: Cluster, pod: String, container: String, marks: Ma
                 follow: true,
                 timestamps: true,
                 tail_lines: newest.is_none().then_some(TAIL),
-                since_time: newest,
+                since_time: newest.map(whole_second),
                 ..LogParams::default()
             };
             let pods = cluster.pods();

@@ -34,7 +34,7 @@ pub(super) async fn read(
     let params = LogParams {
         container: Some(container.to_owned()),
         timestamps: true,
-        since_time: if let From::Since(moment) = from { Some(moment) } else { None },
+        since_time: if let From::Since(moment) = from { Some(whole_second(moment)) } else { None },
         tail_lines: if let From::Tail(lines) = from { Some(lines) } else { None },
         limit_bytes: Some(bytes),
         ..LogParams::default()
@@ -54,6 +54,11 @@ pub(super) async fn read(
     // A connection that breaks is not the end of the log.
     read.map_err(|error| ApiError::Failed { verb: "get", resource: "pods/log", message: error.to_string() })?;
     Ok(lines)
+}
+
+/// The second that the moment is in. kube rounds to the nearest one, and what lies between would be lost.
+pub(super) fn whole_second(moment: Timestamp) -> Timestamp {
+    Timestamp::from_second(moment.as_second()).unwrap_or(moment)
 }
 
 /// A line of a log with timestamps.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use file_simulator_e2e::cluster::{ApiError, LogLine, Marks, Operation};
+use file_simulator_e2e::cluster::{ApiError, CycleLog, LogLine, Marks, Operation};
 use jiff::Timestamp;
 use regex::Regex;
 use tokio::time::Instant;
@@ -61,10 +61,8 @@ pub async fn a_followed_log_tells_cycles_as_they_end(place: Place) {
     let path = format!("/data/{name}");
     let write = Operation::Write { path: path.clone(), content: "abc".into() };
     place.cluster.exec(&pod, "nfs-server", &[write]).await.unwrap();
-    assert!(
-        cycles.wait_for(limit, |log| log.ended_after(&name, 0, Instant::now())).await,
-        "a cycle that lists the file"
-    );
+    let is_copied = |log: &CycleLog| log.listings(&name).first().is_some_and(|listed| log.ends(*listed).1 > 0);
+    assert!(cycles.wait_for(limit, is_copied).await, "a cycle that lists the file");
     let stamps = cycles.log().listings(&name);
     assert_eq!(stamps.len(), 1, "copied once");
     let before = place.cluster.now();
