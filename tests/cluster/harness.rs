@@ -27,12 +27,16 @@ impl Run {
     pub fn of_both_suites(lab: &Lab, name: Option<&str>) -> Self {
         let folder = std::env::var_os("RECORDINGS").map(PathBuf::from);
         let record = folder.zip(name).map(|(folder, name)| folder.join(format!("{}.json.gz", name.replace(' ', "-"))));
-        Self::start(lab, record.as_deref(), |_| {})
+        Self::start(lab, record.as_deref(), |_, _| {})
     }
 
     /// The same, with Ctrl-C after a while.
     pub fn interrupted(lab: &Lab, after: Duration) -> Self {
-        Self::start(lab, None, |pid| {
+        Self::start(lab, None, |pid, reports| {
+            // Before the first report there is nothing to interrupt.
+            while !reports.join("phase3.xml").exists() {
+                std::thread::sleep(Duration::from_millis(2));
+            }
             // Any moment is meant; there is nothing to wait for.
             std::thread::sleep(after);
             let sent = Command::new("kill").args(["-INT", &pid.to_string()]).status();
@@ -40,7 +44,7 @@ impl Run {
         })
     }
 
-    fn start(lab: &Lab, record: Option<&Path>, meanwhile: impl FnOnce(u32)) -> Self {
+    fn start(lab: &Lab, record: Option<&Path>, meanwhile: impl FnOnce(u32, &Path)) -> Self {
         let reports = tempfile::tempdir().unwrap();
         let suites = ["phase2", "phase3"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_file-simulator-e2e"));
@@ -50,7 +54,7 @@ impl Run {
         command.args(record.iter().flat_map(|path| [OsStr::new("--record"), path.as_os_str()]));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let running = command.spawn().unwrap();
-        meanwhile(running.id());
+        meanwhile(running.id(), reports.path());
         let ended = running.wait_with_output().unwrap();
         let listed = command.arg("--list").output().unwrap();
         let listed = String::from_utf8(listed.stdout).unwrap();
