@@ -13,7 +13,7 @@ use crate::cluster::Target;
 use crate::error::{Refusal, suggestion};
 use crate::sim::INTERVAL;
 use crate::sim::scenario::{self, HEALTHY, Scenario};
-use crate::suite::load::BUILT_IN;
+use crate::suite::load::undisturbing;
 
 /// What the user asked for.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ const SUBCOMMANDS: [&str; 1] = ["replay"];
 
 #[derive(Args)]
 struct Selection {
-    /// A built-in suite (phase2, phase3) or a YAML file; can be repeated [default: every built-in suite]
+    /// A built-in suite or a YAML file; can be repeated [default: every built-in suite that disturbs nothing]
     #[arg(long = "suite", value_name = "NAME|FILE", help_heading = "Tests")]
     suites: Vec<String>,
 }
@@ -138,6 +138,9 @@ struct RunOptions {
     /// Make missing sub-folders, of servers that have no pod
     #[arg(long)]
     create_host_folders: bool,
+    /// Run tests that delete pods or make sidecars stumble; without it they are skipped
+    #[arg(long)]
+    allow_disruption: bool,
     /// How long rollouts may take to settle, from the start of the run, such as 90s or 5m
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration, env = "FILE_SIMULATOR_TIMEOUT")]
     timeout: Duration,
@@ -238,7 +241,7 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Options, Refusal> {
     }
     let mut suites = line.selection.suites;
     if suites.is_empty() {
-        suites = BUILT_IN.map(|(name, _)| name.to_owned()).into();
+        suites = undisturbing();
     }
     let cluster = line.cluster;
     Ok(Options {
@@ -256,6 +259,7 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Options, Refusal> {
             settle: line.run.timeout,
             create_folders: line.run.create_host_folders,
             record: line.run.record.is_some(),
+            allow_disruption: line.run.allow_disruption,
             node_address: cluster.node_address,
         },
         report_dir: folder,
@@ -302,6 +306,13 @@ mod tests {
     #[test]
     fn the_default_context_is_never_the_current_one() {
         assert_eq!(parsed(&[]).unwrap().target.context, "file-simulator");
+    }
+
+    #[test]
+    fn what_disturbs_is_not_run_by_default() {
+        let suites = parsed(&[]).unwrap().suites;
+        assert!(suites.contains(&"phase3".to_owned()) && !suites.contains(&"restarts".to_owned()), "{suites:?}");
+        assert_eq!(parsed(&["--suite", "restarts"]).unwrap().suites, ["restarts"]);
     }
 
     #[test]

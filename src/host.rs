@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -71,6 +71,31 @@ impl std::fmt::Display for Seen {
     }
 }
 
+/// What is known of a file without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stat {
+    /// Its size.
+    pub bytes: u64,
+    /// When it was changed, in milliseconds since 1970.
+    pub modified: i64,
+}
+
+/// What happens in a folder, as the system tells it; where that does not, a poll has to do.
+pub struct News {
+    events: mpsc::Receiver<()>,
+    _watcher: Option<RecommendedWatcher>,
+}
+
+impl News {
+    /// Waits until something happened, or until then.
+    pub async fn next(&mut self, limit: Instant) {
+        tokio::select! {
+            Some(()) = self.events.recv() => {}
+            () = tokio::time::sleep_until(limit) => {}
+        }
+    }
+}
+
 impl Host {
     /// The tester's folder at `root`.
     pub fn new(root: PathBuf) -> Self {
@@ -123,6 +148,32 @@ impl Host {
         blocking(move || walk(&root, most)).await
     }
 
+    /// The same of one folder in it, with what is known of each file.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn files_in(&self, server: &str, folder: &str, most: usize) -> io::Result<Vec<(String, Stat)>> {
+        let root = self.folder(server).join(folder);
+        blocking(move || {
+            let files = walk(&root, most)?.into_iter().map(|path| (stat(&root.join(&path)), path));
+            // One that was removed meanwhile is none.
+            files.filter_map(|(stat, path)| Some(stat.transpose()?.map(|stat| (path, stat)))).collect()
+        })
+        .await
+    }
+
+    /// What is known of a file without reading it; `None` if there is none.
+    pub async fn stat(&self, server: &str, name: &str) -> io::Result<Option<Stat>> {
+        let path = self.folder(server).join(name);
+        blocking(move || stat(&path)).await
+    }
+
+    /// Makes a folder in the server's folder.
+    pub async fn make_folder_in(&self, server: &str, name: &str) -> io::Result<()> {
+        let path = self.folder(server).join(name);
+        blocking(move || std::fs::create_dir(&path)).await
+    }
+
     /// Writes a new file; one of that name must not exist.
     pub async fn create(&self, server: &str, name: &str, content: &[u8]) -> io::Result<()> {
         let (path, content) = (self.folder(server).join(name), content.to_owned());
@@ -170,12 +221,9 @@ impl Host {
         problem.map(|()| names)
     }
 
-    /// Waits until the file is there with the expected content, and says when that was noticed.
-    ///
-    /// # Errors
-    /// The time is over: what was seen last.
-    pub async fn arrival(&self, server: &str, name: &str, expected: &[u8], limit: Instant) -> Result<Instant, Seen> {
-        let (sender, mut events) = mpsc::channel(1);
+    /// What happens directly in a folder from now on; `name` is empty for the server's own.
+    pub fn news(&self, server: &str, name: &str) -> News {
+        let (sender, events) = mpsc::channel(1);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Our own looking opens files too: that is no news.
             if !event.is_ok_and(|event| event.kind.is_access()) {
@@ -184,10 +232,19 @@ impl Host {
             }
         });
         // Where the folder cannot be watched, the poll does it alone.
-        let _watcher = watcher.and_then(|mut watcher| {
-            watcher.watch(&self.folder(server), RecursiveMode::NonRecursive)?;
+        let watcher = watcher.and_then(|mut watcher| {
+            watcher.watch(&self.folder(server).join(name), RecursiveMode::NonRecursive)?;
             Ok(watcher)
         });
+        News { events, _watcher: watcher.ok() }
+    }
+
+    /// Waits until the file is there with the expected content, and says when that was noticed.
+    ///
+    /// # Errors
+    /// The time is over: what was seen last.
+    pub async fn arrival(&self, server: &str, name: &str, expected: &[u8], limit: Instant) -> Result<Instant, Seen> {
+        let mut news = self.news(server, "");
         loop {
             let seen = self.look(server, name, expected).await;
             if seen == Seen::Whole {
@@ -196,13 +253,19 @@ impl Host {
             if Instant::now() >= limit {
                 return Err(seen);
             }
-            let next = limit.min(Instant::now() + POLL);
-            tokio::select! {
-                Some(()) = events.recv() => {}
-                () = tokio::time::sleep_until(next) => {}
-            }
+            news.next(limit.min(Instant::now() + POLL)).await;
         }
     }
+}
+
+/// What is known of a file; `None` if there is none.
+fn stat(path: &Path) -> io::Result<Option<Stat>> {
+    let data = match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        data => data?,
+    };
+    let modified = jiff::Timestamp::try_from(data.modified()?).map_err(io::Error::other)?;
+    Ok(Some(Stat { bytes: data.len(), modified: modified.as_millisecond() }))
 }
 
 fn walk(root: &Path, most: usize) -> io::Result<Vec<String>> {

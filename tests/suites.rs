@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::process::{Command, Output};
 use std::sync::{Arc, LazyLock};
 
+use file_simulator_e2e::suite::load::BUILT_IN;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// By test, its lines of the program's output.
@@ -16,7 +17,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let words = words(&arguments);
     let said = Arc::new(LazyLock::new(move || run(&words)));
-    let listed = program(&["--list".to_owned()]);
+    let listed = program(&all().chain(["--list".to_owned()]).collect::<Vec<_>>());
     let listed = String::from_utf8(listed.stdout).unwrap();
     let trials = listed.lines().filter_map(|line| line.strip_suffix(": test")).map(|name| {
         let (name, said) = (name.to_owned(), Arc::clone(&said));
@@ -30,7 +31,12 @@ fn words(arguments: &Arguments) -> Vec<String> {
     let skip = arguments.skip.iter().flat_map(|skip| ["--skip".to_owned(), skip.clone()]);
     let exact = arguments.exact.then(|| "--exact".to_owned());
     let chosen = skip.chain(exact).chain(arguments.filter.clone());
-    ["--simulate", "--color", "never"].map(str::to_owned).into_iter().chain(chosen).collect()
+    ["--simulate", "--color", "never"].map(str::to_owned).into_iter().chain(all()).chain(chosen).collect()
+}
+
+/// All built-in suites.
+fn all() -> impl Iterator<Item = String> {
+    BUILT_IN.into_iter().map(|(name, _)| format!("--suite={name}"))
 }
 
 fn run(words: &[String]) -> Said {

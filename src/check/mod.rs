@@ -11,9 +11,13 @@ use serde_json::Value;
 use crate::event::{Hop, Verdict, millis};
 
 mod commands;
+mod disrupt;
+mod drift;
 mod ledger;
+mod nfs;
 pub mod parameter;
 mod pod;
+mod safety;
 mod shared;
 mod site;
 mod skip;
@@ -22,7 +26,7 @@ mod sync;
 mod topology;
 
 pub use ledger::{Place, Placed};
-pub use shared::{Shared, Wishes};
+pub use shared::{Disturbed, Shared, Wishes};
 pub use site::Site;
 
 /// A kind of check with its parameters.
@@ -38,6 +42,10 @@ pub trait Kind: Sync {
 
     /// What a run must have at hand for it.
     const NEEDS: &'static [Need] = &[];
+
+    /// Whether it deletes pods or makes containers stumble: then it runs alone, when all others have ended, and only if
+    /// that was allowed.
+    const DISTURBS: bool = false;
 
     /// Collects what the judgement needs.
     ///
@@ -102,6 +110,11 @@ macro_rules! kinds {
             /// Whether a run must have this at hand for it.
             pub fn needs(&self, need: Need) -> bool {
                 match self { $(Self::$kind(_) => <$parameters as Kind>::NEEDS.contains(&need),)+ }
+            }
+
+            /// Whether it needs to be allowed, and to be alone.
+            pub fn disturbs(&self) -> bool {
+                match self { $(Self::$kind(_) => <$parameters as Kind>::DISTURBS,)+ }
             }
 
             /// Observes and judges; returns the observation too, if the run is recorded and there is one.
@@ -186,6 +199,26 @@ kinds! {
     "multi-write" => MultiWrite(sync::multi_write::MultiWrite),
     /// The sidecar's cycles come at the configured interval, and copy nothing twice.
     "log-cadence" => Cadence(sync::cadence::Cadence),
+
+    /// A pod is deleted, and its replacement has the files that it should have.
+    "restart" => Restart(disrupt::restart::Restart),
+
+    /// Files that only the tester has put into the folder are left alone.
+    "extraneous-files" => ExtraneousFiles(safety::extraneous_files::ExtraneousFiles),
+    /// A newer version in the export replaces the one in the tester's folder.
+    "file-update" => FileUpdate(safety::file_update::FileUpdate),
+    /// A file that is written across several cycles ends whole, and never shrinks on the way.
+    "large-file" => LargeFile(safety::large_file::LargeFile),
+    /// Many small files in nested folders arrive complete, with their times.
+    "file-tree" => FileTree(safety::file_tree::FileTree),
+    /// Files with unusual names arrive under just these names.
+    "file-names" => FileNames(safety::file_names::FileNames),
+    /// Names that Windows cannot hold: says what they do, and that all is well again without them.
+    "reserved-names" => ReservedNames(safety::reserved_names::ReservedNames),
+    /// MOUNT and NFSv3 calls work, or are refused as read-only.
+    "nfs" => Nfs(nfs::Nfs),
+    /// The live objects are what the release's manifest says, and nobody added to them.
+    "drift" => Drift(drift::Drift),
 
     /// Nothing: says what is not tested, and why.
     "skip" => Skip(skip::Skip),

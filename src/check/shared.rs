@@ -2,7 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -14,8 +14,10 @@ use super::commands::Commands;
 use super::ledger::Ledger;
 use super::parameter::{Pattern, Sidecar};
 use crate::cluster::container;
-use crate::cluster::{ApiError, Cluster, Cycles, Deployed, Marks, Operation, Output, ResourceExt, Watch};
-use crate::event::Event;
+use crate::cluster::{
+    ApiError, Cluster, Cycles, Deployed, Marks, Operation, Output, Population, ResourceExt, Select, Watch,
+};
+use crate::event::{CaseId, Event};
 use crate::host::Host;
 use crate::values::Values;
 
@@ -28,8 +30,25 @@ pub struct Wishes {
     pub create_folders: bool,
     /// Record what tests observe.
     pub record: bool,
+    /// Run tests that delete pods.
+    pub allow_disruption: bool,
     /// The node's address, as it is reached from this machine; `None`: the one that it has in the cluster.
     pub node_address: Option<String>,
+}
+
+/// A server that a test disturbs: the run does not end before it is Ready again, or cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disturbed {
+    /// The test.
+    pub case: CaseId,
+    /// The server.
+    pub server: String,
+    /// How the server's pods are recognised.
+    pub select: Select,
+    /// The uid of the pod that the test deletes, if it does.
+    pub deletes: Option<String>,
+    /// When it began.
+    pub at: Instant,
 }
 
 /// What all tests of a run share.
@@ -52,6 +71,8 @@ pub struct Shared {
     pub events: mpsc::Sender<Event>,
     /// Files that were written and not yet removed.
     pub ledger: Ledger,
+    /// Servers that were disturbed, and not yet seen to be Ready again.
+    disturbed: Mutex<Vec<Disturbed>>,
     started: Instant,
     commands: Arc<Commands>,
     /// What was looked at once, by what it is and where.
@@ -73,14 +94,70 @@ impl Shared {
         watch: Watch,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        let (ledger, commands, memory, cycles) = Default::default();
+        let (ledger, disturbed, commands, memory, cycles) = Default::default();
         let started = Instant::now();
-        Self { cluster, host, run, wishes, release, values, watch, events, ledger, started, commands, memory, cycles }
+        Self {
+            cluster,
+            host,
+            run,
+            wishes,
+            release,
+            values,
+            watch,
+            events,
+            ledger,
+            disturbed,
+            started,
+            commands,
+            memory,
+            cycles,
+        }
     }
 
     /// Until when rollouts may settle.
     pub fn settle_limit(&self) -> Instant {
         self.started + self.wishes.settle
+    }
+
+    /// Waits until `look` finds something in what is in the namespace; `None` if it does not within the time.
+    ///
+    /// # Errors
+    /// The time is over, and what is in the namespace is not known.
+    pub async fn until<T>(
+        &self,
+        limit: Instant,
+        mut look: impl FnMut(&Population) -> Option<T>,
+    ) -> Result<Option<T>, ApiError> {
+        loop {
+            let mut changes = self.watch.changes();
+            let looked = self.watch.population();
+            if let Some(found) = looked.as_ref().ok().and_then(&mut look) {
+                return Ok(Some(found));
+            }
+            if Instant::now() >= limit {
+                return looked.map(|_| None);
+            }
+            let _ = tokio::time::timeout_at(limit, changes.changed()).await;
+        }
+    }
+
+    /// Notes a server before it is disturbed.
+    pub fn disturb(&self, disturbed: Disturbed) {
+        self.all_disturbed().push(disturbed);
+    }
+
+    /// Servers that were disturbed, and not yet seen to be Ready again.
+    pub fn disturbed(&self) -> Vec<Disturbed> {
+        self.all_disturbed().clone()
+    }
+
+    /// Strikes out a server that is Ready again, or was not disturbed after all.
+    pub fn recovered(&self, disturbed: &Disturbed) {
+        self.all_disturbed().retain(|other| other != disturbed);
+    }
+
+    fn all_disturbed(&self) -> MutexGuard<'_, Vec<Disturbed>> {
+        self.disturbed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is looked at once in a run, by whichever test comes first; `place` says where it is looked at.

@@ -13,13 +13,16 @@ use kube::{Api, Client};
 
 mod api_error;
 pub mod batch;
+mod changes;
 pub mod connect;
 pub mod container;
 mod cycle;
 #[cfg(test)]
 pub(crate) mod example;
 mod exec;
+mod live;
 mod log;
+pub mod manifest;
 mod operation;
 mod population;
 mod port_forward;
@@ -33,6 +36,7 @@ pub use cycle::{CycleLog, Cycles, Marks, QUIET};
 pub use exec::{End, Output};
 /// Names, labels and other metadata of objects.
 pub use kube::ResourceExt;
+pub use live::Live;
 pub use log::LogLine;
 pub use operation::Operation;
 pub use population::{Network, Population, Select};

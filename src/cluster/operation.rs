@@ -21,6 +21,24 @@ pub enum Operation {
         /// The size.
         bytes: usize,
     },
+    /// Writes more to the end of a file: a line over and over, cut off at so many bytes.
+    Append {
+        /// The file.
+        path: String,
+        /// The line, without its end.
+        line: String,
+        /// How many bytes more.
+        bytes: usize,
+    },
+    /// Writes many small files into new folders; [`Self::tree`] says which.
+    Tree {
+        /// The outermost folder.
+        folder: String,
+        /// What all files say, each with its number.
+        line: String,
+        /// How many files.
+        files: usize,
+    },
     /// Reads a file to standard output.
     Read {
         /// The file.
@@ -48,6 +66,16 @@ pub enum Operation {
         folder: String,
         /// Where the list is cut off, in bytes, because others share the answer.
         most: usize,
+    },
+    /// When the files in a folder and below were changed: seconds since 1970, a space and the path relative to it, in lines.
+    Times {
+        /// The folder.
+        folder: String,
+    },
+    /// How much disk a folder uses, in KiB.
+    DiskUsage {
+        /// The folder.
+        folder: String,
     },
     /// Removes a file, or a folder and what is in it; one that is not there is fine.
     Remove {
@@ -85,6 +113,22 @@ impl Operation {
         match self {
             Self::Write { .. } => r#"printf %s "$2" >"$1""#,
             Self::Fill { .. } => r#"yes "$2" | head -c "$3" >"$1""#,
+            Self::Append { .. } => r#"yes "$2" | head -c "$3" >>"$1""#,
+            // Hardly anything but the shell itself: a process for each file would take seconds.
+            Self::Tree { .. } => {
+                r#"mkdir -p "$1" && cd "$1" || return
+                file=0
+                while [ "$file" -lt "$3" ]; do
+                    folder=$((file % 5))/$((file % 3))
+                    [ -d "$folder" ] || mkdir -p "$folder" || return
+                    lines=$((file % 4))
+                    while [ "$lines" -gt 0 ]; do
+                        printf '%s %s\n' "$2" "$file" || return
+                        lines=$((lines - 1))
+                    done >"$folder/$file.txt" || return
+                    file=$((file + 1))
+                done"#
+            }
             Self::Read { .. } => r#"cat "$1""#,
             Self::WriteNested { .. } => r#"mkdir -p "$1" && printf %s "$3" >"$1/$2" && cat "$1/$2""#,
             Self::Gather { .. } => {
@@ -93,6 +137,8 @@ impl Operation {
                 done"#
             }
             Self::Files { .. } => r#"cd "$1" && find . -type f -print0 | head -c "$2""#,
+            Self::Times { .. } => r#"cd "$1" && find . -type f -exec stat -c '%Y %n' {} +"#,
+            Self::DiskUsage { .. } => r#"du -sk "$1""#,
             Self::Remove { .. } => r#"rm -rf "$1""#,
             Self::Sweep { .. } => {
                 r#"[ -n "$2" ] && cd "$1" && for file in "$2"*; do
@@ -129,7 +175,11 @@ impl Operation {
     pub fn arguments(&self) -> Vec<String> {
         match self {
             Self::Write { path, content } => vec![path.clone(), content.clone()],
-            Self::Fill { path, line, bytes } => vec![path.clone(), line.clone(), bytes.to_string()],
+            Self::Fill { path, line, bytes } | Self::Append { path, line, bytes } => {
+                vec![path.clone(), line.clone(), bytes.to_string()]
+            }
+            Self::Tree { folder, line, files } => vec![folder.clone(), line.clone(), files.to_string()],
+            Self::Times { folder } | Self::DiskUsage { folder } => vec![folder.clone()],
             Self::Read { path } | Self::Remove { path } => vec![path.clone()],
             Self::WriteNested { folder, name, content } => vec![folder.clone(), name.clone(), content.clone()],
             Self::Gather { folder, prefix } | Self::Sweep { folder, prefix } => vec![folder.clone(), prefix.clone()],
@@ -147,6 +197,10 @@ impl Operation {
         let all = [
             Self::Write { path: path.clone(), content: text(1) },
             Self::Fill { path: path.clone(), line: text(1), bytes: text(2).parse().unwrap_or_default() },
+            Self::Append { path: path.clone(), line: text(1), bytes: text(2).parse().unwrap_or_default() },
+            Self::Tree { folder: folder.clone(), line: text(1), files: text(2).parse().unwrap_or_default() },
+            Self::Times { folder: folder.clone() },
+            Self::DiskUsage { folder: folder.clone() },
             Self::Read { path: path.clone() },
             Self::WriteNested { folder: folder.clone(), name: text(1), content: text(2) },
             Self::Gather { folder: folder.clone(), prefix: text(1) },
@@ -162,11 +216,71 @@ impl Operation {
 
     /// Whether it may take long, so that others should not have to wait for its end.
     pub fn is_slow(&self) -> bool {
-        matches!(self, Self::Resolve { .. } | Self::Connect { .. })
+        matches!(
+            self,
+            Self::Resolve { .. }
+                | Self::Connect { .. }
+                | Self::Tree { .. }
+                | Self::DiskUsage { .. }
+                | Self::Append { .. }
+        )
     }
 
-    /// What [`Self::Fill`] writes.
+    /// What [`Self::Fill`] and [`Self::Append`] write.
     pub fn filling(line: &str, bytes: usize) -> Vec<u8> {
-        line.bytes().chain([b'\n']).cycle().take(bytes).collect()
+        let line = format!("{line}\n").into_bytes();
+        let mut content = line.repeat(bytes.div_ceil(line.len()));
+        content.truncate(bytes);
+        content
+    }
+
+    /// What [`Self::Tree`] writes: paths relative to its folder, with `/`, and contents. Every fourth file is empty.
+    pub fn tree(line: &str, files: usize) -> Vec<(String, Vec<u8>)> {
+        let file = |index: usize| {
+            let content = format!("{line} {index}\n").repeat(index % 4);
+            (format!("{}/{}/{index}.txt", index % 5, index % 3), content.into_bytes())
+        };
+        (0..files).map(file).collect()
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use crate::cluster::batch::{decode, encode};
+
+    /// Does an operation here, as a container would; its standard output.
+    fn done(operation: &Operation) -> String {
+        let argv = encode(std::slice::from_ref(operation), "mark");
+        assert_eq!(decode(&argv), Some(("mark", vec![operation.clone()])));
+        let output = std::process::Command::new(&argv[0]).args(&argv[1..]).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        said.strip_suffix("\nmark 0\n").unwrap_or_else(|| panic!("{said} {:?}", output.stderr)).to_owned()
+    }
+
+    #[test]
+    fn a_tree_is_what_it_is_said_to_be_and_knows_its_times() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("a tree").display().to_string();
+        done(&Operation::Tree { folder: folder.clone(), line: "-n %s".into(), files: 20 });
+        let tree = Operation::tree("-n %s", 20);
+        for (path, content) in &tree {
+            assert_eq!(std::fs::read(format!("{folder}/{path}")).unwrap(), *content, "{path}");
+        }
+        let times = done(&Operation::Times { folder: folder.clone() });
+        assert_eq!(times.lines().filter(|line| line.contains(" ./")).count(), tree.len());
+        let used = done(&Operation::DiskUsage { folder });
+        assert!(used.split_whitespace().next().unwrap().parse::<u64>().unwrap() > 0, "{used}");
+    }
+
+    #[test]
+    fn what_is_appended_follows_what_was_there() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("file").display().to_string();
+        done(&Operation::Write { path: path.clone(), content: "first ".into() });
+        done(&Operation::Append { path: path.clone(), line: "ab".into(), bytes: 5 });
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "first ab\nab");
+        assert_eq!([Operation::filling("ab", 5), Operation::filling("ab", 0)], [b"ab\nab".to_vec(), Vec::new()]);
     }
 }

@@ -4,6 +4,7 @@
 //! under `release`, base64 of gzip of JSON.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -31,7 +32,7 @@ pub struct Release {
     pub status: String,
 }
 
-/// What a Helm release is, from its newest revision, and the values of what is deployed.
+/// What a Helm release is, from its newest revision, and the values and the manifest of what is deployed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Deployed {
     /// Its name.
@@ -46,7 +47,7 @@ pub struct Deployed {
     pub chart: String,
     /// When the newest revision was deployed, on the clock of whoever ran helm.
     pub at: Option<Timestamp>,
-    /// The revision whose values these are: the newest that is deployed, else the newest.
+    /// The revision whose values and manifest these are: the newest that is deployed, else the newest.
     #[serde(skip)]
     pub values_of: u64,
     /// The chart's default values.
@@ -55,6 +56,18 @@ pub struct Deployed {
     /// The values that it was given.
     #[serde(skip)]
     pub given: Value,
+    /// The objects that Helm made, in YAML.
+    #[serde(skip)]
+    pub manifest: Arc<str>,
+}
+
+/// What Helm keeps of a revision.
+#[derive(Debug, Clone)]
+pub(super) struct Payload {
+    /// The JSON that Helm wrote.
+    pub(super) json: Value,
+    /// When Helm began with it, on the cluster's clock.
+    pub(super) begun: Option<Timestamp>,
 }
 
 /// All revisions of all releases in the target's namespace, newest first.
@@ -81,9 +94,9 @@ pub(super) async fn deployed(
 ) -> Result<Option<Deployed>, ApiError> {
     let mut own = revisions.iter().filter(|release| release.name == target.release);
     let Some(newest) = own.next() else { return Ok(None) };
-    let payload = payload(client, target, newest).await?;
+    let payload = payload(client, target, newest).await?.json;
     let live = std::iter::once(newest).chain(own).find(|release| release.status == "deployed").unwrap_or(newest);
-    let of_live = if live == newest { payload.clone() } else { self::payload(client, target, live).await? };
+    let of_live = if live == newest { payload.clone() } else { self::payload(client, target, live).await?.json };
     let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(Some(Deployed {
         name: newest.name.clone(),
@@ -95,19 +108,23 @@ pub(super) async fn deployed(
         values_of: live.revision,
         defaults: of_live["chart"]["values"].clone(),
         given: of_live["config"].clone(),
+        manifest: of_live["manifest"].as_str().unwrap_or_default().into(),
     }))
 }
 
-async fn payload(client: &Client, target: &Target, release: &Release) -> Result<Value, ApiError> {
+/// What Helm keeps of a revision.
+pub(super) async fn payload(client: &Client, target: &Target, release: &Release) -> Result<Payload, ApiError> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &target.namespace);
     let name = format!("sh.helm.release.v1.{}.v{}", release.name, release.revision);
     let secret = answered("get", "secrets", secrets.get(&name)).await?;
+    let begun = secret.metadata.creation_timestamp.map(|time| time.0);
     let data = secret.data.and_then(|mut data| data.remove("release")).unwrap_or_default();
-    decode(&data.0).map_err(|error| ApiError::Failed {
+    let json = decode(&data.0).map_err(|error| ApiError::Failed {
         verb: "get",
         resource: "secrets",
         message: format!("Secret {name} holds no Helm release: {error}"),
-    })
+    })?;
+    Ok(Payload { json, begun })
 }
 
 /// Helm's base64 of gzip of JSON.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::check::{Placed, Shared, Site};
@@ -34,6 +34,12 @@ pub struct Job {
 /// Runs the jobs, at most `limit` at once, and tidies up; a signal ends it early.
 pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &mut Signals) -> (Ending, Vec<Outcome>) {
     let permits = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+    // Tests that disturb come when all others have ended, one after the other.
+    let turns = Arc::new(Semaphore::new(0));
+    let mut calm = jobs.iter().filter(|job| !job.case.check.disturbs()).count();
+    if calm == 0 {
+        turns.add_permits(1);
+    }
     let mut tasks = JoinSet::new();
     let mut open = HashMap::new();
     let mut outcomes = Vec::new();
@@ -53,25 +59,29 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &mu
     };
     for job in jobs {
         let id = job.case.id.clone();
-        let (shared, permits) = (Arc::clone(&shared), Arc::clone(&permits));
+        let disturbs = job.case.check.disturbs();
+        let (shared, permits) = (Arc::clone(&shared), Arc::clone(if disturbs { &turns } else { &permits }));
         let started = tasks.spawn(async move {
             let _permit = permits.acquire_owned().await;
             run_case(shared, job).await
         });
-        open.insert(started.id(), id);
+        open.insert(started.id(), (id, disturbs));
     }
     let ending = loop {
         tokio::select! {
             joined = tasks.join_next_with_id() => match joined {
                 None => break Ending::Completed,
-                Some(Ok((task, (id, verdict, elapsed)))) => {
-                    open.remove(&task);
-                    finished(id, verdict, elapsed);
-                }
-                // Panics are caught inside; what is left is a defect all the same, and its test is not lost.
-                Some(Err(error)) => {
-                    if let Some(id) = open.remove(&error.id()) {
-                        finished(id, defect(error.to_string()), Duration::ZERO);
+                Some(joined) => {
+                    let task = joined.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+                    let Some((id, disturbs)) = open.remove(&task) else { continue };
+                    match joined {
+                        Ok((_, (verdict, elapsed))) => finished(id, verdict, elapsed),
+                        // Panics are caught inside; what is left is a defect all the same, and its test is not lost.
+                        Err(error) => finished(id, defect(error.to_string()), Duration::ZERO),
+                    }
+                    calm -= usize::from(!disturbs);
+                    if calm == 0 && !disturbs {
+                        turns.add_permits(1);
                     }
                 }
             },
@@ -83,7 +93,7 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &mu
         () = async { while tasks.join_next().await.is_some() {} } => {}
         () = signals.next() => {}
     }
-    for id in open.into_values() {
+    for (id, _) in open.into_values() {
         let reason = Reason::new("the run", "to end by itself", "it was interrupted before this test ended");
         finished(id, Verdict::error(reason), Duration::ZERO);
     }
@@ -100,8 +110,11 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &mu
 }
 
 /// Runs one test; a panic in it and a pod replaced under it are errors of this test alone.
-async fn run_case(shared: Arc<Shared>, job: Job) -> (CaseId, Verdict, Duration) {
+async fn run_case(shared: Arc<Shared>, job: Job) -> (Verdict, Duration) {
     let started = Instant::now();
+    if job.case.check.disturbs() && !shared.wishes.allow_disruption {
+        return (Verdict::skip("it disturbs the server, which --allow-disruption allows"), Duration::ZERO);
+    }
     let site = Site::new(Arc::clone(&shared), job.case.id, job.select, job.servers);
     let (mut verdict, seen) = tokio::select! {
         judged = AssertUnwindSafe(job.case.check.run(&site)).catch_unwind() => {
@@ -126,7 +139,7 @@ async fn run_case(shared: Arc<Shared>, job: Job) -> (CaseId, Verdict, Duration) 
     if let Some(seen) = seen.filter(|_| verdict == judged) {
         let _ = shared.events.send(Event::CaseObserved { id: site.id.clone(), seen: Arc::new(seen) });
     }
-    (site.id, verdict, elapsed)
+    (verdict, elapsed)
 }
 
 /// ERROR, because the harness itself failed.

@@ -8,10 +8,10 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
-use crate::check::{Place, Placed, Shared};
+use crate::check::{Disturbed, Place, Placed, Shared};
 use crate::cluster::container;
-use crate::cluster::server::{has_ended, is_terminating};
-use crate::cluster::{ApiError, Cycles, Operation, Population, QUIET, ResourceExt, Select};
+use crate::cluster::server::{Settlement, counted, has_ended, is_ready, is_terminating};
+use crate::cluster::{ANSWER, ApiError, Cycles, Operation, Population, QUIET, ResourceExt, Select};
 use crate::event::Event;
 
 /// How long a moment between two cycles is waited for before looking through an export.
@@ -21,6 +21,8 @@ const WATCH: Duration = Duration::from_secs(5);
 
 /// Removes every file of the ledger that `which` selects; returns what could not be removed, with the reason.
 pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Placed, String)> {
+    // First: a pod that is just coming copies files, and others are removed from it as soon as it is there.
+    join_all(shared.disturbed().iter().map(|disturbed| recover(shared, disturbed))).await;
     let servers: BTreeSet<String> = shared.ledger.placed(&which).into_iter().map(|placed| placed.server).collect();
     join_all(servers.iter().map(|server| shared.commands_ended(server))).await;
     let mut files: BTreeMap<String, Vec<Placed>> = BTreeMap::new();
@@ -28,6 +30,68 @@ pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Pl
         files.entry(placed.name.clone()).or_default().push(placed);
     }
     join_all(files.into_values().map(|places| remove_file(shared, places))).await.into_iter().flatten().collect()
+}
+
+/// Waits until a server that was disturbed is Ready again; says why it is not, if it does not become so.
+async fn recover(shared: &Shared, disturbed: &Disturbed) {
+    let Disturbed { case, server, select, at, .. } = disturbed;
+    // Not from the run's start: the disturbance may have come late.
+    let limit = *at + shared.wishes.settle.max(ANSWER);
+    let mut last = "nothing is known of it".to_owned();
+    let mut is_told = false;
+    let mut look = |population: &Population| match state(population, disturbed) {
+        Settlement::Settled => Some(Ok(())),
+        Settlement::Hopeless(why) => Some(Err(why)),
+        Settlement::Pending(what) => {
+            if !is_told {
+                let what = format!("server {server} to be Ready again: {what}");
+                let limit = limit.saturating_duration_since(Instant::now());
+                // Nobody listens any more only when the run is over.
+                let _ = shared.events.send(Event::CaseWaiting { id: case.clone(), what, limit });
+                is_told = true;
+            }
+            last = what;
+            None
+        }
+    };
+    // Nothing changes when a deletion that was never sent is no longer waited for.
+    let mut state = shared.until(*at + ANSWER, &mut look).await;
+    if let Ok(None) | Err(_) = state {
+        state = shared.until(limit, &mut look).await;
+    }
+    let why = match state {
+        Ok(Some(Ok(()))) => return shared.recovered(disturbed),
+        Ok(Some(Err(why))) => why,
+        Ok(None) => format!("{last} {}s after it was disturbed", at.elapsed().as_secs()),
+        Err(error) => error.to_string(),
+    };
+    shared.recovered(disturbed);
+    let (context, namespace) = (shared.cluster.context(), shared.cluster.namespace());
+    let text = format!(
+        "server {server}, which {case} disturbed, is not Ready again: {why}; look at its events: kubectl \
+         --context={context} -n {namespace} describe pods -l {}={server}",
+        select.server_label
+    );
+    let _ = shared.events.send(Event::Noticed { text, is_error: true });
+}
+
+/// How far a server that was disturbed is.
+fn state(population: &Population, disturbed: &Disturbed) -> Settlement {
+    let server = population.server(&disturbed.select, &disturbed.server);
+    let doomed = |pod: &&Arc<Pod>| disturbed.deletes.is_some() && pod.metadata.uid == disturbed.deletes;
+    // A deletion that was sent and not yet seen; one that was never sent is not waited for.
+    if let Some(pod) = server.current().into_iter().find(doomed)
+        && disturbed.at.elapsed() < ANSWER
+    {
+        return Settlement::Pending(format!("pod {} is about to be deleted", pod.name_any()));
+    }
+    let current = server.current();
+    match server.settlement() {
+        Settlement::Settled if current.is_empty() || !current.iter().all(|pod| is_ready(pod)) => {
+            Settlement::Pending(format!("not Ready: {}", counted(&current)))
+        }
+        settlement => settlement,
+    }
 }
 
 /// What was found where no test had put it.
@@ -213,5 +277,60 @@ async fn population(shared: &Shared) -> Result<Population, String> {
     match tokio::time::timeout(WATCH, again).await {
         Ok(population) => Ok(population),
         Err(_) => shared.watch.population().map_err(|error| error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::Server;
+    use crate::cluster::example::{NOW, output_pod, output_server, with};
+    use crate::event::CaseId;
+
+    fn state_of(ago: Duration, changes: &[(&str, Value)]) -> Settlement {
+        let owner =
+            json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "nas-output-1", "uid": "deployment-1"}]);
+        let healthy = with(output_server(), &[("/replica_sets/1/metadata/ownerReferences", owner)]);
+        let server: Server = serde_json::from_value(with(healthy, changes)).unwrap();
+        let Server { pods, deployments, replica_sets, .. } = server;
+        let population = Population { pods, deployments, replica_sets, now: NOW.parse().unwrap() };
+        let select = json!({"labels": {"simulator.protocol": "nfs"}, "server-label": "app.kubernetes.io/component"});
+        let case = CaseId { suite: "restarts".into(), slug: "win-02".into(), server: None };
+        let disturbed = Disturbed {
+            case,
+            server: "nas-output-1".into(),
+            select: serde_json::from_value(select).unwrap(),
+            deletes: Some("pod-1".into()),
+            at: Instant::now().checked_sub(ago).unwrap(),
+        };
+        state(&population, &disturbed)
+    }
+
+    #[test]
+    fn a_server_that_was_disturbed_is_waited_for_until_another_pod_is_ready() {
+        let soon = Duration::ZERO;
+        let another = with(output_pod(), &[("/metadata/uid", json!("pod-2"))]);
+        let coming = with(another.clone(), &[("/status/conditions/0/status", json!("False"))]);
+        let ending = with(output_pod(), &[("/metadata/deletionTimestamp", json!(NOW))]);
+        for (what, pods) in [
+            ("the deletion is not seen yet", json!([output_pod()])),
+            ("the old one ends", json!([another.clone(), ending])),
+            ("the new one is not Ready", json!([coming.clone()])),
+            ("none", json!([])),
+        ] {
+            assert!(matches!(state_of(soon, &[("/pods", pods)]), Settlement::Pending(_)), "{what}");
+        }
+        assert_eq!(state_of(soon, &[("/pods", json!([another]))]), Settlement::Settled);
+        assert!(matches!(state_of(soon, &[("/pods", json!([])), ("/deployments", json!([]))]), Settlement::Pending(_)));
+        let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        let stuck = with(coming, &[("/status/initContainerStatuses/1/state", waiting)]);
+        assert!(matches!(state_of(soon, &[("/pods", json!([stuck]))]), Settlement::Hopeless(_)));
+    }
+
+    #[test]
+    fn a_deletion_that_was_never_sent_is_not_waited_for() {
+        assert_eq!(state_of(ANSWER * 2, &[]), Settlement::Settled);
     }
 }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::json;
 use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -18,6 +20,7 @@ mod api;
 mod control;
 mod logs;
 mod node;
+mod object;
 pub mod scenario;
 mod store;
 
@@ -25,7 +28,7 @@ use crate::cluster::Target;
 use crate::error::Refusal;
 use logs::Logs;
 use scenario::Scenario;
-use store::Store;
+use store::{Kind, Store};
 
 /// The context, the namespace and the release that a simulated cluster has.
 pub const CONTEXT: &str = "simulated";
@@ -39,9 +42,10 @@ pub const INTERVAL: u64 = 2;
 
 /// A simulated cluster; gone when dropped, with its folders.
 pub struct Simulation {
-    folder: TempDir,
-    world: Arc<World>,
+    // Dropped first: what still runs would write into folders that are being removed.
     _tasks: JoinSet<()>,
+    world: Arc<World>,
+    folder: TempDir,
 }
 
 /// What its parts share.
@@ -71,8 +75,8 @@ impl World {
     fn new(folder: &Path, scenario: Scenario, interval: u64) -> Self {
         let [data, node] = ["data", "node"].map(|name| folder.join(name));
         Self {
-            store: Store::new(),
-            logs: Logs::new(),
+            store: Store::default(),
+            logs: Logs::default(),
             scenario,
             interval,
             data,
@@ -85,12 +89,12 @@ impl World {
 
     /// The API server's time.
     fn now(&self) -> Timestamp {
-        Timestamp::now() + self.scenario.clock().cluster
+        Timestamp::now() + self.scenario.clock().0
     }
 
     /// The node's time: of logs, and of what the kubelet says of containers.
     fn node_now(&self) -> Timestamp {
-        self.now() + self.scenario.clock().node
+        self.now() + self.scenario.clock().1
     }
 
     /// A request came.
@@ -109,6 +113,32 @@ impl World {
         // The sender is in here.
         let Ok(Some(begun)) = begun.wait_for(Option::is_some).await.map(|begun| *begun) else { return };
         tokio::time::sleep_until(begun + after).await;
+    }
+
+    /// Marks a pod as deleted: from then on its controller does not count it, and the node ends and removes it.
+    fn terminate(&self, pod: &str) {
+        let now = self.now();
+        self.store.edit(Kind::Pod, pod, |pod| {
+            let grace = pod["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(30);
+            let metadata = &mut pod["metadata"];
+            if metadata["deletionTimestamp"].is_null() {
+                metadata["deletionTimestamp"] = json!(object::stamp(now + Duration::from_secs(grace)));
+                metadata["deletionGracePeriodSeconds"] = json!(grace);
+            }
+        });
+    }
+}
+
+/// Serves every connection in a task of its own, until this is dropped.
+async fn serve<F: Future<Output = ()> + Send + 'static>(listener: TcpListener, serve: impl Fn(TcpStream) -> F) {
+    let mut connections = JoinSet::new();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(connections.spawn(serve(stream))),
+            // Such as too many open files, which passes.
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+        while connections.try_join_next().is_some() {}
     }
 }
 
@@ -137,7 +167,7 @@ impl Simulation {
         node::start(&world, &mut tasks).await?;
         control::begin(&world, &mut tasks)?;
         api::start(&world, &folder.path().join("kubeconfig"), &mut tasks).await?;
-        Ok(Self { folder, world, _tasks: tasks })
+        Ok(Self { _tasks: tasks, world, folder })
     }
 
     /// How it is reached.
@@ -175,3 +205,6 @@ impl Simulation {
         &self.world.data
     }
 }
+
+#[cfg(test)]
+mod example;

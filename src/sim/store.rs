@@ -1,11 +1,13 @@
-//! The objects of the simulated cluster, their versions, and what happened to them. Imports nothing of ours.
+//! The objects of the simulated cluster, their versions, and what happened to them.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+
+use super::object::{name, stamp};
 
 /// How many changes are remembered; a watch that asks for older ones has to list again.
 const MEMORY: usize = 2000;
@@ -14,37 +16,17 @@ const MEMORY: usize = 2000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// A Pod.
     Pod,
-    /// A Deployment.
     Deployment,
-    /// A `ReplicaSet`.
     ReplicaSet,
-    /// A Service.
     Service,
-    /// An `EndpointSlice`.
     EndpointSlice,
-    /// A Secret.
     Secret,
-    /// A Node; in no namespace.
     Node,
-    /// A Namespace; in no namespace.
     Namespace,
 }
 
 impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Pod,
-        Self::Deployment,
-        Self::ReplicaSet,
-        Self::Service,
-        Self::EndpointSlice,
-        Self::Secret,
-        Self::Node,
-        Self::Namespace,
-    ];
-
     /// Its `apiVersion`, `kind` and plural, as in the API's paths.
     pub fn names(self) -> [&'static str; 3] {
         match self {
@@ -58,13 +40,17 @@ impl Kind {
             Self::Namespace => ["v1", "Namespace", "namespaces"],
         }
     }
+
+    /// The one with that `apiVersion` and plural.
+    pub fn named(version: &str, plural: &str) -> Option<Self> {
+        let core = [Self::Pod, Self::Service, Self::Secret, Self::Node, Self::Namespace];
+        let mut all = core.into_iter().chain([Self::Deployment, Self::ReplicaSet, Self::EndpointSlice]);
+        all.find(|kind| matches!(kind.names(), [own, _, its] if own == version && its == plural))
+    }
 }
 
 /// What happened to an object.
-#[derive(Debug, Clone)]
 pub struct Change {
-    /// The version that the change made.
-    pub version: u64,
     /// The object's kind.
     pub kind: Kind,
     /// `ADDED`, `MODIFIED` or `DELETED`.
@@ -74,113 +60,112 @@ pub struct Change {
 }
 
 /// The objects of one namespace, and the cluster's own.
-pub struct Store {
-    inner: Mutex<Inner>,
-    changed: watch::Sender<u64>,
-}
+pub struct Store(watch::Sender<State>);
 
-#[derive(Default)]
-struct Inner {
-    version: u64,
+/// What is in it at one moment.
+pub struct State {
+    /// The version of the last change.
+    pub version: u64,
     objects: BTreeMap<(Kind, String), Arc<Value>>,
     history: VecDeque<Change>,
 }
 
-impl Store {
-    /// An empty one.
-    pub fn new() -> Self {
+impl Default for Store {
+    fn default() -> Self {
         // As on any cluster, not the first version.
-        let inner = Inner { version: 1000, ..Inner::default() };
-        Self { inner: Mutex::new(inner), changed: watch::Sender::new(0) }
+        Self(watch::Sender::new(State { version: 1000, objects: BTreeMap::new(), history: VecDeque::new() }))
     }
+}
 
-    /// The objects of a kind, and the version that they are of.
-    pub fn list(&self, kind: Kind) -> (u64, Vec<Arc<Value>>) {
-        let inner = self.lock();
-        let its = inner.objects.iter().filter(|((of, _), _)| *of == kind);
-        (inner.version, its.map(|(_, object)| Arc::clone(object)).collect())
+impl Store {
+    /// The objects of a kind.
+    pub fn list(&self, kind: Kind) -> Vec<Arc<Value>> {
+        self.0.borrow().list(kind)
     }
 
     /// One object.
     pub fn get(&self, kind: Kind, name: &str) -> Option<Arc<Value>> {
-        self.lock().objects.get(&(kind, name.to_owned())).cloned()
+        self.0.borrow().get(kind, name).cloned()
     }
 
-    /// Makes an object: gives it a uid, `created` and a version; one of that name is replaced and keeps both.
+    /// The state, and to wait for another one. It must not be held while the store is changed.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.0.subscribe()
+    }
+
+    /// Puts an object there, with a uid and `created`; one of that name is replaced and keeps both.
     pub fn put(&self, kind: Kind, mut object: Value, created: Timestamp) {
-        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        let inner = self.lock();
-        let before = inner.objects.get(&(kind, name.clone())).cloned();
-        let kept = |field: &str| before.as_ref().map(|before| before["metadata"][field].clone());
-        let uid = kept("uid").unwrap_or_else(|| json!(format!("{:032x}", rand::random::<u128>())));
-        let created = kept("creationTimestamp").unwrap_or_else(|| json!(format!("{created:.0}")));
-        object["metadata"]["uid"] = uid;
-        object["metadata"]["creationTimestamp"] = created;
-        let verb = if before.is_some() { "MODIFIED" } else { "ADDED" };
-        self.change(inner, kind, verb, name, object);
+        let key = (kind, name(&object).to_owned());
+        self.0.send_if_modified(|state| {
+            let before = state.objects.get(&key);
+            let made = json!({"uid": format!("{:032x}", rand::random::<u128>()), "creationTimestamp": stamp(created)});
+            let given = before.map_or(&made, |before| &before["metadata"]);
+            for field in ["uid", "creationTimestamp", "resourceVersion"] {
+                object["metadata"][field] = given[field].clone();
+            }
+            state.set(key, object)
+        });
     }
 
-    /// Changes an object, if it is there and the change is one.
+    /// Changes an object, if it is there.
     pub fn edit(&self, kind: Kind, name: &str, change: impl FnOnce(&mut Value)) {
-        let inner = self.lock();
-        let Some(before) = inner.objects.get(&(kind, name.to_owned())) else { return };
-        let mut object = Value::clone(before);
-        change(&mut object);
-        if object != **before {
-            self.change(inner, kind, "MODIFIED", name.to_owned(), object);
-        }
+        self.0.send_if_modified(|state| {
+            let Some(before) = state.get(kind, name) else { return false };
+            let mut object = Value::clone(before);
+            change(&mut object);
+            state.set((kind, name.to_owned()), object)
+        });
     }
 
     /// Removes an object, if it is there.
     pub fn remove(&self, kind: Kind, name: &str) {
-        let inner = self.lock();
-        if let Some(object) = inner.objects.get(&(kind, name.to_owned())) {
-            let object = Value::clone(object);
-            self.change(inner, kind, "DELETED", name.to_owned(), object);
-        }
+        self.0.send_if_modified(|state| {
+            let Some(object) = state.objects.remove(&(kind, name.to_owned())) else { return false };
+            state.remember(kind, "DELETED", Value::clone(&object));
+            true
+        });
+    }
+}
+
+impl State {
+    /// The objects of a kind.
+    pub fn list(&self, kind: Kind) -> Vec<Arc<Value>> {
+        self.objects.iter().filter(|((of, _), _)| *of == kind).map(|(_, object)| Arc::clone(object)).collect()
+    }
+
+    /// One object.
+    pub fn get(&self, kind: Kind, name: &str) -> Option<&Arc<Value>> {
+        self.objects.get(&(kind, name.to_owned()))
     }
 
     /// What happened after a version; `None` if that is no longer remembered.
-    pub fn since(&self, version: u64) -> Option<Vec<Change>> {
-        let inner = self.lock();
-        let oldest = inner.history.front().map_or(inner.version + 1, |change| change.version);
-        (version + 1 >= oldest)
-            .then(|| inner.history.iter().filter(|change| change.version > version).cloned().collect())
+    pub fn since(&self, version: u64) -> Option<impl Iterator<Item = &Change>> {
+        // Every version has its change.
+        let oldest = self.version - self.history.len() as u64;
+        let known = usize::try_from(version.checked_sub(oldest)?).unwrap_or(usize::MAX);
+        Some(self.history.range(known.min(self.history.len())..))
     }
 
-    /// Something to wait on for the next change; create it before looking.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        let mut changes = self.changed.subscribe();
-        changes.mark_unchanged();
-        changes
+    /// Puts an object there; `false` if nothing changes.
+    fn set(&mut self, key: (Kind, String), object: Value) -> bool {
+        let before = self.objects.get(&key);
+        if before.is_some_and(|before| **before == object) {
+            return false;
+        }
+        let verb = if before.is_some() { "MODIFIED" } else { "ADDED" };
+        let object = self.remember(key.0, verb, object);
+        self.objects.insert(key, object);
+        true
     }
 
-    fn change(
-        &self,
-        mut inner: MutexGuard<'_, Inner>,
-        kind: Kind,
-        verb: &'static str,
-        name: String,
-        mut object: Value,
-    ) {
-        inner.version += 1;
-        let version = inner.version;
-        object["metadata"]["resourceVersion"] = json!(version.to_string());
+    fn remember(&mut self, kind: Kind, verb: &'static str, mut object: Value) -> Arc<Value> {
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         let object = Arc::new(object);
-        if verb == "DELETED" {
-            inner.objects.remove(&(kind, name));
-        } else {
-            inner.objects.insert((kind, name), Arc::clone(&object));
+        self.history.push_back(Change { kind, verb, object: Arc::clone(&object) });
+        if self.history.len() > MEMORY {
+            self.history.pop_front();
         }
-        inner.history.push_back(Change { version, kind, verb, object });
-        if inner.history.len() > MEMORY {
-            inner.history.pop_front();
-        }
-        drop(inner);
-        self.changed.send_replace(version);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        object
     }
 }

@@ -13,11 +13,24 @@ use crate::event::CaseId;
 use crate::recording::SuiteText;
 
 /// The suites in the binary: name and text.
-pub const BUILT_IN: [(&str, &str); 2] =
-    [("phase2", include_str!("../../suites/phase2.yaml")), ("phase3", include_str!("../../suites/phase3.yaml"))];
+pub const BUILT_IN: [(&str, &str); 7] = [
+    ("phase2", include_str!("../../suites/phase2.yaml")),
+    ("phase3", include_str!("../../suites/phase3.yaml")),
+    ("nfs", include_str!("../../suites/nfs.yaml")),
+    ("data-safety", include_str!("../../suites/data-safety.yaml")),
+    ("release", include_str!("../../suites/release.yaml")),
+    ("smoke", include_str!("../../suites/smoke.yaml")),
+    ("restarts", include_str!("../../suites/restarts.yaml")),
+];
 
 /// The word that stands for all servers.
 const ALL: &str = "all";
+
+/// The built-in suites that disturb nothing; also those that cannot be read, so that somebody says so.
+pub fn undisturbing() -> Vec<String> {
+    let disturbs = |name| load(name).is_ok_and(|suite| suite.cases.iter().any(|case| case.check.disturbs()));
+    BUILT_IN.iter().filter(|(name, _)| !disturbs(name)).map(|(name, _)| (*name).to_owned()).collect()
+}
 
 /// Reads a built-in suite by its name, or a YAML file by its path.
 pub fn load(name: &str) -> Result<Suite, Refusal> {
@@ -190,4 +203,18 @@ fn is_name(text: &str) -> bool {
 fn first_repeated(names: &[String]) -> Option<&String> {
     let mut seen = HashSet::new();
     names.iter().find(|name| !seen.insert(*name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_disturbs_is_run_only_when_it_is_asked_for() {
+        let chosen = undisturbing();
+        assert!(chosen.contains(&"phase2".to_owned()) && !chosen.contains(&"restarts".to_owned()), "{chosen:?}");
+        let restarts = load("restarts").unwrap();
+        assert_eq!(restarts.cases.len(), 7);
+        assert!(restarts.cases.iter().all(|case| case.check.disturbs()));
+    }
 }

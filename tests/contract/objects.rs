@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use file_simulator_e2e::cluster::{ApiError, Population, ResourceExt, Watch, server};
 use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod, Secret};
+use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
+use k8s_openapi::api::core::v1::{Event, Pod, Secret};
 use kube::Api;
-use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
+use serde_json::json;
 
 use crate::clusters::{Clusters, Place, client, select};
 
@@ -190,7 +192,21 @@ pub async fn what_is_forbidden_names_verb_and_resource(place: Place) {
     let kube::Error::Api(status) = error else { panic!("{error}") };
     assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
     assert!(status.message.contains("cannot list resource \"pods\" in API group \"\""), "{}", status.message);
-    // What the harness never asks for is not there, or has nothing.
-    let maps: Api<ConfigMap> = Api::namespaced(place.client.clone(), "no-such-namespace");
-    assert!(maps.get("x").await.is_err());
+    // The same can be asked before.
+    let allowed = |client, verb: &str| {
+        let review = json!({"spec": {"resourceAttributes": {
+            "namespace": "file-simulator", "verb": verb, "resource": "pods", "group": "",
+        }}});
+        let review: SelfSubjectAccessReview = serde_json::from_value(review).unwrap();
+        async move {
+            let reviews: Api<SelfSubjectAccessReview> = Api::all(client);
+            reviews.create(&PostParams::default(), &review).await.unwrap().status.unwrap().allowed
+        }
+    };
+    assert!(allowed(place.client.clone(), "list").await);
+    if place.clusters == Clusters::Simulated {
+        let forbidding = Clusters::Simulated.place("pods-forbidden").await;
+        assert!(!allowed(forbidding.client.clone(), "list").await);
+        assert!(allowed(forbidding.client.clone(), "watch").await);
+    }
 }

@@ -43,7 +43,7 @@ fn the_list_needs_no_cluster_and_is_what_libtest_prints() {
     assert_eq!((list.code, list.out), (0, expected));
     let exact = Place::new().run(&["--list", "--exact", "phase2::cluster"]);
     assert_eq!(exact.out, "phase2::cluster: test\n");
-    let skipped = Place::new().run(&["--list", "--skip", "nas-"]);
+    let skipped = Place::new().run(&["--list", "--suite", "phase2", "--skip", "nas-"]);
     let whole = ["cluster", "release", "pods-count", "unique"].map(|slug| format!("phase2::{slug}: test\n")).concat();
     assert_eq!(skipped.out, whole);
 }

@@ -7,7 +7,9 @@ use file_simulator_e2e::check::Check;
 use file_simulator_e2e::event::{Outcome, Verdict};
 use file_simulator_e2e::recording::Recording;
 use file_simulator_e2e::replay;
-use file_simulator_e2e::suite::{Suite, load::parse};
+use file_simulator_e2e::sim::scenario;
+use file_simulator_e2e::suite::Suite;
+use file_simulator_e2e::suite::load::{BUILT_IN, load, parse};
 
 use crate::catalogue::{self, Round};
 use crate::support::Place;
@@ -66,7 +68,7 @@ fn each_recorded_fault_makes_exactly_its_own_tests_fail() {
 }
 
 #[test]
-fn every_kind_of_check_is_made_to_fail_by_a_recording() {
+fn every_kind_of_check_is_made_to_fail_by_a_recording_or_a_newer_one_by_a_scenario() {
     let mut failing: BTreeSet<&str> = BTreeSet::new();
     for round in catalogue::rounds() {
         let judged = judged(round.name).into_values();
@@ -83,8 +85,22 @@ fn every_kind_of_check_is_made_to_fail_by_a_recording() {
     failing.insert("cluster");
     // Says what is not tested, and judges nothing.
     failing.insert("skip");
+    let recorded: BTreeSet<&str> = suites.iter().flat_map(|suite| &suite.cases).map(|case| case.check.kind()).collect();
+    let failing_there = by_scenarios();
+    failing.extend(failing_there.iter().filter(|kind| !recorded.contains(*kind)));
     let all: BTreeSet<&str> = Check::KINDS.iter().copied().collect();
     assert_eq!(all.difference(&failing).collect::<Vec<_>>(), Vec::<&&str>::new(), "these never fail");
+}
+
+/// The kinds of checks that fail in a scenario of the simulated cluster.
+fn by_scenarios() -> BTreeSet<&'static str> {
+    let suites: Vec<Suite> = BUILT_IN.iter().map(|(name, _)| load(name).unwrap()).collect();
+    let named = scenario::all().unwrap().into_iter().flat_map(|scenario| scenario.fail);
+    let slugs: BTreeSet<String> =
+        named.map(|name| name.splitn(3, "::").take(2).collect::<Vec<_>>().join("::")).collect();
+    let cases = suites.iter().flat_map(|suite| &suite.cases);
+    let fails = cases.filter(|case| slugs.contains(&format!("{}::{}", case.id.suite, case.id.slug)));
+    fails.map(|case| case.check.kind()).collect()
 }
 
 #[test]

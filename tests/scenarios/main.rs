@@ -17,11 +17,17 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+/// The suites of scenarios that name none.
+const SUITES: [&str; 2] = ["phase2", "phase3"];
 /// What sidecars sleep, in seconds.
 const INTERVAL: u64 = 2;
 /// What is scaled down with it: limits for a file, and for a rollout.
-const SCALED: [(&str, &str); 3] =
-    [("within: 60s", "within: 8s"), ("within: 10s", "within: 4s"), ("tolerance: 3s", "tolerance: 1s")];
+const SCALED: [(&str, &str); 4] = [
+    ("within: 60s", "within: 8s"),
+    ("within: 10s", "within: 4s"),
+    ("tolerance: 3s", "tolerance: 1s"),
+    ("within: 30s", "within: 8s"),
+];
 const SETTLE: &str = "8s";
 /// No run takes longer than this, whatever is broken.
 const LIMIT: Duration = Duration::from_secs(100);
@@ -45,7 +51,7 @@ fn main() {
 fn trial(name: String, scenario: Scenario) -> Trial {
     Trial::test(name, move || {
         let (_runtime, simulation) = simulation(&scenario);
-        let run = Run::start(&simulation);
+        let run = Run::start(&scenario, &simulation);
         judge(&scenario, run.end())?;
         nothing_left(&scenario, &simulation)
     })
@@ -54,7 +60,7 @@ fn trial(name: String, scenario: Scenario) -> Trial {
 /// Each of two runs is green, and neither takes the other's files for its own.
 fn two_runs(healthy: &Scenario) -> Result<(), Failed> {
     let (_runtime, simulation) = simulation(healthy);
-    let runs = [Run::start(&simulation), Run::start(&simulation)];
+    let runs = [Run::start(healthy, &simulation), Run::start(healthy, &simulation)];
     for run in runs {
         judge(healthy, run.end())?;
     }
@@ -70,6 +76,7 @@ fn simulation(scenario: &Scenario) -> (Runtime, Simulation) {
 /// The program at work.
 struct Run {
     child: std::process::Child,
+    suites: Vec<String>,
     folder: TempDir,
     started: Instant,
 }
@@ -83,15 +90,17 @@ struct Ended {
 }
 
 impl Run {
-    fn start(simulation: &Simulation) -> Self {
+    fn start(scenario: &Scenario, simulation: &Simulation) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let suites =
+            if scenario.suites.is_empty() { SUITES.map(str::to_owned).into() } else { scenario.suites.clone() };
         let target = simulation.target();
         let mut command = Command::new(env!("CARGO_BIN_EXE_file-simulator-e2e"));
-        for suite in ["phase2", "phase3"] {
+        for suite in &suites {
             command.arg("--suite").arg(scaled(suite, folder.path()));
         }
         command
-            .args(["--context", &target.context, "--timeout", SETTLE, "--report-dir"])
+            .args(["--allow-disruption", "--context", &target.context, "--timeout", SETTLE, "--report-dir"])
             .arg(folder.path())
             .arg("--kubeconfig")
             .arg(target.kubeconfig.unwrap())
@@ -99,7 +108,7 @@ impl Run {
             .arg(simulation.data());
         let out = std::fs::File::create(folder.path().join("out")).unwrap();
         let child = command.stderr(out.try_clone().unwrap()).stdout(out).stdin(Stdio::null()).spawn().unwrap();
-        Self { child, folder, started: Instant::now() }
+        Self { child, suites, folder, started: Instant::now() }
     }
 
     fn end(mut self) -> Ended {
@@ -113,9 +122,7 @@ impl Run {
             }
             std::thread::sleep(Duration::from_millis(50));
         };
-        let results = ["phase2", "phase3"]
-            .into_iter()
-            .flat_map(|suite| results(&self.folder.path().join(format!("{suite}.xml"))));
+        let results = self.suites.iter().flat_map(|suite| results(&self.folder.path().join(format!("{suite}.xml"))));
         Ended { code: status.code().unwrap_or(-1), results: results.collect(), out: self.out() }
     }
 

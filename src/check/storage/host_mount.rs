@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::mount::{Mount, Way};
 use crate::check::parameter::{Sidecar, Span};
+use crate::check::sync::way;
 use crate::check::{Kind, Need, Site, millis};
 use crate::cluster::container::{self, Restarts};
 use crate::cluster::{Operation, ResourceExt};
@@ -115,6 +116,8 @@ impl Probe<'_> {
             let placed = site.file(attempt);
             shared.ledger.place(placed.clone());
             let vanished = self.both_ways(&placed.name, &mut seen).await?;
+            // It was there a moment ago.
+            way::is_there(site).await?;
             if !vanished {
                 return Ok(seen);
             }

@@ -1,20 +1,18 @@
 //! `file-sync`: a file written into the export appears in the tester's folder, whole, in time, and is the tester's.
 
 use std::num::NonZeroU16;
-use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Pod;
-use rand::Rng;
-use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
 
+use super::delivery;
+use super::profile::{Profile, Samples};
+use super::trail::{Finding, Trail};
 use super::way::{self, Obstacle};
 use crate::check::parameter::{Export, Sidecar, Span};
-use crate::check::{Kind, Need, Placed, Site, millis};
+use crate::check::{Kind, Need, Site};
+use crate::cluster::ResourceExt;
 use crate::cluster::container;
-use crate::cluster::{Cycles, Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
-use crate::host::Seen;
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize)]
@@ -30,6 +28,9 @@ pub struct FileSync {
     pub within: Span,
     /// The size of the file.
     pub bytes: NonZeroU16,
+    /// How many files are written, spread evenly over one cycle of the sidecar.
+    #[serde(default)]
+    pub samples: Samples,
 }
 
 /// What was seen.
@@ -37,16 +38,22 @@ pub struct FileSync {
 pub struct Observation {
     pod: String,
     folder: String,
-    file: String,
+    pub(super) file: String,
     /// How far the file came.
-    progress: Progress,
+    pub(super) progress: Progress,
     /// Whether the sidecar's log listed the file as copied.
     listed: bool,
     /// What the sidecar was doing at the end.
     sidecar: String,
+    /// When each of several files arrived, in the order of their writes; without those that did not.
+    #[serde(default)]
+    pub(super) samples: Vec<Arrival>,
+    /// Where the file was that did not arrive.
+    #[serde(default)]
+    pub(super) trail: Option<Trail>,
 }
 
-/// How far the file came; times are milliseconds on this machine's monotonic clock.
+/// How far the file came, of several the one that was used, or the first that went astray; times are milliseconds on this machine's monotonic clock.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Progress {
     /// Nothing was written, because nothing would copy it.
@@ -69,9 +76,9 @@ pub enum Progress {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Arrival {
     /// After the write was sent.
-    since_sent: u64,
+    pub(super) since_sent: u64,
     /// After the write was acknowledged.
-    since_acknowledged: u64,
+    pub(super) since_acknowledged: u64,
 }
 
 impl std::fmt::Display for Arrival {
@@ -91,22 +98,23 @@ impl Kind for FileSync {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pod, population) = site.pod().await?;
-        let file = site.file("sync.txt");
         let folder = site.shared.host.folder(site.server()).display().to_string();
         let mut seen = Observation {
             pod: pod.name_any(),
             folder,
-            file: file.name.clone(),
+            file: delivery::file(site, 0).name,
             progress: Progress::Obstacle(Obstacle::NoSidecar),
             listed: false,
             sidecar: container::named(&pod, &self.sidecar.container).map(|view| view.describe()).unwrap_or_default(),
+            samples: Vec::new(),
+            trail: None,
         };
         match way::cycles(site, &pod, &self.export, &self.sidecar)? {
             Err(obstacle) => seen.progress = Progress::Obstacle(obstacle),
             Ok(cycles) => {
                 way::mounted(site, &pod, &population, &self.sidecar, self.restart_window).await?;
-                seen.progress = self.follow(site, &pod, &cycles, &file).await?;
-                seen.listed = !cycles.log().listings(&file.name).is_empty();
+                self.follow(site, &pod, &cycles, &mut seen).await?;
+                seen.listed = !cycles.log().listings(&seen.file).is_empty();
             }
         }
         Ok(seen)
@@ -126,6 +134,12 @@ impl Kind for FileSync {
                     Reason::new(file, expected, problem).hint("look whether the export is full or read-only"),
                 )
             }
+            Progress::NotArrived(_) if let Some(trail) = &seen.trail => {
+                let Finding { hop, seen: said, hint } = trail.finding();
+                let expected = format!("in {} within {}", seen.folder, self.within);
+                fail(hop, Reason::new(file, expected, said).hint(hint)).notes(self.others(seen))
+            }
+            // As it was recorded before files were looked for.
             Progress::NotArrived(last) => {
                 let expected = format!("in {} within {}", seen.folder, self.within);
                 let hint = if seen.listed {
@@ -157,6 +171,10 @@ impl Kind for FileSync {
                 let hint = "look at the permissions of the folder and whether a program holds the file open";
                 fail(Hop::Host, Reason::new(file, expected, format!("{problem}; it had arrived {arrival}")).hint(hint))
             }
+            Progress::Usable(_) if seen.samples.len() > 1 => {
+                let profile = profile(&seen.samples).map(|profile| profile.to_string()).unwrap_or_default();
+                Verdict::judged(format!("{profile}; limit {}", self.within), Vec::new())
+            }
             Progress::Usable(arrival) => {
                 Verdict::judged(format!("arrived {arrival}; limit {}", self.within), Vec::new())
             }
@@ -165,61 +183,17 @@ impl Kind for FileSync {
 }
 
 impl FileSync {
-    /// Writes the file and follows it until it is used and removed, or goes astray.
-    async fn follow(&self, site: &Site, pod: &Arc<Pod>, cycles: &Cycles, hosted: &Placed) -> Result<Progress, Verdict> {
-        let (host, ledger) = (&site.shared.host, &site.shared.ledger);
-        let (server, name) = (site.server(), hosted.name.as_str());
-        let random = rand::rng().sample_iter(Alphanumeric);
-        let content: String = random.take(usize::from(self.bytes.get())).map(char::from).collect();
-        let path = format!("{}/{name}", self.export.folder);
-        let exported = site.place(pod, &self.export, Some(&self.sidecar), hosted);
-        site.waiting(format!("a file on its way to {}", host.folder(server).display()), self.within.0);
-        let operation = Operation::Write { path: path.clone(), content: content.clone() };
-        let writer = &self.export.container;
-        let (write, problem) = site.try_exec(pod, writer, &operation).await?;
-        if let Some(problem) = problem {
-            return Ok(Progress::NotWritten(problem));
-        }
-        let noticed = match host.arrival(server, name, content.as_bytes(), write.ended + self.within.0).await {
-            Ok(noticed) => noticed,
-            Err(last) => {
-                way::is_there(site).await?;
-                return Ok(Progress::NotArrived(last.to_string()));
-            }
-        };
-        let arrival =
-            Arrival { since_sent: millis(noticed - write.sent), since_acknowledged: millis(noticed - write.ended) };
-        let limit = noticed + self.within.0;
-        cycles.wait_for(limit, |log| log.ended_after(name, 0, noticed) || log.is_denied()).await;
-        let log = cycles.log();
-        let has_ended = log.ended_after(name, 0, noticed);
-        match host.look(server, name, content.as_bytes()).await {
-            Seen::Whole if has_ended => {}
-            Seen::Whole => {
-                let why = log.trouble.map_or_else(|| format!("none within {}", self.within), |error| error.to_string());
-                return Ok(Progress::NoCycleEnd(arrival, why));
-            }
-            changed => {
-                way::is_there(site).await?;
-                return Ok(Progress::Changed(arrival, changed.to_string()));
-            }
-        }
-        if let Err(error) = host.append(server, name, b" and the tester's own words").await {
-            return Ok(Progress::Unusable(arrival, format!("it cannot be extended: {error}")));
-        }
-        // Right after a cycle, so that nothing vanishes under rsync; here first, so that nothing brings it back.
-        let (_, problem) = site.try_exec(pod, writer, &Operation::Remove { path }).await?;
-        if let Some(problem) = problem {
-            let object = container::place(pod, writer);
-            return Err(Verdict::error(Reason::new(object, format!("to remove {name}"), problem)));
-        }
-        ledger.removed(&exported);
-        if let Err(error) = host.remove(server, name).await {
-            return Ok(Progress::Unusable(arrival, format!("it cannot be removed: {error}")));
-        }
-        ledger.removed(hosted);
-        Ok(Progress::Usable(arrival))
+    /// What is known of the files that did arrive when one did not.
+    fn others(&self, seen: &Observation) -> Vec<String> {
+        let count = self.samples.count();
+        let note = |profile| format!("of {count} files written over one cycle, these arrived: {profile}");
+        profile(&seen.samples).map(note).into_iter().collect()
     }
+}
+
+/// Times from the acknowledged writes.
+fn profile(samples: &[Arrival]) -> Option<Profile> {
+    Profile::of(samples.iter().map(|arrival| arrival.since_acknowledged).collect())
 }
 
 #[cfg(test)]
@@ -229,16 +203,44 @@ mod tests {
     use super::*;
     use crate::event::Outcome;
 
-    fn judged(progress: &Value) -> Verdict {
-        let check: FileSync = serde_json::from_value(json!({
+    fn check(changes: &Value) -> Result<FileSync, serde_json::Error> {
+        let mut check = json!({
             "export": {"container": "nfs-server", "folder": "/data"},
             "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced", "interval": r"^Sync interval: (\d+)s"},
             "restart-window": "10m", "within": "60s", "bytes": 4096
-        }))
-        .unwrap();
-        let seen =
+        });
+        check.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        serde_json::from_value(check)
+    }
+
+    /// What is judged of an observation; without `changes` of one as it was recorded before there were samples.
+    fn judged_with(progress: &Value, changes: &Value) -> Verdict {
+        let mut seen =
             json!({"pod": "p", "folder": "f", "file": "x", "progress": progress, "listed": true, "sidecar": "running"});
-        check.judge(&serde_json::from_value(seen).unwrap())
+        seen.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        check(&json!({"samples": 4})).unwrap().judge(&serde_json::from_value(seen).unwrap())
+    }
+
+    fn judged(progress: &Value) -> Verdict {
+        judged_with(progress, &json!({}))
+    }
+
+    #[test]
+    fn samples_are_from_1_to_20() {
+        assert_eq!(check(&json!({})).unwrap().samples.count(), 1);
+        assert_eq!(check(&json!({"samples": 20})).unwrap().samples.count(), 20);
+        for count in [0, 21] {
+            let refused = check(&json!({"samples": count})).unwrap_err().to_string();
+            assert!(refused.contains(&format!("samples must be from 1 to 20, not {count}")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn several_files_make_a_profile() {
+        let arrival = |millis: u64| json!({"since_sent": millis + 90, "since_acknowledged": millis});
+        let samples = json!({"samples": Vec::from([28_149, 20_600, 7_800, 320].map(arrival))});
+        let passed = judged_with(&json!({"Usable": arrival(320)}), &samples);
+        assert_eq!(passed.summary, "4 files: 0.3 to 28.1 s, median 14.2 s, p95 28.1 s; limit 1m");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::search::{Lost, Search};
+use super::trail::Trail;
 use super::way::{self, Obstacle};
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::{Kind, Need, Placed, Site, millis};
@@ -49,6 +51,9 @@ struct Round {
     files: Vec<File>,
     /// Whether the end of the cycle that brought them was seen.
     ended: bool,
+    /// Where one of the files was that did not arrive, and its name.
+    #[serde(default)]
+    trail: Option<(String, Trail)>,
 }
 
 /// A file of a round.
@@ -111,7 +116,17 @@ impl Kind for MultiWrite {
                         reasons.push(reason.hint("look whether the export is full or read-only"));
                     }
                     File { arrived: Err(last), .. } => {
-                        reasons.push(Reason::new(object, format!("{whole} within {}", self.within), last).hint(hint));
+                        let (seen, hint) = match &round.trail {
+                            Some((name, trail)) if *name == file.name => {
+                                let finding = trail.finding();
+                                hop = finding.hop;
+                                (finding.seen, finding.hint)
+                            }
+                            Some((name, _)) => (last.clone(), format!("see what is said of {name}")),
+                            // As it was recorded before files were looked for.
+                            None => (last.clone(), hint),
+                        };
+                        reasons.push(Reason::new(object, format!("{whole} within {}", self.within), seen).hint(hint));
                     }
                     File { changed: Some(changed), .. } => {
                         reasons.push(Reason::new(object, format!("still {whole} after the cycle"), changed).hint(hint));
@@ -152,7 +167,8 @@ impl MultiWrite {
             self.write(site, pod, file, bytes)
         });
         let written = join_all(written).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let limit = Instant::now() + self.within.0;
+        let all_written = Instant::now();
+        let limit = all_written + self.within.0;
         let arriving = written.iter().map(|(file, content, problem)| async move {
             let start = Instant::now();
             let arrived = match problem {
@@ -175,8 +191,17 @@ impl MultiWrite {
         };
         let ended =
             has_arrived && cycles.wait_for(noticed + self.within.0, has_ended).await && !cycles.log().is_denied();
+        let mut trail = None;
         if !has_arrived {
             way::is_there(site).await?;
+            // The smallest, which says as much as any other.
+            let all = written.iter().zip(&arrived);
+            let missing = all.filter(|((.., problem), arrived)| problem.is_none() && arrived.is_err());
+            if let Some(((file, content, _), _)) = missing.min_by_key(|((_, content, _), _)| content.len()) {
+                let search = Search { site, pod, export: &self.export, sidecar: &self.sidecar, cycles };
+                let found = search.find(&Lost { name: &file.name, content, written: all_written }).await;
+                trail = Some((file.name.clone(), found));
+            }
         }
         let mut files = Vec::new();
         for ((file, content, not_written), arrived) in written.into_iter().zip(arrived) {
@@ -186,7 +211,7 @@ impl MultiWrite {
             };
             files.push(File { name: file.name, bytes: content.len(), not_written, arrived, changed });
         }
-        Ok(Round { files, ended })
+        Ok(Round { files, ended, trail })
     }
 
     /// Writes a file with content of its own; returns why it could not be written.
@@ -242,6 +267,25 @@ mod tests {
         ] {
             assert_eq!(judged(&[good(), round(&change, true)]).outcome, Outcome::Fail, "{change}");
         }
+    }
+
+    #[test]
+    fn the_hop_is_the_one_behind_which_a_file_was_not_found() {
+        let mut lost = round(&json!({"arrived": {"Err": "no file of that name"}}), false);
+        assert_eq!(judged(std::slice::from_ref(&lost)).hop, Some(Hop::Sidecar), "as it was recorded before");
+        let [whole, absent] = ["Whole", "Absent"].map(|seen| json!({"place": "x", "seen": seen}));
+        let work = json!({
+            "container": "c", "is_running": true, "state": "running", "restarts": 0, "last_exit": null, "is_listed": true,
+            "tail": {"Err": "forbidden"}
+        });
+        let trail = json!({
+            "context": "c", "namespace": "n", "pod": "p", "root": "/r", "host_path": "/m/s", "bytes": 1, "waited": 60_000,
+            "export": whole, "view": whole, "mount": whole, "folder": absent, "work": work
+        });
+        lost["trail"] = json!(["a", trail]);
+        let verdict = judged(&[lost]);
+        assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Mount)));
+        assert!(verdict.reasons[0].seen.contains("not one folder"), "{verdict:?}");
     }
 
     #[test]

@@ -1,137 +1,105 @@
 //! From a request to its answer, or to what the scenario does instead.
 
+use std::convert::Infallible;
 use std::future::pending;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use futures::stream::{self, BoxStream};
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER};
+use futures::stream::{self, BoxStream, StreamExt};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::{BodyExt, Collected, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
 use jiff::fmt::rfc2822::DateTimePrinter;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::super::World;
+use super::super::object::text;
 use super::super::scenario::Answer;
-use super::failure::Failure;
-use super::fault::{Body, Cut, Faults};
+use super::failure::{self, Failure};
 use super::request::Asked;
-use super::{Later, Server, exec, log, object, port_forward, watch};
+use super::{Connection, Later, exec, log, objects, port_forward, watch};
 
-/// What is answered.
-enum Answered {
-    /// An object.
-    Object(StatusCode, Value),
-    /// Text that may go on, with its type.
-    Stream(&'static str, BoxStream<'static, Bytes>),
-    /// The upgrade to a websocket, and what is done there.
-    Upgrade(Response<Body>, Later),
-}
+/// The body of an answer: one piece, or more as there is more to say.
+pub(super) type Body = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
+
+/// An answer, and what is left to do after it.
+pub(super) type Answered = Result<(Response<Body>, Option<Later>), Failure>;
 
 /// Answers a request, and leaves what is to be done after an upgrade.
-pub(super) async fn answer(
-    server: &Server,
-    mut request: Request<Incoming>,
-    later: &Mutex<Option<Later>>,
-) -> Result<Response<Body>, Cut> {
+pub(super) async fn answer(connection: &Connection, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let world = &connection.world;
+    world.asked();
+    let elapsed = world.elapsed();
     let asked = Asked::read(request.method(), request.uri(), request.headers());
-    let faults = Faults::of(&server.world, &asked);
+    let now = world.scenario.answer(asked.verb, &asked.resource, elapsed);
+    if let Some(answer @ (Answer::Closed | Answer::Silence)) = now {
+        connection.end.send_replace(Some((elapsed, answer)));
+        return pending().await;
+    }
+    connection.end.send_replace(world.scenario.later(asked.verb, &asked.resource, elapsed));
     let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let answered = match faults.now {
-        Some(Answer::Closed) => return Err(Cut),
-        Some(Answer::Silence) => pending().await,
-        _ if token != Some(&server.token) => Err(Failure::of(401, &asked)),
-        Some(Answer::Status(code)) => Err(Failure::of(code, &asked)),
-        Some(Answer::Half) | None => {
-            let body = request.body_mut().collect().await.map_err(|_| Cut)?.to_bytes();
-            dispatch(&server.world, asked, &mut request, &body, &faults)
-        }
+    let answered = match now {
+        _ if token != Some(&connection.token) => Err(failure::of(401, &asked)),
+        Some(Answer::Status(code)) => Err(failure::of(code, &asked)),
+        _ => dispatch(world, asked, request, now == Some(Answer::Half)).await,
     };
     let mut response = match answered {
-        Ok(Answered::Object(status, object)) => whole(status, &object, faults),
-        Ok(Answered::Stream(kind, chunks)) => typed(StatusCode::OK, kind, faults.body(chunks)),
-        Ok(Answered::Upgrade(response, work)) => {
-            *later.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
+        Ok((response, later)) => {
+            *connection.later.lock().unwrap_or_else(PoisonError::into_inner) = later;
             response
         }
-        Err(failure) => {
-            let status = StatusCode::from_u16(failure.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let mut response = whole(status, &failure.status(), faults);
-            if failure.code == 429 {
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            response
-        }
+        Err(failure) => object(&failure, failure.code),
     };
-    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&server.world.now());
+    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&world.now());
     if let Some(date) = date.ok().and_then(|date| HeaderValue::try_from(date).ok()) {
         response.headers_mut().insert(DATE, date);
     }
     Ok(response)
 }
 
-fn dispatch(
-    world: &Arc<World>,
-    asked: Asked,
-    request: &mut Request<Incoming>,
-    body: &[u8],
-    faults: &Faults,
-) -> Result<Answered, Failure> {
-    let object = |object| Answered::Object(StatusCode::OK, object);
-    match (asked.verb, asked.resource.as_str(), asked.kind) {
-        ("get", "version", _) => Ok(object(version())),
-        ("create", "selfsubjectaccessreviews", _) => Ok(Answered::Object(StatusCode::CREATED, review(world, body)?)),
-        ("get", "pods/log", _) => Ok(Answered::Stream("text/plain", log::log(world, &asked)?)),
-        ("get", "pods/exec", _) => exec::exec(world, &asked, request, faults.clone())
-            .map(|(response, later)| Answered::Upgrade(response, later)),
-        ("get", "pods/portforward", _) => {
-            let forwarded = port_forward::port_forward(world, &asked, request, faults.clone());
-            forwarded.map(|(response, later)| Answered::Upgrade(response, later))
+async fn dispatch(world: &Arc<World>, asked: Asked, mut request: Request<Incoming>, is_half: bool) -> Answered {
+    let response = match (asked.verb, asked.resource.as_str(), asked.kind) {
+        ("get", "version", _) => object(&json!({"major": "1", "minor": "34", "gitVersion": "v1.34.4"}), 200),
+        ("get", "pods/log", _) => response("text/plain", log::log(world, &asked)?),
+        ("get", "pods/exec", _) => return exec::exec(world, &asked, &mut request, is_half),
+        ("get", "pods/portforward", _) => return port_forward::port_forward(world, &asked, &mut request),
+        ("get", _, Some(kind)) => object(&objects::get(world, &asked, kind)?, 200),
+        ("list", _, Some(kind)) => object(&objects::list(world, &asked, kind), 200),
+        ("watch", _, Some(kind)) => response("application/json", watch::watch(world, asked, kind)),
+        ("delete", "pods", _) => {
+            // Whoever goes while it sends the body gets no answer.
+            let options = request.body_mut().collect().await.map(Collected::to_bytes).unwrap_or_default();
+            object(&objects::delete(world, &asked, &options)?, 200)
         }
-        ("get", _, Some(kind)) => object::get(world, &asked, kind).map(object),
-        ("list", _, Some(kind)) => object::list(world, &asked, kind).map(object),
-        ("watch", _, Some(kind)) => Ok(Answered::Stream("application/json", watch::watch(world, asked, kind)?)),
-        ("delete", "pods", _) => object::delete(world, &asked, body).map(object),
-        (_, _, Some(_)) => Err(Failure::of(405, &asked)),
-        _ => Err(Failure::of(404, &asked)),
-    }
-}
-
-/// An object, or its first half.
-fn whole(status: StatusCode, object: &Value, faults: Faults) -> Response<Body> {
-    let text = Bytes::from(object.to_string());
-    let length = text.len();
-    let body = if faults.is_half() {
-        faults.body(stream::iter([text.slice(..length / 2)]))
-    } else {
-        Full::new(text).map_err(|never| match never {}).boxed_unsync()
+        ("create", "selfsubjectaccessreviews.authorization.k8s.io", _) => {
+            let review = request.body_mut().collect().await.map(Collected::to_bytes).unwrap_or_default();
+            object(&review_access(world, &review), 201)
+        }
+        _ => return Err(failure::of(404, &asked)),
     };
-    let mut response = typed(status, "application/json", body);
-    response.headers_mut().insert(CONTENT_LENGTH, length.into());
-    response
-}
-
-fn typed(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
-}
-
-fn version() -> Value {
-    json!({
-        "major": "1", "minor": "34", "gitVersion": "v1.34.4", "gitCommit": "", "gitTreeState": "", "goVersion": "",
-        "buildDate": "1970-01-01T00:00:00Z", "compiler": "", "platform": "simulated",
-    })
+    Ok((response, None))
 }
 
 /// Whether the user may do something: whatever the scenario does not forbid.
-fn review(world: &World, body: &[u8]) -> Result<Value, Failure> {
-    let mut review: Value = serde_json::from_slice(body).map_err(|error| Failure::bad(error.to_string()))?;
-    let attributes = &review["spec"]["resourceAttributes"];
-    let text = |key: &str| attributes[key].as_str().unwrap_or_default();
-    let resource = [text("resource"), text("subresource")].join("/");
-    let answer = world.scenario.answer(text("verb"), resource.trim_end_matches('/'), world.elapsed());
+fn review_access(world: &World, review: &[u8]) -> Value {
+    let mut review: Value = serde_json::from_slice(review).unwrap_or_default();
+    let asked = |key: &str| text(&review["spec"]["resourceAttributes"][key]);
+    let resource = [asked("resource"), asked("subresource")].join("/");
+    let answer = world.scenario.answer(asked("verb"), resource.trim_end_matches('/'), world.elapsed());
     review["status"] = json!({"allowed": answer != Some(Answer::Status(403))});
-    Ok(review)
+    review
+}
+
+fn object(object: &impl Serialize, code: u16) -> Response<Body> {
+    let text = json!(object).to_string();
+    let mut response = response("application/json", stream::iter([text.into()]).boxed());
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+}
+
+fn response(kind: &'static str, chunks: BoxStream<'static, Bytes>) -> Response<Body> {
+    let mut response = Response::new(StreamBody::new(chunks.map(|chunk| Ok(Frame::data(chunk))).boxed()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
 }

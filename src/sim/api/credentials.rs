@@ -1,13 +1,11 @@
-//! How the API server and its one user know each other: certificates and a token, made anew for each cluster.
+//! How the API server and its one user know each other: a certificate and a token, made anew for each cluster.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rand::Rng;
-use rand::distr::Alphanumeric;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::CertifiedKey;
 use serde_json::{Value, json};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -18,8 +16,8 @@ use super::super::{CONTEXT, NAMESPACE};
 
 /// What both need.
 pub(super) struct Credentials {
-    /// The certificate of who signed the server's, in PEM.
-    pub authority: String,
+    /// The server's certificate, signed by itself, in PEM.
+    pub certificate: String,
     /// The user's token.
     pub token: String,
     /// The server's end of TLS.
@@ -29,32 +27,22 @@ pub(super) struct Credentials {
 impl Credentials {
     /// New ones.
     pub fn new() -> anyhow::Result<Self> {
-        let mut authority = CertificateParams::default();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        authority.distinguished_name.push(DnType::CommonName, CONTEXT);
-        let authority_key = KeyPair::generate()?;
-        let authority_certificate = authority.self_signed(&authority_key)?;
-        let issuer = Issuer::new(authority, authority_key);
-        let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new(["127.0.0.1".to_owned()])?.signed_by(&key, &issuer)?;
+        let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+        let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
         // Whatever provider the process has.
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self {
-            authority: authority_certificate.pem(),
-            token: rand::rng().sample_iter(Alphanumeric).take(32).map(char::from).collect(),
-            acceptor: TlsAcceptor::from(Arc::new(config)),
-        })
+            .with_single_cert(vec![cert.der().clone()], key.into())?;
+        let token = format!("{:032x}", rand::random::<u128>());
+        Ok(Self { certificate: cert.pem(), token, acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 }
 
 /// The kubeconfig of the one user; its JSON is YAML, too.
-pub(super) fn kubeconfig(address: SocketAddr, authority: &str, token: &str) -> Value {
-    let cluster =
-        json!({"server": format!("https://{address}"), "certificate-authority-data": STANDARD.encode(authority)});
+pub(super) fn kubeconfig(address: SocketAddr, certificate: &str, token: &str) -> Value {
+    let certificate = STANDARD.encode(certificate);
+    let cluster = json!({"server": format!("https://{address}"), "certificate-authority-data": certificate});
     let context = json!({"cluster": CONTEXT, "user": CONTEXT, "namespace": NAMESPACE});
     json!({
         "apiVersion": "v1",

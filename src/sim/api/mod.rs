@@ -3,9 +3,11 @@
 //!
 //! Imports the world, what the node does in pods, and the codec of commands.
 
+use std::future::pending;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 use futures::future::BoxFuture;
@@ -13,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch::Sender;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -20,63 +23,89 @@ mod answer;
 mod credentials;
 mod exec;
 mod failure;
-mod fault;
 mod log;
-mod object;
-mod pod;
+mod objects;
 mod port_forward;
 mod request;
-mod selector;
 mod watch;
 mod websocket;
 
 use super::World;
+use super::scenario::Answer;
 use credentials::Credentials;
 
 /// What is left to do on a connection after an upgrade.
 type Later = BoxFuture<'static, ()>;
 
-/// What connections share.
-struct Server {
+/// A client's connection.
+struct Connection {
     world: Arc<World>,
     /// What the user has to show.
     token: String,
-    acceptor: TlsAcceptor,
+    /// What is to be done after an upgrade.
+    later: Mutex<Option<Later>>,
+    /// When the scenario cuts or silences it, by what was asked last.
+    end: Sender<Option<(Duration, Answer)>>,
 }
 
 /// Begins to listen, and writes the kubeconfig that leads there; serves until the tasks are dropped.
 pub(super) async fn start(world: &Arc<World>, kubeconfig: &Path, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no port to listen on")?;
-    let Credentials { authority, token, acceptor } = Credentials::new().context("no certificate")?;
-    let config = credentials::kubeconfig(listener.local_addr()?, &authority, &token);
+    let Credentials { certificate, token, acceptor } = Credentials::new().context("no certificate")?;
+    let config = credentials::kubeconfig(listener.local_addr()?, &certificate, &token);
     std::fs::write(kubeconfig, format!("{config:#}\n")).context("the kubeconfig cannot be written")?;
-    let server = Arc::new(Server { world: Arc::clone(world), token, acceptor });
-    tasks.spawn(async move {
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                // A connection that could not be made is the client's loss.
-                Ok((stream, _)) = listener.accept() => { connections.spawn(connection(Arc::clone(&server), stream)); }
-                Some(_) = connections.join_next() => {}
-            }
-        }
-    });
+    let world = Arc::clone(world);
+    tasks.spawn(super::serve(listener, move |stream| {
+        let (world, token) = (Arc::clone(&world), token.clone());
+        let connection = Connection { world, token, later: Mutex::default(), end: Sender::new(None) };
+        connection.serve(acceptor.clone(), stream)
+    }));
     Ok(())
 }
 
-/// Serves a connection. It may end without a word at any moment: nobody is there to be told.
-async fn connection(server: Arc<Server>, stream: TcpStream) {
-    // Small frames are not kept back.
-    let _ = stream.set_nodelay(true);
-    let Ok(stream) = server.acceptor.accept(stream).await else { return };
-    let later: Mutex<Option<Later>> = Mutex::default();
-    let service = service_fn(|request| answer::answer(&server, request, &later));
-    let mut http = http1::Builder::new();
-    // It has to be the simulated clock's.
-    http.auto_date_header(false);
-    let _ = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
-    let later = later.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(later) = later {
-        later.await;
+impl Connection {
+    /// Serves it to its end, or to where the scenario ends it.
+    async fn serve(self, acceptor: TlsAcceptor, stream: TcpStream) {
+        let work = async {
+            // Small frames are not kept back.
+            let _ = stream.set_nodelay(true);
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let mut http = http1::Builder::new();
+            // It has to be the simulated clock's.
+            http.auto_date_header(false);
+            let service = service_fn(|request| answer::answer(&self, request));
+            // A client may go at any moment.
+            let _ = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+            let later = self.later.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(later) = later {
+                later.await;
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = self.ends() => if answer == Answer::Silence { pending().await },
+            () = work => {}
+        }
+    }
+
+    /// Waits until the scenario cuts or silences it.
+    async fn ends(&self) -> Answer {
+        let mut end = self.end.subscribe();
+        loop {
+            let now = *end.borrow_and_update();
+            let reached = async {
+                match now {
+                    Some((after, answer)) => {
+                        self.world.at(after).await;
+                        answer
+                    }
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                answer = reached => return answer,
+                _ = end.changed() => {}
+            }
+        }
     }
 }

@@ -1,8 +1,10 @@
-//! What a request asks, read from its method, path and query. Imports the kinds of objects and the namespace.
+//! What a request asks, read from its method, path and query, and of which objects. Imports their kinds.
 
 use http::{HeaderMap, Method, Uri, header::ACCEPT};
+use serde_json::Value;
 
 use super::super::NAMESPACE;
+use super::super::object::{name, text};
 use super::super::store::Kind;
 
 /// What a request asks.
@@ -13,7 +15,7 @@ pub(super) struct Asked {
     pub group: String,
     /// The resource as in RBAC, such as `pods/exec`; with its group if it is none of ours; a path that has none.
     pub resource: String,
-    /// The kind of object; none for subresources and for what is none of ours.
+    /// The kind of object; none of what is none of ours.
     pub kind: Option<Kind>,
     /// The namespace; none where all are asked for, and for what is in none.
     pub namespace: Option<String>,
@@ -27,8 +29,7 @@ pub(super) struct Asked {
 impl Asked {
     /// Reads a request.
     pub fn read(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
-        let query = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-        let query = query.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let mut asked = Self {
             verb: "get",
@@ -38,13 +39,12 @@ impl Asked {
             namespace: None,
             name: None,
             is_partial: accepts.contains("as=PartialObjectMetadata"),
-            query: query.map(|(key, value)| (decoded(key), decoded(value))).collect(),
+            query: query.into_owned().collect(),
         };
-        let segments: Vec<String> = uri.path().split('/').skip(1).map(decoded).collect();
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let segments: Vec<&str> = uri.path().split('/').skip(1).collect();
         let (group, version, rest) = match segments.as_slice() {
-            ["api", version, rest @ ..] => ("", *version, rest),
-            ["apis", group, version, rest @ ..] => (*group, *version, rest),
+            ["api", version, rest @ ..] => ("", (*version).to_owned(), rest),
+            ["apis", group, version, rest @ ..] => (*group, format!("{group}/{version}"), rest),
             _ => return asked,
         };
         let (namespace, rest) = match rest {
@@ -52,32 +52,33 @@ impl Asked {
             _ => (None, rest),
         };
         let [plural, rest @ ..] = rest else { return asked };
-        let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-        let kind = Kind::ALL.into_iter().find(|kind| kind.names()[0] == api_version && kind.names()[2] == *plural);
-        let is_ours = kind.is_some() || *plural == "selfsubjectaccessreviews";
         group.clone_into(&mut asked.group);
-        asked.resource = if is_ours { (*plural).to_owned() } else { format!("{plural}.{group}") };
+        asked.kind = Kind::named(&version, plural);
+        asked.resource = if asked.kind.is_some() { (*plural).to_owned() } else { format!("{plural}.{group}") };
         asked.namespace = namespace.map(str::to_owned);
         asked.name = rest.first().map(|name| (*name).to_owned());
         if let [_, subresource, ..] = rest {
             asked.resource = format!("{}/{subresource}", asked.resource);
-        } else {
-            asked.kind = kind;
-            asked.verb = match (method, rest) {
-                (&Method::GET, [_, ..]) => "get",
-                (&Method::GET, []) if asked.is("watch") => "watch",
-                (&Method::GET, []) => "list",
-                (&Method::POST, []) => "create",
-                (&Method::DELETE, [_, ..]) => "delete",
-                _ => "update",
-            };
         }
+        asked.verb = match (method, rest) {
+            (&Method::GET, [_, ..]) => "get",
+            (&Method::GET, []) if asked.is("watch") => "watch",
+            (&Method::GET, []) => "list",
+            (&Method::DELETE, [_]) => "delete",
+            (&Method::POST, []) => "create",
+            _ => "update",
+        };
         asked
     }
 
     /// A parameter's first value.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.query.iter().find(|(own, _)| own == key).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter's first value, if it can be read.
+    pub fn parsed<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
+        self.get(key)?.parse().ok()
     }
 
     /// A parameter's values.
@@ -95,25 +96,15 @@ impl Asked {
         self.namespace.as_deref().is_none_or(|namespace| namespace == NAMESPACE)
     }
 
-    /// The resource without its subresource.
-    pub fn plural(&self) -> &str {
-        self.resource.split('/').next().unwrap_or_default()
-    }
-}
-
-/// Text without the escapes of a URI.
-fn decoded(text: &str) -> String {
-    let mut rest = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = rest.next() {
-        decoded.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let hex: String = rest.by_ref().take(2).map(char::from).collect();
-                u8::from_str_radix(&hex, 16).unwrap_or(b'?')
-            }
-            byte => byte,
+    /// Whether an object is one that a list or watch is about: `a=b` and `a!=b` of labels, and the name, are known.
+    pub fn selects(&self, object: &Value) -> bool {
+        let terms = |key| self.get(key).unwrap_or_default().split(',').filter(|term| !term.is_empty());
+        let label = |key: &str| text(&object["metadata"]["labels"][key]);
+        let by_labels = terms("labelSelector").all(|term| match term.split_once('=') {
+            Some((key, value)) => key.strip_suffix('!').map_or_else(|| label(key) == value, |key| label(key) != value),
+            None => false,
         });
+        let is_name = |term: &str| term.strip_prefix("metadata.name=") == Some(name(object));
+        by_labels && terms("fieldSelector").all(is_name) && self.has_objects()
     }
-    String::from_utf8_lossy(&decoded).into_owned()
 }

@@ -11,12 +11,16 @@ use serde_json::{Value, json};
 
 use super::super::scenario::Fault;
 use super::super::{NAMESPACE, RELEASE, World};
-use super::{Kind, chart};
+use super::Kind;
+use super::install::put;
 
 /// The chart itself.
 const CHART: &str = include_str!("../../../fixtures/helm-chart/file-simulator/Chart.yaml");
 /// Its default values.
 const DEFAULTS: &str = include_str!("../../../fixtures/helm-chart/file-simulator/values.yaml");
+
+/// Its objects.
+const RENDERED: &str = include_str!("../../../fixtures/helm-chart/golden/multi-nas.yaml");
 
 /// Puts the deployed revision into the store, and a newer one if the scenario has it.
 pub(super) fn install(world: &World, config: &Value, created: Timestamp) -> anyhow::Result<()> {
@@ -24,35 +28,52 @@ pub(super) fn install(world: &World, config: &Value, created: Timestamp) -> anyh
         Fault::Release(status) => Some(status.as_str()),
         _ => None,
     });
+    let manifest = manifest(world)?;
     for (revision, status) in (1..).zip(std::iter::once("deployed").chain(newest)) {
-        let secret = chart::admitted(world, Kind::Secret, secret(revision, status, config, created)?);
-        world.store.put(Kind::Secret, secret, created);
+        put(world, Kind::Secret, secret(revision, status, config, &manifest, created)?, created);
     }
     Ok(())
 }
 
-/// The name of the Secret of a revision.
-pub(super) fn secret_name(revision: u64) -> String {
-    format!("sh.helm.release.v1.{RELEASE}.v{revision}")
+/// The chart's objects as they were given to the API server, in YAML.
+fn manifest(world: &World) -> anyhow::Result<String> {
+    let mut objects = serde_saphyr::from_multiple::<Value>(RENDERED)?;
+    for object in &mut objects {
+        let kind = if object["kind"] == "Service" { Kind::Service } else { Kind::Deployment };
+        if let Some(live) = world.store.get(kind, object["metadata"]["name"].as_str().unwrap_or_default()) {
+            take(object, &live);
+        }
+    }
+    Ok(objects.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n---\n"))
 }
 
-fn secret(revision: u64, status: &str, config: &Value, created: Timestamp) -> anyhow::Result<Value> {
-    let description = match status {
-        "deployed" => "Install complete".to_owned(),
-        "failed" => format!("Upgrade \"{RELEASE}\" failed: context deadline exceeded"),
-        _ => "Preparing upgrade".to_owned(),
-    };
-    let info = json!({"status": status, "description": description, "first_deployed": created.to_string(),
-        "last_deployed": created.to_string()});
+/// Gives what a rendered object sets the values that it was installed with.
+fn take(rendered: &mut Value, live: &Value) {
+    match (rendered, live) {
+        (Value::Object(fields), Value::Object(live)) => {
+            fields.iter_mut().for_each(|(name, field)| take(field, live.get(name).unwrap_or(&Value::Null)));
+        }
+        (Value::Array(items), Value::Array(live)) => {
+            items.iter_mut().zip(live).for_each(|(item, live)| take(item, live));
+        }
+        (rendered, live) if !live.is_null() => *rendered = live.clone(),
+        _ => {}
+    }
+}
+
+fn secret(revision: u64, status: &str, config: &Value, manifest: &str, created: Timestamp) -> anyhow::Result<Value> {
+    let failed = format!("Upgrade \"{RELEASE}\" failed: context deadline exceeded");
+    let description = if status == "deployed" { "Install complete" } else { &failed };
+    let info = json!({"status": status, "description": description, "last_deployed": created.to_string()});
     let metadata: Value = serde_saphyr::from_str(CHART)?;
     let defaults: Value = serde_saphyr::from_str(DEFAULTS)?;
     let payload = json!({"name": RELEASE, "version": revision, "namespace": NAMESPACE, "info": info, "config": config,
-        "chart": {"metadata": metadata, "values": defaults}});
+        "manifest": manifest, "chart": {"metadata": metadata, "values": defaults}});
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
     packed.write_all(payload.to_string().as_bytes())?;
     // Helm's own base64, and that of every Secret.
     let data = STANDARD.encode(STANDARD.encode(packed.finish()?));
     let labels = json!({"owner": "helm", "name": RELEASE, "status": status, "version": revision.to_string()});
-    let metadata = json!({"name": secret_name(revision), "labels": labels});
+    let metadata = json!({"name": format!("sh.helm.release.v1.{RELEASE}.v{revision}"), "labels": labels});
     Ok(json!({"metadata": metadata, "type": "helm.sh/release.v1", "data": {"release": data}}))
 }

@@ -2,20 +2,20 @@
 
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::io::{copy, sink};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 
 use super::mounts::{self, Place};
 use super::rsync::{self, Copied, Flags};
-use super::{array, containers, server_of, sidecar, text};
+use super::{lock, nfs, sidecar};
 use crate::sim::World;
+use crate::sim::logs::Log;
+use crate::sim::object::{containers, items, name, server, text};
 use crate::sim::scenario::Behaviour;
 
 /// How long rsync takes at least.
@@ -24,7 +24,7 @@ const COPY: Duration = Duration::from_millis(20);
 const LISTEN: Duration = Duration::from_millis(180);
 
 /// One life of a container.
-pub struct Container {
+pub(super) struct Container {
     /// The cluster.
     pub world: Arc<World>,
     /// Its pod.
@@ -33,11 +33,13 @@ pub struct Container {
     pub name: String,
     /// When it began, if it has been running for long when the cluster is started.
     pub past: Option<Timestamp>,
+    /// What it says.
+    pub log: watch::Sender<Log>,
 }
 
 impl Container {
     /// Does its work; `listens` is called when a server has a port. Returns its exit code.
-    pub async fn work(mut self, listens: impl FnOnce(SocketAddr) + Send) -> i32 {
+    pub async fn work(mut self, listens: impl Fn() + Send) -> i32 {
         match (self.behaviour(), self.name.as_str()) {
             (Some(Behaviour::Hangs), _) => pending().await,
             (Some(Behaviour::Exits), _) => 1,
@@ -50,13 +52,13 @@ impl Container {
 
     /// What it does instead of its work.
     pub fn behaviour(&self) -> Option<Behaviour> {
-        self.world.scenario.behaviour(server_of(&self.pod), &self.name)
+        self.world.scenario.behaviour(server(&self.pod), &self.name)
     }
 
     /// A variable of its environment.
     pub fn env(&self, key: &str) -> &str {
         let spec = containers(&self.pod).find(|spec| spec["name"] == self.name.as_str());
-        let variable = spec.and_then(|spec| array(&spec["env"]).find(|variable| variable["name"] == key));
+        let variable = spec.and_then(|spec| items(&spec["env"]).find(|variable| variable["name"] == key));
         variable.map_or("", |variable| text(&variable["value"]))
     }
 
@@ -66,13 +68,13 @@ impl Container {
     }
 
     /// Says a line.
-    pub fn say(&self, line: &str) {
+    pub fn say(&self, line: impl Into<String>) {
         self.say_at(self.now(), line);
     }
 
     /// Says a line at a time.
-    pub fn say_at(&self, at: Timestamp, line: &str) {
-        self.world.logs.say(text(&self.pod["metadata"]["name"]), &self.name, at, line);
+    pub fn say_at(&self, at: Timestamp, line: impl Into<String>) {
+        self.log.send_modify(|log| log.lines.push((at, line.into())));
     }
 
     /// A file or folder in it.
@@ -90,8 +92,8 @@ impl Container {
             copied
         };
         let (copied, ()) = tokio::join!(tokio::task::spawn_blocking(work), self.pause(COPY));
-        let Copied { said, code, .. } = copied.unwrap_or_else(|_| Copied::idle());
-        for line in &said {
+        let Copied { said, code, .. } = copied.unwrap_or_default();
+        for line in said {
             self.say(line);
         }
         code
@@ -107,7 +109,7 @@ impl Container {
     /// The work of files/init.sh.
     async fn fill(&self) -> i32 {
         let name = self.env("NAS_NAME");
-        self.say(&format!("=== NAS {name} Init Container Starting ==="));
+        self.say(format!("=== NAS {name} Init Container Starting ==="));
         if self.behaviour() != Some(Behaviour::CopiesNothing) {
             let (Ok(from), Ok(to)) = (self.place("/windows-data"), self.place("/data")) else { return 23 };
             let flags = self.env("RSYNC_FLAGS");
@@ -118,36 +120,40 @@ impl Container {
                 return code;
             }
         }
-        self.say(&format!("=== NAS {name} Init Container Complete ==="));
+        self.say(format!("=== NAS {name} Init Container Complete ==="));
         0
     }
 
     /// The work of files/server.sh.
-    async fn serve(&self, listens: impl FnOnce(SocketAddr) + Send) -> i32 {
+    async fn serve(&self, listens: impl Fn() + Send) -> i32 {
         let exports = format!("/data 0.0.0.0/0({})", self.env("EXPORT_OPTIONS"));
         let written = self.place("/etc/exports").and_then(|file| {
             std::fs::create_dir_all(file.host.parent().unwrap_or(&file.host))?;
             std::fs::write(file.host, format!("{exports}\n"))
         });
         if written.is_ok() {
-            self.say(&exports);
+            self.say(exports);
         }
-        self.say(&format!("Starting NFS server (fsid={})", self.env("FSID")));
+        self.say(format!("Starting NFS server (fsid={})", self.env("FSID")));
         if self.behaviour() == Some(Behaviour::DoesNotListen) {
             return pending().await;
         }
         let Ok(listener) = TcpListener::bind("127.0.0.1:0").await else { return 1 };
         let Ok(address) = listener.local_addr() else { return 1 };
         self.pause(LISTEN).await;
-        listens(address);
-        let mut clients = JoinSet::new();
-        loop {
-            tokio::select! {
-                Ok((mut client, _)) = listener.accept() => {
-                    clients.spawn(async move { copy(&mut client, &mut sink()).await.is_ok() });
-                }
-                Some(_) = clients.join_next() => {}
+        lock(&self.world.kubelet.listeners).insert(name(&self.pod).to_owned(), address);
+        listens();
+        let options = self.env("EXPORT_OPTIONS");
+        let has = |option: &str| options.split(',').any(|own| own == option);
+        let service = match self.place("/data") {
+            _ if self.behaviour() == Some(Behaviour::Wedged) => nfs::Service::Silent,
+            // Whoever comes through a port-forward or a NodePort comes from a high port.
+            _ if !has("insecure") => nfs::Service::Refused,
+            Ok(Place { host: folder, read_only, .. }) => {
+                nfs::Service::Folder { folder, export: "data".to_owned(), read_only: read_only || has("ro") }
             }
-        }
+            Err(_) => return 1,
+        };
+        i32::from(nfs::serve(listener, service).await.is_err())
     }
 }

@@ -1,110 +1,119 @@
-//! The network of the node: what a Service leads to, and the NodePorts. Follows the store.
+//! The network of the node: where Services lead, the NodePorts, and what containers find of both.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-use serde_json::Value;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::{array, text};
-use crate::sim::World;
+use super::lock;
+use crate::sim::object::{items, name, text};
 use crate::sim::store::Kind;
+use crate::sim::{NAMESPACE, World, serve};
+
+/// The cluster's name server.
+const NAME_SERVER: &str = "10.96.0.10";
+
+/// A port of a Service.
+struct Route {
+    ip: String,
+    port: u16,
+    node_port: u16,
+    /// The pod and its port that it leads to.
+    target: Option<(String, u16)>,
+}
 
 /// Where a port of a pod listens on this machine.
-pub fn listener(world: &World, pod: &str, port: u16) -> Option<SocketAddr> {
-    let listeners = world.kubelet.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-    listeners.get(pod).copied().filter(|_| port == 2049)
+pub(in crate::sim) fn listener(world: &World, pod: &str, port: u16) -> Option<SocketAddr> {
+    lock(&world.kubelet.listeners).get(pod).copied().filter(|_| port == 2049)
 }
 
-/// The ready endpoints of a Service: its EndpointSlice's ports, and the endpoint.
-pub fn endpoints(world: &World, service: &Value) -> Vec<(Value, Value)> {
-    let name = &service["metadata"]["name"];
-    let slices = world.store.list(Kind::EndpointSlice).1;
-    let its = slices.iter().filter(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == *name);
-    its.flat_map(|slice| {
-        // Nothing said means ready.
-        let ready = array(&slice["endpoints"]).filter(|endpoint| endpoint["conditions"]["ready"] != false);
-        ready.map(|endpoint| (slice["ports"].clone(), endpoint.clone())).collect::<Vec<_>>()
-    })
-    .collect()
-}
-
-/// The pod, and its port, that a Service's port leads to.
-pub fn target(world: &World, service: &Value, port: &Value) -> Option<(String, u16)> {
-    endpoints(world, service).into_iter().find_map(|(ports, endpoint)| {
-        let port = array(&ports).find(|own| text(&own["name"]) == text(&port["name"]))?;
-        let number = u16::try_from(port["port"].as_u64()?).ok()?;
-        Some((text(&endpoint["targetRef"]["name"]).to_owned(), number))
-    })
-}
-
-/// The Service and its port for which `is_it` says so.
-pub fn service_port(world: &World, is_it: impl Fn(&Value, &Value) -> bool) -> Option<(Arc<Value>, Value)> {
-    let services = world.store.list(Kind::Service).1;
-    services.into_iter().find_map(|service| {
-        let port = array(&service["spec"]["ports"]).find(|port| is_it(&service, port))?.clone();
-        Some((service, port))
-    })
+/// The ports of all Services.
+fn routes(world: &World) -> Vec<Route> {
+    let number = |value: &serde_json::Value| value.as_u64().and_then(|port| u16::try_from(port).ok());
+    let slices = world.store.list(Kind::EndpointSlice);
+    let mut routes = Vec::new();
+    for service in world.store.list(Kind::Service) {
+        let its = slices
+            .iter()
+            .filter(|slice| text(&slice["metadata"]["labels"]["kubernetes.io/service-name"]) == name(&service));
+        for port in items(&service["spec"]["ports"]) {
+            let target = its.clone().find_map(|slice| {
+                let ready = items(&slice["endpoints"]).find(|endpoint| endpoint["conditions"]["ready"] == true)?;
+                let own = items(&slice["ports"]).find(|own| own["name"] == port["name"])?;
+                Some((text(&ready["targetRef"]["name"]).to_owned(), number(&own["port"])?))
+            });
+            let [port, node_port] = ["port", "nodePort"].map(|field| number(&port[field]).unwrap_or_default());
+            routes.push(Route { ip: text(&service["spec"]["clusterIP"]).to_owned(), port, node_port, target });
+        }
+    }
+    routes
 }
 
 /// Listens on the NodePorts that lead to a pod.
-pub async fn proxy(world: Arc<World>) {
-    let mut changes = world.store.changes();
+pub(super) async fn proxy(world: Arc<World>) {
+    let mut state = world.store.state();
     let mut tasks = JoinSet::new();
     let mut open: HashMap<u16, AbortHandle> = HashMap::new();
     loop {
-        let wanted = node_ports(&world);
-        open.retain(|port, task| {
-            wanted.contains(port) || {
-                task.abort();
-                false
-            }
-        });
+        state.mark_unchanged();
+        let routes = routes(&world).into_iter().filter(|route| route.node_port > 0 && route.target.is_some());
+        let wanted: Vec<u16> = routes.map(|route| route.node_port).collect();
+        for (_, closed) in open.extract_if(|port, _| !wanted.contains(port)) {
+            closed.abort();
+        }
         for port in wanted {
-            if open.contains_key(&port) {
-                continue;
-            }
             // One that another program has is tried again at the next change.
-            if let Ok(listener) = TcpListener::bind((world.address, port)).await {
-                open.insert(port, tasks.spawn(pass(Arc::clone(&world), listener, port)));
+            if !open.contains_key(&port)
+                && let Ok(listener) = TcpListener::bind((world.address, port)).await
+            {
+                let world = Arc::clone(&world);
+                open.insert(port, tasks.spawn(serve(listener, move |client| pass(Arc::clone(&world), client, port))));
             }
         }
         while tasks.try_join_next().is_some() {}
-        if changes.changed().await.is_err() {
+        if state.changed().await.is_err() {
             return;
         }
     }
 }
 
-fn node_ports(world: &World) -> Vec<u16> {
-    let services = world.store.list(Kind::Service).1;
-    let open = |service: &Value| -> Vec<u16> {
-        let ports = array(&service["spec"]["ports"]).filter(|port| target(world, service, port).is_some());
-        ports.filter_map(|port| u16::try_from(port["nodePort"].as_u64()?).ok()).collect()
-    };
-    services.iter().filter(|service| service["spec"]["type"] == "NodePort").flat_map(|service| open(service)).collect()
+/// Passes a connection to a NodePort on to the pod.
+async fn pass(world: Arc<World>, mut client: TcpStream, node_port: u16) {
+    let route = routes(&world).into_iter().find(|route| route.node_port == node_port);
+    let Some((pod, port)) = route.and_then(|route| route.target) else { return };
+    let Some(address) = listener(&world, &pod, port) else { return };
+    if let Ok(mut server) = TcpStream::connect(address).await {
+        // Whoever closes the connection knows why.
+        let _ = copy_bidirectional(&mut client, &mut server).await;
+    }
 }
 
-/// Passes connections to a NodePort on to the pod.
-async fn pass(world: Arc<World>, listener: TcpListener, port: u16) {
-    let mut clients = JoinSet::new();
-    loop {
-        tokio::select! {
-            Ok((mut client, _)) = listener.accept() => {
-                let found = service_port(&world, |_, own| own["nodePort"] == port);
-                let target = found.and_then(|(service, own)| target(&world, &service, &own));
-                let Some(address) = target.and_then(|(pod, port)| self::listener(&world, &pod, port)) else { continue };
-                clients.spawn(async move {
-                    if let Ok(mut server) = TcpStream::connect(address).await {
-                        // Whoever closes the connection knows why.
-                        let _ = copy_bidirectional(&mut client, &mut server).await;
-                    }
-                });
-            }
-            Some(_) = clients.join_next() => {}
-        }
+/// Connects to a Service's address, or to a NodePort; what nc says if it cannot.
+pub(super) fn connect(world: &World, address: &str, port: u16) -> Result<(), String> {
+    let is_node = address == world.address.to_string();
+    let is_its = |route: &Route| route.ip == address && route.port == port || is_node && route.node_port == port;
+    match routes(world).into_iter().find(is_its) {
+        Some(Route { target: Some(_), .. }) => Ok(()),
+        None if !is_node => Err("nc: timed out\n".to_owned()),
+        _ => Err(format!("nc: can't connect to remote host ({address}): Connection refused\n")),
     }
+}
+
+/// What busybox's nslookup says of Services' names.
+pub(super) fn resolve(world: &World, names: &[String]) -> String {
+    let mut said = format!("! {NAME_SERVER}\n");
+    for name in names {
+        let full = format!("{name}.{NAMESPACE}.svc.cluster.local");
+        let (code, answer) = match world.store.get(Kind::Service, name) {
+            Some(service) => (0, format!("Name:\t{full}\nAddress: {}", text(&service["spec"]["clusterIP"]))),
+            None => (1, format!("** server can't find {full}.: NXDOMAIN")),
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(said, "? {name} {code}\nServer:\t\t{NAME_SERVER}\nAddress:\t{NAME_SERVER}:53\n\n{answer}");
+    }
+    said
 }

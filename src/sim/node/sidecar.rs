@@ -10,9 +10,11 @@ use rand::Rng;
 
 use super::container::Container;
 use super::mounts::Place;
-use super::rsync::{Copied, Flags, set_modified};
+use super::rsync::{Flags, SUMMARY};
 use crate::sim::scenario::Behaviour;
 
+/// The last cycle of a sidecar that has been running for long ended within this time.
+const LATELY: Duration = Duration::from_secs(30);
 /// So many past cycles are in the log of a sidecar that has been running for long.
 const PAST: u32 = 12;
 /// How long a cycle with nothing to copy takes.
@@ -23,11 +25,11 @@ const BUSY: Duration = Duration::from_millis(70);
 const FAILURES: u32 = 3;
 
 /// Copies again and again; returns the exit code.
-pub async fn run(container: &mut Container) -> i32 {
+pub(super) async fn run(container: &mut Container) -> i32 {
     let behaviour = container.behaviour();
     let interval = container.env("SYNC_INTERVAL").parse().unwrap_or(container.world.interval);
-    container.say(&format!("=== NAS {} Sync Sidecar Starting ===", container.env("NAS_NAME")));
-    container.say(&format!("Sync interval: {interval}s"));
+    container.say(format!("=== NAS {} Sync Sidecar Starting ===", container.env("NAS_NAME")));
+    container.say(format!("Sync interval: {interval}s"));
     container.say("Direction: NFS export -> Windows mount");
     let interval = Duration::from_secs(interval);
     if let Some(began) = container.past.take()
@@ -49,7 +51,7 @@ pub async fn run(container: &mut Container) -> i32 {
                     return status;
                 }
                 let time = container.now().strftime("%H:%M:%S");
-                container.say(&format!("[{time}] Not all was synced to Windows: rsync exit code {status}"));
+                container.say(format!("[{time}] Not all was synced to Windows: rsync exit code {status}"));
             }
         }
         let rest = if behaviour == Some(Behaviour::NeverRests) { BUSY } else { interval };
@@ -60,15 +62,16 @@ pub async fn run(container: &mut Container) -> i32 {
 /// Says the cycles that ended before now, and returns how far the next one is.
 fn remember(container: &Container, began: Timestamp, interval: Duration) -> Duration {
     let now = container.now();
-    let since = interval.mul_f64(rand::rng().random());
+    // The first cycle was not long ago, so that one that sleeps for long sleeps on.
+    let since = interval.min(LATELY).mul_f64(rand::rng().random());
     let ends = (0..PAST).map_while(|count| {
         let end = now - since - (interval + CYCLE) * count;
         (end - CYCLE > began).then_some(end)
     });
     for end in ends.collect::<Vec<_>>().into_iter().rev() {
         container.say_at(end - CYCLE, "sending incremental file list");
-        for line in Copied::idle().said {
-            container.say_at(end - Duration::from_millis(1), &line);
+        for line in SUMMARY {
+            container.say_at(end - Duration::from_millis(1), line);
         }
         synced(container, end - CYCLE, end);
     }
@@ -77,7 +80,7 @@ fn remember(container: &Container, began: Timestamp, interval: Duration) -> Dura
 
 fn synced(container: &Container, start: Timestamp, end: Timestamp) {
     let seconds = end.as_second() - start.as_second();
-    container.say_at(end, &format!("[{}] Synced to Windows in {seconds}s", end.strftime("%H:%M:%S")));
+    container.say_at(end, format!("[{}] Synced to Windows in {seconds}s", end.strftime("%H:%M:%S")));
 }
 
 async fn cycle(container: &Container, behaviour: Option<Behaviour>) -> i32 {
@@ -91,8 +94,6 @@ async fn cycle(container: &Container, behaviour: Option<Behaviour>) -> i32 {
     match behaviour {
         Some(Behaviour::Fails) => {
             container.say("sending incremental file list");
-            container
-                .say("rsync: [Receiver] mkdir \"/windows-mount/missing/sub\" failed: No such file or directory (2)");
             container.say("rsync error: error in file IO (code 11) at main.c(808) [Receiver=3.4.1]");
             0
         }
@@ -145,7 +146,7 @@ fn touch(folder: &Path) {
             touch(&path);
         } else {
             // One that is gone again is not touched.
-            let _ = set_modified(&path, SystemTime::now());
+            let _ = OpenOptions::new().write(true).open(path).and_then(|file| file.set_modified(SystemTime::now()));
         }
     }
 }

@@ -1,0 +1,282 @@
+//! From a deleted pod to its replacement: which one it is, how far it is, and what it hangs on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use tokio::time::Instant;
+
+use super::seen::{Arrival, Came, Content, Phases, Trouble};
+use crate::check::parameter::{Export, Span};
+use crate::check::{Site, millis};
+use crate::cluster::container::{self, Kind};
+use crate::cluster::server::{has_ended, is_ready, is_terminating, phase, progress};
+use crate::cluster::{ApiError, Operation, Population, ResourceExt, Server};
+use crate::event::{Reason, Verdict};
+
+/// The first pause between two looks into an export; it doubles up to the second.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(1);
+/// How much longer than allowed a look into an export may take, before it is given up.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How much of a container's log is told.
+const LINES: i64 = 5;
+const BYTES: i64 = 2000;
+
+/// A pod that was deleted.
+pub struct Deleted<'a> {
+    pub site: &'a Site,
+    /// The uids of all pods that the server had.
+    pub known: BTreeSet<String>,
+    /// The uid of the ReplicaSet that makes another.
+    pub owner: String,
+    /// When its deletion was sent.
+    pub sent: Instant,
+    /// Until when a replacement may become Ready.
+    pub limit: Instant,
+}
+
+/// How far the replacement is.
+enum Stage {
+    /// It becomes something.
+    Coming(Arc<Pod>),
+    /// It is Ready.
+    Ready(Arc<Pod>),
+    /// It does not become Ready by waiting, because of this container.
+    Stuck(Arc<Pod>, Option<String>, String),
+    /// Something else than a restart happens to the server.
+    Disturbed(String),
+}
+
+/// A file that is expected in the export.
+#[derive(Debug, Clone)]
+pub struct File {
+    pub name: String,
+    pub content: String,
+}
+
+impl Deleted<'_> {
+    /// What there is of a replacement.
+    fn stage(&self, population: &Population) -> Option<Stage> {
+        let server = self.server(population);
+        let new: Vec<_> =
+            server.pods.iter().filter(|pod| !self.known.contains(&pod.uid().unwrap_or_default())).collect();
+        let is_its = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.uid == self.owner);
+        if let Some(other) = new.iter().find(|pod| !is_its(pod)) {
+            return Some(Stage::Disturbed(format!("pod {} of another owner appeared", other.name_any())));
+        }
+        let pod = match new.as_slice() {
+            [] => return None,
+            [pod] => Arc::clone(pod),
+            [first, second, ..] => {
+                let Some(ended) = new.iter().find(|pod| has_ended(pod)) else {
+                    let names = [first, second].map(|pod| pod.name_any()).join(" and ");
+                    return Some(Stage::Disturbed(format!("more than one pod came: {names}")));
+                };
+                Arc::clone(ended)
+            }
+        };
+        if has_ended(&pod) {
+            let status = pod.status.as_ref();
+            let parts =
+                [status.and_then(|status| status.reason.clone()), status.and_then(|status| status.message.clone())];
+            let why: Vec<_> = parts.into_iter().flatten().collect();
+            let state = format!("it has ended: {}, {}", phase(&pod), why.join(": "));
+            return Some(Stage::Stuck(pod, None, state));
+        }
+        if is_terminating(&pod) {
+            return Some(Stage::Disturbed(format!("pod {} is being deleted too", pod.name_any())));
+        }
+        if let Some(view) = container::all(&pod).into_iter().find(container::View::is_stuck) {
+            let (name, state) = (view.name.to_owned(), view.describe());
+            return Some(Stage::Stuck(Arc::clone(&pod), Some(name), state));
+        }
+        Some(if is_ready(&pod) { Stage::Ready(pod) } else { Stage::Coming(pod) })
+    }
+
+    fn server(&self, population: &Population) -> Server {
+        population.server(&self.site.select, self.site.server())
+    }
+
+    fn disturbed(&self, seen: String) -> Verdict {
+        let object = format!("server {}", self.site.server());
+        let reason = Reason::new(object, "nobody else to change it while its pod is restarted", seen);
+        Verdict::error(reason.hint("run the test again when that is over"))
+    }
+
+    /// What comes, and when the file is in its export.
+    pub async fn follow(
+        &self,
+        export: &Export,
+        file: &File,
+        within: Span,
+    ) -> (Result<(Came, Option<Arc<Pod>>), Verdict>, Arrival) {
+        tokio::join!(self.ready(), self.arrival(export, file, within))
+    }
+
+    /// Waits for the replacement to be Ready, or to be known not to become so; the pod, if there is one.
+    ///
+    /// # Errors
+    /// Something else happened to the server, or the API did not say.
+    async fn ready(&self) -> Result<(Came, Option<Arc<Pod>>), Verdict> {
+        let shared = &self.site.shared;
+        let mut last = None;
+        let found = shared.until(self.limit, |population| match self.stage(population)? {
+            Stage::Coming(pod) => {
+                last = Some(pod);
+                None
+            }
+            stage => Some(stage),
+        });
+        let found = found.await.map_err(|error| self.site.no_answer(&error))?;
+        let after = millis(self.sent.elapsed());
+        let (pod, container, state) = match (found, last) {
+            (Some(Stage::Ready(pod)), _) => {
+                let came = Came::Ready { pod: pod.name_any(), after, phases: phases(&pod) };
+                return Ok((came, Some(pod)));
+            }
+            (Some(Stage::Disturbed(seen)), _) => return Err(self.disturbed(seen)),
+            (Some(Stage::Stuck(pod, container, state)), _) => (pod, container, state),
+            (_, Some(pod)) => {
+                let container = hangs_on(&pod);
+                let state = format!("not Ready yet: {}", progress(&pod));
+                (pod, container, state)
+            }
+            (_, None) => return Ok((Came::Nothing(after), None)),
+        };
+        let said = match &container {
+            Some(container) => self.said(&pod, container).await,
+            None => Vec::new(),
+        };
+        Ok((Came::Stuck(Trouble { pod: pod.name_any(), container, state, said, after }), Some(pod)))
+    }
+
+    /// The last lines of a container's log; of one that waits for its next start these are those of its last life.
+    async fn said(&self, pod: &Pod, container: &str) -> Vec<String> {
+        match self.site.shared.cluster.log_tail(&pod.name_any(), container, LINES, BYTES).await {
+            Ok(lines) => lines.into_iter().map(|(_, line)| line.chars().take(200).collect()).collect(),
+            Err(ApiError::Forbidden { .. }) => vec!["(its log may not be read)".to_owned()],
+            // It never ran, for one.
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Waits until the file is in the replacement's export, or is seen not to come within the time.
+    async fn arrival(&self, export: &Export, file: &File, within: Span) -> Arrival {
+        let shared = &self.site.shared;
+        let mut seen = Arrival { last: "no replacement".to_owned(), ..Arrival::default() };
+        let mut pause = PAUSE;
+        loop {
+            let mut last = None;
+            let slice = self.limit.min(Instant::now() + LONGEST);
+            let found = shared.until(slice, |population| match self.stage(population)? {
+                Stage::Coming(pod) | Stage::Ready(pod) => {
+                    let runs = container::runs(&pod, &export.container);
+                    last = Some(Arc::clone(&pod));
+                    runs.then_some(Some(pod))
+                }
+                Stage::Stuck(..) | Stage::Disturbed(_) => Some(None),
+            });
+            let found = found.await;
+            let now = last.as_ref().map(|pod| self.since_creation(pod)).unwrap_or_default();
+            match (found, &last) {
+                (Ok(Some(None)), _) => return seen,
+                (Ok(Some(Some(pod))), _) => match self.look(&pod, export, file).await {
+                    Content::Whole => return Arrival { there: Some(millis(self.since_creation(&pod))), ..seen },
+                    // What is not known yet is no sign of absence.
+                    Content::Unknown(why) => seen.last = why,
+                    other => (seen.absent, seen.last) = (Some(millis(now)), other.to_string()),
+                },
+                (Ok(None), Some(pod)) => {
+                    let view = container::named(pod, &export.container);
+                    let state = view.map_or("there is no such container".to_owned(), |view| view.describe());
+                    (seen.absent, seen.last) = (Some(millis(now)), format!("{} is {state}", export.container));
+                }
+                (Ok(None), None) => {}
+                (Err(error), _) => seen.last = error.to_string(),
+            }
+            let is_told = seen.absent.is_some_and(|absent| absent > millis(within.0));
+            if is_told || now > within.0 + ANSWER || Instant::now() >= self.limit.max(self.sent + within.0 + ANSWER) {
+                return seen;
+            }
+            tokio::time::sleep(pause).await;
+            pause = LONGEST.min(pause * 2);
+        }
+    }
+
+    /// What there is of a file in a pod's export.
+    pub async fn look(&self, pod: &Pod, export: &Export, file: &File) -> Content {
+        let gather = Operation::Gather { folder: export.folder.clone(), prefix: file.name.clone() };
+        let output = self.site.shared.exec(self.site.server(), &pod.name_any(), &export.container, &gather).await;
+        let output = match output {
+            Ok(output) => output,
+            Err(error) => return Content::Unknown(error.to_string()),
+        };
+        if let Some(problem) = output.problem() {
+            return Content::Unknown(problem);
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut parts = text.split_terminator('\0');
+        while let (Some(name), Some(content)) = (parts.next(), parts.next()) {
+            if name == file.name {
+                let other = || Content::Other(format!("a file of {} bytes with other content", content.len()));
+                return if content == file.content { Content::Whole } else { other() };
+            }
+        }
+        Content::Absent
+    }
+
+    /// How old a pod is: by the cluster's clock, in whose timestamps there are no fractions, or by this machine's, on which
+    /// it cannot be older than the deletion.
+    fn since_creation(&self, pod: &Pod) -> Duration {
+        let created = pod.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+        let age = self.site.shared.cluster.now().duration_since(created);
+        self.sent.elapsed().min(Duration::try_from(age).unwrap_or_default())
+    }
+
+    /// Waits until nothing is left of the old pod that still writes; what it is, if that does not come.
+    pub async fn old_gone(&self) -> Option<String> {
+        let old = |population: &Population| {
+            let server = self.server(population);
+            let old =
+                server.pods.iter().find(|pod| !has_ended(pod) && self.known.contains(&pod.uid().unwrap_or_default()));
+            old.map(|pod| format!("pod {} is still being deleted", pod.name_any()))
+        };
+        let gone = self.site.shared.until(self.limit, |population| old(population).is_none().then_some(())).await;
+        match gone {
+            Ok(Some(())) => None,
+            Ok(None) => self.site.shared.watch.population().ok().and_then(|population| old(&population)),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+}
+
+/// The container that a pod hangs on which is not Ready: the first that the next ones wait for.
+fn hangs_on(pod: &Pod) -> Option<String> {
+    let views = container::all(pod);
+    let open = views.iter().find(|view| match view.kind {
+        Kind::Init => !view.has_completed(),
+        Kind::Ephemeral => false,
+        Kind::NativeSidecar | Kind::Ordinary => view.status.is_none_or(|status| !status.ready),
+    });
+    open.map(|view| view.name.to_owned())
+}
+
+/// When a pod came to its phases.
+fn phases(pod: &Pod) -> Phases {
+    let Some(created) = pod.creation_timestamp() else { return Phases::default() };
+    let since = |time: Timestamp| time.as_second() - created.0.as_second();
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let condition = |kind: &str| {
+        let its = conditions.into_iter().flatten().find(|condition| condition.type_ == kind)?;
+        Some(since(its.last_transition_time.as_ref()?.0))
+    };
+    let views = container::all(pod);
+    let finished = views.iter().filter(|view| view.kind == Kind::Init).filter_map(|view| {
+        let ended = view.status?.state.as_ref()?.terminated.as_ref()?;
+        Some(since(ended.finished_at.as_ref()?.0))
+    });
+    Phases { scheduled: condition("PodScheduled"), init: finished.max(), ready: condition("Ready") }
+}

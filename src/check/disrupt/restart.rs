@@ -1,0 +1,276 @@
+//! `restart`: a server's pod is deleted, and its replacement has the files that it should have, in time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use rand::Rng;
+use rand::distr::Alphanumeric;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::replacement::{Deleted, File};
+use super::seen::{Came, Content, Observation, Restarted};
+use super::{judge, sound};
+use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::storage::Probe;
+use crate::check::{Disturbed, Kind, Need, Place, Placed, Site, millis};
+use crate::cluster::container;
+use crate::cluster::{ApiError, Cycles, Operation, ResourceExt, Server};
+use crate::event::{Hop, Outcome, Reason, Verdict};
+use crate::host::{Entry, Seen};
+
+/// How long the two sides of the tester's folder may differ while it is probed.
+const MOUNT_WITHIN: Duration = Duration::from_secs(5);
+/// More files than this in a folder are not compared.
+const MOST: usize = 5000;
+/// The last part of the name of the file that is written into the export.
+const WRITTEN: &str = "written.txt";
+/// So many of those that are gone are named.
+const NAMED: usize = 3;
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Restart {
+    /// The export.
+    pub export: Export,
+    /// What fills it when a pod starts.
+    pub init_container: String,
+    /// What copies it to the tester's folder, where a server has that.
+    pub sidecar: Option<Sidecar>,
+    /// A container that was restarted must have been running for so long since, or nothing is deleted.
+    #[serde(rename = "restart-window")]
+    pub window: Span,
+    /// The longest time from the replacement's creation until a file of the tester's is in its export.
+    pub within: Span,
+    /// What becomes of a file that a client wrote into the export.
+    pub written: Written,
+    /// The longest time for that file to arrive in the tester's folder, before the pod is deleted.
+    pub synced_within: Option<Span>,
+}
+
+/// What becomes of a file in an export when its pod is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Written {
+    /// It is gone with the export: the tester's folder is the source of truth.
+    Lost,
+    /// It comes back from the tester's folder, into which it had been copied.
+    Kept,
+}
+
+impl Kind for Restart {
+    type Observation = Observation;
+    const HOPS: &'static [Hop] = &[Hop::Host, Hop::Mount, Hop::Init, Hop::Export];
+    const NEEDS: &'static [Need] = &[Need::Folder];
+    const DISTURBS: bool = true;
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let (server, population) = site.settled_server().await?;
+        let pod =
+            sound::steady(&server, self.window.signed(), population.now).map_err(|reason| site.blocked(reason))?;
+        let owner = sound::owner(&server, &pod).map_err(Verdict::error)?;
+        let sidecar = self.sidecar.as_ref().map(|sidecar| sidecar.container.as_str());
+        if let Some(danger) = sound::danger(&pod, &self.init_container, sidecar) {
+            // Of a sidecar that should be there it is known what it will do; of another nobody can say.
+            let is_known = danger.object == container::place(&pod, sidecar.unwrap_or_default());
+            return if is_known { Ok(Observation::Spared(danger)) } else { Err(Verdict::error(danger)) };
+        }
+        site.running(&pod, &self.export.container)?;
+        self.mounted(site, &pod, population.now).await?;
+        Ok(Observation::Restarted(Box::new(self.restart(site, &server, &pod, owner).await?)))
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        match seen {
+            Observation::Spared(danger) => Verdict::judged("", vec![danger.clone()]).at(Hop::Sidecar),
+            Observation::Restarted(restarted) => judge::verdict(self, restarted),
+        }
+    }
+}
+
+impl Restart {
+    /// ERROR where the tester's folder is not there, or is seen not to be the one that the pod mounts.
+    async fn mounted(&self, site: &Site, pod: &Arc<Pod>, now: Timestamp) -> Result<(), Verdict> {
+        let entry = site.shared.host.entry(site.server()).await;
+        if entry != Entry::Folder {
+            let folder = site.shared.host.folder(site.server()).display().to_string();
+            let reason = Reason::new(format!("folder {folder}"), "the tester's folder", entry.to_string());
+            return Err(Verdict::error(reason.hint("make it, or name the right one with --host-data")).at(Hop::Host));
+        }
+        let Some(sidecar) = &self.sidecar else { return Ok(()) };
+        let probe = Probe { site, pod, sidecar, within: MOUNT_WITHIN };
+        let verdict = probe.once(self.window, now).await?.verdict();
+        match verdict.reasons.into_iter().next() {
+            Some(reason) if verdict.outcome == Outcome::Fail => {
+                Err(Verdict::blocked(format!("host-mount::{}", site.server()), reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Prepares, deletes the pod, and follows what comes.
+    async fn restart(&self, site: &Site, server: &Server, pod: &Arc<Pod>, owner: String) -> Result<Restarted, Verdict> {
+        let (shared, name) = (&site.shared, site.server());
+        let cycles = self.sidecar.as_ref().and_then(|sidecar| site.cycles(pod, sidecar));
+        let (wrote, put) = (site.file(WRITTEN), site.file("put.txt"));
+        let written = File { name: wrote.name.clone(), content: random() };
+        let rested = self.write(site, pod, cycles.as_deref(), &wrote, &written).await?;
+        self.forget_probe(site).await;
+        let before = shared.host.files(name, MOST).await;
+        let file = File { name: put.name.clone(), content: random() };
+        // Wherever the pod's containers may copy it.
+        shared.ledger.place(site.exported(&self.export, &put));
+        shared.ledger.place(put.clone());
+        if let Err(error) = shared.host.create(name, &file.name, file.content.as_bytes()).await {
+            let folder = shared.host.folder(name).display().to_string();
+            let reason = Reason::new(format!("folder {folder}"), "to take a file of the tester's", error.to_string());
+            return Err(Verdict::error(reason.hint("look at the permissions of the folder")).at(Hop::Host));
+        }
+        let known: BTreeSet<String> = server.pods.iter().filter_map(|pod| pod.uid()).collect();
+        let sent = Instant::now();
+        let unsynced = rested.map(|rested| millis(sent - rested));
+        self.delete(site, pod, sent).await?;
+        let limit = sent + shared.wishes.settle;
+        let deleted = Deleted { site, known, owner, sent, limit };
+        site.waiting(format!("the replacement of pod {}", pod.name_any()), shared.wishes.settle);
+        let (came, arrival) = deleted.follow(&self.export, &file, self.within).await;
+        let (came, replacement) = came?;
+        let mut old = None;
+        let mut found = None;
+        let mut limit = Instant::now();
+        if let (Came::Ready { .. }, Some(pod)) = (&came, &replacement) {
+            found = Some(deleted.look(pod, &self.export, &written).await);
+            site.waiting("the old pod's end", shared.wishes.settle);
+            old = deleted.old_gone().await;
+            if let Some(sidecar) = &self.sidecar {
+                limit = Instant::now() + self.synced_within.unwrap_or(self.within).0;
+                if let Some(cycles) = site.cycles(pod, sidecar) {
+                    // What the first cycle removes is gone then. The next one may bring back what the old pod's removed.
+                    cycles.wait_for(limit, |log| log.ends(Timestamp::UNIX_EPOCH).0 > 0 || log.is_denied()).await;
+                }
+            }
+        }
+        if arrival.there.is_none() {
+            // What is not in the export is brought back by no cycle.
+            limit = Instant::now();
+        }
+        let kept = match shared.host.arrival(name, &file.name, file.content.as_bytes(), limit).await {
+            Ok(_) | Err(Seen::Whole) => Content::Whole,
+            Err(Seen::Absent) => Content::Absent,
+            Err(Seen::Unreadable(error)) => Content::Unknown(error),
+            Err(other @ Seen::Different(_)) => Content::Other(other.to_string()),
+        };
+        let vanished = match (before, shared.host.files(name, 2 * MOST).await) {
+            (Ok(before), Ok(after)) => Some(gone(before, after, &shared.run)),
+            _ => None,
+        };
+        Ok(Restarted {
+            server: name.to_owned(),
+            folder: shared.host.folder(name).display().to_string(),
+            deleted: pod.name_any(),
+            unsynced,
+            put: file.name,
+            wrote: written.name,
+            came,
+            arrival,
+            written: found,
+            kept,
+            vanished,
+            old,
+        })
+    }
+
+    /// Writes a file into the export and, where it is to be kept, waits until it was copied to the tester's folder; returns
+    /// when the cycle ended that did it.
+    async fn write(
+        &self,
+        site: &Site,
+        pod: &Pod,
+        cycles: Option<&Cycles>,
+        placed: &Placed,
+        file: &File,
+    ) -> Result<Option<Instant>, Verdict> {
+        site.place(pod, &self.export, self.sidecar.as_ref(), placed);
+        let path = format!("{}/{}", self.export.folder, file.name);
+        let write = Operation::Write { path: path.clone(), content: file.content.clone() };
+        let (output, problem) = site.try_exec(pod, &self.export.container, &write).await?;
+        let hint = "nothing was deleted; run phase2 and phase3, which say more";
+        if let Some(problem) = problem {
+            let object = container::place(pod, &self.export.container);
+            let reason = Reason::new(object, format!("to write {path}"), problem).hint(hint);
+            return Err(Verdict::error(reason).at(Hop::Export));
+        }
+        let Some(cycles) = cycles else { return Ok(None) };
+        let limit = output.ended + self.synced_within.unwrap_or(self.within).0;
+        if self.written == Written::Kept {
+            let host = &site.shared.host;
+            let folder = host.folder(site.server()).display().to_string();
+            site.waiting(format!("a file on its way to {folder}"), limit - output.ended);
+            let astray = |last: Seen| {
+                let object = format!("file {} of pod {}", file.name, pod.name_any());
+                let expected = format!("in {folder}, whole, before its pod is deleted");
+                Verdict::error(Reason::new(object, expected, last.to_string()).hint(hint)).at(Hop::Sidecar)
+            };
+            let content = file.content.as_bytes();
+            let noticed = host.arrival(site.server(), &file.name, content, limit).await.map_err(astray)?;
+            cycles.wait_for(limit, |log| log.ended_after(&file.name, 0, noticed) || log.is_denied()).await;
+            let last = host.look(site.server(), &file.name, content).await;
+            if last != Seen::Whole {
+                return Err(astray(last));
+            }
+        }
+        // Right after a cycle, so that the next one is far: a sidecar with --delete would remove what is put in the folder.
+        cycles.quiet(limit).await;
+        Ok(Some(Instant::now()))
+    }
+
+    /// Removes the probe of the mount, which the new pod would copy into its export.
+    async fn forget_probe(&self, site: &Site) {
+        let is_probe =
+            |placed: &Placed| placed.case == site.id && placed.place == Place::Host && !placed.name.ends_with(WRITTEN);
+        for placed in site.shared.ledger.placed(is_probe) {
+            // What cannot be removed stays in the ledger, and also for the export.
+            if site.shared.host.remove(&placed.server, &placed.name).await.is_ok() {
+                site.shared.ledger.removed(&placed);
+            } else {
+                site.shared.ledger.place(site.exported(&self.export, &placed));
+            }
+        }
+    }
+
+    /// Deletes the pod.
+    async fn delete(&self, site: &Site, pod: &Pod, at: Instant) -> Result<(), Verdict> {
+        let shared = &site.shared;
+        let uid = pod.uid().unwrap_or_default();
+        let (server, select) = (site.server().to_owned(), site.select.clone());
+        let disturbed = Disturbed { case: site.id.clone(), server, select, deletes: Some(uid.clone()), at };
+        shared.disturb(disturbed.clone());
+        let Err(error) = shared.cluster.delete_pod(&pod.name_any(), &uid).await else { return Ok(()) };
+        if let ApiError::Forbidden { .. } | ApiError::Unauthorized { .. } | ApiError::NotFound { .. } = error {
+            shared.recovered(&disturbed);
+        }
+        let object = format!("pod {}", pod.name_any());
+        Err(Verdict::error(Reason::new(object, "to be deleted", error.to_string()).hint(error.hint())))
+    }
+}
+
+fn random() -> String {
+    rand::rng().sample_iter(Alphanumeric).take(64).map(char::from).collect()
+}
+
+/// How many files are gone that are not the run's own, nor hidden ones such as rsync's temporary files; and some of their
+/// names.
+fn gone(before: Vec<String>, after: Vec<String>, run: &str) -> (usize, Vec<String>) {
+    let after: BTreeSet<String> = after.into_iter().collect();
+    let is_own =
+        |path: &str| path.rsplit('/').next().is_some_and(|name| name.starts_with('.') || name.starts_with(run));
+    let mut names: Vec<String> = before.into_iter().filter(|path| !after.contains(path) && !is_own(path)).collect();
+    names.sort_unstable();
+    let count = names.len();
+    names.truncate(NAMED);
+    (count, names)
+}

@@ -1,0 +1,150 @@
+//! What became of a server whose pod was deleted, as far as it was seen. Types only, and their words.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Reason;
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Observation {
+    /// Nothing was deleted, because it is known what would have come of it.
+    Spared(Reason),
+    /// What became of the server.
+    Restarted(Box<Restarted>),
+}
+
+/// What became of a server; times are milliseconds.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Restarted {
+    /// The server.
+    pub server: String,
+    /// The tester's folder of it.
+    pub folder: String,
+    /// The pod that was deleted.
+    pub deleted: String,
+    /// How long its last sync cycle was over then.
+    pub unsynced: Option<u64>,
+    /// The file that was put into the folder.
+    pub put: String,
+    /// The file that was written into the export.
+    pub wrote: String,
+    /// What came in the pod's place.
+    pub came: Came,
+    /// When the first file was in the export again.
+    pub arrival: Arrival,
+    /// The other one, when the replacement was Ready.
+    pub written: Option<Content>,
+    /// The first file in the folder, at the end.
+    pub kept: Content,
+    /// How many other files have gone from the folder, and some of their names; `None` if there were too many to compare.
+    pub vanished: Option<(usize, Vec<String>)>,
+    /// What the old pod still was when waiting for its end was over.
+    pub old: Option<String>,
+}
+
+/// What came in a pod's place.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Came {
+    /// Another, which is Ready.
+    Ready {
+        /// Its name.
+        pod: String,
+        /// How long after the deletion this was seen.
+        after: u64,
+        /// What the API's timestamps say.
+        phases: Phases,
+    },
+    /// Another, which does not become Ready.
+    Stuck(Trouble),
+    /// None, within so much time.
+    Nothing(u64),
+}
+
+/// Seconds from a pod's creation, by the API's own timestamps, which have no fractions.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Phases {
+    pub scheduled: Option<i64>,
+    pub init: Option<i64>,
+    pub ready: Option<i64>,
+}
+
+/// Why a pod does not become Ready.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Trouble {
+    /// The pod.
+    pub pod: String,
+    /// The container that it hangs on, if that is known.
+    pub container: Option<String>,
+    /// What the API says of it.
+    pub state: String,
+    /// The last that the container said.
+    pub said: Vec<String>,
+    /// How long after the deletion this was seen.
+    pub after: u64,
+}
+
+/// When a file was seen in the replacement's export, counted from its creation.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Arrival {
+    /// When it was there.
+    pub there: Option<u64>,
+    /// When it was last seen not to be there.
+    pub absent: Option<u64>,
+    /// What was seen last in its place.
+    pub last: String,
+}
+
+/// What was found where a file was expected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content {
+    /// The file, whole.
+    Whole,
+    /// Nothing.
+    Absent,
+    /// Something else.
+    Other(String),
+    /// It is not known.
+    Unknown(String),
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole => f.write_str("the file, whole"),
+            Self::Absent => f.write_str("no file of that name"),
+            Self::Other(what) => f.write_str(what),
+            Self::Unknown(why) => write!(f, "it is not known: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Phases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [("scheduled", self.scheduled), ("init done", self.init), ("Ready", self.ready)];
+        let known: Vec<_> = all.iter().filter_map(|(name, at)| Some(format!("{name} {}", (*at)?))).collect();
+        f.write_str(&known.join(", "))
+    }
+}
+
+impl Phases {
+    /// Whether the clocks that they are by are the same: nothing happens to a pod before it is created.
+    pub fn are_sound(&self) -> bool {
+        [self.scheduled, self.init, self.ready].iter().flatten().all(|at| *at >= 0)
+    }
+}
+
+impl Trouble {
+    /// What the API and the container say.
+    pub fn describe(&self) -> String {
+        let state = format!("{}, {} after the deletion", self.state, seconds(self.after));
+        let said: Vec<&str> = self.said.iter().map(String::as_str).collect();
+        if said.is_empty() { state } else { format!("{state}; the last that it said:\n  {}", said.join("\n  ")) }
+    }
+}
+
+/// Milliseconds in words.
+pub fn seconds(millis: u64) -> String {
+    format!("{}.{} s", millis / 1000, millis % 1000 / 100)
+}

@@ -1,0 +1,159 @@
+//! Whether a pod may be deleted at all: somebody makes another, and no folder of a tester's is in danger. Pure.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::cluster::container::{self, Kind, Restarts};
+use crate::cluster::server::{Settlement, counted, is_ready};
+use crate::cluster::{ResourceExt, Server};
+use crate::event::Reason;
+
+/// Why the server is not steady enough, or else its one pod.
+pub fn steady(server: &Server, window: SignedDuration, now: Timestamp) -> Result<Arc<Pod>, Reason> {
+    let expected = "to be steady before its pod is deleted";
+    let unsteady = |seen: String| Reason::new(format!("server {}", server.name), expected, seen);
+    match server.settlement() {
+        Settlement::Settled => {}
+        Settlement::Pending(why) | Settlement::Hopeless(why) => return Err(unsteady(why)),
+    }
+    let current = server.current();
+    let [pod] = current.as_slice() else { return Err(unsteady(counted(&current))) };
+    if !is_ready(pod) {
+        return Err(unsteady(format!("pod {} is not Ready", pod.name_any())));
+    }
+    let is_restless = |view: &container::View| {
+        let restarts = container::restarts(pod, view, window, now);
+        restarts == Restarts::Recent && !(view.kind == Kind::Init && view.has_completed())
+    };
+    match container::all(pod).iter().find(|view| is_restless(view)) {
+        Some(view) => Err(unsteady(format!("{}: {}", container::place(pod, view.name), view.describe()))),
+        None => Ok(Arc::clone(pod)),
+    }
+}
+
+/// The uid of the ReplicaSet that makes another pod when this one is deleted, or why there is none.
+pub fn owner(server: &Server, pod: &Pod) -> Result<String, Reason> {
+    let object = format!("pod {}", pod.name_any());
+    let refused = |seen: String| {
+        let expected = "a ReplicaSet that makes another when it is deleted";
+        Err(Reason::new(&object, expected, seen).hint("it was not deleted: restart it yourself, and look what comes"))
+    };
+    let Some(owner) = pod.owner_references().iter().find(|owner| owner.controller == Some(true)) else {
+        return refused("no controller owns it".to_owned());
+    };
+    let is_its = |set: &&Arc<ReplicaSet>| set.metadata.uid.as_ref() == Some(&owner.uid);
+    let Some(set) = server.replica_sets.iter().find(is_its) else {
+        return refused(format!(
+            "it is owned by {} {}, which is no ReplicaSet of the server's",
+            owner.kind, owner.name
+        ));
+    };
+    if !server.is_newest(pod) {
+        return refused(format!("ReplicaSet {} is not the newest", owner.name));
+    }
+    if set.spec.as_ref().is_some_and(|spec| spec.replicas == Some(0)) {
+        return refused(format!("ReplicaSet {} is scaled to 0", owner.name));
+    }
+    Ok(owner.uid.clone())
+}
+
+/// Why a replacement would endanger the tester's folder; `None` if nothing is known to.
+pub fn danger(pod: &Pod, init: &str, sidecar: Option<&str>) -> Option<Reason> {
+    let views = container::all(pod);
+    let of = |name: &str| views.iter().find(|view| view.name == name);
+    let folders = |view: &container::View| -> Vec<String> {
+        container::host_paths(pod, view).iter().map(|mount| mount.path.trim_end_matches('/').to_owned()).collect()
+    };
+    let filled = of(init).map(folders).unwrap_or_default();
+    let is_strange = |view: &&container::View| {
+        view.name != init && Some(view.name) != sidecar && folders(view).iter().any(|folder| filled.contains(folder))
+    };
+    if let Some(strange) = views.iter().find(is_strange) {
+        let object = container::place(pod, strange.name);
+        let expected = format!("no container but {init} to mount the tester's folder");
+        let hint = "the pod was not deleted: what a new one's containers do to that folder is not known";
+        return Some(Reason::new(object, expected, format!("it mounts {}", filled.join(", "))).hint(hint));
+    }
+    let (first, sidecar) = (of(init)?, of(sidecar?)?);
+    let is_early = sidecar.kind == Kind::NativeSidecar && sidecar.index < first.index;
+    (is_early && sidecar.words().any(|word| word.contains("--del"))).then(|| {
+        let expected = format!("to start after {init} has filled the export");
+        let hint = "the pod was not deleted: a new one's sidecar would remove every file from the tester's folder, as the \
+                    next restart will; put the init container before it";
+        Reason::new(container::place(pod, sidecar.name), expected, "it comes before it, and uses --delete").hint(hint)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::example::{NOW, output_pod, output_server, with};
+
+    fn server(changes: &[(&str, Value)]) -> Server {
+        let owner =
+            json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "set", "uid": "set-2", "controller": true});
+        let healthy = with(output_server(), &[("/pods/0/metadata/ownerReferences/0", owner)]);
+        serde_json::from_value(with(healthy, changes)).unwrap()
+    }
+
+    fn is_steady(changes: &[(&str, Value)]) -> bool {
+        steady(&server(changes), SignedDuration::from_mins(10), NOW.parse().unwrap()).is_ok()
+    }
+
+    #[test]
+    fn only_a_steady_server_is_disturbed() {
+        let restarted = [
+            ("/pods/0/status/initContainerStatuses/1/restartCount", json!(1)),
+            ("/pods/0/status/initContainerStatuses/1/state/running/startedAt", json!("2026-11-21T03:55:00Z")),
+        ];
+        assert!(is_steady(&[]) && !is_steady(&restarted));
+        for change in [
+            ("/pods/0/status/conditions/0/status", json!("False")),
+            ("/pods/0/metadata/deletionTimestamp", json!(NOW)),
+            ("/deployments/0/spec/replicas", json!(2)),
+            ("/pods", json!([])),
+        ] {
+            assert!(!is_steady(std::slice::from_ref(&change)), "{change:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_pod_that_somebody_replaces_is_deleted() {
+        let owner = |changes: &[(&str, Value)]| {
+            let server = server(changes);
+            owner(&server, &server.pods[0]).ok()
+        };
+        assert_eq!(owner(&[]).as_deref(), Some("set-2"));
+        for change in [
+            ("/pods/0/metadata/ownerReferences", json!([])),
+            ("/pods/0/metadata/ownerReferences/0/controller", json!(false)),
+            ("/pods/0/metadata/ownerReferences/0/uid", json!("of-somebody")),
+            ("/pods/0/metadata/ownerReferences/0/uid", json!("set-1")),
+            ("/replica_sets/1/spec", json!({"replicas": 0, "selector": {}})),
+        ] {
+            assert_eq!(owner(std::slice::from_ref(&change)), None, "{change:?}");
+        }
+    }
+
+    #[test]
+    fn a_pod_whose_replacement_could_empty_the_folder_is_kept() {
+        let danger = |changes: &[(&str, Value)], sidecar| {
+            let pod = serde_json::from_value(with(output_pod(), changes)).unwrap();
+            danger(&pod, "sync-windows-data", sidecar).is_some()
+        };
+        let [init, sidecar] = [0, 1].map(|index| output_pod()["spec"]["initContainers"][index].clone());
+        let deleting = with(sidecar.clone(), &[("/command", json!(["sh", "-c", "rsync -a --delete /a/ /b/"]))]);
+        let order = |first: &Value, second: &Value| ("/spec/initContainers", json!([first, second]));
+        let name = Some("sync-to-windows");
+        assert!(
+            !danger(&[], name) && !danger(&[order(&init, &deleting)], name) && !danger(&[order(&sidecar, &init)], name)
+        );
+        assert!(danger(&[order(&deleting, &init)], name));
+        assert!(danger(&[], None), "a sidecar where there should be none");
+    }
+}

@@ -1,0 +1,359 @@
+//! `drift`: the live objects are what the release's manifest says, and nobody added to them by hand.
+//!
+//! Compares in observing: what is kept is what differs, and no object, whose variables may hold secrets.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Kind, Need, Site, Subject};
+use crate::cluster::manifest::{self, named};
+use crate::cluster::{Deployed, Live, Select};
+use crate::event::{Reason, Verdict};
+
+mod compare;
+mod managers;
+mod path;
+
+use compare::{Difference, How, compare};
+use managers::{Manager, managers};
+
+/// The most differences that a verdict names.
+const REASONS: usize = 20;
+/// The most fields of a manager that a note names.
+const FIELDS: usize = 3;
+/// kubectl's own bookkeeping.
+const BOOKKEEPING: &str = r".metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration";
+
+/// It has no parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Drift {}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    context: String,
+    namespace: String,
+    release: String,
+    /// `None` for the whole.
+    server: Option<String>,
+    /// The revision whose manifest was compared.
+    revision: u64,
+    /// The newest revision, and Helm's word for it.
+    newest: (u64, String),
+    objects: Vec<Compared>,
+    /// Objects of this release, as they say, that the manifest does not have.
+    left: Vec<String>,
+}
+
+/// An object of the manifest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Compared {
+    kind: String,
+    name: String,
+    /// The namespace that it is in, if the manifest says one.
+    namespace: Option<String>,
+    state: State,
+}
+
+/// What was found of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum State {
+    /// It is not there.
+    Missing,
+    /// It could not be looked at: why.
+    Unread(String),
+    /// It is there.
+    There {
+        /// How many fields were compared.
+        fields: usize,
+        differences: Vec<(Difference, Option<Setter>)>,
+        /// What somebody has set that the manifest says nothing of.
+        set: Vec<(Setter, Vec<String>)>,
+    },
+}
+
+/// Who set a field.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Setter {
+    /// Its name and when.
+    who: String,
+    is_helm: bool,
+    is_controller: bool,
+}
+
+impl From<&Manager> for Setter {
+    fn from(manager: &Manager) -> Self {
+        Self { who: manager.describe(), is_helm: manager.is_helm(), is_controller: manager.is_controller() }
+    }
+}
+
+/// What the manifest says and what there is, compared once in a run.
+struct Looked {
+    deployed: Deployed,
+    objects: Vec<(Value, Compared)>,
+    left: Vec<String>,
+}
+
+impl Kind for Drift {
+    type Observation = Observation;
+    const SUBJECT: Subject = Subject::Any;
+    const NEEDS: &'static [Need] = &[Need::Values];
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let cluster = &site.shared.cluster;
+        let looked: Result<Arc<Looked>, Verdict> = site.shared.once("drift", Box::pin(look(site))).await;
+        let looked = looked?;
+        let server = site.id.server.clone();
+        let is_asked = |object: &Value| server.as_ref().is_none_or(|server| is_of(&site.select, server, object));
+        let objects = looked.objects.iter().filter(|(object, _)| is_asked(object));
+        Ok(Observation {
+            context: cluster.context().to_owned(),
+            namespace: cluster.namespace().to_owned(),
+            release: cluster.release().to_owned(),
+            revision: looked.deployed.values_of,
+            newest: (looked.deployed.revision, looked.deployed.status.clone()),
+            objects: objects.map(|(_, compared)| compared.clone()).collect(),
+            left: if server.is_none() { looked.left.clone() } else { Vec::new() },
+            server,
+        })
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        let whose = seen.server.as_ref().map_or(String::new(), |server| format!(" of {server}"));
+        let manifest = format!("the manifest of revision {} of {}", seen.revision, seen.release);
+        if seen.objects.is_empty() {
+            let what = "none: there is nothing to compare";
+            return Verdict::judged("", vec![Reason::new(manifest, format!("objects{whose}"), what)]);
+        }
+        let (mut reasons, mut notes) = (Vec::new(), Vec::new());
+        let (mut count, mut unread) = (0, Vec::new());
+        for object in &seen.objects {
+            let named = format!("{} {}", object.kind, object.name);
+            match &object.state {
+                State::Missing => {
+                    let hint = format!("`{}` makes it again", seen.upgrade());
+                    let expected = format!("to be there, as in {manifest}");
+                    reasons.push(Reason::new(named, expected, "it does not exist").hint(hint));
+                }
+                State::Unread(why) => unread.push(format!("not compared: {named}: {why}")),
+                State::There { fields, differences, set } => {
+                    count += fields;
+                    for (difference, by) in differences {
+                        seen.tell(object, difference, by.as_ref(), &mut reasons, &mut notes);
+                    }
+                    notes.extend(set.iter().map(|(setter, fields)| set_by(&named, setter, fields)));
+                }
+            }
+        }
+        if unread.len() == seen.objects.len() {
+            let hint = "ask for a Role that allows `get` on these kinds";
+            return Verdict::error(Reason::new(manifest, "its objects to be readable", unread.join("; ")).hint(hint));
+        }
+        notes.extend(unread);
+        let left =
+            |name: &String| format!("{name} says it is of release {}, and {manifest} does not have it", seen.release);
+        notes.extend(seen.left.iter().map(left));
+        if reasons.len() > REASONS {
+            let more = reasons.len() - (REASONS - 1);
+            reasons.truncate(REASONS - 1);
+            let what = format!("{more} more differences");
+            reasons.push(Reason::new(format!("the objects{whose}"), format!("to be as in {manifest}"), what));
+        }
+        let objects: Vec<String> = match seen.objects.as_slice() {
+            few @ ([_] | [_, _]) => few.iter().map(|object| format!("{} {}", object.kind, object.name)).collect(),
+            many => vec![format!("{} objects", many.len())],
+        };
+        let are = if seen.objects.len() == 1 { "is" } else { "are" };
+        let summary = format!("{} {are} as {manifest} says: {count} fields compared", objects.join(" and "));
+        Verdict::judged(summary, reasons).notes(notes)
+    }
+}
+
+impl Observation {
+    /// The command that brings back what the manifest says.
+    fn upgrade(&self) -> String {
+        format!(
+            "helm --kube-context={} -n {} upgrade {} CHART --reuse-values",
+            self.context, self.namespace, self.release
+        )
+    }
+
+    /// Says what a difference means: a reason, or a note where it is no one's hand.
+    fn tell(
+        &self,
+        object: &Compared,
+        difference: &Difference,
+        by: Option<&Setter>,
+        reasons: &mut Vec<Reason>,
+        notes: &mut Vec<String>,
+    ) {
+        let Difference { at, how, values, removal, .. } = difference;
+        let named = format!("{} {}", object.kind, object.name);
+        let source = format!("as in the manifest of revision {}", self.revision);
+        let who = by.map_or(String::new(), |by| format!(", set by {}", by.who));
+        let (said, live) = match values {
+            Some([said, live]) => (format!("`{said}`"), format!("`{live}`")),
+            None => ("a value that may be secret".to_owned(), "another".to_owned()),
+        };
+        let whose = by.is_some_and(|by| by.is_controller || by.is_helm && *how == How::Added);
+        if whose {
+            // An autoscaler, or what an admission webhook made of helm's request.
+            notes.push(format!("{named}: {at} is {live}{who}; the manifest says {said}"));
+            return;
+        }
+        let object_of_kubectl = || {
+            let namespace = object.namespace.as_ref().unwrap_or(&self.namespace);
+            format!("kubectl --context={} -n {namespace} ", self.context)
+        };
+        let failed = if self.newest.0 == self.revision {
+            String::new()
+        } else {
+            format!(
+                "; revision {} is `{}` and may have changed it: see the test of the release",
+                self.newest.0, self.newest.1
+            )
+        };
+        let (expected, what, hint) = match how {
+            How::Differs => (
+                format!("{at} to be {said}, {source}"),
+                format!("{live}{who}"),
+                format!("`{}` puts it back", self.upgrade()),
+            ),
+            How::Missing => {
+                let hint = format!(
+                    "`{}` puts it back; if it does not, this version of Kubernetes does not know the field",
+                    self.upgrade()
+                );
+                (format!("{at} to be {said}, {source}"), "it is not there".to_owned(), hint)
+            }
+            How::Order => {
+                (format!("{at} in the order {said}, {source}"), live, format!("`{}` puts it back", self.upgrade()))
+            }
+            How::Added => {
+                let patch = removal.as_ref().map_or(String::new(), |patch| {
+                    format!("patch {} {} --type=json -p='{patch}'", object.kind.to_lowercase(), object.name)
+                });
+                let hint = format!("helm upgrade leaves it; remove it: `{}{patch}`", object_of_kubectl());
+                (
+                    format!("no {at}: the manifest of revision {} does not have it", self.revision),
+                    format!("it was added{who}"),
+                    hint,
+                )
+            }
+        };
+        reasons.push(Reason::new(named, expected, what).hint(format!("{hint}{failed}")));
+    }
+}
+
+/// What somebody has set that the manifest says nothing of.
+fn set_by(named: &str, setter: &Setter, fields: &[String]) -> String {
+    let more =
+        if fields.len() > FIELDS { format!(" and {} more fields", fields.len() - FIELDS) } else { String::new() };
+    let fields: Vec<&str> = fields.iter().take(FIELDS).map(String::as_str).collect();
+    let fields = fields.join(", ");
+    format!(
+        "{named}: {fields}{more}, of which the manifest says nothing, set by {}: helm upgrade leaves that",
+        setter.who
+    )
+}
+
+/// Compares all objects of the manifest.
+async fn look(site: &Site) -> Result<Arc<Looked>, Verdict> {
+    let shared = &site.shared;
+    let deployed = shared.release.as_ref().map_err(|error| site.no_answer(error))?;
+    let object = format!("Helm release {}", shared.cluster.release());
+    let blocked = |expected: &str, seen: String| {
+        Verdict::blocked("release", Reason::new(object.clone(), expected, seen).hint("see the test of the release"))
+    };
+    let Some(deployed) = deployed else {
+        return Err(blocked("a manifest to compare with", "Helm does not know it".to_owned()));
+    };
+    if is_moving(&deployed.status) {
+        return Err(blocked("no helm at work", format!("revision {} is {}", deployed.revision, deployed.status)));
+    }
+    let said = manifest::objects(&deployed.manifest).map_err(|error| {
+        let seen = format!("it cannot be read: {error}");
+        Verdict::error(Reason::new(format!("the manifest of {object}"), "YAML of objects", seen).hint("report this"))
+    })?;
+    let (live, others) = shared.cluster.live(&said).await.map_err(|error| site.no_answer(&error))?;
+    // Who upgrades meanwhile has begun with a new revision before any object is another one.
+    let revisions = shared.cluster.revisions().await.map_err(|error| site.no_answer(&error))?;
+    let newest = revisions.iter().find(|release| release.name == deployed.name);
+    if newest.is_none_or(|newest| newest.revision != deployed.revision || is_moving(&newest.status)) {
+        let seen =
+            newest.map_or("none".to_owned(), |newest| format!("revision {}, {}", newest.revision, newest.status));
+        let expected = format!("revision {}, {}, as at the start of the run", deployed.revision, deployed.status);
+        return Err(Verdict::error(Reason::new(object, expected, seen).hint("run again when no helm is at work")));
+    }
+    let compared = said.iter().zip(live).map(|(said, live)| compared(said, live)).collect::<Vec<_>>();
+    let is_left = |object: &&Value| {
+        let annotation = &object["metadata"]["annotations"]["meta.helm.sh/release-name"];
+        *annotation == deployed.name
+    };
+    let left = others.iter().filter(is_left).map(named).collect();
+    Ok(Arc::new(Looked { deployed: deployed.clone(), objects: said.into_iter().zip(compared).collect(), left }))
+}
+
+/// Whether a helm is at work, or was killed.
+fn is_moving(status: &str) -> bool {
+    status.starts_with("pending-") || status == "uninstalling"
+}
+
+/// An object of the manifest beside the live one.
+fn compared(said: &Value, live: Live) -> Compared {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let state = match live {
+        Live::Missing => State::Missing,
+        Live::Unread(why) => State::Unread(why),
+        Live::Object(live) => {
+            let managers = managers(&live);
+            let compare::Compared { differences, places, .. } = compare(said, &live);
+            let is_known = |field: &String| {
+                let differs = differences.iter().any(|difference| path::is_within(field, &difference.at));
+                differs
+                    || field == BOOKKEEPING
+                    || places.iter().any(|place| path::is_within(field, place) || path::is_within(place, field))
+            };
+            let others = managers.iter().filter(|manager| !manager.is_helm() && !manager.is_controller());
+            let set = others.filter_map(|manager| {
+                let fields: Vec<String> = manager.fields.iter().filter(|field| !is_known(field)).cloned().collect();
+                (!fields.is_empty()).then(|| (Setter::from(manager), fields))
+            });
+            let set = set.collect();
+            let by = |difference: &Difference| {
+                let setter = managers.iter().find(|manager| manager.has(&difference.at));
+                setter.filter(|_| difference.how != How::Missing).map(Setter::from)
+            };
+            let differences = differences.into_iter().filter_map(|difference| {
+                let by = by(&difference);
+                // A default in the place of a zero that helm has sent.
+                let is_filled = difference.is_unset && by.as_ref().is_some_and(|by| by.is_helm);
+                (!is_filled).then_some((difference, by))
+            });
+            State::There { fields: places.len(), differences: differences.collect(), set }
+        }
+    };
+    Compared {
+        kind: text(&said["kind"]).unwrap_or_default(),
+        name: text(&said["metadata"]["name"]).unwrap_or_default(),
+        namespace: text(&said["metadata"]["namespace"]),
+        state,
+    }
+}
+
+/// Whether an object of the manifest is a server's: its own label says so, or its pods', or else its name.
+fn is_of(select: &Select, server: &str, object: &Value) -> bool {
+    let label = |pointer: &str| object.pointer(pointer).and_then(|labels| labels[&select.server_label].as_str());
+    let places = ["/metadata/labels", "/spec/template/metadata/labels", "/spec/selector"];
+    if let Some(said) = places.into_iter().find_map(label) {
+        return said == server;
+    }
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    name.strip_suffix(server).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+use serde_json::json;
+
+use super::*;
+use crate::cluster::example::with;
+use crate::event::Outcome;
+
+/// A Deployment as the chart has it.
+fn manifest() -> Value {
+    let mounts = json!([{"name": "data", "mountPath": "/data"}, {"name": "host", "mountPath": "/host"}]);
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "file-sim-nas-1", "labels": {"app": "nas"}, "annotations": null, "creationTimestamp": null},
+        "spec": {
+            "replicas": 1,
+            "minReadySeconds": 0,
+            "template": {
+                "metadata": {"labels": {"component": "nas-1"}},
+                "spec": {
+                    "hostNetwork": false,
+                    "nodeSelector": {},
+                    "initContainers": [
+                        {"name": "init", "env": [{"name": "EMPTY", "value": ""}]},
+                        {"name": "sidecar", "restartPolicy": "Always", "volumeMounts": mounts,
+                            "command": ["sh", "-c", "set -e\nwhile :; do\n  rsync\n  sleep \"$I\"\ndone\n"]}
+                    ],
+                    "containers": [{
+                        "name": "server", "image": "alpine", "args": [], "tty": false,
+                        "env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}],
+                        "ports": [{"name": "nfs", "containerPort": 2049}],
+                        "securityContext": {"privileged": false, "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}},
+                        "resources": {"limits": {"memory": "1Gi", "cpu": 1}, "requests": null}
+                    }],
+                    "volumes": [{"name": "data", "emptyDir": {"sizeLimit": "500Mi"}}, {"name": "tmp", "emptyDir": {}}]
+                }
+            }
+        }
+    })
+}
+
+/// The same with what the API server adds and how it writes it.
+fn live() -> Value {
+    let mut live = manifest();
+    json_patch::merge(
+        &mut live,
+        &json!({
+            "metadata": {"uid": "u", "annotations": {"meta.helm.sh/release-name": "file-sim"}},
+            "spec": {
+                "minReadySeconds": null,
+                "strategy": {"type": "RollingUpdate"},
+                "template": {"spec": {"hostNetwork": null, "nodeSelector": null, "dnsPolicy": "ClusterFirst"}}
+            },
+            "status": {"replicas": 1}
+        }),
+    );
+    let pod = live.pointer_mut("/spec/template/spec").unwrap();
+    pod["initContainers"][0]["env"][0].as_object_mut().unwrap().remove("value");
+    let server = &mut pod["containers"][0];
+    json_patch::merge(server, &json!({"args": null, "tty": null, "terminationMessagePath": "/dev/termination-log"}));
+    server["env"].as_array_mut().unwrap().remove(0);
+    server["ports"][0]["protocol"] = json!("TCP");
+    server["resources"] = json!({"limits": {"memory": "1024Mi", "cpu": "1"}});
+    pod["volumes"][0]["emptyDir"]["sizeLimit"] = json!("524288000");
+    live
+}
+
+fn seen(objects: Vec<Compared>) -> Observation {
+    Observation {
+        context: "c".into(),
+        namespace: "n".into(),
+        release: "file-sim".into(),
+        server: None,
+        revision: 3,
+        newest: (3, "deployed".into()),
+        objects,
+        left: Vec::new(),
+    }
+}
+
+fn judge(said: &Value, live: Value) -> Verdict {
+    let seen = seen(vec![compared(said, Live::Object(live))]);
+    // As from a recording.
+    let seen = serde_json::from_value(serde_json::to_value(seen).unwrap()).unwrap();
+    Drift {}.judge(&seen)
+}
+
+/// What is said of the live Deployment after some changes: of each reason what was expected and seen.
+fn said(changes: &[(&str, Value)]) -> Vec<String> {
+    let verdict = judge(&manifest(), with(live(), changes));
+    verdict.reasons.iter().map(|reason| format!("{} | {}", reason.expected, reason.seen)).collect()
+}
+
+const POD: &str = "/spec/template/spec";
+
+#[test]
+fn what_the_api_server_adds_and_writes_otherwise_is_no_drift() {
+    let verdict = judge(&manifest(), live());
+    assert!(verdict.outcome == Outcome::Pass && verdict.notes.is_empty(), "{verdict:#?}");
+    let start = "Deployment file-sim-nas-1 is as the manifest of revision 3 of file-sim says: ";
+    assert!(verdict.summary.starts_with(start), "{}", verdict.summary);
+}
+
+#[test]
+fn a_service_gets_addresses_and_ports_and_keeps_its_own() {
+    let ports = json!([{"port": 2049, "targetPort": 2049, "nodePort": 0}, {"port": 53, "protocol": "UDP", "targetPort": "dns"}]);
+    let said = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+        "spec": {"clusterIP": "", "externalIPs": [], "selector": {"a": "b"}, "ports": ports}});
+    let mut live = said.clone();
+    live["spec"]["clusterIP"] = json!("10.96.0.1");
+    live["spec"]["clusterIPs"] = json!(["10.96.0.1"]);
+    live["spec"]["ports"][0]["nodePort"] = json!(32150);
+    live["spec"]["ports"][0]["targetPort"] = json!("2049");
+    live["spec"].as_object_mut().unwrap().remove("externalIPs");
+    assert_eq!(judge(&said, live.clone()).outcome, Outcome::Pass);
+    for (pointer, value) in [
+        ("/spec/ports/0/port", json!(2050)),
+        ("/spec/ports/1/protocol", json!("TCP")),
+        ("/spec/ports/-", json!({"port": 1})),
+        ("/spec/selector/x", json!("y")),
+        ("/spec/externalIPs", json!(["192.0.2.1"])),
+    ] {
+        assert_eq!(judge(&said, with(live.clone(), &[(pointer, value)])).outcome, Outcome::Fail, "{pointer}");
+    }
+}
+
+#[test]
+fn another_value_is_drift_and_named_as_kubectl_has_it() {
+    let init = r#".spec.template.spec.initContainers[?(@.name=="sidecar")]"#;
+    let container = r#".spec.template.spec.containers[?(@.name=="server")]"#;
+    let volume = r#".spec.template.spec.volumes[?(@.name=="data")]"#;
+    let source = "as in the manifest of revision 3";
+    let script = json!("set -e\nwhile :; do\n  rsync\n  sleep 5\ndone\n");
+    assert_eq!(
+        said(&[
+            ("/spec/replicas", json!(2)),
+            (&format!("{POD}/initContainers/1/command/2"), script),
+            (&format!("{POD}/initContainers/1/volumeMounts/0/mountPath"), json!("/other")),
+            (&format!("{POD}/containers/0/resources/limits/memory"), json!("1G")),
+            (&format!("{POD}/containers/0/securityContext/privileged"), Value::Null),
+            (&format!("{POD}/volumes/0/emptyDir"), json!({})),
+        ]),
+        [
+            format!(".spec.replicas to be `1`, {source} | `2`"),
+            format!("{container}.resources.limits.memory to be `1Gi`, {source} | `1G`"),
+            format!("{container}.securityContext.privileged to be `false`, {source} | it is not there"),
+            format!("{init}.command[2] to be `line 4: sleep \"$I\"`, {source} | `line 4: sleep 5`"),
+            format!(
+                r#"{init}.volumeMounts[?(@.mountPath=="/data")] to be `{{"mountPath":"/data","name":"data"}}`, {source} | it is not there"#
+            ),
+            format!(
+                r#"no {init}.volumeMounts[?(@.mountPath=="/other")]: the manifest of revision 3 does not have it | it was added"#
+            ),
+            format!("{volume}.emptyDir.sizeLimit to be `500Mi`, {source} | it is not there"),
+        ]
+    );
+}
+
+#[test]
+fn what_was_added_is_drift_and_a_command_removes_it() {
+    for (pointer, value) in [
+        ("initContainers/-", json!({"name": "second"})),
+        ("containers/-", json!({"name": "second"})),
+        ("volumes/-", json!({"name": "second", "emptyDir": {}})),
+        ("containers/0/env/-", json!({"name": "B", "value": "1"})),
+        ("initContainers/1/env", json!([{"name": "B"}])),
+        ("containers/0/ports/-", json!({"containerPort": 1})),
+        ("containers/0/volumeMounts", json!([{"name": "data", "mountPath": "/"}])),
+        ("containers/0/envFrom", json!([{"configMapRef": {"name": "x"}}])),
+        ("containers/0/securityContext/capabilities/add/-", json!("SYS_ADMIN")),
+        ("nodeSelector", json!({"disk": "ssd"})),
+        ("initContainers/1/volumeMounts/1/readOnly", json!(true)),
+    ] {
+        let live = with(live(), &[(&format!("{POD}/{pointer}"), value)]);
+        let verdict = judge(&manifest(), live);
+        let [reason] = verdict.reasons.as_slice() else { panic!("{pointer}: {verdict:?}") };
+        assert!(
+            reason.seen == "it was added" && reason.hint.contains("kubectl --context=c -n n patch deployment"),
+            "{reason:?}"
+        );
+    }
+    let live = with(live(), &[(&format!("{POD}/initContainers/-"), json!({"name": "second"}))]);
+    let place = format!("{POD}/initContainers/2");
+    let patch =
+        json!([{"op": "test", "path": format!("{place}/name"), "value": "second"}, {"op": "remove", "path": place}]);
+    assert!(judge(&manifest(), live.clone()).reasons[0].hint.ends_with(&format!("--type=json -p='{patch}'`")));
+    // The manifest may have no such list at all.
+    let mut said = manifest();
+    said["spec"]["template"]["spec"].as_object_mut().unwrap().remove("initContainers");
+    assert_eq!(judge(&said, live).reasons.len(), 3);
+}
+
+#[test]
+fn the_order_of_init_containers_counts_and_no_other() {
+    let mut live = live();
+    live.pointer_mut(&format!("{POD}/volumes")).unwrap().as_array_mut().unwrap().reverse();
+    assert_eq!(judge(&manifest(), live.clone()).outcome, Outcome::Pass);
+    live.pointer_mut(&format!("{POD}/initContainers")).unwrap().as_array_mut().unwrap().reverse();
+    let verdict = judge(&manifest(), live);
+    let [reason] = verdict.reasons.as_slice() else { panic!("{verdict:?}") };
+    assert_eq!(reason.seen, r#"`["sidecar","init"]`"#);
+}
+
+#[test]
+fn managers_are_named_and_what_they_set_besides_is_a_note() {
+    let managed = |manager: &str, fields: Value| {
+        let time = "2026-11-21T03:00:00Z";
+        (
+            "/metadata/managedFields",
+            json!([{"manager": manager, "operation": "Update", "time": time, "fieldsV1": fields}]),
+        )
+    };
+    let replicas = json!({"f:spec": {"f:replicas": {}, "f:paused": {}}});
+    let changed = ("/spec/replicas", json!(3));
+    let judged =
+        |manager: &str| judge(&manifest(), with(live(), &[changed.clone(), managed(manager, replicas.clone())]));
+    let edited = judged("kubectl-edit");
+    assert_eq!(edited.reasons[0].seen, "`3`, set by kubectl-edit at 2026-11-21T03:00:00Z");
+    assert!(
+        edited.notes[0].contains(".spec.paused, of which the manifest says nothing, set by kubectl-edit"),
+        "{edited:?}"
+    );
+    let scaled = judged("kube-controller-manager");
+    assert!(scaled.outcome == Outcome::Pass && scaled.notes.len() == 1, "an autoscaler: {scaled:?}");
+    // The same value, by whose hand ever.
+    let same = with(live(), &[managed("kubectl-edit", json!({"f:spec": {"f:replicas": {}}}))]);
+    assert_eq!(judge(&manifest(), same).notes, [""; 0]);
+}
+
+#[test]
+fn a_zero_that_helm_sent_may_be_filled_and_nobody_else_may_change_it() {
+    let judged = |manager: &str| {
+        let fields = json!({"f:spec": {"f:minReadySeconds": {}}});
+        let managed = json!([{"manager": manager, "operation": "Update", "fieldsV1": fields}]);
+        let changes = [("/spec/minReadySeconds", json!(1)), ("/metadata/managedFields", managed)];
+        judge(&manifest(), with(live(), &changes)).outcome
+    };
+    assert_eq!((judged("helm"), judged("kubectl-edit")), (Outcome::Pass, Outcome::Fail));
+}
+
+#[test]
+fn secrets_are_compared_and_not_shown() {
+    let secret = |fields: Value| {
+        let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}});
+        json_patch::merge(&mut secret, &fields);
+        secret
+    };
+    let said = secret(json!({"stringData": {"a": "hunter2"}, "data": {"b": "eA=="}}));
+    let stored = secret(json!({"type": "Opaque", "data": {"a": "aHVudGVyMg==", "b": "eA=="}}));
+    assert_eq!(judge(&said, stored.clone()).outcome, Outcome::Pass);
+    let other = judge(&said, with(stored, &[("/data/a", json!("b3RoZXI="))]));
+    let text = format!("{other:?}");
+    assert!(
+        other.outcome == Outcome::Fail && !text.contains("hunter2") && !text.contains("aHVu") && !text.contains("b3Ro")
+    );
+}
+
+#[test]
+fn what_is_missing_fails_and_what_cannot_be_read_is_said() {
+    let object = |state: State| Compared { kind: "Service".into(), name: "s".into(), namespace: None, state };
+    let judge = |objects: Vec<Compared>| Drift {}.judge(&seen(objects));
+    let there = || object(State::There { fields: 1, differences: Vec::new(), set: Vec::new() });
+    assert_eq!(judge(Vec::new()).outcome, Outcome::Fail);
+    assert_eq!(judge(vec![object(State::Missing), there()]).outcome, Outcome::Fail);
+    let unread = || object(State::Unread("no permission".into()));
+    let verdict = judge(vec![unread(), there()]);
+    assert_eq!((verdict.outcome, verdict.notes[0].as_str()), (Outcome::Pass, "not compared: Service s: no permission"));
+    assert_eq!(judge(vec![unread()]).outcome, Outcome::Error);
+}
+
+#[test]
+fn an_object_is_a_servers_by_label_or_else_by_name() {
+    let select: Select = serde_json::from_value(json!({"labels": {}, "server-label": "component"})).unwrap();
+    let is_of = |server: &str, object: &Value| is_of(&select, server, object);
+    assert!(is_of("nas-1", &manifest()) && !is_of("nas-2", &manifest()));
+    let plain = json!({"metadata": {"name": "x-nas-1"}, "spec": {"selector": {"matchLabels": {}}}});
+    assert!(is_of("nas-1", &plain) && !is_of("as-1", &plain));
+    assert!(!is_of("nas-1", &with(plain, &[("/metadata/labels", json!({"component": "nas-11"}))])));
+}

@@ -1,0 +1,255 @@
+//! One NFS session's connection: RPC calls with the session's deadline, what came of them, and MOUNT. Replies are somebody
+//! else's: nothing in them is believed that was not asked for.
+
+use std::io::{ErrorKind, Read};
+use std::time::Duration;
+
+use nfs3_client::RpcError;
+use nfs3_client::nfs3_types::mount::{self, MOUNT_PROGRAM, dirpath, mountstat3};
+use nfs3_client::nfs3_types::nfs3::{self, NFS_PROGRAM, Nfs3Result, nfs_fh3, nfsstat3};
+use nfs3_client::nfs3_types::rpc::{auth_unix, opaque_auth};
+use nfs3_client::nfs3_types::xdr_codec::{Error, Opaque, Pack, Unpack};
+use nfs3_client::rpc::RpcClient;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
+
+use super::record::Records;
+use crate::check::millis;
+
+/// Why a session did not go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// The call.
+    pub call: String,
+    /// What came of it.
+    pub what: What,
+}
+
+/// What came of a call that did not work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    /// No answer in time.
+    Silent,
+    /// The node was not reached, which may be the network's fault; how that showed.
+    Unreachable(String),
+    /// The port-forward has a trouble of its own; what the node says.
+    Broken(String),
+    /// The connection was not taken, or ended; why.
+    Ended(String),
+    /// The answer is a status other than OK, or a refusal of the call.
+    Refused(String),
+    /// The answer is none to what was asked; what was expected, and what was seen.
+    Wrong(String, String),
+}
+
+/// How many calls were answered, and the slowest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    /// How many.
+    pub answered: u32,
+    /// The slowest, and its milliseconds.
+    pub slowest: Option<(String, u64)>,
+}
+
+/// A session.
+pub struct Session<S> {
+    rpc: RpcClient<Records<S>>,
+    /// When the last answer must have come.
+    pub deadline: Instant,
+    /// What was answered so far.
+    pub calls: Calls,
+}
+
+/// What a call gives.
+pub type Answer<T> = Result<T, Trouble>;
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+    /// On a connection; as uid 0, as the nodes of a cluster mount it.
+    pub fn new(stream: S, deadline: Instant) -> Self {
+        let credential = auth_unix { machinename: Opaque::borrowed(b"file-simulator-e2e"), ..auth_unix::default() };
+        let (credential, verifier) = (opaque_auth::auth_unix(&credential), opaque_auth::default());
+        let rpc = RpcClient::new_with_auth(Records::new(stream), credential, verifier);
+        Self { rpc, deadline, calls: Calls::default() }
+    }
+
+    /// Waits for something else, for which the server is not to blame.
+    pub async fn paused<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let result = work.await;
+        self.deadline += began.elapsed();
+        result
+    }
+
+    async fn call<R: Unpack>(
+        &mut self,
+        name: &str,
+        [program, version, procedure]: [u32; 3],
+        arguments: &(impl Pack + Send + Sync),
+    ) -> Answer<R> {
+        let began = Instant::now();
+        let call = self.rpc.call(program, version, procedure, arguments);
+        let what = match timeout_at(self.deadline, call).await {
+            Ok(Ok(answer)) => {
+                self.calls.note(name, began.elapsed());
+                return Ok(answer);
+            }
+            Err(_) => What::Silent,
+            Ok(Err(RpcError::Io(error))) if error.kind() != ErrorKind::InvalidData => What::Ended(error.to_string()),
+            Ok(Err(RpcError::Auth(why))) => What::Refused(why.to_string()),
+            Ok(Err(error @ (RpcError::ProgUnavail | RpcError::ProcUnavail | RpcError::ProgMismatch { .. }))) => {
+                What::Refused(error.to_string())
+            }
+            Ok(Err(error)) => What::Wrong("an answer that can be read".to_owned(), error.to_string()),
+        };
+        Err(Trouble { call: name.to_owned(), what })
+    }
+
+    /// Calls a procedure of NFS.
+    pub async fn nfs<T: Unpack, E: Unpack>(
+        &mut self,
+        procedure: NFS_PROGRAM,
+        arguments: &(impl Pack + Send + Sync),
+    ) -> Result<T, Failed> {
+        let name = procedure.to_string();
+        let name = name.trim_start_matches("NFSPROC3_");
+        let number = [nfs3::PROGRAM, nfs3::VERSION, procedure as u32];
+        match self.call::<Nfs3Result<T, E>>(name, number, arguments).await {
+            Ok(Nfs3Result::Ok(answer)) => Ok(answer),
+            Ok(Nfs3Result::Err((status, _))) => {
+                let trouble = Trouble { call: name.to_owned(), what: What::Refused(status.to_string()) };
+                Err(Failed { trouble, status: Some(status) })
+            }
+            Err(trouble) => Err(trouble.into()),
+        }
+    }
+
+    /// Mounts a folder.
+    pub async fn mount(&mut self, path: &str) -> Answer<nfs_fh3> {
+        let name = format!("MOUNT {path}");
+        let number = [mount::PROGRAM, mount::VERSION, MOUNT_PROGRAM::MOUNTPROC3_MNT as u32];
+        let Mounted(mounted) = self.call(&name, number, &dirpath(Opaque::borrowed(path.as_bytes()))).await?;
+        mounted
+            .map(|handle| nfs_fh3 { data: Opaque::owned(handle) })
+            .map_err(|status| Trouble { call: name, what: What::Refused(status.to_string()) })
+    }
+}
+
+/// A call that did not work, and the status that says so.
+pub struct Failed {
+    /// What came of it.
+    pub trouble: Trouble,
+    /// The status; `None` if there was no answer of NFS.
+    pub status: Option<nfsstat3>,
+}
+
+impl From<Trouble> for Failed {
+    fn from(trouble: Trouble) -> Self {
+        Self { trouble, status: None }
+    }
+}
+
+impl From<Failed> for Trouble {
+    fn from(failed: Failed) -> Self {
+        failed.trouble
+    }
+}
+
+impl Calls {
+    fn note(&mut self, call: &str, took: Duration) {
+        self.answered += 1;
+        let took = millis(took);
+        if self.slowest.as_ref().is_none_or(|(_, slowest)| *slowest < took) {
+            self.slowest = Some((call.to_owned(), took));
+        }
+    }
+}
+
+/// An answer to a call that is none.
+pub fn wrong(call: &str, expected: impl Into<String>, seen: impl Into<String>) -> Trouble {
+    Trouble { call: call.to_owned(), what: What::Wrong(expected.into(), seen.into()) }
+}
+
+/// What MOUNT answers: a handle, or why not. The crate's own type would reserve memory for as many authentication flavors
+/// as the answer says that it has.
+struct Mounted(Result<Vec<u8>, mountstat3>);
+
+impl Unpack for Mounted {
+    fn unpack(input: &mut impl Read) -> Result<(Self, usize), Error> {
+        let (status, mut length) = mountstat3::unpack(input)?;
+        if !matches!(status, mountstat3::MNT3_OK) {
+            return Ok((Self(Err(status)), length));
+        }
+        let (size, _) = u32::unpack(input)?;
+        let size = size as usize;
+        if size > mount::FHSIZE3 {
+            return Err(Error::InvalidLength(size));
+        }
+        let mut handle = vec![0; size.next_multiple_of(4)];
+        input.read_exact(&mut handle)?;
+        length += 4 + handle.len();
+        handle.truncate(size);
+        let (flavors, _) = u32::unpack(input)?;
+        length += 4;
+        for _ in 0..flavors {
+            length += u32::unpack(input)?.1;
+        }
+        Ok((Self(Ok(handle)), length))
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    /// A session with a server that answers the calls with these bodies, one after the other, and then stays silent.
+    pub fn session(bodies: Vec<Vec<u32>>, closes: bool) -> Session<DuplexStream> {
+        let (client, mut server) = duplex(1 << 20);
+        tokio::spawn(async move {
+            for body in bodies {
+                let mut header = [0; 4];
+                server.read_exact(&mut header).await.unwrap();
+                let mut call = vec![0; (u32::from_be_bytes(header) & 0x7fff_ffff) as usize];
+                server.read_exact(&mut call).await.unwrap();
+                let xid = u32::from_be_bytes(call[..4].try_into().unwrap());
+                // A reply that was accepted, without a verifier, successful.
+                let words = [vec![xid, 1, 0, 0, 0, 0], body].concat();
+                let header = u32::try_from(words.len() * 4).unwrap() | 1 << 31;
+                for word in [vec![header], words].concat() {
+                    server.write_all(&word.to_be_bytes()).await.unwrap();
+                }
+            }
+            if !closes {
+                std::future::pending::<()>().await;
+            }
+        });
+        Session::new(client, Instant::now() + Duration::from_millis(200))
+    }
+
+    #[tokio::test]
+    async fn a_mount_gives_a_handle_or_says_why_not() {
+        let mut good = session(vec![vec![0, 5, 0x726f_6f74, 0x2100_0000, 2, 0, 1]], false);
+        assert_eq!(good.mount("/data").await.unwrap().data.as_ref(), b"root!");
+        assert_eq!(good.calls.answered, 1);
+        let refused = session(vec![vec![13]], false).mount("/data").await.unwrap_err();
+        assert_eq!(refused.what, What::Refused("MNT3ERR_ACCES".into()));
+    }
+
+    #[tokio::test]
+    async fn silence_and_an_end_are_told_apart() {
+        let silent = session(vec![], false).mount("/data").await.unwrap_err();
+        assert_eq!(silent, Trouble { call: "MOUNT /data".into(), what: What::Silent });
+        let ended = session(vec![], true).mount("/data").await.unwrap_err();
+        assert!(matches!(ended.what, What::Ended(_)), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn hostile_answers_end_in_an_error() {
+        for body in [vec![], vec![0], vec![0, u32::MAX], vec![0, 4, 1, u32::MAX], vec![0, 4, 1, 0, 7], vec![77]] {
+            let trouble = session(vec![body], false).mount("/data").await.unwrap_err();
+            assert!(matches!(trouble.what, What::Wrong(..)), "{trouble:?}");
+        }
+    }
+}

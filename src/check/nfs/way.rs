@@ -1,0 +1,247 @@
+//! The way to an NFS server from outside its pod: a port-forward, or its Service's NodePort.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use rand::Rng;
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::call::{Trouble, What};
+use crate::check::Site;
+use crate::check::parameter::Fact;
+use crate::cluster::{Forwarded, Network, ResourceExt};
+use crate::event::{Reason, Verdict};
+
+/// How long a node may take to take a connection, or to say why a port-forward ended.
+const TAKE: Duration = Duration::from_secs(3);
+/// The ports from which only the system's own programs connect, and of which the system gives some away by itself.
+const LOW: std::ops::Range<u16> = 600..1024;
+/// So many low ports are tried.
+const TRIES: usize = 16;
+
+/// How a server is reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// Through the API server and the node.
+    #[default]
+    PortForward,
+    /// Through the Service, as production's clients do.
+    NodePort,
+}
+
+/// A port.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Port {
+    /// Its number.
+    Number(u16),
+    /// Where the values have it; what they do not have is the live Service's NodePort.
+    Fact(Fact),
+}
+
+/// The way to a server.
+pub enum Way {
+    /// A port of its pod.
+    Pod(u16),
+    /// A port of the node, and the ports of the other servers there.
+    Node {
+        /// The node, as it is reached from here.
+        address: String,
+        /// Its addresses.
+        found: Vec<SocketAddr>,
+        /// The port.
+        port: u16,
+        /// The other servers' ports.
+        others: Vec<u16>,
+    },
+}
+
+/// A stream in both directions.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// A connection to a server.
+pub enum Connection {
+    /// Through the API server.
+    Forwarded(Forwarded),
+    /// Straight.
+    Tcp(TcpStream),
+}
+
+impl Way {
+    /// The way to the server under test.
+    ///
+    /// # Errors
+    /// It is not known: no port, or a node without an address.
+    pub async fn find(site: &Site, pod: &Pod, via: Via, port: &Port) -> Result<Self, Verdict> {
+        let network = site.shared.watch.network();
+        let (server, by) = (site.server(), format!("node-port::{}", site.server()));
+        let own = number(site, server, port, network.as_ref().ok())?;
+        let none = || {
+            let expected = "a port for NFS, in the values or as its Service's NodePort";
+            Verdict::blocked(by, Reason::new(format!("server {server}"), expected, "none"))
+        };
+        if via == Via::PortForward {
+            return own.map(Self::Pod).ok_or_else(none);
+        }
+        let network = network.map_err(|error| site.no_answer(&error))?;
+        let own = own.ok_or_else(none)?;
+        let others = site.servers.iter().filter(|other| *other != server);
+        let others = others.filter_map(|other| number(site, other, port, Some(&network)).ok()?).collect();
+        let host_ip = pod.status.as_ref().and_then(|status| status.host_ip.clone()).unwrap_or_default();
+        let given = site.shared.wishes.node_address.as_ref();
+        let address = given.unwrap_or(&host_ip).trim_matches(['[', ']']).to_owned();
+        let found = match lookup_host((address.as_str(), own)).await {
+            Ok(found) => found.collect(),
+            Err(_) => Vec::new(),
+        };
+        if found.is_empty() {
+            let who = if given.is_some() { "--node-address" } else { "the pod's status.hostIP" };
+            let reason = Reason::new(format!("node {address} ({who})"), "an address", "it has none here");
+            return Err(Verdict::error(reason.hint("give an address that this machine knows with --node-address")));
+        }
+        Ok(Self::Node { address, found, port: own, others })
+    }
+
+    /// The server on this way, for messages.
+    pub fn object(&self, pod: &Pod) -> String {
+        let pod = pod.name_any();
+        match self {
+            Self::Pod(port) => format!("NFS server of pod {pod} (port-forward to {port})"),
+            Self::Node { address, port, .. } => format!("NFS server at node {address}, NodePort {port} (pod {pod})"),
+        }
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// A verdict if the API does not make a port-forward, which says nothing of the server.
+    pub async fn connect(
+        &self,
+        site: &Site,
+        pod: &Pod,
+        deadline: Instant,
+    ) -> Result<Result<Connection, Trouble>, Verdict> {
+        let (found, port) = match self {
+            Self::Pod(port) => {
+                let made = site.shared.cluster.forward(&pod.name_any(), *port).await;
+                return made.map(|made| Ok(Connection::Forwarded(made))).map_err(|error| site.no_answer(&error));
+            }
+            Self::Node { found, port, .. } => (found, *port),
+        };
+        let mut what = What::Silent;
+        for address in found {
+            let limit = deadline.min(Instant::now() + TAKE);
+            what = match timeout_at(limit, dial(*address)).await {
+                Ok(Ok(stream)) => return Ok(Ok(Connection::Tcp(stream))),
+                Ok(Err(error)) if is_refusal(error.kind()) => What::Ended(format!("port {port} refused it")),
+                Ok(Err(error)) => What::Unreachable(error.to_string()),
+                Err(_) => What::Unreachable(format!("no answer within {}s", TAKE.as_secs())),
+            };
+        }
+        Ok(Err(Trouble { call: "connect".to_owned(), what }))
+    }
+
+    /// The ports of other servers that answer.
+    pub async fn answering(&self) -> Vec<u16> {
+        let Self::Node { found, others, .. } = self else { return Vec::new() };
+        let knock = |port: u16| async move {
+            let dials = found.iter().map(|address| async move {
+                let dialled = timeout(TAKE, TcpStream::connect(SocketAddr::new(address.ip(), port))).await;
+                dialled.is_ok_and(|dialled| dialled.map_or_else(|error| is_refusal(error.kind()), |_| true))
+            });
+            join_all(dials).await.contains(&true).then_some(port)
+        };
+        join_all(others.iter().map(|port| knock(*port))).await.into_iter().flatten().collect()
+    }
+}
+
+impl Connection {
+    /// What goes over it.
+    pub fn stream(&mut self) -> &mut dyn Stream {
+        match self {
+            Self::Forwarded(forwarded) => &mut forwarded.stream,
+            Self::Tcp(stream) => stream,
+        }
+    }
+
+    /// The port that it comes from; `None` where only the node knows.
+    pub fn from(&self) -> Option<u16> {
+        match self {
+            Self::Forwarded(_) => None,
+            Self::Tcp(stream) => stream.local_addr().ok().map(|address| address.port()),
+        }
+    }
+
+    /// What the node says of its end.
+    pub async fn trouble(self) -> Option<String> {
+        match self {
+            Self::Forwarded(forwarded) => timeout(TAKE, forwarded.trouble()).await.ok().flatten(),
+            Self::Tcp(_) => None,
+        }
+    }
+}
+
+/// Connects, from a low port where the system gives one: without `insecure`, an export takes no others.
+async fn dial(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = match low(address) {
+        // Of two connections from one port to one address, the second is refused by this machine.
+        Some(socket) => match socket.connect(address).await {
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => TcpStream::connect(address).await?,
+            result => result?,
+        },
+        None => TcpStream::connect(address).await?,
+    };
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// A socket with a low port.
+fn low(address: SocketAddr) -> Option<TcpSocket> {
+    for _ in 0..TRIES {
+        let port = rand::rng().random_range(LOW);
+        let (socket, own): (_, SocketAddr) = if address.is_ipv4() {
+            (TcpSocket::new_v4(), (Ipv4Addr::UNSPECIFIED, port).into())
+        } else {
+            (TcpSocket::new_v6(), (Ipv6Addr::UNSPECIFIED, port).into())
+        };
+        let socket = socket.ok()?;
+        match socket.bind(own) {
+            Ok(()) => return Some(socket),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+/// Whether it is the node's own answer, and not that of a network on the way to it.
+fn is_refusal(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
+}
+
+/// The number of a server's port.
+fn number(site: &Site, server: &str, port: &Port, network: Option<&Network>) -> Result<Option<u16>, Verdict> {
+    let fact = match port {
+        Port::Number(number) => return Ok(Some(*number)),
+        Port::Fact(fact) => fact,
+    };
+    Ok(match site.expected_of(server, fact)?.text() {
+        Some(text) => text.parse().ok(),
+        None => network.and_then(|network| node_port(&network.services(&site.select, server))),
+    })
+}
+
+/// The NodePort of a Service.
+fn node_port(services: &[Arc<Service>]) -> Option<u16> {
+    let mut ports = services.iter().filter_map(|service| service.spec.as_ref()?.ports.as_ref()).flatten();
+    ports.find_map(|port| u16::try_from(port.node_port?).ok())
+}

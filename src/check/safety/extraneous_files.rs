@@ -1,0 +1,226 @@
+//! `extraneous-files`: files that only the tester has put into the folder are left alone.
+//!
+//! So rsync calls what is in its target and not in its source; with `--delete` it removes them.
+
+use serde::{Deserialize, Serialize};
+
+use super::ground::{self, Delivery, Ground, Scene};
+use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::sync::way;
+use crate::check::{Kind, Need, Site};
+use crate::cluster::Operation;
+use crate::event::{Hop, Reason, Verdict};
+use crate::host::{Seen, Stat};
+
+/// How far a time may be off without having been changed: FAT counts in two seconds.
+const TOLERANCE: u64 = 2_000;
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ExtraneousFiles {
+    /// Where a file is written, to have a folder that is in both places.
+    pub export: Export,
+    /// What copies it to the tester's folder.
+    pub sidecar: Sidecar,
+    /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
+    pub restart_window: Span,
+    /// The longest time until a file has arrived, and until each cycle has ended.
+    pub within: Span,
+    /// How many cycles must end while the tester's files are there; all but the first begin after the files were put.
+    pub cycles: u8,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    scene: Scene,
+    /// The file that makes a folder in both places.
+    companion: Option<Delivery>,
+    /// Why the tester could not put a file.
+    not_put: Option<String>,
+    files: Vec<Kept>,
+}
+
+/// A file of the tester's.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    name: String,
+    /// Where that is.
+    place: String,
+    /// What became of its content; `None` if it is as it was.
+    changed: Option<String>,
+    /// By how many milliseconds its time was changed.
+    retimed: u64,
+    /// Whether it is in the export too.
+    exported: bool,
+}
+
+impl Kind for ExtraneousFiles {
+    type Observation = Observation;
+    const HOPS: &'static [Hop] = &[Hop::Sidecar, Hop::Host];
+    const NEEDS: &'static [Need] = &[Need::Folder];
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let (scene, ground) =
+            Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
+        let mut seen = Observation { scene, companion: None, not_put: None, files: Vec::new() };
+        let Some(ground) = ground else { return Ok(seen) };
+        // All are in the ledger for both places: what is broken may copy them back.
+        let [alone, own, both] = ["tester.txt", "tester", "both"].map(|what| ground.place(what).name);
+        let text = ground::line();
+        let write = Operation::WriteNested {
+            folder: ground.path(&both),
+            name: "exported.txt".to_owned(),
+            content: text.clone(),
+        };
+        // How whole it arrives is for others to judge: it is here for its folder.
+        let delivery = ground.deliver(vec![write], &[(format!("{both}/exported.txt"), text.into_bytes())]).await?;
+        let has_folder = site.shared.host.stat(site.server(), &both).await.is_ok_and(|stat| stat.is_some());
+        seen.companion = Some(delivery);
+        if !has_folder {
+            return Ok(seen);
+        }
+        let places = [
+            (alone, "in the server's folder"),
+            (format!("{own}/own.txt"), "in a folder of the tester's own"),
+            (format!("{both}/tester.txt"), "beside a file that is in the export"),
+        ];
+        let mut put = Vec::new();
+        if let Err(error) = site.shared.host.make_folder_in(site.server(), &own).await {
+            seen.not_put = Some(format!("{own}: {error}"));
+            return Ok(seen);
+        }
+        for (name, place) in places {
+            let content = ground::line().into_bytes();
+            let host = &site.shared.host;
+            let stat = match host.create(site.server(), &name, &content).await {
+                Ok(()) => host.stat(site.server(), &name).await,
+                Err(error) => Err(error),
+            };
+            match stat {
+                Ok(stat) => put.push((name, place, content, stat)),
+                Err(error) => {
+                    seen.not_put = Some(format!("{name}: {error}"));
+                    return Ok(seen);
+                }
+            }
+        }
+        site.waiting(format!("{} sync cycles over the tester's own files", self.cycles), ground.within());
+        ground.ends(self.cycles).await?;
+        for (name, place, content, before) in put {
+            seen.files.push(Self::look(&ground, name, place, &content, before).await?);
+        }
+        if seen.files.iter().any(|file| file.changed.is_some()) {
+            way::is_there(site).await?;
+        }
+        Ok(seen)
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        let scene = &seen.scene;
+        let name = &self.sidecar.container;
+        if let Some(problem) = &seen.not_put {
+            let object = format!("folder {}", scene.folder);
+            let hint = "look at the permissions of the folder and of what is in it";
+            let reason = Reason::new(object, "to take a file of the tester's", problem).hint(hint);
+            return Verdict::judged("", vec![reason]).at(Hop::Host);
+        }
+        if seen.files.is_empty() {
+            let what = "a file whose folder is in both places";
+            if let Err(verdict) = scene.delivered(seen.companion.as_ref(), what, &self.sidecar, self.within) {
+                return verdict;
+            }
+            let object = format!("folder {}", scene.folder);
+            return Verdict::error(Reason::new(object, "files of the tester's", "none was looked at"));
+        }
+        let mut reasons = Vec::new();
+        let mut notes = Vec::new();
+        for file in &seen.files {
+            let object = format!("file {} in {}, {}", file.name, scene.folder, file.place);
+            let expected =
+                format!("to be as the tester put it after {} cycles of {name}: nobody else has it", self.cycles);
+            if let Some(changed) = &file.changed {
+                let hint = format!(
+                    "look whether {name} runs rsync with --delete, or a second pod: \
+                     kubectl get pods -o yaml shows its command"
+                );
+                reasons.push(Reason::new(object, expected, changed).hint(hint));
+            } else if file.retimed > TOLERANCE {
+                let hint = format!("look whether {name} also copies from the folder to the export");
+                let changed = format!("its time was changed by {} ms", file.retimed);
+                reasons.push(Reason::new(object, expected, changed).hint(hint));
+            } else if file.exported {
+                notes.push(format!("{object}: it is in the export of pod {} too, so clients see it", scene.pod));
+            }
+        }
+        let summary = format!(
+            "{} files of the tester's are unchanged after {} cycles: {}",
+            seen.files.len(),
+            self.cycles,
+            seen.files.iter().map(|file| file.place.as_str()).collect::<Vec<_>>().join(", ")
+        );
+        Verdict::judged(summary, reasons).notes(notes).at(Hop::Sidecar)
+    }
+}
+
+impl ExtraneousFiles {
+    /// What became of a file.
+    async fn look(
+        ground: &Ground<'_>,
+        name: String,
+        place: &str,
+        content: &[u8],
+        before: Option<Stat>,
+    ) -> Result<Kept, Verdict> {
+        let (host, server) = (&ground.site.shared.host, ground.site.server());
+        let changed = match host.look(server, &name, content).await {
+            Seen::Whole => None,
+            other => Some(other.to_string()),
+        };
+        let after = host.stat(server, &name).await.ok().flatten();
+        let retimed = before.zip(after).map_or(0, |(before, after)| before.modified.abs_diff(after.modified));
+        // One that is not there cannot be read.
+        let exported = ground.perform(vec![Operation::Read { path: ground.path(&name) }]).await?.is_ok();
+        Ok(Kept { name, place: place.to_owned(), changed, retimed, exported })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::ground::tests::{arrived, parameters, scene, wrong};
+    use super::*;
+    use crate::event::Outcome;
+
+    fn judged(changes: &Value) -> Verdict {
+        let check: ExtraneousFiles = serde_json::from_value(parameters(&json!({"cycles": 2}))).unwrap();
+        let file = json!({"name": "a", "place": "here", "changed": null, "retimed": 0, "exported": false});
+        let mut seen = json!({"scene": scene(), "companion": arrived(), "not_put": null, "files": [file]});
+        for (pointer, value) in changes.as_object().unwrap() {
+            *seen.pointer_mut(pointer).unwrap() = value.clone();
+        }
+        check.judge(&serde_json::from_value(seen).unwrap())
+    }
+
+    #[test]
+    fn files_of_the_testers_must_stay_as_they_are() {
+        assert_eq!(judged(&json!({})).outcome, Outcome::Pass);
+        assert_eq!(judged(&json!({"/files/0/retimed": 2_000})).outcome, Outcome::Pass);
+        assert_eq!(judged(&json!({"/companion": wrong(true)})).outcome, Outcome::Pass, "others judge that");
+        for change in [json!({"/files/0/changed": "no file"}), json!({"/files/0/retimed": 2_001})] {
+            let verdict = judged(&change);
+            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Sidecar)), "{change}");
+        }
+        assert_eq!(judged(&json!({"/not_put": "denied"})).hop, Some(Hop::Host));
+        let note = judged(&json!({"/files/0/exported": true}));
+        assert_eq!((note.outcome, note.notes.len()), (Outcome::Pass, 1));
+    }
+
+    #[test]
+    fn without_files_there_is_no_pass() {
+        assert_eq!(judged(&json!({"/files": []})).outcome, Outcome::Error);
+        assert_eq!(judged(&json!({"/files": [], "/companion": wrong(false)})).outcome, Outcome::Fail);
+    }
+}

@@ -1,0 +1,110 @@
+//! `file-names`: files with unusual names arrive under just these names.
+
+use serde::{Deserialize, Serialize};
+
+use super::ground::{self, Delivery, Ground, Scene, Wanted, counted};
+use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::{Kind, Need, Site};
+use crate::cluster::Operation;
+use crate::event::{Hop, Verdict};
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FileNames {
+    /// Where the files are written.
+    pub export: Export,
+    /// What copies them to the tester's folder.
+    pub sidecar: Sidecar,
+    /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
+    pub restart_window: Span,
+    /// The longest time from the acknowledged write to the arrival of all files, and from there to the cycle's end.
+    pub within: Span,
+    /// The names; Windows must be able to hold them.
+    pub names: Vec<String>,
+    /// The length of one more name, in characters.
+    pub longest: usize,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    scene: Scene,
+    delivery: Option<Delivery>,
+    /// What else was in the folder.
+    strangers: Vec<String>,
+}
+
+impl Kind for FileNames {
+    type Observation = Observation;
+    const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
+    const NEEDS: &'static [Need] = &[Need::Folder];
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let (scene, ground) =
+            Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
+        let mut seen = Observation { scene, delivery: None, strangers: Vec::new() };
+        let Some(ground) = ground else { return Ok(seen) };
+        let folder = ground.place("names").name;
+        // Not in a folder: with it the path would be longer than the 260 characters that many programs on Windows take.
+        let length = site.file("").name.chars().count();
+        let long = ground.place(&"x".repeat(self.longest.saturating_sub(length))).name;
+        let content = || ground::line().into_bytes();
+        let mut wanted: Vec<Wanted> = self.names.iter().map(|name| (format!("{folder}/{name}"), content())).collect();
+        let mut writes: Vec<Operation> = Vec::new();
+        for (name, (_, content)) in self.names.iter().zip(&wanted) {
+            let (folder, content) = (ground.path(&folder), String::from_utf8_lossy(content).into_owned());
+            writes.push(Operation::WriteNested { folder, name: name.clone(), content });
+        }
+        let text = ground::line();
+        writes.push(Operation::Write { path: ground.path(&long), content: text.clone() });
+        wanted.push((long, text.into_bytes()));
+        let delivery = ground.deliver(writes, &wanted).await?;
+        let is_whole = delivery.as_ref().is_ok_and(|arrival| arrival.wrong.is_empty());
+        seen.delivery = Some(delivery);
+        if is_whole && !self.names.is_empty() {
+            seen.strangers = ground.strangers(&folder, &wanted).await?;
+        }
+        Ok(seen)
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        let what = "a file of this name";
+        let arrival = match seen.scene.delivered(seen.delivery.as_ref(), what, &self.sidecar, self.within) {
+            Ok(arrival) => arrival,
+            Err(verdict) => return verdict,
+        };
+        let reasons = seen.scene.strange(&seen.strangers, &self.sidecar);
+        let summary = format!(
+            "{} arrived under their names {} ms after the write was acknowledged: {}, and one of {} characters",
+            counted(arrival.files),
+            arrival.millis,
+            self.names.join(", "),
+            self.longest
+        );
+        Verdict::judged(summary, reasons).at(Hop::Sidecar)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::ground::tests::{arrived, parameters, scene, wrong};
+    use super::*;
+    use crate::event::Outcome;
+
+    #[test]
+    fn names_must_arrive_as_they_are() {
+        let parameters = parameters(&json!({"names": ["ä b"], "longest": 200}));
+        let check: FileNames = serde_json::from_value(parameters).unwrap();
+        let judged = |delivery: &Value, strangers: &[&str]| {
+            let seen = json!({"scene": scene(), "delivery": delivery, "strangers": strangers});
+            check.judge(&serde_json::from_value(seen).unwrap()).outcome
+        };
+        assert_eq!(judged(&arrived(), &[]), Outcome::Pass);
+        assert_eq!(judged(&wrong(false), &[]), Outcome::Fail);
+        assert_eq!(judged(&arrived(), &["names/a\u{308} b"]), Outcome::Fail, "decomposed");
+        assert_eq!(judged(&Value::Null, &[]), Outcome::Error);
+    }
+}

@@ -1,0 +1,171 @@
+//! `file-tree`: many small files in nested folders, written at once, arrive complete and with their times.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::ground::{self, Delivery, Ground, Scene, Wanted, counted};
+use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::{Kind, Need, Site};
+use crate::cluster::Operation;
+use crate::event::{Hop, Reason, Verdict};
+
+/// So many files of which the time is wrong are kept.
+const MOST: usize = 3;
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FileTree {
+    /// Where the files are written.
+    pub export: Export,
+    /// What copies them to the tester's folder.
+    pub sidecar: Sidecar,
+    /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
+    pub restart_window: Span,
+    /// The longest time from the acknowledged write to the arrival of all files, and from there to the cycle's end.
+    pub within: Span,
+    /// How many files.
+    pub files: usize,
+    /// How far a file's time may be from that in the export.
+    pub tolerance: Span,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    scene: Scene,
+    delivery: Option<Delivery>,
+    /// What else was in the folder.
+    strangers: Vec<String>,
+    times: Option<Times>,
+}
+
+/// When files were changed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Times {
+    /// How many were compared.
+    compared: usize,
+    /// The greatest difference, in seconds.
+    worst: u64,
+    /// Files with too great a difference, and that.
+    wrong: Vec<(String, u64)>,
+}
+
+impl Kind for FileTree {
+    type Observation = Observation;
+    const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
+    const NEEDS: &'static [Need] = &[Need::Folder];
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let (scene, ground) =
+            Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
+        let mut seen = Observation { scene, delivery: None, strangers: Vec::new(), times: None };
+        let Some(ground) = ground else { return Ok(seen) };
+        let folder = ground.place("tree").name;
+        let line = ground::line();
+        let files = Operation::tree(&line, self.files).into_iter();
+        let wanted: Vec<Wanted> = files.map(|(path, content)| (format!("{folder}/{path}"), content)).collect();
+        let write = Operation::Tree { folder: ground.path(&folder), line, files: self.files };
+        let delivery = ground.deliver(vec![write], &wanted).await?;
+        let is_whole = delivery.as_ref().is_ok_and(|arrival| arrival.wrong.is_empty());
+        seen.delivery = Some(delivery);
+        if is_whole {
+            seen.strangers = ground.strangers(&folder, &wanted).await?;
+            seen.times = Some(self.times(&ground, &folder).await?);
+        }
+        Ok(seen)
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        let arrival = match seen.scene.delivered(seen.delivery.as_ref(), "a small file", &self.sidecar, self.within) {
+            Ok(arrival) => arrival,
+            Err(verdict) => return verdict,
+        };
+        let mut reasons = seen.scene.strange(&seen.strangers, &self.sidecar);
+        let times = seen.times.as_ref().filter(|times| times.compared == self.files && self.files > 0);
+        let Some(times) = times else {
+            let object = format!("export of pod {}", seen.scene.pod);
+            let compared = seen.times.as_ref().map_or(0, |times| times.compared);
+            let expected = format!("{} with their times, to compare them", counted(self.files));
+            return Verdict::error(Reason::new(object, expected, counted(compared)));
+        };
+        for (name, off) in &times.wrong {
+            let object = format!("file {name} in {}", seen.scene.folder);
+            let expected = format!("the time that it has in the export, give or take {}", self.tolerance);
+            let hint = format!("look whether {} runs rsync with -a or -t", self.sidecar.container);
+            reasons.push(Reason::new(object, expected, format!("{off} s off")).hint(hint));
+        }
+        let summary = format!(
+            "{} in nested folders arrived whole {} ms after the write was acknowledged, times at most {} s off, \
+             no temporary left",
+            counted(arrival.files),
+            arrival.millis,
+            times.worst
+        );
+        Verdict::judged(summary, reasons).at(Hop::Sidecar)
+    }
+}
+
+impl FileTree {
+    /// Compares the files' times here with those in the export.
+    async fn times(&self, ground: &Ground<'_>, folder: &str) -> Result<Times, Verdict> {
+        let host = &ground.site.shared.host;
+        let unknown = |object: String, problem: String| {
+            Verdict::error(Reason::new(object, "to tell when its files were changed", problem))
+        };
+        let outputs = ground.perform(vec![Operation::Times { folder: ground.path(folder) }]).await?;
+        let outputs = outputs.map_err(|problem| unknown(format!("folder {}", ground.path(folder)), problem))?;
+        let text: String = outputs.iter().map(|output| String::from_utf8_lossy(&output.stdout)).collect();
+        let exported: BTreeMap<&str, i64> = text.lines().filter_map(time).collect();
+        let found = host.files_in(ground.site.server(), folder, 2 * self.files + 100).await;
+        let found = found.map_err(|error| unknown(format!("folder {folder}"), error.to_string()))?;
+        let off = found.into_iter().filter_map(|(path, stat)| {
+            let there = *exported.get(path.as_str())?;
+            Some((path, stat.modified.div_euclid(1000).abs_diff(there)))
+        });
+        let off: Vec<_> = off.collect();
+        let worst = off.iter().map(|(_, off)| *off).max().unwrap_or_default();
+        let compared = off.len();
+        let wrong = off.into_iter().filter(|(_, off)| *off > self.tolerance.0.as_secs());
+        let wrong = wrong.take(MOST).map(|(path, off)| (format!("{folder}/{path}"), off)).collect();
+        Ok(Times { compared, worst, wrong })
+    }
+}
+
+/// A path and its time, from a line of the export's.
+fn time(line: &str) -> Option<(&str, i64)> {
+    let (seconds, path) = line.split_once(' ')?;
+    Some((path.strip_prefix("./").unwrap_or(path), seconds.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::ground::tests::{arrived, parameters, scene, wrong};
+    use super::*;
+    use crate::event::Outcome;
+
+    fn judged(delivery: &Value, strangers: &[&str], times: &Value) -> Outcome {
+        let check: FileTree = serde_json::from_value(parameters(&json!({"files": 2, "tolerance": "2s"}))).unwrap();
+        let seen = json!({"scene": scene(), "delivery": delivery, "strangers": strangers, "times": times});
+        check.judge(&serde_json::from_value(seen).unwrap()).outcome
+    }
+
+    #[test]
+    fn all_must_be_whole_with_their_times_and_nothing_else_there() {
+        let good = json!({"compared": 2, "worst": 1, "wrong": []});
+        assert_eq!(judged(&arrived(), &[], &good), Outcome::Pass);
+        assert_eq!(judged(&wrong(false), &[], &Value::Null), Outcome::Fail);
+        assert_eq!(judged(&arrived(), &["t/.1.txt.Ab3dEf"], &good), Outcome::Fail);
+        assert_eq!(judged(&arrived(), &[], &json!({"compared": 2, "worst": 9, "wrong": [["a", 9]]})), Outcome::Fail);
+        assert_eq!(judged(&arrived(), &[], &json!({"compared": 1, "worst": 0, "wrong": []})), Outcome::Error);
+    }
+
+    #[test]
+    fn a_line_has_a_time_and_a_path_with_spaces() {
+        assert_eq!(time("1763726400 ./a b/c.txt"), Some(("a b/c.txt", 1_763_726_400)));
+        assert_eq!(time("nonsense"), None);
+    }
+}

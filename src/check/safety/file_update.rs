@@ -1,0 +1,166 @@
+//! `file-update`: a newer version in the export replaces the one in the tester's folder, also one of the same size and
+//! one that the tester has changed meanwhile.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::ground::{self, Delivery, Ground, Scene, Wanted};
+use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::{Kind, Need, Site};
+use crate::cluster::Operation;
+use crate::event::{Hop, Reason, Verdict};
+
+/// So far are two versions apart: rsync compares whole seconds, and FAT has only every second one. A newer version of
+/// the same size and second is no newer one for rsync.
+const APART: Duration = Duration::from_millis(2_100);
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FileUpdate {
+    /// Where the files are written.
+    pub export: Export,
+    /// What copies them to the tester's folder.
+    pub sidecar: Sidecar,
+    /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
+    pub restart_window: Span,
+    /// The longest time from an acknowledged write to the arrival of all files, and from there to the cycle's end.
+    pub within: Span,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    scene: Scene,
+    /// The first versions.
+    first: Option<Delivery>,
+    /// Why the tester could not change a file.
+    not_edited: Option<String>,
+    /// The newer versions.
+    second: Option<Delivery>,
+    /// Whether a file that was removed from the export is still in the folder; `None` if that is not known.
+    removed_stays: Option<bool>,
+}
+
+impl Kind for FileUpdate {
+    type Observation = Observation;
+    const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
+    const NEEDS: &'static [Need] = &[Need::Folder];
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let (scene, ground) =
+            Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
+        let mut seen = Observation { scene, first: None, not_edited: None, second: None, removed_stays: None };
+        let Some(ground) = ground else { return Ok(seen) };
+        let folder = ground.place("update").name;
+        let [same_size, shorter, edited, removed] =
+            ["same-size.txt", "shorter.txt", "edited.txt", "removed.txt"].map(|name| format!("{folder}/{name}"));
+        let version = |lines: usize| ground::line().repeat(lines).into_bytes();
+        let first = [&same_size, &shorter, &edited, &removed].map(|name| (name.clone(), version(2)));
+        let delivery = ground.deliver(writes(&ground, &folder, &first), &first).await?;
+        let written = Instant::now();
+        let is_whole = delivery.as_ref().is_ok_and(|arrival| arrival.wrong.is_empty());
+        seen.first = Some(delivery);
+        if !is_whole {
+            return Ok(seen);
+        }
+        let edit = site.shared.host.append(site.server(), &edited, b" and the tester's own words").await;
+        if let Err(error) = edit {
+            seen.not_edited = Some(format!("{edited}: {error}"));
+            return Ok(seen);
+        }
+        // Nothing tells of a second's end but the clock.
+        tokio::time::sleep_until(written + APART).await;
+        // Between two cycles: one that sees a newer version has seen the removal too, and nothing vanishes under it.
+        let is_quiet = ground.cycles.quiet(Instant::now() + ground.within()).await;
+        let second = [(same_size, version(2)), (shorter, version(1)), (edited, version(2))];
+        let mut newer = writes(&ground, &folder, &second);
+        if is_quiet {
+            newer.insert(0, Operation::Remove { path: ground.path(&removed) });
+        }
+        let delivery = ground.deliver(newer, &second).await?;
+        let is_whole = delivery.as_ref().is_ok_and(|arrival| arrival.wrong.is_empty());
+        seen.second = Some(delivery);
+        if is_whole && is_quiet {
+            seen.removed_stays = site.shared.host.stat(site.server(), &removed).await.ok().map(|stat| stat.is_some());
+        }
+        Ok(seen)
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        let judged = |delivery: &Option<Delivery>, what: &str| {
+            let arrival = seen.scene.delivered(delivery.as_ref(), what, &self.sidecar, self.within);
+            arrival.map(|arrival| arrival.millis)
+        };
+        if let Err(verdict) = judged(&seen.first, "its first version") {
+            return verdict;
+        }
+        if let Some(problem) = &seen.not_edited {
+            let object = format!("folder {}", seen.scene.folder);
+            let hint = "look at the permissions of the folder and whether a program holds the file open";
+            let reason = Reason::new(object, "a file that the tester can extend", problem).hint(hint);
+            return Verdict::judged("", vec![reason]).at(Hop::Host);
+        }
+        let millis = match judged(&seen.second, "its newer version from the export") {
+            Ok(millis) => millis,
+            Err(verdict) => return verdict,
+        };
+        let sidecar = &self.sidecar.container;
+        let note = seen.removed_stays.map(|stays| {
+            let what = if stays { "stays in" } else { "is removed from" };
+            format!("{sidecar}: a file that is removed from the export {what} {}", seen.scene.folder)
+        });
+        let summary = format!(
+            "newer versions replaced the older ones {millis} ms after the write was acknowledged: one of the same \
+             size, one shorter, and one that the tester had changed"
+        );
+        Verdict::judged(summary, Vec::new()).notes(note.into_iter().collect())
+    }
+}
+
+/// Writes files into the export.
+fn writes(ground: &Ground<'_>, folder: &str, files: &[Wanted]) -> Vec<Operation> {
+    let write = |(name, content): &Wanted| Operation::WriteNested {
+        folder: ground.path(folder),
+        name: name.rsplit('/').next().unwrap_or_default().to_owned(),
+        content: String::from_utf8_lossy(content).into_owned(),
+    };
+    files.iter().map(write).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::ground::tests::{arrived, parameters, scene, wrong};
+    use super::*;
+    use crate::event::Outcome;
+
+    fn judged(changes: &Value) -> Verdict {
+        let check: FileUpdate = serde_json::from_value(parameters(&json!({}))).unwrap();
+        let mut seen = json!({
+            "scene": scene(), "first": arrived(), "not_edited": null, "second": arrived(), "removed_stays": true
+        });
+        seen.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        check.judge(&serde_json::from_value(seen).unwrap())
+    }
+
+    #[test]
+    fn the_newer_version_must_win_and_what_deletions_do_is_a_note() {
+        for (stays, notes) in [(json!(true), 1), (json!(false), 1), (Value::Null, 0)] {
+            let verdict = judged(&json!({"removed_stays": stays}));
+            assert_eq!((verdict.outcome, verdict.notes.len()), (Outcome::Pass, notes));
+        }
+        let fail = |changes: &Value| {
+            let verdict = judged(changes);
+            (verdict.outcome, verdict.hop)
+        };
+        assert_eq!(fail(&json!({"second": wrong(false)})), (Outcome::Fail, Some(Hop::Sidecar)));
+        assert_eq!(fail(&json!({"second": wrong(true)})), (Outcome::Fail, Some(Hop::Sidecar)));
+        assert_eq!(fail(&json!({"first": wrong(true), "second": null})), (Outcome::Fail, Some(Hop::Sidecar)));
+        assert_eq!(fail(&json!({"not_edited": "denied", "second": null})), (Outcome::Fail, Some(Hop::Host)));
+        assert_eq!(fail(&json!({"second": null})), (Outcome::Error, None));
+    }
+}

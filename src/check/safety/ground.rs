@@ -1,0 +1,351 @@
+//! Where files are written and where they must arrive: what the tests of data safety share.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use rand::Rng;
+use rand::distr::Alphanumeric;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::sync::way::{self, Obstacle};
+use crate::check::{Placed, Site, millis};
+use crate::cluster::{Cycles, Operation, Output, ResourceExt, container};
+use crate::event::{Hop, Reason, Verdict};
+use crate::host::Seen;
+
+/// More files than this are not looked through in a folder of the test's own.
+const MOST_FILES: usize = 10_000;
+/// So many reasons say enough.
+const MOST_REASONS: usize = 3;
+/// What no file is called: with it only the ends of cycles count.
+const NO_FILE: &str = "\0";
+
+/// The pod and the folder of a test, for its messages, and why nothing could be written.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Scene {
+    pub pod: String,
+    pub folder: String,
+    pub obstacle: Option<Obstacle>,
+}
+
+/// A pod whose export is copied to this machine's folder.
+pub struct Ground<'a> {
+    pub site: &'a Site,
+    pub pod: Arc<Pod>,
+    pub cycles: Arc<Cycles>,
+    export: &'a Export,
+    sidecar: &'a Sidecar,
+    within: Span,
+}
+
+/// A file that must arrive: its path in the server's folder, and its content.
+pub type Wanted = (String, Vec<u8>);
+
+/// What came of files that were to be written; the error is why the export did not take them.
+pub type Delivery = Result<Arrival, String>;
+
+/// What came of files that were written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Arrival {
+    /// How many there were.
+    pub files: usize,
+    /// When the last of them was there, in milliseconds after the write was acknowledged.
+    pub millis: u64,
+    /// Those that are not whole.
+    pub wrong: Vec<Wrong>,
+}
+
+/// A file that is not whole.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Wrong {
+    pub name: String,
+    /// Whether it had been.
+    pub had_arrived: bool,
+    /// What was there last.
+    pub seen: String,
+}
+
+impl<'a> Ground<'a> {
+    /// The ground of a test; `None` if nothing would copy what is written.
+    pub async fn enter(
+        site: &'a Site,
+        export: &'a Export,
+        sidecar: &'a Sidecar,
+        restart_window: Span,
+        within: Span,
+    ) -> Result<(Scene, Option<Self>), Verdict> {
+        let (pod, population) = site.pod().await?;
+        let folder = site.shared.host.folder(site.server()).display().to_string();
+        let mut scene = Scene { pod: pod.name_any(), folder, obstacle: None };
+        let cycles = match way::cycles(site, &pod, export, sidecar)? {
+            Err(obstacle) => {
+                scene.obstacle = Some(obstacle);
+                return Ok((scene, None));
+            }
+            Ok(cycles) => cycles,
+        };
+        way::mounted(site, &pod, &population, sidecar, restart_window).await?;
+        Ok((scene, Some(Self { site, pod, cycles, export, sidecar, within })))
+    }
+
+    /// A file or folder of the test's, noted in the ledger here and in the export; `what` tells it from its others.
+    pub fn place(&self, what: &str) -> Placed {
+        let placed = self.site.file(what);
+        self.site.place(&self.pod, self.export, Some(self.sidecar), &placed);
+        placed
+    }
+
+    /// A path in the export.
+    pub fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.export.folder)
+    }
+
+    /// Does operations in the export's container, one right after the other; the error says what went wrong first.
+    pub async fn perform(&self, operations: Vec<Operation>) -> Result<Result<Vec<Output>, String>, Verdict> {
+        let (site, container) = (self.site, &self.export.container);
+        let object = container::place(&self.pod, container);
+        let outputs = site.shared.exec_all(site.server(), &self.pod.name_any(), container, operations).await;
+        let outputs = outputs.map_err(|error| {
+            Verdict::error(Reason::new(&object, "to run a command in it", error.to_string()).hint(error.hint()))
+        })?;
+        if let Some(lost) = outputs.iter().find(|output| !output.ended_by_itself()) {
+            let reason = Reason::new(object, "to run a command to its end", lost.problem().unwrap_or_default());
+            return Err(Verdict::error(reason.hint("look whether it restarts, and run again")));
+        }
+        Ok(outputs.iter().find_map(Output::problem).map_or(Ok(outputs), Err))
+    }
+
+    /// Writes, and follows the files until the cycle has ended that brought them.
+    pub async fn deliver(&self, writes: Vec<Operation>, wanted: &[Wanted]) -> Result<Delivery, Verdict> {
+        let listed: Vec<usize> = wanted.iter().map(|(name, _)| self.listed(name)).collect();
+        match self.perform(writes).await? {
+            Err(problem) => Ok(Err(problem)),
+            Ok(_) => self.follow(wanted, &listed, Instant::now()).await.map(Ok),
+        }
+    }
+
+    /// How often the log has listed a file by now.
+    pub fn listed(&self, name: &str) -> usize {
+        self.cycles.log().listings(name).len()
+    }
+
+    /// Follows files until the cycle has ended that brought them; each had been listed so often before it was written.
+    pub async fn follow(&self, wanted: &[Wanted], listed: &[usize], written: Instant) -> Result<Arrival, Verdict> {
+        let limit = written + self.within.0;
+        let (host, server) = (&self.site.shared.host, self.site.server());
+        self.site.waiting(format!("{} on their way to the folder", counted(wanted.len())), self.within.0);
+        let mut wrong = Vec::new();
+        for (name, content) in wanted {
+            // One that is there is not watched.
+            if host.look(server, name, content).await != Seen::Whole
+                && let Err(last) = host.arrival(server, name, content, limit).await
+            {
+                wrong.push(Wrong { name: name.clone(), had_arrived: false, seen: last.to_string() });
+            }
+        }
+        let noticed = Instant::now();
+        let millis = millis(noticed - written);
+        if !wrong.is_empty() {
+            way::is_there(self.site).await?;
+            return Ok(Arrival { files: wanted.len(), millis, wrong });
+        }
+        let ended = self.cycles.wait_for(noticed + self.within.0, |log| {
+            let mut files = wanted.iter().zip(listed);
+            log.is_denied() || files.all(|((name, _), listed)| log.ended_after(name, *listed, noticed))
+        });
+        if !ended.await || self.cycles.log().is_denied() {
+            return Err(self.no_end());
+        }
+        for (name, content) in wanted {
+            let last = host.look(server, name, content).await;
+            if last != Seen::Whole {
+                wrong.push(Wrong { name: name.clone(), had_arrived: true, seen: last.to_string() });
+            }
+        }
+        if !wrong.is_empty() {
+            way::is_there(self.site).await?;
+        }
+        Ok(Arrival { files: wanted.len(), millis, wrong })
+    }
+
+    /// Waits until so many cycles have ended. All but the first began after this was called.
+    ///
+    /// # Errors
+    /// One took longer than it may.
+    pub async fn ends(&self, count: u8) -> Result<(), Verdict> {
+        for _ in 0..count {
+            let since = Instant::now();
+            let ended = self
+                .cycles
+                .wait_for(since + self.within.0, |log| log.is_denied() || log.ended_after(NO_FILE, 0, since));
+            if !ended.await || self.cycles.log().is_denied() {
+                return Err(self.no_end());
+            }
+        }
+        Ok(())
+    }
+
+    /// ERROR, because the log told of no end of a cycle.
+    pub fn no_end(&self) -> Verdict {
+        let log = self.cycles.log();
+        if let Some(error) = log.trouble.as_ref().filter(|_| log.is_denied()) {
+            return self.site.no_answer(error);
+        }
+        let object = container::place(&self.pod, &self.sidecar.container);
+        let expected = format!("a line like {} in its log within {}", self.sidecar.cycle_end.0, self.within);
+        let seen = log.trouble.map_or("none".to_owned(), |error| error.to_string());
+        Verdict::error(Reason::new(object, expected, seen).hint("look at its log")).at(Hop::Sidecar)
+    }
+
+    /// What is in a folder of the test's own, beside the files that it wants there.
+    pub async fn strangers(&self, folder: &str, wanted: &[Wanted]) -> Result<Vec<String>, Verdict> {
+        let host = &self.site.shared.host;
+        let found = host.files_in(self.site.server(), folder, MOST_FILES).await.map_err(|error| {
+            let object = format!("folder {}", host.folder(self.site.server()).join(folder).display());
+            Verdict::error(Reason::new(object, "to be listed", error.to_string())).at(Hop::Host)
+        })?;
+        let names: BTreeSet<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
+        let found = found.into_iter().map(|(path, _)| format!("{folder}/{path}"));
+        Ok(found.filter(|name| !names.contains(name.as_str())).collect())
+    }
+
+    /// How long a wait may take.
+    pub fn within(&self) -> Duration {
+        self.within.0
+    }
+}
+
+impl Scene {
+    /// What was delivered whole.
+    ///
+    /// # Errors
+    /// FAIL: there is an obstacle, the export did not take the files, or they are not whole in the folder.
+    pub fn delivered<'s>(
+        &self,
+        delivery: Option<&'s Delivery>,
+        what: &str,
+        sidecar: &Sidecar,
+        within: Span,
+    ) -> Result<&'s Arrival, Verdict> {
+        if let Some(obstacle) = &self.obstacle {
+            return Err(obstacle.verdict(&self.pod, sidecar));
+        }
+        let name = &sidecar.container;
+        match delivery {
+            None => {
+                let object = format!("pod {}", self.pod);
+                Err(Verdict::error(Reason::new(object, format!("to take {what}"), "nothing was written")))
+            }
+            Some(Err(problem)) => {
+                let object = format!("export of pod {}", self.pod);
+                let reason = Reason::new(object, format!("to take {what}"), problem);
+                let reason = reason.hint("look whether the export is full or read-only");
+                Err(Verdict::judged("", vec![reason]).at(Hop::Export))
+            }
+            Some(Ok(arrival)) if arrival.wrong.is_empty() => Ok(arrival),
+            Some(Ok(arrival)) => {
+                let reasons = arrival.wrong.iter().take(MOST_REASONS).map(|wrong| {
+                    let object = format!("file {} of pod {}", wrong.name, self.pod);
+                    let (expected, hint) = if wrong.had_arrived {
+                        let hint = format!("look for what else {name} or a second pod does to the folder");
+                        (format!("{what} to stay whole in {} after the cycle that brought it", self.folder), hint)
+                    } else {
+                        let hint = format!("look at the log of {name} and at the target of its rsync");
+                        (format!("{what} whole in {} within {within}", self.folder), hint)
+                    };
+                    let others = match arrival.wrong.len() {
+                        1 => String::new(),
+                        wrong => format!("; so with {wrong} of {}", counted(arrival.files)),
+                    };
+                    Reason::new(object, expected, format!("{}{others}", wrong.seen)).hint(hint)
+                });
+                Err(Verdict::judged("", reasons.collect()).at(Hop::Sidecar))
+            }
+        }
+    }
+
+    /// FAIL reasons for files that nobody wrote.
+    pub fn strange(&self, names: &[String], sidecar: &Sidecar) -> Vec<Reason> {
+        let reasons = names.iter().take(MOST_REASONS).map(|name| {
+            let hint = format!(
+                "a name like .NAME.XXXXXX is a temporary of rsync's: look whether {} is killed while it copies",
+                sidecar.container
+            );
+            let object = format!("folder {}", self.folder);
+            let expected = "only files that were written into the export, under their names, after the last cycle";
+            Reason::new(object, expected, format!("the file {name}")).hint(hint)
+        });
+        reasons.collect()
+    }
+}
+
+/// A line that no other file has.
+pub fn line() -> String {
+    // With its end a power of two, so that pieces are easily of whole lines.
+    rand::rng().sample_iter(Alphanumeric).take(63).map(char::from).collect()
+}
+
+/// So many files.
+pub fn counted(files: usize) -> String {
+    if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::event::Outcome;
+
+    /// The parameters that all have, with others.
+    pub fn parameters(others: &Value) -> Value {
+        let mut all = json!({
+            "export": {"container": "nfs-server", "folder": "/data"},
+            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced", "interval": r"^Sync interval: (\d+)s"},
+            "restart-window": "10m", "within": "60s"
+        });
+        all.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
+        all
+    }
+
+    /// A scene without an obstacle.
+    pub fn scene() -> Value {
+        json!({"pod": "p", "folder": "f", "obstacle": null})
+    }
+
+    /// Files that arrived whole.
+    pub fn arrived() -> Value {
+        json!({"Ok": {"files": 2, "millis": 900, "wrong": []}})
+    }
+
+    /// One that did not, or did not stay so.
+    pub fn wrong(had_arrived: bool) -> Value {
+        let wrong = json!({"name": "a", "had_arrived": had_arrived, "seen": "5 bytes"});
+        json!({"Ok": {"files": 2, "millis": 900, "wrong": [wrong]}})
+    }
+
+    #[test]
+    fn only_what_stays_whole_is_delivered() {
+        let sidecar: Sidecar = serde_json::from_value(parameters(&json!({}))["sidecar"].clone()).unwrap();
+        let judged = |obstacle: &Value, delivery: &Value| {
+            let mut scene = scene();
+            scene["obstacle"] = obstacle.clone();
+            let scene: Scene = serde_json::from_value(scene).unwrap();
+            let delivery: Option<Delivery> = serde_json::from_value(delivery.clone()).unwrap();
+            let within = Span(Duration::from_secs(60));
+            let judged = scene.delivered(delivery.as_ref(), "it", &sidecar, within).map(|arrival| arrival.millis);
+            judged.map_err(|verdict| (verdict.outcome, verdict.hop))
+        };
+        let none = Value::Null;
+        assert_eq!(judged(&none, &arrived()), Ok(900));
+        let sidecar = Err((Outcome::Fail, Some(Hop::Sidecar)));
+        assert_eq!([wrong(true), wrong(false)].map(|delivery| judged(&none, &delivery)), [sidecar; 2]);
+        assert_eq!(judged(&json!("NoSidecar"), &none), sidecar);
+        assert_eq!(judged(&none, &json!({"Err": "No space left"})), Err((Outcome::Fail, Some(Hop::Export))));
+        assert_eq!(judged(&none, &none), Err((Outcome::Error, None)));
+    }
+}

@@ -1,0 +1,315 @@
+//! `large-file`: a file that is written across several cycles ends whole, and nobody here ever sees less of it than
+//! before.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::ground::{self, Arrival, Delivery, Ground, Scene, Wrong};
+use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::pod::quantity;
+use crate::check::sync::way;
+use crate::check::{Kind, Need, Site, millis};
+use crate::cluster::{Operation, container};
+use crate::event::{Hop, Reason, Verdict};
+use crate::host::Host;
+
+/// How often the file's size is looked at, beside what the system tells.
+const POLL: Duration = Duration::from_millis(20);
+/// So many times the file's size must be free in the export: beyond its limit the pod is evicted, with no error before.
+const ROOM: f64 = 4.0;
+/// So many sizes are kept.
+const MOST: usize = 64;
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LargeFile {
+    /// Where the file is written.
+    pub export: Export,
+    /// What copies it to the tester's folder.
+    pub sidecar: Sidecar,
+    /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
+    pub restart_window: Span,
+    /// The longest time from the last write to the whole file's arrival, and until each cycle has ended.
+    pub within: Span,
+    /// The size of the whole file.
+    pub bytes: usize,
+    /// How many cycles copy it before the last part is written.
+    pub cycles: u8,
+    /// The size of the pieces that it is written in: one command each.
+    pub piece: usize,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    scene: Scene,
+    /// Why there is too little room for it.
+    no_room: Option<String>,
+    delivery: Option<Delivery>,
+    sizes: Sizes,
+    /// What else was in the folder.
+    strangers: Vec<String>,
+}
+
+/// The sizes that a reader of the final name saw.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+struct Sizes {
+    /// Each time that it was another one.
+    seen: Vec<u64>,
+    /// The first time that it was less than before: how much it was then, and after; `None` if the file was gone.
+    shrunk: Option<(u64, Option<u64>)>,
+}
+
+impl Sizes {
+    fn take(&mut self, size: Option<u64>) {
+        let last = self.seen.last().copied();
+        if size != last && self.seen.len() < MOST {
+            self.seen.extend(size);
+        }
+        if let Some(before) = last.filter(|before| size.is_none_or(|size| size < *before)) {
+            self.shrunk.get_or_insert((before, size));
+        }
+    }
+}
+
+impl Kind for LargeFile {
+    type Observation = Observation;
+    const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
+    const NEEDS: &'static [Need] = &[Need::Folder];
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let (scene, ground) =
+            Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
+        let mut seen =
+            Observation { scene, no_room: None, delivery: None, sizes: Sizes::default(), strangers: Vec::new() };
+        let Some(ground) = ground else { return Ok(seen) };
+        seen.no_room = self.no_room(&ground).await?;
+        if seen.no_room.is_some() {
+            return Ok(seen);
+        }
+        let folder = ground.place("large").name;
+        let name = format!("{folder}/large.bin");
+        let (now, sizes) = (watch::Sender::new(None), watch::Sender::new(Sizes::default()));
+        let writing = self.write(&ground, &folder, &name, now.subscribe());
+        let delivery = tokio::select! {
+            delivery = writing => delivery?,
+            never = follow(&site.shared.host, site.server(), &folder, &name, &now, &sizes) => match never {},
+        };
+        let is_whole = delivery.as_ref().is_ok_and(|arrival| arrival.wrong.is_empty());
+        seen.delivery = Some(delivery);
+        seen.sizes = sizes.borrow().clone();
+        if is_whole {
+            seen.strangers = ground.strangers(&folder, &[(name, Vec::new())]).await?;
+        }
+        Ok(seen)
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        if let Some(why) = &seen.no_room {
+            return Verdict::skip(why);
+        }
+        let file = format!("the file of {} bytes", self.bytes);
+        let delivered = seen.scene.delivered(seen.delivery.as_ref(), &file, &self.sidecar, self.within);
+        let (mut reasons, millis) = match delivered {
+            Ok(arrival) => (Vec::new(), arrival.millis),
+            // That it shrank says more.
+            Err(verdict) if seen.sizes.shrunk.is_none() => return verdict,
+            Err(verdict) => (verdict.reasons, 0),
+        };
+        if let Some((before, after)) = seen.sizes.shrunk {
+            let object = format!("large.bin of pod {} in {}", seen.scene.pod, seen.scene.folder);
+            let expected = "never less of it than was there before, while it only grew in the export";
+            let after = after.map_or("no file of that name".to_owned(), |after| format!("{after} bytes"));
+            let hint = format!(
+                "look whether {} writes in place, with --inplace or cp, or removes the file first; rsync renames",
+                self.sidecar.container
+            );
+            reasons.insert(0, Reason::new(object, expected, format!("{after} after {before}")).hint(hint));
+        }
+        reasons.extend(seen.scene.strange(&seen.strangers, &self.sidecar));
+        let sizes = seen.sizes.seen.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let summary = format!(
+            "{} bytes, written across {} cycles, were whole {millis} ms after the last write; sizes seen here: \
+             {sizes}; no temporary left",
+            self.bytes, self.cycles
+        );
+        Verdict::judged(summary, reasons).at(Hop::Sidecar)
+    }
+}
+
+impl LargeFile {
+    /// Why there is too little room for the file; a volume without a limit has room.
+    async fn no_room(&self, ground: &Ground<'_>) -> Result<Option<String>, Verdict> {
+        let Some(limit) = limit(&ground.pod, &self.export) else { return Ok(None) };
+        let folder = &self.export.folder;
+        let outputs = ground.perform(vec![Operation::DiskUsage { folder: folder.clone() }]).await?;
+        let used = outputs.map(|outputs| {
+            let text: String = outputs.iter().map(|output| String::from_utf8_lossy(&output.stdout)).collect();
+            text.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok())
+        });
+        let Ok(Some(used)) = used else {
+            let object = format!("export {folder} of pod {}", ground.pod.metadata.name.as_deref().unwrap_or_default());
+            return Err(Verdict::error(Reason::new(object, "to tell how much is in it", format!("{used:?}"))));
+        };
+        let free = limit - used * 1024.0;
+        #[allow(clippy::cast_precision_loss, reason = "it is no question of single bytes")]
+        let needed = ROOM * self.bytes as f64;
+        Ok((free < needed).then(|| {
+            let [limit, free, needed] = [limit, free, needed].map(quantity::memory);
+            format!(
+                "{free} of {limit} are free in the export, and {needed} should be: beyond the limit the pod is evicted"
+            )
+        }))
+    }
+
+    /// Writes the file piece by piece, and waits for a cycle to copy each part of it.
+    async fn write(
+        &self,
+        ground: &Ground<'_>,
+        folder: &str,
+        name: &str,
+        mut size: watch::Receiver<Option<u64>>,
+    ) -> Result<Delivery, Verdict> {
+        let mut content: Vec<u8> = Vec::new();
+        let base = name.rsplit('/').next().unwrap_or_default().to_owned();
+        let make = Operation::WriteNested { folder: ground.path(folder), name: base, content: String::new() };
+        if let Err(problem) = ground.perform(vec![make]).await? {
+            return Ok(Err(problem));
+        }
+        let parts = usize::from(self.cycles) + 1;
+        let mut listed = 0;
+        for part in 1..=parts {
+            let what = format!("part {part} of {parts} of a file of {} bytes", self.bytes);
+            ground.site.waiting(what, ground.within());
+            let until = self.bytes / parts * part;
+            listed = ground.listed(name);
+            let until = if part == parts { self.bytes } else { until };
+            while content.len() < until {
+                let (line, bytes) = (ground::line(), self.piece.max(1).min(until - content.len()));
+                let append = Operation::Append { path: ground.path(name), line: line.clone(), bytes };
+                if let Err(problem) = ground.perform(vec![append]).await? {
+                    return Ok(Err(problem));
+                }
+                content.extend(Operation::filling(&line, bytes));
+            }
+            if part == parts {
+                break;
+            }
+            // A cycle has copied it so far, and ended.
+            let limit = Instant::now() + ground.within();
+            let here = size.wait_for(|size| size.is_some_and(|size| size >= until as u64));
+            if tokio::time::timeout_at(limit, here).await.is_err() {
+                way::is_there(ground.site).await?;
+                let there = size.borrow().map_or("no file of that name".to_owned(), |bytes| format!("{bytes} bytes"));
+                let wrong = Wrong {
+                    name: name.to_owned(),
+                    had_arrived: false,
+                    seen: format!("{there}, of the {until} that it had by then"),
+                };
+                return Ok(Ok(Arrival { files: 1, millis: millis(ground.within()), wrong: vec![wrong] }));
+            }
+            ground.ends(1).await?;
+        }
+        let written = Instant::now();
+        let whole = content.len() as u64;
+        // Only when it is long enough is it worth reading.
+        let here = size.wait_for(|size| *size == Some(whole));
+        let _ = tokio::time::timeout_at(written + ground.within(), here).await;
+        ground.follow(&[(name.to_owned(), content)], &[listed], written).await.map(Ok)
+    }
+}
+
+/// Looks at the file's size, for ever.
+async fn follow(
+    host: &Host,
+    server: &str,
+    folder: &str,
+    name: &str,
+    now: &watch::Sender<Option<u64>>,
+    sizes: &watch::Sender<Sizes>,
+) -> Infallible {
+    let mut news = host.news(server, "");
+    let mut is_inside = false;
+    loop {
+        // One that another program holds is looked at again.
+        if let Ok(stat) = host.stat(server, name).await {
+            let bytes = stat.map(|stat| stat.bytes);
+            sizes.send_modify(|sizes| sizes.take(bytes));
+            now.send_if_modified(|last| std::mem::replace(last, bytes) != bytes);
+            if !is_inside && bytes.is_some() {
+                news = host.news(server, folder);
+                is_inside = true;
+            }
+        }
+        news.next(Instant::now() + POLL).await;
+    }
+}
+
+/// The size limit of the volume that the export is in.
+fn limit(pod: &Pod, export: &Export) -> Option<f64> {
+    let view = container::named(pod, &export.container)?;
+    let mount = view.mounts.iter().find(|mount| mount.mount_path.trim_end_matches('/') == export.folder)?;
+    let volume = pod.spec.as_ref()?.volumes.as_ref()?.iter().find(|volume| volume.name == mount.name)?;
+    let limit = quantity::number(&volume.empty_dir.as_ref()?.size_limit.as_ref()?.0)?;
+    (limit > 0.0).then_some(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::ground::tests::{arrived, parameters, scene, wrong};
+    use super::*;
+    use crate::cluster::example::output_pod;
+    use crate::event::Outcome;
+
+    fn check() -> LargeFile {
+        serde_json::from_value(parameters(&json!({"bytes": 1000, "cycles": 2, "piece": 100}))).unwrap()
+    }
+
+    fn judged(changes: &Value) -> Outcome {
+        let mut seen = json!({
+            "scene": scene(), "no_room": null, "delivery": arrived(), "sizes": {"seen": [300, 1000], "shrunk": null},
+            "strangers": []
+        });
+        seen.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        check().judge(&serde_json::from_value(seen).unwrap()).outcome
+    }
+
+    #[test]
+    fn it_must_end_whole_and_never_shrink() {
+        assert_eq!(judged(&json!({})), Outcome::Pass);
+        assert_eq!(judged(&json!({"delivery": wrong(false)})), Outcome::Fail);
+        assert_eq!(judged(&json!({"sizes": {"seen": [300], "shrunk": [300, 12]}})), Outcome::Fail);
+        assert_eq!(judged(&json!({"sizes": {"seen": [300], "shrunk": [300, null]}})), Outcome::Fail);
+        assert_eq!(judged(&json!({"strangers": ["l/.large.bin.Ab3dEf"]})), Outcome::Fail);
+        assert_eq!(judged(&json!({"no_room": "12Mi are free", "delivery": null})), Outcome::Skip);
+        assert_eq!(judged(&json!({"delivery": null})), Outcome::Error);
+    }
+
+    #[test]
+    fn less_than_before_is_noticed_once_and_nothing_before_the_first_is_less() {
+        let mut sizes = Sizes::default();
+        for size in [None, Some(0), Some(10), Some(10), Some(20)] {
+            sizes.take(size);
+        }
+        assert_eq!((sizes.seen.as_slice(), sizes.shrunk), (&[0, 10, 20][..], None));
+        sizes.take(None);
+        sizes.take(Some(5));
+        assert_eq!(sizes.shrunk, Some((20, None)));
+    }
+
+    #[test]
+    fn the_limit_is_that_of_the_exports_volume() {
+        let pod = serde_json::from_value(output_pod()).unwrap();
+        assert_eq!(limit(&pod, &check().export), Some(f64::from(500 << 20)));
+        let other = Export { folder: "/elsewhere".into(), ..check().export };
+        assert_eq!(limit(&pod, &other), None);
+    }
+}

@@ -1,0 +1,227 @@
+//! `reserved-names`: what becomes of files with names that Windows cannot hold, and that all is well again without
+//! them.
+//!
+//! On a folder of Windows they make rsync fail, which may end the sidecar, and with it the server is not Ready.
+
+use k8s_openapi::api::core::v1::Pod;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::ground::{self, Delivery, Ground, Scene};
+
+use crate::check::parameter::{Export, Pattern, Sidecar, Span};
+use crate::check::sync::way;
+use crate::check::{Kind, Need, Site};
+use crate::cluster::server::is_ready;
+use crate::cluster::{Operation, ResourceExt, container};
+use crate::event::{Hop, Reason, Verdict};
+use crate::host::Seen;
+
+/// How many cycles must end with the names in the export.
+const CYCLES: u8 = 2;
+/// So much of the log's end is looked through for errors.
+const LINES: i64 = 500;
+const BYTES: i64 = 1 << 20;
+/// So many errors are told.
+const MOST_ERRORS: usize = 3;
+/// So many names are listed.
+const MOST_FILES: usize = 1_000;
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ReservedNames {
+    /// Where the files are written.
+    pub export: Export,
+    /// What copies them to the tester's folder.
+    pub sidecar: Sidecar,
+    /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
+    pub restart_window: Span,
+    /// How long each of two cycles may take; then it is looked what came of the names.
+    pub within: Span,
+    /// The names.
+    pub names: Vec<String>,
+    /// Lines of the sidecar's log that tell of errors.
+    pub error: Pattern,
+    /// The longest time from the names' removal until the server is Ready and a cycle has ended.
+    pub recovers: Span,
+}
+
+/// What was seen.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Observation {
+    scene: Scene,
+    /// Why the export did not take them.
+    not_written: Option<String>,
+    /// Each name, and what was there; `None` if it arrived.
+    names: Vec<(String, Option<String>)>,
+    /// What else was in the folder.
+    strangers: Vec<String>,
+    /// Errors of the sidecar's that name these files.
+    errors: Vec<String>,
+    /// How often the sidecar was restarted.
+    restarts: i32,
+    /// Whether the pod was Ready then.
+    was_ready: bool,
+    /// How the pod and its sidecar were in the end, if not well.
+    broken: Option<String>,
+}
+
+impl Kind for ReservedNames {
+    type Observation = Observation;
+    const HOPS: &'static [Hop] = &[Hop::Sidecar];
+    const NEEDS: &'static [Need] = &[Need::Folder];
+    const DISTURBS: bool = true;
+
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let (scene, ground) =
+            Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
+        let (names, strangers, errors) = Default::default();
+        let (not_written, restarts, was_ready, broken) = (None, 0, true, None);
+        let mut seen = Observation { scene, not_written, names, strangers, errors, restarts, was_ready, broken };
+        let Some(ground) = ground else { return Ok(seen) };
+        let folder = ground.place("reserved").name;
+        let content = ground::line();
+        let writes = self.names.iter().map(|name| Operation::WriteNested {
+            folder: ground.path(&folder),
+            name: name.clone(),
+            content: content.clone(),
+        });
+        let before = container::named(&ground.pod, &self.sidecar.container).map_or(0, |view| view.restarts());
+        if let Err(problem) = ground.perform(writes.collect()).await? {
+            seen.not_written = Some(problem);
+            return Ok(seen);
+        }
+        site.waiting("what two sync cycles make of names that Windows cannot hold", 2 * ground.within());
+        // That no cycle ends is one of the things that may come of it.
+        let _ = ground.ends(CYCLES).await;
+        let (host, server) = (&site.shared.host, site.server());
+        for name in &self.names {
+            let last = host.look(server, &format!("{folder}/{name}"), content.as_bytes()).await;
+            seen.names.push((name.clone(), (last != Seen::Whole).then(|| last.to_string())));
+        }
+        let found = host.files_in(server, &folder, MOST_FILES).await.unwrap_or_default();
+        seen.strangers = found.into_iter().map(|(path, _)| path).filter(|path| !self.names.contains(path)).collect();
+        // Without a word of the log there is less to tell, and nothing to judge.
+        let pod = ground.pod.name_any();
+        let lines = site.shared.cluster.log_tail(&pod, &self.sidecar.container, LINES, BYTES).await;
+        let lines = lines.unwrap_or_default().into_iter().map(|(_, line)| line);
+        let is_its = |line: &String| line.contains(&site.shared.run) && self.error.0.is_match(line);
+        seen.errors = lines.filter(is_its).take(MOST_ERRORS).collect();
+        if let Some(pod) = now(&ground) {
+            let restarts = container::named(&pod, &self.sidecar.container).map_or(0, |view| view.restarts());
+            seen.restarts = restarts.saturating_sub(before);
+            seen.was_ready = is_ready(&pod);
+        }
+        seen.broken = self.recover(&ground, &folder).await?;
+        Ok(seen)
+    }
+
+    fn judge(&self, seen: &Observation) -> Verdict {
+        let name = &self.sidecar.container;
+        if let Some(obstacle) = &seen.scene.obstacle {
+            return obstacle.verdict(&seen.scene.pod, &self.sidecar);
+        }
+        if let Some(problem) = &seen.not_written {
+            let failed: Delivery = Err(problem.clone());
+            let judged = seen.scene.delivered(Some(&failed), "files of such names", &self.sidecar, self.within);
+            return judged.map_or_else(|verdict| verdict, |_| Verdict::skip(problem));
+        }
+        let object = format!("pod {}, container {name}", seen.scene.pod);
+        let broken = seen.broken.iter().map(|broken| {
+            let expected = format!("to be Ready and to sync within {} after the names were removed", self.recovers);
+            let hint = "look at its log, and remove by hand what is left of these names on both sides";
+            Reason::new(&object, expected, broken).hint(hint)
+        });
+        let (there, lost): (Vec<_>, Vec<_>) = seen.names.iter().partition(|(_, problem)| problem.is_none());
+        let quoted = |names: &[&(String, Option<String>)]| {
+            names.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+        };
+        let mut notes = Vec::new();
+        if !there.is_empty() {
+            notes.push(format!("{} holds files of the names {}", seen.scene.folder, quoted(&there)));
+        }
+        if !lost.is_empty() {
+            notes.push(format!("{} does not hold files of the names {}", seen.scene.folder, quoted(&lost)));
+        }
+        if !seen.strangers.is_empty() {
+            notes.push(format!("{} got other names instead: {}", seen.scene.folder, seen.strangers.join(", ")));
+        }
+        notes.extend(seen.errors.iter().map(|error| format!("{object}: {error}")));
+        if seen.restarts > 0 || !seen.was_ready {
+            let ready = if seen.was_ready { "Ready" } else { "not Ready, and its Service without an endpoint" };
+            notes.push(format!("{object}: restarted {} times with these names; the pod was {ready}", seen.restarts));
+        }
+        let summary = format!(
+            "of {} names that Windows cannot hold {} arrived; without them all is well again",
+            seen.names.len(),
+            there.len()
+        );
+        if seen.names.is_empty() {
+            return Verdict::error(Reason::new(object, "names to try", "none"));
+        }
+        Verdict::judged(summary, broken.collect()).notes(notes).at(Hop::Sidecar)
+    }
+}
+
+impl ReservedNames {
+    /// Removes the names and waits until the server is well; says how it is, if it is not in time.
+    async fn recover(&self, ground: &Ground<'_>, folder: &str) -> Result<Option<String>, Verdict> {
+        let site = ground.site;
+        let limit = Instant::now() + self.recovers.0;
+        site.waiting("the server to be well again without these names", self.recovers.0);
+        ground.cycles.quiet(limit).await;
+        if let Err(problem) = ground.perform(vec![Operation::Remove { path: ground.path(folder) }]).await? {
+            return Ok(Some(format!("the names cannot be removed from the export: {problem}")));
+        }
+        loop {
+            let mut changes = site.shared.watch.changes();
+            let pod = now(ground);
+            let is_well =
+                pod.as_ref().is_some_and(|pod| is_ready(pod) && container::runs(pod, &self.sidecar.container));
+            if is_well {
+                break;
+            }
+            if !matches!(tokio::time::timeout_at(limit, changes.changed()).await, Ok(Ok(()))) {
+                let view = pod.as_deref().and_then(|pod| container::named(pod, &self.sidecar.container));
+                return Ok(Some(view.map_or("it is gone".to_owned(), |view| view.describe())));
+            }
+        }
+        way::is_there(site).await?;
+        Ok(ground.ends(1).await.err().map(|_| format!("no sync cycle ended within {}", self.within)))
+    }
+}
+
+/// The pod as it is now.
+fn now(ground: &Ground<'_>) -> Option<std::sync::Arc<Pod>> {
+    let population = ground.site.shared.watch.population().ok()?;
+    population.pods.iter().find(|pod| pod.metadata.uid == ground.pod.metadata.uid).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::ground::tests::{parameters, scene};
+    use super::*;
+    use crate::event::Outcome;
+
+    #[test]
+    fn what_came_of_the_names_is_a_note_and_the_recovery_is_judged() {
+        let own = json!({"names": ["a:b", "con.txt"], "error": "^rsync", "recovers": "120s"});
+        let check: ReservedNames = serde_json::from_value(parameters(&own)).unwrap();
+        let judged = |changes: &Value| {
+            let mut seen = json!({
+                "scene": scene(), "not_written": null, "names": [["a:b", "no file"], ["con.txt", null]],
+                "strangers": ["a"], "errors": ["rsync: failed"], "restarts": 2, "was_ready": false, "broken": null
+            });
+            seen.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            check.judge(&serde_json::from_value(seen).unwrap())
+        };
+        let passed = judged(&json!({}));
+        assert_eq!((passed.outcome, passed.notes.len()), (Outcome::Pass, 5), "{:?}", passed.notes);
+        assert_eq!(judged(&json!({"broken": "waiting"})).outcome, Outcome::Fail);
+        assert_eq!(judged(&json!({"not_written": "denied"})).hop, Some(Hop::Export));
+        assert_eq!(judged(&json!({"names": []})).outcome, Outcome::Error);
+    }
+}

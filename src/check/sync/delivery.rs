@@ -1,0 +1,194 @@
+//! What `file-sync` does: writes files over one cycle, follows each to the tester's folder, uses one and removes all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use k8s_openapi::api::core::v1::Pod;
+use rand::Rng;
+use rand::distr::Alphanumeric;
+use tokio::time::{Instant, sleep_until};
+
+use super::file_sync::{Arrival, FileSync, Observation, Progress};
+use super::search::{self, Lost, Search};
+use super::way;
+use crate::check::{Placed, Site, millis};
+use crate::cluster::container;
+use crate::cluster::{Cycles, Operation, QUIET};
+use crate::event::{Reason, Verdict};
+use crate::host::Seen;
+
+/// A file that is on its way, or was.
+struct Sample {
+    /// In the tester's folder.
+    hosted: Placed,
+    /// In the export.
+    exported: Placed,
+    content: String,
+    /// When its write was acknowledged.
+    written: Option<Instant>,
+}
+
+/// The file with that number.
+pub(super) fn file(site: &Site, number: u32) -> Placed {
+    site.file(&if number == 0 { "sync.txt".to_owned() } else { format!("sync-{}.txt", number + 1) })
+}
+
+impl FileSync {
+    /// Writes the files and follows them until one is used and all are removed, or one goes astray.
+    pub(super) async fn follow(
+        &self,
+        site: &Site,
+        pod: &Arc<Pod>,
+        cycles: &Cycles,
+        seen: &mut Observation,
+    ) -> Result<(), Verdict> {
+        let count = self.samples.count();
+        let apart = self.apart(site, pod).await;
+        let folder = site.shared.host.folder(site.server());
+        let what = if count == 1 { "a file".to_owned() } else { format!("{count} files") };
+        site.waiting(format!("{what} on the way to {}", folder.display()), self.within.0 + apart * (count - 1));
+        let start = Instant::now();
+        let one = |number| async move {
+            // By the clock and not one after another: what delays one must not shift the others into another cycle.
+            sleep_until(start + apart * number).await;
+            let mut sample = self.sample(site, pod, number);
+            let brought = self.bring(site, pod, cycles, &mut sample).await?;
+            Ok::<_, Verdict>((number, sample, brought))
+        };
+        let mut underway: FuturesUnordered<_> = (0..count).map(one).collect();
+        let mut whole = Vec::new();
+        let mut astray = None;
+        while let Some(ended) = underway.next().await {
+            let (number, sample, brought) = ended?;
+            match brought {
+                Ok(arrival) => whole.push((number, sample, arrival)),
+                Err(progress) => {
+                    // What becomes of the others says nothing more.
+                    astray = Some((sample, progress));
+                    break;
+                }
+            }
+        }
+        drop(underway);
+        whole.sort_by_key(|(number, ..)| *number);
+        seen.samples = whole.iter().map(|(_, _, arrival)| *arrival).collect();
+        if let Some((sample, progress)) = astray {
+            if let (Progress::NotArrived(_), Some(written)) = (&progress, sample.written) {
+                let search = Search { site, pod, export: &self.export, sidecar: &self.sidecar, cycles };
+                let lost = Lost { name: &sample.hosted.name, content: sample.content.as_bytes(), written };
+                seen.trail = Some(search.find(&lost).await);
+            }
+            (seen.file, seen.progress) = (sample.hosted.name, progress);
+            return Ok(());
+        }
+        // The last came just now: nobody else had time to take it away.
+        if let Some((_, used, arrival)) = whole.last() {
+            seen.file.clone_from(&used.hosted.name);
+            let samples: Vec<_> = whole.iter().map(|(_, sample, _)| sample).collect();
+            let problem = self.try_out(site, pod, cycles, used, &samples).await?;
+            seen.progress = problem.map_or(Progress::Usable(*arrival), |problem| Progress::Unusable(*arrival, problem));
+        }
+        Ok(())
+    }
+
+    /// How far the writes are apart, so that they are spread over one cycle.
+    async fn apart(&self, site: &Site, pod: &Pod) -> Duration {
+        let count = self.samples.count();
+        if count == 1 {
+            return Duration::ZERO;
+        }
+        // A cycle that is longer than the limit is none that the files need.
+        let period = search::period(site, pod, &self.sidecar).await.unwrap_or(self.within.0 / 2);
+        period.min(self.within.0) / count
+    }
+
+    /// A file of random content, noted before it is written.
+    fn sample(&self, site: &Site, pod: &Arc<Pod>, number: u32) -> Sample {
+        let hosted = file(site, number);
+        let random = rand::rng().sample_iter(Alphanumeric);
+        let content = random.take(usize::from(self.bytes.get())).map(char::from).collect();
+        let exported = site.place(pod, &self.export, Some(&self.sidecar), &hosted);
+        Sample { hosted, exported, content, written: None }
+    }
+
+    /// Writes a file and follows it until the cycle has ended that brought it whole.
+    async fn bring(
+        &self,
+        site: &Site,
+        pod: &Arc<Pod>,
+        cycles: &Cycles,
+        sample: &mut Sample,
+    ) -> Result<Result<Arrival, Progress>, Verdict> {
+        let (host, server, name) = (&site.shared.host, site.server(), sample.hosted.name.as_str());
+        let content = sample.content.as_bytes();
+        let path = format!("{}/{name}", self.export.folder);
+        let operation = Operation::Write { path, content: sample.content.clone() };
+        let (write, problem) = site.try_exec(pod, &self.export.container, &operation).await?;
+        if let Some(problem) = problem {
+            return Ok(Err(Progress::NotWritten(problem)));
+        }
+        sample.written = Some(write.ended);
+        let noticed = match host.arrival(server, name, content, write.ended + self.within.0).await {
+            Ok(noticed) => noticed,
+            Err(last) => {
+                way::is_there(site).await?;
+                return Ok(Err(Progress::NotArrived(last.to_string())));
+            }
+        };
+        let arrival =
+            Arrival { since_sent: millis(noticed - write.sent), since_acknowledged: millis(noticed - write.ended) };
+        let limit = noticed + self.within.0;
+        cycles.wait_for(limit, |log| log.ended_after(name, 0, noticed) || log.is_denied()).await;
+        let log = cycles.log();
+        let has_ended = log.ended_after(name, 0, noticed);
+        match host.look(server, name, content).await {
+            Seen::Whole if has_ended => Ok(Ok(arrival)),
+            Seen::Whole => {
+                let why = log.trouble.map_or_else(|| format!("none within {}", self.within), |error| error.to_string());
+                Ok(Err(Progress::NoCycleEnd(arrival, why)))
+            }
+            changed => {
+                way::is_there(site).await?;
+                Ok(Err(Progress::Changed(arrival, changed.to_string())))
+            }
+        }
+    }
+
+    /// Uses one file as the tester would and removes all, there and here; what the tester could not do, if anything.
+    async fn try_out(
+        &self,
+        site: &Site,
+        pod: &Arc<Pod>,
+        cycles: &Cycles,
+        used: &Sample,
+        all: &[&Sample],
+    ) -> Result<Option<String>, Verdict> {
+        let (host, ledger, server) = (&site.shared.host, &site.shared.ledger, site.server());
+        // Mostly at once: a cycle has just ended.
+        cycles.quiet(Instant::now() + QUIET).await;
+        if let Err(error) = host.append(server, &used.hosted.name, b" and the tester's own words").await {
+            return Ok(Some(format!("it cannot be extended: {error}")));
+        }
+        // Right after a cycle, so that nothing vanishes under rsync; there first, so that nothing brings it back.
+        let prefix = format!("{}{server}-", site.prefix());
+        let sweep = Operation::Sweep { folder: self.export.folder.clone(), prefix };
+        let (_, problem) = site.try_exec(pod, &self.export.container, &sweep).await?;
+        if let Some(problem) = problem {
+            let object = container::place(pod, &self.export.container);
+            let files = all.iter().map(|sample| sample.hosted.name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Verdict::error(Reason::new(object, format!("to remove {files}"), problem)));
+        }
+        for sample in all {
+            ledger.removed(&sample.exported);
+        }
+        for sample in all {
+            if let Err(error) = host.remove(server, &sample.hosted.name).await {
+                return Ok(Some(format!("{} cannot be removed: {error}", sample.hosted.name)));
+            }
+            ledger.removed(&sample.hosted);
+        }
+        Ok(None)
+    }
+}

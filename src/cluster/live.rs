@@ -1,0 +1,126 @@
+//! The live objects that a manifest names, with who set their fields.
+
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use kube::core::gvk::GroupVersion;
+use kube::discovery::{Scope, pinned_kind};
+use kube::{Api, Client};
+use serde_json::Value;
+
+use super::{ApiError, Cluster, answered};
+
+/// How many objects are asked for at the same time.
+const AT_ONCE: usize = 8;
+
+/// What a manifest usually has many of: listed all at once.
+const LISTED: [[&str; 4]; 2] =
+    [["apps/v1", "Deployment", "deployments", "deployments.apps"], ["v1", "Service", "services", "services"]];
+
+/// An object that a manifest names, as it is in the cluster.
+#[derive(Debug, Clone)]
+pub enum Live {
+    /// It is there.
+    Object(Value),
+    /// It is not there.
+    Missing,
+    /// It could not be looked at: why.
+    Unread(String),
+}
+
+impl Cluster {
+    /// The live objects that a manifest names, in its order, and those Deployments and Services that it does not name.
+    ///
+    /// # Errors
+    /// Deployments or Services could not be listed, or an answer was lost. One that may not be looked at is no error.
+    pub async fn live(&self, manifest: &[Value]) -> Result<(Vec<Live>, Vec<Value>), ApiError> {
+        let mut listed = Vec::new();
+        for [version, kind, plural, resource] in LISTED {
+            if manifest.iter().any(|object| self.is_listed(object, version, kind)) {
+                let resource_type = ApiResource::from_gvk_with_plural(&gvk(version, kind)?, plural);
+                let api: Api<DynamicObject> =
+                    Api::namespaced_with(self.client.clone(), self.namespace(), &resource_type);
+                let found = answered("list", resource, api.list(&ListParams::default())).await?;
+                let values = found.items.into_iter().filter_map(|object| serde_json::to_value(object).ok());
+                listed.extend(values.map(|object| with_kind(object, version, kind)));
+            }
+        }
+        let look = |object: &Value| {
+            let object = object.clone();
+            let listed = &listed;
+            async move {
+                if !LISTED.iter().any(|[version, kind, ..]| self.is_listed(&object, version, kind)) {
+                    return self.live_one(&object).await;
+                }
+                let found = listed.iter().find(|live| is_same(live, &object)).cloned();
+                Ok(found.map_or(Live::Missing, Live::Object))
+            }
+        };
+        let live: Vec<Live> = stream::iter(manifest.iter().map(look)).buffered(AT_ONCE).try_collect().await?;
+        listed.retain(|live| !manifest.iter().any(|object| is_same(live, object)));
+        Ok((live, listed))
+    }
+
+    fn is_listed(&self, object: &Value, version: &str, kind: &str) -> bool {
+        object["apiVersion"] == version
+            && object["kind"] == kind
+            && object["metadata"]["namespace"].as_str().is_none_or(|namespace| namespace == self.namespace())
+    }
+
+    async fn live_one(&self, object: &Value) -> Result<Live, ApiError> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
+        let Ok(gvk) = gvk(&version, &kind) else { return Ok(Live::Unread(format!("`{version}` is no apiVersion"))) };
+        let found = tokio::time::timeout(super::ANSWER, pinned_kind(&self.client, &gvk)).await;
+        let (resource, scope) = match found {
+            Ok(Ok((resource, capabilities))) => (resource, capabilities.scope),
+            Ok(Err(kube::Error::Discovery(_))) => {
+                return Ok(Live::Unread(format!("the cluster has no {kind} in {version}")));
+            }
+            Ok(Err(error)) => return unread(ApiError::new("get", "the API's kinds", error)),
+            Err(_) => {
+                return Err(ApiError::Silent { verb: "get", resource: "the API's kinds", waited: super::ANSWER });
+            }
+        };
+        let client: Client = self.client.clone();
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or_else(|| self.namespace());
+        let api: Api<DynamicObject> = match scope {
+            Scope::Cluster => Api::all_with(client, &resource),
+            Scope::Namespaced => Api::namespaced_with(client, namespace, &resource),
+        };
+        match answered("get", "objects of the release", api.get_opt(&text(&object["metadata"]["name"]))).await {
+            Ok(Some(found)) => {
+                Ok(serde_json::to_value(found).map_or_else(|error| Live::Unread(error.to_string()), Live::Object))
+            }
+            Ok(None) => Ok(Live::Missing),
+            Err(error) => unread(error),
+        }
+    }
+}
+
+/// What may not be looked at, or is of a kind that the cluster does not have, is no reason to give up the others.
+fn unread(error: ApiError) -> Result<Live, ApiError> {
+    match error {
+        ApiError::Forbidden { .. } | ApiError::NotFound { .. } => Ok(Live::Unread(error.to_string())),
+        error => Err(error),
+    }
+}
+
+fn gvk(version: &str, kind: &str) -> Result<GroupVersionKind, ApiError> {
+    let group: GroupVersion = version.parse().map_err(|_| ApiError::Failed {
+        verb: "get",
+        resource: "objects of the release",
+        message: format!("`{version}` is no apiVersion"),
+    })?;
+    Ok(group.with_kind(kind))
+}
+
+/// Items of a list do not say themselves what they are.
+fn with_kind(mut object: Value, version: &str, kind: &str) -> Value {
+    object["apiVersion"] = version.into();
+    object["kind"] = kind.into();
+    object
+}
+
+fn is_same(live: &Value, object: &Value) -> bool {
+    live["kind"] == object["kind"] && live["metadata"]["name"] == object["metadata"]["name"]
+}

@@ -1,0 +1,75 @@
+//! GET, LIST and DELETE of objects. Imports the store and what was asked.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::super::World;
+use super::super::object::{containers, uid};
+use super::super::store::Kind;
+use super::failure::{Failure, bad, new, not_found};
+use super::request::Asked;
+
+/// An object as the API shows it, alone or in an event.
+pub(super) fn shown(object: &Value, kind: Kind, asked: &Asked) -> Value {
+    let [api_version, kind, _] = kind.names();
+    if asked.is_partial {
+        let metadata = &object["metadata"];
+        return json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata});
+    }
+    let mut object = object.clone();
+    object["kind"] = json!(kind);
+    object["apiVersion"] = json!(api_version);
+    object
+}
+
+/// The object that was asked for.
+pub(super) fn find(world: &World, asked: &Asked, kind: Kind) -> Result<Arc<Value>, Failure> {
+    let object = world.store.get(kind, asked.name.as_deref().unwrap_or_default());
+    object.filter(|_| asked.has_objects()).ok_or_else(|| not_found(asked))
+}
+
+/// The pod that was asked for, and the name of its container.
+pub(super) fn container(world: &World, asked: &Asked) -> Result<(Arc<Value>, String), Failure> {
+    let pod = find(world, asked, Kind::Pod)?;
+    let wanted = asked.get("container").unwrap_or_default();
+    if containers(&pod).all(|spec| spec["name"] != wanted) {
+        let name = asked.name.as_deref().unwrap_or_default();
+        return Err(bad(&format!("container {wanted} is not valid for pod {name}")));
+    }
+    Ok((pod, wanted.to_owned()))
+}
+
+/// One object.
+pub(super) fn get(world: &World, asked: &Asked, kind: Kind) -> Result<Value, Failure> {
+    find(world, asked, kind).map(|object| shown(&object, kind, asked))
+}
+
+/// All objects that a selector matches.
+pub(super) fn list(world: &World, asked: &Asked, kind: Kind) -> Value {
+    let (version, objects) = {
+        let state = world.store.state();
+        let state = state.borrow();
+        (state.version.to_string(), state.list(kind))
+    };
+    let its = objects.iter().filter(|object| asked.selects(object));
+    let items: Vec<Value> = its.map(|object| shown(object, kind, asked)).collect();
+    let [api_version, kind, _] = kind.names();
+    let (api_version, kind) =
+        if asked.is_partial { ("meta.k8s.io/v1", "PartialObjectMetadata") } else { (api_version, kind) };
+    let metadata = json!({"resourceVersion": version});
+    json!({"kind": format!("{kind}List"), "apiVersion": api_version, "metadata": metadata, "items": items})
+}
+
+/// Tells the node to end a pod and to remove it then.
+pub(super) fn delete(world: &World, asked: &Asked, options: &[u8]) -> Result<Value, Failure> {
+    let options: Value = serde_json::from_slice(options).unwrap_or_default();
+    let pod = find(world, asked, Kind::Pod)?;
+    let name = asked.name.as_deref().unwrap_or_default();
+    if let Some(wanted) = options["preconditions"]["uid"].as_str().filter(|wanted| *wanted != uid(&pod)) {
+        let why = format!("the UID in the precondition ({wanted}) does not match the UID in record ({})", uid(&pod));
+        return Err(new(409, "Conflict", &format!("Operation cannot be fulfilled on Pod \"{name}\": {why}")));
+    }
+    world.terminate(name);
+    get(world, asked, Kind::Pod)
+}

@@ -1,0 +1,182 @@
+//! What the harness does with files in a container: its operations, as their scripts would do it with busybox.
+
+use std::fs::{self, Metadata};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::mounts::{self, Place};
+use crate::cluster::Operation;
+use crate::sim::World;
+
+/// A shell in a container.
+pub(super) struct Shell<'a> {
+    /// The cluster.
+    pub world: &'a World,
+    /// The pod.
+    pub pod: &'a Value,
+    /// The container's name.
+    pub container: &'a str,
+    /// Standard output.
+    pub stdout: Vec<u8>,
+}
+
+impl Shell<'_> {
+    /// Does an operation; an error is what it says on standard error.
+    pub fn run(&mut self, operation: &Operation) -> Result<(), String> {
+        match operation {
+            Operation::Write { path, content } => self.write(path, content.as_bytes()),
+            Operation::Fill { path, line, bytes } => self.write(path, &Operation::filling(line, *bytes)),
+            Operation::Append { path, line, bytes } => {
+                let mut content = fs::read(self.place(path)?.host).unwrap_or_default();
+                content.extend(Operation::filling(line, *bytes));
+                self.write(path, &content)
+            }
+            Operation::Tree { folder, line, files } => {
+                for (name, content) in Operation::tree(line, *files) {
+                    let path = format!("{folder}/{name}");
+                    self.make(path.rsplit_once('/').map_or(folder, |(folder, _)| folder))?;
+                    self.write(&path, &content)?;
+                }
+                Ok(())
+            }
+            Operation::Times { folder } => {
+                for (path, data) in self.found(folder)? {
+                    let time = data.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
+                    self.stdout.extend(format!("{} {path}\n", time.unwrap_or_default().as_second()).bytes());
+                }
+                Ok(())
+            }
+            Operation::DiskUsage { folder } => {
+                let used: u64 = self.found(folder)?.iter().map(|(_, data)| data.len().div_ceil(4096) * 4).sum();
+                self.stdout.extend(format!("{used}\t{folder}\n").bytes());
+                Ok(())
+            }
+            Operation::Read { path } => self.read(path),
+            Operation::WriteNested { folder, name, content } => {
+                self.make(folder)?;
+                let path = format!("{folder}/{name}");
+                self.write(&path, content.as_bytes())?;
+                self.read(&path)
+            }
+            Operation::Gather { folder, prefix } => {
+                for name in self.matching(folder, prefix)? {
+                    let path = format!("{folder}/{name}");
+                    if self.place(&path)?.host.is_file() {
+                        self.stdout.extend(format!("{name}\0").bytes());
+                        self.read(&path)?;
+                        self.stdout.push(0);
+                    }
+                }
+                Ok(())
+            }
+            Operation::Files { folder, most } => {
+                find(&self.place(folder)?.host, ".", &mut self.stdout).map_err(said("cd", folder))?;
+                self.stdout.truncate(*most);
+                Ok(())
+            }
+            Operation::Remove { path } => self.remove(path),
+            Operation::Sweep { folder, prefix } if !prefix.is_empty() => {
+                for name in self.matching(folder, prefix)? {
+                    self.remove(&format!("{folder}/{name}"))?;
+                    self.stdout.extend(format!("{name}\0").bytes());
+                }
+                Ok(())
+            }
+            _ => Err(String::new()),
+        }
+    }
+
+    fn place(&self, path: &str) -> Result<Place, String> {
+        mounts::place(self.world, self.pod, self.container, path).map_err(said("sh", path))
+    }
+
+    /// Makes a folder and those above it; the container's own root is made when it is needed.
+    fn make(&self, folder: &str) -> Result<(), String> {
+        let place = self.place(folder)?;
+        place.writable().and_then(|()| fs::create_dir_all(place.host)).map_err(said("mkdir", folder))
+    }
+
+    /// The files in a folder and below, with what is known of them.
+    fn found(&self, folder: &str) -> Result<Vec<(String, Metadata)>, String> {
+        let (host, mut paths) = (self.place(folder)?.host, Vec::new());
+        find(&host, ".", &mut paths).map_err(said("find", folder))?;
+        let paths = String::from_utf8_lossy(&paths);
+        // One that is gone by now is none.
+        let known = paths
+            .split_terminator('\0')
+            .filter_map(|path| Some((path.to_owned(), fs::metadata(host.join(path)).ok()?)));
+        Ok(known.collect())
+    }
+
+    fn write(&self, path: &str, content: &[u8]) -> Result<(), String> {
+        let place = self.place(path)?;
+        place.writable().and_then(|()| fs::write(place.host, content)).map_err(said("can't create", path))
+    }
+
+    fn read(&mut self, path: &str) -> Result<(), String> {
+        self.stdout.extend(fs::read(self.place(path)?.host).map_err(said("cat", path))?);
+        Ok(())
+    }
+
+    /// The names of what is in a folder that begin so, in order.
+    fn matching(&self, folder: &str, prefix: &str) -> Result<Vec<String>, String> {
+        let entries = fs::read_dir(self.place(folder)?.host).map_err(said("cd", folder))?;
+        let mut names: Vec<_> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        names.retain(|name| name.starts_with(prefix));
+        names.sort();
+        Ok(names)
+    }
+
+    fn remove(&self, path: &str) -> Result<(), String> {
+        let place = self.place(path)?;
+        let removed = match fs::symlink_metadata(&place.host) {
+            Err(error) => Err(error),
+            Ok(data) => place.writable().and_then(|()| {
+                if data.is_dir() { fs::remove_dir_all(&place.host) } else { fs::remove_file(&place.host) }
+            }),
+        };
+        match removed {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(said("rm", path)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Place {
+    /// An error if writes to it are refused.
+    pub fn writable(&self) -> io::Result<()> {
+        if self.read_only { Err(ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
+    }
+}
+
+/// The paths of the files in a folder and below, each ended by NUL.
+fn find(folder: &Path, name: &str, paths: &mut Vec<u8>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)?.flatten() {
+        let own = format!("{name}/{}", entry.file_name().display());
+        match entry.file_type() {
+            // One that is gone by now has no files.
+            Ok(kind) if kind.is_dir() => drop(find(&entry.path(), &own, paths)),
+            Ok(kind) if kind.is_file() => paths.extend(format!("{own}\0").bytes()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What a tool says when it fails.
+fn said(tool: &str, path: &str) -> impl Fn(io::Error) -> String {
+    move |error| format!("operations: {tool} {path}: {}\n", words(&error))
+}
+
+/// An error in the words of Linux.
+pub(super) fn words(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "No such file or directory".to_owned(),
+        ErrorKind::IsADirectory => "Is a directory".to_owned(),
+        ErrorKind::ReadOnlyFilesystem => "Read-only file system".to_owned(),
+        _ => error.to_string(),
+    }
+}

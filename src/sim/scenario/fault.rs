@@ -1,0 +1,143 @@
+//! What a scenario does to a cluster. What has an `after` is done so long after the first request, everything else before.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use jiff::fmt::serde::unsigned_duration::friendly::compact as span;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::super::store::Kind;
+
+/// What is done to the cluster.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Fault {
+    /// A JSON patch of a Deployment or Service; of the scenario's server, if no other one is named.
+    Patch {
+        kind: Kind,
+        server: Option<String>,
+        steps: json_patch::Patch,
+        #[serde(default, with = "span::optional")]
+        after: Option<Duration>,
+    },
+    /// An object that somebody adds; a pod of it is Ready and does nothing.
+    Add { kind: Kind, object: Value },
+    /// What is removed of the scenario's server: its Deployment or Service before there are pods, or its pod later, of
+    /// which the Deployment makes another.
+    Remove {
+        kind: Kind,
+        #[serde(default, with = "span::optional")]
+        after: Option<Duration>,
+    },
+    /// What a container of the scenario's server does instead of its work.
+    Container { name: String, does: Behaviour },
+    /// What the scenario's server has instead of its folder.
+    Folder {
+        is: Instead,
+        #[serde(default, with = "span::optional")]
+        after: Option<Duration>,
+    },
+    /// What requests get instead of an answer. Verbs and resources as in RBAC, such as `pods/exec`; none stands for all,
+    /// and for `/version`, too.
+    Api {
+        #[serde(default)]
+        verbs: Vec<String>,
+        #[serde(default)]
+        resources: Vec<String>,
+        gets: Answer,
+        #[serde(default, with = "span::optional")]
+        after: Option<Duration>,
+        /// For ever where not said.
+        #[serde(default, with = "span::optional")]
+        lasts: Option<Duration>,
+    },
+    /// How far clocks are off: the cluster's before this machine's, and the node's before the cluster's.
+    Clock {
+        #[serde(default)]
+        cluster: SignedDuration,
+        #[serde(default)]
+        node: SignedDuration,
+    },
+    /// A container's log is rotated: it begins anew, and whoever follows it is at its end.
+    Rotate {
+        name: String,
+        #[serde(with = "span::required")]
+        after: Duration,
+    },
+    /// Helm's word for the release's newest revision, which is one above the deployed one.
+    Release(String),
+}
+
+/// What a container may do instead of its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Behaviour {
+    /// Says nothing and does nothing.
+    Hangs,
+    /// Ends at once, again and again.
+    Exits,
+    /// The NFS server runs and does not listen.
+    DoesNotListen,
+    /// The NFS server takes connections and never answers.
+    Wedged,
+    /// The init container says that it is done, and copied nothing.
+    CopiesNothing,
+    /// The sidecar copies to a folder of its own.
+    CopiesElsewhere,
+    /// The sidecar's rsync fails in every cycle, and the sidecar goes on.
+    Fails,
+    /// The sidecar copies without a pause.
+    NeverRests,
+    /// The sidecar cuts three bytes off what it copies.
+    Truncates,
+    /// The sidecar changes a byte of what it copies, but neither size nor time.
+    Corrupts,
+    /// The sidecar copies both ways and makes every file look new.
+    CopiesBothWays,
+    /// The sidecar copies everything in every cycle.
+    CopiesAgain,
+    /// The sidecar removes from the folder what is not in the export.
+    Deletes,
+}
+
+/// What there may be instead of a tester's folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Instead {
+    /// It is gone for the tester; pods that run still have it.
+    Missing,
+    /// It was made anew for the tester; pods that run still have the old one.
+    MadeAnew,
+    /// A file is in its place; pods that run still have the folder.
+    File,
+    /// For all servers: the mount is dead, and pods see empty folders of the node's own.
+    Unmounted,
+    /// Pods cannot write to it.
+    ReadOnly,
+}
+
+/// What a request may get instead of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// Nothing: the connection is closed, also one that is open already.
+    Closed,
+    /// Nothing: the connection stays open without a word, also one that is open already.
+    Silence,
+    /// A Status with this code.
+    Status(u16),
+    /// The beginning of a command's output; then the connection is closed.
+    Half,
+}
+
+impl Fault {
+    /// How long after the first request it is done; `None` for what is done before.
+    pub fn after(&self) -> Option<Duration> {
+        match self {
+            Self::Patch { after, .. } | Self::Remove { after, .. } | Self::Folder { after, .. } => *after,
+            Self::Rotate { after, .. } => Some(*after),
+            _ => None,
+        }
+    }
+}
