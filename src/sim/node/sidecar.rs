@@ -103,7 +103,7 @@ async fn cycle(container: &Container, behaviour: Option<Behaviour>) -> i32 {
             export.read_only = false;
             let newer = Flags { update: true, ..flags };
             let back = container.rsync(folder.clone(), export.clone(), newer, |to, _| touch(&to.host)).await;
-            back.max(container.rsync(export, folder, flags, |_, _| ()).await)
+            back.max(container.rsync(export, folder, newer, |_, _| ()).await)
         }
         Some(Behaviour::CopiesElsewhere) => {
             // A folder of its own; that it cannot be made is rsync's to say.
