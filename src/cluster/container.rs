@@ -282,3 +282,66 @@ fn came_with_sandbox(pod: &Pod, view: &View<'_>) -> bool {
 fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::example::{NOW, output_pod, with};
+    use super::*;
+
+    const SIDECAR: &str = "/status/initContainerStatuses/1";
+
+    fn pod(changes: &[(&str, Value)]) -> Pod {
+        serde_json::from_value(with(output_pod(), changes)).unwrap()
+    }
+
+    #[test]
+    fn only_a_container_that_is_running_now_runs() {
+        assert!(runs(&pod(&[]), "nfs-server") && runs(&pod(&[]), "sync-to-windows"));
+        assert!(!runs(&pod(&[]), "sync-windows-data") && !runs(&pod(&[]), "none"));
+        assert!(!runs(&pod(&[("/status/containerStatuses/0/state", json!({"waiting": {}}))]), "nfs-server"));
+    }
+
+    #[test]
+    fn a_restart_is_old_after_the_whole_window() {
+        let window = SignedDuration::from_mins(10);
+        let judged = |changes: &[(&str, Value)]| {
+            let pod = pod(changes);
+            restarts(&pod, &named(&pod, "sync-to-windows").unwrap(), window, NOW.parse().unwrap())
+        };
+        let count = (&*format!("{SIDECAR}/restartCount"), json!(2));
+        let since = |time: &str| (format!("{SIDECAR}/state/running/startedAt"), json!(time));
+        let (pointer, just) = since("2026-11-21T03:50:00Z");
+        assert_eq!(judged(&[count.clone(), (&pointer, just)]), Restarts::Old(2));
+        let (_, later) = since("2026-11-21T03:50:01Z");
+        assert_eq!(judged(&[count.clone(), (&pointer, later.clone())]), Restarts::Recent);
+        assert_eq!(judged(&[(&pointer, later)]), Restarts::None, "its first start");
+        assert_eq!(judged(&[count, (&format!("{SIDECAR}/state"), json!({"waiting": {}}))]), Restarts::Recent);
+    }
+
+    #[test]
+    fn the_folder_that_is_named_like_the_server_is_the_testers() {
+        let volumes = json!([
+            {"name": "windows-data", "hostPath": {"path": "/mnt/simulator-data/nas-output-1/"}},
+            {"name": "nfs-export", "hostPath": {"path": "/mnt/nas-output-10"}}
+        ]);
+        let pod = pod(&[("/spec/volumes", volumes)]);
+        let folders = |server: &str| {
+            let view = named(&pod, "sync-to-windows").unwrap();
+            tester_folders(&pod, &view, server).iter().map(|folder| folder.mount_path).collect::<Vec<_>>()
+        };
+        assert_eq!(folders("nas-output-1"), ["/windows-mount"]);
+        assert_eq!(folders("nas-output-2"), ["/nfs-data", "/windows-mount"], "none is named like it");
+    }
+
+    #[test]
+    fn only_an_rsync_that_is_seen_not_to_delete_leaves_its_target_unread() {
+        let reads =
+            |command: Value| may_read_target(&pod(&[("/spec/initContainers/1/command", command)]), "sync-to-windows");
+        assert!(!reads(json!(["sh", "-c", "rsync -av /a/ /b/"])));
+        assert!(reads(json!(["sh", "-c", "rsync -av --delete /a/ /b/"])));
+        assert!(reads(json!(["sync"])), "nobody knows what that does");
+        assert!(may_read_target(&pod(&[]), "none"));
+    }
+}

@@ -296,6 +296,33 @@ mod tests {
         assert!(quiet(20, "Sync interval: 30s") && !quiet(29, "Sync interval: 30s"));
         assert!(!quiet(59, "Sync interval: 60s") && quiet(63, "Sync interval: 60s"));
         assert!(!quiet(4, "Sync interval: 5s") && !quiet(20, "no word of it"));
+        assert!(quiet(0, "Sync interval: 2s") && !quiet(1, "Sync interval: 2s"), "half of a very short sleep");
+        assert!(quiet(0, "no word of it") && !quiet(1, "no word of it"), "less than the guard is known to be left");
+    }
+
+    #[test]
+    fn ends_after_a_moment_are_counted_and_that_moment_is_none() {
+        let log = log(long_ago(), &[(40, SYNCED), (20, SYNCED), (10, SYNCED)]);
+        assert_eq!(log.ends(log.ends[1].1), (3, 1));
+    }
+
+    #[test]
+    fn a_line_of_the_backlog_is_as_old_as_its_stamp_and_a_later_one_is_new() {
+        let (clock, age) = (Timestamp::now(), Duration::from_secs(20));
+        let old = instant(clock - age, clock, Instant::now());
+        assert!(old.elapsed() >= age);
+        let live = instant(clock - age, clock, Instant::now().checked_sub(2 * BACKLOG).unwrap());
+        assert!(live.elapsed() < age);
+    }
+
+    #[tokio::test]
+    async fn a_followed_log_is_quiet_when_what_is_known_of_it_is() {
+        let (sender, log) = watch::channel(CycleLog::default());
+        let cycles = Cycles { log, task: tokio::spawn(async {}) };
+        assert!(!cycles.is_quiet());
+        let gone = ApiError::NotFound { message: "pod".to_owned() };
+        sender.send_modify(|log| log.trouble = Some(gone));
+        assert!(cycles.is_quiet());
     }
 
     #[test]

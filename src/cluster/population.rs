@@ -119,3 +119,81 @@ impl Network {
         self.slices.iter().filter(is_its).cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::example::{output_pod, output_server, with};
+    use super::*;
+
+    const SERVER: &str = "app.kubernetes.io/component";
+
+    fn select() -> Select {
+        serde_json::from_value(json!({"labels": {"simulator.protocol": "nfs"}, "server-label": SERVER})).unwrap()
+    }
+
+    /// An object with one label only, with both of them of another server, and with both of the example's.
+    fn labelled(object: &Value, labels: &str) -> Vec<Value> {
+        let [alone, other] =
+            [json!({SERVER: "nas-output-1"}), json!({"simulator.protocol": "nfs", SERVER: "nas-input-1"})];
+        vec![with(object.clone(), &[(labels, alone)]), with(object.clone(), &[(labels, other)]), object.clone()]
+    }
+
+    fn population(pods: &[Value]) -> Population {
+        let server = output_server();
+        let deployments = labelled(&server["deployments"][0], "/spec/template/metadata/labels");
+        let strange = with(deployments[0].clone(), &[("/metadata/uid", json!("strange"))]);
+        let owned = |set: &Value, uid: &str| with(set.clone(), &[("/metadata/ownerReferences", owner(uid))]);
+        let sets = [owned(&server["replica_sets"][0], "strange"), owned(&server["replica_sets"][1], "deployment-1")];
+        let deployments = [strange, deployments[2].clone()];
+        let all =
+            json!({"pods": pods, "deployments": deployments, "replica_sets": sets, "now": "2026-11-21T04:00:00Z"});
+        serde_json::from_value(all).unwrap()
+    }
+
+    fn owner(uid: &str) -> Value {
+        json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": uid, "uid": uid}])
+    }
+
+    #[test]
+    fn a_server_has_the_objects_with_all_of_its_labels() {
+        let population = population(&labelled(&output_pod(), "/metadata/labels"));
+        assert_eq!(population.selected(&select()).len(), 2, "of two servers");
+        let server = population.server(&select(), "nas-output-1");
+        let uid = |metadata: &[Option<String>]| metadata.iter().flatten().cloned().collect::<Vec<_>>();
+        let deployments: Vec<_> = server.deployments.iter().map(|its| its.metadata.uid.clone()).collect();
+        let sets: Vec<_> = server.replica_sets.iter().map(|its| its.metadata.uid.clone()).collect();
+        assert_eq!((uid(&deployments), uid(&sets)), (vec!["deployment-1".to_owned()], vec!["set-2".to_owned()]));
+        assert_eq!((server.name.as_str(), server.pods.len()), ("nas-output-1", 1));
+    }
+
+    #[test]
+    fn only_a_ready_pod_that_stays_and_runs_the_container_can_be_asked() {
+        let changed = |pointer: &str, value: Value| with(output_pod(), &[(pointer, value)]);
+        let asked = |pod: Value, container: &str| {
+            let ready = population(&[pod]).ready(&select(), container);
+            ready.into_iter().map(|(server, _)| server).collect::<Vec<_>>()
+        };
+        assert_eq!(asked(output_pod(), "nfs-server"), ["nas-output-1"]);
+        assert!(asked(output_pod(), "sync-windows-data").is_empty(), "it has completed");
+        assert!(asked(changed("/status/conditions/0/status", json!("False")), "nfs-server").is_empty());
+        let going = changed("/metadata/deletionTimestamp", json!("2026-11-21T03:00:00Z"));
+        assert!(asked(going, "nfs-server").is_empty());
+        assert!(asked(changed("/metadata/labels", json!({SERVER: "nas-output-1"})), "nfs-server").is_empty());
+    }
+
+    #[test]
+    fn a_server_has_the_services_with_its_labels_and_they_the_slices_with_their_name() {
+        let service = json!({"metadata": {"name": "nas", "labels": output_pod()["metadata"]["labels"]}});
+        let slice = |of: &str| json!({"metadata": {"labels": {"kubernetes.io/service-name": of}}, "addressType": "IPv4", "endpoints": []});
+        let all = json!({"services": labelled(&service, "/metadata/labels"), "slices": [slice("nas"), slice("other")]});
+        let network: Network = serde_json::from_value(all).unwrap();
+        let services = network.services(&select(), "nas-output-1");
+        assert_eq!(services.iter().map(|service| service.labels().len()).collect::<Vec<_>>(), [2]);
+        assert_eq!((network.selected(&select()).len(), network.services(&select(), "nas-backup").len()), (2, 0));
+        let slices = network.slices(&services[0]);
+        assert_eq!(slices.len(), 1);
+        assert_eq!(slices[0].labels()["kubernetes.io/service-name"], "nas");
+    }
+}

@@ -234,6 +234,22 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_that_is_being_deleted_is_waited_for_also_if_nobody_owns_it() {
+        let going =
+            [("/metadata/ownerReferences", json!([])), ("/metadata/deletionTimestamp", json!("2026-11-21T03:00:00Z"))];
+        let Settlement::Pending(what) = settled(&[("/pods/-", with(output_pod(), &going))]) else { panic!() };
+        assert!(what.contains("is being deleted"), "{what}");
+        let ended = with(output_pod(), &[&going[..], &[("/status/phase", json!("Succeeded"))]].concat());
+        assert_eq!(settled(&[("/pods/-", ended)]), Settlement::Settled);
+    }
+
+    #[test]
+    fn what_is_waited_for_is_named() {
+        assert_eq!(Settlement::Pending("a pod".into()).pending().as_deref(), Some("a pod"));
+        assert_eq!([Settlement::Settled, Settlement::Hopeless("why".into())].map(Settlement::pending), [None, None]);
+    }
+
+    #[test]
     fn an_ended_pod_does_not_count() {
         let evicted = with(output_pod(), &[("/status/phase", json!("Failed"))]);
         assert_eq!(settled(&[("/pods/-", evicted)]), Settlement::Settled);
