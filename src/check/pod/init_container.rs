@@ -245,6 +245,25 @@ mod tests {
     }
 
     #[test]
+    fn only_a_name_as_rsync_makes_it_is_passing_and_all_names_of_three_are_said() {
+        assert!(is_passing("sub/.big.bin.Xy12ab") && is_passing("e2e-1-folder/deep.txt"));
+        let paths = [".settings.json", ".log.x-1234", "big.bin.Xy12ab"].map(str::to_owned).to_vec();
+        let notes = Difference::new("f".into(), paths, Vec::new()).notes();
+        assert!(notes.len() == 1 && notes[0].ends_with(".log.x-1234, .settings.json, big.bin.Xy12ab"), "{notes:?}");
+    }
+
+    #[test]
+    fn a_log_that_the_kubelet_tidied_up_is_gone_and_one_that_may_not_be_read_is_not() {
+        let failed =
+            |message: &str| ApiError::Failed { verb: "get", resource: "pods/log", message: message.to_owned() };
+        assert!(is_gone(&ApiError::NotFound { message: "pod".to_owned() }));
+        assert!(is_gone(&failed("unable to retrieve container logs for containerd://1")));
+        assert!(!is_gone(&failed("connection refused")));
+        let (verb, resource, message) = ("get", "pods/log", String::new());
+        assert!(!is_gone(&ApiError::Forbidden { verb, resource, message }));
+    }
+
+    #[test]
     fn differences_are_notes_and_passing_files_are_none() {
         let paths = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
         let host = paths(&["both", "a", "b", "c", "d", "e2e-1-x.txt", "sub/.big.bin.Xy12ab"]);

@@ -80,6 +80,7 @@ mod tests {
             ("1Gi", "1073741825"),
             ("50m", "50"),
             ("50m", "51m"),
+            ("1n", "2n"),
         ] {
             assert!(!same(one, other) && !same(other, one), "{one} {other}");
         }

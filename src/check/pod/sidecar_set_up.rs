@@ -298,6 +298,12 @@ mod tests {
     }
 
     #[test]
+    fn a_head_within_ten_seconds_is_the_beginning() {
+        let other = ["Sync interval: 300s", LINES[2]];
+        assert_eq!([10, 11].map(|after| judged(&other, after, &[]).outcome), [Outcome::Fail, Outcome::Pass]);
+    }
+
+    #[test]
     fn where_rotation_took_the_head_the_live_command_decides() {
         let command = |script: &str| (format!("{SIDECAR}/command"), json!(["sh", "-c", script]));
         for (script, outcome) in [

@@ -240,6 +240,8 @@ mod tests {
     #[test]
     fn more_memory_than_the_node_has_fails_and_a_server_without_numbers_is_left_out() {
         assert_eq!(judged(0.0, None, &other(9e9)).outcome, Outcome::Fail);
+        let just = 8_589_934_592.0 - 2e6;
+        assert_eq!(judged(0.0, None, &other(just)).outcome, Outcome::Pass, "as much as there is");
         let without = judged(0.0, None, &json!({"Err": "no pod"}));
         assert_eq!((without.outcome, without.notes.len()), (Outcome::Pass, 1));
         assert!(without.summary.contains("1 of 2 servers together"), "{}", without.summary);

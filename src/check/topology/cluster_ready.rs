@@ -138,6 +138,7 @@ mod tests {
     #[test]
     fn an_old_cluster_and_a_node_under_a_server_that_is_not_ready_fail() {
         assert_eq!(judged("1.34+", "True", &["one"]), Outcome::Pass);
+        assert_eq!(judged("1.29", "True", &["one"]), Outcome::Pass, "the lowest that will do");
         assert_eq!(judged("1.28", "True", &["one"]), Outcome::Fail);
         assert_eq!(judged("1.34", "False", &["one"]), Outcome::Fail);
         assert_eq!(judged("1.34", "Unknown", &["two"]), Outcome::Pass, "nobody uses that node");

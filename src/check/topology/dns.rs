@@ -287,6 +287,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_server_that_refuses_one_question_and_is_silent_on_another_has_answered() {
+        let try_again = "? nas-1 1\nnslookup: can't resolve 'nas-1': Try again\n";
+        assert_eq!(judged(try_again, &["10.96.61.27"]).outcome, Outcome::Skip, "the words of silence");
+        let refused = judged("? nas-1 1\n*** Can't find nas-1: No answer\n;; connection timed out\n", &["10.96.61.27"]);
+        assert_eq!(refused.outcome, Outcome::Fail);
+        assert!(refused.reasons[0].seen.ends_with(": Can't find nas-1: No answer"), "{refused:?}");
+    }
+
+    #[test]
     fn what_was_not_asked_cannot_be_judged() {
         assert_eq!(judged("? nas-1 127\nsh: nslookup: not found\n", &["10.96.61.27"]).outcome, Outcome::Error);
         assert_eq!(judged("", &["10.96.61.27"]).outcome, Outcome::Error);

@@ -148,10 +148,10 @@ mod tests {
         let with = |extra: Value| judged(&[healthy(), vec![extra]].concat()).outcome;
         assert_eq!(with(pod("a-2", "a", &json!({}))), Outcome::Fail);
         assert_eq!(with(pod("extra", "c", &json!({}))), Outcome::Fail);
-        assert_eq!(
-            with(pod("a-0", "a", &json!({"/metadata/deletionTimestamp": "2026-11-21T03:00:00Z"}))),
-            Outcome::Fail
-        );
+        let going = pod("a-0", "a", &json!({"/metadata/deletionTimestamp": "2026-11-21T03:00:00Z"}));
+        let going = judged(&[healthy(), vec![going]].concat());
+        assert_eq!((going.outcome, going.reasons.len()), (Outcome::Fail, 1));
+        assert_eq!(going.reasons[0].seen, "still being deleted");
     }
 
     #[test]
@@ -163,6 +163,7 @@ mod tests {
         };
         let old = evicted("2026-11-21T02:00:00Z");
         assert_eq!((old.outcome, old.notes.len()), (Outcome::Pass, 1));
+        assert_eq!(evicted("2026-11-21T03:00:00Z").outcome, Outcome::Pass, "made in the same second");
         assert_eq!(evicted("2026-11-21T04:00:00Z").outcome, Outcome::Fail);
     }
 }

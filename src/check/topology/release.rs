@@ -129,6 +129,7 @@ mod tests {
     fn a_pending_one_fails_and_says_whether_a_helm_may_be_running() {
         let hint = |at: &str| judged("pending-upgrade", &json!(at)).reasons[0].hint.clone();
         assert!(hint("2026-11-21T03:58:00Z").contains("may still be running"));
+        assert!(hint("2026-11-21T03:50:00Z").contains("was killed"), "after just so long");
         assert!(hint("2026-11-21T02:58:00Z").contains("was killed"));
     }
 

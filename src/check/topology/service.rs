@@ -309,6 +309,13 @@ mod tests {
         assert_eq!(judged(&[("/slices/-", six)]).outcome, Outcome::Pass);
         let metrics = json!({"name": "metrics", "port": 9100, "protocol": "TCP"});
         assert_eq!(judged(&[("/services/0/spec/ports/-", metrics)]).outcome, Outcome::Pass);
+        let udp = json!({"name": "nfs-udp", "port": 2049, "nodePort": 32164, "protocol": "UDP"});
+        let both = json!([udp, {"name": "nfs", "port": 2049, "nodePort": 32154, "protocol": "TCP"}]);
+        assert_eq!(
+            judged(&[("/services/0/spec/ports", both)]).reasons,
+            Vec::new(),
+            "the same port of another protocol"
+        );
         let going = json!({"ready": false, "serving": true, "terminating": true});
         let old = with(endpoint("nas-output-1-old", "pod-0", "10.244.0.4"), &[("/conditions", going)]);
         assert_eq!(judged(&[("/slices/0/endpoints/-", old)]).outcome, Outcome::Pass);
