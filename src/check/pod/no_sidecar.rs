@@ -122,5 +122,8 @@ mod tests {
     #[test]
     fn a_pod_without_the_init_container_is_no_proof() {
         assert_eq!(input(&[("/spec/initContainers", json!([]))]).outcome, Outcome::Fail);
+        let [name, policy] = ["name", "restartPolicy"].map(|field| format!("/spec/initContainers/0/{field}"));
+        assert_eq!(input(&[(&name, json!("other"))]).outcome, Outcome::Fail, "another one");
+        assert_eq!(input(&[(&policy, json!("Always"))]).outcome, Outcome::Fail, "a sidecar of its name");
     }
 }

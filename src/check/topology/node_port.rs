@@ -308,6 +308,12 @@ mod tests {
         assert_eq!((port(&says(Value::Null), &[]), port(&says(json!("auto")), &[1])), (None, None));
     }
 
+    #[test]
+    fn only_the_nodes_own_answer_is_a_refusal() {
+        assert!(is_refusal(ErrorKind::ConnectionRefused) && is_refusal(ErrorKind::ConnectionReset));
+        assert!(!is_refusal(ErrorKind::HostUnreachable) && !is_refusal(ErrorKind::TimedOut));
+    }
+
     #[tokio::test]
     async fn a_connection_is_taken_or_refused() {
         let within = |ms| Span(Duration::from_millis(ms));
