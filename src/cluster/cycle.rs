@@ -303,7 +303,15 @@ mod tests {
     #[test]
     fn ends_after_a_moment_are_counted_and_that_moment_is_none() {
         let log = log(long_ago(), &[(40, SYNCED), (20, SYNCED), (10, SYNCED)]);
-        assert_eq!(log.ends(log.ends[1].1), (3, 1));
+        assert_eq!(log.ends(log.ends[0].1), (3, 2));
+    }
+
+    #[test]
+    fn only_a_missing_permission_is_a_denial() {
+        let denied = |trouble| CycleLog { trouble, ..CycleLog::default() }.is_denied();
+        let (verb, resource, message) = ("get", "pods/log", String::new());
+        assert!(denied(Some(ApiError::Forbidden { verb, resource, message: message.clone() })));
+        assert!(!denied(None) && !denied(Some(ApiError::NotFound { message })));
     }
 
     #[test]

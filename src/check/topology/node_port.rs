@@ -309,6 +309,13 @@ mod tests {
     }
 
     #[test]
+    fn every_node_port_of_every_service_is_live() {
+        let service = |ports: Value| serde_json::from_value(json!({"metadata": {}, "spec": {"ports": ports}})).unwrap();
+        let services = [json!([{"port": 1, "nodePort": 32150}, {"port": 2}]), json!([{"port": 3, "nodePort": 32151}])];
+        assert_eq!(live(&services.map(service)), [32150, 32151]);
+    }
+
+    #[test]
     fn only_the_nodes_own_answer_is_a_refusal() {
         assert!(is_refusal(ErrorKind::ConnectionRefused) && is_refusal(ErrorKind::ConnectionReset));
         assert!(!is_refusal(ErrorKind::HostUnreachable) && !is_refusal(ErrorKind::TimedOut));
