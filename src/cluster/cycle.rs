@@ -341,8 +341,9 @@ mod tests {
         let soon = Duration::from_millis(100);
         log.take("next sync in 30s", at + soon, stamp + soon, &marks());
         assert!(log.is_quiet(now));
+        assert_eq!(log.pause, Some(Duration::from_secs(30)));
         log.take(SENDING, at + AFTERMATH, stamp + AFTERMATH, &marks());
-        assert!(!log.is_quiet(now), "that is the next one");
+        assert_eq!(log.pause, Some(AFTERMATH), "that is the next one");
     }
 
     #[test]
