@@ -25,6 +25,7 @@ pub fn drift() -> Vec<Fault> {
             wrong: &[
                 (FAIL, &["phase2::pods", "phase2::init-sync"]),
                 (ERROR, &["phase2::isolation", "phase2::subfolder", "phase2::export-options"]),
+                (ERROR, &["phase2::nfs-mount", "phase2::subfolder-mount"]),
                 (ERROR, &["phase2::service", "phase2::node-port", "phase2::usage"]),
             ],
         },
@@ -32,7 +33,7 @@ pub fn drift() -> Vec<Fault> {
             id: "C4 backup exported for writing",
             server: "nas-backup",
             change: server(&[variable(SERVER, 2, "EXPORT_OPTIONS", "rw,sync,no_root_squash,insecure")]),
-            wrong: &[(FAIL, &["phase2::export-options"])],
+            wrong: &[(FAIL, &["phase2::export-options", "phase2::nfs-mount", "phase2::subfolder-mount"])],
         },
         Fault {
             id: "C8 another NodePort",
@@ -131,7 +132,10 @@ pub fn elsewhere() -> Vec<Fault> {
             id: "export mounted read-only",
             server: "nas-input-1",
             change: server(&[json!({"op": "add", "path": format!("{SERVER}/volumeMounts/0/readOnly"), "value": true})]),
-            wrong: &[(FAIL, &["phase2::isolation", "phase2::subfolder"])],
+            wrong: &[
+                (FAIL, &["phase2::isolation", "phase2::subfolder", "phase2::nfs-mount"]),
+                (ERROR, &["phase2::subfolder-mount"]),
+            ],
         },
         Fault {
             id: "D2 a failed upgrade",
