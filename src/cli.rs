@@ -28,6 +28,8 @@ pub struct Options {
     pub host_data: PathBuf,
     /// Helm values that say what each server should be like; `None`: those of the release.
     pub values: Option<PathBuf>,
+    /// Say what the newest upgrade changed.
+    pub changes: bool,
     /// What else the tests should know.
     pub wishes: Wishes,
     /// Where reports are written.
@@ -144,6 +146,9 @@ struct RunOptions {
     /// How long rollouts may take to settle, from the start of the run, such as 90s or 5m
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration, env = "FILE_SIMULATOR_TIMEOUT")]
     timeout: Duration,
+    /// Say first what the newest upgrade of the release changed
+    #[arg(long)]
+    changes: bool,
     /// Where reports are written: <suite>.xml (JUnit)
     #[arg(long, value_name = "DIR", default_value = "reports", env = "FILE_SIMULATOR_REPORT_DIR")]
     report_dir: PathBuf,
@@ -255,6 +260,7 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Options, Refusal> {
         },
         host_data: line.run.host_data,
         values: cluster.values,
+        changes: line.run.changes,
         wishes: Wishes {
             settle: line.run.timeout,
             create_folders: line.run.create_host_folders,

@@ -49,6 +49,10 @@ pub async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sen
         ));
     }
     let watch = watch.map_err(|error| refused(&error))?;
+    let changes = match &revisions {
+        Ok(revisions) if options.changes => cluster.changes(revisions).await,
+        _ => Ok(Vec::new()),
+    };
     let release = release(options, revisions)?;
     let values = match (given, &options.values) {
         (Some(given), Some(path)) => {
@@ -66,6 +70,8 @@ pub async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sen
         let place = facts.iter().position(|fact| fact.name == "folder").unwrap_or_default();
         facts.insert(place, Fact { name: "values".into(), value: values.origin.clone() });
     }
+    let changes = changes.unwrap_or_else(|error| vec![format!("not known: {error}")]);
+    facts.extend(changes.into_iter().map(|value| Fact { name: "changed".into(), value }));
     let _ = events.send(Event::Connected { facts });
     Ok(Shared::new(cluster, host, run, options.wishes.clone(), deployed, values, watch, events))
 }

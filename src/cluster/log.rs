@@ -61,6 +61,11 @@ pub(super) fn whole_second(moment: Timestamp) -> Timestamp {
     Timestamp::from_second(moment.as_second()).unwrap_or(moment)
 }
 
+/// Whether an rsync that failed says so with its last line; files may have names that begin like it.
+pub(super) fn is_last_word(line: &str) -> bool {
+    line.starts_with("rsync error: ") && line.contains(") at ") && line.ends_with(']')
+}
+
 /// A line of a log with timestamps.
 pub(super) fn stamped(line: &str) -> Option<(Timestamp, &str)> {
     let (stamp, text) = line.split_once(' ')?;
