@@ -2,11 +2,10 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::Pod;
 use rand::Rng;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::call::{Trouble, What};
 use crate::check::Site;
 use crate::check::parameter::Fact;
+use crate::check::topology::node_port::{self, is_refusal};
 use crate::cluster::{Forwarded, Network, ResourceExt};
 use crate::event::{Reason, Verdict};
 
@@ -223,25 +223,12 @@ fn low(address: SocketAddr) -> Option<TcpSocket> {
     None
 }
 
-/// Whether it is the node's own answer, and not that of a network on the way to it.
-fn is_refusal(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
-}
-
 /// The number of a server's port.
 fn number(site: &Site, server: &str, port: &Port, network: Option<&Network>) -> Result<Option<u16>, Verdict> {
     let fact = match port {
         Port::Number(number) => return Ok(Some(*number)),
         Port::Fact(fact) => fact,
     };
-    Ok(match site.expected_of(server, fact)?.text() {
-        Some(text) => text.parse().ok(),
-        None => network.and_then(|network| node_port(&network.services(&site.select, server))),
-    })
-}
-
-/// The NodePort of a Service.
-fn node_port(services: &[Arc<Service>]) -> Option<u16> {
-    let mut ports = services.iter().filter_map(|service| service.spec.as_ref()?.ports.as_ref()).flatten();
-    ports.find_map(|port| u16::try_from(port.node_port?).ok())
+    let live = network.map(|network| node_port::live(&network.services(&site.select, server)));
+    Ok(node_port::port(&site.expected_of(server, fact)?, &live.unwrap_or_default()))
 }

@@ -223,7 +223,7 @@ async fn dial(mut address: SocketAddr, port: u16) -> std::io::Result<TcpStream> 
 }
 
 /// Whether it is the node's own answer, and not that of a network on the way to it.
-fn is_refusal(kind: ErrorKind) -> bool {
+pub(in crate::check) fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
 }
 
@@ -234,13 +234,13 @@ async fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
 }
 
 /// The NodePorts that Services have.
-fn live(services: &[Arc<Service>]) -> Vec<u16> {
+pub(in crate::check) fn live(services: &[Arc<Service>]) -> Vec<u16> {
     let ports = services.iter().filter_map(|service| service.spec.as_ref()?.ports.as_ref()).flatten();
     ports.filter_map(|port| u16::try_from(port.node_port?).ok()).collect()
 }
 
 /// The port to connect to: that of the values, else the Service's.
-fn port(expected: &Expected, live: &[u16]) -> Option<u16> {
+pub(in crate::check) fn port(expected: &Expected, live: &[u16]) -> Option<u16> {
     match expected.text() {
         Some(text) => text.parse().ok(),
         None => live.first().copied(),
