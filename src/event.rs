@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -148,13 +149,44 @@ pub struct Verdict {
     pub hop: Option<Hop>,
     /// The test that says more, where this one could not even begin.
     pub blocked_by: Option<String>,
+    /// When files that it followed came and went, for charts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Box<Timeline>>,
+}
+
+/// Files on their way to the tester's folder, and the cycles that brought them: in milliseconds since the run began.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeline {
+    /// The longest time that a file may take.
+    pub limit: u64,
+    /// When each file's write was acknowledged, and when it was there; `None` if it did not come in time.
+    pub files: Vec<(u64, Option<u64>)>,
+    /// When the sidecar's cycles ended.
+    pub cycles: Vec<u64>,
+}
+
+/// A part of what is known of a broken server, in lines for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Section {
+    /// What it is about, such as a container's log.
+    pub title: String,
+    /// The lines.
+    pub lines: Vec<String>,
 }
 
 impl Verdict {
     /// A verdict for a finished judgement: FAIL if there are reasons, else PASS.
     pub fn judged(summary: impl Into<String>, reasons: Vec<Reason>) -> Self {
         let outcome = if reasons.is_empty() { Outcome::Pass } else { Outcome::Fail };
-        Self { outcome, summary: summary.into(), reasons, notes: Vec::new(), hop: None, blocked_by: None }
+        Self {
+            outcome,
+            summary: summary.into(),
+            reasons,
+            notes: Vec::new(),
+            hop: None,
+            blocked_by: None,
+            timeline: None,
+        }
     }
 
     /// ERROR: it could not be judged.
@@ -214,6 +246,8 @@ pub enum Ending {
 pub enum Event {
     /// The tests are known and no request has been sent yet.
     RunStarted {
+        /// When, by this machine's clock.
+        at: Timestamp,
         /// The suites that were asked for, also those of which no test was selected.
         suites: Vec<String>,
         /// The tests, in the order of their suites.
@@ -223,6 +257,8 @@ pub enum Event {
     Connected {
         /// Which cluster, release and run this is.
         facts: Vec<Fact>,
+        /// What the newest upgrade of the release changed, in lines.
+        changes: Vec<String>,
     },
     /// A test began to wait for something that may take long.
     CaseWaiting {
@@ -232,6 +268,8 @@ pub enum Event {
         what: String,
         /// How long it will wait at the most.
         limit: Duration,
+        /// How long it is until the next sync cycle should end, where that is what it waits for.
+        next_cycle: Option<Duration>,
     },
     /// A test observed something that its verdict judges, and nothing else; only while the run is recorded, and before
     /// the test's end.
@@ -249,6 +287,13 @@ pub enum Event {
         verdict: Verdict,
         /// How long it took.
         elapsed: Duration,
+    },
+    /// A server was found broken and was looked at; at most once for each server, and before tidying up.
+    Diagnosed {
+        /// The server.
+        server: String,
+        /// What is known of it.
+        sections: Vec<Section>,
     },
     /// Something that concerns no single test, such as a file that could not be removed.
     Noticed {

@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
 pub mod check;
@@ -26,7 +27,7 @@ pub mod sim;
 pub mod suite;
 pub mod values;
 
-use cli::{Options, Simulate};
+use cli::{Options, Replay, Request};
 use error::{Exit, Refusal};
 use event::{Case, Ending, Event, Outcome};
 use recording::Recording;
@@ -36,12 +37,12 @@ use sim::Simulation;
 use sim::scenario::{self, Scenario};
 use suite::{PlannedCase, Suite};
 
-/// Runs tests, or judges a recorded run again: the whole program behind the command line.
-pub fn run(options: &Options) -> Exit {
-    match (&options.replay, &options.simulate) {
-        (Some(path), _) => replay(options, path),
-        (None, Some(Simulate::Help)) => scenarios(),
-        (None, _) => run_tests(options),
+/// Does what was asked for: the whole program behind the command line.
+pub fn run(request: &Request) -> Exit {
+    match request {
+        Request::Run(options) => run_tests(options),
+        Request::Replay(asked) => replay(asked),
+        Request::Scenarios => scenarios(),
     }
 }
 
@@ -65,7 +66,7 @@ fn run_tests(options: &Options) -> Exit {
     // Now, and not when the run is over and lost.
     let selected =
         selected.and_then(|cases| options.record.as_deref().map_or(Ok(()), recording::probe).map(|()| cases));
-    let mut reporters = reporters(options);
+    let mut reporters = reporters(options.arguments.quiet, options.changes, &options.report_dir);
     if let (Some(path), Ok(_)) = (&options.record, &selected) {
         let suites = suites.iter().map(|suite| suite.text.clone()).collect();
         reporters.push(Box::new(Recorder::new(path.clone(), suites)));
@@ -73,7 +74,7 @@ fn run_tests(options: &Options) -> Exit {
     let reporting = Reporting::start(reporters);
     let cases = selected.as_deref().unwrap_or_default();
     let cases = cases.iter().map(|case| Case { id: case.id.clone(), hops: case.check.hops() }).collect();
-    reporting.send(Event::RunStarted { suites: reported_suites(options, &suites), cases });
+    reporting.send(Event::RunStarted { at: Timestamp::now(), suites: reported_suites(options, &suites), cases });
     let finished = selected.and_then(|cases| {
         let finished = runtime.block_on(execute(options, &suites, cases, &mut signals, reporting.events.clone()));
         runtime.shutdown_background();
@@ -88,21 +89,21 @@ fn run_tests(options: &Options) -> Exit {
 }
 
 /// Judges a recorded run again and reports.
-fn replay(options: &Options, path: &Path) -> Exit {
-    let recording = match Recording::read(path) {
+fn replay(asked: &Replay) -> Exit {
+    let recording = match Recording::read(&asked.file) {
         Ok(recording) => recording,
         Err(refusal) => return refuse(&refusal),
     };
-    let reporting = Reporting::start(reporters(options));
+    let reporting = Reporting::start(reporters(asked.quiet, false, &asked.report_dir));
     match replay::replay(&recording, &reporting.events) {
         Ok(outcomes) => reporting.end(exit(&recording.ending, &outcomes)),
         Err(refusal) => refuse(&refusal),
     }
 }
 
-fn reporters(options: &Options) -> Vec<Box<dyn Reporter>> {
-    let console = Console::new(std::io::stdout(), options.arguments.quiet);
-    vec![Box::new(console), Box::new(Junit::new(options.report_dir.clone()))]
+fn reporters(quiet: bool, tells_changes: bool, folder: &Path) -> Vec<Box<dyn Reporter>> {
+    let console = Console::new(std::io::stdout(), quiet, tells_changes);
+    vec![Box::new(console), Box::new(Junit::new(folder.to_owned()))]
 }
 
 /// The reporters at work, in a thread of their own.
@@ -171,7 +172,7 @@ async fn execute(
     let mut simulation = None;
     let mut options = options.clone();
     let prepared = async {
-        if let Some(Simulate::Scenario(scenario)) = &options.simulate {
+        if let Some(scenario) = &options.simulate {
             let started = Simulation::start(Scenario::clone(scenario), sim::INTERVAL).await?;
             options.target = started.target();
             started.data().clone_into(&mut options.host_data);

@@ -6,7 +6,7 @@ use file_simulator_e2e::{cli, run};
 
 fn main() -> ExitCode {
     match cli::parse() {
-        Ok(options) => run(&options).into(),
+        Ok(request) => run(&request).into(),
         Err(refusal) => {
             eprintln!("{refusal}");
             refusal.exit.into()

@@ -10,6 +10,8 @@ use crate::cluster::{self, ApiError, Cluster, Deployed, Release};
 use crate::error::{Refusal, suggestion};
 use crate::event::{Event, Fact, SIMULATED};
 use crate::host::Host;
+use crate::sim::INTERVAL;
+use crate::sim::scenario::Scenario;
 use crate::suite::PlannedCase;
 use crate::values::{self, Values};
 
@@ -32,15 +34,17 @@ pub async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sen
     };
     let releases = async {
         let revisions = cluster.revisions().await;
-        let deployed = match &revisions {
-            Ok(revisions) if needs(Need::Values) => cluster.deployed(revisions).await,
-            Ok(_) => Ok(None),
-            Err(error) => Err(error.clone()),
+        let Ok(known) = &revisions else {
+            let deployed = revisions.as_ref().map(|_| None).map_err(Clone::clone);
+            return (revisions, deployed, Vec::new());
         };
-        (revisions, deployed)
+        let deployed = async { if needs(Need::Values) { cluster.deployed(known).await } else { Ok(None) } };
+        let (deployed, changes) = tokio::join!(deployed, cluster.changes(known));
+        let changes = changes.unwrap_or_else(|error| vec![format!("not known: {error}")]);
+        (revisions, deployed, changes)
     };
     let watch = cluster.watch(needs(Need::Services));
-    let (namespace, (revisions, deployed), watch) = tokio::join!(cluster.has_namespace(), releases, watch);
+    let (namespace, (revisions, deployed, changes), watch) = tokio::join!(cluster.has_namespace(), releases, watch);
     if namespace.map_err(|error| refused(&error))? == Some(false) {
         let what = format!("context `{}` has no namespace `{}`", cluster.context(), cluster.namespace());
         return Err(Refusal::start(
@@ -49,10 +53,6 @@ pub async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sen
         ));
     }
     let watch = watch.map_err(|error| refused(&error))?;
-    let changes = match &revisions {
-        Ok(revisions) if options.changes => cluster.changes(revisions).await,
-        _ => Ok(Vec::new()),
-    };
     let release = release(options, revisions)?;
     let values = match (given, &options.values) {
         (Some(given), Some(path)) => {
@@ -70,9 +70,7 @@ pub async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sen
         let place = facts.iter().position(|fact| fact.name == "folder").unwrap_or_default();
         facts.insert(place, Fact { name: "values".into(), value: values.origin.clone() });
     }
-    let changes = changes.unwrap_or_else(|error| vec![format!("not known: {error}")]);
-    facts.extend(changes.into_iter().map(|value| Fact { name: "changed".into(), value }));
-    let _ = events.send(Event::Connected { facts });
+    let _ = events.send(Event::Connected { facts, changes });
     Ok(Shared::new(cluster, host, run, options.wishes.clone(), deployed, values, watch, events))
 }
 
@@ -118,8 +116,11 @@ fn release(options: &Options, revisions: Result<Vec<Release>, ApiError>) -> Resu
 fn facts(options: &Options, cluster: &Cluster, release: String, run: &str) -> Vec<Fact> {
     let cluster_fact =
         format!("{} at {}, Kubernetes {}", cluster.context(), cluster.address, cluster.version.git_version);
-    let simulated =
-        options.simulate.as_ref().map(|simulate| Fact { name: SIMULATED.into(), value: simulate.to_string() });
+    let simulated = options.simulate.as_ref().map(|scenario| {
+        let Scenario { name, broken, .. } = scenario.as_ref();
+        let value = format!("scenario {name}, broken: {broken}; sidecars sync every {INTERVAL}s");
+        Fact { name: SIMULATED.into(), value }
+    });
     let facts = [
         Fact { name: "cluster".into(), value: cluster_fact },
         Fact { name: "namespace".into(), value: cluster.namespace().to_owned() },

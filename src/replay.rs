@@ -25,11 +25,12 @@ pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<Vec
         Case { id: id.clone(), hops: hops.unwrap_or_default() }
     };
     let names = suites.iter().map(|suite| suite.name.clone()).collect();
-    send(Event::RunStarted { suites: names, cases: recording.planned.iter().map(case).collect() });
+    let at = recording.started.unwrap_or_default();
+    send(Event::RunStarted { at, suites: names, cases: recording.planned.iter().map(case).collect() });
     let mut facts = recording.facts.clone();
     let replayed = format!("recorded by version {}, judged again without a cluster", recording.program);
     facts.push(Fact { name: "replayed".into(), value: replayed });
-    send(Event::Connected { facts });
+    send(Event::Connected { facts, changes: recording.changes.clone() });
     let mut outcomes = Vec::new();
     for case in &recording.cases {
         let verdict = judge(recording, &suites, case);
@@ -39,6 +40,9 @@ pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<Vec
             send(Event::Noticed { text, is_error: false });
         }
         send(Event::CaseFinished { id: case.id.clone(), verdict, elapsed: Duration::from_millis(case.millis) });
+    }
+    for (server, sections) in recording.diagnosed.clone() {
+        send(Event::Diagnosed { server, sections });
     }
     for (text, is_error) in recording.notices.clone() {
         outcomes.extend(is_error.then_some(Outcome::Error));

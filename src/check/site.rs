@@ -61,7 +61,7 @@ impl Site {
 
     /// Says that the test waits, for the live display.
     pub fn waiting(&self, what: impl Into<String>, limit: Duration) {
-        let event = Event::CaseWaiting { id: self.id.clone(), what: what.into(), limit };
+        let event = Event::CaseWaiting { id: self.id.clone(), what: what.into(), limit, next_cycle: None };
         // Nobody listens any more only when the run is over.
         let _ = self.shared.events.send(event);
     }

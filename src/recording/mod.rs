@@ -11,11 +11,12 @@ use anyhow::Context;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Refusal;
-use crate::event::{CaseId, Ending, Fact, Verdict};
+use crate::event::{CaseId, Ending, Fact, Section, Verdict};
 
 mod objects;
 
@@ -31,8 +32,17 @@ pub struct Recording {
     format: u32,
     /// The version of that program.
     pub program: String,
+    /// When the run began; older programs did not record it.
+    #[serde(default)]
+    pub started: Option<Timestamp>,
     /// Which cluster, release and run it was.
     pub facts: Vec<Fact>,
+    /// What the newest upgrade had changed.
+    #[serde(default)]
+    pub changes: Vec<String>,
+    /// What was known of servers that were broken, by their names.
+    #[serde(default)]
+    pub diagnosed: Vec<(String, Vec<Section>)>,
     /// The suites, as text.
     pub suites: Vec<SuiteText>,
     /// The tests that were selected, in their order.
@@ -77,7 +87,10 @@ impl Recording {
         Self {
             format: FORMAT,
             program: env!("CARGO_PKG_VERSION").to_owned(),
+            started: None,
             facts: Vec::new(),
+            changes: Vec::new(),
+            diagnosed: Vec::new(),
             suites,
             planned: Vec::new(),
             cases: Vec::new(),

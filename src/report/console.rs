@@ -17,6 +17,8 @@ pub struct Console<W> {
     out: W,
     /// Print nothing of tests that passed.
     quiet: bool,
+    /// Say what the newest upgrade changed.
+    tells_changes: bool,
     tests: usize,
     /// Said once more in the last line.
     is_simulated: bool,
@@ -29,9 +31,9 @@ pub struct Console<W> {
 
 impl<W: Write + Send> Console<W> {
     /// A console on `out`.
-    pub fn new(out: W, quiet: bool) -> Self {
+    pub fn new(out: W, quiet: bool, tells_changes: bool) -> Self {
         let (grid, results, notices, live, waits) = Default::default();
-        Self { out, quiet, tests: 0, is_simulated: false, grid, results, notices, live, waits }
+        Self { out, quiet, tells_changes, tests: 0, is_simulated: false, grid, results, notices, live, waits }
     }
 
     fn line(&mut self, text: &str) -> std::io::Result<()> {
@@ -149,20 +151,25 @@ impl<W: Write + Send> Reporter for Console<W> {
                 self.tests = cases.len();
                 self.grid = Grid::new(cases);
             }
-            Event::Connected { facts } => {
+            Event::Connected { facts, changes } => {
                 self.is_simulated = facts.iter().any(|fact| fact.name == SIMULATED);
                 for fact in facts {
                     self.line(&format!("{:<10} {}", format!("{}:", fact.name), clean(&fact.value)))?;
                 }
+                if self.tells_changes {
+                    for change in changes {
+                        self.line(&format!("{:<10} {}", "changed:", clean(change)))?;
+                    }
+                }
                 self.line(&format!("{:<10} {}\n", "tests:", self.tests))?;
             }
-            Event::CaseWaiting { id, what, limit } => self.wait(id, what, *limit),
+            Event::CaseWaiting { id, what, limit, .. } => self.wait(id, what, *limit),
             Event::CaseFinished { id, verdict, elapsed } => {
                 self.grid.take(id, verdict);
                 self.result(id, verdict, *elapsed)?;
                 self.results.push((id.clone(), verdict.clone(), *elapsed));
             }
-            Event::CaseObserved { .. } => {}
+            Event::CaseObserved { .. } | Event::Diagnosed { .. } => {}
             Event::Noticed { text, .. } => self.notices.push(text.clone()),
             Event::RunFinished { ending, elapsed } => self.summary(ending, *elapsed)?,
         }

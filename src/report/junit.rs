@@ -100,14 +100,14 @@ fn cdata(text: &str) -> String {
 impl Reporter for Junit {
     fn on(&mut self, event: &Event) -> anyhow::Result<()> {
         match event {
-            Event::RunStarted { suites, cases } => {
+            Event::RunStarted { suites, cases, .. } => {
                 self.suites.clone_from(suites);
                 self.cases = cases.iter().map(|case| (case.id.clone(), None)).collect();
             }
-            Event::Connected { facts } => {
+            Event::Connected { facts, .. } => {
                 self.facts.extend(facts.iter().map(|fact| clean(&format!("{}: {}", fact.name, fact.value))));
             }
-            Event::CaseWaiting { .. } | Event::CaseObserved { .. } => return Ok(()),
+            Event::CaseWaiting { .. } | Event::CaseObserved { .. } | Event::Diagnosed { .. } => return Ok(()),
             Event::CaseFinished { id, verdict, elapsed } => {
                 if let Some((_, result)) = self.cases.iter_mut().find(|(known, _)| known == id) {
                     *result = Some((verdict.clone(), *elapsed));

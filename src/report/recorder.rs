@@ -28,8 +28,14 @@ impl Reporter for Recorder {
     fn on(&mut self, event: &Event) -> anyhow::Result<()> {
         let recording = &mut self.recording;
         match event {
-            Event::RunStarted { cases, .. } => recording.planned = cases.iter().map(|case| case.id.clone()).collect(),
-            Event::Connected { facts } => recording.facts.clone_from(facts),
+            Event::RunStarted { at, cases, .. } => {
+                recording.started = Some(*at);
+                recording.planned = cases.iter().map(|case| case.id.clone()).collect();
+            }
+            Event::Connected { facts, changes } => {
+                recording.facts.clone_from(facts);
+                recording.changes.clone_from(changes);
+            }
             Event::CaseObserved { id, seen } => {
                 let mut seen = seen.as_ref().clone();
                 recording.objects.pack(&mut seen);
@@ -47,6 +53,7 @@ impl Reporter for Recorder {
                 recording.millis = millis(*elapsed);
                 self.is_over = !matches!(ending, Ending::Refused(_));
             }
+            Event::Diagnosed { server, sections } => recording.diagnosed.push((server.clone(), sections.clone())),
             Event::CaseWaiting { .. } => {}
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use file_simulator_e2e::event::{Case, CaseId, Ending, Event, Fact, Reason, Verdict};
 use file_simulator_e2e::report::Reporter;
 use file_simulator_e2e::report::junit::Junit;
+use jiff::Timestamp;
 
 /// What a hostile pod might print: control characters, an escape sequence, the end of a CDATA section, markup.
 const HOSTILE: &str = "\0\u{1}\u{8}\u{b}\u{1b}[31mred\u{1b}[0m\u{fffe}\u{ffff} ]]> <b> & \"quoted\" 'too'\r\nnext line";
@@ -35,7 +36,7 @@ fn report(folder: &Path, events: &[Event]) {
 
 fn started() -> Event {
     let cases = cases().into_iter().map(|id| Case { id, hops: &[] }).collect();
-    Event::RunStarted { suites: vec!["phase9".into()], cases }
+    Event::RunStarted { at: Timestamp::UNIX_EPOCH, suites: vec!["phase9".into()], cases }
 }
 
 /// A run in which every text is hostile.
@@ -47,8 +48,13 @@ fn hostile(folder: &Path) {
         Verdict::error(reason()),
         Verdict::blocked(HOSTILE, reason()),
     ];
-    let mut events =
-        vec![started(), Event::Connected { facts: vec![Fact { name: "cluster".into(), value: HOSTILE.into() }] }];
+    let mut events = vec![
+        started(),
+        Event::Connected {
+            facts: vec![Fact { name: "cluster".into(), value: HOSTILE.into() }],
+            changes: vec![HOSTILE.into()],
+        },
+    ];
     events.extend(cases().into_iter().zip(verdicts).map(|(id, verdict)| {
         let elapsed = Duration::from_millis(1234);
         Event::CaseFinished { id, verdict, elapsed }

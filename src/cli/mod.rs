@@ -1,0 +1,221 @@
+//! The command line: the only place that knows clap. Imports `cluster`, `error` and `sim` for what options mean.
+
+use std::path::PathBuf;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use libtest_mimic::{Arguments, ColorSetting};
+
+use crate::error::{Refusal, suggestion};
+
+mod options;
+
+pub use options::Options;
+use options::{ClusterOptions, RunOptions, Selection};
+
+/// What the user asked for.
+#[derive(Debug)]
+pub enum Request {
+    /// To run tests.
+    Run(Box<Options>),
+    /// To judge a recorded run again.
+    Replay(Replay),
+    /// To know which scenarios of simulated clusters there are.
+    Scenarios,
+}
+
+/// A recorded run to judge again.
+#[derive(Debug, clap::Args)]
+pub struct Replay {
+    /// The file that --record wrote
+    pub file: PathBuf,
+    /// Where reports are written: <suite>.xml (JUnit)
+    #[arg(long, value_name = "DIR", default_value = "reports/replay")]
+    pub report_dir: PathBuf,
+    /// Print nothing of tests that pass
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Colour the output [default: auto, on a terminal]
+    #[arg(long, value_enum, value_name = "WHEN", hide_possible_values = true)]
+    color: Option<ColorSetting>,
+}
+
+#[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+struct CommandLine {
+    #[command(flatten)]
+    arguments: Arguments,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    cluster: ClusterOptions,
+    #[command(flatten)]
+    run: RunOptions,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Judge a recorded run again, without a cluster: the same verdicts and reports
+    Replay(Replay),
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0    at least one PASS, no FAIL, no ERROR
+  1    at least one FAIL
+  2    the command line or a suite file is wrong
+  3    could not start, or an ERROR without a FAIL
+  4    nothing was selected, or everything was skipped
+  130  interrupted; reports and tidying up were still done";
+
+/// Reads the command line; prints help, version or an error and ends the process where that is all there is to do.
+pub fn parse() -> Result<Request, Refusal> {
+    let matches = command().get_matches();
+    from_matches(&matches)
+}
+
+/// The command. Flattening libtest's arguments replaced what belongs to the program, so that comes again.
+fn command() -> clap::Command {
+    // They do nothing here, or belong to benchmarks.
+    let hidden = [
+        "include_ignored",
+        "ignored",
+        "test",
+        "bench",
+        "nocapture",
+        "show_output",
+        "unstable_flags",
+        "logfile",
+        "format",
+    ];
+    let command = CommandLine::command()
+        .name(env!("CARGO_PKG_NAME"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(env!("CARGO_PKG_DESCRIPTION"))
+        .long_about(None)
+        .disable_version_flag(false)
+        .help_template("{name} {version}\n{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}")
+        .after_help(AFTER_HELP)
+        .mut_arg("filter", |arg| arg.help("Run only tests whose names (suite::check::server) contain this"))
+        .mut_arg("test_threads", |arg| arg.value_name("N").help("Run at most N tests at once [default: all]"))
+        .mut_arg("skip", |arg| arg.help("Leave out tests whose names contain this; can be repeated"))
+        .mut_arg("exact", |arg| arg.help("FILTER and --skip name whole tests"))
+        .mut_arg("list", |arg| arg.help("List the tests; needs no cluster"))
+        .mut_arg("quiet", |arg| arg.help("Print nothing of tests that pass"))
+        .mut_arg("color", |arg| arg.help("Colour the output [default: auto, on a terminal]").hide_possible_values(true))
+        .mut_args(|arg| arg.long_help(None));
+    let listed = ["filter", "skip", "exact", "list"];
+    let command =
+        listed.into_iter().fold(command, |command, name| command.mut_arg(name, |arg| arg.help_heading("Tests")));
+    let run = ["test_threads", "quiet", "color"];
+    let command = run.into_iter().fold(command, |command, name| command.mut_arg(name, |arg| arg.help_heading("Run")));
+    hidden.into_iter().fold(command, |command, name| command.mut_arg(name, |arg| arg.hide(true)))
+}
+
+fn from_matches(matches: &clap::ArgMatches) -> Result<Request, Refusal> {
+    let line = CommandLine::from_arg_matches(matches).map_err(|error| Refusal::usage(error.to_string(), ""))?;
+    match line.command {
+        Some(Command::Replay(replay)) => {
+            paint(replay.color);
+            return Ok(Request::Replay(replay));
+        }
+        None => {}
+    }
+    if let Some(filter) = line.arguments.filter.as_deref() {
+        let known = command();
+        let meant = suggestion(filter, known.get_subcommands().map(clap::Command::get_name));
+        if !meant.is_empty() {
+            return Err(Refusal::usage(format!("there is no subcommand `{filter}`"), meant));
+        }
+    }
+    paint(line.arguments.color);
+    if line.cluster.simulate.as_deref() == Some("help") {
+        return Ok(Request::Scenarios);
+    }
+    let options = options::options(matches, line.arguments, line.selection, line.cluster, line.run)?;
+    Ok(Request::Run(Box::new(options)))
+}
+
+fn paint(color: Option<ColorSetting>) {
+    match color {
+        Some(ColorSetting::Always) => owo_colors::set_override(true),
+        Some(ColorSetting::Never) => owo_colors::set_override(false),
+        Some(ColorSetting::Auto) | None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::sim::scenario::HEALTHY;
+
+    fn asked(words: &[&str]) -> Result<Request, Refusal> {
+        let words = std::iter::once("file-simulator-e2e").chain(words.iter().copied());
+        from_matches(&command().try_get_matches_from(words).unwrap())
+    }
+
+    fn parsed(words: &[&str]) -> Result<Options, Refusal> {
+        match asked(words)? {
+            Request::Run(options) => Ok(*options),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_default_context_is_never_the_current_one() {
+        assert_eq!(parsed(&[]).unwrap().target.context, "file-simulator");
+    }
+
+    #[test]
+    fn what_disturbs_is_not_run_by_default() {
+        let suites = parsed(&[]).unwrap().suites;
+        assert!(suites.contains(&"phase3".to_owned()) && !suites.contains(&"restarts".to_owned()), "{suites:?}");
+        assert_eq!(parsed(&["--suite", "restarts"]).unwrap().suites, ["restarts"]);
+    }
+
+    #[test]
+    fn what_libtest_offers_and_we_do_not_is_refused() {
+        for words in [&["--logfile", "x"][..], &["--bench"], &["--format", "json"], &["--test-threads", "0"]] {
+            assert_eq!(parsed(words).unwrap_err().exit, crate::error::Exit::Usage, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_subcommand_is_no_filter() {
+        assert!(
+            matches!(asked(&["replay", "x.json.gz"]), Ok(Request::Replay(replay)) if replay.file == Path::new("x.json.gz"))
+        );
+        let refusal = parsed(&["repaly"]).unwrap_err();
+        assert!(refusal.hint.contains("`replay`"), "{refusal}");
+        assert_eq!(parsed(&["replica"]).unwrap().arguments.filter.as_deref(), Some("replica"));
+    }
+
+    #[test]
+    fn a_simulated_cluster_is_never_taken_for_another() {
+        assert!(parsed(&[]).unwrap().simulate.is_none());
+        for words in [&["--simulate"][..], &["--simulate=healthy", "latency"]] {
+            let simulate = parsed(words).unwrap().simulate.unwrap();
+            assert_eq!(simulate.name, HEALTHY, "{words:?}");
+        }
+        for words in [&["--simulate", "--context", "mine"][..], &["--simulate", "--host-data", "."], &["--simulate=x"]]
+        {
+            assert_eq!(parsed(words).unwrap_err().exit, crate::error::Exit::Usage, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn help_has_the_programs_name_the_exit_codes_and_nothing_that_does_nothing() {
+        let help = command().render_help().to_string();
+        assert!(help.starts_with("file-simulator-e2e 0."), "{help}");
+        assert!(help.contains("130  interrupted") && help.contains("--version"), "{help}");
+        assert!(!help.contains("--logfile") && !help.contains("--nocapture"), "{help}");
+    }
+}
