@@ -39,7 +39,7 @@ pub async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sen
             return (revisions, deployed, Vec::new());
         };
         let deployed = async { if needs(Need::Values) { cluster.deployed(known).await } else { Ok(None) } };
-        let (deployed, changes) = tokio::join!(deployed, cluster.changes(known));
+        let (deployed, changes) = tokio::join!(deployed, Box::pin(cluster.changes(known)));
         let changes = changes.unwrap_or_else(|error| vec![format!("not known: {error}")]);
         (revisions, deployed, changes)
     };
