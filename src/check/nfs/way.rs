@@ -181,12 +181,19 @@ impl Connection {
         }
     }
 
-    /// What the node says of its end.
-    pub async fn trouble(self) -> Option<String> {
-        match self {
+    /// What ended it, in the node's words where it has any.
+    pub async fn explain(self, trouble: Trouble) -> Trouble {
+        let Trouble { call, what: What::Ended(why) } = trouble else { return trouble };
+        let said = match self {
             Self::Forwarded(forwarded) => timeout(TAKE, forwarded.trouble()).await.ok().flatten(),
             Self::Tcp(_) => None,
-        }
+        };
+        let what = match said {
+            // The kubelet's words for a port that nobody listens on; others are of its own troubles.
+            Some(said) if !said.contains("refused") => What::Broken(said),
+            said => What::Ended(said.unwrap_or(why)),
+        };
+        Trouble { call, what }
     }
 }
 

@@ -35,6 +35,9 @@ pub struct Trail {
     pub folder: Stop,
     /// What the sidecar did.
     pub work: Work,
+    /// Whether the file was written through NFS, and not by the export's container.
+    #[serde(default)]
+    pub by_nfs: bool,
 }
 
 /// A place that the file should have passed.
@@ -109,7 +112,7 @@ impl fmt::Display for Stop {
 
 impl Stop {
     /// Whether the file is known not to be there as it was written.
-    fn lacks(&self) -> bool {
+    pub fn lacks(&self) -> bool {
         !matches!(self.seen, Found::Whole | Found::Unknown(_))
     }
 }
@@ -133,6 +136,14 @@ impl Trail {
                  whether it has too much to copy or too little CPU"
             );
             return (Hop::Sidecar, what, hint);
+        }
+        if self.by_nfs && self.export.seen == Found::Absent {
+            let what = format!("the NFS server took it, and it is not in {export}");
+            let hint = format!(
+                "the server exports another folder than {export}, or somebody removed the file: look at its mounts and \
+                 its exports file"
+            );
+            return (Hop::Nfs, what, hint);
         }
         if self.export.lacks() {
             let what = match &self.export.seen {
