@@ -168,7 +168,9 @@ impl FileSync {
         let Sample { hosted, content, .. } = sample;
         if self.write == Write::Nfs {
             let put = nfs::put(site, pod, &self.export, &hosted.name, content.as_bytes()).await?;
-            return Ok(put.map(|put| (put.sent, put.acknowledged)).map_err(Progress::NotServed));
+            return Ok(put
+                .map(|put| (put.sent, put.acknowledged))
+                .map_err(|unwritten| Progress::NotServed(Box::new(unwritten))));
         }
         let path = format!("{}/{}", self.export.folder, hosted.name);
         let operation = Operation::Write { path, content: content.clone() };

@@ -76,7 +76,7 @@ pub enum Progress {
     /// It could not be written into the export.
     NotWritten(String),
     /// The NFS server did not take it.
-    NotServed(Unwritten),
+    NotServed(Box<Unwritten>),
     /// It did not arrive in time; what was there instead.
     NotArrived(String),
     /// It arrived and was not whole any more after the cycle.
@@ -259,6 +259,18 @@ mod tests {
         let samples = json!({"samples": Vec::from([28_149, 20_600, 7_800, 320].map(arrival))});
         let passed = judged_with(&json!({"Usable": arrival(320)}), &samples);
         assert_eq!(passed.summary, "4 files: 0.3 to 28.1 s, median 14.2 s, p95 28.1 s; limit 1m");
+    }
+
+    #[test]
+    fn a_server_that_does_not_take_a_file_fails_but_for_one_that_lacks_insecure() {
+        let refused = |live: &[&str]| {
+            let trouble = json!({"call": "MOUNT /data", "what": {"Refused": "MNT3ERR_ACCES"}});
+            let unwritten = json!({"object": "NFS server of pod p", "trouble": trouble, "answered": 1, "live": live});
+            judged(&json!({"NotServed": unwritten}))
+        };
+        let (secure, other) = (refused(&["rw", "sync"]), refused(&["rw", "insecure"]));
+        assert_eq!((secure.outcome, other.outcome, other.hop), (Outcome::Skip, Outcome::Fail, Some(Hop::Nfs)));
+        assert!(secure.summary.starts_with("export lacks insecure: add it to exportOptions"), "{}", secure.summary);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::tail::Tail;
+use crate::check::storage::remount;
 use crate::event::Hop;
 
 /// What was seen of a file that did not arrive in time.
@@ -258,14 +259,7 @@ impl Trail {
     /// How the folder becomes the pod's again.
     fn remount(&self) -> String {
         let Self { context, namespace, pod, root, host_path, .. } = self;
-        // A hostPath of one server is <where minikube mounts>/<server>.
-        let mounted = host_path.rsplit_once('/').map_or(host_path.as_str(), |(parent, _)| parent);
-        format!(
-            "a folder that was deleted and made again is still mounted as its old self; restart the pod: \
-             kubectl --context={context} -n {namespace} delete pod {pod}\n\
-             on minikube the mount may have ended; run in a window of its own: \
-             minikube -p {context} mount {root}:{mounted}"
-        )
+        remount([context, namespace, pod], root, host_path)
     }
 }
 
@@ -313,7 +307,7 @@ mod tests {
             "host_path": "/mnt/simulator-data/nas-output-1", "bytes": 4096, "waited": 61_300,
             "export": stop("/data of nfs-server", "Whole"), "view": stop("/nfs-data of sync-to-windows", "Whole"),
             "mount": stop("/windows-mount of sync-to-windows", "Absent"),
-            "folder": stop("C:\\simulator-data\\nas-output-1", "Absent"),
+            "folder": stop("C:\\simulator-data\\nas-output-1", "Absent"), "by_nfs": false,
             "work": {
                 "container": "sync-to-windows", "is_running": true, "state": "running", "restarts": 0, "last_exit": null,
                 "is_listed": false,
@@ -357,6 +351,8 @@ mod tests {
             let Finding { seen: said, hint: do_, .. } = &finding;
             assert!(finding.hop == hop && said.contains(seen) && do_.contains(hint), "{finding:?}");
         }
+        let elsewhere = trail(&[("/by_nfs", json!(true)), ("/export/seen", json!("Absent"))]);
+        assert!(elsewhere.hop == Hop::Nfs && elsewhere.seen.contains("took it"), "{elsewhere:?}");
         let unreadable = trail(&[("/mount/seen", json!("Whole")), ("/folder/seen", json!({"Trouble": "denied"}))]);
         assert_eq!(unreadable.hop, Hop::Host);
     }
