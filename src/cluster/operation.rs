@@ -57,7 +57,7 @@ pub enum Operation {
     Gather {
         /// The folder.
         folder: String,
-        /// How the names begin.
+        /// How the names begin; with `/` they are of files in a folder there.
         prefix: String,
     },
     /// The paths of all files in a folder and below, relative to it, each ended by NUL.

@@ -25,12 +25,13 @@ macro_rules! tests {
     };
 }
 
-const TESTS: [Test; 15] = tests![
+const TESTS: [Test; 16] = tests![
     objects::selectors_choose_by_labels_and_names,
     objects::the_release_is_settled_and_its_services_lead_to_its_pods,
     objects::a_deleted_pod_is_replaced_and_the_watch_tells_it_in_order,
     objects::a_pod_of_another_uid_is_not_deleted,
     objects::a_watch_from_a_forgotten_version_has_expired,
+    objects::warnings_are_asked_for_by_uid,
     objects::what_is_not_there_is_not_found,
     objects::what_is_forbidden_names_verb_and_resource,
     commands::each_operation_has_its_own_output_and_exit_code,

@@ -169,6 +169,19 @@ where
     }
 }
 
+pub async fn warnings_are_asked_for_by_uid(place: Place) {
+    let watch = place.cluster.watch(false).await.unwrap();
+    let population = until(&watch, |now| is_settled(now, SERVER)).await;
+    let uid = population.server(&select(), SERVER).pods[0].uid().unwrap();
+    // What there was of a pod that is well by now differs; that it is only of this one does not.
+    let params = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning"));
+    let events: Api<Event> = Api::namespaced(place.client.clone(), &place.target.namespace);
+    let its = events.list(&params).await.unwrap().items;
+    assert!(its.iter().all(|event| event.involved_object.uid.as_ref() == Some(&uid)), "{its:?}");
+    assert!(place.cluster.events(&uid).await.unwrap().len() <= its.len());
+    assert_eq!(place.cluster.events("00000000-0000-0000-0000-000000000000").await.unwrap(), []);
+}
+
 pub async fn what_is_not_there_is_not_found(place: Place) {
     let pod = pods(&place).get("no-such-pod").await.unwrap_err();
     let kube::Error::Api(status) = pod else { panic!("{pod}") };

@@ -45,16 +45,16 @@ pub fn verdict(check: &Restart, seen: &Restarted) -> Verdict {
                 None => format!("pod {}", trouble.pod),
             };
             let expected = format!("to become Ready in place of pod {}", seen.deleted);
-            let hint = format!("the server is down until it does; its events: kubectl describe pod {}", trouble.pod);
+            let hint = format!("the server is down until it does; kubectl describe pod {} says more", trouble.pod);
             let reason = Reason::new(object, expected, trouble.describe()).hint(hint);
             findings.reasons.insert(0, reason);
             findings.hop = hop.or(findings.hop);
         }
-        Came::Nothing(after) => {
+        Came::Nothing { after, warnings } => {
             let expected = format!("another pod in place of {}", seen.deleted);
-            let reason =
-                Reason::new(format!("server {}", seen.server), expected, format!("none within {}", seconds(*after)));
-            let hint = "the server is down until there is one; look at the events of its ReplicaSet: kubectl describe replicasets";
+            let none = format!("none within {}; of its ReplicaSet: {warnings}", seconds(*after));
+            let reason = Reason::new(format!("server {}", seen.server), expected, none);
+            let hint = "the server is down until there is one; kubectl describe replicasets says more";
             findings.reasons.insert(0, reason.hint(hint));
         }
     }
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_replacement_that_does_not_come_fails_with_what_it_says() {
         let stuck = |container: &str| {
-            let trouble = json!({"pod": "new", "container": container, "state": "waiting: CrashLoopBackOff", "said": ["boom"], "after": 4000});
+            let trouble = json!({"pod": "new", "container": container, "state": "waiting: CrashLoopBackOff", "said": ["boom"], "warnings": {"Ok": ["BackOff: again"]}, "after": 4000});
             judged("kept", &[("/Restarted/came", json!({"Stuck": trouble})), ("/Restarted/written", Value::Null)])
         };
         for (container, hop) in
@@ -260,9 +260,17 @@ mod tests {
         {
             let verdict = stuck(container);
             assert_eq!((verdict.outcome, verdict.hop, verdict.reasons.len()), (Outcome::Fail, Some(hop), 1));
-            assert!(verdict.reasons[0].seen.contains("boom"), "{verdict:?}");
+            let seen = &verdict.reasons[0].seen;
+            assert!(seen.contains("boom") && seen.contains("BackOff: again"), "{verdict:?}");
         }
-        assert_eq!(judged("lost", &[("/Restarted/came", json!({"Nothing": 120_000}))]).outcome, Outcome::Fail);
+        for (warnings, said) in
+            [(json!({"Ok": []}), "no event warns"), (json!({"Err": "no permission"}), "no permission")]
+        {
+            let nothing = json!({"Nothing": {"after": 120_000, "warnings": warnings}});
+            let verdict = judged("lost", &[("/Restarted/came", nothing)]);
+            assert_eq!(verdict.outcome, Outcome::Fail);
+            assert!(verdict.reasons[0].seen.contains(said), "{verdict:?}");
+        }
     }
 
     #[test]

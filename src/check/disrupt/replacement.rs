@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
-use super::seen::{Arrival, Came, Content, Phases, Trouble};
+use super::seen::{Arrival, Came, Content, Phases, Trouble, Warnings};
 use crate::check::parameter::{Export, Span};
 use crate::check::{Site, millis};
 use crate::cluster::container::{self, Kind};
@@ -144,13 +144,24 @@ impl Deleted<'_> {
                 let state = format!("not Ready yet: {}", progress(&pod));
                 (pod, container, state)
             }
-            (_, None) => return Ok((Came::Nothing(after), None)),
+            (_, None) => {
+                let warnings = self.warnings(&self.owner).await;
+                return Ok((Came::Nothing { after, warnings }, None));
+            }
         };
         let said = match &container {
             Some(container) => self.said(&pod, container).await,
             None => Vec::new(),
         };
-        Ok((Came::Stuck(Trouble { pod: pod.name_any(), container, state, said, after }), Some(pod)))
+        let warnings = self.warnings(&pod.uid().unwrap_or_default()).await;
+        Ok((Came::Stuck(Trouble { pod: pod.name_any(), container, state, said, warnings, after }), Some(pod)))
+    }
+
+    /// What Kubernetes warns of at the object with that uid.
+    async fn warnings(&self, uid: &str) -> Warnings {
+        let warnings = self.site.shared.cluster.events(uid).await;
+        let told = warnings.map(|warnings| warnings.iter().map(ToString::to_string).collect());
+        Warnings(told.map_err(|error| error.to_string()))
     }
 
     /// The last lines of a container's log; of one that waits for its next start these are those of its last life.

@@ -58,8 +58,13 @@ pub enum Came {
     },
     /// Another, which does not become Ready.
     Stuck(Trouble),
-    /// None, within so much time.
-    Nothing(u64),
+    /// None.
+    Nothing {
+        /// Within so much time.
+        after: u64,
+        /// What Kubernetes warns of at the ReplicaSet that should make one.
+        warnings: Warnings,
+    },
 }
 
 /// Seconds from a pod's creation, by the API's own timestamps, which have no fractions.
@@ -71,7 +76,7 @@ pub struct Phases {
 }
 
 /// Why a pod does not become Ready.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Trouble {
     /// The pod.
     pub pod: String,
@@ -81,8 +86,24 @@ pub struct Trouble {
     pub state: String,
     /// The last that the container said.
     pub said: Vec<String>,
+    /// What Kubernetes warns of.
+    pub warnings: Warnings,
     /// How long after the deletion this was seen.
     pub after: u64,
+}
+
+/// What Kubernetes warns of at an object, in words; or why that is not known.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Warnings(pub Result<Vec<String>, String>);
+
+impl fmt::Display for Warnings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Ok(warnings) if warnings.is_empty() => f.write_str("no event warns of anything"),
+            Ok(warnings) => write!(f, "its events:\n  {}", warnings.join("\n  ")),
+            Err(why) => write!(f, "its events are not known: {why}"),
+        }
+    }
 }
 
 /// When a file was seen in the replacement's export, counted from its creation.
@@ -138,9 +159,12 @@ impl Phases {
 impl Trouble {
     /// What the API and the container say.
     pub fn describe(&self) -> String {
-        let state = format!("{}, {} after the deletion", self.state, seconds(self.after));
-        let said: Vec<&str> = self.said.iter().map(String::as_str).collect();
-        if said.is_empty() { state } else { format!("{state}; the last that it said:\n  {}", said.join("\n  ")) }
+        let state = format!("{}, {} after the deletion; {}", self.state, seconds(self.after), self.warnings);
+        if self.said.is_empty() {
+            state
+        } else {
+            format!("{state}\nthe last that it said:\n  {}", self.said.join("\n  "))
+        }
     }
 }
 

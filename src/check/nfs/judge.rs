@@ -4,6 +4,7 @@ use super::call::{Trouble, What};
 use super::session::Listed;
 use super::way::Via;
 use super::{Nfs, Observation, is_read_only};
+use crate::check::parameter::Span;
 use crate::event::{Hop, Reason, Verdict};
 
 /// With these a server refuses what is read-only.
@@ -15,7 +16,11 @@ const UNWANTED: [&str; 4] = ["MNT3ERR_ACCES", "MNT3ERR_PERM", "AUTH_TOOWEAK", "A
 pub fn judge(check: &Nfs, seen: &Observation) -> Verdict {
     let Some(options) = seen.expected.text() else { return check.unknown(&seen.expected) };
     if let Err(trouble) = &seen.end {
-        return stopped(check, seen, &options, trouble).at(Hop::Nfs);
+        let live = || options.split(',').map(|one| one.trim().to_owned()).collect();
+        let live: &Vec<String> = &seen.live.clone().unwrap_or_else(live);
+        let (answered, from, within) = (seen.seen.calls.answered, seen.seen.from, check.within);
+        let (object, said, others) = (&seen.object, format!("{options}: {}", seen.expected.source), &seen.others);
+        return stopped(&Stopped { object, trouble, answered, from, live, said, others, within }).at(Hop::Nfs);
     }
     let (object, calls) = (&seen.object, &seen.seen.calls);
     let (mut reasons, mut notes) = (Vec::new(), Vec::new());
@@ -70,30 +75,46 @@ pub fn judge(check: &Nfs, seen: &Observation) -> Verdict {
     Verdict::judged(summary, reasons).notes(notes).at(Hop::Nfs)
 }
 
-/// The verdict on a session that did not come to its end.
-fn stopped(check: &Nfs, seen: &Observation, options: &str, trouble: &Trouble) -> Verdict {
-    let Trouble { call, what } = trouble;
-    let answered = seen.seen.calls.answered;
+/// A session that did not come to its end.
+pub struct Stopped<'a> {
+    /// The server, and the way to it.
+    pub object: &'a str,
+    /// What ended it.
+    pub trouble: &'a Trouble,
+    /// How many calls were answered before.
+    pub answered: u32,
+    /// The port that the connection came from; `None` where only the node knows.
+    pub from: Option<u16>,
+    /// The export's options.
+    pub live: &'a [String],
+    /// What its options should be, and who says so.
+    pub said: String,
+    /// Ports of other servers that answered when this one's node was not reached.
+    pub others: &'a [u16],
+    /// How long the calls may take.
+    pub within: Span,
+}
+
+/// The verdict on it.
+pub fn stopped(seen: &Stopped<'_>) -> Verdict {
+    let Stopped { object, trouble: Trouble { call, what }, answered, live, said, within, .. } = seen;
     let failed = |expected: String, what: String, hint: &str| {
-        Verdict::judged("", vec![Reason::new(&seen.object, expected, what).hint(hint)])
+        Verdict::judged("", vec![Reason::new(*object, expected, what).hint(hint)])
     };
     match what {
         What::Refused(status) if call.starts_with("MOUNT") && UNWANTED.contains(&status.as_str()) => {
-            let live =
-                seen.live.clone().unwrap_or_else(|| options.split(',').map(|one| one.trim().to_owned()).collect());
-            let from = seen.seen.from.map_or("a high port".to_owned(), |port| format!("port {port}"));
+            let from = seen.from.map_or("a high port".to_owned(), |port| format!("port {port}"));
             if live.iter().any(|option| option == "insecure") {
                 let expected = format!("{call} to work, also from {from} (its options have insecure)");
                 return failed(expected, status.clone(), "look which clients the server's exports file names");
             }
             Verdict::skip(format!(
-                "export lacks insecure: add it to exportOptions ({}: {call} from {from} gave {status}; its options are {})",
-                seen.object,
+                "export lacks insecure: add it to exportOptions ({object}: {call} from {from} gave {status}; its options are {})",
                 live.join(",")
             ))
         }
         What::Unreachable(why) if seen.others.is_empty() => {
-            Verdict::skip(format!("{} is not reachable from here ({why}): see the test node-port", seen.object))
+            Verdict::skip(format!("{object} is not reachable from here ({why}): see the test node-port"))
         }
         What::Unreachable(why) => {
             let others = seen.others.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
@@ -101,9 +122,9 @@ fn stopped(check: &Nfs, seen: &Observation, options: &str, trouble: &Trouble) ->
             failed("to take a connection".to_owned(), what, "see the tests service and node-port of this server")
         }
         What::Silent => {
-            let after = if answered == 0 { String::new() } else { format!(" after {answered} answers") };
+            let after = if *answered == 0 { String::new() } else { format!(" after {answered} answers") };
             failed(
-                format!("to answer {call} within {}", check.within),
+                format!("to answer {call} within {within}"),
                 format!("it takes the connection and stays silent{after}"),
                 "its probes only look for a connection: look at its log and at what it waits for, or delete its pod",
             )
@@ -122,7 +143,7 @@ fn stopped(check: &Nfs, seen: &Observation, options: &str, trouble: &Trouble) ->
                 }
                 _ => "look at the server's log",
             };
-            failed(format!("{call} to work ({options}: {})", seen.expected.source), status.clone(), hint)
+            failed(format!("{call} to work ({said})"), status.clone(), hint)
         }
         What::Wrong(expected, what) => {
             failed(format!("of {call}: {expected}"), what.clone(), "look at the server's log; restart its pod")

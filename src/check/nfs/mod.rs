@@ -19,9 +19,12 @@ use crate::event::{Hop, Reason, Verdict};
 
 mod call;
 mod judge;
+mod put;
 mod record;
 mod session;
 mod way;
+
+pub(super) use put::{Unwritten, put, take_back};
 
 use call::{Calls, Session, Trouble, What};
 use session::Listed;
@@ -144,7 +147,7 @@ impl Kind for Nfs {
         let (seen, end, others) = work.sessions(&way).await?;
         let live = match &end {
             Ok(()) => None,
-            Err(trouble) => self.live(site, &pod, trouble).await?,
+            Err(trouble) => live(site, &pod, &self.export, &self.file, trouble).await?,
         };
         if end.is_ok() {
             work.tidy().await?;
@@ -196,22 +199,6 @@ impl Nfs {
         }
         Ok(work)
     }
-
-    /// The live options of the export, and so whether the node does what it is asked at all.
-    ///
-    /// # Errors
-    /// It does not, or it was not the server that ended the connection.
-    async fn live(&self, site: &Site, pod: &Pod, trouble: &Trouble) -> Result<Option<Vec<String>>, Verdict> {
-        let read = Operation::Read { path: self.file.clone() };
-        let (output, problem) = site.try_exec(pod, &self.export.container, &read).await?;
-        if let What::Broken(why) = &trouble.what {
-            let object = format!("cluster {}", site.shared.cluster.context());
-            let reason = Reason::new(object, "to forward a port of the pod", why);
-            return Err(Verdict::error(reason.hint("try kubectl port-forward; look at the node's kubelet")));
-        }
-        let options = options(&String::from_utf8_lossy(&output.stdout), &self.export.folder);
-        Ok(problem.is_none().then_some(options).filter(|options| !options.is_empty()))
-    }
 }
 
 impl Work<'_> {
@@ -233,15 +220,7 @@ impl Work<'_> {
                     match end {
                         Ok(()) => Ok(()),
                         Err(Stop::Verdict(verdict)) => return Err(verdict),
-                        Err(Stop::Trouble(Trouble { call, what: What::Ended(why) })) => {
-                            let what = match connection.trouble().await {
-                                // The kubelet's words for a port that nobody listens on; others are of its own troubles.
-                                Some(said) if !said.contains("refused") => What::Broken(said),
-                                said => What::Ended(said.unwrap_or(why)),
-                            };
-                            Err(Trouble { call, what })
-                        }
-                        Err(Stop::Trouble(trouble)) => Err(trouble),
+                        Err(Stop::Trouble(trouble)) => Err(connection.explain(trouble).await),
                     }
                 }
             };
@@ -357,6 +336,29 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// The live options of an export, from the file that its server reads; and so whether the node does what it is asked at
+/// all. `None` if the file does not say.
+///
+/// # Errors
+/// It does not, or it was not the server that ended the connection.
+async fn live(
+    site: &Site,
+    pod: &Pod,
+    export: &Export,
+    file: &str,
+    trouble: &Trouble,
+) -> Result<Option<Vec<String>>, Verdict> {
+    let read = Operation::Read { path: file.to_owned() };
+    let (output, problem) = site.try_exec(pod, &export.container, &read).await?;
+    if let What::Broken(why) = &trouble.what {
+        let object = format!("cluster {}", site.shared.cluster.context());
+        let reason = Reason::new(object, "to forward a port of the pod", why);
+        return Err(Verdict::error(reason.hint("try kubectl port-forward; look at the node's kubelet")));
+    }
+    let options = options(&String::from_utf8_lossy(&output.stdout), &export.folder);
+    Ok(problem.is_none().then_some(options).filter(|options| !options.is_empty()))
 }
 
 /// Whether clients may only read.

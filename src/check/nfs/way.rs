@@ -9,13 +9,13 @@ use k8s_openapi::api::core::v1::Pod;
 use rand::Rng;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::call::{Trouble, What};
 use crate::check::Site;
 use crate::check::parameter::Fact;
-use crate::check::topology::node_port::{self, is_refusal};
+use crate::check::topology::node_port::{self, Node, is_refusal};
 use crate::cluster::{Forwarded, Network, ResourceExt};
 use crate::event::{Reason, Verdict};
 
@@ -96,17 +96,9 @@ impl Way {
         let own = own.ok_or_else(none)?;
         let others = site.servers.iter().filter(|other| *other != server);
         let others = others.filter_map(|other| number(site, other, port, Some(&network)).ok()?).collect();
-        let host_ip = pod.status.as_ref().and_then(|status| status.host_ip.clone()).unwrap_or_default();
-        let given = site.shared.wishes.node_address.as_ref();
-        let address = given.unwrap_or(&host_ip).trim_matches(['[', ']']).to_owned();
-        let found = match lookup_host((address.as_str(), own)).await {
-            Ok(found) => found.collect(),
-            Err(_) => Vec::new(),
-        };
-        if found.is_empty() {
-            let who = if given.is_some() { "--node-address" } else { "the pod's status.hostIP" };
-            let reason = Reason::new(format!("node {address} ({who})"), "an address", "it has none here");
-            return Err(Verdict::error(reason.hint("give an address that this machine knows with --node-address")));
+        let Node { address, mut found, .. } = node_port::node(site, pod).await?;
+        for address in &mut found {
+            address.set_port(own);
         }
         Ok(Self::Node { address, found, port: own, others })
     }
@@ -181,12 +173,19 @@ impl Connection {
         }
     }
 
-    /// What the node says of its end.
-    pub async fn trouble(self) -> Option<String> {
-        match self {
+    /// What ended it, in the node's words where it has any.
+    pub async fn explain(self, trouble: Trouble) -> Trouble {
+        let Trouble { call, what: What::Ended(why) } = trouble else { return trouble };
+        let said = match self {
             Self::Forwarded(forwarded) => timeout(TAKE, forwarded.trouble()).await.ok().flatten(),
             Self::Tcp(_) => None,
-        }
+        };
+        let what = match said {
+            // The kubelet's words for a port that nobody listens on; others are of its own troubles.
+            Some(said) if !said.contains("refused") => What::Broken(said),
+            said => What::Ended(said.unwrap_or(why)),
+        };
+        Trouble { call, what }
     }
 }
 

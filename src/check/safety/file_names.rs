@@ -60,7 +60,7 @@ impl Kind for FileNames {
         writes.push(Operation::Write { path: ground.path(&long), content: text.clone() });
         wanted.push((long, text.into_bytes()));
         let delivery = ground.deliver(writes, &wanted).await?;
-        let is_whole = delivery.as_ref().is_ok_and(|arrival| arrival.wrong.is_empty());
+        let is_whole = delivery.is_whole();
         seen.delivery = Some(delivery);
         if is_whole && !self.names.is_empty() {
             seen.strangers = ground.strangers(&folder, &wanted).await?;

@@ -68,7 +68,7 @@ impl Kind for FileTree {
         let wanted: Vec<Wanted> = files.map(|(path, content)| (format!("{folder}/{path}"), content)).collect();
         let write = Operation::Tree { folder: ground.path(&folder), line, files: self.files };
         let delivery = ground.deliver(vec![write], &wanted).await?;
-        let is_whole = delivery.as_ref().is_ok_and(|arrival| arrival.wrong.is_empty());
+        let is_whole = delivery.is_whole();
         seen.delivery = Some(delivery);
         if is_whole {
             seen.strangers = ground.strangers(&folder, &wanted).await?;

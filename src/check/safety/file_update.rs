@@ -61,7 +61,7 @@ impl Kind for FileUpdate {
         let first = [&same_size, &shorter, &edited, &removed].map(|name| (name.clone(), version(2)));
         let delivery = ground.deliver(writes(&ground, &folder, &first), &first).await?;
         let written = Instant::now();
-        let is_whole = delivery.as_ref().is_ok_and(|arrival| arrival.wrong.is_empty());
+        let is_whole = delivery.is_whole();
         seen.first = Some(delivery);
         if !is_whole {
             return Ok(seen);
@@ -81,7 +81,7 @@ impl Kind for FileUpdate {
             newer.insert(0, Operation::Remove { path: ground.path(&removed) });
         }
         let delivery = ground.deliver(newer, &second).await?;
-        let is_whole = delivery.as_ref().is_ok_and(|arrival| arrival.wrong.is_empty());
+        let is_whole = delivery.is_whole();
         seen.second = Some(delivery);
         if is_whole && is_quiet {
             seen.removed_stays = site.shared.host.stat(site.server(), &removed).await.ok().map(|stat| stat.is_some());

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::sync::search::{Lost, Search};
+use crate::check::sync::trail::Trail;
 use crate::check::sync::way::{self, Obstacle};
 use crate::check::{Placed, Site, millis};
 use crate::cluster::{Cycles, Operation, Output, ResourceExt, container};
@@ -46,7 +48,15 @@ pub struct Ground<'a> {
 pub type Wanted = (String, Vec<u8>);
 
 /// What came of files that were to be written; the error is why the export did not take them.
-pub type Delivery = Result<Arrival, String>;
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Delivery(pub Result<Arrival, String>);
+
+impl Delivery {
+    /// Whether all files are whole in the folder.
+    pub fn is_whole(&self) -> bool {
+        self.0.as_ref().is_ok_and(|arrival| arrival.wrong.is_empty())
+    }
+}
 
 /// What came of files that were written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -67,6 +77,9 @@ pub struct Wrong {
     pub had_arrived: bool,
     /// What was there last.
     pub seen: String,
+    /// Where it was instead; of the first that did not arrive.
+    #[serde(default)]
+    pub trail: Option<Trail>,
 }
 
 impl<'a> Ground<'a> {
@@ -123,8 +136,8 @@ impl<'a> Ground<'a> {
     pub async fn deliver(&self, writes: Vec<Operation>, wanted: &[Wanted]) -> Result<Delivery, Verdict> {
         let listed: Vec<usize> = wanted.iter().map(|(name, _)| self.listed(name)).collect();
         match self.perform(writes).await? {
-            Err(problem) => Ok(Err(problem)),
-            Ok(_) => self.follow(wanted, &listed, Instant::now()).await.map(Ok),
+            Err(problem) => Ok(Delivery(Err(problem))),
+            Ok(_) => self.follow(wanted, &listed, Instant::now()).await,
         }
     }
 
@@ -134,7 +147,7 @@ impl<'a> Ground<'a> {
     }
 
     /// Follows files until the cycle has ended that brought them; each had been listed so often before it was written.
-    pub async fn follow(&self, wanted: &[Wanted], listed: &[usize], written: Instant) -> Result<Arrival, Verdict> {
+    pub async fn follow(&self, wanted: &[Wanted], listed: &[usize], written: Instant) -> Result<Delivery, Verdict> {
         let limit = written + self.within.0;
         let (host, server) = (&self.site.shared.host, self.site.server());
         self.site.waiting(format!("{} on their way to the folder", counted(wanted.len())), self.within.0);
@@ -144,14 +157,17 @@ impl<'a> Ground<'a> {
             if host.look(server, name, content).await != Seen::Whole
                 && let Err(last) = host.arrival(server, name, content, limit).await
             {
-                wrong.push(Wrong { name: name.clone(), had_arrived: false, seen: last.to_string() });
+                wrong.push(Wrong { name: name.clone(), had_arrived: false, seen: last.to_string(), trail: None });
             }
         }
         let noticed = Instant::now();
         let millis = millis(noticed - written);
-        if !wrong.is_empty() {
+        if let Some(first) = wrong.first_mut() {
             way::is_there(self.site).await?;
-            return Ok(Arrival { files: wanted.len(), millis, wrong });
+            if let Some((name, content)) = wanted.iter().find(|(name, _)| *name == first.name) {
+                first.trail = Some(self.search(name, content, written).await);
+            }
+            return Ok(Delivery(Ok(Arrival { files: wanted.len(), millis, wrong })));
         }
         let ended = self.cycles.wait_for(noticed + self.within.0, |log| {
             let mut files = wanted.iter().zip(listed);
@@ -163,13 +179,19 @@ impl<'a> Ground<'a> {
         for (name, content) in wanted {
             let last = host.look(server, name, content).await;
             if last != Seen::Whole {
-                wrong.push(Wrong { name: name.clone(), had_arrived: true, seen: last.to_string() });
+                wrong.push(Wrong { name: name.clone(), had_arrived: true, seen: last.to_string(), trail: None });
             }
         }
         if !wrong.is_empty() {
             way::is_there(self.site).await?;
         }
-        Ok(Arrival { files: wanted.len(), millis, wrong })
+        Ok(Delivery(Ok(Arrival { files: wanted.len(), millis, wrong })))
+    }
+
+    /// Looks for a file that did not arrive.
+    pub async fn search(&self, name: &str, content: &[u8], written: Instant) -> Trail {
+        let Self { site, pod, cycles, export, sidecar, .. } = self;
+        Search { site, pod, export, sidecar, cycles }.find(&Lost { name, content, written }).await
     }
 
     /// Waits until so many cycles have ended. All but the first began after this was called.
@@ -235,7 +257,7 @@ impl Scene {
             return Err(obstacle.verdict(&self.pod, sidecar));
         }
         let name = &sidecar.container;
-        match delivery {
+        match delivery.map(|delivery| &delivery.0) {
             None => {
                 let object = format!("pod {}", self.pod);
                 Err(Verdict::error(Reason::new(object, format!("to take {what}"), "nothing was written")))
@@ -248,22 +270,31 @@ impl Scene {
             }
             Some(Ok(arrival)) if arrival.wrong.is_empty() => Ok(arrival),
             Some(Ok(arrival)) => {
+                let mut hop = Hop::Sidecar;
                 let reasons = arrival.wrong.iter().take(MOST_REASONS).map(|wrong| {
                     let object = format!("file {} of pod {}", wrong.name, self.pod);
-                    let (expected, hint) = if wrong.had_arrived {
-                        let hint = format!("look for what else {name} or a second pod does to the folder");
-                        (format!("{what} to stay whole in {} after the cycle that brought it", self.folder), hint)
-                    } else {
-                        let hint = format!("look at the log of {name} and at the target of its rsync");
-                        (format!("{what} whole in {} within {within}", self.folder), hint)
-                    };
                     let others = match arrival.wrong.len() {
                         1 => String::new(),
                         wrong => format!("; so with {wrong} of {}", counted(arrival.files)),
                     };
-                    Reason::new(object, expected, format!("{}{others}", wrong.seen)).hint(hint)
+                    if wrong.had_arrived {
+                        let hint = format!("look for what else {name} or a second pod does to the folder");
+                        let expected =
+                            format!("{what} to stay whole in {} after the cycle that brought it", self.folder);
+                        return Reason::new(object, expected, format!("{}{others}", wrong.seen)).hint(hint);
+                    }
+                    let expected = format!("{what} whole in {} within {within}", self.folder);
+                    let Some(trail) = &wrong.trail else {
+                        let hint = format!("look at the log of {name} and at the target of its rsync");
+                        return Reason::new(object, expected, format!("{}{others}", wrong.seen)).hint(hint);
+                    };
+                    let finding = trail.finding();
+                    hop = finding.hop;
+                    let seen = format!("{}{others}\n{}", wrong.seen, finding.seen);
+                    Reason::new(object, expected, seen).hint(finding.hint)
                 });
-                Err(Verdict::judged("", reasons.collect()).at(Hop::Sidecar))
+                let reasons = reasons.collect();
+                Err(Verdict::judged("", reasons).at(hop))
             }
         }
     }

@@ -101,7 +101,7 @@ impl Kind for LargeFile {
             delivery = writing => delivery?,
             never = follow(&site.shared.host, site.server(), &folder, &name, &now, &sizes) => match never {},
         };
-        let is_whole = delivery.as_ref().is_ok_and(|arrival| arrival.wrong.is_empty());
+        let is_whole = delivery.is_whole();
         seen.delivery = Some(delivery);
         seen.sizes = sizes.borrow().clone();
         if is_whole {
@@ -180,7 +180,7 @@ impl LargeFile {
         let base = name.rsplit('/').next().unwrap_or_default().to_owned();
         let make = Operation::WriteNested { folder: ground.path(folder), name: base, content: String::new() };
         if let Err(problem) = ground.perform(vec![make]).await? {
-            return Ok(Err(problem));
+            return Ok(Delivery(Err(problem)));
         }
         let parts = usize::from(self.cycles) + 1;
         let mut listed = 0;
@@ -194,7 +194,7 @@ impl LargeFile {
                 let (line, bytes) = (ground::line(), self.piece.max(1).min(until - content.len()));
                 let append = Operation::Append { path: ground.path(name), line: line.clone(), bytes };
                 if let Err(problem) = ground.perform(vec![append]).await? {
-                    return Ok(Err(problem));
+                    return Ok(Delivery(Err(problem)));
                 }
                 content.extend(Operation::filling(&line, bytes));
             }
@@ -202,7 +202,8 @@ impl LargeFile {
                 break;
             }
             // A cycle has copied it so far, and ended.
-            let limit = Instant::now() + ground.within();
+            let written = Instant::now();
+            let limit = written + ground.within();
             let here = size.wait_for(|size| size.is_some_and(|size| size >= until as u64));
             if tokio::time::timeout_at(limit, here).await.is_err() {
                 way::is_there(ground.site).await?;
@@ -211,8 +212,9 @@ impl LargeFile {
                     name: name.to_owned(),
                     had_arrived: false,
                     seen: format!("{there}, of the {until} that it had by then"),
+                    trail: Some(ground.search(name, &content, written).await),
                 };
-                return Ok(Ok(Arrival { files: 1, millis: millis(ground.within()), wrong: vec![wrong] }));
+                return Ok(Delivery(Ok(Arrival { files: 1, millis: millis(ground.within()), wrong: vec![wrong] })));
             }
             ground.ends(1).await?;
         }
@@ -221,7 +223,7 @@ impl LargeFile {
         // Only when it is long enough is it worth reading.
         let here = size.wait_for(|size| *size == Some(whole));
         let _ = tokio::time::timeout_at(written + ground.within(), here).await;
-        ground.follow(&[(name.to_owned(), content)], &[listed], written).await.map(Ok)
+        ground.follow(&[(name.to_owned(), content)], &[listed], written).await
     }
 }
 

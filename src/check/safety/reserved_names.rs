@@ -123,7 +123,7 @@ impl Kind for ReservedNames {
             return obstacle.verdict(&seen.scene.pod, &self.sidecar);
         }
         if let Some(problem) = &seen.not_written {
-            let failed: Delivery = Err(problem.clone());
+            let failed = Delivery(Err(problem.clone()));
             let judged = seen.scene.delivered(Some(&failed), "files of such names", &self.sidecar, self.within);
             return judged.map_or_else(|verdict| verdict, |_| Verdict::skip(problem));
         }

@@ -9,3 +9,4 @@ mod mount;
 pub mod subfolder;
 
 pub use host_mount::Probe;
+pub use mount::remount;

@@ -1,7 +1,5 @@
 //! What a probe of the tester's folder saw, and whether it is the folder that the pod mounts. Pure.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Hop, Reason, Verdict};
@@ -71,20 +69,21 @@ impl Mount {
     }
 
     fn hint(&self) -> String {
-        // A hostPath of one server is <where minikube mounts>/<server>.
-        let mounted =
-            Path::new(&self.host_path).parent().map_or(&*self.host_path, |parent| parent.to_str().unwrap_or_default());
-        format!(
-            "on minikube, run in a window of its own: minikube -p {context} mount {root}:{mounted}\n\
-             if the folder was deleted and made again, the pod still mounts the old one; restart it: \
-             kubectl --context={context} -n {namespace} delete pod {pod}\n\
-             if {root} is not the folder behind {mounted}, name the right one with --host-data",
-            context = self.context,
-            namespace = self.namespace,
-            root = self.root,
-            pod = self.pod,
-        )
+        let Self { context, namespace, pod, root, host_path, .. } = self;
+        remount([context, namespace, pod], root, host_path)
     }
+}
+
+/// How a folder and a pod's hostPath become one folder again, in commands.
+pub fn remount([context, namespace, pod]: [&str; 3], root: &str, host_path: &str) -> String {
+    // A hostPath of one server is <where minikube mounts>/<server>; on the node, whatever this machine is.
+    let mounted = host_path.rsplit_once('/').map_or(host_path, |(parent, _)| parent);
+    format!(
+        "on minikube, run in a window of its own: minikube -p {context} mount {root}:{mounted}\n\
+         if the folder was deleted and made again, the pod still mounts the old one; restart it: \
+         kubectl --context={context} -n {namespace} delete pod {pod}\n\
+         if {root} is not the folder behind {mounted}, name the right one with --host-data"
+    )
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use rand::Rng;
 use rand::distr::Alphanumeric;
 use tokio::time::{Instant, sleep_until};
 
-use super::file_sync::{Arrival, FileSync, Observation, Progress};
+use super::file_sync::{Arrival, FileSync, Observation, Progress, Write};
 use super::search::{self, Lost, Search};
 use super::way;
-use crate::check::{Placed, Site, millis};
+use crate::check::{Placed, Site, millis, nfs};
 use crate::cluster::container;
 use crate::cluster::{Cycles, Operation, QUIET};
 use crate::event::{Reason, Verdict};
@@ -78,7 +78,12 @@ impl FileSync {
             if let (Progress::NotArrived(_), Some(written)) = (&progress, sample.written) {
                 let search = Search { site, pod, export: &self.export, sidecar: &self.sidecar, cycles };
                 let lost = Lost { name: &sample.hosted.name, content: sample.content.as_bytes(), written };
-                seen.trail = Some(search.find(&lost).await);
+                let mut trail = search.find(&lost).await;
+                trail.by_nfs = self.write == Write::Nfs;
+                if trail.by_nfs && trail.export.lacks() {
+                    nfs::take_back(site, pod, &self.export, lost.name).await;
+                }
+                seen.trail = Some(trail);
             }
             (seen.file, seen.progress) = (sample.hosted.name, progress);
             return Ok(());
@@ -123,22 +128,19 @@ impl FileSync {
     ) -> Result<Result<Arrival, Progress>, Verdict> {
         let (host, server, name) = (&site.shared.host, site.server(), sample.hosted.name.as_str());
         let content = sample.content.as_bytes();
-        let path = format!("{}/{name}", self.export.folder);
-        let operation = Operation::Write { path, content: sample.content.clone() };
-        let (write, problem) = site.try_exec(pod, &self.export.container, &operation).await?;
-        if let Some(problem) = problem {
-            return Ok(Err(Progress::NotWritten(problem)));
-        }
-        sample.written = Some(write.ended);
-        let noticed = match host.arrival(server, name, content, write.ended + self.within.0).await {
+        let (sent, written) = match self.put(site, pod, sample).await? {
+            Ok(times) => times,
+            Err(progress) => return Ok(Err(progress)),
+        };
+        sample.written = Some(written);
+        let noticed = match host.arrival(server, name, content, written + self.within.0).await {
             Ok(noticed) => noticed,
             Err(last) => {
                 way::is_there(site).await?;
                 return Ok(Err(Progress::NotArrived(last.to_string())));
             }
         };
-        let arrival =
-            Arrival { since_sent: millis(noticed - write.sent), since_acknowledged: millis(noticed - write.ended) };
+        let arrival = Arrival { since_sent: millis(noticed - sent), since_acknowledged: millis(noticed - written) };
         let limit = noticed + self.within.0;
         cycles.wait_for(limit, |log| log.ended_after(name, 0, noticed) || log.is_denied()).await;
         let log = cycles.log();
@@ -154,6 +156,26 @@ impl FileSync {
                 Ok(Err(Progress::Changed(arrival, changed.to_string())))
             }
         }
+    }
+
+    /// Writes a file into the export; returns when that was sent, and when it was acknowledged.
+    async fn put(
+        &self,
+        site: &Site,
+        pod: &Pod,
+        sample: &Sample,
+    ) -> Result<Result<(Instant, Instant), Progress>, Verdict> {
+        let Sample { hosted, content, .. } = sample;
+        if self.write == Write::Nfs {
+            let put = nfs::put(site, pod, &self.export, &hosted.name, content.as_bytes()).await?;
+            return Ok(put
+                .map(|put| (put.sent, put.acknowledged))
+                .map_err(|unwritten| Progress::NotServed(Box::new(unwritten))));
+        }
+        let path = format!("{}/{}", self.export.folder, hosted.name);
+        let operation = Operation::Write { path, content: content.clone() };
+        let (write, problem) = site.try_exec(pod, &self.export.container, &operation).await?;
+        Ok(problem.map_or(Ok((write.sent, write.ended)), |problem| Err(Progress::NotWritten(problem))))
     }
 
     /// Uses one file as the tester would and removes all, there and here; what the tester could not do, if anything.

@@ -8,6 +8,7 @@ use super::delivery;
 use super::profile::{Profile, Samples};
 use super::trail::{Finding, Trail};
 use super::way::{self, Obstacle};
+use crate::check::nfs::Unwritten;
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::ResourceExt;
@@ -31,6 +32,20 @@ pub struct FileSync {
     /// How many files are written, spread evenly over one cycle of the sidecar.
     #[serde(default)]
     pub samples: Samples,
+    /// How they are written.
+    #[serde(default)]
+    pub write: Write,
+}
+
+/// How files are written into an export.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Write {
+    /// By a command in the server's container.
+    #[default]
+    Exec,
+    /// As clients do it: with NFSv3, over a port-forward.
+    Nfs,
 }
 
 /// What was seen.
@@ -60,6 +75,8 @@ pub enum Progress {
     Obstacle(Obstacle),
     /// It could not be written into the export.
     NotWritten(String),
+    /// The NFS server did not take it.
+    NotServed(Box<Unwritten>),
     /// It did not arrive in time; what was there instead.
     NotArrived(String),
     /// It arrived and was not whole any more after the cycle.
@@ -134,6 +151,7 @@ impl Kind for FileSync {
                     Reason::new(file, expected, problem).hint("look whether the export is full or read-only"),
                 )
             }
+            Progress::NotServed(unwritten) => unwritten.verdict(),
             Progress::NotArrived(_) if let Some(trail) = &seen.trail => {
                 let Finding { hop, seen: said, hint } = trail.finding();
                 let expected = format!("in {} within {}", seen.folder, self.within);
@@ -241,6 +259,18 @@ mod tests {
         let samples = json!({"samples": Vec::from([28_149, 20_600, 7_800, 320].map(arrival))});
         let passed = judged_with(&json!({"Usable": arrival(320)}), &samples);
         assert_eq!(passed.summary, "4 files: 0.3 to 28.1 s, median 14.2 s, p95 28.1 s; limit 1m");
+    }
+
+    #[test]
+    fn a_server_that_does_not_take_a_file_fails_but_for_one_that_lacks_insecure() {
+        let refused = |live: &[&str]| {
+            let trouble = json!({"call": "MOUNT /data", "what": {"Refused": "MNT3ERR_ACCES"}});
+            let unwritten = json!({"object": "NFS server of pod p", "trouble": trouble, "answered": 1, "live": live});
+            judged(&json!({"NotServed": unwritten}))
+        };
+        let (secure, other) = (refused(&["rw", "sync"]), refused(&["rw", "insecure"]));
+        assert_eq!((secure.outcome, other.outcome, other.hop), (Outcome::Skip, Outcome::Fail, Some(Hop::Nfs)));
+        assert!(secure.summary.starts_with("export lacks insecure: add it to exportOptions"), "{}", secure.summary);
     }
 
     #[test]

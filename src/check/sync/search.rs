@@ -117,6 +117,7 @@ impl Search<'_> {
                 is_listed: !log.listings(lost.name).is_empty(),
                 tail,
             },
+            by_nfs: false,
         }
     }
 

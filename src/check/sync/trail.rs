@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::tail::Tail;
+use crate::check::storage::remount;
 use crate::event::Hop;
 
 /// What was seen of a file that did not arrive in time.
@@ -35,6 +36,9 @@ pub struct Trail {
     pub folder: Stop,
     /// What the sidecar did.
     pub work: Work,
+    /// Whether the file was written through NFS, and not by the export's container.
+    #[serde(default)]
+    pub by_nfs: bool,
 }
 
 /// A place that the file should have passed.
@@ -109,7 +113,7 @@ impl fmt::Display for Stop {
 
 impl Stop {
     /// Whether the file is known not to be there as it was written.
-    fn lacks(&self) -> bool {
+    pub fn lacks(&self) -> bool {
         !matches!(self.seen, Found::Whole | Found::Unknown(_))
     }
 }
@@ -133,6 +137,14 @@ impl Trail {
                  whether it has too much to copy or too little CPU"
             );
             return (Hop::Sidecar, what, hint);
+        }
+        if self.by_nfs && self.export.seen == Found::Absent {
+            let what = format!("the NFS server took it, and it is not in {export}");
+            let hint = format!(
+                "the server exports another folder than {export}, or somebody removed the file: look at its mounts and \
+                 its exports file"
+            );
+            return (Hop::Nfs, what, hint);
         }
         if self.export.lacks() {
             let what = match &self.export.seen {
@@ -247,14 +259,7 @@ impl Trail {
     /// How the folder becomes the pod's again.
     fn remount(&self) -> String {
         let Self { context, namespace, pod, root, host_path, .. } = self;
-        // A hostPath of one server is <where minikube mounts>/<server>.
-        let mounted = host_path.rsplit_once('/').map_or(host_path.as_str(), |(parent, _)| parent);
-        format!(
-            "a folder that was deleted and made again is still mounted as its old self; restart the pod: \
-             kubectl --context={context} -n {namespace} delete pod {pod}\n\
-             on minikube the mount may have ended; run in a window of its own: \
-             minikube -p {context} mount {root}:{mounted}"
-        )
+        remount([context, namespace, pod], root, host_path)
     }
 }
 
@@ -302,7 +307,7 @@ mod tests {
             "host_path": "/mnt/simulator-data/nas-output-1", "bytes": 4096, "waited": 61_300,
             "export": stop("/data of nfs-server", "Whole"), "view": stop("/nfs-data of sync-to-windows", "Whole"),
             "mount": stop("/windows-mount of sync-to-windows", "Absent"),
-            "folder": stop("C:\\simulator-data\\nas-output-1", "Absent"),
+            "folder": stop("C:\\simulator-data\\nas-output-1", "Absent"), "by_nfs": false,
             "work": {
                 "container": "sync-to-windows", "is_running": true, "state": "running", "restarts": 0, "last_exit": null,
                 "is_listed": false,
@@ -346,6 +351,8 @@ mod tests {
             let Finding { seen: said, hint: do_, .. } = &finding;
             assert!(finding.hop == hop && said.contains(seen) && do_.contains(hint), "{finding:?}");
         }
+        let elsewhere = trail(&[("/by_nfs", json!(true)), ("/export/seen", json!("Absent"))]);
+        assert!(elsewhere.hop == Hop::Nfs && elsewhere.seen.contains("took it"), "{elsewhere:?}");
         let unreadable = trail(&[("/mount/seen", json!("Whole")), ("/folder/seen", json!({"Trouble": "denied"}))]);
         assert_eq!(unreadable.hop, Hop::Host);
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream::FuturesUnordered;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep_until};
@@ -88,15 +88,7 @@ impl Kind for NodePort {
         let port = port(&expected, &live);
         let mut seen = Observation { server: site.server().to_owned(), expected, live, tried: None };
         let Some(port) = port else { return Ok(seen) };
-        // The address of the node as the cluster knows it; asking for the node itself needs a right that few have.
-        let host_ip = pod.status.as_ref().and_then(|status| status.host_ip.clone()).unwrap_or_default();
-        let given = site.shared.wishes.node_address.as_ref();
-        let address = given.unwrap_or(&host_ip).trim_matches(['[', ']']).to_owned();
-        let found = resolve(&address).await.map_err(|why| {
-            let who = if given.is_some() { "--node-address" } else { "the pod's status.hostIP" };
-            let reason = Reason::new(format!("node {address} ({who})"), "an address", why);
-            Verdict::error(reason.hint("give an address that this machine knows with --node-address"))
-        })?;
+        let Node { host_ip, address, found } = node(site, &pod).await?;
         let mut knock = try_port(&found, port, self.within).await;
         let (mut others, mut inside) = (Vec::new(), None);
         if let Knock::Silence(_) = knock {
@@ -225,6 +217,33 @@ async fn dial(mut address: SocketAddr, port: u16) -> std::io::Result<TcpStream> 
 /// Whether it is the node's own answer, and not that of a network on the way to it.
 pub(in crate::check) fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
+}
+
+/// A pod's node.
+pub(in crate::check) struct Node {
+    /// Its address as the cluster knows it.
+    pub host_ip: String,
+    /// The name or address that it has from here.
+    pub address: String,
+    /// The addresses behind that; the ports do not count.
+    pub found: Vec<SocketAddr>,
+}
+
+/// The node of a pod, as it is reached from here.
+///
+/// # Errors
+/// ERROR: it has no address here.
+pub(in crate::check) async fn node(site: &Site, pod: &Pod) -> Result<Node, Verdict> {
+    // The pod says; asking for the node itself needs a right that few have.
+    let host_ip = pod.status.as_ref().and_then(|status| status.host_ip.clone()).unwrap_or_default();
+    let given = site.shared.wishes.node_address.as_ref();
+    let address = given.unwrap_or(&host_ip).trim_matches(['[', ']']).to_owned();
+    let found = resolve(&address).await.map_err(|why| {
+        let who = if given.is_some() { "--node-address" } else { "the pod's status.hostIP" };
+        let reason = Reason::new(format!("node {address} ({who})"), "an address", why);
+        Verdict::error(reason.hint("give an address that this machine knows with --node-address"))
+    })?;
+    Ok(Node { host_ip, address, found })
 }
 
 /// The addresses of a name or address; the ports do not count.

@@ -94,6 +94,8 @@ mod tests {
                 Operation::Fill { path: at("on"), line: "abc".into(), bytes: 10 },
                 nested(at("two/three")),
                 nested(at("on/three")),
+                Operation::Gather { folder: at(""), prefix: "two/three/de".into() },
+                Operation::Gather { folder: at(""), prefix: "none/de".into() },
                 Operation::Write { path: at("two"), content: "a".into() },
                 Operation::Read { path: at("two") },
                 Operation::Gather { folder: at(""), prefix: "on".into() },

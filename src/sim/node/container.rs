@@ -43,6 +43,7 @@ impl Container {
         match (self.behaviour(), self.name.as_str()) {
             (Some(Behaviour::Hangs), _) => pending().await,
             (Some(Behaviour::Exits), _) => 1,
+            (Some(Behaviour::ExitsAnew), _) if self.past.is_none() => 1,
             (_, "sync-windows-data") => self.fill().await,
             (_, "sync-to-windows") => sidecar::run(&mut self).await,
             (_, "nfs-server") => self.serve(listens).await,
@@ -145,7 +146,9 @@ impl Container {
         listens();
         let options = self.env("EXPORT_OPTIONS");
         let has = |option: &str| options.split(',').any(|own| own == option);
-        let service = match self.place("/data") {
+        let elsewhere = self.behaviour() == Some(Behaviour::ServesElsewhere);
+        let served = self.place(if elsewhere { "/srv/data" } else { "/data" });
+        let service = match served.and_then(|place| std::fs::create_dir_all(&place.host).map(|()| place)) {
             _ if self.behaviour() == Some(Behaviour::Wedged) => nfs::Service::Silent,
             // Whoever comes through a port-forward or a NodePort comes from a high port.
             _ if !has("insecure") => nfs::Service::Refused,

@@ -121,10 +121,17 @@ impl Shell<'_> {
         Ok(())
     }
 
-    /// The names of what is in a folder that begin so, in order.
+    /// The names of what is in a folder that begin so, in order; as in a shell, a beginning may lead into a folder there.
     fn matching(&self, folder: &str, prefix: &str) -> Result<Vec<String>, String> {
-        let entries = fs::read_dir(self.place(folder)?.host).map_err(said("cd", folder))?;
-        let mut names: Vec<_> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        let host = self.place(folder)?.host;
+        let mut entries = fs::read_dir(&host).map_err(said("cd", folder))?;
+        let own = prefix.rfind('/').map_or("", |end| &prefix[..=end]);
+        if !own.is_empty() {
+            let Ok(inner) = fs::read_dir(self.place(&format!("{folder}/{own}"))?.host) else { return Ok(Vec::new()) };
+            entries = inner;
+        }
+        let name = |entry: io::Result<fs::DirEntry>| Some(format!("{own}{}", entry.ok()?.file_name().to_str()?));
+        let mut names: Vec<_> = entries.filter_map(name).collect();
         names.retain(|name| name.starts_with(prefix));
         names.sort();
         Ok(names)

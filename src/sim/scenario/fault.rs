@@ -81,6 +81,10 @@ pub enum Behaviour {
     DoesNotListen,
     /// The NFS server takes connections and never answers.
     Wedged,
+    /// The NFS server serves a folder of its own under the export's name.
+    ServesElsewhere,
+    /// It ends at once in pods that are made later, again and again.
+    ExitsAnew,
     /// The init container says that it is done, and copied nothing.
     CopiesNothing,
     /// The sidecar copies to a folder of its own.

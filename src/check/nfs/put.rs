@@ -1,0 +1,121 @@
+//! A file that is written through NFS, for tests of what becomes of it afterwards.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+
+use super::call::{Answer, Session, Trouble, What};
+use super::judge::{self, Stopped};
+use super::way::{Stream, Way};
+use super::{PAUSE, live};
+use crate::check::Site;
+use crate::check::parameter::{Export, Span};
+use crate::event::{Hop, Reason, Verdict};
+
+/// The port of NFS, which needs no portmapper to be found.
+const PORT: u16 = 2049;
+/// Where servers have their exports, in the format of exports(5).
+const EXPORTS: &str = "/etc/exports";
+/// All calls are answered within this time.
+const WITHIN: Span = Span(Duration::from_secs(20));
+
+/// When a file was written.
+#[derive(Debug, Clone, Copy)]
+pub struct Written {
+    /// When the first call was sent that makes the file.
+    pub sent: Instant,
+    /// When the server had committed it.
+    pub acknowledged: Instant,
+}
+
+/// Why a file was not written.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Unwritten {
+    object: String,
+    trouble: Trouble,
+    /// How many calls were answered before.
+    answered: u32,
+    /// The live options of the export.
+    live: Vec<String>,
+}
+
+impl Unwritten {
+    /// FAIL; or SKIP where the export takes no clients on high ports, from which a port-forward always comes.
+    pub fn verdict(&self) -> Verdict {
+        let Self { object, trouble, answered, live } = self;
+        let said = format!("{}: its exports file", live.join(","));
+        let (answered, from, others) = (*answered, None, &[][..]);
+        judge::stopped(&Stopped { object, trouble, answered, from, live, said, others, within: WITHIN }).at(Hop::Nfs)
+    }
+}
+
+/// Writes a file with CREATE, WRITE and COMMIT over a port-forward; it must be in the ledger.
+///
+/// # Errors
+/// A verdict if it says nothing of the server: the API makes no port-forward, or the options cannot be read.
+pub async fn put(
+    site: &Site,
+    pod: &Pod,
+    export: &Export,
+    name: &str,
+    content: &[u8],
+) -> Result<Result<Written, Unwritten>, Verdict> {
+    let way = Way::Pod(PORT);
+    let deadline = Instant::now() + WITHIN.0;
+    let mut sent = None;
+    let (trouble, answered) = loop {
+        let (trouble, answered) = match way.connect(site, pod, deadline).await? {
+            Err(trouble) => (trouble, 0),
+            Ok(mut connection) => {
+                let mut session = Session::new(connection.stream(), deadline);
+                let written = write(&mut session, export, name, content, &mut sent).await;
+                let answered = session.calls.answered;
+                drop(session);
+                match written {
+                    Ok(written) => return Ok(Ok(written)),
+                    Err(trouble) => (connection.explain(trouble).await, answered),
+                }
+            }
+        };
+        // Before anything was written the way to the server may have broken, and not the server.
+        let is_passing = matches!(trouble.what, What::Ended(_) | What::Broken(_)) && sent.is_none();
+        if !is_passing || Instant::now() + PAUSE >= deadline {
+            break (trouble, answered);
+        }
+        sleep(PAUSE).await;
+    };
+    let object = way.object(pod);
+    let Some(live) = live(site, pod, export, EXPORTS, &trouble).await? else {
+        let seen = format!("{EXPORTS} does not tell; {} gave {:?}", trouble.call, trouble.what);
+        return Err(Verdict::error(Reason::new(object, "to say its export's options", seen)).at(Hop::Nfs));
+    };
+    Ok(Err(Unwritten { object, trouble, answered, live }))
+}
+
+/// Removes a file that was put and that no container sees: nobody else can. Whether it is there says nothing any more.
+pub async fn take_back(site: &Site, pod: &Pod, export: &Export, name: &str) {
+    let deadline = Instant::now() + WITHIN.0;
+    if let Ok(Ok(mut connection)) = Way::Pod(PORT).connect(site, pod, deadline).await {
+        let mut session = Session::new(connection.stream(), deadline);
+        if let Ok(root) = session.mount(&export.folder).await {
+            let _ = session.remove(&root, name).await;
+        }
+    }
+}
+
+async fn write(
+    session: &mut Session<&mut dyn Stream>,
+    export: &Export,
+    name: &str,
+    content: &[u8],
+    sent: &mut Option<Instant>,
+) -> Answer<Written> {
+    let root = session.mount(&export.folder).await?;
+    let [most, _] = session.sizes(&root).await?;
+    let sent = *sent.insert(Instant::now());
+    let file = session.create(&root, name).await?;
+    session.write(&file, content, most).await?;
+    Ok(Written { sent, acknowledged: Instant::now() })
+}
