@@ -17,7 +17,7 @@ use crate::cluster::container;
 use crate::cluster::{
     ApiError, Cluster, Cycles, Deployed, Marks, Operation, Output, Population, ResourceExt, Select, Watch,
 };
-use crate::event::{CaseId, Event};
+use crate::event::{CaseId, Event, millis};
 use crate::host::Host;
 use crate::values::Values;
 
@@ -117,6 +117,11 @@ impl Shared {
     /// Until when rollouts may settle.
     pub fn settle_limit(&self) -> Instant {
         self.started + self.wishes.settle
+    }
+
+    /// How long after the run's start the moment was, in milliseconds; `None` if it was before.
+    pub fn since_start(&self, moment: Instant) -> Option<u64> {
+        moment.checked_duration_since(self.started).map(millis)
     }
 
     /// Waits until `look` finds something in what is in the namespace; `None` if it does not within the time.

@@ -89,6 +89,11 @@ impl CycleLog {
         (self.ends.len(), self.ends.iter().filter(|(_, stamp)| *stamp > after).count())
     }
 
+    /// When the last cycles ended, at most 16, oldest first.
+    pub fn moments(&self) -> impl Iterator<Item = Instant> {
+        self.ends.iter().map(|(at, _)| *at)
+    }
+
     /// Whether the user may not read the log; other trouble passes, and the log is opened again.
     pub fn is_denied(&self) -> bool {
         matches!(self.trouble, Some(ApiError::Forbidden { .. } | ApiError::Unauthorized { .. }))

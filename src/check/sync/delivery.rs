@@ -16,7 +16,7 @@ use super::way;
 use crate::check::{Placed, Site, millis, nfs};
 use crate::cluster::container;
 use crate::cluster::{Cycles, Operation, QUIET};
-use crate::event::{Reason, Verdict};
+use crate::event::{Reason, Timeline, Verdict};
 use crate::host::Seen;
 
 /// A file that is on its way, or was.
@@ -74,6 +74,9 @@ impl FileSync {
         drop(underway);
         whole.sort_by_key(|(number, ..)| *number);
         seen.samples = whole.iter().map(|(_, _, arrival)| *arrival).collect();
+        let arrived = whole.iter().map(|(_, sample, arrival)| (sample.written, Some(arrival.since_acknowledged)));
+        let lost = astray.iter().map(|(sample, _)| (sample.written, None));
+        seen.timeline = Some(self.timeline(site, cycles, arrived.chain(lost)));
         if let Some((sample, progress)) = astray {
             if let (Progress::NotArrived(_), Some(written)) = (&progress, sample.written) {
                 let search = Search { site, pod, export: &self.export, sidecar: &self.sidecar, cycles };
@@ -96,6 +99,22 @@ impl FileSync {
             seen.progress = problem.map_or(Progress::Usable(*arrival), |problem| Progress::Unusable(*arrival, problem));
         }
         Ok(())
+    }
+
+    /// Files by when their writes were acknowledged and how long they took, beside the cycles so far.
+    fn timeline(
+        &self,
+        site: &Site,
+        cycles: &Cycles,
+        files: impl Iterator<Item = (Option<Instant>, Option<u64>)>,
+    ) -> Timeline {
+        let at = |moment: Instant| site.shared.since_start(moment);
+        let files = files.filter_map(|(written, took)| {
+            let written = at(written?)?;
+            Some((written, took.map(|took| written + took)))
+        });
+        let cycles = cycles.log().moments().filter_map(at).collect();
+        Timeline { limit: millis(self.within.0), files: files.collect(), cycles }
     }
 
     /// How far the writes are apart, so that they are spread over one cycle.

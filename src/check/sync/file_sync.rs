@@ -13,7 +13,7 @@ use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::ResourceExt;
 use crate::cluster::container;
-use crate::event::{Hop, Reason, Verdict};
+use crate::event::{Hop, Reason, Timeline, Verdict};
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize)]
@@ -66,6 +66,9 @@ pub struct Observation {
     /// Where the file was that did not arrive.
     #[serde(default)]
     pub(super) trail: Option<Trail>,
+    /// When the files and the cycles came.
+    #[serde(default)]
+    pub(super) timeline: Option<Timeline>,
 }
 
 /// How far the file came, of several the one that was used, or the first that went astray; times are milliseconds on this machine's monotonic clock.
@@ -125,6 +128,7 @@ impl Kind for FileSync {
             sidecar: container::named(&pod, &self.sidecar.container).map(|view| view.describe()).unwrap_or_default(),
             samples: Vec::new(),
             trail: None,
+            timeline: None,
         };
         match way::cycles(site, &pod, &self.export, &self.sidecar)? {
             Err(obstacle) => seen.progress = Progress::Obstacle(obstacle),
@@ -138,6 +142,12 @@ impl Kind for FileSync {
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
+        Verdict { timeline: seen.timeline.clone().map(Box::new), ..self.outcome(seen) }
+    }
+}
+
+impl FileSync {
+    fn outcome(&self, seen: &Observation) -> Verdict {
         let sidecar = &self.sidecar.container;
         let file = format!("file {} of pod {}", seen.file, seen.pod);
         let fail = |hop, reason: Reason| Verdict::judged("", vec![reason]).at(hop);
@@ -198,9 +208,7 @@ impl Kind for FileSync {
             }
         }
     }
-}
 
-impl FileSync {
     /// What is known of the files that did arrive when one did not.
     fn others(&self, seen: &Observation) -> Vec<String> {
         let count = self.samples.count();
