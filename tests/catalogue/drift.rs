@@ -140,8 +140,9 @@ pub fn elsewhere() -> Vec<Fault> {
         Fault {
             id: "D2 a failed upgrade",
             server: "nas-backup",
-            change: Change::FailedUpgrade,
-            wrong: &[(FAIL, &["phase2::release"])],
+            // A NodePort that another server has.
+            change: Change::FailedUpgrade(&["--set", "nasServers[3].service.nodePort=32150"]),
+            wrong: &[(FAIL, &["phase2::release", "release::release"])],
         },
         Fault {
             id: "no Service",

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 mod drift;
+mod further;
 mod patches;
 mod rounds;
 
@@ -13,8 +14,31 @@ pub use rounds::rounds;
 pub struct Round {
     /// The name of its recording.
     pub name: &'static str,
+    /// The suites that are run.
+    pub suites: &'static [&'static str],
+    /// Parts of the names of tests that are not.
+    pub skip: &'static [&'static str],
     /// The faults.
     pub faults: Vec<Fault>,
+}
+
+impl Round {
+    /// A round of the suites that most rounds are of.
+    pub fn usual(name: &'static str, faults: Vec<Fault>) -> Self {
+        Self { name, suites: &["phase2", "phase3"], skip: &[], faults }
+    }
+}
+
+/// Rounds in which nothing is wrong.
+pub fn green() -> [Round; 5] {
+    let round = |name| Round::usual(name, Vec::new());
+    [
+        round("healthy"),
+        Round { suites: &["nfs", "data-safety", "release", "smoke"], ..round("healthy-further") },
+        Round { suites: &["restarts"], ..round("healthy-restarts") },
+        round("oddly-used"),
+        round("older-chart"),
+    ]
 }
 
 /// A fault of one server.
@@ -41,8 +65,14 @@ pub enum Change {
     NoService,
     /// The tester's folder is moved away.
     NoFolder,
-    /// A helm upgrade fails, and leaves all as it was.
-    FailedUpgrade,
+    /// A helm upgrade fails; what it is given.
+    FailedUpgrade(&'static [&'static str]),
+    /// The NFS server's process gets a signal.
+    Signal(&'static str),
+    /// The tester's folder is moved away, and another one made in its place.
+    NewFolder,
+    /// The export's limit is lowered and exceeded, until the pod is evicted.
+    Evicted,
 }
 
 /// The tests that the fault makes wrong, by their full names; `all` has the names of all tests.

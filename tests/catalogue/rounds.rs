@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::patches::{EXPORT, FOLDER, SIDECAR, added_sidecar, command, copying, interval, selecting, sidecar};
-use super::{Change, Fault, Round, drift};
+use super::{Change, Fault, Round, drift, further};
 
 pub const FAIL: &str = "FAIL";
 pub const ERROR: &str = "ERROR";
@@ -32,8 +32,8 @@ const OF_THE_POD: &[&str] = &[
 
 /// All rounds. Only the second and the seventh change the number of pods that are Ready.
 pub fn rounds() -> Vec<Round> {
-    let round = |name, faults| Round { name, faults };
-    vec![
+    let round = Round::usual;
+    let usual = vec![
         round("no-copies", no_copies()),
         round("other-pods", other_pods()),
         round("cycles", cycles()),
@@ -42,8 +42,9 @@ pub fn rounds() -> Vec<Round> {
         round("one-export", one_export()),
         round("drift", drift::drift()),
         round("rights", drift::rights()),
-        round("elsewhere", drift::elsewhere()),
-    ]
+        Round { suites: &["phase2", "phase3", "release"], ..round("elsewhere", drift::elsewhere()) },
+    ];
+    usual.into_iter().chain(further::rounds()).collect()
 }
 
 fn no_copies() -> Vec<Fault> {

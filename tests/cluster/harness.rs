@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use roxmltree::{Document, Node};
 
+use crate::catalogue::Round;
 use crate::lab::Lab;
 
 /// A run that has ended.
@@ -23,16 +24,18 @@ pub struct Run {
 }
 
 impl Run {
-    /// Runs `phase2` and `phase3` to their end; where `RECORDINGS` names a folder, recorded there under that name.
-    pub fn of_both_suites(lab: &Lab, name: Option<&str>) -> Self {
+    /// Runs the suites of a round to their end; where `RECORDINGS` names a folder, recorded there under the round's name.
+    pub fn of(lab: &Lab, round: &Round) -> Self {
         let folder = std::env::var_os("RECORDINGS").map(PathBuf::from);
-        let record = folder.zip(name).map(|(folder, name)| folder.join(format!("{}.json.gz", name.replace(' ', "-"))));
-        Self::start(lab, record.as_deref(), |_, _| {})
+        // Once is enough of what is the same.
+        let folder = folder.filter(|_| !round.name.ends_with("again"));
+        let record = folder.map(|folder| folder.join(format!("{}.json.gz", round.name)));
+        Self::start(lab, round, record.as_deref(), |_, _| {})
     }
 
     /// The same, with Ctrl-C after a while.
-    pub fn interrupted(lab: &Lab, after: Duration) -> Self {
-        Self::start(lab, None, |pid, reports| {
+    pub fn interrupted(lab: &Lab, round: &Round, after: Duration) -> Self {
+        Self::start(lab, round, None, |pid, reports| {
             // Before the first report there is nothing to interrupt.
             while !reports.join("phase3.xml").exists() {
                 std::thread::sleep(Duration::from_millis(2));
@@ -44,11 +47,13 @@ impl Run {
         })
     }
 
-    fn start(lab: &Lab, record: Option<&Path>, meanwhile: impl FnOnce(u32, &Path)) -> Self {
+    fn start(lab: &Lab, round: &Round, record: Option<&Path>, meanwhile: impl FnOnce(u32, &Path)) -> Self {
         let reports = tempfile::tempdir().unwrap();
-        let suites = ["phase2", "phase3"];
+        let Round { suites, skip, .. } = round;
         let mut command = Command::new(env!("CARGO_BIN_EXE_file-simulator-e2e"));
-        command.args(suites.map(|suite| format!("--suite={suite}")));
+        command.args(suites.iter().map(|suite| format!("--suite={suite}")));
+        command.args(skip.iter().map(|part| format!("--skip={part}")));
+        command.args(suites.contains(&"restarts").then_some("--allow-disruption"));
         command.arg("--kubeconfig").arg(&lab.kubeconfig).args(["--context", lab.context]);
         command.arg("--host-data").arg(&lab.folder).arg("--report-dir").arg(reports.path());
         command.args(record.iter().flat_map(|path| [OsStr::new("--record"), path.as_os_str()]));

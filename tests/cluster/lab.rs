@@ -15,8 +15,10 @@ const SERVERS: &str = "simulator.protocol=nfs";
 const FILES_OF_RUNS: [&str; 7] = ["-name", "*e2e-*", "-not", "-name", OF_A_KILLED_RUN, "-type", "f"];
 /// Names of files that look like something else in a log.
 const STRANGE: [&str; 3] = ["rsync error: failed (code 23)", "error.log", "Synced to Windows failed"];
-/// Where the folder of nas-input-3 is while it is moved away.
-const MOVED: &str = "moved-away";
+/// How the name of a server's folder begins while it is moved away.
+const MOVED: &str = "moved-away-";
+/// The NFS server's process in the cluster's image.
+const PROCESS: &str = "nfs3-server";
 /// What a run left that was killed before it could tidy up.
 const OF_A_KILLED_RUN: &str = "e2e-00000000-phase3-latency-nas-output-2-sync.txt";
 
@@ -83,11 +85,50 @@ impl Lab {
         self.kubectl(&["delete", "deployments", "-l", SERVERS, "--cascade=foreground"]);
         output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).arg("-delete"));
         output(Command::new("rm").arg("-rf").arg(self.folder.join("shared-export")));
-        if self.folder.join(MOVED).is_dir() {
-            output(Command::new("rm").arg("-rf").arg(self.folder.join("nas-input-3")));
-            std::fs::rename(self.folder.join(MOVED), self.folder.join("nas-input-3")).unwrap();
-        }
+        self.put_folders_back();
         self.install(Chart::Current);
+    }
+
+    fn put_folders_back(&self) {
+        for entry in std::fs::read_dir(&self.folder).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let Some(server) = name.strip_prefix(MOVED) else { continue };
+            let folder = self.folder.join(server);
+            // Only what is empty is not the tester's.
+            assert!(!folder.exists() || std::fs::remove_dir(&folder).is_ok(), "{} is not empty", folder.display());
+            std::fs::rename(self.folder.join(&name), folder).unwrap();
+        }
+    }
+
+    fn move_folder_away(&self, server: &str) {
+        std::fs::rename(self.folder.join(server), self.folder.join(format!("{MOVED}{server}"))).unwrap();
+    }
+
+    /// Undoes what a new installation does not.
+    pub fn undo(&self, faults: &[Fault]) {
+        for fault in faults {
+            if let Change::Signal(_) = fault.change {
+                // Else it would not hear that it is to end.
+                self.in_export(fault.server, &format!("kill -CONT $(pidof {PROCESS})"));
+            }
+        }
+        self.install_anew();
+    }
+
+    /// Lets the kubelet evict a server's pod: it does so when it next looks how much is in the export.
+    fn evict(&self, server: &str) {
+        let name = name(server);
+        let limit =
+            json!([{"op": "replace", "path": "/spec/template/spec/volumes/1/emptyDir/sizeLimit", "value": "8Mi"}]);
+        self.kubectl(&["patch", "deployment", &name, "--type=json", "-p", &limit.to_string()]);
+        self.kubectl(&["rollout", "status", "deployment", &name, "--timeout=60s"]);
+        let label = format!("app.kubernetes.io/component={server}");
+        let newest = ["get", "pods", "-l", &label, "--sort-by=.metadata.creationTimestamp", "-o", "name"];
+        let pods = self.kubectl(&newest);
+        let pod = pods.lines().last().unwrap();
+        let fill = "head -c 25165824 /dev/zero >/data/too-large";
+        self.kubectl(&["exec", pod, "-c", "nfs-server", "--", "sh", "-c", fill]);
+        self.kubectl(&["wait", "--for=jsonpath={.status.reason}=Evicted", pod, "--timeout=120s"]);
     }
 
     pub fn apply(&self, faults: &[Fault]) {
@@ -102,11 +143,16 @@ impl Lab {
                 Change::NoService => self.watched(fault, || {
                     self.kubectl(&["delete", "service", &name]);
                 }),
-                Change::NoFolder => {
-                    std::fs::rename(self.folder.join(fault.server), self.folder.join(MOVED)).unwrap();
+                Change::NoFolder => self.move_folder_away(fault.server),
+                Change::NewFolder => {
+                    self.move_folder_away(fault.server);
+                    std::fs::create_dir(self.folder.join(fault.server)).unwrap();
                 }
-                // A NodePort that another server has.
-                Change::FailedUpgrade => assert!(!self.upgrade(&["--set", "nasServers[3].service.nodePort=32150"])),
+                Change::FailedUpgrade(arguments) => assert!(!self.upgrade(arguments)),
+                Change::Signal(signal) => {
+                    self.in_export(fault.server, &format!("kill -{signal} $(pidof {PROCESS})"));
+                }
+                Change::Evicted => self.evict(fault.server),
                 Change::Scale(replicas) => {
                     self.kubectl(&["scale", "deployment", &name, &format!("--replicas={replicas}")]);
                 }
@@ -131,7 +177,11 @@ impl Lab {
         let port = self.kubectl(&["get", "service", &name, "-o", "jsonpath={.spec.ports[0].nodePort}"]);
         let (address, before) = (format!("{node}:{port}").parse().unwrap(), self.kubectl(&ask));
         change();
-        let is_closed = fault.wrong.iter().any(|(_, tests)| tests.contains(&"phase2::node-port"));
+        let fails = |test: &str| fault.wrong.iter().any(|(_, tests)| tests.iter().any(|own| own.ends_with(test)));
+        let is_closed = fails("phase2::node-port");
+        if !is_closed && !fails("::service") {
+            return;
+        }
         let limit = Instant::now() + Duration::from_secs(30);
         while if is_closed {
             TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()

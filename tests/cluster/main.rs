@@ -3,6 +3,7 @@
 //!
 //! Needs the cluster of `fixtures/cluster` and installs the release anew, more than once:
 //! `fixtures/cluster/up && cargo test --test cluster -- --ignored --nocapture`
+//! `ROUNDS=drifted,healthy` runs these alone.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of a test")]
 
 use std::collections::BTreeMap;
@@ -13,35 +14,48 @@ mod catalogue;
 mod harness;
 mod lab;
 
-use catalogue::Fault;
+use catalogue::Round;
 use harness::Run;
 use lab::{Chart, Lab};
 
-/// The tests that say where something else is tested.
-const SKIPPED: &str = "phase3::win-02::";
+/// The tests that say where something else is tested, or that need to be allowed.
+const SKIPPED: [&str; 2] = ["phase3::win-02::", "data-safety::reserved-names::"];
 
 #[test]
 #[ignore = "needs the cluster of fixtures/cluster"]
 fn the_suites_on_a_real_cluster() {
+    let only = std::env::var("ROUNDS").ok();
     let mut stages = Stages { lab: Lab::new(), started: Instant::now(), problems: Vec::new() };
+    let wanted = |name: &str| only.as_ref().is_none_or(|only| only.split(',').any(|wanted| wanted == name));
+    let usual = |name| Round::usual(name, Vec::new());
     stages.do_to_the_lab("install", Lab::install_anew);
-    stages.judge("healthy", &[]);
-    stages.judge_odd_use();
-    // While it connects, probes, and has files on their way.
-    for millis in [60, 120, 200, 300, 450, 700, 1_200, 2_500, 5_000, 9_000] {
-        stages.interrupt(Duration::from_millis(millis));
+    for round in catalogue::green().iter().filter(|round| wanted(round.name)) {
+        match round.name {
+            "oddly-used" => stages.judge_odd_use(round),
+            // At the end, because it replaces the release.
+            "older-chart" => {}
+            _ => stages.judge(round),
+        }
     }
-    for round in catalogue::rounds() {
+    if wanted("interrupts") {
+        // While it connects, probes, and has files on their way.
+        for millis in [60, 120, 200, 300, 450, 700, 1_200, 2_500, 5_000, 9_000] {
+            stages.interrupt(&usual("interrupts"), Duration::from_millis(millis));
+        }
+    }
+    for round in catalogue::rounds().into_iter().filter(|round| wanted(round.name)) {
         let ids = round.faults.iter().map(|fault| fault.id).collect::<Vec<_>>().join(", ");
         stages.do_to_the_lab(&format!("apply {ids}"), |lab| lab.apply(&round.faults));
-        stages.judge(round.name, &round.faults);
-        stages.do_to_the_lab(&format!("undo {}", round.name), Lab::install_anew);
+        stages.judge(&round);
+        stages.do_to_the_lab(&format!("undo {}", round.name), |lab| lab.undo(&round.faults));
     }
-    stages.judge("healthy again", &[]);
-    stages.do_to_the_lab("install the older chart", |lab| lab.install(Chart::Older));
-    stages.judge("older chart", &[]);
-    stages.do_to_the_lab("install the chart again", |lab| lab.install(Chart::Current));
-    stages.judge("the chart again", &[]);
+    if wanted("older-chart") {
+        stages.judge(&usual("healthy again"));
+        stages.do_to_the_lab("install the older chart", |lab| lab.install(Chart::Older));
+        stages.judge(&usual("older-chart"));
+        stages.do_to_the_lab("install the chart again", |lab| lab.install(Chart::Current));
+        stages.judge(&usual("the chart again"));
+    }
     assert!(stages.problems.is_empty(), "\n{}", stages.problems.join("\n"));
 }
 
@@ -59,12 +73,12 @@ impl Stages {
         self.time(name);
     }
 
-    /// Runs both suites and compares what is wrong with what `faults` should make wrong.
-    fn judge(&mut self, name: &str, faults: &[Fault]) {
-        // Once is enough of what is the same.
-        let recorded = (!name.ends_with("again")).then_some(name);
-        let run = Run::of_both_suites(&self.lab, recorded);
-        let expected: BTreeMap<_, _> = faults.iter().flat_map(|fault| catalogue::wrong(fault, &run.listed)).collect();
+    /// Runs a round's suites and compares what is wrong with what its faults should make wrong.
+    fn judge(&mut self, round: &Round) {
+        let name = round.name;
+        let run = Run::of(&self.lab, round);
+        let expected: BTreeMap<_, _> =
+            round.faults.iter().flat_map(|fault| catalogue::wrong(fault, &run.listed)).collect();
         let mut found = differences(&run, &expected);
         // Whatever became of the tests.
         found.extend(self.lab.leftovers().iter().map(|file| format!("left behind: {file}")));
@@ -76,18 +90,18 @@ impl Stages {
     }
 
     /// The same for a healthy release that is used oddly.
-    fn judge_odd_use(&mut self) {
+    fn judge_odd_use(&mut self, round: &Round) {
         let client = self.lab.use_oddly();
-        self.judge("oddly used", &[]);
+        self.judge(round);
         if !self.lab.use_plainly(client) {
             self.problems.push("oddly used: another run's file was removed".to_owned());
         }
         self.do_to_the_lab("use it plainly again", Lab::install_anew);
     }
 
-    /// Runs both suites, presses Ctrl-C, and looks whether all is reported and nothing is left.
-    fn interrupt(&mut self, after: Duration) {
-        let run = Run::interrupted(&self.lab, after);
+    /// Runs suites, presses Ctrl-C, and looks whether all is reported and nothing is left.
+    fn interrupt(&mut self, round: &Round, after: Duration) {
+        let run = Run::interrupted(&self.lab, round, after);
         let name = format!("interrupt after {after:?}");
         let mut found: Vec<_> = self.lab.leftovers().iter().map(|file| format!("left behind: {file}")).collect();
         if run.exit != Some(130) {
@@ -113,7 +127,7 @@ impl Stages {
 fn differences(run: &Run, expected: &BTreeMap<String, &str>) -> Vec<String> {
     let mut found = Vec::new();
     for (name, outcome) in &run.outcomes {
-        let healthy = if name.starts_with(SKIPPED) { "SKIP" } else { "PASS" };
+        let healthy = if SKIPPED.iter().any(|skipped| name.starts_with(skipped)) { "SKIP" } else { "PASS" };
         let expected = expected.get(name).copied().unwrap_or(healthy);
         if expected != *outcome {
             found.push(format!("{name}: expected {expected}, was {outcome}"));

@@ -1,6 +1,7 @@
 //! `pods`: a server has one pod, it is Ready, of the newest ReplicaSet, and none of its containers is restarting.
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
 use crate::check::parameter::Span;
@@ -92,12 +93,33 @@ impl Kind for Pods {
                     .push(Reason::new(object, "condition Ready", format!("not Ready: {}", progress(pod))).hint(hint));
             }
         }
+        let is_recent = |pod: &Pod| {
+            let age = seen.now.duration_since(evicted(pod)?);
+            (age <= self.restart_window.signed()).then(|| pod.status.as_ref()?.message.clone())
+        };
+        // Its successor is well until it is evicted too: with what fills the export in the tester's folder, once a minute.
+        for (pod, message) in server.pods.iter().filter_map(|pod| Some((pod, is_recent(pod)?))) {
+            let expected = format!("not to be evicted within {}", self.restart_window);
+            let hint = "remove what is too much, from the tester's folder and from the export; then delete the pods that \
+                        are listed as Failed";
+            let what = format!("Evicted: {}", message.unwrap_or_default());
+            reasons.push(Reason::new(format!("pod {}", pod.name_any()), expected, what).hint(hint));
+        }
         if let (true, Settlement::Pending(what)) = (reasons.is_empty(), server.settlement()) {
             reasons.push(Reason::new(format!("server {}", server.name), "a settled rollout", what));
         }
         let pod = current.first().map(|pod| pod.name_any()).unwrap_or_default();
         Verdict::judged(format!("pod {pod} is Ready"), reasons).notes(notes).at(hop)
     }
+}
+
+/// When a pod was evicted; `None` if it was not.
+fn evicted(pod: &Pod) -> Option<Timestamp> {
+    let status = pod.status.as_ref().filter(|status| status.reason.as_deref() == Some("Evicted"))?;
+    let mut conditions = status.conditions.iter().flatten();
+    let disrupted = conditions.find(|condition| condition.type_ == "DisruptionTarget");
+    let at = disrupted.and_then(|condition| condition.last_transition_time.as_ref()).map(|time| time.0);
+    at.or(pod.creation_timestamp().map(|time| time.0))
 }
 
 #[cfg(test)]
@@ -133,6 +155,21 @@ mod tests {
         let not_ready = judged(&[("/pods/0/status/conditions/0/status", json!("False"))]);
         assert_eq!((not_ready.outcome, not_ready.hop), (Outcome::Fail, Some(Hop::Nfs)));
         assert_eq!(judged(&[("/pods/0/metadata/ownerReferences/0/uid", json!("set-1"))]).outcome, Outcome::Fail);
+    }
+
+    #[test]
+    fn an_eviction_counts_as_long_as_a_restart() {
+        let evicted = |at: &str| {
+            let condition = json!({"type": "DisruptionTarget", "status": "True", "lastTransitionTime": at});
+            let status =
+                json!({"phase": "Failed", "reason": "Evicted", "message": "too much", "conditions": [condition]});
+            let pod = with(output_pod(), &[("/status", status), ("/metadata/name", json!("gone"))]);
+            judged(&[("/pods/-", pod)])
+        };
+        let recent = evicted("2026-11-21T03:55:00Z");
+        assert_eq!((recent.outcome, recent.reasons.len()), (Outcome::Fail, 1));
+        assert!(recent.reasons[0].seen.contains("too much") && recent.reasons[0].object.contains("gone"), "{recent:?}");
+        assert_eq!(evicted("2026-11-21T03:45:00Z").outcome, Outcome::Pass);
     }
 
     #[test]
