@@ -18,11 +18,13 @@ pub mod cluster;
 pub mod error;
 pub mod event;
 pub mod host;
+mod preflight;
 mod prepare;
 pub mod recording;
 pub mod replay;
 pub mod report;
 pub mod run;
+mod run_id;
 pub mod sim;
 pub mod suite;
 pub mod values;
@@ -178,7 +180,7 @@ async fn execute(
             started.data().clone_into(&mut options.host_data);
             simulation = Some(started);
         }
-        prepare::prepare(&options, &cases, events).await
+        prepare::prepare(&options, suites, &cases, events).await
     };
     let shared = tokio::select! {
         prepared = prepared => Arc::new(prepared?),

@@ -2,58 +2,59 @@
 
 use std::sync::mpsc;
 
-use rand::Rng;
-
-use crate::check::{Need, Shared};
+use crate::check::{Access, Check, Need, Shared};
 use crate::cli::Options;
-use crate::cluster::{self, ApiError, Cluster, Deployed, Release};
-use crate::error::{Refusal, suggestion};
+use crate::cluster::{self, ApiError, Cluster, Deployed};
+use crate::error::Refusal;
 use crate::event::{Event, Fact, SIMULATED};
 use crate::host::Host;
+use crate::preflight;
+use crate::run_id;
 use crate::sim::INTERVAL;
 use crate::sim::scenario::Scenario;
-use crate::suite::PlannedCase;
+use crate::suite::{PlannedCase, Suite};
 use crate::values::{self, Values};
 
 /// From options to what tests share; tells which cluster and release that is.
 ///
 /// # Errors
 /// A refusal: no such folder, cluster, namespace or release, a broken values file, or no permission to look.
-pub async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sender<Event>) -> Result<Shared, Refusal> {
+pub async fn prepare(
+    options: &Options,
+    suites: &[Suite],
+    cases: &[PlannedCase],
+    events: mpsc::Sender<Event>,
+) -> Result<Shared, Refusal> {
     let needs = |need| cases.iter().any(|case| case.check.needs(need));
     let given = options.values.as_deref().map(values::load).transpose()?;
     let host = Host::new(options.host_data.clone());
-    if needs(Need::Folder) && !host.is_folder("").await {
-        let what = format!("the tester's folder {} is not a folder", options.host_data.display());
-        return Err(Refusal::start(what, "name the folder that the pods share with --host-data, or make it"));
+    if needs(Need::Folder) {
+        preflight::folder(&host).await?;
     }
     let cluster = cluster::connect(options.target.clone()).await?;
-    let refused = |error: &ApiError| {
-        let place = format!("context `{}` at {}", cluster.context(), cluster.address);
-        Refusal::start(format!("{place}: {error}"), error.hint())
-    };
     let releases = async {
         let revisions = cluster.revisions().await;
         let Ok(known) = &revisions else {
             let deployed = revisions.as_ref().map(|_| None).map_err(Clone::clone);
             return (revisions, deployed, Vec::new());
         };
-        let deployed = async { if needs(Need::Values) { cluster.deployed(known).await } else { Ok(None) } };
+        let is_needed = needs(Need::Values) || needs(Need::Release);
+        let deployed = async { if is_needed { cluster.deployed(known).await } else { Ok(None) } };
         let (deployed, changes) = tokio::join!(deployed, Box::pin(cluster.changes(known)));
         let changes = changes.unwrap_or_else(|error| vec![format!("not known: {error}")]);
         (revisions, deployed, changes)
     };
-    let watch = cluster.watch(needs(Need::Services));
-    let (namespace, (revisions, deployed, changes), watch) = tokio::join!(cluster.has_namespace(), releases, watch);
-    if namespace.map_err(|error| refused(&error))? == Some(false) {
-        let what = format!("context `{}` has no namespace `{}`", cluster.context(), cluster.namespace());
-        return Err(Refusal::start(
-            what,
-            "install the release into it (README.md), or choose another with --namespace",
-        ));
-    }
-    let watch = watch.map_err(|error| refused(&error))?;
-    let release = release(options, revisions)?;
+    let checks = || cases.iter().map(|case| &*case.check);
+    let (namespace, access, (revisions, deployed, changes), watch) = tokio::join!(
+        preflight::namespace(&cluster),
+        Access::ask(&cluster, checks(), given.is_some()),
+        Box::pin(releases),
+        cluster.watch(needs(Need::Services)),
+    );
+    namespace?;
+    preflight::access(&cluster, &access)?;
+    let watch = watch.map_err(|error| preflight::refused(&cluster, &error))?;
+    let release = preflight::release(&options.target, &revisions, &watch.population(), suites)?;
     let values = match (given, &options.values) {
         (Some(given), Some(path)) => {
             let defaults = deployed.iter().flatten().next().map(|deployed| deployed.defaults.clone());
@@ -63,15 +64,23 @@ pub async fn prepare(options: &Options, cases: &[PlannedCase], events: mpsc::Sen
         _ if needs(Need::Values) => values_of(&deployed)?,
         _ => Values::embedded("no test needs values")?,
     };
-    let run: String = rand::rng().sample_iter(rand::distr::Alphanumeric).take(8).map(char::from).collect();
-    let run = format!("e2e-{}", run.to_lowercase());
+    let run = run_id::new();
     let mut facts = facts(options, &cluster, release, &run);
     if needs(Need::Values) {
         let place = facts.iter().position(|fact| fact.name == "folder").unwrap_or_default();
         facts.insert(place, Fact { name: "values".into(), value: values.origin.clone() });
     }
+    facts.extend(lacking(&access, checks()));
     let _ = events.send(Event::Connected { facts, changes });
-    Ok(Shared::new(cluster, host, run, options.wishes.clone(), deployed, values, watch, events))
+    Ok(Shared::new(cluster, host, run, options.wishes.clone(), access, deployed, values, watch, events))
+}
+
+/// What the user may not do and tests need, if there is any.
+fn lacking<'a>(access: &Access, checks: impl Iterator<Item = &'a Check> + Clone) -> Option<Fact> {
+    let some = access.lacked_by_some(checks);
+    let lacked = some.iter().filter(|(_, tests, _)| *tests > 0);
+    let lacked: Vec<_> = lacked.map(|(lacked, tests, _)| format!("{lacked} ({tests} tests)")).collect();
+    (!lacked.is_empty()).then(|| Fact { name: "lacking".into(), value: lacked.join(", ") })
 }
 
 /// The release's own values, else the embedded ones.
@@ -82,35 +91,10 @@ fn values_of(deployed: &Result<Option<Deployed>, ApiError>) -> Result<Values, Re
             Ok(Values::new(origin, deployed.defaults.clone(), &deployed.given))
         }
         Ok(None) => Values::embedded("Helm does not know the release"),
-        // Whoever may not look has to say what is expected; where an answer was lost, others would be judged by mistake.
-        Err(error @ (ApiError::Forbidden { .. } | ApiError::Unauthorized { .. })) => {
-            Values::embedded(&error.to_string())
-        }
+        // Tests that need them are not run then; where an answer was lost, others would be judged by mistake.
+        Err(error @ ApiError::Forbidden { .. }) => Values::embedded(&error.to_string()),
         Err(error) => Err(Refusal::start(format!("the values of the release cannot be read: {error}"), error.hint())),
     }
-}
-
-/// What is known of the release. One that Helm does not know is refused only where Helm knows others: it is mistyped
-/// then, while a namespace without any may be filled by other means than Helm.
-fn release(options: &Options, revisions: Result<Vec<Release>, ApiError>) -> Result<String, Refusal> {
-    let name = &options.target.release;
-    let revisions = match revisions {
-        Ok(revisions) => revisions,
-        Err(error) => return Ok(format!("{name}, revision unknown: {error}")),
-    };
-    if let Some(release) = revisions.iter().find(|release| release.name == *name) {
-        return Ok(format!("{name}, revision {}, {}", release.revision, release.status));
-    }
-    let mut known: Vec<&str> = revisions.iter().map(|release| release.name.as_str()).collect();
-    known.sort_unstable();
-    known.dedup();
-    if known.is_empty() {
-        return Ok(format!("{name}, unknown to Helm"));
-    }
-    let hint =
-        format!("{} it has: {}; choose one with --release", suggestion(name, known.iter().copied()), known.join(", "));
-    let what = format!("namespace `{}` has no Helm release `{name}`", options.target.namespace);
-    Err(Refusal::start(what, hint.trim_start()))
 }
 
 fn facts(options: &Options, cluster: &Cluster, release: String, run: &str) -> Vec<Fact> {

@@ -14,6 +14,7 @@ mod commands;
 mod disrupt;
 mod drift;
 mod ledger;
+mod need;
 mod nfs;
 pub mod parameter;
 mod pod;
@@ -26,8 +27,11 @@ mod sync;
 mod topology;
 
 pub use ledger::{Place, Placed};
+pub use need::{ALWAYS, Access, Need, OPTIONAL};
 pub use shared::{Disturbed, Shared, Wishes};
 pub use site::Site;
+
+use parameter::{Export, Sidecar};
 
 /// A kind of check with its parameters.
 pub trait Kind: Sync {
@@ -40,12 +44,22 @@ pub trait Kind: Sync {
     /// The hops that a PASS proves.
     const HOPS: &'static [Hop] = &[];
 
-    /// What a run must have at hand for it.
+    /// What a run must have at hand for it, whatever its parameters say.
     const NEEDS: &'static [Need] = &[];
 
     /// Whether it deletes pods or makes containers stumble: then it runs alone, when all others have ended, and only if
     /// that was allowed.
     const DISTURBS: bool = false;
+
+    /// What a run must have at hand for it.
+    fn needs(&self) -> &'static [Need] {
+        Self::NEEDS
+    }
+
+    /// Where it puts files into an export, and what copies them from there.
+    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
+        None
+    }
 
     /// Collects what the judgement needs.
     ///
@@ -66,17 +80,6 @@ pub enum Subject {
     Whole,
     /// Either.
     Any,
-}
-
-/// What a run must have at hand, which not every check uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// The tester's folder on this machine.
-    Folder,
-    /// The namespace's Services and EndpointSlices.
-    Services,
-    /// The Helm release's payload, for its values.
-    Values,
 }
 
 /// Declares the kinds of checks: the key that names each in a suite, and its parameters.
@@ -109,7 +112,12 @@ macro_rules! kinds {
 
             /// Whether a run must have this at hand for it.
             pub fn needs(&self, need: Need) -> bool {
-                match self { $(Self::$kind(_) => <$parameters as Kind>::NEEDS.contains(&need),)+ }
+                match self { $(Self::$kind(kind) => kind.needs().contains(&need),)+ }
+            }
+
+            /// Where it puts files into an export, and what copies them from there.
+            pub fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
+                match self { $(Self::$kind(kind) => kind.writes(),)+ }
             }
 
             /// Whether it needs to be allowed, and to be alone.

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::commands::Commands;
 use super::ledger::Ledger;
+use super::need::Access;
 use super::parameter::{Pattern, Sidecar};
 use crate::cluster::container;
 use crate::cluster::{
@@ -61,6 +62,8 @@ pub struct Shared {
     pub run: String,
     /// What the user wants.
     pub wishes: Wishes,
+    /// What the user may not do.
+    pub access: Access,
     /// The Helm release; `None` if Helm does not know it.
     pub release: Result<Option<Deployed>, ApiError>,
     /// The values that say what each server should be like.
@@ -89,6 +92,7 @@ impl Shared {
         host: Host,
         run: String,
         wishes: Wishes,
+        access: Access,
         release: Result<Option<Deployed>, ApiError>,
         values: Values,
         watch: Watch,
@@ -101,6 +105,7 @@ impl Shared {
             host,
             run,
             wishes,
+            access,
             release,
             values,
             watch,

@@ -3,6 +3,9 @@
 use std::error::Error;
 use std::time::Duration;
 
+/// Where a Role is that suffices.
+const ROLE: &str = "; docs/rbac.yaml has all that the suites need";
+
 /// A request that failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ApiError {
@@ -73,11 +76,11 @@ impl ApiError {
     pub fn hint(&self) -> String {
         match self {
             // Source: the release notes of Kubernetes 1.35 on websocket upgrades.
-            Self::Forbidden { resource: resource @ "pods/exec", .. } => {
-                format!("ask for a Role that allows `get` on `{resource}`, from Kubernetes 1.35 also `create`")
+            Self::Forbidden { resource: resource @ ("pods/exec" | "pods/portforward"), .. } => {
+                format!("ask for a Role that allows `get` on `{resource}`, from Kubernetes 1.35 also `create`{ROLE}")
             }
             Self::Forbidden { verb, resource, .. } => {
-                format!("ask for a Role that allows `{verb}` on `{resource}`")
+                format!("ask for a Role that allows `{verb}` on `{resource}`{ROLE}")
             }
             Self::Unauthorized { .. } => "log in to the cluster again, or choose another --context".to_owned(),
             Self::NotFound { .. } => "look whether it was deleted meanwhile".to_owned(),

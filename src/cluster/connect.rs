@@ -10,13 +10,11 @@ use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
-use super::{ApiError, Cluster, Target, answered};
+use super::{ApiError, Cluster, Target, answered, plugin};
 use crate::error::{Refusal, suggestion};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long the kubeconfig's credential plugin may take.
-const LOGIN: Duration = Duration::from_secs(60);
 
 /// Connects to the target's context and asks for its version.
 ///
@@ -24,6 +22,14 @@ const LOGIN: Duration = Duration::from_secs(60);
 /// A refusal with exit code 3: no kubeconfig, unknown context, no answer, no permission.
 pub async fn connect(target: Target) -> Result<Cluster, Refusal> {
     let kubeconfig = read(&target)?;
+    reach(target, kubeconfig).await
+}
+
+/// Logs in with a kubeconfig that has the target's context, and asks for the version.
+///
+/// # Errors
+/// As above.
+pub async fn reach(target: Target, kubeconfig: Kubeconfig) -> Result<Cluster, Refusal> {
     let options = KubeConfigOptions { context: Some(target.context.clone()), ..KubeConfigOptions::default() };
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| {
         Refusal::start(format!("context `{}` cannot be used: {error}", target.context), "repair it in the kubeconfig")
@@ -36,24 +42,18 @@ pub async fn connect(target: Target) -> Result<Cluster, Refusal> {
         config.proxy_url = None;
     }
     let address = config.cluster_url.to_string().trim_end_matches('/').to_owned();
-    let refused =
-        |error: &ApiError| Refusal::start(format!("context `{}` at {address}: {error}", target.context), error.hint());
-    // An exec plugin of the kubeconfig is run in here, and may ask the user to log in.
-    let client = tokio::time::timeout(LOGIN, tokio::task::spawn_blocking(|| Client::try_from(config)));
-    let client = match client.await {
-        Ok(Ok(client)) => client.map_err(|error| refused(&ApiError::new("connect to", "cluster", error)))?,
-        Ok(Err(error)) => return Err(Refusal::start(format!("cannot make a client: {error}"), "")),
-        Err(_) => {
-            let waited = ApiError::Silent { verb: "log in to", resource: "cluster", waited: LOGIN };
-            return Err(refused(&waited));
-        }
-    };
+    let place = |what: String| format!("context `{}` at {address}: {what}", target.context);
+    let client = plugin::log_in(config).await.map_err(|Refusal { what, hint, exit }| Refusal { what: place(what), hint, exit })?;
+    let refused = |error: &ApiError| Refusal::start(place(error.to_string()), error.hint());
     let (version, ahead) = answered("get", "/version", version(&client)).await.map_err(|error| refused(&error))?;
     Ok(Cluster { client, target: Arc::new(target), address, version, ahead })
 }
 
 /// The kubeconfig, if it has the context.
-fn read(target: &Target) -> Result<Kubeconfig, Refusal> {
+///
+/// # Errors
+/// A refusal with exit code 3.
+pub fn read(target: &Target) -> Result<Kubeconfig, Refusal> {
     let (read, origin) = match &target.kubeconfig {
         Some(path) => (Kubeconfig::read_from(path), path.display().to_string()),
         None => (Kubeconfig::read(), "KUBECONFIG or .kube/config in your home folder".to_owned()),

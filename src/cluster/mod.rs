@@ -11,6 +11,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Preconditions};
 use kube::{Api, Client};
 
+mod access;
 mod api_error;
 pub mod batch;
 mod changes;
@@ -25,12 +26,14 @@ mod live;
 mod log;
 pub mod manifest;
 mod operation;
+mod plugin;
 mod population;
 mod port_forward;
 mod release;
 pub mod server;
 mod watch;
 
+pub use access::Permission;
 pub use api_error::ApiError;
 pub use connect::connect;
 pub use cycle::{CycleLog, Cycles, Marks, QUIET};

@@ -42,10 +42,22 @@ pub struct Population {
     pub now: Timestamp,
 }
 
+fn template_labels(deployment: &Deployment) -> Option<&BTreeMap<String, String>> {
+    deployment.spec.as_ref()?.template.metadata.as_ref()?.labels.as_ref()
+}
+
 impl Population {
     /// The pods that `select` means.
     pub fn selected(&self, select: &Select) -> Vec<Arc<Pod>> {
         self.pods.iter().filter(|pod| select.matches(pod.labels())).cloned().collect()
+    }
+
+    /// Whether there is anything that `select` means: a pod, or a Deployment that would make one.
+    pub fn has_any(&self, select: &Select) -> bool {
+        let makes = |deployment: &Arc<Deployment>| {
+            template_labels(deployment).is_some_and(|labels| select.matches(labels))
+        };
+        !self.selected(select).is_empty() || self.deployments.iter().any(makes)
     }
 
     /// The pods that `select` means which are Ready and in which a container of that name runs, with their servers'
@@ -68,10 +80,7 @@ impl Population {
         let deployments: Vec<_> = self
             .deployments
             .iter()
-            .filter(|deployment| {
-                let template = deployment.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
-                template.and_then(|metadata| metadata.labels.as_ref()).is_some_and(is_its)
-            })
+            .filter(|deployment| template_labels(deployment).is_some_and(is_its))
             .cloned()
             .collect();
         let owners: Vec<&str> =

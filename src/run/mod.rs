@@ -109,13 +109,16 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &mu
     (if interrupted { Ending::Interrupted } else { ending }, outcomes)
 }
 
-/// Runs one test; a panic in it and a pod replaced under it are errors of this test alone.
+/// Runs one test, if the user may do what it needs; a panic in it and a pod replaced under it are errors of this test alone.
 async fn run_case(shared: Arc<Shared>, job: Job) -> (Verdict, Duration) {
     let started = Instant::now();
     if job.case.check.disturbs() && !shared.wishes.allow_disruption {
         return (Verdict::skip("it disturbs the server, which --allow-disruption allows"), Duration::ZERO);
     }
     let site = Site::new(Arc::clone(&shared), job.case.id, job.select, job.servers);
+    if let Some(lacked) = shared.access.lacked_by(&job.case.check) {
+        return (site.no_answer(&lacked.lacking()), Duration::ZERO);
+    }
     let (mut verdict, seen) = tokio::select! {
         judged = AssertUnwindSafe(job.case.check.run(&site)).catch_unwind() => {
             judged.unwrap_or_else(|panic| (defect(format!("it panicked: {}", said(&*panic))), None))

@@ -100,7 +100,7 @@ struct Looked {
 impl Kind for Drift {
     type Observation = Observation;
     const SUBJECT: Subject = Subject::Any;
-    const NEEDS: &'static [Need] = &[Need::Values];
+    const NEEDS: &'static [Need] = &[Need::Release, Need::Services];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let cluster = &site.shared.cluster;

@@ -135,7 +135,18 @@ struct Work<'a> {
 impl Kind for Nfs {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Nfs];
-    const NEEDS: &'static [Need] = &[Need::Values, Need::Services];
+
+    fn needs(&self) -> &'static [Need] {
+        match (self.via, &self.port) {
+            (Via::PortForward, Port::Number(_)) => &[Need::Values, Need::Commands, Need::PortForward],
+            (Via::PortForward, Port::Fact(_)) => &[Need::Values, Need::Services, Need::Commands, Need::PortForward],
+            (Via::NodePort, _) => &[Need::Values, Need::Services, Need::Commands],
+        }
+    }
+
+    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
+        Some((&self.export, self.sidecar.as_ref()))
+    }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let expected = site.expected(&self.access)?;

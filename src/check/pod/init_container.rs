@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
 use crate::check::parameter::{Export, Pattern};
-use crate::check::{Kind, Site};
+use crate::check::{Kind, Need, Site};
 use crate::cluster::container;
 use crate::cluster::{ApiError, Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
@@ -66,6 +66,7 @@ pub struct Names {
 impl Kind for InitContainer {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Init];
+    const NEEDS: &'static [Need] = &[Need::Logs];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (server, _) = site.settled_server().await?;

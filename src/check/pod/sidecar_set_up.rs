@@ -64,7 +64,7 @@ pub struct Observation {
 impl Kind for SidecarSetUp {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Sidecar];
-    const NEEDS: &'static [Need] = &[Need::Values];
+    const NEEDS: &'static [Need] = &[Need::Values, Need::Logs];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pod, population) = site.steady_pod(self.restart_window).await?;

@@ -59,7 +59,11 @@ struct Kept {
 impl Kind for ExtraneousFiles {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Sidecar, Hop::Host];
-    const NEEDS: &'static [Need] = &[Need::Folder];
+    const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
+
+    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
+        Some((&self.export, Some(&self.sidecar)))
+    }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =

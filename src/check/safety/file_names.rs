@@ -38,7 +38,11 @@ pub struct Observation {
 impl Kind for FileNames {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
-    const NEEDS: &'static [Need] = &[Need::Folder];
+    const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
+
+    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
+        Some((&self.export, Some(&self.sidecar)))
+    }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =

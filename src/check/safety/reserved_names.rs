@@ -70,8 +70,12 @@ pub struct Observation {
 impl Kind for ReservedNames {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Sidecar];
-    const NEEDS: &'static [Need] = &[Need::Folder];
+    const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
     const DISTURBS: bool = true;
+
+    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
+        Some((&self.export, Some(&self.sidecar)))
+    }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =

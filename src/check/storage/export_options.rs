@@ -33,7 +33,7 @@ pub struct Observation {
 impl Kind for ExportOptions {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Nfs];
-    const NEEDS: &'static [Need] = &[Need::Values];
+    const NEEDS: &'static [Need] = &[Need::Values, Need::Commands];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let expected = site.expected(&self.options)?;

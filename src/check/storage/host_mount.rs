@@ -34,7 +34,7 @@ pub struct HostMount {
 impl Kind for HostMount {
     type Observation = Mount;
     const HOPS: &'static [Hop] = &[Hop::Host, Hop::Mount];
-    const NEEDS: &'static [Need] = &[Need::Folder];
+    const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands];
 
     async fn observe(&self, site: &Site) -> Result<Mount, Verdict> {
         let (pod, population) = site.pod().await?;

@@ -10,7 +10,7 @@ use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
 
 use crate::check::parameter::{Export, Sidecar};
-use crate::check::{Kind, Site};
+use crate::check::{Kind, Need, Site};
 use crate::cluster::container;
 use crate::cluster::{Operation, Population, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
@@ -61,6 +61,11 @@ type Looks = Arc<Vec<Look>>;
 impl Kind for Isolation {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Export];
+    const NEEDS: &'static [Need] = &[Need::Commands];
+
+    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
+        Some((&self.export, self.sidecar.as_ref()))
+    }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let population = site.all_settled().await?;

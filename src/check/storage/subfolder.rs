@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::check::parameter::{Export, Sidecar};
-use crate::check::{Kind, Site, millis};
+use crate::check::{Kind, Need, Site, millis};
 use crate::cluster::{Operation, QUIET, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 
@@ -41,6 +41,11 @@ pub struct Observation {
 impl Kind for Subfolder {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Export];
+    const NEEDS: &'static [Need] = &[Need::Commands];
+
+    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
+        Some((&self.export, self.sidecar.as_ref()))
+    }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pod, _) = site.pod().await?;

@@ -65,7 +65,11 @@ pub struct Observation {
 impl Kind for Cadence {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Sidecar];
-    const NEEDS: &'static [Need] = &[Need::Values];
+    const NEEDS: &'static [Need] = &[Need::Values, Need::Commands, Need::Logs];
+
+    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
+        Some((&self.export, Some(&self.sidecar)))
+    }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let expected = site.expected(&self.interval)?;

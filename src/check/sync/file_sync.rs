@@ -114,7 +114,11 @@ impl std::fmt::Display for Arrival {
 impl Kind for FileSync {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
-    const NEEDS: &'static [Need] = &[Need::Folder];
+    const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
+
+    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
+        Some((&self.export, Some(&self.sidecar)))
+    }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pod, population) = site.pod().await?;

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Node, NodeStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Kind, Site, Subject};
+use crate::check::{Kind, Need, Site, Subject};
 use crate::cluster::ResourceExt;
 use crate::event::{Reason, Verdict};
 
@@ -62,6 +62,7 @@ pub struct Observation {
 impl Kind for Cluster {
     type Observation = Observation;
     const SUBJECT: Subject = Subject::Whole;
+    const NEEDS: &'static [Need] = &[Need::Nodes];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let cluster = &site.shared.cluster;

@@ -32,7 +32,7 @@ pub struct Observation {
 
 impl Kind for Dns {
     type Observation = Observation;
-    const NEEDS: &'static [Need] = &[Need::Services];
+    const NEEDS: &'static [Need] = &[Need::Services, Need::Commands];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         // First, because a Service is there before its pods are.

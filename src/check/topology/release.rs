@@ -29,7 +29,7 @@ pub struct Observation {
 impl Kind for Release {
     type Observation = Observation;
     const SUBJECT: Subject = Subject::Whole;
-    const NEEDS: &'static [Need] = &[Need::Values];
+    const NEEDS: &'static [Need] = &[Need::Release];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let cluster = &site.shared.cluster;

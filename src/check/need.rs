@@ -1,0 +1,144 @@
+//! What a run must have at hand for a kind of check, the permissions that this takes, and which of them the user lacks.
+//! Imports `cluster`.
+
+use super::Check;
+use crate::cluster::{ApiError, Cluster, Permission};
+
+/// What a run must have at hand, which not every check uses. What a check only falls back on is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The tester's folder on this machine.
+    Folder,
+    /// The namespace's Services and EndpointSlices.
+    Services,
+    /// What the servers should be like: the Helm release's payload, if the user does not say it.
+    Values,
+    /// The Helm release.
+    Release,
+    /// Commands in containers.
+    Commands,
+    /// The logs of containers.
+    Logs,
+    /// Connections to ports of pods.
+    PortForward,
+    /// The nodes.
+    Nodes,
+    /// Pods can be deleted.
+    Deletion,
+}
+
+impl Need {
+    /// All that there are.
+    pub const ALL: [Self; 9] = [
+        Self::Folder,
+        Self::Services,
+        Self::Values,
+        Self::Release,
+        Self::Commands,
+        Self::Logs,
+        Self::PortForward,
+        Self::Nodes,
+        Self::Deletion,
+    ];
+
+    /// What has to be permitted for it.
+    pub fn permissions(self) -> &'static [Permission] {
+        match self {
+            Self::Folder => &[],
+            Self::Services => SERVICES,
+            Self::Values | Self::Release => RELEASE,
+            Self::Commands => COMMANDS,
+            Self::Logs => LOGS,
+            Self::PortForward => PORT_FORWARD,
+            Self::Nodes => NODES,
+            Self::Deletion => DELETION,
+        }
+    }
+}
+
+/// What every test needs to have been permitted: it looks at pods and waits until they have settled.
+pub const ALWAYS: &[Permission] = &[
+    Permission::new("list", "pods"),
+    Permission::new("watch", "pods"),
+    Permission::new("list", "deployments.apps"),
+    Permission::new("watch", "deployments.apps"),
+    Permission::new("list", "replicasets.apps"),
+    Permission::new("watch", "replicasets.apps"),
+];
+const SERVICES: &[Permission] = &[
+    Permission::new("list", "services"),
+    Permission::new("watch", "services"),
+    Permission::new("list", "endpointslices.discovery.k8s.io"),
+    Permission::new("watch", "endpointslices.discovery.k8s.io"),
+];
+const RELEASE: &[Permission] = &[Permission::new("list", "secrets"), Permission::new("get", "secrets")];
+const COMMANDS: &[Permission] = &[Permission::new("get", "pods/exec"), Permission::new("create", "pods/exec")];
+const LOGS: &[Permission] = &[Permission::new("get", "pods/log")];
+const PORT_FORWARD: &[Permission] =
+    &[Permission::new("get", "pods/portforward"), Permission::new("create", "pods/portforward")];
+const NODES: &[Permission] = &[Permission::new("list", "nodes")];
+const DELETION: &[Permission] = &[Permission::new("delete", "pods")];
+
+/// What no test needs, and what is lost without it.
+pub const OPTIONAL: &[(Permission, &str)] = &[
+    (Permission::new("list", "secrets"), "nobody knows the release's revision and what its newest upgrade changed"),
+    (Permission::new("get", "secrets"), "nobody knows what the release's newest upgrade changed"),
+    (Permission::new("get", "namespaces"), "a missing namespace looks like an empty one"),
+    (Permission::new("list", "events"), "what is told of a server that fails lacks the cluster's events"),
+    (Permission::new("list", "pods.metrics.k8s.io"), "what containers use is read in them, not from metrics-server"),
+];
+
+/// Which permissions the user lacks, of those that tests need or are better with.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    lacked: Vec<Permission>,
+    /// Why that is not known; tests find out by themselves then.
+    pub unknown: Option<ApiError>,
+    /// Whether the user says what the servers should be like, so that nobody has to ask the release.
+    has_values: bool,
+}
+
+impl Access {
+    /// Asks the API server, in one round.
+    pub async fn ask(cluster: &Cluster, checks: impl Iterator<Item = &Check>, has_values: bool) -> Self {
+        let access = Self { has_values, ..Self::default() };
+        match cluster.lacked(&access.wanted(checks)).await {
+            Ok(lacked) => Self { lacked, ..access },
+            Err(error) => Self { unknown: Some(error), ..access },
+        }
+    }
+
+    /// What tests need, and what is looked at beside them.
+    pub fn wanted<'a>(&self, checks: impl Iterator<Item = &'a Check>) -> Vec<Permission> {
+        let others = OPTIONAL.iter().map(|(permission, _)| *permission);
+        let mut wanted: Vec<_> =
+            checks.flat_map(|check| self.needed(check)).chain(ALWAYS.iter().copied()).chain(others).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted
+    }
+
+    /// What a check needs beside what all need.
+    fn needed(&self, check: &Check) -> impl Iterator<Item = Permission> {
+        let needs = Need::ALL.into_iter().filter(|need| check.needs(*need) && !(self.has_values && *need == Need::Values));
+        needs.flat_map(|need| need.permissions().iter().copied())
+    }
+
+    /// What is lacked of what every test needs.
+    pub fn lacked_by_all(&self) -> Vec<Permission> {
+        self.lacked.iter().copied().filter(|lacked| ALWAYS.contains(lacked)).collect()
+    }
+
+    /// What is lacked that a check needs.
+    pub fn lacked_by(&self, check: &Check) -> Option<Permission> {
+        self.needed(check).find(|needed| self.lacked.contains(needed))
+    }
+
+    /// What is lacked that not every test needs; how many do, and what is lost without it if none does.
+    pub fn lacked_by_some<'a>(&self, checks: impl Iterator<Item = &'a Check> + Clone) -> Vec<(Permission, usize, &'static str)> {
+        let some = self.lacked.iter().filter(|lacked| !ALWAYS.contains(lacked));
+        let lost = |lacked| OPTIONAL.iter().find(|(permission, _)| *permission == lacked).map_or("", |(_, lost)| *lost);
+        let count = |lacked| checks.clone().filter(|check| self.needed(check).any(|needed| needed == lacked)).count();
+        some.map(|lacked| (*lacked, count(*lacked), lost(*lacked))).collect()
+    }
+}

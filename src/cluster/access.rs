@@ -1,0 +1,92 @@
+//! What the user may do: permissions as RBAC has them, and what the API server says of them.
+
+use std::fmt;
+
+use futures::future::try_join_all;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use kube::Api;
+use kube::api::PostParams;
+
+use super::{ApiError, Cluster, answered};
+
+/// Where commands and port-forwards need `create` beside `get`: the minor version of Kubernetes 1.
+/// Source: `AuthorizePodWebsocketUpgradeCreatePermission` in the release notes of Kubernetes 1.35.
+const UPGRADES_ARE_CREATED: u32 = 35;
+
+/// A verb on a resource, in the target's namespace unless the resource is in none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Permission {
+    /// The verb.
+    pub verb: &'static str,
+    /// The resource with its subresource and its API group, such as `pods/exec` or `deployments.apps`.
+    pub resource: &'static str,
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.verb, self.resource)
+    }
+}
+
+impl Permission {
+    /// A permission.
+    pub const fn new(verb: &'static str, resource: &'static str) -> Self {
+        Self { verb, resource }
+    }
+
+    /// What a request says that fails for want of it.
+    pub fn lacking(self) -> ApiError {
+        let message = "the API server says so when it is asked".to_owned();
+        ApiError::Forbidden { verb: self.verb, resource: self.resource, message }
+    }
+
+    /// Whether it has to be given by a ClusterRole.
+    pub fn is_cluster_wide(self) -> bool {
+        self.resource == "nodes"
+    }
+
+    /// API group, resource, subresource.
+    pub fn parts(self) -> [&'static str; 3] {
+        let (resource, group) = self.resource.split_once('.').unwrap_or((self.resource, ""));
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        [group, resource, subresource]
+    }
+}
+
+impl Cluster {
+    /// Which of the permissions the user lacks; those that this version of Kubernetes does not ask for are never lacked.
+    ///
+    /// # Errors
+    /// The API server does not say.
+    pub async fn lacked(&self, permissions: &[Permission]) -> Result<Vec<Permission>, ApiError> {
+        let minor: String = self.version.minor.chars().take_while(char::is_ascii_digit).collect();
+        let is_asked_for = |permission: &&Permission| {
+            let is_upgrade = permission.verb == "create" && matches!(permission.parts()[2], "exec" | "portforward");
+            !is_upgrade || minor.parse().unwrap_or(u32::MAX) >= UPGRADES_ARE_CREATED
+        };
+        let asked = permissions.iter().filter(is_asked_for);
+        let looks = asked.map(async |permission| Ok((!self.may(*permission).await?).then_some(*permission)));
+        Ok(try_join_all(looks).await?.into_iter().flatten().collect())
+    }
+
+    async fn may(&self, permission: Permission) -> Result<bool, ApiError> {
+        let [group, resource, subresource] = permission.parts();
+        let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let attributes = ResourceAttributes {
+            group: text(group),
+            // To the API server, a namespace is in itself.
+            name: text(self.namespace()).filter(|_| resource == "namespaces"),
+            namespace: text(self.namespace()).filter(|_| !permission.is_cluster_wide()),
+            resource: text(resource),
+            subresource: text(subresource),
+            verb: text(permission.verb),
+            ..ResourceAttributes::default()
+        };
+        let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
+        let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+        let reviews: Api<SelfSubjectAccessReview> = Api::all(self.client.clone());
+        let (verb, resource) = ("create", "selfsubjectaccessreviews.authorization.k8s.io");
+        let reviewed = answered(verb, resource, reviews.create(&PostParams::default(), &review)).await?;
+        Ok(reviewed.status.is_some_and(|status| status.allowed))
+    }
+}

@@ -1,0 +1,60 @@
+//! What the names of a run's files begin with. Imports nothing of ours.
+
+use rand::Rng;
+use rand::distr::Alphanumeric;
+
+/// What every run's id begins with.
+pub const PREFIX: &str = "e2e-";
+/// How many characters follow.
+const LENGTH: usize = 8;
+
+/// The id of a new run.
+pub fn new() -> String {
+    let random: String = rand::rng().sample_iter(Alphanumeric).take(LENGTH).map(char::from).collect();
+    format!("{PREFIX}{}", random.to_lowercase())
+}
+
+/// The id of the run that gave a file its name: `id-suite-slug-server-what`, where the server is one of these; `None` for
+/// any other name, because it is somebody else's.
+pub fn of<'a>(name: &'a str, servers: &[String]) -> Option<&'a str> {
+    let is_plain = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let (id, rest) = name.split_at_checked(PREFIX.len() + LENGTH)?;
+    is_plain(id.strip_prefix(PREFIX)?).then_some(())?;
+    let rest = rest.strip_prefix('-')?;
+    let is_of = |server: &String| {
+        let (test, what) = rest.split_once(&format!("-{server}-")).unwrap_or_default();
+        let (suite, slug) = test.split_once('-').unwrap_or_default();
+        !suite.is_empty() && !slug.is_empty() && is_plain(&test.replace('-', "")) && !what.is_empty()
+    };
+    servers.iter().any(is_of).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_runs_only_if_all_of_it_is_made_as_runs_make_it() {
+        let servers = ["nas-input-1".to_owned(), "nas-output-1".to_owned()];
+        let id = new();
+        assert_eq!(of(&format!("{id}-phase3-latency-nas-output-1-sync.txt"), &servers), Some(id.as_str()));
+        assert!(of("e2e-0a1b2c3d-data-safety-file-names-nas-input-1-ä b", &servers).is_some());
+        for other in [
+            "e2e-20261121-report.pdf",
+            "e2e-20261121-notes-on-nas-output-1",
+            "e2e-20261121-nas-output-1-notes.txt",
+            "e2e-20261121-phase3-latency-nas-output-9-sync.txt",
+            "e2e-20261121-Phase3-latency-nas-output-1-sync.txt",
+            "e2e-2026112-phase3-latency-nas-output-1-sync.txt",
+            "e2e-202611211-phase3-latency-nas-output-1-sync.txt",
+            "e2e-2026112A-phase3-latency-nas-output-1-sync.txt",
+            "e2e-202611ä1-phase3-latency-nas-output-1-sync.txt",
+            "my-e2e-20261121-phase3-latency-nas-output-1-sync.txt",
+            ".e2e-20261121-phase3-latency-nas-output-1-sync.txt.Ab12Cd",
+            "e2e-",
+            "",
+        ] {
+            assert_eq!(of(other, &servers), None, "{other}");
+        }
+    }
+}
