@@ -295,6 +295,11 @@ pub enum Event {
         /// What is known of it.
         sections: Vec<Section>,
     },
+    /// A signal came, and the run tidies up before it ends; another signal skips that.
+    Interrupted {
+        /// How long tidying up may take.
+        tidying: Duration,
+    },
     /// Something that concerns no single test, such as a file that could not be removed.
     Noticed {
         /// The message.

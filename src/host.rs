@@ -4,12 +4,13 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::sync::{RwLock, mpsc};
+use tokio::time::{Instant, timeout};
 
 /// The poll that stands behind notifications, which network file systems do not send.
 const POLL: Duration = Duration::from_millis(100);
@@ -17,10 +18,15 @@ const POLL: Duration = Duration::from_millis(100);
 /// How long a file that another program holds is tried again.
 const HELD: Duration = Duration::from_secs(2);
 
+/// The longest wait for the file system: a network mount whose other side is gone may never answer.
+const ANSWER: Duration = Duration::from_secs(30);
+
 /// The folder with one sub-folder for each server.
 #[derive(Debug, Clone)]
 pub struct Host {
     root: PathBuf,
+    /// Held while something is written, also when the test that wanted it is gone.
+    writing: Arc<RwLock<()>>,
 }
 
 /// What stands where a folder is expected.
@@ -99,7 +105,7 @@ impl News {
 impl Host {
     /// The tester's folder at `root`.
     pub fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self { root, writing: Arc::default() }
     }
 
     /// The folder of all servers.
@@ -171,25 +177,39 @@ impl Host {
     /// Makes a folder in the server's folder.
     pub async fn make_folder_in(&self, server: &str, name: &str) -> io::Result<()> {
         let path = self.folder(server).join(name);
-        blocking(move || std::fs::create_dir(&path)).await
+        self.write(move || std::fs::create_dir(&path)).await
     }
 
     /// Writes a new file; one of that name must not exist.
     pub async fn create(&self, server: &str, name: &str, content: &[u8]) -> io::Result<()> {
         let (path, content) = (self.folder(server).join(name), content.to_owned());
-        blocking(move || std::fs::File::create_new(&path)?.write_all(&content)).await
+        self.write(move || std::fs::File::create_new(&path)?.write_all(&content)).await
     }
 
     /// Appends to a file as a tester would.
     pub async fn append(&self, server: &str, name: &str, content: &[u8]) -> io::Result<()> {
         let (path, content) = (self.folder(server).join(name), content.to_owned());
-        blocking(move || std::fs::OpenOptions::new().append(true).open(&path)?.write_all(&content)).await
+        self.write(move || std::fs::OpenOptions::new().append(true).open(&path)?.write_all(&content)).await
     }
 
     /// Makes the server's folder.
     pub async fn make_folder(&self, server: &str) -> io::Result<()> {
         let path = self.folder(server);
-        blocking(move || std::fs::create_dir(&path)).await
+        self.write(move || std::fs::create_dir(&path)).await
+    }
+
+    /// Waits until nothing is being written, so that no file appears behind its removal; not for ever.
+    pub async fn written(&self) {
+        let _ = timeout(ANSWER, self.writing.write()).await;
+    }
+
+    async fn write(&self, attempt: impl Fn() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+        let guard = Arc::clone(&self.writing).read_owned().await;
+        blocking(move || {
+            let _guard = &guard;
+            attempt()
+        })
+        .await
     }
 
     /// Removes a file, or a folder and what is in it; one that is not there is fine.
@@ -304,7 +324,9 @@ async fn blocking<T: Send + 'static>(attempt: impl Fn() -> io::Result<T> + Send 
             }
         }
     };
-    tokio::task::spawn_blocking(patiently).await.map_err(io::Error::other)?
+    let silent = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {}s", ANSWER.as_secs()));
+    let result = timeout(ANSWER, tokio::task::spawn_blocking(patiently)).await.map_err(|_| silent())?;
+    result.map_err(io::Error::other)?
 }
 
 #[cfg(test)]

@@ -58,10 +58,9 @@ fn run_tests(options: &Options) -> Exit {
     // Before the first report is written: from then on Ctrl-C ends in a report too.
     let started = Instant::now();
     let prepared = Runtime::new().and_then(|runtime| {
-        let signals = runtime.block_on(async { Signals::listen() })?;
-        Ok((runtime, signals))
+        Ok((runtime, Signals::listen()?))
     });
-    let (runtime, mut signals) = match prepared {
+    let (runtime, signals) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return refuse(&Refusal::start(format!("cannot start: {error}"), "")),
     };
@@ -78,7 +77,7 @@ fn run_tests(options: &Options) -> Exit {
     let cases = cases.iter().map(|case| Case { id: case.id.clone(), hops: case.check.hops() }).collect();
     reporting.send(Event::RunStarted { at: Timestamp::now(), suites: reported_suites(options, &suites), cases });
     let finished = selected.and_then(|cases| {
-        let finished = runtime.block_on(execute(options, &suites, cases, &mut signals, reporting.events.clone()));
+        let finished = runtime.block_on(execute(options, &suites, cases, &signals, reporting.events.clone()));
         runtime.shutdown_background();
         finished
     });
@@ -167,7 +166,7 @@ async fn execute(
     options: &Options,
     suites: &[Suite],
     cases: Vec<PlannedCase>,
-    signals: &mut Signals,
+    signals: &Signals,
     events: mpsc::Sender<Event>,
 ) -> Result<(Ending, Vec<Outcome>), Refusal> {
     // It ends when this is dropped.
@@ -184,7 +183,7 @@ async fn execute(
     };
     let shared = tokio::select! {
         prepared = prepared => Arc::new(prepared?),
-        () = signals.next() => return Ok((Ending::Interrupted, Vec::new())),
+        () = signals.asked(1) => return Ok((Ending::Interrupted, Vec::new())),
     };
     let suite_of = |case: &PlannedCase| suites.iter().find(|suite| suite.name == case.id.suite);
     let jobs = cases.into_iter().filter_map(|case| {

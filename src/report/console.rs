@@ -170,6 +170,14 @@ impl<W: Write + Send> Reporter for Console<W> {
                 self.results.push((id.clone(), verdict.clone(), *elapsed));
             }
             Event::CaseObserved { .. } | Event::Diagnosed { .. } => {}
+            Event::Interrupted { tidying } => {
+                let text = format!(
+                    "interrupted: tidying up, for {}s at the most; press Ctrl-C again to skip it",
+                    tidying.as_secs()
+                );
+                // Whoever closed standard error does not want to know.
+                self.live.suspend(|| writeln!(std::io::stderr(), "{text}").ok());
+            }
             Event::Noticed { text, .. } => self.notices.push(text.clone()),
             Event::RunFinished { ending, elapsed } => self.summary(ending, *elapsed)?,
         }

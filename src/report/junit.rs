@@ -107,7 +107,10 @@ impl Reporter for Junit {
             Event::Connected { facts, .. } => {
                 self.facts.extend(facts.iter().map(|fact| clean(&format!("{}: {}", fact.name, fact.value))));
             }
-            Event::CaseWaiting { .. } | Event::CaseObserved { .. } | Event::Diagnosed { .. } => return Ok(()),
+            Event::CaseWaiting { .. }
+            | Event::CaseObserved { .. }
+            | Event::Diagnosed { .. }
+            | Event::Interrupted { .. } => return Ok(()),
             Event::CaseFinished { id, verdict, elapsed } => {
                 if let Some((_, result)) = self.cases.iter_mut().find(|(known, _)| known == id) {
                     *result = Some((verdict.clone(), *elapsed));

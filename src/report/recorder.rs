@@ -54,7 +54,7 @@ impl Reporter for Recorder {
                 self.is_over = !matches!(ending, Ending::Refused(_));
             }
             Event::Diagnosed { server, sections } => recording.diagnosed.push((server.clone(), sections.clone())),
-            Event::CaseWaiting { .. } => {}
+            Event::CaseWaiting { .. } | Event::Interrupted { .. } => {}
         }
         Ok(())
     }

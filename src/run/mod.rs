@@ -10,11 +10,12 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use crate::check::{Placed, Shared, Site};
+use crate::check::{Shared, Site};
 use crate::cluster::Select;
 use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
 use crate::suite::PlannedCase;
 
+mod ending;
 mod signal;
 mod tidy;
 
@@ -32,7 +33,7 @@ pub struct Job {
 }
 
 /// Runs the jobs, at most `limit` at once, and tidies up; a signal ends it early.
-pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &mut Signals) -> (Ending, Vec<Outcome>) {
+pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Signals) -> (Ending, Vec<Outcome>) {
     let permits = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
     // Tests that disturb come when all others have ended, one after the other.
     let turns = Arc::new(Semaphore::new(0));
@@ -85,28 +86,23 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &mu
                     }
                 }
             },
-            () = signals.next() => break Ending::Interrupted,
+            () = signals.asked(1) => break Ending::Interrupted,
         }
     };
     tasks.abort_all();
     tokio::select! {
         () = async { while tasks.join_next().await.is_some() {} } => {}
-        () = signals.next() => {}
+        () = signals.asked(2) => {}
     }
     for (id, _) in open.into_values() {
         let reason = Reason::new("the run", "to end by itself", "it was interrupted before this test ended");
         finished(id, Verdict::error(reason), Duration::ZERO);
     }
-    let (left, interrupted) = tidy_all(&shared, signals, &servers, &broken).await;
-    if !left.is_empty() {
+    for text in ending::tidy_up(&shared, signals, &servers, &broken).await {
         outcomes.push(Outcome::Error);
+        let _ = shared.events.send(Event::Noticed { text, is_error: true });
     }
-    for what in left {
-        let _ = shared
-            .events
-            .send(Event::Noticed { text: format!("left behind: {what}; remove it by hand"), is_error: true });
-    }
-    (if interrupted { Ending::Interrupted } else { ending }, outcomes)
+    (if signals.came() { Ending::Interrupted } else { ending }, outcomes)
 }
 
 /// Runs one test, if the user may do what it needs; a panic in it and a pod replaced under it are errors of this test alone.
@@ -155,35 +151,4 @@ fn defect(seen: String) -> Verdict {
 fn said(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default()
-}
-
-/// Removes what tests left, wherever it got to; a signal gives that up. Returns what is left, and whether a signal came.
-async fn tidy_all(
-    shared: &Shared,
-    signals: &mut Signals,
-    servers: &[(String, Select)],
-    broken: &BTreeSet<String>,
-) -> (Vec<String>, bool) {
-    let described = |(placed, problem): (Placed, String)| format!("{placed} ({problem})");
-    let tidy = async {
-        if let Err(error) = shared.cluster.answers().await {
-            let left = shared.ledger.placed(|_| true).into_iter();
-            return left.map(|placed| described((placed, error.to_string()))).collect();
-        }
-        let left = tidy::remove(shared, |_| true).await;
-        let found = tidy::sweep(shared, servers, broken).await;
-        for what in found.removed {
-            // Nobody listens any more only when the run is over.
-            let text = format!("removed {what}, into which it had been copied");
-            let _ = shared.events.send(Event::Noticed { text, is_error: false });
-        }
-        left.into_iter().map(described).chain(found.problems).collect()
-    };
-    tokio::select! {
-        left = tidy => (left, false),
-        () = signals.next() => {
-            let left = shared.ledger.placed(|_| true).into_iter();
-            (left.map(|placed| described((placed, "interrupted again".to_owned()))).collect(), true)
-        }
-    }
 }

@@ -25,6 +25,7 @@ pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Pl
     join_all(shared.disturbed().iter().map(|disturbed| recover(shared, disturbed))).await;
     let servers: BTreeSet<String> = shared.ledger.placed(&which).into_iter().map(|placed| placed.server).collect();
     join_all(servers.iter().map(|server| shared.commands_ended(server))).await;
+    shared.host.written().await;
     let mut files: BTreeMap<String, Vec<Placed>> = BTreeMap::new();
     for placed in shared.ledger.placed(which) {
         files.entry(placed.name.clone()).or_default().push(placed);
@@ -34,7 +35,7 @@ pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Pl
 
 /// Waits until a server that was disturbed is Ready again; says why it is not, if it does not become so.
 async fn recover(shared: &Shared, disturbed: &Disturbed) {
-    let Disturbed { case, server, select, at, .. } = disturbed;
+    let Disturbed { case, server, at, .. } = disturbed;
     // Not from the run's start: the disturbance may have come late.
     let limit = *at + shared.wishes.settle.max(ANSWER);
     let mut last = "nothing is known of it".to_owned();
@@ -66,13 +67,19 @@ async fn recover(shared: &Shared, disturbed: &Disturbed) {
         Err(error) => error.to_string(),
     };
     shared.recovered(disturbed);
+    // Nobody listens any more only when the run is over.
+    let _ = shared.events.send(Event::Noticed { text: not_ready(shared, disturbed, &why), is_error: true });
+}
+
+/// What the user has to know of a server that was disturbed and not seen to be Ready again.
+pub fn not_ready(shared: &Shared, disturbed: &Disturbed, why: &str) -> String {
+    let Disturbed { case, server, select, .. } = disturbed;
     let (context, namespace) = (shared.cluster.context(), shared.cluster.namespace());
-    let text = format!(
-        "server {server}, which {case} disturbed, is not Ready again: {why}; look at its events: kubectl \
+    format!(
+        "server {server}, which {case} disturbed, was not seen Ready again: {why}; look at its events: kubectl \
          --context={context} -n {namespace} describe pods -l {}={server}",
         select.server_label
-    );
-    let _ = shared.events.send(Event::Noticed { text, is_error: true });
+    )
 }
 
 /// How far a server that was disturbed is.
