@@ -17,6 +17,7 @@ mod changes;
 pub mod connect;
 pub mod container;
 mod cycle;
+mod events;
 #[cfg(test)]
 pub(crate) mod example;
 mod exec;
@@ -33,6 +34,7 @@ mod watch;
 pub use api_error::ApiError;
 pub use connect::connect;
 pub use cycle::{CycleLog, Cycles, Marks, QUIET};
+pub use events::Warning;
 pub use exec::{End, Output};
 /// Names, labels and other metadata of objects.
 pub use kube::ResourceExt;

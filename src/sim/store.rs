@@ -24,6 +24,7 @@ pub enum Kind {
     Secret,
     Node,
     Namespace,
+    Event,
 }
 
 impl Kind {
@@ -38,12 +39,13 @@ impl Kind {
             Self::Secret => ["v1", "Secret", "secrets"],
             Self::Node => ["v1", "Node", "nodes"],
             Self::Namespace => ["v1", "Namespace", "namespaces"],
+            Self::Event => ["v1", "Event", "events"],
         }
     }
 
     /// The one with that `apiVersion` and plural.
     pub fn named(version: &str, plural: &str) -> Option<Self> {
-        let core = [Self::Pod, Self::Service, Self::Secret, Self::Node, Self::Namespace];
+        let core = [Self::Pod, Self::Service, Self::Secret, Self::Node, Self::Namespace, Self::Event];
         let mut all = core.into_iter().chain([Self::Deployment, Self::ReplicaSet, Self::EndpointSlice]);
         all.find(|kind| matches!(kind.names(), [own, _, its] if own == version && its == plural))
     }

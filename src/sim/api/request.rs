@@ -4,7 +4,7 @@ use http::{HeaderMap, Method, Uri, header::ACCEPT};
 use serde_json::Value;
 
 use super::super::NAMESPACE;
-use super::super::object::{name, text};
+use super::super::object::text;
 use super::super::store::Kind;
 
 /// What a request asks.
@@ -96,7 +96,7 @@ impl Asked {
         self.namespace.as_deref().is_none_or(|namespace| namespace == NAMESPACE)
     }
 
-    /// Whether an object is one that a list or watch is about: `a=b` and `a!=b` of labels, and the name, are known.
+    /// Whether an object is one that a list or watch is about: `a=b` and `a!=b` of labels, and `a=b` of fields, are known.
     pub fn selects(&self, object: &Value) -> bool {
         let terms = |key| self.get(key).unwrap_or_default().split(',').filter(|term| !term.is_empty());
         let label = |key: &str| text(&object["metadata"]["labels"][key]);
@@ -104,7 +104,8 @@ impl Asked {
             Some((key, value)) => key.strip_suffix('!').map_or_else(|| label(key) == value, |key| label(key) != value),
             None => false,
         });
-        let is_name = |term: &str| term.strip_prefix("metadata.name=") == Some(name(object));
-        by_labels && terms("fieldSelector").all(is_name) && self.has_objects()
+        let field = |path: &str| text(object.pointer(&format!("/{}", path.replace('.', "/"))).unwrap_or(&Value::Null));
+        let has = |term: &str| term.split_once('=').is_some_and(|(path, value)| field(path) == value);
+        by_labels && terms("fieldSelector").all(has) && self.has_objects()
     }
 }

@@ -6,17 +6,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::container::Container;
 use super::status::{self, Role, Slot};
 use super::{lock, mounts};
-use crate::sim::World;
 use crate::sim::logs::Log;
-use crate::sim::object::{is_deleted, items, name, uid};
+use crate::sim::object::{is_deleted, items, name, stamp, uid};
 use crate::sim::store::{Kind, State};
+use crate::sim::{NAMESPACE, World};
 
 /// What the runtime needs to start a container.
 const START: Duration = Duration::from_millis(30);
@@ -133,7 +133,11 @@ impl Worker {
         let now = self.now();
         let slot = &mut self.slots[index];
         match *event {
-            Event::Waits => slot.wait(),
+            Event::Waits => {
+                slot.wait();
+                let container = slot.name().to_owned();
+                self.warn(&container, "BackOff", "Back-off restarting failed container", now);
+            }
             Event::Started => slot.start(now),
             Event::Ready => slot.ready = true,
             Event::Ended(code) => {
@@ -145,6 +149,19 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Warns of a container in an event; what was said before is counted.
+    fn warn(&self, container: &str, reason: &str, message: &str, now: Timestamp) {
+        let (pod, store) = (name(&self.pod), &self.world.store);
+        let event = format!("{pod}.{container}");
+        let message = format!("{message} {container} in pod {pod}");
+        let count = store.get(Kind::Event, &event).map_or(0, |event| event["count"].as_u64().unwrap_or_default());
+        let object = json!({"kind": "Pod", "name": pod, "uid": uid(&self.pod)});
+        let metadata = json!({"name": event, "namespace": NAMESPACE});
+        let event = json!({"metadata": metadata, "involvedObject": object, "type": "Warning", "reason": reason,
+            "message": message, "count": count + 1, "lastTimestamp": stamp(now)});
+        store.put(Kind::Event, event, now);
     }
 
     /// Says in the store how the pod is.

@@ -1,0 +1,107 @@
+//! Warnings that Kubernetes has about an object: why a pod is not scheduled, does not start, or was evicted.
+
+use std::fmt;
+
+use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use kube::api::ListParams;
+
+use super::{ApiError, Cluster, answered};
+
+/// So many events of one object are asked for; Kubernetes counts what repeats.
+const ASKED: u32 = 200;
+/// So many of them, the newest, say enough.
+const MOST: usize = 4;
+/// More of a message than this is cut off.
+const LONGEST: usize = 300;
+
+/// A warning, and how often it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// When it was given last.
+    pub last: Option<Timestamp>,
+    /// What happened, in a word.
+    pub reason: String,
+    /// What happened.
+    pub message: String,
+    /// How often.
+    pub count: i32,
+}
+
+impl From<Event> for Warning {
+    fn from(event: Event) -> Self {
+        // Newer sources count in a series and leave the older fields empty.
+        let series = event.series.unwrap_or_default();
+        let last = series.last_observed_time.map(|time| time.0);
+        let last = last.or(event.last_timestamp.map(|time| time.0)).or(event.event_time.map(|time| time.0));
+        let count = series.count.or(event.count).unwrap_or(1);
+        let message = event.message.unwrap_or_default().trim().chars().take(LONGEST).collect();
+        let last = last.or(event.metadata.creation_timestamp.map(|time| time.0));
+        Self { last, reason: event.reason.unwrap_or_default(), message, count }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(last) = self.last {
+            write!(f, "{last:.0} ")?;
+        }
+        write!(f, "{}: {}", self.reason, self.message)?;
+        if self.count > 1 { write!(f, " ({} times)", self.count) } else { Ok(()) }
+    }
+}
+
+impl Cluster {
+    /// The newest warnings about the object with that uid, the newest last; none is no sign of health, because
+    /// Kubernetes forgets them after an hour.
+    ///
+    /// # Errors
+    /// The API does not say.
+    pub async fn events(&self, uid: &str) -> Result<Vec<Warning>, ApiError> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), self.namespace());
+        let fields = format!("involvedObject.uid={uid},type=Warning");
+        let params = ListParams::default().fields(&fields).limit(ASKED);
+        let found = answered("list", "events", events.list(&params)).await?;
+        Ok(newest(found.items))
+    }
+}
+
+fn newest(events: Vec<Event>) -> Vec<Warning> {
+    let mut warnings: Vec<Warning> = events.into_iter().map(Warning::from).collect();
+    warnings.sort_by_key(|warning| warning.last);
+    warnings.split_off(warnings.len().saturating_sub(MOST))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn the_newest_few_are_told_however_their_times_are_given() {
+        let event = |others: Value| {
+            let mut event = json!({"involvedObject": {}, "metadata": {}, "reason": "BackOff", "message": "again\n"});
+            event.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
+            serde_json::from_value::<Event>(event).unwrap()
+        };
+        let at = |minute: u32| format!("2026-11-21T03:{minute:02}:00Z");
+        let mut events = vec![
+            event(json!({"eventTime": "2026-11-21T03:30:00.000000Z", "reason": "Evicted"})),
+            event(json!({"series": {"count": 7, "lastObservedTime": "2026-11-21T03:40:00.000000Z"}})),
+            event(json!({})),
+        ];
+        events.extend((0..6).map(|minute| event(json!({"lastTimestamp": at(minute), "count": 3}))));
+        let told: Vec<String> = newest(events).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "2026-11-21T03:04:00Z BackOff: again (3 times)",
+                "2026-11-21T03:05:00Z BackOff: again (3 times)",
+                "2026-11-21T03:30:00Z Evicted: again",
+                "2026-11-21T03:40:00Z BackOff: again (7 times)",
+            ]
+        );
+    }
+}
