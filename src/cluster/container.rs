@@ -180,6 +180,11 @@ impl<'a> View<'a> {
         format!("waiting: {reason}{message}{restarts}")
     }
 
+    /// When it ended; `None` if it has not.
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        Some(self.state()?.terminated.as_ref()?.finished_at.as_ref()?.0)
+    }
+
     /// Whether it ran to its end with exit code 0.
     pub fn has_completed(&self) -> bool {
         let ended = self.state().and_then(|state| state.terminated.as_ref());

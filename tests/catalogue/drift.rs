@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::patches::{FOLDER, SERVER, SIDECAR, added_sidecar, command, server, sidecar, variable};
-use super::rounds::{ERROR, FAIL};
+use super::rounds::{DRIFT, ERROR, FAIL};
 use super::{Change, Fault};
 
 pub fn drift() -> Vec<Fault> {
@@ -135,6 +135,7 @@ pub fn elsewhere() -> Vec<Fault> {
             wrong: &[
                 (FAIL, &["phase2::isolation", "phase2::subfolder", "phase2::nfs-mount"]),
                 (ERROR, &["phase2::subfolder-mount"]),
+                (FAIL, DRIFT),
             ],
         },
         Fault {
@@ -148,7 +149,7 @@ pub fn elsewhere() -> Vec<Fault> {
             id: "no Service",
             server: "nas-input-2",
             change: Change::NoService,
-            wrong: &[(FAIL, &["phase2::service", "phase2::node-port", "phase2::dns", "phase2::unique"])],
+            wrong: &[(FAIL, &["phase2::service", "phase2::node-port", "phase2::dns", "phase2::unique"]), (FAIL, DRIFT)],
         },
         Fault {
             id: "no folder",

@@ -8,6 +8,8 @@ use super::{Change, Fault, Round, drift, further};
 pub const FAIL: &str = "FAIL";
 pub const ERROR: &str = "ERROR";
 
+/// What must not PASS where a live object is not as in the manifest.
+pub const DRIFT: &[&str] = &["release::drift", "release::drift-whole"];
 /// What must not PASS where the sidecar copies nothing.
 const NOTHING_COPIED: &[&str] = &["phase3::latency", "phase3::multi-write", "phase3::cadence"];
 /// What must not PASS where copies are not what was copied.

@@ -128,7 +128,12 @@ impl Lab {
         let pod = pods.lines().last().unwrap();
         let fill = "head -c 25165824 /dev/zero >/data/too-large";
         self.kubectl(&["exec", pod, "-c", "nfs-server", "--", "sh", "-c", fill]);
-        self.kubectl(&["wait", "--for=jsonpath={.status.reason}=Evicted", pod, "--timeout=120s"]);
+        let phase = ["get", pod, "-o", "jsonpath={.status.phase}"];
+        let limit = Instant::now() + Duration::from_secs(120);
+        while self.kubectl(&phase) == "Running" {
+            assert!(Instant::now() < limit, "{pod} is not evicted");
+            std::thread::sleep(Duration::from_millis(500));
+        }
     }
 
     pub fn apply(&self, faults: &[Fault]) {
