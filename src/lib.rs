@@ -15,12 +15,14 @@ use tokio::runtime::Runtime;
 pub mod check;
 pub mod cli;
 pub mod cluster;
+mod diagnose;
 pub mod error;
 pub mod event;
 pub mod host;
 mod preflight;
 mod prepare;
 pub mod recording;
+mod redact;
 pub mod replay;
 pub mod report;
 pub mod run;
@@ -33,7 +35,9 @@ use cli::{Options, Replay, Request};
 use error::{Exit, Refusal};
 use event::{Case, Ending, Event, Outcome};
 use recording::Recording;
-use report::{Reporter, console::Console, junit::Junit, recorder::Recorder};
+use report::console::{Console, Look, Verbosity};
+use report::diagnostics::Diagnostics;
+use report::{Reporter, junit::Junit, recorder::Recorder};
 use run::{Job, Signals};
 use sim::Simulation;
 use sim::scenario::{self, Scenario};
@@ -67,7 +71,7 @@ fn run_tests(options: &Options) -> Exit {
     // Now, and not when the run is over and lost.
     let selected =
         selected.and_then(|cases| options.record.as_deref().map_or(Ok(()), recording::probe).map(|()| cases));
-    let mut reporters = reporters(options.arguments.quiet, options.changes, &options.report_dir);
+    let mut reporters = reporters(look(options.arguments.quiet, options.verbose, options.changes, &options.report_dir));
     if let (Some(path), Ok(_)) = (&options.record, &selected) {
         let suites = suites.iter().map(|suite| suite.text.clone()).collect();
         reporters.push(Box::new(Recorder::new(path.clone(), suites)));
@@ -95,16 +99,26 @@ fn replay(asked: &Replay) -> Exit {
         Ok(recording) => recording,
         Err(refusal) => return refuse(&refusal),
     };
-    let reporting = Reporting::start(reporters(asked.quiet, false, &asked.report_dir));
+    let reporting = Reporting::start(reporters(look(asked.quiet, asked.verbose, false, &asked.report_dir)));
     match replay::replay(&recording, &reporting.events) {
         Ok(outcomes) => reporting.end(exit(&recording.ending, &outcomes)),
         Err(refusal) => refuse(&refusal),
     }
 }
 
-fn reporters(quiet: bool, tells_changes: bool, folder: &Path) -> Vec<Box<dyn Reporter>> {
-    let console = Console::new(std::io::stdout(), quiet, tells_changes);
-    vec![Box::new(console), Box::new(Junit::new(folder.to_owned()))]
+fn look(quiet: bool, verbose: bool, tells_changes: bool, reports: &Path) -> Look {
+    let verbosity = match (quiet, verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    Look { verbosity, tells_changes, reports: reports.to_owned() }
+}
+
+fn reporters(look: Look) -> Vec<Box<dyn Reporter>> {
+    let folder = look.reports.clone();
+    let files = Diagnostics::new(folder.clone());
+    vec![Box::new(Console::new(look)), Box::new(Junit::new(folder)), Box::new(files)]
 }
 
 /// The reporters at work, in a thread of their own.

@@ -61,7 +61,16 @@ impl Site {
 
     /// Says that the test waits, for the live display.
     pub fn waiting(&self, what: impl Into<String>, limit: Duration) {
-        let event = Event::CaseWaiting { id: self.id.clone(), what: what.into(), limit, next_cycle: None };
+        self.tell_waiting(what.into(), limit, None);
+    }
+
+    /// The same of a wait for a sync cycle.
+    pub fn waiting_for_cycle(&self, cycles: &Cycles, what: impl Into<String>, limit: Duration) {
+        self.tell_waiting(what.into(), limit, cycles.log().next_end(Instant::now()));
+    }
+
+    fn tell_waiting(&self, what: String, limit: Duration, next_cycle: Option<Duration>) {
+        let event = Event::CaseWaiting { id: self.id.clone(), what, limit, next_cycle };
         // Nobody listens any more only when the run is over.
         let _ = self.shared.events.send(event);
     }

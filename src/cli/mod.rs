@@ -34,6 +34,9 @@ pub struct Replay {
     /// Print nothing of tests that pass
     #[arg(long, short)]
     pub quiet: bool,
+    /// Tell also what is known of broken servers, and when files came
+    #[arg(long, short, conflicts_with = "quiet")]
+    pub verbose: bool,
     /// Colour the output [default: auto, on a terminal]
     #[arg(long, value_enum, value_name = "WHEN", hide_possible_values = true)]
     color: Option<ColorSetting>,

@@ -31,6 +31,8 @@ pub struct Options {
     pub changes: bool,
     /// What else the tests should know.
     pub wishes: Wishes,
+    /// Tell also what tests wait for, when files came, and what is known of broken servers.
+    pub verbose: bool,
     /// Where reports are written.
     pub report_dir: PathBuf,
     /// Where the run is recorded.
@@ -74,6 +76,7 @@ pub(super) struct ClusterOptions {
 
 #[derive(Args)]
 #[command(next_help_heading = "Run")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct RunOptions {
     /// The tester's folder, with one sub-folder for each server
     #[arg(long, value_name = "DIR", default_value = HOST_DATA, env = "FILE_SIMULATOR_HOST_DATA")]
@@ -90,6 +93,9 @@ pub(super) struct RunOptions {
     /// Say first what the newest upgrade of the release changed
     #[arg(long)]
     pub(super) changes: bool,
+    /// Tell also what tests wait for, when files came, and what is known of broken servers
+    #[arg(long, short, conflicts_with = "quiet")]
+    pub(super) verbose: bool,
     /// Where reports are written: <suite>.xml (JUnit)
     #[arg(long, value_name = "DIR", default_value = "reports", env = "FILE_SIMULATOR_REPORT_DIR")]
     pub(super) report_dir: PathBuf,
@@ -144,6 +150,7 @@ pub(super) fn options(
             allow_disruption: run.allow_disruption,
             node_address: cluster.node_address,
         },
+        verbose: run.verbose,
         report_dir: run.report_dir,
         record: run.record,
         simulate,

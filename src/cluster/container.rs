@@ -53,6 +53,8 @@ pub struct View<'a> {
     pub kind: Kind,
     /// Its place among the containers of its list.
     pub index: usize,
+    /// Its image.
+    pub image: Option<&'a str>,
     /// Its mounts.
     pub mounts: &'a [VolumeMount],
     /// What it runs; empty for what the image says.
@@ -76,6 +78,7 @@ macro_rules! view {
             name: &$container.name,
             kind: $kind,
             index: $index,
+            image: $container.image.as_deref(),
             mounts: $container.volume_mounts.as_deref().unwrap_or_default(),
             command: $container.command.as_deref().unwrap_or_default(),
             args: $container.args.as_deref().unwrap_or_default(),

@@ -94,6 +94,15 @@ impl CycleLog {
         self.ends.iter().map(|(at, _)| *at)
     }
 
+    /// How long it is until the next cycle should end: as long after the last as that was after the one before, or the
+    /// interval that the sidecar said. `None` if that is not known, or if the cycle is late.
+    pub fn next_end(&self, now: Instant) -> Option<Duration> {
+        let (last, _) = *self.ends.last()?;
+        let before = self.ends.len().checked_sub(2).map(|before| last - self.ends[before].0);
+        let left = (last + before.or(self.interval)?).saturating_duration_since(now);
+        (!left.is_zero()).then_some(left)
+    }
+
     /// Whether the user may not read the log; other trouble passes, and the log is opened again.
     pub fn is_denied(&self) -> bool {
         matches!(self.trouble, Some(ApiError::Forbidden { .. } | ApiError::Unauthorized { .. }))
@@ -304,6 +313,15 @@ mod tests {
     fn ends_after_a_moment_are_counted_and_that_moment_is_none() {
         let log = log(long_ago(), &[(40, SYNCED), (20, SYNCED), (10, SYNCED)]);
         assert_eq!(log.ends(log.ends[0].1), (3, 2));
+    }
+
+    #[test]
+    fn the_next_end_is_as_far_off_as_the_last_ones_were_apart() {
+        let now = long_ago();
+        let left = |lines: &[(u64, &str)]| log(now, lines).next_end(now).map(|left| left.as_secs());
+        assert_eq!(left(&[(50, SYNCED), (10, SYNCED)]), Some(30));
+        assert_eq!(left(&[(12, "Sync interval: 30s"), (10, SYNCED)]), Some(20));
+        assert_eq!([left(&[]), left(&[(10, SYNCED)]), left(&[(50, SYNCED), (41, SYNCED)])], [None; 3]);
     }
 
     #[test]

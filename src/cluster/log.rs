@@ -21,6 +21,8 @@ pub(super) enum From {
     Since(Timestamp),
     /// At so many lines before the end.
     Tail(i64),
+    /// At so many lines before the end of the life before this one.
+    TailBefore(i64),
 }
 
 /// Reads a container's log; at most `bytes`, of which the last line may be cut off.
@@ -35,7 +37,8 @@ pub(super) async fn read(
         container: Some(container.to_owned()),
         timestamps: true,
         since_time: if let From::Since(moment) = from { Some(whole_second(moment)) } else { None },
-        tail_lines: if let From::Tail(lines) = from { Some(lines) } else { None },
+        tail_lines: if let From::Tail(lines) | From::TailBefore(lines) = from { Some(lines) } else { None },
+        previous: matches!(from, From::TailBefore(_)),
         limit_bytes: Some(bytes),
         ..LogParams::default()
     };

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::version::Info;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Preconditions};
@@ -112,6 +113,21 @@ impl Cluster {
         Ok(answered("list", "nodes", nodes.list(&params)).await?.items)
     }
 
+    /// The Services of the namespace, for whoever does not watch them.
+    pub async fn network(&self) -> Result<Network, ApiError> {
+        let services: Api<Service> = Api::namespaced(self.client.clone(), self.namespace());
+        let slices: Api<EndpointSlice> = Api::namespaced(self.client.clone(), self.namespace());
+        let params = ListParams::default();
+        let (services, slices) = tokio::try_join!(
+            answered("list", "services", services.list(&params)),
+            answered("list", "endpointslices.discovery.k8s.io", slices.list(&params)),
+        )?;
+        Ok(Network {
+            services: services.items.into_iter().map(Arc::new).collect(),
+            slices: slices.items.into_iter().map(Arc::new).collect(),
+        })
+    }
+
     /// Whether the namespace exists; `None` where the user may not look.
     pub async fn has_namespace(&self) -> Result<Option<bool>, ApiError> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
@@ -160,6 +176,17 @@ impl Cluster {
     /// Reads the last lines of a container's log; at most `bytes` of them, from the first on.
     pub async fn log_tail(&self, pod: &str, container: &str, lines: i64, bytes: i64) -> Result<Vec<LogLine>, ApiError> {
         log::read(self, pod, container, log::From::Tail(lines), bytes).await
+    }
+
+    /// The same of the container's life before this one.
+    pub async fn log_tail_before(
+        &self,
+        pod: &str,
+        container: &str,
+        lines: i64,
+        bytes: i64,
+    ) -> Result<Vec<LogLine>, ApiError> {
+        log::read(self, pod, container, log::From::TailBefore(lines), bytes).await
     }
 
     /// Does operations in a container, one after another, and waits for their end; one output for each.

@@ -92,13 +92,15 @@ impl Server {
         }
     }
 
+    /// The newest ReplicaSet of the Deployment.
+    pub fn newest_set(&self) -> Option<&Arc<ReplicaSet>> {
+        let revision = self.deployment()?.annotations().get(REVISION)?;
+        self.replica_sets.iter().find(|set| set.annotations().get(REVISION) == Some(revision))
+    }
+
     /// Whether the pod belongs to the newest ReplicaSet of the Deployment.
     pub fn is_newest(&self, pod: &Pod) -> bool {
-        let Some(revision) = self.deployment().and_then(|deployment| deployment.annotations().get(REVISION)) else {
-            return false;
-        };
-        let newest = self.replica_sets.iter().find(|set| set.annotations().get(REVISION) == Some(revision));
-        newest
+        self.newest_set()
             .is_some_and(|set| pod.owner_references().iter().any(|owner| Some(&owner.uid) == set.metadata.uid.as_ref()))
     }
 

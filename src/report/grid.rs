@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::event::{Case, CaseId, Hop, Outcome, Verdict};
 
 /// The marks, gathered while results come in.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Grid {
     servers: Vec<String>,
     hops: BTreeMap<CaseId, &'static [Hop]>,
@@ -38,6 +38,12 @@ impl Grid {
                 *mark = verdict.outcome;
             }
         }
+    }
+
+    /// The same with one server alone.
+    #[must_use]
+    pub fn of(&self, server: &str) -> Self {
+        Self { servers: vec![server.to_owned()], ..self.clone() }
     }
 
     /// The grid in lines; empty if no test was about a server.

@@ -85,11 +85,11 @@ impl Junit {
 }
 
 /// A file in `folder` that others may read, as they may read any report.
-fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+pub(super) fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    builder.prefix(".junit-").tempfile_in(folder)
+    builder.prefix(".report-").tempfile_in(folder)
 }
 
 /// Text for a CDATA section, which must not contain its end.

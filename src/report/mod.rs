@@ -1,4 +1,4 @@
-//! Consumers of events. Imports `event` and `recording` and nothing else of ours.
+//! Consumers of events. Imports `event`, `recording` and `redact`, and nothing else of ours.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use crate::event::Event;
 
 pub mod console;
+pub mod diagnostics;
 pub mod grid;
 pub mod junit;
+mod live;
 pub mod recorder;
 pub mod text;
 

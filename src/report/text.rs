@@ -1,23 +1,9 @@
 //! The words for verdicts: one text, for the terminal and for JUnit.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use regex::Regex;
-
 use crate::event::{Reason, Verdict};
-
-/// Removes what neither a terminal nor XML should get from a pod: escape sequences and control characters.
-///
-/// XML 1.0 allows of the control characters only tab, line feed and carriage return, and neither U+FFFE nor U+FFFF.
-pub fn clean(text: &str) -> String {
-    static ESCAPES: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?)").ok());
-    let text = ESCAPES.as_ref().map_or_else(|| text.into(), |escapes| escapes.replace_all(text, ""));
-    text.chars()
-        .filter(|c| matches!(c, '\t' | '\n') || !(c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')))
-        .collect()
-}
+pub use crate::redact::clean;
 
 /// A verdict's first reason in one line; its summary, if it has none.
 pub fn headline(verdict: &Verdict) -> String {
@@ -62,6 +48,30 @@ fn field(name: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
+/// How far the further lines of a result are in.
+pub const INDENT: usize = 6;
+
+/// A line folded to a width, if there is one; what follows stands under the text of a `name: text`, else further in.
+pub fn fold(line: &str, width: Option<usize>) -> String {
+    let Some(width) = width else { return line.to_owned() };
+    let text = line.trim_start();
+    let margin = line.len() - text.len();
+    let hang = if margin == 0 { INDENT } else { 2 };
+    let hang = text
+        .split_once(' ')
+        .filter(|(name, _)| name.ends_with(':'))
+        .map_or(hang, |(name, text)| name.len() + 1 + text.len() - text.trim_start().len());
+    let [first, further] = [margin, margin + hang].map(|indent| " ".repeat(indent));
+    // Names and paths stay whole, so that they can be copied.
+    let options = textwrap::Options::new(width)
+        .initial_indent(&first)
+        .subsequent_indent(&further)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .wrap_algorithm(textwrap::WrapAlgorithm::FirstFit);
+    textwrap::fill(text, options)
+}
+
 /// A duration for people: tenths of a second.
 pub fn seconds(duration: Duration) -> String {
     format!("{:.1}s", duration.as_secs_f64())
@@ -77,8 +87,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_pod_printed_cannot_steer_a_terminal_or_break_xml() {
-        assert_eq!(clean("a\u{1b}[31mred\u{1b}[0m\0\u{8}\u{fffe}\r\n\u{1b}]0;title\u{7}b"), "ared\nb");
+    fn long_lines_are_folded_under_their_text_and_names_stay_whole() {
+        let folded = |line| fold(line, Some(24));
+        assert_eq!(folded("  seen:     a file of another run"), "  seen:     a file of\n            another run");
+        assert_eq!(folded(" pod nas-output-1-abcdefghi and more"), " pod\n   nas-output-1-abcdefghi\n   and more");
+        assert_eq!(
+            folded("\u{1b}[32mPASS \u{1b}[39m a::b it is as it should be"),
+            "\u{1b}[32mPASS \u{1b}[39m a::b it is as it\n      should be"
+        );
+        assert_eq!(fold("a line that is too long for it", None), "a line that is too long for it");
     }
 
     #[test]

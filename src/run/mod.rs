@@ -1,4 +1,4 @@
-//! Runs tests side by side and tells what happened. Imports `check`, `cluster`, `event`; never `report`.
+//! Runs tests side by side and tells what happened. Imports `check`, `cluster`, `diagnose`, `event`; never `report`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::check::{Shared, Site};
 use crate::cluster::Select;
+use crate::diagnose::Diagnoses;
 use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
 use crate::suite::PlannedCase;
 
@@ -46,6 +47,7 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
     let mut outcomes = Vec::new();
     let mut broken = BTreeSet::new();
     let mut servers: Vec<(String, Select)> = Vec::new();
+    let diagnoses = Arc::new(Diagnoses::new(Arc::clone(&shared)));
     for job in &jobs {
         let its = job.servers.iter().map(|server| (server.clone(), job.select.clone()));
         servers.extend(its.filter(|server| !servers.contains(server)).collect::<Vec<_>>());
@@ -62,9 +64,10 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
         let id = job.case.id.clone();
         let disturbs = job.case.check.disturbs();
         let (shared, permits) = (Arc::clone(&shared), Arc::clone(if disturbs { &turns } else { &permits }));
+        let diagnoses = Arc::clone(&diagnoses);
         let started = tasks.spawn(async move {
             let _permit = permits.acquire_owned().await;
-            run_case(shared, job).await
+            run_case(shared, job, &diagnoses).await
         });
         open.insert(started.id(), (id, disturbs));
     }
@@ -89,6 +92,13 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
             () = signals.asked(1) => break Ending::Interrupted,
         }
     };
+    let ending = match ending {
+        Ending::Completed => tokio::select! {
+            () = diagnoses.ended() => Ending::Completed,
+            () = signals.asked(1) => Ending::Interrupted,
+        },
+        ending => ending,
+    };
     tasks.abort_all();
     tokio::select! {
         () = async { while tasks.join_next().await.is_some() {} } => {}
@@ -106,7 +116,7 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
 }
 
 /// Runs one test, if the user may do what it needs; a panic in it and a pod replaced under it are errors of this test alone.
-async fn run_case(shared: Arc<Shared>, job: Job) -> (Verdict, Duration) {
+async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verdict, Duration) {
     let started = Instant::now();
     if job.case.check.disturbs() && !shared.wishes.allow_disruption {
         return (Verdict::skip("it disturbs the server, which --allow-disruption allows"), Duration::ZERO);
@@ -121,6 +131,7 @@ async fn run_case(shared: Arc<Shared>, job: Job) -> (Verdict, Duration) {
         }
         reason = site.pod_replaced() => (Verdict::error(reason), None),
     };
+    diagnoses.begin(&site, verdict.outcome);
     let judged = verdict.clone();
     let elapsed = started.elapsed();
     // An API server that is gone is not waited for by every test again: the end of the run tries once more.
@@ -134,6 +145,7 @@ async fn run_case(shared: Arc<Shared>, job: Job) -> (Verdict, Duration) {
             verdict.notes.push(problem);
         }
     }
+    diagnoses.begin(&site, verdict.outcome);
     // What tidying up made of a verdict cannot be judged again.
     if let Some(seen) = seen.filter(|_| verdict == judged) {
         let _ = shared.events.send(Event::CaseObserved { id: site.id.clone(), seen: Arc::new(seen) });

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 #[derive(Default)]
 pub struct Logs(Mutex<HashMap<[String; 2], watch::Sender<Log>>>);
 
-/// The log of one container, of its current life only.
+/// The log of one container, of its current life and the one before.
 #[derive(Default)]
 pub struct Log {
     /// The lines, each with its time.
@@ -20,6 +20,8 @@ pub struct Log {
     pub life: u64,
     /// Whether the container has ended, so that there will be no more.
     pub has_ended: bool,
+    /// The lines of the life before, if there was one.
+    pub before: Option<Vec<(Timestamp, String)>>,
 }
 
 impl Logs {
@@ -33,6 +35,8 @@ impl Logs {
 impl Log {
     /// A container begins to run, again perhaps, or its log is rotated: what it said before is gone.
     pub fn begin(&mut self) {
-        *self = Self { life: self.life + 1, ..Self::default() };
+        let lines = std::mem::take(&mut self.lines);
+        let before = if self.has_ended { Some(lines) } else { self.before.take() };
+        *self = Self { life: self.life + 1, before, ..Self::default() };
     }
 }

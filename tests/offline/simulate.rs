@@ -32,6 +32,35 @@ fn every_output_says_that_the_cluster_was_simulated() {
 }
 
 #[test]
+fn a_broken_server_is_looked_at_and_a_green_run_removes_what_was_said_of_it() {
+    let (place, test) = (Place::new(), "phase3::sidecar::nas-output-2");
+    let run = place.run(&["--simulate=sidecar-crash-loop", "--record", "run.json.gz", "--exact", test]);
+    assert_eq!(run.code, 1, "{}{}", run.out, run.err);
+    let file = place.path("reports/diagnostics/nas-output-2.txt");
+    assert!(run.out.contains(&format!("more of nas-output-2: {}\n", file.display())), "{}", run.out);
+    let text = std::fs::read_to_string(&file).unwrap();
+    for part in [
+        "nas-output-2  .        .        .        .        FAIL     .\n",
+        "FAIL phase3::sidecar::nas-output-2, at the hop sidecar\n",
+        "container sync-to-windows, a native sidecar: ",
+        "    its life before: ",
+        "Back-off restarting failed container sync-to-windows",
+        "log of nfs-server in pod ",
+        "Starting NFS server (fsid=6)",
+        "  selects app.kubernetes.io/component=nas-output-2",
+        "  container sync-to-windows: image alpine:latest\n",
+    ] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    assert_eq!(place.run(&["replay", "run.json.gz"]).code, 1);
+    let again = std::fs::read_to_string(place.path("reports/replay/diagnostics/nas-output-2.txt")).unwrap();
+    let sections = |text: &str| text.split_once("\npods:\n").unwrap().1.to_owned();
+    assert_eq!(sections(&again), sections(&text));
+    assert_eq!(place.run(&["--simulate", "--exact", test]).code, 0);
+    assert!(!file.parent().unwrap().exists());
+}
+
+#[test]
 fn a_broken_server_is_told_with_its_hop() {
     let place = Place::new();
     let run = place.run(&["--simulate=service-selects-nothing", "--exact", "phase2::service::nas-input-1"]);

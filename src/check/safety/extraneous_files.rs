@@ -110,7 +110,11 @@ impl Kind for ExtraneousFiles {
                 }
             }
         }
-        site.waiting(format!("{} sync cycles over the tester's own files", self.cycles), ground.within());
+        site.waiting_for_cycle(
+            &ground.cycles,
+            format!("{} sync cycles over the tester's own files", self.cycles),
+            ground.within(),
+        );
         ground.ends(self.cycles).await?;
         for (name, place, content, before) in put {
             seen.files.push(Self::look(&ground, name, place, &content, before).await?);

@@ -150,7 +150,11 @@ impl<'a> Ground<'a> {
     pub async fn follow(&self, wanted: &[Wanted], listed: &[usize], written: Instant) -> Result<Delivery, Verdict> {
         let limit = written + self.within.0;
         let (host, server) = (&self.site.shared.host, self.site.server());
-        self.site.waiting(format!("{} on their way to the folder", counted(wanted.len())), self.within.0);
+        self.site.waiting_for_cycle(
+            &self.cycles,
+            format!("{} on their way to the folder", counted(wanted.len())),
+            self.within.0,
+        );
         let mut wrong = Vec::new();
         for (name, content) in wanted {
             // One that is there is not watched.

@@ -190,7 +190,7 @@ impl LargeFile {
         let mut listed = 0;
         for part in 1..=parts {
             let what = format!("part {part} of {parts} of a file of {} bytes", self.bytes);
-            ground.site.waiting(what, ground.within());
+            ground.site.waiting_for_cycle(&ground.cycles, what, ground.within());
             let until = self.bytes / parts * part;
             listed = ground.listed(name);
             let until = if part == parts { self.bytes } else { until };

@@ -96,7 +96,11 @@ impl Kind for ReservedNames {
             seen.not_written = Some(problem);
             return Ok(seen);
         }
-        site.waiting("what two sync cycles make of names that Windows cannot hold", 2 * ground.within());
+        site.waiting_for_cycle(
+            &ground.cycles,
+            "what two sync cycles make of names that Windows cannot hold",
+            2 * ground.within(),
+        );
         // That no cycle ends is one of the things that may come of it.
         let _ = ground.ends(CYCLES).await;
         let (host, server) = (&site.shared.host, site.server());

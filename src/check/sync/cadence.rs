@@ -107,7 +107,7 @@ impl Kind for Cadence {
         let limit = needed + each * 2 + SLACK;
         seen.waited = limit.as_secs();
         let patience = std::time::Duration::try_from(limit).unwrap_or_default();
-        site.waiting(format!("{} sync cycles, every {interval:#}", self.cycles), patience);
+        site.waiting_for_cycle(&followed, format!("{} sync cycles, every {interval:#}", self.cycles), patience);
         let limit = Instant::now() + patience;
         let start = self.newest(site, &pod).await?;
         let has_enough = |log: &CycleLog| {

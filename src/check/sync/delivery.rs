@@ -48,7 +48,11 @@ impl FileSync {
         let apart = self.apart(site, pod).await;
         let folder = site.shared.host.folder(site.server());
         let what = if count == 1 { "a file".to_owned() } else { format!("{count} files") };
-        site.waiting(format!("{what} on the way to {}", folder.display()), self.within.0 + apart * (count - 1));
+        site.waiting_for_cycle(
+            cycles,
+            format!("{what} on the way to {}", folder.display()),
+            self.within.0 + apart * (count - 1),
+        );
         let start = Instant::now();
         let one = |number| async move {
             // By the clock and not one after another: what delays one must not shift the others into another cycle.

@@ -162,7 +162,7 @@ impl MultiWrite {
     /// Writes the files of a round and follows them until the cycle has ended that brought them.
     async fn round(&self, site: &Site, pod: &Arc<Pod>, cycles: &Cycles, round: usize) -> Result<Round, Verdict> {
         let what = format!("round {} of {}: files on their way", round + 1, self.rounds);
-        site.waiting(what, self.within.0);
+        site.waiting_for_cycle(cycles, what, self.within.0);
         // One more file than in the round before.
         let files = (0..=round + 1).map(|index| site.file(&format!("{index}.txt")));
         let before = cycles.log();

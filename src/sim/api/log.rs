@@ -24,10 +24,16 @@ pub(super) fn log(world: &World, asked: &Asked) -> Result<BoxStream<'static, Byt
             let waits = format!("container \"{container}\" in pod \"{}\" is waiting to start: {reason}", name(&pod));
             return Err(bad(&waits));
         }
+        let is_previous = asked.is("previous");
+        if is_previous && said.before.is_none() {
+            let pod = name(&pod);
+            return Err(bad(&format!("previous terminated container \"{container}\" in pod \"{pod}\" not found")));
+        }
+        let lines = said.before.as_ref().filter(|_| is_previous).unwrap_or(&said.lines);
         // The last lines are counted before the times are looked at, of which nothing below a second reaches the kubelet.
         let tail = asked.parsed("tailLines").unwrap_or(usize::MAX);
         let since = asked.parsed("sinceTime").unwrap_or(Timestamp::MIN).as_second();
-        let last = said.lines.iter().skip(said.lines.len().saturating_sub(tail));
+        let last = lines.iter().skip(lines.len().saturating_sub(tail));
         let mut first = told(last.filter(|(stamp, _)| stamp.as_second() >= since), has_stamps);
         first.truncate(asked.parsed("limitBytes").unwrap_or(usize::MAX));
         (first, said.lines.len(), said.life)

@@ -1,0 +1,126 @@
+//! Asks what there is to know of a server, side by side; what is not answered is told as that.
+
+use std::cmp::Reverse;
+use std::fmt::Display;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
+use tokio::time::timeout;
+
+use super::{ANSWER, section, words};
+use crate::check::Shared;
+use crate::cluster::container::{self, View};
+use crate::cluster::server::{has_ended, is_terminating};
+use crate::cluster::{ApiError, LogLine, Network, Population, ResourceExt, Select, Server};
+use crate::event::Section;
+
+/// So many pods of a server are looked at: two during a rollout.
+const PODS: usize = 2;
+/// So many lines of each log.
+const LINES: i64 = 20;
+/// So much of each log: lines of ordinary length, with room for longer ones.
+const BYTES: i64 = 1 << 18;
+
+/// Everything that is to be known of a server.
+pub(super) async fn gather(
+    shared: &Shared,
+    population: Result<&Population, &ApiError>,
+    select: &Select,
+    name: &str,
+) -> Vec<Section> {
+    let server = match population {
+        Ok(population) => population.server(select, name),
+        Err(error) => return vec![section("pods", &[format!("not known: {error}")])],
+    };
+    let pods = newest(&server);
+    let (events, logs, network) = tokio::join!(events(shared, &server, &pods), logs(shared, &pods), network(shared));
+    let mut sections = vec![section("pods", &words::pods(&server, &pods)), section("warnings", &events)];
+    sections.extend(logs);
+    let network = network.map_or_else(|why| vec![why], |network| words::services(&network, select, name));
+    sections.push(section("Service", &network));
+    sections.extend(pods.first().map(|pod| section("declared", &words::declared(pod))));
+    sections
+}
+
+/// The pods to look at: those that count first, then the newest.
+fn newest(server: &Server) -> Vec<Arc<Pod>> {
+    let mut pods = server.pods.clone();
+    pods.sort_by_key(|pod| (is_terminating(pod) || has_ended(pod), Reverse(pod.creation_timestamp())));
+    pods.truncate(PODS);
+    pods
+}
+
+/// An answer in time, or why there is none.
+async fn asked<T>(request: impl Future<Output = Result<T, ApiError>>) -> Result<T, String> {
+    let late = |_| format!("not known: no answer within {}s", ANSWER.as_secs());
+    timeout(ANSWER, request).await.map_err(late)?.map_err(|error| format!("not known: {error}"))
+}
+
+/// The warnings about the pods, their ReplicaSet and the Deployment.
+async fn events(shared: &Shared, server: &Server, pods: &[Arc<Pod>]) -> Vec<String> {
+    let mut objects: Vec<(String, Option<String>)> =
+        pods.iter().map(|pod| (format!("pod {}", pod.name_any()), pod.uid())).collect();
+    let set = server.newest_set();
+    objects.extend(set.map(|set| (format!("ReplicaSet {}", set.name_any()), set.uid())));
+    let deployment = server.deployment();
+    objects.extend(deployment.map(|deployment| (format!("Deployment {}", deployment.name_any()), deployment.uid())));
+    let asked = objects.into_iter().filter_map(|(object, uid)| Some((object, uid?))).map(|(object, uid)| async move {
+        match asked(shared.cluster.events(&uid)).await {
+            Ok(warnings) => warnings.iter().map(|warning| format!("{object}: {warning}")).collect(),
+            Err(why) => vec![format!("{object}: {why}")],
+        }
+    });
+    let mut lines: Vec<String> = join_all(asked).await.into_iter().flatten().collect();
+    if lines.is_empty() {
+        lines.push("none, or forgotten: Kubernetes keeps them for an hour".to_owned());
+    }
+    lines
+}
+
+/// The last lines of every container, and of its previous life.
+async fn logs(shared: &Shared, pods: &[Arc<Pod>]) -> Vec<Section> {
+    let each = pods.iter().flat_map(|pod| container::all(pod).into_iter().map(move |view| (pod.name_any(), view)));
+    let sections = each.map(|(pod, view)| async move {
+        let (name, cluster) = (view.name, &shared.cluster);
+        let (now, before) = lives(&view);
+        let current = async {
+            let log = now.then(|| asked(cluster.log_tail(&pod, name, LINES, BYTES)));
+            Some(told(format!("log of {name} in pod {pod}, the last {LINES} lines"), log?.await))
+        };
+        let previous = async {
+            let log = before.then(|| asked(cluster.log_tail_before(&pod, name, LINES, BYTES)));
+            Some(told(format!("log of {name} in pod {pod}, its life before, the last {LINES} lines"), log?.await))
+        };
+        let (current, previous) = tokio::join!(current, previous);
+        current.into_iter().chain(previous)
+    });
+    join_all(sections).await.into_iter().flatten().collect()
+}
+
+/// Whether a container has a log, and whether there is another one of its life before: while it waits, the kubelet gives
+/// the one that ended for both.
+fn lives(view: &View<'_>) -> (bool, bool) {
+    let Some(status) = view.status else { return (false, false) };
+    let state = status.state.as_ref();
+    let has_begun = state.is_some_and(|state| state.running.is_some() || state.terminated.is_some());
+    let has_ended = status.last_state.as_ref().is_some_and(|last| last.terminated.is_some());
+    (has_begun || has_ended, has_begun && has_ended)
+}
+
+fn told(title: impl Display, log: Result<Vec<LogLine>, String>) -> Section {
+    let lines = match log {
+        Ok(lines) if lines.is_empty() => vec!["nothing".to_owned()],
+        Ok(lines) => lines.into_iter().map(|(stamp, line)| format!("{stamp:.0} {line}")).collect(),
+        Err(why) => vec![why],
+    };
+    section(title.to_string(), &lines)
+}
+
+/// The Services: as they are watched, else as they are now.
+async fn network(shared: &Shared) -> Result<Network, String> {
+    match shared.watch.network() {
+        Ok(network) if network.services.is_empty() => asked(shared.cluster.network()).await,
+        network => network.map_err(|error| format!("not known: {error}")),
+    }
+}
