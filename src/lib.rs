@@ -19,6 +19,7 @@ pub mod error;
 pub mod event;
 pub mod host;
 mod prepare;
+pub mod profile;
 pub mod recording;
 pub mod replay;
 pub mod report;
@@ -31,7 +32,7 @@ use cli::{Options, Replay, Request};
 use error::{Exit, Refusal};
 use event::{Case, Ending, Event, Outcome};
 use recording::Recording;
-use report::{Reporter, console::Console, junit::Junit, recorder::Recorder};
+use report::{Reporter, console::Console, files::Files, github::Github, recorder::Recorder};
 use run::{Job, Signals};
 use sim::Simulation;
 use sim::scenario::{self, Scenario};
@@ -81,7 +82,7 @@ fn run_tests(options: &Options) -> Exit {
         finished
     });
     let (ending, exit) = match finished {
-        Ok((ending, outcomes)) => (ending.clone(), exit(&ending, &outcomes)),
+        Ok((ending, outcomes)) => (ending.clone(), Exit::of(&ending, &outcomes)),
         Err(refusal) => (Ending::Refused(refusal.to_string()), refuse(&refusal)),
     };
     reporting.send(Event::RunFinished { ending, elapsed: started.elapsed() });
@@ -96,14 +97,18 @@ fn replay(asked: &Replay) -> Exit {
     };
     let reporting = Reporting::start(reporters(asked.quiet, false, &asked.report_dir));
     match replay::replay(&recording, &reporting.events) {
-        Ok(outcomes) => reporting.end(exit(&recording.ending, &outcomes)),
+        Ok(outcomes) => reporting.end(Exit::of(&recording.ending, &outcomes)),
         Err(refusal) => refuse(&refusal),
     }
 }
 
 fn reporters(quiet: bool, tells_changes: bool, folder: &Path) -> Vec<Box<dyn Reporter>> {
     let console = Console::new(std::io::stdout(), quiet, tells_changes);
-    vec![Box::new(console), Box::new(Junit::new(folder.to_owned()))]
+    let mut reporters: Vec<Box<dyn Reporter>> = vec![Box::new(console), Box::new(Files::new(folder.to_owned()))];
+    if let Some(github) = Github::of_this_step() {
+        reporters.push(Box::new(github));
+    }
+    reporters
 }
 
 /// The reporters at work, in a thread of their own.
@@ -211,15 +216,4 @@ fn print(mut lines: impl Iterator<Item = String>) -> Exit {
 fn refuse(refusal: &Refusal) -> Exit {
     eprintln!("{refusal}");
     refusal.exit
-}
-
-fn exit(ending: &Ending, outcomes: &[Outcome]) -> Exit {
-    let has = |outcome| outcomes.contains(&outcome);
-    match ending {
-        Ending::Interrupted => Exit::Interrupted,
-        _ if has(Outcome::Fail) => Exit::Failed,
-        _ if has(Outcome::Error) => Exit::CouldNotJudge,
-        _ if has(Outcome::Pass) => Exit::Passed,
-        _ => Exit::Nothing,
-    }
 }

@@ -90,7 +90,7 @@ pub(super) struct RunOptions {
     /// Say first what the newest upgrade of the release changed
     #[arg(long)]
     pub(super) changes: bool,
-    /// Where reports are written: <suite>.xml (JUnit)
+    /// Where reports are written: index.html, <suite>.xml (JUnit), <suite>.json
     #[arg(long, value_name = "DIR", default_value = "reports", env = "FILE_SIMULATOR_REPORT_DIR")]
     pub(super) report_dir: PathBuf,
     /// Record what the tests observe, to judge it again with `replay`: a gzipped JSON file
