@@ -1,7 +1,9 @@
-//! Errors that a user can act on, and the exit codes. Imports nothing of ours.
+//! Errors that a user can act on, and the exit codes. Imports `event`.
 
 use std::fmt;
 use std::process::ExitCode;
+
+use crate::event::{Ending, Outcome};
 
 /// How the program ends. Stable: part of the contract with CI jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,20 @@ pub enum Exit {
     Nothing = 4,
     /// Interrupted; reports and tidying up were still done.
     Interrupted = 130,
+}
+
+impl Exit {
+    /// Of a run that began and ended so, with these outcomes; what kept the run itself from being green is an ERROR of them.
+    pub fn of(ending: &Ending, outcomes: &[Outcome]) -> Self {
+        let has = |outcome| outcomes.contains(&outcome);
+        match ending {
+            Ending::Interrupted => Self::Interrupted,
+            _ if has(Outcome::Fail) => Self::Failed,
+            _ if has(Outcome::Error) => Self::CouldNotJudge,
+            _ if has(Outcome::Pass) => Self::Passed,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -109,7 +110,7 @@ impl fmt::Display for Outcome {
 }
 
 /// One thing that is not as expected.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// The object, by kind and name.
     pub object: String,
@@ -166,7 +167,7 @@ pub struct Timeline {
 }
 
 /// A part of what is known of a broken server, in lines for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Section {
     /// What it is about, such as a container's log.
     pub title: String,
@@ -222,7 +223,7 @@ impl Verdict {
 pub const SIMULATED: &str = "SIMULATED";
 
 /// A named fact of the run, such as the cluster's address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fact {
     /// What it is about.
     pub name: Cow<'static, str>,

@@ -21,6 +21,7 @@ pub mod event;
 pub mod host;
 mod preflight;
 mod prepare;
+pub mod profile;
 pub mod recording;
 mod redact;
 pub mod replay;
@@ -36,8 +37,7 @@ use error::{Exit, Refusal};
 use event::{Case, Ending, Event, Outcome};
 use recording::Recording;
 use report::console::{Console, Look, Verbosity};
-use report::diagnostics::Diagnostics;
-use report::{Reporter, junit::Junit, recorder::Recorder};
+use report::{Reporter, diagnostics::Diagnostics, files::Files, github::Github, recorder::Recorder};
 use run::{Job, Signals};
 use sim::Simulation;
 use sim::scenario::{self, Scenario};
@@ -86,7 +86,7 @@ fn run_tests(options: &Options) -> Exit {
         finished
     });
     let (ending, exit) = match finished {
-        Ok((ending, outcomes)) => (ending.clone(), exit(&ending, &outcomes)),
+        Ok((ending, outcomes)) => (ending.clone(), Exit::of(&ending, &outcomes)),
         Err(refusal) => (Ending::Refused(refusal.to_string()), refuse(&refusal)),
     };
     reporting.send(Event::RunFinished { ending, elapsed: started.elapsed() });
@@ -101,7 +101,7 @@ fn replay(asked: &Replay) -> Exit {
     };
     let reporting = Reporting::start(reporters(look(asked.quiet, asked.verbose, false, &asked.report_dir)));
     match replay::replay(&recording, &reporting.events) {
-        Ok(outcomes) => reporting.end(exit(&recording.ending, &outcomes)),
+        Ok(outcomes) => reporting.end(Exit::of(&recording.ending, &outcomes)),
         Err(refusal) => refuse(&refusal),
     }
 }
@@ -117,8 +117,13 @@ fn look(quiet: bool, verbose: bool, tells_changes: bool, reports: &Path) -> Look
 
 fn reporters(look: Look) -> Vec<Box<dyn Reporter>> {
     let folder = look.reports.clone();
-    let files = Diagnostics::new(folder.clone());
-    vec![Box::new(Console::new(look)), Box::new(Junit::new(folder)), Box::new(files)]
+    let files = Files::new(folder.clone());
+    let mut reporters: Vec<Box<dyn Reporter>> =
+        vec![Box::new(Console::new(look)), Box::new(files), Box::new(Diagnostics::new(folder))];
+    if let Some(github) = Github::of_this_step() {
+        reporters.push(Box::new(github));
+    }
+    reporters
 }
 
 /// The reporters at work, in a thread of their own.
@@ -226,15 +231,4 @@ fn print(mut lines: impl Iterator<Item = String>) -> Exit {
 fn refuse(refusal: &Refusal) -> Exit {
     eprintln!("{refusal}");
     refusal.exit
-}
-
-fn exit(ending: &Ending, outcomes: &[Outcome]) -> Exit {
-    let has = |outcome| outcomes.contains(&outcome);
-    match ending {
-        Ending::Interrupted => Exit::Interrupted,
-        _ if has(Outcome::Fail) => Exit::Failed,
-        _ if has(Outcome::Error) => Exit::CouldNotJudge,
-        _ if has(Outcome::Pass) => Exit::Passed,
-        _ => Exit::Nothing,
-    }
 }

@@ -28,7 +28,7 @@ pub enum Request {
 pub struct Replay {
     /// The file that --record wrote
     pub file: PathBuf,
-    /// Where reports are written: <suite>.xml (JUnit)
+    /// Where reports are written: index.html, <suite>.xml (JUnit), <suite>.json
     #[arg(long, value_name = "DIR", default_value = "reports/replay")]
     pub report_dir: PathBuf,
     /// Print nothing of tests that pass

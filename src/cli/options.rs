@@ -96,7 +96,7 @@ pub(super) struct RunOptions {
     /// Tell also what tests wait for, when files came, and what is known of broken servers
     #[arg(long, short, conflicts_with = "quiet")]
     pub(super) verbose: bool,
-    /// Where reports are written: <suite>.xml (JUnit)
+    /// Where reports are written: index.html, <suite>.xml (JUnit), <suite>.json
     #[arg(long, value_name = "DIR", default_value = "reports", env = "FILE_SIMULATOR_REPORT_DIR")]
     pub(super) report_dir: PathBuf,
     /// Record what the tests observe, to judge it again with `replay`: a gzipped JSON file

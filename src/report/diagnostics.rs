@@ -9,7 +9,7 @@ use anyhow::Context;
 
 use super::Reporter;
 use super::grid::Grid;
-use super::junit::temporary;
+use super::files::temporary;
 use super::text::{clean, details};
 use crate::event::{Event, Fact, Outcome, Section};
 
@@ -120,6 +120,7 @@ impl Reporter for Diagnostics {
             }
             Event::CaseWaiting { .. }
             | Event::CaseObserved { .. }
+            | Event::Interrupted { .. }
             | Event::Noticed { .. }
             | Event::RunFinished { .. } => {}
         }

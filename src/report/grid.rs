@@ -46,6 +46,12 @@ impl Grid {
         Self { servers: vec![server.to_owned()], ..self.clone() }
     }
 
+    /// Each server with its marks, in the order of [`Hop::ALL`].
+    pub fn rows(&self) -> impl Iterator<Item = (&String, [&'static str; 6])> {
+        let mark_of = |server: &String, hop| mark(self.marks.get(&(server.clone(), hop)).copied());
+        self.servers.iter().map(move |server| (server, Hop::ALL.map(|hop| mark_of(server, hop))))
+    }
+
     /// The grid in lines; empty if no test was about a server.
     pub fn lines(&self) -> Vec<String> {
         let Some(width) = self.servers.iter().map(String::len).max() else { return Vec::new() };
@@ -54,10 +60,7 @@ impl Grid {
             format!("{head:width$}{cells}").trim_end().to_owned()
         };
         let mut lines = vec![row("", Hop::ALL.map(|hop| hop.to_string()))];
-        for server in &self.servers {
-            let marks = Hop::ALL.map(|hop| mark(self.marks.get(&(server.clone(), hop)).copied()).to_owned());
-            lines.push(row(server, marks));
-        }
+        lines.extend(self.rows().map(|(server, marks)| row(server, marks.map(str::to_owned))));
         lines
     }
 }

@@ -1,156 +1,88 @@
-//! JUnit XML, one file for each suite, valid and complete at every moment of the run.
+//! JUnit XML of a suite, in the shape that Jenkins, GitLab and GitHub's readers agree on: one flat test suite, a classname and
+//! name that are unique, a short message with the long text in the body, and output beside it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
-use junit_report::{ReportBuilder, TestCase, TestCaseBuilder, TestSuiteBuilder};
+use junit_report::{OffsetDateTime, ReportBuilder, TestCase, TestCaseBuilder, TestSuite};
 
-use super::Reporter;
-use super::text::{clean, count, details, headline, seconds};
-use crate::event::{CaseId, Ending, Event, Outcome, Verdict};
+use super::model::{Conclusion, Diagnosis, RunReport, TestReport};
+use super::text::{count, seconds};
+use crate::event::Outcome;
 
-/// Writes `<suite>.xml` into a folder.
-pub struct Junit {
-    folder: PathBuf,
-    suites: Vec<String>,
-    cases: Vec<(CaseId, Option<(Verdict, Duration)>)>,
-    /// Facts and notices of the run, for system-out.
-    facts: Vec<String>,
-    /// What tests without a result say.
-    unfinished: String,
-    changed: bool,
+/// The report of one suite as JUnit XML.
+pub fn text(report: &RunReport) -> anyhow::Result<String> {
+    let mut suite = TestSuite::new(&report.suites.join(" "));
+    suite.set_timestamp(OffsetDateTime::from_unix_timestamp(report.started.as_second())?);
+    // Jenkins would put it before the suite's name.
+    suite.package.clear();
+    let mut told: Vec<&Diagnosis> = report.diagnosed.iter().collect();
+    for test in &report.tests {
+        // Its first test that is wrong tells what is known of a server.
+        let its = |known: &&Diagnosis| test.is_wrong() && Some(&known.server) == test.server.as_ref();
+        let diagnosis = told.iter().position(its).map(|index| told.remove(index));
+        suite.add_testcase(case(test, diagnosis));
+    }
+    suite.set_system_out(&cdata(&run(report).join("\n")));
+    let mut text = Vec::new();
+    ReportBuilder::new().add_testsuite(suite).build().write_xml(&mut text)?;
+    Ok(String::from_utf8(text)?)
 }
 
-impl Junit {
-    /// Reports into `folder`, which is made when it is needed.
-    pub fn new(folder: PathBuf) -> Self {
-        Self {
-            folder,
-            suites: Vec::new(),
-            cases: Vec::new(),
-            facts: Vec::new(),
-            unfinished: "not finished".to_owned(),
-            changed: false,
-        }
+fn case(test: &TestReport, diagnosis: Option<&Diagnosis>) -> TestCase {
+    let time = junit_report::Duration::milliseconds(i64::try_from(test.millis).unwrap_or(i64::MAX));
+    let (name, kind, message) = (&test.name, &test.outcome.to_string(), &test.headline);
+    let details = test.details.join("\n");
+    let mut case = match test.outcome {
+        Outcome::Pass => TestCaseBuilder::success(name, time),
+        Outcome::Fail => TestCaseBuilder::failure(name, time, kind, message),
+        Outcome::Error => TestCaseBuilder::error(name, time, kind, message),
+        Outcome::Skip => TestCaseBuilder::skipped_with_cause(name, kind, message),
+    };
+    case.set_classname(&test.suite);
+    let mut out = Vec::new();
+    if let Some(diagnosis) = diagnosis {
+        out.extend(lines(diagnosis));
     }
-
-    fn suite(&self, name: &str) -> junit_report::TestSuite {
-        let mut suite = TestSuiteBuilder::new(name);
-        for (id, result) in self.cases.iter().filter(|(id, _)| id.suite == name) {
-            suite.add_testcase(self.case(id, result.as_ref()));
-        }
-        suite.set_system_out(&cdata(&self.facts.join("\n")));
-        suite.build()
-    }
-
-    fn case(&self, id: &CaseId, result: Option<&(Verdict, Duration)>) -> TestCase {
-        let name = clean(&id.name());
-        let time = |elapsed: &Duration| {
-            junit_report::Duration::milliseconds(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
-        };
-        let Some((verdict, elapsed)) = result else {
-            let mut case = TestCaseBuilder::error(&name, junit_report::Duration::ZERO, "ERROR", &self.unfinished);
-            return case.set_classname(&id.suite).build();
-        };
-        let (kind, message) = (verdict.outcome.to_string(), headline(verdict));
-        let mut case = match verdict.outcome {
-            Outcome::Pass => TestCaseBuilder::success(&name, time(elapsed)),
-            Outcome::Fail => TestCaseBuilder::failure(&name, time(elapsed), &kind, &message),
-            Outcome::Error => TestCaseBuilder::error(&name, time(elapsed), &kind, &message),
-            Outcome::Skip => TestCaseBuilder::skipped_with_cause(&name, &kind, &message),
-        };
-        let details = details(verdict).join("\n");
-        if verdict.outcome == Outcome::Pass {
-            case.set_system_out(&cdata(format!("{}\n{details}", clean(&verdict.summary)).trim_end()));
-        } else {
+    if test.is_wrong() {
+        if !details.is_empty() {
             case.set_trace(&cdata(&details));
         }
-        case.set_classname(&id.suite).build()
+    } else {
+        out.extend([test.summary.clone(), details]);
     }
-
-    /// Writes beside the file and renames, so that nobody ever reads half a report.
-    fn write(&self, suite: &str) -> anyhow::Result<()> {
-        let path = self.folder.join(format!("{suite}.xml"));
-        let report = ReportBuilder::new().add_testsuite(self.suite(suite)).build();
-        let mut text = Vec::new();
-        report.write_xml(&mut text)?;
-        fs::create_dir_all(&self.folder)?;
-        let file = temporary(&self.folder)?;
-        fs::write(file.path(), &text)?;
-        file.persist(&path)?;
-        Ok(())
+    let out = out.join("\n");
+    if !out.trim().is_empty() {
+        case.set_system_out(&cdata(out.trim_end()));
     }
+    case.build()
 }
 
-/// A file in `folder` that others may read, as they may read any report.
-pub(super) fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    builder.prefix(".report-").tempfile_in(folder)
+/// What is known of a server, in lines.
+fn lines(diagnosis: &Diagnosis) -> Vec<String> {
+    let sections = diagnosis.sections.iter();
+    let lines = sections.flat_map(|section| {
+        let lines = section.lines.iter().map(|line| format!("  {line}"));
+        std::iter::once(format!("{}:", section.title)).chain(lines)
+    });
+    std::iter::once(format!("what is known of {}", diagnosis.server)).chain(lines).collect()
+}
+
+/// What is not about a single test.
+fn run(report: &RunReport) -> Vec<String> {
+    let mut lines: Vec<String> = report.facts.iter().map(|fact| format!("{}: {}", fact.name, fact.value)).collect();
+    lines.extend(report.changes.iter().map(|change| format!("changed: {change}")));
+    lines.extend(report.notices.iter().map(|notice| notice.text.clone()));
+    lines.extend(report.refusal.clone());
+    let elapsed = seconds(Duration::from_millis(report.millis));
+    match report.conclusion {
+        Conclusion::NotFinished | Conclusion::Refused => {}
+        Conclusion::Interrupted => lines.push(format!("interrupted after {elapsed}")),
+        _ => lines.push(format!("{} in {elapsed}", count(report.counts.tests, "test"))),
+    }
+    lines
 }
 
 /// Text for a CDATA section, which must not contain its end.
 fn cdata(text: &str) -> String {
     text.replace("]]>", "]] >")
-}
-
-impl Reporter for Junit {
-    fn on(&mut self, event: &Event) -> anyhow::Result<()> {
-        match event {
-            Event::RunStarted { suites, cases, .. } => {
-                self.suites.clone_from(suites);
-                self.cases = cases.iter().map(|case| (case.id.clone(), None)).collect();
-            }
-            Event::Connected { facts, .. } => {
-                self.facts.extend(facts.iter().map(|fact| clean(&format!("{}: {}", fact.name, fact.value))));
-            }
-            Event::CaseWaiting { .. }
-            | Event::CaseObserved { .. }
-            | Event::Diagnosed { .. }
-            | Event::Interrupted { .. } => return Ok(()),
-            Event::CaseFinished { id, verdict, elapsed } => {
-                if let Some((_, result)) = self.cases.iter_mut().find(|(known, _)| known == id) {
-                    *result = Some((verdict.clone(), *elapsed));
-                }
-            }
-            Event::Noticed { text, .. } => self.facts.push(clean(text)),
-            Event::RunFinished { ending, elapsed } => {
-                let tests = count(self.cases.len(), "test");
-                match ending {
-                    Ending::Completed => self.facts.push(format!("{tests} in {}", seconds(*elapsed))),
-                    Ending::Interrupted => self.facts.push(format!("interrupted after {}", seconds(*elapsed))),
-                    Ending::Refused(why) => {
-                        // A suite without a test of its own must be red too.
-                        for suite in &self.suites {
-                            if !self.cases.iter().any(|(id, _)| id.suite == *suite) {
-                                self.cases.push((
-                                    CaseId { suite: suite.clone(), slug: "start".to_owned(), server: None },
-                                    None,
-                                ));
-                            }
-                        }
-                        self.unfinished = clean(&format!("could not start: {why}")).replace('\n', " ");
-                        self.facts.push(clean(why));
-                    }
-                }
-            }
-        }
-        self.changed = true;
-        Ok(())
-    }
-
-    fn flush(&mut self) -> anyhow::Result<()> {
-        if !self.changed {
-            return Ok(());
-        }
-        // Every suite is tried, whatever becomes of the others.
-        let written: Vec<_> = self.suites.iter().map(|suite| self.write(suite)).collect();
-        let written: anyhow::Result<()> = written.into_iter().collect();
-        written.with_context(|| format!("cannot write reports into {}", self.folder.display()))?;
-        self.changed = false;
-        Ok(())
-    }
 }

@@ -1,15 +1,23 @@
-//! Consumers of events. Imports `event`, `recording` and `redact`, and nothing else of ours.
+//! Consumers of events. The console and the recorder take them as they come; of the others, `gather` makes one model.
+//! Imports `event`, `error`, `profile`, `recording` and `redact`, and nothing else of ours.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::event::Event;
 
+mod chart;
 pub mod console;
 pub mod diagnostics;
+pub mod files;
+pub mod gather;
+pub mod github;
 pub mod grid;
+pub mod html;
+pub mod json;
 pub mod junit;
 mod live;
+pub mod model;
 pub mod recorder;
 pub mod text;
 

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use super::model::{Conclusion, Counts};
 use crate::event::{Reason, Verdict};
 pub use crate::redact::clean;
 
 /// A verdict's first reason in one line; its summary, if it has none.
 pub fn headline(verdict: &Verdict) -> String {
     if let Some(blocker) = &verdict.blocked_by {
-        return clean(&format!("blocked by {blocker}"));
+        return clean(&format!("blocked by {blocker}")).replace('\n', " ");
     }
     let line = verdict.reasons.first().map_or_else(
         || verdict.summary.clone(),
@@ -70,6 +71,26 @@ pub fn fold(line: &str, width: Option<usize>) -> String {
         .word_splitter(textwrap::WordSplitter::NoHyphenation)
         .wrap_algorithm(textwrap::WrapAlgorithm::FirstFit);
     textwrap::fill(text, options)
+}
+
+/// A run's end in a word, and what it means.
+pub fn conclusion(conclusion: Conclusion) -> (&'static str, &'static str) {
+    match conclusion {
+        Conclusion::NotFinished => ("NOT FINISHED", "the run still goes on, or was killed before it could end"),
+        Conclusion::Refused => ("NOT STARTED", "the run could not start"),
+        Conclusion::Interrupted => ("INTERRUPTED", "a signal stopped the run"),
+        Conclusion::Failed => ("FAIL", "the system is wrong"),
+        Conclusion::CouldNotJudge => ("ERROR", "it could not be judged"),
+        Conclusion::NothingJudged => ("SKIP", "nothing was judged"),
+        Conclusion::Passed => ("PASS", "the system is as required"),
+    }
+}
+
+/// Numbers of tests in words.
+pub fn counts(counts: &Counts) -> String {
+    let Counts { pass, fail, error, skip, not_finished, .. } = counts;
+    let unfinished = if *not_finished == 0 { String::new() } else { format!(" ({not_finished} not finished)") };
+    format!("{pass} PASS, {fail} FAIL, {error} ERROR{unfinished}, {skip} SKIP")
 }
 
 /// A duration for people: tenths of a second.

@@ -1,81 +1,23 @@
 //! The JUnit report: valid whatever a pod printed, complete from the first moment, one file for each suite.
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
-use std::time::Duration;
+use std::process::Command;
 
-use file_simulator_e2e::event::{Case, CaseId, Ending, Event, Fact, Reason, Verdict};
-use file_simulator_e2e::report::Reporter;
-use file_simulator_e2e::report::junit::Junit;
-use jiff::Timestamp;
+use roxmltree::Document;
 
-/// What a hostile pod might print: control characters, an escape sequence, the end of a CDATA section, markup.
-const HOSTILE: &str = "\0\u{1}\u{8}\u{b}\u{1b}[31mred\u{1b}[0m\u{fffe}\u{ffff} ]]> <b> & \"quoted\" 'too'\r\nnext line";
-
-fn id(slug: &str, server: Option<&str>) -> CaseId {
-    CaseId { suite: "phase9".into(), slug: slug.into(), server: server.map(Into::into) }
-}
-
-fn cases() -> Vec<CaseId> {
-    vec![
-        id("whole", None),
-        id("one", Some("nas-1")),
-        id("two", Some("nas-1")),
-        id("three", Some("nas-1")),
-        id("four", Some("nas-1")),
-    ]
-}
-
-/// Hands the events to a reporter into `folder` and brings the file up to date.
-fn report(folder: &Path, events: &[Event]) {
-    let mut junit = Junit::new(folder.to_owned());
-    for event in events {
-        junit.on(event).unwrap();
-    }
-    junit.flush().unwrap();
-}
-
-fn started() -> Event {
-    let cases = cases().into_iter().map(|id| Case { id, hops: &[] }).collect();
-    Event::RunStarted { at: Timestamp::UNIX_EPOCH, suites: vec!["phase9".into()], cases }
-}
-
-/// A run in which every text is hostile.
-fn hostile(folder: &Path) {
-    let reason = || Reason::new(HOSTILE, HOSTILE, HOSTILE).hint(HOSTILE);
-    let verdicts = [
-        Verdict::judged(HOSTILE, Vec::new()).notes(vec![HOSTILE.into()]),
-        Verdict::judged("", vec![reason(), reason()]),
-        Verdict::error(reason()),
-        Verdict::blocked(HOSTILE, reason()),
-    ];
-    let mut events = vec![
-        started(),
-        Event::Connected {
-            facts: vec![Fact { name: "cluster".into(), value: HOSTILE.into() }],
-            changes: vec![HOSTILE.into()],
-        },
-    ];
-    events.extend(cases().into_iter().zip(verdicts).map(|(id, verdict)| {
-        let elapsed = Duration::from_millis(1234);
-        Event::CaseFinished { id, verdict, elapsed }
-    }));
-    events.push(Event::Noticed { text: HOSTILE.into(), is_error: false });
-    events.push(Event::RunFinished { ending: Ending::Interrupted, elapsed: Duration::from_secs(2) });
-    report(folder, &events);
-}
+use crate::stream::{hostile, report, reported, rich, started};
 
 #[test]
 fn a_hostile_run_is_well_formed_and_loses_no_words() {
-    let folder = tempfile::tempdir().unwrap();
-    hostile(folder.path());
-    let text = std::fs::read_to_string(folder.path().join("phase9.xml")).unwrap();
-    let report = roxmltree::Document::parse(&text).unwrap();
+    let text = reported(&hostile()).text("phase9.xml");
+    let report = Document::parse(&text).unwrap();
     let suite = report.descendants().find(|node| node.has_tag_name("testsuite")).unwrap();
     let count = |name| suite.attribute(name).unwrap().to_owned();
     assert_eq!([count("tests"), count("failures"), count("errors")], ["5", "1", "3"]);
     let failure = report.descendants().find(|node| node.has_tag_name("failure")).unwrap();
     let message = failure.attribute("message").unwrap();
-    assert!(message.contains("red ]]> <b> & \"quoted\" 'too' next line"), "{message}");
+    assert!(message.contains("red ]]> <b> & \"quoted\" 'too' </pre>"), "{message}");
     assert!(failure.text().unwrap().contains("expected: red"), "{:?}", failure.text());
     let names: Vec<_> = report.descendants().filter(|node| node.has_tag_name("testcase")).collect();
     assert_eq!(names[1].attribute("name"), Some("one::nas-1"));
@@ -90,16 +32,63 @@ fn the_first_report_is_red_and_replaces_the_one_of_yesterday() {
     std::fs::write(&path, "<testsuites/>").unwrap();
     report(folder.path(), &[started()]);
     let text = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(text.matches("<error type=\"ERROR\" message=\"not finished\"").count(), cases().len(), "{text}");
-    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
-    assert_eq!(left.len(), 1, "no temporary file stays");
+    assert_eq!(text.matches("<error type=\"ERROR\" message=\"not finished\"").count(), 5, "{text}");
+    let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let files: BTreeSet<String> = files.collect();
+    assert_eq!(
+        files.into_iter().collect::<Vec<_>>(),
+        ["index.html", "phase9.json", "phase9.xml"],
+        "no other file stays"
+    );
+}
+
+#[test]
+fn the_shape_is_what_readers_of_junit_agree_on() {
+    for (events, name) in [(rich(), "phase2.xml"), (rich(), "phase3.xml"), (hostile(), "phase9.xml")] {
+        let text = reported(&events).text(name);
+        let report = Document::parse(&text).unwrap();
+        let suites: Vec<_> = report.descendants().filter(|node| node.has_tag_name("testsuite")).collect();
+        assert_eq!(suites.len(), 1, "one flat suite a file");
+        let cases: Vec<_> = suites[0].children().filter(|node| node.has_tag_name("testcase")).collect();
+        let names: HashSet<_> =
+            cases.iter().map(|case| (case.attribute("classname"), case.attribute("name"))).collect();
+        assert_eq!(names.len(), cases.len(), "GitLab drops tests that share both");
+        for (count, tag) in [("tests", "testcase"), ("failures", "failure"), ("errors", "error")] {
+            let number = suites[0].descendants().filter(|node| node.has_tag_name(tag)).count();
+            assert_eq!(suites[0].attribute(count), Some(number.to_string().as_str()), "{count}");
+        }
+        for node in suites[0]
+            .descendants()
+            .filter(|node| ["failure", "error", "skipped"].iter().any(|tag| node.has_tag_name(*tag)))
+        {
+            let message = node.attribute("message").unwrap();
+            assert!(!message.is_empty() && !message.contains('\n'), "{message}");
+        }
+    }
+}
+
+#[test]
+fn the_first_wrong_test_of_a_server_says_what_is_known_of_it() {
+    let text = reported(&rich()).text("phase3.xml");
+    let report = Document::parse(&text).unwrap();
+    let telling = report.descendants().filter(|node| node.text().is_some_and(|text| text.contains("what is known of")));
+    let telling: Vec<_> = telling.filter_map(|node| node.parent_element()?.attribute("name")).collect();
+    assert_eq!(telling, ["sidecar::nas-output-2"]);
 }
 
 #[test]
 #[ignore = "needs xmllint"]
-fn a_hostile_run_is_valid_for_xmllint() {
-    let folder = tempfile::tempdir().unwrap();
-    hostile(folder.path());
-    let status = std::process::Command::new("xmllint").arg("--noout").arg(folder.path().join("phase9.xml")).status();
-    assert!(status.expect("xmllint is installed").success());
+fn the_reports_are_valid_for_xmllint() {
+    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/reports/junit.xsd");
+    let valid = |path: &Path| {
+        let status = Command::new("xmllint").args(["--noout", "--schema", schema]).arg(path).status();
+        status.expect("xmllint is installed").success()
+    };
+    for (events, name) in [(rich(), "phase2.xml"), (rich(), "phase3.xml"), (hostile(), "phase9.xml")] {
+        assert!(valid(&reported(&events).path(name)), "{name}");
+    }
+    let reports = reported(&rich());
+    let twice = reports.text("phase3.xml").replace("sidecar::nas-output-2", "latency::nas-output-2");
+    std::fs::write(reports.path("phase3.xml"), twice).unwrap();
+    assert!(!valid(&reports.path("phase3.xml")), "the schema refuses two tests of one name");
 }

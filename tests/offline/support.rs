@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
@@ -65,7 +65,7 @@ impl Place {
         std::fs::write(self.path("kubeconfig"), text).unwrap();
     }
 
-    /// The report of a suite.
+    /// The JUnit report of a suite.
     pub fn report(&self, suite: &str) -> String {
         std::fs::read_to_string(self.path(&format!("reports/{suite}.xml"))).unwrap()
     }
@@ -77,6 +77,23 @@ impl Ended {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
     }
+}
+
+/// Compares with a file of this repository, or with `GOLDEN=write` in the environment renews it.
+pub fn golden(file: &str, actual: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let actual = actual.replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    if std::env::var_os("GOLDEN").is_some_and(|wish| wish == "write") {
+        return std::fs::write(path, actual).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default().replace("\r\n", "\n");
+    let number = expected.lines().zip(actual.lines()).take_while(|(one, other)| one == other).count();
+    let [expected_line, line] = [&expected, &actual].map(|text| text.lines().nth(number).unwrap_or_default());
+    assert!(
+        expected == actual,
+        "{file}:{}: expected\n{expected_line}\nseen\n{line}\nif that is right, renew it with GOLDEN=write cargo test --test offline",
+        number + 1
+    );
 }
 
 /// Answers each request by its path with a status and a JSON body, until the test ends; returns its address.

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use serde::{Deserialize, Serialize};
 
 use super::delivery;
-use super::profile::{Profile, Samples};
+use super::profile::Samples;
 use super::trail::{Finding, Trail};
 use super::way::{self, Obstacle};
 use crate::check::nfs::Unwritten;
@@ -14,6 +14,7 @@ use crate::check::{Kind, Need, Site};
 use crate::cluster::ResourceExt;
 use crate::cluster::container;
 use crate::event::{Hop, Reason, Timeline, Verdict};
+use crate::profile::Profile;
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize)]

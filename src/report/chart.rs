@@ -1,0 +1,166 @@
+//! Where things stand in a picture: cycles and files on a line of time, and times against their limit. Places along a line are
+//! percentages, so that a picture fits any width while its words keep their size.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde::Serialize;
+
+use super::model::{RunReport, TestReport, Transfer, Transfers};
+use super::text::{count, seconds};
+
+/// Pixels from one file to the next, and those that a test's name takes.
+const FILE: usize = 9;
+const NAME: usize = 22;
+/// The steps of a line of time, in milliseconds: the first of which few enough are needed.
+const STEPS: [u64; 12] =
+    [1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000];
+/// The most steps whose labels a phone has room for.
+const MOST_STEPS: u64 = 6;
+
+/// A server's line of time.
+#[derive(Debug, Serialize)]
+pub struct Chart<'a> {
+    server: &'a str,
+    /// The picture in words.
+    label: String,
+    height: usize,
+    ticks: Vec<Tick>,
+    cycles: Vec<f64>,
+    lanes: Vec<Lane<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Tick {
+    x: f64,
+    label: String,
+}
+
+/// The files of a test.
+#[derive(Debug, Serialize)]
+struct Lane<'a> {
+    test: &'a TestReport,
+    transfers: &'a Transfers,
+    y: usize,
+    files: Vec<Bar>,
+    strip: Option<Strip>,
+}
+
+/// A file from its write to its arrival.
+#[derive(Debug, Serialize)]
+struct Bar {
+    y: usize,
+    x: f64,
+    width: f64,
+    in_time: bool,
+    label: String,
+}
+
+/// A profile on the line from 0 to the limit, or to its longest time where that is more.
+#[derive(Debug, Serialize)]
+struct Strip {
+    least: f64,
+    median: f64,
+    p95: f64,
+    width: f64,
+    limit: f64,
+}
+
+/// A chart for each server whose files were followed.
+pub fn charts(report: &RunReport) -> Vec<Chart<'_>> {
+    let mut servers = IndexMap::<&str, Vec<(&TestReport, &Transfers)>>::new();
+    for test in &report.tests {
+        if let (Some(server), Some(transfers)) = (&test.server, &test.transfers) {
+            servers.entry(server).or_default().push((test, transfers));
+        }
+    }
+    servers.into_iter().map(|(server, tests)| chart(server, &tests)).collect()
+}
+
+fn chart<'a>(server: &'a str, tests: &[(&'a TestReport, &'a Transfers)]) -> Chart<'a> {
+    let files = || tests.iter().flat_map(|(_, transfers)| transfers.files.iter().map(|file| (file, transfers.limit)));
+    let (first, last) =
+        (files().map(|(file, _)| file.written).min(), files().map(|(file, limit)| end(file, limit)).max());
+    let mut cycles: Vec<u64> = tests.iter().flat_map(|(_, transfers)| transfers.cycles.clone()).collect();
+    cycles.sort_unstable();
+    cycles.dedup();
+    // Those that ended while files were on their way, and one before and after.
+    let before = cycles.iter().rposition(|cycle| Some(*cycle) < first).unwrap_or(0);
+    let after = cycles.iter().position(|cycle| Some(*cycle) > last).map_or(cycles.len(), |index| index + 1);
+    let cycles = &cycles[before..after];
+    let moments = || files().flat_map(|(file, limit)| [file.written, end(file, limit)]).chain(cycles.iter().copied());
+    let (first, last) = (moments().min().unwrap_or(0), moments().max().unwrap_or(0));
+    let steps = |step: u64| (first / step, last.div_ceil(step).max(first / step + 1));
+    let few = |step: &u64| steps(*step).1 - steps(*step).0 <= MOST_STEPS;
+    let step = STEPS.into_iter().find(few).unwrap_or(last.max(1));
+    let (from, to) = (steps(step).0.saturating_mul(step), steps(step).1.saturating_mul(step));
+    let x = |moment: u64| percent(moment.saturating_sub(from), to - from);
+    let mut y = 0;
+    let lanes = tests.iter().map(|&(test, transfers)| {
+        y += NAME;
+        let top = y;
+        let files = transfers.files.iter().map(|file| {
+            let bar = bar(file, transfers.limit, y, x);
+            y += FILE;
+            bar
+        });
+        let files = files.collect();
+        Lane { test, transfers, y: top, files, strip: strip(transfers) }
+    });
+    let lanes: Vec<_> = lanes.collect();
+    Chart {
+        server,
+        label: format!(
+            "{} to {server} and {} of its sidecar, from {} to {} after the run began",
+            count(files().count(), "file"),
+            count(cycles.len(), "cycle"),
+            seconds(Duration::from_millis(first)),
+            seconds(Duration::from_millis(last))
+        ),
+        height: y + NAME,
+        ticks: (0..=(to - from) / step).map(|index| tick(from.saturating_add(index * step), x)).collect(),
+        cycles: cycles.iter().map(|moment| x(*moment)).collect(),
+        lanes,
+    }
+}
+
+/// When a file arrived, or was given up.
+fn end(file: &Transfer, limit: u64) -> u64 {
+    file.arrived.unwrap_or(file.written.saturating_add(limit)).max(file.written)
+}
+
+fn bar(file: &Transfer, limit: u64, y: usize, x: impl Fn(u64) -> f64) -> Bar {
+    let said = |millis| seconds(Duration::from_millis(millis));
+    let took = file.arrived.map(|arrived| arrived.saturating_sub(file.written));
+    let came =
+        took.map_or_else(|| format!("not there after {}", said(limit)), |took| format!("there after {}", said(took)));
+    let (start, end) = (x(file.written), x(end(file, limit)));
+    Bar {
+        y,
+        x: start,
+        width: round(end - start),
+        in_time: took.is_some_and(|took| took <= limit),
+        label: format!("written at {}, {came}", said(file.written)),
+    }
+}
+
+fn tick(moment: u64, x: impl Fn(u64) -> f64) -> Tick {
+    Tick { x: x(moment), label: format!("{} s", moment / 1_000) }
+}
+
+fn strip(transfers: &Transfers) -> Option<Strip> {
+    let profile = transfers.profile?;
+    let x = |millis| percent(millis, transfers.limit.max(profile.most));
+    let (least, median, p95, most) = (x(profile.least), x(profile.median), x(profile.p95), x(profile.most));
+    Some(Strip { least, median, p95, width: round(most - least), limit: x(transfers.limit) })
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    let seconds = |millis| Duration::from_millis(millis).as_secs_f64();
+    if whole == 0 { 0.0 } else { round(seconds(part) / seconds(whole) * 100.0) }
+}
+
+/// To hundredths.
+fn round(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
+}

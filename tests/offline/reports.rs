@@ -1,0 +1,99 @@
+//! What each reporter says of one run with something of everything, and the schema of the JSON.
+
+use file_simulator_e2e::event::{Event, Outcome};
+use file_simulator_e2e::report::console::Console;
+use file_simulator_e2e::report::github::Github;
+use file_simulator_e2e::report::json;
+use serde_json::Value;
+
+use crate::stream::{hostile, only, reported, rich, started, told};
+use crate::support::golden;
+
+#[test]
+fn each_reporter_says_what_it_said() {
+    let files = reported(&rich());
+    for (name, kept) in [("phase3.xml", "junit.xml"), ("phase3.json", "report.json"), ("index.html", "index.html")] {
+        golden(&format!("fixtures/reports/{kept}"), &files.text(name));
+    }
+    owo_colors::set_override(false);
+    let mut out = Vec::new();
+    told(&mut Console::new(&mut out, false, true), &rich());
+    golden("fixtures/reports/console.txt", &String::from_utf8(out).unwrap());
+    let (annotations, summary) = on_github(&rich());
+    golden("fixtures/reports/annotations.txt", &annotations);
+    golden("fixtures/reports/summary.md", &summary);
+}
+
+#[test]
+fn reports_are_what_their_published_schema_says() {
+    golden("docs/report.schema.json", &json::schema().unwrap());
+    let schema = serde_json::from_str(&json::schema().unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let runs = [rich(), hostile(), vec![started()], only(Outcome::Skip)];
+    for (events, name) in runs.iter().zip(["phase2.json", "phase9.json", "phase9.json", "phase2.json"]) {
+        let mut report: Value = serde_json::from_str(&reported(events).text(name)).unwrap();
+        let problems: Vec<String> = validator.iter_errors(&report).map(|problem| problem.to_string()).collect();
+        assert!(problems.is_empty(), "{problems:?}");
+        report["tests"][0]["outcome"] = "MAYBE".into();
+        assert!(!validator.is_valid(&report), "the schema refuses what is none of ours");
+    }
+}
+
+#[test]
+fn the_json_is_red_at_first_and_its_counts_add_up() {
+    for (events, name) in [(vec![started()], "phase9.json"), (rich(), "phase2.json"), (hostile(), "phase9.json")] {
+        let report: Value = serde_json::from_str(&reported(&events).text(name)).unwrap();
+        let count = |name: &str| report["counts"][name].as_u64().unwrap();
+        assert_eq!(count("tests"), ["pass", "fail", "error", "skip"].map(count).iter().sum::<u64>());
+        assert_eq!(count("tests"), report["tests"].as_array().unwrap().len() as u64);
+        let ended = events.len() > 1;
+        assert_eq!(report["conclusion"] == "not-finished", !ended, "{report}");
+        assert_eq!(count("not_finished") == count("tests"), !ended);
+    }
+}
+
+#[test]
+fn github_takes_no_command_from_a_pod_and_shows_no_markup_of_it() {
+    let (annotations, summary) = on_github(&hostile());
+    let lines: Vec<&str> = annotations.lines().collect();
+    assert_eq!((lines[0], lines[1]), ("::stop-commands::token", "::token::"));
+    assert!(lines[2..].iter().all(|line| line.starts_with("::error title=")), "{annotations}");
+    assert_eq!(lines.len(), 6, "two failures, what is blocked and what is not finished: {annotations}");
+    assert!(
+        !summary.contains("<script") && !summary.contains("<b>") && !summary.contains("</pre></style>"),
+        "{summary}"
+    );
+}
+
+#[test]
+fn github_gets_no_more_annotations_and_no_longer_summary_than_it_takes() {
+    let Event::CaseFinished { id, verdict, elapsed } = hostile().remove(3) else { panic!("not a result") };
+    let Event::RunStarted { at, suites, mut cases } = started() else { panic!("not a start") };
+    let mut verdict = verdict;
+    verdict.reasons[0].seen = "<".repeat(10_000);
+    let mut events: Vec<Event> = Vec::new();
+    cases.clear();
+    for number in 0..500 {
+        let id = file_simulator_e2e::event::CaseId { slug: format!("many-{number}"), ..id.clone() };
+        cases.push(file_simulator_e2e::event::Case { id: id.clone(), hops: &[] });
+        events.push(Event::CaseFinished { id, verdict: verdict.clone(), elapsed });
+    }
+    events.insert(0, Event::RunStarted { at, suites, cases });
+    events.extend(hostile().pop());
+    let (annotations, summary) = on_github(&events);
+    assert_eq!(annotations.lines().filter(|line| line.starts_with("::error")).count(), 10);
+    assert!(annotations.contains("title=491 failures more::"), "{}", &annotations[annotations.len() - 200..]);
+    assert!(summary.len() < 1_048_576 && summary.contains("more: see the report files"), "{}", summary.len());
+}
+
+/// What is written to standard output and to the step's summary.
+fn on_github(events: &[Event]) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("summary.md");
+    std::fs::write(&path, "# of the step before\n").unwrap();
+    let mut out = Vec::new();
+    told(&mut Github::new(&mut out, Some(path.clone()), "token".into()), events);
+    let summary = std::fs::read_to_string(path).unwrap();
+    let summary = summary.strip_prefix("# of the step before\n").unwrap().to_owned();
+    (String::from_utf8(out).unwrap(), summary)
+}

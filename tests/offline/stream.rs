@@ -1,0 +1,209 @@
+//! Runs as their events, for the tests of reporters.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use file_simulator_e2e::event::{
+    Case, CaseId, Ending, Event, Fact, Hop, Outcome, Reason, SIMULATED, Section, Timeline, Verdict,
+};
+use file_simulator_e2e::report::Reporter;
+use file_simulator_e2e::report::files::Files;
+use tempfile::TempDir;
+
+/// What a hostile pod might print: control characters, an escape sequence, markup, commands, ends of what it may stand in.
+pub const HOSTILE: &str = "\0\u{1}\u{8}\u{b}\u{1b}[31mred\u{1b}[0m\u{fffe}\u{ffff} ]]> <b> & \"quoted\" 'too' </pre></style>\
+                           <script>alert(1)</script> {{ 7 * 7 }} | `x` ```\r\n::error::next line\n";
+
+/// The report files of a run.
+pub struct Reported(TempDir);
+
+impl Reported {
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+}
+
+/// The report files after these events.
+pub fn reported(events: &[Event]) -> Reported {
+    let folder = tempfile::tempdir().unwrap();
+    report(folder.path(), events);
+    Reported(folder)
+}
+
+/// Brings the report files in `folder` up to these events.
+pub fn report(folder: &Path, events: &[Event]) {
+    let mut files = Files::new(folder.to_owned());
+    told(&mut files, events);
+    files.flush().unwrap();
+}
+
+/// Tells a reporter the events.
+pub fn told(reporter: &mut impl Reporter, events: &[Event]) {
+    for event in events {
+        reporter.on(event).unwrap();
+    }
+}
+
+fn id(name: &str) -> CaseId {
+    let mut parts = name.split("::").map(str::to_owned);
+    CaseId { suite: parts.next().unwrap(), slug: parts.next().unwrap(), server: parts.next() }
+}
+
+fn run_started(suites: &[&str], names: &[(&str, &'static [Hop])]) -> Event {
+    let cases = names.iter().map(|(name, hops)| Case { id: id(name), hops }).collect();
+    let at = "2026-03-01T09:30:00Z".parse().unwrap();
+    Event::RunStarted { at, suites: suites.iter().copied().map(Into::into).collect(), cases }
+}
+
+fn finished(name: &str, millis: u64, verdict: Verdict) -> Event {
+    Event::CaseFinished { id: id(name), verdict, elapsed: Duration::from_millis(millis) }
+}
+
+fn section(title: &str, lines: &[&str]) -> Section {
+    Section { title: title.into(), lines: lines.iter().copied().map(Into::into).collect() }
+}
+
+const HOSTILE_TESTS: [&str; 5] =
+    ["phase9::whole", "phase9::one::nas-1", "phase9::two::nas-1", "phase9::three::nas-1", "phase9::four::nas-1"];
+
+/// A run of five tests has begun.
+pub fn started() -> Event {
+    run_started(&["phase9"], &HOSTILE_TESTS.map(|name| (name, &[Hop::Nfs][..])))
+}
+
+/// A run in which every text is hostile, and one test never ended.
+pub fn hostile() -> Vec<Event> {
+    let reason = || Reason::new(HOSTILE, HOSTILE, HOSTILE).hint(HOSTILE);
+    let verdicts = [
+        Verdict::judged(HOSTILE, Vec::new()).notes(vec![HOSTILE.into()]),
+        Verdict::judged("", vec![reason(), reason()]),
+        Verdict::error(reason()),
+        Verdict::blocked(HOSTILE, reason()),
+    ];
+    let facts = vec![Fact { name: "cluster".into(), value: HOSTILE.into() }];
+    let mut events = vec![started(), Event::Connected { facts, changes: vec![HOSTILE.into()] }];
+    events.extend(HOSTILE_TESTS.iter().zip(verdicts).map(|(name, verdict)| finished(name, 1_234, verdict)));
+    events.push(Event::Diagnosed { server: "nas-1".into(), sections: vec![section(HOSTILE, &[HOSTILE])] });
+    events.push(Event::Noticed { text: HOSTILE.into(), is_error: false });
+    events.push(Event::RunFinished { ending: Ending::Interrupted, elapsed: Duration::from_secs(2) });
+    events
+}
+
+/// A run with something of everything, on a simulated cluster.
+pub fn rich() -> Vec<Event> {
+    use Hop::{Export, Host, Init, Mount, Nfs, Sidecar};
+    let names: [(&str, &[Hop]); 10] = [
+        ("phase2::cluster", &[]),
+        ("phase2::pods::nas-input-1", &[Nfs]),
+        ("phase2::init::nas-input-1", &[Init]),
+        ("phase2::host-mount::nas-input-1", &[Host, Mount]),
+        ("phase2::host-mount::nas-output-1", &[Host, Mount]),
+        ("phase2::usage::nas-output-1", &[]),
+        ("phase3::sidecar::nas-output-1", &[Sidecar]),
+        ("phase3::sidecar::nas-output-2", &[Sidecar]),
+        ("phase3::latency::nas-output-1", &[Export, Sidecar, Host]),
+        ("phase3::latency::nas-output-2", &[Export, Sidecar, Host]),
+    ];
+    let fact = |name: &'static str, value: &str| Fact { name: name.into(), value: value.into() };
+    let facts = vec![
+        fact(SIMULATED, "scenario healthy, with cycles of 5 s"),
+        fact("cluster", "https://127.0.0.1:6443, Kubernetes v1.34.1"),
+        fact("release", "file-sim, revision 4, in namespace file-simulator"),
+        fact("run", "4f2a"),
+    ];
+    let changes = vec![
+        "values: global.sidecar.syncInterval: 30 is 5 now".into(),
+        "Deployment file-sim-nas-output-2: its pod was replaced".into(),
+    ];
+    let notice = |text: &str, is_error| Event::Noticed { text: text.into(), is_error };
+    let mut events = vec![run_started(&["phase2", "phase3"], &names), Event::Connected { facts, changes }];
+    events.push(Event::CaseWaiting {
+        id: id("phase3::latency::nas-output-1"),
+        what: "e2e-4f2a-1 in /mnt/simulator-data/nas-output-1".into(),
+        limit: Duration::from_secs(60),
+        next_cycle: Some(Duration::from_secs(3)),
+    });
+    events.extend(results().into_iter().map(|(name, millis, verdict)| finished(name, millis, verdict)));
+    events.extend(diagnosed());
+    events.push(notice("removed e2e-4f2a-3 from nas-output-1, into which it had been copied", false));
+    events.push(notice("left behind: e2e-4f2a-2 in nas-output-2 (no pod); remove it by hand", true));
+    events.push(Event::RunFinished { ending: Ending::Completed, elapsed: Duration::from_millis(123_456) });
+    events
+}
+
+fn results() -> Vec<(&'static str, u64, Verdict)> {
+    let timeline = |files: &[(u64, Option<u64>)]| {
+        let cycles = (0..=12).map(|cycle| 3_200 + cycle * 5_000).collect();
+        Some(Box::new(Timeline { limit: 60_000, files: files.to_vec(), cycles }))
+    };
+    let in_time = [(2_100, 3_150), (3_400, 8_160), (4_700, 8_180), (5_900, 8_200), (8_300, 13_170)];
+    let in_time = timeline(&in_time.map(|(written, arrived)| (written, Some(arrived))));
+    let lost = timeline(&[(2_200, Some(8_150)), (3_500, None), (4_800, Some(13_160))]);
+    let pass = |summary: &str| Verdict::judged(summary, Vec::new());
+    let fail = |hop, object: &str, expected: &str, seen: &str, hint: &str| {
+        Verdict::judged("", vec![Reason::new(object, expected, seen).hint(hint)]).at(hop)
+    };
+    let blocked = || {
+        let reason = Reason::new("server nas-input-1", "a pod to look into", "none that is ready");
+        Verdict::blocked("pods::nas-input-1", reason)
+    };
+    let crash = "CrashLoopBackOff\nexit code 1, 4 restarts";
+    let pods =
+        fail(Hop::Nfs, "pod file-sim-nas-input-1-6d4f", "Ready within 2m", crash, "read what its containers logged");
+    let (object, hint) = ("pod file-sim-nas-output-2-7c5f9, container sync-to-windows", "enable the server's sidecar");
+    let sidecar = fail(Hop::Sidecar, object, "a native sidecar", "an ordinary container", hint);
+    let file = "file e2e-4f2a-2 of pod file-sim-nas-output-2-7c5f9";
+    let (expected, seen) = ("in /mnt/simulator-data/nas-output-2 within 1m", "in the export, and not in the folder");
+    let late = fail(Hop::Sidecar, file, expected, seen, "look at the target of its rsync");
+    let late = late.notes(vec!["of 3 files written over one cycle, these arrived: 2".into()]);
+    let native = pass("native, running for 3h");
+    let native = native.notes(vec!["it uses --delete: your own files in nas-output-1 vanish within 5 s".into()]);
+    let quick = pass("5 files: 1.1 to 4.9 s, median 3.5 s, p95 4.9 s; limit 1m");
+    vec![
+        ("phase2::cluster", 12, pass("Kubernetes v1.34.1, 1 node is Ready")),
+        ("phase2::pods::nas-input-1", 120_004, pods),
+        ("phase2::init::nas-input-1", 120_005, blocked()),
+        ("phase2::host-mount::nas-input-1", 120_005, blocked()),
+        ("phase2::host-mount::nas-output-1", 214, pass("85 ms to the pod, 95 ms back")),
+        ("phase2::usage::nas-output-1", 3, Verdict::skip("the cluster has no metrics")),
+        ("phase3::sidecar::nas-output-1", 40, native),
+        ("phase3::sidecar::nas-output-2", 41, sidecar),
+        ("phase3::latency::nas-output-1", 14_020, Verdict { timeline: in_time, ..quick }),
+        ("phase3::latency::nas-output-2", 63_544, Verdict { timeline: lost, ..late }),
+    ]
+}
+
+fn diagnosed() -> [Event; 2] {
+    let input = vec![
+        section(
+            "pod file-sim-nas-input-1-6d4f",
+            &["not Ready: ContainersNotReady", "nfs-server waits: CrashLoopBackOff"],
+        ),
+        section("nfs-server's log before it ended", &["exports: line 1: no such option <sinc>", "exit 1"]),
+    ];
+    let output = vec![section("events", &["Warning BackOff 3m ago: restarting sync-to-windows"])];
+    [("nas-input-1", input), ("nas-output-2", output)]
+        .map(|(server, sections)| Event::Diagnosed { server: server.into(), sections })
+}
+
+/// The run with those tests only that ended so.
+pub fn only(outcome: Outcome) -> Vec<Event> {
+    let mut events = rich();
+    let mut kept: Vec<CaseId> = Vec::new();
+    events.retain(|event| match event {
+        Event::CaseFinished { id, verdict, .. } if verdict.outcome == outcome => {
+            kept.push(id.clone());
+            true
+        }
+        Event::CaseFinished { .. } | Event::Diagnosed { .. } | Event::Noticed { is_error: true, .. } => false,
+        _ => true,
+    });
+    if let Some(Event::RunStarted { cases, .. }) = events.first_mut() {
+        cases.retain(|case| kept.contains(&case.id));
+    }
+    events
+}
