@@ -52,6 +52,7 @@ struct Bar {
     y: usize,
     x: f64,
     width: f64,
+    end: f64,
     in_time: bool,
     label: String,
 }
@@ -139,6 +140,7 @@ fn bar(file: &Transfer, limit: u64, y: usize, x: impl Fn(u64) -> f64) -> Bar {
         y,
         x: start,
         width: round(end - start),
+        end,
         in_time: took.is_some_and(|took| took <= limit),
         label: format!("written at {}, {came}", said(file.written)),
     }

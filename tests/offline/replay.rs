@@ -138,6 +138,10 @@ fn replaying_gives_the_reports_and_the_exit_code_of_the_run() {
     let red = replayed("no-copies");
     assert_eq!(red.code, 1, "{}", red.err);
     assert!(place.report("replay/phase3").contains(r#"<failure type="FAIL""#), "{}", place.report("replay/phase3"));
+    for file in ["phase3.json", "index.html"] {
+        let text = std::fs::read_to_string(place.path("reports/replay").join(file)).unwrap();
+        assert!(text.contains("FAIL") && text.contains("judged again without a cluster"), "{file}");
+    }
     std::fs::write(place.path("file"), "").unwrap();
     let unwritable = place.run(&["--record", "file/run.json.gz"]);
     assert_eq!(unwritable.code, 2, "before anything is run: {}", unwritable.err);

@@ -7,7 +7,7 @@ use file_simulator_e2e::report::json;
 use serde_json::Value;
 
 use crate::stream::{hostile, only, reported, rich, started, told};
-use crate::support::golden;
+use crate::support::{Ended, Place, golden};
 
 #[test]
 fn each_reporter_says_what_it_said() {
@@ -84,6 +84,17 @@ fn github_gets_no_more_annotations_and_no_longer_summary_than_it_takes() {
     assert_eq!(annotations.lines().filter(|line| line.starts_with("::error")).count(), 10);
     assert!(annotations.contains("title=491 failures more::"), "{}", &annotations[annotations.len() - 200..]);
     assert!(summary.len() < 1_048_576 && summary.contains("more: see the report files"), "{}", summary.len());
+}
+
+#[test]
+fn a_step_of_github_actions_is_told_why_a_run_could_not_start() {
+    let place = Place::new();
+    let mut command = place.command(&["--suite", "mine.yaml"]);
+    command.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", place.path("summary.md"));
+    let ended = Ended::new(&command.output().unwrap());
+    assert!(ended.out.contains("\n::error title=ERROR 1 test::could not start: error: cannot read"), "{}", ended.out);
+    let summary = std::fs::read_to_string(place.path("summary.md")).unwrap();
+    assert!(summary.starts_with("## NOT STARTED: mine"), "{summary}");
 }
 
 /// What is written to standard output and to the step's summary.
