@@ -19,7 +19,7 @@ pub enum Exit {
     CouldNotJudge = 3,
     /// Nothing was selected, or everything was skipped.
     Nothing = 4,
-    /// Interrupted; reports and tidying up were still done.
+    /// Interrupted.
     Interrupted = 130,
 }
 

@@ -61,9 +61,7 @@ fn run_tests(options: &Options) -> Exit {
     }
     // Before the first report is written: from then on Ctrl-C ends in a report too.
     let started = Instant::now();
-    let prepared = Runtime::new().and_then(|runtime| {
-        Ok((runtime, Signals::listen()?))
-    });
+    let prepared = Runtime::new().and_then(|runtime| Ok((runtime, Signals::listen()?)));
     let (runtime, signals) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return refuse(&Refusal::start(format!("cannot start: {error}"), "")),

@@ -70,7 +70,7 @@ Exit codes:
   2    the command line or a suite file is wrong
   3    could not start, or an ERROR without a FAIL
   4    nothing was selected, or everything was skipped
-  130  interrupted; reports and tidying up were still done";
+  130  interrupted; a second Ctrl-C skips tidying up, a third ends at once";
 
 /// Reads the command line; prints help, version or an error and ends the process where that is all there is to do.
 pub fn parse() -> Result<Request, Refusal> {

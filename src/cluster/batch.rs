@@ -69,6 +69,8 @@ pub fn decode(command: &[String]) -> Option<(&str, Vec<Operation>)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Runs the command line here, as a container would.
@@ -139,6 +141,54 @@ mod tests {
         let other = changed(2, &command[2].replace("rm -rf", "rm -r"));
         for foreign in [other, changed(0, "bash"), command[..6].to_vec(), vec!["sh".into()]] {
             assert_eq!(decode(&foreign), None, "{foreign:?}");
+        }
+    }
+
+    /// Any operation with any words.
+    fn operation() -> impl Strategy<Value = Operation> {
+        let words = prop_oneof![".{0,12}", "[\"$'\\\\ \n;}{()]{0,6}"];
+        (0..8u8, words.clone(), words, any::<u16>()).prop_map(|(kind, path, other, number)| match kind {
+            0 => Operation::Write { path, content: other },
+            1 => Operation::Read { path },
+            2 => Operation::Fill { path, line: other, bytes: number.into() },
+            3 => Operation::Gather { folder: path, prefix: other },
+            4 => Operation::WriteNested { folder: path, name: other.clone(), content: other },
+            5 => Operation::Resolve { names: vec![path, other] },
+            6 => Operation::Connect { address: path, port: number },
+            _ => Operation::Sweep { folder: path, prefix: other },
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_operations_are_decoded_and_no_part_of_them(
+            operations in prop::collection::vec(operation(), 1..5), cut in any::<prop::sample::Index>(),
+        ) {
+            let command = encode(&operations, "mark");
+            prop_assert_eq!(decode(&command), Some(("mark", operations)));
+            prop_assert_eq!(decode(&command[..cut.index(command.len())]), None);
+            let mut other = command.clone();
+            let script = other[2].clone();
+            let at = cut.index(script.len());
+            other[2] = script.chars().take(at).collect();
+            prop_assert!(decode(&other).is_none_or(|(_, fewer)| encode(&fewer, "mark") == other));
+        }
+
+        #[test]
+        fn any_outputs_come_back_and_any_bytes_are_split(
+            outputs in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..20), any::<u8>()), 0..5),
+            garbage in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'm'), any::<u8>()], 0..40),
+        ) {
+            // Random in earnest, so that no output holds it.
+            let mark = "0123456789abcdef";
+            let said = outputs.iter().flat_map(|(said, code)| {
+                [said.as_slice(), marks(mark, i32::from(*code))[0].as_bytes()].concat()
+            });
+            let said: Vec<u8> = said.chain(garbage.iter().copied()).collect();
+            let parts: Vec<_> = parts(&said, mark).map(|(part, code)| (part.to_owned(), code.unwrap_or(-1))).collect();
+            let outputs: Vec<_> = outputs.into_iter().map(|(said, code)| (said, i32::from(code))).collect();
+            prop_assert_eq!(parts, outputs);
+            super::parts(&garbage, "m").for_each(drop);
         }
     }
 }

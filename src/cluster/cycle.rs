@@ -29,6 +29,9 @@ const AFTERMATH: Duration = Duration::from_millis(250);
 const RESTLESS: Duration = Duration::from_millis(500);
 /// A sidecar that says nothing for so long is not in the middle of a cycle.
 const SILENT: Duration = Duration::from_secs(35);
+/// So many lines that mention this run's files are kept, and so much of each: a log may say them for ever.
+const MARKED: usize = 20_000;
+const LONGEST_NAME: usize = 512;
 /// How long a moment between two cycles is waited for: twice what a sidecar may be silent within one.
 pub const QUIET: Duration = Duration::from_secs(2 * SILENT.as_secs());
 
@@ -56,7 +59,7 @@ pub struct CycleLog {
     pause: Option<Duration>,
     /// The interval that the sidecar said when it started: what its sleep will be, before one was seen.
     interval: Option<Duration>,
-    /// Lines that mention this run's files.
+    /// Lines that mention this run's files, or their ends.
     marked: Vec<(String, Timestamp)>,
     /// Why the log cannot be read.
     pub trouble: Option<ApiError>,
@@ -65,7 +68,7 @@ pub struct CycleLog {
 impl CycleLog {
     /// When the log listed a file of that name as copied, each time; also across restarts of the container.
     pub fn listings(&self, name: &str) -> Vec<Timestamp> {
-        let listed = self.marked.iter().filter(|(line, _)| line.ends_with(name) && !line.starts_with("deleting "));
+        let listed = self.marked.iter().filter(|(line, _)| line.ends_with(name));
         listed.map(|(_, stamp)| *stamp).collect()
     }
 
@@ -131,8 +134,9 @@ impl CycleLog {
     /// Takes in one line of the sidecar.
     fn take(&mut self, line: &str, at: Instant, stamp: Timestamp, marks: &Marks) {
         let is_end = marks.end.is_match(line);
-        if line.contains(&marks.files) {
-            self.marked.push((line.to_owned(), stamp));
+        if line.contains(&marks.files) && !line.starts_with("deleting ") && self.marked.len() < MARKED {
+            let tail = line.char_indices().rev().nth(LONGEST_NAME).map_or(0, |(at, _)| at);
+            self.marked.push((line[tail..].to_owned(), stamp));
         }
         if let (Some((_, true)), Some((_, end))) = (self.last, self.ends.last())
             && let Ok(pause) = Duration::try_from(stamp.duration_since(*end))

@@ -164,4 +164,13 @@ mod tests {
         );
         assert!(matches!(end(b"nonsense"), End::Unknown(_)));
     }
+
+    #[test]
+    fn more_than_the_longest_output_is_not_kept() {
+        let mut output = Vec::new();
+        for _ in 0..5 {
+            keep(&mut output, &vec![0; LONGEST_OUTPUT / 2 - 1]);
+        }
+        assert_eq!(output.len(), LONGEST_OUTPUT);
+    }
 }

@@ -96,15 +96,43 @@ pub(super) async fn next_line(stream: &mut (impl AsyncBufRead + Unpin)) -> std::
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use futures::io::{BufReader, Cursor};
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[tokio::test]
-    async fn a_hostile_line_is_cut_and_the_next_one_is_read() {
-        let mut text = vec![0xff; 3 * LONGEST_LINE];
+    /// All lines of some bytes, of which so many come at once.
+    fn lines(bytes: &[u8], at_once: usize) -> Vec<String> {
+        let mut stream = BufReader::with_capacity(at_once, Cursor::new(bytes));
+        let next = || next_line(&mut stream).now_or_never().unwrap().unwrap();
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn a_hostile_line_is_cut_and_the_next_one_is_read() {
+        let mut text = vec![b'a'; 3 * LONGEST_LINE];
         text.extend_from_slice(b"\nnext\nunfinished");
-        let mut stream = futures::io::Cursor::new(text);
-        assert!(next_line(&mut stream).await.unwrap().is_some());
-        assert_eq!(next_line(&mut stream).await.unwrap().as_deref(), Some("next"));
-        assert_eq!(next_line(&mut stream).await.unwrap(), None);
+        assert_eq!(lines(&text, 8192), [&"a".repeat(LONGEST_LINE), "next"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_lines_however_they_come(
+            parts in prop::collection::vec("[\0\x1b\\[a-z é\u{fffd}]{0,9}", 1..6),
+            garbage in prop::collection::vec(any::<u8>(), 0..40),
+            at_once in 1..20usize,
+        ) {
+            let bytes = [parts.join("\n").as_bytes(), &garbage].concat();
+            let mut expected: Vec<_> = bytes.split(|byte| *byte == b'\n').map(String::from_utf8_lossy).collect();
+            // What the stream's end cuts off is none.
+            expected.pop();
+            let read = lines(&bytes, at_once);
+            for line in &read {
+                stamped(line);
+                is_last_word(line);
+            }
+            prop_assert_eq!(read, expected);
+        }
     }
 }

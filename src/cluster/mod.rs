@@ -83,7 +83,8 @@ pub struct Cluster {
 impl Cluster {
     /// The time on the cluster's clock, to compare with timestamps that the cluster made (accurate to about 1 s).
     pub fn now(&self) -> Timestamp {
-        Timestamp::now() + self.ahead
+        // A clock at the end of time is nobody's.
+        Timestamp::now().saturating_add(self.ahead).unwrap_or(Timestamp::MAX)
     }
 
     /// The context that was asked for.

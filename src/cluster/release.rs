@@ -18,8 +18,8 @@ use serde_json::Value;
 
 use super::{ApiError, Target, answered};
 
-/// More than this of a release's JSON is not read: a Secret has 1 MiB at the most.
-const LONGEST: u64 = 64 << 20;
+/// More than this of a release's JSON is not read: a Secret has 1 MiB at the most, which may be anything when unpacked.
+const LONGEST: u64 = 16 << 20;
 
 /// A revision of a Helm release.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,21 +130,49 @@ pub(super) async fn payload(client: &Client, target: &Target, release: &Release)
 /// Helm's base64 of gzip of JSON.
 fn decode(data: &[u8]) -> anyhow::Result<Value> {
     let packed = STANDARD.decode(data)?;
-    Ok(serde_json::from_reader(GzDecoder::new(packed.as_slice()).take(LONGEST))?)
+    let mut json = Vec::new();
+    GzDecoder::new(packed.as_slice()).take(LONGEST + 1).read_to_end(&mut json)?;
+    anyhow::ensure!(json.len() as u64 <= LONGEST, "it has more than {LONGEST} bytes when unpacked");
+    Ok(serde_json::from_slice(&json)?)
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
 
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn encode(text: &[u8]) -> String {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(text).unwrap();
+        STANDARD.encode(packed.finish().unwrap())
+    }
 
     #[test]
     fn a_payload_is_base64_of_gzip_of_json_and_nothing_else() {
-        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        packed.write_all(br#"{"info": {"status": "deployed"}}"#).unwrap();
-        let data = STANDARD.encode(packed.finish().unwrap());
+        let data = encode(br#"{"info": {"status": "deployed"}}"#);
         assert_eq!(decode(data.as_bytes()).unwrap()["info"]["status"], "deployed");
         assert!(decode(b"").is_err() && decode(b"%").is_err() && decode(STANDARD.encode("{}").as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_bomb_is_not_unpacked_to_its_end() {
+        let spaces = vec![b' '; usize::try_from(LONGEST).unwrap()];
+        assert!(decode(encode(&spaces).as_bytes()).unwrap_err().to_string().contains("EOF"));
+        let bomb = decode(encode(&[spaces.as_slice(), b"{}"].concat()).as_bytes()).unwrap_err();
+        assert!(bomb.to_string().contains("more than 16777216 bytes"), "{bomb}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back_and_any_bytes_are_refused(text in ".{0,40}", bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            let json = serde_json::json!({"manifest": text});
+            prop_assert_eq!(&decode(encode(json.to_string().as_bytes()).as_bytes()).unwrap(), &json);
+            let _ = decode(&bytes);
+            let _ = decode(STANDARD.encode(&bytes).as_bytes());
+            let _ = decode(encode(&bytes).as_bytes());
+        }
     }
 }

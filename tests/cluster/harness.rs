@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use roxmltree::{Document, Node};
 
@@ -30,24 +29,6 @@ impl Run {
         // Once is enough of what is the same.
         let folder = folder.filter(|_| !round.name.ends_with("again"));
         let record = folder.map(|folder| folder.join(format!("{}.json.gz", round.name)));
-        Self::start(lab, round, record.as_deref(), |_, _| {})
-    }
-
-    /// The same, with Ctrl-C after a while.
-    pub fn interrupted(lab: &Lab, round: &Round, after: Duration) -> Self {
-        Self::start(lab, round, None, |pid, reports| {
-            // Before the first report there is nothing to interrupt.
-            while !reports.join("phase3.xml").exists() {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            // Any moment is meant; there is nothing to wait for.
-            std::thread::sleep(after);
-            let sent = Command::new("kill").args(["-INT", &pid.to_string()]).status();
-            assert!(sent.unwrap().success(), "the program ended within {after:?}");
-        })
-    }
-
-    fn start(lab: &Lab, round: &Round, record: Option<&Path>, meanwhile: impl FnOnce(u32, &Path)) -> Self {
         let reports = tempfile::tempdir().unwrap();
         let Round { suites, skip, .. } = round;
         let mut command = Command::new(env!("CARGO_BIN_EXE_file-simulator-e2e"));
@@ -58,9 +39,7 @@ impl Run {
         command.arg("--host-data").arg(&lab.folder).arg("--report-dir").arg(reports.path());
         command.args(record.iter().flat_map(|path| [OsStr::new("--record"), path.as_os_str()]));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let running = command.spawn().unwrap();
-        meanwhile(running.id(), reports.path());
-        let ended = running.wait_with_output().unwrap();
+        let ended = command.output().unwrap();
         let listed = command.arg("--list").output().unwrap();
         let listed = String::from_utf8(listed.stdout).unwrap();
         Self {
@@ -73,7 +52,7 @@ impl Run {
 }
 
 /// The tests of one report.
-fn read(path: &Path) -> Vec<(String, &'static str)> {
+pub fn read(path: &Path) -> Vec<(String, &'static str)> {
     let text = std::fs::read_to_string(path).unwrap();
     let document = Document::parse(&text).unwrap();
     let cases = document.descendants().filter(|node| node.has_tag_name("testcase"));

@@ -55,7 +55,7 @@ impl Lab {
         Self { kubeconfig: kubeconfig.into(), context, folder: folder.into(), bin: bin.to_owned() }
     }
 
-    fn kubectl(&self, arguments: &[&str]) -> String {
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
         output(&mut self.command(arguments))
     }
 
@@ -255,7 +255,7 @@ impl Lab {
         was_there
     }
 
-    fn in_export(&self, server: &str, script: &str) -> String {
+    pub fn in_export(&self, server: &str, script: &str) -> String {
         let deployment = format!("deployment/{}", name(server));
         self.kubectl(&["exec", &deployment, "-c", "nfs-server", "--", "sh", "-c", script])
     }
@@ -280,7 +280,7 @@ fn name(server: &str) -> String {
 }
 
 /// What a command that must succeed printed.
-fn output(command: &mut Command) -> String {
+pub fn output(command: &mut Command) -> String {
     let ended = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let [out, err] = [&ended.stdout, &ended.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     assert!(ended.status.success(), "{command:?}: {}\n{out}{err}", ended.status);

@@ -1,5 +1,5 @@
-//! The suites on a real cluster: green on a healthy release, tidy when interrupted, and each fault makes exactly its own
-//! tests fail.
+//! The suites on a real cluster: green on a healthy release, and each fault makes exactly its own tests
+//! fail.
 //!
 //! Needs the cluster of `fixtures/cluster` and installs the release anew, more than once:
 //! `fixtures/cluster/up && cargo test --test cluster -- --ignored --nocapture`
@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of a test")]
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 #[path = "../catalogue/mod.rs"]
 mod catalogue;
@@ -35,12 +35,6 @@ fn the_suites_on_a_real_cluster() {
             // At the end, because it replaces the release.
             "older-chart" => {}
             _ => stages.judge(round),
-        }
-    }
-    if wanted("interrupts") {
-        // While it connects, probes, and has files on their way.
-        for millis in [60, 120, 200, 300, 450, 700, 1_200, 2_500, 5_000, 9_000] {
-            stages.interrupt(&usual("interrupts"), Duration::from_millis(millis));
         }
     }
     for round in catalogue::rounds().into_iter().filter(|round| wanted(round.name)) {
@@ -97,24 +91,6 @@ impl Stages {
             self.problems.push("oddly used: another run's file was removed".to_owned());
         }
         self.do_to_the_lab("use it plainly again", Lab::install_anew);
-    }
-
-    /// Runs suites, presses Ctrl-C, and looks whether all is reported and nothing is left.
-    fn interrupt(&mut self, round: &Round, after: Duration) {
-        let run = Run::interrupted(&self.lab, round, after);
-        let name = format!("interrupt after {after:?}");
-        let mut found: Vec<_> = self.lab.leftovers().iter().map(|file| format!("left behind: {file}")).collect();
-        if run.exit != Some(130) {
-            found.push(format!("expected exit code 130, was {:?}", run.exit));
-        }
-        found.extend(
-            run.listed.iter().filter(|test| !run.outcomes.contains_key(*test)).map(|test| format!("{test}: missing")),
-        );
-        if !run.outcomes.values().any(|outcome| *outcome == "ERROR") {
-            found.push("no test is an ERROR, although not all can have ended".to_owned());
-        }
-        self.problems.extend(found.iter().map(|what| format!("{name}: {what}")));
-        self.time(&name);
     }
 
     fn time(&mut self, name: &str) {

@@ -1,19 +1,20 @@
 //! One NFS session's connection: RPC calls with the session's deadline, what came of them, and MOUNT. Replies are somebody
 //! else's: nothing in them is believed that was not asked for.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use nfs3_client::RpcError;
-use nfs3_client::nfs3_types::mount::{self, MOUNT_PROGRAM, dirpath, mountstat3};
+use nfs3_client::nfs3_types::mount::{self, FHSIZE3, MOUNT_PROGRAM, dirpath, mountres3};
 use nfs3_client::nfs3_types::nfs3::{self, NFS_PROGRAM, Nfs3Result, nfs_fh3, nfsstat3};
 use nfs3_client::nfs3_types::rpc::{auth_unix, opaque_auth};
-use nfs3_client::nfs3_types::xdr_codec::{Error, Opaque, Pack, Unpack};
+use nfs3_client::nfs3_types::xdr_codec::{Opaque, Pack, Unpack};
 use nfs3_client::rpc::RpcClient;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
+use super::bounded::{self, Bounded};
 use super::record::Records;
 use crate::check::millis;
 
@@ -69,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     pub fn new(stream: S, deadline: Instant) -> Self {
         let credential = auth_unix { machinename: Opaque::borrowed(b"file-simulator-e2e"), ..auth_unix::default() };
         let (credential, verifier) = (opaque_auth::auth_unix(&credential), opaque_auth::default());
-        let rpc = RpcClient::new_with_auth(Records::new(stream), credential, verifier);
+        let rpc = RpcClient::new_with_auth(Records::new(stream, bounded::message), credential, verifier);
         Self { rpc, deadline, calls: Calls::default() }
     }
 
@@ -90,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let began = Instant::now();
         let call = self.rpc.call(program, version, procedure, arguments);
         let what = match timeout_at(self.deadline, call).await {
-            Ok(Ok(answer)) => {
+            Ok(Ok(Bounded(answer))) => {
                 self.calls.note(name, began.elapsed());
                 return Ok(answer);
             }
@@ -128,10 +129,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     pub async fn mount(&mut self, path: &str) -> Answer<nfs_fh3> {
         let name = format!("MOUNT {path}");
         let number = [mount::PROGRAM, mount::VERSION, MOUNT_PROGRAM::MOUNTPROC3_MNT as u32];
-        let Mounted(mounted) = self.call(&name, number, &dirpath(Opaque::borrowed(path.as_bytes()))).await?;
-        mounted
-            .map(|handle| nfs_fh3 { data: Opaque::owned(handle) })
-            .map_err(|status| Trouble { call: name, what: What::Refused(status.to_string()) })
+        let what = match self.call(&name, number, &dirpath(Opaque::borrowed(path.as_bytes()))).await? {
+            mountres3::Ok(mounted) if mounted.fhandle.0.len() <= FHSIZE3 => {
+                return Ok(nfs_fh3 { data: mounted.fhandle.0 });
+            }
+            mountres3::Ok(mounted) => {
+                let seen = format!("one of {} bytes", mounted.fhandle.0.len());
+                What::Wrong(format!("a handle of at most {FHSIZE3} bytes"), seen)
+            }
+            mountres3::Err(status) => What::Refused(status.to_string()),
+        };
+        Err(Trouble { call: name, what })
     }
 }
 
@@ -168,34 +176,6 @@ impl Calls {
 /// An answer to a call that is none.
 pub fn wrong(call: &str, expected: impl Into<String>, seen: impl Into<String>) -> Trouble {
     Trouble { call: call.to_owned(), what: What::Wrong(expected.into(), seen.into()) }
-}
-
-/// What MOUNT answers: a handle, or why not. The crate's own type would reserve memory for as many authentication flavors
-/// as the answer says that it has.
-struct Mounted(Result<Vec<u8>, mountstat3>);
-
-impl Unpack for Mounted {
-    fn unpack(input: &mut impl Read) -> Result<(Self, usize), Error> {
-        let (status, mut length) = mountstat3::unpack(input)?;
-        if !matches!(status, mountstat3::MNT3_OK) {
-            return Ok((Self(Err(status)), length));
-        }
-        let (size, _) = u32::unpack(input)?;
-        let size = size as usize;
-        if size > mount::FHSIZE3 {
-            return Err(Error::InvalidLength(size));
-        }
-        let mut handle = vec![0; size.next_multiple_of(4)];
-        input.read_exact(&mut handle)?;
-        length += 4 + handle.len();
-        handle.truncate(size);
-        let (flavors, _) = u32::unpack(input)?;
-        length += 4;
-        for _ in 0..flavors {
-            length += u32::unpack(input)?.1;
-        }
-        Ok((Self(Ok(handle)), length))
-    }
 }
 
 #[cfg(test)]

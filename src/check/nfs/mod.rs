@@ -17,6 +17,7 @@ use super::{Kind, Need, Placed, Site};
 use crate::cluster::{Operation, QUIET};
 use crate::event::{Hop, Reason, Verdict};
 
+mod bounded;
 mod call;
 mod judge;
 mod put;

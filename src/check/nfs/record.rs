@@ -7,7 +7,7 @@ use nfs3_client::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The longest record: much more than any reply that is asked for.
-const LONGEST: usize = 1 << 20;
+pub const LONGEST: usize = 1 << 20;
 /// The most fragments of a record; empty ones could go on for ever.
 const MOST: usize = 4096;
 /// The bit of a fragment's header that says that it is the last.
@@ -18,12 +18,14 @@ pub struct Records<S> {
     stream: S,
     /// The record that is being read, with its header.
     record: Cursor<Vec<u8>>,
+    /// Whether a record can be shown to the client.
+    check: fn(&[u8]) -> Result<()>,
 }
 
 impl<S> Records<S> {
-    /// The records of a stream.
-    pub fn new(stream: S) -> Self {
-        Self { stream, record: Cursor::default() }
+    /// The records of a stream, as long as they pass the check.
+    pub fn new(stream: S, check: fn(&[u8]) -> Result<()>) -> Self {
+        Self { stream, record: Cursor::default(), check }
     }
 }
 
@@ -31,7 +33,9 @@ impl<S: AsyncRead + Unpin + Send> io::AsyncRead for Records<S> {
     async fn async_read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let is_read = self.record.position() >= self.record.get_ref().len() as u64;
         if is_read {
-            self.record = Cursor::new(next(&mut self.stream).await?);
+            let record = next(&mut self.stream).await?;
+            (self.check)(&record[4..])?;
+            self.record = Cursor::new(record);
         }
         Read::read(&mut self.record, buffer)
     }
@@ -84,7 +88,7 @@ mod tests {
 
     /// What is read of some bytes and then the end of the stream: so many records, without their headers.
     fn read(bytes: &[u8], count: usize) -> Result<Vec<Vec<u8>>> {
-        let mut records = Records::new(bytes);
+        let mut records = Records::new(bytes, |_| Ok(()));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async move {
             let mut all = Vec::new();

@@ -52,7 +52,17 @@ pub fn cpu(cores: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_words_are_compared(one in "[-+.0-9eE]{0,12}[a-zA-Z]{0,3}", other in ".{0,8}") {
+            prop_assert!(same(&one, &one));
+            let _ = same(&one, &other);
+        }
+    }
 
     #[test]
     fn amounts_are_compared_and_not_spellings() {

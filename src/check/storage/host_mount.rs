@@ -136,7 +136,7 @@ impl Probe<'_> {
         let path = format!("{}/{name}", seen.path);
         let (here, there) = (format!("{name} written here"), format!("{name} written in the pod"));
         if let Err(error) = host.create(site.server(), name, here.as_bytes()).await {
-            seen.to_pod = Some(Way::Other(format!("it cannot be written: {error}")));
+            seen.to_pod = Some(Way::Unwritable(error.to_string()));
             return Ok(false);
         }
         let has_vanished = async || host.look(site.server(), name, here.as_bytes()).await == Seen::Absent;
@@ -163,7 +163,7 @@ impl Probe<'_> {
         let write = Operation::Write { path, content: there.clone() };
         let (output, problem) = site.try_exec(pod, container, &write).await?;
         if let Some(problem) = problem {
-            seen.to_host = Some(Way::Other(format!("it cannot be written: {problem}")));
+            seen.to_host = Some(Way::Unwritable(problem));
             return Ok(false);
         }
         seen.to_host = Some(match host.arrival(site.server(), name, there.as_bytes(), output.ended + within).await {

@@ -31,6 +31,8 @@ pub enum Way {
     Same(u64),
     /// Something else.
     Other(String),
+    /// No file could be written at this end, and why.
+    Unwritable(String),
 }
 
 impl Mount {
@@ -59,6 +61,8 @@ impl Mount {
                 let summary = format!("{} is {there}: {to_pod} ms to the pod, {to_host} ms back", self.folder);
                 return Verdict::judged(summary, Vec::new());
             }
+            (Some(Way::Unwritable(why)), _) => return self.unwritable(&self.folder, why).at(Hop::Host),
+            (_, Some(Way::Unwritable(why))) => return self.unwritable(&there, why).at(Hop::Mount),
             (Some(Way::Same(_)), Some(Way::Other(seen))) => differs("in the pod", seen),
             (Some(Way::Other(seen)), _) => differs("here", seen),
             (to_pod, to_host) => {
@@ -66,6 +70,14 @@ impl Mount {
             }
         }
         Verdict::judged("", reasons).at(Hop::Mount)
+    }
+
+    /// Full, read-only, or somebody else's: no question of which folder it is.
+    fn unwritable(&self, end: &str, why: &str) -> Verdict {
+        let seen = format!("a file cannot be written in {end}: {why}");
+        let reason = Reason::new(format!("folder {}", self.folder), "to take files here and in the pod", seen);
+        let hint = "look whether its disk is full or read-only, at its permissions, and at who holds files in it";
+        Verdict::judged("", vec![reason.hint(hint)])
     }
 
     fn hint(&self) -> String {
@@ -117,5 +129,16 @@ mod tests {
             assert!(hint.contains(r"minikube -p file-simulator mount C:\simulator-data:/mnt/simulator-data"), "{hint}");
         }
         assert_eq!(judged(false, &Value::Null, &Value::Null).hop, Some(Hop::Host));
+    }
+
+    #[test]
+    fn a_folder_that_takes_no_files_is_not_taken_for_another() {
+        let (same, full) = (json!({"Same": 80}), json!({"Unwritable": "No space left on device"}));
+        for (to_pod, to_host, hop) in [(&full, &Value::Null, Hop::Host), (&same, &full, Hop::Mount)] {
+            let verdict = judged(true, to_pod, to_host);
+            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(hop)));
+            let Reason { seen, hint, .. } = &verdict.reasons[0];
+            assert!(seen.contains("No space left on device") && hint.contains("full or read-only"), "{verdict:?}");
+        }
     }
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::replay::path;
 
+mod absurd;
 mod strangers;
 
 /// Lists of objects whose order means nothing.

@@ -1,0 +1,116 @@
+//! The tester's folder of one server is full, read-only, or holds a file that cannot be touched: its tests say so,
+//! those of the others pass, and what cannot be removed is named.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::lab::output;
+use crate::program::{Ended, Place, Program};
+
+/// The server whose folder it is.
+const SERVER: &str = "nas-output-1";
+
+/// A file system of its own in the place of a folder; gone when dropped.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(folder: &Path) -> Self {
+        output(Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(folder));
+        Self(folder.to_owned())
+    }
+
+    /// Leaves no room in it.
+    fn fill(&self) {
+        let full = fs::write(self.0.join("full"), vec![0; 1 << 20]).unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    }
+
+    fn make_read_only(&self) {
+        output(Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0));
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        output(Command::new("umount").arg("--lazy").arg(&self.0));
+    }
+}
+
+/// Waits until a file of the run is in the folder; returns it.
+fn first(folder: &Path, part: &str) -> PathBuf {
+    let limit = Instant::now() + Duration::from_secs(30);
+    loop {
+        let mut names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let is_its = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.starts_with("e2e-") && name.contains(part)
+        };
+        if let Some(path) = names.find(is_its) {
+            return path;
+        }
+        assert!(Instant::now() < limit, "no file of the run came");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Runs a suite, with trouble in the folder when a file comes whose name contains `part`, or before.
+fn run(suite: &str, part: Option<&str>, trouble: impl FnOnce(&Small, &Path)) -> (Ended, Vec<String>) {
+    let (_runtime, simulation, place) = Place::simulated();
+    let small = Small::mount(&place.folder.join(SERVER));
+    if part.is_none() {
+        trouble(&small, &small.0);
+        return ended(Program::start(&place, suite, &[]), &simulation);
+    }
+    let program = Program::start(&place, suite, &[]);
+    trouble(&small, &first(&small.0, part.unwrap_or_default()));
+    ended(program, &simulation)
+}
+
+fn ended(program: Program, simulation: &file_simulator_e2e::sim::Simulation) -> (Ended, Vec<String>) {
+    let ended = program.end();
+    let left = simulation.files("e2e-").unwrap();
+    (ended, left.iter().map(|path| path.display().to_string()).collect())
+}
+
+/// Whether only tests of the server do not pass, of which these are some, and the output has these words; whatever is left
+/// is named.
+fn judge((ended, left): (Ended, Vec<String>), some: &[(&str, &str)], words: &[&str]) {
+    let wrong = ended.outcomes.iter().filter(|(_, outcome)| ["FAIL", "ERROR"].contains(*outcome));
+    let wrong: Vec<_> = wrong.map(|(name, outcome)| (name.as_str(), *outcome)).collect();
+    let told = || format!("{wrong:?} {left:?}\n{}", ended.out);
+    assert!(ended.missing().is_empty(), "{}", told());
+    assert!(wrong.iter().all(|(name, _)| name.ends_with(SERVER) || !name.contains("nas-")), "{}", told());
+    for (name, outcome) in some {
+        assert!(wrong.contains(&(&format!("{name}::{SERVER}"), outcome)), "{name}: {}", told());
+    }
+    for word in words {
+        assert!(ended.out.contains(word), "{word}: {}", told());
+    }
+    assert_eq!(ended.untold(&left), Vec::<String>::new(), "{}", told());
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_full_folder_is_named() {
+    let words = ["No space left on device", "full or read-only"];
+    judge(run("phase2", None, |small, _| small.fill()), &[("phase2::host-mount", "FAIL")], &words);
+    judge(run("phase3", None, |small, _| small.fill()), &[("phase3::latency", "ERROR")], &words);
+    judge(run("phase3", Some("sync"), |small, _| small.fill()), &[("phase3::latency", "FAIL")], &words[..1]);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_folder_that_turns_read_only_is_named() {
+    let ran = run("phase3", Some("sync"), |small, _| small.make_read_only());
+    judge(ran, &[("phase3::latency", "FAIL")], &["Read-only file system", "left behind"]);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_file_that_cannot_be_touched_is_named() {
+    let hold = |_: &Small, path: &Path| drop(output(Command::new("chattr").arg("+i").arg(path)));
+    let ran = run("phase3", Some("mount"), hold);
+    judge(ran, &[("phase3::latency", "ERROR")], &["Operation not permitted", "left behind"]);
+}

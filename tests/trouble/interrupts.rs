@@ -1,0 +1,152 @@
+//! Requests to stop at random moments. After one nothing is left, after two all that is left is named, three end the
+//! process at once; the reports are whole every time.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::lab::Lab;
+use crate::program::{Ended, Place, Program};
+use crate::{Moments, alone, number, servers, suites};
+
+/// The longest that tidying up may take, and writing the reports.
+const BOUND: Duration = Duration::from_secs(95);
+/// The longest from the third request to the end.
+const AT_ONCE: Duration = Duration::from_secs(2);
+/// How far requests are apart at the most, in milliseconds.
+const APART: u64 = 1500;
+
+/// A run, and when it is asked to stop: after its first report, and after the request before.
+#[derive(Debug, Clone)]
+struct Plan {
+    suite: &'static str,
+    requests: Vec<(Duration, &'static str)>,
+}
+
+/// What came of it.
+struct Stopped {
+    ended: Ended,
+    /// How many requests were sent before it ended.
+    sent: usize,
+    /// From the last of them to the end.
+    after: Duration,
+}
+
+impl Plan {
+    fn new(moments: &mut Moments, suite: &'static str, length: u64, requests: usize) -> Self {
+        let kind = |moments: &mut Moments| if moments.before(2).is_zero() { "INT" } else { "TERM" };
+        let request = |number| (moments.before(if number == 0 { length } else { APART }), kind(moments));
+        Self { suite, requests: (0..requests).map(request).collect() }
+    }
+
+    fn run(&self, place: &Place) -> Stopped {
+        let mut program = Program::start(place, self.suite, &[]);
+        let (mut sent, mut last) = (0, Instant::now());
+        for (pause, signal) in &self.requests {
+            // Any moment is meant; there is nothing to wait for.
+            std::thread::sleep(*pause);
+            if program.has_ended() {
+                break;
+            }
+            program.signal(signal);
+            (sent, last) = (sent + 1, Instant::now());
+        }
+        Stopped { ended: program.end(), sent, after: last.elapsed() }
+    }
+}
+
+impl Stopped {
+    /// What is not as it should be; `left` has the files that were found afterwards.
+    fn problems(&self, left: &[String]) -> Vec<String> {
+        let Self { ended, sent, after } = self;
+        let mut problems = ended.missing();
+        let all_ran = ended.count("ERROR") == 0;
+        if !matches!((ended.code, all_ran), (Some(130), _) | (Some(0), true)) {
+            problems.push(format!("exit code {:?} with {} ERROR", ended.code, ended.count("ERROR")));
+        }
+        if ended.count("FAIL") > 0 {
+            problems.push("a FAIL".to_owned());
+        }
+        let bound = if *sent == 3 { AT_ONCE } else { BOUND };
+        if *after > bound {
+            problems.push(format!("it took {after:?} to end"));
+        }
+        let left = match sent {
+            0 | 1 => left.to_vec(),
+            2 => ended.untold(left),
+            // Nothing more is promised.
+            _ => Vec::new(),
+        };
+        problems.extend(left.iter().map(|path| format!("left behind: {path}")));
+        problems
+    }
+}
+
+/// How many of what kind there were.
+#[derive(Debug, Default)]
+struct Counts {
+    interrupted: usize,
+    had_ended: usize,
+    left: usize,
+}
+
+impl Counts {
+    fn take(&mut self, stopped: &Stopped, left: &[String]) {
+        let is_interrupted = stopped.ended.code == Some(130);
+        self.interrupted += usize::from(is_interrupted);
+        self.had_ended += usize::from(!is_interrupted);
+        self.left += left.len();
+    }
+}
+
+#[test]
+fn a_run_can_be_stopped_at_any_moment() {
+    let mut moments = Moments::new();
+    // Short, because most of the time they only wait.
+    let one = suites().into_iter().map(|(suite, length)| Plan::new(&mut moments, suite, length.min(3000), 1));
+    let mut plans: Vec<Plan> = one.collect();
+    plans.extend([2, 3].map(|requests| Plan::new(&mut moments, "phase3", 3000, requests)));
+    let run = |plan: &Plan| {
+        let (_runtime, simulation, place) = Place::simulated();
+        let stopped = plan.run(&place);
+        let left: Vec<String> =
+            simulation.files("e2e-").unwrap().iter().map(|path: &PathBuf| path.display().to_string()).collect();
+        let told = |what: &String| format!("{plan:?}: {what}\n{}", stopped.ended.out);
+        stopped.problems(&left).iter().map(told).collect::<Vec<_>>()
+    };
+    let problems: Vec<String> = std::thread::scope(|scope| {
+        let running: Vec<_> = plans.iter().map(|plan| scope.spawn(move || run(plan))).collect();
+        running.into_iter().flat_map(|run| run.join().unwrap()).collect()
+    });
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+#[ignore = "needs the cluster of fixtures/cluster"]
+fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
+    let _alone = alone();
+    let (lab, mut moments) = (Lab::new(), Moments::new());
+    let place = Place::of(&lab);
+    let mut problems = Vec::new();
+    for (suite, length) in suites() {
+        for (requests, times) in [(1, number("MOMENTS").unwrap_or(5)), (2, 1), (3, 1)] {
+            let mut counts = Counts::default();
+            for _ in 0..times {
+                let plan = Plan::new(&mut moments, suite, length, requests);
+                let stopped = plan.run(&place);
+                if stopped.sent < 2 && !servers::are_ready(&lab) {
+                    problems.push(format!("{plan:?}: not every server is Ready\n{}", stopped.ended.out));
+                }
+                servers::wait_for("Ready servers", || servers::are_ready(&lab));
+                let left = servers::leftovers(&lab);
+                let told = |what: &String| format!("{plan:?}: {what}\n{}", stopped.ended.out);
+                problems.extend(stopped.problems(&left).iter().map(told));
+                if !left.is_empty() {
+                    servers::remove(&lab);
+                }
+                counts.take(&stopped, &left);
+            }
+            println!("{suite}, {requests} requests: {counts:?}");
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}

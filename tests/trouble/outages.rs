@@ -1,0 +1,141 @@
+//! The API server goes away under a run: for a moment, or for good. What was not seen is an ERROR, never a FAIL; nothing
+//! hangs; what is left is named.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::lab::{Lab, output};
+use crate::program::{Ended, Place, Program};
+use crate::{Moments, alone, number, servers, suites};
+
+/// How long rollouts may take to settle, in the runs.
+const SETTLE: &str = "20s";
+/// The longest that a run may take for which the API server does not come back.
+const BOUND: Duration = Duration::from_secs(120);
+/// How long it is away where it comes back.
+const SHORT: Duration = Duration::from_secs(3);
+
+/// The API server of `fixtures/cluster`.
+struct ApiServer {
+    command: Vec<String>,
+    is_away: bool,
+}
+
+impl ApiServer {
+    fn find() -> Self {
+        let command = std::fs::read(format!("/proc/{}/cmdline", pid())).unwrap();
+        let words = command.split(|byte| *byte == 0).map(|word| String::from_utf8(word.to_vec()).unwrap());
+        let command: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+        assert_eq!(command[0], "kube-apiserver");
+        Self { command, is_away: false }
+    }
+
+    /// Ends it without a goodbye.
+    fn kill(&mut self) {
+        let pid = pid();
+        self.is_away = true;
+        output(Command::new("kill").args(["-KILL", &pid]));
+        servers::wait_for("the end of the API server", || !std::fs::exists(format!("/proc/{pid}")).unwrap());
+    }
+
+    /// Starts it as `fixtures/cluster/up` does, and waits until it answers.
+    fn start(&mut self) {
+        let start = r#"setsid nohup "$@" >>"$CLUSTER_DIR/log/apiserver.log" 2>&1 </dev/null & echo $! >"$CLUSTER_DIR/apiserver.pid""#;
+        output(scripted(start).args(&self.command));
+        let ready =
+            || scripted(r#"kubectl --kubeconfig "$kubeconfig" get --raw /readyz"#).output().unwrap().status.success();
+        servers::wait_for("an answer of the API server", ready);
+        self.is_away = false;
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        // Also after a test that failed.
+        if self.is_away {
+            self.start();
+        }
+    }
+}
+
+/// The process that `fixtures/cluster/up` or this test started.
+fn pid() -> String {
+    output(&mut scripted("pid_of apiserver")).trim().to_owned()
+}
+
+/// Some lines for bash that know where the cluster is.
+fn scripted(lines: &str) -> Command {
+    let mut command = Command::new("bash");
+    command.args(["-c", &format!(". fixtures/cluster/common.sh; {lines}"), "fixtures/cluster/outage"]);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+/// What is not as it should be; `was_hit` says whether the API server went away before the run had ended.
+fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Vec<String> {
+    let mut problems = ended.missing();
+    if ended.count("FAIL") > 0 {
+        problems.push("a FAIL".to_owned());
+    }
+    let errors = ended.count("ERROR");
+    if was_hit && !is_short && errors == 0 {
+        problems.push("no ERROR".to_owned());
+    }
+    let expected = if errors > 0 || ended.out.contains("left behind") { 3 } else { 0 };
+    if ended.code != Some(expected) {
+        problems.push(format!("exit code {:?}, expected {expected}", ended.code));
+    }
+    if ended.took > BOUND {
+        problems.push(format!("it took {:?}", ended.took));
+    }
+    let left = if is_short { left.to_vec() } else { ended.untold(left) };
+    problems.extend(left.iter().map(|path| format!("left behind: {path}")));
+    problems
+}
+
+#[test]
+#[ignore = "needs the cluster of fixtures/cluster"]
+fn an_api_server_that_goes_away_makes_no_test_fail() {
+    let _alone = alone();
+    let (lab, mut moments, mut server) = (Lab::new(), Moments::new(), ApiServer::find());
+    let place = Place::of(&lab);
+    let mut all = Vec::new();
+    for (suite, length) in
+        suites().into_iter().filter(|(suite, _)| ["phase2", "phase3", "nfs", "restarts"].contains(suite))
+    {
+        for is_short in [true, false] {
+            for _ in 0..number("MOMENTS").unwrap_or(1) {
+                let moment = moments.before(length);
+                let mut program = Program::start(&place, suite, &["--timeout", SETTLE]);
+                // Any moment is meant; there is nothing to wait for.
+                std::thread::sleep(moment);
+                let was_hit = !program.has_ended();
+                server.kill();
+                if is_short {
+                    std::thread::sleep(SHORT);
+                    server.start();
+                }
+                let ended = program.end();
+                if !is_short {
+                    server.start();
+                }
+                servers::wait_for("Ready servers", || servers::are_ready(&lab));
+                let left = servers::leftovers(&lab);
+                let name = format!("{suite}, away {} after {moment:?}", if is_short { "for 3 s" } else { "for good" });
+                let found = problems(&ended, is_short, was_hit, &left);
+                let [pass, error] = ["PASS", "ERROR"].map(|outcome| ended.count(outcome));
+                println!(
+                    "{name}: exit {:?} in {:.1?}, {pass} PASS, {error} ERROR, {} left",
+                    ended.code,
+                    ended.took,
+                    left.len()
+                );
+                all.extend(found.iter().map(|what| format!("{name}: {what}\n{}", ended.out)));
+                if !left.is_empty() {
+                    servers::remove(&lab);
+                }
+            }
+        }
+    }
+    assert!(all.is_empty(), "{}", all.join("\n"));
+}

@@ -1,0 +1,73 @@
+//! The servers of the real cluster after a run that could not tidy up: waits for them, and removes what it left.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::lab::{Lab, output};
+
+/// The servers, and whether their sidecars copy.
+const SERVERS: [(&str, bool); 7] = [
+    ("nas-input-1", false),
+    ("nas-input-2", false),
+    ("nas-input-3", false),
+    ("nas-backup", false),
+    ("nas-output-1", true),
+    ("nas-output-2", true),
+    ("nas-output-3", true),
+];
+/// For `find`: what a run makes.
+const OF_RUNS: [&str; 3] = ["-name", "*e2e-*", "-prune"];
+/// How long the cluster may take for what it does by itself.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// Whether each server has one pod, and that is Ready.
+pub fn are_ready(lab: &Lab) -> bool {
+    let told =
+        "{range .items[*]}{.status.conditions[?(@.type=='Ready')].status}{.metadata.deletionTimestamp}{'\\n'}{end}";
+    let (told, running) = (format!("jsonpath={told}"), "--field-selector=status.phase=Running");
+    let pods = lab.kubectl(&["get", "pods", "-l", "simulator.protocol=nfs", running, "-o", &told]);
+    pods.lines().collect::<Vec<_>>() == ["True"; SERVERS.len()]
+}
+
+/// Waits until a condition holds.
+pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let limit = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < limit, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Files and folders of runs in the tester's folder and in the exports of all servers.
+pub fn leftovers(lab: &Lab) -> Vec<String> {
+    let folder = output(Command::new("find").arg(&lab.folder).args(OF_RUNS).arg("-print"));
+    let mut found: Vec<_> = folder.lines().map(str::to_owned).collect();
+    for (server, _) in SERVERS {
+        let export = lab.in_export(server, &format!("find /data {} -print", quoted()));
+        found.extend(export.lines().map(|path| format!("{path} in {server}")));
+    }
+    found
+}
+
+/// Removes them, each right after a cycle and from the export first: one that vanishes under an rsync restarts its sidecar.
+pub fn remove(lab: &Lab) {
+    let remove = ["-exec", "rm", "-rf", "{}", "+"];
+    for (server, is_copied) in SERVERS {
+        if is_copied {
+            let deployment = format!("deployment/file-sim-file-simulator-{server}");
+            let last = || lab.kubectl(&["logs", &deployment, "-c", "sync-to-windows", "--tail=1"]);
+            let before = last();
+            wait_for("the end of a cycle", || {
+                let line = last();
+                line != before && line.contains("Synced")
+            });
+        }
+        lab.in_export(server, &format!("find /data {} {}", quoted(), remove.join(" ")));
+        output(Command::new("find").arg(lab.folder.join(server)).args(OF_RUNS).args(remove));
+    }
+}
+
+/// The words for a shell.
+fn quoted() -> String {
+    OF_RUNS.map(|word| format!("'{word}'")).join(" ")
+}
