@@ -34,7 +34,7 @@ mod watch;
 
 pub use access::Permission;
 pub use api_error::ApiError;
-pub use connect::connect;
+pub use connect::{connect, reach, read};
 pub use cycle::{CycleLog, Cycles, Marks, QUIET};
 pub use exec::{End, Output};
 /// Names, labels and other metadata of objects.
@@ -81,6 +81,11 @@ impl Cluster {
     /// The time on the cluster's clock, to compare with timestamps that the cluster made (accurate to about 1 s).
     pub fn now(&self) -> Timestamp {
         Timestamp::now() + self.ahead
+    }
+
+    /// How far the cluster's clock is ahead of this machine's.
+    pub fn ahead(&self) -> SignedDuration {
+        self.ahead
     }
 
     /// The context that was asked for.

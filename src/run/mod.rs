@@ -16,7 +16,7 @@ use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
 use crate::suite::PlannedCase;
 
 mod signal;
-mod tidy;
+pub mod tidy;
 
 pub use signal::Signals;
 

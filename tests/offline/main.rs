@@ -13,3 +13,4 @@ mod perturbed;
 mod replay;
 mod simulate;
 mod support;
+mod sweep;

@@ -71,20 +71,20 @@ impl Mount {
     }
 
     fn hint(&self) -> String {
-        // A hostPath of one server is <where minikube mounts>/<server>.
-        let mounted =
-            Path::new(&self.host_path).parent().map_or(&*self.host_path, |parent| parent.to_str().unwrap_or_default());
-        format!(
-            "on minikube, run in a window of its own: minikube -p {context} mount {root}:{mounted}\n\
-             if the folder was deleted and made again, the pod still mounts the old one; restart it: \
-             kubectl --context={context} -n {namespace} delete pod {pod}\n\
-             if {root} is not the folder behind {mounted}, name the right one with --host-data",
-            context = self.context,
-            namespace = self.namespace,
-            root = self.root,
-            pod = self.pod,
-        )
+        hint([&self.context, &self.namespace, &self.pod], &self.root, &self.host_path)
     }
+}
+
+/// What to do where a pod's hostPath is not the folder in `root` that it should be.
+pub fn hint([context, namespace, pod]: [&str; 3], root: &str, host_path: &str) -> String {
+    // A hostPath of one server is <where minikube mounts>/<server>.
+    let mounted = Path::new(host_path).parent().map_or(host_path, |parent| parent.to_str().unwrap_or_default());
+    format!(
+        "on minikube, run in a window of its own: minikube -p {context} mount {root}:{mounted}\n\
+         if the folder was deleted and made again, the pod still mounts the old one; restart it: \
+         kubectl --context={context} -n {namespace} delete pod {pod}\n\
+         if {root} is not the folder behind {mounted}, name the right one with --host-data"
+    )
 }
 
 #[cfg(test)]
