@@ -222,6 +222,31 @@ impl Host {
         }
     }
 
+    /// What is directly in a server's folder and whose names begin alike, with what is known of each; of a folder it is
+    /// when the folder was changed, and the size of the files in it. A folder that is not there holds nothing.
+    pub async fn listed(&self, server: &str, prefix: &str, most: usize) -> io::Result<Vec<(String, Stat)>> {
+        let (root, prefix) = (self.folder(server), prefix.to_owned());
+        let look = move || {
+            let mut listed = Vec::new();
+            for entry in std::fs::read_dir(&root)? {
+                let name = entry?.file_name().to_string_lossy().into_owned();
+                // One that was removed meanwhile is none.
+                let Some(mut known) = stat(&root.join(&name))?.filter(|_| name.starts_with(&prefix)) else { continue };
+                if root.join(&name).is_dir() {
+                    let files = walk(&root.join(&name), most)?;
+                    let sizes = files.iter().filter_map(|path| Some(stat(&root.join(&name).join(path)).ok()??.bytes));
+                    known.bytes = sizes.sum();
+                }
+                listed.push((name, known));
+            }
+            Ok(listed)
+        };
+        match blocking(look).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            listed => listed,
+        }
+    }
+
     /// Removes what is directly in a server's folder and whose names begin alike; returns those names.
     pub async fn sweep(&self, server: &str, prefix: &str) -> io::Result<Vec<String>> {
         let (path, prefix) = (self.folder(server), prefix.to_owned());

@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
@@ -16,6 +17,7 @@ pub mod check;
 pub mod cli;
 pub mod cluster;
 mod diagnose;
+mod doctor;
 pub mod error;
 pub mod event;
 pub mod host;
@@ -30,9 +32,10 @@ pub mod run;
 mod run_id;
 pub mod sim;
 pub mod suite;
+mod sweep;
 pub mod values;
 
-use cli::{Options, Replay, Request};
+use cli::{Options, Replay, Request, Sweep};
 use error::{Exit, Refusal};
 use event::{Case, Ending, Event, Outcome};
 use recording::Recording;
@@ -48,6 +51,8 @@ pub fn run(request: &Request) -> Exit {
     match request {
         Request::Run(options) => run_tests(options),
         Request::Replay(asked) => replay(asked),
+        Request::Doctor(options) => look(options, None),
+        Request::Sweep(asked) => look(&asked.options, Some(asked)),
         Request::Scenarios => scenarios(),
     }
 }
@@ -89,6 +94,49 @@ fn run_tests(options: &Options) -> Exit {
     };
     reporting.send(Event::RunFinished { ending, elapsed: started.elapsed() });
     reporting.end(exit)
+}
+
+/// Looks whether a run could start, or what earlier runs have left: on the cluster that is asked for, and without tests.
+fn look(options: &Options, sweeps: Option<&Sweep>) -> Exit {
+    let (suites, refusal) = load(options);
+    if let Some(refusal) = refusal {
+        return refuse(&refusal);
+    }
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&Refusal::start(format!("cannot start: {error}"), "")),
+    };
+    let mut options = options.clone();
+    let done = runtime.block_on(async {
+        let mut signals = Signals::listen().map_err(|error| Refusal::start(format!("cannot start: {error}"), ""))?;
+        let work = async {
+            let _simulation = simulated(&mut options).await?;
+            match sweeps {
+                None => Ok(Some(doctor::doctor(&options, &suites).boxed_local().await)),
+                Some(asked) => sweep::sweep(&options, &suites, asked).boxed_local().await.map(Some),
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            () = signals.next() => Ok(None),
+        }
+    });
+    runtime.shutdown_background();
+    match done {
+        Ok(Some(true)) => Exit::Passed,
+        Ok(Some(false)) => Exit::CouldNotJudge,
+        Ok(None) => Exit::Interrupted,
+        Err(refusal) => refuse(&refusal),
+    }
+}
+
+/// The simulated cluster, if one is asked for, as the one to look at; it ends when this is dropped.
+async fn simulated(options: &mut Options) -> Result<Option<Simulation>, Refusal> {
+    let Some(scenario) = &options.simulate else { return Ok(None) };
+    let started = Simulation::start(Scenario::clone(scenario), sim::INTERVAL).await?;
+    options.target = started.target();
+    started.data().clone_into(&mut options.host_data);
+    Ok(Some(started))
 }
 
 /// Judges a recorded run again and reports.
@@ -190,12 +238,7 @@ async fn execute(
     let mut simulation = None;
     let mut options = options.clone();
     let prepared = async {
-        if let Some(scenario) = &options.simulate {
-            let started = Simulation::start(Scenario::clone(scenario), sim::INTERVAL).await?;
-            options.target = started.target();
-            started.data().clone_into(&mut options.host_data);
-            simulation = Some(started);
-        }
+        simulation = simulated(&mut options).await?;
         prepare::prepare(&options, suites, &cases, events).await
     };
     let shared = tokio::select! {

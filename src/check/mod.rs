@@ -30,6 +30,8 @@ pub use ledger::{Place, Placed};
 pub use need::{ALWAYS, Access, Need, OPTIONAL};
 pub use shared::{Disturbed, Shared, Wishes};
 pub use site::Site;
+pub use storage::mount::remount;
+pub use topology::node_port::live as node_ports;
 
 use parameter::{Export, Sidecar};
 

@@ -1,6 +1,7 @@
 //! The command line: the only place that knows clap. Imports `cluster`, `error` and `sim` for what options mean.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use libtest_mimic::{Arguments, ColorSetting};
@@ -10,7 +11,9 @@ use crate::error::{Refusal, suggestion};
 mod options;
 
 pub use options::Options;
-use options::{ClusterOptions, RunOptions, Selection};
+use options::{ClusterOptions, Looking, RunOptions, Selection};
+
+use crate::suite::load::BUILT_IN;
 
 /// What the user asked for.
 #[derive(Debug)]
@@ -19,6 +22,10 @@ pub enum Request {
     Run(Box<Options>),
     /// To judge a recorded run again.
     Replay(Replay),
+    /// To know whether a run could start, and what would be in its way.
+    Doctor(Box<Options>),
+    /// To remove what earlier runs have left.
+    Sweep(Sweep),
     /// To know which scenarios of simulated clusters there are.
     Scenarios,
 }
@@ -42,6 +49,17 @@ pub struct Replay {
     color: Option<ColorSetting>,
 }
 
+/// What of earlier runs is to be removed, and where.
+#[derive(Debug)]
+pub struct Sweep {
+    /// Where.
+    pub options: Box<Options>,
+    /// Whether anything is removed, and not only listed.
+    pub removes: bool,
+    /// What a run must have left alone for so long to count as over.
+    pub older_than: Duration,
+}
+
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 struct CommandLine {
@@ -61,6 +79,19 @@ struct CommandLine {
 enum Command {
     /// Judge a recorded run again, without a cluster: the same verdicts and reports
     Replay(Replay),
+    /// Look whether a run could start: cluster, permissions, release, folder, mount, node; writes nothing
+    Doctor(Looking),
+    /// List files of earlier runs that were killed before they could tidy up
+    Sweep {
+        #[command(flatten)]
+        looking: Looking,
+        /// Remove them
+        #[arg(long)]
+        yes: bool,
+        /// A run counts as over when all its files are older than this
+        #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = options::duration)]
+        older_than: Duration,
+    },
 }
 
 const AFTER_HELP: &str = "\
@@ -123,6 +154,22 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Request, Refusal> {
             paint(replay.color);
             return Ok(Request::Replay(replay));
         }
+        Some(Command::Doctor(looking) | Command::Sweep { looking, .. }) if looking.cluster.asks_for_help() => {
+            return Ok(Request::Scenarios);
+        }
+        Some(Command::Doctor(looking)) => {
+            paint(looking.color);
+            return options::looking(own(matches), looking).map(|options| Request::Doctor(Box::new(options)));
+        }
+        Some(Command::Sweep { mut looking, yes, older_than }) => {
+            paint(looking.color);
+            // Also what those have left that are run only when they are asked for.
+            if looking.selection.suites.is_empty() {
+                looking.selection.suites = BUILT_IN.map(|(name, _)| name.to_owned()).into();
+            }
+            let options = Box::new(options::looking(own(matches), looking)?);
+            return Ok(Request::Sweep(Sweep { options, removes: yes, older_than }));
+        }
         None => {}
     }
     if let Some(filter) = line.arguments.filter.as_deref() {
@@ -133,11 +180,16 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Request, Refusal> {
         }
     }
     paint(line.arguments.color);
-    if line.cluster.simulate.as_deref() == Some("help") {
+    if line.cluster.asks_for_help() {
         return Ok(Request::Scenarios);
     }
     let options = options::options(matches, line.arguments, line.selection, line.cluster, line.run)?;
     Ok(Request::Run(Box::new(options)))
+}
+
+/// What was written behind the subcommand.
+fn own(matches: &clap::ArgMatches) -> &clap::ArgMatches {
+    matches.subcommand().map_or(matches, |(_, own)| own)
 }
 
 fn paint(color: Option<ColorSetting>) {

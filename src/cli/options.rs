@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::parser::ValueSource;
 use jiff::SignedDuration;
-use libtest_mimic::{Arguments, FormatSetting};
+use libtest_mimic::{Arguments, ColorSetting, FormatSetting};
 
 use crate::check::Wishes;
 use crate::cluster::Target;
@@ -41,7 +41,7 @@ pub struct Options {
     pub simulate: Option<Box<Scenario>>,
 }
 
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(super) struct Selection {
     /// A built-in suite or a YAML file; can be repeated [default: every built-in suite that disturbs nothing]
     #[arg(long = "suite", value_name = "NAME|FILE", help_heading = "Tests")]
@@ -72,15 +72,34 @@ pub(super) struct ClusterOptions {
     /// The node's address for NodePorts, as this machine reaches it [default: the one it has in the cluster]
     #[arg(long, value_name = "ADDRESS", env = "FILE_SIMULATOR_NODE_ADDRESS")]
     pub(super) node_address: Option<String>,
-}
-
-#[derive(Args)]
-#[command(next_help_heading = "Run")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-pub(super) struct RunOptions {
     /// The tester's folder, with one sub-folder for each server
     #[arg(long, value_name = "DIR", default_value = HOST_DATA, env = "FILE_SIMULATOR_HOST_DATA")]
     pub(super) host_data: PathBuf,
+}
+
+impl ClusterOptions {
+    /// Whether the scenarios are to be listed.
+    pub(super) fn asks_for_help(&self) -> bool {
+        self.simulate.as_deref() == Some("help")
+    }
+}
+
+/// What a subcommand takes that looks at the cluster and runs no test.
+#[derive(Args)]
+pub(super) struct Looking {
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    #[command(flatten)]
+    pub(super) cluster: ClusterOptions,
+    /// Colour the output [default: auto, on a terminal]
+    #[arg(long, value_enum, value_name = "WHEN", hide_possible_values = true)]
+    pub(super) color: Option<ColorSetting>,
+}
+
+#[derive(Args, Default)]
+#[command(next_help_heading = "Run")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(super) struct RunOptions {
     /// Make missing sub-folders, of servers that have no pod
     #[arg(long)]
     pub(super) create_host_folders: bool,
@@ -140,7 +159,7 @@ pub(super) fn options(
             namespace: cluster.namespace,
             release: cluster.release,
         },
-        host_data: run.host_data,
+        host_data: cluster.host_data,
         values: cluster.values,
         changes: run.changes,
         wishes: Wishes {
@@ -157,6 +176,11 @@ pub(super) fn options(
     })
 }
 
+/// The same for a subcommand that runs no test.
+pub(super) fn looking(matches: &clap::ArgMatches, looking: Looking) -> Result<Options, Refusal> {
+    options(matches, Arguments::default(), looking.selection, looking.cluster, RunOptions::default())
+}
+
 /// The simulated cluster that is asked for; it has a context and a folder of its own.
 fn simulate(matches: &clap::ArgMatches, name: Option<&str>) -> Result<Option<Box<Scenario>>, Refusal> {
     let Some(name) = name else { return Ok(None) };
@@ -169,7 +193,7 @@ fn simulate(matches: &clap::ArgMatches, name: Option<&str>) -> Result<Option<Box
     scenario::named(name).map(|scenario| Some(Box::new(scenario)))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let signed: Option<SignedDuration> = text.parse().ok();
     signed.and_then(|signed| Duration::try_from(signed).ok()).ok_or_else(|| "write it like 90s or 5m".to_owned())
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use futures::future::try_join_all;
+use futures::{FutureExt, TryFutureExt};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::Api;
 use kube::api::PostParams;
@@ -65,7 +66,7 @@ impl Cluster {
             !is_upgrade || minor.parse().unwrap_or(u32::MAX) >= UPGRADES_ARE_CREATED
         };
         let asked = permissions.iter().filter(is_asked_for);
-        let looks = asked.map(async |permission| Ok((!self.may(*permission).await?).then_some(*permission)));
+        let looks = asked.map(|permission| self.may(*permission).map_ok(|may| (!may).then_some(*permission)).boxed());
         Ok(try_join_all(looks).await?.into_iter().flatten().collect())
     }
 
@@ -87,6 +88,7 @@ impl Cluster {
         let reviews: Api<SelfSubjectAccessReview> = Api::all(self.client.clone());
         let (verb, resource) = ("create", "selfsubjectaccessreviews.authorization.k8s.io");
         let reviewed = answered(verb, resource, reviews.create(&PostParams::default(), &review)).await?;
-        Ok(reviewed.status.is_some_and(|status| status.allowed))
+        let lost = ApiError::Failed { verb, resource, message: "the answer has no status".to_owned() };
+        reviewed.status.map(|status| status.allowed).ok_or(lost)
     }
 }

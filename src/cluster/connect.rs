@@ -29,7 +29,7 @@ pub async fn connect(target: Target) -> Result<Cluster, Refusal> {
 ///
 /// # Errors
 /// As above.
-pub async fn reach(target: Target, kubeconfig: Kubeconfig) -> Result<Cluster, Refusal> {
+pub async fn reach(target: Target, Known { kubeconfig, .. }: Known) -> Result<Cluster, Refusal> {
     let options = KubeConfigOptions { context: Some(target.context.clone()), ..KubeConfigOptions::default() };
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| {
         Refusal::start(format!("context `{}` cannot be used: {error}", target.context), "repair it in the kubeconfig")
@@ -49,11 +49,28 @@ pub async fn reach(target: Target, kubeconfig: Kubeconfig) -> Result<Cluster, Re
     Ok(Cluster { client, target: Arc::new(target), address, version, ahead })
 }
 
+/// A kubeconfig that has the target's context.
+pub struct Known {
+    /// Where it comes from.
+    pub origin: String,
+    kubeconfig: Kubeconfig,
+}
+
+impl Known {
+    /// The API server's host, as the kubeconfig has it.
+    pub fn host(&self, context: &str) -> Option<String> {
+        let context = self.kubeconfig.contexts.iter().find(|known| known.name == context)?.context.as_ref()?;
+        let cluster = self.kubeconfig.clusters.iter().find(|known| known.name == context.cluster)?.cluster.as_ref()?;
+        let url: http::Uri = cluster.server.as_ref()?.parse().ok()?;
+        url.host().map(str::to_owned)
+    }
+}
+
 /// The kubeconfig, if it has the context.
 ///
 /// # Errors
 /// A refusal with exit code 3.
-pub fn read(target: &Target) -> Result<Kubeconfig, Refusal> {
+pub fn read(target: &Target) -> Result<Known, Refusal> {
     let (read, origin) = match &target.kubeconfig {
         Some(path) => (Kubeconfig::read_from(path), path.display().to_string()),
         None => (Kubeconfig::read(), "KUBECONFIG or .kube/config in your home folder".to_owned()),
@@ -69,7 +86,7 @@ pub fn read(target: &Target) -> Result<Kubeconfig, Refusal> {
     })?;
     let contexts: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
     if contexts.contains(&target.context.as_str()) {
-        return Ok(kubeconfig);
+        return Ok(Known { origin, kubeconfig });
     }
     let known =
         if contexts.is_empty() { "it has no contexts".to_owned() } else { format!("it has: {}", contexts.join(", ")) };

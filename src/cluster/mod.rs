@@ -36,7 +36,7 @@ mod watch;
 
 pub use access::Permission;
 pub use api_error::ApiError;
-pub use connect::connect;
+pub use connect::{connect, reach, read};
 pub use cycle::{CycleLog, Cycles, Marks, QUIET};
 pub use events::Warning;
 pub use exec::{End, Output};
@@ -85,6 +85,11 @@ impl Cluster {
     pub fn now(&self) -> Timestamp {
         // A clock at the end of time is nobody's.
         Timestamp::now().saturating_add(self.ahead).unwrap_or(Timestamp::MAX)
+    }
+
+    /// How far the cluster's clock is ahead of this machine's.
+    pub fn ahead(&self) -> SignedDuration {
+        self.ahead
     }
 
     /// The context that was asked for.

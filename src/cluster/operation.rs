@@ -72,6 +72,14 @@ pub enum Operation {
         /// The folder.
         folder: String,
     },
+    /// What is directly in a folder and whose names begin alike: when it was changed in seconds since 1970, a space, how
+    /// much disk it uses in KiB, a space, its name and NUL.
+    Ages {
+        /// The folder.
+        folder: String,
+        /// How the names begin.
+        prefix: String,
+    },
     /// How much disk a folder uses, in KiB.
     DiskUsage {
         /// The folder.
@@ -138,6 +146,13 @@ impl Operation {
             }
             Self::Files { .. } => r#"cd "$1" && find . -type f -print0 | head -c "$2""#,
             Self::Times { .. } => r#"cd "$1" && find . -type f -exec stat -c '%Y %n' {} +"#,
+            Self::Ages { .. } => {
+                r#"cd "$1" && for file in "$2"*; do
+                    [ -e "$file" ] || continue
+                    changed=$(stat -c %Y "$file") && used=$(du -sk "$file") || return
+                    printf '%s %s %s\0' "$changed" "${used%%[!0-9]*}" "$file"
+                done"#
+            }
             Self::DiskUsage { .. } => r#"du -sk "$1""#,
             Self::Remove { .. } => r#"rm -rf "$1""#,
             Self::Sweep { .. } => {
@@ -182,7 +197,9 @@ impl Operation {
             Self::Times { folder } | Self::DiskUsage { folder } => vec![folder.clone()],
             Self::Read { path } | Self::Remove { path } => vec![path.clone()],
             Self::WriteNested { folder, name, content } => vec![folder.clone(), name.clone(), content.clone()],
-            Self::Gather { folder, prefix } | Self::Sweep { folder, prefix } => vec![folder.clone(), prefix.clone()],
+            Self::Gather { folder, prefix } | Self::Sweep { folder, prefix } | Self::Ages { folder, prefix } => {
+                vec![folder.clone(), prefix.clone()]
+            }
             Self::Files { folder, most } => vec![folder.clone(), most.to_string()],
             Self::Usage => Vec::new(),
             Self::Resolve { names } => names.clone(),
@@ -201,6 +218,7 @@ impl Operation {
             Self::Tree { folder: folder.clone(), line: text(1), files: text(2).parse().unwrap_or_default() },
             Self::Times { folder: folder.clone() },
             Self::DiskUsage { folder: folder.clone() },
+            Self::Ages { folder: folder.clone(), prefix: text(1) },
             Self::Read { path: path.clone() },
             Self::WriteNested { folder: folder.clone(), name: text(1), content: text(2) },
             Self::Gather { folder: folder.clone(), prefix: text(1) },

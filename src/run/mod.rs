@@ -18,7 +18,7 @@ use crate::suite::PlannedCase;
 
 mod ending;
 mod signal;
-mod tidy;
+pub mod tidy;
 
 pub use signal::Signals;
 

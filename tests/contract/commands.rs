@@ -27,7 +27,8 @@ pub async fn each_operation_has_its_own_output_and_exit_code(place: Place) {
         Operation::WriteNested { folder: format!("{folder}/two words"), name: "deep".into(), content: "é".into() },
         Operation::Files { folder: folder.clone(), most: 100 },
         Operation::Gather { folder: "/data".into(), prefix: path.trim_start_matches("/data/").into() },
-        Operation::Remove { path },
+        Operation::Ages { folder: "/data".into(), prefix: path.trim_start_matches("/data/").into() },
+        Operation::Remove { path: path.clone() },
         Operation::Remove { path: folder },
         Operation::Usage,
     ];
@@ -43,7 +44,10 @@ pub async fn each_operation_has_its_own_output_and_exit_code(place: Place) {
         outputs.iter().enumerate().all(|(index, output)| index == 2 || output.end == End::Exited(0)),
         "{outputs:?}"
     );
-    let numbers: Vec<u64> = said[8].split_whitespace().map(|word| word.parse().unwrap()).collect();
+    let [changed, used, name] = said[6].splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{}", said[6]) };
+    let age = place.cluster.now().as_second() - changed.parse::<i64>().unwrap();
+    assert!((-2..60).contains(&age) && used == "4" && format!("/data/{name}") == format!("{path}\0"), "{}", said[6]);
+    let numbers: Vec<u64> = said[9].split_whitespace().map(|word| word.parse().unwrap()).collect();
     assert!(numbers.len() == 3 && numbers[0] > 10_000, "{numbers:?}");
 }
 

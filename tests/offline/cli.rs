@@ -147,6 +147,58 @@ fn a_missing_namespace_and_a_missing_folder_are_refused() {
 }
 
 #[test]
+fn a_namespace_with_nothing_of_the_release_is_refused_and_doctor_says_the_same() {
+    let place = Place::new();
+    let namespace = r#"{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"file-simulator"}}"#;
+    let empty = r#"{"kind":"List","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#;
+    place.connect(&answering(move |path| match path {
+        "/version" => (200, VERSION),
+        path if path.ends_with("/file-simulator") => (200, namespace),
+        // Nothing ever happens there.
+        path if path.contains("watch=true") => (200, ""),
+        _ => (200, empty),
+    }));
+    let words = ["has nothing of the release `file-sim`", "helm upgrade --install"];
+    refused(&place, &[], 3, &words);
+    let doctor = place.run(&["doctor"]);
+    assert_eq!(doctor.code, 3, "{}{}", doctor.out, doctor.err);
+    for word in words.iter().chain(&["PASS  cluster", "WARN  permissions", "PASS  namespace", "FAIL  release"]) {
+        assert!(doctor.out.contains(word), "no `{word}` in: {}", doctor.out);
+    }
+}
+
+#[test]
+fn doctor_says_in_a_line_each_what_is_in_a_beginners_way() {
+    let place = Place::new();
+    let says = |arguments: &[&str], words: &[&str]| {
+        let ended = place.run(&[&["doctor"], arguments].concat());
+        assert_eq!(ended.code, 3, "{}", ended.err);
+        for word in words {
+            assert!(ended.out.contains(word), "{arguments:?}: no `{word}` in: {}", ended.out);
+        }
+        assert!(!place.path("reports").exists() && ended.out.lines().count() < 20, "{}", ended.out);
+    };
+    says(&["--host-data", "nowhere"], &["FAIL  folder", "nowhere is not a folder", "FAIL  kubeconfig", "do:"]);
+    place.connect("127.0.0.1:1");
+    says(&["--context", "file-simulater"], &["FAIL  kubeconfig", "did you mean `file-simulator`?"]);
+    says(&[], &["nas-input-1: nothing of that name", "PASS  kubeconfig", "FAIL  cluster", "refused"]);
+    let denied = r#"{"kind":"Status","status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}"#;
+    place.connect(&answering(move |_| (401, denied)));
+    says(&[], &["FAIL  cluster", "401", "log in"]);
+    place.connect("no-such-name.invalid:1");
+    says(&[], &["WARN  dns", "no-such-name.invalid", "FAIL  cluster"]);
+    std::fs::write(
+        place.path("kubeconfig"),
+        "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\n\
+         users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1, command: no-such-login, \
+         installHint: get it from us}}}]\ncontexts: [{name: file-simulator, context: {cluster: c, user: u}}]\n",
+    )
+    .unwrap();
+    says(&[], &["FAIL  cluster", "`no-such-login` cannot be run", "get it from us"]);
+    assert_eq!(place.run(&["doctor", "--suite", "phase33"]).code, 2);
+}
+
+#[test]
 fn reports_that_cannot_be_written_are_no_success() {
     let place = Place::new();
     std::fs::write(place.path("reports"), "a file").unwrap();

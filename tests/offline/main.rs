@@ -16,3 +16,4 @@ mod reports;
 mod simulate;
 mod stream;
 mod support;
+mod sweep;

@@ -67,3 +67,21 @@ fn a_broken_server_is_told_with_its_hop() {
     assert_eq!(run.code, 1, "{}{}", run.out, run.err);
     assert!(run.out.contains("FAIL  phase2::service::nas-input-1"), "{}", run.out);
 }
+
+#[test]
+fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
+    let place = Place::new();
+    for (scenario, code, words) in [
+        ("healthy", 0, &["PASS  permissions", "PASS  release      file-sim, revision 1, deployed", "PASS  mount", "PASS  node"][..]),
+        ("clock-off", 0, &["WARN  clock        the cluster's clock is 420s ahead"]),
+        ("mount-dead", 3, &["FAIL  mount", "minikube -p simulated mount"]),
+        ("folder-missing", 3, &["FAIL  folder", "nas-input-3: nothing of that name"]),
+        ("exec-forbidden", 3, &["FAIL  permissions  no permission to get pods/exec", "WARN  mount"]),
+    ] {
+        let doctor = place.run(&["doctor", &format!("--simulate={scenario}")]);
+        assert_eq!(doctor.code, code, "{scenario}: {}{}", doctor.out, doctor.err);
+        for word in words {
+            assert!(doctor.out.contains(word), "{scenario}: no `{word}` in: {}", doctor.out);
+        }
+    }
+}

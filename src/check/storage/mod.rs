@@ -5,7 +5,7 @@ pub mod fsid;
 pub mod host_folder;
 pub mod host_mount;
 pub mod isolation;
-mod mount;
+pub mod mount;
 pub mod subfolder;
 
 pub use host_mount::Probe;

@@ -253,7 +253,7 @@ async fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
 }
 
 /// The NodePorts that Services have.
-pub(in crate::check) fn live(services: &[Arc<Service>]) -> Vec<u16> {
+pub fn live(services: &[Arc<Service>]) -> Vec<u16> {
     let ports = services.iter().filter_map(|service| service.spec.as_ref()?.ports.as_ref()).flatten();
     ports.filter_map(|port| u16::try_from(port.node_port?).ok()).collect()
 }

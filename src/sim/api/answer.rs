@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::super::World;
 use super::super::object::text;
 use super::super::scenario::Answer;
+use super::super::store::Kind;
 use super::failure::{self, Failure};
 use super::request::Asked;
 use super::{Connection, Later, exec, log, objects, port_forward, watch};
@@ -85,7 +86,10 @@ async fn dispatch(world: &Arc<World>, asked: Asked, mut request: Request<Incomin
 fn review_access(world: &World, review: &[u8]) -> Value {
     let mut review: Value = serde_json::from_slice(review).unwrap_or_default();
     let asked = |key: &str| text(&review["spec"]["resourceAttributes"][key]);
-    let resource = [asked("resource"), asked("subresource")].join("/");
+    let (group, plural) = (asked("group"), asked("resource"));
+    let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+    let resource = if Kind::named(&version, plural).is_some() { plural.to_owned() } else { format!("{plural}.{group}") };
+    let resource = [resource.trim_end_matches('.'), asked("subresource")].join("/");
     let answer = world.scenario.answer(asked("verb"), resource.trim_end_matches('/'), world.elapsed());
     review["status"] = json!({"allowed": answer != Some(Answer::Status(403))});
     review

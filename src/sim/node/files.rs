@@ -49,6 +49,16 @@ impl Shell<'_> {
                 }
                 Ok(())
             }
+            Operation::Ages { folder, prefix } => {
+                for name in self.matching(folder, prefix)? {
+                    let path = format!("{folder}/{name}");
+                    let data = fs::metadata(self.place(&path)?.host).map_err(said("stat", &name))?;
+                    let time = data.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
+                    let used = data.len().div_ceil(4096) * 4;
+                    self.stdout.extend(format!("{} {used} {name}\0", time.unwrap_or_default().as_second()).bytes());
+                }
+                Ok(())
+            }
             Operation::DiskUsage { folder } => {
                 let used: u64 = self.found(folder)?.iter().map(|(_, data)| data.len().div_ceil(4096) * 4).sum();
                 self.stdout.extend(format!("{used}\t{folder}\n").bytes());

@@ -1,0 +1,198 @@
+//! `sweep`: files of earlier runs that were killed before they could tidy up. Lists them, and removes them if asked, as a
+//! run removes its own: from the exports first, between two cycles of their sidecars.
+//!
+//! A file is a run's only if all of its name is made as runs make it ([`run_id`]). A run is over if its newest file is older
+//! than any test takes: nothing else tells, because the run may be at work on another machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc;
+
+use futures::FutureExt;
+use futures::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::check::parameter::{Export, Sidecar};
+use crate::check::{Access, Need, Place, Placed, Shared};
+use crate::cli::{Options, Sweep};
+use crate::cluster::server::has_ended;
+use crate::cluster::{self, Operation, Permission, ResourceExt, container};
+use crate::error::Refusal;
+use crate::event::{CaseId, Event};
+use crate::host::Host;
+use crate::preflight;
+use crate::run::tidy;
+use crate::run_id;
+use crate::suite::Suite;
+use crate::values::Values;
+
+/// A folder of a run with more files than this is not looked through.
+const MOST: usize = 100_000;
+
+/// A file or folder that a run has left.
+#[derive(Debug)]
+struct Left {
+    run: String,
+    placed: Placed,
+    age: SignedDuration,
+    kib: u64,
+}
+
+/// What was found, and where nobody could look.
+#[derive(Default)]
+struct Found {
+    left: Vec<Left>,
+    problems: Vec<String>,
+}
+
+/// Lists what earlier runs have left, and removes it if that is asked for; `false` if something could not be looked at or
+/// removed.
+pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result<bool, Refusal> {
+    let shared = reach(options).await?;
+    let mut found = Found::default();
+    let looks = servers(suites).map(|(suite, server)| look(&shared, suites, suite, server).boxed_local());
+    for looked in join_all(looks).await {
+        found.left.extend(looked.left);
+        found.problems.extend(looked.problems);
+    }
+    let mut runs: BTreeMap<String, Vec<Left>> = BTreeMap::new();
+    for left in found.left {
+        runs.entry(left.run.clone()).or_default().push(left);
+    }
+    let mut count = 0;
+    for (run, left) in &runs {
+        let newest = left.iter().map(|left| left.age).min().unwrap_or_default();
+        if newest < SignedDuration::try_from(asked.older_than).unwrap_or(SignedDuration::MAX) {
+            println!("kept: {} files of {run}, of which the newest is {newest:#}: the run may still be going on", left.len());
+            continue;
+        }
+        for Left { placed, age, kib, .. } in left {
+            println!("{placed}: {kib} KiB, {age:#} old");
+            shared.ledger.place(placed.clone());
+            count += 1;
+        }
+    }
+    if asked.removes {
+        found.problems.extend(remove(&shared).await);
+        println!("removed {} of {count} files", count - shared.ledger.placed(|_| true).len());
+    } else if count > 0 {
+        println!("{count} files of earlier runs; --yes removes them");
+    } else {
+        println!("no files of earlier runs");
+    }
+    for problem in &found.problems {
+        eprintln!("error: {problem}");
+    }
+    Ok(found.problems.is_empty())
+}
+
+/// The cluster and the folder, as a run has them that has not written anything.
+async fn reach(options: &Options) -> Result<Shared, Refusal> {
+    let host = Host::new(options.host_data.clone());
+    preflight::folder(&host).await?;
+    let cluster = cluster::connect(options.target.clone()).await?;
+    let (namespace, watch) = tokio::join!(preflight::namespace(&cluster), cluster.watch(false));
+    namespace?;
+    // Without them an export cannot be looked at, or a sidecar would stumble.
+    let wanted: Vec<Permission> = [Need::Commands, Need::Logs].iter().flat_map(|need| need.permissions()).copied().collect();
+    if let Some(lacked) = cluster.lacked(&wanted).await.unwrap_or_default().first() {
+        return Err(preflight::refused(&cluster, &lacked.lacking()));
+    }
+    let watch = watch.map_err(|error| preflight::refused(&cluster, &error))?;
+    let values = Values::embedded("no test needs values")?;
+    let (wishes, access) = (options.wishes.clone(), Access::default());
+    // Nobody listens: what is waited for and noticed here is said otherwise.
+    let (events, _) = mpsc::channel::<Event>();
+    Ok(Shared::new(cluster, host, run_id::PREFIX.to_owned(), wishes, access, Ok(None), values, watch, events))
+}
+
+/// Every server of the suites, once.
+fn servers(suites: &[Suite]) -> impl Iterator<Item = (&Suite, &String)> {
+    let mut known = BTreeSet::new();
+    let all = suites.iter().flat_map(|suite| suite.servers.iter().map(move |server| (suite, server)));
+    all.filter(move |(_, server)| known.insert((*server).clone()))
+}
+
+/// Looks through a server's folder, and its exports in all its pods.
+async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) -> Found {
+    let names: Vec<String> = suites.iter().flat_map(|suite| suite.servers.iter().cloned()).collect();
+    let left = |name: &str, place: Place, changed: Timestamp, kib: u64| {
+        // By the clock that makes it younger: which one its time is of depends on who wrote it.
+        let age = shared.cluster.now().min(Timestamp::now()).duration_since(changed);
+        let case = CaseId { suite: "sweep".into(), slug: "sweep".into(), server: Some(server.to_owned()) };
+        let placed =
+            Placed { case, server: server.to_owned(), select: suite.pods.clone(), place, name: name.to_owned() };
+        Some(Left { run: run_id::of(name, &names)?.to_owned(), placed, age: age.max(SignedDuration::ZERO), kib })
+    };
+    let mut found = Found::default();
+    match shared.host.listed(server, run_id::PREFIX, MOST).await {
+        Ok(listed) => found.left.extend(listed.iter().filter_map(|(name, known)| {
+            let changed = Timestamp::from_millisecond(known.modified).ok()?;
+            left(name, Place::Host, changed, known.bytes.div_ceil(1024))
+        })),
+        Err(error) => found.problems.push(format!("the folder of {server} cannot be looked at: {error}")),
+    }
+    let population = match shared.watch.population() {
+        Ok(population) => population,
+        Err(error) => {
+            found.problems.push(format!("the exports of {server} cannot be looked at: {error}"));
+            return found;
+        }
+    };
+    let its = population.server(&suite.pods, server);
+    for (export, sidecars) in exports(suites, server) {
+        let Export { container, folder } = export;
+        for pod in its.pods.iter().filter(|pod| !has_ended(pod) && container::runs(pod, container)) {
+            // Followed so that it is known when a file can go.
+            for sidecar in &sidecars {
+                if container::named(pod, &sidecar.container).is_some() {
+                    shared.cycles(server, &pod.name_any(), sidecar);
+                }
+            }
+            let ages = Operation::Ages { folder: folder.clone(), prefix: run_id::PREFIX.to_owned() };
+            let output = shared.exec(server, &pod.name_any(), container, &ages).await.map_err(|error| error.to_string());
+            let output = output.and_then(|output| output.problem().map_or(Ok(output.stdout), Err));
+            let output = match output {
+                Ok(output) => output,
+                Err(problem) => {
+                    let place = container::place(pod, container);
+                    found.problems.push(format!("{folder} in {place} cannot be looked at: {problem}"));
+                    continue;
+                }
+            };
+            for line in String::from_utf8_lossy(&output).split_terminator('\0') {
+                let [changed, kib, name] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { continue };
+                let (Ok(changed), Ok(kib)) = (changed.parse().map(Timestamp::from_second), kib.parse()) else { continue };
+                let place = Place::Export { container: container.clone(), folder: folder.clone() };
+                let known = changed.ok().and_then(|changed| left(name, place, changed, kib));
+                // Of several pods any will do: it is removed from all of them.
+                let is_new = |left: &Left| found.left.iter().all(|other| other.placed != left.placed);
+                found.left.extend(known.filter(is_new));
+            }
+        }
+    }
+    if !found.problems.is_empty() {
+        // What is still in an export would come back into the folder.
+        found.left.retain(|left| left.placed.place != Place::Host);
+    }
+    found
+}
+
+/// Where the suites' tests write on a server, and what copies from there.
+fn exports<'a>(suites: &'a [Suite], server: &str) -> Vec<(&'a Export, Vec<&'a Sidecar>)> {
+    let mut exports: Vec<(&Export, Vec<&Sidecar>)> = Vec::new();
+    let cases = suites.iter().flat_map(|suite| &suite.cases).filter(|case| case.id.server.as_deref() == Some(server));
+    for (export, sidecar) in cases.filter_map(|case| case.check.writes()) {
+        let is_same = |other: &Export| other.container == export.container && other.folder == export.folder;
+        match exports.iter_mut().find(|(other, _)| is_same(other)) {
+            Some((_, sidecars)) => sidecars.extend(sidecar),
+            None => exports.push((export, sidecar.into_iter().collect())),
+        }
+    }
+    exports
+}
+
+/// Removes what is in the ledger; returns what could not be.
+async fn remove(shared: &Shared) -> Vec<String> {
+    let left = tidy::remove(shared, |_| true).await;
+    left.into_iter().map(|(placed, problem)| format!("could not remove {placed}: {problem}")).collect()
+}

@@ -1,0 +1,177 @@
+//! Least privilege: docs/rbac.yaml is what the code asks for; with each permission taken away a run names it, judges
+//! nothing that it cannot see, and `doctor` says the same.
+//!
+//! On the simulated cluster always; on the real one, with a ServiceAccount that has just docs/rbac.yaml, where all suites
+//! are green, by `cargo test --test access -- --ignored` (with `fixtures/cluster` up and the release installed).
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod account;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use file_simulator_e2e::check::{ALWAYS, Need, OPTIONAL};
+use file_simulator_e2e::cluster::Permission;
+use file_simulator_e2e::sim::Simulation;
+use file_simulator_e2e::suite::load;
+use serde_json::Value;
+
+use account::Account;
+
+const RBAC: &str = include_str!("../../docs/rbac.yaml");
+
+/// All that the program may ask for.
+fn all() -> BTreeSet<Permission> {
+    let needs = Need::ALL.iter().flat_map(|need| need.permissions());
+    needs.chain(ALWAYS).copied().chain(OPTIONAL.iter().map(|(permission, _)| *permission)).collect()
+}
+
+/// The suite that asks for it.
+fn suite(permission: Permission) -> &'static str {
+    if permission.verb == "delete" { "restarts" } else { "smoke" }
+}
+
+/// The tests of its suite that cannot do without.
+fn needy(permission: Permission) -> BTreeSet<String> {
+    let needs = |case: &&file_simulator_e2e::suite::PlannedCase| {
+        let mut its = Need::ALL.iter().filter(|need| case.check.needs(**need));
+        ALWAYS.contains(&permission) || its.any(|need| need.permissions().contains(&permission))
+    };
+    load(suite(permission)).unwrap().cases.iter().filter(needs).map(|case| case.id.to_string()).collect()
+}
+
+/// Where the program runs: its kubeconfig, context and folder.
+struct Place<'a>([&'a str; 3]);
+
+/// What it did.
+struct Ended {
+    code: i32,
+    out: String,
+}
+
+impl Place<'_> {
+    fn run(&self, arguments: &[&str]) -> Ended {
+        let reports = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_file-simulator-e2e"));
+        let Self([kubeconfig, context, folder]) = self;
+        command.args(arguments).args(["--kubeconfig", kubeconfig, "--context", context, "--host-data", folder]);
+        let ended = command.env("FILE_SIMULATOR_REPORT_DIR", reports.path()).output().unwrap();
+        let out = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
+        Ended { code: ended.status.code().unwrap(), out }
+    }
+
+    /// Whether all is as it should be without this permission; `asked` if this version of Kubernetes asks for it.
+    fn lacks(&self, permission: Permission, asked: bool) {
+        let run = self.run(&["--suite", suite(permission), "--allow-disruption"]);
+        let doctor = self.run(&["doctor", "--suite", suite(permission)]);
+        let context = format!("without {permission}:\n{}\n{}", run.out, doctor.out);
+        assert!(run.tests("FAIL").is_empty(), "{context}");
+        let needy = if asked { needy(permission) } else { BTreeSet::new() };
+        let is_named = |ended: &Ended| {
+            let words = |line: &str| line.contains("no permission to") && line.contains(&permission.to_string());
+            ended.out.lines().any(words)
+        };
+        if ALWAYS.contains(&permission) {
+            assert!(run.tests("PASS").is_empty() && run.tests("ERROR").is_empty(), "refused: {context}");
+        } else {
+            assert_eq!(run.tests("ERROR"), needy, "{context}");
+        }
+        let is_wanted = !needy.is_empty();
+        assert_eq!((run.code, doctor.code), if is_wanted { (3, 3) } else { (0, 0) }, "{context}");
+        assert_eq!((is_named(&run), is_named(&doctor)), (is_wanted, asked), "{context}");
+    }
+}
+
+impl Ended {
+    /// The tests that ended so.
+    fn tests(&self, outcome: &str) -> BTreeSet<String> {
+        let lines = self.out.lines().filter_map(|line| line.strip_prefix(&format!("{outcome:<5} ")));
+        lines.filter_map(|line| line.split(' ').find(|word| word.contains("::"))).map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn the_role_has_what_the_code_asks_for_and_nothing_more() {
+    let mut granted = BTreeSet::new();
+    for object in serde_saphyr::from_multiple::<Value>(RBAC).unwrap() {
+        let is_cluster_wide = object["kind"] == "ClusterRole";
+        let list = |rule: &Value, key: &str| -> Vec<String> {
+            rule[key].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+        };
+        for rule in object["rules"].as_array().into_iter().flatten() {
+            for (group, resource) in
+                list(rule, "apiGroups").iter().flat_map(|group| list(rule, "resources").into_iter().map(move |its| (group, its)))
+            {
+                let name = if group.is_empty() { resource } else { format!("{resource}.{group}") };
+                let verbs = list(rule, "verbs").into_iter();
+                granted.extend(verbs.map(|verb| (format!("{verb} {name}"), is_cluster_wide)));
+            }
+        }
+    }
+    let asked: BTreeSet<_> = all().iter().map(|asked| (asked.to_string(), asked.is_cluster_wide())).collect();
+    assert_eq!(granted, asked);
+    let (_, optional) = RBAC.split_once("# Optional").unwrap();
+    for permission in all() {
+        let [_, resource, _] = permission.parts();
+        let is_optional = ["namespaces", "events"].contains(&resource) || permission.resource == "pods.metrics.k8s.io";
+        let needs = Need::ALL.iter().flat_map(|need| need.permissions()).chain(ALWAYS);
+        assert_ne!(is_optional, needs.copied().any(|needed| needed == permission), "{permission}");
+        assert!(!is_optional || optional.contains(resource), "{permission}");
+    }
+}
+
+#[test]
+fn without_a_permission_a_simulated_run_names_it() {
+    let waiting = std::sync::Mutex::new(all());
+    // Runs wait more than they work.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(permission) = { waiting.lock().unwrap().pop_first() } {
+                    let runtime = tokio::runtime::Runtime::new().unwrap();
+                    let [_, plural, subresource] = permission.parts();
+                    // As the scenarios name them: what the simulated cluster has goes without its group.
+                    let resource = match (subresource, permission.resource) {
+                        ("", "pods.metrics.k8s.io") => permission.resource.to_owned(),
+                        ("", _) => plural.to_owned(),
+                        _ => format!("{plural}/{subresource}"),
+                    };
+                    let fault = serde_json::json!({"verbs": [permission.verb], "resources": [resource],
+                        "gets": {"status": 403}});
+                    let scenario = serde_json::json!({"name": "x", "broken": "x", "faults": [{"api": fault}]});
+                    let scenario = serde_json::from_value(scenario).unwrap();
+                    let simulation = runtime.block_on(Simulation::start(scenario, 2)).unwrap();
+                    let target = simulation.target();
+                    let place = [target.kubeconfig.unwrap(), target.context.into(), simulation.data().to_owned()];
+                    let place = place.each_ref().map(|path| path.to_str().unwrap());
+                    Place(place).lacks(permission, permission.verb != "create");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs the cluster of fixtures/cluster"]
+fn all_suites_are_green_with_just_the_role() {
+    let account = Account::new();
+    let suites = load::BUILT_IN.iter().flat_map(|(name, _)| ["--suite", *name]);
+    let arguments: Vec<&str> = suites.chain(["--allow-disruption", "--quiet"]).collect();
+    let run = account.place().run(&arguments);
+    println!("{}", run.out);
+    assert_eq!(run.code, 0);
+    let doctor = account.place().run(&["doctor"]);
+    assert_eq!(doctor.code, 0, "{}", doctor.out);
+}
+
+#[test]
+#[ignore = "needs the cluster of fixtures/cluster"]
+fn without_a_permission_a_real_run_names_it() {
+    let account = Account::new();
+    for permission in all() {
+        let started = std::time::Instant::now();
+        account.without(permission);
+        account.place().lacks(permission, permission.verb != "create" || account.minor >= 35);
+        println!("{:5.1}s  without {permission}", started.elapsed().as_secs_f64());
+    }
+}

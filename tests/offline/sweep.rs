@@ -1,0 +1,110 @@
+//! `sweep`: what a killed run left is listed and removed, and nothing else is touched.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use file_simulator_e2e::cluster::{self, Operation, ResourceExt};
+use file_simulator_e2e::sim::Simulation;
+use file_simulator_e2e::sim::scenario::named;
+use tokio::runtime::Runtime;
+
+use crate::support::{Ended, Place};
+
+/// What a killed run left, and what only looks like it.
+const LEFT: &str = "e2e-0a1b2c3d-phase3-latency-nas-output-1-sync.txt";
+const OTHERS: [&str; 3] = ["e2e-20261121-report.txt", "e2e-0a1b2c3d-nas-output-1-x.txt", "my-e2e-0a1b2c3d-a-b-nas-output-1-c"];
+
+struct Lab {
+    runtime: Runtime,
+    simulation: Simulation,
+}
+
+impl Lab {
+    fn new(scenario: &str) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let simulation = runtime.block_on(Simulation::start(named(scenario).unwrap(), 2)).unwrap();
+        Self { runtime, simulation }
+    }
+
+    /// Writes files into the export of nas-output-1.
+    fn write(&self, names: &[&str]) {
+        self.runtime.block_on(async {
+            let cluster = cluster::connect(self.simulation.target()).await.unwrap();
+            let watch = cluster.watch(false).await.unwrap();
+            let pods = watch.population().unwrap().pods;
+            let pod = pods.iter().find(|pod| pod.name_any().contains("nas-output-1")).unwrap().name_any();
+            let writes: Vec<_> = names
+                .iter()
+                .map(|name| Operation::Write { path: format!("/data/{name}"), content: "left".to_owned() })
+                .collect();
+            let done = cluster.exec(&pod, "nfs-server", &writes).await.unwrap();
+            assert!(done.iter().all(|done| done.problem().is_none()));
+        });
+    }
+
+    /// Waits until files of that name are in so many places.
+    fn until(&self, name: &str, places: usize) -> Vec<PathBuf> {
+        let limit = Instant::now() + Duration::from_secs(60);
+        loop {
+            let found = self.simulation.files(name).unwrap();
+            if found.len() == places {
+                return found;
+            }
+            assert!(Instant::now() < limit, "{name}: {found:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn sweep(&self, arguments: &[&str]) -> Ended {
+        let target = self.simulation.target();
+        let (kubeconfig, data) = (target.kubeconfig.unwrap(), self.simulation.data());
+        let own = ["sweep", "--context", &target.context, "--kubeconfig", kubeconfig.to_str().unwrap(), "--host-data"];
+        Place::new().run(&[&own[..], &[data.to_str().unwrap()], arguments].concat())
+    }
+}
+
+#[test]
+fn only_what_a_run_that_is_over_has_left_is_removed() {
+    let lab = Lab::new("healthy");
+    lab.write(&[&[LEFT], &OTHERS[..]].concat());
+    // The sidecar has copied them.
+    let left = lab.until(LEFT, 2);
+    let others: Vec<_> = OTHERS.iter().flat_map(|name| lab.until(name, 2)).collect();
+    let young = lab.sweep(&["--yes"]);
+    assert_eq!(young.code, 0, "{}", young.err);
+    assert!(young.out.contains("kept: 2 files of e2e-0a1b2c3d"), "{}", young.out);
+    let old = SystemTime::now() - Duration::from_secs(3600);
+    for path in &left {
+        File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+    }
+    let listed = lab.sweep(&[]);
+    assert_eq!(listed.code, 0, "{}", listed.err);
+    let lines = [
+        &format!("/data/{LEFT} in container nfs-server of nas-output-1: 4 KiB, 1h old"),
+        &format!("{LEFT} in the folder of nas-output-1: 1 KiB, 1h old"),
+        "2 files of earlier runs; --yes removes them",
+    ];
+    assert!(lines.iter().all(|line| listed.out.contains(*line)), "{}", listed.out);
+    lab.until(LEFT, 2);
+    let removed = lab.sweep(&["--yes"]);
+    assert_eq!(removed.code, 0, "{}{}", removed.out, removed.err);
+    assert!(removed.out.ends_with("removed 2 of 2 files\n"), "{}", removed.out);
+    lab.until(LEFT, 0);
+    assert!(others.iter().all(|path| path.is_file()));
+    assert!(lab.sweep(&[]).out.contains("no files of earlier runs"));
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_said() {
+    let refused = Lab::new("exec-forbidden").sweep(&["--yes"]);
+    assert_eq!(refused.code, 3, "{}", refused.out);
+    assert!(refused.err.contains("no permission to get pods/exec"), "{}", refused.err);
+    let cut = Lab::new("exec-cut");
+    let file = cut.simulation.data().join("nas-output-1").join(LEFT);
+    std::fs::write(&file, "left").unwrap();
+    let ended = cut.sweep(&["--yes", "--older-than", "0s"]);
+    assert_eq!(ended.code, 3, "{}", ended.out);
+    assert!(ended.err.contains("/data in pod") && ended.err.contains("cannot be looked at"), "{}", ended.err);
+    assert!(file.is_file(), "its export would bring it back");
+}
