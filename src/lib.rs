@@ -43,6 +43,10 @@ pub fn run(request: &Request) -> Exit {
         Request::Run(options) => run_tests(options),
         Request::Replay(asked) => replay(asked),
         Request::Scenarios => scenarios(),
+        Request::Lint(files) => lint(files),
+        Request::Schema => print([format!("{:#}", suite::schema::schema())].into_iter()),
+        Request::Explain(check) => explain(check.as_deref()),
+        Request::Completion(script) => print([String::from_utf8_lossy(script).into_owned()].into_iter()),
     }
 }
 
@@ -51,7 +55,7 @@ fn run_tests(options: &Options) -> Exit {
     let (suites, refusal) = load(options);
     let selected = refusal.map_or_else(|| suite::select(&suites, &options.arguments), Err);
     if options.arguments.list {
-        return selected.map_or_else(|refusal| refuse(&refusal), |cases| list(&cases));
+        return selected.map_or_else(|refusal| refuse(&refusal), |cases| list(&cases, options.verbose));
     }
     // Before the first report is written: from then on Ctrl-C ends in a report too.
     let started = Instant::now();
@@ -192,8 +196,32 @@ async fn execute(
     Ok(run::run(shared, jobs.collect(), options.arguments.test_threads.unwrap_or(usize::MAX), signals).await)
 }
 
-fn list(cases: &[PlannedCase]) -> Exit {
-    print(cases.iter().map(|case| format!("{}: test", case.id)))
+/// As libtest lists tests, for scripts; or for people, with what each is, needs and disturbs.
+fn list(cases: &[PlannedCase], is_verbose: bool) -> Exit {
+    if !is_verbose {
+        return print(cases.iter().map(|case| format!("{}: test", case.id)));
+    }
+    let width = cases.iter().map(|case| case.id.to_string().len()).max().unwrap_or_default();
+    print(cases.iter().map(|case| format!("{:width$}  {}", case.id.to_string(), suite::explain::line(&case.check))))
+}
+
+/// Says what is wrong with suite files.
+fn lint(files: &[String]) -> Exit {
+    let linted: Vec<_> = files.iter().map(|file| suite::lint::lint(file)).collect();
+    for linted in &linted {
+        linted.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        linted.problems.iter().for_each(|problem| eprintln!("{problem}"));
+    }
+    print(linted.iter().filter_map(|linted| linted.good.clone()));
+    if linted.iter().all(|linted| linted.good.is_some()) { Exit::Passed } else { Exit::Usage }
+}
+
+/// Says what a kind of check is and takes, or which kinds there are.
+fn explain(check: Option<&str>) -> Exit {
+    match check {
+        Some(check) => print(suite::explain::explain(check).into_iter()),
+        None => print(suite::explain::list().into_iter()),
+    }
 }
 
 /// Lists the scenarios of simulated clusters.

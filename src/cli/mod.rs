@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use libtest_mimic::{Arguments, ColorSetting};
 
+use crate::check::Check;
 use crate::error::{Refusal, suggestion};
 
 mod options;
@@ -21,6 +24,14 @@ pub enum Request {
     Replay(Replay),
     /// To know which scenarios of simulated clusters there are.
     Scenarios,
+    /// To know what is wrong with suite files.
+    Lint(Vec<String>),
+    /// The JSON Schema of suite files.
+    Schema,
+    /// To know what a kind of check is and takes, or which kinds there are.
+    Explain(Option<String>),
+    /// A script that completes the command line in a shell.
+    Completion(Vec<u8>),
 }
 
 /// A recorded run to judge again.
@@ -58,6 +69,25 @@ struct CommandLine {
 enum Command {
     /// Judge a recorded run again, without a cluster: the same verdicts and reports
     Replay(Replay),
+    /// Say what is wrong with suite files, without a cluster
+    Lint {
+        /// YAML files, or built-in suites
+        #[arg(required = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+        files: Vec<String>,
+    },
+    /// Print the JSON Schema of suite files, for editors
+    Schema,
+    /// Say what a check is and takes, with an example; without CHECK, which there are
+    Explain {
+        /// The key that names it in a suite
+        #[arg(value_parser = PossibleValuesParser::new(Check::ALL.iter().map(|about| about.key)), hide_possible_values = true)]
+        check: Option<String>,
+    },
+    /// Print a script that completes the command line in a shell
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 const AFTER_HELP: &str = "\
@@ -119,6 +149,14 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Request, Refusal> {
         Some(Command::Replay(replay)) => {
             paint(replay.color);
             return Ok(Request::Replay(replay));
+        }
+        Some(Command::Lint { files }) => return Ok(Request::Lint(files)),
+        Some(Command::Schema) => return Ok(Request::Schema),
+        Some(Command::Explain { check }) => return Ok(Request::Explain(check)),
+        Some(Command::Completion { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command(), env!("CARGO_PKG_NAME"), &mut script);
+            return Ok(Request::Completion(script));
         }
         None => {}
     }

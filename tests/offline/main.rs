@@ -12,4 +12,5 @@ mod junit;
 mod perturbed;
 mod replay;
 mod simulate;
+mod suites;
 mod support;

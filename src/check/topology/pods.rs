@@ -12,7 +12,7 @@ use crate::cluster::server::{Settlement, counted, is_ready, progress};
 use crate::event::{Hop, Reason, Verdict};
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Pods {
     /// A container that was restarted must have been running for so long since.
