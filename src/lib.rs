@@ -51,9 +51,13 @@ pub fn run(request: &Request) -> Exit {
     match request {
         Request::Run(options) => run_tests(options),
         Request::Replay(asked) => replay(asked),
-        Request::Doctor(options) => look(options, None),
-        Request::Sweep(asked) => look(&asked.options, Some(asked)),
+        Request::Doctor(options) => inspect(options, None),
+        Request::Sweep(asked) => inspect(&asked.options, Some(asked)),
         Request::Scenarios => scenarios(),
+        Request::Lint(files) => lint(files),
+        Request::Schema => print([format!("{:#}", suite::schema::schema())].into_iter()),
+        Request::Explain(check) => explain(check.as_deref()),
+        Request::Completion(script) => print([String::from_utf8_lossy(script).into_owned()].into_iter()),
     }
 }
 
@@ -62,7 +66,7 @@ fn run_tests(options: &Options) -> Exit {
     let (suites, refusal) = load(options);
     let selected = refusal.map_or_else(|| suite::select(&suites, &options.arguments), Err);
     if options.arguments.list {
-        return selected.map_or_else(|refusal| refuse(&refusal), |cases| list(&cases));
+        return selected.map_or_else(|refusal| refuse(&refusal), |cases| list(&cases, options.verbose));
     }
     // Before the first report is written: from then on Ctrl-C ends in a report too.
     let started = Instant::now();
@@ -97,18 +101,17 @@ fn run_tests(options: &Options) -> Exit {
 }
 
 /// Looks whether a run could start, or what earlier runs have left: on the cluster that is asked for, and without tests.
-fn look(options: &Options, sweeps: Option<&Sweep>) -> Exit {
+fn inspect(options: &Options, sweeps: Option<&Sweep>) -> Exit {
     let (suites, refusal) = load(options);
     if let Some(refusal) = refusal {
         return refuse(&refusal);
     }
-    let runtime = match Runtime::new() {
-        Ok(runtime) => runtime,
+    let (runtime, signals) = match Runtime::new().and_then(|runtime| Ok((runtime, Signals::listen()?))) {
+        Ok(started) => started,
         Err(error) => return refuse(&Refusal::start(format!("cannot start: {error}"), "")),
     };
     let mut options = options.clone();
     let done = runtime.block_on(async {
-        let mut signals = Signals::listen().map_err(|error| Refusal::start(format!("cannot start: {error}"), ""))?;
         let work = async {
             let _simulation = simulated(&mut options).await?;
             match sweeps {
@@ -118,7 +121,7 @@ fn look(options: &Options, sweeps: Option<&Sweep>) -> Exit {
         };
         tokio::select! {
             done = work => done,
-            () = signals.next() => Ok(None),
+            () = signals.asked(1) => Ok(None),
         }
     });
     runtime.shutdown_background();
@@ -253,8 +256,32 @@ async fn execute(
     Ok(run::run(shared, jobs.collect(), options.arguments.test_threads.unwrap_or(usize::MAX), signals).await)
 }
 
-fn list(cases: &[PlannedCase]) -> Exit {
-    print(cases.iter().map(|case| format!("{}: test", case.id)))
+/// As libtest lists tests, for scripts; or for people, with what each is, needs and disturbs.
+fn list(cases: &[PlannedCase], is_verbose: bool) -> Exit {
+    if !is_verbose {
+        return print(cases.iter().map(|case| format!("{}: test", case.id)));
+    }
+    let width = cases.iter().map(|case| case.id.to_string().len()).max().unwrap_or_default();
+    print(cases.iter().map(|case| format!("{:width$}  {}", case.id.to_string(), suite::explain::line(&case.check))))
+}
+
+/// Says what is wrong with suite files.
+fn lint(files: &[String]) -> Exit {
+    let linted: Vec<_> = files.iter().map(|file| suite::lint::lint(file)).collect();
+    for linted in &linted {
+        linted.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        linted.problems.iter().for_each(|problem| eprintln!("{problem}"));
+    }
+    print(linted.iter().filter_map(|linted| linted.good.clone()));
+    if linted.iter().all(|linted| linted.good.is_some()) { Exit::Passed } else { Exit::Usage }
+}
+
+/// Says what a kind of check is and takes, or which kinds there are.
+fn explain(check: Option<&str>) -> Exit {
+    match check {
+        Some(check) => print(suite::explain::explain(check).into_iter()),
+        None => print(suite::explain::list().into_iter()),
+    }
 }
 
 /// Lists the scenarios of simulated clusters.

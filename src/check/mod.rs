@@ -3,6 +3,8 @@
 //! `observe` is async and collects everything it needs into a plain, serializable value; `judge` is a pure function
 //! of that value. May import `cluster`, `host`, `values`, `event`; never `run` or `report`.
 
+use std::borrow::Cow;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -84,6 +86,39 @@ pub enum Subject {
     Any,
 }
 
+/// What is known of a kind of check without a suite.
+#[derive(Debug)]
+pub struct About {
+    /// The key that names it in a suite.
+    pub key: &'static str,
+    /// What it is about, in a line.
+    pub summary: &'static str,
+    /// What it judges.
+    pub subject: Subject,
+    /// The hops that a PASS proves.
+    pub hops: &'static [Hop],
+    /// What a run must have at hand for it.
+    pub needs: &'static [Need],
+    /// Whether it needs to be allowed, and to be alone.
+    pub disturbs: bool,
+    /// The schema of its parameters.
+    pub parameters: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl About {
+    const fn of<P: Kind + JsonSchema>(key: &'static str, summary: &'static str) -> Self {
+        Self {
+            key,
+            summary: summary.trim_ascii(),
+            subject: P::SUBJECT,
+            hops: P::HOPS,
+            needs: P::NEEDS,
+            disturbs: P::DISTURBS,
+            parameters: P::json_schema,
+        }
+    }
+}
+
 /// Declares the kinds of checks: the key that names each in a suite, and its parameters.
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $key:literal => $kind:ident($parameters:ty),)+) => {
@@ -94,8 +129,8 @@ macro_rules! kinds {
         }
 
         impl Check {
-            /// The keys of all kinds.
-            pub const KINDS: &[&str] = &[$($key,)+];
+            /// All kinds.
+            pub const ALL: &[About] = &[$(About::of::<$parameters>($key, concat!($($doc),+)),)+];
 
             /// The key that names it in a suite.
             pub fn kind(&self) -> &'static str {
@@ -151,6 +186,25 @@ macro_rules! kinds {
             }
         }
     };
+}
+
+/// In a suite it is a key with its parameters below. One object with all keys, because editors complete those better
+/// than a choice of objects.
+impl JsonSchema for Check {
+    fn schema_name() -> Cow<'static, str> {
+        "Check".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut kind = |about: &About| {
+            let mut schema = (about.parameters)(generator);
+            schema.insert("description".to_owned(), about.summary.into());
+            (about.key.to_owned(), schema.to_value())
+        };
+        let kinds: serde_json::Map<_, _> = Self::ALL.iter().map(&mut kind).collect();
+        json_schema!({"description": "One kind of check, and its parameters.", "type": "object", "properties": kinds,
+            "minProperties": 1, "maxProperties": 1, "additionalProperties": false})
+    }
 }
 
 kinds! {

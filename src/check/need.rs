@@ -1,6 +1,8 @@
 //! What a run must have at hand for a kind of check, the permissions that this takes, and which of them the user lacks.
 //! Imports `cluster`.
 
+use std::fmt;
+
 use super::Check;
 use crate::cluster::{ApiError, Cluster, Permission};
 
@@ -53,6 +55,22 @@ impl Need {
             Self::Nodes => NODES,
             Self::Deletion => DELETION,
         }
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Folder => "the tester's folder",
+            Self::Services => "Services",
+            Self::Values => "values",
+            Self::Release => "the Helm release",
+            Self::Commands => "commands in containers",
+            Self::Logs => "logs",
+            Self::PortForward => "port-forwards",
+            Self::Nodes => "nodes",
+            Self::Deletion => "deleting pods",
+        })
     }
 }
 

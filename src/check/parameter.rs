@@ -4,19 +4,23 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use regex::Regex;
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-/// A duration such as `60s` or `10m`; never negative.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// A duration such as `60s`, `10m` or `1m 30s`; more than zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "SignedDuration")]
+#[schemars(with = "String", rename = "Duration")]
+#[schemars(extend("pattern" = r"^(?=.*[1-9])(\d+(\.\d+)? ?(h|m|s|ms) ?)+$"))]
 pub struct Span(pub Duration);
 
 impl TryFrom<SignedDuration> for Span {
     type Error = &'static str;
 
     fn try_from(signed: SignedDuration) -> Result<Self, Self::Error> {
-        Duration::try_from(signed).map(Self).map_err(|_| "a duration must not be negative")
+        let duration = Duration::try_from(signed).ok().filter(|duration| !duration.is_zero());
+        duration.map(Self).ok_or("a duration must be more than zero")
     }
 }
 
@@ -33,21 +37,47 @@ impl std::fmt::Display for Span {
     }
 }
 
-/// A regular expression.
-#[derive(Debug, Clone, Deserialize)]
+/// A regular expression that is looked for in a line; one that every line has would say nothing.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", extend("minLength" = 1))]
 pub struct Pattern(pub Regex);
 
 impl TryFrom<String> for Pattern {
-    type Error = regex::Error;
+    type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        Regex::new(&text).map(Self)
+        let regex = Regex::new(&text).map_err(|error| {
+            let error = error.to_string();
+            // The lines above show the expression, which the place shows already.
+            let last = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            format!("`{text}` is no regular expression: {last}")
+        })?;
+        if regex.is_match("") { Err(format!("`{text}` is in every line")) } else { Ok(Self(regex)) }
     }
 }
 
+/// For patterns of which the first group is what is looked for.
+pub(super) fn with_group<'de, D: Deserializer<'de>>(from: D) -> Result<Pattern, D::Error> {
+    let pattern = Pattern::deserialize(from)?;
+    // The whole match counts as one.
+    let has_group = pattern.0.captures_len() > 1;
+    let missing = || serde::de::Error::custom(format!("`{}` has no group, such as `(\\d+)`", pattern.0));
+    if has_group { Ok(pattern) } else { Err(missing()) }
+}
+
+/// For numbers and lists with which a test would test nothing if they were zero or empty.
+pub(super) fn some<'de, T, D>(from: D) -> Result<T, D::Error>
+where
+    T: Deserialize<'de> + Default + PartialEq,
+    D: Deserializer<'de>,
+{
+    let value = T::deserialize(from)?;
+    if value == T::default() { Err(serde::de::Error::custom("must not be zero or empty")) } else { Ok(value) }
+}
+
 /// An export.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Export {
     /// The container that files are written in: the NFS server's.
@@ -57,7 +87,7 @@ pub struct Export {
 }
 
 /// A container that copies the export to the tester's folder, in cycles.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Sidecar {
     /// Its name.
@@ -65,11 +95,13 @@ pub struct Sidecar {
     /// The line of its log that ends a cycle.
     pub cycle_end: Pattern,
     /// The line that it says its interval with when it starts, in seconds in the first group.
+    #[serde(deserialize_with = "with_group")]
+    #[schemars(extend("pattern" = r"\("))]
     pub interval: Pattern,
 }
 
 /// Something that a server should have, as the values say.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Fact {
     /// The path in the values, such as `service.nodePort`.

@@ -6,10 +6,12 @@ use super::{Kind, Site, Subject};
 use crate::event::Verdict;
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Skip {
     /// Why it is not tested, or where it is.
+    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[schemars(length(min = 1))]
     pub reason: String,
 }
 

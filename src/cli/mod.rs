@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use libtest_mimic::{Arguments, ColorSetting};
 
+use crate::check::Check;
 use crate::error::{Refusal, suggestion};
 
 mod options;
@@ -28,6 +31,14 @@ pub enum Request {
     Sweep(Sweep),
     /// To know which scenarios of simulated clusters there are.
     Scenarios,
+    /// To know what is wrong with suite files.
+    Lint(Vec<String>),
+    /// The JSON Schema of suite files.
+    Schema,
+    /// To know what a kind of check is and takes, or which kinds there are.
+    Explain(Option<String>),
+    /// A script that completes the command line in a shell.
+    Completion(Vec<u8>),
 }
 
 /// A recorded run to judge again.
@@ -91,6 +102,25 @@ enum Command {
         /// A run counts as over when all its files are older than this
         #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = options::duration)]
         older_than: Duration,
+    },
+    /// Say what is wrong with suite files, without a cluster
+    Lint {
+        /// YAML files, or built-in suites
+        #[arg(required = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+        files: Vec<String>,
+    },
+    /// Print the JSON Schema of suite files, for editors
+    Schema,
+    /// Say what a check is and takes, with an example; without CHECK, which there are
+    Explain {
+        /// The key that names it in a suite
+        #[arg(value_parser = PossibleValuesParser::new(Check::ALL.iter().map(|about| about.key)), hide_possible_values = true)]
+        check: Option<String>,
+    },
+    /// Print a script that completes the command line in a shell
+    Completion {
+        /// The shell
+        shell: Shell,
     },
 }
 
@@ -169,6 +199,14 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Request, Refusal> {
             }
             let options = Box::new(options::looking(own(matches), looking)?);
             return Ok(Request::Sweep(Sweep { options, removes: yes, older_than }));
+        }
+        Some(Command::Lint { files }) => return Ok(Request::Lint(files)),
+        Some(Command::Schema) => return Ok(Request::Schema),
+        Some(Command::Explain { check }) => return Ok(Request::Explain(check)),
+        Some(Command::Completion { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command(), env!("CARGO_PKG_NAME"), &mut script);
+            return Ok(Request::Completion(script));
         }
         None => {}
     }

@@ -1,10 +1,12 @@
 //! The options of a run: which tests, which cluster, which folder, and what else the user wants.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
+use clap::{Arg, Args, Command};
 use jiff::SignedDuration;
 use libtest_mimic::{Arguments, ColorSetting, FormatSetting};
 
@@ -12,7 +14,7 @@ use crate::check::Wishes;
 use crate::cluster::Target;
 use crate::error::Refusal;
 use crate::sim::scenario::{self, HEALTHY, Scenario};
-use crate::suite::load::undisturbing;
+use crate::suite::load::{BUILT_IN, undisturbing};
 
 /// What the user wants of a run.
 #[derive(Debug, Clone)]
@@ -31,7 +33,7 @@ pub struct Options {
     pub changes: bool,
     /// What else the tests should know.
     pub wishes: Wishes,
-    /// Tell also what tests wait for, when files came, and what is known of broken servers.
+    /// Tell also what tests wait for, when files came, and what is known of broken servers; with `--list`, what tests need.
     pub verbose: bool,
     /// Where reports are written.
     pub report_dir: PathBuf,
@@ -41,10 +43,26 @@ pub struct Options {
     pub simulate: Option<Box<Scenario>>,
 }
 
+/// Takes any name of a suite; knows those of the built-in ones, for completion.
+#[derive(Clone)]
+struct Name;
+
+impl TypedValueParser for Name {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(BUILT_IN.iter().map(|(name, _)| PossibleValue::new(*name))))
+    }
+}
+
 #[derive(Args, Default)]
 pub(super) struct Selection {
     /// A built-in suite or a YAML file; can be repeated [default: every built-in suite that disturbs nothing]
-    #[arg(long = "suite", value_name = "NAME|FILE", help_heading = "Tests")]
+    #[arg(long = "suite", value_name = "NAME|FILE", value_parser = Name, hide_possible_values = true, help_heading = "Tests")]
     pub(super) suites: Vec<String>,
 }
 
@@ -112,7 +130,7 @@ pub(super) struct RunOptions {
     /// Say first what the newest upgrade of the release changed
     #[arg(long)]
     pub(super) changes: bool,
-    /// Tell also what tests wait for, when files came, and what is known of broken servers
+    /// Tell also what tests wait for, when files came, and what is known of broken servers; with --list, what each test needs
     #[arg(long, short, conflicts_with = "quiet")]
     pub(super) verbose: bool,
     /// Where reports are written: index.html, <suite>.xml (JUnit), <suite>.json

@@ -14,7 +14,7 @@ use super::server::{is_ready, is_terminating};
 use super::{Server, container};
 
 /// Which pods are the servers': labels that all have, and the label with the server's name.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Select {
     /// Labels that every pod of a server has.

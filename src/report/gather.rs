@@ -42,7 +42,7 @@ impl Gathered {
                 self.facts = facts.iter().map(fact).collect();
                 self.changes = cleaned(changes);
             }
-            Event::CaseWaiting { .. } | Event::CaseObserved { .. } => return false,
+            Event::CaseWaiting { .. } | Event::CaseObserved { .. } | Event::Interrupted { .. } => return false,
             Event::CaseFinished { id, verdict, elapsed } => {
                 if let Some((_, result)) = self.cases.iter_mut().find(|(case, _)| case.id == *id) {
                     *result = Some((verdict.clone(), *elapsed));

@@ -1,4 +1,4 @@
-//! Suites: which tests there are and what each requires. Types only; [`load`] reads them, [`select`] picks tests.
+//! Suites: which tests there are and what each requires. Types only; [`load`] finds and `read` reads them, [`select`] picks tests.
 //!
 //! Imports `check` for the kinds of checks and their parameters, and `cluster` for how pods are told apart.
 
@@ -6,44 +6,54 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde::Deserialize;
+use serde_saphyr::Spanned;
 
 use crate::check::Check;
 use crate::cluster::Select;
 use crate::event::CaseId;
 use crate::recording::SuiteText;
 
+pub mod explain;
+pub mod lint;
 pub mod load;
+mod read;
+pub mod schema;
 pub mod select;
 
 pub use load::load;
 pub use select::select;
 
 /// A suite file as written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SuiteFile {
     /// The suite's name: the first part of its tests' names, and its report's file name.
-    pub suite: String,
+    #[schemars(with = "String", extend("pattern" = "^[a-z0-9-]+$"))]
+    pub suite: Spanned<String>,
     /// What the suite is about, for a reader.
     pub about: String,
     /// How the pods under test are found.
     pub pods: Select,
     /// The servers that must exist, by role. The requirement stands here and not in the release's values,
     /// so that a release that lost a server fails.
-    pub servers: IndexMap<String, Vec<String>>,
+    #[schemars(with = "IndexMap<String, Vec<String>>")]
+    pub servers: Spanned<IndexMap<String, Vec<Spanned<String>>>>,
     /// The tests.
-    pub tests: Vec<Test>,
+    #[schemars(with = "Vec<Test>", length(min = 1))]
+    pub tests: Spanned<Vec<Test>>,
 }
 
 /// One check and the servers it is made of.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Test {
     /// The check's name within the suite.
-    pub slug: serde_saphyr::Spanned<String>,
+    #[schemars(with = "String", extend("pattern" = "^[a-z0-9-]+$"))]
+    pub slug: Spanned<String>,
     /// Roles or servers, or `all`; one test for each. Absent for a check of the whole.
     #[serde(default)]
-    pub on: Vec<serde_saphyr::Spanned<String>>,
+    #[schemars(with = "Vec<String>")]
+    pub on: Vec<Spanned<String>>,
     /// What is checked.
     pub check: Check,
 }
@@ -70,4 +80,8 @@ pub struct PlannedCase {
     pub id: CaseId,
     /// What it does.
     pub check: Arc<Check>,
+}
+
+fn join(first: &str, second: &str) -> String {
+    if first.is_empty() { second.to_owned() } else { format!("{first} {second}") }
 }

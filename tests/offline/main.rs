@@ -15,5 +15,6 @@ mod replay;
 mod reports;
 mod simulate;
 mod stream;
+mod suites;
 mod support;
 mod sweep;

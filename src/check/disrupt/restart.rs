@@ -32,7 +32,7 @@ const WRITTEN: &str = "written.txt";
 const NAMED: usize = 3;
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Restart {
     /// The export.
@@ -53,7 +53,7 @@ pub struct Restart {
 }
 
 /// What becomes of a file in an export when its pod is replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Written {
     /// It is gone with the export: the tester's folder is the source of truth.

@@ -27,7 +27,7 @@ const FIELDS: usize = 3;
 const BOOKKEEPING: &str = r".metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration";
 
 /// It has no parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Drift {}
 

@@ -42,7 +42,7 @@ const WRITERS: u32 = 2;
 const MADE: &str = "made.txt";
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Nfs {
     /// The port: the container's for a port-forward, the node's for a NodePort.

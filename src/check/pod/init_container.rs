@@ -26,7 +26,7 @@ const LIST: usize = 512 << 10;
 const NAMES: usize = 3;
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct InitContainer {
     /// Its name.

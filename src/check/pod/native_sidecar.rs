@@ -12,7 +12,7 @@ use crate::cluster::container::{self, Restarts};
 use crate::event::{Hop, Reason, Verdict};
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NativeSidecar {
     /// The sidecar's name.

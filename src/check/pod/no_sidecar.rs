@@ -12,7 +12,7 @@ use crate::cluster::container;
 use crate::event::{Hop, Reason, Verdict};
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NoSidecar {
     /// The init container that may mount the host folder.

@@ -4,9 +4,11 @@ use kube_quantity::ParsedQuantity;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A quantity that a suite file gives.
-#[derive(Debug, Clone, Deserialize)]
+/// A quantity such as `8Gi` or `50m`.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(rename = "Quantity")]
+#[schemars(extend("pattern" = r"^\d+(\.\d+)?([numkMGTPE]|[KMGTPE]i|[eE]\d+)?$"))]
 pub struct Amount {
     /// As it is written.
     pub text: String,

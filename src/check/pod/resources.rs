@@ -15,15 +15,17 @@ use crate::cluster::container;
 use crate::event::{Reason, Verdict};
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Resources {
     /// The containers, by name.
+    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[schemars(extend("minProperties" = 1))]
     pub containers: IndexMap<String, Wanted>,
 }
 
 /// What one container should have.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Wanted {
     /// The path in the values, such as `sidecar.resources`.

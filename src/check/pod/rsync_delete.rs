@@ -16,7 +16,7 @@ static FLAG: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"(?-u)(?:^|[\s"'=])(--del(?:ete)?(?:-\w+)*)\b"#).ok());
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RsyncDelete {
     /// The init container.

@@ -12,7 +12,7 @@ use crate::cluster::container::{self, View};
 use crate::event::{Reason, Verdict};
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Security {
     /// The NFS server's container, which drops all capabilities.

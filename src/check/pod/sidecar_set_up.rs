@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 static SLEEP: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?-u)\bsleep[ \t]+(\d+)").ok());
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SidecarSetUp {
     /// The sidecar.

@@ -11,7 +11,7 @@ use crate::cluster::ResourceExt;
 use crate::event::{Hop, Reason, Verdict};
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SizeLimit {
     /// The volume's name.

@@ -27,7 +27,7 @@ const BYTES: i64 = 1 << 20;
 const RECENT: SignedDuration = SignedDuration::from_secs(60);
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Usage {
     /// The sidecar; servers without it are only measured.

@@ -16,7 +16,7 @@ use crate::host::{Seen, Stat};
 const TOLERANCE: u64 = 2_000;
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ExtraneousFiles {
     /// Where a file is written, to have a folder that is in both places.
@@ -28,6 +28,8 @@ pub struct ExtraneousFiles {
     /// The longest time until a file has arrived, and until each cycle has ended.
     pub within: Span,
     /// How many cycles must end while the tester's files are there; all but the first begin after the files were put.
+    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[schemars(range(min = 1))]
     pub cycles: u8,
 }
 

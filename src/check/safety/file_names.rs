@@ -9,7 +9,7 @@ use crate::cluster::Operation;
 use crate::event::{Hop, Verdict};
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileNames {
     /// Where the files are written.
@@ -21,6 +21,8 @@ pub struct FileNames {
     /// The longest time from the acknowledged write to the arrival of all files, and from there to the cycle's end.
     pub within: Span,
     /// The names; Windows must be able to hold them.
+    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[schemars(length(min = 1))]
     pub names: Vec<String>,
     /// The length of one more name, in characters.
     pub longest: usize,

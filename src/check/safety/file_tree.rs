@@ -14,7 +14,7 @@ use crate::event::{Hop, Reason, Verdict};
 const MOST: usize = 3;
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileTree {
     /// Where the files are written.
@@ -26,6 +26,8 @@ pub struct FileTree {
     /// The longest time from the acknowledged write to the arrival of all files, and from there to the cycle's end.
     pub within: Span,
     /// How many files.
+    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[schemars(range(min = 1))]
     pub files: usize,
     /// How far a file's time may be from that in the export.
     pub tolerance: Span,

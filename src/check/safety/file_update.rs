@@ -17,7 +17,7 @@ use crate::event::{Hop, Reason, Verdict};
 const APART: Duration = Duration::from_millis(2_100);
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileUpdate {
     /// Where the files are written.

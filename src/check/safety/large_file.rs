@@ -26,7 +26,7 @@ const ROOM: f64 = 4.0;
 const MOST: usize = 64;
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LargeFile {
     /// Where the file is written.
@@ -38,10 +38,16 @@ pub struct LargeFile {
     /// The longest time from the last write to the whole file's arrival, and until each cycle has ended.
     pub within: Span,
     /// The size of the whole file.
+    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[schemars(range(min = 1))]
     pub bytes: usize,
     /// How many cycles copy it before the last part is written.
+    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[schemars(range(min = 1))]
     pub cycles: u8,
     /// The size of the pieces that it is written in: one command each.
+    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[schemars(range(min = 1))]
     pub piece: usize,
 }
 

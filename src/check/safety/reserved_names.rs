@@ -28,7 +28,7 @@ const MOST_ERRORS: usize = 3;
 const MOST_FILES: usize = 1_000;
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ReservedNames {
     /// Where the files are written.
@@ -40,6 +40,8 @@ pub struct ReservedNames {
     /// How long each of two cycles may take; then it is looked what came of the names.
     pub within: Span,
     /// The names.
+    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[schemars(length(min = 1))]
     pub names: Vec<String>,
     /// Lines of the sidecar's log that tell of errors.
     pub error: Pattern,

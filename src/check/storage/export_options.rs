@@ -10,7 +10,7 @@ use crate::cluster::{Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ExportOptions {
     /// The export, in the server's container.

@@ -18,12 +18,14 @@ use crate::event::{Hop, Reason, Verdict};
 const HEAD: i64 = 8 << 10;
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Fsid {
     /// The server's container.
     pub container: String,
     /// Where the id stands, in its first group: in the command, or in a line of the log.
+    #[serde(deserialize_with = "crate::check::parameter::with_group")]
+    #[schemars(extend("pattern" = r"\("))]
     pub pattern: Pattern,
     /// The environment variable that may have it.
     pub variable: String,

@@ -9,7 +9,7 @@ use crate::event::{Hop, Reason, Verdict};
 use crate::host::Entry;
 
 /// It has no parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostFolder {}
 

@@ -20,7 +20,7 @@ use crate::host::Seen;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostMount {
     /// The container that mounts the tester's folder; the probe is removed between two of its cycles.

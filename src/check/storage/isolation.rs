@@ -19,7 +19,7 @@ use crate::event::{Hop, Reason, Verdict};
 const MARKER: &str = "marker.txt";
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Isolation {
     /// Where the markers are written.

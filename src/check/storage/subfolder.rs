@@ -12,7 +12,7 @@ use crate::event::{Hop, Reason, Verdict};
 const NESTED: &str = "nested/deeper";
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Subfolder {
     /// Where it is made.

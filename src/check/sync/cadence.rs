@@ -24,7 +24,7 @@ const MOST_READ: usize = 8 << 20;
 const SLACK: SignedDuration = SignedDuration::from_secs(10);
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Cadence {
     /// Where a file is written that must be copied once.
@@ -42,6 +42,8 @@ pub struct Cadence {
     /// How far the middle one of the pauses may be from the interval; never more than half of that.
     pub tolerance: Span,
     /// How many cycles must be seen.
+    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[schemars(range(min = 1))]
     pub cycles: u8,
 }
 

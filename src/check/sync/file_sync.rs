@@ -17,7 +17,7 @@ use crate::event::{Hop, Reason, Timeline, Verdict};
 use crate::profile::Profile;
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileSync {
     /// Where the file is written.
@@ -39,7 +39,7 @@ pub struct FileSync {
 }
 
 /// How files are written into an export.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Write {
     /// By a command in the server's container.

@@ -19,7 +19,7 @@ use crate::event::{Hop, Reason, Verdict};
 use crate::host::Seen;
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MultiWrite {
     /// Where the files are written.
@@ -31,8 +31,12 @@ pub struct MultiWrite {
     /// The longest time from the acknowledged write to the arrival of all files.
     pub within: Span,
     /// How many cycles in a row are written.
+    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[schemars(range(min = 1))]
     pub rounds: u8,
     /// The sizes of the files; each has another of them in each round.
+    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[schemars(length(min = 1))]
     pub bytes: Vec<usize>,
 }
 

@@ -1,13 +1,14 @@
 //! How many files a profile of times is made of.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The most files that a profile is made of: each costs the cluster a command.
 const MOST: u16 = 20;
 
 /// How many files a profile is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "u16")]
+#[schemars(extend("minimum" = 1, "maximum" = MOST))]
 pub struct Samples(u16);
 
 impl Default for Samples {

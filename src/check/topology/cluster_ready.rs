@@ -9,7 +9,7 @@ use crate::cluster::ResourceExt;
 use crate::event::{Reason, Verdict};
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Cluster {
     /// The lowest version that will do, `MAJOR.MINOR`.
@@ -17,8 +17,9 @@ pub struct Cluster {
 }
 
 /// A Kubernetes version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = r"^\d+\.\d+\+?$"))]
 pub struct Version {
     major: u32,
     minor: u32,

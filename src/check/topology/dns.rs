@@ -13,7 +13,7 @@ use crate::cluster::{Operation, ResourceExt};
 use crate::event::{Reason, Verdict};
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Dns {
     /// The container to ask in: of any server's pod, because one answer holds for all.

@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NodePort {
     /// The port.

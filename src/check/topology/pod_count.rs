@@ -12,7 +12,7 @@ use crate::cluster::server::{Settlement, counted, has_ended, is_terminating};
 use crate::event::{Reason, Verdict};
 
 /// It has no parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PodCount {}
 

@@ -15,7 +15,7 @@ use crate::event::{Hop, Reason, Verdict};
 const EVICTED: &str = "Evicted";
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Pods {
     /// A container that was restarted must have been running for so long since.

@@ -11,7 +11,7 @@ use crate::event::{Reason, Verdict};
 const RUNNING: SignedDuration = SignedDuration::from_mins(10);
 
 /// It has no parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Release {}
 

@@ -16,7 +16,7 @@ use crate::cluster::server::{is_ready, progress};
 use crate::event::{Hop, Outcome, Reason, Verdict};
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Service {
     /// The Service's type.

@@ -12,7 +12,7 @@ use crate::cluster::ResourceExt;
 use crate::event::{Reason, Verdict};
 
 /// Parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Unique {
     /// The volume with the tester's folder, a hostPath.

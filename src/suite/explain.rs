@@ -1,0 +1,214 @@
+//! What each kind of check is and takes, in words: for a terminal, and as docs/checks.md. All of it comes from the code:
+//! its keys from the [schema], its example from a built-in suite.
+
+use std::fmt::Write as _;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::load::{BUILT_IN, parse};
+use super::schema::schema;
+use crate::check::{About, Check, Need, Subject};
+
+/// All kinds, with a line each.
+pub fn list() -> Vec<String> {
+    Check::ALL.iter().map(|about| format!("{:<18}{}", about.key, about.summary)).collect()
+}
+
+/// What a kind is and takes, with an example; `None` if there is none of that name.
+pub fn explain(key: &str) -> Option<String> {
+    let (about, schema) = (Check::ALL.iter().find(|about| about.key == key)?, schema());
+    let mut text = format!("{key}: {}\n{}.\n", about.summary, facts(about).join("; "));
+    for field in fields(&schema["$defs"]["Check"]["properties"][key]) {
+        field.write(&schema, &mut text, 1);
+    }
+    if let Some((suite, example)) = example(key) {
+        let _ = write!(text, "\nIn suite {suite}:\n\n{example}");
+    }
+    Some(text)
+}
+
+/// The reference of all kinds, in Markdown.
+pub fn reference() -> String {
+    let schema = schema();
+    let mut text = format!("{HEAD}## Checks\n");
+    for about in Check::ALL {
+        let _ = write!(text, "\n### {}\n\n{} *{}.*\n", about.key, about.summary, facts(about).join("; "));
+        rows(&schema, &schema["$defs"]["Check"]["properties"][about.key], &mut text);
+    }
+    text.push_str("\n## Types\n");
+    for (name, definition) in schema["$defs"].as_object().into_iter().flatten() {
+        if is_named(definition) && !["Check", "Select", "Test"].contains(&name.as_str()) {
+            let _ = write!(text, "\n### {}\n\n{}\n", name.to_lowercase(), description(definition));
+            rows(&schema, definition, &mut text);
+        }
+    }
+    text
+}
+
+const HEAD: &str = "<!-- Made from the code: `GOLDEN=write cargo test --test offline suites` writes it again. -->
+# Checks and their keys
+
+What `explain CHECK` says in a terminal, there with an example. [suites.md](suites.md) shows how a suite is written.
+
+";
+
+fn rows(schema: &Value, object: &Value, text: &mut String) {
+    let fields = fields(object);
+    if !fields.is_empty() {
+        text.push_str("\n| key | is | |\n| --- | --- | --- |\n");
+    }
+    for field in fields {
+        let link = |word: &str| format!("[{word}](#{word})");
+        let _ = writeln!(text, "| `{}` | {} | {} |", field.name, field.type_in(schema, &link), field.meaning);
+    }
+}
+
+/// What it judges, needs, proves and disturbs.
+pub fn facts(about: &About) -> Vec<String> {
+    let listed = |what: &str, words: Vec<String>| (!words.is_empty()).then(|| format!("{what} {}", words.join(", ")));
+    let judges = match about.subject {
+        Subject::Server => "judges a server",
+        Subject::Whole => "judges the whole",
+        Subject::Any => "judges a server or the whole",
+    };
+    let needs = listed("needs", about.needs.iter().map(ToString::to_string).collect());
+    let proves = listed("proves", about.hops.iter().map(ToString::to_string).collect());
+    let disturbs = about.disturbs.then(|| "disturbs, so it needs --allow-disruption".to_owned());
+    [Some(judges.to_owned()), needs, proves, disturbs].into_iter().flatten().collect()
+}
+
+/// A planned test's kind, what it needs and disturbs, in a line.
+pub fn line(check: &Check) -> String {
+    let needs = Need::ALL.into_iter().filter(|need| check.needs(*need));
+    let needs: Vec<String> = needs.map(|need| need.to_string()).collect();
+    let needs = if needs.is_empty() { String::new() } else { format!("; needs {}", needs.join(", ")) };
+    format!("{}{needs}{}", check.kind(), if check.disturbs() { "; disturbs" } else { "" })
+}
+
+/// A key of a check or of a type.
+struct Field<'a> {
+    name: &'a str,
+    is_required: bool,
+    schema: &'a Value,
+    meaning: &'a str,
+}
+
+/// Those that are required come first.
+fn fields<'a>(object: &'a Value) -> Vec<Field<'a>> {
+    let required = object["required"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let all = object["properties"].as_object().into_iter().flatten();
+    let field = |(name, schema): (&'a String, &'a Value)| {
+        let is_required = required.iter().any(|required| required == name.as_str());
+        Field { name, is_required, schema, meaning: description(schema) }
+    };
+    let mut all: Vec<_> = all.map(field).collect();
+    all.sort_by_key(|field| !field.is_required);
+    all
+}
+
+impl Field<'_> {
+    fn write(&self, schema: &Value, text: &mut String, depth: usize) {
+        let indent = "  ".repeat(depth);
+        let plain = |word: &str| word.to_owned();
+        let _ =
+            writeln!(text, "\n{indent}{}: {}\n{indent}    {}", self.name, self.type_in(schema, &plain), self.meaning);
+        for field in inner(schema, self.schema) {
+            field.write(schema, text, depth + 1);
+        }
+    }
+
+    /// Its type in words, and whether it must be there.
+    fn type_in(&self, schema: &Value, link: &dyn Fn(&str) -> String) -> String {
+        let default = &self.schema["default"];
+        let otherwise = match default {
+            _ if self.is_required => String::new(),
+            Value::Null => ", optional".to_owned(),
+            default => format!(", else `{}`", default.as_str().map_or_else(|| default.to_string(), str::to_owned)),
+        };
+        format!("{}{otherwise}", words(schema, self.schema, link))
+    }
+}
+
+/// The definition that a schema refers to, and its name.
+fn referred<'a>(schema: &'a Value, of: &'a Value) -> Option<(&'a str, &'a Value)> {
+    let name = of["$ref"].as_str()?.strip_prefix("#/$defs/")?;
+    Some((name, &schema["$defs"][name]))
+}
+
+/// The keys of the types that a schema refers to.
+fn inner<'a>(schema: &'a Value, of: &'a Value) -> Vec<Field<'a>> {
+    let below = of["anyOf"].as_array().into_iter().flatten().chain(of.get("additionalProperties"));
+    let referred = referred(schema, of).map(|(_, definition)| definition);
+    let own =
+        referred.into_iter().flat_map(|definition| fields(definition).into_iter().chain(inner(schema, definition)));
+    own.chain(below.flat_map(|below| inner(schema, below))).collect()
+}
+
+/// A type in words.
+fn words(schema: &Value, of: &Value, link: &dyn Fn(&str) -> String) -> String {
+    if let Some((name, definition)) = referred(schema, of) {
+        return if is_named(definition) { link(&name.to_lowercase()) } else { words(schema, definition, link) };
+    }
+    let choice = of["anyOf"].as_array().or_else(|| of["oneOf"].as_array());
+    if let Some(choice) = choice {
+        let choice = choice.iter().filter(|one| one["type"] != "null");
+        return choice.map(|one| words(schema, one, link)).collect::<Vec<_>>().join(" or ");
+    }
+    if let Some(value) = of["const"].as_str() {
+        return format!("`{value}`");
+    }
+    let types = of["type"].as_array().map(Vec::as_slice).unwrap_or(std::slice::from_ref(&of["type"]));
+    match types.iter().filter_map(Value::as_str).find(|word| *word != "null") {
+        Some("string") => "text".to_owned(),
+        Some("boolean") => "true or false".to_owned(),
+        Some("integer") => match (&of["minimum"], &of["maximum"]) {
+            (Value::Null, _) => "number".to_owned(),
+            (least, Value::Null) => format!("number from {least}"),
+            (least, most) => format!("number from {least} to {most}"),
+        },
+        Some("array") => format!("list of {}", words(schema, &of["items"], link)),
+        Some("object") => format!("{} by name", words(schema, &of["additionalProperties"], link)),
+        _ => "any value".to_owned(),
+    }
+}
+
+/// Whether a definition is one that people call by its name: it has keys, or a format of its own.
+fn is_named(definition: &Value) -> bool {
+    definition["properties"].is_object() || definition["type"] == "string" && definition["enum"].is_null()
+}
+
+fn description(schema: &Value) -> &str {
+    schema["description"].as_str().unwrap_or_default()
+}
+
+/// YAML as it is written, with its keys in their order.
+#[derive(Deserialize, Serialize)]
+#[serde(untagged)]
+enum Node {
+    Object(IndexMap<String, Node>),
+    List(Vec<Node>),
+    Scalar(Value),
+}
+
+/// The first test of that kind in a built-in suite, and the suite.
+fn example(key: &str) -> Option<(&'static str, String)> {
+    #[derive(Deserialize)]
+    struct File {
+        tests: Vec<Node>,
+    }
+    BUILT_IN.iter().find_map(|(name, text)| {
+        let suite = parse(name, text).ok()?;
+        let slug = &suite.cases.iter().find(|case| case.check.kind() == key)?.id.slug;
+        let options = serde_saphyr::options! { strict_booleans: true };
+        let file: File = serde_saphyr::from_str_with_options(text, options).ok()?;
+        let is_it = |test: &Node| {
+            matches!(test, Node::Object(keys)
+            if matches!(keys.get("slug"), Some(Node::Scalar(own)) if own == slug)
+            && matches!(keys.get("check"), Some(Node::Object(check)) if check.contains_key(key)))
+        };
+        let test = file.tests.into_iter().find(is_it)?;
+        Some((*name, serde_saphyr::to_string(&[test]).ok()?))
+    })
+}
