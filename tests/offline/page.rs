@@ -153,7 +153,14 @@ fn measured(file: &Path, page: &str) -> serde_json::Value {
     let inner = page.replace('&', "&amp;").replace('"', "&quot;");
     std::fs::write(file, MEASURE.replace("PAGE", &inner)).unwrap();
     let mut command = Command::new("chromium");
-    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]);
+    command.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--enable-logging=stderr",
+        "--dump-dom",
+    ]);
     let output = command.arg(file).output().unwrap_or_else(|error| panic!("chromium: {error}"));
     let [dom, problems] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     assert!(!problems.contains("CONSOLE"), "{problems}");
