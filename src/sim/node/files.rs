@@ -194,6 +194,7 @@ pub(super) fn words(error: &io::Error) -> String {
         ErrorKind::NotFound => "No such file or directory".to_owned(),
         ErrorKind::IsADirectory => "Is a directory".to_owned(),
         ErrorKind::ReadOnlyFilesystem => "Read-only file system".to_owned(),
+        ErrorKind::StorageFull => "No space left on device".to_owned(),
         _ => error.to_string(),
     }
 }

@@ -137,7 +137,13 @@ impl Copy<'_> {
             self.copied.said.push(format!("file has vanished: \"{path}\""));
             self.copied.code = self.copied.code.max(24 - self.copied.code);
         } else {
-            self.copied.said.push(format!("rsync: {what} \"{path}\" failed: {}", words(error)));
+            let number = match error.kind() {
+                ErrorKind::NotFound => 2,
+                ErrorKind::StorageFull => 28,
+                ErrorKind::ReadOnlyFilesystem => 30,
+                _ => error.raw_os_error().unwrap_or(5),
+            };
+            self.copied.said.push(format!("rsync: {what} \"{path}\" failed: {} ({number})", words(error)));
             self.copied.code = 23;
         }
     }
