@@ -3,12 +3,12 @@
 //! `observe` is async and collects everything it needs into a plain, serializable value; `judge` is a pure function
 //! of that value. May import `cluster`, `host`, `values`, `event`; never `run` or `report`.
 
-use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::borrow::Cow;
 
 use crate::event::{Hop, Verdict, millis};
 

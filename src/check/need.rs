@@ -138,7 +138,8 @@ impl Access {
 
     /// What a check needs beside what all need.
     fn needed(&self, check: &Check) -> impl Iterator<Item = Permission> {
-        let needs = Need::ALL.into_iter().filter(|need| check.needs(*need) && !(self.has_values && *need == Need::Values));
+        let needs =
+            Need::ALL.into_iter().filter(|need| check.needs(*need) && !(self.has_values && *need == Need::Values));
         needs.flat_map(|need| need.permissions().iter().copied())
     }
 
@@ -153,7 +154,10 @@ impl Access {
     }
 
     /// What is lacked that not every test needs; how many do, and what is lost without it if none does.
-    pub fn lacked_by_some<'a>(&self, checks: impl Iterator<Item = &'a Check> + Clone) -> Vec<(Permission, usize, &'static str)> {
+    pub fn lacked_by_some<'a>(
+        &self,
+        checks: impl Iterator<Item = &'a Check> + Clone,
+    ) -> Vec<(Permission, usize, &'static str)> {
         let some = self.lacked.iter().filter(|lacked| !ALWAYS.contains(lacked));
         let lost = |lacked| OPTIONAL.iter().find(|(permission, _)| *permission == lacked).map_or("", |(_, lost)| *lost);
         let count = |lacked| checks.clone().filter(|check| self.needed(check).any(|needed| needed == lacked)).count();

@@ -26,7 +26,8 @@ pub async fn folders(host: &Host, suites: &[Suite]) -> Vec<Finding> {
         return vec![Finding::refused("folder", refusal)];
     }
     let servers: BTreeSet<&String> = suites.iter().flat_map(|suite| &suite.servers).collect();
-    let looks = servers.iter().map(async |server| (host.folder(server).display().to_string(), host.entry(server).await));
+    let looks =
+        servers.iter().map(async |server| (host.folder(server).display().to_string(), host.entry(server).await));
     let mut found: Vec<Finding> = join_all(looks)
         .await
         .into_iter()
@@ -69,11 +70,15 @@ pub async fn mounts(cluster: &Cluster, host: &Host, population: &Population, sui
         }
     }
     let told: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
-    let same: Vec<usize> = told.iter().filter_map(|(_, told)| if let Told::Same(names) = told { Some(*names) } else { None }).collect();
+    let same: Vec<usize> =
+        told.iter().filter_map(|(_, told)| if let Told::Same(names) = told { Some(*names) } else { None }).collect();
     let mut found = Vec::new();
     if !same.is_empty() {
         let names: usize = same.iter().sum();
-        found.push(Finding::pass("mount", format!("{} mounted folders have the same {names} files as here", same.len())));
+        found.push(Finding::pass(
+            "mount",
+            format!("{} mounted folders have the same {names} files as here", same.len()),
+        ));
     }
     let later = "the tests host-mount write a file, and tell for sure";
     for (place, told) in &told {
@@ -86,7 +91,10 @@ pub async fn mounts(cluster: &Cluster, host: &Host, population: &Population, sui
         });
     }
     // Usually they are all alike.
-    let unknown: Vec<_> = told.iter().filter_map(|(place, told)| if let Told::Unknown(why) = told { Some((place, why)) } else { None }).collect();
+    let unknown: Vec<_> = told
+        .iter()
+        .filter_map(|(place, told)| if let Told::Unknown(why) = told { Some((place, why)) } else { None })
+        .collect();
     if let [(place, why), ..] = unknown[..] {
         let seen = format!("{} of {} cannot be compared, such as {place}: {why}", unknown.len(), told.len());
         found.push(Finding::warn("mount", seen, later));
@@ -125,11 +133,14 @@ async fn mount(cluster: &Cluster, host: &Host, server: &str, pod: Arc<Pod>) -> O
                     only(&here, &there),
                     only(&there, &here)
                 );
-                Told::Other(seen, remount(
-                    [cluster.context(), cluster.namespace(), &pod.name_any()],
-                    &host.root().display().to_string(),
-                    mount.path,
-                ))
+                Told::Other(
+                    seen,
+                    remount(
+                        [cluster.context(), cluster.namespace(), &pod.name_any()],
+                        &host.root().display().to_string(),
+                        mount.path,
+                    ),
+                )
             }
         };
         if !matches!(told, Told::Other(..)) {

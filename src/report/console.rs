@@ -63,7 +63,8 @@ impl Console<std::io::Stdout> {
 }
 
 impl<W: Write + Send> Console<W> {
-    fn on(out: W, width: fn() -> Option<usize>, live: ProgressDrawTarget, look: Look) -> Self {
+    /// A console on `out`, which is so wide; live lines go to another place.
+    pub fn on(out: W, width: fn() -> Option<usize>, live: ProgressDrawTarget, look: Look) -> Self {
         let (grid, results, diagnosed, notices) = Default::default();
         let live = Live::new(live);
         Self { out, look, width, tests: 0, is_simulated: false, grid, results, diagnosed, notices, live }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::Reporter;
-use super::grid::Grid;
 use super::files::temporary;
+use super::grid::Grid;
 use super::text::{clean, details};
 use crate::event::{Event, Fact, Outcome, Section};
 

@@ -1,9 +1,10 @@
 //! What each reporter says of one run with something of everything, and the schema of the JSON.
 
 use file_simulator_e2e::event::{Event, Outcome};
-use file_simulator_e2e::report::console::Console;
+use file_simulator_e2e::report::console::{Console, Look, Verbosity};
 use file_simulator_e2e::report::github::Github;
 use file_simulator_e2e::report::json;
+use indicatif::ProgressDrawTarget;
 use serde_json::Value;
 
 use crate::stream::{hostile, only, reported, rich, started, told};
@@ -17,7 +18,8 @@ fn each_reporter_says_what_it_said() {
     }
     owo_colors::set_override(false);
     let mut out = Vec::new();
-    told(&mut Console::new(&mut out, false, true), &rich());
+    let look = Look { verbosity: Verbosity::Normal, tells_changes: true, reports: "reports".into() };
+    told(&mut Console::on(&mut out, || None, ProgressDrawTarget::hidden(), look), &rich());
     golden("fixtures/reports/console.txt", &String::from_utf8(out).unwrap());
     let (annotations, summary) = on_github(&rich());
     golden("fixtures/reports/annotations.txt", &annotations);
