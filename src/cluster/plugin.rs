@@ -26,15 +26,16 @@ async fn log_in_within(config: Config, limit: Duration) -> Result<Client, Refusa
     let plugin = exec.and_then(|exec| exec.command.clone()).map(Plugin);
     let hint = exec.and_then(|exec| exec.install_hint.clone()).unwrap_or_default();
     let client = tokio::time::timeout(limit, tokio::task::spawn_blocking(|| Client::try_from(config))).await;
-    let name = plugin.as_ref().map(|plugin| plugin.0.as_str()).unwrap_or_default();
+    let name = plugin.as_ref().map(|plugin| plugin.0.clone()).unwrap_or_default();
+    let has_plugin = plugin.is_some();
+    if client.is_ok() {
+        // It has ended by itself.
+        std::mem::forget(plugin);
+    }
     let refused = |what: String, hint: &str| Refusal::start(format!("the credential plugin `{name}` {what}"), hint);
     match client {
-        Ok(Ok(Ok(client))) => {
-            // It has ended by itself.
-            std::mem::forget(plugin);
-            Ok(client)
-        }
-        Ok(Ok(Err(Error::Auth(error)))) if plugin.is_some() => Err(match error {
+        Ok(Ok(Ok(client))) => Ok(client),
+        Ok(Ok(Err(Error::Auth(error)))) if has_plugin => Err(match error {
             AuthError::AuthExecStart(error) => {
                 let hint = format!("install it, or repair `users[].user.exec` in the kubeconfig. {hint}");
                 refused(format!("cannot be run: {error}"), hint.trim_end())
@@ -74,7 +75,6 @@ impl Drop for Plugin {
 #[cfg(target_os = "linux")]
 fn end_children(command: &str) {
     use rustix::process::{Pid, Signal, kill_process};
-    let Some(name) = Path::new(command).file_name().and_then(|name| name.to_str()) else { return };
     let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let parent = |pid: i32| {
@@ -85,7 +85,8 @@ fn end_children(command: &str) {
     let all: Vec<(i32, i32)> = numbers.filter_map(|pid| Some((pid, parent(pid)?))).collect();
     let runs_it = |pid: i32| {
         let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        words.split('\0').any(|word| Path::new(word).file_name().is_some_and(|its| its == name))
+        // One without a path was looked for in PATH.
+        words.split('\0').any(|word| word == command || Path::new(word).file_name().is_some_and(|its| its == command))
     };
     let own = std::process::id();
     let mut doomed: Vec<i32> =
