@@ -83,11 +83,10 @@ pub async fn mounts(cluster: &Cluster, host: &Host, population: &Population, sui
     let later = "the tests host-mount write a file, and tell for sure";
     for (place, told) in &told {
         found.extend(match told {
-            Told::Same(_) => None,
+            Told::Same(_) | Told::Unknown(_) => None,
             Told::Nothing if !same.is_empty() => None,
             Told::Nothing => Some(Finding::warn("mount", format!("{place}: no file here or there to compare"), later)),
             Told::Other(seen, hint) => Some(Finding::fail("mount", format!("{place}: {seen}"), hint.as_str())),
-            Told::Unknown(_) => None,
         });
     }
     // Usually they are all alike.
@@ -109,8 +108,8 @@ pub async fn mounts(cluster: &Cluster, host: &Host, population: &Population, sui
 /// Compares names where a running container mounts the server's folder.
 async fn mount(cluster: &Cluster, host: &Host, server: &str, pod: Arc<Pod>) -> Option<(String, Told)> {
     let views = container::all(&pod);
-    let running = views.iter().filter(|view| view.running_since().is_some());
-    let (view, mount) = running.filter_map(|view| Some((view, *tester_folders(&pod, view, server).first()?))).next()?;
+    let mut running = views.iter().filter(|view| view.running_since().is_some());
+    let (view, mount) = running.find_map(|view| Some((view, *tester_folders(&pod, view, server).first()?)))?;
     let place = format!("{}, {}", container::place(&pod, view.name), mount.mount_path);
     let list = [Operation::Files { folder: mount.mount_path.to_owned(), most: LIST }];
     let mut told = Told::Nothing;

@@ -22,7 +22,7 @@ pub(super) struct Examined {
     pub suite: Suite,
     /// What is wrong with it.
     pub problems: Vec<Refusal>,
-    /// What is not wrong, and does nothing.
+    /// What is not wrong, and does nothing; if nothing is wrong.
     pub warnings: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn examine(origin: &str, text: &str) -> Result<Examined, Refusal> {
     examiner.names();
     let cases = examiner.cases();
     let problems = examiner.problems;
-    let warnings = warnings(origin, &file, &cases);
+    let warnings = if problems.is_empty() { warnings(origin, &file, &cases) } else { Vec::new() };
     let servers = names(&file).map(|server| server.value.clone()).collect();
     let text = SuiteText { origin: origin.to_owned(), text: text.to_owned() };
     let suite = Suite { name: file.suite.value, pods: file.pods, servers, text, cases };
@@ -63,7 +63,7 @@ struct Examiner<'a> {
     problems: Vec<Refusal>,
 }
 
-impl<'a> Examiner<'a> {
+impl Examiner<'_> {
     fn problem(&mut self, at: Location, what: impl std::fmt::Display, hint: impl Into<String>) {
         self.problems.push(Refusal::usage(format!("{}: {what}", place(self.origin, at)), hint));
     }
