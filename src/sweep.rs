@@ -9,7 +9,7 @@ use std::sync::mpsc;
 
 use futures::FutureExt;
 use futures::future::join_all;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, Unit};
 
 use crate::check::parameter::{Export, Sidecar};
 use crate::check::{Access, Need, Place, Placed, Shared};
@@ -63,13 +63,14 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
         let newest = left.iter().map(|left| left.age).min().unwrap_or_default();
         if newest < SignedDuration::try_from(asked.older_than).unwrap_or(SignedDuration::MAX) {
             println!(
-                "kept: {} files of {run}, of which the newest is {newest:#}: the run may still be going on",
-                left.len()
+                "kept: {} files of {run}, of which the newest is {:#}: the run may still be going on",
+                left.len(),
+                minutes(newest)
             );
             continue;
         }
         for Left { placed, age, kib, .. } in left {
-            println!("{placed}: {kib} KiB, {age:#} old");
+            println!("{placed}: {kib} KiB, {:#} old", minutes(*age));
             shared.ledger.place(placed.clone());
             count += 1;
         }
@@ -86,6 +87,11 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
         eprintln!("error: {problem}");
     }
     Ok(found.problems.is_empty())
+}
+
+/// An age for people.
+fn minutes(age: SignedDuration) -> SignedDuration {
+    age.round(Unit::Minute).unwrap_or(age)
 }
 
 /// The cluster and the folder, as a run has them that has not written anything.

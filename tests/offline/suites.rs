@@ -67,7 +67,7 @@ fn every_check_is_explained_with_its_keys_and_an_example_that_works() {
     }
     let text = Place::new().run(&["explain", "file-sync"]).out;
     for words in [
-        "judges a server; needs the tester's folder; proves export, sidecar, host",
+        "judges a server; needs the tester's folder, commands in containers, logs; proves export, sidecar, host",
         "  export: export\n",
         "    folder: text\n",
         "  samples: number from 1 to 20, else `1`\n",
@@ -93,7 +93,7 @@ fn the_list_tells_what_tests_need_and_disturb_only_when_asked() {
         "--skip",
         "x",
     ]);
-    assert_eq!(list.out, "phase2::cluster  cluster\n");
+    assert_eq!(list.out, "phase2::cluster  cluster; needs nodes\n");
     let list = Place::new().run(&["--list", "-v", "--suite", "restarts", "nas-backup"]);
     assert!(list.out.starts_with("restarts::win-02::nas-backup  restart; needs the tester's folder"), "{}", list.out);
     assert!(list.out.ends_with("; disturbs\n"), "{}", list.out);
