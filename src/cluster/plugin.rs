@@ -1,7 +1,6 @@
 //! Logging in: kube runs the kubeconfig's credential plugin when a client is made, for as long as that takes. Here it is
 //! bounded, ended with what it started, and its errors are said without its output, which may hold a token.
 
-use std::path::Path;
 use std::time::Duration;
 
 use kube::client::AuthError;
@@ -74,6 +73,8 @@ impl Drop for Plugin {
 /// Ends those children of this process that run the command, and what they have started.
 #[cfg(target_os = "linux")]
 fn end_children(command: &str) {
+    use std::path::Path;
+
     use rustix::process::{Pid, Signal, kill_process};
     let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
