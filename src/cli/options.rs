@@ -94,6 +94,7 @@ pub(super) struct ClusterOptions {
 
 #[derive(Args)]
 #[command(next_help_heading = "Run")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct RunOptions {
     /// The tester's folder, with one sub-folder for each server
     #[arg(long, value_name = "DIR", default_value = HOST_DATA, env = "FILE_SIMULATOR_HOST_DATA")]

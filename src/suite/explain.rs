@@ -159,7 +159,7 @@ fn words(schema: &Value, of: &Value, link: &dyn Fn(&str) -> String) -> String {
     if let Some(value) = of["const"].as_str() {
         return format!("`{value}`");
     }
-    let types = of["type"].as_array().map(Vec::as_slice).unwrap_or(std::slice::from_ref(&of["type"]));
+    let types = of["type"].as_array().map_or(std::slice::from_ref(&of["type"]), Vec::as_slice);
     match types.iter().filter_map(Value::as_str).find(|word| *word != "null") {
         Some("string") => "text".to_owned(),
         Some("boolean") => "true or false".to_owned(),
@@ -209,6 +209,8 @@ fn example(key: &str) -> Option<(&'static str, String)> {
             && matches!(keys.get("check"), Some(Node::Object(check)) if check.contains_key(key)))
         };
         let test = file.tests.into_iter().find(is_it)?;
-        Some((*name, serde_saphyr::to_string(&[test]).ok()?))
+        // In YAML 1.2 the key `on` needs no quotes.
+        let options = serde_saphyr::ser_options! { yaml_12: true, no_lang_directive: true };
+        Some((*name, serde_saphyr::to_string_with_options(&[test], options).ok()?))
     })
 }

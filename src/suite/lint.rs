@@ -10,7 +10,7 @@ use crate::error::Refusal;
 pub struct Linted {
     /// What is wrong with it.
     pub problems: Vec<Refusal>,
-    /// What is not wrong, and does nothing.
+    /// What is not wrong, and does nothing; if nothing is wrong.
     pub warnings: Vec<String>,
     /// What it makes, if nothing is wrong.
     pub good: Option<String>,

@@ -22,7 +22,7 @@ pub(super) struct Examined {
     pub suite: Suite,
     /// What is wrong with it.
     pub problems: Vec<Refusal>,
-    /// What is not wrong, and does nothing.
+    /// What is not wrong, and does nothing; if nothing is wrong.
     pub warnings: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn examine(origin: &str, text: &str) -> Result<Examined, Refusal> {
     examiner.names();
     let cases = examiner.cases();
     let problems = examiner.problems;
-    let warnings = warnings(origin, &file, &cases);
+    let warnings = if problems.is_empty() { warnings(origin, &file, &cases) } else { Vec::new() };
     let servers = names(&file).map(|server| server.value.clone()).collect();
     let text = SuiteText { origin: origin.to_owned(), text: text.to_owned() };
     let suite = Suite { name: file.suite.value, pods: file.pods, servers, text, cases };
@@ -63,7 +63,7 @@ struct Examiner<'a> {
     problems: Vec<Refusal>,
 }
 
-impl<'a> Examiner<'a> {
+impl Examiner<'_> {
     fn problem(&mut self, at: Location, what: impl std::fmt::Display, hint: impl Into<String>) {
         self.problems.push(Refusal::usage(format!("{}: {what}", place(self.origin, at)), hint));
     }
@@ -192,7 +192,7 @@ fn names(file: &SuiteFile) -> impl Iterator<Item = &Spanned<String>> {
 
 /// What the YAML reader says, with place and a suggestion.
 fn syntax(origin: &str, error: &serde_saphyr::Error) -> Refusal {
-    use serde_saphyr::Error::{Budget, SerdeUnknownField, SerdeUnknownVariant};
+    use serde_saphyr::Error::{SerdeUnknownField, SerdeUnknownVariant};
     let plain = error.without_snippet();
     // What has no place is wrong with the whole, such as an empty file.
     let known = plain.location().filter(|location| location.line() > 0);
@@ -200,14 +200,15 @@ fn syntax(origin: &str, error: &serde_saphyr::Error) -> Refusal {
     let (what, wrong, expected) = match plain {
         SerdeUnknownField { field, expected, .. } => ("key", field, expected),
         SerdeUnknownVariant { variant, expected, .. } => ("check", variant, expected),
-        Budget { breach, .. } => {
-            let what = format!("{place}: the file is larger or deeper than any suite: {breach:?}");
-            return Refusal::usage(what, "make several suites of it");
-        }
         other => {
             let text = other.to_string();
             // The place stands in front already.
             let text = text.lines().next().unwrap_or_default().split(" at line ").next().unwrap_or_default();
+            // As an error of its own, or as one of an alias.
+            if let Some(limit) = text.strip_prefix("budget breached: ") {
+                let what = format!("{place}: with its aliases the file is larger or deeper than any suite ({limit})");
+                return Refusal::usage(what, "make several suites of it");
+            }
             return Refusal::usage(format!("{place}: {text}"), "docs/suites.md shows how a suite is written");
         }
     };

@@ -70,7 +70,7 @@ fn a_broken_suite_file_is_named_with_line_column_and_a_suggestion() {
         ("no-server", "9:11", "no server is named"),
         ("wrong-duration", "13:25", "duration"),
         ("not-yaml", "3:1", "quoted scalar"),
-        ("no-group", "12:65", "has no group"),
+        ("no-group", "13:63", "has no group"),
         ("no-time", "13:25", "must be more than zero"),
         ("tests-nothing", "17:17", "must not be zero or empty"),
     ] {

@@ -60,7 +60,8 @@ fn every_check_is_explained_with_its_keys_and_an_example_that_works() {
         let text = explain::explain(about.key).unwrap();
         let (_, example) = text.split_once(":\n\n- slug:").unwrap_or_else(|| panic!("{text}"));
         let head = "suite: x\nabout: x\npods: {labels: {a: b}, server-label: c}\n";
-        let suite = format!("{head}servers: {{r: [nas-backup], input: [a], output: [b]}}\ntests:\n- slug:{example}");
+        let suite =
+            format!("{head}servers: {{backup: [nas-backup], input: [a], output: [b]}}\ntests:\n- slug:{example}");
         let suite = parse("explain", &suite).unwrap_or_else(|refusal| panic!("{refusal}\n{text}"));
         assert_eq!(suite.cases[0].check.kind(), about.key);
     }
@@ -102,8 +103,8 @@ fn the_list_tells_what_tests_need_and_disturb_only_when_asked() {
 fn lint_says_all_that_is_wrong_and_what_does_nothing() {
     let place = Place::new();
     let file = |name: &str| root(&format!("fixtures/suites/broken/{name}.yaml")).to_string_lossy().into_owned();
-    let linted = place.run(&["lint", "smoke", &file("much"), &file("unknown-key")]);
-    assert_eq!((linted.code, linted.out.as_str()), (2, "ok: smoke, 91 tests on 7 servers\n"));
+    let linted = place.run(&["lint", "restarts", &file("much"), &file("unknown-key")]);
+    assert_eq!((linted.code, linted.out.as_str()), (2, "ok: restarts, 7 tests on 7 servers\n"));
     for words in [
         "much.yaml:1:8: `Broken` cannot name a suite",
         "much.yaml:7:18: `../nas-2` cannot name a server",
@@ -126,7 +127,7 @@ fn lint_says_all_that_is_wrong_and_what_does_nothing() {
     std::fs::write(place.path("idle.yaml"), idle).unwrap();
     let linted = place.run(&["lint", "idle.yaml"]);
     assert_eq!((linted.code, linted.out.as_str()), (0, "ok: idle, 2 tests on 2 servers\n"));
-    assert_eq!(linted.err, "warning: idle.yaml:4:22: nothing is tested of role `q`\n");
+    assert_eq!(linted.err, "warning: idle.yaml:4:23: nothing is tested of role `q`\n");
 }
 
 #[test]
@@ -148,7 +149,7 @@ fn a_file_that_is_too_large_or_a_bomb_is_refused_by_lint_and_by_a_run() {
     let many = head.replace("[s]", &format!("[{servers}]")) + "tests:\n" + &tests;
     for (name, text, words) in [
         ("large", format!("{head}#{}", " ".repeat(10 << 20)), "more than 1024 KiB"),
-        ("bomb", bomb, "bomb.yaml:"),
+        ("bomb", bomb, "larger or deeper than any suite (Nodes"),
         ("deep", format!("{head}tests: {}", "[".repeat(5000)), "deep.yaml:5:"),
         ("many", many, "more than 10000 tests"),
         ("control", "suite: \0".to_owned(), "control.yaml:1:"),
@@ -239,7 +240,8 @@ fn shares(bend: impl Fn(&mut Vec<Value>)) -> crate::support::Ended {
     let [kubeconfig, data] = [kubeconfig.as_path(), data].map(|path| path.to_str().unwrap());
     let connection =
         ["--context", &target.context, "--kubeconfig", kubeconfig, "--host-data", data, "--timeout", "10s"];
-    let ended = place.run(&[&["--suite", "shares.yaml"][..], &connection].concat());
+    let values = root("fixtures/suites/shares/values.yaml").to_string_lossy().into_owned();
+    let ended = place.run(&[&["--suite", "shares.yaml", "--values", &values][..], &connection].concat());
     assert_eq!(simulation.files("e2e-").unwrap(), Vec::<PathBuf>::new(), "left behind");
     ended
 }
