@@ -192,7 +192,7 @@ fn names(file: &SuiteFile) -> impl Iterator<Item = &Spanned<String>> {
 
 /// What the YAML reader says, with place and a suggestion.
 fn syntax(origin: &str, error: &serde_saphyr::Error) -> Refusal {
-    use serde_saphyr::Error::{Budget, SerdeUnknownField, SerdeUnknownVariant};
+    use serde_saphyr::Error::{SerdeUnknownField, SerdeUnknownVariant};
     let plain = error.without_snippet();
     // What has no place is wrong with the whole, such as an empty file.
     let known = plain.location().filter(|location| location.line() > 0);
@@ -200,14 +200,15 @@ fn syntax(origin: &str, error: &serde_saphyr::Error) -> Refusal {
     let (what, wrong, expected) = match plain {
         SerdeUnknownField { field, expected, .. } => ("key", field, expected),
         SerdeUnknownVariant { variant, expected, .. } => ("check", variant, expected),
-        Budget { breach, .. } => {
-            let what = format!("{place}: the file is larger or deeper than any suite: {breach:?}");
-            return Refusal::usage(what, "make several suites of it");
-        }
         other => {
             let text = other.to_string();
             // The place stands in front already.
             let text = text.lines().next().unwrap_or_default().split(" at line ").next().unwrap_or_default();
+            // As an error of its own, or as one of an alias.
+            if let Some(limit) = text.strip_prefix("budget breached: ") {
+                let what = format!("{place}: with its aliases the file is larger or deeper than any suite ({limit})");
+                return Refusal::usage(what, "make several suites of it");
+            }
             return Refusal::usage(format!("{place}: {text}"), "docs/suites.md shows how a suite is written");
         }
     };

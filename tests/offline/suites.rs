@@ -149,7 +149,7 @@ fn a_file_that_is_too_large_or_a_bomb_is_refused_by_lint_and_by_a_run() {
     let many = head.replace("[s]", &format!("[{servers}]")) + "tests:\n" + &tests;
     for (name, text, words) in [
         ("large", format!("{head}#{}", " ".repeat(10 << 20)), "more than 1024 KiB"),
-        ("bomb", bomb, "bomb.yaml:"),
+        ("bomb", bomb, "larger or deeper than any suite (Nodes"),
         ("deep", format!("{head}tests: {}", "[".repeat(5000)), "deep.yaml:5:"),
         ("many", many, "more than 10000 tests"),
         ("control", "suite: \0".to_owned(), "control.yaml:1:"),
