@@ -14,16 +14,6 @@ use file_simulator_e2e::suite::load::{BUILT_IN, load, parse};
 use crate::catalogue::{self, Round};
 use crate::support::Place;
 
-/// Rounds that the lane has and that are still to be recorded; empty when they are.
-const UNRECORDED: [&str; 2] = ["silent", "restarted"];
-
-/// The rounds of faults that there are recordings of.
-fn rounds() -> Vec<Round> {
-    let mut rounds = catalogue::rounds();
-    rounds.retain(|round| !UNRECORDED.contains(&round.name));
-    rounds
-}
-
 /// Where a recording is.
 pub fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/recordings").join(format!("{name}.json.gz"))
@@ -76,7 +66,7 @@ fn recordings_of_healthy_releases_are_green() {
 
 #[test]
 fn each_recorded_fault_makes_exactly_its_own_tests_fail() {
-    let rounds = rounds();
+    let rounds = catalogue::rounds();
     assert!(rounds.iter().map(|round| round.faults.len()).sum::<usize>() >= 30);
     for round in &rounds {
         let (name, judged) = (round.name, judged_of(round));
@@ -90,7 +80,7 @@ fn each_recorded_fault_makes_exactly_its_own_tests_fail() {
 #[test]
 fn every_kind_of_check_is_made_to_fail_by_a_recording_or_a_newer_one_by_a_scenario() {
     let mut failing: BTreeSet<&str> = BTreeSet::new();
-    for round in rounds() {
+    for round in catalogue::rounds() {
         let judged = judged(round.name).into_values();
         failing.extend(judged.filter(|(_, verdict)| verdict.outcome == Outcome::Fail).map(|(kind, _)| kind));
     }
@@ -105,10 +95,8 @@ fn every_kind_of_check_is_made_to_fail_by_a_recording_or_a_newer_one_by_a_scenar
     failing.insert("cluster");
     // Says what is not tested, and judges nothing.
     failing.insert("skip");
-    // Of which a healthy run has a judgement; those of data-safety and restarts are still to fail in a recording.
-    let green =
-        catalogue::green().into_iter().filter(|round| UNRECORDED.is_empty() || round.suites == ["phase2", "phase3"]);
-    let judged = green.flat_map(|round| judged(round.name).into_values()).collect::<Vec<_>>();
+    // Of which a healthy run has a judgement.
+    let judged = catalogue::green().into_iter().flat_map(|round| judged(round.name).into_values()).collect::<Vec<_>>();
     let passes = judged.iter().filter(|(_, verdict)| verdict.outcome == Outcome::Pass);
     let recorded: BTreeSet<&str> = passes.map(|(kind, _)| *kind).collect();
     let failing_there = by_scenarios();
@@ -130,7 +118,7 @@ fn by_scenarios() -> BTreeSet<&'static str> {
 
 #[test]
 fn a_recording_is_small_and_holds_nothing_of_commands_or_environments() {
-    let names = rounds().into_iter().chain(catalogue::green()).map(|round| round.name);
+    let names = catalogue::rounds().into_iter().chain(catalogue::green()).map(|round| round.name);
     for name in names {
         assert!(std::fs::metadata(path(name)).unwrap().len() < 200_000, "{name}");
         let text = serde_json::to_string(&read(name).0.objects).unwrap();
