@@ -61,16 +61,21 @@ pub fn release(
     known.sort_unstable();
     known.dedup();
     if own.is_none() && !known.is_empty() {
-        let hint =
-            format!("{} it has: {}; choose one with --release", suggestion(name, known.iter().copied()), known.join(", "));
+        let hint = format!(
+            "{} it has: {}; choose one with --release",
+            suggestion(name, known.iter().copied()),
+            known.join(", ")
+        );
         let what = format!("namespace `{}` has no Helm release `{name}`", target.namespace);
         return Err(Refusal::start(what, hint.trim_start()));
     }
     // What cannot be looked at may be there.
     let is_empty = |population: &Population| !suites.iter().any(|suite| population.has_any(&suite.pods));
     if population.as_ref().is_ok_and(is_empty) {
-        let what = format!("namespace `{}` has nothing of the release `{name}`: no pod, no Deployment", target.namespace);
-        let hint = "install it with helm upgrade --install (README.md), or choose another with --namespace and --release";
+        let what =
+            format!("namespace `{}` has nothing of the release `{name}`: no pod, no Deployment", target.namespace);
+        let hint =
+            "install it with helm upgrade --install (README.md), or choose another with --namespace and --release";
         return Err(Refusal::start(what, hint));
     }
     Ok(match revisions {

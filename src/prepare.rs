@@ -44,10 +44,10 @@ pub async fn prepare(
         let changes = changes.unwrap_or_else(|error| vec![format!("not known: {error}")]);
         (revisions, deployed, changes)
     };
-    let checks = || cases.iter().map(|case| &*case.check);
+    let checks: Vec<&Check> = cases.iter().map(|case| &*case.check).collect();
     let (namespace, access, (revisions, deployed, changes), watch) = tokio::join!(
         preflight::namespace(&cluster),
-        Access::ask(&cluster, checks(), given.is_some()),
+        Access::ask(&cluster, &checks, given.is_some()),
         Box::pin(releases),
         cluster.watch(needs(Need::Services)),
     );
@@ -70,13 +70,13 @@ pub async fn prepare(
         let place = facts.iter().position(|fact| fact.name == "folder").unwrap_or_default();
         facts.insert(place, Fact { name: "values".into(), value: values.origin.clone() });
     }
-    facts.extend(lacking(&access, checks()));
+    facts.extend(lacking(&access, &checks));
     let _ = events.send(Event::Connected { facts, changes });
     Ok(Shared::new(cluster, host, run, options.wishes.clone(), access, deployed, values, watch, events))
 }
 
 /// What the user may not do and tests need, if there is any.
-fn lacking<'a>(access: &Access, checks: impl Iterator<Item = &'a Check> + Clone) -> Option<Fact> {
+fn lacking(access: &Access, checks: &[&Check]) -> Option<Fact> {
     let some = access.lacked_by_some(checks);
     let lacked = some.iter().filter(|(_, tests, _)| *tests > 0);
     let lacked: Vec<_> = lacked.map(|(lacked, tests, _)| format!("{lacked} ({tests} tests)")).collect();

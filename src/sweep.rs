@@ -62,7 +62,10 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
     for (run, left) in &runs {
         let newest = left.iter().map(|left| left.age).min().unwrap_or_default();
         if newest < SignedDuration::try_from(asked.older_than).unwrap_or(SignedDuration::MAX) {
-            println!("kept: {} files of {run}, of which the newest is {newest:#}: the run may still be going on", left.len());
+            println!(
+                "kept: {} files of {run}, of which the newest is {newest:#}: the run may still be going on",
+                left.len()
+            );
             continue;
         }
         for Left { placed, age, kib, .. } in left {
@@ -93,7 +96,8 @@ async fn reach(options: &Options) -> Result<Shared, Refusal> {
     let (namespace, watch) = tokio::join!(preflight::namespace(&cluster), cluster.watch(false));
     namespace?;
     // Without them an export cannot be looked at, or a sidecar would stumble.
-    let wanted: Vec<Permission> = [Need::Commands, Need::Logs].iter().flat_map(|need| need.permissions()).copied().collect();
+    let wanted: Vec<Permission> =
+        [Need::Commands, Need::Logs].iter().flat_map(|need| need.permissions()).copied().collect();
     if let Some(lacked) = cluster.lacked(&wanted).await.unwrap_or_default().first() {
         return Err(preflight::refused(&cluster, &lacked.lacking()));
     }
@@ -121,7 +125,8 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
         let case = CaseId { suite: "sweep".into(), slug: "sweep".into(), server: Some(server.to_owned()) };
         let placed =
             Placed { case, server: server.to_owned(), select: suite.pods.clone(), place, name: name.to_owned() };
-        Some(Left { run: run_id::of(name, &names)?.to_owned(), placed, age: age.max(SignedDuration::ZERO), kib })
+        let age = SignedDuration::from_mins(age.as_mins().max(0));
+        Some(Left { run: run_id::of(name, &names)?.to_owned(), placed, age, kib })
     };
     let mut found = Found::default();
     match shared.host.listed(server, run_id::PREFIX, MOST).await {
@@ -149,7 +154,8 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
                 }
             }
             let ages = Operation::Ages { folder: folder.clone(), prefix: run_id::PREFIX.to_owned() };
-            let output = shared.exec(server, &pod.name_any(), container, &ages).await.map_err(|error| error.to_string());
+            let output =
+                shared.exec(server, &pod.name_any(), container, &ages).await.map_err(|error| error.to_string());
             let output = output.and_then(|output| output.problem().map_or(Ok(output.stdout), Err));
             let output = match output {
                 Ok(output) => output,
@@ -161,7 +167,9 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
             };
             for line in String::from_utf8_lossy(&output).split_terminator('\0') {
                 let [changed, kib, name] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { continue };
-                let (Ok(changed), Ok(kib)) = (changed.parse().map(Timestamp::from_second), kib.parse()) else { continue };
+                let (Ok(changed), Ok(kib)) = (changed.parse().map(Timestamp::from_second), kib.parse()) else {
+                    continue;
+                };
                 let place = Place::Export { container: container.clone(), folder: folder.clone() };
                 let known = changed.ok().and_then(|changed| left(name, place, changed, kib));
                 // Of several pods any will do: it is removed from all of them.

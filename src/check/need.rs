@@ -100,7 +100,7 @@ pub struct Access {
 
 impl Access {
     /// Asks the API server, in one round.
-    pub async fn ask(cluster: &Cluster, checks: impl Iterator<Item = &Check>, has_values: bool) -> Self {
+    pub async fn ask(cluster: &Cluster, checks: &[&Check], has_values: bool) -> Self {
         let access = Self { has_values, ..Self::default() };
         match cluster.lacked(&access.wanted(checks)).await {
             Ok(lacked) => Self { lacked, ..access },
@@ -109,10 +109,10 @@ impl Access {
     }
 
     /// What tests need, and what is looked at beside them.
-    pub fn wanted<'a>(&self, checks: impl Iterator<Item = &'a Check>) -> Vec<Permission> {
+    pub fn wanted(&self, checks: &[&Check]) -> Vec<Permission> {
         let others = OPTIONAL.iter().map(|(permission, _)| *permission);
-        let mut wanted: Vec<_> =
-            checks.flat_map(|check| self.needed(check)).chain(ALWAYS.iter().copied()).chain(others).collect();
+        let needed = checks.iter().flat_map(|check| self.needed(check));
+        let mut wanted: Vec<_> = needed.chain(ALWAYS.iter().copied()).chain(others).collect();
         wanted.sort_unstable();
         wanted.dedup();
         wanted
@@ -120,7 +120,8 @@ impl Access {
 
     /// What a check needs beside what all need.
     fn needed(&self, check: &Check) -> impl Iterator<Item = Permission> {
-        let needs = Need::ALL.into_iter().filter(|need| check.needs(*need) && !(self.has_values && *need == Need::Values));
+        let needs =
+            Need::ALL.into_iter().filter(|need| check.needs(*need) && !(self.has_values && *need == Need::Values));
         needs.flat_map(|need| need.permissions().iter().copied())
     }
 
@@ -135,10 +136,10 @@ impl Access {
     }
 
     /// What is lacked that not every test needs; how many do, and what is lost without it if none does.
-    pub fn lacked_by_some<'a>(&self, checks: impl Iterator<Item = &'a Check> + Clone) -> Vec<(Permission, usize, &'static str)> {
+    pub fn lacked_by_some(&self, checks: &[&Check]) -> Vec<(Permission, usize, &'static str)> {
         let some = self.lacked.iter().filter(|lacked| !ALWAYS.contains(lacked));
         let lost = |lacked| OPTIONAL.iter().find(|(permission, _)| *permission == lacked).map_or("", |(_, lost)| *lost);
-        let count = |lacked| checks.clone().filter(|check| self.needed(check).any(|needed| needed == lacked)).count();
+        let count = |lacked| checks.iter().filter(|check| self.needed(check).any(|needed| needed == lacked)).count();
         some.map(|lacked| (*lacked, count(*lacked), lost(*lacked))).collect()
     }
 }

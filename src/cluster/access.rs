@@ -41,7 +41,7 @@ impl Permission {
         ApiError::Forbidden { verb: self.verb, resource: self.resource, message }
     }
 
-    /// Whether it has to be given by a ClusterRole.
+    /// Whether it has to be given by a role of the whole cluster.
     pub fn is_cluster_wide(self) -> bool {
         self.resource == "nodes"
     }

@@ -43,7 +43,11 @@ pub async fn reach(target: Target, Known { kubeconfig, .. }: Known) -> Result<Cl
     }
     let address = config.cluster_url.to_string().trim_end_matches('/').to_owned();
     let place = |what: String| format!("context `{}` at {address}: {what}", target.context);
-    let client = plugin::log_in(config).await.map_err(|Refusal { what, hint, exit }| Refusal { what: place(what), hint, exit })?;
+    let client = plugin::log_in(config).await.map_err(|Refusal { what, hint, exit }| Refusal {
+        what: place(what),
+        hint,
+        exit,
+    })?;
     let refused = |error: &ApiError| Refusal::start(place(error.to_string()), error.hint());
     let (version, ahead) = answered("get", "/version", version(&client)).await.map_err(|error| refused(&error))?;
     Ok(Cluster { client, target: Arc::new(target), address, version, ahead })

@@ -88,7 +88,8 @@ fn end_children(command: &str) {
         words.split('\0').any(|word| Path::new(word).file_name().is_some_and(|its| its == name))
     };
     let own = std::process::id();
-    let mut doomed: Vec<i32> = all.iter().filter(|(pid, of)| own == of.unsigned_abs() && runs_it(*pid)).map(|(pid, _)| *pid).collect();
+    let mut doomed: Vec<i32> =
+        all.iter().filter(|(pid, of)| own == of.unsigned_abs() && runs_it(*pid)).map(|(pid, _)| *pid).collect();
     let mut next = 0;
     while let Some(pid) = doomed.get(next).copied() {
         doomed.extend(all.iter().filter(|(_, of)| *of == pid).map(|(pid, _)| *pid));

@@ -54,9 +54,8 @@ impl Population {
 
     /// Whether there is anything that `select` means: a pod, or a Deployment that would make one.
     pub fn has_any(&self, select: &Select) -> bool {
-        let makes = |deployment: &Arc<Deployment>| {
-            template_labels(deployment).is_some_and(|labels| select.matches(labels))
-        };
+        let makes =
+            |deployment: &Arc<Deployment>| template_labels(deployment).is_some_and(|labels| select.matches(labels));
         !self.selected(select).is_empty() || self.deployments.iter().any(makes)
     }
 

@@ -61,8 +61,8 @@ impl fmt::Display for Finding {
         };
         write!(f, "{level}  {:<12} {}", self.what, self.seen.replace('\n', " "))?;
         let hints = self.hint.lines().enumerate();
-        hints.map(|(index, line)| (if index == 0 { "do:" } else { "" }, line)).try_for_each(|(name, line)| {
-            write!(f, "\n      {name:<12} {line}")
-        })
+        hints
+            .map(|(index, line)| (if index == 0 { "do:" } else { "" }, line))
+            .try_for_each(|(name, line)| write!(f, "\n      {name:<12} {line}"))
     }
 }

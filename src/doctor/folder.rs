@@ -26,7 +26,8 @@ pub async fn folders(host: &Host, suites: &[Suite]) -> Vec<Finding> {
         return vec![Finding::refused("folder", refusal)];
     }
     let servers: BTreeSet<&String> = suites.iter().flat_map(|suite| &suite.servers).collect();
-    let looks = servers.iter().map(async |server| (host.folder(server).display().to_string(), host.entry(server).await));
+    let looks =
+        servers.iter().map(async |server| (host.folder(server).display().to_string(), host.entry(server).await));
     let mut found: Vec<Finding> = join_all(looks)
         .await
         .into_iter()
@@ -69,24 +70,30 @@ pub async fn mounts(cluster: &Cluster, host: &Host, population: &Population, sui
         }
     }
     let told: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
-    let same: Vec<usize> = told.iter().filter_map(|(_, told)| if let Told::Same(names) = told { Some(*names) } else { None }).collect();
+    let same: Vec<usize> =
+        told.iter().filter_map(|(_, told)| if let Told::Same(names) = told { Some(*names) } else { None }).collect();
     let mut found = Vec::new();
     if !same.is_empty() {
         let names: usize = same.iter().sum();
-        found.push(Finding::pass("mount", format!("{} mounted folders have the same {names} files as here", same.len())));
+        found.push(Finding::pass(
+            "mount",
+            format!("{} mounted folders have the same {names} files as here", same.len()),
+        ));
     }
     let later = "the tests host-mount write a file, and tell for sure";
     for (place, told) in &told {
         found.extend(match told {
-            Told::Same(_) => None,
+            Told::Same(_) | Told::Unknown(_) => None,
             Told::Nothing if !same.is_empty() => None,
             Told::Nothing => Some(Finding::warn("mount", format!("{place}: no file here or there to compare"), later)),
             Told::Other(seen, hint) => Some(Finding::fail("mount", format!("{place}: {seen}"), hint.as_str())),
-            Told::Unknown(_) => None,
         });
     }
     // Usually they are all alike.
-    let unknown: Vec<_> = told.iter().filter_map(|(place, told)| if let Told::Unknown(why) = told { Some((place, why)) } else { None }).collect();
+    let unknown: Vec<_> = told
+        .iter()
+        .filter_map(|(place, told)| if let Told::Unknown(why) = told { Some((place, why)) } else { None })
+        .collect();
     if let [(place, why), ..] = unknown[..] {
         let seen = format!("{} of {} cannot be compared, such as {place}: {why}", unknown.len(), told.len());
         found.push(Finding::warn("mount", seen, later));
@@ -101,8 +108,8 @@ pub async fn mounts(cluster: &Cluster, host: &Host, population: &Population, sui
 /// Compares names where a running container mounts the server's folder.
 async fn mount(cluster: &Cluster, host: &Host, server: &str, pod: Arc<Pod>) -> Option<(String, Told)> {
     let views = container::all(&pod);
-    let running = views.iter().filter(|view| view.running_since().is_some());
-    let (view, mount) = running.filter_map(|view| Some((view, *tester_folders(&pod, view, server).first()?))).next()?;
+    let mut running = views.iter().filter(|view| view.running_since().is_some());
+    let (view, mount) = running.find_map(|view| Some((view, *tester_folders(&pod, view, server).first()?)))?;
     let place = format!("{}, {}", container::place(&pod, view.name), mount.mount_path);
     let list = [Operation::Files { folder: mount.mount_path.to_owned(), most: LIST }];
     let mut told = Told::Nothing;
@@ -125,11 +132,14 @@ async fn mount(cluster: &Cluster, host: &Host, server: &str, pod: Arc<Pod>) -> O
                     only(&here, &there),
                     only(&there, &here)
                 );
-                Told::Other(seen, mount_hint(
-                    [cluster.context(), cluster.namespace(), &pod.name_any()],
-                    &host.root().display().to_string(),
-                    mount.path,
-                ))
+                Told::Other(
+                    seen,
+                    mount_hint(
+                        [cluster.context(), cluster.namespace(), &pod.name_any()],
+                        &host.root().display().to_string(),
+                        mount.path,
+                    ),
+                )
             }
         };
         if !matches!(told, Told::Other(..)) {

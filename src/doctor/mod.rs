@@ -30,10 +30,10 @@ pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
     let Some(cluster) = reach(options, &mut report).await else {
         return report.is_well;
     };
-    let has_values = options.values.is_some();
+    let checks: Vec<&Check> = suites.iter().flat_map(|suite| &suite.cases).map(|case| &*case.check).collect();
     let (namespace, access, revisions, watch) = tokio::join!(
         preflight::namespace(&cluster),
-        Access::ask(&cluster, checks(suites), has_values),
+        Access::ask(&cluster, &checks, options.values.is_some()),
         cluster.revisions(),
         cluster.watch(true),
     );
@@ -43,7 +43,7 @@ pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
         Err(refusal) => Finding::refused("namespace", refusal),
     };
     report.say(&namespace);
-    for finding in permissions(&cluster, &access, suites) {
+    for finding in permissions(&cluster, &access, &checks) {
         report.say(&finding);
     }
     let (population, network) = match &watch {
@@ -111,7 +111,7 @@ fn clock(ahead: SignedDuration) -> Finding {
     Finding::warn("clock", seen, hint)
 }
 
-fn permissions(cluster: &Cluster, access: &Access, suites: &[Suite]) -> Vec<Finding> {
+fn permissions(cluster: &Cluster, access: &Access, checks: &[&Check]) -> Vec<Finding> {
     let what = "permissions";
     if let Some(error) = &access.unknown {
         let hint = "tests find out by themselves what they may not do";
@@ -121,7 +121,7 @@ fn permissions(cluster: &Cluster, access: &Access, suites: &[Suite]) -> Vec<Find
     if let Err(refusal) = preflight::access(cluster, access) {
         found.push(Finding::refused(what, refusal));
     }
-    for (lacked, tests, lost) in access.lacked_by_some(checks(suites)) {
+    for (lacked, tests, lost) in access.lacked_by_some(checks) {
         let error = lacked.lacking();
         let seen = |then: String| format!("no permission to {lacked}: {then}");
         found.push(match tests {
@@ -130,7 +130,7 @@ fn permissions(cluster: &Cluster, access: &Access, suites: &[Suite]) -> Vec<Find
         });
     }
     if found.is_empty() {
-        let wanted = access.wanted(checks(suites));
+        let wanted = access.wanted(checks);
         let seen = format!("all {} that the suites ask for: {}", wanted.len(), by_verb(&wanted));
         found.push(Finding::pass(what, seen));
     }
@@ -193,8 +193,4 @@ async fn inside(
     for finding in mounts.into_iter().chain(name).chain(node) {
         report.say(&finding);
     }
-}
-
-fn checks(suites: &[Suite]) -> impl Iterator<Item = &Check> + Clone {
-    suites.iter().flat_map(|suite| &suite.cases).map(|case| &*case.check)
 }

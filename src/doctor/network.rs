@@ -67,9 +67,12 @@ pub async fn node(population: &Population, network: &Network, suites: &[Suite], 
     });
     let silent: Vec<_> = join_all(knocks).await.into_iter().flatten().collect();
     match silent.first() {
-        None => vec![Finding::pass("node", format!("{address} ({whose}) takes connections on {} NodePorts", ports.len()))],
+        None => {
+            vec![Finding::pass("node", format!("{address} ({whose}) takes connections on {} NodePorts", ports.len()))]
+        }
         Some((.., why)) if silent.len() == ports.len() => {
-            let seen = format!("none of {} NodePorts of {address} ({whose}) takes connections from here: {why}", ports.len());
+            let seen =
+                format!("none of {} NodePorts of {address} ({whose}) takes connections from here: {why}", ports.len());
             let hint = "tests of NodePorts are skipped or judged inside the cluster; name the node as it is reached from \
                         this machine with --node-address";
             vec![Finding::warn("node", seen, hint)]

@@ -1,7 +1,7 @@
 //! Least privilege: docs/rbac.yaml is what the code asks for; with each permission taken away a run names it, judges
 //! nothing that it cannot see, and `doctor` says the same.
 //!
-//! On the simulated cluster always; on the real one, with a ServiceAccount that has just docs/rbac.yaml, where all suites
+//! On the simulated cluster always; on the real one, with a service account that has just docs/rbac.yaml, where all suites
 //! are green, by `cargo test --test access -- --ignored` (with `fixtures/cluster` up and the release installed).
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -99,8 +99,9 @@ fn the_role_has_what_the_code_asks_for_and_nothing_more() {
             rule[key].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
         };
         for rule in object["rules"].as_array().into_iter().flatten() {
-            for (group, resource) in
-                list(rule, "apiGroups").iter().flat_map(|group| list(rule, "resources").into_iter().map(move |its| (group, its)))
+            for (group, resource) in list(rule, "apiGroups")
+                .iter()
+                .flat_map(|group| list(rule, "resources").into_iter().map(move |its| (group, its)))
             {
                 let name = if group.is_empty() { resource } else { format!("{resource}.{group}") };
                 let verbs = list(rule, "verbs").into_iter();

@@ -43,7 +43,11 @@ fn a_broken_server_is_told_with_its_hop() {
 fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
     let place = Place::new();
     for (scenario, code, words) in [
-        ("healthy", 0, &["PASS  permissions", "PASS  release      file-sim, revision 1, deployed", "PASS  mount", "PASS  node"][..]),
+        (
+            "healthy",
+            0,
+            &["PASS  permissions", "PASS  release      file-sim, revision 1, deployed", "PASS  mount", "PASS  node"][..],
+        ),
         ("clock-off", 0, &["WARN  clock        the cluster's clock is 420s ahead"]),
         ("mount-dead", 3, &["FAIL  mount", "minikube -p simulated mount"]),
         ("folder-missing", 3, &["FAIL  folder", "nas-input-3: nothing of that name"]),

@@ -13,7 +13,8 @@ use crate::support::{Ended, Place};
 
 /// What a killed run left, and what only looks like it.
 const LEFT: &str = "e2e-0a1b2c3d-phase3-latency-nas-output-1-sync.txt";
-const OTHERS: [&str; 3] = ["e2e-20261121-report.txt", "e2e-0a1b2c3d-nas-output-1-x.txt", "my-e2e-0a1b2c3d-a-b-nas-output-1-c"];
+const OTHERS: [&str; 3] =
+    ["e2e-20261121-report.txt", "e2e-0a1b2c3d-nas-output-1-x.txt", "my-e2e-0a1b2c3d-a-b-nas-output-1-c"];
 
 struct Lab {
     runtime: Runtime,

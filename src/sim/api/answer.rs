@@ -88,7 +88,8 @@ fn review_access(world: &World, review: &[u8]) -> Value {
     let asked = |key: &str| text(&review["spec"]["resourceAttributes"][key]);
     let (group, plural) = (asked("group"), asked("resource"));
     let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
-    let resource = if Kind::named(&version, plural).is_some() { plural.to_owned() } else { format!("{plural}.{group}") };
+    let resource =
+        if Kind::named(&version, plural).is_some() { plural.to_owned() } else { format!("{plural}.{group}") };
     let resource = [resource.trim_end_matches('.'), asked("subresource")].join("/");
     let answer = world.scenario.answer(asked("verb"), resource.trim_end_matches('/'), world.elapsed());
     review["status"] = json!({"allowed": answer != Some(Answer::Status(403))});
