@@ -9,7 +9,7 @@ use std::sync::mpsc;
 
 use futures::FutureExt;
 use futures::future::join_all;
-use jiff::{SignedDuration, Timestamp, Unit};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::check::parameter::{Export, Sidecar};
 use crate::check::{Access, Need, Place, Placed, Shared};
@@ -63,14 +63,13 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
         let newest = left.iter().map(|left| left.age).min().unwrap_or_default();
         if newest < SignedDuration::try_from(asked.older_than).unwrap_or(SignedDuration::MAX) {
             println!(
-                "kept: {} files of {run}, of which the newest is {:#}: the run may still be going on",
-                left.len(),
-                minutes(newest)
+                "kept: {} files of {run}, of which the newest is {newest:#}: the run may still be going on",
+                left.len()
             );
             continue;
         }
         for Left { placed, age, kib, .. } in left {
-            println!("{placed}: {kib} KiB, {:#} old", minutes(*age));
+            println!("{placed}: {kib} KiB, {age:#} old");
             shared.ledger.place(placed.clone());
             count += 1;
         }
@@ -87,11 +86,6 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
         eprintln!("error: {problem}");
     }
     Ok(found.problems.is_empty())
-}
-
-/// An age for people.
-fn minutes(age: SignedDuration) -> SignedDuration {
-    age.round(Unit::Minute).unwrap_or(age)
 }
 
 /// The cluster and the folder, as a run has them that has not written anything.
@@ -131,7 +125,8 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
         let case = CaseId { suite: "sweep".into(), slug: "sweep".into(), server: Some(server.to_owned()) };
         let placed =
             Placed { case, server: server.to_owned(), select: suite.pods.clone(), place, name: name.to_owned() };
-        Some(Left { run: run_id::of(name, &names)?.to_owned(), placed, age: age.max(SignedDuration::ZERO), kib })
+        let age = SignedDuration::from_mins(age.as_mins().max(0));
+        Some(Left { run: run_id::of(name, &names)?.to_owned(), placed, age, kib })
     };
     let mut found = Found::default();
     match shared.host.listed(server, run_id::PREFIX, MOST).await {

@@ -1,4 +1,4 @@
-//! A ServiceAccount of the real cluster that has just docs/rbac.yaml, or all of it but one permission.
+//! A service account of the real cluster that has just docs/rbac.yaml, or all of it but one permission.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

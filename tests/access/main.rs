@@ -1,7 +1,7 @@
 //! Least privilege: docs/rbac.yaml is what the code asks for; with each permission taken away a run names it, judges
 //! nothing that it cannot see, and `doctor` says the same.
 //!
-//! On the simulated cluster always; on the real one, with a ServiceAccount that has just docs/rbac.yaml, where all suites
+//! On the simulated cluster always; on the real one, with a service account that has just docs/rbac.yaml, where all suites
 //! are green, by `cargo test --test access -- --ignored` (with `fixtures/cluster` up and the release installed).
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
