@@ -156,8 +156,8 @@ mod tests {
         ];
         assert_eq!(term.contents(), lines.join("\n"));
         live.show(begin + 10 * SECOND, 70);
-        let line = "...   latency::nas-1  10s of 60s  a file on the way to the folder";
-        assert_eq!(term.contents(), line, "the cycle and the other wait are over");
+        let left = "...   latency::nas-1  10s of 60s  a file on the way to the folder";
+        assert_eq!(term.contents(), left, "the cycle and the other wait are over");
         live.end(&id(1));
         live.show(begin + 10 * SECOND, 70);
         assert_eq!(term.contents(), "");
