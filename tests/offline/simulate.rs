@@ -33,8 +33,8 @@ fn every_output_says_that_the_cluster_was_simulated() {
 
 #[test]
 fn a_broken_server_is_looked_at_and_a_green_run_removes_what_was_said_of_it() {
-    let (place, test) = (Place::new(), "phase3::sidecar::nas-output-2");
-    let run = place.run(&["--simulate=sidecar-crash-loop", "--record", "run.json.gz", "--exact", test]);
+    let (place, name) = (Place::new(), "phase3::sidecar::nas-output-2");
+    let run = place.run(&["--simulate=sidecar-crash-loop", "--record", "run.json.gz", "--exact", name]);
     assert_eq!(run.code, 1, "{}{}", run.out, run.err);
     let file = place.path("reports/diagnostics/nas-output-2.txt");
     assert!(run.out.contains(&format!("more of nas-output-2: {}\n", file.display())), "{}", run.out);
@@ -56,7 +56,7 @@ fn a_broken_server_is_looked_at_and_a_green_run_removes_what_was_said_of_it() {
     let again = std::fs::read_to_string(place.path("reports/replay/diagnostics/nas-output-2.txt")).unwrap();
     let sections = |text: &str| text.split_once("\npods:\n").unwrap().1.to_owned();
     assert_eq!(sections(&again), sections(&text));
-    assert_eq!(place.run(&["--simulate", "--exact", test]).code, 0);
+    assert_eq!(place.run(&["--simulate", "--exact", name]).code, 0);
     assert!(!file.parent().unwrap().exists());
 }
 
