@@ -111,8 +111,8 @@ impl Reporter for Diagnostics {
                     let found = self.found.entry(server.clone()).or_default();
                     found.push(format!("{} {id}{hop}", verdict.outcome));
                     found.extend(details(verdict).into_iter().map(|line| format!("  {line}")));
-                    self.changed |= self.known.contains_key(server);
                 }
+                self.changed |= self.known.contains_key(server);
             }
             Event::Diagnosed { server, sections } => {
                 self.known.insert(server.clone(), sections.clone());
@@ -151,24 +151,27 @@ mod tests {
         let path = path(folder.path(), "nas-1/x");
         let run = |events: Vec<Event>| {
             let mut reporter = Diagnostics::new(folder.path().to_owned());
-            let id = CaseId { suite: "s".into(), slug: "sync".into(), server: Some("nas-1/x".into()) };
-            let cases = vec![Case { id: id.clone(), hops: &[Hop::Sidecar] }];
-            reporter
-                .on(&Event::RunStarted { at: "2026-11-21T03:00:00Z".parse().unwrap(), suites: Vec::new(), cases })
-                .unwrap();
+            let id = |slug: &str| CaseId { suite: "s".into(), slug: slug.into(), server: Some("nas-1/x".into()) };
+            let cases = [("sync", &[Hop::Sidecar]), ("init", &[Hop::Init])];
+            let cases = cases.map(|(slug, hops)| Case { id: id(slug), hops }).into();
+            let at = "2026-11-21T03:00:00Z".parse().unwrap();
+            reporter.on(&Event::RunStarted { at, suites: Vec::new(), cases }).unwrap();
             reporter.flush().unwrap();
-            let verdict = Verdict::judged("", vec![Reason::new("pod a", "b", "c")]).at(Hop::Sidecar);
             for event in &events {
                 reporter.on(event).unwrap();
             }
-            reporter.on(&Event::CaseFinished { id, verdict, elapsed: std::time::Duration::ZERO }).unwrap();
-            reporter.flush().unwrap();
+            let wrong = Verdict::judged("", vec![Reason::new("pod a", "b", "c")]).at(Hop::Sidecar);
+            for (slug, verdict) in [("sync", wrong), ("init", Verdict::judged("", Vec::new()))] {
+                let elapsed = std::time::Duration::ZERO;
+                reporter.on(&Event::CaseFinished { id: id(slug), verdict, elapsed }).unwrap();
+                reporter.flush().unwrap();
+            }
         };
         let section = Section { title: "pods".into(), lines: vec!["pod a: \u{1b}[1mRunning".into()] };
         run(vec![Event::Diagnosed { server: "nas-1/x".into(), sections: vec![section] }]);
         let text = fs::read_to_string(&path).unwrap();
         for part in [
-            "sidecar  NFS\nnas-1/x  .",
+            "sidecar  NFS\nnas-1/x  .        .        ok       .        FAIL     .\n",
             "FAIL s::sync::nas-1/x, at the hop sidecar\n  pod a\n",
             "pods:\n  pod a: Running\n",
         ] {

@@ -51,6 +51,14 @@ pub async fn lines_are_stamped_and_the_last_ones_can_be_asked_for(place: Place) 
     assert!(matches!(missing, ApiError::NotFound { .. }), "{missing}");
     let init = place.cluster.log(&pod, "sync-windows-data", None, 1 << 20).await.unwrap();
     assert!(init.last().unwrap().1.contains("Init Container Complete"), "{init:?}");
+    // On a node that was restarted it has had another life.
+    match place.cluster.log_tail_before(&pod, "sync-windows-data", 3, 1 << 20).await {
+        Ok(before) => assert!(!before.is_empty() && before.len() <= 3, "{before:?}"),
+        Err(error) => {
+            let expected = format!("previous terminated container \"sync-windows-data\" in pod \"{pod}\" not found");
+            assert!(error.to_string().contains(&expected), "{error}");
+        }
+    }
 }
 
 pub async fn a_followed_log_tells_cycles_as_they_end(place: Place) {
