@@ -271,7 +271,8 @@ fn a_suite_for_somebody_elses_chart_fails_where_that_is_broken() {
         objects.push(json!({"kind": "Pod", "metadata": {"name": "stray", "labels": labels}, "spec": spec}));
     });
     assert_eq!(ended.code, 1, "{}{}", ended.out, ended.err);
-    for test in ["count", "service::share-b", "rights::share-b", "limit::share-b", "folder::share-b"] {
+    for test in ["count", "service::share-b", "rights::share-b", "limit::share-b", "folder::share-b", "apart::share-b"]
+    {
         assert!(ended.out.contains(&format!("FAIL  shares::{test} ")), "{test}: {}", ended.out);
     }
     for test in
