@@ -75,7 +75,7 @@ fn only_what_a_run_that_is_over_has_left_is_removed() {
     let young = lab.sweep(&["--yes"]);
     assert_eq!(young.code, 0, "{}", young.err);
     assert!(young.out.contains("kept: 2 files of e2e-0a1b2c3d"), "{}", young.out);
-    let old = SystemTime::now() - Duration::from_secs(3600);
+    let old = SystemTime::now() - Duration::from_secs(3630);
     for path in &left {
         File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
     }
