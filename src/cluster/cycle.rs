@@ -5,21 +5,14 @@
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use kube::api::LogParams;
 use regex::Regex;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::log::{is_last_word, next_line, stamped, whole_second};
-use super::{ApiError, Cluster, answered};
+use super::ApiError;
+use super::log::is_last_word;
 
-/// How much of the log's past is read: enough for the last two cycles of a sidecar with little to do.
-const TAIL: i64 = 100;
-/// The pause before a log stream that ended is opened again.
-const RETRY: Duration = Duration::from_millis(500);
 /// How long the backlog of a log that was just opened may take to come.
-const BACKLOG: Duration = Duration::from_secs(1);
+pub(super) const BACKLOG: Duration = Duration::from_secs(1);
 /// A file is not removed from an export when the next cycle is nearer than this, because a file that vanishes under
 /// a running rsync makes it exit with 24, which ends a sidecar that runs under `set -e` (observed: 23 of 117 cycles).
 const GUARD: Duration = Duration::from_secs(2);
@@ -28,12 +21,10 @@ const AFTERMATH: Duration = Duration::from_millis(250);
 /// A sidecar whose pauses are shorter never rests, and no moment between two cycles is worth waiting for.
 const RESTLESS: Duration = Duration::from_millis(500);
 /// A sidecar that says nothing for so long is not in the middle of a cycle.
-const SILENT: Duration = Duration::from_secs(35);
+pub(super) const SILENT: Duration = Duration::from_secs(35);
 /// So many lines that mention this run's files are kept, and so much of each: a log may say them for ever.
 const MARKED: usize = 20_000;
 const LONGEST_NAME: usize = 512;
-/// How long a moment between two cycles is waited for: twice what a sidecar may be silent within one.
-pub const QUIET: Duration = Duration::from_secs(2 * SILENT.as_secs());
 
 /// What tells the lines of a sidecar's log apart.
 #[derive(Debug, Clone)]
@@ -50,11 +41,11 @@ pub struct Marks {
 #[derive(Debug, Clone, Default)]
 pub struct CycleLog {
     /// When the log was opened.
-    opened: Option<Instant>,
+    pub(super) opened: Option<Instant>,
     /// When the last cycles ended, oldest first; the newest 16.
     ends: Vec<(Instant, Timestamp)>,
     /// When the sidecar last said anything, and whether no rsync runs since: it ended a cycle, or failed.
-    last: Option<(Instant, bool)>,
+    pub(super) last: Option<(Instant, bool)>,
     /// The shortest time seen from the end of a cycle to the next thing that the sidecar said: its sleep.
     pause: Option<Duration>,
     /// The interval that the sidecar said when it started: what its sleep will be, before one was seen.
@@ -112,7 +103,7 @@ impl CycleLog {
     }
 
     /// Whether a file can be removed from the export now without vanishing under a running rsync.
-    fn is_quiet(&self, now: Instant) -> bool {
+    pub(super) fn is_quiet(&self, now: Instant) -> bool {
         if let Some(ApiError::NotFound { .. }) = self.trouble {
             // The sidecar is gone with its pod.
             return true;
@@ -132,7 +123,7 @@ impl CycleLog {
     }
 
     /// Takes in one line of the sidecar.
-    fn take(&mut self, line: &str, at: Instant, stamp: Timestamp, marks: &Marks) {
+    pub(super) fn take(&mut self, line: &str, at: Instant, stamp: Timestamp, marks: &Marks) {
         let is_end = marks.end.is_match(line);
         if line.contains(&marks.files) && !line.starts_with("deleting ") && self.marked.len() < MARKED {
             let tail = line.char_indices().rev().nth(LONGEST_NAME).map_or(0, |(at, _)| at);
@@ -156,108 +147,6 @@ impl CycleLog {
             self.interval = Some(Duration::from_secs(seconds));
         }
     }
-}
-
-/// A log that is being followed; the following ends when this is dropped.
-pub struct Cycles {
-    log: watch::Receiver<CycleLog>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Cycles {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Cycles {
-    /// What is known now.
-    pub fn log(&self) -> CycleLog {
-        self.log.borrow().clone()
-    }
-
-    /// Waits until the log satisfies `condition`; `false` if it did not within the time.
-    pub async fn wait_for(&self, limit: Instant, condition: impl FnMut(&CycleLog) -> bool) -> bool {
-        let mut log = self.log.clone();
-        matches!(tokio::time::timeout_at(limit, log.wait_for(condition)).await, Ok(Ok(_)))
-    }
-
-    /// Whether a file can be removed now without harm.
-    pub fn is_quiet(&self) -> bool {
-        self.log().is_quiet(Instant::now())
-    }
-
-    /// Waits until a file can be removed without harm; `false` if no such moment was seen in time.
-    pub async fn quiet(&self, limit: Instant) -> bool {
-        loop {
-            let log = self.log();
-            let now = Instant::now();
-            if log.is_quiet(now) {
-                return true;
-            }
-            let is_unreadable = log.opened.is_none() && log.trouble.is_some();
-            if log.is_denied() || is_unreadable || now >= limit {
-                return false;
-            }
-            // For a line, or for a silence that means something.
-            let seen = (log.opened, log.last);
-            self.wait_for(limit.min(now + BACKLOG), |log| (log.opened, log.last) != seen).await;
-        }
-    }
-}
-
-/// Starts to follow the log of a container.
-pub(super) fn follow(cluster: Cluster, pod: String, container: String, marks: Marks) -> Cycles {
-    let (sender, log) = watch::channel(CycleLog::default());
-    let task = tokio::spawn(async move {
-        let mut newest: Option<Timestamp> = None;
-        loop {
-            let params = LogParams {
-                container: Some(container.clone()),
-                follow: true,
-                timestamps: true,
-                tail_lines: newest.is_none().then_some(TAIL),
-                since_time: newest.map(whole_second),
-                ..LogParams::default()
-            };
-            let pods = cluster.pods();
-            match answered("get", "pods/log", pods.log_stream(&pod, &params)).await {
-                Err(error) => {
-                    sender.send_modify(|log| log.trouble = Some(error));
-                }
-                Ok(stream) => {
-                    let opened = Instant::now();
-                    sender.send_modify(|log| {
-                        log.trouble = None;
-                        log.opened.get_or_insert(opened);
-                    });
-                    let mut stream = std::pin::pin!(stream);
-                    // `sinceTime` has a granularity of a second, so after a reconnection lines come twice.
-                    let mut known = newest;
-                    while let Ok(Some(line)) = next_line(&mut stream).await {
-                        let Some((stamp, text)) = stamped(&line) else { continue };
-                        if known.is_some_and(|known| stamp <= known) {
-                            continue;
-                        }
-                        known = None;
-                        newest = Some(stamp);
-                        let at = instant(stamp, cluster.now(), opened);
-                        sender.send_modify(|log| log.take(text, at, stamp, &marks));
-                    }
-                }
-            }
-            // A stream may end early, by log rotation or a restart of the container.
-            tokio::time::sleep(RETRY).await;
-        }
-    });
-    Cycles { log, task }
-}
-
-/// When a line was written, on this machine's monotonic clock: of the backlog by its age, later ones as they come.
-fn instant(stamp: Timestamp, cluster_now: Timestamp, opened: Instant) -> Instant {
-    let now = Instant::now();
-    let age = Duration::try_from(cluster_now.duration_since(stamp)).unwrap_or_default();
-    if opened.elapsed() < BACKLOG { now.checked_sub(age).unwrap_or(now) } else { now }
 }
 
 #[cfg(test)]
@@ -334,25 +223,6 @@ mod tests {
         let (verb, resource, message) = ("get", "pods/log", String::new());
         assert!(denied(Some(ApiError::Forbidden { verb, resource, message: message.clone() })));
         assert!(!denied(None) && !denied(Some(ApiError::NotFound { message })));
-    }
-
-    #[test]
-    fn a_line_of_the_backlog_is_as_old_as_its_stamp_and_a_later_one_is_new() {
-        let (clock, age) = (Timestamp::now(), Duration::from_secs(20));
-        let old = instant(clock - age, clock, Instant::now());
-        assert!(old.elapsed() >= age);
-        let live = instant(clock - age, clock, Instant::now().checked_sub(2 * BACKLOG).unwrap());
-        assert!(live.elapsed() < age);
-    }
-
-    #[tokio::test]
-    async fn a_followed_log_is_quiet_when_what_is_known_of_it_is() {
-        let (sender, log) = watch::channel(CycleLog::default());
-        let cycles = Cycles { log, task: tokio::spawn(async {}) };
-        assert!(!cycles.is_quiet());
-        let gone = ApiError::NotFound { message: "pod".to_owned() };
-        sender.send_modify(|log| log.trouble = Some(gone));
-        assert!(cycles.is_quiet());
     }
 
     #[test]

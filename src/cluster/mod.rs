@@ -23,6 +23,7 @@ mod events;
 #[cfg(test)]
 pub(crate) mod example;
 mod exec;
+mod follow;
 mod live;
 mod log;
 pub mod manifest;
@@ -37,9 +38,10 @@ mod watch;
 pub use access::Permission;
 pub use api_error::ApiError;
 pub use connect::{connect, reach, read};
-pub use cycle::{CycleLog, Cycles, Marks, QUIET};
+pub use cycle::{CycleLog, Marks};
 pub use events::Warning;
 pub use exec::{End, Output};
+pub use follow::{Cycles, QUIET};
 /// Names, labels and other metadata of objects.
 pub use kube::ResourceExt;
 pub use live::Live;
@@ -216,7 +218,7 @@ impl Cluster {
 
     /// Follows the log of a sidecar and keeps what it says of its cycles.
     pub fn follow_cycles(&self, pod: &str, container: &str, marks: Marks) -> Cycles {
-        cycle::follow(self.clone(), pod.to_owned(), container.to_owned(), marks)
+        follow::follow(self.clone(), pod.to_owned(), container.to_owned(), marks)
     }
 
     fn pods(&self) -> Api<Pod> {

@@ -1,0 +1,146 @@
+//! Follows the log of a sidecar and keeps what it says of its cycles.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::api::LogParams;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::cycle::{BACKLOG, CycleLog, Marks, SILENT};
+use super::log::{next_line, stamped, whole_second};
+use super::{Cluster, answered};
+
+/// How much of the log's past is read: enough for the last two cycles of a sidecar with little to do.
+const TAIL: i64 = 100;
+/// The pause before a log stream that ended is opened again.
+const RETRY: Duration = Duration::from_millis(500);
+/// How long a moment between two cycles is waited for: twice what a sidecar may be silent within one.
+pub const QUIET: Duration = Duration::from_secs(2 * SILENT.as_secs());
+
+/// A log that is being followed; the following ends when this is dropped.
+pub struct Cycles {
+    log: watch::Receiver<CycleLog>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Cycles {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Cycles {
+    /// What is known now.
+    pub fn log(&self) -> CycleLog {
+        self.log.borrow().clone()
+    }
+
+    /// Waits until the log satisfies `condition`; `false` if it did not within the time.
+    pub async fn wait_for(&self, limit: Instant, condition: impl FnMut(&CycleLog) -> bool) -> bool {
+        let mut log = self.log.clone();
+        matches!(tokio::time::timeout_at(limit, log.wait_for(condition)).await, Ok(Ok(_)))
+    }
+
+    /// Whether a file can be removed now without harm.
+    pub fn is_quiet(&self) -> bool {
+        self.log().is_quiet(Instant::now())
+    }
+
+    /// Waits until a file can be removed without harm; `false` if no such moment was seen in time.
+    pub async fn quiet(&self, limit: Instant) -> bool {
+        loop {
+            let log = self.log();
+            let now = Instant::now();
+            if log.is_quiet(now) {
+                return true;
+            }
+            let is_unreadable = log.opened.is_none() && log.trouble.is_some();
+            if log.is_denied() || is_unreadable || now >= limit {
+                return false;
+            }
+            // For a line, or for a silence that means something.
+            let seen = (log.opened, log.last);
+            self.wait_for(limit.min(now + BACKLOG), |log| (log.opened, log.last) != seen).await;
+        }
+    }
+}
+
+/// Starts to follow the log of a container.
+pub(super) fn follow(cluster: Cluster, pod: String, container: String, marks: Marks) -> Cycles {
+    let (sender, log) = watch::channel(CycleLog::default());
+    let task = tokio::spawn(async move {
+        let mut newest: Option<Timestamp> = None;
+        loop {
+            let params = LogParams {
+                container: Some(container.clone()),
+                follow: true,
+                timestamps: true,
+                tail_lines: newest.is_none().then_some(TAIL),
+                since_time: newest.map(whole_second),
+                ..LogParams::default()
+            };
+            let pods = cluster.pods();
+            match answered("get", "pods/log", pods.log_stream(&pod, &params)).await {
+                Err(error) => {
+                    sender.send_modify(|log| log.trouble = Some(error));
+                }
+                Ok(stream) => {
+                    let opened = Instant::now();
+                    sender.send_modify(|log| {
+                        log.trouble = None;
+                        log.opened.get_or_insert(opened);
+                    });
+                    let mut stream = std::pin::pin!(stream);
+                    // `sinceTime` has a granularity of a second, so after a reconnection lines come twice.
+                    let mut known = newest;
+                    while let Ok(Some(line)) = next_line(&mut stream).await {
+                        let Some((stamp, text)) = stamped(&line) else { continue };
+                        if known.is_some_and(|known| stamp <= known) {
+                            continue;
+                        }
+                        known = None;
+                        newest = Some(stamp);
+                        let at = instant(stamp, cluster.now(), opened);
+                        sender.send_modify(|log| log.take(text, at, stamp, &marks));
+                    }
+                }
+            }
+            // A stream may end early, by log rotation or a restart of the container.
+            tokio::time::sleep(RETRY).await;
+        }
+    });
+    Cycles { log, task }
+}
+
+/// When a line was written, on this machine's monotonic clock: of the backlog by its age, later ones as they come.
+fn instant(stamp: Timestamp, cluster_now: Timestamp, opened: Instant) -> Instant {
+    let now = Instant::now();
+    let age = Duration::try_from(cluster_now.duration_since(stamp)).unwrap_or_default();
+    if opened.elapsed() < BACKLOG { now.checked_sub(age).unwrap_or(now) } else { now }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_backlog_is_as_old_as_its_stamp_and_a_later_one_is_new() {
+        let (clock, age) = (Timestamp::now(), Duration::from_secs(20));
+        let old = instant(clock - age, clock, Instant::now());
+        assert!(old.elapsed() >= age);
+        let live = instant(clock - age, clock, Instant::now().checked_sub(2 * BACKLOG).unwrap());
+        assert!(live.elapsed() < age);
+    }
+
+    #[tokio::test]
+    async fn a_followed_log_is_quiet_when_what_is_known_of_it_is() {
+        let (sender, log) = watch::channel(CycleLog::default());
+        let cycles = Cycles { log, task: tokio::spawn(async {}) };
+        assert!(!cycles.is_quiet());
+        let gone = ApiError::NotFound { message: "pod".to_owned() };
+        sender.send_modify(|log| log.trouble = Some(gone));
+        assert!(cycles.is_quiet());
+    }
+}
