@@ -124,6 +124,7 @@ fn instant(stamp: Timestamp, cluster_now: Timestamp, opened: Instant) -> Instant
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::ApiError;
 
     #[test]
     fn a_line_of_the_backlog_is_as_old_as_its_stamp_and_a_later_one_is_new() {
