@@ -100,9 +100,7 @@ fn an_api_server_that_goes_away_makes_no_test_fail() {
     let (lab, mut moments, mut server) = (Lab::new(), Moments::new(), ApiServer::find());
     let place = Place::of(&lab);
     let mut all = Vec::new();
-    for (suite, length) in
-        suites().into_iter().filter(|(suite, _)| ["phase2", "phase3", "nfs", "restarts"].contains(suite))
-    {
+    for (suite, length) in suites().into_iter().filter(|(suite, _)| ["phase2", "phase3"].contains(suite)) {
         for is_short in [true, false] {
             for _ in 0..number("MOMENTS").unwrap_or(1) {
                 let moment = moments.before(length);
