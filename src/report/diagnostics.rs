@@ -10,7 +10,7 @@ use anyhow::Context;
 use super::Reporter;
 use super::files::temporary;
 use super::grid::Grid;
-use super::text::{clean, details};
+use super::text::{clean, details, headline};
 use crate::event::{Event, Fact, Outcome, Section};
 
 /// How every file begins, so that no other is removed.
@@ -109,8 +109,13 @@ impl Reporter for Diagnostics {
                 if matches!(verdict.outcome, Outcome::Fail | Outcome::Error) {
                     let hop = verdict.hop.map(|hop| format!(", at the hop {hop}")).unwrap_or_default();
                     let found = self.found.entry(server.clone()).or_default();
-                    found.push(format!("{} {id}{hop}", verdict.outcome));
-                    found.extend(details(verdict).into_iter().map(|line| format!("  {line}")));
+                    let blocked = verdict.blocked_by.as_ref().map(|_| format!(" {}", headline(verdict)));
+                    let blocked = blocked.unwrap_or_default();
+                    // Why is said once for all that one test blocks.
+                    let is_told = !blocked.is_empty() && found.iter().any(|line| line.ends_with(&blocked));
+                    found.push(format!("{} {id}{hop}{blocked}", verdict.outcome));
+                    let details = if is_told { Vec::new() } else { details(verdict) };
+                    found.extend(details.into_iter().map(|line| format!("  {line}")));
                 }
                 self.changed |= self.known.contains_key(server);
             }
