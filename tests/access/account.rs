@@ -3,21 +3,23 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use file_simulator_e2e::cluster::Permission;
+use file_simulator_e2e::cluster::{self, Permission, Target};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Place, RBAC};
+use super::{Place, RBAC, all};
 
 const NAME: &str = "file-simulator-e2e";
 
 /// The account; it is removed with what it may do when this is dropped.
 pub struct Account {
     /// The minor version of its cluster.
-    pub minor: u32,
+    minor: u32,
     admin: String,
     bin: String,
     host_data: String,
+    /// docs/rbac.yaml with names of its own, because others may test here at the same time.
+    rbac: String,
     _own: TempDir,
     kubeconfig: String,
 }
@@ -33,11 +35,13 @@ impl Account {
         let [admin, bin, host_data] = told.lines().map(str::to_owned).collect::<Vec<_>>().try_into().unwrap();
         let own = tempfile::tempdir().unwrap();
         let kubeconfig = own.path().join("kubeconfig").to_str().unwrap().to_owned();
-        let mut account = Self { minor: 0, admin, bin, host_data, _own: own, kubeconfig };
+        let name = format!("{NAME}-{:08x}", rand::random::<u32>());
+        let rbac = RBAC.replace(&format!("name: {NAME}"), &format!("name: {name}"));
+        let mut account = Self { minor: 0, admin, bin, host_data, rbac, _own: own, kubeconfig };
         let version: Value = serde_json::from_str(&account.kubectl(&["version", "-o", "json"], "")).unwrap();
         account.minor = version["serverVersion"]["minor"].as_str().unwrap().trim_end_matches('+').parse().unwrap();
-        account.kubectl(&["apply", "-f", "-"], RBAC);
-        let token = account.kubectl(&["create", "token", NAME], "");
+        account.kubectl(&["apply", "-f", "-"], &account.rbac.clone());
+        let token = account.kubectl(&["create", "token", &name], "");
         let view = account.kubectl(&["config", "view", "--raw", "--minify", "-o", "json"], "");
         let mut config: Value = serde_json::from_str(&view).unwrap();
         config["users"][0]["user"] = serde_json::json!({"token": token.trim()});
@@ -55,7 +59,7 @@ impl Account {
         let [group, resource, subresource] = permission.parts();
         let name = [resource, subresource].join("/");
         let name = name.trim_end_matches('/');
-        for mut object in serde_saphyr::from_multiple::<Value>(RBAC).unwrap() {
+        for mut object in serde_saphyr::from_multiple::<Value>(&self.rbac).unwrap() {
             let mut rules = Vec::new();
             // A rule for each resource.
             for rule in object["rules"].as_array().into_iter().flatten() {
@@ -74,23 +78,28 @@ impl Account {
                 self.kubectl(&["replace", "-f", "-"], &object.to_string());
             }
         }
-        let may = |permission: Permission| {
-            let [group, resource, subresource] = permission.parts();
-            let resource = match (resource, group) {
-                ("namespaces", _) => "namespaces/file-simulator".to_owned(),
-                (_, "") => resource.to_owned(),
-                _ => format!("{resource}.{group}"),
-            };
-            let ask = ["auth", "can-i", permission.verb, &resource, "--subresource", subresource];
-            self.run(&ask, "", &self.kubeconfig).0.trim() == "yes"
+        // An authorizer takes in each role when it comes to it.
+        let wanted: Vec<_> = Some(permission).filter(|lacked| self.is_asked(*lacked)).into_iter().collect();
+        let target = Target {
+            kubeconfig: Some(self.kubeconfig.clone().into()),
+            context: "file-simulator".to_owned(),
+            namespace: "file-simulator".to_owned(),
+            release: "file-sim".to_owned(),
         };
-        let limit = Instant::now() + Duration::from_secs(20);
-        // What was taken away before is given back at the same time, but for what another object gives.
-        let nodes = Permission::new("list", "nodes");
-        while may(permission) || (permission != nodes && !may(nodes)) {
-            assert!(Instant::now() < limit, "{permission} is still allowed");
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        let all: Vec<_> = all().into_iter().collect();
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let cluster = cluster::connect(target).await.unwrap();
+            let limit = Instant::now() + Duration::from_secs(20);
+            while cluster.lacked(&all).await.unwrap() != wanted {
+                assert!(Instant::now() < limit, "{permission} is not the one that is lacked");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+    }
+
+    /// Whether this version of Kubernetes asks for it.
+    pub fn is_asked(&self, permission: Permission) -> bool {
+        permission.verb != "create" || self.minor >= 35
     }
 
     fn kubectl(&self, arguments: &[&str], input: &str) -> String {
@@ -113,6 +122,6 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        self.run(&["delete", "--wait=false", "-f", "-"], RBAC, &self.admin);
+        self.run(&["delete", "--wait=false", "-f", "-"], &self.rbac, &self.admin);
     }
 }
