@@ -241,6 +241,8 @@ impl Lab {
         self.kubectl(&["delete", "pod", "crashing", "--now"]);
         let was_there = self.folder.join("nas-output-2").join(OF_A_KILLED_RUN).is_file()
             && self.in_export("nas-output-2", "ls /data").contains(OF_A_KILLED_RUN);
+        // The export first: otherwise the sidecar brings it back.
+        self.in_export("nas-output-2", &format!("rm -f /data/{OF_A_KILLED_RUN}"));
         let made =
             ["nas-input-1/many", "nas-output-1/many", "nas-output-1/client.log"].map(|path| self.folder.join(path));
         let strange =

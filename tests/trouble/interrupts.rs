@@ -110,8 +110,11 @@ fn a_run_can_be_stopped_at_any_moment() {
         let stopped = plan.run(&place);
         let left: Vec<String> =
             simulation.files("e2e-").unwrap().iter().map(|path: &PathBuf| path.display().to_string()).collect();
-        let told = |what: &String| format!("{plan:?}: {what}\n{}", stopped.ended.out);
-        stopped.problems(&left).iter().map(told).collect::<Vec<_>>()
+        let found = stopped.problems(&left);
+        if !found.is_empty() {
+            println!("{plan:?}: {found:#?}\n{}", stopped.ended.out);
+        }
+        found.iter().map(|what| format!("{plan:?}: {what}")).collect::<Vec<_>>()
     };
     let problems: Vec<String> = std::thread::scope(|scope| {
         let running: Vec<_> = plans.iter().map(|plan| scope.spawn(move || run(plan))).collect();
@@ -128,19 +131,25 @@ fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
     let place = Place::of(&lab);
     let mut problems = Vec::new();
     for (suite, length) in suites() {
-        for (requests, times) in [(1, number("MOMENTS").unwrap_or(5)), (2, 1), (3, 1)] {
+        for (requests, times) in
+            [(1, number("MOMENTS").unwrap_or(5)), (2, number("TWO").unwrap_or(1)), (3, number("THREE").unwrap_or(1))]
+        {
             let mut counts = Counts::default();
             for _ in 0..times {
                 let plan = Plan::new(&mut moments, suite, length, requests);
                 let stopped = plan.run(&place);
                 let is_told = stopped.sent > 1 && stopped.ended.out.contains("was not seen Ready again");
-                if stopped.sent < 3 && !is_told && !servers::are_ready(&lab) {
-                    problems.push(format!("{plan:?}: not every server is Ready\n{}", stopped.ended.out));
+                let pods = servers::not_ready(&lab);
+                servers::wait_for("Ready servers", || servers::not_ready(&lab).is_empty());
+                let left = servers::leftovers(&lab, stopped.ended.run());
+                let mut found = stopped.problems(&left);
+                if stopped.sent < 3 && !is_told {
+                    found.extend(pods);
                 }
-                servers::wait_for("Ready servers", || servers::are_ready(&lab));
-                let left = servers::leftovers(&lab);
-                let told = |what: &String| format!("{plan:?}: {what}\n{}", stopped.ended.out);
-                problems.extend(stopped.problems(&left).iter().map(told));
+                if !found.is_empty() {
+                    println!("{plan:?}: {found:#?}\n{}", stopped.ended.out);
+                }
+                problems.extend(found.iter().map(|what| format!("{plan:?}: {what}")));
                 if !left.is_empty() {
                     servers::remove(&lab);
                 }

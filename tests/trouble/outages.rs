@@ -117,8 +117,8 @@ fn an_api_server_that_goes_away_makes_no_test_fail() {
                 if !is_short {
                     server.start();
                 }
-                servers::wait_for("Ready servers", || servers::are_ready(&lab));
-                let left = servers::leftovers(&lab);
+                servers::wait_for("Ready servers", || servers::not_ready(&lab).is_empty());
+                let left = servers::leftovers(&lab, ended.run());
                 let name = format!("{suite}, away {} after {moment:?}", if is_short { "for 3 s" } else { "for good" });
                 let found = problems(&ended, is_short, was_hit, &left);
                 let [pass, error] = ["PASS", "ERROR"].map(|outcome| ended.count(outcome));

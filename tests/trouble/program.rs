@@ -130,6 +130,11 @@ impl Ended {
         self.outcomes.values().filter(|its| **its == outcome).count()
     }
 
+    /// The run's name; if it did not get so far as to say it, what all names begin with.
+    pub fn run(&self) -> &str {
+        self.out.lines().find_map(|line| line.strip_prefix("run:")).map_or("e2e-", str::trim)
+    }
+
     /// Files that were left and that it does not name.
     pub fn untold(&self, left: &[String]) -> Vec<String> {
         let name = |path: &String| path.split([' ', '/']).find(|part| part.starts_with("e2e-")).map(str::to_owned);

@@ -20,13 +20,19 @@ const OF_RUNS: [&str; 3] = ["-name", "*e2e-*", "-prune"];
 /// How long the cluster may take for what it does by itself.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// Whether each server has one pod, and that is Ready.
-pub fn are_ready(lab: &Lab) -> bool {
-    let told =
-        "{range .items[*]}{.status.conditions[?(@.type=='Ready')].status}{.metadata.deletionTimestamp}{'\\n'}{end}";
+/// Servers without exactly one pod that is Ready and stays, with what their pods are.
+pub fn not_ready(lab: &Lab) -> Vec<String> {
+    let told = "{range .items[*]}{.metadata.name} {.status.conditions[?(@.type=='Ready')].status}\
+                {.metadata.deletionTimestamp}{'\\n'}{end}";
     let (told, running) = (format!("jsonpath={told}"), "--field-selector=status.phase=Running");
     let pods = lab.kubectl(&["get", "pods", "-l", "simulator.protocol=nfs", running, "-o", &told]);
-    pods.lines().collect::<Vec<_>>() == ["True"; SERVERS.len()]
+    let of = |server| pods.lines().filter(move |pod| pod.contains(server)).collect::<Vec<_>>();
+    let is_ready = |pods: &[&str]| matches!(pods, [pod] if pod.ends_with(" True"));
+    let servers = SERVERS.iter().map(|(server, _)| (server, of(server)));
+    servers
+        .filter(|(_, pods)| !is_ready(pods))
+        .map(|(server, pods)| format!("{server} is not Ready: {pods:?}"))
+        .collect()
 }
 
 /// Waits until a condition holds.
@@ -38,14 +44,15 @@ pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Files and folders of runs in the tester's folder and in the exports of all servers.
-pub fn leftovers(lab: &Lab) -> Vec<String> {
+/// Files and folders of a run in the tester's folder and in the exports of all servers.
+pub fn leftovers(lab: &Lab, run: &str) -> Vec<String> {
     let folder = output(Command::new("find").arg(&lab.folder).args(OF_RUNS).arg("-print"));
     let mut found: Vec<_> = folder.lines().map(str::to_owned).collect();
     for (server, _) in SERVERS {
         let export = lab.in_export(server, &format!("find /data {} -print", quoted()));
         found.extend(export.lines().map(|path| format!("{path} in {server}")));
     }
+    found.retain(|path| path.contains(run));
     found
 }
 
