@@ -13,7 +13,7 @@ use super::Reporter;
 use super::diagnostics;
 use super::grid::Grid;
 use super::live::Live;
-use super::text::{INDENT, clean, count, details, fold, headline, seconds};
+use super::text::{INDENT, count, details, fold, headline, seconds};
 use crate::event::{CaseId, Ending, Event, Outcome, SIMULATED, Section, Timeline, Verdict};
 
 /// How much is told.
@@ -123,7 +123,7 @@ impl<W: Write + Send> Console<W> {
         self.print(&failures)?;
         self.diagnoses()?;
         for notice in std::mem::take(&mut self.notices) {
-            self.print(&[String::new(), clean(&notice)])?;
+            self.print(&[String::new(), notice])?;
         }
         let counts = [Outcome::Pass, Outcome::Fail, Outcome::Error, Outcome::Skip].map(|outcome| {
             let number = self.results.iter().filter(|(_, verdict, _)| verdict.outcome == outcome).count();
@@ -157,7 +157,7 @@ fn result_lines(id: &CaseId, verdict: &Verdict, elapsed: Duration) -> Vec<String
     let head = format!("{} {id} ({})", painted(verdict.outcome), seconds(elapsed));
     match (verdict.outcome, &verdict.blocked_by) {
         (Outcome::Pass | Outcome::Skip, _) => {
-            let mut lines = vec![format!("{head} {}", clean(&verdict.summary))];
+            let mut lines = vec![format!("{head} {}", verdict.summary)];
             lines.extend(details(verdict).into_iter().map(indented));
             lines
         }
@@ -182,7 +182,7 @@ fn failure_lines(results: &[(CaseId, Verdict, Duration)]) -> Vec<String> {
     }
     for (by, (mut ids, verdict)) in blocked {
         ids.sort();
-        let head = format!("{} {} blocked by {}", painted(Outcome::Error), count(ids.len(), "test"), clean(by));
+        let head = format!("{} {} blocked by {}", painted(Outcome::Error), count(ids.len(), "test"), by);
         lines.extend([String::new(), format!("{head}: {}", ids.join(", "))]);
         // The blocker says why itself, if it was run.
         if !results.iter().any(|(id, ..)| id.name() == by) {
@@ -230,12 +230,10 @@ impl<W: Write + Send> Reporter for Console<W> {
             }
             Event::Connected { facts, changes } => {
                 self.is_simulated = facts.iter().any(|fact| fact.name == SIMULATED);
-                let mut lines: Vec<String> = facts
-                    .iter()
-                    .map(|fact| format!("{:<10} {}", format!("{}:", fact.name), clean(&fact.value)))
-                    .collect();
+                let mut lines: Vec<String> =
+                    facts.iter().map(|fact| format!("{:<10} {}", format!("{}:", fact.name), fact.value)).collect();
                 if self.look.tells_changes {
-                    lines.extend(changes.iter().map(|change| format!("{:<10} {}", "changed:", clean(change))));
+                    lines.extend(changes.iter().map(|change| format!("{:<10} {}", "changed:", change)));
                 }
                 lines.extend([format!("{:<10} {}", "tests:", self.tests), String::new()]);
                 self.print(&lines)?;
@@ -243,7 +241,7 @@ impl<W: Write + Send> Reporter for Console<W> {
             Event::CaseWaiting { id, what, limit, next_cycle } => {
                 self.live.begin(id, what, *limit, *next_cycle, Instant::now());
                 if self.is(Verbosity::Verbose) {
-                    self.line(&format!("...   {id} waits at most {}s for {}", limit.as_secs(), clean(what)))?;
+                    self.line(&format!("...   {id} waits at most {}s for {}", limit.as_secs(), what))?;
                 }
             }
             Event::CaseFinished { id, verdict, elapsed } => {

@@ -10,7 +10,7 @@ use anyhow::Context;
 use super::Reporter;
 use super::files::temporary;
 use super::grid::Grid;
-use super::text::{clean, details, headline};
+use super::text::{details, headline};
 use crate::event::{Event, Fact, Outcome, Section};
 
 /// How every file begins, so that no other is removed.
@@ -39,8 +39,8 @@ pub fn path(reports: &Path, server: &str) -> PathBuf {
 /// Sections in lines.
 pub fn lines(sections: &[Section]) -> Vec<String> {
     let section = |section: &Section| {
-        let head = format!("{}:", clean(&section.title));
-        std::iter::once(head).chain(section.lines.iter().map(|line| format!("  {}", clean(line)))).collect::<Vec<_>>()
+        let head = format!("{}:", section.title);
+        std::iter::once(head).chain(section.lines.iter().map(|line| format!("  {line}"))).collect::<Vec<_>>()
     };
     sections.iter().flat_map(section).collect()
 }
@@ -54,7 +54,7 @@ impl Diagnostics {
 
     fn text(&self, server: &str, sections: &[Section]) -> String {
         let mut all = vec![format!("{HEAD}{server}, when the first of its tests went wrong")];
-        all.extend(self.facts.iter().map(|fact| format!("  {}: {}", fact.name, clean(&fact.value))));
+        all.extend(self.facts.iter().map(|fact| format!("  {}: {}", fact.name, fact.value)));
         all.push(String::new());
         all.extend(self.grid.of(server).lines());
         all.push(String::new());
@@ -172,7 +172,7 @@ mod tests {
                 reporter.flush().unwrap();
             }
         };
-        let section = Section { title: "pods".into(), lines: vec!["pod a: \u{1b}[1mRunning".into()] };
+        let section = Section { title: "pods".into(), lines: vec!["pod a: Running".into()] };
         run(vec![Event::Diagnosed { server: "nas-1/x".into(), sections: vec![section] }]);
         let text = fs::read_to_string(&path).unwrap();
         for part in [

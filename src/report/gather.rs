@@ -8,11 +8,9 @@ use super::grid::Grid;
 use super::model::{
     Conclusion, Counts, Diagnosis, FORMAT, Mark, Notice, Row, RunReport, TestReport, Transfer, Transfers,
 };
-use super::text::{clean, details, headline};
+use super::text::{details, headline};
 use crate::error::Exit;
-use crate::event::{
-    Case, CaseId, Ending, Event, Fact, Hop, Outcome, Reason, SIMULATED, Section, Timeline, Verdict, millis,
-};
+use crate::event::{Case, CaseId, Ending, Event, Fact, Hop, Outcome, SIMULATED, Timeline, Verdict, millis};
 use crate::profile::Profile;
 
 /// What is known of a run so far.
@@ -38,9 +36,8 @@ impl Gathered {
                 self.cases = cases.iter().map(|case| (case.clone(), None)).collect();
             }
             Event::Connected { facts, changes } => {
-                let fact = |fact: &Fact| Fact { name: clean(&fact.name).into(), value: clean(&fact.value) };
-                self.facts = facts.iter().map(fact).collect();
-                self.changes = cleaned(changes);
+                self.facts.clone_from(facts);
+                self.changes.clone_from(changes);
             }
             Event::CaseWaiting { .. } | Event::CaseObserved { .. } | Event::Interrupted { .. } => return false,
             Event::CaseFinished { id, verdict, elapsed } => {
@@ -49,12 +46,9 @@ impl Gathered {
                 }
             }
             Event::Diagnosed { server, sections } => {
-                let sections = sections
-                    .iter()
-                    .map(|section| Section { title: clean(&section.title), lines: cleaned(&section.lines) });
-                self.diagnosed.push(Diagnosis { server: clean(server), sections: sections.collect() });
+                self.diagnosed.push(Diagnosis { server: server.clone(), sections: sections.clone() });
             }
-            Event::Noticed { text, is_error } => self.notices.push(Notice { text: clean(text), is_error: *is_error }),
+            Event::Noticed { text, is_error } => self.notices.push(Notice { text: text.clone(), is_error: *is_error }),
             Event::RunFinished { ending, elapsed } => {
                 // A suite without a test of its own must be red too.
                 for suite in self.suites.iter().filter(|_| matches!(ending, Ending::Refused(_))) {
@@ -79,7 +73,7 @@ impl Gathered {
         let is_asked = |name: &String| suite.is_none_or(|suite| suite == name);
         let cases = || self.cases.iter().filter(|(case, _)| is_asked(&case.id.suite));
         let refusal = match &self.ending {
-            Some((Ending::Refused(why), _)) => Some(clean(why)),
+            Some((Ending::Refused(why), _)) => Some(why.clone()),
             _ => None,
         };
         let unfinished =
@@ -143,27 +137,21 @@ impl Gathered {
 fn test(case: &Case, result: Option<&(Verdict, Duration)>, unfinished: &str) -> TestReport {
     let missing = || Verdict { outcome: Outcome::Error, ..Verdict::judged(unfinished, Vec::new()) };
     let (verdict, elapsed) = result.cloned().unwrap_or_else(|| (missing(), Duration::ZERO));
-    let reason = |reason: &Reason| Reason {
-        object: clean(&reason.object),
-        expected: clean(&reason.expected),
-        seen: clean(&reason.seen),
-        hint: clean(&reason.hint),
-    };
     TestReport {
         suite: case.id.suite.clone(),
-        name: clean(&case.id.name()),
-        server: case.id.server.as_deref().map(clean),
+        name: case.id.name(),
+        server: case.id.server.clone(),
         outcome: verdict.outcome,
         is_finished: result.is_some(),
         millis: millis(elapsed),
         headline: headline(&verdict),
-        summary: clean(&verdict.summary),
-        reasons: verdict.reasons.iter().map(reason).collect(),
-        notes: cleaned(&verdict.notes),
-        hop: verdict.hop.map(|hop| hop.to_string()),
-        blocked_by: verdict.blocked_by.as_deref().map(clean),
-        transfers: verdict.timeline.as_deref().map(transfers),
         details: details(&verdict),
+        summary: verdict.summary,
+        reasons: verdict.reasons,
+        notes: verdict.notes,
+        hop: verdict.hop.map(|hop| hop.to_string()),
+        blocked_by: verdict.blocked_by,
+        transfers: verdict.timeline.as_deref().map(transfers),
     }
 }
 
@@ -177,7 +165,7 @@ fn transfers(timeline: &Timeline) -> Transfers {
 
 fn row((server, marks): (&String, [&'static str; 6])) -> Row {
     let hops = Hop::ALL.iter().zip(marks).map(|(hop, mark)| Mark { hop: hop.to_string(), mark: mark.to_owned() });
-    Row { server: clean(server), hops: hops.collect() }
+    Row { server: server.clone(), hops: hops.collect() }
 }
 
 fn counts(tests: &[TestReport]) -> Counts {
@@ -190,8 +178,4 @@ fn counts(tests: &[TestReport]) -> Counts {
         skip: number(Outcome::Skip),
         not_finished: tests.iter().filter(|test| !test.is_finished).count(),
     }
-}
-
-fn cleaned(texts: &[String]) -> Vec<String> {
-    texts.iter().map(|text| clean(text)).collect()
 }

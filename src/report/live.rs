@@ -6,7 +6,6 @@ use console::{measure_text_width, pad_str, truncate_str};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::{OwoColorize, Stream};
 
-use super::text::clean;
 use crate::event::CaseId;
 
 /// So many waits at the most have a line.
@@ -42,7 +41,7 @@ impl Live {
     /// A test began to wait; what it waited for before is over.
     pub fn begin(&mut self, id: &CaseId, what: &str, limit: Duration, next_cycle: Option<Duration>, now: Instant) {
         self.end(id);
-        let (id, what) = (id.clone(), clean(what).replace('\n', " "));
+        let (id, what) = (id.clone(), what.to_owned());
         let next_cycle = next_cycle.map(|left| now + left);
         self.waits.push(Wait { id, what, began: now, limit, next_cycle, is_told: false });
     }
@@ -169,7 +168,7 @@ mod tests {
         let term = InMemoryTerm::new(20, 80);
         let (mut live, begin) = (Live::new(ProgressDrawTarget::term_like(Box::new(term.clone()))), Instant::now());
         for number in 0..MOST + 3 {
-            live.begin(&id(number), "a\nfile", 60 * SECOND, None, begin);
+            live.begin(&id(number), "a file", 60 * SECOND, None, begin);
         }
         live.show(begin, 80);
         let seen = term.contents();

@@ -1,4 +1,5 @@
-//! Consumers of events. The console and the recorder take them as they come; of the others, `gather` makes one model.
+//! Consumers of events, which get them sanitized. The console and the recorder take them as they come; of the others,
+//! `gather` makes one model.
 //! Imports `event`, `error`, `profile`, `recording` and `redact`, and nothing else of ours.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -19,6 +20,7 @@ pub mod junit;
 mod live;
 pub mod model;
 pub mod recorder;
+pub mod sanitize;
 pub mod text;
 
 /// The shortest time between two rewritings of a report while results come in.
@@ -45,7 +47,7 @@ pub fn consume(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>]) ->
     let mut problems: Vec<String> = Vec::new();
     let mut due = Instant::now() + REWRITE;
     loop {
-        let received = events.recv_timeout(due.saturating_duration_since(Instant::now()));
+        let received = events.recv_timeout(due.saturating_duration_since(Instant::now())).map(sanitize::sanitized);
         let is_last = matches!(&received, Ok(Event::RunFinished { .. }) | Err(RecvTimeoutError::Disconnected));
         // The first event replaces the reports of earlier runs, so it is written at once.
         let is_first = matches!(&received, Ok(Event::RunStarted { .. }));

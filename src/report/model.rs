@@ -1,5 +1,5 @@
 //! A run as its reports tell it: the published shape of the JSON, and what JUnit, HTML and GitHub are views of. Every
-//! text in it is clean, and every number and grid agrees with its tests. Imports `event` and `profile`.
+//! text in it is sanitized, and every number and grid agrees with its tests. Imports `event` and `profile`.
 
 use std::fmt::Display;
 

@@ -4,18 +4,17 @@ use std::time::Duration;
 
 use super::model::{Conclusion, Counts};
 use crate::event::{Reason, Verdict};
-pub use crate::redact::clean;
 
 /// A verdict's first reason in one line; its summary, if it has none.
 pub fn headline(verdict: &Verdict) -> String {
     if let Some(blocker) = &verdict.blocked_by {
-        return clean(&format!("blocked by {blocker}")).replace('\n', " ");
+        return format!("blocked by {blocker}");
     }
     let line = verdict.reasons.first().map_or_else(
         || verdict.summary.clone(),
         |reason| format!("{}: expected {}, seen {}", reason.object, reason.expected, reason.seen),
     );
-    clean(&line).replace('\n', " ")
+    line.replace('\n', " ")
 }
 
 /// Everything that a verdict says, in lines.
@@ -31,7 +30,7 @@ pub fn details(verdict: &Verdict) -> Vec<String> {
 }
 
 fn explain(reason: &Reason) -> Vec<String> {
-    let mut lines = vec![clean(&reason.object).replace('\n', " ")];
+    let mut lines = vec![reason.object.clone()];
     for (name, text) in [("expected", &reason.expected), ("seen", &reason.seen), ("do", &reason.hint)] {
         if !text.is_empty() {
             lines.extend(field(name, text).into_iter().map(|line| format!("  {line}")));
@@ -42,7 +41,6 @@ fn explain(reason: &Reason) -> Vec<String> {
 
 /// A named text; further lines stand under the first.
 fn field(name: &str, text: &str) -> Vec<String> {
-    let text = clean(text);
     let lines = text.lines().enumerate();
     lines
         .map(|(index, line)| format!("{:<9} {line}", if index == 0 { format!("{name}:") } else { String::new() }))

@@ -8,11 +8,13 @@ use file_simulator_e2e::event::{
 };
 use file_simulator_e2e::report::Reporter;
 use file_simulator_e2e::report::files::Files;
+use file_simulator_e2e::report::sanitize::sanitized;
 use tempfile::TempDir;
 
-/// What a hostile pod might print: control characters, an escape sequence, markup, commands, ends of what it may stand in.
+/// What a hostile pod might print: control characters, an escape sequence, markup, commands, ends of what it may stand in,
+/// a secret.
 pub const HOSTILE: &str = "\0\u{1}\u{8}\u{b}\u{1b}[31mred\u{1b}[0m\u{fffe}\u{ffff} ]]> <b> & \"quoted\" 'too' </pre></style>\
-                           <script>alert(1)</script> {{ 7 * 7 }} | `x` ```\r\n::error::next line\n";
+                           <script>alert(1)</script> {{ 7 * 7 }} | `x` ```\r\n::error::next line\npass\u{1b}[0mword=hunter2 too\n";
 
 /// The report files of a run.
 pub struct Reported(TempDir);
@@ -41,10 +43,10 @@ pub fn report(folder: &Path, events: &[Event]) {
     files.flush().unwrap();
 }
 
-/// Tells a reporter the events.
+/// Tells a reporter the events, as the program does.
 pub fn told(reporter: &mut impl Reporter, events: &[Event]) {
     for event in events {
-        reporter.on(event).unwrap();
+        reporter.on(&sanitized(event.clone())).unwrap();
     }
 }
 

@@ -1,0 +1,63 @@
+//! Events as other people may see them: what tests saw of pods is the words of strangers, and may hold secrets. No reporter
+//! gets anything else. Pure.
+
+use crate::event::{Ending, Event, Fact, Reason, Section, Verdict};
+use crate::redact::{clean, redact};
+
+/// The same event without secrets, and without what steers terminals or breaks XML.
+pub fn sanitized(event: Event) -> Event {
+    match event {
+        Event::Connected { facts, changes } => Event::Connected {
+            facts: facts.into_iter().map(|fact| Fact { value: text(&fact.value), ..fact }).collect(),
+            changes: texts(&changes),
+        },
+        Event::CaseWaiting { id, what, limit, next_cycle } => {
+            Event::CaseWaiting { id, what: text(&what).replace('\n', " "), limit, next_cycle }
+        }
+        Event::CaseFinished { id, verdict, elapsed } => {
+            Event::CaseFinished { id, verdict: of_verdict(verdict), elapsed }
+        }
+        Event::Diagnosed { server, sections } => {
+            let section = |section: Section| Section { title: text(&section.title), lines: lines(&section.lines) };
+            Event::Diagnosed { server, sections: sections.into_iter().map(section).collect() }
+        }
+        Event::Noticed { text: what, is_error } => Event::Noticed { text: text(&what), is_error },
+        Event::RunFinished { ending: Ending::Refused(why), elapsed } => {
+            Event::RunFinished { ending: Ending::Refused(text(&why)), elapsed }
+        }
+        // What was observed is for judging it again, and goes into the recording that was asked for alone.
+        Event::RunStarted { .. }
+        | Event::CaseObserved { .. }
+        | Event::Interrupted { .. }
+        | Event::RunFinished { .. } => event,
+    }
+}
+
+fn of_verdict(verdict: Verdict) -> Verdict {
+    let reason = |reason: Reason| Reason {
+        object: text(&reason.object).replace('\n', " "),
+        expected: text(&reason.expected),
+        seen: text(&reason.seen),
+        hint: text(&reason.hint),
+    };
+    Verdict {
+        summary: text(&verdict.summary),
+        reasons: verdict.reasons.into_iter().map(reason).collect(),
+        notes: texts(&verdict.notes),
+        blocked_by: verdict.blocked_by.map(|by| text(&by).replace('\n', " ")),
+        ..verdict
+    }
+}
+
+/// A text, which may have several lines.
+pub fn text(text: &str) -> String {
+    redact(&clean(text).split('\n').map(str::to_owned).collect::<Vec<_>>()).join("\n")
+}
+
+fn texts(texts: &[String]) -> Vec<String> {
+    texts.iter().map(|one| text(one)).collect()
+}
+
+fn lines(lines: &[String]) -> Vec<String> {
+    redact(&lines.iter().map(|line| clean(line)).collect::<Vec<_>>())
+}
