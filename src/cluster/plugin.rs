@@ -1,10 +1,13 @@
 //! Logging in: kube runs the kubeconfig's credential plugin when a client is made, for as long as that takes. Here it is
 //! bounded, ended with what it started, and its errors are said without its output, which may hold a token.
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::time::Duration;
 
 use kube::client::AuthError;
 use kube::{Client, Config, Error};
+use sysinfo::{Pid, Process, ProcessRefreshKind, RefreshKind, System, UpdateKind};
 
 use super::ApiError;
 use crate::error::Refusal;
@@ -71,42 +74,30 @@ impl Drop for Plugin {
 }
 
 /// Ends those children of this process that run the command, and what they have started.
-#[cfg(target_os = "linux")]
 fn end_children(command: &str) {
-    use std::path::Path;
-
-    use rustix::process::{Pid, Signal, kill_process};
-    let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let parent = |pid: i32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // After the name, which may hold anything: the state and the parent.
-        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<i32>().ok()
-    };
-    let all: Vec<(i32, i32)> = numbers.filter_map(|pid| Some((pid, parent(pid)?))).collect();
-    let runs_it = |pid: i32| {
-        let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        // One without a path was looked for in PATH.
-        words.split('\0').any(|word| word == command || Path::new(word).file_name().is_some_and(|its| its == command))
-    };
-    let own = std::process::id();
-    let mut doomed: Vec<i32> =
-        all.iter().filter(|(pid, of)| own == of.unsigned_abs() && runs_it(*pid)).map(|(pid, _)| *pid).collect();
+    let kind = ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always).without_tasks();
+    let system = System::new_with_specifics(RefreshKind::nothing().with_processes(kind));
+    let all = system.processes();
+    // One without a path was looked for in PATH.
+    let is_it = |word: &OsString| word == command || Path::new(word).file_name().is_some_and(|its| its == command);
+    // On Windows a number may have been that of another process before.
+    let is_child =
+        |of: &Process, child: &Process| child.parent() == Some(of.pid()) && child.start_time() >= of.start_time();
+    let Some(own) = all.get(&Pid::from_u32(std::process::id())) else { return };
+    let plugin = |process: &&Process| is_child(own, process) && process.cmd().iter().any(is_it);
+    let mut doomed: Vec<&Process> = all.values().filter(plugin).collect();
     let mut next = 0;
-    while let Some(pid) = doomed.get(next).copied() {
-        doomed.extend(all.iter().filter(|(_, of)| *of == pid).map(|(pid, _)| *pid));
+    while let Some(parent) = doomed.get(next).copied() {
+        let is_new = |child: &&Process| !doomed.iter().any(|known| known.pid() == child.pid());
+        let children: Vec<_> = all.values().filter(is_new).filter(|child| is_child(parent, child)).collect();
+        doomed.extend(children);
         next += 1;
     }
-    for pid in doomed.into_iter().filter_map(Pid::from_raw) {
+    for process in doomed {
         // One that has ended meanwhile is what was wanted.
-        let _ = kill_process(pid, Signal::KILL);
+        process.kill();
     }
 }
-
-/// Elsewhere nobody tells one's children without more rights or libraries than this is worth: it ends by itself, or with
-/// the terminal.
-#[cfg(not(target_os = "linux"))]
-fn end_children(_: &str) {}
 
 #[cfg(test)]
 #[cfg(target_os = "linux")]
