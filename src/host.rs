@@ -227,11 +227,13 @@ impl Host {
     pub async fn listed(&self, server: &str, prefix: &str, most: usize) -> io::Result<Vec<(String, Stat)>> {
         let (root, prefix) = (self.folder(server), prefix.to_owned());
         let look = move || {
+            // rsync's temporaries have a dot before the name.
+            let is_wanted = |name: &str| name.strip_prefix('.').unwrap_or(name).starts_with(&prefix);
             let mut listed = Vec::new();
             for entry in std::fs::read_dir(&root)? {
                 let name = entry?.file_name().to_string_lossy().into_owned();
                 // One that was removed meanwhile is none.
-                let Some(mut known) = stat(&root.join(&name))?.filter(|_| name.starts_with(&prefix)) else { continue };
+                let Some(mut known) = stat(&root.join(&name))?.filter(|_| is_wanted(&name)) else { continue };
                 if root.join(&name).is_dir() {
                     let files = walk(&root.join(&name), most)?;
                     let sizes = files.iter().filter_map(|path| Some(stat(&root.join(&name).join(path)).ok()??.bytes));

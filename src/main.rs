@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use file_simulator_e2e::{cli, run};
+use file_simulator_e2e::{cli, commands};
 
 fn main() -> ExitCode {
     match cli::parse() {
-        Ok(request) => run(&request).into(),
+        Ok(request) => commands::run(&request).into(),
         Err(refusal) => {
             eprintln!("{refusal}");
             refusal.exit.into()

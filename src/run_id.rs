@@ -15,9 +15,12 @@ pub fn new() -> String {
 }
 
 /// The id of the run that gave a file its name: `id-suite-slug-server-what`, where the server is one of these; `None` for
-/// any other name, because it is somebody else's.
+/// any other name, because it is somebody else's. What an rsync that was killed has of such a file is called `.NAME.XXXXXX`.
 pub fn of<'a>(name: &'a str, servers: &[String]) -> Option<&'a str> {
     let is_plain = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let is_random = |text: &str| text.len() == 6 && text.chars().all(|c| c.is_ascii_alphanumeric());
+    let of_rsync = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
+    let name = of_rsync.filter(|(_, random)| is_random(random)).map_or(name, |(name, _)| name);
     let (id, rest) = name.split_at_checked(PREFIX.len() + LENGTH)?;
     is_plain(id.strip_prefix(PREFIX)?).then_some(())?;
     let rest = rest.strip_prefix('-')?;
@@ -38,6 +41,7 @@ mod tests {
         let servers = ["nas-input-1".to_owned(), "nas-output-1".to_owned()];
         let id = new();
         assert_eq!(of(&format!("{id}-phase3-latency-nas-output-1-sync.txt"), &servers), Some(id.as_str()));
+        assert_eq!(of(".e2e-0a1b2c3d-phase3-sync-nas-output-1-a.txt.Ab12Cd", &servers), Some("e2e-0a1b2c3d"));
         assert!(of("e2e-0a1b2c3d-data-safety-file-names-nas-input-1-ä b", &servers).is_some());
         for other in [
             "e2e-20261121-report.pdf",
@@ -50,7 +54,9 @@ mod tests {
             "e2e-2026112A-phase3-latency-nas-output-1-sync.txt",
             "e2e-202611ä1-phase3-latency-nas-output-1-sync.txt",
             "my-e2e-20261121-phase3-latency-nas-output-1-sync.txt",
-            ".e2e-20261121-phase3-latency-nas-output-1-sync.txt.Ab12Cd",
+            ".e2e-20261121-phase3-latency-nas-output-1-sync.txt",
+            ".e2e-20261121-phase3-latency-nas-output-1-sync.txt.Ab12C-",
+            "e2e-20261121.Ab12Cd",
             "e2e-",
             "",
         ] {

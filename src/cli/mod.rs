@@ -1,5 +1,6 @@
 //! The command line: the only place that knows clap. Imports `cluster`, `error` and `sim` for what options mean.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -135,8 +136,21 @@ Exit codes:
 
 /// Reads the command line; prints help, version or an error and ends the process where that is all there is to do.
 pub fn parse() -> Result<Request, Refusal> {
-    let matches = command().get_matches();
-    from_matches(&matches)
+    let words: Vec<OsString> = std::env::args_os().collect();
+    match command().try_get_matches_from(&words) {
+        Ok(matches) => from_matches(&matches),
+        // clap takes it for a filter, and what follows for wrong.
+        Err(error) => Err(words.get(1).and_then(|word| mistyped(word.to_str()?)).unwrap_or_else(|| error.exit())),
+    }
+}
+
+/// A word that looks like a subcommand and is none.
+fn mistyped(word: &str) -> Option<Refusal> {
+    let known = command();
+    let known: Vec<&str> = known.get_subcommands().map(clap::Command::get_name).collect();
+    let meant = suggestion(word, known.iter().copied());
+    (!known.contains(&word) && !meant.is_empty())
+        .then(|| Refusal::usage(format!("there is no subcommand `{word}`"), meant))
 }
 
 /// The command. Flattening libtest's arguments replaced what belongs to the program, so that comes again.
@@ -210,12 +224,8 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Request, Refusal> {
         }
         None => {}
     }
-    if let Some(filter) = line.arguments.filter.as_deref() {
-        let known = command();
-        let meant = suggestion(filter, known.get_subcommands().map(clap::Command::get_name));
-        if !meant.is_empty() {
-            return Err(Refusal::usage(format!("there is no subcommand `{filter}`"), meant));
-        }
+    if let Some(refusal) = line.arguments.filter.as_deref().and_then(mistyped) {
+        return Err(refusal);
     }
     paint(line.arguments.color);
     if line.cluster.asks_for_help() {

@@ -2,13 +2,13 @@
 
 use std::sync::mpsc;
 
+use super::preflight;
 use crate::check::{Access, Check, Need, Shared};
 use crate::cli::Options;
 use crate::cluster::{self, ApiError, Cluster, Deployed};
 use crate::error::Refusal;
 use crate::event::{Event, Fact, SIMULATED};
 use crate::host::Host;
-use crate::preflight;
 use crate::run_id;
 use crate::sim::INTERVAL;
 use crate::sim::scenario::Scenario;
@@ -31,7 +31,7 @@ pub async fn prepare(
     if needs(Need::Folder) {
         preflight::folder(&host).await?;
     }
-    let cluster = cluster::connect(options.target.clone()).await?;
+    let cluster = preflight::patiently(&options.target, cluster::connect(options.target.clone())).await?;
     let releases = async {
         let revisions = cluster.revisions().await;
         let Ok(known) = &revisions else {

@@ -11,6 +11,7 @@ use futures::FutureExt;
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 
+use super::preflight;
 use crate::check::parameter::{Export, Sidecar};
 use crate::check::{Access, Need, Place, Placed, Shared};
 use crate::cli::{Options, Sweep};
@@ -19,7 +20,6 @@ use crate::cluster::{self, Operation, Permission, ResourceExt, container};
 use crate::error::Refusal;
 use crate::event::{CaseId, Event};
 use crate::host::Host;
-use crate::preflight;
 use crate::run::tidy;
 use crate::run_id;
 use crate::suite::Suite;
@@ -92,7 +92,7 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
 async fn reach(options: &Options) -> Result<Shared, Refusal> {
     let host = Host::new(options.host_data.clone());
     preflight::folder(&host).await?;
-    let cluster = cluster::connect(options.target.clone()).await?;
+    let cluster = preflight::patiently(&options.target, cluster::connect(options.target.clone())).await?;
     let (namespace, watch) = tokio::join!(preflight::namespace(&cluster), cluster.watch(false));
     namespace?;
     // Without them an export cannot be looked at, or a sidecar would stumble.

@@ -1,6 +1,7 @@
 //! What each kind of check is and takes, in words: for a terminal, and as docs/checks.md. All of it comes from the code:
 //! its keys from the [schema], its example from a built-in suite.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use indexmap::IndexMap;
@@ -20,6 +21,12 @@ pub fn list() -> Vec<String> {
 pub fn explain(key: &str) -> Option<String> {
     let (about, schema) = (Check::ALL.iter().find(|about| about.key == key)?, schema());
     let mut text = format!("{key}: {}\n{}.\n", about.summary, facts(about).join("; "));
+    let permissions: BTreeSet<_> =
+        about.needs.iter().flat_map(|need| need.permissions()).map(ToString::to_string).collect();
+    if !permissions.is_empty() {
+        let permissions: Vec<_> = permissions.into_iter().collect();
+        let _ = writeln!(text, "Permissions, besides those that every test has: {}.", permissions.join(", "));
+    }
     for field in fields(&schema["$defs"]["Check"]["properties"][key]) {
         field.write(&schema, &mut text, 1);
     }

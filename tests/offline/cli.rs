@@ -56,6 +56,7 @@ fn a_wrong_command_line_is_a_usage_error() {
     refused(&place, &["--suite", "mine.yaml"], 2, &["cannot read the suite file mine.yaml"]);
     assert_eq!(red(&place, "mine"), 1, "yesterday's report of a suite file that is gone does not stay green");
     refused(&place, &["--suite", "phase2", "--suite", "phase2"], 2, &["two suites are called `phase2`"]);
+    refused(&place, &["lnit", "mine.yaml"], 2, &["no subcommand `lnit`", "did you mean `lint`?"]);
     refused(&place, &["--logfile", "x"], 2, &["--logfile is not supported"]);
     refused(&place, &["--timeout", "5"], 2, &["90s or 5m"]);
 }

@@ -13,6 +13,7 @@ use crate::support::{Ended, Place};
 
 /// What a killed run left, and what only looks like it.
 const LEFT: &str = "e2e-0a1b2c3d-phase3-latency-nas-output-1-sync.txt";
+const OF_RSYNC: &str = ".e2e-0a1b2c3d-phase3-latency-nas-output-1-sync.txt.Ab12Cd";
 const OTHERS: [&str; 3] =
     ["e2e-20261121-report.txt", "e2e-0a1b2c3d-nas-output-1-x.txt", "my-e2e-0a1b2c3d-a-b-nas-output-1-c"];
 
@@ -70,11 +71,12 @@ fn only_what_a_run_that_is_over_has_left_is_removed() {
     let lab = Lab::new("healthy");
     lab.write(&[&[LEFT], &OTHERS[..]].concat());
     // The sidecar has copied them.
-    let left = lab.until(LEFT, 2);
+    std::fs::write(lab.simulation.data().join("nas-output-1").join(OF_RSYNC), "le").unwrap();
+    let left = [lab.until(LEFT, 2), lab.until(OF_RSYNC, 1)].concat();
     let others: Vec<_> = OTHERS.iter().flat_map(|name| lab.until(name, 2)).collect();
     let young = lab.sweep(&["--yes"]);
     assert_eq!(young.code, 0, "{}", young.err);
-    assert!(young.out.contains("kept: 2 files of e2e-0a1b2c3d"), "{}", young.out);
+    assert!(young.out.contains("kept: 3 files of e2e-0a1b2c3d"), "{}", young.out);
     let old = SystemTime::now() - Duration::from_secs(3630);
     for path in &left {
         File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
@@ -84,14 +86,16 @@ fn only_what_a_run_that_is_over_has_left_is_removed() {
     let lines = [
         &format!("/data/{LEFT} in container nfs-server of nas-output-1: 4 KiB, 1h old"),
         &format!("{LEFT} in the folder of nas-output-1: 1 KiB, 1h old"),
-        "2 files of earlier runs; --yes removes them",
+        &format!("{OF_RSYNC} in the folder of nas-output-1: 1 KiB, 1h old"),
+        "3 files of earlier runs; --yes removes them",
     ];
     assert!(lines.iter().all(|line| listed.out.contains(*line)), "{}", listed.out);
     lab.until(LEFT, 2);
     let removed = lab.sweep(&["--yes"]);
     assert_eq!(removed.code, 0, "{}{}", removed.out, removed.err);
-    assert!(removed.out.ends_with("removed 2 of 2 files\n"), "{}", removed.out);
+    assert!(removed.out.ends_with("removed 3 of 3 files\n"), "{}", removed.out);
     lab.until(LEFT, 0);
+    lab.until(OF_RSYNC, 0);
     assert!(others.iter().all(|path| path.is_file()));
     assert!(lab.sweep(&[]).out.contains("no files of earlier runs"));
 }

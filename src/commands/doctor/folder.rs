@@ -7,12 +7,12 @@ use futures::FutureExt;
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 
+use super::super::preflight;
 use super::finding::Finding;
 use crate::check::remount;
 use crate::cluster::container::{self, tester_folders};
 use crate::cluster::{Cluster, Operation, Population, ResourceExt};
 use crate::host::{Entry, Host};
-use crate::preflight;
 use crate::suite::Suite;
 
 /// More files than this are not compared.

@@ -10,11 +10,11 @@ mod network;
 
 use finding::{Finding, Level};
 
+use super::preflight;
 use crate::check::{Access, Check};
 use crate::cli::Options;
 use crate::cluster::{self, ApiError, Cluster, Network, Permission, Population};
 use crate::host::Host;
-use crate::preflight;
 use crate::suite::Suite;
 
 /// Clocks that are further apart than this are worth a word: the `Date` header has whole seconds.
@@ -84,7 +84,7 @@ async fn reach(options: &Options, report: &mut Report) -> Option<Cluster> {
     if let Some(host) = known.host(&target.context) {
         report.say(&network::resolves("dns", &host, "the API server").await);
     }
-    match cluster::reach(target.clone(), known).await {
+    match preflight::patiently(target, cluster::reach(target.clone(), known)).await {
         Ok(cluster) => {
             report.say(&Finding::pass(
                 "cluster",

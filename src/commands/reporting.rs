@@ -1,0 +1,57 @@
+//! The reporters of a run, and what they have to say.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use crate::error::Exit;
+use crate::event::Event;
+use crate::report::console::{Console, Look, Verbosity};
+use crate::report::{self, Reporter, diagnostics::Diagnostics, files::Files, github::Github};
+
+pub(super) fn look(quiet: bool, verbose: bool, tells_changes: bool, reports: &Path) -> Look {
+    let verbosity = match (quiet, verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    Look { verbosity, tells_changes, reports: reports.to_owned() }
+}
+
+pub(super) fn reporters(look: Look) -> Vec<Box<dyn Reporter>> {
+    let folder = look.reports.clone();
+    let files = Files::new(folder.clone());
+    let mut reporters: Vec<Box<dyn Reporter>> =
+        vec![Box::new(Console::new(look)), Box::new(files), Box::new(Diagnostics::new(folder))];
+    if let Some(github) = Github::of_this_step() {
+        reporters.push(Box::new(github));
+    }
+    reporters
+}
+
+/// The reporters at work, in a thread of their own.
+pub(super) struct Reporting {
+    pub(super) events: mpsc::Sender<Event>,
+    problems: JoinHandle<Vec<String>>,
+}
+
+impl Reporting {
+    pub(super) fn start(mut reporters: Vec<Box<dyn Reporter>>) -> Self {
+        let (events, received) = mpsc::channel();
+        Self { events, problems: std::thread::spawn(move || report::consume(&received, &mut reporters)) }
+    }
+
+    pub(super) fn send(&self, event: Event) {
+        // The thread ends only after the last event.
+        let _ = self.events.send(event);
+    }
+
+    /// Waits for the last report; a run is not green if a report could not be written.
+    pub(super) fn end(self, exit: Exit) -> Exit {
+        let problems = self.problems.join().unwrap_or_else(|_| vec!["the reports panicked".to_owned()]);
+        for problem in &problems {
+            eprintln!("error: {problem}");
+        }
+        if exit == Exit::Passed && !problems.is_empty() { Exit::CouldNotJudge } else { exit }
+    }
+}

@@ -1,0 +1,91 @@
+//! Runs suites and reports.
+
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::reporting::{Reporting, look, reporters};
+use super::{load, offline, prepare, refuse, simulated, start};
+use crate::cli::Options;
+use crate::error::{Exit, Refusal};
+use crate::event::{Case, Ending, Event, Outcome};
+use crate::recording;
+use crate::report::recorder::Recorder;
+use crate::run::{self, Job, Signals};
+use crate::suite::{self, PlannedCase, Suite};
+
+/// Loads, selects, connects, runs and reports.
+pub(super) fn run(options: &Options) -> Exit {
+    let (suites, refusal) = load(options);
+    let selected = refusal.map_or_else(|| suite::select(&suites, &options.arguments), Err);
+    if options.arguments.list {
+        return selected.map_or_else(|refusal| refuse(&refusal), |cases| offline::list(&cases, options.verbose));
+    }
+    // Before the first report is written: from then on Ctrl-C ends in a report too.
+    let started = Instant::now();
+    let (runtime, signals) = match start() {
+        Ok(started) => started,
+        Err(refusal) => return refuse(&refusal),
+    };
+    // Now, and not when the run is over and lost.
+    let selected =
+        selected.and_then(|cases| options.record.as_deref().map_or(Ok(()), recording::probe).map(|()| cases));
+    let mut reporters = reporters(look(options.arguments.quiet, options.verbose, options.changes, &options.report_dir));
+    if let (Some(path), Ok(_)) = (&options.record, &selected) {
+        let suites = suites.iter().map(|suite| suite.text.clone()).collect();
+        reporters.push(Box::new(Recorder::new(path.clone(), suites)));
+    }
+    let reporting = Reporting::start(reporters);
+    let cases = selected.as_deref().unwrap_or_default();
+    let cases = cases.iter().map(|case| Case { id: case.id.clone(), hops: case.check.hops() }).collect();
+    reporting.send(Event::RunStarted { at: Timestamp::now(), suites: reported_suites(options, &suites), cases });
+    let finished = selected.and_then(|cases| {
+        let finished = runtime.block_on(execute(options, &suites, cases, &signals, reporting.events.clone()));
+        runtime.shutdown_background();
+        finished
+    });
+    let (ending, exit) = match finished {
+        Ok((ending, outcomes)) => (ending.clone(), Exit::of(&ending, &outcomes)),
+        Err(refusal) => (Ending::Refused(refusal.to_string()), refuse(&refusal)),
+    };
+    reporting.send(Event::RunFinished { ending, elapsed: started.elapsed() });
+    reporting.end(exit)
+}
+
+/// The suites that get a report: also one whose file could not be read, so that its report of yesterday does not survive.
+fn reported_suites(options: &Options, suites: &[Suite]) -> Vec<String> {
+    let mut names: Vec<String> = suites.iter().map(|suite| suite.name.clone()).collect();
+    if suites.len() < options.suites.len() {
+        let broken = options.suites.iter().filter_map(|name| suite::load::name_of_broken(name));
+        names.extend(broken.filter(|name| !suites.iter().any(|suite| suite.name == *name)));
+    }
+    names
+}
+
+/// From the first request to the last file removed.
+async fn execute(
+    options: &Options,
+    suites: &[Suite],
+    cases: Vec<PlannedCase>,
+    signals: &Signals,
+    events: mpsc::Sender<Event>,
+) -> Result<(Ending, Vec<Outcome>), Refusal> {
+    // It ends when this is dropped.
+    let mut simulation = None;
+    let mut options = options.clone();
+    let prepared = async {
+        simulation = simulated(&mut options).await?;
+        prepare::prepare(&options, suites, &cases, events).await
+    };
+    let shared = tokio::select! {
+        prepared = prepared => Arc::new(prepared?),
+        () = signals.asked(1) => return Ok((Ending::Interrupted, Vec::new())),
+    };
+    let suite_of = |case: &PlannedCase| suites.iter().find(|suite| suite.name == case.id.suite);
+    let jobs = cases.into_iter().filter_map(|case| {
+        let suite = suite_of(&case)?;
+        Some(Job { case, select: suite.pods.clone(), servers: suite.servers.clone() })
+    });
+    Ok(run::run(shared, jobs.collect(), options.arguments.test_threads.unwrap_or(usize::MAX), signals).await)
+}
