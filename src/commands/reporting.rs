@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use crate::error::Exit;
 use crate::event::Event;
 use crate::report::console::{Console, Look, Verbosity};
-use crate::report::{self, Reporter, diagnostics::Diagnostics, files::Files, github::Github};
+use crate::report::{self, Reporter, files::Files, github::Github};
 
 pub(super) fn look(quiet: bool, verbose: bool, tells_changes: bool, reports: &Path) -> Look {
     let verbosity = match (quiet, verbose) {
@@ -19,10 +19,8 @@ pub(super) fn look(quiet: bool, verbose: bool, tells_changes: bool, reports: &Pa
 }
 
 pub(super) fn reporters(look: Look) -> Vec<Box<dyn Reporter>> {
-    let folder = look.reports.clone();
-    let files = Files::new(folder.clone());
-    let mut reporters: Vec<Box<dyn Reporter>> =
-        vec![Box::new(Console::new(look)), Box::new(files), Box::new(Diagnostics::new(folder))];
+    let files = Files::new(look.reports.clone());
+    let mut reporters: Vec<Box<dyn Reporter>> = vec![Box::new(Console::new(look)), Box::new(files)];
     if let Some(github) = Github::of_this_step() {
         reporters.push(Box::new(github));
     }

@@ -1,6 +1,5 @@
 //! The terminal: a header, one line for each result, live lines for long waits, the grid, the failures again, the counts.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,12 +8,12 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressDrawTarget;
 use owo_colors::{OwoColorize, Stream};
 
-use super::Reporter;
-use super::diagnostics;
-use super::grid::Grid;
+use super::gather::{Gathered, test};
 use super::live::Live;
-use super::text::{INDENT, count, details, fold, headline, seconds};
-use crate::event::{CaseId, Ending, Event, Outcome, SIMULATED, Section, Timeline, Verdict};
+use super::model::{RunReport, TestReport, Transfers};
+use super::text::{INDENT, count, counts, fold, seconds};
+use super::{Reporter, diagnostics, grid};
+use crate::event::{Ending, Event, Outcome};
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +43,7 @@ pub struct Console<W> {
     look: Look,
     /// The terminal's width; none if it is no terminal.
     width: fn() -> Option<usize>,
-    tests: usize,
-    /// Said once more in the last line.
-    is_simulated: bool,
-    grid: Grid,
-    results: Vec<(CaseId, Verdict, Duration)>,
-    diagnosed: BTreeMap<String, Vec<Section>>,
-    notices: Vec<String>,
+    run: Gathered,
     live: Live,
 }
 
@@ -65,9 +58,7 @@ impl Console<std::io::Stdout> {
 impl<W: Write + Send> Console<W> {
     /// A console on `out`, which is so wide; live lines go to another place.
     pub fn on(out: W, width: fn() -> Option<usize>, live: ProgressDrawTarget, look: Look) -> Self {
-        let (grid, results, diagnosed, notices) = Default::default();
-        let live = Live::new(live);
-        Self { out, look, width, tests: 0, is_simulated: false, grid, results, diagnosed, notices, live }
+        Self { out, look, width, run: Gathered::default(), live: Live::new(live) }
     }
 
     fn line(&mut self, line: &str) -> std::io::Result<()> {
@@ -96,14 +87,13 @@ impl<W: Write + Send> Console<W> {
         self.look.verbosity == verbosity
     }
 
-    fn result(&mut self, id: &CaseId, verdict: &Verdict, elapsed: Duration) -> std::io::Result<()> {
-        self.live.end(id);
-        if self.is(Verbosity::Quiet) && verdict.outcome == Outcome::Pass {
+    fn result(&mut self, test: &TestReport) -> std::io::Result<()> {
+        if self.is(Verbosity::Quiet) && test.outcome == Outcome::Pass {
             return Ok(());
         }
-        let mut lines = result_lines(id, verdict, elapsed);
-        if let Some(timeline) = verdict.timeline.as_ref().filter(|_| self.is(Verbosity::Verbose)) {
-            lines.extend(timeline_lines(timeline).into_iter().map(indented));
+        let mut lines = result_lines(test);
+        if let Some(transfers) = test.transfers.as_ref().filter(|_| self.is(Verbosity::Verbose)) {
+            lines.extend(transfer_lines(transfers).into_iter().map(indented));
         }
         self.print(&lines)
     }
@@ -114,38 +104,34 @@ impl<W: Write + Send> Console<W> {
         if matches!(ending, Ending::Refused(_)) {
             return Ok(());
         }
-        let grid = self.grid.lines();
+        let report = self.run.report(None);
+        let grid = grid::lines(&report.grid);
         if !grid.is_empty() {
             // Folded, it would be no grid.
             self.live.suspend(|| writeln!(self.out, "\n{}", grid.join("\n")))?;
         }
-        let failures = failure_lines(&self.results);
-        self.print(&failures)?;
-        self.diagnoses()?;
-        for notice in std::mem::take(&mut self.notices) {
-            self.print(&[String::new(), notice])?;
+        self.print(&failure_lines(&report))?;
+        self.diagnoses(&report)?;
+        for notice in &report.notices {
+            self.print(&[String::new(), notice.text.clone()])?;
         }
-        let counts = [Outcome::Pass, Outcome::Fail, Outcome::Error, Outcome::Skip].map(|outcome| {
-            let number = self.results.iter().filter(|(_, verdict, _)| verdict.outcome == outcome).count();
-            format!("{number} {outcome}")
-        });
         let interrupted = if *ending == Ending::Interrupted { ", interrupted" } else { "" };
-        let simulated = if self.is_simulated { ", on a SIMULATED cluster" } else { "" };
-        self.line("")?;
-        self.line(&format!("{} in {}{interrupted}{simulated}", counts.join(", "), seconds(elapsed)))
+        let simulated = if report.is_simulated { ", on a SIMULATED cluster" } else { "" };
+        let counts = counts(&report.counts);
+        self.print(&[String::new(), format!("{counts} in {}{interrupted}{simulated}", seconds(elapsed))])
     }
 
     /// Where more is said of servers that are broken; and what, if that is wanted.
-    fn diagnoses(&mut self) -> std::io::Result<()> {
+    fn diagnoses(&mut self, report: &RunReport) -> std::io::Result<()> {
         let mut lines = Vec::new();
-        for (server, sections) in std::mem::take(&mut self.diagnosed) {
-            let path = diagnostics::path(&self.look.reports, &server);
+        for known in &report.diagnosed {
+            let path = diagnostics::path(&self.look.reports, &known.server);
             if lines.is_empty() || self.is(Verbosity::Verbose) {
                 lines.push(String::new());
             }
-            lines.push(format!("more of {server}: {}", path.display()));
+            lines.push(format!("more of {}: {}", known.server, path.display()));
             if self.is(Verbosity::Verbose) {
-                lines.extend(diagnostics::lines(&sections).into_iter().map(|line| format!("  {line}")));
+                lines.extend(diagnostics::lines(known).into_iter().map(|line| format!("  {line}")));
             }
         }
         self.print(&lines)
@@ -153,40 +139,34 @@ impl<W: Write + Send> Console<W> {
 }
 
 /// A result in lines.
-fn result_lines(id: &CaseId, verdict: &Verdict, elapsed: Duration) -> Vec<String> {
-    let head = format!("{} {id} ({})", painted(verdict.outcome), seconds(elapsed));
-    match (verdict.outcome, &verdict.blocked_by) {
+fn result_lines(test: &TestReport) -> Vec<String> {
+    let head = format!("{} {} ({})", painted(test.outcome), test.id(), seconds(Duration::from_millis(test.millis)));
+    let details = || test.details.iter().map(indented);
+    match (test.outcome, &test.blocked_by) {
         (Outcome::Pass | Outcome::Skip, _) => {
-            let mut lines = vec![format!("{head} {}", verdict.summary)];
-            lines.extend(details(verdict).into_iter().map(indented));
-            lines
+            std::iter::once(format!("{head} {}", test.summary)).chain(details()).collect()
         }
-        (_, Some(_)) => vec![format!("{head} {}", headline(verdict))],
-        _ => std::iter::once(head).chain(details(verdict).into_iter().map(indented)).collect(),
+        (_, Some(_)) => vec![format!("{head} {}", test.headline)],
+        _ => std::iter::once(head).chain(details()).collect(),
     }
 }
 
 /// All that is not as it should be, once more; tests with one blocker in one line.
-fn failure_lines(results: &[(CaseId, Verdict, Duration)]) -> Vec<String> {
+fn failure_lines(report: &RunReport) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut blocked: BTreeMap<&str, (Vec<String>, &Verdict)> = BTreeMap::new();
-    for (id, verdict, elapsed) in results {
-        match (verdict.outcome, &verdict.blocked_by) {
-            (Outcome::Pass | Outcome::Skip, _) => {}
-            (_, Some(by)) => blocked.entry(by).or_insert((Vec::new(), verdict)).0.push(id.to_string()),
-            _ => {
-                lines.push(String::new());
-                lines.extend(result_lines(id, verdict, *elapsed));
-            }
-        }
+    for test in report.failures() {
+        lines.push(String::new());
+        lines.extend(result_lines(test));
     }
-    for (by, (mut ids, verdict)) in blocked {
+    for (why, tests) in report.blocked() {
+        let mut ids: Vec<String> = tests.iter().map(|test| test.id()).collect();
         ids.sort();
-        let head = format!("{} {} blocked by {}", painted(Outcome::Error), count(ids.len(), "test"), by);
+        let head = format!("{} {} {why}", painted(Outcome::Error), count(ids.len(), "test"));
         lines.extend([String::new(), format!("{head}: {}", ids.join(", "))]);
         // The blocker says why itself, if it was run.
-        if !results.iter().any(|(id, ..)| id.name() == by) {
-            lines.extend(details(verdict).into_iter().map(indented));
+        let Some(first) = tests.first() else { continue };
+        if !report.tests.iter().any(|test| Some(&test.name) == first.blocked_by.as_ref()) {
+            lines.extend(first.details.iter().map(indented));
         }
     }
     lines
@@ -197,15 +177,16 @@ fn indented(line: impl Display) -> String {
 }
 
 /// How long files took, and when cycles ended.
-fn timeline_lines(timeline: &Timeline) -> Vec<String> {
+fn transfer_lines(transfers: &Transfers) -> Vec<String> {
     let seconds = |millis: u64| seconds(Duration::from_millis(millis));
-    let took = |(written, came): &(u64, Option<u64>)| {
-        came.map_or("not there".to_owned(), |came| seconds(came.saturating_sub(*written)))
-    };
-    let files: Vec<String> = timeline.files.iter().map(took).collect();
-    let cycles: Vec<String> = timeline.cycles.iter().map(|end| seconds(*end)).collect();
+    let took = transfers.files.iter().map(|file| match file.arrived {
+        Some(arrived) => seconds(arrived.saturating_sub(file.written)),
+        None => "not there".to_owned(),
+    });
+    let files: Vec<String> = took.collect();
+    let cycles: Vec<String> = transfers.cycles.iter().map(|end| seconds(*end)).collect();
     vec![
-        format!("files:    {} (at most {})", files.join(", "), seconds(timeline.limit)),
+        format!("files:    {} (at most {})", files.join(", "), seconds(transfers.limit)),
         format!("cycles:   ended {} after the start of the run", cycles.join(", ")),
     ]
 }
@@ -223,31 +204,27 @@ fn painted(outcome: Outcome) -> String {
 
 impl<W: Write + Send> Reporter for Console<W> {
     fn on(&mut self, event: &Event) -> anyhow::Result<()> {
+        self.run.take(event);
         match event {
-            Event::RunStarted { cases, .. } => {
-                self.tests = cases.len();
-                self.grid = Grid::new(cases);
-            }
             Event::Connected { facts, changes } => {
-                self.is_simulated = facts.iter().any(|fact| fact.name == SIMULATED);
                 let mut lines: Vec<String> =
                     facts.iter().map(|fact| format!("{:<10} {}", format!("{}:", fact.name), fact.value)).collect();
                 if self.look.tells_changes {
-                    lines.extend(changes.iter().map(|change| format!("{:<10} {}", "changed:", change)));
+                    lines.extend(changes.iter().map(|change| format!("{:<10} {change}", "changed:")));
                 }
-                lines.extend([format!("{:<10} {}", "tests:", self.tests), String::new()]);
+                let tests = self.run.report(None).counts.tests;
+                lines.extend([format!("{:<10} {tests}", "tests:"), String::new()]);
                 self.print(&lines)?;
             }
             Event::CaseWaiting { id, what, limit, next_cycle } => {
                 self.live.begin(id, what, *limit, *next_cycle, Instant::now());
                 if self.is(Verbosity::Verbose) {
-                    self.line(&format!("...   {id} waits at most {}s for {}", limit.as_secs(), what))?;
+                    self.line(&format!("...   {id} waits at most {}s for {what}", limit.as_secs()))?;
                 }
             }
             Event::CaseFinished { id, verdict, elapsed } => {
-                self.grid.take(id, verdict);
-                self.result(id, verdict, *elapsed)?;
-                self.results.push((id.clone(), verdict.clone(), *elapsed));
+                self.live.end(id);
+                self.result(&test(id, verdict.clone(), *elapsed))?;
             }
             Event::Interrupted { tidying } => {
                 let text = format!(
@@ -257,9 +234,8 @@ impl<W: Write + Send> Reporter for Console<W> {
                 // Whoever closed standard error does not want to know.
                 self.live.suspend(|| writeln!(std::io::stderr(), "{text}").ok());
             }
-            Event::Diagnosed { server, sections } => drop(self.diagnosed.insert(server.clone(), sections.clone())),
-            Event::CaseObserved { .. } => {}
-            Event::Noticed { text, .. } => self.notices.push(text.clone()),
+            Event::RunStarted { .. } | Event::CaseObserved { .. } | Event::Diagnosed { .. } | Event::Noticed { .. } => {
+            }
             Event::RunFinished { ending, elapsed } => self.summary(ending, *elapsed)?,
         }
         Ok(())

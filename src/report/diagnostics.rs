@@ -1,32 +1,15 @@
 //! What is known of each broken server, in a file: what was found, its hops, and how it was when its first test failed.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-
-use super::Reporter;
-use super::files::temporary;
-use super::grid::Grid;
-use super::text::{details, headline};
-use crate::event::{Event, Fact, Outcome, Section};
+use super::grid;
+use super::model::{Diagnosis, RunReport};
 
 /// How every file begins, so that no other is removed.
 const HEAD: &str = "Diagnosis of ";
-
-/// Writes `diagnostics/<server>.txt` into a folder, if a server is broken.
-pub struct Diagnostics {
-    folder: PathBuf,
-    facts: Vec<Fact>,
-    grid: Grid,
-    /// By server, what tests found.
-    found: BTreeMap<String, Vec<String>>,
-    known: BTreeMap<String, Vec<Section>>,
-    is_stale: bool,
-    changed: bool,
-}
 
 /// Where a server's file is, of reports in that folder.
 pub fn path(reports: &Path, server: &str) -> PathBuf {
@@ -36,49 +19,45 @@ pub fn path(reports: &Path, server: &str) -> PathBuf {
     reports.join("diagnostics").join(format!("{name}.txt"))
 }
 
-/// Sections in lines.
-pub fn lines(sections: &[Section]) -> Vec<String> {
-    let section = |section: &Section| {
-        let head = format!("{}:", section.title);
-        std::iter::once(head).chain(section.lines.iter().map(|line| format!("  {line}"))).collect::<Vec<_>>()
-    };
-    sections.iter().flat_map(section).collect()
+/// What is known of a server, in lines.
+pub fn lines(diagnosis: &Diagnosis) -> Vec<String> {
+    let sections = diagnosis.sections.iter();
+    let lines = sections.flat_map(|section| {
+        let lines = section.lines.iter().map(|line| format!("  {line}"));
+        std::iter::once(format!("{}:", section.title)).chain(lines)
+    });
+    lines.collect()
 }
 
-impl Diagnostics {
-    /// Into the folder of reports.
-    pub fn new(folder: PathBuf) -> Self {
-        let (facts, grid, found, known, is_stale, changed) = Default::default();
-        Self { folder, facts, grid, found, known, is_stale, changed }
+/// All that the run says of a server.
+pub fn text(report: &RunReport, diagnosis: &Diagnosis) -> String {
+    let server = &diagnosis.server;
+    let mut all = vec![format!("{HEAD}{server}, when the first of its tests went wrong")];
+    all.extend(report.facts.iter().map(|fact| format!("  {}: {}", fact.name, fact.value)));
+    all.push(String::new());
+    let row = report.grid.iter().find(|row| row.server == *server);
+    all.extend(row.map(|row| grid::lines(std::slice::from_ref(row))).into_iter().flatten());
+    all.push(String::new());
+    // Why is said once for all that one test blocks.
+    let mut told = BTreeSet::new();
+    for test in report.tests.iter().filter(|test| test.server.as_ref() == Some(server)) {
+        if !(test.is_wrong() && test.is_finished) {
+            continue;
+        }
+        let hop = test.hop.as_ref().map(|hop| format!(", at the hop {hop}")).unwrap_or_default();
+        let blocked = test.blocked_by.as_ref().map(|_| format!(" {}", test.headline)).unwrap_or_default();
+        all.push(format!("{} {}{hop}{blocked}", test.outcome, test.id()));
+        if blocked.is_empty() || told.insert(blocked) {
+            all.extend(test.details.iter().map(|line| format!("  {line}")));
+        }
     }
-
-    fn text(&self, server: &str, sections: &[Section]) -> String {
-        let mut all = vec![format!("{HEAD}{server}, when the first of its tests went wrong")];
-        all.extend(self.facts.iter().map(|fact| format!("  {}: {}", fact.name, fact.value)));
-        all.push(String::new());
-        all.extend(self.grid.of(server).lines());
-        all.push(String::new());
-        all.extend(self.found.get(server).into_iter().flatten().cloned());
-        all.push(String::new());
-        all.extend(lines(sections));
-        all.join("\n") + "\n"
-    }
-
-    fn write(&self, server: &str, sections: &[Section]) -> anyhow::Result<()> {
-        let path = path(&self.folder, server);
-        let folder = path.parent().unwrap_or(&self.folder);
-        let write = || {
-            fs::create_dir_all(folder)?;
-            let file = temporary(folder)?;
-            fs::write(file.path(), self.text(server, sections))?;
-            file.persist(&path).map(drop).map_err(|error| error.error)
-        };
-        write().with_context(|| format!("cannot write {}", path.display()))
-    }
+    all.push(String::new());
+    all.extend(lines(diagnosis));
+    all.join("\n") + "\n"
 }
 
 /// Removes what earlier runs wrote, and the folder, if nothing else is in it.
-fn remove_stale(reports: &Path) -> std::io::Result<()> {
+pub fn remove_stale(reports: &Path) -> std::io::Result<()> {
     let folder = reports.join("diagnostics");
     let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
@@ -95,67 +74,19 @@ fn remove_stale(reports: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-impl Reporter for Diagnostics {
-    fn on(&mut self, event: &Event) -> anyhow::Result<()> {
-        match event {
-            Event::RunStarted { cases, .. } => {
-                self.grid = Grid::new(cases);
-                self.is_stale = true;
-            }
-            Event::Connected { facts, .. } => self.facts.clone_from(facts),
-            Event::CaseFinished { id, verdict, .. } => {
-                self.grid.take(id, verdict);
-                let Some(server) = &id.server else { return Ok(()) };
-                if matches!(verdict.outcome, Outcome::Fail | Outcome::Error) {
-                    let hop = verdict.hop.map(|hop| format!(", at the hop {hop}")).unwrap_or_default();
-                    let found = self.found.entry(server.clone()).or_default();
-                    let blocked = verdict.blocked_by.as_ref().map(|_| format!(" {}", headline(verdict)));
-                    let blocked = blocked.unwrap_or_default();
-                    // Why is said once for all that one test blocks.
-                    let is_told = !blocked.is_empty() && found.iter().any(|line| line.ends_with(&blocked));
-                    found.push(format!("{} {id}{hop}{blocked}", verdict.outcome));
-                    let details = if is_told { Vec::new() } else { details(verdict) };
-                    found.extend(details.into_iter().map(|line| format!("  {line}")));
-                }
-                self.changed |= self.known.contains_key(server);
-            }
-            Event::Diagnosed { server, sections } => {
-                self.known.insert(server.clone(), sections.clone());
-                self.changed = true;
-            }
-            Event::CaseWaiting { .. }
-            | Event::CaseObserved { .. }
-            | Event::Interrupted { .. }
-            | Event::Noticed { .. }
-            | Event::RunFinished { .. } => {}
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> anyhow::Result<()> {
-        if self.is_stale {
-            remove_stale(&self.folder).context("cannot remove the diagnostics of an earlier run")?;
-            self.is_stale = false;
-        }
-        if self.changed {
-            self.known.iter().try_for_each(|(server, sections)| self.write(server, sections))?;
-            self.changed = false;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Case, CaseId, Hop, Reason, Verdict};
+    use crate::event::{Case, CaseId, Event, Hop, Reason, Section, Verdict};
+    use crate::report::Reporter;
+    use crate::report::files::Files;
 
     #[test]
     fn a_broken_server_has_a_file_with_its_hops_and_a_run_without_one_removes_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = path(folder.path(), "nas-1/x");
         let run = |events: Vec<Event>| {
-            let mut reporter = Diagnostics::new(folder.path().to_owned());
+            let mut reporter = Files::new(folder.path().to_owned());
             let id = |slug: &str| CaseId { suite: "s".into(), slug: slug.into(), server: Some("nas-1/x".into()) };
             let cases = [("sync", &[Hop::Sidecar]), ("init", &[Hop::Init])];
             let cases = cases.map(|(slug, hops)| Case { id: id(slug), hops }).into();

@@ -6,35 +6,49 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::gather::Gathered;
-use super::{Reporter, html, json, junit};
+use super::{Reporter, diagnostics, html, json, junit};
 use crate::event::Event;
 
-/// Writes `<suite>.xml` and `<suite>.json` of each suite and `index.html` of the run into a folder.
+/// Writes `<suite>.xml` and `<suite>.json` of each suite, `index.html` of the run, and `diagnostics/<server>.txt` of each
+/// server that is broken.
 pub struct Files {
     folder: PathBuf,
     run: Gathered,
     changed: bool,
+    /// Whether diagnostics of an earlier run may be there.
+    is_stale: bool,
 }
 
 impl Files {
     /// Reports into `folder`, which is made when it is needed.
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, run: Gathered::default(), changed: false }
+        Self { folder, run: Gathered::default(), changed: false, is_stale: true }
     }
 
-    /// Writes beside the file and renames, so that nobody ever reads half a report.
-    fn write(&self, name: &str, text: anyhow::Result<String>) -> anyhow::Result<()> {
-        let text = text?;
-        fs::create_dir_all(&self.folder)?;
-        let file = temporary(&self.folder)?;
-        fs::write(file.path(), &text)?;
-        file.persist(self.folder.join(name))?;
+    fn remove_stale(&mut self) -> anyhow::Result<()> {
+        if self.is_stale {
+            diagnostics::remove_stale(&self.folder).context("cannot remove the diagnostics of an earlier run")?;
+            self.is_stale = false;
+        }
         Ok(())
     }
 }
 
+/// Writes beside the file and renames, so that nobody ever reads half a report.
+fn write(path: &Path, text: anyhow::Result<String>) -> anyhow::Result<()> {
+    let text = text?;
+    let folder = path.parent().unwrap_or(path);
+    let replace = || {
+        fs::create_dir_all(folder)?;
+        let file = temporary(folder)?;
+        fs::write(file.path(), &text)?;
+        file.persist(path).map(drop).map_err(|error| error.error)
+    };
+    replace().with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// A file in `folder` that others may read, as they may read any report.
-pub(super) fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
@@ -52,15 +66,19 @@ impl Reporter for Files {
             return Ok(());
         }
         // Every file is tried, whatever becomes of the others.
-        let mut written = Vec::new();
+        let mut written = vec![self.remove_stale()];
         for suite in self.run.suites() {
             let report = self.run.report(Some(suite));
-            written.push(self.write(&format!("{suite}.xml"), junit::text(&report)));
-            written.push(self.write(&format!("{suite}.json"), json::text(&report)));
+            written.push(write(&self.folder.join(format!("{suite}.xml")), junit::text(&report)));
+            written.push(write(&self.folder.join(format!("{suite}.json")), json::text(&report)));
         }
-        written.push(self.write("index.html", html::text(&self.run.report(None))));
-        let written: anyhow::Result<()> = written.into_iter().collect();
-        written.with_context(|| format!("cannot write reports into {}", self.folder.display()))?;
+        let report = self.run.report(None);
+        written.push(write(&self.folder.join("index.html"), html::text(&report)));
+        for known in &report.diagnosed {
+            let path = diagnostics::path(&self.folder, &known.server);
+            written.push(write(&path, Ok(diagnostics::text(&report, known))));
+        }
+        written.into_iter().collect::<anyhow::Result<()>>()?;
         self.changed = false;
         Ok(())
     }

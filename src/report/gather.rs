@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::grid::Grid;
-use super::model::{
-    Conclusion, Counts, Diagnosis, FORMAT, Mark, Notice, Row, RunReport, TestReport, Transfer, Transfers,
-};
+use super::grid;
+use super::model::{Conclusion, Counts, Diagnosis, FORMAT, Notice, RunReport, TestReport, Transfer, Transfers};
 use super::text::{details, headline};
 use crate::error::Exit;
-use crate::event::{Case, CaseId, Ending, Event, Fact, Hop, Outcome, SIMULATED, Timeline, Verdict, millis};
+use crate::event::{Case, CaseId, Ending, Event, Fact, Outcome, SIMULATED, Timeline, Verdict, millis};
 use crate::profile::Profile;
 
 /// What is known of a run so far.
@@ -76,15 +74,14 @@ impl Gathered {
             Some((Ending::Refused(why), _)) => Some(why.clone()),
             _ => None,
         };
-        let unfinished =
-            refusal.as_ref().map_or_else(|| "not finished".to_owned(), |why| format!("could not start: {why}"));
-        let tests: Vec<TestReport> = cases().map(|(case, result)| test(case, result.as_ref(), &unfinished)).collect();
-        let mut grid = Grid::new(&cases().map(|(case, _)| case.clone()).collect::<Vec<_>>());
-        for (case, result) in cases() {
-            if let Some((verdict, _)) = result {
-                grid.take(&case.id, verdict);
-            }
-        }
+        let why = refusal.as_ref().map_or_else(|| "not finished".to_owned(), |why| format!("could not start: {why}"));
+        let tests: Vec<TestReport> = cases()
+            .map(|(case, result)| match result {
+                Some((verdict, elapsed)) => test(&case.id, verdict.clone(), *elapsed),
+                None => unfinished(case, &why),
+            })
+            .collect();
+        let judged = cases().map(|(case, result)| (case, result.as_ref().map(|(verdict, _)| verdict)));
         let (conclusion, exit) = self.conclusion();
         let is_of_a_test = |server: &String| tests.iter().any(|test| test.server.as_ref() == Some(server));
         RunReport {
@@ -100,7 +97,7 @@ impl Gathered {
             changes: self.changes.clone(),
             suites: self.suites.iter().filter(|name| is_asked(name)).cloned().collect(),
             counts: counts(&tests),
-            grid: grid.rows().map(row).collect(),
+            grid: grid::rows(judged),
             diagnosed: self
                 .diagnosed
                 .iter()
@@ -134,15 +131,19 @@ impl Gathered {
     }
 }
 
-fn test(case: &Case, result: Option<&(Verdict, Duration)>, unfinished: &str) -> TestReport {
-    let missing = || Verdict { outcome: Outcome::Error, ..Verdict::judged(unfinished, Vec::new()) };
-    let (verdict, elapsed) = result.cloned().unwrap_or_else(|| (missing(), Duration::ZERO));
+fn unfinished(case: &Case, why: &str) -> TestReport {
+    let verdict = Verdict { outcome: Outcome::Error, ..Verdict::judged(why, Vec::new()) };
+    TestReport { is_finished: false, ..test(&case.id, verdict, Duration::ZERO) }
+}
+
+/// The report of a test that has ended.
+pub fn test(id: &CaseId, verdict: Verdict, elapsed: Duration) -> TestReport {
     TestReport {
-        suite: case.id.suite.clone(),
-        name: case.id.name(),
-        server: case.id.server.clone(),
+        suite: id.suite.clone(),
+        name: id.name(),
+        server: id.server.clone(),
         outcome: verdict.outcome,
-        is_finished: result.is_some(),
+        is_finished: true,
         millis: millis(elapsed),
         headline: headline(&verdict),
         details: details(&verdict),
@@ -161,11 +162,6 @@ fn transfers(timeline: &Timeline) -> Transfers {
     let took = files.iter().filter_map(|file| Some(file.arrived?.saturating_sub(file.written)));
     let profile = Profile::of(took.collect());
     Transfers { limit: timeline.limit, files, cycles: timeline.cycles.clone(), profile }
-}
-
-fn row((server, marks): (&String, [&'static str; 6])) -> Row {
-    let hops = Hop::ALL.iter().zip(marks).map(|(hop, mark)| Mark { hop: hop.to_string(), mark: mark.to_owned() });
-    Row { server: server.clone(), hops: hops.collect() }
 }
 
 fn counts(tests: &[TestReport]) -> Counts {

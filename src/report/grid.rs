@@ -1,68 +1,44 @@
 //! Servers by hop, with one mark each: where a file's way is broken, at a glance.
 
-use std::collections::BTreeMap;
+use indexmap::IndexMap;
 
-use crate::event::{Case, CaseId, Hop, Outcome, Verdict};
+use super::model::{Mark, Row};
+use crate::event::{Case, Hop, Outcome, Verdict};
 
-/// The marks, gathered while results come in.
-#[derive(Debug, Default, Clone)]
-pub struct Grid {
-    servers: Vec<String>,
-    hops: BTreeMap<CaseId, &'static [Hop]>,
-    marks: BTreeMap<(String, Hop), Outcome>,
+/// Each server of these tests with its marks. A FAIL marks the hop that is broken, any other result all hops that a PASS
+/// would prove.
+pub fn rows<'a>(cases: impl Iterator<Item = (&'a Case, Option<&'a Verdict>)>) -> Vec<Row> {
+    let mut servers: IndexMap<&str, [Option<Outcome>; 6]> = IndexMap::new();
+    for (case, verdict) in cases {
+        let Some(server) = &case.id.server else { continue };
+        let marks = servers.entry(server).or_default();
+        let Some(verdict) = verdict else { continue };
+        let broken = verdict.hop.filter(|_| verdict.outcome == Outcome::Fail);
+        for (hop, mark) in Hop::ALL.iter().zip(marks) {
+            let is_meant = broken.map_or_else(|| case.hops.contains(hop), |broken| broken == *hop);
+            if is_meant && mark.is_none_or(|mark| weight(verdict.outcome) > weight(mark)) {
+                *mark = Some(verdict.outcome);
+            }
+        }
+    }
+    let row = |(server, marks): (&str, [Option<Outcome>; 6])| {
+        let marks = Hop::ALL.iter().zip(marks);
+        let hops = marks.map(|(hop, outcome)| Mark { hop: hop.to_string(), mark: mark(outcome).to_owned() });
+        Row { server: server.to_owned(), hops: hops.collect() }
+    };
+    servers.into_iter().map(row).collect()
 }
 
-impl Grid {
-    /// A grid for the servers of these tests.
-    pub fn new(cases: &[Case]) -> Self {
-        let mut grid = Self::default();
-        for case in cases {
-            if let Some(server) = &case.id.server {
-                if !grid.servers.contains(server) {
-                    grid.servers.push(server.clone());
-                }
-                grid.hops.insert(case.id.clone(), case.hops);
-            }
-        }
-        grid
-    }
-
-    /// Takes in a result. A FAIL marks the hop that is broken, any other result all hops that a PASS would prove.
-    pub fn take(&mut self, id: &CaseId, verdict: &Verdict) {
-        let (Some(server), Some(all)) = (&id.server, self.hops.get(id)) else { return };
-        let broken = verdict.hop.filter(|_| verdict.outcome == Outcome::Fail);
-        for hop in Hop::ALL.into_iter().filter(|hop| broken.map_or_else(|| all.contains(hop), |broken| broken == *hop))
-        {
-            let mark = self.marks.entry((server.clone(), hop)).or_insert(verdict.outcome);
-            if weight(verdict.outcome) > weight(*mark) {
-                *mark = verdict.outcome;
-            }
-        }
-    }
-
-    /// The same with one server alone.
-    #[must_use]
-    pub fn of(&self, server: &str) -> Self {
-        Self { servers: vec![server.to_owned()], ..self.clone() }
-    }
-
-    /// Each server with its marks, in the order of [`Hop::ALL`].
-    pub fn rows(&self) -> impl Iterator<Item = (&String, [&'static str; 6])> {
-        let mark_of = |server: &String, hop| mark(self.marks.get(&(server.clone(), hop)).copied());
-        self.servers.iter().map(move |server| (server, Hop::ALL.map(|hop| mark_of(server, hop))))
-    }
-
-    /// The grid in lines; empty if no test was about a server.
-    pub fn lines(&self) -> Vec<String> {
-        let Some(width) = self.servers.iter().map(String::len).max() else { return Vec::new() };
-        let row = |head: &str, cells: [String; 6]| {
-            let cells = cells.map(|cell| format!("  {cell:<7}")).concat();
-            format!("{head:width$}{cells}").trim_end().to_owned()
-        };
-        let mut lines = vec![row("", Hop::ALL.map(|hop| hop.to_string()))];
-        lines.extend(self.rows().map(|(server, marks)| row(server, marks.map(str::to_owned))));
-        lines
-    }
+/// Rows in lines of text; none if there are none.
+pub fn lines(rows: &[Row]) -> Vec<String> {
+    let Some(width) = rows.iter().map(|row| row.server.len()).max() else { return Vec::new() };
+    let line = |head: &str, cells: Vec<&str>| {
+        let cells = cells.iter().map(|cell| format!("  {cell:<7}")).collect::<Vec<_>>().concat();
+        format!("{head:width$}{cells}").trim_end().to_owned()
+    };
+    let head = rows.first().map(|row| line("", row.hops.iter().map(|mark| mark.hop.as_str()).collect()));
+    let rows = rows.iter().map(|row| line(&row.server, row.hops.iter().map(|mark| mark.mark.as_str()).collect()));
+    head.into_iter().chain(rows).collect()
 }
 
 /// The mark for an outcome; a dot where nothing was judged.
@@ -88,7 +64,7 @@ fn weight(outcome: Outcome) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Reason;
+    use crate::event::{CaseId, Reason};
 
     #[test]
     fn a_failure_marks_the_broken_hop_and_leaves_the_others() {
@@ -98,12 +74,14 @@ mod tests {
             ("sync", &[Hop::Export, Hop::Sidecar][..]),
             ("pods", &[Hop::Nfs][..]),
         ];
-        let mut grid = Grid::new(&cases.map(|(slug, hops)| Case { id: id(slug), hops }));
-        grid.take(&id("mount"), &Verdict::judged("", Vec::new()));
-        grid.take(&id("sync"), &Verdict::judged("", vec![Reason::new("o", "e", "s")]).at(Hop::Sidecar));
-        grid.take(&id("pods"), &Verdict::error(Reason::new("o", "e", "s")));
+        let cases = cases.map(|(slug, hops)| Case { id: id(slug), hops });
+        let verdicts = [
+            Verdict::judged("", Vec::new()),
+            Verdict::judged("", vec![Reason::new("o", "e", "s")]).at(Hop::Sidecar),
+            Verdict::error(Reason::new("o", "e", "s")),
+        ];
         assert_eq!(
-            grid.lines(),
+            lines(&rows(cases.iter().zip(verdicts.iter().map(Some)))),
             [
                 "       host     mount    init     export   sidecar  NFS",
                 "nas-1  ok       ok       .        .        FAIL     ?"

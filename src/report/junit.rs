@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use junit_report::{OffsetDateTime, ReportBuilder, TestCase, TestCaseBuilder, TestSuite};
 
+use super::diagnostics;
 use super::model::{Conclusion, Diagnosis, RunReport, TestReport};
 use super::text::{count, seconds};
 use crate::event::Outcome;
@@ -41,7 +42,8 @@ fn case(test: &TestReport, diagnosis: Option<&Diagnosis>) -> TestCase {
     case.set_classname(&test.suite);
     let mut out = Vec::new();
     if let Some(diagnosis) = diagnosis {
-        out.extend(lines(diagnosis));
+        out.push(format!("what is known of {}", diagnosis.server));
+        out.extend(diagnostics::lines(diagnosis));
     }
     if test.is_wrong() {
         if !details.is_empty() {
@@ -55,16 +57,6 @@ fn case(test: &TestReport, diagnosis: Option<&Diagnosis>) -> TestCase {
         case.set_system_out(&cdata(out.trim_end()));
     }
     case.build()
-}
-
-/// What is known of a server, in lines.
-fn lines(diagnosis: &Diagnosis) -> Vec<String> {
-    let sections = diagnosis.sections.iter();
-    let lines = sections.flat_map(|section| {
-        let lines = section.lines.iter().map(|line| format!("  {line}"));
-        std::iter::once(format!("{}:", section.title)).chain(lines)
-    });
-    std::iter::once(format!("what is known of {}", diagnosis.server)).chain(lines).collect()
 }
 
 /// What is not about a single test.

@@ -206,5 +206,5 @@ fn doctor_says_in_a_line_each_what_is_in_a_beginners_way() {
 fn reports_that_cannot_be_written_are_no_success() {
     let place = Place::new();
     std::fs::write(place.path("reports"), "a file").unwrap();
-    refused(&place, &[], 3, &["cannot write reports into"]);
+    refused(&place, &[], 3, &["cannot write"]);
 }

@@ -1,9 +1,7 @@
 //! What each reporter says of one run with something of everything, and the schema of the JSON.
 
 use file_simulator_e2e::event::{Event, Outcome};
-use file_simulator_e2e::report::Reporter;
 use file_simulator_e2e::report::console::{Console, Look, Verbosity};
-use file_simulator_e2e::report::diagnostics::{Diagnostics, path};
 use file_simulator_e2e::report::github::Github;
 use file_simulator_e2e::report::json;
 use indicatif::ProgressDrawTarget;
@@ -15,7 +13,12 @@ use crate::support::{Ended, Place, golden};
 #[test]
 fn each_reporter_says_what_it_said() {
     let files = reported(&rich());
-    for (name, kept) in [("phase3.xml", "junit.xml"), ("phase3.json", "report.json"), ("index.html", "index.html")] {
+    for (name, kept) in [
+        ("phase3.xml", "junit.xml"),
+        ("phase3.json", "report.json"),
+        ("index.html", "index.html"),
+        ("diagnostics/nas-output-2.txt", "diagnosis.txt"),
+    ] {
         golden(&format!("fixtures/reports/{kept}"), &files.text(name));
     }
     owo_colors::set_override(false);
@@ -34,13 +37,9 @@ fn no_reporter_tells_a_secret_of_a_pod() {
     let mut out = Vec::new();
     let look = Look { verbosity: Verbosity::Verbose, tells_changes: true, reports: "reports".into() };
     told(&mut Console::on(&mut out, || None, ProgressDrawTarget::hidden(), look), &hostile());
-    let folder = tempfile::tempdir().unwrap();
-    let mut diagnostics = Diagnostics::new(folder.path().to_owned());
-    told(&mut diagnostics, &hostile());
-    diagnostics.flush().unwrap();
-    let mut told = ["phase9.xml", "phase9.json", "index.html"].map(|name| files.text(name)).to_vec();
+    let names = ["phase9.xml", "phase9.json", "index.html", "diagnostics/nas-1.txt"];
+    let mut told = names.map(|name| files.text(name)).to_vec();
     told.push(String::from_utf8(out).unwrap());
-    told.push(std::fs::read_to_string(path(folder.path(), "nas-1")).unwrap());
     told.extend(<[String; 2]>::from(on_github(&hostile())));
     for text in told {
         assert!(text.contains("password=[removed] too") && !text.contains("hunter2"), "{text}");
