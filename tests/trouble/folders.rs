@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::lab::output;
+use crate::lab::{Lab, output};
 use crate::program::{Ended, Place, Program};
+use crate::{alone, servers};
 
 /// The server whose folder it is.
 const SERVER: &str = "nas-output-1";
@@ -30,11 +31,16 @@ impl Small {
     fn make_read_only(&self) {
         output(Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0));
     }
+
+    fn unmount(&self) {
+        // It may be done already.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
+    }
 }
 
 impl Drop for Small {
     fn drop(&mut self) {
-        output(Command::new("umount").arg("--lazy").arg(&self.0));
+        self.unmount();
     }
 }
 
@@ -59,19 +65,54 @@ fn first(folder: &Path, part: &str) -> PathBuf {
 fn run(suite: &str, part: Option<&str>, trouble: impl FnOnce(&Small, &Path)) -> (Ended, Vec<String>) {
     let (_runtime, simulation, place) = Place::simulated();
     let small = Small::mount(&place.folder.join(SERVER));
-    if part.is_none() {
-        trouble(&small, &small.0);
-        return ended(Program::start(&place, suite, &[]), &simulation);
-    }
-    let program = Program::start(&place, suite, &[]);
-    trouble(&small, &first(&small.0, part.unwrap_or_default()));
-    ended(program, &simulation)
-}
-
-fn ended(program: Program, simulation: &file_simulator_e2e::sim::Simulation) -> (Ended, Vec<String>) {
-    let ended = program.end();
+    let ended = troubled(&place, suite, &small, part, trouble);
     let left = simulation.files("e2e-").unwrap();
     (ended, left.iter().map(|path| path.display().to_string()).collect())
+}
+
+/// The same on the real cluster.
+fn run_for_real(lab: &Lab, part: &str, trouble: impl FnOnce(&Small, &Path)) -> (Ended, Vec<String>) {
+    let mounted = Mounted::new(lab);
+    let ended = troubled(&Place::of(lab), "phase3", &mounted.small, Some(part), trouble);
+    let left = servers::leftovers(lab, ended.run());
+    (ended, left)
+}
+
+fn troubled(
+    place: &Place,
+    suite: &str,
+    small: &Small,
+    part: Option<&str>,
+    trouble: impl FnOnce(&Small, &Path),
+) -> Ended {
+    let Some(part) = part else {
+        trouble(small, &small.0);
+        return Program::start(place, suite, &[]).end();
+    };
+    let program = Program::start(place, suite, &[]);
+    trouble(small, &first(&small.0, part));
+    program.end()
+}
+
+/// A small file system that the server's pod on the real cluster mounts; its folder again when dropped.
+struct Mounted<'a> {
+    lab: &'a Lab,
+    small: Small,
+}
+
+impl<'a> Mounted<'a> {
+    fn new(lab: &'a Lab) -> Self {
+        let small = Small::mount(&lab.folder.join(SERVER));
+        servers::replace(lab, SERVER);
+        Self { lab, small }
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        self.small.unmount();
+        servers::replace(self.lab, SERVER);
+    }
 }
 
 /// Whether only tests of the server do not pass, of which these are some, and the output has these words; whatever is left
@@ -113,4 +154,16 @@ fn a_file_that_cannot_be_touched_is_named() {
     let hold = |_: &Small, path: &Path| drop(output(Command::new("chattr").arg("+i").arg(path)));
     let ran = run("phase3", Some("mount"), hold);
     judge(ran, &[("phase3::latency", "ERROR")], &["Operation not permitted", "left behind"]);
+}
+
+#[test]
+#[ignore = "needs the cluster of fixtures/cluster"]
+fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_named() {
+    let _alone = alone();
+    let lab = Lab::new();
+    let late = [("phase3::latency", "FAIL")];
+    judge(run_for_real(&lab, "sync", |small, _| small.fill()), &late, &["No space left on device", "make room"]);
+    let words = ["Read-only file system", "left behind"];
+    judge(run_for_real(&lab, "sync", |small, _| small.make_read_only()), &late, &words);
+    judge(run_for_real(&lab, "sync", |small, _| small.unmount()), &late, &["whether pods still mount this folder"]);
 }

@@ -35,6 +35,13 @@ pub fn not_ready(lab: &Lab) -> Vec<String> {
         .collect()
 }
 
+/// Replaces a server's pod, so that it mounts its folder anew.
+pub fn replace(lab: &Lab, server: &str) {
+    let label = format!("app.kubernetes.io/component={server}");
+    lab.kubectl(&["delete", "pod", "-l", &label]);
+    wait_for("Ready servers", || not_ready(lab).is_empty());
+}
+
 /// Waits until a condition holds.
 pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let limit = Instant::now() + PATIENCE;

@@ -41,6 +41,8 @@ pub struct Cycle {
 /// The cycles in the lines of a log.
 pub fn cycles(lines: &[LogLine], marks: Marks) -> Vec<Cycle> {
     let mut cycles: Vec<Cycle> = Vec::new();
+    // What rsync said went wrong, before its last word, which has the exit code alone.
+    let mut cause: Option<&str> = None;
     // When the last cycle ended, if nothing was said since.
     let mut paused_since: Option<Timestamp> = None;
     for (stamp, line) in lines {
@@ -57,10 +59,13 @@ pub fn cycles(lines: &[LogLine], marks: Marks) -> Vec<Cycle> {
             if cycles.last().is_none_or(|cycle| cycle.ended.is_some()) {
                 cycles.push(Cycle { began: *stamp, ended: None, paused: None, errors: Vec::new(), excuse: None });
             }
-            let errors = cycles.last_mut().map(|cycle| &mut cycle.errors);
-            errors.into_iter().filter(|errors| errors.len() < ERRORS).for_each(|errors| errors.push(line.clone()));
+            let error = cause.take().map_or_else(|| line.clone(), |cause| format!("{cause}; {line}"));
+            if let Some(cycle) = cycles.last_mut().filter(|cycle| cycle.errors.len() < ERRORS) {
+                cycle.errors.push(error);
+            }
             paused_since = None;
         } else if !line.trim().is_empty() {
+            cause = line.starts_with("rsync: ").then_some(line.as_str()).or(cause);
             if let Some(cycle) = cycles.last_mut().filter(|cycle| cycle.ended.is_none() && marks.excuse.is_match(line))
             {
                 cycle.excuse = Some(line.clone());
@@ -121,6 +126,10 @@ mod tests {
     #[test]
     fn an_error_is_seen_although_the_cycle_says_that_it_ended_well() {
         let error = "rsync error: error in file IO (code 11) at main.c(808)";
+        let cause = "rsync: [receiver] write failed on \"/windows-mount/a.txt\": No space left on device (28)";
+        let caused = read(&[(0, BEGIN), (10, "a.txt"), (15, cause), (20, error), (900, BEGIN), (910, error)]);
+        assert_eq!(caused[0].errors, [format!("{cause}; {error}")]);
+        assert_eq!(caused[1].errors, [error], "a cause is told once");
         let during = read(&[(0, BEGIN), (10, "a.txt"), (20, error), (50, END)]);
         assert_eq!((during[0].errors.as_slice(), &during[0].excuse), (&[error.to_owned()][..], &None));
         let instead = read(&[(0, error), (50, END), (5_000, error), (5_050, END)]);

@@ -139,8 +139,7 @@ impl Search<'_> {
             return unknown(format!("more than {LARGEST} bytes are not read there"));
         }
         if !container::runs(newest, &container) {
-            let state = container::named(newest, &container).map(|view| view.describe()).unwrap_or_default();
-            return unknown(format!("{container} does not run: {state}"));
+            return unknown(format!("{container} does not run"));
         }
         let gather = Operation::Gather { folder, prefix: lost.name.to_owned() };
         let seen = match timeout_at(limit, self.site.try_exec(self.pod, &container, &gather)).await {

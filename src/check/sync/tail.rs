@@ -50,9 +50,10 @@ impl Tail {
     }
 }
 
-/// Whether rsync says what went wrong, with the number of the error at the end.
+/// Whether rsync says what went wrong, with the number of the error at the end; that its other half is gone is no cause.
 fn is_error(line: &str) -> bool {
-    line.starts_with("rsync: ") && line.trim_end().ends_with(')')
+    let line = line.trim_end();
+    line.starts_with("rsync: ") && line.ends_with(')') && !line.ends_with("Broken pipe (32)")
 }
 
 /// Whether an rsync that failed says so with its last line; files may have names that begin like it.
@@ -98,6 +99,8 @@ mod tests {
         let error = |text: &[(i64, &str)]| Tail::read(&lines(text), &sidecar(), "x", true).error.map(|(_, line)| line);
         let code = "rsync error: some files were not transferred (code 23) at main.c(1338) [sender=3.4.1]";
         assert_eq!(error(&[(0, END), (30, said), (30, code)]).as_deref(), Some(said));
+        let gone = "rsync: [sender] write error: Broken pipe (32)";
+        assert_eq!(error(&[(0, END), (30, said), (30, code), (30, gone)]).as_deref(), Some(said));
         assert_eq!(error(&[(0, END), (30, code), (30, END)]).as_deref(), Some(code), "the sidecar says Synced anyway");
         assert_eq!(error(&[(0, code), (0, END), (30, END)]), None);
         assert_eq!(error(&[(0, "rsync error: failed (code 23)"), (0, END)]), None, "that is a file's name");

@@ -218,9 +218,11 @@ impl Trail {
         );
         let tail = work.tail.as_ref().ok();
         let error = tail.and_then(|tail| tail.error.as_ref()).map(|(stamp, line)| format!("{line} ({})", at(*stamp)));
+        let remedy = error.as_deref().and_then(|error| self.remedy(error));
         if !work.is_running {
             let error = error.map(|error| format!("; rsync's last error: {error}")).unwrap_or_default();
-            return (format!("{container} is down: {state}{error}"), format!("{look} --previous"));
+            let hint = remedy.unwrap_or_else(|| format!("{look} --previous"));
+            return (format!("{container} is down: {state}{error}"), hint);
         }
         if tail.is_some_and(|tail| tail.has_deleted) {
             let hint = "look who removed it from the export while it was copied with --delete; a folder or an export of \
@@ -228,7 +230,7 @@ impl Trail {
             return (format!("{container} copied it and then deleted it, as its log says"), hint.to_owned());
         }
         if let Some(error) = error {
-            return (format!("rsync failed: {error}"), look);
+            return (format!("rsync failed: {error}"), remedy.unwrap_or(look));
         }
         if work.is_listed {
             let what = format!("{container} copied it somewhere else: its log lists the file as copied");
@@ -254,6 +256,15 @@ impl Trail {
                 (format!("{container} runs and did not copy it: {cycle}{said}"), hint)
             }
         }
+    }
+
+    /// What to do about an error of rsync's that is the folder's, and no fault of the sidecar.
+    fn remedy(&self, error: &str) -> Option<String> {
+        let folder = &self.folder.place;
+        if error.contains("No space left on device") {
+            return Some(format!("make room in {folder}: it is full"));
+        }
+        error.contains("Read-only file system").then(|| format!("make {folder} writable: the pod sees it read-only"))
     }
 
     /// How the folder becomes the pod's again.
@@ -362,6 +373,18 @@ mod tests {
         let none = json!({"Ok": {"last_end": null, "has_ended_since": false, "error": null, "last": null, "has_deleted": false}});
         let old = ("/work/tail/Ok/has_ended_since", json!(false));
         let error = json!(["2026-11-21T03:00:00Z", "rsync: mkstemp failed: Read-only file system (30)"]);
+        let full = (
+            "/work/tail/Ok/error",
+            json!(["2026-11-21T03:00:00Z", "rsync: write failed: No space left on device (28)"]),
+        );
+        let down = ("/work/is_running", json!(false));
+        for changes in [&[full.clone()][..], &[full, down]] {
+            assert!(
+                trail(changes).hint.contains(r"make room in C:\simulator-data\nas-output-1"),
+                "{:?}",
+                trail(changes)
+            );
+        }
         let cases: [(Changes, &str); 7] = [
             (&[], "ends its cycles and does not list the file"),
             (&[old], "no cycle has ended since the file was written, the last at 2026-11-21T03:00:00Z"),
