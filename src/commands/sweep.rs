@@ -4,7 +4,7 @@
 //! A file is a run's only if all of its name is made as runs make it ([`run_id`]). A run is over if its newest file is older
 //! than any test takes: nothing else tells, because the run may be at work on another machine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::mpsc;
 
 use futures::FutureExt;
@@ -22,7 +22,7 @@ use crate::event::{CaseId, Event};
 use crate::host::Host;
 use crate::run::tidy;
 use crate::run_id;
-use crate::suite::Suite;
+use crate::suite::{self, Suite};
 use crate::values::Values;
 
 /// A folder of a run with more files than this is not looked through.
@@ -49,7 +49,7 @@ struct Found {
 pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result<bool, Refusal> {
     let shared = reach(options).await?;
     let mut found = Found::default();
-    let looks = servers(suites).map(|(suite, server)| look(&shared, suites, suite, server).boxed_local());
+    let looks = suite::servers(suites).map(|(suite, server)| look(&shared, suites, suite, server).boxed_local());
     for looked in join_all(looks).await {
         found.left.extend(looked.left);
         found.problems.extend(looked.problems);
@@ -107,13 +107,6 @@ async fn reach(options: &Options) -> Result<Shared, Refusal> {
     // Nobody listens: what is waited for and noticed here is said otherwise.
     let (events, _) = mpsc::channel::<Event>();
     Ok(Shared::new(cluster, host, run_id::PREFIX.to_owned(), wishes, access, Ok(None), values, watch, events))
-}
-
-/// Every server of the suites, once.
-fn servers(suites: &[Suite]) -> impl Iterator<Item = (&Suite, &String)> {
-    let mut known = BTreeSet::new();
-    let all = suites.iter().flat_map(|suite| suite.servers.iter().map(move |server| (suite, server)));
-    all.filter(move |(_, server)| known.insert((*server).clone()))
 }
 
 /// Looks through a server's folder, and its exports in all its pods.

@@ -2,6 +2,7 @@
 //!
 //! Imports `check` for the kinds of checks and their parameters, and `cluster` for how pods are told apart.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -71,6 +72,13 @@ pub struct Suite {
     pub text: SuiteText,
     /// Its tests, one for each server.
     pub cases: Vec<PlannedCase>,
+}
+
+/// Every server of the suites, once, with the first suite that has it.
+pub fn servers(suites: &[Suite]) -> impl Iterator<Item = (&Suite, &String)> {
+    let all = suites.iter().flat_map(|suite| suite.servers.iter().map(move |server| (suite, server)));
+    let mut known = BTreeSet::new();
+    all.filter(move |(_, server)| known.insert(*server))
 }
 
 /// A test that could be run.

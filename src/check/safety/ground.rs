@@ -282,7 +282,7 @@ impl Scene {
                         wrong => format!("; so with {wrong} of {}", counted(arrival.files)),
                     };
                     if wrong.had_arrived {
-                        let hint = format!("look for what else {name} or a second pod does to the folder, and whether pods still mount this folder: host-mount tells");
+                        let hint = way::undone(name, &wrong.seen);
                         let expected =
                             format!("{what} to stay whole in {} after the cycle that brought it", self.folder);
                         return Reason::new(object, expected, format!("{}{others}", wrong.seen)).hint(hint);

@@ -187,9 +187,7 @@ impl FileSync {
             }
             Progress::Changed(arrival, last) => {
                 let expected = format!("to stay whole in {} after the cycle that brought it", seen.folder);
-                let hint = format!(
-                    "look for what else {sidecar} or a second pod does to the folder, and whether pods still mount this folder: host-mount tells"
-                );
+                let hint = way::undone(sidecar, last);
                 fail(
                     Hop::Sidecar,
                     Reason::new(file, expected, format!("{last}; it had arrived whole {arrival}")).hint(hint),

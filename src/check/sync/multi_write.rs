@@ -115,10 +115,8 @@ impl Kind for MultiWrite {
             for file in &round.files {
                 let object = format!("file {} of pod {}, {} bytes, round {number}", file.name, seen.pod, file.bytes);
                 let whole = format!("whole in {}", seen.folder);
-                let hint = format!(
-                    "look at the log of {} and at what else writes to the folder, and whether pods still mount this folder: host-mount tells",
-                    self.sidecar.container
-                );
+                let hint =
+                    format!("look at the log of {} and at what else writes to the folder", self.sidecar.container);
                 match file {
                     File { not_written: Some(problem), .. } => {
                         hop = Hop::Export;

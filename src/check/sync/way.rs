@@ -12,7 +12,7 @@ use crate::check::storage::Probe;
 use crate::cluster::container;
 use crate::cluster::{Cycles, Population};
 use crate::event::{Hop, Outcome, Reason, Verdict};
-use crate::host::Entry;
+use crate::host::{Entry, Seen};
 
 /// How long the two sides of the tester's folder may differ while it is probed.
 const MOUNT_WITHIN: Duration = Duration::from_secs(5);
@@ -81,6 +81,15 @@ pub async fn mounted(
         }
     }
     Ok(())
+}
+
+/// What to do where a file that had arrived is not there any more, or not whole.
+pub fn undone(sidecar: &str, seen: &str) -> String {
+    let hint = format!("look for what else {sidecar} or a second pod does to the folder");
+    if seen == Seen::Absent.to_string() {
+        return format!("{hint}, and whether pods still mount this folder: host-mount tells");
+    }
+    hint
 }
 
 /// ERROR where the tester's folder is no longer there: then nothing could arrive in it.

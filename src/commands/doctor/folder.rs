@@ -13,7 +13,7 @@ use crate::check::remount;
 use crate::cluster::container::{self, tester_folders};
 use crate::cluster::{Cluster, Operation, Population, ResourceExt};
 use crate::host::{Entry, Host};
-use crate::suite::Suite;
+use crate::suite::{self, Suite};
 
 /// More files than this are not compared.
 const MOST: usize = 5_000;
@@ -25,7 +25,7 @@ pub async fn folders(host: &Host, suites: &[Suite]) -> Vec<Finding> {
     if let Err(refusal) = preflight::folder(host).await {
         return vec![Finding::refused("folder", refusal)];
     }
-    let servers: BTreeSet<&String> = suites.iter().flat_map(|suite| &suite.servers).collect();
+    let servers: Vec<&String> = suite::servers(suites).map(|(_, server)| server).collect();
     let looks =
         servers.iter().map(async |server| (host.folder(server).display().to_string(), host.entry(server).await));
     let mut found: Vec<Finding> = join_all(looks)
@@ -59,14 +59,10 @@ enum Told {
 
 /// Whether the folders that running containers mount are the tester's.
 pub async fn mounts(cluster: &Cluster, host: &Host, population: &Population, suites: &[Suite]) -> Vec<Finding> {
-    let mut looked = BTreeSet::new();
     let mut looks = Vec::new();
-    for suite in suites {
-        for server in suite.servers.iter().filter(|server| looked.insert((*server).clone())) {
-            let its = population.server(&suite.pods, server);
-            for pod in its.current() {
-                looks.push(mount(cluster, host, server, Arc::clone(pod)).boxed_local());
-            }
+    for (suite, server) in suite::servers(suites) {
+        for pod in population.server(&suite.pods, server).current() {
+            looks.push(mount(cluster, host, server, Arc::clone(pod)).boxed_local());
         }
     }
     let told: Vec<_> = join_all(looks).await.into_iter().flatten().collect();

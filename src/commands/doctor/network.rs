@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::finding::Finding;
 use crate::check::node_ports;
 use crate::cluster::{Network, Population};
-use crate::suite::Suite;
+use crate::suite::{self, Suite};
 
 /// How long a name server or a node may take.
 const TAKE: Duration = Duration::from_secs(3);
@@ -38,12 +38,10 @@ pub async fn resolves(what: &'static str, name: &str, whose: &str) -> Finding {
 pub async fn node(population: &Population, network: &Network, suites: &[Suite], given: Option<&str>) -> Vec<Finding> {
     let mut ports = BTreeSet::new();
     let mut hosts = BTreeSet::new();
-    for suite in suites {
-        for server in &suite.servers {
-            let its = node_ports(&network.services(&suite.pods, server));
-            ports.extend(its.into_iter().map(|port| (server.clone(), port)));
-        }
-        hosts.extend(population.selected(&suite.pods).iter().filter_map(|pod| host_ip(pod)));
+    for (suite, server) in suite::servers(suites) {
+        let its = node_ports(&network.services(&suite.pods, server));
+        ports.extend(its.into_iter().map(|port| (server.clone(), port)));
+        hosts.extend(population.server(&suite.pods, server).current().into_iter().filter_map(|pod| host_ip(pod)));
     }
     let Some(address) = given.map(str::to_owned).or_else(|| hosts.first().cloned()) else {
         let hint = "look at the servers' pods";
