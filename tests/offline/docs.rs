@@ -4,6 +4,7 @@ use crate::support::Place;
 use file_simulator_e2e::suite::load::parse;
 
 const README: &str = include_str!("../../README.md");
+const USING: &str = include_str!("../../docs/using.md");
 pub const SUITES: &str = include_str!("../../docs/suites.md");
 
 /// The fenced blocks of that language.
@@ -13,8 +14,9 @@ pub fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn every_command_of_the_readme_selects_tests() {
-    let lines = blocks(README, "sh").into_iter().chain(blocks(README, "powershell")).flat_map(str::lines);
+fn every_command_that_is_shown_selects_tests() {
+    let shown = [(README, "sh"), (README, "powershell"), (USING, "sh")];
+    let lines = shown.into_iter().flat_map(|(text, language)| blocks(text, language)).flat_map(str::lines);
     let commands: Vec<&str> = lines.filter_map(|line| Some(line.split_once("cargo run")?.1)).collect();
     assert!(commands.len() > 4, "{commands:?}");
     // Subcommands have tests of their own.
