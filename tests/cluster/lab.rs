@@ -180,7 +180,12 @@ impl Lab {
         let node = "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
         let node = self.kubectl(&["get", "nodes", "-o", node]);
         let port = self.kubectl(&["get", "service", &name, "-o", "jsonpath={.spec.ports[0].nodePort}"]);
-        let (address, before) = (format!("{node}:{port}").parse().unwrap(), self.kubectl(&ask));
+        // As kube-proxy has it, which takes up a change some time after the EndpointSlice.
+        let rules = || {
+            let all = output(Command::new("iptables-save").args(["-t", "nat"]));
+            all.lines().filter(|rule| rule.contains(&format!("/{name}:"))).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (address, before) = (format!("{node}:{port}").parse().unwrap(), (self.kubectl(&ask), rules()));
         change();
         let fails = |test: &str| fault.wrong.iter().any(|(_, tests)| tests.iter().any(|own| own.ends_with(test)));
         let is_closed = fails("phase2::node-port");
@@ -191,7 +196,7 @@ impl Lab {
         while if is_closed {
             TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
         } else {
-            self.kubectl(&ask) == before
+            self.kubectl(&ask) == before.0 || rules() == before.1
         } {
             assert!(Instant::now() < limit, "{}: nothing came of it", fault.id);
             std::thread::sleep(Duration::from_millis(100));
