@@ -22,7 +22,8 @@ pub fn clean(text: &str) -> String {
 /// What is secret in a line, and what of it may stay.
 static SECRETS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let word = "(?:pass(?:word|wd|phrase)|pwd|secret|token|credential|(?:api|access|private|client)[_-]?key)";
-    let value = r#"(?:\\+"[^"\\]*\\*"?|"(?:\\.|[^"\\])*"?|'[^']*'?|[^\s,;&"'}\]]+)"#;
+    // What was removed stays as it is, however often it is looked at.
+    let value = r#"(?:\[removed\]|\\+"[^"\\]*\\*"?|"(?:\\.|[^"\\])*"?|'[^']*'?|[^\s,;&"'}\]]+)"#;
     [
         (r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|$)".to_owned(), ""),
         (r"\beyJ[\w-]{6,}(?:\.[\w-]*){1,4}".to_owned(), ""),
@@ -34,7 +35,7 @@ static SECRETS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"(?i)\b(bearer\s+)[^\s,;]+".to_owned(), "$1"),
         (r"(\w://[^\s:/@]*:)\S+@".to_owned(), "$1"),
         (format!(r#"(?i)([\w.-]*{word}[\w.-]*\\*["']?\s*[:=]+\s*){value}"#), "$1"),
-        (format!(r"(?i)(--?[\w-]*{word}[\w-]*\s+)(?:{value})"), "$1"),
+        (format!(r#"(?i)((?:^|[\s"'])--?[\w-]*{word}[\w-]*\s+)(?:{value})"#), "$1"),
     ]
     .into_iter()
     // A test says that each of them is an expression.
@@ -77,12 +78,16 @@ fn at_key(line: &str, edge: &str) -> Option<usize> {
     line[from..].contains("PRIVATE KEY-----").then_some(from)
 }
 
-/// Whether a line looks like one of the middle of a key: nothing but a lot of base64.
+/// Whether a line looks like one of the middle of a key: nothing but a lot of base64, and no path.
 fn is_part_of_key(line: &str) -> bool {
     // A log's lines have a time before them.
     let mut words = line.split_whitespace().rev();
     let last = words.next().filter(|_| words.nth(1).is_none()).unwrap_or_default();
-    last.len() >= 60 && last.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '='))
+    let has = |kind: fn(&char) -> bool| last.chars().any(|c| kind(&c));
+    last.len() >= 60
+        && !last.starts_with('/')
+        && [char::is_ascii_uppercase, char::is_ascii_lowercase, char::is_ascii_digit].into_iter().all(has)
+        && last.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '='))
 }
 
 #[cfg(test)]
@@ -124,6 +129,7 @@ mod tests {
         ] {
             let seen = redacted(&clean(line));
             assert!(!seen.contains("hunter2") && seen.contains(REMOVED), "{line} became {seen}");
+            assert_eq!(redacted(&seen), seen, "a second time");
         }
     }
 
@@ -145,6 +151,8 @@ mod tests {
             "rsync error: some files could not be transferred (code 23) at main.c(1338) [sender=3.4.1]",
             "[03:00:30] Synced to Windows in 0s",
             "mounts windows-data at /windows-mount, export at /data (read only)",
+            "blocked by nas-token-1 which is absent",
+            "/mnt/c/Users/firstname/Documents/Projects/filesimulator/testdata2",
             "Back-off pulling image \"registry.example/no-such:tag\": ErrImagePull",
         ] {
             assert_eq!(redacted(line), line);

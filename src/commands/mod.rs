@@ -1,4 +1,5 @@
-//! What can be asked for on the command line, a file each; all that prints and is no report is here. Imports all others.
+//! What can be asked for on the command line: running suites, what only looks at a cluster, and what needs none. Prints what
+//! is no report. Imports all others.
 
 use std::io::Write;
 

@@ -20,6 +20,7 @@ use crate::cluster::{self, Operation, Permission, ResourceExt, container};
 use crate::error::Refusal;
 use crate::event::{CaseId, Event};
 use crate::host::Host;
+use crate::report::sanitize;
 use crate::run::tidy;
 use crate::run_id;
 use crate::suite::{self, Suite};
@@ -69,7 +70,7 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
             continue;
         }
         for Left { placed, age, kib, .. } in left {
-            println!("{placed}: {kib} KiB, {age:#} old");
+            println!("{}", sanitize::text(&format!("{placed}: {kib} KiB, {age:#} old")));
             shared.ledger.place(placed.clone());
             count += 1;
         }
@@ -83,7 +84,7 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
         println!("no files of earlier runs");
     }
     for problem in &found.problems {
-        eprintln!("error: {problem}");
+        eprintln!("error: {}", sanitize::text(problem));
     }
     Ok(found.problems.is_empty())
 }

@@ -159,12 +159,13 @@ fn failure_lines(report: &RunReport) -> Vec<String> {
         lines.extend(result_lines(test));
     }
     for (why, tests) in report.blocked() {
+        // What did not even begin has nothing to say.
+        let Some(first) = tests.first().filter(|first| first.is_finished) else { continue };
         let mut ids: Vec<String> = tests.iter().map(|test| test.id()).collect();
         ids.sort();
         let head = format!("{} {} {why}", painted(Outcome::Error), count(ids.len(), "test"));
         lines.extend([String::new(), format!("{head}: {}", ids.join(", "))]);
         // The blocker says why itself, if it was run.
-        let Some(first) = tests.first() else { continue };
         if !report.tests.iter().any(|test| Some(&test.name) == first.blocked_by.as_ref()) {
             lines.extend(first.details.iter().map(indented));
         }

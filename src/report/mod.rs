@@ -1,5 +1,5 @@
-//! Consumers of events, which get them sanitized. The console and the recorder take them as they come; of the others,
-//! `gather` makes one model.
+//! Consumers of events, which get them sanitized. `gather` makes one model of them, of which reports are views; the console
+//! and the recorder also take them as they come.
 //! Imports `event`, `error`, `profile`, `recording` and `redact`, and nothing else of ours.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -141,6 +141,24 @@ mod tests {
         let counting = |times| Box::new(Failing { times, events: Arc::clone(&events) }) as Box<dyn Reporter>;
         assert_eq!(consumed(&mut [counting(1), counting(0)]), ["the file is held"]);
         assert_eq!(*events.lock().unwrap(), 4, "two events each");
+    }
+
+    #[test]
+    fn no_reporter_gets_a_secret() {
+        struct Keeping(Arc<Mutex<Vec<String>>>);
+        impl Reporter for Keeping {
+            fn on(&mut self, event: &Event) -> anyhow::Result<()> {
+                self.0.lock().unwrap().push(format!("{event:?}"));
+                Ok(())
+            }
+        }
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let (sender, events) = mpsc::channel();
+        sender.send(Event::Noticed { text: "password=hunter2".into(), is_error: false }).unwrap();
+        drop(sender);
+        consume(&events, &mut [Box::new(Keeping(Arc::clone(&told)))]);
+        let told = told.lock().unwrap().concat();
+        assert!(told.contains("password=[removed]"), "{told}");
     }
 
     #[test]

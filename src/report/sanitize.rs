@@ -1,36 +1,47 @@
 //! Events as other people may see them: what tests saw of pods is the words of strangers, and may hold secrets. No reporter
 //! gets anything else. Pure.
 
-use crate::event::{Ending, Event, Fact, Reason, Section, Verdict};
+use crate::event::{Case, CaseId, Ending, Event, Fact, Reason, Section, Verdict};
 use crate::redact::{clean, redact};
 
 /// The same event without secrets, and without what steers terminals or breaks XML.
 pub fn sanitized(event: Event) -> Event {
     match event {
-        Event::Connected { facts, changes } => Event::Connected {
-            facts: facts.into_iter().map(|fact| Fact { value: text(&fact.value), ..fact }).collect(),
-            changes: texts(&changes),
-        },
+        Event::RunStarted { at, suites, cases } => {
+            let case = |case: Case| Case { id: of_id(&case.id), ..case };
+            let suites = suites.iter().map(|suite| name(suite)).collect();
+            Event::RunStarted { at, suites, cases: cases.into_iter().map(case).collect() }
+        }
+        Event::Connected { facts, changes } => {
+            let fact = |fact: &Fact| Fact { name: name(&fact.name).into(), value: text(&fact.value) };
+            Event::Connected { facts: facts.iter().map(fact).collect(), changes: texts(&changes) }
+        }
         Event::CaseWaiting { id, what, limit, next_cycle } => {
-            Event::CaseWaiting { id, what: text(&what).replace('\n', " "), limit, next_cycle }
+            Event::CaseWaiting { id: of_id(&id), what: text(&what).replace('\n', " "), limit, next_cycle }
         }
         Event::CaseFinished { id, verdict, elapsed } => {
-            Event::CaseFinished { id, verdict: of_verdict(verdict), elapsed }
+            Event::CaseFinished { id: of_id(&id), verdict: of_verdict(verdict), elapsed }
         }
         Event::Diagnosed { server, sections } => {
             let section = |section: Section| Section { title: text(&section.title), lines: lines(&section.lines) };
-            Event::Diagnosed { server, sections: sections.into_iter().map(section).collect() }
+            Event::Diagnosed { server: name(&server), sections: sections.into_iter().map(section).collect() }
         }
         Event::Noticed { text: what, is_error } => Event::Noticed { text: text(&what), is_error },
         Event::RunFinished { ending: Ending::Refused(why), elapsed } => {
             Event::RunFinished { ending: Ending::Refused(text(&why)), elapsed }
         }
         // What was observed is for judging it again, and goes into the recording that was asked for alone.
-        Event::RunStarted { .. }
-        | Event::CaseObserved { .. }
-        | Event::Interrupted { .. }
-        | Event::RunFinished { .. } => event,
+        Event::CaseObserved { .. } | Event::Interrupted { .. } | Event::RunFinished { .. } => event,
     }
+}
+
+fn of_id(id: &CaseId) -> CaseId {
+    CaseId { suite: name(&id.suite), slug: name(&id.slug), server: id.server.as_deref().map(name) }
+}
+
+/// A name, which is no secret and stays the same wherever it stands.
+fn name(text: &str) -> String {
+    clean(text).replace('\n', " ")
 }
 
 fn of_verdict(verdict: Verdict) -> Verdict {
@@ -44,7 +55,7 @@ fn of_verdict(verdict: Verdict) -> Verdict {
         summary: text(&verdict.summary),
         reasons: verdict.reasons.into_iter().map(reason).collect(),
         notes: texts(&verdict.notes),
-        blocked_by: verdict.blocked_by.map(|by| text(&by).replace('\n', " ")),
+        blocked_by: verdict.blocked_by.map(|by| name(&by)),
         ..verdict
     }
 }

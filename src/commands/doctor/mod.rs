@@ -15,6 +15,7 @@ use crate::check::{Access, Check};
 use crate::cli::Options;
 use crate::cluster::{self, ApiError, Cluster, Network, Permission, Population};
 use crate::host::Host;
+use crate::report::sanitize;
 use crate::suite::Suite;
 
 /// Clocks that are further apart than this are worth a word: the `Date` header has whole seconds.
@@ -66,7 +67,9 @@ struct Report {
 impl Report {
     fn say(&mut self, finding: &Finding) {
         self.is_well &= finding.level != Level::Fail;
-        println!("{finding}");
+        // Names and errors in it come from pods and plugins.
+        let [seen, hint] = [&finding.seen, &finding.hint].map(|part| sanitize::text(part));
+        println!("{}", Finding { seen, hint, ..finding.clone() });
     }
 }
 
