@@ -102,6 +102,11 @@ impl News {
     }
 }
 
+/// Whether a name begins so, or is that of rsync's temporary of such a file.
+fn begins(name: &str, prefix: &str) -> bool {
+    name.strip_prefix('.').unwrap_or(name).starts_with(prefix)
+}
+
 impl Host {
     /// The tester's folder at `root`.
     pub fn new(root: PathBuf) -> Self {
@@ -227,13 +232,11 @@ impl Host {
     pub async fn listed(&self, server: &str, prefix: &str, most: usize) -> io::Result<Vec<(String, Stat)>> {
         let (root, prefix) = (self.folder(server), prefix.to_owned());
         let look = move || {
-            // rsync's temporaries have a dot before the name.
-            let is_wanted = |name: &str| name.strip_prefix('.').unwrap_or(name).starts_with(&prefix);
             let mut listed = Vec::new();
             for entry in std::fs::read_dir(&root)? {
                 let name = entry?.file_name().to_string_lossy().into_owned();
                 // One that was removed meanwhile is none.
-                let Some(mut known) = stat(&root.join(&name))?.filter(|_| is_wanted(&name)) else { continue };
+                let Some(mut known) = stat(&root.join(&name))?.filter(|_| begins(&name, &prefix)) else { continue };
                 if root.join(&name).is_dir() {
                     let files = walk(&root.join(&name), most)?;
                     let sizes = files.iter().filter_map(|path| Some(stat(&root.join(&name).join(path)).ok()??.bytes));
@@ -249,12 +252,23 @@ impl Host {
         }
     }
 
-    /// Removes what is directly in a server's folder and whose names begin alike; returns those names.
+    /// Whether rsync's temporary of a file whose name begins so is directly in a server's folder.
+    pub async fn holds_temporary(&self, server: &str, prefix: &str) -> bool {
+        let (path, prefix) = (self.folder(server), format!(".{prefix}"));
+        let look = move || {
+            let mut entries = std::fs::read_dir(&path)?.flatten();
+            Ok(entries.any(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)))
+        };
+        blocking(look).await.unwrap_or_default()
+    }
+
+    /// Removes what is directly in a server's folder and whose names begin alike, rsync's temporaries included; returns
+    /// those names.
     pub async fn sweep(&self, server: &str, prefix: &str) -> io::Result<Vec<String>> {
         let (path, prefix) = (self.folder(server), prefix.to_owned());
         let names = blocking(move || {
             let names = std::fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-            names.filter(|name| name.as_ref().is_ok_and(|name| name.starts_with(&prefix))).collect()
+            names.filter(|name| name.as_ref().is_ok_and(|name| begins(name, &prefix))).collect()
         });
         let names: Vec<String> = match names.await {
             // A folder that is not there holds nothing.

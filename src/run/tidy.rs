@@ -134,7 +134,13 @@ async fn sweep_once(shared: &Shared, servers: &[(String, Select)], broken: &BTre
         .flatten()
         .for_each(|swept| found.take(swept));
     let prefix = prefix.as_str();
-    let folders = servers.iter().map(|(server, _)| async move {
+    let folders = servers.iter().map(|(server, select)| async move {
+        if shared.host.holds_temporary(server, prefix).await
+            && let Ok(population) = population(shared).await
+        {
+            // It may be in use; in a moment between two cycles it was left by an rsync that was killed.
+            rest(shared, server, &population.server(select, server).current()).await;
+        }
         let swept = shared.host.sweep(server, prefix).await.map_err(|error| error.to_string());
         (format!("the folder of {server}"), swept)
     });
@@ -154,6 +160,14 @@ impl Found {
 /// By place, what was removed.
 type Swept = Vec<(String, Result<Vec<String>, String>)>;
 
+/// Waits for a moment between two cycles, for some time.
+async fn rest(shared: &Shared, server: &str, pods: &[&Arc<Pod>]) {
+    let limit = Instant::now() + SWEEP;
+    for (_, cycles) in pods.iter().flat_map(|pod| shared.followed(server, pod)) {
+        cycles.quiet(limit).await;
+    }
+}
+
 async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &str) -> Swept {
     let exports: Vec<_> = shared.ledger.places(server).into_iter().filter_map(Place::export).collect();
     let population = match population(shared).await {
@@ -167,10 +181,7 @@ async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &
     for (container, folder) in exports {
         // A pod without that container running has nothing of ours: what it will copy is removed from the folder.
         for pod in its.current().into_iter().filter(|pod| container::runs(pod, &container)) {
-            let limit = Instant::now() + SWEEP;
-            for (_, cycles) in shared.followed(server, pod) {
-                cycles.quiet(limit).await;
-            }
+            rest(shared, server, &[pod]).await;
             let sweep = Operation::Sweep { folder: folder.clone(), prefix: prefix.to_owned() };
             let output = shared.exec(server, &pod.name_any(), &container, &sweep).await;
             let names = output.map_err(|error| error.to_string()).and_then(|output| match output.problem() {
