@@ -1,7 +1,7 @@
 //! End-to-end tests of the file simulator: seven simulated NAS servers on Kubernetes that share files with a tester's
 //! folder. Suites are data; a check observes through the Kubernetes API and the folder, then judges.
 //!
-//! Arrows: `cli → run → check → cluster`, `check → host`, `suite → check`; `event` stands between `run` and `report`.
+//! Arrows: `cli → commands → run → check → cluster`, `check → host`, `suite → check`; `event` stands between `run` and `report`.
 
 pub mod check;
 pub mod cli;

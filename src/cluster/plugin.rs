@@ -1,5 +1,5 @@
 //! Logging in: kube runs the kubeconfig's credential plugin when a client is made, for as long as that takes. Here it is
-//! bounded, ended with what it started, and its errors are said without its output, which may hold a token.
+//! bounded, ended with every process that it started and that still runs, and its errors are said without its output, which may hold a token.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -25,7 +25,7 @@ pub fn explain(key: &str) -> Option<String> {
         about.needs.iter().flat_map(|need| need.permissions()).map(ToString::to_string).collect();
     if !permissions.is_empty() {
         let permissions: Vec<_> = permissions.into_iter().collect();
-        let _ = writeln!(text, "Permissions, besides those that every test has: {}.", permissions.join(", "));
+        let _ = writeln!(text, "Permissions, besides those that every test needs: {}.", permissions.join(", "));
     }
     for field in fields(&schema["$defs"]["Check"]["properties"][key]) {
         field.write(&schema, &mut text, 1);
@@ -57,7 +57,7 @@ pub fn reference() -> String {
 const HEAD: &str = "<!-- Made from the code: `GOLDEN=write cargo test --test offline suites` writes it again. -->
 # Checks and their keys
 
-What `explain CHECK` says in a terminal, there with an example. [suites.md](suites.md) shows how a suite is written.
+What `explain CHECK` says in a terminal, there with permissions and an example. [suites.md](suites.md) shows how a suite is written.
 
 ";
 

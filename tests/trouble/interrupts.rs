@@ -132,7 +132,7 @@ fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
     let mut problems = Vec::new();
     for (suite, length) in suites() {
         for (requests, times) in
-            [(1, number("MOMENTS").unwrap_or(5)), (2, number("TWO").unwrap_or(1)), (3, number("THREE").unwrap_or(1))]
+            [(1, number("MOMENTS").unwrap_or(5)), (2, number("TWICE").unwrap_or(1)), (3, number("THRICE").unwrap_or(1))]
         {
             let mut counts = Counts::default();
             for _ in 0..times {

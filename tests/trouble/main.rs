@@ -1,9 +1,10 @@
 //! What happens around a run: requests to stop at random moments, an API server that goes away, a tester's folder that
-//! fills.
+//! fills, turns read-only or vanishes.
 //!
 //! `cargo test` does it on simulated clusters. On the cluster of `fixtures/cluster`, with the release installed on it:
 //! `cargo test --test trouble -- --ignored --nocapture --test-threads=1`. `SEED` repeats the moments of another time,
-//! `MOMENTS` says how many there are for each suite, `SUITES` which suites.
+//! `MOMENTS` says how many there are for each suite, `TWICE` and `THRICE` how many with a second and a third request, and
+//! `SUITES` which suites.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

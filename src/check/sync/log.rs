@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
+use super::tail::is_error;
 use crate::cluster::LogLine;
 
 /// So many errors of a cycle are kept.
@@ -53,7 +54,7 @@ pub fn cycles(lines: &[LogLine], marks: Marks) -> Vec<Cycle> {
             if let Some(cycle) = cycles.last_mut().filter(|cycle| cycle.ended.is_none()) {
                 cycle.ended = Some(*stamp);
             }
-            paused_since = Some(*stamp);
+            (cause, paused_since) = (None, Some(*stamp));
         } else if marks.error.is_match(line) {
             // Of a cycle that did not even begin to list files, the error is all there is.
             if cycles.last().is_none_or(|cycle| cycle.ended.is_some()) {
@@ -65,7 +66,7 @@ pub fn cycles(lines: &[LogLine], marks: Marks) -> Vec<Cycle> {
             }
             paused_since = None;
         } else if !line.trim().is_empty() {
-            cause = line.starts_with("rsync: ").then_some(line.as_str()).or(cause);
+            cause = is_error(line).then_some(line.as_str()).or(cause);
             if let Some(cycle) = cycles.last_mut().filter(|cycle| cycle.ended.is_none() && marks.excuse.is_match(line))
             {
                 cycle.excuse = Some(line.clone());
@@ -127,9 +128,12 @@ mod tests {
     fn an_error_is_seen_although_the_cycle_says_that_it_ended_well() {
         let error = "rsync error: error in file IO (code 11) at main.c(808)";
         let cause = "rsync: [receiver] write failed on \"/windows-mount/a.txt\": No space left on device (28)";
-        let caused = read(&[(0, BEGIN), (10, "a.txt"), (15, cause), (20, error), (900, BEGIN), (910, error)]);
+        let gone = "rsync: [sender] write error: Broken pipe (32)";
+        let caused = read(&[(0, BEGIN), (15, cause), (20, error), (21, gone), (900, BEGIN), (910, error)]);
         assert_eq!(caused[0].errors, [format!("{cause}; {error}")]);
         assert_eq!(caused[1].errors, [error], "a cause is told once");
+        let past = read(&[(0, BEGIN), (15, cause), (20, END), (900, BEGIN), (910, error)]);
+        assert_eq!(past[1].errors, [error], "that was another cycle's");
         let during = read(&[(0, BEGIN), (10, "a.txt"), (20, error), (50, END)]);
         assert_eq!((during[0].errors.as_slice(), &during[0].excuse), (&[error.to_owned()][..], &None));
         let instead = read(&[(0, error), (50, END), (5_000, error), (5_050, END)]);

@@ -51,7 +51,7 @@ impl Tail {
 }
 
 /// Whether rsync says what went wrong, with the number of the error at the end; that its other half is gone is no cause.
-fn is_error(line: &str) -> bool {
+pub(super) fn is_error(line: &str) -> bool {
     let line = line.trim_end();
     line.starts_with("rsync: ") && line.ends_with(')') && !line.ends_with("Broken pipe (32)")
 }

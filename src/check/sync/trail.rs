@@ -258,13 +258,15 @@ impl Trail {
         }
     }
 
-    /// What to do about an error of rsync's that is the folder's, and no fault of the sidecar.
+    /// What to do about an error of rsync's that is the folder's.
     fn remedy(&self, error: &str) -> Option<String> {
         let folder = &self.folder.place;
         if error.contains("No space left on device") {
             return Some(format!("make room in {folder}: it is full"));
         }
-        error.contains("Read-only file system").then(|| format!("make {folder} writable: the pod sees it read-only"))
+        let container = &self.work.container;
+        let hint = || format!("make {folder} writable, or the mount of it in {container}: rsync sees it read-only");
+        error.contains("Read-only file system").then(hint)
     }
 
     /// How the folder becomes the pod's again.

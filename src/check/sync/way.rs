@@ -105,3 +105,14 @@ pub async fn is_there(site: &Site) -> Result<(), Verdict> {
     )
     .at(Hop::Host))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_gone_again_points_at_the_mount() {
+        assert!(undone("c", &Seen::Absent.to_string()).contains("host-mount"));
+        assert!(!undone("c", &Seen::Different(1).to_string()).contains("host-mount"));
+    }
+}
