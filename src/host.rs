@@ -390,6 +390,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_left_of_a_run_is_removed_with_rsyncs_temporaries() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("nas")).unwrap();
+        for name in ["e2e-1-a", ".e2e-1-a.Ab12Cd", "e2e-2-a", ".e2e-2-a.Ab12Cd", "my-e2e-1-a"] {
+            std::fs::write(root.path().join("nas").join(name), "").unwrap();
+        }
+        let host = Host::new(root.path().to_owned());
+        assert!(host.holds_temporary("nas", "e2e-1-").await && !host.holds_temporary("nas", "e2e-3-").await);
+        let mut swept = host.sweep("nas", "e2e-1-").await.unwrap();
+        swept.sort();
+        assert_eq!(swept, [".e2e-1-a.Ab12Cd", "e2e-1-a"]);
+        assert!(!host.holds_temporary("nas", "e2e-1-").await && host.holds_temporary("nas", "e2e-2-").await);
+        assert!(host.sweep("gone", "e2e-1-").await.unwrap().is_empty() && !host.holds_temporary("gone", "e").await);
+    }
+
+    #[tokio::test]
     async fn an_arrival_is_noticed_and_a_truncated_file_is_none() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("nas")).unwrap();
