@@ -10,3 +10,4 @@ pub mod search;
 mod tail;
 pub mod trail;
 pub mod way;
+mod work;

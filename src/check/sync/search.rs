@@ -6,7 +6,8 @@ use k8s_openapi::api::core::v1::{Pod, VolumeMount};
 use tokio::time::{Instant, timeout_at};
 
 use super::tail::{self, Tail};
-use super::trail::{Found, Stop, Trail, Work};
+use super::trail::{Found, Stop, Trail};
+use super::work::Work;
 use crate::check::parameter::{Export, Sidecar};
 use crate::check::{Site, millis};
 use crate::cluster::container::{self, View};

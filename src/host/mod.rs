@@ -1,4 +1,4 @@
-//! The tester's folder on this machine: reading, writing and removing the run's own files, and noticing arrivals.
+//! The tester's folder on this machine: reading, writing and removing the run's own files.
 //!
 //! Imports nothing of ours. Touches only the paths it is given, directly inside a server's folder.
 
@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{RwLock, mpsc};
+use tokio::sync::RwLock;
 use tokio::time::{Instant, timeout};
 
-/// The poll that stands behind notifications, which network file systems do not send.
+mod leftovers;
+mod watch;
+
+/// The pause between two looks, where nothing tells when to look.
 const POLL: Duration = Duration::from_millis(100);
 
 /// How long a file that another program holds is tried again.
@@ -84,27 +86,6 @@ pub struct Stat {
     pub bytes: u64,
     /// When it was changed, in milliseconds since 1970.
     pub modified: i64,
-}
-
-/// What happens in a folder, as the system tells it; where that does not, a poll has to do.
-pub struct News {
-    events: mpsc::Receiver<()>,
-    _watcher: Option<RecommendedWatcher>,
-}
-
-impl News {
-    /// Waits until something happened, or until then.
-    pub async fn next(&mut self, limit: Instant) {
-        tokio::select! {
-            Some(()) = self.events.recv() => {}
-            () = tokio::time::sleep_until(limit) => {}
-        }
-    }
-}
-
-/// Whether a name begins so, or is that of rsync's temporary of such a file.
-fn begins(name: &str, prefix: &str) -> bool {
-    name.strip_prefix('.').unwrap_or(name).starts_with(prefix)
 }
 
 impl Host {
@@ -226,97 +207,6 @@ impl Host {
             _ => Ok(()),
         }
     }
-
-    /// What is directly in a server's folder and whose names begin alike, with what is known of each; of a folder it is
-    /// when the folder was changed, and the size of the files in it. A folder that is not there holds nothing.
-    pub async fn listed(&self, server: &str, prefix: &str, most: usize) -> io::Result<Vec<(String, Stat)>> {
-        let (root, prefix) = (self.folder(server), prefix.to_owned());
-        let look = move || {
-            let mut listed = Vec::new();
-            for entry in std::fs::read_dir(&root)? {
-                let name = entry?.file_name().to_string_lossy().into_owned();
-                // One that was removed meanwhile is none.
-                let Some(mut known) = stat(&root.join(&name))?.filter(|_| begins(&name, &prefix)) else { continue };
-                if root.join(&name).is_dir() {
-                    let files = walk(&root.join(&name), most)?;
-                    let sizes = files.iter().filter_map(|path| Some(stat(&root.join(&name).join(path)).ok()??.bytes));
-                    known.bytes = sizes.sum();
-                }
-                listed.push((name, known));
-            }
-            Ok(listed)
-        };
-        match blocking(look).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            listed => listed,
-        }
-    }
-
-    /// Whether rsync's temporary of a file whose name begins so is directly in a server's folder.
-    pub async fn holds_temporary(&self, server: &str, prefix: &str) -> bool {
-        let (path, prefix) = (self.folder(server), format!(".{prefix}"));
-        let look = move || {
-            let mut entries = std::fs::read_dir(&path)?.flatten();
-            Ok(entries.any(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)))
-        };
-        blocking(look).await.unwrap_or_default()
-    }
-
-    /// Removes what is directly in a server's folder and whose names begin alike, rsync's temporaries included; returns
-    /// those names.
-    pub async fn sweep(&self, server: &str, prefix: &str) -> io::Result<Vec<String>> {
-        let (path, prefix) = (self.folder(server), prefix.to_owned());
-        let names = blocking(move || {
-            let names = std::fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-            names.filter(|name| name.as_ref().is_ok_and(|name| begins(name, &prefix))).collect()
-        });
-        let names: Vec<String> = match names.await {
-            // A folder that is not there holds nothing.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Vec::new(),
-            names => names?,
-        };
-        let mut problem = Ok(());
-        for name in &names {
-            problem = self.remove(server, name).await.and(problem);
-        }
-        problem.map(|()| names)
-    }
-
-    /// What happens directly in a folder from now on; `name` is empty for the server's own.
-    pub fn news(&self, server: &str, name: &str) -> News {
-        let (sender, events) = mpsc::channel(1);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Our own looking opens files too: that is no news.
-            if !event.is_ok_and(|event| event.kind.is_access()) {
-                // A full channel means that a look is already due.
-                let _ = sender.try_send(());
-            }
-        });
-        // Where the folder cannot be watched, the poll does it alone.
-        let watcher = watcher.and_then(|mut watcher| {
-            watcher.watch(&self.folder(server).join(name), RecursiveMode::NonRecursive)?;
-            Ok(watcher)
-        });
-        News { events, _watcher: watcher.ok() }
-    }
-
-    /// Waits until the file is there with the expected content, and says when that was noticed.
-    ///
-    /// # Errors
-    /// The time is over: what was seen last.
-    pub async fn arrival(&self, server: &str, name: &str, expected: &[u8], limit: Instant) -> Result<Instant, Seen> {
-        let mut news = self.news(server, "");
-        loop {
-            let seen = self.look(server, name, expected).await;
-            if seen == Seen::Whole {
-                return Ok(Instant::now());
-            }
-            if Instant::now() >= limit {
-                return Err(seen);
-            }
-            news.next(limit.min(Instant::now() + POLL)).await;
-        }
-    }
 }
 
 /// What is known of a file; `None` if there is none.
@@ -387,41 +277,5 @@ mod tests {
         assert_eq!(files, ["a/b/two", "one"]);
         assert!(host.files("nas", 3).await.is_err());
         assert!(host.files("missing", 3).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn what_is_left_of_a_run_is_removed_with_rsyncs_temporaries() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir(root.path().join("nas")).unwrap();
-        for name in ["e2e-1-a", ".e2e-1-a.Ab12Cd", "e2e-2-a", ".e2e-2-a.Ab12Cd", "my-e2e-1-a"] {
-            std::fs::write(root.path().join("nas").join(name), "").unwrap();
-        }
-        let host = Host::new(root.path().to_owned());
-        assert!(host.holds_temporary("nas", "e2e-1-").await && !host.holds_temporary("nas", "e2e-3-").await);
-        let mut swept = host.sweep("nas", "e2e-1-").await.unwrap();
-        swept.sort();
-        assert_eq!(swept, [".e2e-1-a.Ab12Cd", "e2e-1-a"]);
-        assert!(!host.holds_temporary("nas", "e2e-1-").await && host.holds_temporary("nas", "e2e-2-").await);
-        assert!(host.sweep("gone", "e2e-1-").await.unwrap().is_empty() && !host.holds_temporary("gone", "e").await);
-    }
-
-    #[tokio::test]
-    async fn an_arrival_is_noticed_and_a_truncated_file_is_none() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir(root.path().join("nas")).unwrap();
-        let host = Host::new(root.path().to_owned());
-        let soon = || Instant::now() + Duration::from_millis(300);
-        assert_eq!(host.arrival("nas", "a.txt", b"whole", soon()).await, Err(Seen::Absent));
-        host.create("nas", "a.txt", b"who").await.unwrap();
-        assert_eq!(host.arrival("nas", "a.txt", b"whole", soon()).await, Err(Seen::Different(3)));
-        let later = Instant::now() + Duration::from_secs(30);
-        let (arrived, ()) = tokio::join!(host.arrival("nas", "a.txt", b"whole", later), async {
-            host.append("nas", "a.txt", b"le").await.unwrap();
-        });
-        assert!(arrived.is_ok());
-        assert!(host.create("nas", "a.txt", b"").await.is_err(), "a file that exists is never overwritten");
-        host.remove("nas", "a.txt").await.unwrap();
-        host.remove("nas", "a.txt").await.unwrap();
-        assert_eq!(host.look("nas", "a.txt", b"").await, Seen::Absent);
     }
 }
