@@ -1,9 +1,12 @@
 //! Copying as `rsync -av --no-perms` does, with its words. Of regular files and folders only, whose times stay theirs.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use tempfile::NamedTempFile;
 
 use super::files::words;
 use super::lock;
@@ -58,6 +61,25 @@ struct Copy<'a> {
     copied: Copied,
 }
 
+/// How long a file that somebody reads is tried to be replaced, where that is not possible.
+const READ: Duration = Duration::from_secs(1);
+
+/// Moves a file into its place; on Windows not while somebody reads the one that is there.
+fn persist(mut file: NamedTempFile, target: &Path) -> io::Result<File> {
+    let limit = Instant::now() + READ;
+    loop {
+        match file.persist(target) {
+            Err(held)
+                if cfg!(windows) && held.error.kind() == ErrorKind::PermissionDenied && Instant::now() < limit =>
+            {
+                file = held.file;
+                std::thread::sleep(READ / 100);
+            }
+            persisted => return Ok(persisted?),
+        }
+    }
+}
+
 impl Copy<'_> {
     /// Copies what is in a folder; its name is relative and ends with a slash, unless it is the outermost.
     fn folder(&mut self, name: &str) {
@@ -106,7 +128,7 @@ impl Copy<'_> {
             let mut file = tempfile::Builder::new().prefix(&format!(".{stem}.")).tempfile_in(folder)?;
             file.write_all(&content)?;
             file.as_file().set_modified(modified)?;
-            Ok(file.persist(&target)?)
+            persist(file, &target)
         });
         match replaced {
             Ok(_) => self.copied.files.push(name.to_owned()),
@@ -195,7 +217,7 @@ mod tests {
         assert_eq!(listed(&from, &to, Flags::default()), (Vec::new(), 0));
         // As long as before, but newer; and older, but of another length.
         let later = SystemTime::now() + Duration::from_secs(9);
-        fs::File::create(from.host.join("a")).and_then(|file| file.set_modified(later)).unwrap();
+        File::create(from.host.join("a")).and_then(|file| file.set_modified(later)).unwrap();
         fs::write(to.host.join("b"), "longer").unwrap();
         assert_eq!(listed(&from, &to, Flags { update: true, ..Flags::default() }).0, ["a"], "the other one is newer");
         assert_eq!(listed(&from, &to, Flags::default()).0, ["b"]);
