@@ -2,9 +2,10 @@
 //!
 //! Imports nothing of ours. Touches only the paths it is given, directly inside a server's folder.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub struct Host {
     root: PathBuf,
     /// Held while something is written, also when the test that wanted it is gone.
     writing: Arc<RwLock<()>>,
+    /// Files that another program held when they were last looked at, with the system's words.
+    held: Arc<Mutex<BTreeMap<PathBuf, String>>>,
 }
 
 /// What stands where a folder is expected.
@@ -91,7 +94,7 @@ pub struct Stat {
 impl Host {
     /// The tester's folder at `root`.
     pub fn new(root: PathBuf) -> Self {
-        Self { root, writing: Arc::default() }
+        Self { root, writing: Arc::default(), held: Arc::default() }
     }
 
     /// The folder of all servers.
@@ -120,10 +123,24 @@ impl Host {
         }
     }
 
+    /// Why another program kept a file, or one in a folder, from being read when it was last looked at, if it did.
+    pub fn held(&self, server: &str, name: &str) -> Option<String> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = self.folder(server).join(name);
+        held.iter().find(|(path, _)| path.starts_with(&place)).map(|(_, why)| why.clone())
+    }
+
     /// Compares the file with the expected content.
     pub async fn look(&self, server: &str, name: &str, expected: &[u8]) -> Seen {
         let path = self.folder(server).join(name);
-        match blocking(move || std::fs::read(&path)).await {
+        let opened = path.clone();
+        let read = blocking(move || std::fs::read(&opened)).await;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match &read {
+            Err(error) if is_held(error) => drop(held.insert(path, error.to_string())),
+            _ => drop(held.remove(&path)),
+        }
+        match read {
             Ok(content) if content == expected => Seen::Whole,
             Ok(content) => Seen::Different(content.len()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Seen::Absent,
@@ -241,11 +258,14 @@ fn walk(root: &Path, most: usize) -> io::Result<Vec<String>> {
     Ok(files)
 }
 
+/// Whether another program has the file and shares it with nobody: `ERROR_SHARING_VIOLATION`, `ERROR_LOCK_VIOLATION`.
+fn is_held(error: &io::Error) -> bool {
+    cfg!(windows) && matches!(error.raw_os_error(), Some(32 | 33))
+}
+
 /// Calls the file system where it may stall without holding up anything else; tries again for a moment while another
 /// program, such as a virus scanner, holds the file (only on Windows).
 async fn blocking<T: Send + 'static>(attempt: impl Fn() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    // ERROR_SHARING_VIOLATION and ERROR_LOCK_VIOLATION.
-    let is_held = |error: &io::Error| cfg!(windows) && matches!(error.raw_os_error(), Some(32 | 33));
     let patiently = move || {
         let limit = Instant::now() + HELD;
         loop {

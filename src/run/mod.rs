@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use crate::check::{Shared, Site};
+use crate::check::{Place, Shared, Site};
 use crate::cluster::Select;
 use crate::diagnose::Diagnoses;
 use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
@@ -133,6 +133,13 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     };
     diagnoses.begin(&site, verdict.outcome);
     let judged = verdict.clone();
+    if verdict.outcome == Outcome::Fail
+        && let Some(held) = held(&shared, &site.id)
+    {
+        // What could not be read was not judged.
+        verdict.outcome = Outcome::Error;
+        verdict.reasons.insert(0, held);
+    }
     let elapsed = started.elapsed();
     // An API server that is gone is not waited for by every test again: the end of the run tries once more.
     let may_remove = verdict.outcome != Outcome::Error || shared.cluster.answers().await.is_ok();
@@ -151,6 +158,17 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
         let _ = shared.events.send(Event::CaseObserved { id: site.id.clone(), seen: Arc::new(seen) });
     }
     (verdict, elapsed)
+}
+
+/// Why the test could not read a file of its own: another program has it open.
+fn held(shared: &Shared, case: &CaseId) -> Option<Reason> {
+    let hosted = shared.ledger.placed(|placed| placed.case == *case && placed.place == Place::Host);
+    hosted.into_iter().find_map(|placed| {
+        let why = shared.host.held(&placed.server, &placed.name)?;
+        let reason =
+            Reason::new(placed.to_string(), "to be open to others, too", format!("another program holds it: {why}"));
+        Some(reason.hint("close what holds it, such as an editor or a virus scanner, and run the test again"))
+    })
 }
 
 /// ERROR, because the harness itself failed.
