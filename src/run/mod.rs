@@ -133,12 +133,11 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     };
     diagnoses.begin(&site, verdict.outcome);
     let judged = verdict.clone();
-    if verdict.outcome == Outcome::Fail
+    if matches!(verdict.outcome, Outcome::Fail | Outcome::Error)
         && let Some(held) = held(&shared, &site.id)
     {
-        // What could not be read was not judged.
-        verdict.outcome = Outcome::Error;
-        verdict.reasons.insert(0, held);
+        // What could not be read was not judged, whatever it looked like.
+        verdict = Verdict::error(held);
     }
     let elapsed = started.elapsed();
     // An API server that is gone is not waited for by every test again: the end of the run tries once more.
