@@ -123,6 +123,22 @@ impl Host {
         }
     }
 
+    /// Why nothing can be written into a server's folder, because it is full or read-only; tried with a file of that name.
+    pub async fn no_room(&self, server: &str, name: &str) -> Option<String> {
+        let path = self.folder(server).join(name);
+        let attempt = move || {
+            let written = std::fs::write(&path, [0; 4096]);
+            // It may be there although it could not be filled.
+            let _ = std::fs::remove_file(&path);
+            written
+        };
+        let is_of_the_disk = |error: &io::Error| {
+            use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+            matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+        };
+        blocking(attempt).await.err().filter(is_of_the_disk).map(|error| error.to_string())
+    }
+
     /// Why another program kept a file, or one in a folder, from being read when it was last looked at, if it did.
     pub fn held(&self, server: &str, name: &str) -> Option<String> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use crate::check::{Place, Shared, Site};
+use crate::check::{Need, Place, Shared, Site};
 use crate::cluster::Select;
 use crate::diagnose::Diagnoses;
 use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
@@ -121,6 +121,8 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     if job.case.check.disturbs() && !shared.wishes.allow_disruption {
         return (Verdict::skip("it disturbs the server, which --allow-disruption allows"), Duration::ZERO);
     }
+    // What requires just that says so itself.
+    let relies_on_room = job.case.check.needs(Need::Folder) && job.case.check.kind() != "host-mount";
     let site = Site::new(Arc::clone(&shared), job.case.id, job.select, job.servers);
     if let Some(lacked) = shared.access.lacked_by(&job.case.check) {
         return (site.no_answer(&lacked.lacking()), Duration::ZERO);
@@ -138,6 +140,14 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     {
         // What could not be read was not judged, whatever it looked like.
         verdict = Verdict::error(held);
+    } else if matches!(verdict.outcome, Outcome::Fail | Outcome::Error)
+        && verdict.blocked_by.is_none()
+        && relies_on_room
+        && let Some(full) = full(&site).await
+    {
+        // Whatever it looked like: nothing could arrive there.
+        verdict = Verdict { outcome: Outcome::Error, ..verdict };
+        verdict.reasons.insert(0, full);
     }
     let elapsed = started.elapsed();
     // An API server that is gone is not waited for by every test again: the end of the run tries once more.
@@ -168,6 +178,15 @@ fn held(shared: &Shared, case: &CaseId) -> Option<Reason> {
             Reason::new(placed.to_string(), "to be open to others, too", format!("another program holds it: {why}"));
         Some(reason.hint("close what holds it, such as an editor or a virus scanner, and run the test again"))
     })
+}
+
+/// Why nothing more can be written into the tester's folder of the server: its disk, which is not the system's fault.
+async fn full(site: &Site) -> Option<Reason> {
+    let server = site.id.server.as_deref()?;
+    let why = site.shared.host.no_room(server, &site.file("room.txt").name).await?;
+    let folder = format!("folder {}", site.shared.host.folder(server).display());
+    let reason = Reason::new(folder, "to take files during the whole test", why);
+    Some(reason.hint("make room in it, or make it writable, and run the test again"))
 }
 
 /// ERROR, because the harness itself failed.
