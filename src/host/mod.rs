@@ -21,6 +21,9 @@ const POLL: Duration = Duration::from_millis(100);
 /// How long a file that another program holds is tried again.
 const HELD: Duration = Duration::from_secs(2);
 
+/// A folder that does not take so many bytes is full: about as much as tests write at once.
+const ROOM: usize = 2 << 20;
+
 /// The longest wait for the file system: a network mount whose other side is gone may never answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -127,7 +130,7 @@ impl Host {
     pub async fn no_room(&self, server: &str, name: &str) -> Option<String> {
         let path = self.folder(server).join(name);
         let attempt = move || {
-            let written = std::fs::write(&path, [0; 4096]);
+            let written = std::fs::write(&path, vec![0; ROOM]);
             // It may be there although it could not be filled.
             let _ = std::fs::remove_file(&path);
             written
