@@ -122,7 +122,9 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
         return (Verdict::skip("it disturbs the server, which --allow-disruption allows"), Duration::ZERO);
     }
     // What requires just that says so itself.
-    let relies_on_room = job.case.check.needs(Need::Folder) && job.case.check.kind() != "host-mount";
+    let check = &job.case.check;
+    let is_copied = check.writes().is_some_and(|(_, sidecar)| sidecar.is_some());
+    let relies_on_room = (is_copied || check.needs(Need::Folder)) && check.kind() != "host-mount";
     let site = Site::new(Arc::clone(&shared), job.case.id, job.select, job.servers);
     if let Some(lacked) = shared.access.lacked_by(&job.case.check) {
         return (site.no_answer(&lacked.lacking()), Duration::ZERO);
