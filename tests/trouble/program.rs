@@ -137,7 +137,10 @@ impl Ended {
 
     /// Files that were left and that it does not name.
     pub fn untold(&self, left: &[String]) -> Vec<String> {
-        let name = |path: &String| path.split([' ', '/']).find(|part| part.starts_with("e2e-")).map(str::to_owned);
+        // rsync's temporary `.NAME.XXXXXX` is told with the file.
+        let of_rsync = |part: &str| Some(part.strip_prefix('.')?.rsplit_once('.')?.0.to_owned());
+        let own = |part: &str| of_rsync(part).unwrap_or_else(|| part.to_owned());
+        let name = |path: &String| path.split([' ', '/']).map(own).find(|part| part.starts_with("e2e-"));
         let untold = left.iter().filter(|path| name(path).is_none_or(|name| !self.out.contains(&name)));
         untold.cloned().collect()
     }
