@@ -65,6 +65,11 @@ pub trait Kind: Sync {
         None
     }
 
+    /// How many bytes the tester's folder must take at once: about what most tests write.
+    fn room(&self) -> usize {
+        2 << 20
+    }
+
     /// Collects what the judgement needs.
     ///
     /// # Errors
@@ -155,6 +160,11 @@ macro_rules! kinds {
             /// Where it puts files into an export, and what copies them from there.
             pub fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
                 match self { $(Self::$kind(kind) => kind.writes(),)+ }
+            }
+
+            /// How many bytes the tester's folder must take at once.
+            pub fn room(&self) -> usize {
+                match self { $(Self::$kind(kind) => kind.room(),)+ }
             }
 
             /// Whether it needs to be allowed, and to be alone.

@@ -21,9 +21,6 @@ const POLL: Duration = Duration::from_millis(100);
 /// How long a file that another program holds is tried again.
 const HELD: Duration = Duration::from_secs(2);
 
-/// A folder that does not take so many bytes is full: about as much as tests write at once.
-const ROOM: usize = 2 << 20;
-
 /// The longest wait for the file system: a network mount whose other side is gone may never answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -126,20 +123,16 @@ impl Host {
         }
     }
 
-    /// Why nothing can be written into a server's folder, because it is full or read-only; tried with a file of that name.
-    pub async fn no_room(&self, server: &str, name: &str) -> Option<String> {
+    /// Why so many bytes cannot be written into a server's folder, because it is full or read-only; tried with a file of that
+    /// name, which may be there afterwards.
+    pub async fn no_room(&self, server: &str, name: &str, bytes: usize) -> Option<String> {
         let path = self.folder(server).join(name);
-        let attempt = move || {
-            let written = std::fs::write(&path, vec![0; ROOM]);
-            // It may be there although it could not be filled.
-            let _ = std::fs::remove_file(&path);
-            written
-        };
         let is_of_the_disk = |error: &io::Error| {
             use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
             matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
         };
-        blocking(attempt).await.err().filter(is_of_the_disk).map(|error| error.to_string())
+        let written = self.write(move || std::fs::write(&path, vec![0; bytes])).await;
+        written.err().filter(is_of_the_disk).map(|error| error.to_string())
     }
 
     /// Why another program kept a file, or one in a folder, from being read when it was last looked at, if it did.

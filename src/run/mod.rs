@@ -10,13 +10,14 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use crate::check::{Need, Place, Shared, Site};
+use crate::check::{Shared, Site};
 use crate::cluster::Select;
 use crate::diagnose::Diagnoses;
 use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
 use crate::suite::PlannedCase;
 
 mod ending;
+mod machine;
 mod signal;
 pub mod tidy;
 
@@ -121,15 +122,11 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     if job.case.check.disturbs() && !shared.wishes.allow_disruption {
         return (Verdict::skip("it disturbs the server, which --allow-disruption allows"), Duration::ZERO);
     }
-    // What requires just that says so itself.
-    let check = &job.case.check;
-    let is_copied = check.writes().is_some_and(|(_, sidecar)| sidecar.is_some());
-    let relies_on_room = (is_copied || check.needs(Need::Folder)) && check.kind() != "host-mount";
     let site = Site::new(Arc::clone(&shared), job.case.id, job.select, job.servers);
     if let Some(lacked) = shared.access.lacked_by(&job.case.check) {
         return (site.no_answer(&lacked.lacking()), Duration::ZERO);
     }
-    let (mut verdict, seen) = tokio::select! {
+    let (verdict, seen) = tokio::select! {
         judged = AssertUnwindSafe(job.case.check.run(&site)).catch_unwind() => {
             judged.unwrap_or_else(|panic| (defect(format!("it panicked: {}", said(&*panic))), None))
         }
@@ -137,20 +134,7 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     };
     diagnoses.begin(&site, verdict.outcome);
     let judged = verdict.clone();
-    if matches!(verdict.outcome, Outcome::Fail | Outcome::Error)
-        && let Some(held) = held(&shared, &site.id)
-    {
-        // What could not be read was not judged, whatever it looked like.
-        verdict = Verdict::error(held);
-    } else if matches!(verdict.outcome, Outcome::Fail | Outcome::Error)
-        && verdict.blocked_by.is_none()
-        && relies_on_room
-        && let Some(full) = full(&site).await
-    {
-        // Whatever it looked like: nothing could arrive there.
-        verdict = Verdict { outcome: Outcome::Error, ..verdict };
-        verdict.reasons.insert(0, full);
-    }
+    let mut verdict = machine::considered(&site, &job.case.check, verdict).await;
     let elapsed = started.elapsed();
     // An API server that is gone is not waited for by every test again: the end of the run tries once more.
     let may_remove = verdict.outcome != Outcome::Error || shared.cluster.answers().await.is_ok();
@@ -169,26 +153,6 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
         let _ = shared.events.send(Event::CaseObserved { id: site.id.clone(), seen: Arc::new(seen) });
     }
     (verdict, elapsed)
-}
-
-/// Why the test could not read a file of its own: another program has it open.
-fn held(shared: &Shared, case: &CaseId) -> Option<Reason> {
-    let hosted = shared.ledger.placed(|placed| placed.case == *case && placed.place == Place::Host);
-    hosted.into_iter().find_map(|placed| {
-        let why = shared.host.held(&placed.server, &placed.name)?;
-        let reason =
-            Reason::new(placed.to_string(), "to be open to others, too", format!("another program holds it: {why}"));
-        Some(reason.hint("close what holds it, such as an editor or a virus scanner, and run the test again"))
-    })
-}
-
-/// Why nothing more can be written into the tester's folder of the server: its disk, which is not the system's fault.
-async fn full(site: &Site) -> Option<Reason> {
-    let server = site.id.server.as_deref()?;
-    let why = site.shared.host.no_room(server, &site.file("room.txt").name).await?;
-    let folder = format!("folder {}", site.shared.host.folder(server).display());
-    let reason = Reason::new(folder, "to take files during the whole test", why);
-    Some(reason.hint("make room in it, or make it writable, and run the test again"))
 }
 
 /// ERROR, because the harness itself failed.

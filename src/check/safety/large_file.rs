@@ -93,6 +93,11 @@ impl Kind for LargeFile {
         Some((&self.export, Some(&self.sidecar)))
     }
 
+    /// For rsync's temporary file, beside the version before.
+    fn room(&self) -> usize {
+        self.bytes
+    }
+
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =
             Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
