@@ -1,7 +1,7 @@
 //! Whether a restarted server is as it should be. Pure.
 
 use super::restart::{Restart, Written};
-use super::seen::{Came, Content, Phases, Restarted, Trouble, seconds};
+use super::seen::{Came, Content, Phases, Restarted, Trouble, Unsynced, seconds};
 use crate::check::millis;
 use crate::event::{Hop, Reason, Verdict};
 
@@ -35,6 +35,7 @@ pub fn verdict(check: &Restart, seen: &Restarted) -> Verdict {
                     "the node's clock is behind the API server's: what happened to pod {pod} is dated before its creation ({phases} s)"
                 ));
             }
+            notes.extend(seen.unsynced.as_ref().filter(|_| check.written == Written::Kept).map(window));
             arrived(&mut findings, check, seen, pod);
             written(&mut findings, check, seen, pod);
         }
@@ -58,12 +59,6 @@ pub fn verdict(check: &Restart, seen: &Restarted) -> Verdict {
             findings.reasons.insert(0, reason.hint(hint));
         }
     }
-    if let (Written::Kept, Some(unsynced)) = (check.written, seen.unsynced) {
-        let age = seconds(unsynced);
-        notes.push(format!(
-            "what clients write between a sync cycle and a restart is lost; here the last cycle had ended {age} before"
-        ));
-    }
     if let (Content::Whole, Some((count @ 1.., names))) = (&seen.kept, &seen.vanished) {
         let files = if *count == 1 { "1 file has".to_owned() } else { format!("{count} files have") };
         let names = names.join(", ");
@@ -82,6 +77,23 @@ pub fn verdict(check: &Restart, seen: &Restarted) -> Verdict {
     match findings.hop {
         Some(hop) => verdict.at(hop),
         None => verdict,
+    }
+}
+
+/// What a restart loses of what no sync cycle has copied, in words.
+fn window(unsynced: &Unsynced) -> String {
+    let age = seconds(unsynced.age);
+    let what = format!("a file that was written into the export {age} before its pod was deleted");
+    match (&unsynced.found, &unsynced.host) {
+        (Content::Absent, Content::Absent) => format!(
+            "{what} is lost: no sync cycle had copied it, the last had ended {} before. So is what clients write there between \
+             a cycle and a restart",
+            seconds(unsynced.rested)
+        ),
+        (Content::Whole, _) | (_, Content::Whole) => {
+            format!("{what} is not lost, though no sync cycle had copied it by then: the old pod did as it ended")
+        }
+        (found, _) => format!("what became of {what}: {found}"),
     }
 }
 
@@ -207,7 +219,7 @@ mod tests {
         }))
         .unwrap();
         let seen = json!({"Restarted": {
-            "server": "nas-output-1", "folder": "/f", "deleted": "old", "unsynced": 40, "put": "put.txt", "wrote": "written.txt",
+            "server": "nas-output-1", "folder": "/f", "deleted": "old", "unsynced": {"age": 40, "rested": 90, "found": "Absent", "host": "Absent"}, "put": "put.txt", "wrote": "written.txt",
             "came": {"Ready": {"pod": "new", "after": 3210, "phases": {"scheduled": 0, "init": 1, "ready": 3}}},
             "arrival": {"there": 540, "absent": null, "last": ""},
             "written": if written == "kept" { "Whole" } else { "Absent" }, "kept": "Whole", "vanished": [0, []], "old": null
@@ -224,7 +236,25 @@ mod tests {
                 assert!(verdict.summary.contains(part), "{}", verdict.summary);
             }
         }
-        assert!(judged("lost", &[]).notes.is_empty() && judged("kept", &[]).notes[0].contains("0.0 s before"));
+        assert!(judged("lost", &[]).notes.is_empty());
+    }
+
+    #[test]
+    fn what_a_restart_loses_is_told_as_it_was_seen() {
+        for (path, seen, told) in [
+            (
+                "/Restarted/unsynced/rested",
+                json!(1500),
+                "is lost: no sync cycle had copied it, the last had ended 1.5 s before",
+            ),
+            ("/Restarted/unsynced/found", json!("Whole"), "is not lost"),
+            ("/Restarted/unsynced/host", json!("Whole"), "is not lost"),
+            ("/Restarted/unsynced/found", json!({"Unknown": "denied"}), "it is not known: denied"),
+        ] {
+            let verdict = judged("kept", &[(path, seen)]);
+            assert_eq!(verdict.outcome, Outcome::Pass);
+            assert!(verdict.notes[0].contains(told), "{verdict:?}");
+        }
     }
 
     #[test]

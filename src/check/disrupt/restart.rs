@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::replacement::{Deleted, File};
-use super::seen::{Came, Content, Observation, Restarted};
+use super::seen::{Came, Content, Observation, Restarted, Unsynced};
 use super::{judge, sound};
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::storage::Probe;
@@ -28,8 +28,14 @@ const MOUNT_WITHIN: Duration = Duration::from_secs(5);
 const MOST: usize = 5000;
 /// The last part of the name of the file that is written into the export.
 const WRITTEN: &str = "written.txt";
+/// The same of the one that no sync cycle copies.
+const UNSYNCED: &str = "unsynced.txt";
+/// The same of the one that is put into the tester's folder.
+const PUT: &str = "put.txt";
 /// So many of those that are gone are named.
 const NAMED: usize = 3;
+/// What to do where the server was left alone.
+const SPARED: &str = "nothing was deleted; run phase2 and phase3, which say more";
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -120,23 +126,26 @@ impl Restart {
     async fn restart(&self, site: &Site, server: &Server, pod: &Arc<Pod>, owner: String) -> Result<Restarted, Verdict> {
         let (shared, name) = (&site.shared, site.server());
         let cycles = self.sidecar.as_ref().and_then(|sidecar| site.cycles(pod, sidecar));
-        let (wrote, put) = (site.file(WRITTEN), site.file("put.txt"));
-        let written = File { name: wrote.name.clone(), content: random() };
-        let rested = self.write(site, pod, cycles.as_deref(), &wrote, &written).await?;
+        let new = |what| File { name: site.file(what).name, content: random() };
+        let (written, fresh, file) = (new(WRITTEN), new(UNSYNCED), new(PUT));
+        let rested = self.write(site, pod, cycles.as_deref(), &written).await?;
         self.forget_probe(site).await;
         let before = shared.host.files(name, MOST).await;
-        let file = File { name: put.name.clone(), content: random() };
+        let put = site.file(PUT);
         // Wherever the pod's containers may copy it.
         shared.ledger.place(site.exported(&self.export, &put));
-        shared.ledger.place(put.clone());
+        shared.ledger.place(put);
         if let Err(error) = shared.host.create(name, &file.name, file.content.as_bytes()).await {
             let folder = shared.host.folder(name).display().to_string();
             let reason = Reason::new(format!("folder {folder}"), "to take a file of the tester's", error.to_string());
             return Err(Verdict::error(reason.hint("look at the permissions of the folder")).at(Hop::Host));
         }
         let known: BTreeSet<String> = server.pods.iter().filter_map(|pod| pod.uid()).collect();
+        let unsynced = match rested {
+            Some(rested) => Some((rested, self.put_into_export(site, pod, &fresh).await?)),
+            None => None,
+        };
         let sent = Instant::now();
-        let unsynced = rested.map(|rested| millis(sent - rested));
         self.delete(site, pod, sent).await?;
         let limit = sent + shared.wishes.settle;
         let deleted = Deleted { site, known, owner, sent, limit };
@@ -145,9 +154,16 @@ impl Restart {
         let (came, replacement) = came?;
         let mut old = None;
         let mut found = None;
+        let mut unsynced = unsynced.map(|(rested, written)| {
+            let unknown = || Content::Unknown("not looked at".to_owned());
+            Unsynced { age: millis(sent - written), rested: millis(sent - rested), found: unknown(), host: unknown() }
+        });
         let mut limit = Instant::now();
         if let (Came::Ready { .. }, Some(pod)) = (&came, &replacement) {
             found = Some(deleted.look(pod, &self.export, &written).await);
+            if let Some(unsynced) = &mut unsynced {
+                unsynced.found = deleted.look(pod, &self.export, &fresh).await;
+            }
             site.waiting("the old pod's end", shared.wishes.settle);
             old = deleted.old_gone().await;
             if let Some(sidecar) = &self.sidecar {
@@ -162,12 +178,10 @@ impl Restart {
             // What is not in the export is brought back by no cycle.
             limit = Instant::now();
         }
-        let kept = match shared.host.arrival(name, &file.name, file.content.as_bytes(), limit).await {
-            Ok(_) | Err(Seen::Whole) => Content::Whole,
-            Err(Seen::Absent) => Content::Absent,
-            Err(Seen::Unreadable(error)) => Content::Unknown(error),
-            Err(other @ Seen::Different(_)) => Content::Other(other.to_string()),
-        };
+        let kept = on_host(site, &file, limit).await;
+        if let Some(unsynced) = &mut unsynced {
+            unsynced.host = on_host(site, &fresh, Instant::now()).await;
+        }
         let vanished = match (before, shared.host.files(name, 2 * MOST).await) {
             (Ok(before), Ok(after)) => Some(gone(before, after, &shared.run)),
             _ => None,
@@ -195,29 +209,19 @@ impl Restart {
         site: &Site,
         pod: &Pod,
         cycles: Option<&Cycles>,
-        placed: &Placed,
         file: &File,
     ) -> Result<Option<Instant>, Verdict> {
-        site.place(pod, &self.export, self.sidecar.as_ref(), placed);
-        let path = format!("{}/{}", self.export.folder, file.name);
-        let write = Operation::Write { path: path.clone(), content: file.content.clone() };
-        let (output, problem) = site.try_exec(pod, &self.export.container, &write).await?;
-        let hint = "nothing was deleted; run phase2 and phase3, which say more";
-        if let Some(problem) = problem {
-            let object = container::place(pod, &self.export.container);
-            let reason = Reason::new(object, format!("to write {path}"), problem).hint(hint);
-            return Err(Verdict::error(reason).at(Hop::Export));
-        }
+        let ended = self.put_into_export(site, pod, file).await?;
         let Some(cycles) = cycles else { return Ok(None) };
-        let limit = output.ended + self.synced_within.unwrap_or(self.within).0;
+        let limit = ended + self.synced_within.unwrap_or(self.within).0;
         if self.written == Written::Kept {
             let host = &site.shared.host;
             let folder = host.folder(site.server()).display().to_string();
-            site.waiting(format!("a file on its way to {folder}"), limit - output.ended);
+            site.waiting(format!("a file on its way to {folder}"), limit - ended);
             let astray = |last: Seen| {
                 let object = format!("file {} of pod {}", file.name, pod.name_any());
                 let expected = format!("in {folder}, whole, before its pod is deleted");
-                Verdict::error(Reason::new(object, expected, last.to_string()).hint(hint)).at(Hop::Sidecar)
+                Verdict::error(Reason::new(object, expected, last.to_string()).hint(SPARED)).at(Hop::Sidecar)
             };
             let content = file.content.as_bytes();
             let noticed = host.arrival(site.server(), &file.name, content, limit).await.map_err(astray)?;
@@ -230,6 +234,18 @@ impl Restart {
         // Right after a cycle, so that the next one is far: a sidecar with --delete would remove what is put in the folder.
         cycles.quiet(limit).await;
         Ok(Some(Instant::now()))
+    }
+
+    /// Writes a file into the export; returns when it was there.
+    async fn put_into_export(&self, site: &Site, pod: &Pod, file: &File) -> Result<Instant, Verdict> {
+        site.place(pod, &self.export, self.sidecar.as_ref(), &Placed { name: file.name.clone(), ..site.file("") });
+        let path = format!("{}/{}", self.export.folder, file.name);
+        let write = Operation::Write { path: path.clone(), content: file.content.clone() };
+        let (output, problem) = site.try_exec(pod, &self.export.container, &write).await?;
+        let Some(problem) = problem else { return Ok(output.ended) };
+        let object = container::place(pod, &self.export.container);
+        let reason = Reason::new(object, format!("to write {path}"), problem).hint(SPARED);
+        Err(Verdict::error(reason).at(Hop::Export))
     }
 
     /// Removes the probe of the mount, which the new pod would copy into its export.
@@ -259,6 +275,16 @@ impl Restart {
         }
         let object = format!("pod {}", pod.name_any());
         Err(Verdict::error(Reason::new(object, "to be deleted", error.to_string()).hint(error.hint())))
+    }
+}
+
+/// What there is of a file in the tester's folder at the latest then.
+async fn on_host(site: &Site, file: &File, limit: Instant) -> Content {
+    match site.shared.host.arrival(site.server(), &file.name, file.content.as_bytes(), limit).await {
+        Ok(_) | Err(Seen::Whole) => Content::Whole,
+        Err(Seen::Absent) => Content::Absent,
+        Err(Seen::Unreadable(error)) => Content::Unknown(error),
+        Err(other @ Seen::Different(_)) => Content::Other(other.to_string()),
     }
 }
 

@@ -24,8 +24,8 @@ pub struct Restarted {
     pub folder: String,
     /// The pod that was deleted.
     pub deleted: String,
-    /// How long its last sync cycle was over then.
-    pub unsynced: Option<u64>,
+    /// The file that no sync cycle had copied then, where one copies at all.
+    pub unsynced: Option<Unsynced>,
     /// The file that was put into the folder.
     pub put: String,
     /// The file that was written into the export.
@@ -42,6 +42,19 @@ pub struct Restarted {
     pub vanished: Option<(usize, Vec<String>)>,
     /// What the old pod still was when waiting for its end was over.
     pub old: Option<String>,
+}
+
+/// A file that was written into the export just before its pod was deleted.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Unsynced {
+    /// How long before.
+    pub age: u64,
+    /// How long the last sync cycle was over then.
+    pub rested: u64,
+    /// What there was of it in the replacement's export; not looked at where none became Ready.
+    pub found: Content,
+    /// What there was of it in the tester's folder, at the end.
+    pub host: Content,
 }
 
 /// What came in a pod's place.
