@@ -6,7 +6,7 @@ use super::model::{Mark, Row};
 use crate::event::{Case, Hop, Outcome, Verdict};
 
 /// Each server of these tests with its marks. A FAIL marks the hop that is broken, any other result all hops that a PASS
-/// would prove.
+/// would prove, and an ERROR also the one that kept it from being judged.
 pub fn rows<'a>(cases: impl Iterator<Item = (&'a Case, Option<&'a Verdict>)>) -> Vec<Row> {
     let mut servers: IndexMap<&str, [Option<Outcome>; 6]> = IndexMap::new();
     for (case, verdict) in cases {
@@ -15,7 +15,10 @@ pub fn rows<'a>(cases: impl Iterator<Item = (&'a Case, Option<&'a Verdict>)>) ->
         let Some(verdict) = verdict else { continue };
         let broken = verdict.hop.filter(|_| verdict.outcome == Outcome::Fail);
         for (hop, mark) in Hop::ALL.iter().zip(marks) {
-            let is_meant = broken.map_or_else(|| case.hops.contains(hop), |broken| broken == *hop);
+            let is_meant = match broken {
+                Some(broken) => broken == *hop,
+                None => case.hops.contains(hop) || verdict.hop == Some(*hop) && verdict.outcome == Outcome::Error,
+            };
             if is_meant && mark.is_none_or(|mark| weight(verdict.outcome) > weight(mark)) {
                 *mark = Some(verdict.outcome);
             }
@@ -73,18 +76,20 @@ mod tests {
             ("mount", &[Hop::Host, Hop::Mount][..]),
             ("sync", &[Hop::Export, Hop::Sidecar][..]),
             ("pods", &[Hop::Nfs][..]),
+            ("names", &[][..]),
         ];
         let cases = cases.map(|(slug, hops)| Case { id: id(slug), hops });
         let verdicts = [
             Verdict::judged("", Vec::new()),
             Verdict::judged("", vec![Reason::new("o", "e", "s")]).at(Hop::Sidecar),
             Verdict::error(Reason::new("o", "e", "s")),
+            Verdict::blocked("mount", Reason::new("o", "e", "s")).at(Hop::Mount),
         ];
         assert_eq!(
             lines(&rows(cases.iter().zip(verdicts.iter().map(Some)))),
             [
                 "       host     mount    init     export   sidecar  NFS",
-                "nas-1  ok       ok       .        .        FAIL     ?"
+                "nas-1  ok       ?        .        .        FAIL     ?"
             ]
         );
     }

@@ -116,7 +116,8 @@ impl Restart {
         let verdict = probe.once(self.window, now).await?.verdict();
         match verdict.reasons.into_iter().next() {
             Some(reason) if verdict.outcome == Outcome::Fail => {
-                Err(Verdict::blocked(format!("host-mount::{}", site.server()), reason))
+                let blocked = Verdict::blocked(format!("host-mount::{}", site.server()), reason);
+                Err(blocked.at(verdict.hop.unwrap_or(Hop::Mount)))
             }
             _ => Ok(()),
         }

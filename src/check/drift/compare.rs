@@ -120,7 +120,8 @@ const QUANTITY: [&str; 2] = ["sizeLimit", "storage"];
 /// Compares what a manifest says of an object with the live one.
 pub fn compare(said: &Value, live: &Value) -> Compared {
     let kind = said["kind"].as_str().unwrap_or_default();
-    let is_known = said["apiVersion"].as_str().is_some_and(|version| KNOWN.contains(&version));
+    // A Pod gets the volume of its service account.
+    let is_known = kind != "Pod" && said["apiVersion"].as_str().is_some_and(|version| KNOWN.contains(&version));
     let mut compared = Compared { is_secret: kind == "Secret", is_known, ..Compared::default() };
     let root = Path::default();
     let metadata = root.field("metadata");
@@ -220,13 +221,14 @@ impl Compared {
     }
 
     fn list(&mut self, path: &Path, said: &[Value], live: &[Value]) {
-        self.places.push(path.text.clone());
         // An empty list says no more than none.
         if said.is_empty() && !(self.is_known && WHOLE.contains(&path.name.as_str())) {
+            self.places.push(path.text.clone());
             return;
         }
         let has_keys = |items: &[Value]| items.iter().all(|item| key(&path.name, item).is_some());
         if !(has_keys(said) && has_keys(live)) {
+            self.places.push(path.text.clone());
             if said.len() == live.len() {
                 for (index, (said, live)) in said.iter().zip(live).enumerate() {
                     self.value(&path.item(None, index), "", said, Some(live));

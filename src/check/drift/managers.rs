@@ -20,12 +20,15 @@ pub struct Manager {
 const SYSTEM: [&str; 8] =
     ["kubelet", "kube-scheduler", "kube-apiserver", "kubelite", "k3s", "rke2", "k0s", "vpa-recommender"];
 /// How names of controllers end.
-const CONTROLLER: [&str; 4] = ["-controller", "-controller-manager", "-operator", "-autoscaler"];
+const CONTROLLER: [&str; 6] =
+    ["-controller", "-controller-manager", "-operator", "-autoscaler", "-webhook", "-injector"];
+/// What helm notes at each object of a release.
+const RELEASE: &str = r".metadata.annotations.meta\.helm\.sh/release-name";
 
 impl Manager {
-    /// Whether it is helm.
+    /// Whether it is helm, or a program that has helm in it: only that says whose the object is.
     pub fn is_helm(&self) -> bool {
-        self.name.to_lowercase().starts_with("helm")
+        self.name.to_lowercase().contains("helm") || self.fields.iter().any(|field| field == RELEASE)
     }
 
     /// Whether it is a controller.
@@ -115,5 +118,11 @@ mod tests {
         assert_eq!(managers[1].fields, [format!("{place}.nodePort"), format!("{place}.port")]);
         assert!(managers[1].has(place) && !managers[1].has(".spec.portsX") && managers[1].is_helm());
         assert!(super::managers(&json!({})).is_empty());
+        let by = |manager: &str, field: &str| {
+            let fields = json!({"f:metadata": {"f:annotations": {field: {}}}});
+            super::managers(&json!({"metadata": {"managedFields": [{"manager": manager, "fieldsV1": fields}]}}))
+        };
+        assert!(by("werf", "f:meta.helm.sh/release-name")[0].is_helm() && !by("werf", "f:other")[0].is_helm());
+        assert!(by("terraform-provider-helm_v3.0.2", "f:other")[0].is_helm());
     }
 }

@@ -15,14 +15,13 @@ use crate::event::{Reason, Verdict};
 mod compare;
 mod managers;
 mod path;
+mod words;
 
 use compare::{Difference, How, compare};
 use managers::{Manager, managers};
 
 /// The most differences that a verdict names.
 const REASONS: usize = 20;
-/// The most fields of a manager that a note names.
-const FIELDS: usize = 3;
 /// kubectl's own bookkeeping.
 const BOOKKEEPING: &str = r".metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration";
 
@@ -90,6 +89,14 @@ impl From<&Manager> for Setter {
     }
 }
 
+impl Setter {
+    /// Who added what is nobody's: the API server notes who set a field before webhooks change a request, and a person's
+    /// always.
+    fn admission() -> Self {
+        Self { who: "an admission webhook, as nobody is noted for it".to_owned(), is_helm: false, is_controller: true }
+    }
+}
+
 /// What the manifest says and what there is, compared once in a run.
 struct Looked {
     deployed: Deployed,
@@ -144,11 +151,13 @@ impl Kind for Drift {
                     for (difference, by) in differences {
                         seen.tell(object, difference, by.as_ref(), &mut reasons, &mut notes);
                     }
-                    notes.extend(set.iter().map(|(setter, fields)| set_by(&named, setter, fields)));
+                    for (setter, fields) in set {
+                        seen.set(object, setter, fields, &mut reasons, &mut notes);
+                    }
                 }
             }
         }
-        if unread.len() == seen.objects.len() {
+        if reasons.is_empty() && !unread.is_empty() {
             let hint = "ask for a Role that allows `get` on these kinds";
             return Verdict::error(Reason::new(manifest, "its objects to be readable", unread.join("; ")).hint(hint));
         }
@@ -170,94 +179,6 @@ impl Kind for Drift {
         let summary = format!("{} {are} as {manifest} says: {count} fields compared", objects.join(" and "));
         Verdict::judged(summary, reasons).notes(notes)
     }
-}
-
-impl Observation {
-    /// The command that brings back what the manifest says.
-    fn upgrade(&self) -> String {
-        format!(
-            "helm --kube-context={} -n {} upgrade {} CHART --reuse-values",
-            self.context, self.namespace, self.release
-        )
-    }
-
-    /// Says what a difference means: a reason, or a note where it is no one's hand.
-    fn tell(
-        &self,
-        object: &Compared,
-        difference: &Difference,
-        by: Option<&Setter>,
-        reasons: &mut Vec<Reason>,
-        notes: &mut Vec<String>,
-    ) {
-        let Difference { at, how, values, removal, .. } = difference;
-        let named = format!("{} {}", object.kind, object.name);
-        let source = format!("as in the manifest of revision {}", self.revision);
-        let who = by.map_or(String::new(), |by| format!(", set by {}", by.who));
-        let (said, live) = match values {
-            Some([said, live]) => (format!("`{said}`"), format!("`{live}`")),
-            None => ("a value that may be secret".to_owned(), "another".to_owned()),
-        };
-        let whose = by.is_some_and(|by| by.is_controller || by.is_helm && *how == How::Added);
-        if whose {
-            // An autoscaler, or what an admission webhook made of helm's request.
-            notes.push(format!("{named}: {at} is {live}{who}; the manifest says {said}"));
-            return;
-        }
-        let object_of_kubectl = || {
-            let namespace = object.namespace.as_ref().unwrap_or(&self.namespace);
-            format!("kubectl --context={} -n {namespace} ", self.context)
-        };
-        let failed = if self.newest.0 == self.revision {
-            String::new()
-        } else {
-            format!(
-                "; revision {} is `{}` and may have changed it: see the test of the release",
-                self.newest.0, self.newest.1
-            )
-        };
-        let (expected, what, hint) = match how {
-            How::Differs => (
-                format!("{at} to be {said}, {source}"),
-                format!("{live}{who}"),
-                format!("`{}` puts it back", self.upgrade()),
-            ),
-            How::Missing => {
-                let hint = format!(
-                    "`{}` puts it back; if it does not, this version of Kubernetes does not know the field",
-                    self.upgrade()
-                );
-                (format!("{at} to be {said}, {source}"), "it is not there".to_owned(), hint)
-            }
-            How::Order => {
-                (format!("{at} in the order {said}, {source}"), live, format!("`{}` puts it back", self.upgrade()))
-            }
-            How::Added => {
-                let patch = removal.as_ref().map_or(String::new(), |patch| {
-                    format!("patch {} {} --type=json -p='{patch}'", object.kind.to_lowercase(), object.name)
-                });
-                let hint = format!("helm upgrade leaves it; remove it: `{}{patch}`", object_of_kubectl());
-                (
-                    format!("no {at}: the manifest of revision {} does not have it", self.revision),
-                    format!("it was added{who}"),
-                    hint,
-                )
-            }
-        };
-        reasons.push(Reason::new(named, expected, what).hint(format!("{hint}{failed}")));
-    }
-}
-
-/// What somebody has set that the manifest says nothing of.
-fn set_by(named: &str, setter: &Setter, fields: &[String]) -> String {
-    let more =
-        if fields.len() > FIELDS { format!(" and {} more fields", fields.len() - FIELDS) } else { String::new() };
-    let fields: Vec<&str> = fields.iter().take(FIELDS).map(String::as_str).collect();
-    let fields = fields.join(", ");
-    format!(
-        "{named}: {fields}{more}, of which the manifest says nothing, set by {}: helm upgrade leaves that",
-        setter.who
-    )
 }
 
 /// Compares all objects of the manifest.
@@ -311,11 +232,12 @@ fn compared(said: &Value, live: Live) -> Compared {
         Live::Object(live) => {
             let managers = managers(&live);
             let compare::Compared { differences, places, .. } = compare(said, &live);
+            // A manager may own a whole of which only a part is compared.
+            let is_in = |field: &str, place: &str| path::is_within(field, place) || path::is_within(place, field);
             let is_known = |field: &String| {
-                let differs = differences.iter().any(|difference| path::is_within(field, &difference.at));
-                differs
-                    || field == BOOKKEEPING
-                    || places.iter().any(|place| path::is_within(field, place) || path::is_within(place, field))
+                field == BOOKKEEPING
+                    || differences.iter().any(|difference| is_in(field, &difference.at))
+                    || places.iter().any(|place| is_in(field, place))
             };
             let others = managers.iter().filter(|manager| !manager.is_helm() && !manager.is_controller());
             let set = others.filter_map(|manager| {
@@ -324,8 +246,9 @@ fn compared(said: &Value, live: Live) -> Compared {
             });
             let set = set.collect();
             let by = |difference: &Difference| {
-                let setter = managers.iter().find(|manager| manager.has(&difference.at));
-                setter.filter(|_| difference.how != How::Missing).map(Setter::from)
+                let setter = managers.iter().find(|manager| manager.has(&difference.at)).map(Setter::from);
+                let is_admitted = setter.is_none() && difference.how == How::Added && !managers.is_empty();
+                setter.or(is_admitted.then(Setter::admission)).filter(|_| difference.how != How::Missing)
             };
             let differences = differences.into_iter().filter_map(|difference| {
                 let by = by(&difference);

@@ -200,7 +200,7 @@ fn the_order_of_init_containers_counts_and_no_other() {
 }
 
 #[test]
-fn managers_are_named_and_what_they_set_besides_is_a_note() {
+fn managers_are_named_and_what_they_set_besides_is_drift_too() {
     let managed = |manager: &str, fields: Value| {
         let time = "2026-11-21T03:00:00Z";
         (
@@ -214,15 +214,60 @@ fn managers_are_named_and_what_they_set_besides_is_a_note() {
         |manager: &str| judge(&manifest(), with(live(), &[changed.clone(), managed(manager, replicas.clone())]));
     let edited = judged("kubectl-edit");
     assert_eq!(edited.reasons[0].seen, "`3`, set by kubectl-edit at 2026-11-21T03:00:00Z");
-    assert!(
-        edited.notes[0].contains(".spec.paused, of which the manifest says nothing, set by kubectl-edit"),
-        "{edited:?}"
-    );
+    assert_eq!(edited.reasons[1].expected, "no .spec.paused: the manifest of revision 3 does not have it");
+    assert!(edited.reasons[1].seen.starts_with("set by kubectl-edit") && edited.reasons.len() == 2, "{edited:?}");
     let scaled = judged("kube-controller-manager");
     assert!(scaled.outcome == Outcome::Pass && scaled.notes.len() == 1, "an autoscaler: {scaled:?}");
     // The same value, by whose hand ever.
     let same = with(live(), &[managed("kubectl-edit", json!({"f:spec": {"f:replicas": {}}}))]);
     assert_eq!(judge(&manifest(), same).notes, [""; 0]);
+}
+
+#[test]
+fn what_somebody_set_inside_an_item_of_a_list_is_drift_and_a_restart_by_hand_is_none() {
+    let judged = |fields: Value| {
+        let managed = json!([{"manager": "kubectl-edit", "fieldsV1": {"f:spec": {"f:template": fields}}}]);
+        judge(&manifest(), with(live(), &[("/metadata/managedFields", managed)]))
+    };
+    let in_list = |list: &str, key: &str, below: Value| {
+        judged(json!({"f:spec": {(format!("f:{list}")): {(format!("k:{key}")): below}}}))
+    };
+    for (list, key, below) in [
+        ("containers", r#"{"name":"server"}"#, json!({"f:lifecycle": {"f:preStop": {}}})),
+        ("containers", r#"{"name":"server"}"#, json!({"f:securityContext": {"f:runAsUser": {}}})),
+        ("initContainers", r#"{"name":"init"}"#, json!({"f:restartPolicy": {}})),
+        (
+            "initContainers",
+            r#"{"name":"sidecar"}"#,
+            json!({"f:volumeMounts": {r#"k:{"mountPath":"/data"}"#: {"f:subPath": {}}}}),
+        ),
+        ("volumes", r#"{"name":"tmp"}"#, json!({"f:emptyDir": {"f:medium": {}}})),
+    ] {
+        let verdict = in_list(list, key, below.clone());
+        assert_eq!((verdict.outcome, verdict.reasons.len()), (Outcome::Fail, 1), "{list} {below}: {verdict:?}");
+        assert!(verdict.reasons[0].hint.contains("kubectl --context=c -n n edit deployment file-sim-nas-1"));
+    }
+    // What the manifest has, whoever sent it last.
+    let own = in_list("containers", r#"{"name":"server"}"#, json!({"f:image": {}, "f:command": {}, "f:name": {}}));
+    assert_eq!((own.outcome, own.reasons.len()), (Outcome::Fail, 1), "command is not in the manifest: {own:?}");
+    let restarted = judged(json!({"f:metadata": {"f:annotations": {"f:kubectl.kubernetes.io/restartedAt": {}}}}));
+    assert_eq!((restarted.outcome, restarted.notes.len()), (Outcome::Pass, 1), "{restarted:?}");
+}
+
+#[test]
+fn what_a_webhook_adds_is_noted_for_nobody_and_is_no_drift() {
+    let added = (format!("{POD}/containers/0/env/-"), json!({"name": "PROXY", "value": "x"}));
+    let judged = |managed: Value| {
+        let changes = [(added.0.as_str(), added.1.clone()), ("/metadata/managedFields", managed)];
+        judge(&manifest(), with(live(), &changes))
+    };
+    let webhook = judged(json!([{"manager": "helm", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]));
+    assert!(webhook.outcome == Outcome::Pass && webhook.notes[0].contains("an admission webhook"), "{webhook:?}");
+    assert_eq!(judged(json!([])).outcome, Outcome::Fail, "nobody's hand is noted at all");
+    let variable = json!({r#"k:{"name":"PROXY"}"#: {".": {}, "f:name": {}, "f:value": {}}});
+    let fields = json!({"f:spec": {"f:template": {"f:spec": {"f:containers": {r#"k:{"name":"server"}"#: {"f:env": variable}}}}}});
+    let failed_upgrade = judged(json!([{"manager": "helm", "fieldsV1": fields}]));
+    assert_eq!(failed_upgrade.outcome, Outcome::Fail, "an upgrade that failed has left it");
 }
 
 #[test]
@@ -261,9 +306,13 @@ fn what_is_missing_fails_and_what_cannot_be_read_is_said() {
     assert_eq!(judge(Vec::new()).outcome, Outcome::Fail);
     assert_eq!(judge(vec![object(State::Missing), there()]).outcome, Outcome::Fail);
     let unread = || object(State::Unread("no permission".into()));
-    let verdict = judge(vec![unread(), there()]);
-    assert_eq!((verdict.outcome, verdict.notes[0].as_str()), (Outcome::Pass, "not compared: Service s: no permission"));
-    assert_eq!(judge(vec![unread()]).outcome, Outcome::Error);
+    for objects in [vec![unread(), there()], vec![unread()]] {
+        let verdict = judge(objects);
+        assert_eq!(verdict.outcome, Outcome::Error);
+        assert!(verdict.reasons[0].seen.contains("Service s: no permission"), "{verdict:?}");
+    }
+    let verdict = judge(vec![unread(), object(State::Missing)]);
+    assert_eq!((verdict.outcome, verdict.notes.len()), (Outcome::Fail, 1), "what is known is told");
 }
 
 #[test]

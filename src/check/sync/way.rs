@@ -76,8 +76,9 @@ pub async fn mounted(
     let probe = Probe { site, pod, sidecar, within: MOUNT_WITHIN };
     if let Ok(mount) = probe.once(restart_window, population.now).await {
         let verdict = mount.verdict();
-        if let (Outcome::Fail, Some(reason)) = (verdict.outcome, verdict.reasons.into_iter().next()) {
-            return Err(Verdict::blocked(format!("host-mount::{}", site.server()), reason));
+        if let (Outcome::Fail, Some(reason)) = (verdict.outcome, verdict.reasons.first().cloned()) {
+            let blocked = Verdict::blocked(format!("host-mount::{}", site.server()), reason);
+            return Err(blocked.at(verdict.hop.unwrap_or(Hop::Mount)));
         }
     }
     Ok(())
