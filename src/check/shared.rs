@@ -15,6 +15,7 @@ use super::ledger::Ledger;
 use super::need::Access;
 use super::parameter::{Pattern, Sidecar};
 use crate::cluster::container;
+use crate::cluster::server::Settlement;
 use crate::cluster::{
     ApiError, Cluster, Cycles, Deployed, Marks, Operation, Output, Population, ResourceExt, Select, Watch,
 };
@@ -76,6 +77,8 @@ pub struct Shared {
     pub ledger: Ledger,
     /// Servers that were disturbed, and not yet seen to be Ready again.
     disturbed: Mutex<Vec<Disturbed>>,
+    /// Those of which that was given up.
+    down: Mutex<Vec<Disturbed>>,
     started: Instant,
     commands: Arc<Commands>,
     /// What was looked at once, by what it is and where.
@@ -98,7 +101,7 @@ impl Shared {
         watch: Watch,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        let (ledger, disturbed, commands, memory, cycles) = Default::default();
+        let (ledger, disturbed, down, commands, memory, cycles) = Default::default();
         let started = Instant::now();
         Self {
             cluster,
@@ -112,6 +115,7 @@ impl Shared {
             events,
             ledger,
             disturbed,
+            down,
             started,
             commands,
             memory,
@@ -164,6 +168,19 @@ impl Shared {
     /// Strikes out a server that is Ready again, or was not disturbed after all.
     pub fn recovered(&self, disturbed: &Disturbed) {
         self.all_disturbed().retain(|other| other != disturbed);
+    }
+
+    /// Strikes out a server that should be Ready again and is not.
+    pub fn gave_up(&self, disturbed: &Disturbed) {
+        self.recovered(disturbed);
+        self.down.lock().unwrap_or_else(PoisonError::into_inner).push(disturbed.clone());
+    }
+
+    /// A server that this run has disturbed and that is down since; none may be disturbed besides.
+    pub fn down(&self, population: &Population) -> Option<Disturbed> {
+        let down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_down = |it: &&Disturbed| population.server(&it.select, &it.server).readiness() != Settlement::Settled;
+        down.iter().find(is_down).cloned()
     }
 
     fn all_disturbed(&self) -> MutexGuard<'_, Vec<Disturbed>> {

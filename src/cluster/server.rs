@@ -146,6 +146,17 @@ impl Server {
             None => Settlement::Settled,
         }
     }
+
+    /// The same, and whether it serves: it has a pod, and all of them are Ready.
+    pub fn readiness(&self) -> Settlement {
+        let current = self.current();
+        match self.settlement() {
+            Settlement::Settled if current.is_empty() || !current.iter().all(|pod| is_ready(pod)) => {
+                Settlement::Pending(format!("not Ready: {}", counted(&current)))
+            }
+            settlement => settlement,
+        }
+    }
 }
 
 /// Why a pod will not become Ready by waiting; `None` if it may.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -37,12 +37,10 @@ pub struct Job {
 /// Runs the jobs, at most `limit` at once, and tidies up; a signal ends it early.
 pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Signals) -> (Ending, Vec<Outcome>) {
     let permits = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
-    // Tests that disturb come when all others have ended, one after the other.
-    let turns = Arc::new(Semaphore::new(0));
+    // Tests that disturb come when all others have ended, one after the other, in their order: so many may have begun.
     let mut calm = jobs.iter().filter(|job| !job.case.check.disturbs()).count();
-    if calm == 0 {
-        turns.add_permits(1);
-    }
+    let turns = watch::Sender::new(usize::from(calm == 0));
+    let mut disturbing = 0;
     let mut tasks = JoinSet::new();
     let mut open = HashMap::new();
     let mut outcomes = Vec::new();
@@ -64,9 +62,14 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
     for job in jobs {
         let id = job.case.id.clone();
         let disturbs = job.case.check.disturbs();
-        let (shared, permits) = (Arc::clone(&shared), Arc::clone(if disturbs { &turns } else { &permits }));
-        let diagnoses = Arc::clone(&diagnoses);
+        let (shared, permits, diagnoses) = (Arc::clone(&shared), Arc::clone(&permits), Arc::clone(&diagnoses));
+        disturbing += usize::from(disturbs);
+        let (mut begun, place) = (turns.subscribe(), disturbing);
         let started = tasks.spawn(async move {
+            if disturbs {
+                // The sender lives as long as the tasks.
+                let _ = begun.wait_for(|begun| *begun >= place).await;
+            }
             let _permit = permits.acquire_owned().await;
             run_case(shared, job, &diagnoses).await
         });
@@ -85,8 +88,8 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
                         Err(error) => finished(id, defect(error.to_string()), Duration::ZERO),
                     }
                     calm -= usize::from(!disturbs);
-                    if calm == 0 && !disturbs {
-                        turns.add_permits(1);
+                    if calm == 0 {
+                        turns.send_modify(|begun| *begun += 1);
                     }
                 }
             },

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::check::{Disturbed, Place, Placed, Shared};
 use crate::cluster::container;
-use crate::cluster::server::{Settlement, counted, has_ended, is_ready, is_terminating};
+use crate::cluster::server::{Settlement, has_ended, is_terminating};
 use crate::cluster::{ANSWER, ApiError, Cycles, Operation, Population, QUIET, ResourceExt, Select};
 use crate::event::Event;
 
@@ -66,7 +66,7 @@ async fn recover(shared: &Shared, disturbed: &Disturbed) {
         Ok(None) => format!("{last} {}s after it was disturbed", at.elapsed().as_secs()),
         Err(error) => error.to_string(),
     };
-    shared.recovered(disturbed);
+    shared.gave_up(disturbed);
     // Nobody listens any more only when the run is over.
     let _ = shared.events.send(Event::Noticed { text: not_ready(shared, disturbed, &why), is_error: true });
 }
@@ -92,13 +92,7 @@ fn state(population: &Population, disturbed: &Disturbed) -> Settlement {
     {
         return Settlement::Pending(format!("pod {} is about to be deleted", pod.name_any()));
     }
-    let current = server.current();
-    match server.settlement() {
-        Settlement::Settled if current.is_empty() || !current.iter().all(|pod| is_ready(pod)) => {
-            Settlement::Pending(format!("not Ready: {}", counted(&current)))
-        }
-        settlement => settlement,
-    }
+    server.readiness()
 }
 
 /// What was found where no test had put it.
@@ -234,6 +228,7 @@ async fn remove_place(shared: &Shared, placed: &Placed, limit: Instant) -> Resul
     };
     let operation = Operation::Remove { path: format!("{folder}/{}", placed.name) };
     let mut problems = Vec::new();
+    problems.extend(server.current().into_iter().filter_map(|pod| unreachable(pod, container)));
     for pod in pods {
         let problem = match shared.exec(&placed.server, &pod.name_any(), container, &operation).await {
             Ok(output) => output.problem(),
@@ -245,6 +240,19 @@ async fn remove_place(shared: &Shared, placed: &Placed, limit: Instant) -> Resul
         problems.extend(problem.filter(|_| !is_terminating(pod)));
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+}
+
+/// Why nothing can be removed from a pod's export, although it may have been filled: the container does not run, while
+/// what fills it has, and what copies it may.
+fn unreachable(pod: &Pod, container: &str) -> Option<String> {
+    let views = container::all(pod);
+    let own = views.iter().find(|view| view.name == container)?;
+    let mut first = views.iter().filter(|view| view.kind == container::Kind::Init);
+    let is_filled = first.all(container::View::has_completed);
+    (own.running_since().is_none() && is_filled).then(|| {
+        let (place, state) = (container::place(pod, container), own.describe());
+        format!("{place} does not run: {state}; what may be in its export goes with the pod")
+    })
 }
 
 /// What is there when no pod of the server is just beginning: its init container may be copying the file back.
@@ -346,6 +354,18 @@ mod tests {
         let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
         let stuck = with(coming, &[("/status/initContainerStatuses/1/state", waiting)]);
         assert!(matches!(state_of(soon, &[("/pods", json!([stuck]))]), Settlement::Hopeless(_)));
+    }
+
+    #[test]
+    fn an_export_that_was_filled_and_cannot_be_reached_may_still_have_files() {
+        let unreachable = |changes: &[(&str, Value)]| {
+            unreachable(&serde_json::from_value(with(output_pod(), changes)).unwrap(), "nfs-server")
+        };
+        let crashing = ("/status/containerStatuses/0/state", json!({"waiting": {"reason": "CrashLoopBackOff"}}));
+        let filling = ("/status/initContainerStatuses/0/state", json!({"running": {}}));
+        assert_eq!(unreachable(&[]), None);
+        assert!(unreachable(std::slice::from_ref(&crashing)).unwrap().contains("CrashLoopBackOff"));
+        assert_eq!(unreachable(&[crashing, filling]), None, "there is nothing in it yet");
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub fn verdict(check: &Restart, seen: &Restarted) -> Verdict {
             notes.extend(seen.unsynced.as_ref().filter(|_| check.written == Written::Kept).map(window));
             arrived(&mut findings, check, seen, pod);
             written(&mut findings, check, seen, pod);
+            removed(&mut findings, check, seen, pod);
         }
         Came::Stuck(trouble) => {
             let hop = hop_of(check, trouble);
@@ -59,10 +60,13 @@ pub fn verdict(check: &Restart, seen: &Restarted) -> Verdict {
             findings.reasons.insert(0, reason.hint(hint));
         }
     }
-    if let (Content::Whole, Some((count @ 1.., names))) = (&seen.kept, &seen.vanished) {
+    if let (Content::Whole, Some((count @ 1.., names)), []) = (&seen.kept, &seen.vanished, &seen.removed[..]) {
         let files = if *count == 1 { "1 file has".to_owned() } else { format!("{count} files have") };
         let names = names.join(", ");
-        notes.push(format!("{files} gone from {} meanwhile, not by the restart: {names}", seen.folder));
+        let folder = &seen.folder;
+        notes.push(format!(
+            "{files} gone from {folder} meanwhile, and no log of the new pod says that it did it: {names}"
+        ));
     }
     if seen.vanished.is_none() {
         notes
@@ -135,6 +139,22 @@ fn folder(findings: &mut Findings, init: &str, seen: &Restarted) {
             findings.wrong(Hop::Init, Reason::new(object, expected, format!("{}{others}", seen.kept)).hint(hint));
         }
     }
+}
+
+/// Whether the new pod removed files of the tester's that the old one had left.
+fn removed(findings: &mut Findings, check: &Restart, seen: &Restarted, pod: &str) {
+    if seen.removed.is_empty() {
+        return;
+    }
+    let count = seen.vanished.as_ref().map_or(0, |(count, _)| *count);
+    let expected = format!("still to have all that it had before pod {} was deleted", seen.deleted);
+    let lines = seen.removed.join("\n  ");
+    let last = format!("files that are gone: {count}; the log of pod {pod} says:\n  {lines}");
+    let hint = format!(
+        "{} does not fill the export with all of the folder, and a sidecar with --delete then removes the rest",
+        check.init_container
+    );
+    findings.wrong(Hop::Init, Reason::new(format!("folder {}", seen.folder), expected, last).hint(hint));
 }
 
 /// Whether the file of the folder was in the export in time.
@@ -277,6 +297,16 @@ mod tests {
             &[("/Restarted/kept", json!("Absent")), ("/Restarted/vanished", json!([7, ["a", "b", "c"]]))],
         );
         assert!(emptied.reasons[0].seen.contains("others that are gone: 7, such as a, b, c"), "{emptied:?}");
+    }
+
+    #[test]
+    fn files_that_the_new_pod_removed_are_lost_by_the_restart() {
+        let gone = ("/Restarted/vanished", json!([2, ["a.csv", "b.csv"]]));
+        let verdict = judged("kept", &[gone, ("/Restarted/removed", json!(["deleting a.csv"]))]);
+        assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Init)), "{verdict:?}");
+        assert!(
+            verdict.reasons[0].seen.contains("files that are gone: 2") && verdict.reasons[0].seen.contains("a.csv")
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
@@ -24,6 +25,9 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// How much of a container's log is told.
 const LINES: i64 = 5;
 const BYTES: i64 = 2000;
+/// So much of a log is looked through for files that it removed, and so many lines of it are told.
+const WHOLE_LOG: i64 = 1 << 20;
+const NAMED: usize = 3;
 
 /// A pod that was deleted.
 pub struct Deleted<'a> {
@@ -164,14 +168,37 @@ impl Deleted<'_> {
         Warnings(told.map_err(|error| error.to_string()))
     }
 
-    /// The last lines of a container's log; of one that waits for its next start these are those of its last life.
+    /// The last lines of a container's log: of its last life that has ended, if it was started more than once. Of one that
+    /// waits for its next start that is the latest.
     async fn said(&self, pod: &Pod, container: &str) -> Vec<String> {
-        match self.site.shared.cluster.log_tail(&pod.name_any(), container, LINES, BYTES).await {
+        let cluster = &self.site.shared.cluster;
+        let view = container::named(pod, container);
+        let began_again = view.is_some_and(|view| view.restarts() > 0 && view.running_since().is_some());
+        let lines = if began_again {
+            cluster.log_tail_before(&pod.name_any(), container, LINES, BYTES).await
+        } else {
+            cluster.log_tail(&pod.name_any(), container, LINES, BYTES).await
+        };
+        match lines {
             Ok(lines) => lines.into_iter().map(|(_, line)| line.chars().take(200).collect()).collect(),
             Err(ApiError::Forbidden { .. }) => vec!["(its log may not be read)".to_owned()],
             // It never ran, for one.
             Err(_) => Vec::new(),
         }
+    }
+
+    /// What the containers of the replacement that mount the tester's folder say of removing these files, in rsync's words.
+    pub async fn removed(&self, pod: &Pod, names: &[String]) -> Vec<String> {
+        let views = container::all(pod);
+        let mounting = views.iter().filter(|view| !container::host_paths(pod, view).is_empty());
+        let logs = join_all(mounting.map(async |view| {
+            let log = self.site.shared.cluster.log(&pod.name_any(), view.name, None, WHOLE_LOG).await;
+            log.unwrap_or_default()
+        }));
+        let lines = logs.await.into_iter().flatten().map(|(_, line)| line);
+        let is_its =
+            |line: &String| line.strip_prefix("deleting ").is_some_and(|name| names.iter().any(|gone| gone == name));
+        lines.filter(is_its).take(NAMED).collect()
     }
 
     /// Waits until the file is in the replacement's export, or is seen not to come within the time.

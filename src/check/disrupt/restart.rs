@@ -80,6 +80,16 @@ impl Kind for Restart {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (server, population) = site.settled_server().await?;
+        if let Some(down) = site.shared.down(&population) {
+            // Whatever keeps its replacement from coming may do the same to every other server.
+            let object = format!("server {}", down.server);
+            let expected = "to be Ready again before another server's pod is deleted";
+            let reason = Reason::new(object, expected, "it is not, since this run has deleted its pod");
+            return Err(Verdict::blocked(
+                down.case.to_string(),
+                reason.hint("nothing was deleted here; repair it first"),
+            ));
+        }
         let pod =
             sound::steady(&server, self.window.signed(), population.now).map_err(|reason| site.blocked(reason))?;
         let owner = sound::owner(&server, &pod).map_err(Verdict::error)?;
@@ -187,6 +197,11 @@ impl Restart {
             (Ok(before), Ok(after)) => Some(gone(before, after, &shared.run)),
             _ => None,
         };
+        let removed = match (&vanished, &replacement) {
+            (Some(vanished), Some(pod)) if !vanished.is_empty() => deleted.removed(pod, vanished).await,
+            _ => Vec::new(),
+        };
+        let vanished = vanished.map(|names| (names.len(), names.into_iter().take(NAMED).collect()));
         Ok(Restarted {
             server: name.to_owned(),
             folder: shared.host.folder(name).display().to_string(),
@@ -199,6 +214,7 @@ impl Restart {
             written: found,
             kept,
             vanished,
+            removed,
             old,
         })
     }
@@ -293,15 +309,12 @@ fn random() -> String {
     rand::rng().sample_iter(Alphanumeric).take(64).map(char::from).collect()
 }
 
-/// How many files are gone that are not the run's own, nor hidden ones such as rsync's temporary files; and some of their
-/// names.
-fn gone(before: Vec<String>, after: Vec<String>, run: &str) -> (usize, Vec<String>) {
+/// The files that are gone and are not the run's own, nor hidden ones such as rsync's temporary files.
+fn gone(before: Vec<String>, after: Vec<String>, run: &str) -> Vec<String> {
     let after: BTreeSet<String> = after.into_iter().collect();
     let is_own =
         |path: &str| path.rsplit('/').next().is_some_and(|name| name.starts_with('.') || name.starts_with(run));
     let mut names: Vec<String> = before.into_iter().filter(|path| !after.contains(path) && !is_own(path)).collect();
     names.sort_unstable();
-    let count = names.len();
-    names.truncate(NAMED);
-    (count, names)
+    names
 }

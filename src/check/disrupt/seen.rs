@@ -40,6 +40,9 @@ pub struct Restarted {
     pub kept: Content,
     /// How many other files have gone from the folder, and some of their names; `None` if there were too many to compare.
     pub vanished: Option<(usize, Vec<String>)>,
+    /// Lines of the new pod's logs that say that it removed such files.
+    #[serde(default)]
+    pub removed: Vec<String>,
     /// What the old pod still was when waiting for its end was over.
     pub old: Option<String>,
 }
