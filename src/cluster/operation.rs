@@ -2,6 +2,10 @@
 //!
 //! Scripts are for any POSIX shell with busybox's or the usual tools. Content and paths are arguments, never part of one.
 
+use std::fmt::Write;
+
+use sha1::{Digest, Sha1};
+
 /// An operation in a container; paths are absolute paths in the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
@@ -41,6 +45,12 @@ pub enum Operation {
     },
     /// Reads a file to standard output.
     Read {
+        /// The file.
+        path: String,
+    },
+    /// The size and the SHA-1 of a file, as [`Self::digest`] has them; nothing if there is none. For files that are too large to
+    /// be read.
+    Digest {
         /// The file.
         path: String,
     },
@@ -138,6 +148,12 @@ impl Operation {
                 done"#
             }
             Self::Read { .. } => r#"cat "$1""#,
+            Self::Digest { .. } => {
+                r#"[ ! -e "$1" ] || {
+                    size=$(wc -c <"$1") && sum=$(sha1sum <"$1") || return
+                    printf '%d %s\n' "$size" "${sum%% *}"
+                }"#
+            }
             Self::WriteNested { .. } => r#"mkdir -p "$1" && printf %s "$3" >"$1/$2" && cat "$1/$2""#,
             Self::Gather { .. } => {
                 r#"cd "$1" && for file in "$2"*; do
@@ -195,7 +211,7 @@ impl Operation {
             }
             Self::Tree { folder, line, files } => vec![folder.clone(), line.clone(), files.to_string()],
             Self::Times { folder } | Self::DiskUsage { folder } => vec![folder.clone()],
-            Self::Read { path } | Self::Remove { path } => vec![path.clone()],
+            Self::Read { path } | Self::Digest { path } | Self::Remove { path } => vec![path.clone()],
             Self::WriteNested { folder, name, content } => vec![folder.clone(), name.clone(), content.clone()],
             Self::Gather { folder, prefix } | Self::Sweep { folder, prefix } | Self::Ages { folder, prefix } => {
                 vec![folder.clone(), prefix.clone()]
@@ -220,6 +236,7 @@ impl Operation {
             Self::DiskUsage { folder: folder.clone() },
             Self::Ages { folder: folder.clone(), prefix: text(1) },
             Self::Read { path: path.clone() },
+            Self::Digest { path: path.clone() },
             Self::WriteNested { folder: folder.clone(), name: text(1), content: text(2) },
             Self::Gather { folder: folder.clone(), prefix: text(1) },
             Self::Files { folder: folder.clone(), most: text(1).parse().unwrap_or_default() },
@@ -250,6 +267,15 @@ impl Operation {
         let mut content = line.repeat(bytes.div_ceil(line.len()));
         content.truncate(bytes);
         content
+    }
+
+    /// What [`Self::Digest`] prints of such content.
+    pub fn digest(content: &[u8]) -> String {
+        let mut said = format!("{} ", content.len());
+        for byte in Sha1::digest(content) {
+            let _ = write!(said, "{byte:02x}");
+        }
+        said + "\n"
     }
 
     /// What [`Self::Tree`] writes: paths relative to its folder, with `/`, and contents. Every fourth file is empty.
@@ -290,6 +316,15 @@ mod tests {
         assert_eq!(times.lines().filter(|line| line.contains(" ./")).count(), tree.len());
         let used = done(&Operation::DiskUsage { folder });
         assert!(used.split_whitespace().next().unwrap().parse::<u64>().unwrap() > 0, "{used}");
+    }
+
+    #[test]
+    fn a_digest_is_that_of_the_content() {
+        let root = tempfile::tempdir().unwrap();
+        let digest = |name: &str| done(&Operation::Digest { path: root.path().join(name).display().to_string() });
+        std::fs::write(root.path().join("a file"), "content").unwrap();
+        assert_eq!(digest("a file"), Operation::digest(b"content"));
+        assert_eq!(digest("none"), "");
     }
 
     #[test]

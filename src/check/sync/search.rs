@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 const INSIDE: Duration = Duration::from_secs(7);
 /// How long a file that is in the container's mount may take to be seen here.
 const MOUNT: Duration = Duration::from_secs(2);
-/// What is larger is not read: outputs of commands are cut off, and others' go with them.
+/// What is larger is not read, but its digest: outputs of commands are cut off, and others' go with them.
 const LARGEST: usize = 64 << 10;
 /// How much of the end of a log is read.
 const LINES: i64 = 200;
@@ -136,19 +136,22 @@ impl Search<'_> {
         };
         let place = format!("{folder} of {container}");
         let unknown = |why: String| Stop { place: place.clone(), seen: Found::Unknown(why) };
-        if lost.content.len() > LARGEST {
-            return unknown(format!("more than {LARGEST} bytes are not read there"));
-        }
         if !container::runs(newest, &container) {
             return unknown(format!("{container} does not run"));
         }
-        let gather = Operation::Gather { folder, prefix: lost.name.to_owned() };
-        let seen = match timeout_at(limit, self.site.try_exec(self.pod, &container, &gather)).await {
+        let is_large = lost.content.len() > LARGEST;
+        let look = if is_large {
+            Operation::Digest { path: format!("{folder}/{}", lost.name) }
+        } else {
+            Operation::Gather { folder, prefix: lost.name.to_owned() }
+        };
+        let seen = match timeout_at(limit, self.site.try_exec(self.pod, &container, &look)).await {
             Err(_) => return unknown("no answer".to_owned()),
             Ok(Err(verdict)) => {
                 return unknown(verdict.reasons.into_iter().next().map(|reason| reason.seen).unwrap_or_default());
             }
             Ok(Ok((_, Some(problem)))) => Found::Trouble(problem),
+            Ok(Ok((output, None))) if is_large => digested(&String::from_utf8_lossy(&output.stdout), lost),
             Ok(Ok((output, None))) => found(&output.stdout, lost),
         };
         Stop { place, seen }
@@ -159,6 +162,16 @@ impl Search<'_> {
 pub async fn period(site: &Site, pod: &Pod, sidecar: &Sidecar) -> Option<Duration> {
     let lines = site.shared.cluster.log_tail(&pod.name_any(), &sidecar.container, LINES, BYTES).await;
     tail::period(&lines.ok()?, sidecar)
+}
+
+/// What the digest of the file with that name says.
+fn digested(said: &str, lost: &Lost<'_>) -> Found {
+    // Line breaks at an output's end are not its own.
+    match said.trim_end() {
+        "" => Found::Absent,
+        digest if digest == Operation::digest(lost.content).trim_end() => Found::Whole,
+        other => Found::Other(other.split(' ').next().and_then(|size| size.parse().ok()).unwrap_or_default()),
+    }
 }
 
 /// What a list of the files with that name, or a longer one, says: a shell sorts the shorter first.
@@ -255,6 +268,14 @@ mod tests {
         let sub = ("/spec/initContainers/1/volumeMounts/0/subPath", json!("a"));
         assert!(view(std::slice::from_ref(&sub), "/data").unwrap_err().contains("another folder"));
         assert_eq!(view(&[sub], "/data/a/b").unwrap(), "/nfs-data/b");
+    }
+
+    #[test]
+    fn a_large_file_is_told_by_its_digest() {
+        let lost = Lost { name: "f", content: b"content", written: Instant::now() };
+        assert_eq!(digested("", &lost), Found::Absent);
+        assert_eq!(digested(&Operation::digest(b"content"), &lost), Found::Whole);
+        assert_eq!(digested(&Operation::digest(b"CONTENT"), &lost), Found::Other(7));
     }
 
     #[test]

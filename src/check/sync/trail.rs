@@ -158,11 +158,7 @@ impl Trail {
             return (Hop::Sidecar, what, hint);
         }
         match &self.mount.seen {
-            Found::Whole => {
-                let what = format!("it is in {mount} and not in {}: the two are not one folder", self.folder.place);
-                let hop = if matches!(self.folder.seen, Found::Trouble(_)) { Hop::Host } else { Hop::Mount };
-                (hop, what, self.remount())
-            }
+            Found::Whole => self.not_here(),
             Found::Trouble(why) => {
                 (Hop::Mount, format!("{so_far}, and {mount} cannot be looked into: {why}"), self.remount())
             }
@@ -185,6 +181,28 @@ impl Trail {
                 let (why, hint) = self.not_copied();
                 (Hop::Sidecar, format!("{so_far}, and not in {}: {why}", self.folder.place), hint)
             }
+        }
+    }
+
+    /// What the folder here says of a file that the sidecar's mount of it has whole.
+    fn not_here(&self) -> (Hop, String, String) {
+        let (mount, folder) = (&self.mount.place, &self.folder.place);
+        match &self.folder.seen {
+            Found::Trouble(why) => {
+                let hint = format!("look at the permissions of {folder}, and whether another program holds the file");
+                (Hop::Host, format!("it is in {mount}, and in {folder} it cannot be read: {why}"), hint)
+            }
+            Found::Other(bytes) => {
+                let what = format!("it is in {mount}, and {folder} has {bytes} bytes of other content under its name");
+                let hint =
+                    "look for who else writes into that folder, and whether it shows the mount as it is, or late";
+                (Hop::Mount, what, format!("{hint}; else: {}", self.remount()))
+            }
+            _ => (
+                Hop::Mount,
+                format!("it is in {mount} and not in {folder}: the two are not one folder"),
+                self.remount(),
+            ),
         }
     }
 
@@ -267,7 +285,9 @@ mod tests {
         let elsewhere = trail(&[("/by_nfs", json!(true)), ("/export/seen", json!("Absent"))]);
         assert!(elsewhere.hop == Hop::Nfs && elsewhere.seen.contains("took it"), "{elsewhere:?}");
         let unreadable = trail(&[("/mount/seen", json!("Whole")), ("/folder/seen", json!({"Trouble": "denied"}))]);
-        assert_eq!(unreadable.hop, Hop::Host);
+        assert!(unreadable.hop == Hop::Host && unreadable.seen.contains("cannot be read"), "{unreadable:?}");
+        let other = trail(&[("/mount/seen", json!("Whole")), ("/folder/seen", json!({"Other": 7}))]);
+        assert!(other.hop == Hop::Mount && other.seen.contains("7 bytes of other content under its name"), "{other:?}");
     }
 
     #[test]

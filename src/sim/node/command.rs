@@ -91,6 +91,8 @@ mod tests {
                 Operation::Write { path: at("none/x"), content: "a".into() },
                 Operation::Read { path: at("one file") },
                 Operation::Read { path: at("none") },
+                Operation::Digest { path: at("one file") },
+                Operation::Digest { path: at("none") },
                 Operation::Fill { path: at("on"), line: "abc".into(), bytes: 10 },
                 nested(at("two/three")),
                 nested(at("on/three")),

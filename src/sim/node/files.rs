@@ -65,6 +65,12 @@ impl Shell<'_> {
                 Ok(())
             }
             Operation::Read { path } => self.read(path),
+            Operation::Digest { path } => {
+                if let Ok(content) = fs::read(self.place(path)?.host) {
+                    self.stdout.extend(Operation::digest(&content).bytes());
+                }
+                Ok(())
+            }
             Operation::WriteNested { folder, name, content } => {
                 self.make(folder)?;
                 let path = format!("{folder}/{name}");
