@@ -55,9 +55,14 @@ pub async fn large_output_is_whole(place: Place) {
     let pod = pod(&place, "nas-input-2").await;
     let (path, line, bytes) = (file("large"), "0123456789".to_owned(), 700_001);
     let fill = Operation::Fill { path: path.clone(), line: line.clone(), bytes };
-    let operations = [fill, Operation::Read { path: path.clone() }, Operation::Remove { path }];
+    let digest = Operation::Digest { path: path.clone() };
+    let none = Operation::Digest { path: file("none") };
+    let operations = [fill, Operation::Read { path: path.clone() }, digest, none, Operation::Remove { path }];
     let outputs = place.cluster.exec(&pod, "nfs-server", &operations).await.unwrap();
-    assert!(outputs[1].stdout == Operation::filling(&line, bytes), "{} bytes came", outputs[1].stdout.len());
+    let content = Operation::filling(&line, bytes);
+    assert!(outputs[1].stdout == content, "{} bytes came", outputs[1].stdout.len());
+    let digests = [&outputs[2], &outputs[3]].map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    assert_eq!(digests, [Operation::digest(&content), String::new()]);
     assert!(outputs.iter().all(|output| output.end == End::Exited(0)));
 }
 
