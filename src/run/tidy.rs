@@ -121,7 +121,8 @@ async fn sweep_once(shared: &Shared, servers: &[(String, Select)], broken: &BTre
     let prefix = format!("{}-", shared.run);
     let mut found = Found::default();
     // The exports first: otherwise a sidecar brings files back.
-    let exports = servers.iter().filter(|(server, _)| broken.contains(server));
+    // All of them, if anything is broken: a NodePort that leads to another server had files written there.
+    let exports = servers.iter().filter(|_| !broken.is_empty());
     join_all(exports.map(|(server, select)| sweep_exports(shared, server, select, &prefix)))
         .await
         .into_iter()

@@ -262,8 +262,8 @@ impl NfsFileSystem for Folder {
 
     async fn commit(&self, handle: &Handle, _: u64, _: u32) -> Answer<()> {
         self.is_writable()?;
-        let file = OpenOptions::new().write(true).open(self.path(*handle)?).map_err(status)?;
-        file.sync_all().map_err(status)
+        // Not to the disk: the folder does not outlive the simulation, and a busy disk would hold up all of it.
+        metadata(&self.path(*handle)?).map(drop)
     }
 }
 
