@@ -49,7 +49,11 @@ impl Kind for Release {
             |words: &str| format!("helm --kube-context={} -n {} {words} {}", seen.context, seen.namespace, seen.name);
         let Some(deployed) = &seen.deployed else {
             let what = format!("Helm knows no release in namespace {}", seen.namespace);
-            let hint = format!("install it: `{} CHART`; or name another with --release", helm("upgrade --install"));
+            let install = helm("upgrade --install");
+            let hint = format!(
+                "install it: `{install} CHART`; or name another with --release. Only Secrets are looked at: with another \
+                 HELM_DRIVER skip this test and `drift`"
+            );
             return Verdict::judged("", vec![Reason::new(object, "deployed", what).hint(hint)]);
         };
         // The time of the machine that helm ran on: one that is ahead makes a release of the future.
