@@ -250,7 +250,8 @@ impl Restart {
         }
         // Right after a cycle, so that the next one is far: a sidecar with --delete would remove what is put in the folder.
         cycles.quiet(limit).await;
-        Ok(Some(Instant::now()))
+        let ended = cycles.log().moments().last();
+        Ok(Some(ended.unwrap_or_else(Instant::now)))
     }
 
     /// Writes a file into the export; returns when it was there.
