@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::call::{Answer, Session, Trouble, What};
 use super::judge::{self, Stopped};
 use super::way::{Stream, Way};
-use super::{PAUSE, live};
+use super::{PAUSE, access, not_forwarded};
 use crate::check::Site;
 use crate::check::parameter::{Export, Span};
 use crate::event::{Hop, Reason, Verdict};
@@ -87,7 +87,9 @@ pub async fn put(
         sleep(PAUSE).await;
     };
     let object = way.object(pod);
-    let Some(live) = live(site, pod, export, EXPORTS, &trouble).await? else {
+    let live = access::live(site, pod, export, EXPORTS).await?;
+    not_forwarded(site, &trouble)?;
+    let Some(live) = live else {
         let seen = format!("{EXPORTS} does not tell; {} gave {:?}", trouble.call, trouble.what);
         return Err(Verdict::error(Reason::new(object, "to say its export's options", seen)).at(Hop::Nfs));
     };

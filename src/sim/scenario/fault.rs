@@ -65,6 +65,8 @@ pub enum Fault {
         #[serde(with = "span::required")]
         after: Duration,
     },
+    /// A JSON patch of the values that the release is given; of what the chart makes of them, `exportOptions` follows.
+    Values(json_patch::Patch),
     /// Helm's word for the release's newest revision, which is one above the deployed one.
     Release(String),
 }
