@@ -1,6 +1,6 @@
 //! What a session with an NFS server means. Pure.
 
-use super::call::{Trouble, What};
+use super::call::{CONNECT, Trouble, What};
 use super::session::Listed;
 use super::way::Via;
 use super::{Access, Nfs, Observation, access};
@@ -22,8 +22,10 @@ pub fn judge(check: &Nfs, seen: &Observation) -> Verdict {
         let live = || options.split(',').map(|one| one.trim().to_owned()).collect();
         let live: &Vec<String> = &seen.live.clone().unwrap_or_else(live);
         let (answered, from, within) = (seen.seen.calls.answered, seen.seen.from, check.within);
-        let (object, said, others) = (&seen.object, format!("{options}: {}", seen.expected.source), &seen.others);
-        let stopped = stopped(&Stopped { object, trouble, answered, from, live, said, others, within }).at(Hop::Nfs);
+        let (object, said) = (&seen.object, format!("{options}: {}", seen.expected.source));
+        let (others, node_ports) = (&seen.others, &seen.node_ports);
+        let stopped = Stopped { object, trouble, answered, from, live, said, others, node_ports, within };
+        let stopped = self::stopped(&stopped).at(Hop::Nfs);
         let Some(contradicted) = contradicted else { return stopped };
         // Also where clients from here are not taken at all.
         let notes = (stopped.outcome == Outcome::Skip).then_some(stopped.summary);
@@ -134,6 +136,8 @@ pub struct Stopped<'a> {
     pub said: String,
     /// Ports of other servers that answered when this one's node was not reached.
     pub others: &'a [u16],
+    /// The NodePorts that the live Services have, where one of them was asked for.
+    pub node_ports: &'a [u16],
     /// How long the calls may take.
     pub within: Span,
 }
@@ -151,8 +155,14 @@ pub fn stopped(seen: &Stopped<'_>) -> Verdict {
                 let expected = format!("{call} to work, also from {from} (its options have insecure)");
                 return failed(expected, status.clone(), "look which clients the server's exports file names");
             }
+            let why = if seen.from.is_some_and(|port| port < 1024) {
+                "; no server refuses such a port for that: a NAT on the way may give it another, or the exports file does \
+                 not name this client"
+            } else {
+                ""
+            };
             Verdict::skip(format!(
-                "export lacks insecure: add it to exportOptions ({object}: {call} from {from} gave {status}; its options are {})",
+                "export lacks insecure: add it to exportOptions ({object}: {call} from {from} gave {status}; its options are {}{why})",
                 live.join(",")
             ))
         }
@@ -160,8 +170,7 @@ pub fn stopped(seen: &Stopped<'_>) -> Verdict {
             Verdict::skip(format!("{object} is not reachable from here ({why}): see the test node-port"))
         }
         What::Unreachable(why) => {
-            let others = seen.others.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
-            let what = format!("{why}, while its ports {others} answer");
+            let what = format!("{why}, while its ports {} answer", listed(seen.others));
             failed("to take a connection".to_owned(), what, "see the tests service and node-port of this server")
         }
         What::Silent => {
@@ -172,6 +181,26 @@ pub fn stopped(seen: &Stopped<'_>) -> Verdict {
                 "its probes only look for a connection: look at its log and at what it waits for, or delete its pod",
             )
         }
+        What::Slow => failed(
+            format!("to answer all calls of a session within {within}"),
+            format!("it answers, but slowly: {answered} answers, then {call} was waited for"),
+            "look at the server's CPU limit and at what the node does; through a port-forward, at the API server, too",
+        ),
+        What::Ended(why) | What::Broken(why) if call == CONNECT => {
+            let what = match seen.node_ports {
+                [] => why.clone(),
+                ports => format!("{why}; its Service has NodePort {}", listed(ports)),
+            };
+            let hint =
+                "see the tests service and node-port of this server: its NodePort, and whether it has a ready endpoint";
+            failed("to take a connection".to_owned(), what, hint)
+        }
+        What::Ended(why) | What::Broken(why) if *answered > 0 => failed(
+            format!("to answer {call}"),
+            format!("the connection ended ({why}) after {answered} answers"),
+            "look at the server's log and its restarts; unfs3 that may not change its user ends at the first call after \
+             MOUNT: start it with -s",
+        ),
         What::Ended(why) | What::Broken(why) => {
             let hint = "the server does not listen, or ends connections: look at its log and its restarts";
             failed(format!("to answer {call}"), why.clone(), hint)
@@ -192,6 +221,10 @@ pub fn stopped(seen: &Stopped<'_>) -> Verdict {
             failed(format!("of {call}: {expected}"), what.clone(), "look at the server's log; restart its pod")
         }
     }
+}
+
+fn listed(ports: &[u16]) -> String {
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -220,7 +253,7 @@ mod tests {
             "expected": {"value": "rw,sync,insecure", "source": "exportOptions in the values"},
             "seen": {"from": null, "calls": {"answered": 17, "slowest": ["COMMIT", 4]}, "writes": 3,
                 "listed": {"Found": "READDIRPLUS"}, "export": {"Ok": null}, "refused": null},
-            "end": {"Ok": null}, "live": null, "others": []
+            "end": {"Ok": null}, "live": null, "others": [], "node_ports": []
         });
         let seen: Observation = serde_json::from_value(with(seen, changes)).unwrap();
         judge(check, &seen)
@@ -299,6 +332,10 @@ mod tests {
         let secure = refused(json!(["rw", "sync"]));
         assert_eq!(secure.outcome, Outcome::Skip);
         assert!(secure.summary.starts_with("export lacks insecure: add it to exportOptions"), "{}", secure.summary);
+        assert!(!secure.summary.contains("NAT"), "{}", secure.summary);
+        let low = [("/live", json!(["rw"])), ("/seen/from", json!(801))];
+        let low = stopped("MOUNT /data", &json!({"Refused": "MNT3ERR_ACCES"}), &low);
+        assert!(low.outcome == Outcome::Skip && low.summary.contains("a NAT on the way"), "{}", low.summary);
         let other = stopped("MOUNT /data", &json!({"Refused": "MNT3ERR_NOENT"}), &[("/live", json!(["rw"]))]);
         assert_eq!(other.outcome, Outcome::Fail);
     }
@@ -315,6 +352,22 @@ mod tests {
             assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Nfs)));
             assert!(verdict.reasons[0].expected.contains("WRITE"), "{verdict:?}");
         }
+    }
+
+    #[test]
+    fn what_the_server_is_not_to_blame_for_has_another_hint() {
+        let refused = |ports: Value| {
+            let what = json!({"Ended": "port 32150 refused it"});
+            stopped("connect", &what, &[("/node_ports", ports)]).reasons.remove(0)
+        };
+        assert_eq!(refused(json!([32199])).seen, "port 32150 refused it; its Service has NodePort 32199");
+        assert_eq!(refused(json!([])).seen, "port 32150 refused it");
+        let of = |call: &str, what: Value| stopped(call, &what, &[]).reasons.remove(0);
+        let ended = of("FSINFO", json!({"Ended": "early eof"}));
+        assert_eq!(ended.seen, "the connection ended (early eof) after 17 answers");
+        let slow = of("READDIR", json!("Slow"));
+        assert_eq!(slow.expected, "to answer all calls of a session within 10s");
+        assert_eq!(slow.seen, "it answers, but slowly: 17 answers, then READDIR was waited for");
     }
 
     #[test]

@@ -28,7 +28,7 @@ mod way;
 pub(super) use access::Access;
 pub(super) use put::{Unwritten, put, take_back};
 
-use call::{Calls, Session, Trouble, What};
+use call::{Calls, Ends, Session, Trouble, What};
 use session::Listed;
 use way::{Port, Via, Way};
 
@@ -82,6 +82,9 @@ pub struct Observation {
     live: Option<Vec<String>>,
     /// Ports of other servers that answered when this one's node was not reached.
     others: Vec<u16>,
+    /// The NodePorts that the live Services have, where one of them was asked for.
+    #[serde(default)]
+    node_ports: Vec<u16>,
 }
 
 /// What was seen in a session.
@@ -172,7 +175,8 @@ impl Kind for Nfs {
         if end.is_ok() {
             work.tidy().await?;
         }
-        Ok(Observation { object: way.object(&pod), mounted: work.mounted, expected, seen, end, live, others })
+        let (object, mounted, node_ports) = (way.object(&pod), work.mounted, way.live().to_vec());
+        Ok(Observation { object, mounted, expected, seen, end, live, others, node_ports })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
@@ -231,7 +235,7 @@ impl Work<'_> {
     async fn sessions(&mut self, way: &Way) -> Result<(Seen, Result<(), Trouble>, Vec<u16>), Verdict> {
         let (site, within) = (self.site, self.check.within);
         site.waiting(format!("the NFS server to answer for {}", self.mounted), within.0);
-        let mut deadline = Instant::now() + within.0;
+        let (mut deadline, mut ends) = (Instant::now() + within.0, Ends::default());
         loop {
             let mut seen = Seen::default();
             let end = match way.connect(site, self.pod, deadline).await? {
@@ -251,7 +255,8 @@ impl Work<'_> {
             };
             let is_passing =
                 matches!(&end, Err(Trouble { what: What::Ended(_) | What::Broken(_) | What::Unreachable(_), .. }));
-            if !is_passing || self.writers >= WRITERS || Instant::now() + PAUSE >= deadline {
+            let is_again = end.as_ref().is_err_and(|trouble| ends.again(trouble));
+            if !is_passing || is_again || self.writers >= WRITERS || Instant::now() + PAUSE >= deadline {
                 let is_unreachable = matches!(&end, Err(Trouble { what: What::Unreachable(_), .. }));
                 let others = if is_unreachable { way.answering().await } else { Vec::new() };
                 return Ok((seen, end, others));

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::call::{Answer, Session, Trouble, What};
+use super::call::{Answer, Ends, Session, Trouble, What};
 use super::judge::{self, Stopped};
 use super::way::{Stream, Way};
 use super::{PAUSE, access, not_forwarded};
@@ -46,8 +46,9 @@ impl Unwritten {
     pub fn verdict(&self) -> Verdict {
         let Self { object, trouble, answered, live } = self;
         let said = format!("{}: its exports file", live.join(","));
-        let (answered, from, others) = (*answered, None, &[][..]);
-        judge::stopped(&Stopped { object, trouble, answered, from, live, said, others, within: WITHIN }).at(Hop::Nfs)
+        let (answered, from, [others, node_ports]) = (*answered, None, [&[][..]; 2]);
+        let stopped = Stopped { object, trouble, answered, from, live, said, others, node_ports, within: WITHIN };
+        judge::stopped(&stopped).at(Hop::Nfs)
     }
 }
 
@@ -64,7 +65,7 @@ pub async fn put(
 ) -> Result<Result<Written, Unwritten>, Verdict> {
     let way = Way::Pod(PORT);
     let deadline = Instant::now() + WITHIN.0;
-    let mut sent = None;
+    let (mut sent, mut ends) = (None, Ends::default());
     let (trouble, answered) = loop {
         let (trouble, answered) = match way.connect(site, pod, deadline).await? {
             Err(trouble) => (trouble, 0),
@@ -81,7 +82,7 @@ pub async fn put(
         };
         // Before anything was written the way to the server may have broken, and not the server.
         let is_passing = matches!(trouble.what, What::Ended(_) | What::Broken(_)) && sent.is_none();
-        if !is_passing || Instant::now() + PAUSE >= deadline {
+        if !is_passing || ends.again(&trouble) || Instant::now() + PAUSE >= deadline {
             break (trouble, answered);
         }
         sleep(PAUSE).await;
