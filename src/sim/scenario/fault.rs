@@ -83,6 +83,8 @@ pub enum Behaviour {
     DoesNotListen,
     /// The NFS server takes connections and never answers.
     Wedged,
+    /// The NFS server answers one call and ends the connection at the next.
+    EndsAfterMount,
     /// The NFS server serves a folder of its own under the export's name.
     ServesElsewhere,
     /// It ends at once in pods that are made later, again and again.
