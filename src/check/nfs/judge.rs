@@ -197,7 +197,7 @@ pub fn stopped(seen: &Stopped<'_>) -> Verdict {
         }
         What::Ended(why) | What::Broken(why) if *answered > 0 => failed(
             format!("to answer {call}"),
-            format!("the connection ended ({why}) after {answered} answers"),
+            format!("the connection ended ({why}); calls answered before: {answered}"),
             "look at the server's log and its restarts; unfs3 that may not change its user ends at the first call after \
              MOUNT: start it with -s",
         ),
@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(refused(json!([])).seen, "port 32150 refused it");
         let of = |call: &str, what: Value| stopped(call, &what, &[]).reasons.remove(0);
         let ended = of("FSINFO", json!({"Ended": "early eof"}));
-        assert_eq!(ended.seen, "the connection ended (early eof) after 17 answers");
+        assert_eq!(ended.seen, "the connection ended (early eof); calls answered before: 17");
         let slow = of("READDIR", json!("Slow"));
         assert_eq!(slow.expected, "to answer all calls of a session within 10s");
         assert_eq!(slow.seen, "it answers, but slowly: 17 answers, then READDIR was waited for");

@@ -26,7 +26,7 @@ mod session;
 mod way;
 
 pub(super) use access::Access;
-pub(super) use put::{Unwritten, put, take_back};
+pub(super) use put::{Target, Unwritten, put, take_back};
 
 use call::{Calls, Ends, Session, Trouble, What};
 use session::Listed;
@@ -142,6 +142,8 @@ struct Work<'a> {
 impl Kind for Nfs {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Nfs];
+    const NEEDS: &'static [Need] = &[Need::Values, Need::Commands];
+    const MAY_NEED: &'static [Need] = &[Need::Services, Need::PortForward];
 
     fn needs(&self) -> &'static [Need] {
         match (self.via, &self.port) {

@@ -14,12 +14,19 @@ use crate::check::Site;
 use crate::check::parameter::{Export, Span};
 use crate::event::{Hop, Reason, Verdict};
 
-/// The port of NFS, which needs no portmapper to be found.
-const PORT: u16 = 2049;
-/// Where servers have their exports, in the format of exports(5).
-const EXPORTS: &str = "/etc/exports";
 /// All calls are answered within this time.
 const WITHIN: Span = Span(Duration::from_secs(20));
+
+/// Where files are put.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The export.
+    pub export: &'a Export,
+    /// The port of the server's container.
+    pub port: u16,
+    /// The file that the server reads its exports from.
+    pub file: &'a str,
+}
 
 /// When a file was written.
 #[derive(Debug, Clone, Copy)]
@@ -59,11 +66,12 @@ impl Unwritten {
 pub async fn put(
     site: &Site,
     pod: &Pod,
-    export: &Export,
+    target: Target<'_>,
     name: &str,
     content: &[u8],
 ) -> Result<Result<Written, Unwritten>, Verdict> {
-    let way = Way::Pod(PORT);
+    let Target { export, port, file } = target;
+    let way = Way::Pod(port);
     let deadline = Instant::now() + WITHIN.0;
     let (mut sent, mut ends) = (None, Ends::default());
     let (trouble, answered) = loop {
@@ -88,21 +96,21 @@ pub async fn put(
         sleep(PAUSE).await;
     };
     let object = way.object(pod);
-    let live = access::live(site, pod, export, EXPORTS).await?;
+    let live = access::live(site, pod, export, file).await?;
     not_forwarded(site, &trouble)?;
     let Some(live) = live else {
-        let seen = format!("{EXPORTS} does not tell; {} gave {:?}", trouble.call, trouble.what);
+        let seen = format!("{file} does not tell; {} gave {:?}", trouble.call, trouble.what);
         return Err(Verdict::error(Reason::new(object, "to say its export's options", seen)).at(Hop::Nfs));
     };
     Ok(Err(Unwritten { object, trouble, answered, live }))
 }
 
 /// Removes a file that was put and that no container sees: nobody else can. Whether it is there says nothing any more.
-pub async fn take_back(site: &Site, pod: &Pod, export: &Export, name: &str) {
+pub async fn take_back(site: &Site, pod: &Pod, target: Target<'_>, name: &str) {
     let deadline = Instant::now() + WITHIN.0;
-    if let Ok(Ok(mut connection)) = Way::Pod(PORT).connect(site, pod, deadline).await {
+    if let Ok(Ok(mut connection)) = Way::Pod(target.port).connect(site, pod, deadline).await {
         let mut session = Session::new(connection.stream(), deadline);
-        if let Ok(root) = session.mount(&export.folder).await {
+        if let Ok(root) = session.mount(&target.export.folder).await {
             let _ = session.remove(&root, name).await;
         }
     }
