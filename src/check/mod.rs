@@ -51,6 +51,9 @@ pub trait Kind: Sync {
     /// What a run must have at hand for it, whatever its parameters say.
     const NEEDS: &'static [Need] = &[];
 
+    /// What else it needs with some parameters.
+    const MAY_NEED: &'static [Need] = &[];
+
     /// Whether it deletes pods or makes containers stumble: then it runs alone, when all others have ended, and only if
     /// that was allowed.
     const DISTURBS: bool = false;
@@ -104,6 +107,8 @@ pub struct About {
     pub hops: &'static [Hop],
     /// What a run must have at hand for it.
     pub needs: &'static [Need],
+    /// What else with some parameters.
+    pub may_need: &'static [Need],
     /// Whether it needs to be allowed, and to be alone.
     pub disturbs: bool,
     /// The schema of its parameters.
@@ -118,6 +123,7 @@ impl About {
             subject: P::SUBJECT,
             hops: P::HOPS,
             needs: P::NEEDS,
+            may_need: P::MAY_NEED,
             disturbs: P::DISTURBS,
             parameters: P::json_schema,
         }

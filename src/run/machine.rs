@@ -1,7 +1,7 @@
 //! What of the tester's own machine makes a test go wrong that is no fault of the system: then it was not judged.
 
 use crate::check::{Check, Need, Place, Site};
-use crate::event::{Outcome, Reason, Verdict};
+use crate::event::{Hop, Outcome, Reason, Verdict};
 
 /// The verdict as it was, or ERROR where another program held a file of the test, or the folder took no more.
 pub async fn considered(site: &Site, check: &Check, verdict: Verdict) -> Verdict {
@@ -12,10 +12,9 @@ pub async fn considered(site: &Site, check: &Check, verdict: Verdict) -> Verdict
         // What could not be read was not judged, whatever it looked like.
         return Verdict::error(held);
     }
-    // `host-mount` requires just that and says so itself.
-    let is_copied = check.writes().is_some_and(|(_, sidecar)| sidecar.is_some());
-    let relies_on_room = (is_copied || check.needs(Need::Folder)) && check.kind() != "host-mount";
-    if verdict.blocked_by.is_some() || !relies_on_room {
+    // What went wrong before the folder, such as at the NFS server, did so with room in it, too.
+    let is_before = verdict.outcome == Outcome::Fail && verdict.hop == Some(Hop::Nfs);
+    if verdict.blocked_by.is_some() || is_before || !relies_on_room(check) {
         return verdict;
     }
     let Some(full) = full(site, check.room()).await else { return verdict };
@@ -23,6 +22,17 @@ pub async fn considered(site: &Site, check: &Check, verdict: Verdict) -> Verdict
     let mut verdict = Verdict { outcome: Outcome::Error, ..verdict };
     verdict.reasons.insert(0, full);
     verdict
+}
+
+/// Whether its verdict depends on what arrives in the tester's folder.
+fn relies_on_room(check: &Check) -> bool {
+    match check.kind() {
+        // The one says so itself, the other only looks whether the folder is there.
+        "host-mount" | "host-folder" => false,
+        // Of a sidecar that cannot copy, the log is another.
+        "log-cadence" => true,
+        _ => check.needs(Need::Folder),
+    }
 }
 
 /// Why the test could not read a file of its own: another program has it open.
@@ -51,4 +61,23 @@ async fn full(site: &Site, bytes: usize) -> Option<Reason> {
     let reason =
         Reason::new(format!("folder {}", host.folder(server).display()), "to take files during the whole test", full?);
     Some(reason.hint("make room in it, or make it writable, and run the test again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::load::{BUILT_IN, load};
+
+    #[test]
+    fn a_full_folder_excuses_only_what_arrives_there() {
+        let suites: Vec<_> = BUILT_IN.iter().map(|(name, _)| load(name).unwrap()).collect();
+        let cases = suites.iter().flat_map(|suite| &suite.cases);
+        let relying: Vec<_> = cases.filter(|case| relies_on_room(&case.check)).map(|case| case.check.kind()).collect();
+        for kind in ["file-sync", "multi-write", "log-cadence", "restart", "large-file"] {
+            assert!(relying.contains(&kind), "{kind}");
+        }
+        for kind in ["nfs", "isolation", "subfolder", "host-folder", "host-mount", "export-options"] {
+            assert!(!relying.contains(&kind), "{kind}");
+        }
+    }
 }

@@ -21,11 +21,16 @@ pub fn list() -> Vec<String> {
 pub fn explain(key: &str) -> Option<String> {
     let (about, schema) = (Check::ALL.iter().find(|about| about.key == key)?, schema());
     let mut text = format!("{key}: {}\n{}.\n", about.summary, facts(about).join("; "));
-    let permissions: BTreeSet<_> =
-        about.needs.iter().flat_map(|need| need.permissions()).map(ToString::to_string).collect();
-    if !permissions.is_empty() {
-        let permissions: Vec<_> = permissions.into_iter().collect();
-        let _ = writeln!(text, "Permissions, besides those that every test needs: {}.", permissions.join(", "));
+    let permitted = |needs: &[Need]| -> BTreeSet<_> {
+        needs.iter().flat_map(|need| need.permissions()).map(ToString::to_string).collect()
+    };
+    let permissions = permitted(about.needs);
+    let further = permitted(about.may_need).difference(&permissions).cloned().collect::<BTreeSet<_>>();
+    for (what, permissions) in [("besides those that every test needs", permissions), ("with some keys", further)] {
+        if !permissions.is_empty() {
+            let permissions: Vec<_> = permissions.into_iter().collect();
+            let _ = writeln!(text, "Permissions, {what}: {}.", permissions.join(", "));
+        }
     }
     for field in fields(&schema["$defs"]["Check"]["properties"][key]) {
         field.write(&schema, &mut text, 1);
@@ -81,9 +86,10 @@ pub fn facts(about: &About) -> Vec<String> {
         Subject::Any => "judges a server or the whole",
     };
     let needs = listed("needs", about.needs.iter().map(ToString::to_string).collect());
+    let may_need = listed("with some keys also", about.may_need.iter().map(ToString::to_string).collect());
     let proves = listed("proves", about.hops.iter().map(ToString::to_string).collect());
     let disturbs = about.disturbs.then(|| "disturbs, so it needs --allow-disruption".to_owned());
-    [Some(judges.to_owned()), needs, proves, disturbs].into_iter().flatten().collect()
+    [Some(judges.to_owned()), needs, may_need, proves, disturbs].into_iter().flatten().collect()
 }
 
 /// A planned test's kind, what it needs and disturbs, in a line.

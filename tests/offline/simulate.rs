@@ -61,6 +61,15 @@ fn a_broken_server_is_looked_at_and_a_green_run_removes_what_was_said_of_it() {
 }
 
 #[test]
+fn tests_that_disturb_are_skipped_unless_that_is_allowed() {
+    let run = Place::new().run(&["--simulate", "--suite", "restarts"]);
+    assert_eq!(run.code, 4, "{}{}", run.out, run.err);
+    assert!(run.out.contains("0 PASS, 0 FAIL, 0 ERROR, 7 SKIP"), "{}", run.out);
+    let why = "it disturbs the server, which --allow-disruption allows";
+    assert_eq!(run.out.matches(why).count(), 7, "{}", run.out);
+}
+
+#[test]
 fn a_broken_server_is_told_with_its_hop() {
     let place = Place::new();
     let run = place.run(&["--simulate=service-selects-nothing", "--exact", "phase2::service::nas-input-1"]);

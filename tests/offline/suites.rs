@@ -67,8 +67,9 @@ fn every_check_is_explained_with_its_keys_and_an_example_that_works() {
     }
     let text = Place::new().run(&["explain", "file-sync"]).out;
     for words in [
-        "judges a server; needs the tester's folder, commands in containers, logs; proves export, sidecar, host",
+        "judges a server; needs the tester's folder, commands in containers, logs; with some keys also port-forwards; proves",
         "Permissions, besides those that every test needs: create pods/exec, get pods/exec, get pods/log.\n",
+        "Permissions, with some keys: create pods/portforward, get pods/portforward.\n",
         "  export: export\n",
         "    folder: text\n",
         "  samples: number from 1 to 20, else `1`\n",

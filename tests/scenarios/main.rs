@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use file_simulator_e2e::sim::Simulation;
 use file_simulator_e2e::sim::scenario::{self, HEALTHY, Scenario};
+use file_simulator_e2e::suite::load::{BUILT_IN, load};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -200,6 +202,7 @@ fn judge(scenario: &Scenario, ended: Ended) -> Result<(), Failed> {
         0
     };
     if wrong == expected && code == right {
+        skipped(scenario, &results)?;
         return looked_at(&results, diagnosed);
     }
     let lines = |these: &BTreeMap<String, String>, others: &BTreeMap<String, String>| {
@@ -217,6 +220,22 @@ fn judge(scenario: &Scenario, ended: Ended) -> Result<(), Failed> {
         notices.join("\n")
     )
     .into())
+}
+
+/// Exactly those tests are SKIP of which the scenario says so, for its reason; besides those that never judge anything.
+fn skipped(scenario: &Scenario, results: &BTreeMap<String, (String, String)>) -> Result<(), Failed> {
+    let suites = BUILT_IN.iter().map(|(name, _)| load(name).unwrap());
+    let cases = suites.flat_map(|suite| suite.cases).filter(|case| case.check.kind() == "skip");
+    let never: BTreeSet<String> = cases.map(|case| case.id.to_string()).collect();
+    let skipped = results.iter().filter(|(name, (outcome, _))| outcome == "SKIP" && !never.contains(*name));
+    let skipped: BTreeMap<&String, &String> = skipped.map(|(name, (_, why))| (name, why)).collect();
+    // As the harness finds out, too.
+    let has_low_ports = (600..1024).any(|port| TcpListener::bind(("0.0.0.0", port)).is_ok());
+    let names: Vec<String> = results.keys().cloned().collect();
+    let expected = scenario.skipped(&names, has_low_ports);
+    let is_right = skipped.keys().copied().eq(expected.keys())
+        && skipped.values().zip(expected.values()).all(|(why, part)| why.contains(part));
+    if is_right { Ok(()) } else { Err(format!("SKIP is {skipped:?}, expected {expected:?}").into()) }
 }
 
 /// More is said of every server that FAILs, and nothing of one whose tests are all well.

@@ -1,6 +1,7 @@
 //! One NFS session's connection: RPC calls with the session's deadline, what came of them, and MOUNT. Replies are somebody
 //! else's: nothing in them is believed that was not asked for.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ use super::bounded::{self, Bounded};
 use super::record::Records;
 use crate::check::millis;
 
+/// What is done before the first call.
+pub const CONNECT: &str = "connect";
+
 /// Why a session did not go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
@@ -32,6 +36,8 @@ pub struct Trouble {
 pub enum What {
     /// No answer in time.
     Silent,
+    /// The time was over, but not because of this call: most of it went into others, which were answered.
+    Slow,
     /// The node was not reached, which may be the network's fault; how that showed.
     Unreachable(String),
     /// The port-forward has a trouble of its own; what the node says.
@@ -56,6 +62,7 @@ pub struct Calls {
 /// A session.
 pub struct Session<S> {
     rpc: RpcClient<Records<S>>,
+    began: Instant,
     /// When the last answer must have come.
     pub deadline: Instant,
     /// What was answered so far.
@@ -71,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let credential = auth_unix { machinename: Opaque::borrowed(b"file-simulator-e2e"), ..auth_unix::default() };
         let (credential, verifier) = (opaque_auth::auth_unix(&credential), opaque_auth::default());
         let rpc = RpcClient::new_with_auth(Records::new(stream, bounded::message), credential, verifier);
-        Self { rpc, deadline, calls: Calls::default() }
+        Self { rpc, began: Instant::now(), deadline, calls: Calls::default() }
     }
 
     /// Waits for something else, for which the server is not to blame.
@@ -95,6 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.calls.note(name, began.elapsed());
                 return Ok(answer);
             }
+            Err(_) if self.calls.answered > 0 && began.elapsed() < (self.deadline - self.began) / 2 => What::Slow,
             Err(_) => What::Silent,
             Ok(Err(RpcError::Io(error))) if error.kind() != ErrorKind::InvalidData => What::Ended(error.to_string()),
             Ok(Err(RpcError::Auth(why))) => What::Refused(why.to_string()),
@@ -163,6 +171,20 @@ impl From<Failed> for Trouble {
     }
 }
 
+/// The calls after MOUNT at which sessions ended.
+#[derive(Default)]
+pub struct Ends(BTreeSet<String>);
+
+impl Ends {
+    /// Whether a session ended at the call at which another one had: then it is the server, which may have to be started
+    /// again after each.
+    pub fn again(&mut self, trouble: &Trouble) -> bool {
+        let Trouble { call, what } = trouble;
+        let is_end = matches!(what, What::Ended(_) | What::Broken(_));
+        is_end && call != CONNECT && !call.starts_with("MOUNT") && !self.0.insert(call.clone())
+    }
+}
+
 impl Calls {
     fn note(&mut self, call: &str, took: Duration) {
         self.answered += 1;
@@ -223,6 +245,29 @@ pub mod tests {
         assert_eq!(silent, Trouble { call: "MOUNT /data".into(), what: What::Silent });
         let ended = session(vec![], true).mount("/data").await.unwrap_err();
         assert!(matches!(ended.what, What::Ended(_)), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_answers_slowly_is_not_silent() {
+        let answered = || session(vec![vec![0, 4, 1, 0]], false);
+        let (mut slow, mut wedged) = (answered(), answered());
+        assert!(slow.mount("/data").await.is_ok() && wedged.mount("/data").await.is_ok());
+        // Others took the last minute.
+        slow.began -= Duration::from_secs(60);
+        assert_eq!(slow.mount("/data").await.unwrap_err().what, What::Slow);
+        wedged.began = Instant::now();
+        assert_eq!(wedged.mount("/data").await.unwrap_err().what, What::Silent);
+    }
+
+    #[test]
+    fn a_second_end_at_the_same_call_after_mount_is_told() {
+        let mut ends = Ends::default();
+        let mut again = |call: &str, what: What| ends.again(&Trouble { call: call.to_owned(), what });
+        let ended = || What::Ended("early eof".to_owned());
+        assert!(!again(CONNECT, ended()) && !again(CONNECT, ended()));
+        assert!(!again("MOUNT /data", ended()) && !again("MOUNT /data", ended()));
+        assert!(!again("FSINFO", ended()) && !again("CREATE", ended()) && again("FSINFO", ended()));
+        assert!(!again("CREATE", What::Silent));
     }
 
     #[tokio::test]

@@ -1,7 +1,6 @@
 //! `nfs`: MOUNT and NFSv3 calls from outside the pod work, or are refused as read-only; and what they do is done in the
 //! export. Without a kernel client, so that it works where none may mount.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use super::{Kind, Need, Placed, Site};
 use crate::cluster::{Operation, QUIET};
 use crate::event::{Hop, Reason, Verdict};
 
+mod access;
 mod bounded;
 mod call;
 mod judge;
@@ -25,9 +25,10 @@ mod record;
 mod session;
 mod way;
 
-pub(super) use put::{Unwritten, put, take_back};
+pub(super) use access::Access;
+pub(super) use put::{Target, Unwritten, put, take_back};
 
-use call::{Calls, Session, Trouble, What};
+use call::{Calls, Ends, Session, Trouble, What};
 use session::Listed;
 use way::{Port, Via, Way};
 
@@ -56,6 +57,8 @@ pub struct Nfs {
     path: Option<String>,
     /// The export's options: with `ro`, nothing can be written.
     access: Fact,
+    /// What clients may do there, whatever the values say; where it is not said, the values decide.
+    requires: Option<Access>,
     /// The file that the server reads its exports from, in the format of exports(5).
     file: String,
     /// All calls of a session are answered within this time.
@@ -79,6 +82,9 @@ pub struct Observation {
     live: Option<Vec<String>>,
     /// Ports of other servers that answered when this one's node was not reached.
     others: Vec<u16>,
+    /// The NodePorts that the live Services have, where one of them was asked for.
+    #[serde(default)]
+    node_ports: Vec<u16>,
 }
 
 /// What was seen in a session.
@@ -136,6 +142,8 @@ struct Work<'a> {
 impl Kind for Nfs {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Nfs];
+    const NEEDS: &'static [Need] = &[Need::Values, Need::Commands];
+    const MAY_NEED: &'static [Need] = &[Need::Services, Need::PortForward];
 
     fn needs(&self) -> &'static [Need] {
         match (self.via, &self.port) {
@@ -155,16 +163,22 @@ impl Kind for Nfs {
         let (pod, _) = site.pod().await?;
         site.running(&pod, &self.export.container)?;
         let way = Way::find(site, &pod, self.via, &self.port).await?;
-        let mut work = self.prepare(site, &pod, is_read_only(&options)).await?;
+        let mut work = self.prepare(site, &pod, self.access(&options) == Access::ReadOnly).await?;
         let (seen, end, others) = work.sessions(&way).await?;
+        let is_told = seen.refused.as_deref().is_none_or(|status| status == judge::READ_ONLY);
         let live = match &end {
-            Ok(()) => None,
-            Err(trouble) => live(site, &pod, &self.export, &self.file, trouble).await?,
+            Ok(()) if is_told => None,
+            // Also whether the node does what it is asked at all.
+            _ => access::live(site, &pod, &self.export, &self.file).await?,
         };
+        if let Err(trouble) = &end {
+            not_forwarded(site, trouble)?;
+        }
         if end.is_ok() {
             work.tidy().await?;
         }
-        Ok(Observation { object: way.object(&pod), mounted: work.mounted, expected, seen, end, live, others })
+        let (object, mounted, node_ports) = (way.object(&pod), work.mounted, way.live().to_vec());
+        Ok(Observation { object, mounted, expected, seen, end, live, others, node_ports })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
@@ -173,6 +187,11 @@ impl Kind for Nfs {
 }
 
 impl Nfs {
+    /// What clients may do: what the suite requires, or else what the options say.
+    fn access(&self, options: &str) -> Access {
+        self.requires.unwrap_or_else(|| Access::of(options))
+    }
+
     /// ERROR, because nobody says what clients may do.
     fn unknown(&self, expected: &Expected) -> Verdict {
         let reason = Reason::new("values", format!("{} of the server", self.access.values), &expected.source);
@@ -218,7 +237,7 @@ impl Work<'_> {
     async fn sessions(&mut self, way: &Way) -> Result<(Seen, Result<(), Trouble>, Vec<u16>), Verdict> {
         let (site, within) = (self.site, self.check.within);
         site.waiting(format!("the NFS server to answer for {}", self.mounted), within.0);
-        let mut deadline = Instant::now() + within.0;
+        let (mut deadline, mut ends) = (Instant::now() + within.0, Ends::default());
         loop {
             let mut seen = Seen::default();
             let end = match way.connect(site, self.pod, deadline).await? {
@@ -238,7 +257,8 @@ impl Work<'_> {
             };
             let is_passing =
                 matches!(&end, Err(Trouble { what: What::Ended(_) | What::Broken(_) | What::Unreachable(_), .. }));
-            if !is_passing || self.writers >= WRITERS || Instant::now() + PAUSE >= deadline {
+            let is_again = end.as_ref().is_err_and(|trouble| ends.again(trouble));
+            if !is_passing || is_again || self.writers >= WRITERS || Instant::now() + PAUSE >= deadline {
                 let is_unreachable = matches!(&end, Err(Trouble { what: What::Unreachable(_), .. }));
                 let others = if is_unreachable { way.answering().await } else { Vec::new() };
                 return Ok((seen, end, others));
@@ -350,39 +370,13 @@ impl Work<'_> {
     }
 }
 
-/// The live options of an export, from the file that its server reads; and so whether the node does what it is asked at
-/// all. `None` if the file does not say.
+/// Whether it was not the server that ended the connection.
 ///
 /// # Errors
-/// It does not, or it was not the server that ended the connection.
-async fn live(
-    site: &Site,
-    pod: &Pod,
-    export: &Export,
-    file: &str,
-    trouble: &Trouble,
-) -> Result<Option<Vec<String>>, Verdict> {
-    let read = Operation::Read { path: file.to_owned() };
-    let (output, problem) = site.try_exec(pod, &export.container, &read).await?;
-    if let What::Broken(why) = &trouble.what {
-        let object = format!("cluster {}", site.shared.cluster.context());
-        let reason = Reason::new(object, "to forward a port of the pod", why);
-        return Err(Verdict::error(reason.hint("try kubectl port-forward; look at the node's kubelet")));
-    }
-    let options = options(&String::from_utf8_lossy(&output.stdout), &export.folder);
-    Ok(problem.is_none().then_some(options).filter(|options| !options.is_empty()))
-}
-
-/// Whether clients may only read.
-fn is_read_only(options: &str) -> bool {
-    options.split(',').any(|option| option.trim() == "ro")
-}
-
-/// The options of all clients in the lines for a folder: `/data 0.0.0.0/0(rw,sync) 10.0.0.0/8(ro)`.
-fn options(exports: &str, folder: &str) -> Vec<String> {
-    let lines = exports.lines().map(|line| line.split('#').next().unwrap_or_default());
-    let words = lines.map(str::split_whitespace).filter_map(|mut words| (words.next()? == folder).then_some(words));
-    let options = words.flatten().filter_map(|word| word.split_once('('));
-    let options = options.flat_map(|(_, options)| options.trim_end_matches(')').split(','));
-    options.map(|option| option.trim().to_owned()).collect::<BTreeSet<_>>().into_iter().collect()
+/// It was not.
+fn not_forwarded(site: &Site, trouble: &Trouble) -> Result<(), Verdict> {
+    let What::Broken(why) = &trouble.what else { return Ok(()) };
+    let object = format!("cluster {}", site.shared.cluster.context());
+    let reason = Reason::new(object, "to forward a port of the pod", why);
+    Err(Verdict::error(reason.hint("try kubectl port-forward; look at the node's kubelet")))
 }

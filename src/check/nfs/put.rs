@@ -6,20 +6,27 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::call::{Answer, Session, Trouble, What};
+use super::call::{Answer, Ends, Session, Trouble, What};
 use super::judge::{self, Stopped};
 use super::way::{Stream, Way};
-use super::{PAUSE, live};
+use super::{PAUSE, access, not_forwarded};
 use crate::check::Site;
 use crate::check::parameter::{Export, Span};
 use crate::event::{Hop, Reason, Verdict};
 
-/// The port of NFS, which needs no portmapper to be found.
-const PORT: u16 = 2049;
-/// Where servers have their exports, in the format of exports(5).
-const EXPORTS: &str = "/etc/exports";
 /// All calls are answered within this time.
 const WITHIN: Span = Span(Duration::from_secs(20));
+
+/// Where files are put.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The export.
+    pub export: &'a Export,
+    /// The port of the server's container.
+    pub port: u16,
+    /// The file that the server reads its exports from.
+    pub file: &'a str,
+}
 
 /// When a file was written.
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +53,9 @@ impl Unwritten {
     pub fn verdict(&self) -> Verdict {
         let Self { object, trouble, answered, live } = self;
         let said = format!("{}: its exports file", live.join(","));
-        let (answered, from, others) = (*answered, None, &[][..]);
-        judge::stopped(&Stopped { object, trouble, answered, from, live, said, others, within: WITHIN }).at(Hop::Nfs)
+        let (answered, from, [others, node_ports]) = (*answered, None, [&[][..]; 2]);
+        let stopped = Stopped { object, trouble, answered, from, live, said, others, node_ports, within: WITHIN };
+        judge::stopped(&stopped).at(Hop::Nfs)
     }
 }
 
@@ -58,13 +66,14 @@ impl Unwritten {
 pub async fn put(
     site: &Site,
     pod: &Pod,
-    export: &Export,
+    target: Target<'_>,
     name: &str,
     content: &[u8],
 ) -> Result<Result<Written, Unwritten>, Verdict> {
-    let way = Way::Pod(PORT);
+    let Target { export, port, file } = target;
+    let way = Way::Pod(port);
     let deadline = Instant::now() + WITHIN.0;
-    let mut sent = None;
+    let (mut sent, mut ends) = (None, Ends::default());
     let (trouble, answered) = loop {
         let (trouble, answered) = match way.connect(site, pod, deadline).await? {
             Err(trouble) => (trouble, 0),
@@ -81,25 +90,27 @@ pub async fn put(
         };
         // Before anything was written the way to the server may have broken, and not the server.
         let is_passing = matches!(trouble.what, What::Ended(_) | What::Broken(_)) && sent.is_none();
-        if !is_passing || Instant::now() + PAUSE >= deadline {
+        if !is_passing || ends.again(&trouble) || Instant::now() + PAUSE >= deadline {
             break (trouble, answered);
         }
         sleep(PAUSE).await;
     };
     let object = way.object(pod);
-    let Some(live) = live(site, pod, export, EXPORTS, &trouble).await? else {
-        let seen = format!("{EXPORTS} does not tell; {} gave {:?}", trouble.call, trouble.what);
+    let live = access::live(site, pod, export, file).await?;
+    not_forwarded(site, &trouble)?;
+    let Some(live) = live else {
+        let seen = format!("{file} does not tell; {} gave {:?}", trouble.call, trouble.what);
         return Err(Verdict::error(Reason::new(object, "to say its export's options", seen)).at(Hop::Nfs));
     };
     Ok(Err(Unwritten { object, trouble, answered, live }))
 }
 
 /// Removes a file that was put and that no container sees: nobody else can. Whether it is there says nothing any more.
-pub async fn take_back(site: &Site, pod: &Pod, export: &Export, name: &str) {
+pub async fn take_back(site: &Site, pod: &Pod, target: Target<'_>, name: &str) {
     let deadline = Instant::now() + WITHIN.0;
-    if let Ok(Ok(mut connection)) = Way::Pod(PORT).connect(site, pod, deadline).await {
+    if let Ok(Ok(mut connection)) = Way::Pod(target.port).connect(site, pod, deadline).await {
         let mut session = Session::new(connection.stream(), deadline);
-        if let Ok(root) = session.mount(&export.folder).await {
+        if let Ok(root) = session.mount(&target.export.folder).await {
             let _ = session.remove(&root, name).await;
         }
     }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::call::{Trouble, What};
+use super::call::{CONNECT, Trouble, What};
 use crate::check::Site;
 use crate::check::parameter::Fact;
 use crate::check::topology::node_port::{self, Node, is_refusal};
@@ -61,6 +61,8 @@ pub enum Way {
         port: u16,
         /// The other servers' ports.
         others: Vec<u16>,
+        /// The NodePorts that the server's live Services have.
+        live: Vec<u16>,
     },
 }
 
@@ -96,11 +98,12 @@ impl Way {
         let own = own.ok_or_else(none)?;
         let others = site.servers.iter().filter(|other| *other != server);
         let others = others.filter_map(|other| number(site, other, port, Some(&network)).ok()?).collect();
+        let live = node_port::live(&network.services(&site.select, server));
         let Node { address, mut found, .. } = node_port::node(site, pod).await?;
         for address in &mut found {
             address.set_port(own);
         }
-        Ok(Self::Node { address, found, port: own, others })
+        Ok(Self::Node { address, found, port: own, others, live })
     }
 
     /// The server on this way, for messages.
@@ -110,6 +113,11 @@ impl Way {
             Self::Pod(port) => format!("NFS server of pod {pod} (port-forward to {port})"),
             Self::Node { address, port, .. } => format!("NFS server at node {address}, NodePort {port} (pod {pod})"),
         }
+    }
+
+    /// The NodePorts that the server's live Services have; none on another way.
+    pub fn live(&self) -> &[u16] {
+        if let Self::Node { live, .. } = self { live } else { &[] }
     }
 
     /// Connects.
@@ -130,16 +138,18 @@ impl Way {
             Self::Node { found, port, .. } => (found, *port),
         };
         let mut what = What::Silent;
-        for address in found {
+        // From a high port too, before it counts as silence: a network on the way may drop what comes from low ones.
+        let ways = found.iter().flat_map(|address| [(address, true), (address, false)]);
+        for (address, is_low) in ways {
             let limit = deadline.min(Instant::now() + TAKE);
-            what = match timeout_at(limit, dial(*address)).await {
+            what = match timeout_at(limit, dial(*address, is_low)).await {
                 Ok(Ok(stream)) => return Ok(Ok(Connection::Tcp(stream))),
                 Ok(Err(error)) if is_refusal(error.kind()) => What::Ended(format!("port {port} refused it")),
                 Ok(Err(error)) => What::Unreachable(error.to_string()),
                 Err(_) => What::Unreachable(format!("no answer within {}s", TAKE.as_secs())),
             };
         }
-        Ok(Err(Trouble { call: "connect".to_owned(), what }))
+        Ok(Err(Trouble { call: CONNECT.to_owned(), what }))
     }
 
     /// The ports of other servers that answer.
@@ -181,17 +191,17 @@ impl Connection {
             Self::Tcp(_) => None,
         };
         let what = match said {
-            // The kubelet's words for a port that nobody listens on; others are of its own troubles.
-            Some(said) if !said.contains("refused") => What::Broken(said),
+            // The kubelet's words for a port that nobody listens on, and for a server that ended; others are of its own troubles.
+            Some(said) if !said.contains("refused") && !said.contains("reset by peer") => What::Broken(said),
             said => What::Ended(said.unwrap_or(why)),
         };
         Trouble { call, what }
     }
 }
 
-/// Connects, from a low port where the system gives one: without `insecure`, an export takes no others.
-async fn dial(address: SocketAddr) -> std::io::Result<TcpStream> {
-    let stream = match low(address) {
+/// Connects, if asked for from a low port where the system gives one: without `insecure`, an export takes no others.
+async fn dial(address: SocketAddr, is_low: bool) -> std::io::Result<TcpStream> {
+    let stream = match low(address).filter(|_| is_low) {
         // Of two connections from one port to one address, the second is refused by this machine.
         Some(socket) => match socket.connect(address).await {
             Err(error) if error.kind() == ErrorKind::AddrNotAvailable => TcpStream::connect(address).await?,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::check::nfs::Access;
 use crate::check::parameter::{Expected, Export, Fact};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::{Operation, ResourceExt};
@@ -19,6 +20,8 @@ pub struct ExportOptions {
     pub file: String,
     /// The options, separated by commas.
     pub options: Fact,
+    /// What clients may do there, whatever the values say; where it is not said, the values decide.
+    pub requires: Option<Access>,
 }
 
 /// What was seen.
@@ -66,12 +69,14 @@ impl Kind for ExportOptions {
         };
         let wanted = set(&expected);
         let differing = clients.iter().filter(|(_, options)| set(options) != wanted);
-        let reasons = differing.map(|(client, options)| {
+        let contradicted = |own: Access| own.contradicted(&self.options.values, &expected, &seen.expected);
+        let differing = differing.map(|(client, options)| {
             let expected = format!("{folder} with {expected} ({})", seen.expected.source);
             let reason = Reason::new(&object, expected, format!("{options} for {client}"));
             reason.hint("run helm upgrade; if the release has them, the live Deployment was edited")
         });
-        Verdict::judged(format!("{folder} is exported with {expected}"), reasons.collect()).at(Hop::Nfs)
+        let reasons = self.requires.and_then(contradicted).into_iter().chain(differing).collect();
+        Verdict::judged(format!("{folder} is exported with {expected}"), reasons).at(Hop::Nfs)
     }
 }
 
@@ -99,9 +104,13 @@ mod tests {
     use crate::event::Outcome;
 
     fn judged(expected: &Value, exports: Result<&str, &str>) -> Outcome {
+        judged_by(None, expected, exports)
+    }
+
+    fn judged_by(requires: Option<&str>, expected: &Value, exports: Result<&str, &str>) -> Outcome {
         let check: ExportOptions = serde_json::from_value(json!({
             "export": {"container": "nfs-server", "folder": "/data"}, "file": "/etc/exports",
-            "options": {"values": "exportOptions"}
+            "options": {"values": "exportOptions"}, "requires": requires
         }))
         .unwrap();
         let expected =
@@ -127,5 +136,14 @@ mod tests {
         assert_eq!(judged(&expected, Ok("/data")), Outcome::Fail);
         assert_eq!(judged(&expected, Err("No such file")), Outcome::Fail);
         assert_eq!(judged(&Value::Null, Ok("/data *(rw)")), Outcome::Error);
+    }
+
+    #[test]
+    fn what_the_suite_requires_holds_whatever_the_values_say() {
+        let both = |requires: &str, options: &str| {
+            judged_by(Some(requires), &json!(options), Ok(&format!("/data *({options})")))
+        };
+        assert_eq!([both("read-only", "ro,sync"), both("read-write", "rw,sync")], [Outcome::Pass; 2]);
+        assert_eq!([both("read-only", "rw,sync"), both("read-write", "ro,sync")], [Outcome::Fail; 2]);
     }
 }

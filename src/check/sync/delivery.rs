@@ -88,7 +88,7 @@ impl FileSync {
                 let mut trail = search.find(&lost).await;
                 trail.by_nfs = self.write == Write::Nfs;
                 if trail.by_nfs && trail.export.lacks() {
-                    nfs::take_back(site, pod, &self.export, lost.name).await;
+                    nfs::take_back(site, pod, self.target(), lost.name).await;
                 }
                 seen.trail = Some(trail);
             }
@@ -190,7 +190,7 @@ impl FileSync {
     ) -> Result<Result<(Instant, Instant), Progress>, Verdict> {
         let Sample { hosted, content, .. } = sample;
         if self.write == Write::Nfs {
-            let put = nfs::put(site, pod, &self.export, &hosted.name, content.as_bytes()).await?;
+            let put = nfs::put(site, pod, self.target(), &hosted.name, content.as_bytes()).await?;
             return Ok(put
                 .map(|put| (put.sent, put.acknowledged))
                 .map_err(|unwritten| Progress::NotServed(Box::new(unwritten))));

@@ -8,7 +8,7 @@ use super::delivery;
 use super::profile::Samples;
 use super::trail::{Finding, Trail};
 use super::way::{self, Obstacle};
-use crate::check::nfs::Unwritten;
+use crate::check::nfs::{Target, Unwritten};
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::ResourceExt;
@@ -36,6 +36,22 @@ pub struct FileSync {
     /// How they are written.
     #[serde(default)]
     pub write: Write,
+    /// With `write: nfs`, the port of the server's container.
+    #[serde(default = "port")]
+    port: u16,
+    /// With `write: nfs`, the file that the server reads its exports from, in the format of exports(5).
+    #[serde(default = "exports")]
+    file: String,
+}
+
+/// The port of NFS, which needs no portmapper to be found.
+fn port() -> u16 {
+    2049
+}
+
+/// Where servers have their exports.
+fn exports() -> String {
+    "/etc/exports".to_owned()
 }
 
 /// How files are written into an export.
@@ -116,6 +132,14 @@ impl Kind for FileSync {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
+    const MAY_NEED: &'static [Need] = &[Need::PortForward];
+
+    fn needs(&self) -> &'static [Need] {
+        match self.write {
+            Write::Exec => Self::NEEDS,
+            Write::Nfs => &[Need::Folder, Need::Commands, Need::Logs, Need::PortForward],
+        }
+    }
 
     fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
         Some((&self.export, Some(&self.sidecar)))
@@ -152,6 +176,11 @@ impl Kind for FileSync {
 }
 
 impl FileSync {
+    /// Where files are put by NFS.
+    pub(super) fn target(&self) -> Target<'_> {
+        Target { export: &self.export, port: self.port, file: &self.file }
+    }
+
     fn outcome(&self, seen: &Observation) -> Verdict {
         let sidecar = &self.sidecar.container;
         let file = format!("file {} of pod {}", seen.file, seen.pod);
@@ -264,6 +293,12 @@ mod tests {
             let refused = check(&json!({"samples": count})).unwrap_err().to_string();
             assert!(refused.contains(&format!("samples must be from 1 to 20, not {count}")), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_port_is_forwarded_only_where_files_are_written_by_nfs() {
+        let needs = |write: &str| check(&json!({"write": write})).unwrap().needs().contains(&Need::PortForward);
+        assert_eq!(["exec", "nfs"].map(needs), [false, true]);
     }
 
     #[test]

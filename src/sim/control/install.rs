@@ -8,6 +8,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::super::scenario::Fault;
 use super::super::{NAMESPACE, World, object};
 use super::{Kind, PREFIX};
 
@@ -22,7 +23,12 @@ const NODE: &str = "file-simulator";
 pub(super) fn chart(world: &World, created: Timestamp) -> anyhow::Result<Value> {
     let mut values: Value = serde_saphyr::from_str(VALUES)?;
     values["global"]["sidecar"]["syncInterval"] = json!(world.interval);
-    let mut ports = BTreeMap::new();
+    for fault in &world.scenario.faults {
+        if let Fault::Values(steps) = fault {
+            json_patch::patch(&mut values, steps)?;
+        }
+    }
+    let (mut ports, mut options) = (BTreeMap::new(), BTreeMap::new());
     // All at once, so that they differ; free ones, so that simulations run side by side.
     let mut listeners = Vec::new();
     for server in values["nasServers"].as_array_mut().context("the chart's values have no servers")? {
@@ -32,6 +38,7 @@ pub(super) fn chart(world: &World, created: Timestamp) -> anyhow::Result<Value> 
         server["service"]["nodePort"] = json!(port);
         let name = server["name"].as_str().context("a server of the chart's values has no name")?;
         ports.insert(format!("{PREFIX}{name}"), port);
+        options.extend(server["exportOptions"].as_str().map(|own| (format!("{PREFIX}{name}"), own.to_owned())));
         let folder = world.data.join(name);
         fs::create_dir_all(folder.join("samples"))?;
         fs::write(folder.join("README.txt"), format!("The tester's folder of {name}.\n"))?;
@@ -43,6 +50,13 @@ pub(super) fn chart(world: &World, created: Timestamp) -> anyhow::Result<Value> 
         let kind = if object["kind"] == "Service" { Kind::Service } else { Kind::Deployment };
         if kind == Kind::Service {
             object["spec"]["ports"][0]["nodePort"] = json!(ports.get(object::name(&object)));
+        }
+        if let Some(own) = options.get(object::name(&object)) {
+            for container in members(&mut object, "/spec/template/spec/containers") {
+                for variable in members(container, "/env").filter(|variable| variable["name"] == "EXPORT_OPTIONS") {
+                    variable["value"] = json!(own);
+                }
+            }
         }
         for container in members(&mut object, "/spec/template/spec/initContainers") {
             for variable in members(container, "/env").filter(|variable| variable["name"] == "SYNC_INTERVAL") {

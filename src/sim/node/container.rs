@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::mounts::{self, Place};
 use super::rsync::{self, Copied, Flags};
-use super::{lock, nfs, sidecar};
+use super::{lock, network, nfs, sidecar};
 use crate::sim::World;
 use crate::sim::logs::Log;
 use crate::sim::object::{containers, items, name, server, text};
@@ -150,13 +150,17 @@ impl Container {
         let served = self.place(if elsewhere { "/srv/data" } else { "/data" });
         let service = match served.and_then(|place| std::fs::create_dir_all(&place.host).map(|()| place)) {
             _ if self.behaviour() == Some(Behaviour::Wedged) => nfs::Service::Silent,
-            // Whoever comes through a port-forward or a NodePort comes from a high port.
-            _ if !has("insecure") => nfs::Service::Refused,
-            Ok(Place { host: folder, read_only, .. }) => {
-                nfs::Service::Folder { folder, export: "data".to_owned(), read_only: read_only || has("ro") }
-            }
+            Ok(Place { host: folder, read_only, .. }) => nfs::Service::Folder {
+                folder,
+                export: "data".to_owned(),
+                read_only: read_only || has("ro"),
+                secure: !has("insecure"),
+                ends: self.behaviour() == Some(Behaviour::EndsAfterMount),
+            },
             Err(_) => return 1,
         };
-        i32::from(nfs::serve(listener, service).await.is_err())
+        let world = Arc::clone(&self.world);
+        let is_privileged = move |from| network::is_privileged(&world, from);
+        i32::from(nfs::serve(listener, service, is_privileged).await.is_err())
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Kubelet {
     mounts: Mutex<mounts::Mounts>,
     /// Where the pods listen, by name.
     listeners: Mutex<HashMap<String, SocketAddr>>,
+    /// This side's addresses of connections to pods whose clients are on ports below 1024.
+    privileged: Mutex<HashSet<SocketAddr>>,
     /// How many pods were given an address.
     addresses: AtomicU32,
     /// Held while a file is written or read, so that it is seen whole.

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::IntoIter;
@@ -23,8 +24,10 @@ use crate::sim;
 const LONGEST: usize = 1 << 16;
 /// A reply of MOUNT, after its number: accepted, without a verifier, successful, `MNT3ERR_ACCES`.
 const REFUSED: [u32; 6] = [1, 0, 0, 0, 0, 13];
-/// Its header: the last fragment, of these words and the number.
-const HEADER: u32 = 0x8000_001c;
+/// The bit of a fragment's header that says that it is the last.
+const LAST: u32 = 1 << 31;
+/// The refusal's header: of these words and the number.
+const HEADER: u32 = LAST | 0x1c;
 
 /// What becomes of the server's clients.
 pub(super) enum Service {
@@ -36,22 +39,28 @@ pub(super) enum Service {
         export: String,
         /// Whether nothing can be written.
         read_only: bool,
+        /// Whether those on ports from 1024 on may not mount it.
+        secure: bool,
+        /// Whether connections end at the second call.
+        ends: bool,
     },
-    /// They may not mount anything.
-    Refused,
     /// They get no answer.
     Silent,
 }
 
-/// Serves whoever connects, for ever.
+/// Serves whoever connects, for ever; `is_privileged` says of a client whether it is on a port below 1024.
 ///
 /// # Errors
 /// No second port can be had.
-pub(super) async fn serve(listener: TcpListener, service: Service) -> io::Result<()> {
+pub(super) async fn serve(
+    listener: TcpListener,
+    service: Service,
+    is_privileged: impl Fn(SocketAddr) -> bool,
+) -> io::Result<()> {
     // A listener of its own behind ours: the library's connections outlive whoever waits for them, ours do not.
     let mut tasks = JoinSet::new();
     let port = match &service {
-        Service::Folder { folder, export, read_only } => {
+        Service::Folder { folder, export, read_only, .. } => {
             let folder =
                 Folder { root: folder.clone(), read_only: *read_only, paths: Mutex::new(vec![PathBuf::new()]) };
             let mut server = NFSTcpListener::bind("127.0.0.1:0", folder).await?;
@@ -60,36 +69,53 @@ pub(super) async fn serve(listener: TcpListener, service: Service) -> io::Result
             tasks.spawn(async move { drop(server.handle_forever().await) });
             port
         }
-        Service::Refused | Service::Silent => 0,
+        Service::Silent => 0,
     };
     let service = Arc::new(service);
     sim::serve(listener, |client| {
         let service = Arc::clone(&service);
+        let is_low = client.peer_addr().is_ok_and(&is_privileged);
         // Whoever closes the connection knows why.
-        async move { drop(attend(client, &service, port).await) }
+        async move { drop(attend(client, &service, port, is_low).await) }
     })
     .await;
     Ok(())
 }
 
-async fn attend(mut client: TcpStream, service: &Service, port: u16) -> io::Result<()> {
+async fn attend(mut client: TcpStream, service: &Service, port: u16, is_low: bool) -> io::Result<()> {
     match service {
-        Service::Folder { .. } => {
-            let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
-            server.set_nodelay(true)?;
-            client.set_nodelay(true)?;
-            copy_bidirectional(&mut client, &mut server).await?;
-        }
         Service::Silent => drop(tokio::io::copy(&mut client, &mut sink()).await?),
-        Service::Refused => loop {
-            let length = client.read_u32().await? & 0x7fff_ffff;
-            let mut call = vec![0; usize::try_from(length).map_or(LONGEST, |length| length.clamp(4, LONGEST))];
-            client.read_exact(&mut call).await?;
+        Service::Folder { secure: true, .. } if !is_low => loop {
+            let call = call(&mut client).await?;
             let words = [&HEADER.to_be_bytes(), &call[..4]].concat();
             client.write_all(&[words, REFUSED.map(u32::to_be_bytes).concat()].concat()).await?;
         },
+        Service::Folder { ends, .. } => {
+            let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
+            server.set_nodelay(true)?;
+            client.set_nodelay(true)?;
+            if !ends {
+                return copy_bidirectional(&mut client, &mut server).await.map(drop);
+            }
+            let first = call(&mut client).await?;
+            let header = u32::try_from(first.len()).unwrap_or_default() | LAST;
+            server.write_all(&[header.to_be_bytes().as_slice(), &first].concat()).await?;
+            let (mut asks, mut gets) = client.split();
+            tokio::select! {
+                answered = tokio::io::copy(&mut server, &mut gets) => drop(answered?),
+                second = asks.read_u8() => drop(second?),
+            }
+        }
     }
     Ok(())
+}
+
+/// The next call.
+async fn call(client: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let length = client.read_u32().await? & !LAST;
+    let mut call = vec![0; usize::try_from(length).map_or(LONGEST, |length| length.clamp(4, LONGEST))];
+    client.read_exact(&mut call).await?;
+    Ok(call)
 }
 
 /// A folder, as a file system. A handle is a place in `paths`: what had it once, has it for ever.
@@ -305,17 +331,18 @@ mod tests {
 
     use super::*;
 
-    async fn server(service: Service) -> (JoinSet<()>, std::net::SocketAddr) {
+    async fn server(service: Service) -> (JoinSet<()>, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move { drop(serve(listener, service).await) });
+        tasks.spawn(async move { drop(serve(listener, service, |_| false).await) });
         (tasks, address)
     }
 
     /// Mounts the export and makes files of these names; what came of each.
     async fn create(folder: &Path, read_only: bool, names: &[&str]) -> Vec<Result<(), nfsstat3>> {
-        let service = Service::Folder { folder: folder.to_owned(), export: "data".into(), read_only };
+        let (folder, export) = (folder.to_owned(), "data".to_owned());
+        let service = Service::Folder { folder, export, read_only, secure: false, ends: false };
         let (_tasks, address) = server(service).await;
         let connect = || async { TokioIo::new(TcpStream::connect(address).await.unwrap()) };
         let path = dirpath(Opaque::borrowed(b"/data/sub"));
@@ -346,7 +373,9 @@ mod tests {
 
     #[tokio::test]
     async fn who_may_not_mount_is_told_so() {
-        let (_tasks, address) = server(Service::Refused).await;
+        let (folder, export) = (PathBuf::from("/"), "data".to_owned());
+        let secure = Service::Folder { folder, export, read_only: true, secure: true, ends: false };
+        let (_tasks, address) = server(secure).await;
         let mut client = MountClient::new(TokioIo::new(TcpStream::connect(address).await.unwrap()));
         let refused = client.mnt(dirpath(Opaque::borrowed(b"/data"))).await.unwrap_err();
         assert!(matches!(refused, MountError::Denied(mountstat3::MNT3ERR_ACCES)), "{refused}");

@@ -65,6 +65,8 @@ pub enum Fault {
         #[serde(with = "span::required")]
         after: Duration,
     },
+    /// A JSON patch of the values that the release is given; of what the chart makes of them, `exportOptions` follows.
+    Values(json_patch::Patch),
     /// Helm's word for the release's newest revision, which is one above the deployed one.
     Release(String),
 }
@@ -81,6 +83,8 @@ pub enum Behaviour {
     DoesNotListen,
     /// The NFS server takes connections and never answers.
     Wedged,
+    /// The NFS server answers one call and ends the connection at the next.
+    EndsAfterMount,
     /// The NFS server serves a folder of its own under the export's name.
     ServesElsewhere,
     /// It ends at once in pods that are made later, again and again.

@@ -38,6 +38,12 @@ pub struct Scenario {
     /// The tests that end in ERROR.
     #[serde(default)]
     pub error: Vec<String>,
+    /// The tests that are SKIP, besides those that only say where else something is tested, and a part of why.
+    #[serde(default)]
+    pub skip: BTreeMap<String, String>,
+    /// The same where this machine gives no ports below 1024; elsewhere they pass.
+    #[serde(default)]
+    pub skip_from_high_ports: BTreeMap<String, String>,
     /// Parts of tests' names, of which at least one ends in ERROR; which, and whether the others pass, is decided by the
     /// moment.
     #[serde(default)]
@@ -96,8 +102,11 @@ impl fmt::Display for Scenario {
         };
         let refused = self.refused.then(|| "refused, exit code 3".to_owned());
         let moving = its(&self.errors_among, "ERROR of some with");
-        let wrong: Vec<_> =
-            [its(&self.fail, "FAIL"), its(&self.error, "ERROR"), moving, refused].into_iter().flatten().collect();
+        let skip: Vec<_> = self.skip.keys().cloned().collect();
+        let wrong: Vec<_> = [its(&self.fail, "FAIL"), its(&self.error, "ERROR"), its(&skip, "SKIP"), moving, refused]
+            .into_iter()
+            .flatten()
+            .collect();
         let wrong = if wrong.is_empty() { "all green".to_owned() } else { wrong.join("; ") };
         let server = if self.server.is_empty() { String::new() } else { format!("{}: ", self.server) };
         write!(f, "{}: {server}{}; {wrong}", self.name, self.broken)
@@ -107,19 +116,29 @@ impl fmt::Display for Scenario {
 impl Scenario {
     /// The tests that must not pass, with `FAIL` or `ERROR`; `all` has the names of all tests.
     pub fn wrong(&self, all: &[String]) -> BTreeMap<String, &'static str> {
-        let full = |name: &String| -> Vec<String> {
-            if all.contains(name) {
-                return vec![name.clone()];
-            }
-            if !self.server.is_empty() {
-                return vec![format!("{name}::{}", self.server)];
-            }
-            let its = all.iter().filter(|whole| whole.strip_prefix(name).is_some_and(|rest| rest.starts_with("::")));
-            its.cloned().collect()
+        let with = |names: &[String], outcome| {
+            names.iter().flat_map(|name| self.full(name, all)).map(move |name| (name, outcome)).collect::<Vec<_>>()
         };
-        let with =
-            |names: &[String], outcome| names.iter().flat_map(full).map(|name| (name, outcome)).collect::<Vec<_>>();
         with(&self.fail, "FAIL").into_iter().chain(with(&self.error, "ERROR")).collect()
+    }
+
+    /// The tests that are SKIP, and a part of why; `has_low_ports`: whether this machine gives ports below 1024.
+    pub fn skipped(&self, all: &[String], has_low_ports: bool) -> BTreeMap<String, &str> {
+        let high = self.skip_from_high_ports.iter().filter(|_| !has_low_ports);
+        let named = self.skip.iter().chain(high);
+        named.flat_map(|(name, why)| self.full(name, all).into_iter().map(move |name| (name, why.as_str()))).collect()
+    }
+
+    /// The tests that a name in the scenario stands for.
+    fn full(&self, name: &String, all: &[String]) -> Vec<String> {
+        if all.contains(name) {
+            return vec![name.clone()];
+        }
+        if !self.server.is_empty() {
+            return vec![format!("{name}::{}", self.server)];
+        }
+        let its = all.iter().filter(|whole| whole.strip_prefix(name).is_some_and(|rest| rest.starts_with("::")));
+        its.cloned().collect()
     }
 
     /// What a container of a server does instead of its work.

@@ -1,0 +1,108 @@
+//! Whether clients may write into an export: what a suite requires, what the values and the server's exports file say.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Pod;
+use serde::Deserialize;
+
+use crate::check::Site;
+use crate::check::parameter::{Expected, Export};
+use crate::cluster::Operation;
+use crate::event::{Reason, Verdict};
+
+/// What clients may do in an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// They may read, and nothing can be written.
+    ReadOnly,
+    /// They may write.
+    ReadWrite,
+}
+
+impl Access {
+    /// What options say: with `ro`, nothing can be written.
+    pub fn of(options: &str) -> Self {
+        if words(options).any(|word| word == "ro") { Self::ReadOnly } else { Self::ReadWrite }
+    }
+
+    /// The reason to fail if the values say something else than this, which the suite requires; `key` is their path.
+    pub fn contradicted(self, key: &str, options: &str, expected: &Expected) -> Option<Reason> {
+        let is_open = !words(options).any(|word| word == "ro" || word == "rw");
+        // What options leave to the server shows in what it does.
+        if is_open || Self::of(options) == self {
+            return None;
+        }
+        let (name, option) = self.names();
+        let wanted = format!("{key} with {option}, because the suite requires {name}");
+        let hint = format!("say {option} there, and run helm upgrade; or use a suite that requires something else");
+        Some(Reason::new("values", wanted, format!("{options} ({})", expected.source)).hint(hint))
+    }
+
+    /// Its names in suites, and in options.
+    pub const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ReadOnly => ("read-only", "ro"),
+            Self::ReadWrite => ("read-write", "rw"),
+        }
+    }
+}
+
+/// Whether nobody may write with the options of all clients.
+pub fn is_read_only(live: &[String]) -> bool {
+    let has = |option: &str| live.iter().any(|own| own == option);
+    has("ro") && !has("rw")
+}
+
+/// The live options of an export, from the file that its server reads; `None` if the file does not say.
+///
+/// # Errors
+/// The node does not do what it is asked.
+pub async fn live(site: &Site, pod: &Pod, export: &Export, file: &str) -> Result<Option<Vec<String>>, Verdict> {
+    let read = Operation::Read { path: file.to_owned() };
+    let (output, problem) = site.try_exec(pod, &export.container, &read).await?;
+    let options = options(&String::from_utf8_lossy(&output.stdout), &export.folder);
+    Ok(problem.is_none().then_some(options).filter(|options| !options.is_empty()))
+}
+
+/// The options of all clients in the lines for a folder: `/data 0.0.0.0/0(rw,sync) 10.0.0.0/8(ro)`.
+fn options(exports: &str, folder: &str) -> Vec<String> {
+    let lines = exports.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let clients = lines.map(str::split_whitespace).filter_map(|mut words| (words.next()? == folder).then_some(words));
+    let options = clients.flatten().filter_map(|word| word.split_once('('));
+    let options = options.flat_map(|(_, options)| words(options.trim_end_matches(')')));
+    options.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn words(options: &str) -> impl Iterator<Item = &str> {
+    options.split(',').map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read() {
+        let text = "# /data *(ro)\n/data 10.0.0.0/8(rw,sync) *(ro,insecure)\n/data2 *(x)";
+        let live = options(text, "/data");
+        assert_eq!(live, ["insecure", "ro", "rw", "sync"]);
+        assert!(!is_read_only(&live), "10.0.0.0/8 may write");
+        assert!(is_read_only(&options("/data *(sync,ro)", "/data")));
+        assert_eq!([Access::of("sync, ro"), Access::of("rw,no_root_squash")], [Access::ReadOnly, Access::ReadWrite]);
+    }
+
+    #[test]
+    fn values_that_say_something_else_than_the_suite_are_told() {
+        let told = |access: Access, options: &str| {
+            let expected = Expected { value: None, source: "exportOptions in the values".to_owned() };
+            access.contradicted("exportOptions", options, &expected)
+        };
+        assert_eq!([told(Access::ReadOnly, "ro,sync"), told(Access::ReadWrite, "rw")], [None, None]);
+        assert_eq!(told(Access::ReadOnly, "sync"), None, "left to the server, which the calls try");
+        let writable = told(Access::ReadOnly, "rw,sync").unwrap();
+        assert_eq!(writable.expected, "exportOptions with ro, because the suite requires read-only");
+        assert_eq!(writable.seen, "rw,sync (exportOptions in the values)");
+        assert!(told(Access::ReadWrite, "ro,sync").is_some());
+    }
+}
