@@ -39,8 +39,7 @@ pub struct ReservedNames {
     pub sidecar: Sidecar,
     /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
     pub restart_window: Span,
-    /// How long each of three cycles may take. Then it is looked what came of the names; before, if two have ended or the
-    /// sidecar was restarted.
+    /// How long each of three cycles may take with the names there; two that end, or a restart of the sidecar, are enough.
     pub within: Span,
     /// The names.
     #[serde(deserialize_with = "crate::check::parameter::some")]
@@ -117,7 +116,10 @@ impl Kind for ReservedNames {
         let lines = site.shared.cluster.log_tail(&pod, &self.sidecar.container, LINES, BYTES).await;
         let lines = lines.unwrap_or_default().into_iter().map(|(_, line)| line);
         let is_its = |line: &String| line.contains(&site.shared.run) && self.error.0.is_match(line);
-        seen.errors = lines.filter(is_its).take(MOST_ERRORS).collect();
+        seen.errors = lines.filter(is_its).collect();
+        // Each cycle says the same.
+        seen.errors.dedup();
+        seen.errors.truncate(MOST_ERRORS);
         seen.broken = self.recover(&ground, &folder).await?;
         if seen.broken.is_none() {
             site.shared.recovered(&disturbed);
