@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::manifest::{self, key, named, text, told};
 use super::release::{self, Payload};
-use super::server::is_terminating;
+use super::server::{has_ended, is_terminating};
 use super::{ApiError, Cluster, Release, answered};
 
 /// The most lines about what changed.
@@ -22,21 +22,21 @@ impl Cluster {
     /// What changed from the last but one to the last revision that was deployed, in lines; of the release under test,
     /// of which these are revisions, newest first.
     pub async fn changes(&self, revisions: &[Release]) -> Result<Vec<String>, ApiError> {
-        let own = revisions.iter().filter(|release| release.name == self.release());
-        // A superseded one was deployed, until the next was.
-        let mut deployed = own.filter(|release| matches!(release.status.as_str(), "deployed" | "superseded"));
+        let own: Vec<&Release> = revisions.iter().filter(|release| release.name == self.release()).collect();
+        let with_newest = |line: String| [line].into_iter().chain(left_out(&own)).collect::<Vec<_>>();
+        let mut deployed = own.iter().copied().filter(|release| was_deployed(release));
         let Some(after) = deployed.next() else {
-            return Ok(vec![format!("no revision of {} was deployed", self.release())]);
+            return Ok(with_newest(format!("no revision of {} was deployed", self.release())));
         };
         let Some(before) = deployed.next() else {
-            return Ok(vec![format!("revision {} is the only one that was deployed", after.revision)]);
+            return Ok(with_newest(format!("revision {} is the only one that was deployed", after.revision)));
         };
         let payload = |release| release::payload(&self.client, &self.target, release);
         let pods = self.pods();
         let params = ListParams::default();
         let (old, new, pods) =
             tokio::try_join!(payload(before), payload(after), answered("list", "pods", pods.list(&params)))?;
-        let mut lines = vec![format!("revision {} -> {}", before.revision, after.revision)];
+        let mut lines = with_newest(format!("revision {} -> {}", before.revision, after.revision));
         match changes(&old.json, &new.json) {
             Ok(changes) if changes.is_empty() => lines.push("no value and no object differs".to_owned()),
             Ok(changes) => lines.extend(changes),
@@ -45,6 +45,17 @@ impl Cluster {
         lines.extend(made_since(&pods.items, &new).map(|pods| format!("pods made since: {pods}")));
         Ok(lines)
     }
+}
+
+/// Whether a revision was deployed: a superseded one was, until the next was.
+fn was_deployed(release: &Release) -> bool {
+    matches!(release.status.as_str(), "deployed" | "superseded")
+}
+
+/// Says that the newest revision, such as one that failed, is not what is compared.
+fn left_out(own: &[&Release]) -> Option<String> {
+    let newest = own.first().filter(|newest| !was_deployed(newest))?;
+    Some(format!("revision {} is `{}`, and not in this", newest.revision, newest.status))
 }
 
 /// What differs between the payloads of two revisions: the chart, the values, the objects.
@@ -216,7 +227,7 @@ fn made_since(pods: &[Pod], revision: &Payload) -> Option<String> {
             kind => owns(kind, &owner.name),
         })
     };
-    let own: Vec<&Pod> = pods.iter().filter(is_own).filter(|pod| !is_terminating(pod)).collect();
+    let own: Vec<&Pod> = pods.iter().filter(is_own).filter(|pod| !is_terminating(pod) && !has_ended(pod)).collect();
     let is_new = |pod: &&&Pod| pod.metadata.creation_timestamp.as_ref().is_some_and(|created| created.0 >= begun);
     let mut names: Vec<String> = own.iter().filter(is_new).map(|pod| pod.name_any()).collect();
     names.sort_unstable();
@@ -305,5 +316,21 @@ mod tests {
         let pods = [pod("nas-a-1-x", "nas-a-1", old), pod("nas-a-2-y", "nas-a-2", new), pod("other", "other-1", new)];
         assert_eq!(made_since(&pods, &revision).unwrap(), "1 of 2: nas-a-2-y");
         assert_eq!(made_since(&pods[..1], &revision).unwrap(), "none of 1");
+        let mut evicted = pods.clone();
+        evicted[1].status = serde_json::from_value(json!({"phase": "Failed", "reason": "Evicted"})).unwrap();
+        assert_eq!(made_since(&evicted, &revision).unwrap(), "none of 1", "one that has ended is no server");
+    }
+
+    #[test]
+    fn a_newest_revision_that_was_not_deployed_is_said_to_be_left_out() {
+        let release = |revision, status: &str| Release { name: "r".into(), revision, status: status.into() };
+        let said = |statuses: [&str; 2]| {
+            let [newest, before] = [release(3, statuses[0]), release(2, statuses[1])];
+            left_out(&[&newest, &before])
+        };
+        assert_eq!(said(["failed", "deployed"]).unwrap(), "revision 3 is `failed`, and not in this");
+        assert!(said(["pending-upgrade", "deployed"]).unwrap().contains("`pending-upgrade`"));
+        assert_eq!([said(["deployed", "failed"]), said(["superseded", "deployed"])], [None, None]);
+        assert_eq!(left_out(&[]), None);
     }
 }

@@ -46,6 +46,8 @@ pub struct CycleLog {
     ends: Vec<(Instant, Timestamp)>,
     /// When the sidecar last said anything, and whether no rsync runs since: it ended a cycle, or failed.
     pub(super) last: Option<(Instant, bool)>,
+    /// When an rsync last said that it had failed.
+    failed: Option<Timestamp>,
     /// The shortest time seen from the end of a cycle to the next thing that the sidecar said: its sleep.
     pause: Option<Duration>,
     /// The interval that the sidecar said when it started: what its sleep will be, before one was seen.
@@ -137,7 +139,15 @@ impl CycleLog {
             }
             self.pause = Some(self.pause.map_or(pause, |shortest| shortest.min(pause)));
         }
-        self.last = Some((at, is_end || is_last_word(line)));
+        let is_failure = is_last_word(line);
+        // What the sidecar says of a failure right after it begins no cycle.
+        let is_about =
+            |failed: Timestamp| Duration::try_from(stamp.duration_since(failed)).is_ok_and(|since| since < AFTERMATH);
+        let was_resting = self.last.is_some_and(|(_, is_resting)| is_resting);
+        self.last = Some((at, is_end || is_failure || was_resting && self.failed.is_some_and(is_about)));
+        if is_failure {
+            self.failed = Some(stamp);
+        }
         if is_end {
             self.ends.push((at, stamp));
             self.ends.drain(..self.ends.len().saturating_sub(16));
@@ -236,6 +246,19 @@ mod tests {
         assert_eq!(log.pause, Some(Duration::from_secs(30)));
         log.take(SENDING, at + AFTERMATH, stamp + AFTERMATH, &marks());
         assert_eq!(log.pause, Some(AFTERMATH), "that is the next one");
+    }
+
+    #[test]
+    fn what_a_sidecar_says_of_a_failure_begins_no_cycle() {
+        let now = long_ago();
+        let failed = "rsync error: some files were not transferred (code 23) at main.c(1338) [sender=3.4.1]";
+        let said = |after: &[(u64, &str)]| {
+            let before = [(60, "Sync interval: 30s"), (60, SENDING), (20, failed)];
+            log(now, &[&before[..], after].concat())
+        };
+        let of_it = (20, "[03:00:50] Not all was synced to Windows: rsync exit code 23");
+        assert!(said(&[of_it]).is_quiet(now));
+        assert!(!said(&[of_it, (10, SENDING)]).is_quiet(now));
     }
 
     #[test]

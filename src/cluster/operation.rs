@@ -34,7 +34,7 @@ pub enum Operation {
         /// How many bytes more.
         bytes: usize,
     },
-    /// Writes many small files into new folders; [`Self::tree`] says which.
+    /// Writes many small files into new folders; [`Self::tree`] says which. All are old: changed in [`Self::YEAR`].
     Tree {
         /// The outermost folder.
         folder: String,
@@ -145,7 +145,8 @@ impl Operation {
                         lines=$((lines - 1))
                     done >"$folder/$file.txt" || return
                     file=$((file + 1))
-                done"#
+                done
+                find . -type f -exec touch -t 200102030405.06 {} +"#
             }
             Self::Read { .. } => r#"cat "$1""#,
             Self::Digest { .. } => {
@@ -261,6 +262,9 @@ impl Operation {
         )
     }
 
+    /// When files of [`Self::Tree`] were changed: far from now, so that a copy that does not keep that is seen.
+    pub const YEAR: i16 = 2001;
+
     /// What [`Self::Fill`] and [`Self::Append`] write.
     pub fn filling(line: &str, bytes: usize) -> Vec<u8> {
         let line = format!("{line}\n").into_bytes();
@@ -314,6 +318,11 @@ mod tests {
         }
         let times = done(&Operation::Times { folder: folder.clone() });
         assert_eq!(times.lines().filter(|line| line.contains(" ./")).count(), tree.len());
+        for line in times.lines() {
+            let seconds = line.split(' ').next().unwrap().parse().unwrap();
+            let changed = jiff::Timestamp::from_second(seconds).unwrap().to_zoned(jiff::tz::TimeZone::UTC);
+            assert_eq!(changed.year(), Operation::YEAR, "{line}");
+        }
         let used = done(&Operation::DiskUsage { folder });
         assert!(used.split_whitespace().next().unwrap().parse::<u64>().unwrap() > 0, "{used}");
     }

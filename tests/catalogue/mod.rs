@@ -7,6 +7,7 @@ mod drift;
 mod further;
 mod patches;
 mod rounds;
+mod safety;
 
 pub use rounds::rounds;
 
@@ -18,6 +19,8 @@ pub struct Round {
     pub suites: &'static [&'static str],
     /// Parts of the names of tests that are not.
     pub skip: &'static [&'static str],
+    /// Whether tests that disturb are run.
+    pub disrupts: bool,
     /// The faults.
     pub faults: Vec<Fault>,
 }
@@ -25,7 +28,7 @@ pub struct Round {
 impl Round {
     /// A round of the suites that most rounds are of.
     pub fn usual(name: &'static str, faults: Vec<Fault>) -> Self {
-        Self { name, suites: &["phase2", "phase3"], skip: &[], faults }
+        Self { name, suites: &["phase2", "phase3"], skip: &[], disrupts: false, faults }
     }
 }
 
@@ -35,7 +38,7 @@ pub fn green() -> [Round; 5] {
     [
         round("healthy"),
         Round { suites: &["nfs", "data-safety", "release", "smoke"], ..round("healthy-further") },
-        Round { suites: &["restarts"], ..round("healthy-restarts") },
+        Round { suites: &["restarts"], disrupts: true, ..round("healthy-restarts") },
         round("oddly-used"),
         round("older-chart"),
     ]

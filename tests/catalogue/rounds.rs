@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::patches::{EXPORT, FOLDER, SIDECAR, added_sidecar, command, copying, interval, selecting, sidecar};
-use super::{Change, Fault, Round, drift, further};
+use super::{Change, Fault, Round, drift, further, safety};
 
 pub const FAIL: &str = "FAIL";
 pub const ERROR: &str = "ERROR";
@@ -46,7 +46,7 @@ pub fn rounds() -> Vec<Round> {
         round("rights", drift::rights()),
         Round { suites: &["phase2", "phase3", "release"], ..round("elsewhere", drift::elsewhere()) },
     ];
-    usual.into_iter().chain(further::rounds()).collect()
+    usual.into_iter().chain(further::rounds()).chain(safety::rounds()).collect()
 }
 
 fn no_copies() -> Vec<Fault> {

@@ -34,7 +34,7 @@ impl Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_file-simulator-e2e"));
         command.args(suites.iter().map(|suite| format!("--suite={suite}")));
         command.args(skip.iter().map(|part| format!("--skip={part}")));
-        command.args(suites.contains(&"restarts").then_some("--allow-disruption"));
+        command.args(round.disrupts.then_some("--allow-disruption"));
         command.arg("--kubeconfig").arg(&lab.kubeconfig).args(["--context", lab.context]);
         command.arg("--host-data").arg(&lab.folder).arg("--report-dir").arg(reports.path());
         command.args(record.iter().flat_map(|path| [OsStr::new("--record"), path.as_os_str()]));

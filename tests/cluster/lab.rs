@@ -166,7 +166,7 @@ impl Lab {
     }
 
     /// Upgrades the release in a way that may not work; says whether it did.
-    fn upgrade(&self, arguments: &[&str]) -> bool {
+    pub fn upgrade(&self, arguments: &[&str]) -> bool {
         let mut install = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cluster/install"));
         let interval = ["--set", "global.sidecar.syncInterval=5"];
         install.env("KUBECONFIG", &self.kubeconfig).args(interval).args(arguments).output().unwrap().status.success()
@@ -241,7 +241,9 @@ impl Lab {
 
     /// Ends what [`Self::use_oddly`] began; says whether the killed run's leftovers are still there, which are not ours.
     pub fn use_plainly(&self, mut client: Child) -> bool {
-        self.in_export("nas-output-1", "rm /data/client.log");
+        // The export first: otherwise the sidecar brings back what is removed here.
+        let strange = STRANGE.map(|name| format!("'/data/{name}'")).join(" ");
+        self.in_export("nas-output-1", &format!("rm -rf /data/client.log /data/many {strange}"));
         client.wait().unwrap();
         self.kubectl(&["delete", "pod", "crashing", "--now"]);
         let was_there = self.folder.join("nas-output-2").join(OF_A_KILLED_RUN).is_file()

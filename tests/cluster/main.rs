@@ -3,7 +3,7 @@
 //!
 //! Needs the cluster of `fixtures/cluster` and installs the release anew, more than once:
 //! `fixtures/cluster/up && cargo test --test cluster -- --ignored --nocapture`
-//! `ROUNDS=drifted,healthy` runs these alone.
+//! `ROUNDS=drifted,healthy` runs these alone; `upgraded` is what `--changes` says.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of a test")]
 
 use std::collections::BTreeMap;
@@ -13,13 +13,16 @@ use std::time::Instant;
 mod catalogue;
 mod harness;
 mod lab;
+mod upgrade;
 
 use catalogue::Round;
 use harness::Run;
 use lab::{Chart, Lab};
 
-/// The tests that say where something else is tested, or that need to be allowed.
-const SKIPPED: [&str; 2] = ["phase3::win-02::", "data-safety::reserved-names::"];
+/// The tests that say where something else is tested.
+const SKIPPED: &str = "phase3::win-02::";
+/// Those that need to be allowed.
+const DISTURBS: &str = "data-safety::reserved-names::";
 
 #[test]
 #[ignore = "needs the cluster of fixtures/cluster"]
@@ -42,6 +45,11 @@ fn the_suites_on_a_real_cluster() {
         stages.do_to_the_lab(&format!("apply {ids}"), |lab| lab.apply(&round.faults));
         stages.judge(&round);
         stages.do_to_the_lab(&format!("undo {}", round.name), |lab| lab.undo(&round.faults));
+    }
+    if wanted("upgraded") {
+        let found = upgrade::differences(&stages.lab);
+        stages.problems.extend(found);
+        stages.do_to_the_lab("say what upgrades changed, and install anew", Lab::install_anew);
     }
     if wanted("older-chart") {
         stages.judge(&usual("healthy again"));
@@ -73,7 +81,7 @@ impl Stages {
         let run = Run::of(&self.lab, round);
         let expected: BTreeMap<_, _> =
             round.faults.iter().flat_map(|fault| catalogue::wrong(fault, &run.listed)).collect();
-        let mut found = differences(&run, &expected);
+        let mut found = differences(&run, round, &expected);
         // Whatever became of the tests.
         found.extend(self.lab.leftovers().iter().map(|file| format!("left behind: {file}")));
         if !found.is_empty() {
@@ -100,10 +108,11 @@ impl Stages {
 }
 
 /// What the run says otherwise than expected, in a line each.
-fn differences(run: &Run, expected: &BTreeMap<String, &str>) -> Vec<String> {
+fn differences(run: &Run, round: &Round, expected: &BTreeMap<String, &str>) -> Vec<String> {
     let mut found = Vec::new();
     for (name, outcome) in &run.outcomes {
-        let healthy = if SKIPPED.iter().any(|skipped| name.starts_with(skipped)) { "SKIP" } else { "PASS" };
+        let is_skipped = name.starts_with(SKIPPED) || !round.disrupts && name.starts_with(DISTURBS);
+        let healthy = if is_skipped { "SKIP" } else { "PASS" };
         let expected = expected.get(name).copied().unwrap_or(healthy);
         if expected != *outcome {
             found.push(format!("{name}: expected {expected}, was {outcome}"));

@@ -78,6 +78,28 @@ fn each_recorded_fault_makes_exactly_its_own_tests_fail() {
 }
 
 #[test]
+fn what_a_fault_is_stands_in_the_words_of_its_test() {
+    let said = |round: &str, test: &str| {
+        let (_, verdict) = judged(round).remove(test).unwrap();
+        let reasons = verdict.reasons.iter().map(|reason| format!("{reason:?}"));
+        reasons.chain(verdict.notes).collect::<Vec<_>>().join("\n")
+    };
+    for (round, test, words) in [
+        ("silent", "nfs::node-port::nas-input-1", "the NodePort leads to another server"),
+        ("careless", "data-safety::newer-wins::nas-output-1", "same-size.txt"),
+        ("careless", "data-safety::large-file::nas-output-2", "never less of it than was there before"),
+        ("careless", "data-safety::many-files::nas-output-3", "the time that it has in the export"),
+        ("reserved", "data-safety::names::nas-output-3", ".no-extension.AbCdEf"),
+        ("reserved", "data-safety::reserved-names::nas-output-1", "Invalid argument (22)"),
+        ("reserved", "data-safety::reserved-names::nas-output-1", "restarted once with these names"),
+        ("reserved", "data-safety::reserved-names::nas-output-2", "no sync cycle ended"),
+    ] {
+        let said = said(round, test);
+        assert!(said.contains(words), "{round}, {test}: {said}");
+    }
+}
+
+#[test]
 fn every_kind_of_check_is_made_to_fail_by_a_recording_or_a_newer_one_by_a_scenario() {
     let mut failing: BTreeSet<&str> = BTreeSet::new();
     for round in catalogue::rounds() {

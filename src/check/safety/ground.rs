@@ -10,6 +10,8 @@ use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::looks;
+
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::sync::search::{Lost, Search};
 use crate::check::sync::trail::Trail;
@@ -17,7 +19,6 @@ use crate::check::sync::way::{self, Obstacle};
 use crate::check::{Placed, Site, millis};
 use crate::cluster::{Cycles, Operation, Output, ResourceExt, container};
 use crate::event::{Hop, Reason, Verdict};
-use crate::host::Seen;
 
 /// More files than this are not looked through in a folder of the test's own.
 const MOST_FILES: usize = 10_000;
@@ -155,15 +156,7 @@ impl<'a> Ground<'a> {
             format!("{} on their way to the folder", counted(wanted.len())),
             self.within.0,
         );
-        let mut wrong = Vec::new();
-        for (name, content) in wanted {
-            // One that is there is not watched.
-            if host.look(server, name, content).await != Seen::Whole
-                && let Err(last) = host.arrival(server, name, content, limit).await
-            {
-                wrong.push(Wrong { name: name.clone(), had_arrived: false, seen: last.to_string(), trail: None });
-            }
-        }
+        let mut wrong = looks::not_whole(host, server, wanted, Some(limit), limit + looks::ALL).await;
         let noticed = Instant::now();
         let millis = millis(noticed - written);
         if let Some(first) = wrong.first_mut() {
@@ -180,12 +173,7 @@ impl<'a> Ground<'a> {
         if !ended.await || self.cycles.log().is_denied() {
             return Err(self.no_end());
         }
-        for (name, content) in wanted {
-            let last = host.look(server, name, content).await;
-            if last != Seen::Whole {
-                wrong.push(Wrong { name: name.clone(), had_arrived: true, seen: last.to_string(), trail: None });
-            }
-        }
+        let wrong = looks::not_whole(host, server, wanted, None, Instant::now() + looks::ALL).await;
         if !wrong.is_empty() {
             way::is_there(self.site).await?;
         }
@@ -204,15 +192,23 @@ impl<'a> Ground<'a> {
     /// One took longer than it may.
     pub async fn ends(&self, count: u8) -> Result<(), Verdict> {
         for _ in 0..count {
-            let since = Instant::now();
-            let ended = self
-                .cycles
-                .wait_for(since + self.within.0, |log| log.is_denied() || log.ended_after(NO_FILE, 0, since));
-            if !ended.await || self.cycles.log().is_denied() {
+            if !self.ended(1, Instant::now() + self.within.0).await {
                 return Err(self.no_end());
             }
         }
         Ok(())
+    }
+
+    /// Whether so many cycles have ended by then; the same of their beginnings.
+    pub async fn ended(&self, count: u8, limit: Instant) -> bool {
+        for _ in 0..count {
+            let since = Instant::now();
+            let ended = self.cycles.wait_for(limit, |log| log.is_denied() || log.ended_after(NO_FILE, 0, since));
+            if !ended.await || self.cycles.log().is_denied() {
+                return false;
+            }
+        }
+        true
     }
 
     /// ERROR, because the log told of no end of a cycle.
@@ -266,12 +262,7 @@ impl Scene {
                 let object = format!("pod {}", self.pod);
                 Err(Verdict::error(Reason::new(object, format!("to take {what}"), "nothing was written")))
             }
-            Some(Err(problem)) => {
-                let object = format!("export of pod {}", self.pod);
-                let reason = Reason::new(object, format!("to take {what}"), problem);
-                let reason = reason.hint("look whether the export is full or read-only");
-                Err(Verdict::judged("", vec![reason]).at(Hop::Export))
-            }
+            Some(Err(problem)) => Err(self.refused(what, problem)),
             Some(Ok(arrival)) if arrival.wrong.is_empty() => Ok(arrival),
             Some(Ok(arrival)) => {
                 let mut hop = Hop::Sidecar;
@@ -301,6 +292,13 @@ impl Scene {
                 Err(Verdict::judged("", reasons).at(hop))
             }
         }
+    }
+
+    /// FAIL: the export did not take what was to be written.
+    pub fn refused(&self, what: &str, problem: &str) -> Verdict {
+        let object = format!("export of pod {}", self.pod);
+        let reason = Reason::new(object, format!("to take {what}"), problem);
+        Verdict::judged("", vec![reason.hint("look whether the export is full or read-only")]).at(Hop::Export)
     }
 
     /// FAIL reasons for files that nobody wrote.

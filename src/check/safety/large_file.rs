@@ -68,13 +68,17 @@ pub struct Observation {
 struct Sizes {
     /// Each time that it was another one.
     seen: Vec<u64>,
+    /// The last of them, also when no more are kept.
+    #[serde(skip)]
+    last: Option<u64>,
     /// The first time that it was less than before: how much it was then, and after; `None` if the file was gone.
     shrunk: Option<(u64, Option<u64>)>,
 }
 
 impl Sizes {
     fn take(&mut self, size: Option<u64>) {
-        let last = self.seen.last().copied();
+        let last = self.last;
+        self.last = size.or(last);
         if size != last && self.seen.len() < MOST {
             self.seen.extend(size);
         }
@@ -113,13 +117,16 @@ impl Kind for LargeFile {
         let (now, sizes) = (watch::Sender::new(None), watch::Sender::new(Sizes::default()));
         let writing = self.write(&ground, &folder, &name, now.subscribe());
         let delivery = tokio::select! {
-            delivery = writing => delivery?,
+            delivery = writing => delivery,
             never = follow(&site.shared.host, site.server(), &folder, &name, &now, &sizes) => match never {},
         };
-        let is_whole = delivery.is_whole();
-        seen.delivery = Some(delivery);
         seen.sizes = sizes.borrow().clone();
-        if is_whole {
+        seen.delivery = match delivery {
+            // That less of it was seen is known, however it went on.
+            Err(_) if matches!(seen.sizes.shrunk, Some((_, Some(_)))) => None,
+            delivery => Some(delivery?),
+        };
+        if seen.delivery.as_ref().is_some_and(Delivery::is_whole) {
             seen.strangers = ground.strangers(&folder, &[(name, Vec::new())]).await?;
         }
         Ok(seen)
@@ -135,7 +142,7 @@ impl Kind for LargeFile {
             Ok(arrival) => (Vec::new(), arrival.millis),
             // That it shrank says more.
             Err(verdict) if seen.sizes.shrunk.is_none() => return verdict,
-            Err(verdict) => (verdict.reasons, 0),
+            Err(verdict) => (if seen.delivery.is_some() { verdict.reasons } else { Vec::new() }, 0),
         };
         if let Some((before, after)) = seen.sizes.shrunk {
             let object = format!("large.bin of pod {} in {}", seen.scene.pod, seen.scene.folder);
@@ -308,6 +315,8 @@ mod tests {
         assert_eq!(judged(&json!({"strangers": ["l/.large.bin.Ab3dEf"]})), Outcome::Fail);
         assert_eq!(judged(&json!({"no_room": "12Mi are free", "delivery": null})), Outcome::Skip);
         assert_eq!(judged(&json!({"delivery": null})), Outcome::Error);
+        let unended = json!({"delivery": null, "sizes": {"seen": [300], "shrunk": [300, 12]}});
+        assert_eq!(judged(&unended), Outcome::Fail, "no cycle ended after it shrank");
     }
 
     #[test]
@@ -320,6 +329,17 @@ mod tests {
         sizes.take(None);
         sizes.take(Some(5));
         assert_eq!(sizes.shrunk, Some((20, None)));
+    }
+
+    #[test]
+    fn when_no_more_sizes_are_kept_less_than_the_last_is_still_noticed() {
+        let mut sizes = Sizes::default();
+        for size in 1..=1_000 {
+            sizes.take(Some(size));
+        }
+        assert_eq!((sizes.seen.len(), sizes.shrunk), (MOST, None));
+        sizes.take(Some(999));
+        assert_eq!(sizes.shrunk, Some((1_000, Some(999))));
     }
 
     #[test]

@@ -8,4 +8,5 @@ pub mod file_tree;
 pub mod file_update;
 mod ground;
 pub mod large_file;
+mod looks;
 pub mod reserved_names;

@@ -7,18 +7,20 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::ground::{self, Delivery, Ground, Scene};
+use super::ground::{self, Ground, Scene};
 
 use crate::check::parameter::{Export, Pattern, Sidecar, Span};
 use crate::check::sync::way;
-use crate::check::{Kind, Need, Site};
+use crate::check::{Disturbed, Kind, Need, Site};
 use crate::cluster::server::is_ready;
 use crate::cluster::{Operation, ResourceExt, container};
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Seen;
 
-/// How many cycles must end with the names in the export.
+/// So many cycles that end with the names in the export are enough.
 const CYCLES: u8 = 2;
+/// So many cycles may take place with them: a sidecar may give up only when this many have failed.
+const TRIES: u32 = 3;
 /// So much of the log's end is looked through for errors.
 const LINES: i64 = 500;
 const BYTES: i64 = 1 << 20;
@@ -37,7 +39,7 @@ pub struct ReservedNames {
     pub sidecar: Sidecar,
     /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
     pub restart_window: Span,
-    /// How long each of two cycles may take; then it is looked what came of the names.
+    /// How long each of three cycles may take with the names there; two that end, or a restart of the sidecar, are enough.
     pub within: Span,
     /// The names.
     #[serde(deserialize_with = "crate::check::parameter::some")]
@@ -63,7 +65,7 @@ pub struct Observation {
     errors: Vec<String>,
     /// How often the sidecar was restarted.
     restarts: i32,
-    /// Whether the pod was Ready then.
+    /// Whether the pod was Ready all the time.
     was_ready: bool,
     /// How the pod and its sidecar were in the end, if not well.
     broken: Option<String>,
@@ -93,18 +95,15 @@ impl Kind for ReservedNames {
             name: name.clone(),
             content: content.clone(),
         });
-        let before = container::named(&ground.pod, &self.sidecar.container).map_or(0, |view| view.restarts());
+        let (server, select) = (site.server().to_owned(), site.select.clone());
+        let disturbed = Disturbed { case: site.id.clone(), server, select, deletes: None, at: Instant::now() };
+        site.shared.disturb(disturbed.clone());
         if let Err(problem) = ground.perform(writes.collect()).await? {
             seen.not_written = Some(problem);
+            site.shared.recovered(&disturbed);
             return Ok(seen);
         }
-        site.waiting_for_cycle(
-            &ground.cycles,
-            "what two sync cycles make of names that Windows cannot hold",
-            2 * ground.within(),
-        );
-        // That no cycle ends is one of the things that may come of it.
-        let _ = ground.ends(CYCLES).await;
+        (seen.restarts, seen.was_ready) = suffered(&ground, &self.sidecar.container).await;
         let (host, server) = (&site.shared.host, site.server());
         for name in &self.names {
             let last = host.look(server, &format!("{folder}/{name}"), content.as_bytes()).await;
@@ -117,13 +116,14 @@ impl Kind for ReservedNames {
         let lines = site.shared.cluster.log_tail(&pod, &self.sidecar.container, LINES, BYTES).await;
         let lines = lines.unwrap_or_default().into_iter().map(|(_, line)| line);
         let is_its = |line: &String| line.contains(&site.shared.run) && self.error.0.is_match(line);
-        seen.errors = lines.filter(is_its).take(MOST_ERRORS).collect();
-        if let Some(pod) = now(&ground) {
-            let restarts = container::named(&pod, &self.sidecar.container).map_or(0, |view| view.restarts());
-            seen.restarts = restarts.saturating_sub(before);
-            seen.was_ready = is_ready(&pod);
-        }
+        seen.errors = lines.filter(is_its).collect();
+        // Each cycle says the same.
+        seen.errors.dedup();
+        seen.errors.truncate(MOST_ERRORS);
         seen.broken = self.recover(&ground, &folder).await?;
+        if seen.broken.is_none() {
+            site.shared.recovered(&disturbed);
+        }
         Ok(seen)
     }
 
@@ -133,9 +133,7 @@ impl Kind for ReservedNames {
             return obstacle.verdict(&seen.scene.pod, &self.sidecar);
         }
         if let Some(problem) = &seen.not_written {
-            let failed = Delivery(Err(problem.clone()));
-            let judged = seen.scene.delivered(Some(&failed), "files of such names", &self.sidecar, self.within);
-            return judged.map_or_else(|verdict| verdict, |_| Verdict::skip(problem));
+            return seen.scene.refused("files of such names", problem);
         }
         let object = format!("pod {}, container {name}", seen.scene.pod);
         let broken = seen.broken.iter().map(|broken| {
@@ -159,8 +157,14 @@ impl Kind for ReservedNames {
         }
         notes.extend(seen.errors.iter().map(|error| format!("{object}: {error}")));
         if seen.restarts > 0 || !seen.was_ready {
-            let ready = if seen.was_ready { "Ready" } else { "not Ready, and its Service without an endpoint" };
-            notes.push(format!("{object}: restarted {} times with these names; the pod was {ready}", seen.restarts));
+            let restarted = match seen.restarts {
+                0 => "not restarted".to_owned(),
+                1 => "restarted once".to_owned(),
+                times => format!("restarted {times} times"),
+            };
+            let ready =
+                if seen.was_ready { "always Ready" } else { "not always Ready: its Service had no endpoint then" };
+            notes.push(format!("{object}: {restarted} with these names; the pod was {ready}"));
         }
         let summary = format!(
             "of {} names that Windows cannot hold {} arrived; without them all is well again",
@@ -178,12 +182,12 @@ impl ReservedNames {
     /// Removes the names and waits until the server is well; says how it is, if it is not in time.
     async fn recover(&self, ground: &Ground<'_>, folder: &str) -> Result<Option<String>, Verdict> {
         let site = ground.site;
-        let limit = Instant::now() + self.recovers.0;
-        site.waiting("the server to be well again without these names", self.recovers.0);
-        ground.cycles.quiet(limit).await;
+        ground.cycles.quiet(Instant::now() + ground.within()).await;
         if let Err(problem) = ground.perform(vec![Operation::Remove { path: ground.path(folder) }]).await? {
             return Ok(Some(format!("the names cannot be removed from the export: {problem}")));
         }
+        let limit = Instant::now() + self.recovers.0;
+        site.waiting("the server to be well again without these names", self.recovers.0);
         loop {
             let mut changes = site.shared.watch.changes();
             let pod = now(ground);
@@ -200,6 +204,35 @@ impl ReservedNames {
         way::is_there(site).await?;
         Ok(ground.ends(1).await.err().map(|_| format!("no sync cycle ended within {}", self.within)))
     }
+}
+
+/// Waits until enough cycles have ended with the names there, the sidecar was restarted, or neither has come in time; how
+/// often it was restarted, and whether the pod was Ready all the while.
+async fn suffered(ground: &Ground<'_>, sidecar: &str) -> (i32, bool) {
+    let (site, within) = (ground.site, TRIES * ground.within());
+    let what = "what sync cycles make of names that Windows cannot hold";
+    site.waiting_for_cycle(&ground.cycles, what, within);
+    let restarts = |pod: &Pod| container::named(pod, sidecar).map_or(0, |view| view.restarts());
+    let before = restarts(&ground.pod);
+    let (mut restarted, mut was_ready) = (0, true);
+    let watched = async {
+        let mut changes = site.shared.watch.changes();
+        loop {
+            if let Some(pod) = now(ground) {
+                restarted = restarts(&pod).saturating_sub(before);
+                was_ready &= is_ready(&pod);
+            }
+            if restarted > 0 || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    // That no cycle ends is one of the things that may come of it.
+    tokio::select! {
+        () = watched => {}
+        _ = ground.ended(CYCLES, Instant::now() + within) => {}
+    }
+    (restarted, was_ready)
 }
 
 /// The pod as it is now.
@@ -230,6 +263,9 @@ mod tests {
         };
         let passed = judged(&json!({}));
         assert_eq!((passed.outcome, passed.notes.len()), (Outcome::Pass, 5), "{:?}", passed.notes);
+        assert!(passed.notes[4].contains("restarted 2 times"), "{:?}", passed.notes);
+        let unharmed = judged(&json!({"restarts": 0, "was_ready": true}));
+        assert_eq!((unharmed.outcome, unharmed.notes.len()), (Outcome::Pass, 4), "{:?}", unharmed.notes);
         assert_eq!(judged(&json!({"broken": "waiting"})).outcome, Outcome::Fail);
         assert_eq!(judged(&json!({"not_written": "denied"})).hop, Some(Hop::Export));
         assert_eq!(judged(&json!({"names": []})).outcome, Outcome::Error);

@@ -143,7 +143,7 @@ impl Trail {
         let so_far = match (&self.export.seen, &self.view.seen) {
             (Found::Whole, _) => "it is in the export",
             (_, Found::Whole) => "it is in what the sidecar sees of the export",
-            _ => "the export could not be looked into",
+            _ => "the export was not looked into",
         };
         if self.view.lacks() {
             let what = match &self.view.seen {
@@ -178,8 +178,16 @@ impl Trail {
                 (Hop::Sidecar, format!("{so_far}, and not in {mount}: {why}"), hint)
             }
             Found::Unknown(_) => {
-                let (why, hint) = self.not_copied();
-                (Hop::Sidecar, format!("{so_far}, and not in {}: {why}", self.folder.place), hint)
+                let folder = &self.folder.place;
+                let Found::Other(bytes) = &self.folder.seen else {
+                    let (why, hint) = self.not_copied();
+                    return (Hop::Sidecar, format!("{so_far}, and not in {folder}: {why}"), hint);
+                };
+                // An older one, or a part of it.
+                let what =
+                    format!("{so_far}, and {folder} has {bytes} bytes of other content instead of {}", self.bytes);
+                let hint = format!("look whether {container} replaces files that are there, and changes none of them");
+                (Hop::Sidecar, what, hint)
             }
         }
     }
@@ -332,11 +340,13 @@ mod tests {
         let finding = trail(&[&stops[..], &[("/work/tail", json!({"Err": "forbidden"}))]].concat());
         assert_eq!(finding.hop, Hop::Sidecar);
         for said in [
-            "the export could not be looked into",
+            "the export was not looked into",
             "/data of nfs-server was not looked at (no answer)",
             "its log was not read (forbidden)",
         ] {
             assert!(finding.seen.contains(said), "{finding:?}");
         }
+        let older = trail(&[&stops[..], &[("/folder/seen", json!({"Other": 3}))]].concat());
+        assert!(older.seen.contains("has 3 bytes of other content instead of"), "{older:?}");
     }
 }

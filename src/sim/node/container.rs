@@ -115,7 +115,7 @@ impl Container {
             let (Ok(from), Ok(to)) = (self.place("/windows-data"), self.place("/data")) else { return 23 };
             let flags = self.env("RSYNC_FLAGS");
             let has = |flag: &str| flags.split_whitespace().any(|word| word == flag);
-            let flags = Flags { delete: has("--delete"), update: has("--update"), again: false };
+            let flags = Flags { delete: has("--delete"), update: has("--update"), ..Flags::default() };
             let code = self.rsync(from, to, flags, |_, _| ()).await;
             if code != 0 {
                 return code;

@@ -3,8 +3,10 @@
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::time::SystemTime;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::mounts::{self, Place};
@@ -39,6 +41,7 @@ impl Shell<'_> {
                     let path = format!("{folder}/{name}");
                     self.make(path.rsplit_once('/').map_or(folder, |(folder, _)| folder))?;
                     self.write(&path, &content)?;
+                    age(&self.place(&path)?.host).map_err(said("touch", &path))?;
                 }
                 Ok(())
             }
@@ -166,6 +169,13 @@ impl Shell<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Makes a file one of the year of old files.
+fn age(path: &Path) -> io::Result<()> {
+    let time = jiff::civil::date(Operation::YEAR, 2, 3).to_zoned(TimeZone::UTC).map_err(io::Error::other)?;
+    let time = SystemTime::from(time.timestamp());
+    fs::OpenOptions::new().write(true).open(path)?.set_modified(time)
 }
 
 impl Place {

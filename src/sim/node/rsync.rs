@@ -18,6 +18,7 @@ pub(super) const SUMMARY: [&str; 3] =
 
 /// Options of rsync's.
 #[derive(Debug, Clone, Copy, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is there or not, as on a command line")]
 pub(super) struct Flags {
     /// `--delete`
     pub delete: bool,
@@ -25,6 +26,8 @@ pub(super) struct Flags {
     pub update: bool,
     /// `--ignore-times`
     pub again: bool,
+    /// `--ignore-existing`
+    pub keep: bool,
 }
 
 /// What came of it.
@@ -111,7 +114,8 @@ impl Copy<'_> {
         let read = {
             let _whole = lock(self.files);
             fs::metadata(&source).and_then(|data| {
-                let is_new = self.flags.again || !fs::metadata(&target).is_ok_and(|there| self.is_same(&data, &there));
+                let there = fs::metadata(&target);
+                let is_new = self.flags.again || !there.is_ok_and(|there| self.is_same(&data, &there));
                 Ok(if is_new { Some((data.modified()?, fs::read(&source)?)) } else { None })
             })
         };
@@ -138,7 +142,7 @@ impl Copy<'_> {
 
     fn is_same(&self, source: &Metadata, there: &Metadata) -> bool {
         let [Ok(own), Ok(its)] = [source.modified(), there.modified()] else { return false };
-        source.len() == there.len() && own == its || self.flags.update && its > own
+        source.len() == there.len() && own == its || self.flags.update && its > own || self.flags.keep
     }
 
     fn delete(&mut self, name: &str, is_folder: bool) {
@@ -220,6 +224,7 @@ mod tests {
         File::create(from.host.join("a")).and_then(|file| file.set_modified(later)).unwrap();
         fs::write(to.host.join("b"), "longer").unwrap();
         assert_eq!(listed(&from, &to, Flags { update: true, ..Flags::default() }).0, ["a"], "the other one is newer");
+        assert!(listed(&from, &to, Flags { keep: true, ..Flags::default() }).0.is_empty());
         assert_eq!(listed(&from, &to, Flags::default()).0, ["b"]);
         assert_eq!(fs::read(to.host.join("b")).unwrap(), b"b");
         assert_eq!(listed(&from, &to, Flags { again: true, ..Flags::default() }).0.len(), 5);

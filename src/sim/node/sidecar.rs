@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -21,6 +21,9 @@ const PAST: u32 = 12;
 const CYCLE: Duration = Duration::from_millis(25);
 /// What rsync needs without a pause between two cycles, on the CPU that the sidecar may have.
 const BUSY: Duration = Duration::from_millis(70);
+/// A file of so many bytes is a large one, and how long it is empty where it is written in place.
+const LARGE: usize = 1 << 20;
+const EMPTY: Duration = Duration::from_millis(150);
 /// So many times in a row not all may be copied.
 const FAILURES: u32 = 3;
 
@@ -89,6 +92,7 @@ async fn cycle(container: &Container, behaviour: Option<Behaviour>) -> i32 {
     let flags = Flags {
         delete: behaviour == Some(Behaviour::Deletes),
         again: behaviour == Some(Behaviour::CopiesAgain),
+        keep: behaviour == Some(Behaviour::KeepsOlder),
         update: false,
     };
     match behaviour {
@@ -99,6 +103,23 @@ async fn cycle(container: &Container, behaviour: Option<Behaviour>) -> i32 {
         }
         Some(Behaviour::Truncates) => container.rsync(export, folder, flags, |to, files| each(to, files, cut)).await,
         Some(Behaviour::Corrupts) => container.rsync(export, folder, flags, |to, files| each(to, files, spoil)).await,
+        Some(Behaviour::WritesInPlace) => {
+            container.rsync(export, folder, flags, |to, files| each(to, files, rewrite)).await
+        }
+        Some(Behaviour::LosesTimes) => container.rsync(export, folder, flags, |to, files| each(to, files, renew)).await,
+        Some(Behaviour::LeavesTemporaries) => {
+            container.rsync(export, folder, flags, |to, files| each(to, files, leave)).await
+        }
+        Some(Behaviour::RefusesColons | Behaviour::RemembersColons) => {
+            let refused = refused(container, &export, behaviour == Some(Behaviour::RemembersColons));
+            let code = container.rsync(export, folder, flags, |_, _| ()).await;
+            refused.map_or(code, |name| {
+                container
+                    .say(format!("rsync: [receiver] mkstemp \"/windows-mount/{name}\" failed: Invalid argument (22)"));
+                container.say("rsync error: some files/attrs were not transferred (see previous errors) (code 23)");
+                23
+            })
+        }
         Some(Behaviour::CopiesBothWays) => {
             export.read_only = false;
             let newer = Flags { update: true, ..flags };
@@ -138,6 +159,53 @@ fn spoil(path: &Path) -> io::Result<()> {
     file.set_modified(modified)
 }
 
+/// Empties a large file, and writes it again a moment later.
+fn rewrite(path: &Path) -> io::Result<()> {
+    let (content, modified) = (fs::read(path)?, fs::metadata(path)?.modified()?);
+    if content.len() < LARGE {
+        return Ok(());
+    }
+    let mut file = OpenOptions::new().write(true).truncate(true).open(path)?;
+    std::thread::sleep(EMPTY);
+    file.write_all(&content)?;
+    file.set_modified(modified)
+}
+
+/// Makes a file look new.
+fn renew(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).open(path)?.set_modified(SystemTime::now())
+}
+
+/// Leaves a temporary beside a file of a folder in the tester's folder.
+fn leave(path: &Path) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_run = |folder: &Path| folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("e2e-"));
+    let is_inside = path.ancestors().skip(1).any(is_run);
+    if is_inside { fs::write(path.with_file_name(format!(".{name}.AbCdEf")), "") } else { Ok(()) }
+}
+
+/// A name in the export that a folder of Windows refuses; one that remembers has one for ever.
+fn refused(container: &Container, export: &Place, remembers: bool) -> Option<String> {
+    let memory = container.place("/tmp/refused").ok()?.host;
+    if let Some(known) = fs::read_to_string(&memory).ok().filter(|_| remembers) {
+        return Some(known);
+    }
+    let path = colon(&export.host)?;
+    let name = path.strip_prefix(&export.host).unwrap_or(&path).display().to_string();
+    // What cannot be noted is not remembered.
+    let _ = memory.parent().map(fs::create_dir_all);
+    let _ = fs::write(memory, &name);
+    Some(name)
+}
+
+/// A file in a folder or below whose name has a colon.
+fn colon(folder: &Path) -> Option<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().find_map(|entry| {
+        let path = entry.path();
+        if path.is_dir() { colon(&path) } else { entry.file_name().to_string_lossy().contains(':').then_some(path) }
+    })
+}
+
 /// Makes every file in a folder and below look new.
 fn touch(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -146,7 +214,7 @@ fn touch(folder: &Path) {
             touch(&path);
         } else {
             // One that is gone again is not touched.
-            let _ = OpenOptions::new().write(true).open(path).and_then(|file| file.set_modified(SystemTime::now()));
+            let _ = renew(&path);
         }
     }
 }

@@ -107,6 +107,18 @@ pub enum Behaviour {
     CopiesAgain,
     /// The sidecar removes from the folder what is not in the export.
     Deletes,
+    /// The sidecar never replaces a file that is there.
+    KeepsOlder,
+    /// The sidecar empties a large file before it writes it again.
+    WritesInPlace,
+    /// The sidecar gives what it copies the time of the copy.
+    LosesTimes,
+    /// The sidecar leaves a temporary beside each file of a folder that it copied.
+    LeavesTemporaries,
+    /// The sidecar's rsync fails as long as a name in the export has a colon, as on a folder of Windows.
+    RefusesColons,
+    /// The same, and for ever after that, also when it was started again.
+    RemembersColons,
 }
 
 /// What there may be instead of a tester's folder.
