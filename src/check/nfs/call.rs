@@ -1,4 +1,4 @@
-//! One NFS session's connection: RPC calls with the session's deadline, what came of them, and MOUNT. Replies are somebody
+//! One NFS session's connection: RPC calls with deadlines of their own and the session's, what came of them, and MOUNT. Replies are somebody
 //! else's: nothing in them is believed that was not asked for.
 
 use std::collections::BTreeSet;
@@ -19,6 +19,8 @@ use super::bounded::{self, Bounded};
 use super::record::Records;
 use crate::check::millis;
 
+/// All calls of a session are answered within so many times the time of one.
+pub const SESSION: u32 = 3;
 /// What is done before the first call.
 pub const CONNECT: &str = "connect";
 
@@ -36,7 +38,7 @@ pub struct Trouble {
 pub enum What {
     /// No answer in time.
     Silent,
-    /// The time was over, but not because of this call: most of it went into others, which were answered.
+    /// The session's time was over before the call's own was.
     Slow,
     /// The node was not reached, which may be the network's fault; how that showed.
     Unreachable(String),
@@ -62,9 +64,12 @@ pub struct Calls {
 /// A session.
 pub struct Session<S> {
     rpc: RpcClient<Records<S>>,
-    began: Instant,
+    /// Each call is answered within this time.
+    within: Duration,
     /// When the last answer must have come.
-    pub deadline: Instant,
+    deadline: Instant,
+    /// How long it waited for something else.
+    pub paused: Duration,
     /// What was answered so far.
     pub calls: Calls,
 }
@@ -73,19 +78,22 @@ pub struct Session<S> {
 pub type Answer<T> = Result<T, Trouble>;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
-    /// On a connection; as uid 0, as the nodes of a cluster mount it.
-    pub fn new(stream: S, deadline: Instant) -> Self {
+    /// On a connection, with so much time for each call; as uid 0, as the nodes of a cluster mount it.
+    pub fn new(stream: S, within: Duration) -> Self {
         let credential = auth_unix { machinename: Opaque::borrowed(b"file-simulator-e2e"), ..auth_unix::default() };
         let (credential, verifier) = (opaque_auth::auth_unix(&credential), opaque_auth::default());
         let rpc = RpcClient::new_with_auth(Records::new(stream, bounded::message), credential, verifier);
-        Self { rpc, began: Instant::now(), deadline, calls: Calls::default() }
+        let deadline = Instant::now() + within * SESSION;
+        Self { rpc, within, deadline, paused: Duration::ZERO, calls: Calls::default() }
     }
 
     /// Waits for something else, for which the server is not to blame.
     pub async fn paused<T>(&mut self, work: impl Future<Output = T>) -> T {
         let began = Instant::now();
         let result = work.await;
-        self.deadline += began.elapsed();
+        let took = began.elapsed();
+        self.deadline += took;
+        self.paused += took;
         result
     }
 
@@ -97,12 +105,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     ) -> Answer<R> {
         let began = Instant::now();
         let call = self.rpc.call(program, version, procedure, arguments);
-        let what = match timeout_at(self.deadline, call).await {
+        let what = match timeout_at(self.deadline.min(began + self.within), call).await {
             Ok(Ok(Bounded(answer))) => {
                 self.calls.note(name, began.elapsed());
                 return Ok(answer);
             }
-            Err(_) if self.calls.answered > 0 && began.elapsed() < (self.deadline - self.began) / 2 => What::Slow,
+            Err(_) if self.deadline < began + self.within => What::Slow,
             Err(_) => What::Silent,
             Ok(Err(RpcError::Io(error))) if error.kind() != ErrorKind::InvalidData => What::Ended(error.to_string()),
             Ok(Err(RpcError::Auth(why))) => What::Refused(why.to_string()),
@@ -227,7 +235,7 @@ pub mod tests {
                 std::future::pending::<()>().await;
             }
         });
-        Session::new(client, Instant::now() + Duration::from_millis(200))
+        Session::new(client, Duration::from_millis(200))
     }
 
     #[tokio::test]
@@ -252,10 +260,9 @@ pub mod tests {
         let answered = || session(vec![vec![0, 4, 1, 0]], false);
         let (mut slow, mut wedged) = (answered(), answered());
         assert!(slow.mount("/data").await.is_ok() && wedged.mount("/data").await.is_ok());
-        // Others took the last minute.
-        slow.began -= Duration::from_secs(60);
+        // Others took the session's time.
+        slow.deadline = Instant::now() + slow.within / 2;
         assert_eq!(slow.mount("/data").await.unwrap_err().what, What::Slow);
-        wedged.began = Instant::now();
         assert_eq!(wedged.mount("/data").await.unwrap_err().what, What::Silent);
     }
 

@@ -1,6 +1,6 @@
 //! What a session with an NFS server means. Pure.
 
-use super::call::{CONNECT, Trouble, What};
+use super::call::{CONNECT, SESSION, Trouble, What};
 use super::session::Listed;
 use super::way::Via;
 use super::{Access, Nfs, Observation, access};
@@ -138,7 +138,7 @@ pub struct Stopped<'a> {
     pub others: &'a [u16],
     /// The NodePorts that the live Services have, where one of them was asked for.
     pub node_ports: &'a [u16],
-    /// How long the calls may take.
+    /// How long a call may take.
     pub within: Span,
 }
 
@@ -182,7 +182,7 @@ pub fn stopped(seen: &Stopped<'_>) -> Verdict {
             )
         }
         What::Slow => failed(
-            format!("to answer all calls of a session within {within}"),
+            format!("to answer all calls of a session within {}", Span(within.0 * SESSION)),
             format!("it answers, but slowly: {answered} answers, then {call} was waited for"),
             "look at the server's CPU limit and at what the node does; through a port-forward, at the API server, too",
         ),
@@ -366,7 +366,7 @@ mod tests {
         let ended = of("FSINFO", json!({"Ended": "early eof"}));
         assert_eq!(ended.seen, "the connection ended (early eof); calls answered before: 17");
         let slow = of("READDIR", json!("Slow"));
-        assert_eq!(slow.expected, "to answer all calls of a session within 10s");
+        assert_eq!(slow.expected, "to answer all calls of a session within 30s");
         assert_eq!(slow.seen, "it answers, but slowly: 17 answers, then READDIR was waited for");
     }
 

@@ -61,7 +61,7 @@ pub struct Nfs {
     requires: Option<Access>,
     /// The file that the server reads its exports from, in the format of exports(5).
     file: String,
-    /// All calls of a session are answered within this time.
+    /// Each call is answered within this time, and all of a session within three times as long.
     within: Span,
     /// What copies the export, where a server has that: files are renamed and removed between two of its cycles.
     sidecar: Option<Sidecar>,
@@ -244,9 +244,10 @@ impl Work<'_> {
                 Err(trouble) => Err(trouble),
                 Ok(mut connection) => {
                     seen.from = connection.from();
-                    let mut session = Session::new(connection.stream(), deadline);
+                    let mut session = Session::new(connection.stream(), within.0);
                     let end = self.session(&mut session, &mut seen).await;
-                    (deadline, seen.calls) = (session.deadline, std::mem::take(&mut session.calls));
+                    deadline += session.paused;
+                    seen.calls = std::mem::take(&mut session.calls);
                     drop(session);
                     match end {
                         Ok(()) => Ok(()),

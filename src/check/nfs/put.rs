@@ -14,7 +14,7 @@ use crate::check::Site;
 use crate::check::parameter::{Export, Span};
 use crate::event::{Hop, Reason, Verdict};
 
-/// All calls are answered within this time.
+/// Each call is answered within this time.
 const WITHIN: Span = Span(Duration::from_secs(20));
 
 /// Where files are put.
@@ -78,7 +78,7 @@ pub async fn put(
         let (trouble, answered) = match way.connect(site, pod, deadline).await? {
             Err(trouble) => (trouble, 0),
             Ok(mut connection) => {
-                let mut session = Session::new(connection.stream(), deadline);
+                let mut session = Session::new(connection.stream(), WITHIN.0);
                 let written = write(&mut session, export, name, content, &mut sent).await;
                 let answered = session.calls.answered;
                 drop(session);
@@ -109,7 +109,7 @@ pub async fn put(
 pub async fn take_back(site: &Site, pod: &Pod, target: Target<'_>, name: &str) {
     let deadline = Instant::now() + WITHIN.0;
     if let Ok(Ok(mut connection)) = Way::Pod(target.port).connect(site, pod, deadline).await {
-        let mut session = Session::new(connection.stream(), deadline);
+        let mut session = Session::new(connection.stream(), WITHIN.0);
         if let Ok(root) = session.mount(&target.export.folder).await {
             let _ = session.remove(&root, name).await;
         }
