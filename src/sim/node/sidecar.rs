@@ -24,6 +24,9 @@ const BUSY: Duration = Duration::from_millis(70);
 /// A file of so many bytes is a large one, and how long it is empty where it is written in place.
 const LARGE: usize = 1 << 20;
 const EMPTY: Duration = Duration::from_millis(150);
+/// What an rsync says last that could not copy all.
+const NOT_ALL: &str =
+    "rsync error: some files/attrs were not transferred (see previous errors) (code 23) at main.c(1338) [sender=3.4.1]";
 /// So many times in a row not all may be copied.
 const FAILURES: u32 = 3;
 
@@ -116,7 +119,7 @@ async fn cycle(container: &Container, behaviour: Option<Behaviour>) -> i32 {
             refused.map_or(code, |name| {
                 container
                     .say(format!("rsync: [receiver] mkstemp \"/windows-mount/{name}\" failed: Invalid argument (22)"));
-                container.say("rsync error: some files/attrs were not transferred (see previous errors) (code 23)");
+                container.say(NOT_ALL);
                 23
             })
         }
