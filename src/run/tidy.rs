@@ -21,8 +21,11 @@ const WATCH: Duration = Duration::from_secs(5);
 
 /// Removes every file of the ledger that `which` selects; returns what could not be removed, with the reason.
 pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Placed, String)> {
-    // First: a pod that is just coming copies files, and others are removed from it as soon as it is there.
-    join_all(shared.disturbed().iter().map(|disturbed| recover(shared, disturbed))).await;
+    // First: a pod that is just coming copies files, and others are removed from it as soon as it is there. Where none is to
+    // come, the files are what disturbs.
+    let (coming, disturbed_by_files): (Vec<_>, Vec<_>) =
+        shared.disturbed().into_iter().partition(|disturbed| disturbed.deletes.is_some());
+    join_all(coming.iter().map(|disturbed| recover(shared, disturbed))).await;
     let servers: BTreeSet<String> = shared.ledger.placed(&which).into_iter().map(|placed| placed.server).collect();
     join_all(servers.iter().map(|server| shared.commands_ended(server))).await;
     shared.host.written().await;
@@ -30,7 +33,9 @@ pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Pl
     for placed in shared.ledger.placed(which) {
         files.entry(placed.name.clone()).or_default().push(placed);
     }
-    join_all(files.into_values().map(|places| remove_file(shared, places))).await.into_iter().flatten().collect()
+    let left = join_all(files.into_values().map(|places| remove_file(shared, places))).await;
+    join_all(disturbed_by_files.iter().map(|disturbed| recover(shared, disturbed))).await;
+    left.into_iter().flatten().collect()
 }
 
 /// Waits until a server that was disturbed is Ready again; says why it is not, if it does not become so.

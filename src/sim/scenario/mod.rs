@@ -48,6 +48,9 @@ pub struct Scenario {
     /// moment.
     #[serde(default)]
     pub errors_among: Vec<String>,
+    /// Whether all of those may pass, because a run rides out what happens.
+    #[serde(default)]
+    pub may_pass: bool,
     /// Whether files of the run are left, because the cluster is not there to remove them from.
     #[serde(default)]
     pub leaves_files: bool,
