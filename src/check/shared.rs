@@ -177,10 +177,15 @@ impl Shared {
     }
 
     /// A server that this run has disturbed and that is down since; none may be disturbed besides.
-    pub fn down(&self, population: &Population) -> Option<Disturbed> {
-        let down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_down = |it: &&Disturbed| population.server(&it.select, &it.server).readiness() != Settlement::Settled;
-        down.iter().find(is_down).cloned()
+    pub fn down(&self) -> Option<Disturbed> {
+        // What is not known is not Ready.
+        let population = self.watch.population().ok();
+        let is_up = |it: &Disturbed| {
+            let server = population.as_ref().map(|population| population.server(&it.select, &it.server));
+            server.is_some_and(|server| server.readiness() == Settlement::Settled)
+        };
+        let given_up = self.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.disturbed().into_iter().chain(given_up).find(|it| !is_up(it))
     }
 
     fn all_disturbed(&self) -> MutexGuard<'_, Vec<Disturbed>> {

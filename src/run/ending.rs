@@ -54,7 +54,7 @@ async fn tidied(shared: &Shared, servers: &[(String, Select)], broken: &BTreeSet
         return left(shared, &error.to_string());
     }
     let files = tidy::remove(shared, |_| true).await;
-    let found = tidy::sweep(shared, servers, broken).await;
+    let found = tidy::sweep(shared, servers, !broken.is_empty()).await;
     for what in found.removed {
         let text = format!("removed {what}, into which it had been copied");
         tell(shared, Event::Noticed { text, is_error: false });

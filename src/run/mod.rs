@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use crate::check::{Shared, Site};
+use crate::check::{Disturbed, Shared, Site};
 use crate::cluster::Select;
 use crate::diagnose::Diagnoses;
 use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
@@ -129,6 +129,11 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     if let Some(lacked) = shared.access.lacked_by(&job.case.check) {
         return (site.no_answer(&lacked.lacking()), Duration::ZERO);
     }
+    if job.case.check.disturbs()
+        && let Some(down) = shared.down()
+    {
+        return (down_already(&down), Duration::ZERO);
+    }
     let (verdict, seen) = tokio::select! {
         judged = AssertUnwindSafe(job.case.check.run(&site)).catch_unwind() => {
             judged.unwrap_or_else(|panic| (defect(format!("it panicked: {}", said(&*panic))), None))
@@ -156,6 +161,14 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
         let _ = shared.events.send(Event::CaseObserved { id: site.id.clone(), seen: Arc::new(seen) });
     }
     (verdict, elapsed)
+}
+
+/// ERROR, because another server that the run has disturbed is not well: what keeps it so may do the same to the next.
+fn down_already(down: &Disturbed) -> Verdict {
+    let expected = "to be Ready again before another server is disturbed";
+    let seen = format!("it is not, since {} disturbed it", down.case);
+    let reason = Reason::new(format!("server {}", down.server), expected, seen);
+    Verdict::blocked(down.case.to_string(), reason.hint("nothing was disturbed here; repair it first"))
 }
 
 /// ERROR, because the harness itself failed.

@@ -40,15 +40,18 @@ pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Pl
 
 /// Waits until a server that was disturbed is Ready again; says why it is not, if it does not become so.
 async fn recover(shared: &Shared, disturbed: &Disturbed) {
-    let Disturbed { case, server, at, .. } = disturbed;
-    // Not from the run's start: the disturbance may have come late.
-    let limit = *at + shared.wishes.settle.max(ANSWER);
+    let Disturbed { case, server, .. } = disturbed;
+    // Not from the run's start: the disturbance may have come late, and that by files lasts until they are removed.
+    let is_deleted = disturbed.deletes.is_some();
+    let at = if is_deleted { disturbed.at } else { Instant::now() };
+    let limit = at + shared.wishes.settle.max(ANSWER);
     let mut last = "nothing is known of it".to_owned();
     let mut is_told = false;
     let mut look = |population: &Population| match state(population, disturbed) {
         Settlement::Settled => Some(Ok(())),
-        Settlement::Hopeless(why) => Some(Err(why)),
-        Settlement::Pending(what) => {
+        Settlement::Hopeless(why) if is_deleted => Some(Err(why)),
+        // What ended because of the files is started again.
+        Settlement::Hopeless(what) | Settlement::Pending(what) => {
             if !is_told {
                 let what = format!("server {server} to be Ready again: {what}");
                 let limit = limit.saturating_duration_since(Instant::now());
@@ -61,7 +64,7 @@ async fn recover(shared: &Shared, disturbed: &Disturbed) {
         }
     };
     // Nothing changes when a deletion that was never sent is no longer waited for.
-    let mut state = shared.until(*at + ANSWER, &mut look).await;
+    let mut state = shared.until(at + ANSWER, &mut look).await;
     if let Ok(None) | Err(_) = state {
         state = shared.until(limit, &mut look).await;
     }
@@ -111,23 +114,23 @@ pub struct Found {
 
 /// Looks once more for files of the run, in places that no test put them into: what is broken may have copied them from
 /// one server to another, or back.
-pub async fn sweep(shared: &Shared, servers: &[(String, Select)], broken: &BTreeSet<String>) -> Found {
-    let mut found = sweep_once(shared, servers, broken).await;
+pub async fn sweep(shared: &Shared, servers: &[(String, Select)], is_broken: bool) -> Found {
+    let mut found = sweep_once(shared, servers, is_broken).await;
     if !found.removed.is_empty() {
         // What copied them once may have done it again.
-        let again = sweep_once(shared, servers, broken).await;
+        let again = sweep_once(shared, servers, is_broken).await;
         found.removed.extend(again.removed);
         found.problems = again.problems;
     }
     found
 }
 
-async fn sweep_once(shared: &Shared, servers: &[(String, Select)], broken: &BTreeSet<String>) -> Found {
+async fn sweep_once(shared: &Shared, servers: &[(String, Select)], is_broken: bool) -> Found {
     let prefix = format!("{}-", shared.run);
     let mut found = Found::default();
     // The exports first: otherwise a sidecar brings files back.
     // All of them, if anything is broken: a NodePort that leads to another server had files written there.
-    let exports = servers.iter().filter(|_| !broken.is_empty());
+    let exports = servers.iter().filter(|_| is_broken);
     join_all(exports.map(|(server, select)| sweep_exports(shared, server, select, &prefix)))
         .await
         .into_iter()

@@ -95,9 +95,9 @@ fn window(unsynced: &Unsynced) -> String {
             seconds(unsynced.rested)
         ),
         (Content::Whole, _) | (_, Content::Whole) => {
-            format!("{what} is not lost, though no sync cycle had copied it by then: the old pod did as it ended")
+            format!("{what} is not lost, though no sync cycle had copied it by then: the old pod may have, as it ended")
         }
-        (found, _) => format!("what became of {what}: {found}"),
+        (found, host) => format!("what became of {what}: in the export {found}; in the folder {host}"),
     }
 }
 

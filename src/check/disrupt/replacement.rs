@@ -196,8 +196,11 @@ impl Deleted<'_> {
             log.unwrap_or_default()
         }));
         let lines = logs.await.into_iter().flatten().map(|(_, line)| line);
-        let is_its =
-            |line: &String| line.strip_prefix("deleting ").is_some_and(|name| names.iter().any(|gone| gone == name));
+        let is_its = |line: &String| {
+            // With -v, or with -i.
+            let deleted = line.strip_prefix('*').unwrap_or(line).strip_prefix("deleting ");
+            deleted.is_some_and(|name| names.iter().any(|gone| gone == name.trim_start()))
+        };
         lines.filter(is_its).take(NAMED).collect()
     }
 

@@ -80,16 +80,6 @@ impl Kind for Restart {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (server, population) = site.settled_server().await?;
-        if let Some(down) = site.shared.down(&population) {
-            // Whatever keeps its replacement from coming may do the same to every other server.
-            let object = format!("server {}", down.server);
-            let expected = "to be Ready again before another server's pod is deleted";
-            let reason = Reason::new(object, expected, "it is not, since this run has deleted its pod");
-            return Err(Verdict::blocked(
-                down.case.to_string(),
-                reason.hint("nothing was deleted here; repair it first"),
-            ));
-        }
         let pod =
             sound::steady(&server, self.window.signed(), population.now).map_err(|reason| site.blocked(reason))?;
         let owner = sound::owner(&server, &pod).map_err(Verdict::error)?;

@@ -147,7 +147,11 @@ impl Compared {
     fn value(&mut self, path: &Path, within: &str, said: &Value, live: Option<&Value>) {
         let name = path.name.as_str();
         let is_nothing = is_nothing(said);
-        if said.is_null() || FILLED.contains(&name) || is_nothing && ASSIGNED.contains(&name) {
+        if said.is_null() {
+            return;
+        }
+        if FILLED.contains(&name) || is_nothing && ASSIGNED.contains(&name) {
+            self.places.push(path.text.clone());
             return;
         }
         let live = live.filter(|live| !live.is_null());

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::default::is_default;
 use super::path::{Path, is_within};
 use crate::cluster::manifest::key;
 
@@ -12,8 +13,17 @@ pub struct Manager {
     pub name: String,
     /// When it last set one; may be empty.
     pub at: String,
-    /// The fields, as kubectl has them.
-    pub fields: Vec<String>,
+    /// The fields.
+    pub fields: Vec<Field>,
+}
+
+/// A field that a manager has set.
+#[derive(Debug)]
+pub struct Field {
+    /// Where, as kubectl has it.
+    pub text: String,
+    /// Whether it is what the API server sets where nobody does: it notes that for whoever made what the field is in.
+    pub is_default: bool,
 }
 
 /// Programs that work for Kubernetes itself; some distributions have all of it in one.
@@ -28,7 +38,9 @@ const RELEASE: &str = r".metadata.annotations.meta\.helm\.sh/release-name";
 impl Manager {
     /// Whether it is helm, or a program that has helm in it: only that says whose the object is.
     pub fn is_helm(&self) -> bool {
-        self.name.to_lowercase().contains("helm") || self.fields.iter().any(|field| field == RELEASE)
+        // Who makes an object anew with kubectl owns all of it.
+        let notes = || !self.name.starts_with("kubectl") && self.fields.iter().any(|field| field.text == RELEASE);
+        self.name.to_lowercase().contains("helm") || notes()
     }
 
     /// Whether it is a controller.
@@ -38,7 +50,7 @@ impl Manager {
 
     /// Whether it set a place, or something in it, or what it is in.
     pub fn has(&self, at: &str) -> bool {
-        self.fields.iter().any(|field| is_within(field, at) || is_within(at, field))
+        self.fields.iter().any(|field| is_within(&field.text, at) || is_within(at, &field.text))
     }
 
     /// It, and when.
@@ -58,7 +70,7 @@ pub fn managers(live: &Value) -> Vec<Manager> {
             let mut fields = Vec::new();
             collect(&Path::default(), &entry["fieldsV1"], live, &mut fields);
             // An entry without any.
-            fields.retain(|field| !field.is_empty());
+            fields.retain(|field| !field.text.is_empty());
             Manager { name: text(&entry["manager"]), at: text(&entry["time"]), fields }
         })
         .collect();
@@ -67,7 +79,7 @@ pub fn managers(live: &Value) -> Vec<Manager> {
 }
 
 /// Collects the fields of a `fieldsV1`. Source of its form: `FieldsV1` in the API's reference.
-fn collect(path: &Path, set: &Value, live: &Value, fields: &mut Vec<String>) {
+fn collect(path: &Path, set: &Value, live: &Value, fields: &mut Vec<Field>) {
     let members = set.as_object().into_iter().flatten().filter(|(name, _)| *name != ".");
     let mut is_leaf = true;
     for (name, below) in members {
@@ -85,11 +97,11 @@ fn collect(path: &Path, set: &Value, live: &Value, fields: &mut Vec<String>) {
                 }
             }
             // An item of a list of plain values: the list says enough.
-            _ => fields.push(path.text.clone()),
+            _ => fields.push(Field { text: path.text.clone(), is_default: false }),
         }
     }
     if is_leaf {
-        fields.push(path.text.clone());
+        fields.push(Field { text: path.text.clone(), is_default: is_default(&path.text, &path.name, live) });
     }
 }
 
@@ -113,9 +125,10 @@ mod tests {
         });
         let managers = managers(&live);
         assert_eq!(managers.iter().map(|manager| manager.name.as_str()).collect::<Vec<_>>(), ["kubectl-edit", "helm"]);
-        assert_eq!(managers[0].fields, [".spec.type"]);
+        let fields = |index: usize| managers[index].fields.iter().map(|field| field.text.as_str()).collect::<Vec<_>>();
+        assert_eq!(fields(0), [".spec.type"]);
         let place = r#".spec.ports[?(@.name=="nfs")]"#;
-        assert_eq!(managers[1].fields, [format!("{place}.nodePort"), format!("{place}.port")]);
+        assert_eq!(fields(1), [format!("{place}.nodePort"), format!("{place}.port")]);
         assert!(managers[1].has(place) && !managers[1].has(".spec.portsX") && managers[1].is_helm());
         assert!(super::managers(&json!({})).is_empty());
         let by = |manager: &str, field: &str| {
@@ -123,6 +136,7 @@ mod tests {
             super::managers(&json!({"metadata": {"managedFields": [{"manager": manager, "fieldsV1": fields}]}}))
         };
         assert!(by("werf", "f:meta.helm.sh/release-name")[0].is_helm() && !by("werf", "f:other")[0].is_helm());
+        assert!(!by("kubectl-replace", "f:meta.helm.sh/release-name")[0].is_helm());
         assert!(by("terraform-provider-helm_v3.0.2", "f:other")[0].is_helm());
     }
 }

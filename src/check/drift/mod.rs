@@ -13,12 +13,13 @@ use crate::cluster::{Deployed, Live, Select};
 use crate::event::{Reason, Verdict};
 
 mod compare;
+mod default;
 mod managers;
 mod path;
 mod words;
 
 use compare::{Difference, How, compare};
-use managers::{Manager, managers};
+use managers::{Field, Manager, managers};
 
 /// The most differences that a verdict names.
 const REASONS: usize = 20;
@@ -158,7 +159,8 @@ impl Kind for Drift {
             }
         }
         if reasons.is_empty() && !unread.is_empty() {
-            let hint = "ask for a Role that allows `get` on these kinds";
+            let hint = "where a permission lacks, ask for a Role that allows `get` on these kinds; one that the cluster does \
+                        not have cannot be there: mend the chart";
             return Verdict::error(Reason::new(manifest, "its objects to be readable", unread.join("; ")).hint(hint));
         }
         notes.extend(unread);
@@ -234,14 +236,16 @@ fn compared(said: &Value, live: Live) -> Compared {
             let compare::Compared { differences, places, .. } = compare(said, &live);
             // A manager may own a whole of which only a part is compared.
             let is_in = |field: &str, place: &str| path::is_within(field, place) || path::is_within(place, field);
-            let is_known = |field: &String| {
-                field == BOOKKEEPING
-                    || differences.iter().any(|difference| is_in(field, &difference.at))
-                    || places.iter().any(|place| is_in(field, place))
+            let is_known = |field: &Field| {
+                field.is_default
+                    || field.text == BOOKKEEPING
+                    || differences.iter().any(|difference| is_in(&field.text, &difference.at))
+                    || places.iter().any(|place| is_in(&field.text, place))
             };
             let others = managers.iter().filter(|manager| !manager.is_helm() && !manager.is_controller());
             let set = others.filter_map(|manager| {
-                let fields: Vec<String> = manager.fields.iter().filter(|field| !is_known(field)).cloned().collect();
+                let fields = manager.fields.iter().filter(|field| !is_known(field));
+                let fields: Vec<String> = fields.map(|field| field.text.clone()).collect();
                 (!fields.is_empty()).then(|| (Setter::from(manager), fields))
             });
             let set = set.collect();

@@ -247,9 +247,14 @@ fn what_somebody_set_inside_an_item_of_a_list_is_drift_and_a_restart_by_hand_is_
         assert_eq!((verdict.outcome, verdict.reasons.len()), (Outcome::Fail, 1), "{list} {below}: {verdict:?}");
         assert!(verdict.reasons[0].hint.contains("kubectl --context=c -n n edit deployment file-sim-nas-1"));
     }
-    // What the manifest has, whoever sent it last.
-    let own = in_list("containers", r#"{"name":"server"}"#, json!({"f:image": {}, "f:command": {}, "f:name": {}}));
-    assert_eq!((own.outcome, own.reasons.len()), (Outcome::Fail, 1), "command is not in the manifest: {own:?}");
+    // What the manifest has, and what is set by itself, whoever sent it last.
+    let usual = json!({"f:image": {}, "f:name": {}, "f:terminationMessagePath": {}, "f:ports": {
+        r#"k:{"containerPort":2049,"protocol":"TCP"}"#: {".": {}, "f:containerPort": {}, "f:name": {}, "f:protocol": {}}}});
+    let own = in_list("containers", r#"{"name":"server"}"#, usual);
+    assert_eq!((own.outcome, own.notes.len()), (Outcome::Pass, 0), "{own:?}");
+    let finalizer = json!([{"manager": "kubectl-edit", "fieldsV1": {"f:metadata": {"f:finalizers": {}}}}]);
+    let changes = [("/metadata/managedFields", finalizer), ("/metadata/finalizers", json!(["x"]))];
+    assert_eq!(judge(&manifest(), with(live(), &changes)).outcome, Outcome::Fail, "it keeps the object from going");
     let restarted = judged(json!({"f:metadata": {"f:annotations": {"f:kubectl.kubernetes.io/restartedAt": {}}}}));
     assert_eq!((restarted.outcome, restarted.notes.len()), (Outcome::Pass, 1), "{restarted:?}");
 }

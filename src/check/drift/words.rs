@@ -1,6 +1,7 @@
 //! What a difference from the manifest means, in words: a reason, or a note where nobody's hand was in it. Pure.
 
 use super::compare::{Difference, How};
+use super::path::is_within;
 use super::{Compared, Observation, Setter};
 use crate::event::Reason;
 
@@ -77,7 +78,7 @@ impl Observation {
             Some([said, live]) => (format!("`{said}`"), format!("`{live}`")),
             None => ("a value that may be secret".to_owned(), "another".to_owned()),
         };
-        if by.is_some_and(|by| by.is_controller) {
+        if by.is_some_and(|by| by.is_controller && !by.is_helm) {
             // Such as an autoscaler or a webhook.
             notes.push(format!("{named}: {at} is {live}{who}; the manifest says {said}"));
             return;
@@ -117,7 +118,8 @@ impl Observation {
 
 /// Whether a field is a label or an annotation, of the object or of its pods: nothing runs otherwise because of it.
 fn is_mark(field: &str) -> bool {
-    field.starts_with(".metadata.") || field.starts_with(".spec.template.metadata.")
+    let metadata = field.strip_prefix(".spec.template").unwrap_or(field);
+    [".metadata.labels", ".metadata.annotations"].iter().any(|marks| is_within(metadata, marks))
 }
 
 /// The first fields of some, and how many more there are.

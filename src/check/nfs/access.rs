@@ -48,10 +48,10 @@ impl Access {
     }
 }
 
-/// Whether nobody may write with the options of all clients.
-pub fn is_read_only(live: &[String]) -> bool {
+/// Whether nobody may write with the options of all clients; `None` if they do not say.
+pub fn is_read_only(live: &[String]) -> Option<bool> {
     let has = |option: &str| live.iter().any(|own| own == option);
-    has("ro") && !has("rw")
+    (has("ro") || has("rw")).then(|| !has("rw"))
 }
 
 /// The live options of an export, from the file that its server reads; `None` if the file does not say.
@@ -87,8 +87,9 @@ mod tests {
         let text = "# /data *(ro)\n/data 10.0.0.0/8(rw,sync) *(ro,insecure)\n/data2 *(x)";
         let live = options(text, "/data");
         assert_eq!(live, ["insecure", "ro", "rw", "sync"]);
-        assert!(!is_read_only(&live), "10.0.0.0/8 may write");
-        assert!(is_read_only(&options("/data *(sync,ro)", "/data")));
+        assert_eq!(is_read_only(&live), Some(false), "10.0.0.0/8 may write");
+        assert_eq!(is_read_only(&options("/data *(sync,ro)", "/data")), Some(true));
+        assert_eq!(is_read_only(&options("/data *(sync)", "/data")), None);
         assert_eq!([Access::of("sync, ro"), Access::of("rw,no_root_squash")], [Access::ReadOnly, Access::ReadWrite]);
     }
 

@@ -95,18 +95,20 @@ fn refusal(check: &Nfs, seen: &Observation, options: &str) -> Result<Option<Reas
         None => format!("{options}: {}", seen.expected.source),
     };
     let reason = |what: String| Reason::new(&seen.object, format!("to refuse CREATE as read-only ({who})"), what);
-    Ok(match (seen.seen.refused.as_deref(), &seen.live) {
+    let is_read_only = seen.live.as_deref().and_then(access::is_read_only);
+    Ok(match (seen.seen.refused.as_deref(), is_read_only) {
         (Some(READ_ONLY), _) => None,
         (None, _) => {
             let hint = "clients can write there: look at its export options, and run helm upgrade";
             Some(reason("it made the file (removed again)".to_owned()).hint(hint))
         }
         (Some(status), None) if DENIED.contains(&status) => {
-            let what = format!("{status}, which may be for root alone; {} does not say its options", check.file);
+            let what = format!("{status}, which may be for root alone; {} does not say ro or rw", check.file);
             return Err(reason(what).hint("see the test export-options; try to write there as another user"));
         }
-        (Some(status), Some(live)) if DENIED.contains(&status) => (!access::is_read_only(live)).then(|| {
-            let what = format!("{status}, which is for root alone: its options are {}", live.join(","));
+        (Some(status), Some(is_read_only)) if DENIED.contains(&status) => (!is_read_only).then(|| {
+            let live = seen.live.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(",");
+            let what = format!("{status}, which is for root alone: its options are {live}");
             reason(what).hint("clients that are not root can write there: look at its export options")
         }),
         (Some(status), _) => Some(reason(status.to_owned())),

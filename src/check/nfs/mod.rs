@@ -28,7 +28,7 @@ mod way;
 pub(super) use access::Access;
 pub(super) use put::{Target, Unwritten, put, take_back};
 
-use call::{Calls, Ends, Session, Trouble, What};
+use call::{Calls, Ends, SESSION, Session, Trouble, What};
 use session::Listed;
 use way::{Port, Via, Way};
 
@@ -236,7 +236,7 @@ impl Work<'_> {
     /// Has sessions with the server until one went as far as the server lets it, or the time is over.
     async fn sessions(&mut self, way: &Way) -> Result<(Seen, Result<(), Trouble>, Vec<u16>), Verdict> {
         let (site, within) = (self.site, self.check.within);
-        site.waiting(format!("the NFS server to answer for {}", self.mounted), within.0);
+        site.waiting(format!("the NFS server to answer for {}", self.mounted), within.0 * SESSION);
         let (mut deadline, mut ends) = (Instant::now() + within.0, Ends::default());
         loop {
             let mut seen = Seen::default();

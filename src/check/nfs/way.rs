@@ -201,7 +201,7 @@ impl Connection {
 
 /// Connects, if asked for from a low port where the system gives one: without `insecure`, an export takes no others.
 async fn dial(address: SocketAddr, is_low: bool) -> std::io::Result<TcpStream> {
-    let stream = match low(address).filter(|_| is_low) {
+    let stream = match is_low.then(|| low(address)).flatten() {
         // Of two connections from one port to one address, the second is refused by this machine.
         Some(socket) => match socket.connect(address).await {
             Err(error) if error.kind() == ErrorKind::AddrNotAvailable => TcpStream::connect(address).await?,

@@ -156,7 +156,8 @@ impl<'a> Ground<'a> {
             format!("{} on their way to the folder", counted(wanted.len())),
             self.within.0,
         );
-        let mut wrong = looks::not_whole(host, server, wanted, Some(limit), limit + looks::ALL).await;
+        let looked = looks::not_whole(host, server, wanted, Some(limit), limit + looks::ALL).await;
+        let mut wrong = looked.map_err(|unknown| self.no_answer(unknown))?;
         let noticed = Instant::now();
         let millis = millis(noticed - written);
         if let Some(first) = wrong.first_mut() {
@@ -173,11 +174,20 @@ impl<'a> Ground<'a> {
         if !ended.await || self.cycles.log().is_denied() {
             return Err(self.no_end());
         }
-        let wrong = looks::not_whole(host, server, wanted, None, Instant::now() + looks::ALL).await;
+        let looked = looks::not_whole(host, server, wanted, None, Instant::now() + looks::ALL).await;
+        let wrong = looked.map_err(|unknown| self.no_answer(unknown))?;
         if !wrong.is_empty() {
             way::is_there(self.site).await?;
         }
         Ok(Delivery(Ok(Arrival { files: wanted.len(), millis, wrong })))
+    }
+
+    /// ERROR, because the tester's folder did not answer for so many files.
+    fn no_answer(&self, unknown: usize) -> Verdict {
+        let object = format!("folder {}", self.site.shared.host.folder(self.site.server()).display());
+        let seen = format!("no answer for {} within {}s", counted(unknown), looks::ALL.as_secs());
+        let hint = "look whether it is on a network, or a virus scanner is at work, and run the test again";
+        Verdict::error(Reason::new(object, "to be readable", seen).hint(hint)).at(Hop::Host)
     }
 
     /// Looks for a file that did not arrive.
@@ -199,7 +209,7 @@ impl<'a> Ground<'a> {
         Ok(())
     }
 
-    /// Whether so many cycles have ended by then; the same of their beginnings.
+    /// Whether so many cycles end until then, one after the other. All but the first began after this was called.
     pub async fn ended(&self, count: u8, limit: Instant) -> bool {
         for _ in 0..count {
             let since = Instant::now();

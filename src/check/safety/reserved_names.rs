@@ -3,6 +3,7 @@
 //!
 //! On a folder of Windows they make rsync fail, which may end the sidecar, and with it the server is not Ready.
 
+use indexmap::IndexSet;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 use super::ground::{self, Ground, Scene};
 
 use crate::check::parameter::{Export, Pattern, Sidecar, Span};
-use crate::check::sync::way;
+use crate::check::sync::{search, way};
 use crate::check::{Disturbed, Kind, Need, Site};
 use crate::cluster::server::is_ready;
 use crate::cluster::{Operation, ResourceExt, container};
@@ -99,11 +100,11 @@ impl Kind for ReservedNames {
         let disturbed = Disturbed { case: site.id.clone(), server, select, deletes: None, at: Instant::now() };
         site.shared.disturb(disturbed.clone());
         if let Err(problem) = ground.perform(writes.collect()).await? {
+            // Some may have been written: the server stays noted.
             seen.not_written = Some(problem);
-            site.shared.recovered(&disturbed);
             return Ok(seen);
         }
-        (seen.restarts, seen.was_ready) = suffered(&ground, &self.sidecar.container).await;
+        (seen.restarts, seen.was_ready) = suffered(self, &ground).await;
         let (host, server) = (&site.shared.host, site.server());
         for name in &self.names {
             let last = host.look(server, &format!("{folder}/{name}"), content.as_bytes()).await;
@@ -116,10 +117,9 @@ impl Kind for ReservedNames {
         let lines = site.shared.cluster.log_tail(&pod, &self.sidecar.container, LINES, BYTES).await;
         let lines = lines.unwrap_or_default().into_iter().map(|(_, line)| line);
         let is_its = |line: &String| line.contains(&site.shared.run) && self.error.0.is_match(line);
-        seen.errors = lines.filter(is_its).collect();
-        // Each cycle says the same.
-        seen.errors.dedup();
-        seen.errors.truncate(MOST_ERRORS);
+        // Each cycle says the same of each name.
+        let said: IndexSet<String> = lines.filter(is_its).collect();
+        seen.errors = said.into_iter().take(MOST_ERRORS).collect();
         seen.broken = self.recover(&ground, &folder).await?;
         if seen.broken.is_none() {
             site.shared.recovered(&disturbed);
@@ -206,10 +206,13 @@ impl ReservedNames {
     }
 }
 
-/// Waits until enough cycles have ended with the names there, the sidecar was restarted, or neither has come in time; how
-/// often it was restarted, and whether the pod was Ready all the while.
-async fn suffered(ground: &Ground<'_>, sidecar: &str) -> (i32, bool) {
-    let (site, within) = (ground.site, TRIES * ground.within());
+/// Waits until enough cycles have ended with the names there, the sidecar was restarted, or neither has come in time;
+/// how often it was restarted, and whether the pod was Ready all the while.
+async fn suffered(check: &ReservedNames, ground: &Ground<'_>) -> (i32, bool) {
+    let (site, sidecar) = (ground.site, &check.sidecar.container);
+    // A cycle that fails takes no longer than one and its pause, both again to be sure.
+    let period = search::period(site, &ground.pod, &check.sidecar).await;
+    let within = TRIES * period.map_or(ground.within(), |period| ground.within().min(2 * period));
     let what = "what sync cycles make of names that Windows cannot hold";
     site.waiting_for_cycle(&ground.cycles, what, within);
     let restarts = |pod: &Pod| container::named(pod, sidecar).map_or(0, |view| view.restarts());
@@ -218,10 +221,9 @@ async fn suffered(ground: &Ground<'_>, sidecar: &str) -> (i32, bool) {
     let watched = async {
         let mut changes = site.shared.watch.changes();
         loop {
-            if let Some(pod) = now(ground) {
-                restarted = restarts(&pod).saturating_sub(before);
-                was_ready &= is_ready(&pod);
-            }
+            let pod = now(ground);
+            restarted = pod.as_ref().map_or(restarted, |pod| restarts(pod).saturating_sub(before));
+            was_ready &= pod.is_some_and(|pod| is_ready(&pod));
             if restarted > 0 || changes.changed().await.is_err() {
                 return;
             }
