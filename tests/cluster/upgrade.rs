@@ -8,7 +8,8 @@ use crate::lab::Lab;
 
 /// Upgrades the release, and compares what is said of that; returns what is otherwise than expected.
 pub fn differences(lab: &Lab) -> Vec<String> {
-    assert!(lab.upgrade(&["--set", "global.sidecar.syncInterval=7"]), "an upgrade that should work");
+    let interval = ["--set", "global.sidecar.syncInterval=7"];
+    assert!(lab.upgrade(&interval), "an upgrade that should work");
     let place = "spec.template.spec.initContainers[sync-to-windows].env[SYNC_INTERVAL] 5 -> 7";
     let outputs = [1, 2, 3].map(|number| format!("file-sim-file-simulator-nas-output-{number}"));
     let pods = outputs.each_ref().map(String::as_str);
@@ -19,8 +20,9 @@ pub fn differences(lab: &Lab) -> Vec<String> {
         "pods made since: 3 of 7: ",
     ];
     let (mut found, after) = compared(lab, &expected, &pods);
-    // A NodePort that another server has.
-    assert!(!lab.upgrade(&["--set", "nasServers[3].service.nodePort=32150"]), "an upgrade that should fail");
+    // A NodePort that another server has. It rolls out nothing else.
+    let port = ["--set", "nasServers[3].service.nodePort=32150"];
+    assert!(!lab.upgrade(&[interval, port].concat()), "an upgrade that should fail");
     let revision: u64 = after.rsplit(' ').next().and_then(|revision| revision.parse().ok()).unwrap_or_default();
     let failed = format!("revision {} is `failed`, and not in this", revision + 1);
     let expected = [&expected[..1], &[failed.as_str()], &expected[1..]].concat();
