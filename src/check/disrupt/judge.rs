@@ -1,6 +1,6 @@
 //! Whether a restarted server is as it should be. Pure.
 
-use super::restart::{Restart, Written};
+use super::parameters::{Restart, Written};
 use super::seen::{Came, Content, Phases, Restarted, Trouble, Unsynced, seconds};
 use crate::check::millis;
 use crate::event::{Hop, Reason, Verdict};

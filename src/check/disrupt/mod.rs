@@ -1,8 +1,8 @@
 //! What is done to a server on purpose, and only if that was allowed.
 
-pub mod restart;
-
 mod judge;
+pub mod parameters;
 mod replacement;
+mod restart;
 mod seen;
 mod sound;

@@ -4,7 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ground::{self, Delivery, Ground, Scene};
+use super::ground::{self, Ground};
+use super::scene::{Delivery, Scene};
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::sync::way;
 use crate::check::{Kind, Need, Site};
@@ -200,7 +201,7 @@ impl ExtraneousFiles {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::ground::tests::{arrived, parameters, scene, wrong};
+    use super::super::scene::tests::{arrived, parameters, scene, wrong};
     use super::*;
     use crate::event::Outcome;
 

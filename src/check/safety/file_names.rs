@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ground::{self, Delivery, Ground, Scene, Wanted, counted};
+use super::ground::{self, Ground};
+use super::scene::{Delivery, Scene, Wanted, counted};
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::Operation;
@@ -96,7 +97,7 @@ impl Kind for FileNames {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::ground::tests::{arrived, parameters, scene, wrong};
+    use super::super::scene::tests::{arrived, parameters, scene, wrong};
     use super::*;
     use crate::event::Outcome;
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::ground::{self, Delivery, Ground, Scene, Wanted, counted};
+use super::ground::{self, Ground};
+use super::scene::{Delivery, Scene, Wanted, counted};
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::Operation;
@@ -156,7 +157,7 @@ fn time(line: &str) -> Option<(&str, i64)> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::ground::tests::{arrived, parameters, scene, wrong};
+    use super::super::scene::tests::{arrived, parameters, scene, wrong};
     use super::*;
     use crate::event::Outcome;
 

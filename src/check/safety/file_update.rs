@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::ground::{self, Delivery, Ground, Scene, Wanted};
+use super::ground::{self, Ground};
+use super::scene::{Delivery, Scene, Wanted};
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::Operation;
@@ -138,7 +139,7 @@ fn writes(ground: &Ground<'_>, folder: &str, files: &[Wanted]) -> Vec<Operation>
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::ground::tests::{arrived, parameters, scene, wrong};
+    use super::super::scene::tests::{arrived, parameters, scene, wrong};
     use super::*;
     use crate::event::Outcome;
 

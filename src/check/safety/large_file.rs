@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::ground::{self, Arrival, Delivery, Ground, Scene, Wrong};
+use super::ground::{self, Ground};
+use super::scene::{Arrival, Delivery, Scene, Wrong};
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::pod::quantity;
 use crate::check::sync::way;
@@ -288,7 +289,7 @@ fn limit(pod: &Pod, export: &Export) -> Option<f64> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::ground::tests::{arrived, parameters, scene, wrong};
+    use super::super::scene::tests::{arrived, parameters, scene, wrong};
     use super::*;
     use crate::cluster::example::output_pod;
     use crate::event::Outcome;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::ground::{Wanted, Wrong};
+use super::scene::{Wanted, Wrong};
 use crate::host::{Host, Seen};
 
 /// How long all looks may take beyond the wait for what is looked at.

@@ -10,3 +10,4 @@ mod ground;
 pub mod large_file;
 mod looks;
 pub mod reserved_names;
+mod scene;

@@ -8,8 +8,8 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::ground::{self, Ground, Scene};
-
+use super::ground::{self, Ground};
+use super::scene::Scene;
 use crate::check::parameter::{Export, Pattern, Sidecar, Span};
 use crate::check::sync::{search, way};
 use crate::check::{Disturbed, Kind, Need, Site};
@@ -247,7 +247,7 @@ fn now(ground: &Ground<'_>) -> Option<std::sync::Arc<Pod>> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::ground::tests::{parameters, scene};
+    use super::super::scene::tests::{parameters, scene};
     use super::*;
     use crate::event::Outcome;
 
