@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -15,15 +14,13 @@ use super::replacement::{Deleted, File};
 use super::seen::{Came, Content, Observation, Restarted, Unsynced};
 use super::{judge, sound};
 use crate::check::parameter::{Export, Sidecar};
-use crate::check::storage::Probe;
+use crate::check::sync::way;
 use crate::check::{Disturbed, Kind, Need, Place, Placed, Site, millis};
 use crate::cluster::container;
 use crate::cluster::{ApiError, Cycles, Operation, ResourceExt, Server};
-use crate::event::{Hop, Outcome, Reason, Verdict};
+use crate::event::{Hop, Reason, Verdict};
 use crate::host::{Entry, Seen};
 
-/// How long the two sides of the tester's folder may differ while it is probed.
-const MOUNT_WITHIN: Duration = Duration::from_secs(5);
 /// More files than this in a folder are not compared.
 const MOST: usize = 5000;
 /// The last part of the name of the file that is written into the export.
@@ -81,15 +78,7 @@ impl Restart {
             return Err(Verdict::error(reason.hint("make it, or name the right one with --host-data")).at(Hop::Host));
         }
         let Some(sidecar) = &self.sidecar else { return Ok(()) };
-        let probe = Probe { site, pod, sidecar, within: MOUNT_WITHIN };
-        let verdict = probe.once(self.window, now).await?.verdict();
-        match verdict.reasons.into_iter().next() {
-            Some(reason) if verdict.outcome == Outcome::Fail => {
-                let blocked = Verdict::blocked(format!("host-mount::{}", site.server()), reason);
-                Err(blocked.at(verdict.hop.unwrap_or(Hop::Mount)))
-            }
-            _ => Ok(()),
-        }
+        way::probed(site, pod, now, sidecar, self.window).await?
     }
 
     /// Prepares, deletes the pod, and follows what comes.

@@ -1,5 +1,5 @@
-//! One NFS session's connection: RPC calls with deadlines of their own and the session's, what came of them, and MOUNT. Replies are somebody
-//! else's: nothing in them is believed that was not asked for.
+//! One NFS session's connection: RPC calls with deadlines of their own and the session's, what came of them, and MOUNT. Replies
+//! are somebody else's: nothing in them is believed that was not asked for.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
@@ -73,15 +74,30 @@ pub async fn mounted(
     sidecar: &Sidecar,
     restart_window: Span,
 ) -> Result<(), Verdict> {
+    // What could not be probed is no sign.
+    probed(site, pod, population.now, sidecar, restart_window).await.unwrap_or(Ok(()))
+}
+
+/// Whether the tester's folder is seen not to be the one that the pod mounts: ERROR, blocked by the test `host-mount`.
+///
+/// # Errors
+/// The mount could not be probed.
+pub async fn probed(
+    site: &Site,
+    pod: &Arc<Pod>,
+    now: Timestamp,
+    sidecar: &Sidecar,
+    restart_window: Span,
+) -> Result<Result<(), Verdict>, Verdict> {
     let probe = Probe { site, pod, sidecar, within: MOUNT_WITHIN };
-    if let Ok(mount) = probe.once(restart_window, population.now).await {
-        let verdict = mount.verdict();
-        if let (Outcome::Fail, Some(reason)) = (verdict.outcome, verdict.reasons.first().cloned()) {
-            let blocked = Verdict::blocked(format!("host-mount::{}", site.server()), reason);
-            return Err(blocked.at(verdict.hop.unwrap_or(Hop::Mount)));
+    let verdict = probe.once(restart_window, now).await?.verdict();
+    let hop = verdict.hop.unwrap_or(Hop::Mount);
+    Ok(match verdict.reasons.into_iter().next() {
+        Some(reason) if verdict.outcome == Outcome::Fail => {
+            Err(Verdict::blocked(format!("host-mount::{}", site.server()), reason).at(hop))
         }
-    }
-    Ok(())
+        _ => Ok(()),
+    })
 }
 
 /// What to do where a file that had arrived is not there any more, or not whole.
