@@ -21,7 +21,7 @@ pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<Vec
         let _ = events.send(event);
     };
     let case = |id: &CaseId| {
-        let hops = planned(&suites, id).map(|planned| planned.check.hops());
+        let hops = planned(&suites, id).map(|planned| planned.check.about().hops);
         Case { id: id.clone(), hops: hops.unwrap_or_default() }
     };
     let names = suites.iter().map(|suite| suite.name.clone()).collect();

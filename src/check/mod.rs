@@ -3,6 +3,7 @@
 //! `observe` is async and collects everything it needs into a plain, serializable value; `judge` is a pure function
 //! of that value. May import `cluster`, `host`, `values`, `event`; never `run` or `report`.
 
+use futures::future::BoxFuture;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::Serialize;
@@ -130,6 +131,46 @@ impl About {
     }
 }
 
+/// A [`Kind`] whose type is not known any more: what a run asks of a check. Its future is boxed, or a run would be one
+/// coroutine of all kinds.
+trait AnyKind {
+    fn needs(&self) -> &'static [Need];
+    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)>;
+    fn room(&self) -> usize;
+    fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)>;
+    fn judge(&self, seen: Value) -> Result<Verdict, serde_json::Error>;
+}
+
+impl<K: Kind> AnyKind for K {
+    fn needs(&self) -> &'static [Need] {
+        Kind::needs(self)
+    }
+
+    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
+        Kind::writes(self)
+    }
+
+    fn room(&self) -> usize {
+        Kind::room(self)
+    }
+
+    fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)> {
+        Box::pin(async move {
+            match self.observe(site).await {
+                Ok(seen) => {
+                    let is_recorded = site.shared.wishes.record;
+                    (Kind::judge(self, &seen), is_recorded.then(|| serde_json::to_value(&seen).ok()).flatten())
+                }
+                Err(verdict) => (verdict, None),
+            }
+        })
+    }
+
+    fn judge(&self, seen: Value) -> Result<Verdict, serde_json::Error> {
+        Ok(Kind::judge(self, &serde_json::from_value(seen)?))
+    }
+}
+
 /// Declares the kinds of checks: the key that names each in a suite, and its parameters.
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $key:literal => $kind:ident($parameters:ty),)+) => {
@@ -143,65 +184,52 @@ macro_rules! kinds {
             /// All kinds.
             pub const ALL: &[About] = &[$(About::of::<$parameters>($key, concat!($($doc),+)),)+];
 
-            /// The key that names it in a suite.
-            pub fn kind(&self) -> &'static str {
-                match self { $(Self::$kind(_) => $key,)+ }
-            }
-
-            /// What it judges.
-            pub fn subject(&self) -> Subject {
-                match self { $(Self::$kind(_) => <$parameters as Kind>::SUBJECT,)+ }
-            }
-
-            /// The hops that a PASS proves.
-            pub fn hops(&self) -> &'static [Hop] {
-                match self { $(Self::$kind(_) => <$parameters as Kind>::HOPS,)+ }
-            }
-
-            /// Whether a run must have this at hand for it.
-            pub fn needs(&self, need: Need) -> bool {
-                match self { $(Self::$kind(kind) => kind.needs().contains(&need),)+ }
-            }
-
-            /// Where it puts files into an export, and what copies them from there.
-            pub fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
-                match self { $(Self::$kind(kind) => kind.writes(),)+ }
-            }
-
-            /// How many bytes the tester's folder must take at once.
-            pub fn room(&self) -> usize {
-                match self { $(Self::$kind(kind) => kind.room(),)+ }
-            }
-
-            /// Whether it needs to be allowed, and to be alone.
-            pub fn disturbs(&self) -> bool {
-                match self { $(Self::$kind(_) => <$parameters as Kind>::DISTURBS,)+ }
-            }
-
-            /// Observes and judges; returns the observation too, if the run is recorded and there is one.
-            pub async fn run(&self, site: &Site) -> (Verdict, Option<Value>) {
-                match self {
-                    $(Self::$kind(kind) => match kind.observe(site).await {
-                        Ok(seen) => {
-                            let is_recorded = site.shared.wishes.record;
-                            (kind.judge(&seen), is_recorded.then(|| serde_json::to_value(&seen).ok()).flatten())
-                        }
-                        Err(verdict) => (verdict, None),
-                    },)+
-                }
-            }
-
-            /// Judges what was observed in another run.
-            ///
-            /// # Errors
-            /// It is no observation of this kind of check.
-            pub fn judge(&self, seen: Value) -> Result<Verdict, serde_json::Error> {
-                match self {
-                    $(Self::$kind(kind) => Ok(kind.judge(&serde_json::from_value(seen)?)),)+
-                }
+            /// What is known of its kind, and its parameters.
+            fn parts(&self) -> (&'static About, &dyn AnyKind) {
+                match self { $(Self::$kind(kind) => (&const { About::of::<$parameters>($key, concat!($($doc),+)) }, kind),)+ }
             }
         }
     };
+}
+
+impl Check {
+    /// What is known of its kind.
+    pub fn about(&self) -> &'static About {
+        self.parts().0
+    }
+
+    /// The key that names it in a suite.
+    pub fn kind(&self) -> &'static str {
+        self.about().key
+    }
+
+    /// Whether a run must have this at hand for it.
+    pub fn needs(&self, need: Need) -> bool {
+        self.parts().1.needs().contains(&need)
+    }
+
+    /// Where it puts files into an export, and what copies them from there.
+    pub fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
+        self.parts().1.writes()
+    }
+
+    /// How many bytes the tester's folder must take at once.
+    pub fn room(&self) -> usize {
+        self.parts().1.room()
+    }
+
+    /// Observes and judges; returns the observation too, if the run is recorded and there is one.
+    pub fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)> {
+        self.parts().1.run(site)
+    }
+
+    /// Judges what was observed in another run.
+    ///
+    /// # Errors
+    /// It is no observation of this kind of check.
+    pub fn judge(&self, seen: Value) -> Result<Verdict, serde_json::Error> {
+        self.parts().1.judge(seen)
+    }
 }
 
 /// In a suite it is a key with its parameters below. One object with all keys, because editors complete those better

@@ -38,7 +38,7 @@ pub(super) fn run(options: &Options) -> Exit {
     }
     let reporting = Reporting::start(reporters);
     let cases = selected.as_deref().unwrap_or_default();
-    let cases = cases.iter().map(|case| Case { id: case.id.clone(), hops: case.check.hops() }).collect();
+    let cases = cases.iter().map(|case| Case { id: case.id.clone(), hops: case.check.about().hops }).collect();
     reporting.send(Event::RunStarted { at: Timestamp::now(), suites: reported_suites(options, &suites), cases });
     let finished = selected.and_then(|cases| {
         let finished = runtime.block_on(execute(options, &suites, cases, &signals, reporting.events.clone()));

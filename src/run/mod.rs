@@ -38,7 +38,7 @@ pub struct Job {
 pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Signals) -> (Ending, Vec<Outcome>) {
     let permits = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
     // Tests that disturb come when all others have ended, one after the other, in their order: so many may have begun.
-    let mut calm = jobs.iter().filter(|job| !job.case.check.disturbs()).count();
+    let mut calm = jobs.iter().filter(|job| !job.case.check.about().disturbs).count();
     let turns = watch::Sender::new(usize::from(calm == 0));
     let mut disturbing = 0;
     let mut tasks = JoinSet::new();
@@ -61,7 +61,7 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
     };
     for job in jobs {
         let id = job.case.id.clone();
-        let disturbs = job.case.check.disturbs();
+        let disturbs = job.case.check.about().disturbs;
         let (shared, permits, diagnoses) = (Arc::clone(&shared), Arc::clone(&permits), Arc::clone(&diagnoses));
         disturbing += usize::from(disturbs);
         let (mut begun, place) = (turns.subscribe(), disturbing);
@@ -122,14 +122,14 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
 /// Runs one test, if the user may do what it needs; a panic in it and a pod replaced under it are errors of this test alone.
 async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verdict, Duration) {
     let started = Instant::now();
-    if job.case.check.disturbs() && !shared.wishes.allow_disruption {
+    if job.case.check.about().disturbs && !shared.wishes.allow_disruption {
         return (Verdict::skip("it disturbs the server, which --allow-disruption allows"), Duration::ZERO);
     }
     let site = Site::new(Arc::clone(&shared), job.case.id, job.select, job.servers);
     if let Some(lacked) = shared.access.lacked_by(&job.case.check) {
         return (site.no_answer(&lacked.lacking()), Duration::ZERO);
     }
-    if job.case.check.disturbs()
+    if job.case.check.about().disturbs
         && let Some(down) = shared.down()
     {
         return (down_already(&down), Duration::ZERO);

@@ -97,7 +97,7 @@ pub fn line(check: &Check) -> String {
     let needs = Need::ALL.into_iter().filter(|need| check.needs(*need));
     let needs: Vec<String> = needs.map(|need| need.to_string()).collect();
     let needs = if needs.is_empty() { String::new() } else { format!("; needs {}", needs.join(", ")) };
-    format!("{}{needs}{}", check.kind(), if check.disturbs() { "; disturbs" } else { "" })
+    format!("{}{needs}{}", check.kind(), if check.about().disturbs { "; disturbs" } else { "" })
 }
 
 /// A key of a check or of a type.

@@ -117,7 +117,7 @@ impl Examiner<'_> {
                 let hint = "use lower-case letters, digits and hyphens";
                 self.problem(at, format!("slug `{slug}` cannot name a check"), hint);
             }
-            let (kind, subject) = (test.check.kind(), test.check.subject());
+            let (kind, subject) = (test.check.kind(), test.check.about().subject);
             match (subject, test.on.is_empty()) {
                 (Subject::Server, true) => {
                     let hint = "add `on:` with roles, servers or `all`";
