@@ -12,6 +12,7 @@ pub mod error;
 pub mod event;
 pub mod host;
 pub mod profile;
+mod random;
 pub mod recording;
 mod redact;
 pub mod replay;

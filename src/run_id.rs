@@ -1,7 +1,7 @@
 //! What the names of a run's files begin with. Imports nothing of ours.
 
-use rand::Rng;
-use rand::distr::Alphanumeric;
+use crate::random;
+
 
 /// What every run's id begins with.
 pub const PREFIX: &str = "e2e-";
@@ -10,8 +10,7 @@ const LENGTH: usize = 8;
 
 /// The id of a new run.
 pub fn new() -> String {
-    let random: String = rand::rng().sample_iter(Alphanumeric).take(LENGTH).map(char::from).collect();
-    format!("{PREFIX}{}", random.to_lowercase())
+    format!("{PREFIX}{}", random::text(LENGTH).to_lowercase())
 }
 
 /// The id of the run that gave a file its name: `id-suite-slug-server-what`, where the server is one of these; `None` for

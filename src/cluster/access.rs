@@ -4,10 +4,11 @@ use std::fmt;
 
 use futures::future::try_join_all;
 use futures::{FutureExt, TryFutureExt};
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
-use kube::Api;
+use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use kube::api::PostParams;
+use serde_json::json;
 
+use super::object::{ask, requests};
 use super::{ApiError, Cluster, answered};
 
 /// Where commands and port-forwards need `create` beside `get`: the minor version of Kubernetes 1.
@@ -72,23 +73,20 @@ impl Cluster {
 
     async fn may(&self, permission: Permission) -> Result<bool, ApiError> {
         let [group, resource, subresource] = permission.parts();
-        let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        let attributes = ResourceAttributes {
-            group: text(group),
-            // To the API server, a namespace is in itself.
-            name: text(self.namespace()).filter(|_| resource == "namespaces"),
-            namespace: text(self.namespace()).filter(|_| !permission.is_cluster_wide()),
-            resource: text(resource),
-            subresource: text(subresource),
-            verb: text(permission.verb),
-            ..ResourceAttributes::default()
-        };
-        let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
-        let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
-        let reviews: Api<SelfSubjectAccessReview> = Api::all(self.client.clone());
+        let review = json!({"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
+            "spec": {"resourceAttributes": {
+                "group": group,
+                // To the API server, a namespace is in itself.
+                "name": if resource == "namespaces" { self.namespace() } else { "" },
+                "namespace": if permission.is_cluster_wide() { "" } else { self.namespace() },
+                "resource": resource,
+                "subresource": subresource,
+                "verb": permission.verb,
+            }}});
+        let request = requests::<SelfSubjectAccessReview>(None).create(&PostParams::default(), review.to_string().into());
         let (verb, resource) = ("create", "selfsubjectaccessreviews.authorization.k8s.io");
-        let reviewed = answered(verb, resource, reviews.create(&PostParams::default(), &review)).await?;
+        let reviewed = answered(verb, resource, ask(&self.client, request)).await?;
         let lost = ApiError::Failed { verb, resource, message: "the answer has no status".to_owned() };
-        reviewed.status.map(|status| status.allowed).ok_or(lost)
+        reviewed["status"]["allowed"].as_bool().ok_or(lost)
     }
 }

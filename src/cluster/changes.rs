@@ -9,9 +9,10 @@ use kube::api::ListParams;
 use serde_json::Value;
 
 use super::manifest::{self, key, named, text, told};
+use super::object::requests;
 use super::release::{self, Payload};
 use super::server::{has_ended, is_terminating};
-use super::{ApiError, Cluster, Release, answered};
+use super::{ApiError, Cluster, Release};
 
 /// The most lines about what changed.
 const LINES: usize = 30;
@@ -32,17 +33,16 @@ impl Cluster {
             return Ok(with_newest(format!("revision {} is the only one that was deployed", after.revision)));
         };
         let payload = |release| release::payload(&self.client, &self.target, release);
-        let pods = self.pods();
-        let params = ListParams::default();
-        let (old, new, pods) =
-            tokio::try_join!(payload(before), payload(after), answered("list", "pods", pods.list(&params)))?;
+        let (pods, params) = (requests::<Pod>(Some(self.namespace())), ListParams::default());
+        let pods = self.list("pods", &pods, &params);
+        let (old, new, pods) = tokio::try_join!(payload(before), payload(after), pods)?;
         let mut lines = with_newest(format!("revision {} -> {}", before.revision, after.revision));
         match changes(&old.json, &new.json) {
             Ok(changes) if changes.is_empty() => lines.push("no value and no object differs".to_owned()),
             Ok(changes) => lines.extend(changes),
             Err(error) => lines.push(format!("the manifests cannot be compared: {error}")),
         }
-        lines.extend(made_since(&pods.items, &new).map(|pods| format!("pods made since: {pods}")));
+        lines.extend(made_since(&pods, &new).map(|pods| format!("pods made since: {pods}")));
         Ok(lines)
     }
 }

@@ -4,10 +4,10 @@ use std::fmt;
 
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
-use kube::Api;
 use kube::api::ListParams;
 
-use super::{ApiError, Cluster, answered};
+use super::object::requests;
+use super::{ApiError, Cluster};
 
 /// So many events of one object are asked for; Kubernetes counts what repeats.
 const ASKED: u32 = 200;
@@ -59,11 +59,9 @@ impl Cluster {
     /// # Errors
     /// The API does not say.
     pub async fn events(&self, uid: &str) -> Result<Vec<Warning>, ApiError> {
-        let events: Api<Event> = Api::namespaced(self.client.clone(), self.namespace());
         let fields = format!("involvedObject.uid={uid},type=Warning");
         let params = ListParams::default().fields(&fields).limit(ASKED);
-        let found = answered("list", "events", events.list(&params)).await?;
-        Ok(newest(found.items))
+        self.list("events", &requests::<Event>(Some(self.namespace())), &params).await.map(newest)
     }
 }
 

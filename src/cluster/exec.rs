@@ -3,14 +3,14 @@
 //! Our own loop on `Client::connect`: in kube 5.0.0 the readers of `Api::exec` hang when a connection breaks.
 //! Protocol: channels 1 stdout, 2 stderr, 3 the final Status, as in Kubernetes' `remotecommand` package, version 5.
 
+use crate::random;
+
 use std::time::Duration;
 
 use futures::StreamExt;
 use kube::Client;
 use kube::api::AttachParams;
 use kube::core::{Request, Status};
-use rand::Rng;
-use rand::distr::Alphanumeric;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -80,7 +80,7 @@ pub(super) async fn exec(
 ) -> Result<Vec<Output>, ApiError> {
     let failed = |error| ApiError::new("get", "pods/exec", error);
     // Random, because outputs are other people's files.
-    let mark: String = rand::rng().sample_iter(Alphanumeric).take(16).map(char::from).collect();
+    let mark = random::text(16);
     let params = AttachParams::default().container(container).stdout(true).stderr(true).stdin(false);
     let request = Request::new(format!("/api/v1/namespaces/{namespace}/pods"))
         .exec(pod, encode(operations, &mark), &params)

@@ -1,12 +1,14 @@
 //! The live objects that a manifest names, with who set their fields.
 
 use futures::{StreamExt, TryStreamExt, stream};
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use kube::Resource;
+use kube::api::{ApiResource, DynamicObject, GetParams, GroupVersionKind, ListParams};
+use kube::core::Request;
 use kube::core::gvk::GroupVersion;
 use kube::discovery::{Scope, pinned_kind};
-use kube::{Api, Client};
 use serde_json::Value;
 
+use super::object::find;
 use super::{ApiError, Cluster, answered};
 
 /// How many objects are asked for at the same time.
@@ -37,11 +39,9 @@ impl Cluster {
         for [version, kind, plural, resource] in LISTED {
             if manifest.iter().any(|object| self.is_listed(object, version, kind)) {
                 let resource_type = ApiResource::from_gvk_with_plural(&gvk(version, kind)?, plural);
-                let api: Api<DynamicObject> =
-                    Api::namespaced_with(self.client.clone(), self.namespace(), &resource_type);
-                let found = answered("list", resource, api.list(&ListParams::default())).await?;
-                let values = found.items.into_iter().filter_map(|object| serde_json::to_value(object).ok());
-                listed.extend(values.map(|object| with_kind(object, version, kind)));
+                let requests = Request::new(DynamicObject::url_path(&resource_type, Some(self.namespace())));
+                let found = self.list(resource, &requests, &ListParams::default()).await?;
+                listed.extend(found.into_iter().map(|object| with_kind(object, version, kind)));
             }
         }
         let look = |object: &Value| {
@@ -81,17 +81,12 @@ impl Cluster {
                 return Err(ApiError::Silent { verb: "get", resource: "the API's kinds", waited: super::ANSWER });
             }
         };
-        let client: Client = self.client.clone();
         let namespace = object["metadata"]["namespace"].as_str().unwrap_or_else(|| self.namespace());
-        let api: Api<DynamicObject> = match scope {
-            Scope::Cluster => Api::all_with(client, &resource),
-            Scope::Namespaced => Api::namespaced_with(client, namespace, &resource),
-        };
-        match answered("get", "objects of the release", api.get_opt(&text(&object["metadata"]["name"]))).await {
-            Ok(Some(found)) => {
-                Ok(serde_json::to_value(found).map_or_else(|error| Live::Unread(error.to_string()), Live::Object))
-            }
-            Ok(None) => Ok(Live::Missing),
+        let namespace = (scope == Scope::Namespaced).then_some(namespace);
+        let requests = Request::new(DynamicObject::url_path(&resource, namespace));
+        let request = requests.get(&text(&object["metadata"]["name"]), &GetParams::default());
+        match answered("get", "objects of the release", find(&self.client, request)).await {
+            Ok(found) => Ok(found.map_or(Live::Missing, Live::Object)),
             Err(error) => unread(error),
         }
     }

@@ -9,8 +9,11 @@ use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::version::Info;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Preconditions};
+use kube::api::{DeleteParams, GetParams, ListParams, Preconditions};
+use kube::core::Request;
 use kube::{Api, Client};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 mod access;
 mod api_error;
@@ -27,6 +30,7 @@ mod follow;
 mod live;
 mod log;
 pub mod manifest;
+mod object;
 mod operation;
 mod plugin;
 mod population;
@@ -116,30 +120,25 @@ impl Cluster {
 
     /// All nodes.
     pub async fn nodes(&self) -> Result<Vec<Node>, ApiError> {
-        let nodes: Api<Node> = Api::all(self.client.clone());
-        let params = ListParams::default();
-        Ok(answered("list", "nodes", nodes.list(&params)).await?.items)
+        self.list("nodes", &object::requests::<Node>(None), &ListParams::default()).await
     }
 
     /// The Services of the namespace, for whoever does not watch them.
     pub async fn network(&self) -> Result<Network, ApiError> {
-        let services: Api<Service> = Api::namespaced(self.client.clone(), self.namespace());
-        let slices: Api<EndpointSlice> = Api::namespaced(self.client.clone(), self.namespace());
+        let services = object::requests::<Service>(Some(self.namespace()));
+        let slices = object::requests::<EndpointSlice>(Some(self.namespace()));
         let params = ListParams::default();
         let (services, slices) = tokio::try_join!(
-            answered("list", "services", services.list(&params)),
-            answered("list", "endpointslices.discovery.k8s.io", slices.list(&params)),
+            self.list("services", &services, &params),
+            self.list("endpointslices.discovery.k8s.io", &slices, &params),
         )?;
-        Ok(Network {
-            services: services.items.into_iter().map(Arc::new).collect(),
-            slices: slices.items.into_iter().map(Arc::new).collect(),
-        })
+        Ok(Network { services, slices })
     }
 
     /// Whether the namespace exists; `None` where the user may not look.
     pub async fn has_namespace(&self) -> Result<Option<bool>, ApiError> {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        match answered("get", "namespaces", namespaces.get_opt(&self.target.namespace)).await {
+        let request = object::requests::<Namespace>(None).get(self.namespace(), &GetParams::default());
+        match answered("get", "namespaces", object::find(&self.client, request)).await {
             Ok(found) => Ok(Some(found.is_some())),
             Err(ApiError::Forbidden { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -163,11 +162,9 @@ impl Cluster {
     }
 
     /// What metrics-server says of the namespace's pods; `None` where there is none, or the user may not ask it.
-    pub async fn metrics(&self) -> Option<Vec<DynamicObject>> {
-        let kind = GroupVersionKind::gvk("metrics.k8s.io", "v1beta1", "PodMetrics");
-        let resource = ApiResource::from_gvk_with_plural(&kind, "pods");
-        let metrics: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), self.namespace(), &resource);
-        Some(answered("list", "pods.metrics.k8s.io", metrics.list(&ListParams::default())).await.ok()?.items)
+    pub async fn metrics(&self) -> Option<Vec<Value>> {
+        let requests = Request::new(format!("/apis/metrics.k8s.io/v1beta1/namespaces/{}/pods", self.namespace()));
+        self.list("pods.metrics.k8s.io", &requests, &ListParams::default()).await.ok()
     }
 
     /// Reads a container's log from the moment `since`, or from its beginning, line by line; at most `bytes` of it.
@@ -213,12 +210,25 @@ impl Cluster {
     pub async fn delete_pod(&self, pod: &str, uid: &str) -> Result<(), ApiError> {
         let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        answered("delete", "pods", self.pods().delete(pod, &params)).await.map(drop)
+        let request = object::requests::<Pod>(Some(self.namespace())).delete(pod, &params);
+        answered("delete", "pods", object::ask(&self.client, request)).await.map(drop)
     }
 
     /// Follows the log of a sidecar and keeps what it says of its cycles.
     pub fn follow_cycles(&self, pod: &str, container: &str, marks: Marks) -> Cycles {
         follow::follow(self.clone(), pod.to_owned(), container.to_owned(), marks)
+    }
+
+    /// The objects of a list.
+    async fn list<K: DeserializeOwned>(
+        &self,
+        resource: &'static str,
+        requests: &Request,
+        params: &ListParams,
+    ) -> Result<Vec<K>, ApiError> {
+        let (objects, _) = answered("list", resource, object::list(&self.client, requests, params)).await?;
+        let objects = objects.into_iter().map(object::typed).collect::<Result<_, _>>();
+        objects.map_err(|error| ApiError::new("list", resource, error))
     }
 
     fn pods(&self) -> Api<Pod> {

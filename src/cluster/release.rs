@@ -11,11 +11,12 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::Client;
+use kube::api::{GetParams, ListParams};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::object::{ask, requests};
 use super::{ApiError, Target, answered};
 
 /// More than this of a release's JSON is not read: a Secret has 1 MiB at the most, which may be anything when unpacked.
@@ -72,16 +73,14 @@ pub(super) struct Payload {
 
 /// All revisions of all releases in the target's namespace, newest first.
 pub(super) async fn revisions(client: &Client, target: &Target) -> Result<Vec<Release>, ApiError> {
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), &target.namespace);
     let params = ListParams::default().labels("owner=helm");
-    let found = answered("list", "secrets", secrets.list_metadata(&params)).await?;
-    let labels = found.items.into_iter().filter_map(|secret| secret.metadata.labels);
-    let mut revisions: Vec<Release> = labels
-        .filter_map(|labels| {
-            let label = |key: &str| labels.get(key).cloned();
-            Some(Release { name: label("name")?, revision: label("version")?.parse().ok()?, status: label("status")? })
-        })
-        .collect();
+    let request = requests::<Secret>(Some(&target.namespace)).list_metadata(&params);
+    let found = answered("list", "secrets", ask(client, request)).await?;
+    let revision = |secret: &Value| {
+        let label = |key: &str| Some(secret["metadata"]["labels"][key].as_str()?.to_owned());
+        Some(Release { name: label("name")?, revision: label("version")?.parse().ok()?, status: label("status")? })
+    };
+    let mut revisions: Vec<Release> = found["items"].as_array().into_iter().flatten().filter_map(revision).collect();
     revisions.sort_by_key(|release| std::cmp::Reverse(release.revision));
     Ok(revisions)
 }
@@ -114,12 +113,13 @@ pub(super) async fn deployed(
 
 /// What Helm keeps of a revision.
 pub(super) async fn payload(client: &Client, target: &Target, release: &Release) -> Result<Payload, ApiError> {
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), &target.namespace);
     let name = format!("sh.helm.release.v1.{}.v{}", release.name, release.revision);
-    let secret = answered("get", "secrets", secrets.get(&name)).await?;
-    let begun = secret.metadata.creation_timestamp.map(|time| time.0);
-    let data = secret.data.and_then(|mut data| data.remove("release")).unwrap_or_default();
-    let json = decode(&data.0).map_err(|error| ApiError::Failed {
+    let request = requests::<Secret>(Some(&target.namespace)).get(&name, &GetParams::default());
+    let secret = answered("get", "secrets", ask(client, request)).await?;
+    let begun = secret["metadata"]["creationTimestamp"].as_str().and_then(|time| time.parse().ok());
+    // As the API has it, data is in base64 once more.
+    let data = STANDARD.decode(secret["data"]["release"].as_str().unwrap_or_default());
+    let json = data.map_err(anyhow::Error::from).and_then(|data| decode(&data)).map_err(|error| ApiError::Failed {
         verb: "get",
         resource: "secrets",
         message: format!("Secret {name} holds no Helm release: {error}"),

@@ -1,22 +1,23 @@
 //! What is in the namespace, kept up to date: one LIST and one watch for each kind of object.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::TryStreamExt;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::runtime::reflector::{self, Store};
-use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Resource, ResourceExt};
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::core::Request;
+use kube::{Client, Error, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::object::{list, requests, typed, version};
 use super::{ANSWER, ApiError, Cluster, Network, Population};
 
 /// The pause before a broken watch is made again.
@@ -43,6 +44,9 @@ pub struct Watch {
 /// The last error of each watched resource; empty while all is well.
 type Trouble = Arc<Mutex<BTreeMap<&'static str, ApiError>>>;
 
+/// The objects of one kind by their names; none before they were listed.
+type Store<K> = Arc<Mutex<Option<BTreeMap<String, Arc<K>>>>>;
+
 impl Watch {
     /// What is in the namespace now.
     ///
@@ -51,9 +55,9 @@ impl Watch {
     pub fn population(&self) -> Result<Population, ApiError> {
         self.untroubled(&[PODS, DEPLOYMENTS, REPLICA_SETS])?;
         Ok(Population {
-            pods: self.pods.state(),
-            deployments: self.deployments.state(),
-            replica_sets: self.replica_sets.state(),
+            pods: objects(&self.pods),
+            deployments: objects(&self.deployments),
+            replica_sets: objects(&self.replica_sets),
             now: self.cluster.now(),
         })
     }
@@ -66,8 +70,8 @@ impl Watch {
         self.untroubled(&[SERVICES, SLICES])?;
         let network = self.network.as_ref();
         Ok(network.map_or_else(Network::default, |(services, slices)| Network {
-            services: services.state(),
-            slices: slices.state(),
+            services: objects(services),
+            slices: objects(slices),
         }))
     }
 
@@ -125,13 +129,13 @@ pub(super) async fn watch(cluster: Cluster, with_services: bool) -> Result<Watch
     Ok(watch)
 }
 
-fn is_listed<K>(store: &Store<K>) -> bool
-where
-    K: Resource + Clone + 'static,
-    K::DynamicType: Eq + std::hash::Hash + Clone,
-{
-    use futures::FutureExt;
-    store.wait_until_ready().now_or_never().is_some()
+fn is_listed<K>(store: &Store<K>) -> bool {
+    store.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
+fn objects<K>(store: &Store<K>) -> Vec<Arc<K>> {
+    let store = store.lock().unwrap_or_else(PoisonError::into_inner);
+    store.iter().flat_map(BTreeMap::values).cloned().collect()
 }
 
 /// Keeps a store of one kind up to date in a task of its own.
@@ -143,55 +147,113 @@ fn follow<K>(
     tasks: &mut JoinSet<()>,
 ) -> Store<K>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Send + Sync + 'static,
 {
-    let (store, mut writer) = reflector::store::<K>();
-    let api: Api<K> = Api::namespaced(cluster.client.clone(), cluster.namespace());
-    let (changed, trouble) = (Arc::clone(changed), Arc::clone(trouble));
-    tasks.spawn(async move {
-        loop {
-            let stream =
-                watcher(api.clone(), watcher::Config::default()).modify(|object| object.managed_fields_mut().clear());
-            let mut stream = std::pin::pin!(stream);
-            let error = loop {
-                match stream.next().await {
-                    None => break None,
-                    Some(Err(error)) => break classify(resource, error),
-                    Some(Ok(event)) => {
-                        writer.apply_watcher_event(&event);
-                        if matches!(event, watcher::Event::InitDone) {
-                            trouble.lock().unwrap_or_else(PoisonError::into_inner).remove(resource);
-                        }
-                    }
-                }
-                changed.send_modify(|version| *version += 1);
-            };
-            if let Some(error) = error {
-                trouble.lock().unwrap_or_else(PoisonError::into_inner).insert(resource, error);
-            }
-            changed.send_modify(|version| *version += 1);
-            // Starting over with a new LIST is how one knows that the trouble is past.
-            tokio::time::sleep(RETRY).await;
-        }
-    });
+    let store: Store<K> = Store::default();
+    let follower = Follower {
+        client: cluster.client.clone(),
+        requests: requests::<K>(Some(cluster.namespace())),
+        resource,
+        store: Arc::clone(&store) as Arc<dyn Keep>,
+        changed: Arc::clone(changed),
+        trouble: Arc::clone(trouble),
+    };
+    tasks.spawn(follower.run());
     store
 }
 
-/// What a watch error means; `None` where the watch goes on by itself without loss (an expired version is listed anew).
-fn classify(resource: &'static str, error: watcher::Error) -> Option<ApiError> {
-    match error {
-        watcher::Error::InitialListFailed(error) => Some(ApiError::new("list", resource, error)),
-        watcher::Error::WatchStartFailed(error) | watcher::Error::WatchFailed(error) => {
-            Some(ApiError::new("watch", resource, error))
+/// What a list or a watch tells.
+enum News {
+    Listed(Vec<Value>),
+    Changed(Value),
+    Deleted(Value),
+}
+
+/// A store that takes news of its kind.
+trait Keep: Send + Sync {
+    fn take(&self, news: News) -> Result<(), Error>;
+}
+
+impl<K: Resource + DeserializeOwned + Send + Sync> Keep for Mutex<Option<BTreeMap<String, Arc<K>>>> {
+    fn take(&self, news: News) -> Result<(), Error> {
+        let named = |object: Value| {
+            let mut object: K = typed(object)?;
+            object.managed_fields_mut().clear();
+            Ok((object.name_any(), Arc::new(object)))
+        };
+        let known = || self.lock().unwrap_or_else(PoisonError::into_inner);
+        match news {
+            News::Listed(objects) => {
+                let objects = objects.into_iter().map(named).collect::<Result<_, Error>>()?;
+                *known() = Some(objects);
+            }
+            News::Changed(object) => known().get_or_insert_default().extend([named(object)?]),
+            News::Deleted(object) => {
+                let (name, _) = named(object)?;
+                known().get_or_insert_default().remove(&name);
+            }
         }
-        watcher::Error::WatchError(status) if status.code == 410 => None,
-        watcher::Error::WatchError(status) => Some(ApiError::new("watch", resource, kube::Error::Api(status))),
-        watcher::Error::NoResourceVersion => None,
+        Ok(())
+    }
+}
+
+/// Lists and watches one kind.
+struct Follower {
+    client: Client,
+    requests: Request,
+    resource: &'static str,
+    store: Arc<dyn Keep>,
+    changed: Arc<watch::Sender<u64>>,
+    trouble: Trouble,
+}
+
+impl Follower {
+    async fn run(self) {
+        loop {
+            if let Err(error) = self.list_and_watch().await {
+                self.trouble.lock().unwrap_or_else(PoisonError::into_inner).insert(self.resource, error);
+            }
+            self.tell();
+            // Starting over with a new LIST is how one knows that the trouble is past.
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// Returns when the API server has forgotten what came after the last event, so that a new list is needed.
+    async fn list_and_watch(&self) -> Result<(), ApiError> {
+        let failed = |verb| move |error| ApiError::new(verb, self.resource, error);
+        let params = ListParams::default().match_any();
+        let (objects, mut known) = list(&self.client, &self.requests, &params).await.map_err(failed("list"))?;
+        self.store.take(News::Listed(objects)).map_err(failed("list"))?;
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).remove(self.resource);
+        self.tell();
+        loop {
+            let request = self.requests.watch(&WatchParams::default(), &known).map_err(Error::BuildRequest);
+            let request = request.map_err(failed("watch"))?;
+            let events = self.client.request_events::<Value>(request).await.map_err(failed("watch"))?;
+            let mut events = std::pin::pin!(events);
+            while let Some(event) = events.try_next().await.map_err(failed("watch"))? {
+                let (object, news): (_, fn(Value) -> News) = match event {
+                    WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, News::Changed),
+                    WatchEvent::Deleted(object) => (object, News::Deleted),
+                    WatchEvent::Bookmark(bookmark) => {
+                        known = bookmark.metadata.resource_version;
+                        continue;
+                    }
+                    WatchEvent::Error(status) if status.code == 410 => return Ok(()),
+                    WatchEvent::Error(status) => return Err(failed("watch")(Error::Api(status))),
+                };
+                known = version(&object);
+                self.store.take(news(object)).map_err(failed("watch"))?;
+                self.tell();
+            }
+            // The API server ends each watch after some minutes; the next one goes on where it ended.
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// Wakes whoever waits for a change.
+    fn tell(&self) {
+        self.changed.send_modify(|version| *version += 1);
     }
 }

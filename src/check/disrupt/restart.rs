@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use rand::Rng;
-use rand::distr::Alphanumeric;
 use tokio::time::Instant;
 
 use super::parameters::{Restart, Written};
@@ -20,6 +18,7 @@ use crate::cluster::container;
 use crate::cluster::{ApiError, Cycles, Operation, ResourceExt, Server};
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::{Entry, Seen};
+use crate::random;
 
 /// More files than this in a folder are not compared.
 const MOST: usize = 5000;
@@ -255,7 +254,7 @@ async fn on_host(site: &Site, file: &File, limit: Instant) -> Content {
 }
 
 fn random() -> String {
-    rand::rng().sample_iter(Alphanumeric).take(64).map(char::from).collect()
+    random::text(64)
 }
 
 /// The files that are gone and are not the run's own, nor hidden ones such as rsync's temporary files.

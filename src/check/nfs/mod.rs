@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use nfs3_client::nfs3_types::nfs3::nfs_fh3;
-use rand::Rng;
-use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -15,6 +13,7 @@ use super::parameter::{Expected, Export, Fact, Sidecar, Span};
 use super::{Kind, Need, Placed, Site};
 use crate::cluster::{Operation, QUIET};
 use crate::event::{Hop, Reason, Verdict};
+use crate::random;
 
 mod access;
 mod bounded;
@@ -313,7 +312,7 @@ impl Work<'_> {
         [write, read]: [u32; 2],
         seen: &mut Seen,
     ) -> Result<Result<Look, Verdict>, Trouble> {
-        let content: String = rand::rng().sample_iter(Alphanumeric).take(SIZE).map(char::from).collect();
+        let content = random::text(SIZE);
         let file = session.create(root, first).await?;
         seen.writes = session.write(&file, content.as_bytes(), write).await?;
         session.read(&file, content.as_bytes(), read).await?;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
@@ -216,7 +215,7 @@ async fn dial(address: SocketAddr, is_low: bool) -> std::io::Result<TcpStream> {
 /// A socket with a low port.
 fn low(address: SocketAddr) -> Option<TcpSocket> {
     for _ in 0..TRIES {
-        let port = rand::rng().random_range(LOW);
+        let port = rand::random_range(LOW);
         let (socket, own): (_, SocketAddr) = if address.is_ipv4() {
             (TcpSocket::new_v4(), (Ipv4Addr::UNSPECIFIED, port).into())
         } else {

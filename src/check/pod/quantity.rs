@@ -1,8 +1,26 @@
 //! Kubernetes quantities, such as `1Gi` or `50m`: compared and written. Pure.
 
-use kube_quantity::ParsedQuantity;
 use serde::Deserialize;
 use serde_json::Value;
+
+/// What a suffix multiplies by. Source: `Quantity` in the Kubernetes API reference.
+const SUFFIXES: [(&str, f64); 15] = [
+    ("n", 1e-9),
+    ("u", 1e-6),
+    ("m", 1e-3),
+    ("k", 1e3),
+    ("M", 1e6),
+    ("G", 1e9),
+    ("T", 1e12),
+    ("P", 1e15),
+    ("E", 1e18),
+    ("Ki", 1024.0),
+    ("Mi", 1_048_576.0),
+    ("Gi", 1_073_741_824.0),
+    ("Ti", 1_099_511_627_776.0),
+    ("Pi", 1_125_899_906_842_624.0),
+    ("Ei", 1_152_921_504_606_846_976.0),
+];
 
 /// A quantity such as `8Gi` or `50m`.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -27,7 +45,13 @@ impl TryFrom<String> for Amount {
 
 /// A quantity as a number; `None` if it is none.
 pub fn number(text: &str) -> Option<f64> {
-    ParsedQuantity::try_from(text).ok()?.to_bytes_f64()
+    let suffixed = SUFFIXES.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)));
+    // Rust reads `inf` too.
+    let is_number = |digits: &str| digits.chars().all(|c| c.is_ascii_digit() || "+-.".contains(c));
+    match suffixed {
+        Some((digits, factor)) => Some(digits.parse::<f64>().ok().filter(|_| is_number(digits))? * factor),
+        None => text.parse().ok().filter(|_| is_number(&text.replace(['e', 'E'], ""))),
+    }
 }
 
 /// A quantity as YAML may have it, also as a plain number.
@@ -37,7 +61,6 @@ pub fn text(value: &Value) -> String {
 
 /// Whether two quantities are the same amount, however they are written.
 pub fn same(one: &str, other: &str) -> bool {
-    // Not the crate's own `==`: it goes through f32, takes 1073742000 for 1Gi, and 64Mi for other than 67.108864M.
     let both = number(one).zip(number(other));
     one == other || both.is_some_and(|(one, other)| (one - other).abs() <= 1e-12 * one.abs().max(other.abs()))
 }

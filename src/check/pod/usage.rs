@@ -157,8 +157,8 @@ async fn measure(site: &Site, server: &str) -> Measured {
     let running = views.iter().filter(|view| view.kind != container::Kind::Ephemeral && view.running_since().is_some());
     let names: Vec<&str> = running.map(|view| view.name).collect();
     let metrics = site.shared.once("metrics", site.shared.cluster.metrics()).await;
-    let its = metrics.iter().flatten().find(|object| object.metadata.name == pod.metadata.name);
-    if let Some(containers) = its.and_then(|object| used::from_metrics(&object.data, &names)) {
+    let its = metrics.iter().flatten().find(|object| object["metadata"]["name"] == pod.name_any());
+    if let Some(containers) = its.and_then(|object| used::from_metrics(object, &names)) {
         return Ok((Arc::clone(pod), "from metrics.k8s.io", containers));
     }
     let looks = names

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use rand::Rng;
-use rand::distr::Alphanumeric;
 use tokio::time::Instant;
 
 use super::looks;
@@ -18,6 +16,7 @@ use crate::check::sync::way;
 use crate::check::{Placed, Site, millis};
 use crate::cluster::{Cycles, Operation, Output, ResourceExt, container};
 use crate::event::{Hop, Reason, Verdict};
+use crate::random;
 
 /// More files than this are not looked through in a folder of the test's own.
 const MOST_FILES: usize = 10_000;
@@ -205,5 +204,5 @@ impl<'a> Ground<'a> {
 /// A line that no other file has.
 pub fn line() -> String {
     // With its end a power of two, so that pieces are easily of whole lines.
-    rand::rng().sample_iter(Alphanumeric).take(63).map(char::from).collect()
+    random::text(63)
 }

@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
-use rand::Rng;
-use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
 
 use crate::check::parameter::{Export, Sidecar};
@@ -14,6 +12,7 @@ use crate::check::{Kind, Need, Site};
 use crate::cluster::container;
 use crate::cluster::{Operation, Population, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
+use crate::random;
 
 /// The last part of the markers' names.
 const MARKER: &str = "marker.txt";
@@ -171,7 +170,7 @@ impl Isolation {
     /// Writes a marker; returns it and why the export did not take it.
     async fn write(&self, site: &Site, server: &str, pod: &Pod) -> ((String, String), Result<Option<String>, String>) {
         let file = site.file_of(server, MARKER);
-        let content: String = rand::rng().sample_iter(Alphanumeric).take(64).map(char::from).collect();
+        let content = random::text(64);
         site.place(pod, &self.export, self.sidecar.as_ref(), &file);
         let path = format!("{}/{}", self.export.folder, file.name);
         let operation = Operation::Write { path, content: content.clone() };

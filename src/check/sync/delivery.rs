@@ -6,8 +6,6 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::Pod;
-use rand::Rng;
-use rand::distr::Alphanumeric;
 use tokio::time::{Instant, sleep_until};
 
 use super::file_sync::{Arrival, FileSync, Observation, Progress, Write};
@@ -18,6 +16,7 @@ use crate::cluster::container;
 use crate::cluster::{Cycles, Operation, QUIET};
 use crate::event::{Reason, Timeline, Verdict};
 use crate::host::Seen;
+use crate::random;
 
 /// A file that is on its way, or was.
 struct Sample {
@@ -135,8 +134,7 @@ impl FileSync {
     /// A file of random content, noted before it is written.
     fn sample(&self, site: &Site, pod: &Arc<Pod>, number: u32) -> Sample {
         let hosted = file(site, number);
-        let random = rand::rng().sample_iter(Alphanumeric);
-        let content = random.take(usize::from(self.bytes.get())).map(char::from).collect();
+        let content = random::text(usize::from(self.bytes.get()));
         let exported = site.place(pod, &self.export, Some(&self.sidecar), &hosted);
         Sample { hosted, exported, content, written: None }
     }

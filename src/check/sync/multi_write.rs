@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
-use rand::Rng;
-use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -17,6 +15,7 @@ use crate::check::{Kind, Need, Placed, Site, millis};
 use crate::cluster::{CycleLog, Cycles, Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Seen;
+use crate::random;
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -230,7 +229,7 @@ impl MultiWrite {
         file: Placed,
         bytes: usize,
     ) -> Result<(Placed, Vec<u8>, Option<String>), Verdict> {
-        let line: String = rand::rng().sample_iter(Alphanumeric).take(61).map(char::from).collect();
+        let line = random::text(61);
         site.place(pod, &self.export, Some(&self.sidecar), &file);
         let content = Operation::filling(&line, bytes);
         let operation = Operation::Fill { path: format!("{}/{}", self.export.folder, file.name), line, bytes };

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use rand::Rng;
 
 use super::container::Container;
 use super::mounts::Place;
@@ -69,7 +68,7 @@ pub(super) async fn run(container: &mut Container) -> i32 {
 fn remember(container: &Container, began: Timestamp, interval: Duration) -> Duration {
     let now = container.now();
     // The first cycle was not long ago, so that one that sleeps for long sleeps on.
-    let since = interval.min(LATELY).mul_f64(rand::rng().random());
+    let since = interval.min(LATELY).mul_f64(rand::random());
     let ends = (0..PAST).map_while(|count| {
         let end = now - since - (interval + CYCLE) * count;
         (end - CYCLE > began).then_some(end)
