@@ -2,7 +2,6 @@
 
 use crate::random;
 
-
 /// What every run's id begins with.
 pub const PREFIX: &str = "e2e-";
 /// How many characters follow.

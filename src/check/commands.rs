@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::try_join_all;
 use tokio::sync::{RwLock, oneshot};
 
@@ -48,12 +49,13 @@ impl Commands {
             })
             .unzip();
         if is_slow {
-            tokio::spawn(async move {
+            let work = async move {
                 let _guard = guard;
                 execute(&cluster, &place, waiting).await;
-            });
+            };
+            tokio::spawn(work.boxed());
         } else if self.join(&place, waiting) {
-            tokio::spawn(async move {
+            let work = async move {
                 let _guard = guard;
                 tokio::time::sleep(GATHER).await;
                 let mut silence = None;
@@ -64,7 +66,8 @@ impl Commands {
                         None => execute(&cluster, &place, next).await,
                     };
                 }
-            });
+            };
+            tokio::spawn(work.boxed());
         }
         let lost =
             || ApiError::Failed { verb: "get", resource: "pods/exec", message: "the command was lost".to_owned() };

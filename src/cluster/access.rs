@@ -74,16 +74,17 @@ impl Cluster {
     async fn may(&self, permission: Permission) -> Result<bool, ApiError> {
         let [group, resource, subresource] = permission.parts();
         let review = json!({"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
-            "spec": {"resourceAttributes": {
-                "group": group,
-                // To the API server, a namespace is in itself.
-                "name": if resource == "namespaces" { self.namespace() } else { "" },
-                "namespace": if permission.is_cluster_wide() { "" } else { self.namespace() },
-                "resource": resource,
-                "subresource": subresource,
-                "verb": permission.verb,
-            }}});
-        let request = requests::<SelfSubjectAccessReview>(None).create(&PostParams::default(), review.to_string().into());
+        "spec": {"resourceAttributes": {
+            "group": group,
+            // To the API server, a namespace is in itself.
+            "name": if resource == "namespaces" { self.namespace() } else { "" },
+            "namespace": if permission.is_cluster_wide() { "" } else { self.namespace() },
+            "resource": resource,
+            "subresource": subresource,
+            "verb": permission.verb,
+        }}});
+        let request =
+            requests::<SelfSubjectAccessReview>(None).create(&PostParams::default(), review.to_string().into());
         let (verb, resource) = ("create", "selfsubjectaccessreviews.authorization.k8s.io");
         let reviewed = answered(verb, resource, ask(&self.client, request)).await?;
         let lost = ApiError::Failed { verb, resource, message: "the answer has no status".to_owned() };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::LogParams;
 use tokio::sync::watch;
@@ -70,7 +71,7 @@ impl Cycles {
 /// Starts to follow the log of a container.
 pub(super) fn follow(cluster: Cluster, pod: String, container: String, marks: Marks) -> Cycles {
     let (sender, log) = watch::channel(CycleLog::default());
-    let task = tokio::spawn(async move {
+    let following = async move {
         let mut newest: Option<Timestamp> = None;
         loop {
             let params = LogParams {
@@ -110,8 +111,8 @@ pub(super) fn follow(cluster: Cluster, pod: String, container: String, marks: Ma
             // A stream may end early, by log rotation or a restart of the container.
             tokio::time::sleep(RETRY).await;
         }
-    });
-    Cycles { log, task }
+    };
+    Cycles { log, task: tokio::spawn(following.boxed()) }
 }
 
 /// When a line was written, on this machine's monotonic clock: of the backlog by its age, later ones as they come.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::TryStreamExt;
+use futures::{FutureExt, TryStreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -158,7 +158,7 @@ where
         changed: Arc::clone(changed),
         trouble: Arc::clone(trouble),
     };
-    tasks.spawn(follower.run());
+    tasks.spawn(follower.run().boxed());
     store
 }
 

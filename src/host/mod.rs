@@ -278,6 +278,12 @@ fn is_held(error: &io::Error) -> bool {
 /// Calls the file system where it may stall without holding up anything else; tries again for a moment while another
 /// program, such as a virus scanner, holds the file (only on Windows).
 async fn blocking<T: Send + 'static>(attempt: impl Fn() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    // One for each type of result, and not for each call.
+    let attempt: Box<dyn Fn() -> io::Result<T> + Send> = Box::new(attempt);
+    patient(attempt).await
+}
+
+async fn patient<T: Send + 'static>(attempt: Box<dyn Fn() -> io::Result<T> + Send>) -> io::Result<T> {
     let patiently = move || {
         let limit = Instant::now() + HELD;
         loop {

@@ -127,7 +127,10 @@ impl Recording {
             )
         })?;
         let hint = "give a file that --record wrote";
-        let recording: Self = serde_json::from_reader(std::io::BufReader::new(GzDecoder::new(file)))
+        let read: serde_json::Result<Value> = serde_json::from_reader(std::io::BufReader::new(GzDecoder::new(file)));
+        // By way of a value, as everything else.
+        let recording: Self = read
+            .and_then(serde_json::from_value)
             .map_err(|error| Refusal::usage(format!("{place} is no recording: {error}"), hint))?;
         if recording.format != FORMAT {
             let what = format!(

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use serde_json::json;
 use tempfile::TempDir;
@@ -134,7 +135,7 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(listener: TcpListener, s
     let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(connections.spawn(serve(stream))),
+            Ok((stream, _)) => drop(connections.spawn(serve(stream).boxed())),
             // Such as too many open files, which passes.
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }

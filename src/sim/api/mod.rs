@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -55,11 +56,12 @@ pub(super) async fn start(world: &Arc<World>, kubeconfig: &Path, tasks: &mut Joi
     let config = credentials::kubeconfig(listener.local_addr()?, &certificate, &token);
     std::fs::write(kubeconfig, format!("{config:#}\n")).context("the kubeconfig cannot be written")?;
     let world = Arc::clone(world);
-    tasks.spawn(super::serve(listener, move |stream| {
+    let served = super::serve(listener, move |stream| {
         let (world, token) = (Arc::clone(&world), token.clone());
         let connection = Connection { world, token, later: Mutex::default(), end: Sender::new(None) };
         connection.serve(acceptor.clone(), stream)
-    }));
+    });
+    tasks.spawn(served.boxed());
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use futures::FutureExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -33,13 +34,14 @@ pub(in super::super) fn begin(world: &Arc<World>, tasks: &mut JoinSet<()>) -> an
             continue;
         };
         let world = Arc::clone(world);
-        tasks.spawn(async move {
+        let strike = async move {
             world.at(after).await;
             if let Err(error) = strike(&world, &world.scenario.faults[index], world.now()) {
                 // Nobody waits for this task; whoever sees odd results is to see why.
                 eprintln!("simulated cluster, scenario {}, after {after:?}: {error:#}", world.scenario.name);
             }
-        });
+        };
+        tasks.spawn(strike.boxed());
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -34,12 +35,13 @@ const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 pub(super) fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
     install(world, world.now() - AGE)?;
     let world = Arc::clone(world);
-    tasks.spawn(async move {
+    let controllers = async move {
         let mut state = world.store.state();
         while state.changed().await.is_ok() {
             settle(&world, world.now());
         }
-    });
+    };
+    tasks.spawn(controllers.boxed());
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 
@@ -59,7 +60,7 @@ pub(super) async fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow
         known.insert(uid(pod).to_owned());
         let past = text(&pod["metadata"]["creationTimestamp"]).parse::<Timestamp>().ok();
         let past = past.map(|past| past + world.scenario.clock().1);
-        pods.spawn(pod::run(Arc::clone(world), Arc::clone(pod), past));
+        pods.spawn(pod::run(Arc::clone(world), Arc::clone(pod), past).boxed());
     }
     let is_up = state.wait_for(|now| {
         let mut live = old.iter().filter_map(|pod| now.get(Kind::Pod, name(pod)));
@@ -67,13 +68,13 @@ pub(super) async fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow
     });
     // Those that are not up are run on all the same.
     drop(tokio::time::timeout(UP, is_up).await);
-    tasks.spawn(network::proxy(Arc::clone(world)));
+    tasks.spawn(network::proxy(Arc::clone(world)).boxed());
     let world = Arc::clone(world);
-    tasks.spawn(async move {
+    let kubelet = async move {
         loop {
             for pod in state.borrow_and_update().list(Kind::Pod) {
                 if known.insert(uid(&pod).to_owned()) {
-                    pods.spawn(pod::run(Arc::clone(&world), pod, None));
+                    pods.spawn(pod::run(Arc::clone(&world), pod, None).boxed());
                 }
             }
             while pods.try_join_next().is_some() {}
@@ -81,7 +82,8 @@ pub(super) async fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow
                 return;
             }
         }
-    });
+    };
+    tasks.spawn(kubelet.boxed());
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use futures::FutureExt;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
@@ -72,7 +73,8 @@ pub(super) async fn proxy(world: Arc<World>) {
                 && let Ok(listener) = TcpListener::bind((world.address, port)).await
             {
                 let world = Arc::clone(&world);
-                open.insert(port, tasks.spawn(serve(listener, move |client| pass(Arc::clone(&world), client, port))));
+                let served = serve(listener, move |client| pass(Arc::clone(&world), client, port));
+                open.insert(port, tasks.spawn(served.boxed()));
             }
         }
         while tasks.try_join_next().is_some() {}

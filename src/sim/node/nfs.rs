@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::IntoIter;
 
+use futures::FutureExt;
 use nfs3_server::fs_util::{metadata_to_fattr3, path_setattr};
 use nfs3_server::nfs3_types::nfs3::{createverf3, fattr3, filename3, nfspath3, nfsstat3, sattr3, stable_how};
 use nfs3_server::tcp::{NFSTcp, NFSTcpListener};
@@ -66,7 +67,7 @@ pub(super) async fn serve(
             let mut server = NFSTcpListener::bind("127.0.0.1:0", folder).await?;
             server.with_export_name(export);
             let port = server.get_listen_port();
-            tasks.spawn(async move { drop(server.handle_forever().await) });
+            tasks.spawn(async move { drop(server.handle_forever().await) }.boxed());
             port
         }
         Service::Silent => 0,

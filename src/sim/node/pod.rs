@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -114,7 +115,7 @@ impl Worker {
         let events = self.events.clone();
         // Nobody listens any more once the pod is gone.
         let tell = move |event| drop(events.send((index, event)));
-        self.lives.spawn(async move {
+        let live = async move {
             if !wait.is_zero() {
                 tokio::time::sleep(SHOWN).await;
                 tell(Event::Waits);
@@ -126,7 +127,8 @@ impl Worker {
             let code = container.work(|| tell(Event::Ready)).await;
             log.send_modify(|log| log.has_ended = true);
             tell(Event::Ended(code));
-        });
+        };
+        self.lives.spawn(live.boxed());
     }
 
     fn take(&mut self, index: usize, event: &Event) {
