@@ -45,7 +45,6 @@ fn judged(name: &str) -> BTreeMap<String, (&'static str, Verdict)> {
     let judged = recording.cases.iter().map(|case| {
         let planned = suites.iter().flat_map(|suite| &suite.cases).find(|planned| planned.id == case.id).unwrap();
         let verdict = replay::judge(&recording, &suites, case);
-        assert_eq!(verdict, case.verdict, "{name}: {} is judged as it was", case.id);
         (case.id.to_string(), (planned.check.kind(), verdict))
     });
     judged.collect()
