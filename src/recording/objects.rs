@@ -72,11 +72,6 @@ impl Objects {
             _ => Ok(()),
         }
     }
-
-    /// All objects.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Value> {
-        self.0.values_mut()
-    }
 }
 
 /// Leaves out what may be secret of what stands under a key.

@@ -181,26 +181,6 @@ impl Simulation {
         }
     }
 
-    /// The paths of all files, in the tester's folder and on the node, whose names begin like that.
-    ///
-    /// # Errors
-    /// A folder cannot be read.
-    pub fn files(&self, prefix: &str) -> std::io::Result<Vec<PathBuf>> {
-        let mut folders = vec![self.folder.path().to_owned()];
-        let mut found = Vec::new();
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder)? {
-                let entry = entry?;
-                if entry.file_name().to_string_lossy().starts_with(prefix) {
-                    found.push(entry.path());
-                } else if entry.file_type()?.is_dir() {
-                    folders.push(entry.path());
-                }
-            }
-        }
-        Ok(found)
-    }
-
     /// The tester's folder.
     pub fn data(&self) -> &Path {
         &self.world.data

@@ -1,5 +1,5 @@
-//! What each kind of check is and takes, in words: for a terminal, and as docs/checks.md. All of it comes from the code:
-//! its keys from the [schema], its example from a built-in suite.
+//! What each kind of check is and takes, in words. All of it comes from the code: its keys from the [schema], its example
+//! from a built-in suite.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+#[cfg(test)]
+mod reference;
 
 use super::load::{BUILT_IN, parse};
 use super::schema::schema;
@@ -39,42 +42,6 @@ pub fn explain(key: &str) -> Option<String> {
         let _ = write!(text, "\nIn suite {suite}:\n\n{example}");
     }
     Some(text)
-}
-
-/// The reference of all kinds, in Markdown.
-pub fn reference() -> String {
-    let schema = schema();
-    let mut text = format!("{HEAD}## Checks\n");
-    for about in Check::ALL {
-        let _ = write!(text, "\n### {}\n\n{} *{}.*\n", about.key, about.summary, facts(about).join("; "));
-        rows(&schema, &schema["$defs"]["Check"]["properties"][about.key], &mut text);
-    }
-    text.push_str("\n## Types\n");
-    for (name, definition) in schema["$defs"].as_object().into_iter().flatten() {
-        if is_named(definition) && !["Check", "Select", "Test"].contains(&name.as_str()) {
-            let _ = write!(text, "\n### {}\n\n{}\n", name.to_lowercase(), description(definition));
-            rows(&schema, definition, &mut text);
-        }
-    }
-    text
-}
-
-const HEAD: &str = "<!-- Made from the code: `GOLDEN=write cargo test --test offline suites` writes it again. -->
-# Checks and their keys
-
-What `explain CHECK` says in a terminal, there with permissions and an example. [suites.md](suites.md) shows how a suite is written.
-
-";
-
-fn rows(schema: &Value, object: &Value, text: &mut String) {
-    let fields = fields(object);
-    if !fields.is_empty() {
-        text.push_str("\n| key | is | |\n| --- | --- | --- |\n");
-    }
-    for field in fields {
-        let link = |word: &str| format!("[{word}](#{word})");
-        let _ = writeln!(text, "| `{}` | {} | {} |", field.name, field.type_in(schema, &link), field.meaning);
-    }
 }
 
 /// What it judges, needs, proves and disturbs.

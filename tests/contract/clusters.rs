@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::process::Command;
 
 use file_simulator_e2e::cluster::{self, Cluster, Select, Target};
 use file_simulator_e2e::sim::Simulation;
 use file_simulator_e2e::sim::scenario::named;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+
+use crate::support::lab::Lab;
 
 /// One of the two kinds of clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl fmt::Display for Clusters {
 }
 
 /// A cluster with the release on it, as a test sees it.
-pub struct Place {
+pub struct Connected {
     /// Our own layer.
     pub cluster: Cluster,
     /// For requests that the harness never sends.
@@ -48,21 +49,21 @@ pub fn select() -> Select {
 
 impl Clusters {
     /// Runs a test on a cluster of this kind.
-    pub fn run(self, test: fn(Place) -> Pin<Box<dyn Future<Output = ()>>>) {
+    pub fn run(self, test: fn(Connected) -> Pin<Box<dyn Future<Output = ()>>>) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(async { test(self.place("healthy").await).await });
+        runtime.block_on(async { test(self.connect("healthy").await).await });
     }
 
     /// A cluster of this kind; a simulated one has the scenario.
-    pub async fn place(self, scenario: &str) -> Place {
+    pub async fn connect(self, scenario: &str) -> Connected {
         let simulation = match self {
             Self::Simulated => Some(Simulation::start(named(scenario).unwrap(), 1).await.unwrap()),
             Self::Real => None,
         };
-        let target = simulation.as_ref().map_or_else(real, Simulation::target);
+        let target = simulation.as_ref().map_or_else(|| Lab::find().target, Simulation::target);
         let cluster = cluster::connect(target.clone()).await.unwrap();
         let client = client(&target, None).await;
-        Place { cluster, client, clusters: self, target, _simulation: simulation }
+        Connected { cluster, client, clusters: self, target, _simulation: simulation }
     }
 }
 
@@ -73,17 +74,4 @@ pub async fn client(target: &Target, user: Option<&str>) -> Client {
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
     config.auth_info.impersonate = user.map(str::to_owned);
     Client::try_from(config).unwrap()
-}
-
-/// The cluster of `fixtures/cluster`, which must be up.
-fn real() -> Target {
-    // The scripts know their defaults best.
-    let ask = r#". fixtures/cluster/cluster.env; printf %s "${KUBECONFIG:-$CLUSTER_DIR/kubeconfig}""#;
-    let told = Command::new("bash").args(["-c", ask]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
-    Target {
-        kubeconfig: Some(String::from_utf8(told.stdout).unwrap().into()),
-        context: "file-simulator".to_owned(),
-        namespace: "file-simulator".to_owned(),
-        release: "file-sim".to_owned(),
-    }
 }

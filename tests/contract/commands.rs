@@ -2,11 +2,11 @@
 
 use file_simulator_e2e::cluster::{ApiError, End, Operation, ResourceExt};
 
-use crate::clusters::{Place, select};
+use super::clusters::{Connected, select};
 
 /// A server's running pod.
-pub async fn pod(place: &Place, server: &str) -> String {
-    let watch = place.cluster.watch(false).await.unwrap();
+pub async fn pod(api: &Connected, server: &str) -> String {
+    let watch = api.cluster.watch(false).await.unwrap();
     let population = watch.population().unwrap();
     let ready = population.ready(&select(), "nfs-server");
     ready.iter().find(|(its, _)| its == server).expect("a Ready pod").1.name_any()
@@ -17,8 +17,8 @@ fn file(name: &str) -> String {
     format!("/data/e2e-contract-{name}-{}", std::process::id())
 }
 
-pub async fn each_operation_has_its_own_output_and_exit_code(place: Place) {
-    let pod = pod(&place, "nas-input-1").await;
+pub async fn each_operation_has_its_own_output_and_exit_code(api: Connected) {
+    let pod = pod(&api, "nas-input-1").await;
     let (path, folder) = (file("own"), file("folder"));
     let operations = [
         Operation::Write { path: path.clone(), content: "a; $(touch b) 'c'\n".into() },
@@ -32,7 +32,7 @@ pub async fn each_operation_has_its_own_output_and_exit_code(place: Place) {
         Operation::Remove { path: folder },
         Operation::Usage,
     ];
-    let outputs = place.cluster.exec(&pod, "nfs-server", &operations).await.unwrap();
+    let outputs = api.cluster.exec(&pod, "nfs-server", &operations).await.unwrap();
     let said: Vec<_> = outputs.iter().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).collect();
     assert_eq!(said[..2], ["", "a; $(touch b) 'c'\n"]);
     assert_eq!(outputs[2].end, End::Exited(1));
@@ -45,20 +45,20 @@ pub async fn each_operation_has_its_own_output_and_exit_code(place: Place) {
         "{outputs:?}"
     );
     let [changed, used, name] = said[6].splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{}", said[6]) };
-    let age = place.cluster.now().as_second() - changed.parse::<i64>().unwrap();
+    let age = api.cluster.now().as_second() - changed.parse::<i64>().unwrap();
     assert!((-2..60).contains(&age) && used == "4" && format!("/data/{name}") == format!("{path}\0"), "{}", said[6]);
     let numbers: Vec<u64> = said[9].split_whitespace().map(|word| word.parse().unwrap()).collect();
     assert!(numbers.len() == 3 && numbers[0] > 10_000, "{numbers:?}");
 }
 
-pub async fn large_output_is_whole(place: Place) {
-    let pod = pod(&place, "nas-input-2").await;
+pub async fn large_output_is_whole(api: Connected) {
+    let pod = pod(&api, "nas-input-2").await;
     let (path, line, bytes) = (file("large"), "0123456789".to_owned(), 700_001);
     let fill = Operation::Fill { path: path.clone(), line: line.clone(), bytes };
     let digest = Operation::Digest { path: path.clone() };
     let none = Operation::Digest { path: file("none") };
     let operations = [fill, Operation::Read { path: path.clone() }, digest, none, Operation::Remove { path }];
-    let outputs = place.cluster.exec(&pod, "nfs-server", &operations).await.unwrap();
+    let outputs = api.cluster.exec(&pod, "nfs-server", &operations).await.unwrap();
     let content = Operation::filling(&line, bytes);
     assert!(outputs[1].stdout == content, "{} bytes came", outputs[1].stdout.len());
     let digests = [&outputs[2], &outputs[3]].map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
@@ -66,30 +66,30 @@ pub async fn large_output_is_whole(place: Place) {
     assert!(outputs.iter().all(|output| output.end == End::Exited(0)));
 }
 
-pub async fn the_export_is_read_only_to_the_sidecar(place: Place) {
-    let pod = pod(&place, "nas-output-2").await;
+pub async fn the_export_is_read_only_to_the_sidecar(api: Connected) {
+    let pod = pod(&api, "nas-output-2").await;
     let write = Operation::Write { path: "/nfs-data/e2e-contract".into(), content: String::new() };
-    let outputs = place.cluster.exec(&pod, "sync-to-windows", &[write]).await.unwrap();
+    let outputs = api.cluster.exec(&pod, "sync-to-windows", &[write]).await.unwrap();
     assert_eq!(outputs[0].end, End::Exited(1));
     assert!(String::from_utf8_lossy(&outputs[0].stderr).contains("Read-only file system"), "{outputs:?}");
 }
 
-pub async fn a_missing_container_or_pod_is_no_success(place: Place) {
-    let name = pod(&place, "nas-input-1").await;
+pub async fn a_missing_container_or_pod_is_no_success(api: Connected) {
+    let name = pod(&api, "nas-input-1").await;
     let read = [Operation::Read { path: "/etc/exports".into() }];
-    let pod = place.cluster.exec("no-such-pod", "nfs-server", &read).await.unwrap_err();
+    let pod = api.cluster.exec("no-such-pod", "nfs-server", &read).await.unwrap_err();
     assert!(matches!(pod, ApiError::NotFound { .. }), "{pod}");
-    let container = place.cluster.exec(&name, "no-such-container", &read).await.unwrap_err();
+    let container = api.cluster.exec(&name, "no-such-container", &read).await.unwrap_err();
     assert!(container.to_string().contains("container no-such-container is not valid for pod"), "{container}");
     // It has completed.
-    let ended = place.cluster.exec(&name, "sync-windows-data", &read).await;
+    let ended = api.cluster.exec(&name, "sync-windows-data", &read).await;
     let ended = ended.map_or_else(|error| error.to_string(), |outputs| outputs[0].problem().unwrap());
     assert!(ended.contains("container not found"), "{ended}");
 }
 
-pub async fn names_resolve_and_ports_connect_inside(place: Place) {
-    let pod = pod(&place, "nas-input-1").await;
-    let watch = place.cluster.watch(true).await.unwrap();
+pub async fn names_resolve_and_ports_connect_inside(api: Connected) {
+    let pod = pod(&api, "nas-input-1").await;
+    let watch = api.cluster.watch(true).await.unwrap();
     let services = watch.network().unwrap().services(&select(), "nas-output-1");
     let (name, spec) = (services[0].name_any(), services[0].spec.clone().unwrap());
     let names = vec![name.clone(), "no-such-service".to_owned()];
@@ -101,7 +101,7 @@ pub async fn names_resolve_and_ports_connect_inside(place: Place) {
     ];
     let mut outputs = Vec::new();
     for operation in operations {
-        outputs.extend(place.cluster.exec(&pod, "nfs-server", &[operation]).await.unwrap());
+        outputs.extend(api.cluster.exec(&pod, "nfs-server", &[operation]).await.unwrap());
     }
     let said = String::from_utf8_lossy(&outputs[0].stdout);
     assert!(said.starts_with("! "), "{said}");

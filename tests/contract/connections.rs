@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::clusters::Place;
-use crate::commands::pod;
+use super::clusters::Connected;
+use super::commands::pod;
 
-pub async fn a_port_is_forwarded_and_one_that_nobody_has_is_refused(place: Place) {
-    let pod = pod(&place, "nas-input-1").await;
-    let mut taken = place.cluster.forward(&pod, 2049).await.unwrap();
+pub async fn a_port_is_forwarded_and_one_that_nobody_has_is_refused(api: Connected) {
+    let pod = pod(&api, "nas-input-1").await;
+    let mut taken = api.cluster.forward(&pod, 2049).await.unwrap();
     // Half of a record: the server waits for the rest.
     taken.stream.write_all(&[0x80, 0, 0, 40, 0]).await.unwrap();
     let mut byte = [0];
     let read = tokio::time::timeout(Duration::from_millis(500), taken.stream.read(&mut byte)).await;
     assert!(read.is_err(), "neither an answer nor an end: {read:?}");
-    let mut refused = place.cluster.forward(&pod, 9).await.unwrap();
+    let mut refused = api.cluster.forward(&pod, 9).await.unwrap();
     // A server finds out when it is written to.
     let _ = refused.stream.write_all(&[0]).await;
     let read = tokio::time::timeout(Duration::from_secs(10), refused.stream.read(&mut byte)).await;

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use regex::Regex;
 use tokio::time::Instant;
 
-use crate::clusters::Place;
-use crate::commands::pod;
+use super::clusters::Connected;
+use super::commands::pod;
 
 const SIDECAR: &str = "sync-to-windows";
 
@@ -21,12 +21,12 @@ fn marks() -> Marks {
     }
 }
 
-pub async fn lines_are_stamped_and_the_last_ones_can_be_asked_for(place: Place) {
-    let pod = pod(&place, "nas-output-1").await;
-    let cycles = place.cluster.follow_cycles(&pod, SIDECAR, marks());
+pub async fn lines_are_stamped_and_the_last_ones_can_be_asked_for(api: Connected) {
+    let pod = pod(&api, "nas-output-1").await;
+    let cycles = api.cluster.follow_cycles(&pod, SIDECAR, marks());
     let limit = Instant::now() + Duration::from_secs(60);
     assert!(cycles.wait_for(limit, |log| log.ends(Timestamp::UNIX_EPOCH).0 > 1).await, "two cycles");
-    let all = place.cluster.log(&pod, SIDECAR, None, 1 << 20).await.unwrap();
+    let all = api.cluster.log(&pod, SIDECAR, None, 1 << 20).await.unwrap();
     assert!(all[0].1.contains("Sync Sidecar Starting ==="), "{:?}", all[0]);
     assert!(all.is_sorted_by_key(|(stamp, _)| *stamp) && all.len() > 8, "{all:?}");
     let end = all.iter().position(|(_, line)| marks().end.is_match(line)).unwrap();
@@ -37,22 +37,22 @@ pub async fn lines_are_stamped_and_the_last_ones_can_be_asked_for(place: Place) 
         cycle[cycle.len() - 2].starts_with("sent ") && cycle[cycle.len() - 1].starts_with("total size is "),
         "{cycle:?}"
     );
-    let tail = place.cluster.log_tail(&pod, SIDECAR, 3, 1 << 20).await.unwrap();
+    let tail = api.cluster.log_tail(&pod, SIDECAR, 3, 1 << 20).await.unwrap();
     assert!(tail.len() == 3 && tail[0].0 > all[0].0, "{tail:?}");
     let (moment, _) = all[all.len() - 1];
-    let since = place.cluster.log(&pod, SIDECAR, Some(moment), 1 << 20).await.unwrap();
+    let since = api.cluster.log(&pod, SIDECAR, Some(moment), 1 << 20).await.unwrap();
     let is_recent = |line: &LogLine| line.0 >= moment - Duration::from_secs(1);
     assert!(since.iter().any(|(stamp, _)| *stamp == moment) && since.iter().all(is_recent), "{moment}: {since:?}");
-    let short = place.cluster.log(&pod, SIDECAR, None, 100).await.unwrap();
+    let short = api.cluster.log(&pod, SIDECAR, None, 100).await.unwrap();
     assert!(short.len() < 4 && short.iter().map(|(_, line)| line.len()).sum::<usize>() <= 100, "{short:?}");
-    let container = place.cluster.log(&pod, "no-such-container", None, 100).await.unwrap_err();
+    let container = api.cluster.log(&pod, "no-such-container", None, 100).await.unwrap_err();
     assert!(container.to_string().contains("container no-such-container is not valid for pod"), "{container}");
-    let missing = place.cluster.log("no-such-pod", SIDECAR, None, 100).await.unwrap_err();
+    let missing = api.cluster.log("no-such-pod", SIDECAR, None, 100).await.unwrap_err();
     assert!(matches!(missing, ApiError::NotFound { .. }), "{missing}");
-    let init = place.cluster.log(&pod, "sync-windows-data", None, 1 << 20).await.unwrap();
+    let init = api.cluster.log(&pod, "sync-windows-data", None, 1 << 20).await.unwrap();
     assert!(init.last().unwrap().1.contains("Init Container Complete"), "{init:?}");
     // On a node that was restarted it has had another life.
-    match place.cluster.log_tail_before(&pod, "sync-windows-data", 3, 1 << 20).await {
+    match api.cluster.log_tail_before(&pod, "sync-windows-data", 3, 1 << 20).await {
         Ok(before) => assert!(!before.is_empty() && before.len() <= 3, "{before:?}"),
         Err(error) => {
             let expected = format!("previous terminated container \"sync-windows-data\" in pod \"{pod}\" not found");
@@ -61,25 +61,25 @@ pub async fn lines_are_stamped_and_the_last_ones_can_be_asked_for(place: Place) 
     }
 }
 
-pub async fn a_followed_log_tells_cycles_as_they_end(place: Place) {
-    let pod = pod(&place, "nas-output-3").await;
-    let cycles = place.cluster.follow_cycles(&pod, SIDECAR, marks());
+pub async fn a_followed_log_tells_cycles_as_they_end(api: Connected) {
+    let pod = pod(&api, "nas-output-3").await;
+    let cycles = api.cluster.follow_cycles(&pod, SIDECAR, marks());
     let limit = Instant::now() + Duration::from_secs(60);
     let name = format!("{}.txt", marks().files);
     let path = format!("/data/{name}");
     let write = Operation::Write { path: path.clone(), content: "abc".into() };
-    place.cluster.exec(&pod, "nfs-server", &[write]).await.unwrap();
+    api.cluster.exec(&pod, "nfs-server", &[write]).await.unwrap();
     let is_copied = |log: &CycleLog| log.listings(&name).first().is_some_and(|listed| log.ends(*listed).1 > 0);
     assert!(cycles.wait_for(limit, is_copied).await, "a cycle that lists the file");
     let stamps = cycles.log().listings(&name);
     assert_eq!(stamps.len(), 1, "copied once");
-    let before = place.cluster.now();
+    let before = api.cluster.now();
     assert!(cycles.wait_for(limit, |log| log.ends(stamps[0]).1 > 1).await, "the next cycle");
     assert!(before >= stamps[0] - Duration::from_secs(2), "the clocks agree");
     assert_eq!(cycles.log().listings(&name).len(), 1, "and not again");
     assert!(cycles.quiet(limit).await);
     let remove = Operation::Remove { path };
-    place.cluster.exec(&pod, "nfs-server", &[remove]).await.unwrap();
+    api.cluster.exec(&pod, "nfs-server", &[remove]).await.unwrap();
     let copy = Operation::Remove { path: format!("/windows-mount/{name}") };
-    place.cluster.exec(&pod, SIDECAR, &[copy]).await.unwrap();
+    api.cluster.exec(&pod, SIDECAR, &[copy]).await.unwrap();
 }

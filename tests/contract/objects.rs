@@ -10,16 +10,16 @@ use kube::Api;
 use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
 use serde_json::json;
 
-use crate::clusters::{Clusters, Place, client, select};
+use super::clusters::{Clusters, Connected, client, select};
 
 const SERVER: &str = "nas-input-3";
 
-fn pods(place: &Place) -> Api<Pod> {
-    Api::namespaced(place.client.clone(), &place.target.namespace)
+fn pods(api: &Connected) -> Api<Pod> {
+    Api::namespaced(api.client.clone(), &api.target.namespace)
 }
 
-async fn named(place: &Place, params: &ListParams) -> Vec<String> {
-    let found = pods(place).list(params).await.unwrap();
+async fn named(api: &Connected, params: &ListParams) -> Vec<String> {
+    let found = pods(api).list(params).await.unwrap();
     found.items.iter().map(ResourceExt::name_any).collect()
 }
 
@@ -45,26 +45,23 @@ fn is_settled(population: &Population, name: &str) -> bool {
     its.settlement().pending().is_none() && its.pods.len() == 1 && its.pods.iter().all(|pod| server::is_ready(pod))
 }
 
-pub async fn selectors_choose_by_labels_and_names(place: Place) {
+pub async fn selectors_choose_by_labels_and_names(api: Connected) {
     let labels = |selector: &str| ListParams::default().labels(selector);
-    let all = named(&place, &labels("simulator.protocol=nfs")).await;
+    let all = named(&api, &labels("simulator.protocol=nfs")).await;
     assert_eq!(all.len(), 7, "{all:?}");
-    let one = named(&place, &labels("simulator.protocol=nfs,app.kubernetes.io/component=nas-output-1")).await;
+    let one = named(&api, &labels("simulator.protocol=nfs,app.kubernetes.io/component=nas-output-1")).await;
     assert!(one.len() == 1 && one[0].contains("nas-output-1"), "{one:?}");
-    assert_eq!(
-        named(&place, &labels("simulator.protocol=nfs,app.kubernetes.io/component!=nas-output-1")).await.len(),
-        6
-    );
-    assert!(named(&place, &labels("app.kubernetes.io/component=nas-output-9")).await.is_empty());
+    assert_eq!(named(&api, &labels("simulator.protocol=nfs,app.kubernetes.io/component!=nas-output-1")).await.len(), 6);
+    assert!(named(&api, &labels("app.kubernetes.io/component=nas-output-9")).await.is_empty());
     let by_name = ListParams::default().fields(&format!("metadata.name={}", one[0]));
-    assert_eq!(named(&place, &by_name).await, one);
-    let secrets: Api<Secret> = Api::namespaced(place.client.clone(), &place.target.namespace);
+    assert_eq!(named(&api, &by_name).await, one);
+    let secrets: Api<Secret> = Api::namespaced(api.client.clone(), &api.target.namespace);
     let metadata = secrets.list_metadata(&labels("owner=helm,name=file-sim")).await.unwrap();
     assert!(metadata.items.iter().all(|secret| secret.labels()["owner"] == "helm") && !metadata.items.is_empty());
 }
 
-pub async fn the_release_is_settled_and_its_services_lead_to_its_pods(place: Place) {
-    let watch = place.cluster.watch(true).await.unwrap();
+pub async fn the_release_is_settled_and_its_services_lead_to_its_pods(api: Connected) {
+    let watch = api.cluster.watch(true).await.unwrap();
     let servers: Vec<String> = (1..=3)
         .flat_map(|n| [format!("nas-input-{n}"), format!("nas-output-{n}")])
         .chain(["nas-backup".into()])
@@ -83,21 +80,21 @@ pub async fn the_release_is_settled_and_its_services_lead_to_its_pods(place: Pla
         assert_eq!(slices[0].ports.as_ref().unwrap()[0].port, Some(2049));
         assert!(services[0].spec.as_ref().unwrap().ports.as_ref().unwrap()[0].node_port > Some(0));
     }
-    let revisions = place.cluster.revisions().await.unwrap();
-    let deployed = place.cluster.deployed(&revisions).await.unwrap().unwrap();
+    let revisions = api.cluster.revisions().await.unwrap();
+    let deployed = api.cluster.deployed(&revisions).await.unwrap().unwrap();
     assert_eq!((deployed.status.as_str(), deployed.given["nasServers"].as_array().unwrap().len()), ("deployed", 7));
-    assert_eq!(place.cluster.has_namespace().await.unwrap(), Some(true));
-    assert_eq!(place.cluster.nodes().await.unwrap().len(), 1);
+    assert_eq!(api.cluster.has_namespace().await.unwrap(), Some(true));
+    assert_eq!(api.cluster.nodes().await.unwrap().len(), 1);
 }
 
-pub async fn a_deleted_pod_is_replaced_and_the_watch_tells_it_in_order(place: Place) {
-    let watch = place.cluster.watch(false).await.unwrap();
+pub async fn a_deleted_pod_is_replaced_and_the_watch_tells_it_in_order(api: Connected) {
+    let watch = api.cluster.watch(false).await.unwrap();
     let before = until(&watch, |now| is_settled(now, SERVER)).await.server(&select(), SERVER).pods[0].clone();
     let params = WatchParams::default().labels(&format!("app.kubernetes.io/component={SERVER}"));
-    let version = pods(&place).list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
-    let mut events = pods(&place).watch(&params, &version).await.unwrap().boxed();
+    let version = pods(&api).list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
+    let mut events = pods(&api).watch(&params, &version).await.unwrap().boxed();
     let (name, uid) = (before.name_any(), before.uid().unwrap());
-    place.cluster.delete_pod(&name, &uid).await.unwrap();
+    api.cluster.delete_pod(&name, &uid).await.unwrap();
     let (mut told, mut versions) = (Vec::new(), Vec::new());
     let read = async {
         // The old one is gone and the new one Ready, in whichever order.
@@ -127,29 +124,29 @@ pub async fn a_deleted_pod_is_replaced_and_the_watch_tells_it_in_order(place: Pl
     let after = until(&watch, |now| is_settled(now, SERVER)).await.server(&select(), SERVER).pods[0].clone();
     assert_ne!(after.uid().unwrap(), uid);
     assert_eq!(after.owner_references()[0].uid, before.owner_references()[0].uid, "the same ReplicaSet");
-    let missing = place.cluster.delete_pod(&name, &uid).await.unwrap_err();
+    let missing = api.cluster.delete_pod(&name, &uid).await.unwrap_err();
     assert!(matches!(missing, ApiError::NotFound { .. }), "{missing}");
 }
 
-pub async fn a_pod_of_another_uid_is_not_deleted(place: Place) {
-    let watch = place.cluster.watch(false).await.unwrap();
+pub async fn a_pod_of_another_uid_is_not_deleted(api: Connected) {
+    let watch = api.cluster.watch(false).await.unwrap();
     let population = until(&watch, |now| is_settled(now, SERVER)).await;
     let name = population.server(&select(), SERVER).pods[0].name_any();
-    let refused = place.cluster.delete_pod(&name, "00000000-0000-0000-0000-000000000000").await.unwrap_err();
+    let refused = api.cluster.delete_pod(&name, "00000000-0000-0000-0000-000000000000").await.unwrap_err();
     assert!(refused.to_string().contains("(409)"), "{refused}");
-    assert!(pods(&place).get(&name).await.unwrap().metadata.deletion_timestamp.is_none());
+    assert!(pods(&api).get(&name).await.unwrap().metadata.deletion_timestamp.is_none());
 }
 
-pub async fn a_watch_from_a_forgotten_version_has_expired(place: Place) {
+pub async fn a_watch_from_a_forgotten_version_has_expired(api: Connected) {
     // The real API server remembers pods for long; events it asks etcd for, which forgets after 5 to 10 minutes.
-    let code = match place.clusters {
+    let code = match api.clusters {
         Clusters::Real => loop {
-            match first_of_watch(Api::<Event>::namespaced(place.client.clone(), "kube-system")).await {
+            match first_of_watch(Api::<Event>::namespaced(api.client.clone(), "kube-system")).await {
                 Some(code) => break code,
                 None => tokio::time::sleep(Duration::from_secs(5)).await,
             }
         },
-        Clusters::Simulated => first_of_watch(pods(&place)).await.unwrap(),
+        Clusters::Simulated => first_of_watch(pods(&api)).await.unwrap(),
     };
     assert_eq!(code, 410);
 }
@@ -169,38 +166,38 @@ where
     }
 }
 
-pub async fn warnings_are_asked_for_by_uid(place: Place) {
-    let watch = place.cluster.watch(false).await.unwrap();
+pub async fn warnings_are_asked_for_by_uid(api: Connected) {
+    let watch = api.cluster.watch(false).await.unwrap();
     let population = until(&watch, |now| is_settled(now, SERVER)).await;
     let uid = population.server(&select(), SERVER).pods[0].uid().unwrap();
     // What there was of a pod that is well by now differs; that it is only of this one does not.
     let params = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning"));
-    let events: Api<Event> = Api::namespaced(place.client.clone(), &place.target.namespace);
+    let events: Api<Event> = Api::namespaced(api.client.clone(), &api.target.namespace);
     let its = events.list(&params).await.unwrap().items;
     assert!(its.iter().all(|event| event.involved_object.uid.as_ref() == Some(&uid)), "{its:?}");
-    assert!(place.cluster.events(&uid).await.unwrap().len() <= its.len());
-    assert_eq!(place.cluster.events("00000000-0000-0000-0000-000000000000").await.unwrap(), []);
+    assert!(api.cluster.events(&uid).await.unwrap().len() <= its.len());
+    assert_eq!(api.cluster.events("00000000-0000-0000-0000-000000000000").await.unwrap(), []);
 }
 
-pub async fn what_is_not_there_is_not_found(place: Place) {
-    let pod = pods(&place).get("no-such-pod").await.unwrap_err();
+pub async fn what_is_not_there_is_not_found(api: Connected) {
+    let pod = pods(&api).get("no-such-pod").await.unwrap_err();
     let kube::Error::Api(status) = pod else { panic!("{pod}") };
     assert_eq!((status.code, status.reason.as_str()), (404, "NotFound"));
     assert_eq!(status.message, "pods \"no-such-pod\" not found");
-    let nothing: Api<Pod> = Api::namespaced(place.client.clone(), "no-such-namespace");
+    let nothing: Api<Pod> = Api::namespaced(api.client.clone(), "no-such-namespace");
     assert!(nothing.list(&ListParams::default()).await.unwrap().items.is_empty());
-    assert_eq!(place.cluster.metrics().await.map(|found| found.len()), None, "there is no metrics-server");
+    assert_eq!(api.cluster.metrics().await.map(|found| found.len()), None, "there is no metrics-server");
 }
 
-pub async fn what_is_forbidden_names_verb_and_resource(place: Place) {
+pub async fn what_is_forbidden_names_verb_and_resource(api: Connected) {
     // Nobody has rights on the real one; a simulated one has a scenario for it.
     let list = |client| async move {
         let pods: Api<Pod> = Api::namespaced(client, "file-simulator");
         pods.list(&ListParams::default()).await.unwrap_err()
     };
-    let error = match place.clusters {
-        Clusters::Real => list(client(&place.target, Some("nobody")).await).await,
-        Clusters::Simulated => list(Clusters::Simulated.place("pods-forbidden").await.client).await,
+    let error = match api.clusters {
+        Clusters::Real => list(client(&api.target, Some("nobody")).await).await,
+        Clusters::Simulated => list(Clusters::Simulated.connect("pods-forbidden").await.client).await,
     };
     let kube::Error::Api(status) = error else { panic!("{error}") };
     assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
@@ -216,9 +213,9 @@ pub async fn what_is_forbidden_names_verb_and_resource(place: Place) {
             reviews.create(&PostParams::default(), &review).await.unwrap().status.unwrap().allowed
         }
     };
-    assert!(allowed(place.client.clone(), "list").await);
-    if place.clusters == Clusters::Simulated {
-        let forbidding = Clusters::Simulated.place("pods-forbidden").await;
+    assert!(allowed(api.client.clone(), "list").await);
+    if api.clusters == Clusters::Simulated {
+        let forbidding = Clusters::Simulated.connect("pods-forbidden").await;
         assert!(!allowed(forbidding.client.clone(), "list").await);
         assert!(allowed(forbidding.client.clone(), "watch").await);
     }

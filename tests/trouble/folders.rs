@@ -6,12 +6,26 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Lab, output};
-use crate::program::{Ended, Place, Program};
-use crate::{alone, servers};
+use file_simulator_e2e::sim::scenario::HEALTHY;
+use libtest_mimic::Trial;
+
+use crate::support::lab::{Lab, output};
+use crate::support::place::Place;
+use crate::support::simulated::Simulated;
+
+use super::program::{Ended, Program};
+use super::servers;
 
 /// The server whose folder it is.
 const SERVER: &str = "nas-output-1";
+
+pub fn as_root() -> Vec<Trial> {
+    trials!("trouble::root": a_full_folder_is_named, a_folder_that_turns_read_only_is_named, a_file_that_cannot_be_touched_is_named)
+}
+
+pub fn real() -> Vec<Trial> {
+    trials!("trouble::real": a_real_folder_that_fills_turns_read_only_or_vanishes_is_named)
+}
 
 /// A file system of its own in the place of a folder; gone when dropped.
 struct Small(PathBuf);
@@ -63,17 +77,17 @@ fn first(folder: &Path, part: &str) -> PathBuf {
 
 /// Runs a suite, with trouble in the folder when a file comes whose name contains `part`, or before.
 fn run(suite: &str, part: Option<&str>, trouble: impl FnOnce(&Small, &Path)) -> (Ended, Vec<String>) {
-    let (_runtime, simulation, place) = Place::simulated();
-    let small = Small::mount(&place.folder.join(SERVER));
-    let ended = troubled(&place, suite, &small, part, trouble);
-    let left = simulation.files("e2e-").unwrap();
+    let simulated = Simulated::named(HEALTHY);
+    let small = Small::mount(&simulated.data().join(SERVER));
+    let ended = troubled(&simulated.place(), suite, &small, part, trouble);
+    let left = simulated.files("e2e-");
     (ended, left.iter().map(|path| path.display().to_string()).collect())
 }
 
 /// The same on the real cluster.
 fn run_for_real(lab: &Lab, part: &str, trouble: impl FnOnce(&Small, &Path)) -> (Ended, Vec<String>) {
     let mounted = Mounted::new(lab);
-    let ended = troubled(&Place::of(lab), "phase3", &mounted.small, Some(part), trouble);
+    let ended = troubled(&lab.place(), "phase3", &mounted.small, Some(part), trouble);
     let left = servers::leftovers(lab, ended.run());
     (ended, left)
 }
@@ -118,8 +132,8 @@ impl Drop for Mounted<'_> {
 /// Whether only tests of the server do not pass, of which these are some, and the output has these words; whatever is left
 /// is named.
 fn judge((ended, left): (Ended, Vec<String>), some: &[(&str, &str)], words: &[&str]) {
-    let wrong = ended.outcomes.iter().filter(|(_, outcome)| ["FAIL", "ERROR"].contains(*outcome));
-    let wrong: Vec<_> = wrong.map(|(name, outcome)| (name.as_str(), *outcome)).collect();
+    let wrong = ended.results.iter().filter(|(_, (outcome, _))| ["FAIL", "ERROR"].contains(outcome));
+    let wrong: Vec<_> = wrong.map(|(name, (outcome, _))| (name.as_str(), *outcome)).collect();
     let told = || format!("{wrong:?} {left:?}\n{}", ended.out);
     assert!(ended.missing().is_empty(), "{}", told());
     assert!(wrong.iter().all(|(name, _)| name.ends_with(SERVER) || !name.contains("nas-")), "{}", told());
@@ -132,8 +146,6 @@ fn judge((ended, left): (Ended, Vec<String>), some: &[(&str, &str)], words: &[&s
     assert_eq!(ended.untold(&left), Vec::<String>::new(), "{}", told());
 }
 
-#[test]
-#[ignore = "needs root"]
 fn a_full_folder_is_named() {
     let words = ["No space left on device", "full or read-only"];
     judge(run("phase2", None, |small, _| small.fill()), &[("phase2::host-mount", "FAIL")], &words);
@@ -141,26 +153,19 @@ fn a_full_folder_is_named() {
     judge(run("phase3", Some("sync"), |small, _| small.fill()), &[("phase3::latency", "ERROR")], &words[..1]);
 }
 
-#[test]
-#[ignore = "needs root"]
 fn a_folder_that_turns_read_only_is_named() {
     let ran = run("phase3", Some("sync"), |small, _| small.make_read_only());
     judge(ran, &[("phase3::latency", "ERROR")], &["Read-only file system", "left behind"]);
 }
 
-#[test]
-#[ignore = "needs root"]
 fn a_file_that_cannot_be_touched_is_named() {
     let hold = |_: &Small, path: &Path| drop(output(Command::new("chattr").arg("+i").arg(path)));
     let ran = run("phase3", Some("mount"), hold);
     judge(ran, &[("phase3::latency", "ERROR")], &["Operation not permitted", "left behind"]);
 }
 
-#[test]
-#[ignore = "needs the cluster of fixtures/cluster"]
 fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_named() {
-    let _alone = alone();
-    let lab = Lab::new();
+    let lab = Lab::find();
     let [full, late] = ["ERROR", "FAIL"].map(|outcome| [("phase3::latency", outcome)]);
     judge(run_for_real(&lab, "sync", |small, _| small.fill()), &full, &["No space left on device", "make room"]);
     let words = ["Read-only file system", "left behind"];

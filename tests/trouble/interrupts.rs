@@ -1,12 +1,17 @@
 //! Requests to stop at random moments. After one nothing is left, after two all that is left is named, three end the
 //! process at once; the reports are whole every time.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::lab::Lab;
-use crate::program::{Ended, Place, Program};
-use crate::{Moments, alone, number, servers, suites};
+use file_simulator_e2e::sim::scenario::HEALTHY;
+use libtest_mimic::Trial;
+
+use crate::support::lab::Lab;
+use crate::support::place::Place;
+use crate::support::simulated::Simulated;
+
+use super::program::{Ended, Program};
+use super::{Moments, number, servers, suites};
 
 /// The longest that tidying up may take, and writing the reports.
 const BOUND: Duration = Duration::from_secs(95);
@@ -14,6 +19,14 @@ const BOUND: Duration = Duration::from_secs(95);
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// How far requests are apart at the most, in milliseconds.
 const APART: u64 = 1500;
+
+pub fn simulated() -> Vec<Trial> {
+    trials!("trouble::simulated": a_run_can_be_stopped_at_any_moment)
+}
+
+pub fn real() -> Vec<Trial> {
+    trials!("trouble::real": a_run_on_a_real_cluster_can_be_stopped_at_any_moment)
+}
 
 /// A run, and when it is asked to stop: after its first report, and after the request before.
 #[derive(Debug, Clone)]
@@ -44,10 +57,10 @@ impl Plan {
         for (pause, signal) in &self.requests {
             // Any moment is meant; there is nothing to wait for.
             std::thread::sleep(*pause);
-            if program.has_ended() {
+            if program.running.has_ended() {
                 break;
             }
-            program.signal(signal);
+            program.running.signal(signal);
             (sent, last) = (sent + 1, Instant::now());
         }
         Stopped { ended: program.end(), sent, after: last.elapsed() }
@@ -60,8 +73,8 @@ impl Stopped {
         let Self { ended, sent, after } = self;
         let mut problems = ended.missing();
         let all_ran = ended.count("ERROR") == 0;
-        if !matches!((ended.code, all_ran), (Some(130), _) | (Some(0), true)) {
-            problems.push(format!("exit code {:?} with {} ERROR", ended.code, ended.count("ERROR")));
+        if !matches!((ended.code, all_ran), (130, _) | (0, true)) {
+            problems.push(format!("exit code {} with {} ERROR", ended.code, ended.count("ERROR")));
         }
         if ended.count("FAIL") > 0 {
             problems.push("a FAIL".to_owned());
@@ -91,14 +104,13 @@ struct Counts {
 
 impl Counts {
     fn take(&mut self, stopped: &Stopped, left: &[String]) {
-        let is_interrupted = stopped.ended.code == Some(130);
+        let is_interrupted = stopped.ended.code == 130;
         self.interrupted += usize::from(is_interrupted);
         self.had_ended += usize::from(!is_interrupted);
         self.left += left.len();
     }
 }
 
-#[test]
 fn a_run_can_be_stopped_at_any_moment() {
     let mut moments = Moments::new();
     // Short, because most of the time they only wait.
@@ -106,10 +118,9 @@ fn a_run_can_be_stopped_at_any_moment() {
     let mut plans: Vec<Plan> = one.collect();
     plans.extend([2, 3].map(|requests| Plan::new(&mut moments, "phase3", 3000, requests)));
     let run = |plan: &Plan| {
-        let (_runtime, simulation, place) = Place::simulated();
-        let stopped = plan.run(&place);
-        let left: Vec<String> =
-            simulation.files("e2e-").unwrap().iter().map(|path: &PathBuf| path.display().to_string()).collect();
+        let simulated = Simulated::named(HEALTHY);
+        let stopped = plan.run(&simulated.place());
+        let left: Vec<String> = simulated.files("e2e-").iter().map(|path| path.display().to_string()).collect();
         let found = stopped.problems(&left);
         if !found.is_empty() {
             println!("{plan:?}: {found:#?}\n{}", stopped.ended.out);
@@ -123,12 +134,8 @@ fn a_run_can_be_stopped_at_any_moment() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-#[test]
-#[ignore = "needs the cluster of fixtures/cluster"]
 fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
-    let _alone = alone();
-    let (lab, mut moments) = (Lab::new(), Moments::new());
-    let place = Place::of(&lab);
+    let (lab, mut moments) = (Lab::find(), Moments::new());
     let mut problems = Vec::new();
     for (suite, length) in suites() {
         for (requests, times) in
@@ -137,7 +144,7 @@ fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
             let mut counts = Counts::default();
             for _ in 0..times {
                 let plan = Plan::new(&mut moments, suite, length, requests);
-                let stopped = plan.run(&place);
+                let stopped = plan.run(&lab.place());
                 let is_told = stopped.sent > 1 && stopped.ended.out.contains("was not seen Ready again");
                 let pods = servers::not_ready(&lab);
                 servers::wait_for("Ready servers", || servers::not_ready(&lab).is_empty());

@@ -4,9 +4,13 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::lab::{Lab, output};
-use crate::program::{Ended, Place, Program};
-use crate::{Moments, alone, number, servers, suites};
+use libtest_mimic::Trial;
+
+use crate::support::lab::{Lab, output};
+use crate::support::root;
+
+use super::program::{Ended, Program};
+use super::{Moments, number, servers, suites};
 
 /// How long rollouts may take to settle, in the runs.
 const SETTLE: &str = "20s";
@@ -14,6 +18,10 @@ const SETTLE: &str = "20s";
 const BOUND: Duration = Duration::from_secs(120);
 /// How long it is away where it comes back.
 const SHORT: Duration = Duration::from_secs(3);
+
+pub fn real() -> Vec<Trial> {
+    trials!("trouble::real": an_api_server_that_goes_away_makes_no_test_fail)
+}
 
 /// The API server of `fixtures/cluster`.
 struct ApiServer {
@@ -67,7 +75,7 @@ fn pid() -> String {
 fn scripted(lines: &str) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", &format!(". fixtures/cluster/common.sh; {lines}"), "fixtures/cluster/outage"]);
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.current_dir(root(""));
     command
 }
 
@@ -83,8 +91,8 @@ fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Ve
     }
     let told = ["left behind", "was not seen Ready again"];
     let expected = if errors > 0 || told.iter().any(|told| ended.out.contains(told)) { 3 } else { 0 };
-    if ended.code != Some(expected) {
-        problems.push(format!("exit code {:?}, expected {expected}", ended.code));
+    if ended.code != expected {
+        problems.push(format!("exit code {}, expected {expected}", ended.code));
     }
     if ended.took > BOUND {
         problems.push(format!("it took {:?}", ended.took));
@@ -94,12 +102,8 @@ fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Ve
     problems
 }
 
-#[test]
-#[ignore = "needs the cluster of fixtures/cluster"]
 fn an_api_server_that_goes_away_makes_no_test_fail() {
-    let _alone = alone();
-    let (lab, mut moments, mut server) = (Lab::new(), Moments::new(), ApiServer::find());
-    let place = Place::of(&lab);
+    let (lab, mut moments, mut server) = (Lab::find(), Moments::new(), ApiServer::find());
     let mut all = Vec::new();
     // Each takes minutes: the others when they are asked for.
     let is_wanted = |suite| std::env::var_os("SUITES").is_some() || ["phase2", "phase3"].contains(&suite);
@@ -107,10 +111,11 @@ fn an_api_server_that_goes_away_makes_no_test_fail() {
         for is_short in [true, false] {
             for _ in 0..number("MOMENTS").unwrap_or(1) {
                 let moment = moments.before(length);
+                let place = lab.place();
                 let mut program = Program::start(&place, suite, &["--timeout", SETTLE]);
                 // Any moment is meant; there is nothing to wait for.
                 std::thread::sleep(moment);
-                let was_hit = !program.has_ended();
+                let was_hit = !program.running.has_ended();
                 server.kill();
                 if is_short {
                     std::thread::sleep(SHORT);
@@ -126,7 +131,7 @@ fn an_api_server_that_goes_away_makes_no_test_fail() {
                 let found = problems(&ended, is_short, was_hit, &left);
                 let [pass, error] = ["PASS", "ERROR"].map(|outcome| ended.count(outcome));
                 println!(
-                    "{name}: exit {:?} in {:.1?}, {pass} PASS, {error} ERROR, {} left",
+                    "{name}: exit {} in {:.1?}, {pass} PASS, {error} ERROR, {} left",
                     ended.code,
                     ended.took,
                     left.len()

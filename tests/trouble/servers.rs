@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Lab, output};
+use crate::support::lab::{Lab, SERVERS as LABEL, name, output};
 
 /// The servers, and whether their sidecars copy.
 const SERVERS: [(&str, bool); 7] = [
@@ -25,7 +25,7 @@ pub fn not_ready(lab: &Lab) -> Vec<String> {
     let told = "{range .items[*]}{.metadata.name} {.status.conditions[?(@.type=='Ready')].status}\
                 {.metadata.deletionTimestamp}{'\\n'}{end}";
     let (told, running) = (format!("jsonpath={told}"), "--field-selector=status.phase=Running");
-    let pods = lab.kubectl(&["get", "pods", "-l", "simulator.protocol=nfs", running, "-o", &told]);
+    let pods = lab.kubectl(&["get", "pods", "-l", LABEL, running, "-o", &told]);
     let of = |server| pods.lines().filter(move |pod| pod.contains(server)).collect::<Vec<_>>();
     let is_ready = |pods: &[&str]| matches!(pods, [pod] if pod.ends_with(" True"));
     let servers = SERVERS.iter().map(|(server, _)| (server, of(server)));
@@ -68,7 +68,7 @@ pub fn remove(lab: &Lab) {
     let remove = ["-exec", "rm", "-rf", "{}", "+"];
     for (server, is_copied) in SERVERS {
         if is_copied {
-            let deployment = format!("deployment/file-sim-file-simulator-{server}");
+            let deployment = format!("deployment/{}", name(server));
             let last = || lab.kubectl(&["logs", &deployment, "-c", "sync-to-windows", "--tail=1"]);
             let before = last();
             wait_for("the end of a cycle", || {

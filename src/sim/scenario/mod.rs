@@ -118,33 +118,6 @@ impl fmt::Display for Scenario {
 }
 
 impl Scenario {
-    /// The tests that must not pass, with `FAIL` or `ERROR`; `all` has the names of all tests.
-    pub fn wrong(&self, all: &[String]) -> BTreeMap<String, &'static str> {
-        let with = |names: &[String], outcome| {
-            names.iter().flat_map(|name| self.full(name, all)).map(move |name| (name, outcome)).collect::<Vec<_>>()
-        };
-        with(&self.fail, "FAIL").into_iter().chain(with(&self.error, "ERROR")).collect()
-    }
-
-    /// The tests that are SKIP, and a part of why; `has_low_ports`: whether this machine gives ports below 1024.
-    pub fn skipped(&self, all: &[String], has_low_ports: bool) -> BTreeMap<String, &str> {
-        let high = self.skip_from_high_ports.iter().filter(|_| !has_low_ports);
-        let named = self.skip.iter().chain(high);
-        named.flat_map(|(name, why)| self.full(name, all).into_iter().map(move |name| (name, why.as_str()))).collect()
-    }
-
-    /// The tests that a name in the scenario stands for.
-    fn full(&self, name: &String, all: &[String]) -> Vec<String> {
-        if all.contains(name) {
-            return vec![name.clone()];
-        }
-        if !self.server.is_empty() {
-            return vec![format!("{name}::{}", self.server)];
-        }
-        let its = all.iter().filter(|whole| whole.strip_prefix(name).is_some_and(|rest| rest.starts_with("::")));
-        its.cloned().collect()
-    }
-
     /// What a container of a server does instead of its work.
     pub(super) fn behaviour(&self, server: &str, container: &str) -> Option<Behaviour> {
         self.faults.iter().find_map(|fault| match fault {

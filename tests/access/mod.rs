@@ -1,0 +1,149 @@
+//! Least privilege: docs/rbac.yaml is what the code asks for; with each permission taken away a run names it, judges
+//! nothing that it cannot see, and `doctor` says the same.
+//!
+//! On the simulated cluster always; on the real one with a service account that has just docs/rbac.yaml, where all suites
+//! are green.
+
+use std::collections::BTreeSet;
+
+use file_simulator_e2e::check::{ALWAYS, Need, OPTIONAL};
+use file_simulator_e2e::cluster::Permission;
+use file_simulator_e2e::suite::load;
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use crate::support::junit::with;
+use crate::support::place::{Ended, Place};
+use crate::support::simulated::Simulated;
+
+mod account;
+
+use account::Account;
+
+/// The tests; the real ones are ignored unless they are asked for.
+pub fn tests() -> Vec<Trial> {
+    let own = trials!("access": the_role_has_what_the_code_asks_for_and_nothing_more);
+    let simulated = trials!("access::simulated": without_a_permission_a_simulated_run_names_it);
+    let real =
+        trials!("access::real": all_suites_are_green_with_just_the_role, without_a_permission_a_real_run_names_it);
+    own.into_iter().chain(simulated).chain(real.into_iter().map(|real| real.with_ignored_flag(true))).collect()
+}
+
+const RBAC: &str = include_str!("../../docs/rbac.yaml");
+
+/// All that the program may ask for.
+fn all() -> BTreeSet<Permission> {
+    let needs = Need::ALL.iter().flat_map(|need| need.permissions());
+    needs.chain(ALWAYS).copied().chain(OPTIONAL.iter().map(|(permission, _)| *permission)).collect()
+}
+
+/// The suite that asks for it.
+fn suite(permission: Permission) -> &'static str {
+    if permission.verb == "delete" { "restarts" } else { "smoke" }
+}
+
+/// The tests of its suite that cannot do without.
+fn needy(permission: Permission) -> BTreeSet<String> {
+    let needs = |case: &&file_simulator_e2e::suite::PlannedCase| {
+        let mut its = Need::ALL.iter().filter(|need| case.check.needs(**need));
+        ALWAYS.contains(&permission) || its.any(|need| need.permissions().contains(&permission))
+    };
+    load(suite(permission)).unwrap().cases.iter().filter(needs).map(|case| case.id.to_string()).collect()
+}
+
+/// Whether all is as it should be without this permission; `is_asked` if this version of Kubernetes asks for it.
+fn lacks(place: &Place, permission: Permission, is_asked: bool) {
+    let suite = suite(permission);
+    let run = place.run(&["--suite", suite, "--allow-disruption"]);
+    let results = place.results(&[suite]);
+    let doctor = place.run(&["doctor", "--suite", suite]);
+    let context = format!("without {permission}:\n{}\n{}", run.all(), doctor.all());
+    let needy = if is_asked { needy(permission) } else { BTreeSet::new() };
+    assert_eq!((with(&results, "FAIL"), with(&results, "ERROR")), (BTreeSet::new(), needy.clone()), "{context}");
+    if ALWAYS.contains(&permission) {
+        assert!(results.values().all(|(_, why)| why.contains("could not start")), "refused: {context}");
+    }
+    let is_named = |ended: &Ended| {
+        let words = |line: &str| line.contains("no permission to") && line.contains(&permission.to_string());
+        ended.all().lines().any(words)
+    };
+    let is_wanted = !needy.is_empty();
+    assert_eq!((run.code, doctor.code), if is_wanted { (3, 3) } else { (0, 0) }, "{context}");
+    assert_eq!((is_named(&run), is_named(&doctor)), (is_wanted, is_asked), "{context}");
+}
+
+fn the_role_has_what_the_code_asks_for_and_nothing_more() {
+    let mut granted = BTreeSet::new();
+    for object in serde_saphyr::from_multiple::<Value>(RBAC).unwrap() {
+        let is_cluster_wide = object["kind"] == "ClusterRole";
+        let list = |rule: &Value, key: &str| -> Vec<String> {
+            rule[key].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+        };
+        for rule in object["rules"].as_array().into_iter().flatten() {
+            for (group, resource) in list(rule, "apiGroups")
+                .iter()
+                .flat_map(|group| list(rule, "resources").into_iter().map(move |its| (group, its)))
+            {
+                let name = if group.is_empty() { resource } else { format!("{resource}.{group}") };
+                let verbs = list(rule, "verbs").into_iter();
+                granted.extend(verbs.map(|verb| (format!("{verb} {name}"), is_cluster_wide)));
+            }
+        }
+    }
+    let asked: BTreeSet<_> = all().iter().map(|asked| (asked.to_string(), asked.is_cluster_wide())).collect();
+    assert_eq!(granted, asked);
+    let (_, optional) = RBAC.split_once("# Optional").unwrap();
+    for permission in all() {
+        let [_, resource, _] = permission.parts();
+        let is_optional = ["namespaces", "events"].contains(&resource) || permission.resource == "pods.metrics.k8s.io";
+        let needs = Need::ALL.iter().flat_map(|need| need.permissions()).chain(ALWAYS);
+        assert_ne!(is_optional, needs.copied().any(|needed| needed == permission), "{permission}");
+        assert!(!is_optional || optional.contains(resource), "{permission}");
+    }
+}
+
+fn without_a_permission_a_simulated_run_names_it() {
+    let waiting = std::sync::Mutex::new(all());
+    // Runs wait more than they work.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(permission) = { waiting.lock().unwrap().pop_first() } {
+                    let [_, plural, subresource] = permission.parts();
+                    // As the scenarios name them: what the simulated cluster has goes without its group.
+                    let resource = match (subresource, permission.resource) {
+                        ("", "pods.metrics.k8s.io") => permission.resource.to_owned(),
+                        ("", _) => plural.to_owned(),
+                        _ => format!("{plural}/{subresource}"),
+                    };
+                    let fault = serde_json::json!({"verbs": [permission.verb], "resources": [resource],
+                        "gets": {"status": 403}});
+                    let scenario = serde_json::json!({"name": "x", "broken": "x", "faults": [{"api": fault}]});
+                    let simulated = Simulated::told(scenario);
+                    lacks(&simulated.place(), permission, permission.verb != "create");
+                }
+            });
+        }
+    });
+}
+
+fn all_suites_are_green_with_just_the_role() {
+    let account = Account::new();
+    let suites = load::BUILT_IN.iter().flat_map(|(name, _)| ["--suite", *name]);
+    let arguments: Vec<&str> = suites.chain(["--allow-disruption", "--quiet"]).collect();
+    let run = account.place().run(&arguments);
+    println!("{}", run.all());
+    assert_eq!(run.code, 0);
+    let doctor = account.place().run(&["doctor"]);
+    assert_eq!(doctor.code, 0, "{}", doctor.all());
+}
+
+fn without_a_permission_a_real_run_names_it() {
+    let account = Account::new();
+    for permission in all() {
+        let started = std::time::Instant::now();
+        account.without(permission);
+        lacks(&account.place(), permission, account.is_asked(permission));
+        println!("{:5.1}s  without {permission}", started.elapsed().as_secs_f64());
+    }
+}

@@ -1,0 +1,66 @@
+//! The documentation is true: its commands run, its suites load, its tables name what there is.
+
+use file_simulator_e2e::suite::load::parse;
+
+use crate::support::place::Place;
+
+const README: &str = include_str!("../../README.md");
+const USING: &str = include_str!("../../docs/using.md");
+pub const SUITES: &str = include_str!("../../docs/suites.md");
+
+/// The fenced blocks of that language.
+pub fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let blocks = text.split("```").skip(1).step_by(2);
+    blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).collect()
+}
+
+#[test]
+fn every_command_that_is_shown_selects_tests() {
+    let shown = [(README, "sh"), (README, "powershell"), (USING, "sh")];
+    let lines = shown.into_iter().flat_map(|(text, language)| blocks(text, language)).flat_map(str::lines);
+    let commands: Vec<&str> = lines.filter_map(|line| Some(line.split_once("cargo run")?.1)).collect();
+    assert!(commands.len() > 4, "{commands:?}");
+    // Subcommands have tests of their own.
+    let help = Place::new().run(&["--help"]).out;
+    let subcommands = help.split("Commands:").nth(1).unwrap().split("\n\n").next().unwrap().lines();
+    let subcommands: Vec<&str> = subcommands.filter_map(|line| line.split_whitespace().next()).collect();
+    let is_run = |command: &&str| !command.split_whitespace().any(|word| subcommands.contains(&word));
+    for command in commands.into_iter().filter(is_run) {
+        let words = command.split('#').next().unwrap().split_whitespace().filter(|word| *word != "--");
+        let arguments: Vec<&str> = words.chain(["--list"]).collect();
+        let listed = Place::new().run(&arguments);
+        assert_eq!(listed.code, 0, "{command}: {}", listed.err);
+    }
+}
+
+#[test]
+fn the_readme_names_every_option_and_exit_code() {
+    let help = Place::new().run(&["--help"]).out;
+    let words = help.split(|c: char| !(c.is_alphanumeric() || c == '-'));
+    for option in words.filter(|word| word.starts_with("--") && !["--help", "--version"].contains(word)) {
+        assert!(README.contains(&format!("`{option}")), "README.md lacks {option}");
+    }
+    let codes = help.split("Exit codes:").nth(1).unwrap();
+    for (code, meaning) in codes.lines().filter_map(|line| line.trim().split_once(' ')) {
+        let row = format!("| {code} | {} |", meaning.trim());
+        assert!(README.contains(&row), "README.md lacks {row}");
+    }
+}
+
+#[test]
+fn the_suites_of_the_documentation_load() {
+    let suites = blocks(SUITES, "yaml");
+    assert!(!suites.is_empty());
+    for text in suites {
+        let suite = parse("docs/suites.md", text).unwrap_or_else(|refusal| panic!("{refusal}"));
+        assert_eq!(suite.cases.len(), 13);
+    }
+}
+
+#[test]
+fn every_test_of_the_built_in_suites_is_documented() {
+    let listed = Place::new().run(&["--list"]).out;
+    for slug in listed.lines().filter_map(|line| line.split("::").nth(1)?.split(':').next()) {
+        assert!(SUITES.contains(&format!("| `{slug}`")), "docs/suites.md lacks {slug}");
+    }
+}

@@ -1,0 +1,264 @@
+//! Writing suites: the schema, the reference, `lint`, `explain`, completion, and files that mean harm.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use file_simulator_e2e::check::Check;
+use file_simulator_e2e::suite::load::{BUILT_IN, parse};
+use file_simulator_e2e::suite::{explain, schema::schema};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::docs::{SUITES, blocks};
+use crate::support::golden::golden;
+use crate::support::place::{Ended, Place};
+use crate::support::root;
+use crate::support::simulated::Simulated;
+
+#[test]
+fn the_published_schema_is_the_codes_own() {
+    let printed = Place::new().run(&["schema"]);
+    assert_eq!(printed.code, 0);
+    golden("docs/suite.schema.json", &printed.out);
+}
+
+#[test]
+fn the_schema_takes_what_a_run_takes_and_refuses_what_is_not_in_the_form_of_a_suite() {
+    let validator = jsonschema::draft202012::new(&schema()).unwrap();
+    let options = || serde_saphyr::options! { strict_booleans: true };
+    let value = |text: &str| serde_saphyr::from_str_with_options::<Value>(text, options()).unwrap();
+    let examples = blocks(SUITES, "yaml").into_iter().map(|text| ("docs/suites.md", text));
+    for (name, text) in BUILT_IN.into_iter().chain(examples) {
+        let wrong: Vec<_> = validator.iter_errors(&value(text)).map(|error| error.to_string()).collect();
+        assert!(wrong.is_empty(), "{name}: {wrong:?}");
+    }
+    for name in ["unknown-check", "unknown-key", "wrong-duration", "tests-nothing", "no-time", "no-group", "much"] {
+        let text = std::fs::read_to_string(root(&format!("fixtures/suites/broken/{name}.yaml"))).unwrap();
+        assert!(!validator.is_valid(&value(&text)), "{name}");
+    }
+}
+
+#[test]
+fn every_check_is_explained_with_its_keys_and_an_example_that_works() {
+    let listed = Place::new().run(&["explain"]).out;
+    for about in Check::ALL {
+        assert!(listed.contains(&format!("{} ", about.key)), "{listed}");
+        let text = explain::explain(about.key).unwrap();
+        let (_, example) = text.split_once(":\n\n- slug:").unwrap_or_else(|| panic!("{text}"));
+        let head = "suite: x\nabout: x\npods: {labels: {a: b}, server-label: c}\n";
+        let suite =
+            format!("{head}servers: {{backup: [nas-backup], input: [a], output: [b]}}\ntests:\n- slug:{example}");
+        let suite = parse("explain", &suite).unwrap_or_else(|refusal| panic!("{refusal}\n{text}"));
+        assert_eq!(suite.cases[0].check.kind(), about.key);
+    }
+    let text = Place::new().run(&["explain", "file-sync"]).out;
+    for words in [
+        "judges a server; needs the tester's folder, commands in containers, logs; with some keys also port-forwards; proves",
+        "Permissions, besides those that every test needs: create pods/exec, get pods/exec, get pods/log.\n",
+        "Permissions, with some keys: create pods/portforward, get pods/portforward.\n",
+        "  export: export\n",
+        "    folder: text\n",
+        "  samples: number from 1 to 20, else `1`\n",
+        "  within: duration\n",
+    ] {
+        assert!(text.contains(words), "no `{words}` in {text}");
+    }
+    let unknown = Place::new().run(&["explain", "file-synk"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.err.contains("'file-sync'"), "{}", unknown.err);
+}
+
+#[test]
+fn the_list_tells_what_tests_need_and_disturb_only_when_asked() {
+    let list = Place::new().run(&[
+        "--list",
+        "--verbose",
+        "--suite",
+        "restarts",
+        "--suite",
+        "phase2",
+        "cluster",
+        "--skip",
+        "x",
+    ]);
+    assert_eq!(list.out, "phase2::cluster  cluster; needs nodes\n");
+    let list = Place::new().run(&["--list", "-v", "--suite", "restarts", "nas-backup"]);
+    assert!(list.out.starts_with("restarts::win-02::nas-backup  restart; needs the tester's folder"), "{}", list.out);
+    assert!(list.out.ends_with("; disturbs\n"), "{}", list.out);
+}
+
+#[test]
+fn lint_says_all_that_is_wrong_and_what_does_nothing() {
+    let place = Place::new();
+    let file = |name: &str| root(&format!("fixtures/suites/broken/{name}.yaml")).to_string_lossy().into_owned();
+    let linted = place.run(&["lint", "restarts", &file("much"), &file("unknown-key")]);
+    assert_eq!((linted.code, linted.out.as_str()), (2, "ok: restarts, 7 tests on 7 servers\n"));
+    for words in [
+        "much.yaml:1:8: `Broken` cannot name a suite",
+        "much.yaml:7:18: `../nas-2` cannot name a server",
+        "much.yaml:7:28: server `nas-1` is listed twice",
+        "role `nas-1` is called like a server",
+        "role `output` has no servers",
+        "much.yaml:11:11: check `pod-count` judges the whole",
+        "much.yaml:14:11: slug `host folder` cannot name a check",
+        "much.yaml:14:11: check `host-folder` judges a server",
+        "much.yaml:17:10: there is no role or server `inputs`\n  hint: did you mean `input`?",
+        "much.yaml:17:18: there is no role or server `outputs`",
+        "much.yaml:21:11: slug `twice` makes a second test Broken::twice",
+        "unknown-key.yaml:13:9: unknown key",
+    ] {
+        assert!(linted.err.contains(words), "no `{words}` in {}", linted.err);
+    }
+    assert_eq!(linted.err.matches("error: ").count(), 12, "{}", linted.err);
+    let idle = "suite: idle\nabout: x\npods: {labels: {a: b}, server-label: c}\nservers: {r: [s], q: [t]}\ntests:\n  \
+                - slug: one\n    on: [r]\n    check: {host-folder: {}}\n  - slug: two\n    on: [q]\n    check: {skip: {reason: later}}\n";
+    std::fs::write(place.path("idle.yaml"), idle).unwrap();
+    let linted = place.run(&["lint", "idle.yaml"]);
+    assert_eq!((linted.code, linted.out.as_str()), (0, "ok: idle, 2 tests on 2 servers\n"));
+    assert_eq!(linted.err, "warning: idle.yaml:4:23: nothing is tested of role `q`\n");
+}
+
+#[test]
+fn a_file_that_is_too_large_or_a_bomb_is_refused_by_lint_and_by_a_run() {
+    let place = Place::new();
+    let head = "suite: x\nabout: x\npods: {labels: {a: b}, server-label: c}\nservers: {r: [s]}\n";
+    let mut bomb = format!(
+        "{head}tests:\n  - slug: a\n    on: [r]\n    check:\n      nfs:\n        access:\n          values: v\n          default:\n            \
+         a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+    );
+    for n in 1..9 {
+        let again = format!("*a{}, ", n - 1).repeat(10);
+        let _ = writeln!(bomb, "            a{n}: &a{n} [{again}]");
+    }
+    let servers = (0..2000).fold(String::new(), |servers, n| format!("{servers}s{n}, "));
+    let tests = (0..500).fold(String::new(), |tests, n| {
+        format!("{tests}  - {{slug: t{n}, on: [all], check: {{host-folder: {{}}}}}}\n")
+    });
+    let many = head.replace("[s]", &format!("[{servers}]")) + "tests:\n" + &tests;
+    for (name, text, words) in [
+        ("large", format!("{head}#{}", " ".repeat(10 << 20)), "more than 1024 KiB"),
+        ("bomb", bomb, "larger or deeper than any suite (Nodes"),
+        ("deep", format!("{head}tests: {}", "[".repeat(5000)), "deep.yaml:5:"),
+        ("many", many, "more than 10000 tests"),
+        ("control", "suite: \0".to_owned(), "control.yaml:1:"),
+    ] {
+        let file = format!("{name}.yaml");
+        std::fs::write(place.path(&file), text).unwrap();
+        for arguments in [vec!["lint", &file], vec!["--suite", &file]] {
+            let refused = place.run(&arguments);
+            assert_eq!(refused.code, 2, "{name}: {}", refused.err);
+            assert!(refused.err.starts_with("error: ") && refused.err.contains(words), "{name}: {}", refused.err);
+            assert!(refused.err.len() < 1000, "{name}: {}", refused.err);
+        }
+    }
+}
+
+#[test]
+fn shells_complete_options_and_the_names_of_suites() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = Place::new().run(&["completion", shell]);
+        assert_eq!(script.code, 0, "{}", script.err);
+        // Fish leaves out the hyphens; the last two complete no values.
+        assert!(script.out.contains(if shell == "fish" { "-l suite" } else { "--suite" }), "{shell}");
+        let names = BUILT_IN.iter().all(|(name, _)| script.out.contains(name));
+        assert!(names || ["powershell", "elvish"].contains(&shell), "{shell}");
+    }
+}
+
+/// A text with a part of it replaced.
+fn mutated() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        ".{0,12}",
+        prop::sample::select(vec![
+            ": ",
+            "- ",
+            "&a",
+            "*a",
+            "<<: *sidecar",
+            "{",
+            "]",
+            "'",
+            "\t",
+            "\n",
+            "!!binary ",
+            "---\n",
+            "0",
+            "~"
+        ])
+        .prop_map(str::to_owned),
+    ];
+    (0..BUILT_IN.len(), any::<prop::sample::Index>(), 0..40_usize, piece).prop_map(|(suite, at, length, piece)| {
+        let text: Vec<char> = BUILT_IN[suite].1.chars().collect();
+        let begin = at.index(text.len());
+        let end = (begin + length).min(text.len());
+        let part = |part: &[char]| part.iter().collect::<String>();
+        format!("{}{piece}{}", part(&text[..begin]), part(&text[end..]))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_the_reader_panic_and_every_error_has_a_place(text in prop_oneof![mutated(), "\\PC{0,200}", any::<String>()]) {
+        if let Err(refusal) = parse("x.yaml", &text) {
+            let place = refusal.what.strip_prefix("x.yaml:").and_then(|rest| rest.split(':').next()?.parse::<u32>().ok());
+            prop_assert!(place.is_some_and(|line| line > 0), "{}", refusal.what);
+            prop_assert!(!refusal.hint.is_empty());
+        }
+    }
+}
+
+/// What the documentation's suite says of somebody else's chart, whose objects are bent first.
+fn shares(bend: impl Fn(&mut Vec<Value>)) -> Ended {
+    let mut objects =
+        serde_saphyr::from_multiple::<Value>(include_str!("../../fixtures/suites/shares/manifests.yaml")).unwrap();
+    bend(&mut objects);
+    let add =
+        |object: &Value| json!({"add": {"kind": object["kind"].as_str().unwrap().to_lowercase(), "object": object}});
+    let faults: Vec<Value> = objects.iter().map(add).collect();
+    let scenario = json!({"name": "shares", "broken": "somebody else's chart", "faults": faults});
+    let simulated = Simulated::told(scenario);
+    let place = simulated.place();
+    std::fs::write(place.path("shares.yaml"), blocks(SUITES, "yaml")[0]).unwrap();
+    let values = root("fixtures/suites/shares/values.yaml").to_string_lossy().into_owned();
+    let ended = place.run(&["--suite", "shares.yaml", "--values", &values, "--timeout", "10s"]);
+    assert_eq!(simulated.files("e2e-"), Vec::<PathBuf>::new(), "left behind");
+    ended
+}
+
+#[test]
+fn a_suite_for_somebody_elses_chart_passes_there() {
+    let ended = shares(|_| ());
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert_eq!(ended.out.matches("PASS  shares::").count(), 13, "{}", ended.out);
+}
+
+#[test]
+fn a_suite_for_somebody_elses_chart_fails_where_that_is_broken() {
+    let ended = shares(|objects| {
+        for object in objects.iter_mut().filter(|object| object["metadata"]["name"] == "share-b") {
+            if object["kind"] == "Service" {
+                object["spec"]["selector"]["app"] = json!("sheares");
+                continue;
+            }
+            let pod = &mut object["spec"]["template"]["spec"];
+            pod["volumes"][0]["emptyDir"] = json!({});
+            pod["containers"][0]["securityContext"]["capabilities"]["add"] = json!(["NET_ADMIN"]);
+            pod["containers"][0]["volumeMounts"][0]["readOnly"] = json!(true);
+        }
+        let labels = json!({"app": "shares", "app.kubernetes.io/name": "share-c"});
+        let spec = json!({"containers": [{"name": "files", "image": "alpine:latest"}]});
+        objects.push(json!({"kind": "Pod", "metadata": {"name": "stray", "labels": labels}, "spec": spec}));
+    });
+    assert_eq!(ended.code, 1, "{}{}", ended.out, ended.err);
+    for test in ["count", "service::share-b", "rights::share-b", "limit::share-b", "folder::share-b", "apart::share-b"]
+    {
+        assert!(ended.out.contains(&format!("FAIL  shares::{test} ")), "{test}: {}", ended.out);
+    }
+    for test in
+        ["ready::share-a", "ready::share-b", "service::share-a", "rights::share-a", "limit::share-a", "folder::share-a"]
+    {
+        assert!(ended.out.contains(&format!("PASS  shares::{test} ")), "{test}: {}", ended.out);
+    }
+}

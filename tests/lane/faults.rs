@@ -1,0 +1,169 @@
+//! What is done to the release on the real cluster: it is installed, broken, and put right again.
+
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::catalogue::{Change, Fault};
+use crate::support::lab::{Lab, SERVERS, name, output};
+use crate::support::root;
+
+use super::{FILES_OF_RUNS, MOVED};
+
+/// The NFS server's process in the cluster's image.
+const PROCESS: &str = "nfs3-server";
+
+/// What makes the sync interval short.
+const INTERVAL: [&str; 2] = ["--set", "global.sidecar.syncInterval=5"];
+
+/// A chart that can be installed.
+#[derive(Clone, Copy)]
+pub enum Chart {
+    /// The project's own, with a short sync interval.
+    Current,
+    /// The one that older installations have, as it is.
+    Older,
+}
+
+impl Lab {
+    /// Installs or upgrades the release, and returns when the old pods are gone.
+    pub fn install(&self, chart: Chart) {
+        let mut install = self.installation();
+        match chart {
+            Chart::Current => install.args(INTERVAL),
+            Chart::Older => install.env("CHART", root("fixtures/helm-chart/older")),
+        };
+        output(&mut install);
+    }
+
+    /// Installs the release over nothing: an upgrade alone would leave in place what was added by hand, and a new pod
+    /// would copy what an earlier run left in the tester's folder.
+    pub fn install_anew(&self) {
+        self.kubectl(&["delete", "deployments", "-l", SERVERS, "--cascade=foreground"]);
+        output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).arg("-delete"));
+        output(Command::new("rm").arg("-rf").arg(self.folder.join("shared-export")));
+        self.put_folders_back();
+        self.install(Chart::Current);
+    }
+
+    fn put_folders_back(&self) {
+        for entry in std::fs::read_dir(&self.folder).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let Some(server) = name.strip_prefix(MOVED) else { continue };
+            let folder = self.folder.join(server);
+            // Only what is empty is not the tester's.
+            assert!(!folder.exists() || std::fs::remove_dir(&folder).is_ok(), "{} is not empty", folder.display());
+            std::fs::rename(self.folder.join(&name), folder).unwrap();
+        }
+    }
+
+    fn move_folder_away(&self, server: &str) {
+        std::fs::rename(self.folder.join(server), self.folder.join(format!("{MOVED}{server}"))).unwrap();
+    }
+
+    /// Undoes what a new installation does not.
+    pub fn undo(&self, faults: &[Fault]) {
+        for fault in faults {
+            if let Change::Signal(_) = fault.change {
+                // Else it would not hear that it is to end.
+                self.in_export(fault.server, &format!("kill -CONT $(pidof {PROCESS})"));
+            }
+        }
+        self.install_anew();
+    }
+
+    /// Lets the kubelet evict a server's pod: it does so when it next looks how much is in the export.
+    fn evict(&self, server: &str) {
+        let name = name(server);
+        let limit =
+            json!([{"op": "replace", "path": "/spec/template/spec/volumes/1/emptyDir/sizeLimit", "value": "8Mi"}]);
+        self.kubectl(&["patch", "deployment", &name, "--type=json", "-p", &limit.to_string()]);
+        self.kubectl(&["rollout", "status", "deployment", &name, "--timeout=60s"]);
+        let label = format!("app.kubernetes.io/component={server}");
+        let newest = ["get", "pods", "-l", &label, "--sort-by=.metadata.creationTimestamp", "-o", "name"];
+        let pods = self.kubectl(&newest);
+        let pod = pods.lines().last().unwrap();
+        let fill = "head -c 25165824 /dev/zero >/data/too-large";
+        self.kubectl(&["exec", pod, "-c", "nfs-server", "--", "sh", "-c", fill]);
+        let phase = ["get", pod, "-o", "jsonpath={.status.phase}"];
+        let limit = Instant::now() + Duration::from_secs(120);
+        while self.kubectl(&phase) == "Running" {
+            assert!(Instant::now() < limit, "{pod} is not evicted");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    pub fn apply(&self, faults: &[Fault]) {
+        for fault in faults {
+            let name = name(fault.server);
+            let patch = |kind: &str, patch: &Value| {
+                self.kubectl(&["patch", kind, &name, "--type=json", "-p", &patch.to_string()]);
+            };
+            match &fault.change {
+                Change::Deployment(change) => patch("deployment", change),
+                Change::Service(change) => self.watched(fault, || patch("service", change)),
+                Change::NoService => self.watched(fault, || {
+                    self.kubectl(&["delete", "service", &name]);
+                }),
+                Change::NoFolder => self.move_folder_away(fault.server),
+                Change::NewFolder => {
+                    self.move_folder_away(fault.server);
+                    std::fs::create_dir(self.folder.join(fault.server)).unwrap();
+                }
+                Change::FailedUpgrade(arguments) => assert!(!self.upgrade(arguments)),
+                Change::Signal(signal) => {
+                    self.in_export(fault.server, &format!("kill -{signal} $(pidof {PROCESS})"));
+                }
+                Change::Evicted => self.evict(fault.server),
+                Change::Scale(replicas) => {
+                    self.kubectl(&["scale", "deployment", &name, &format!("--replicas={replicas}")]);
+                }
+            }
+        }
+    }
+
+    /// Upgrades the release in a way that may not work; says whether it did.
+    pub fn upgrade(&self, arguments: &[&str]) -> bool {
+        self.installation().args(INTERVAL).args(arguments).output().unwrap().status.success()
+    }
+
+    /// The script that installs the chart, ready to start.
+    fn installation(&self) -> Command {
+        let mut install = Command::new(root("fixtures/cluster/install"));
+        install.env("KUBECONFIG", self.kubeconfig());
+        install
+    }
+
+    /// Changes a Service, and waits until the cluster has taken that up.
+    fn watched(&self, fault: &Fault, change: impl FnOnce()) {
+        let name = name(fault.server);
+        let label = format!("kubernetes.io/service-name={name}");
+        let ask = ["get", "endpointslices", "-l", &label, "-o", "jsonpath={range .items[*]}{.endpoints}{end}"];
+        let node = "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
+        let node = self.kubectl(&["get", "nodes", "-o", node]);
+        let port = self.kubectl(&["get", "service", &name, "-o", "jsonpath={.spec.ports[0].nodePort}"]);
+        // As kube-proxy has it, which takes up a change some time after the EndpointSlice.
+        let rules = || {
+            let all = output(Command::new("iptables-save").args(["-t", "nat"]));
+            all.lines().filter(|rule| rule.contains(&format!("/{name}:"))).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (address, before) = (format!("{node}:{port}").parse().unwrap(), (self.kubectl(&ask), rules()));
+        change();
+        let fails = |test: &str| fault.wrong.iter().any(|(_, tests)| tests.iter().any(|own| own.ends_with(test)));
+        let is_closed = fails("phase2::node-port");
+        if !is_closed && !fails("::service") {
+            return;
+        }
+        let limit = Instant::now() + Duration::from_secs(30);
+        while if is_closed {
+            TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+        } else {
+            self.kubectl(&ask) == before.0 || rules() == before.1
+        } {
+            assert!(Instant::now() < limit, "{}: nothing came of it", fault.id);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}

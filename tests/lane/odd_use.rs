@@ -1,0 +1,89 @@
+//! A healthy release that is used as people do, and files that are found on the real cluster.
+
+use std::process::{Child, Command};
+
+use serde_json::json;
+
+use crate::support::lab::{Lab, SERVERS, name, output};
+
+use super::{FILES_OF_RUNS, MOVED, OF_A_KILLED_RUN};
+
+/// Names of files that look like something else in a log.
+const STRANGE: [&str; 3] = ["rsync error: failed (code 23)", "error.log", "Synced to Windows failed"];
+
+impl Lab {
+    /// Uses a healthy release as people do: many files and strange names, a killed run's leftovers, somebody else's crash
+    /// loop, another time zone, and a client that writes all the while; it stops when its file is gone.
+    pub fn use_oddly(&self) -> Child {
+        let many = "mkdir -p \"$1/many\" && cd \"$1/many\" && seq -f 'file %g.txt' 3000 | xargs -d '\\n' touch";
+        for server in ["nas-input-1", "nas-output-1"] {
+            output(Command::new("sh").args(["-c", many, "many"]).arg(self.folder.join(server)));
+        }
+        // The logs list these names: of the init container after a restart, and of the sidecar.
+        for name in STRANGE {
+            std::fs::write(self.folder.join("nas-input-1").join(name), "strange").unwrap();
+            self.in_export("nas-output-1", &format!("echo strange >'/data/{name}'"));
+        }
+        self.kubectl(&["rollout", "restart", "deployment", &name("nas-input-1")]);
+        std::fs::write(self.folder.join("nas-output-2").join(OF_A_KILLED_RUN), "left behind").unwrap();
+        self.in_export("nas-output-2", &format!("echo left behind >/data/{OF_A_KILLED_RUN}"));
+        let crash = ["--image=alpine:latest", "--image-pull-policy=IfNotPresent", "--", "sh", "-c", "exit 1"];
+        self.kubectl(&[&["run", "crashing"], &crash[..]].concat());
+        let zone = json!([{"op": "add", "path": "/spec/template/spec/initContainers/1/env/-",
+            "value": {"name": "TZ", "value": "UTC-9"}}]);
+        self.kubectl(&["patch", "deployment", &name("nas-output-3"), "--type=json", "-p", &zone.to_string()]);
+        let write =
+            "date >/data/client.log; while [ -e /data/client.log ]; do date >>/data/client.log; sleep 0.2; done";
+        self.command(&[
+            "exec",
+            &format!("deployment/{}", name("nas-output-1")),
+            "-c",
+            "nfs-server",
+            "--",
+            "sh",
+            "-c",
+            write,
+        ])
+        .spawn()
+        .unwrap()
+    }
+
+    /// Ends what [`Self::use_oddly`] began; says whether the killed run's leftovers are still there, which are not ours.
+    pub fn use_plainly(&self, mut client: Child) -> bool {
+        // The export first: otherwise the sidecar brings back what is removed here.
+        let strange = STRANGE.map(|name| format!("'/data/{name}'")).join(" ");
+        self.in_export("nas-output-1", &format!("rm -rf /data/client.log /data/many {strange}"));
+        client.wait().unwrap();
+        self.kubectl(&["delete", "pod", "crashing", "--now"]);
+        let was_there = self.folder.join("nas-output-2").join(OF_A_KILLED_RUN).is_file()
+            && self.in_export("nas-output-2", "ls /data").contains(OF_A_KILLED_RUN);
+        // The export first: otherwise the sidecar brings it back.
+        self.in_export("nas-output-2", &format!("rm -f /data/{OF_A_KILLED_RUN}"));
+        let made =
+            ["nas-input-1/many", "nas-output-1/many", "nas-output-1/client.log"].map(|path| self.folder.join(path));
+        let strange =
+            ["nas-input-1", "nas-output-1"].map(|server| STRANGE.map(|name| self.folder.join(server).join(name)));
+        output(
+            Command::new("rm")
+                .arg("-rf")
+                .args(made)
+                .args(strange.as_flattened())
+                .arg(self.folder.join("nas-output-2").join(OF_A_KILLED_RUN)),
+        );
+        was_there
+    }
+
+    /// Files of runs in the tester's folder and in the exports of all running pods.
+    pub fn leftovers(&self) -> Vec<String> {
+        let folder = output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS));
+        // Only the old pod still reaches a folder that was moved away.
+        let mut found: Vec<_> = folder.lines().filter(|file| !file.contains(MOVED)).map(str::to_owned).collect();
+        let running = ["get", "pods", "-l", SERVERS, "--field-selector=status.phase=Running", "-o", "name"];
+        for pod in self.kubectl(&running).lines() {
+            let find = ["exec", pod, "-c", "nfs-server", "--", "find", "/data"];
+            let export = self.kubectl(&[&find[..], &FILES_OF_RUNS].concat());
+            found.extend(export.lines().map(|file| format!("{file} in {pod}")));
+        }
+        found
+    }
+}

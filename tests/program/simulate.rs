@@ -1,0 +1,100 @@
+//! The simulated cluster from outside: what is listed, what is refused, and that every output says so.
+
+use file_simulator_e2e::event::SIMULATED;
+
+use crate::support::place::Place;
+
+#[test]
+fn scenarios_are_listed_with_what_is_broken_and_which_tests_fail() {
+    let help = Place::new().run(&["--simulate=help"]);
+    assert_eq!(help.code, 0, "{}", help.err);
+    assert!(help.out.lines().count() >= 40, "{}", help.out);
+    let line = "sidecar-corrupts: nas-output-1: its sidecar changes a byte of each copy, and neither size nor time; \
+                FAIL phase3::latency, phase3::multi-write\n";
+    assert!(help.out.contains(line), "{}", help.out);
+    let mistyped = Place::new().run(&["--simulate=sidecar-corupts"]);
+    assert_eq!(mistyped.code, 2, "{}", mistyped.err);
+    assert!(mistyped.err.contains("did you mean `sidecar-corrupts`?"), "{}", mistyped.err);
+    let two = Place::new().run(&["--simulate", "--context", "mine"]);
+    assert_eq!(two.code, 2, "{}", two.err);
+}
+
+#[test]
+fn every_output_says_that_the_cluster_was_simulated() {
+    let place = Place::new();
+    let run = place.run(&["--simulate", "--suite", "phase2", "--record", "run.json.gz", "--exact", "phase2::release"]);
+    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    assert!(run.out.starts_with(SIMULATED) && run.out.trim_end().ends_with("on a SIMULATED cluster"), "{}", run.out);
+    assert!(place.report("phase2").contains("SIMULATED: scenario healthy"), "{}", place.report("phase2"));
+    let replayed = place.run(&["replay", "run.json.gz"]);
+    assert_eq!(replayed.code, 0, "{}", replayed.err);
+    assert!(replayed.out.contains(SIMULATED), "{}", replayed.out);
+}
+
+#[test]
+fn a_broken_server_is_looked_at_and_a_green_run_removes_what_was_said_of_it() {
+    let (place, name) = (Place::new(), "phase3::sidecar::nas-output-2");
+    let run = place.run(&["--simulate=sidecar-crash-loop", "--record", "run.json.gz", "--exact", name]);
+    assert_eq!(run.code, 1, "{}{}", run.out, run.err);
+    let file = place.path("reports/diagnostics/nas-output-2.txt");
+    assert!(run.out.contains(&format!("more of nas-output-2: {}\n", file.display())), "{}", run.out);
+    let text = std::fs::read_to_string(&file).unwrap();
+    for part in [
+        "nas-output-2  .        .        .        .        FAIL     .\n",
+        "FAIL phase3::sidecar::nas-output-2, at the hop sidecar\n",
+        "container sync-to-windows, a native sidecar: ",
+        "    its life before: ",
+        "Back-off restarting failed container sync-to-windows",
+        "log of nfs-server in pod ",
+        "Starting NFS server (fsid=6)",
+        "  selects app.kubernetes.io/component=nas-output-2",
+        "  container sync-to-windows: image alpine:latest\n",
+    ] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    assert_eq!(place.run(&["replay", "run.json.gz"]).code, 1);
+    let again = std::fs::read_to_string(place.path("reports/replay/diagnostics/nas-output-2.txt")).unwrap();
+    let sections = |text: &str| text.split_once("\npods:\n").unwrap().1.to_owned();
+    assert_eq!(sections(&again), sections(&text));
+    assert_eq!(place.run(&["--simulate", "--exact", name]).code, 0);
+    assert!(!file.parent().unwrap().exists());
+}
+
+#[test]
+fn tests_that_disturb_are_skipped_unless_that_is_allowed() {
+    let run = Place::new().run(&["--simulate", "--suite", "restarts"]);
+    assert_eq!(run.code, 4, "{}{}", run.out, run.err);
+    assert!(run.out.contains("0 PASS, 0 FAIL, 0 ERROR, 7 SKIP"), "{}", run.out);
+    let why = "it disturbs the server, which --allow-disruption allows";
+    assert_eq!(run.out.matches(why).count(), 7, "{}", run.out);
+}
+
+#[test]
+fn a_broken_server_is_told_with_its_hop() {
+    let place = Place::new();
+    let run = place.run(&["--simulate=service-selects-nothing", "--exact", "phase2::service::nas-input-1"]);
+    assert_eq!(run.code, 1, "{}{}", run.out, run.err);
+    assert!(run.out.contains("FAIL  phase2::service::nas-input-1"), "{}", run.out);
+}
+
+#[test]
+fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
+    let place = Place::new();
+    for (scenario, code, words) in [
+        (
+            "healthy",
+            0,
+            &["PASS  permissions", "PASS  release      file-sim, revision 1, deployed", "PASS  mount", "PASS  node"][..],
+        ),
+        ("clock-off", 0, &["WARN  clock        the cluster's clock is 420s ahead"]),
+        ("mount-dead", 3, &["FAIL  mount", "minikube -p simulated mount"]),
+        ("folder-missing", 3, &["FAIL  folder", "nas-input-3: nothing of that name"]),
+        ("exec-forbidden", 3, &["FAIL  permissions  no permission to get pods/exec", "WARN  mount"]),
+    ] {
+        let doctor = place.run(&["doctor", &format!("--simulate={scenario}")]);
+        assert_eq!(doctor.code, code, "{scenario}: {}{}", doctor.out, doctor.err);
+        for word in words {
+            assert!(doctor.out.contains(word), "{scenario}: no `{word}` in: {}", doctor.out);
+        }
+    }
+}

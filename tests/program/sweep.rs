@@ -1,0 +1,100 @@
+//! `sweep`: what a killed run left is listed and removed, and nothing else is touched.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use file_simulator_e2e::cluster::{self, Operation, ResourceExt};
+use file_simulator_e2e::sim::scenario::HEALTHY;
+
+use crate::support::place::Ended;
+use crate::support::simulated::Simulated;
+
+/// What a killed run left, and what only looks like it.
+const LEFT: &str = "e2e-0a1b2c3d-phase3-latency-nas-output-1-sync.txt";
+const OF_RSYNC: &str = ".e2e-0a1b2c3d-phase3-latency-nas-output-1-sync.txt.Ab12Cd";
+const OTHERS: [&str; 3] =
+    ["e2e-20261121-report.txt", "e2e-0a1b2c3d-nas-output-1-x.txt", "my-e2e-0a1b2c3d-a-b-nas-output-1-c"];
+
+impl Simulated {
+    /// Writes files into the export of nas-output-1.
+    fn write(&self, names: &[&str]) {
+        self.runtime.block_on(async {
+            let cluster = cluster::connect(self.target()).await.unwrap();
+            let watch = cluster.watch(false).await.unwrap();
+            let pods = watch.population().unwrap().pods;
+            let pod = pods.iter().find(|pod| pod.name_any().contains("nas-output-1")).unwrap().name_any();
+            let writes: Vec<_> = names
+                .iter()
+                .map(|name| Operation::Write { path: format!("/data/{name}"), content: "left".to_owned() })
+                .collect();
+            let done = cluster.exec(&pod, "nfs-server", &writes).await.unwrap();
+            assert!(done.iter().all(|done| done.problem().is_none()));
+        });
+    }
+
+    /// Waits until files of that name are in so many places.
+    fn until(&self, name: &str, places: usize) -> Vec<PathBuf> {
+        let limit = Instant::now() + Duration::from_secs(60);
+        loop {
+            let found = self.files(name);
+            if found.len() == places {
+                return found;
+            }
+            assert!(Instant::now() < limit, "{name}: {found:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn sweep(&self, arguments: &[&str]) -> Ended {
+        self.place().run(&[&["sweep"], arguments].concat())
+    }
+}
+
+#[test]
+fn only_what_a_run_that_is_over_has_left_is_removed() {
+    let simulated = Simulated::named(HEALTHY);
+    simulated.write(&[&[LEFT], &OTHERS[..]].concat());
+    // The sidecar has copied them.
+    std::fs::write(simulated.data().join("nas-output-1").join(OF_RSYNC), "le").unwrap();
+    let left = [simulated.until(LEFT, 2), simulated.until(OF_RSYNC, 1)].concat();
+    let others: Vec<_> = OTHERS.iter().flat_map(|name| simulated.until(name, 2)).collect();
+    let young = simulated.sweep(&["--yes"]);
+    assert_eq!(young.code, 0, "{}", young.err);
+    assert!(young.out.contains("kept: 3 files of e2e-0a1b2c3d"), "{}", young.out);
+    let old = SystemTime::now() - Duration::from_secs(3630);
+    for path in &left {
+        File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+    }
+    let listed = simulated.sweep(&[]);
+    assert_eq!(listed.code, 0, "{}", listed.err);
+    let lines = [
+        &format!("/data/{LEFT} in container nfs-server of nas-output-1: 4 KiB, 1h old"),
+        &format!("{LEFT} in the folder of nas-output-1: 1 KiB, 1h old"),
+        &format!("{OF_RSYNC} in the folder of nas-output-1: 1 KiB, 1h old"),
+        "3 files of earlier runs; --yes removes them",
+    ];
+    assert!(lines.iter().all(|line| listed.out.contains(*line)), "{}", listed.out);
+    simulated.until(LEFT, 2);
+    let removed = simulated.sweep(&["--yes"]);
+    assert_eq!(removed.code, 0, "{}{}", removed.out, removed.err);
+    assert!(removed.out.ends_with("removed 3 of 3 files\n"), "{}", removed.out);
+    simulated.until(LEFT, 0);
+    simulated.until(OF_RSYNC, 0);
+    assert!(others.iter().all(|path| path.is_file()));
+    assert!(simulated.sweep(&[]).out.contains("no files of earlier runs"));
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_said() {
+    let refused = Simulated::named("exec-forbidden").sweep(&["--yes"]);
+    assert_eq!(refused.code, 3, "{}", refused.out);
+    assert!(refused.err.contains("no permission to get pods/exec"), "{}", refused.err);
+    let cut = Simulated::named("exec-cut");
+    let file = cut.data().join("nas-output-1").join(LEFT);
+    std::fs::write(&file, "left").unwrap();
+    let ended = cut.sweep(&["--yes", "--older-than", "0s"]);
+    assert_eq!(ended.code, 3, "{}", ended.out);
+    assert!(ended.err.contains("/data in pod") && ended.err.contains("cannot be looked at"), "{}", ended.err);
+    assert!(file.is_file(), "its export would bring it back");
+}

@@ -1,0 +1,6 @@
+//! What is said of a run, by each reporter.
+
+mod junit;
+mod page;
+mod reporters;
+mod stream;

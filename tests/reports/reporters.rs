@@ -1,0 +1,133 @@
+//! What each reporter says of one run with something of everything, and the schema of the JSON.
+
+use file_simulator_e2e::event::{Event, Outcome};
+use file_simulator_e2e::report::console::{Console, Look, Verbosity};
+use file_simulator_e2e::report::github::Github;
+use file_simulator_e2e::report::model::RunReport;
+use indicatif::ProgressDrawTarget;
+use serde_json::Value;
+
+use super::stream::{hostile, only, reported, rich, started, told};
+use crate::support::golden::golden;
+use crate::support::place::Place;
+
+#[test]
+fn each_reporter_says_what_it_said() {
+    let files = reported(&rich());
+    for (name, kept) in [
+        ("phase3.xml", "junit.xml"),
+        ("phase3.json", "report.json"),
+        ("index.html", "index.html"),
+        ("diagnostics/nas-output-2.txt", "diagnosis.txt"),
+    ] {
+        golden(&format!("fixtures/reports/{kept}"), &files.text(name));
+    }
+    owo_colors::set_override(false);
+    let mut out = Vec::new();
+    let look = Look { verbosity: Verbosity::Normal, tells_changes: true, reports: "reports".into() };
+    told(&mut Console::on(&mut out, || None, ProgressDrawTarget::hidden(), look), &rich());
+    golden("fixtures/reports/console.txt", &String::from_utf8(out).unwrap());
+    let (annotations, summary) = on_github(&rich());
+    golden("fixtures/reports/annotations.txt", &annotations);
+    golden("fixtures/reports/summary.md", &summary);
+}
+
+#[test]
+fn no_reporter_tells_a_secret_of_a_pod() {
+    let files = reported(&hostile());
+    let mut out = Vec::new();
+    let look = Look { verbosity: Verbosity::Verbose, tells_changes: true, reports: "reports".into() };
+    told(&mut Console::on(&mut out, || None, ProgressDrawTarget::hidden(), look), &hostile());
+    let names = ["phase9.xml", "phase9.json", "index.html", "diagnostics/nas-1.txt"];
+    let mut told = names.map(|name| files.text(name)).to_vec();
+    told.push(String::from_utf8(out).unwrap());
+    told.extend(<[String; 2]>::from(on_github(&hostile())));
+    for text in told {
+        assert!(text.contains("password=[removed] too") && !text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn reports_are_what_their_published_schema_says() {
+    let schema = schemars::schema_for!(RunReport);
+    golden("docs/report.schema.json", &(serde_json::to_string_pretty(&schema).unwrap() + "\n"));
+    let validator = jsonschema::validator_for(schema.as_value()).unwrap();
+    let runs = [rich(), hostile(), vec![started()], only(Outcome::Skip)];
+    for (events, name) in runs.iter().zip(["phase2.json", "phase9.json", "phase9.json", "phase2.json"]) {
+        let mut report: Value = serde_json::from_str(&reported(events).text(name)).unwrap();
+        let problems: Vec<String> = validator.iter_errors(&report).map(|problem| problem.to_string()).collect();
+        assert!(problems.is_empty(), "{problems:?}");
+        report["tests"][0]["outcome"] = "MAYBE".into();
+        assert!(!validator.is_valid(&report), "the schema refuses what is none of ours");
+    }
+}
+
+#[test]
+fn the_json_is_red_at_first_and_its_counts_add_up() {
+    for (events, name) in [(vec![started()], "phase9.json"), (rich(), "phase2.json"), (hostile(), "phase9.json")] {
+        let report: Value = serde_json::from_str(&reported(&events).text(name)).unwrap();
+        let count = |name: &str| report["counts"][name].as_u64().unwrap();
+        assert_eq!(count("tests"), ["pass", "fail", "error", "skip"].map(count).iter().sum::<u64>());
+        assert_eq!(count("tests"), report["tests"].as_array().unwrap().len() as u64);
+        let ended = events.len() > 1;
+        assert_eq!(report["conclusion"] == "not-finished", !ended, "{report}");
+        assert_eq!(count("not_finished") == count("tests"), !ended);
+    }
+}
+
+#[test]
+fn github_takes_no_command_from_a_pod_and_shows_no_markup_of_it() {
+    let (annotations, summary) = on_github(&hostile());
+    let lines: Vec<&str> = annotations.lines().collect();
+    assert_eq!((lines[0], lines[1]), ("::stop-commands::token", "::token::"));
+    assert!(lines[2..].iter().all(|line| line.starts_with("::error title=")), "{annotations}");
+    assert_eq!(lines.len(), 6, "two failures, what is blocked and what is not finished: {annotations}");
+    assert!(
+        !summary.contains("<script") && !summary.contains("<b>") && !summary.contains("</pre></style>"),
+        "{summary}"
+    );
+}
+
+#[test]
+fn github_gets_no_more_annotations_and_no_longer_summary_than_it_takes() {
+    let Event::CaseFinished { id, verdict, elapsed } = hostile().remove(3) else { panic!("not a result") };
+    let Event::RunStarted { at, suites, mut cases } = started() else { panic!("not a start") };
+    let mut verdict = verdict;
+    verdict.reasons[0].seen = "<".repeat(10_000);
+    let mut events: Vec<Event> = Vec::new();
+    cases.clear();
+    for number in 0..500 {
+        let id = file_simulator_e2e::event::CaseId { slug: format!("many-{number}"), ..id.clone() };
+        cases.push(file_simulator_e2e::event::Case { id: id.clone(), hops: &[] });
+        events.push(Event::CaseFinished { id, verdict: verdict.clone(), elapsed });
+    }
+    events.insert(0, Event::RunStarted { at, suites, cases });
+    events.extend(hostile().pop());
+    let (annotations, summary) = on_github(&events);
+    assert_eq!(annotations.lines().filter(|line| line.starts_with("::error")).count(), 10);
+    assert!(annotations.contains("title=491 failures more::"), "{}", &annotations[annotations.len() - 200..]);
+    assert!(summary.len() < 1_048_576 && summary.contains("more: see the report files"), "{}", summary.len());
+}
+
+#[test]
+fn a_step_of_github_actions_is_told_why_a_run_could_not_start() {
+    let place = Place::new();
+    let mut command = place.command(&["--suite", "mine.yaml"]);
+    command.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", place.path("summary.md"));
+    let ended = place.finish(command);
+    assert!(ended.out.contains("\n::error title=ERROR 1 test::could not start: error: cannot read"), "{}", ended.out);
+    let summary = std::fs::read_to_string(place.path("summary.md")).unwrap();
+    assert!(summary.starts_with("## NOT STARTED: mine"), "{summary}");
+}
+
+/// What is written to standard output and to the step's summary.
+fn on_github(events: &[Event]) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("summary.md");
+    std::fs::write(&path, "# of the step before\n").unwrap();
+    let mut out = Vec::new();
+    told(&mut Github::new(&mut out, Some(path.clone()), "token".into()), events);
+    let summary = std::fs::read_to_string(path).unwrap();
+    let summary = summary.strip_prefix("# of the step before\n").unwrap().to_owned();
+    (String::from_utf8(out).unwrap(), summary)
+}

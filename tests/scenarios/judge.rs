@@ -1,0 +1,91 @@
+//! Whether a run said of a scenario what the scenario says, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
+
+use file_simulator_e2e::sim::scenario::Scenario;
+use file_simulator_e2e::suite::load::{BUILT_IN, load};
+use libtest_mimic::Failed;
+
+use crate::support::junit::Results;
+
+use super::{Ended, names};
+
+/// Whether exactly the tests did not pass of which the scenario says so, and the exit code says the same.
+pub fn judge(scenario: &Scenario, ended: Ended) -> Result<(), Failed> {
+    let Ended { code, out, results, diagnosed } = ended;
+    if scenario.refused {
+        let is_refused =
+            code == 3 && results.values().all(|(outcome, why)| *outcome == "ERROR" && why.contains("could not start"));
+        return if is_refused { Ok(()) } else { Err(format!("exit code {code}, and not refused:\n{out}").into()) };
+    }
+    let names: Vec<String> = results.keys().cloned().collect();
+    let mut expected = names::wrong(scenario, &names);
+    let wrong = results.iter().filter(|(_, (outcome, _))| !["PASS", "SKIP"].contains(outcome));
+    let mut wrong: BTreeMap<String, &str> = wrong.map(|(name, (outcome, _))| (name.clone(), *outcome)).collect();
+    if !scenario.errors_among.is_empty() {
+        // Which of them the moment decides: at least one, none of them FAIL.
+        let among = |name: &String| scenario.errors_among.iter().any(|part| name.contains(part));
+        let moved = wrong.iter().filter(|(name, outcome)| among(name) && **outcome == "ERROR").count();
+        wrong.retain(|name, outcome| !(among(name) && *outcome == "ERROR"));
+        if moved == 0 && !scenario.may_pass {
+            expected.insert(format!("one of {:?}", scenario.errors_among), "ERROR");
+        }
+    }
+    let with = |outcome: &str| results.values().any(|(its, _)| *its == outcome);
+    let right = if with("FAIL") {
+        1
+    } else if with("ERROR") {
+        3
+    } else {
+        0
+    };
+    if wrong == expected && code == right {
+        skipped(scenario, &results)?;
+        return looked_at(&results, diagnosed);
+    }
+    let lines = |these: &BTreeMap<String, &str>, others: &BTreeMap<String, &str>| {
+        let only = these.iter().filter(|(name, outcome)| others.get(*name) != Some(outcome));
+        let line = |(name, outcome): (&String, &&str)| {
+            format!("  {outcome} {name}: {}", results.get(name).map_or("", |(_, why)| why.as_str()))
+        };
+        only.map(line).collect::<Vec<_>>().join("\n")
+    };
+    let notices: Vec<&str> = out.lines().rev().take(5).collect();
+    Err(format!(
+        "exit code {code}, expected {right}\nnot expected:\n{}\nmissing:\n{}\n{}",
+        lines(&wrong, &expected),
+        lines(&expected, &wrong),
+        notices.join("\n")
+    )
+    .into())
+}
+
+/// Exactly those tests are SKIP of which the scenario says so, for its reason; besides those that never judge anything.
+fn skipped(scenario: &Scenario, results: &Results) -> Result<(), Failed> {
+    let suites = BUILT_IN.iter().map(|(name, _)| load(name).unwrap());
+    let cases = suites.flat_map(|suite| suite.cases).filter(|case| case.check.kind() == "skip");
+    let never: BTreeSet<String> = cases.map(|case| case.id.to_string()).collect();
+    let skipped = results.iter().filter(|(name, (outcome, _))| *outcome == "SKIP" && !never.contains(*name));
+    let skipped: BTreeMap<&String, &String> = skipped.map(|(name, (_, why))| (name, why)).collect();
+    // As the harness finds out, too.
+    let has_low_ports = (600..1024).any(|port| TcpListener::bind(("0.0.0.0", port)).is_ok());
+    let names: Vec<String> = results.keys().cloned().collect();
+    let expected = names::skipped(scenario, &names, has_low_ports);
+    let is_right = skipped.keys().copied().eq(expected.keys())
+        && skipped.values().zip(expected.values()).all(|(why, part)| why.contains(part));
+    if is_right { Ok(()) } else { Err(format!("SKIP is {skipped:?}, expected {expected:?}").into()) }
+}
+
+/// More is said of every server that FAILs, and nothing of one whose tests are all well.
+fn looked_at(results: &Results, diagnosed: Option<BTreeSet<String>>) -> Result<(), Failed> {
+    let servers = |outcomes: &[&str]| -> BTreeSet<String> {
+        let its = results.iter().filter(|(_, (outcome, _))| outcomes.contains(outcome));
+        its.filter_map(|(name, _)| name.splitn(3, "::").nth(2).map(str::to_owned)).collect()
+    };
+    // An API server that is out of order tells nothing of servers that only could not be judged.
+    let (least, most) = (servers(&["FAIL"]), servers(&["FAIL", "ERROR"]));
+    let is_right = diagnosed.as_ref().is_none_or(|seen| !seen.is_empty() && seen.is_subset(&most));
+    let seen = diagnosed.unwrap_or_default();
+    if is_right && least.is_subset(&seen) { Ok(()) } else { Err(format!("more is said of {seen:?}").into()) }
+}

@@ -1,0 +1,23 @@
+//! The program on simulated clusters: every scenario, and every built-in test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::num::NonZero;
+use std::thread::available_parallelism;
+
+use libtest_mimic::Arguments;
+
+#[macro_use]
+mod support;
+mod scenarios;
+mod suites;
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // Runs wait more than they work.
+    let runs = 8 * available_parallelism().map_or(1, NonZero::get);
+    arguments.test_threads = arguments.test_threads.or(Some(runs));
+    let mut suites = suites::tests(&arguments).into_iter();
+    // The first of them waits for the run of all.
+    let first = suites.next().into_iter();
+    libtest_mimic::run(&arguments, first.chain(scenarios::tests()).chain(suites).collect()).exit();
+}

@@ -1,0 +1,44 @@
+//! API servers that give canned answers, or none.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+
+/// Answers each request by its path with a status and a JSON body, until the test ends; returns its address.
+pub fn answering(answer: impl Fn(&str) -> (u16, &'static str) + Send + Sync + 'static) -> String {
+    serve(move |stream| {
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+        let first = lines.next().unwrap_or_default();
+        let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+        lines.take_while(|line| !line.is_empty()).for_each(drop);
+        let (status, body) = answer(&path);
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 {status} Canned\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(format!("{head}{body}").as_bytes())
+    })
+}
+
+/// Accepts connections and never answers; returns its address.
+pub fn silent() -> String {
+    serve(|stream| {
+        // Until the peer gives up.
+        std::io::copy(stream, &mut std::io::sink()).map(drop)
+    })
+}
+
+fn serve(each: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let each = std::sync::Arc::new(each);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let each = std::sync::Arc::clone(&each);
+            std::thread::spawn(move || each(&mut stream));
+        }
+    });
+    address
+}
+
+/// What `/version` says.
+pub const VERSION: &str = r#"{"major":"1","minor":"34","gitVersion":"v1.34.4","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;

@@ -1,0 +1,34 @@
+//! What a run's JUnit reports say of its tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use roxmltree::{Document, Node};
+
+/// By its full name, how each test ended (PASS, FAIL, ERROR or SKIP), and why.
+pub type Results = BTreeMap<String, (&'static str, String)>;
+
+/// The results that a report has.
+pub fn results(report: &Path) -> Results {
+    let text = std::fs::read_to_string(report).unwrap_or_else(|error| panic!("{}: {error}", report.display()));
+    let document = Document::parse(&text).unwrap();
+    let cases = document.descendants().filter(|node| node.has_tag_name("testcase"));
+    let name = |case: Node| ["classname", "name"].map(|part| case.attribute(part).unwrap()).join("::");
+    cases.map(|case| (name(case), result(case))).collect()
+}
+
+fn result(case: Node) -> (&'static str, String) {
+    let why =
+        |child: Node| [child.attribute("message"), child.text()].into_iter().flatten().collect::<Vec<_>>().join("\n");
+    let tags = [("failure", "FAIL"), ("error", "ERROR"), ("skipped", "SKIP")];
+    let found = tags
+        .into_iter()
+        .find_map(|(tag, outcome)| Some((outcome, why(case.children().find(|child| child.has_tag_name(tag))?))));
+    found.unwrap_or_else(|| ("PASS", String::new()))
+}
+
+/// The tests that ended so.
+pub fn with(results: &Results, outcome: &str) -> BTreeSet<String> {
+    let its = results.iter().filter(|(_, (its, _))| *its == outcome);
+    its.map(|(name, _)| name.clone()).collect()
+}

@@ -1,0 +1,85 @@
+//! The cluster of `fixtures/cluster`, which must be up, with the release installed on it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use file_simulator_e2e::cluster::Target;
+
+use super::place::Place;
+use super::root;
+
+/// The label of the servers' pods and Deployments.
+pub const SERVERS: &str = "simulator.protocol=nfs";
+
+/// Where everything is.
+pub struct Lab {
+    pub target: Target,
+    /// The tester's folder.
+    pub folder: PathBuf,
+    /// Where `kubectl` is, if not in the user's own PATH.
+    bin: String,
+}
+
+impl Lab {
+    pub fn find() -> Self {
+        // The scripts know their defaults best.
+        let ask = r#". fixtures/cluster/cluster.env
+            printf '%s\n' "${KUBECONFIG:-$CLUSTER_DIR/kubeconfig}" "$CLUSTER_CACHE/bin" "$HOST_DATA""#;
+        let told = output(Command::new("bash").args(["-c", ask]).current_dir(root("")));
+        let [kubeconfig, bin, folder] = told.lines().collect::<Vec<_>>()[..] else {
+            panic!("expected three lines, got {told}");
+        };
+        assert!(Path::new(kubeconfig).is_file(), "no file {kubeconfig}: run fixtures/cluster/up first");
+        let target = Target {
+            kubeconfig: Some(kubeconfig.into()),
+            context: "file-simulator".to_owned(),
+            namespace: "file-simulator".to_owned(),
+            release: "file-sim".to_owned(),
+        };
+        Self { target, folder: folder.into(), bin: bin.to_owned() }
+    }
+
+    /// For a run of the program on it.
+    pub fn place(&self) -> Place {
+        Place::at(&self.target, &self.folder)
+    }
+
+    /// The kubeconfig's path.
+    pub fn kubeconfig(&self) -> &Path {
+        self.target.kubeconfig.as_deref().unwrap()
+    }
+
+    /// What kubectl prints.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        output(&mut self.command(arguments))
+    }
+
+    /// `kubectl`, ready to start.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = Command::new("kubectl");
+        command.env("PATH", format!("{path}:{}", self.bin)).arg("--kubeconfig").arg(self.kubeconfig());
+        let Target { context, namespace, .. } = &self.target;
+        command.args(["--context", context, "--namespace", namespace]).args(arguments);
+        command
+    }
+
+    /// What a script in a server's container prints.
+    pub fn in_export(&self, server: &str, script: &str) -> String {
+        let deployment = format!("deployment/{}", name(server));
+        self.kubectl(&["exec", &deployment, "-c", "nfs-server", "--", "sh", "-c", script])
+    }
+}
+
+/// What a server's objects are called.
+pub fn name(server: &str) -> String {
+    format!("file-sim-file-simulator-{server}")
+}
+
+/// What a command that must succeed printed.
+pub fn output(command: &mut Command) -> String {
+    let ended = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let [out, err] = [&ended.stdout, &ended.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(ended.status.success(), "{command:?}: {}\n{out}{err}", ended.status);
+    out
+}

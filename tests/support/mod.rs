@@ -1,0 +1,28 @@
+//! What the test binaries share: starting the program and reading its reports, clusters, golden files, faults.
+
+#![allow(dead_code, unused_imports, unused_macros, reason = "each binary uses a part of it")]
+
+use std::path::{Path, PathBuf};
+
+pub mod canned;
+pub mod catalogue;
+pub mod golden;
+pub mod junit;
+pub mod lab;
+pub mod place;
+pub mod simulated;
+
+/// A path in this repository.
+pub fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Tests that have the names of their functions.
+macro_rules! trials {
+    ($theme:literal: $($name:ident),+ $(,)?) => {
+        vec![$(libtest_mimic::Trial::test(concat!($theme, "::", stringify!($name)), || {
+            $name();
+            Ok(())
+        })),+]
+    };
+}

@@ -1,0 +1,172 @@
+//! Runs the program as a user would, in a folder of its own, and tells what came of it.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use file_simulator_e2e::cluster::Target;
+use tempfile::TempDir;
+
+use super::junit::{self, Results};
+
+/// No run takes longer than this, whatever happens to it.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// A folder for a run of the program, with its reports, and the cluster that it is told of.
+pub struct Place {
+    folder: TempDir,
+    cluster: Vec<OsString>,
+}
+
+impl Place {
+    /// Without a cluster: kubeconfig and tester's folder are here, too, and the kubeconfig is not made yet.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        Self { folder, cluster: Vec::new() }
+    }
+
+    /// For this cluster, with this tester's folder.
+    pub fn at(target: &Target, data: &Path) -> Self {
+        let kubeconfig = target.kubeconfig.clone().unwrap().into_os_string();
+        let options = ["--context".into(), target.context.clone().into(), "--kubeconfig".into(), kubeconfig];
+        let data = ["--host-data".into(), data.as_os_str().to_owned()];
+        Self { cluster: options.into_iter().chain(data).collect(), ..Self::new() }
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The program, ready to start. Of the environment it gets nothing but what the system needs.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_file-simulator-e2e"));
+        command
+            .args(arguments)
+            .args(&self.cluster)
+            .env_clear()
+            .envs(["PATH", "SystemRoot"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+            .env("KUBECONFIG", self.path("kubeconfig"))
+            .env("FILE_SIMULATOR_HOST_DATA", self.path("data"))
+            .env("FILE_SIMULATOR_REPORT_DIR", self.path("reports"))
+            .current_dir(self.folder.path());
+        command
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        self.finish(self.command(arguments))
+    }
+
+    /// Starts it and waits for its end.
+    pub fn finish(&self, command: Command) -> Ended {
+        self.start(command).end(LIMIT)
+    }
+
+    /// Starts it.
+    pub fn start(&self, mut command: Command) -> Running {
+        let said = ["out", "err"].map(|name| self.path(name));
+        let [out, err] = said.each_ref().map(|path| File::create(path).unwrap());
+        let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap();
+        Running { child, said, started: Instant::now() }
+    }
+
+    /// The tests that `--list` names.
+    pub fn listed(&self, arguments: &[&str]) -> Vec<String> {
+        let listed = self.run(&[arguments, &["--list"]].concat()).out;
+        listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
+    }
+
+    /// Makes a kubeconfig with the context `file-simulator` for that address.
+    pub fn connect(&self, address: &str) {
+        let text = format!(
+            "apiVersion: v1\nkind: Config\nclusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}]\n\
+             users: [{{name: u, user: {{token: secret}}}}]\n\
+             contexts: [{{name: file-simulator, context: {{cluster: c, user: u}}}}]\n"
+        );
+        std::fs::write(self.path("kubeconfig"), text).unwrap();
+    }
+
+    /// Where the JUnit report of a suite is.
+    pub fn junit(&self, suite: &str) -> PathBuf {
+        self.path(&format!("reports/{suite}.xml"))
+    }
+
+    /// The JUnit report of a suite.
+    pub fn report(&self, suite: &str) -> String {
+        std::fs::read_to_string(self.junit(suite)).unwrap()
+    }
+
+    /// What the reports of these suites say.
+    pub fn results(&self, suites: &[impl AsRef<str>]) -> Results {
+        suites.iter().flat_map(|suite| junit::results(&self.junit(suite.as_ref()))).collect()
+    }
+}
+
+/// The program at work.
+pub struct Running {
+    child: Child,
+    said: [PathBuf; 2],
+    started: Instant,
+}
+
+impl Running {
+    /// Sends it a signal; it may have ended.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for something that it does, no longer than any run may take.
+    pub fn wait_for(&mut self, what: &str, mut holds: impl FnMut() -> bool) {
+        self.within(LIMIT, what, |_| holds());
+    }
+
+    /// Waits for its end, so long after its start at the most.
+    pub fn end(mut self, limit: Duration) -> Ended {
+        self.within(limit, "its end", Self::has_ended);
+        let [out, err] = self.said();
+        Ended { code: self.child.wait().unwrap().code().unwrap_or(-1), out, err, took: self.started.elapsed() }
+    }
+
+    fn within(&mut self, limit: Duration, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
+        while !holds(self) {
+            if self.started.elapsed() > limit {
+                self.child.kill().unwrap();
+                panic!("{what}: not within {limit:?}: {}", self.said().concat());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn said(&self) -> [String; 2] {
+        self.said.each_ref().map(|path| std::fs::read_to_string(path).unwrap())
+    }
+}
+
+/// What it did.
+pub struct Ended {
+    /// The exit code; -1 if a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+    /// How long it ran.
+    pub took: Duration,
+}
+
+impl Ended {
+    /// All that it printed.
+    pub fn all(&self) -> String {
+        [self.out.as_str(), &self.err].concat()
+    }
+}

@@ -1,0 +1,68 @@
+//! A simulated cluster for one test.
+
+use std::path::{Path, PathBuf};
+
+use file_simulator_e2e::cluster::Target;
+use file_simulator_e2e::sim::scenario::{self, Scenario};
+use file_simulator_e2e::sim::{INTERVAL, Simulation};
+use tokio::runtime::Runtime;
+
+use super::place::Place;
+
+/// The cluster; gone when dropped.
+pub struct Simulated {
+    simulation: Simulation,
+    // Dropped behind what runs on it.
+    pub runtime: Runtime,
+}
+
+impl Simulated {
+    /// With this scenario.
+    pub fn new(scenario: Scenario) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let simulation = runtime.block_on(Simulation::start(scenario, INTERVAL)).unwrap();
+        Self { simulation, runtime }
+    }
+
+    /// With the built-in scenario of that name.
+    pub fn named(name: &str) -> Self {
+        Self::new(scenario::named(name).unwrap())
+    }
+
+    /// With one that is written here, as scenarios are in YAML.
+    pub fn told(scenario: serde_json::Value) -> Self {
+        Self::new(serde_json::from_value(scenario).unwrap())
+    }
+
+    /// How it is reached.
+    pub fn target(&self) -> Target {
+        self.simulation.target()
+    }
+
+    /// The tester's folder.
+    pub fn data(&self) -> &Path {
+        self.simulation.data()
+    }
+
+    /// For a run of the program on it.
+    pub fn place(&self) -> Place {
+        Place::at(&self.target(), self.data())
+    }
+
+    /// The paths of all files, in the tester's folder and on the node, whose names begin like that.
+    pub fn files(&self, prefix: &str) -> Vec<PathBuf> {
+        let mut folders = vec![self.data().parent().unwrap().to_owned()];
+        let mut found = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_name().to_string_lossy().starts_with(prefix) {
+                    found.push(entry.path());
+                } else if entry.file_type().unwrap().is_dir() {
+                    folders.push(entry.path());
+                }
+            }
+        }
+        found
+    }
+}
