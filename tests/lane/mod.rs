@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 
 use crate::support::catalogue::{self, Round};
-use crate::support::junit::Results;
 use crate::support::lab::Lab;
 use crate::support::place::Ended;
 
@@ -32,13 +31,11 @@ const OF_A_KILLED_RUN: &str = "e2e-00000000-phase3-latency-nas-output-2-sync.txt
 /// How the name of a server's folder begins while it is moved away.
 const MOVED: &str = "moved-away-";
 
-/// The longest that a run may take, in which much may be waited for in vain.
+/// The longest that a run may take on a usual machine, in which much may be waited for in vain.
 const LIMIT: Duration = Duration::from_secs(1800);
 
-/// It is ignored unless it is asked for.
 pub fn tests() -> Vec<Trial> {
-    let own = trials!("lane::real": the_suites_on_a_real_cluster);
-    own.into_iter().map(|own| own.with_ignored_flag(true)).collect()
+    trials!("lane::real": the_suites_on_a_real_cluster)
 }
 
 fn the_suites_on_a_real_cluster() {
@@ -93,14 +90,14 @@ impl Stages {
     /// Runs a round's suites and compares what is wrong with what its faults should make wrong.
     fn judge(&mut self, round: &Round) {
         let name = round.name;
-        let run = Run::new(&self.lab, round);
+        let run = run(&self.lab, round);
         let expected: BTreeMap<_, _> =
             round.faults.iter().flat_map(|fault| catalogue::wrong(fault, &run.listed)).collect();
         let mut found = differences(&run, round, &expected);
         // Whatever became of the tests.
         found.extend(self.lab.leftovers().iter().map(|file| format!("left behind: {file}")));
         if !found.is_empty() {
-            println!("{}", run.ended.all());
+            println!("{}", run.all());
         }
         self.problems.extend(found.iter().map(|what| format!("{name}: {what}")));
         self.time(&format!("judge {name}"));
@@ -122,37 +119,26 @@ impl Stages {
     }
 }
 
-/// A run of a round's suites.
-struct Run {
-    ended: Ended,
-    results: Results,
-    /// The tests that `--list` names.
-    listed: Vec<String>,
-}
-
-impl Run {
-    /// Runs them to their end; where `RECORDINGS` names a folder, recorded there under the round's name.
-    fn new(lab: &Lab, round: &Round) -> Self {
-        let folder = std::env::var_os("RECORDINGS").map(PathBuf::from);
-        // Once is enough of what is the same.
-        let folder = folder.filter(|_| !round.name.ends_with("again"));
-        let record = folder.map(|folder| folder.join(format!("{}.json.gz", round.name)));
-        let Round { suites, skip, .. } = round;
-        let suite = suites.iter().map(|suite| format!("--suite={suite}"));
-        let skip = skip.iter().map(|part| format!("--skip={part}"));
-        let disrupt = round.disrupts.then(|| "--allow-disruption".to_owned());
-        let arguments: Vec<String> = suite.chain(skip).chain(disrupt).collect();
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let place = lab.place();
-        let mut command = place.command(&arguments);
-        command.envs(record.map(|path| ("FILE_SIMULATOR_RECORD", path)));
-        let ended = place.start(command).end(LIMIT);
-        Self { ended, results: place.results(suites), listed: place.listed(&arguments) }
-    }
+/// Runs a round's suites to their end; where `RECORDINGS` names a folder, recorded there under the round's name.
+fn run(lab: &Lab, round: &Round) -> Ended {
+    let folder = std::env::var_os("RECORDINGS").map(PathBuf::from);
+    // Once is enough of what is the same.
+    let folder = folder.filter(|_| !round.name.ends_with("again"));
+    let record = folder.map(|folder| folder.join(format!("{}.json.gz", round.name)));
+    let Round { suites, skip, .. } = round;
+    let suites = suites.iter().flat_map(|suite| ["--suite", suite]);
+    let skip = skip.iter().flat_map(|part| ["--skip", part]);
+    let arguments: Vec<&str> = suites.chain(skip).chain(round.disrupts.then_some("--allow-disruption")).collect();
+    let place = lab.place();
+    let mut command = place.command(&arguments);
+    command.envs(record.map(|path| ("FILE_SIMULATOR_RECORD", path)));
+    let mut running = place.start(command);
+    running.listed = place.listed(&arguments);
+    running.end(LIMIT)
 }
 
 /// What the run says otherwise than expected, in a line each.
-fn differences(run: &Run, round: &Round, expected: &BTreeMap<String, &str>) -> Vec<String> {
+fn differences(run: &Ended, round: &Round, expected: &BTreeMap<String, &str>) -> Vec<String> {
     let mut found = Vec::new();
     for (name, (outcome, _)) in &run.results {
         let is_skipped = name.starts_with(SKIPPED) || !round.disrupts && name.starts_with(DISTURBS);
@@ -162,12 +148,12 @@ fn differences(run: &Run, round: &Round, expected: &BTreeMap<String, &str>) -> V
             found.push(format!("{name}: expected {expected}, was {outcome}"));
         }
     }
-    let is_reported = |name: &str| run.results.contains_key(name);
-    let missing = run.listed.iter().chain(expected.keys()).filter(|name| !is_reported(name));
-    found.extend(missing.map(|name| format!("{name}: missing")));
+    found.extend(run.missing());
+    found
+        .extend(expected.keys().filter(|name| !run.results.contains_key(*name)).map(|name| format!("{name}: missing")));
     let exit = i32::from(!expected.is_empty());
-    if run.ended.code != exit {
-        found.push(format!("expected exit code {exit}, was {}", run.ended.code));
+    if run.code != exit {
+        found.push(format!("expected exit code {exit}, was {}", run.code));
     }
     found
 }

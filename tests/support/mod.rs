@@ -11,6 +11,7 @@ pub mod junit;
 pub mod lab;
 pub mod place;
 pub mod simulated;
+pub mod speed;
 
 /// A path in this repository.
 pub fn root(path: &str) -> PathBuf {
@@ -19,6 +20,10 @@ pub fn root(path: &str) -> PathBuf {
 
 /// Tests that have the names of their functions.
 macro_rules! trials {
+    ($theme:literal: $($module:ident::$name:ident),+ $(,)?) => {{
+        $(use $module::$name;)+
+        trials!($theme: $($name),+)
+    }};
     ($theme:literal: $($name:ident),+ $(,)?) => {
         vec![$(libtest_mimic::Trial::test(concat!($theme, "::", stringify!($name)), || {
             $name();
