@@ -13,6 +13,7 @@ mod renewal;
 
 fn main() {
     let arguments = Arguments::from_args();
+    support::speed::slowness();
     if !arguments.list
         && let Err(failed) = renewal::renew()
     {

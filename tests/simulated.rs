@@ -13,6 +13,7 @@ mod suites;
 
 fn main() {
     let mut arguments = Arguments::from_args();
+    support::speed::slowness();
     // Runs wait more than they work.
     let runs = 8 * available_parallelism().map_or(1, NonZero::get);
     arguments.test_threads = arguments.test_threads.or(Some(runs));

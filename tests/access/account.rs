@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::lab::Lab;
 use crate::support::place::Place;
+use crate::support::speed::scaled;
 
 use super::{RBAC, all};
 
@@ -85,7 +86,7 @@ impl Account {
         let all: Vec<_> = all().into_iter().collect();
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             let cluster = cluster::connect(self.target.clone()).await.unwrap();
-            let limit = Instant::now() + Duration::from_secs(20);
+            let limit = Instant::now() + scaled(Duration::from_secs(20));
             while cluster.lacked(&all).await.unwrap() != wanted {
                 assert!(Instant::now() < limit, "{permission} is not the one that is lacked");
                 tokio::time::sleep(Duration::from_millis(50)).await;

@@ -12,7 +12,6 @@ use file_simulator_e2e::suite::load;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
-use crate::support::junit::with;
 use crate::support::place::{Ended, Place};
 use crate::support::simulated::Simulated;
 
@@ -20,13 +19,12 @@ mod account;
 
 use account::Account;
 
-/// The tests; the real ones are ignored unless they are asked for.
 pub fn tests() -> Vec<Trial> {
     let own = trials!("access": the_role_has_what_the_code_asks_for_and_nothing_more);
     let simulated = trials!("access::simulated": without_a_permission_a_simulated_run_names_it);
     let real =
         trials!("access::real": all_suites_are_green_with_just_the_role, without_a_permission_a_real_run_names_it);
-    own.into_iter().chain(simulated).chain(real.into_iter().map(|real| real.with_ignored_flag(true))).collect()
+    [own, simulated, real].into_iter().flatten().collect()
 }
 
 const RBAC: &str = include_str!("../../docs/rbac.yaml");
@@ -55,13 +53,16 @@ fn needy(permission: Permission) -> BTreeSet<String> {
 fn lacks(place: &Place, permission: Permission, is_asked: bool) {
     let suite = suite(permission);
     let run = place.run(&["--suite", suite, "--allow-disruption"]);
-    let results = place.results(&[suite]);
     let doctor = place.run(&["doctor", "--suite", suite]);
     let context = format!("without {permission}:\n{}\n{}", run.all(), doctor.all());
     let needy = if is_asked { needy(permission) } else { BTreeSet::new() };
-    assert_eq!((with(&results, "FAIL"), with(&results, "ERROR")), (BTreeSet::new(), needy.clone()), "{context}");
+    assert_eq!(
+        (run.with("FAIL"), run.with("ERROR")),
+        (BTreeSet::new(), needy.iter().map(String::as_str).collect()),
+        "{context}"
+    );
     if ALWAYS.contains(&permission) {
-        assert!(results.values().all(|(_, why)| why.contains("could not start")), "refused: {context}");
+        assert!(run.results.values().all(|(_, why)| why.contains("could not start")), "refused: {context}");
     }
     let is_named = |ended: &Ended| {
         let words = |line: &str| line.contains("no permission to") && line.contains(&permission.to_string());

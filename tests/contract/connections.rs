@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::support::speed::scaled;
+
 use super::clusters::Connected;
 use super::commands::pod;
 
@@ -18,8 +20,8 @@ pub async fn a_port_is_forwarded_and_one_that_nobody_has_is_refused(api: Connect
     let mut refused = api.cluster.forward(&pod, 9).await.unwrap();
     // A server finds out when it is written to.
     let _ = refused.stream.write_all(&[0]).await;
-    let read = tokio::time::timeout(Duration::from_secs(10), refused.stream.read(&mut byte)).await;
+    let read = tokio::time::timeout(scaled(Duration::from_secs(10)), refused.stream.read(&mut byte)).await;
     assert!(matches!(read, Ok(Ok(0) | Err(_))), "{read:?}");
-    let trouble = tokio::time::timeout(Duration::from_secs(10), refused.trouble()).await.unwrap().unwrap();
+    let trouble = tokio::time::timeout(scaled(Duration::from_secs(10)), refused.trouble()).await.unwrap().unwrap();
     assert!(trouble.contains("connection refused"), "{trouble}");
 }

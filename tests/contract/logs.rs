@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use regex::Regex;
 use tokio::time::Instant;
 
+use crate::support::speed::scaled;
+
 use super::clusters::Connected;
 use super::commands::pod;
 
@@ -24,7 +26,7 @@ fn marks() -> Marks {
 pub async fn lines_are_stamped_and_the_last_ones_can_be_asked_for(api: Connected) {
     let pod = pod(&api, "nas-output-1").await;
     let cycles = api.cluster.follow_cycles(&pod, SIDECAR, marks());
-    let limit = Instant::now() + Duration::from_secs(60);
+    let limit = Instant::now() + scaled(Duration::from_secs(60));
     assert!(cycles.wait_for(limit, |log| log.ends(Timestamp::UNIX_EPOCH).0 > 1).await, "two cycles");
     let all = api.cluster.log(&pod, SIDECAR, None, 1 << 20).await.unwrap();
     assert!(all[0].1.contains("Sync Sidecar Starting ==="), "{:?}", all[0]);
@@ -64,7 +66,7 @@ pub async fn lines_are_stamped_and_the_last_ones_can_be_asked_for(api: Connected
 pub async fn a_followed_log_tells_cycles_as_they_end(api: Connected) {
     let pod = pod(&api, "nas-output-3").await;
     let cycles = api.cluster.follow_cycles(&pod, SIDECAR, marks());
-    let limit = Instant::now() + Duration::from_secs(60);
+    let limit = Instant::now() + scaled(Duration::from_secs(60));
     let name = format!("{}.txt", marks().files);
     let path = format!("/data/{name}");
     let write = Operation::Write { path: path.clone(), content: "abc".into() };

@@ -42,7 +42,7 @@ const TESTS: [Test; 16] = tests![
     connections::a_port_is_forwarded_and_one_that_nobody_has_is_refused,
 ];
 
-/// All of them on both; the real ones are ignored unless they are asked for.
+/// All of them on both.
 pub fn tests() -> Vec<Trial> {
     let on = |clusters: Clusters| {
         TESTS.iter().map(move |(name, test)| {
@@ -50,7 +50,7 @@ pub fn tests() -> Vec<Trial> {
                 clusters.run(*test);
                 Ok(())
             };
-            Trial::test(format!("contract::{clusters}::{name}"), run).with_ignored_flag(clusters == Clusters::Real)
+            Trial::test(format!("contract::{clusters}::{name}"), run)
         })
     };
     on(Clusters::Simulated).chain(on(Clusters::Real)).collect()

@@ -10,6 +10,8 @@ use kube::Api;
 use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
 use serde_json::json;
 
+use crate::support::speed::scaled;
+
 use super::clusters::{Clusters, Connected, client, select};
 
 const SERVER: &str = "nas-input-3";
@@ -36,7 +38,7 @@ async fn until(watch: &Watch, wanted: impl Fn(&Population) -> bool) -> Populatio
             changes.changed().await.unwrap();
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the pods did not come to what was wanted")
+    tokio::time::timeout(scaled(Duration::from_secs(60)), wait).await.expect("the pods did not come to what was wanted")
 }
 
 /// The server has settled, with one pod that is Ready.
@@ -114,7 +116,7 @@ pub async fn a_deleted_pod_is_replaced_and_the_watch_tells_it_in_order(api: Conn
             told.push((is_old, verb, server::is_terminating(&pod)));
         }
     };
-    tokio::time::timeout(Duration::from_secs(90), read).await.expect("the pod was not replaced");
+    tokio::time::timeout(scaled(Duration::from_secs(90)), read).await.expect("the pod was not replaced");
     let of = |old: bool| told.iter().filter(move |(is_old, ..)| *is_old == old).collect::<Vec<_>>();
     assert_eq!(of(true)[0], &(true, "MODIFIED", true), "{told:?}");
     assert_eq!(of(false)[0], &(false, "ADDED", false), "{told:?}");

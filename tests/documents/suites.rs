@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use file_simulator_e2e::check::Check;
 use file_simulator_e2e::suite::load::{BUILT_IN, parse};
@@ -14,6 +15,7 @@ use crate::support::golden::golden;
 use crate::support::place::{Ended, Place};
 use crate::support::root;
 use crate::support::simulated::Simulated;
+use crate::support::speed;
 
 #[test]
 fn the_published_schema_is_the_codes_own() {
@@ -222,7 +224,14 @@ fn shares(bend: impl Fn(&mut Vec<Value>)) -> Ended {
     let place = simulated.place();
     std::fs::write(place.path("shares.yaml"), blocks(SUITES, "yaml")[0]).unwrap();
     let values = root("fixtures/suites/shares/values.yaml").to_string_lossy().into_owned();
-    let ended = place.run(&["--suite", "shares.yaml", "--values", &values, "--timeout", "10s"]);
+    let ended = place.run(&[
+        "--suite",
+        "shares.yaml",
+        "--values",
+        &values,
+        "--timeout",
+        &speed::duration(Duration::from_secs(10)),
+    ]);
     assert_eq!(simulated.files("e2e-"), Vec::<PathBuf>::new(), "left behind");
     ended
 }

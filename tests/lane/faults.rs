@@ -2,13 +2,13 @@
 
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::catalogue::{Change, Fault};
 use crate::support::lab::{Lab, name, output};
-use crate::support::root;
+use crate::support::{root, speed};
 
 use super::{MOVED, restore};
 
@@ -60,7 +60,13 @@ impl Lab {
         let limit =
             json!([{"op": "replace", "path": "/spec/template/spec/volumes/1/emptyDir/sizeLimit", "value": "8Mi"}]);
         self.kubectl(&["patch", "deployment", &name, "--type=json", "-p", &limit.to_string()]);
-        self.kubectl(&["rollout", "status", "deployment", &name, "--timeout=60s"]);
+        self.kubectl(&[
+            "rollout",
+            "status",
+            "deployment",
+            &name,
+            &format!("--timeout={}", speed::duration(Duration::from_secs(60))),
+        ]);
         let label = format!("app.kubernetes.io/component={server}");
         let newest = ["get", "pods", "-l", &label, "--sort-by=.metadata.creationTimestamp", "-o", "name"];
         let pods = self.kubectl(&newest);
@@ -68,11 +74,9 @@ impl Lab {
         let fill = "head -c 25165824 /dev/zero >/data/too-large";
         self.kubectl(&["exec", pod, "-c", "nfs-server", "--", "sh", "-c", fill]);
         let phase = ["get", pod, "-o", "jsonpath={.status.phase}"];
-        let limit = Instant::now() + Duration::from_secs(120);
-        while self.kubectl(&phase) == "Running" {
-            assert!(Instant::now() < limit, "{pod} is not evicted");
-            std::thread::sleep(Duration::from_millis(500));
-        }
+        speed::wait_for("an evicted pod", Duration::from_secs(120), Duration::from_millis(500), || {
+            (self.kubectl(&phase) != "Running").then_some(())
+        });
     }
 
     pub fn apply(&self, faults: &[Fault]) {
@@ -136,14 +140,13 @@ impl Lab {
         if !is_closed && !fails("::service") {
             return;
         }
-        let limit = Instant::now() + Duration::from_secs(30);
-        while if is_closed {
-            TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
-        } else {
-            self.kubectl(&ask) == before.0 || rules() == before.1
-        } {
-            assert!(Instant::now() < limit, "{}: nothing came of it", fault.id);
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        speed::wait_for(fault.id, Duration::from_secs(30), Duration::from_millis(100), || {
+            let has_come = if is_closed {
+                TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err()
+            } else {
+                self.kubectl(&ask) != before.0 && rules() != before.1
+            };
+            has_come.then_some(())
+        });
     }
 }

@@ -33,11 +33,9 @@ const SECONDS: [(&str, u64); 5] =
 /// The others.
 const OTHERS: u64 = 30;
 
-/// Those on the real cluster are ignored unless they are asked for.
 pub fn tests() -> Vec<Trial> {
-    let real = trials!("lane::real": the_suites_on_a_real_cluster);
-    let real = real.into_iter().map(|real| real.with_ignored_flag(true));
-    trials!("lane::shares": four_shares_have_every_round).into_iter().chain(real).collect()
+    let shares = trials!("lane::shares": four_shares_have_every_round);
+    shares.into_iter().chain(trials!("lane::real": the_suites_on_a_real_cluster)).collect()
 }
 
 fn the_suites_on_a_real_cluster() {

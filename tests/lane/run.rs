@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::support::catalogue::Round;
-use crate::support::junit::Results;
 use crate::support::lab::Lab;
 use crate::support::place::Ended;
 
@@ -19,43 +18,31 @@ const DISTURBS: &str = "data-safety::reserved-names::";
 const LIMIT: Duration = Duration::from_secs(1800);
 /// Limits that are shorter, as the interval of the sidecars is: four of it.
 const SHORTER: [(&str, &str); 2] = [("within: 60s", "within: 20s"), ("within: 30s", "within: 20s")];
-/// A run of a round's suites.
-pub struct Run {
-    pub ended: Ended,
-    results: Results,
-    /// The tests that `--list` names.
-    pub listed: Vec<String>,
-}
 
-impl Run {
-    /// Runs them to their end; where `RECORDINGS` names a folder, recorded there under the round's name.
-    pub fn new(lab: &Lab, round: &Round) -> Self {
-        let folder = std::env::var_os("RECORDINGS").map(PathBuf::from);
-        let is_recorded = folder.is_some();
-        // Once is enough of what is the same.
-        let folder = folder.filter(|_| !round.name.ends_with("again"));
-        let record = folder.map(|folder| folder.join(format!("{}.json.gz", round.name)));
-        let Round { suites, skip, .. } = round;
-        let place = lab.place();
-        let shorter: &[_] = if round.name == OLDER { &[] } else { &SHORTER };
-        let suite = suites.iter().map(|suite| {
-            // A recording is of the suite as it is.
-            let suite = if is_recorded { (*suite).to_owned() } else { place.suite(suite, shorter) };
-            format!("--suite={suite}")
-        });
-        let skip = skip.iter().map(|part| format!("--skip={part}"));
-        let disrupt = round.disrupts.then(|| "--allow-disruption".to_owned());
-        let arguments: Vec<String> = suite.chain(skip).chain(disrupt).collect();
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut command = place.command(&arguments);
-        command.envs(record.map(|path| ("FILE_SIMULATOR_RECORD", path)));
-        let ended = place.start(command).end(LIMIT);
-        Self { ended, results: place.results(suites), listed: place.listed(&arguments) }
-    }
+/// Runs a round's suites to their end; where `RECORDINGS` names a folder, recorded there under the round's name.
+pub fn run(lab: &Lab, round: &Round) -> Ended {
+    let folder = std::env::var_os("RECORDINGS").map(PathBuf::from);
+    let is_recorded = folder.is_some();
+    // Once is enough of what is the same.
+    let folder = folder.filter(|_| !round.name.ends_with("again"));
+    let record = folder.map(|folder| folder.join(format!("{}.json.gz", round.name)));
+    let Round { suites, skip, .. } = round;
+    let (place, shorter) = (lab.place(), if round.name == OLDER { &[] } else { &SHORTER[..] });
+    // A recording is of the suites as they are.
+    let suite = |name: &&str| if is_recorded { (*name).to_owned() } else { place.suite(name, shorter) };
+    let suites: Vec<String> = suites.iter().map(suite).collect();
+    let suites = suites.iter().flat_map(|suite| ["--suite", suite]);
+    let skip = skip.iter().flat_map(|part| ["--skip", part]);
+    let arguments: Vec<&str> = suites.chain(skip).chain(round.disrupts.then_some("--allow-disruption")).collect();
+    let mut command = place.command(&arguments);
+    command.envs(record.map(|path| ("FILE_SIMULATOR_RECORD", path)));
+    let mut running = place.start(command);
+    running.listed = place.listed(&arguments);
+    running.end(LIMIT)
 }
 
 /// What the run says otherwise than expected, in a line each.
-pub fn differences(run: &Run, round: &Round, expected: &BTreeMap<String, &str>) -> Vec<String> {
+pub fn differences(run: &Ended, round: &Round, expected: &BTreeMap<String, &str>) -> Vec<String> {
     let mut found = Vec::new();
     for (name, (outcome, _)) in &run.results {
         let is_skipped = name.starts_with(SKIPPED) || !round.disrupts && name.starts_with(DISTURBS);
@@ -65,12 +52,12 @@ pub fn differences(run: &Run, round: &Round, expected: &BTreeMap<String, &str>) 
             found.push(format!("{name}: expected {expected}, was {outcome}"));
         }
     }
-    let is_reported = |name: &str| run.results.contains_key(name);
-    let missing = run.listed.iter().chain(expected.keys()).filter(|name| !is_reported(name));
-    found.extend(missing.map(|name| format!("{name}: missing")));
+    found.extend(run.missing());
+    found
+        .extend(expected.keys().filter(|name| !run.results.contains_key(*name)).map(|name| format!("{name}: missing")));
     let exit = i32::from(!expected.is_empty());
-    if run.ended.code != exit {
-        found.push(format!("expected exit code {exit}, was {}", run.ended.code));
+    if run.code != exit {
+        found.push(format!("expected exit code {exit}, was {}", run.code));
     }
     found
 }

@@ -8,7 +8,7 @@ use crate::support::lab::{Lab, SERVERS};
 
 use super::faults::Chart;
 use super::restore::{self, State};
-use super::run::{Run, differences};
+use super::run::{differences, run};
 use super::{odd_use, upgrade};
 
 /// The stages of the test. A stage that is not as expected does not keep later ones from being looked at.
@@ -48,14 +48,14 @@ impl Stages {
     /// Runs a round's suites and compares what is wrong with what its faults should make wrong.
     fn judge(&mut self, round: &Round) {
         let name = round.name;
-        let run = Run::new(&self.lab, round);
+        let run = run(&self.lab, round);
         let expected: BTreeMap<_, _> =
             round.faults.iter().flat_map(|fault| catalogue::wrong(fault, &run.listed)).collect();
         let mut found = differences(&run, round, &expected);
         // Whatever became of the tests.
         found.extend(self.lab.leftovers().iter().map(|file| format!("left behind: {file}")));
         if !found.is_empty() {
-            println!("{}", run.ended.all());
+            println!("{}", run.all());
         }
         self.problems.extend(found.iter().map(|what| format!("{name}: {what}")));
         self.time(&format!("judge {name}"));

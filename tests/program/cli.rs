@@ -1,6 +1,7 @@
 //! The program from outside: exit codes, messages and reports for everything that goes wrong before the first test.
 
 use crate::support::canned::{VERSION, answering, silent};
+use crate::support::junit;
 use crate::support::place::Place;
 
 /// Runs and asserts the exit code and what standard error contains.
@@ -15,7 +16,7 @@ fn refused(place: &Place, arguments: &[&str], code: i32, words: &[&str]) {
 
 /// Whether each test of the suite's report is an error, and how many there are.
 fn red(place: &Place, suite: &str) -> usize {
-    let results = place.results(&[suite]);
+    let results = junit::results(&place.junit(suite));
     assert!(results.values().all(|(outcome, _)| *outcome == "ERROR"), "{results:?}");
     results.len()
 }

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use file_simulator_e2e::cluster::{self, Operation, ResourceExt};
 use file_simulator_e2e::sim::scenario::HEALTHY;
 
 use crate::support::place::Ended;
 use crate::support::simulated::Simulated;
+use crate::support::speed;
 
 /// What a killed run left, and what only looks like it.
 const LEFT: &str = "e2e-0a1b2c3d-phase3-latency-nas-output-1-sync.txt";
@@ -35,15 +36,9 @@ impl Simulated {
 
     /// Waits until files of that name are in so many places.
     fn until(&self, name: &str, places: usize) -> Vec<PathBuf> {
-        let limit = Instant::now() + Duration::from_secs(60);
-        loop {
-            let found = self.files(name);
-            if found.len() == places {
-                return found;
-            }
-            assert!(Instant::now() < limit, "{name}: {found:?}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        speed::wait_for(name, Duration::from_secs(60), Duration::from_millis(50), || {
+            Some(self.files(name)).filter(|found| found.len() == places)
+        })
     }
 
     fn sweep(&self, arguments: &[&str]) -> Ended {

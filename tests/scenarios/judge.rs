@@ -8,12 +8,14 @@ use file_simulator_e2e::suite::load::{BUILT_IN, load};
 use libtest_mimic::Failed;
 
 use crate::support::junit::Results;
+use crate::support::place::Ended;
 
-use super::{Ended, names};
+use super::names;
 
 /// Whether exactly the tests did not pass of which the scenario says so, and the exit code says the same.
-pub fn judge(scenario: &Scenario, ended: Ended) -> Result<(), Failed> {
-    let Ended { code, out, results, diagnosed } = ended;
+pub fn judge(scenario: &Scenario, (ended, diagnosed): (Ended, Option<BTreeSet<String>>)) -> Result<(), Failed> {
+    let (code, out) = (ended.code, ended.all());
+    let results = ended.results;
     if scenario.refused {
         let is_refused =
             code == 3 && results.values().all(|(outcome, why)| *outcome == "ERROR" && why.contains("could not start"));

@@ -1,6 +1,6 @@
 //! Every scenario of a simulated cluster makes exactly the tests fail that it says, and none hangs.
 //!
-//! A run is the program itself on a simulation in this process. Its suites' limits are scaled down with the interval.
+//! A run is the program itself on a simulation in this process. Its suites' limits are shorter, as the interval is.
 //! `-- --ignored` runs the healthy scenario twenty times.
 
 use std::collections::BTreeSet;
@@ -11,25 +11,24 @@ use std::time::Duration;
 use file_simulator_e2e::sim::scenario::{self, HEALTHY, Scenario};
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::junit::Results;
-use crate::support::place::{Place, Running};
-use crate::support::root;
+use crate::support::place::{Ended, Place, Running};
 use crate::support::simulated::Simulated;
+use crate::support::speed;
 
 mod judge;
 mod names;
 
 /// The suites of scenarios that name none.
 const SUITES: [&str; 2] = ["phase2", "phase3"];
-/// What is scaled down with the interval of sidecars: limits for a file, and for a rollout.
-const SCALED: [(&str, &str); 4] = [
+/// What is shorter, as the interval of sidecars is: limits for a file, and for a rollout.
+const SHORTER: [(&str, &str); 4] = [
     ("within: 60s", "within: 8s"),
     ("within: 10s", "within: 4s"),
     ("tolerance: 3s", "tolerance: 1s"),
     ("within: 30s", "within: 8s"),
 ];
-const SETTLE: &str = "8s";
-/// No run takes longer than this, whatever is broken.
+const SETTLE: Duration = Duration::from_secs(8);
+/// No run takes longer than this on a usual machine, whatever is broken.
 const LIMIT: Duration = Duration::from_secs(100);
 
 /// Turns of runs that copy much: more than two at once would starve each other where there are few cores.
@@ -76,49 +75,30 @@ fn two_runs(healthy: &Scenario) -> Result<(), Failed> {
 }
 
 /// The program at work.
-struct Run {
-    running: Running,
-    suites: Vec<String>,
-    place: Place,
-}
-
-/// What it did.
-struct Ended {
-    code: i32,
-    out: String,
-    results: Results,
-    /// The servers of which more is said; none if there is no folder for it.
-    diagnosed: Option<BTreeSet<String>>,
-}
+struct Run(Place, Running);
 
 impl Run {
     fn start(scenario: &Scenario, simulated: &Simulated) -> Self {
-        let suites =
-            if scenario.suites.is_empty() { SUITES.map(str::to_owned).into() } else { scenario.suites.clone() };
+        let suites: Vec<&str> = scenario.suites.iter().map(String::as_str).collect();
         let place = simulated.place();
-        let files: Vec<String> = suites.iter().map(|suite| scaled(suite, &place)).collect();
-        let mut arguments = vec!["--allow-disruption", "--timeout", SETTLE, "--report-dir", "reports"];
+        let suites = if suites.is_empty() { &SUITES[..] } else { &suites };
+        let files: Vec<String> = suites.iter().map(|suite| place.suite(suite, &SHORTER)).collect();
+        let settle = speed::duration(SETTLE);
+        let mut arguments = vec!["--allow-disruption", "--timeout", &settle, "--report-dir", "reports"];
         arguments.extend(files.iter().flat_map(|file| ["--suite", file]));
         let running = place.start(place.command(&arguments));
-        Self { running, suites, place }
+        Self(place, running)
     }
 
-    fn end(self) -> Ended {
-        let ended = self.running.end(LIMIT);
-        let diagnosed = std::fs::read_dir(self.place.path("reports/diagnostics")).ok().map(|files| {
+    /// What came of it, and the servers of which more is said; none if there is no folder for it.
+    fn end(self) -> (Ended, Option<BTreeSet<String>>) {
+        let Self(place, running) = self;
+        let ended = running.end(LIMIT);
+        let diagnosed = std::fs::read_dir(place.path("reports/diagnostics")).ok().map(|files| {
             files.map(|file| file.unwrap().file_name().into_string().unwrap().replace(".txt", "")).collect()
         });
-        Ended { code: ended.code, out: ended.all(), results: self.place.results(&self.suites), diagnosed }
+        (ended, diagnosed)
     }
-}
-
-/// A built-in suite with scaled limits: a file in the place.
-fn scaled(suite: &str, place: &Place) -> String {
-    let file = format!("{suite}.yaml");
-    let text = std::fs::read_to_string(root("suites").join(&file)).unwrap();
-    let text = SCALED.iter().fold(text, |text, (long, short)| text.replace(long, short));
-    std::fs::write(place.path(&file), text).unwrap();
-    file
 }
 
 /// No file of a run is left anywhere, unless the cluster was not there to remove it from.

@@ -1,12 +1,18 @@
 //! What a run's JUnit reports say of its tests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use roxmltree::{Document, Node};
 
 /// By its full name, how each test ended (PASS, FAIL, ERROR or SKIP), and why.
 pub type Results = BTreeMap<String, (&'static str, String)>;
+
+/// The results that the reports in a folder have.
+pub fn all(reports: &Path) -> Results {
+    let files = std::fs::read_dir(reports).into_iter().flatten().map(|file| file.unwrap().path());
+    files.filter(|file| file.extension().is_some_and(|its| its == "xml")).flat_map(|file| results(&file)).collect()
+}
 
 /// The results that a report has.
 pub fn results(report: &Path) -> Results {
@@ -25,10 +31,4 @@ fn result(case: Node) -> (&'static str, String) {
         .into_iter()
         .find_map(|(tag, outcome)| Some((outcome, why(case.children().find(|child| child.has_tag_name(tag))?))));
     found.unwrap_or_else(|| ("PASS", String::new()))
-}
-
-/// The tests that ended so.
-pub fn with(results: &Results, outcome: &str) -> BTreeSet<String> {
-    let its = results.iter().filter(|(_, (its, _))| *its == outcome);
-    its.map(|(name, _)| name.clone()).collect()
 }

@@ -12,6 +12,7 @@ pub mod lab;
 pub mod place;
 pub mod share;
 pub mod simulated;
+pub mod speed;
 
 /// A path in this repository.
 pub fn root(path: &str) -> PathBuf {
@@ -20,6 +21,10 @@ pub fn root(path: &str) -> PathBuf {
 
 /// Tests that have the names of their functions.
 macro_rules! trials {
+    ($theme:literal: $($module:ident::$name:ident),+ $(,)?) => {{
+        $(use $module::$name;)+
+        trials!($theme: $($name),+)
+    }};
     ($theme:literal: $($name:ident),+ $(,)?) => {
         vec![$(libtest_mimic::Trial::test(concat!($theme, "::", stringify!($name)), || {
             $name();

@@ -1,5 +1,6 @@
 //! Runs the program as a user would, in a folder of its own, and tells what came of it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,9 +11,10 @@ use file_simulator_e2e::cluster::Target;
 use tempfile::TempDir;
 
 use super::junit::{self, Results};
+use super::speed;
 
-/// No run takes longer than this, whatever happens to it.
-const LIMIT: Duration = Duration::from_secs(240);
+/// No run takes longer than this on a usual machine, whatever happens to it.
+pub const LIMIT: Duration = Duration::from_secs(240);
 
 /// A folder for a run of the program, with its reports, and the cluster that it is told of.
 pub struct Place {
@@ -66,12 +68,19 @@ impl Place {
         self.start(command).end(LIMIT)
     }
 
+    /// A file with a built-in suite, some of whose limits are others.
+    pub fn suite(&self, name: &str, replaced: &[(&str, &str)]) -> String {
+        let file = format!("{name}.yaml");
+        std::fs::write(self.path(&file), speed::suite(name, replaced)).unwrap();
+        file
+    }
+
     /// Starts it.
     pub fn start(&self, mut command: Command) -> Running {
         let said = ["out", "err"].map(|name| self.path(name));
         let [out, err] = said.each_ref().map(|path| File::create(path).unwrap());
         let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap();
-        Running { child, said, started: Instant::now() }
+        Running { child, said, reports: self.path("reports"), started: Instant::now(), listed: Vec::new() }
     }
 
     /// The tests that `--list` names.
@@ -99,18 +108,16 @@ impl Place {
     pub fn report(&self, suite: &str) -> String {
         std::fs::read_to_string(self.junit(suite)).unwrap()
     }
-
-    /// What the reports of these suites say.
-    pub fn results(&self, suites: &[impl AsRef<str>]) -> Results {
-        suites.iter().flat_map(|suite| junit::results(&self.junit(suite.as_ref()))).collect()
-    }
 }
 
 /// The program at work.
 pub struct Running {
     child: Child,
     said: [PathBuf; 2],
+    reports: PathBuf,
     started: Instant,
+    /// The tests that it should report, where that is of interest.
+    pub listed: Vec<String>,
 }
 
 impl Running {
@@ -130,14 +137,16 @@ impl Running {
         self.within(LIMIT, what, |_| holds());
     }
 
-    /// Waits for its end, so long after its start at the most.
+    /// Waits for its end, so long after its start at the most on a usual machine.
     pub fn end(mut self, limit: Duration) -> Ended {
         self.within(limit, "its end", Self::has_ended);
+        let (code, took) = (self.child.wait().unwrap().code().unwrap_or(-1), self.started.elapsed());
         let [out, err] = self.said();
-        Ended { code: self.child.wait().unwrap().code().unwrap_or(-1), out, err, took: self.started.elapsed() }
+        Ended { code, out, err, results: junit::all(&self.reports), listed: self.listed, took }
     }
 
     fn within(&mut self, limit: Duration, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
+        let limit = speed::scaled(limit);
         while !holds(self) {
             if self.started.elapsed() > limit {
                 self.child.kill().unwrap();
@@ -160,6 +169,10 @@ pub struct Ended {
     pub out: String,
     /// Standard error.
     pub err: String,
+    /// What its reports say.
+    pub results: Results,
+    /// The tests that it should have reported.
+    pub listed: Vec<String>,
     /// How long it ran.
     pub took: Duration,
 }
@@ -168,5 +181,17 @@ impl Ended {
     /// All that it printed.
     pub fn all(&self) -> String {
         [self.out.as_str(), &self.err].concat()
+    }
+
+    /// The tests that ended so.
+    pub fn with(&self, outcome: &str) -> BTreeSet<&str> {
+        let its = self.results.iter().filter(|(_, (its, _))| *its == outcome);
+        its.map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Those that are not reported.
+    pub fn missing(&self) -> Vec<String> {
+        let missing = self.listed.iter().filter(|name| !self.results.contains_key(*name));
+        missing.map(|name| format!("{name}: missing")).collect()
     }
 }

@@ -4,28 +4,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use file_simulator_e2e::sim::scenario::HEALTHY;
-use libtest_mimic::Trial;
 
 use crate::support::lab::{Lab, output};
-use crate::support::place::Place;
+use crate::support::place::{Ended, LIMIT, Place};
 use crate::support::simulated::Simulated;
+use crate::support::speed;
 
-use super::program::{Ended, Program};
+use super::program::start;
 use super::servers;
 
 /// The server whose folder it is.
 const SERVER: &str = "nas-output-1";
-
-pub fn as_root() -> Vec<Trial> {
-    trials!("trouble::root": a_full_folder_is_named, a_folder_that_turns_read_only_is_named, a_file_that_cannot_be_touched_is_named)
-}
-
-pub fn real() -> Vec<Trial> {
-    trials!("trouble::real": a_real_folder_that_fills_turns_read_only_or_vanishes_is_named)
-}
 
 /// A file system of its own in the place of a folder; gone when dropped.
 struct Small(PathBuf);
@@ -60,19 +52,13 @@ impl Drop for Small {
 
 /// Waits until a file of the run is in the folder; returns it.
 fn first(folder: &Path, part: &str) -> PathBuf {
-    let limit = Instant::now() + Duration::from_secs(30);
-    loop {
-        let mut names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let is_its = |path: &PathBuf| {
-            let name = path.file_name().unwrap().to_string_lossy();
-            name.starts_with("e2e-") && name.contains(part)
-        };
-        if let Some(path) = names.find(is_its) {
-            return path;
-        }
-        assert!(Instant::now() < limit, "no file of the run came");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    let is_its = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.starts_with("e2e-") && name.contains(part)
+    };
+    speed::wait_for("a file of the run", Duration::from_secs(30), Duration::from_millis(2), || {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).find(is_its)
+    })
 }
 
 /// Runs a suite, with trouble in the folder when a file comes whose name contains `part`, or before.
@@ -101,11 +87,11 @@ fn troubled(
 ) -> Ended {
     let Some(part) = part else {
         trouble(small, &small.0);
-        return Program::start(place, suite, &[]).end();
+        return start(place, suite, &[]).end(LIMIT);
     };
-    let program = Program::start(place, suite, &[]);
+    let program = start(place, suite, &[]);
     trouble(small, &first(&small.0, part));
-    program.end()
+    program.end(LIMIT)
 }
 
 /// A small file system that the server's pod on the real cluster mounts; its folder again when dropped.
@@ -134,37 +120,37 @@ impl Drop for Mounted<'_> {
 fn judge((ended, left): (Ended, Vec<String>), some: &[(&str, &str)], words: &[&str]) {
     let wrong = ended.results.iter().filter(|(_, (outcome, _))| ["FAIL", "ERROR"].contains(outcome));
     let wrong: Vec<_> = wrong.map(|(name, (outcome, _))| (name.as_str(), *outcome)).collect();
-    let told = || format!("{wrong:?} {left:?}\n{}", ended.out);
+    let told = || format!("{wrong:?} {left:?}\n{}", ended.all());
     assert!(ended.missing().is_empty(), "{}", told());
     assert!(wrong.iter().all(|(name, _)| name.ends_with(SERVER) || !name.contains("nas-")), "{}", told());
     for (name, outcome) in some {
         assert!(wrong.contains(&(&format!("{name}::{SERVER}"), outcome)), "{name}: {}", told());
     }
     for word in words {
-        assert!(ended.out.contains(word), "{word}: {}", told());
+        assert!(ended.all().contains(word), "{word}: {}", told());
     }
     assert_eq!(ended.untold(&left), Vec::<String>::new(), "{}", told());
 }
 
-fn a_full_folder_is_named() {
+pub fn a_full_folder_is_named() {
     let words = ["No space left on device", "full or read-only"];
     judge(run("phase2", None, |small, _| small.fill()), &[("phase2::host-mount", "FAIL")], &words);
     judge(run("phase3", None, |small, _| small.fill()), &[("phase3::latency", "ERROR")], &words);
     judge(run("phase3", Some("sync"), |small, _| small.fill()), &[("phase3::latency", "ERROR")], &words[..1]);
 }
 
-fn a_folder_that_turns_read_only_is_named() {
+pub fn a_folder_that_turns_read_only_is_named() {
     let ran = run("phase3", Some("sync"), |small, _| small.make_read_only());
     judge(ran, &[("phase3::latency", "ERROR")], &["Read-only file system", "left behind"]);
 }
 
-fn a_file_that_cannot_be_touched_is_named() {
+pub fn a_file_that_cannot_be_touched_is_named() {
     let hold = |_: &Small, path: &Path| drop(output(Command::new("chattr").arg("+i").arg(path)));
     let ran = run("phase3", Some("mount"), hold);
     judge(ran, &[("phase3::latency", "ERROR")], &["Operation not permitted", "left behind"]);
 }
 
-fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_named() {
+pub fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_named() {
     let lab = Lab::find();
     let [full, late] = ["ERROR", "FAIL"].map(|outcome| [("phase3::latency", outcome)]);
     judge(run_for_real(&lab, "sync", |small, _| small.fill()), &full, &["No space left on device", "make room"]);

@@ -4,13 +4,13 @@
 use std::time::{Duration, Instant};
 
 use file_simulator_e2e::sim::scenario::HEALTHY;
-use libtest_mimic::Trial;
 
 use crate::support::lab::Lab;
-use crate::support::place::Place;
+use crate::support::place::{Ended, LIMIT, Place};
 use crate::support::simulated::Simulated;
+use crate::support::speed;
 
-use super::program::{Ended, Program};
+use super::program::start;
 use super::{Moments, number, servers, suites};
 
 /// The longest that tidying up may take, and writing the reports.
@@ -19,14 +19,6 @@ const BOUND: Duration = Duration::from_secs(95);
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// How far requests are apart at the most, in milliseconds.
 const APART: u64 = 1500;
-
-pub fn simulated() -> Vec<Trial> {
-    trials!("trouble::simulated": a_run_can_be_stopped_at_any_moment)
-}
-
-pub fn real() -> Vec<Trial> {
-    trials!("trouble::real": a_run_on_a_real_cluster_can_be_stopped_at_any_moment)
-}
 
 /// A run, and when it is asked to stop: after its first report, and after the request before.
 #[derive(Debug, Clone)]
@@ -52,18 +44,18 @@ impl Plan {
     }
 
     fn run(&self, place: &Place) -> Stopped {
-        let mut program = Program::start(place, self.suite, &[]);
+        let mut program = start(place, self.suite, &[]);
         let (mut sent, mut last) = (0, Instant::now());
         for (pause, signal) in &self.requests {
             // Any moment is meant; there is nothing to wait for.
             std::thread::sleep(*pause);
-            if program.running.has_ended() {
+            if program.has_ended() {
                 break;
             }
-            program.running.signal(signal);
+            program.signal(signal);
             (sent, last) = (sent + 1, Instant::now());
         }
-        Stopped { ended: program.end(), sent, after: last.elapsed() }
+        Stopped { ended: program.end(LIMIT), sent, after: last.elapsed() }
     }
 }
 
@@ -80,7 +72,7 @@ impl Stopped {
             problems.push("a FAIL".to_owned());
         }
         let bound = if *sent == 3 { AT_ONCE } else { BOUND };
-        if *after > bound {
+        if *after > speed::scaled(bound) {
             problems.push(format!("it took {after:?} to end"));
         }
         let left = match sent {
@@ -111,7 +103,7 @@ impl Counts {
     }
 }
 
-fn a_run_can_be_stopped_at_any_moment() {
+pub fn a_run_can_be_stopped_at_any_moment() {
     let mut moments = Moments::new();
     // Short, because most of the time they only wait.
     let one = suites().into_iter().map(|(suite, length)| Plan::new(&mut moments, suite, length.min(3000), 1));
@@ -123,7 +115,7 @@ fn a_run_can_be_stopped_at_any_moment() {
         let left: Vec<String> = simulated.files("e2e-").iter().map(|path| path.display().to_string()).collect();
         let found = stopped.problems(&left);
         if !found.is_empty() {
-            println!("{plan:?}: {found:#?}\n{}", stopped.ended.out);
+            println!("{plan:?}: {found:#?}\n{}", stopped.ended.all());
         }
         found.iter().map(|what| format!("{plan:?}: {what}")).collect::<Vec<_>>()
     };
@@ -134,7 +126,7 @@ fn a_run_can_be_stopped_at_any_moment() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
+pub fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
     let (lab, mut moments) = (Lab::find(), Moments::new());
     let mut problems = Vec::new();
     for (suite, length) in suites() {
@@ -145,7 +137,7 @@ fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
             for _ in 0..times {
                 let plan = Plan::new(&mut moments, suite, length, requests);
                 let stopped = plan.run(&lab.place());
-                let is_told = stopped.sent > 1 && stopped.ended.out.contains("was not seen Ready again");
+                let is_told = stopped.sent > 1 && stopped.ended.all().contains("was not seen Ready again");
                 let pods = servers::not_ready(&lab);
                 servers::wait_for("Ready servers", || servers::not_ready(&lab).is_empty());
                 let left = servers::leftovers(&lab, stopped.ended.run());
@@ -154,7 +146,7 @@ fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
                     found.extend(pods);
                 }
                 if !found.is_empty() {
-                    println!("{plan:?}: {found:#?}\n{}", stopped.ended.out);
+                    println!("{plan:?}: {found:#?}\n{}", stopped.ended.all());
                 }
                 problems.extend(found.iter().map(|what| format!("{plan:?}: {what}")));
                 if !left.is_empty() {

@@ -16,10 +16,17 @@ mod outages;
 mod program;
 mod servers;
 
-/// The tests; those that need root or the real cluster are ignored unless they are asked for.
 pub fn tests() -> Vec<Trial> {
-    let asked = [folders::as_root(), interrupts::real(), outages::real(), folders::real()].into_iter().flatten();
-    interrupts::simulated().into_iter().chain(asked.map(|trial| trial.with_ignored_flag(true))).collect()
+    let always = trials!("trouble::simulated": interrupts::a_run_can_be_stopped_at_any_moment);
+    let as_root = trials!("trouble::root":
+        folders::a_full_folder_is_named,
+        folders::a_folder_that_turns_read_only_is_named,
+        folders::a_file_that_cannot_be_touched_is_named);
+    let real = trials!("trouble::real":
+        interrupts::a_run_on_a_real_cluster_can_be_stopped_at_any_moment,
+        outages::an_api_server_that_goes_away_makes_no_test_fail,
+        folders::a_real_folder_that_fills_turns_read_only_or_vanishes_is_named);
+    [always, as_root, real].into_iter().flatten().collect()
 }
 
 /// The suites, and about how long each takes on the real cluster, in milliseconds.

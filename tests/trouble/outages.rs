@@ -4,24 +4,19 @@
 use std::process::Command;
 use std::time::Duration;
 
-use libtest_mimic::Trial;
-
 use crate::support::lab::{Lab, output};
-use crate::support::root;
+use crate::support::place::{Ended, LIMIT};
+use crate::support::{root, speed};
 
-use super::program::{Ended, Program};
+use super::program::start;
 use super::{Moments, number, servers, suites};
 
 /// How long rollouts may take to settle, in the runs.
-const SETTLE: &str = "20s";
+const SETTLE: Duration = Duration::from_secs(20);
 /// The longest that a run may take for which the API server does not come back.
 const BOUND: Duration = Duration::from_secs(120);
 /// How long it is away where it comes back.
 const SHORT: Duration = Duration::from_secs(3);
-
-pub fn real() -> Vec<Trial> {
-    trials!("trouble::real": an_api_server_that_goes_away_makes_no_test_fail)
-}
 
 /// The API server of `fixtures/cluster`.
 struct ApiServer {
@@ -90,11 +85,11 @@ fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Ve
         problems.push("no ERROR".to_owned());
     }
     let told = ["left behind", "was not seen Ready again"];
-    let expected = if errors > 0 || told.iter().any(|told| ended.out.contains(told)) { 3 } else { 0 };
+    let expected = if errors > 0 || told.iter().any(|told| ended.all().contains(told)) { 3 } else { 0 };
     if ended.code != expected {
         problems.push(format!("exit code {}, expected {expected}", ended.code));
     }
-    if ended.took > BOUND {
+    if ended.took > speed::scaled(BOUND) {
         problems.push(format!("it took {:?}", ended.took));
     }
     let left = if is_short { left.to_vec() } else { ended.untold(left) };
@@ -102,7 +97,7 @@ fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Ve
     problems
 }
 
-fn an_api_server_that_goes_away_makes_no_test_fail() {
+pub fn an_api_server_that_goes_away_makes_no_test_fail() {
     let (lab, mut moments, mut server) = (Lab::find(), Moments::new(), ApiServer::find());
     let mut all = Vec::new();
     // Each takes minutes: the others when they are asked for.
@@ -112,16 +107,16 @@ fn an_api_server_that_goes_away_makes_no_test_fail() {
             for _ in 0..number("MOMENTS").unwrap_or(1) {
                 let moment = moments.before(length);
                 let place = lab.place();
-                let mut program = Program::start(&place, suite, &["--timeout", SETTLE]);
+                let mut program = start(&place, suite, &["--timeout", &speed::duration(SETTLE)]);
                 // Any moment is meant; there is nothing to wait for.
                 std::thread::sleep(moment);
-                let was_hit = !program.running.has_ended();
+                let was_hit = !program.has_ended();
                 server.kill();
                 if is_short {
                     std::thread::sleep(SHORT);
                     server.start();
                 }
-                let ended = program.end();
+                let ended = program.end(LIMIT);
                 if !is_short {
                     server.start();
                 }
@@ -136,7 +131,7 @@ fn an_api_server_that_goes_away_makes_no_test_fail() {
                     ended.took,
                     left.len()
                 );
-                all.extend(found.iter().map(|what| format!("{name}: {what}\n{}", ended.out)));
+                all.extend(found.iter().map(|what| format!("{name}: {what}\n{}", ended.all())));
                 if !left.is_empty() {
                     servers::remove(&lab);
                 }

@@ -1,9 +1,10 @@
 //! The servers of the real cluster after a run that could not tidy up: waits for them, and removes what it left.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::lab::{Lab, SERVERS as LABEL, name, output};
+use crate::support::speed;
 
 /// The servers, and whether their sidecars copy.
 const SERVERS: [(&str, bool); 7] = [
@@ -17,7 +18,7 @@ const SERVERS: [(&str, bool); 7] = [
 ];
 /// For `find`: what a run makes.
 const OF_RUNS: [&str; 3] = ["-name", "*e2e-*", "-prune"];
-/// How long the cluster may take for what it does by itself.
+/// How long a usual cluster may take for what it does by itself.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Servers without exactly one pod that is Ready and stays, with what their pods are.
@@ -44,11 +45,7 @@ pub fn replace(lab: &Lab, server: &str) {
 
 /// Waits until a condition holds.
 pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let limit = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < limit, "{what}: not within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    speed::wait_for(what, PATIENCE, Duration::from_millis(200), || holds().then_some(()));
 }
 
 /// Files and folders of a run in the tester's folder and in the exports of all servers.
