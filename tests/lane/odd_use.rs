@@ -1,6 +1,6 @@
 //! A healthy release that is used as people do, and files that are found on the real cluster.
 
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
@@ -36,7 +36,9 @@ impl Lab {
         self.kubectl(&["patch", "deployment", &name("nas-output-3"), "--type=json", "-p", &zone.to_string()]);
         let deployment = format!("deployment/{}", name("nas-output-1"));
         let write = "while :; do date >>/data/client.log; sleep 0.2; done";
-        self.command(&["exec", &deployment, "-c", "nfs-server", "--", "sh", "-c", write]).spawn().unwrap()
+        let mut client = self.command(&["exec", &deployment, "-c", "nfs-server", "--", "sh", "-c", write]);
+        // That its pod ends is no news.
+        client.stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// Ends what [`Self::use_oddly`] began, with the servers; says whether the killed run's leftovers are still there, which

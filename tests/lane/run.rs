@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::support::catalogue::Round;
-use crate::support::lab::Lab;
+use crate::support::lab::{Lab, SHORTER};
 use crate::support::place::Ended;
 
 use super::OLDER;
@@ -16,8 +16,6 @@ const SKIPPED: &str = "phase3::win-02::";
 const DISTURBS: &str = "data-safety::reserved-names::";
 /// The longest that a run may take on a usual machine, in which much may be waited for in vain.
 const LIMIT: Duration = Duration::from_secs(1800);
-/// Limits that are shorter, as the interval of the sidecars is: four of it.
-const SHORTER: [(&str, &str); 2] = [("within: 60s", "within: 20s"), ("within: 30s", "within: 20s")];
 
 /// Runs a round's suites to their end; where `RECORDINGS` names a folder, recorded there under the round's name.
 pub fn run(lab: &Lab, round: &Round) -> Ended {
