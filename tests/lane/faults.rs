@@ -1,4 +1,4 @@
-//! What is done to the release on the real cluster: it is installed, broken, and put right again.
+//! What is done to the release on the real cluster: it is installed, and faults are put in.
 
 use std::net::TcpStream;
 use std::process::Command;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::catalogue::{Change, Fault};
-use crate::support::lab::{Lab, SERVERS, name, output};
+use crate::support::lab::{Lab, name, output};
 use crate::support::{root, speed};
 
-use super::{FILES_OF_RUNS, MOVED};
+use super::{MOVED, restore};
 
 /// The NFS server's process in the cluster's image.
 const PROCESS: &str = "nfs3-server";
@@ -38,27 +38,6 @@ impl Lab {
         output(&mut install);
     }
 
-    /// Installs the release over nothing: an upgrade alone would leave in place what was added by hand, and a new pod
-    /// would copy what an earlier run left in the tester's folder.
-    pub fn install_anew(&self) {
-        self.kubectl(&["delete", "deployments", "-l", SERVERS, "--cascade=foreground"]);
-        output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).arg("-delete"));
-        output(Command::new("rm").arg("-rf").arg(self.folder.join("shared-export")));
-        self.put_folders_back();
-        self.install(Chart::Current);
-    }
-
-    fn put_folders_back(&self) {
-        for entry in std::fs::read_dir(&self.folder).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            let Some(server) = name.strip_prefix(MOVED) else { continue };
-            let folder = self.folder.join(server);
-            // Only what is empty is not the tester's.
-            assert!(!folder.exists() || std::fs::remove_dir(&folder).is_ok(), "{} is not empty", folder.display());
-            std::fs::rename(self.folder.join(&name), folder).unwrap();
-        }
-    }
-
     fn move_folder_away(&self, server: &str) {
         std::fs::rename(self.folder.join(server), self.folder.join(format!("{MOVED}{server}"))).unwrap();
     }
@@ -71,7 +50,8 @@ impl Lab {
                 self.in_export(fault.server, &format!("kill -CONT $(pidof {PROCESS})"));
             }
         }
-        self.install_anew();
+        let servers: Vec<&str> = faults.iter().map(|fault| fault.server).collect();
+        self.install_anew(&restore::of(&servers));
     }
 
     /// Lets the kubelet evict a server's pod: it does so when it next looks how much is in the export.

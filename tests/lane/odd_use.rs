@@ -1,19 +1,21 @@
 //! A healthy release that is used as people do, and files that are found on the real cluster.
 
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
 use crate::support::lab::{Lab, SERVERS, name, output};
 
-use super::{FILES_OF_RUNS, MOVED, OF_A_KILLED_RUN};
+use super::{FILES_OF_RUNS, MOVED, OF_A_KILLED_RUN, restore};
 
+/// The servers that are used.
+pub const USED: [&str; 4] = ["nas-input-1", "nas-output-1", "nas-output-2", "nas-output-3"];
 /// Names of files that look like something else in a log.
 const STRANGE: [&str; 3] = ["rsync error: failed (code 23)", "error.log", "Synced to Windows failed"];
 
 impl Lab {
     /// Uses a healthy release as people do: many files and strange names, a killed run's leftovers, somebody else's crash
-    /// loop, another time zone, and a client that writes all the while; it stops when its file is gone.
+    /// loop, another time zone, and a client that writes all the while, as long as its pod is there.
     pub fn use_oddly(&self) -> Child {
         let many = "mkdir -p \"$1/many\" && cd \"$1/many\" && seq -f 'file %g.txt' 3000 | xargs -d '\\n' touch";
         for server in ["nas-input-1", "nas-output-1"] {
@@ -32,44 +34,28 @@ impl Lab {
         let zone = json!([{"op": "add", "path": "/spec/template/spec/initContainers/1/env/-",
             "value": {"name": "TZ", "value": "UTC-9"}}]);
         self.kubectl(&["patch", "deployment", &name("nas-output-3"), "--type=json", "-p", &zone.to_string()]);
-        let write =
-            "date >/data/client.log; while [ -e /data/client.log ]; do date >>/data/client.log; sleep 0.2; done";
-        self.command(&[
-            "exec",
-            &format!("deployment/{}", name("nas-output-1")),
-            "-c",
-            "nfs-server",
-            "--",
-            "sh",
-            "-c",
-            write,
-        ])
-        .spawn()
-        .unwrap()
+        let deployment = format!("deployment/{}", name("nas-output-1"));
+        let write = "while :; do date >>/data/client.log; sleep 0.2; done";
+        let mut client = self.command(&["exec", &deployment, "-c", "nfs-server", "--", "sh", "-c", write]);
+        // That its pod ends is no news.
+        client.stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Ends what [`Self::use_oddly`] began; says whether the killed run's leftovers are still there, which are not ours.
-    pub fn use_plainly(&self, mut client: Child) -> bool {
-        // The export first: otherwise the sidecar brings back what is removed here.
-        let strange = STRANGE.map(|name| format!("'/data/{name}'")).join(" ");
-        self.in_export("nas-output-1", &format!("rm -rf /data/client.log /data/many {strange}"));
-        client.wait().unwrap();
-        self.kubectl(&["delete", "pod", "crashing", "--now"]);
+    /// Ends what [`Self::use_oddly`] began, with the servers; says whether the killed run's leftovers are still there, which
+    /// are not ours.
+    pub fn end_odd_use(&self, mut client: Child) -> bool {
         let was_there = self.folder.join("nas-output-2").join(OF_A_KILLED_RUN).is_file()
             && self.in_export("nas-output-2", "ls /data").contains(OF_A_KILLED_RUN);
-        // The export first: otherwise the sidecar brings it back.
-        self.in_export("nas-output-2", &format!("rm -f /data/{OF_A_KILLED_RUN}"));
-        let made =
-            ["nas-input-1/many", "nas-output-1/many", "nas-output-1/client.log"].map(|path| self.folder.join(path));
+        self.kubectl(&["delete", "pod", "crashing", "--now"]);
+        // Otherwise the sidecars bring back what is removed here.
+        self.kubectl(&["delete", "deployments", "-l", &restore::of(&USED), "--cascade=foreground"]);
+        client.wait().unwrap();
         let strange =
             ["nas-input-1", "nas-output-1"].map(|server| STRANGE.map(|name| self.folder.join(server).join(name)));
-        output(
-            Command::new("rm")
-                .arg("-rf")
-                .args(made)
-                .args(strange.as_flattened())
-                .arg(self.folder.join("nas-output-2").join(OF_A_KILLED_RUN)),
-        );
+        let others =
+            ["nas-input-1/many", "nas-output-1/many", "nas-output-1/client.log"].map(|path| self.folder.join(path));
+        let killed = self.folder.join("nas-output-2").join(OF_A_KILLED_RUN);
+        output(Command::new("rm").arg("-rf").args(strange.as_flattened()).args(others).arg(killed));
         was_there
     }
 

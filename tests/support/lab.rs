@@ -10,6 +10,8 @@ use super::root;
 
 /// The label of the servers' pods and Deployments.
 pub const SERVERS: &str = "simulator.protocol=nfs";
+/// Limits of suites that are shorter, as the sync interval of the release is: four of it.
+pub const SHORTER: [(&str, &str); 2] = [("within: 60s", "within: 20s"), ("within: 30s", "within: 20s")];
 
 /// Where everything is.
 pub struct Lab {

@@ -10,6 +10,7 @@ pub mod golden;
 pub mod junit;
 pub mod lab;
 pub mod place;
+pub mod share;
 pub mod simulated;
 pub mod speed;
 

@@ -14,7 +14,7 @@ use crate::support::simulated::Simulated;
 use crate::support::speed;
 
 use super::program::start;
-use super::servers;
+use super::{servers, share};
 
 /// The server whose folder it is.
 const SERVER: &str = "nas-output-1";
@@ -151,10 +151,15 @@ pub fn a_file_that_cannot_be_touched_is_named() {
 }
 
 pub fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_named() {
+    type Trouble = (&'static str, fn(&Small), &'static str, [&'static str; 2]);
     let lab = Lab::find();
-    let [full, late] = ["ERROR", "FAIL"].map(|outcome| [("phase3::latency", outcome)]);
-    judge(run_for_real(&lab, "sync", |small, _| small.fill()), &full, &["No space left on device", "make room"]);
-    let words = ["Read-only file system", "left behind"];
-    judge(run_for_real(&lab, "sync", |small, _| small.make_read_only()), &full, &words);
-    judge(run_for_real(&lab, "sync", |small, _| small.unmount()), &late, &["whether pods still mount this folder"]);
+    let all: Vec<Trouble> = vec![
+        ("full", Small::fill, "ERROR", ["No space left on device", "make room"]),
+        ("read-only", Small::make_read_only, "ERROR", ["Read-only file system", "left behind"]),
+        ("gone", Small::unmount, "FAIL", ["whether pods still mount this folder"; 2]),
+    ];
+    for (_, trouble, outcome, words) in share().deal("folders", all, |(name, ..)| ((*name).to_owned(), 1)) {
+        let ran = run_for_real(&lab, "sync", |small, _| trouble(small));
+        judge(ran, &[("phase3::latency", outcome)], &words);
+    }
 }

@@ -7,11 +7,12 @@ use file_simulator_e2e::sim::scenario::HEALTHY;
 
 use crate::support::lab::Lab;
 use crate::support::place::{Ended, LIMIT, Place};
+use crate::support::share::Share;
 use crate::support::simulated::Simulated;
 use crate::support::speed;
 
 use super::program::start;
-use super::{Moments, number, servers, suites};
+use super::{Moments, number, servers, share, suites};
 
 /// The longest that tidying up may take, and writing the reports.
 const BOUND: Duration = Duration::from_secs(95);
@@ -19,6 +20,9 @@ const BOUND: Duration = Duration::from_secs(95);
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// How far requests are apart at the most, in milliseconds.
 const APART: u64 = 1500;
+
+/// What a run takes besides its suite, in milliseconds: about so much.
+const BESIDES: u64 = 8000;
 
 /// A run, and when it is asked to stop: after its first report, and after the request before.
 #[derive(Debug, Clone)]
@@ -126,36 +130,45 @@ pub fn a_run_can_be_stopped_at_any_moment() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
+/// How many runs there are of each suite with so many requests, and of which length.
+fn real() -> Vec<(&'static str, u64, usize, u64)> {
+    let (share, suites) = (share(), suites());
+    let [once, twice, thrice] = ["MOMENTS", "TWICE", "THRICE"].map(number);
+    let with =
+        |requests: usize, times: u64| suites.iter().map(move |(suite, length)| (*suite, *length, requests, times));
+    let once = once.unwrap_or(if share == Share::All { 5 } else { 1 });
+    let more = with(2, twice.unwrap_or(1)).chain(with(3, thrice.unwrap_or(1))).collect();
+    let cost =
+        |(suite, length, requests, _): &(&str, u64, usize, u64)| (format!("{suite} with {requests}"), length + BESIDES);
+    with(1, once).chain(share.deal("runs with more than one request to stop", more, cost)).collect()
+}
+
 pub fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
     let (lab, mut moments) = (Lab::find(), Moments::new());
     let mut problems = Vec::new();
-    for (suite, length) in suites() {
-        for (requests, times) in
-            [(1, number("MOMENTS").unwrap_or(5)), (2, number("TWICE").unwrap_or(1)), (3, number("THRICE").unwrap_or(1))]
-        {
-            let mut counts = Counts::default();
-            for _ in 0..times {
-                let plan = Plan::new(&mut moments, suite, length, requests);
-                let stopped = plan.run(&lab.place());
-                let is_told = stopped.sent > 1 && stopped.ended.all().contains("was not seen Ready again");
-                let pods = servers::not_ready(&lab);
-                servers::wait_for("Ready servers", || servers::not_ready(&lab).is_empty());
-                let left = servers::leftovers(&lab, stopped.ended.run());
-                let mut found = stopped.problems(&left);
-                if stopped.sent < 3 && !is_told {
-                    found.extend(pods);
-                }
-                if !found.is_empty() {
-                    println!("{plan:?}: {found:#?}\n{}", stopped.ended.all());
-                }
-                problems.extend(found.iter().map(|what| format!("{plan:?}: {what}")));
-                if !left.is_empty() {
-                    servers::remove(&lab);
-                }
-                counts.take(&stopped, &left);
+    for (suite, length, requests, times) in real() {
+        let mut counts = Counts::default();
+        for _ in 0..times {
+            let plan = Plan::new(&mut moments, suite, length, requests);
+            let stopped = plan.run(&lab.place());
+            let is_told = stopped.sent > 1 && stopped.ended.all().contains("was not seen Ready again");
+            let pods = servers::not_ready(&lab);
+            servers::wait_for("Ready servers", || servers::not_ready(&lab).is_empty());
+            let left = servers::leftovers(&lab, stopped.ended.run());
+            let mut found = stopped.problems(&left);
+            if stopped.sent < 3 && !is_told {
+                found.extend(pods);
             }
-            println!("{suite}, {requests} requests: {counts:?}");
+            if !found.is_empty() {
+                println!("{plan:?}: {found:#?}\n{}", stopped.ended.all());
+            }
+            problems.extend(found.iter().map(|what| format!("{plan:?}: {what}")));
+            if !left.is_empty() {
+                servers::remove(&lab);
+            }
+            counts.take(&stopped, &left);
         }
+        println!("{suite}, {requests} requests: {counts:?}");
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }

@@ -1,14 +1,17 @@
 //! What happens around a run: requests to stop at random moments, an API server that goes away, a tester's folder that
 //! fills, turns read-only or vanishes.
 //!
-//! On the real cluster `SEED` repeats the moments of another time, `MOMENTS` says how many there are for each suite,
-//! `TWICE` and `THRICE` how many with a second and a third request, and `SUITES` which suites.
+//! On the real cluster four landings in a row see all of it; `ROUNDS=all` and `SHARE=1/4` choose another part. `MOMENTS` says how
+//! many interruptions there are for each suite, `TWICE` and `THRICE` how many with a second and a third request, and `SUITES`
+//! which suites: with any of these there are no parts. `SEED` repeats the moments of another time, in the same part.
 
 use std::time::Duration;
 
 use libtest_mimic::Trial;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+
+use crate::support::share::Share;
 
 mod folders;
 mod interrupts;
@@ -39,6 +42,12 @@ const SUITES: [(&str, u64); 7] = [
     ("smoke", 900),
     ("restarts", 43_000),
 ];
+
+/// What is run of what takes long on the real cluster.
+fn share() -> Share {
+    let is_told = ["MOMENTS", "TWICE", "THRICE", "SUITES"].iter().any(|name| std::env::var_os(name).is_some());
+    if is_told { Share::All } else { Share::chosen() }
+}
 
 /// Moments that can be had again.
 struct Moments(StdRng);

@@ -9,7 +9,7 @@ use crate::support::place::{Ended, LIMIT};
 use crate::support::{root, speed};
 
 use super::program::start;
-use super::{Moments, number, servers, suites};
+use super::{Moments, number, servers, share, suites};
 
 /// How long rollouts may take to settle, in the runs.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -97,47 +97,56 @@ fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Ve
     problems
 }
 
+/// Suites with their lengths, and whether the API server comes back.
+fn wanted() -> Vec<(&'static str, u64, bool)> {
+    // Each takes minutes: the others when they are asked for.
+    let is_wanted = |suite| std::env::var_os("SUITES").is_some() || ["phase2", "phase3"].contains(&suite);
+    let suites = suites().into_iter().filter(|(suite, _)| is_wanted(suite));
+    let all = suites.flat_map(|(suite, length)| [true, false].map(|is_short| (suite, length, is_short)));
+    share().deal("outages", all.collect(), |(suite, _, is_short)| (format!("{suite}, {}", away(*is_short)), 1))
+}
+
+fn away(is_short: bool) -> &'static str {
+    if is_short { "away for 3 s" } else { "away for good" }
+}
+
 pub fn an_api_server_that_goes_away_makes_no_test_fail() {
     let (lab, mut moments, mut server) = (Lab::find(), Moments::new(), ApiServer::find());
     let mut all = Vec::new();
-    // Each takes minutes: the others when they are asked for.
-    let is_wanted = |suite| std::env::var_os("SUITES").is_some() || ["phase2", "phase3"].contains(&suite);
-    for (suite, length) in suites().into_iter().filter(|(suite, _)| is_wanted(suite)) {
-        for is_short in [true, false] {
-            for _ in 0..number("MOMENTS").unwrap_or(1) {
-                let moment = moments.before(length);
-                let place = lab.place();
-                let mut program = start(&place, suite, &["--timeout", &speed::duration(SETTLE)]);
-                // Any moment is meant; there is nothing to wait for.
-                std::thread::sleep(moment);
-                let was_hit = !program.has_ended();
-                server.kill();
-                if is_short {
-                    std::thread::sleep(SHORT);
-                    server.start();
-                }
-                let ended = program.end(LIMIT);
-                if !is_short {
-                    server.start();
-                }
-                servers::wait_for("Ready servers", || servers::not_ready(&lab).is_empty());
-                let left = servers::leftovers(&lab, ended.run());
-                let name = format!("{suite}, away {} after {moment:?}", if is_short { "for 3 s" } else { "for good" });
-                let found = problems(&ended, is_short, was_hit, &left);
-                let [pass, error] = ["PASS", "ERROR"].map(|outcome| ended.count(outcome));
-                println!(
-                    "{name}: exit {} in {:.1?}, {pass} PASS, {error} ERROR, {} left",
-                    ended.code,
-                    ended.took,
-                    left.len()
-                );
-                all.extend(found.iter().map(|what| format!("{name}: {what}\n{}", ended.all())));
-                if !left.is_empty() {
-                    servers::remove(&lab);
-                }
-                // Scheduler and kubelet need longer to be at work again, and the next run is to begin on a healthy cluster.
-                servers::replace(&lab, "nas-input-1");
+    for (suite, length, is_short) in wanted() {
+        for _ in 0..number("MOMENTS").unwrap_or(1) {
+            let moment = moments.before(length);
+            let place = lab.place();
+            let mut program = start(&place, suite, &["--timeout", &speed::duration(SETTLE)]);
+            // Any moment is meant; there is nothing to wait for.
+            std::thread::sleep(moment);
+            let was_hit = !program.has_ended();
+            server.kill();
+            if is_short {
+                std::thread::sleep(SHORT);
+                server.start();
             }
+            let ended = program.end(LIMIT);
+            if !is_short {
+                server.start();
+            }
+            servers::wait_for("Ready servers", || servers::not_ready(&lab).is_empty());
+            let left = servers::leftovers(&lab, ended.run());
+            let name = format!("{suite}, {} after {moment:?}", away(is_short));
+            let found = problems(&ended, is_short, was_hit, &left);
+            let [pass, error] = ["PASS", "ERROR"].map(|outcome| ended.count(outcome));
+            println!(
+                "{name}: exit {} in {:.1?}, {pass} PASS, {error} ERROR, {} left",
+                ended.code,
+                ended.took,
+                left.len()
+            );
+            all.extend(found.iter().map(|what| format!("{name}: {what}\n{}", ended.all())));
+            if !left.is_empty() {
+                servers::remove(&lab);
+            }
+            // Scheduler and kubelet need longer to be at work again, and the next run is to begin on a healthy cluster.
+            servers::replace(&lab, "nas-input-1");
         }
     }
     assert!(all.is_empty(), "{}", all.join("\n"));

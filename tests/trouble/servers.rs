@@ -63,7 +63,7 @@ pub fn leftovers(lab: &Lab, run: &str) -> Vec<String> {
 /// Removes them, each right after a cycle and from the export first: one that vanishes under an rsync restarts its sidecar.
 pub fn remove(lab: &Lab) {
     let remove = ["-exec", "rm", "-rf", "{}", "+"];
-    for (server, is_copied) in SERVERS {
+    let of = |server: &str, is_copied: bool| {
         if is_copied {
             let deployment = format!("deployment/{}", name(server));
             let last = || lab.kubectl(&["logs", &deployment, "-c", "sync-to-windows", "--tail=1"]);
@@ -75,7 +75,12 @@ pub fn remove(lab: &Lab) {
         }
         lab.in_export(server, &format!("find /data {} {}", quoted(), remove.join(" ")));
         output(Command::new("find").arg(lab.folder.join(server)).args(OF_RUNS).args(remove));
-    }
+    };
+    std::thread::scope(|scope| {
+        for (server, is_copied) in SERVERS {
+            scope.spawn(move || of(server, is_copied));
+        }
+    });
 }
 
 /// The words for a shell.

@@ -1,0 +1,61 @@
+//! A run of the program on the real cluster, and what it says otherwise than expected.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::support::catalogue::Round;
+use crate::support::lab::{Lab, SHORTER};
+use crate::support::place::Ended;
+
+use super::OLDER;
+
+/// The tests that say where something else is tested.
+const SKIPPED: &str = "phase3::win-02::";
+/// Those that need to be allowed.
+const DISTURBS: &str = "data-safety::reserved-names::";
+/// The longest that a run may take on a usual machine, in which much may be waited for in vain.
+const LIMIT: Duration = Duration::from_secs(1800);
+
+/// Runs a round's suites to their end; where `RECORDINGS` names a folder, recorded there under the round's name.
+pub fn run(lab: &Lab, round: &Round) -> Ended {
+    let folder = std::env::var_os("RECORDINGS").map(PathBuf::from);
+    let is_recorded = folder.is_some();
+    // Once is enough of what is the same.
+    let folder = folder.filter(|_| !round.name.ends_with("again"));
+    let record = folder.map(|folder| folder.join(format!("{}.json.gz", round.name)));
+    let Round { suites, skip, .. } = round;
+    let (place, shorter) = (lab.place(), if round.name == OLDER { &[] } else { &SHORTER[..] });
+    // A recording is of the suites as they are.
+    let suite = |name: &&str| if is_recorded { (*name).to_owned() } else { place.suite(name, shorter) };
+    let suites: Vec<String> = suites.iter().map(suite).collect();
+    let suites = suites.iter().flat_map(|suite| ["--suite", suite]);
+    let skip = skip.iter().flat_map(|part| ["--skip", part]);
+    let arguments: Vec<&str> = suites.chain(skip).chain(round.disrupts.then_some("--allow-disruption")).collect();
+    let mut command = place.command(&arguments);
+    command.envs(record.map(|path| ("FILE_SIMULATOR_RECORD", path)));
+    let mut running = place.start(command);
+    running.listed = place.listed(&arguments);
+    running.end(LIMIT)
+}
+
+/// What the run says otherwise than expected, in a line each.
+pub fn differences(run: &Ended, round: &Round, expected: &BTreeMap<String, &str>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, (outcome, _)) in &run.results {
+        let is_skipped = name.starts_with(SKIPPED) || !round.disrupts && name.starts_with(DISTURBS);
+        let healthy = if is_skipped { "SKIP" } else { "PASS" };
+        let expected = expected.get(name).copied().unwrap_or(healthy);
+        if expected != *outcome {
+            found.push(format!("{name}: expected {expected}, was {outcome}"));
+        }
+    }
+    found.extend(run.missing());
+    found
+        .extend(expected.keys().filter(|name| !run.results.contains_key(*name)).map(|name| format!("{name}: missing")));
+    let exit = i32::from(!expected.is_empty());
+    if run.code != exit {
+        found.push(format!("expected exit code {exit}, was {}", run.code));
+    }
+    found
+}
