@@ -13,9 +13,9 @@ mod suites;
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    support::speed::slowness();
-    // Runs wait more than they work.
-    let runs = 8 * available_parallelism().map_or(1, NonZero::get);
+    // Runs wait more than they work, and work more on a slow machine.
+    let each = if support::speed::slowness() < 2.0 { 8 } else { 4 };
+    let runs = each * available_parallelism().map_or(1, NonZero::get);
     arguments.test_threads = arguments.test_threads.or(Some(runs));
     let mut suites = suites::tests(&arguments).into_iter();
     // The first of them waits for the run of all.
