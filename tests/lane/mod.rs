@@ -1,8 +1,8 @@
-//! The suites on a real cluster: green on a healthy release, and each fault makes exactly its own tests
-//! fail.
+//! The suites on a real cluster: green on a healthy release, and each fault makes exactly its own tests fail.
 //!
 //! `cargo test --test cluster -- --ignored lane::` runs what must be green, and a share of the rounds of faults. `ROUNDS=all`
 //! runs all, `SHARE=1/4` that share, `ROUNDS=drifted,healthy` these alone; `upgraded` is what `--changes` says.
+
 use std::collections::BTreeSet;
 
 use libtest_mimic::Trial;
@@ -19,8 +19,8 @@ mod upgrade;
 
 use stages::Stages;
 
-/// For `find`: files that a run writes.
-const FILES_OF_RUNS: [&str; 7] = ["-name", "*e2e-*", "-not", "-name", OF_A_KILLED_RUN, "-type", "f"];
+/// For `find`: files and folders that a run makes.
+const FILES_OF_RUNS: [&str; 6] = ["-name", "*e2e-*", "-not", "-name", OF_A_KILLED_RUN, "-prune"];
 /// What a run left that was killed before it could tidy up.
 const OF_A_KILLED_RUN: &str = "e2e-00000000-phase3-latency-nas-output-2-sync.txt";
 /// How the name of a server's folder begins while it is moved away.

@@ -61,13 +61,13 @@ impl Lab {
 
     /// Files of runs in the tester's folder and in the exports of all running pods.
     pub fn leftovers(&self) -> Vec<String> {
-        let folder = output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS));
+        let folder = output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).arg("-print"));
         // Only the old pod still reaches a folder that was moved away.
         let mut found: Vec<_> = folder.lines().filter(|file| !file.contains(MOVED)).map(str::to_owned).collect();
         let running = ["get", "pods", "-l", SERVERS, "--field-selector=status.phase=Running", "-o", "name"];
         for pod in self.kubectl(&running).lines() {
             let find = ["exec", pod, "-c", "nfs-server", "--", "find", "/data"];
-            let export = self.kubectl(&[&find[..], &FILES_OF_RUNS].concat());
+            let export = self.kubectl(&[&find[..], &FILES_OF_RUNS, &["-print"]].concat());
             found.extend(export.lines().map(|file| format!("{file} in {pod}")));
         }
         found

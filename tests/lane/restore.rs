@@ -23,7 +23,7 @@ impl Lab {
     /// pod would copy what an earlier run left in the tester's folder.
     pub fn install_anew(&self, servers: &str) {
         self.kubectl(&["delete", "deployments,services", "-l", servers, "--cascade=foreground"]);
-        output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).arg("-delete"));
+        output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).args(["-exec", "rm", "-rf", "{}", "+"]));
         output(Command::new("rm").arg("-rf").arg(self.folder.join("shared-export")));
         self.put_folders_back();
         self.install(Chart::Current);
