@@ -17,8 +17,7 @@ fn main() {
     let each = if support::speed::slowness() < 2.0 { 8 } else { 4 };
     let runs = each * available_parallelism().map_or(1, NonZero::get);
     arguments.test_threads = arguments.test_threads.or(Some(runs));
-    let mut suites = suites::tests(&arguments).into_iter();
-    // The first of them waits for the run of all.
-    let first = suites.next().into_iter();
-    libtest_mimic::run(&arguments, first.chain(scenarios::tests()).chain(suites).collect()).exit();
+    // Those of the suites wait for one run, which is spared the scenarios that copy much.
+    let trials = [scenarios::tests(), suites::tests(&arguments)];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
