@@ -27,11 +27,11 @@ const OF_A_KILLED_RUN: &str = "e2e-00000000-phase3-latency-nas-output-2-sync.txt
 const MOVED: &str = "moved-away-";
 /// The release in which the interval is the usual one.
 const OLDER: &str = "older-chart";
-/// Rounds that take much longer or shorter than others, with how many seconds that is.
-const SECONDS: [(&str, u64); 5] =
-    [("reserved", 140), ("no-copies", 60), ("cycles", 60), ("rights", 65), ("silent", 50)];
+/// Rounds that take much longer or shorter than others, with about how many seconds that is.
+const SECONDS: [(&str, u64); 6] =
+    [("reserved", 125), ("no-copies", 75), ("cycles", 70), ("rights", 70), ("silent", 70), ("upgraded", 20)];
 /// The others.
-const OTHERS: u64 = 30;
+const OTHERS: u64 = 40;
 
 pub fn tests() -> Vec<Trial> {
     let shares = trials!("lane::shares": four_shares_have_every_round);
