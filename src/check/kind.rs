@@ -1,0 +1,145 @@
+//! What a kind of check is: with its parameters' type, and without.
+
+use futures::future::BoxFuture;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::need::Need;
+use super::parameter::{Export, Sidecar};
+use super::site::Site;
+use crate::event::{Hop, Verdict};
+
+/// A kind of check with its parameters.
+pub trait Kind: Sync {
+    /// What it observes; can be stored and judged again elsewhere.
+    type Observation: Serialize + DeserializeOwned + Send;
+
+    /// What it judges.
+    const SUBJECT: Subject = Subject::Server;
+
+    /// The hops that a PASS proves.
+    const HOPS: &'static [Hop] = &[];
+
+    /// What a run must have at hand for it, whatever its parameters say.
+    const NEEDS: &'static [Need] = &[];
+
+    /// What else it needs with some parameters.
+    const MAY_NEED: &'static [Need] = &[];
+
+    /// Whether it deletes pods or makes containers stumble: then it runs alone, when all others have ended, and only if
+    /// that was allowed.
+    const DISTURBS: bool = false;
+
+    /// What a run must have at hand for it.
+    fn needs(&self) -> &'static [Need] {
+        Self::NEEDS
+    }
+
+    /// Where it puts files into an export, and what copies them from there.
+    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
+        None
+    }
+
+    /// How many bytes the tester's folder must take at once: about what most tests write.
+    fn room(&self) -> usize {
+        2 << 20
+    }
+
+    /// Collects what the judgement needs.
+    ///
+    /// # Errors
+    /// A verdict, for what could not be observed.
+    fn observe(&self, site: &Site) -> impl Future<Output = Result<Self::Observation, Verdict>> + Send;
+
+    /// Judges what was observed.
+    fn judge(&self, seen: &Self::Observation) -> Verdict;
+}
+
+/// What a check judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// One server: it makes a test for each that the suite names.
+    Server,
+    /// The whole.
+    Whole,
+    /// Either.
+    Any,
+}
+
+/// What is known of a kind of check without a suite.
+#[derive(Debug)]
+pub struct About {
+    /// The key that names it in a suite.
+    pub key: &'static str,
+    /// What it is about, in a line.
+    pub summary: &'static str,
+    /// What it judges.
+    pub subject: Subject,
+    /// The hops that a PASS proves.
+    pub hops: &'static [Hop],
+    /// What a run must have at hand for it.
+    pub needs: &'static [Need],
+    /// What else with some parameters.
+    pub may_need: &'static [Need],
+    /// Whether it needs to be allowed, and to be alone.
+    pub disturbs: bool,
+    /// The schema of its parameters.
+    pub parameters: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl About {
+    pub(super) const fn of<P: Kind + JsonSchema>(key: &'static str, summary: &'static str) -> Self {
+        Self {
+            key,
+            summary: summary.trim_ascii(),
+            subject: P::SUBJECT,
+            hops: P::HOPS,
+            needs: P::NEEDS,
+            may_need: P::MAY_NEED,
+            disturbs: P::DISTURBS,
+            parameters: P::json_schema,
+        }
+    }
+}
+
+/// A [`Kind`] whose type is not known any more: what a run asks of a check. Its future is boxed, or a run would be one
+/// coroutine of all kinds.
+pub(super) trait AnyKind {
+    fn needs(&self) -> &'static [Need];
+    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)>;
+    fn room(&self) -> usize;
+    fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)>;
+    fn judge(&self, seen: Value) -> Result<Verdict, serde_json::Error>;
+}
+
+impl<K: Kind> AnyKind for K {
+    fn needs(&self) -> &'static [Need] {
+        Kind::needs(self)
+    }
+
+    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
+        Kind::writes(self)
+    }
+
+    fn room(&self) -> usize {
+        Kind::room(self)
+    }
+
+    fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)> {
+        Box::pin(async move {
+            match self.observe(site).await {
+                Ok(seen) => {
+                    let is_recorded = site.shared.wishes.record;
+                    (Kind::judge(self, &seen), is_recorded.then(|| serde_json::to_value(&seen).ok()).flatten())
+                }
+                Err(verdict) => (verdict, None),
+            }
+        })
+    }
+
+    fn judge(&self, seen: Value) -> Result<Verdict, serde_json::Error> {
+        Ok(Kind::judge(self, &serde_json::from_value(seen)?))
+    }
+}
