@@ -13,9 +13,8 @@ mod suites;
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    // Runs wait more than they work, and work more on a slow machine.
-    let each = if support::speed::slowness() < 2.0 { 8 } else { 4 };
-    let runs = each * available_parallelism().map_or(1, NonZero::get);
+    // Runs wait more than they work; more of them starve each other.
+    let runs = 4 * available_parallelism().map_or(1, NonZero::get);
     arguments.test_threads = arguments.test_threads.or(Some(runs));
     // Those of the suites wait for one run, which is spared the scenarios that copy much.
     let trials = [scenarios::tests(), suites::tests(&arguments)];

@@ -22,7 +22,7 @@ mod names;
 const SUITES: [&str; 2] = ["phase2", "phase3"];
 /// What is shorter, as the interval of sidecars is: limits for a file, and for a rollout.
 const SHORTER: [(&str, &str); 4] = [
-    ("within: 60s", "within: 8s"),
+    ("within: 60s", "within: 10s"),
     ("within: 10s", "within: 4s"),
     ("tolerance: 3s", "tolerance: 1s"),
     ("within: 30s", "within: 8s"),
