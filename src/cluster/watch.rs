@@ -222,8 +222,8 @@ impl Follower {
     /// Returns when the API server has forgotten what came after the last event, so that a new list is needed.
     async fn list_and_watch(&self) -> Result<(), ApiError> {
         let failed = |verb| move |error| ApiError::new(verb, self.resource, error);
-        let params = ListParams::default().match_any();
-        let (objects, mut known) = list(&self.client, &self.requests, &params).await.map_err(failed("list"))?;
+        let listed = list(&self.client, &self.requests, &ListParams::default()).await;
+        let (objects, mut known) = listed.map_err(failed("list"))?;
         self.store.take(News::Listed(objects)).map_err(failed("list"))?;
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).remove(self.resource);
         self.tell();

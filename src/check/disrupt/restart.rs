@@ -84,7 +84,7 @@ impl Restart {
     async fn restart(&self, site: &Site, server: &Server, pod: &Arc<Pod>, owner: String) -> Result<Restarted, Verdict> {
         let (shared, name) = (&site.shared, site.server());
         let cycles = self.sidecar.as_ref().and_then(|sidecar| site.cycles(pod, sidecar));
-        let new = |what| File { name: site.file(what).name, content: random() };
+        let new = |what| File { name: site.file(what).name, content: random::text(64) };
         let (written, fresh, file) = (new(WRITTEN), new(UNSYNCED), new(PUT));
         let rested = self.write(site, pod, cycles.as_deref(), &written).await?;
         self.forget_probe(site).await;
@@ -251,10 +251,6 @@ async fn on_host(site: &Site, file: &File, limit: Instant) -> Content {
         Err(Seen::Unreadable(error)) => Content::Unknown(error),
         Err(other @ Seen::Different(_)) => Content::Other(other.to_string()),
     }
-}
-
-fn random() -> String {
-    random::text(64)
 }
 
 /// The files that are gone and are not the run's own, nor hidden ones such as rsync's temporary files.
