@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::commands::Commands;
 use super::ledger::Ledger;
 use super::need::Access;
+use super::nfs::Exits;
 use super::parameter::{Pattern, Sidecar};
 use crate::cluster::container;
 use crate::cluster::server::Settlement;
@@ -75,6 +76,8 @@ pub struct Shared {
     pub events: mpsc::Sender<Event>,
     /// Files that were written and not yet removed.
     pub ledger: Ledger,
+    /// Servers that ended at a request of this run.
+    pub(super) exits: Exits,
     /// Servers that were disturbed, and not yet seen to be Ready again.
     disturbed: Mutex<Vec<Disturbed>>,
     /// Those of which that was given up.
@@ -101,7 +104,7 @@ impl Shared {
         watch: Watch,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        let (ledger, disturbed, down, commands, memory, cycles) = Default::default();
+        let (ledger, exits, disturbed, down, commands, memory, cycles) = Default::default();
         let started = Instant::now();
         Self {
             cluster,
@@ -114,6 +117,7 @@ impl Shared {
             watch,
             events,
             ledger,
+            exits,
             disturbed,
             down,
             started,

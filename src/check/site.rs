@@ -119,8 +119,11 @@ impl Site {
     /// The one pod of the server under test, and the server and moment that it was seen with.
     ///
     /// # Errors
-    /// There is not exactly one: blocked by the test `pods` of this server.
+    /// There is not exactly one: blocked by the test `pods` of this server. Or a request of another test ended the server.
     pub async fn pod(&self) -> Result<(Arc<Pod>, Population), Verdict> {
+        if let Some(exit) = self.shared.exits.of(self.server()) {
+            return Err(exit.blocks(self.server()));
+        }
         let (server, population) = self.settled_server().await?;
         let current = server.current();
         let [pod] = current.as_slice() else {
@@ -150,6 +153,15 @@ impl Site {
             return Err(self.blocked(Reason::new(object, "to run steadily", view.describe())));
         }
         Ok((pod, population))
+    }
+
+    /// ERROR in place of what a test of the pod made of a server that a request of another test ended while it ran.
+    pub async fn ended_under_it(&self) -> Option<Verdict> {
+        self.pod.get()?;
+        // Whoever sends the server its first request may be about to find out.
+        drop(self.shared.exits.turn(self.server()).await);
+        let exit = self.shared.exits.of(self.server()).filter(|exit| exit.by != self.id)?;
+        Some(exit.blocks(self.server()))
     }
 
     /// ERROR, because of something that the test `pods` of this server says more about.

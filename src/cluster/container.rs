@@ -3,7 +3,7 @@
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStatus, EnvVar, Pod, ResourceRequirements, SecurityContext, VolumeMount,
+    ContainerState, ContainerStateTerminated, ContainerStatus, EnvVar, Pod, ResourceRequirements, SecurityContext, VolumeMount,
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -183,6 +183,13 @@ impl<'a> View<'a> {
         format!("waiting: {reason}{message}{restarts}")
     }
 
+    /// How its last life ended; `None` if none has.
+    pub fn end(&self) -> Option<&'a ContainerStateTerminated> {
+        let status = self.status?;
+        let states = [&status.state, &status.last_state];
+        states.into_iter().flatten().find_map(|state| state.terminated.as_ref())
+    }
+
     /// When it ended; `None` if it has not.
     pub fn ended_at(&self) -> Option<Timestamp> {
         Some(self.state()?.terminated.as_ref()?.finished_at.as_ref()?.0)
@@ -279,8 +286,7 @@ pub fn restarts(pod: &Pod, view: &View<'_>, window: SignedDuration, now: Timesta
 /// Whether the container was started again because its pod's sandbox was: the init containers have run anew since its
 /// previous run ended. (Observed when the sandbox is killed; a container that ends by itself makes no init container run.)
 fn came_with_sandbox(pod: &Pod, view: &View<'_>) -> bool {
-    let last = view.status.and_then(|status| status.last_state.as_ref()).and_then(|state| state.terminated.as_ref());
-    let Some(ended) = last.and_then(|ended| ended.finished_at.as_ref()) else { return false };
+    let Some(ended) = view.end().and_then(|ended| ended.finished_at.as_ref()) else { return false };
     let init = all(pod).into_iter().filter(|other| other.kind == Kind::Init);
     let began = init.map(|init| Some(init.state()?.terminated.as_ref()?.started_at.as_ref()?.0));
     began.min().flatten().is_some_and(|began| began >= ended.0)

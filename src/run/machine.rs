@@ -1,4 +1,5 @@
-//! What of the tester's own machine makes a test go wrong that is no fault of the system: then it was not judged.
+//! What makes a test go wrong that is no fault of what it looks at: the tester's own machine, or another test's request that
+//! ended the server. Then it was not judged.
 
 use crate::check::{Check, Need, Place, Site};
 use crate::event::{Hop, Outcome, Reason, Verdict};
@@ -7,6 +8,9 @@ use crate::event::{Hop, Outcome, Reason, Verdict};
 pub async fn considered(site: &Site, check: &Check, verdict: Verdict) -> Verdict {
     if !matches!(verdict.outcome, Outcome::Fail | Outcome::Error) {
         return verdict;
+    }
+    if let Some(ended) = site.ended_under_it().await {
+        return ended;
     }
     if let Some(held) = held(site) {
         // What could not be read was not judged, whatever it looked like.

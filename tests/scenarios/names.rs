@@ -9,7 +9,13 @@ pub fn wrong(scenario: &Scenario, all: &[String]) -> BTreeMap<String, &'static s
     let with = |names: &[String], outcome| {
         names.iter().flat_map(|name| full(scenario, name, all)).map(move |name| (name, outcome)).collect::<Vec<_>>()
     };
-    with(&scenario.fail, "FAIL").into_iter().chain(with(&scenario.error, "ERROR")).collect()
+    let (fail, error, others) = (&scenario.fail, &scenario.error, &scenario.fails_one_of);
+    [with(fail, "FAIL"), with(error, "ERROR"), with(others, "ERROR")].into_iter().flatten().collect()
+}
+
+/// The tests of which one FAILs.
+pub fn one_of(scenario: &Scenario, all: &[String]) -> Vec<String> {
+    scenario.fails_one_of.iter().flat_map(|name| full(scenario, name, all)).collect()
 }
 
 /// The tests that are SKIP, and a part of why; `has_low_ports`: whether this machine gives ports below 1024.

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::bounded::{self, Bounded};
 use super::record::Records;
+use super::turn::Exit;
 use crate::check::millis;
 
 /// All calls of a session are answered within so many times the time of one.
@@ -46,6 +47,8 @@ pub enum What {
     Broken(String),
     /// The connection was not taken, or ended; why.
     Ended(String),
+    /// The server ended at it.
+    Exited(Exit),
     /// The answer is a status other than OK, or a refusal of the call.
     Refused(String),
     /// The answer is none to what was asked; what was expected, and what was seen.

@@ -14,6 +14,9 @@ const DENIED: [&str; 2] = ["NFS3ERR_ACCES", "NFS3ERR_PERM"];
 /// With these a server refuses clients, and unfs3 those on high ports.
 const UNWANTED: [&str; 4] = ["MNT3ERR_ACCES", "MNT3ERR_PERM", "AUTH_TOOWEAK", "AUTH_BADCRED"];
 
+/// The last word of an unfs3 that wants to become a client's user and may not.
+const MAY_NOT_SWITCH: &str = "euid/egid switching failed";
+
 /// Judges what was seen.
 pub fn judge(check: &Nfs, seen: &Observation) -> Verdict {
     let Some(options) = seen.expected.text() else { return check.unknown(&seen.expected) };
@@ -197,11 +200,25 @@ pub fn stopped(seen: &Stopped<'_>) -> Verdict {
                 "see the tests service and node-port of this server: its NodePort, and whether it has a ready endpoint";
             failed("to take a connection".to_owned(), what, hint)
         }
+        What::Exited(exit) => {
+            let said = exit.said.iter().map(|line| format!("`{line}`")).collect::<Vec<_>>().join(", ");
+            let what = format!(
+                "this request ended it: container {}, {}; its log ends with {said}; this run sends it no other",
+                exit.container, exit.how
+            );
+            let may_not_switch = exit.said.iter().any(|line| line.contains(MAY_NOT_SWITCH));
+            let hint = if may_not_switch {
+                "start unfsd with -s: it may not become another user here, and with SETUID and SETGID it would have more \
+                 rights than the test security allows"
+            } else {
+                "look at its previous log: every client that does the same ends it again"
+            };
+            failed(format!("to answer {call}"), what, hint)
+        }
         What::Ended(why) | What::Broken(why) if *answered > 0 => failed(
             format!("to answer {call}"),
             format!("the connection ended ({why}); calls answered before: {answered}"),
-            "look at the server's log and its restarts; unfs3 that may not change its user ends at the first call after \
-             MOUNT: start it with -s",
+            "look at the server's log",
         ),
         What::Ended(why) | What::Broken(why) => {
             let hint = "the server does not listen, or ends connections: look at its log and its restarts";
@@ -354,6 +371,24 @@ mod tests {
             assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Nfs)));
             assert!(verdict.reasons[0].expected.contains("WRITE"), "{verdict:?}");
         }
+    }
+
+    #[test]
+    fn a_server_that_a_request_ended_fails_with_its_last_words_and_their_cure() {
+        let by = json!({"suite": "nfs", "slug": "node-port", "server": "nas"});
+        let exited = |said: &str| {
+            let exit = json!({"by": by, "container": "nfs-server", "pod": "1", "at": "2026-11-21T03:55:00Z", "ran": "PT1M",
+                "restarts": 0, "how": "exit code 1 (Error)", "said": [said]});
+            let verdict = stopped("FSINFO", &json!({"Exited": exit}), &[]);
+            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Nfs)));
+            verdict.reasons[0].clone()
+        };
+        let reason = exited("euid/egid switching failed, aborting");
+        assert!(reason.hint.contains("unfsd with -s"), "{reason:?}");
+        for part in ["this request ended it", "container nfs-server, exit code 1", "`euid/egid switching failed"] {
+            assert!(reason.seen.contains(part), "{reason:?}");
+        }
+        assert!(!exited("Segmentation fault").hint.contains("-s"));
     }
 
     #[test]

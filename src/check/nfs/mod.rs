@@ -22,13 +22,16 @@ mod judge;
 mod put;
 mod record;
 mod session;
+mod turn;
 mod way;
 
 pub(super) use access::Access;
+pub(super) use turn::{Exit, Exits};
 pub(super) use put::{Target, Unwritten, put, take_back};
 
 use call::{Calls, Ends, SESSION, Session, Trouble, What};
 use session::Listed;
+use turn::Turn;
 use way::{Port, Via, Way};
 
 /// The size of the file that is written: several calls' worth.
@@ -239,19 +242,25 @@ impl Work<'_> {
         let (mut deadline, mut ends) = (Instant::now() + within.0, Ends::default());
         loop {
             let mut seen = Seen::default();
+            let mut turn = turn::turn(site).await?;
+            let restarts = turn::restarts(site, self.pod, &self.check.export.container);
             let end = match way.connect(site, self.pod, deadline).await? {
                 Err(trouble) => Err(trouble),
                 Ok(mut connection) => {
                     seen.from = connection.from();
                     let mut session = Session::new(connection.stream(), within.0);
-                    let end = self.session(&mut session, &mut seen).await;
+                    let end = self.session(&mut session, &mut seen, &mut turn).await;
                     deadline += session.paused;
                     seen.calls = std::mem::take(&mut session.calls);
                     drop(session);
                     match end {
                         Ok(()) => Ok(()),
                         Err(Stop::Verdict(verdict)) => return Err(verdict),
-                        Err(Stop::Trouble(trouble)) => Err(connection.explain(trouble).await),
+                        Err(Stop::Trouble(trouble)) => {
+                            let (container, trouble) =
+                                (&self.check.export.container, connection.explain(trouble).await);
+                            Err(turn::explain(site, self.pod, container, restarts, trouble).await?)
+                        }
                     }
                 }
             };
@@ -268,9 +277,16 @@ impl Work<'_> {
     }
 
     /// Does all that is to be tried.
-    async fn session(&mut self, session: &mut Session<&mut dyn way::Stream>, seen: &mut Seen) -> Result<(), Stop> {
+    async fn session(
+        &mut self,
+        session: &mut Session<&mut dyn way::Stream>,
+        seen: &mut Seen,
+        turn: &mut Turn,
+    ) -> Result<(), Stop> {
         let root = session.mount(&self.mounted).await?;
         let [write, read] = session.sizes(&root).await?;
+        // It has survived its first request.
+        *turn = None;
         if let Some((name, content)) = &self.known {
             let file = session.lookup(&root, name).await?;
             let none = || Trouble {

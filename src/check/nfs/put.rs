@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::call::{Answer, Ends, Session, Trouble, What};
 use super::judge::{self, Stopped};
+use super::turn::{self, Turn};
 use super::way::{Stream, Way};
 use super::{PAUSE, access, not_forwarded};
 use crate::check::Site;
@@ -75,16 +76,21 @@ pub async fn put(
     let deadline = Instant::now() + WITHIN.0;
     let (mut sent, mut ends) = (None, Ends::default());
     let (trouble, answered) = loop {
+        let mut turn = turn::turn(site).await?;
+        let restarts = turn::restarts(site, pod, &export.container);
         let (trouble, answered) = match way.connect(site, pod, deadline).await? {
             Err(trouble) => (trouble, 0),
             Ok(mut connection) => {
                 let mut session = Session::new(connection.stream(), WITHIN.0);
-                let written = write(&mut session, export, name, content, &mut sent).await;
+                let written = write(&mut session, export, name, content, &mut sent, &mut turn).await;
                 let answered = session.calls.answered;
                 drop(session);
                 match written {
                     Ok(written) => return Ok(Ok(written)),
-                    Err(trouble) => (connection.explain(trouble).await, answered),
+                    Err(trouble) => {
+                        let trouble = connection.explain(trouble).await;
+                        (turn::explain(site, pod, &export.container, restarts, trouble).await?, answered)
+                    }
                 }
             }
         };
@@ -108,6 +114,9 @@ pub async fn put(
 /// Removes a file that was put and that no container sees: nobody else can. Whether it is there says nothing any more.
 pub async fn take_back(site: &Site, pod: &Pod, target: Target<'_>, name: &str) {
     let deadline = Instant::now() + WITHIN.0;
+    if turn::turn(site).await.is_err() {
+        return;
+    }
     if let Ok(Ok(mut connection)) = Way::Pod(target.port).connect(site, pod, deadline).await {
         let mut session = Session::new(connection.stream(), WITHIN.0);
         if let Ok(root) = session.mount(&target.export.folder).await {
@@ -122,9 +131,11 @@ async fn write(
     name: &str,
     content: &[u8],
     sent: &mut Option<Instant>,
+    turn: &mut Turn,
 ) -> Answer<Written> {
     let root = session.mount(&export.folder).await?;
     let [most, _] = session.sizes(&root).await?;
+    *turn = None;
     let sent = *sent.insert(Instant::now());
     let file = session.create(&root, name).await?;
     session.write(&file, content, most).await?;

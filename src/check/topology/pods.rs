@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::check::nfs::Exit;
 use crate::check::parameter::Span;
 use crate::check::{Kind, Site};
 use crate::cluster::ResourceExt;
@@ -30,6 +31,9 @@ pub struct Observation {
     /// Pods of the server that the cluster ended, and that are still listed.
     #[serde(default)]
     ended: Vec<Ended>,
+    /// How the server ended at a request of this run.
+    #[serde(default)]
+    exit: Option<Exit>,
 }
 
 /// A pod that the cluster ended.
@@ -48,7 +52,7 @@ impl Kind for Pods {
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (server, population) = site.settled_server().await?;
         let ended = ended(site, &server).await;
-        Ok(Observation { server, now: population.now, ended })
+        Ok(Observation { server, now: population.now, ended, exit: site.shared.exits.of(site.server()) })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
@@ -89,7 +93,12 @@ impl Kind for Pods {
             }
             for view in container::all(pod) {
                 let object = format!("{object}, container {}", view.name);
-                let restarts = container::restarts(pod, &view, self.restart_window.signed(), seen.now);
+                let window = self.restart_window.signed();
+                if let Some(exit) = seen.exit.as_ref().filter(|exit| exit.explains(pod, &view, window)) {
+                    notes.push(format!("{object} was started again: a request of {} had ended it", exit.by));
+                    continue;
+                }
+                let restarts = container::restarts(pod, &view, window, seen.now);
                 // A completed init container is no loop, whatever it took.
                 if matches!(restarts, Restarts::Recent) && !(view.kind == container::Kind::Init && view.has_completed())
                 {
@@ -228,6 +237,35 @@ mod tests {
         assert_eq!((node.outcome, node.notes.len()), (Outcome::Pass, 1));
         let alone = ended("2026-11-21T03:59:28Z");
         assert_eq!(alone.outcome, Outcome::Fail, "it ended after the init container, so by itself");
+    }
+
+    #[test]
+    fn a_restart_that_a_request_of_this_run_caused_is_a_note_and_no_other_is() {
+        let ended = "2026-11-21T03:59:20Z";
+        let judged = |restarts: i32, ran: &str, at: &str| {
+            let container = "/pods/0/status/containerStatuses/0";
+            let server = with(
+                output_server(),
+                &[
+                    ("/pods/0/metadata/uid", json!("pod-1")),
+                    (&format!("{container}/restartCount"), json!(restarts + 1)),
+                    (&format!("{container}/state/running/startedAt"), json!("2026-11-21T03:59:30Z")),
+                    (&format!("{container}/lastState"), json!({"terminated": {"exitCode": 1, "finishedAt": ended}})),
+                ],
+            );
+            let by = json!({"suite": "nfs", "slug": "node-port", "server": "nas"});
+            let exit = json!({"by": by, "container": "nfs-server", "pod": "pod-1", "at": at, "ran": ran,
+                "restarts": restarts, "how": "exit code 1", "said": []});
+            let check = Pods { restart_window: Span(std::time::Duration::from_secs(600)) };
+            let seen = json!({"server": server, "now": NOW, "exit": exit});
+            check.judge(&serde_json::from_value(seen).unwrap())
+        };
+        let ours = judged(0, "PT1M", ended);
+        assert_eq!((ours.outcome, ours.notes.len()), (Outcome::Pass, 1));
+        assert!(ours.notes[0].contains("nfs::node-port::nas"), "{ours:?}");
+        assert_eq!(judged(0, "PT1M", "2026-11-21T03:59:10Z").outcome, Outcome::Fail, "another one came after it");
+        assert_eq!(judged(1, "PT1M", ended).outcome, Outcome::Fail, "another one came before it");
+        assert_eq!(judged(1, "PT20M", ended).outcome, Outcome::Pass, "the other one is long ago");
     }
 
     #[test]

@@ -155,12 +155,18 @@ impl Container {
                 export: "data".to_owned(),
                 read_only: read_only || has("ro"),
                 secure: !has("insecure"),
-                ends: self.behaviour() == Some(Behaviour::EndsAfterMount),
+                ends: match self.behaviour() {
+                    Some(Behaviour::EndsAfterMount) => Some(nfs::Ends::Connection),
+                    Some(Behaviour::EndsAtRequest) => Some(nfs::Ends::Server),
+                    _ => None,
+                },
             },
             Err(_) => return 1,
         };
         let world = Arc::clone(&self.world);
         let is_privileged = move |from| network::is_privileged(&world, from);
-        i32::from(nfs::serve(listener, service, is_privileged).await.is_err())
+        let Err(error) = nfs::serve(listener, service, is_privileged).await else { return 0 };
+        self.say(error.to_string());
+        1
     }
 }

@@ -17,6 +17,7 @@ use nfs3_server::vfs::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional, sink};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::sim;
@@ -42,17 +43,26 @@ pub(super) enum Service {
         read_only: bool,
         /// Whether those on ports from 1024 on may not mount it.
         secure: bool,
-        /// Whether connections end at the second call.
-        ends: bool,
+        /// What ends at a client's second call, the first of NFS; `None`: nothing.
+        ends: Option<Ends>,
     },
     /// They get no answer.
     Silent,
 }
 
+/// What ends at a client's first request of NFS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// Its connection.
+    Connection,
+    /// The server, as unfs3 without `-s` that may not become another user.
+    Server,
+}
+
 /// Serves whoever connects, for ever; `is_privileged` says of a client whether it is on a port below 1024.
 ///
 /// # Errors
-/// No second port can be had.
+/// No second port can be had, or a client's request ended the server.
 pub(super) async fn serve(
     listener: TcpListener,
     service: Service,
@@ -72,18 +82,26 @@ pub(super) async fn serve(
         }
         Service::Silent => 0,
     };
-    let service = Arc::new(service);
-    sim::serve(listener, |client| {
-        let service = Arc::clone(&service);
+    let state = Arc::new((service, Notify::new()));
+    let served = sim::serve(listener, |client| {
+        let state = Arc::clone(&state);
         let is_low = client.peer_addr().is_ok_and(&is_privileged);
         // Whoever closes the connection knows why.
-        async move { drop(attend(client, &service, port, is_low).await) }
-    })
-    .await;
-    Ok(())
+        async move { drop(attend(client, &state.0, port, is_low, &state.1).await) }
+    });
+    tokio::select! {
+        () = served => Ok(()),
+        () = state.1.notified() => Err(io::Error::other("euid/egid switching failed, aborting")),
+    }
 }
 
-async fn attend(mut client: TcpStream, service: &Service, port: u16, is_low: bool) -> io::Result<()> {
+async fn attend(
+    mut client: TcpStream,
+    service: &Service,
+    port: u16,
+    is_low: bool,
+    aborted: &Notify,
+) -> io::Result<()> {
     match service {
         Service::Silent => drop(tokio::io::copy(&mut client, &mut sink()).await?),
         Service::Folder { secure: true, .. } if !is_low => loop {
@@ -95,16 +113,21 @@ async fn attend(mut client: TcpStream, service: &Service, port: u16, is_low: boo
             let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
             server.set_nodelay(true)?;
             client.set_nodelay(true)?;
-            if !ends {
+            let Some(ends) = ends else {
                 return copy_bidirectional(&mut client, &mut server).await.map(drop);
-            }
+            };
             let first = call(&mut client).await?;
             let header = u32::try_from(first.len()).unwrap_or_default() | LAST;
             server.write_all(&[header.to_be_bytes().as_slice(), &first].concat()).await?;
             let (mut asks, mut gets) = client.split();
             tokio::select! {
                 answered = tokio::io::copy(&mut server, &mut gets) => drop(answered?),
-                second = asks.read_u8() => drop(second?),
+                second = asks.read_u8() => {
+                    second?;
+                    if *ends == Ends::Server {
+                        aborted.notify_one();
+                    }
+                }
             }
         }
     }
@@ -343,7 +366,7 @@ mod tests {
     /// Mounts the export and makes files of these names; what came of each.
     async fn create(folder: &Path, read_only: bool, names: &[&str]) -> Vec<Result<(), nfsstat3>> {
         let (folder, export) = (folder.to_owned(), "data".to_owned());
-        let service = Service::Folder { folder, export, read_only, secure: false, ends: false };
+        let service = Service::Folder { folder, export, read_only, secure: false, ends: None };
         let (_tasks, address) = server(service).await;
         let connect = || async { TokioIo::new(TcpStream::connect(address).await.unwrap()) };
         let path = dirpath(Opaque::borrowed(b"/data/sub"));
@@ -375,7 +398,7 @@ mod tests {
     #[tokio::test]
     async fn who_may_not_mount_is_told_so() {
         let (folder, export) = (PathBuf::from("/"), "data".to_owned());
-        let secure = Service::Folder { folder, export, read_only: true, secure: true, ends: false };
+        let secure = Service::Folder { folder, export, read_only: true, secure: true, ends: None };
         let (_tasks, address) = server(secure).await;
         let mut client = MountClient::new(TokioIo::new(TcpStream::connect(address).await.unwrap()));
         let refused = client.mnt(dirpath(Opaque::borrowed(b"/data"))).await.unwrap_err();

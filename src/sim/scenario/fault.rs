@@ -85,6 +85,8 @@ pub enum Behaviour {
     Wedged,
     /// The NFS server answers one call and ends the connection at the next.
     EndsAfterMount,
+    /// The NFS server itself ends at the first call after MOUNT.
+    EndsAtRequest,
     /// The NFS server serves a folder of its own under the export's name.
     ServesElsewhere,
     /// It ends at once in pods that are made later, again and again.

@@ -44,6 +44,9 @@ pub struct Scenario {
     /// The same where this machine gives no ports below 1024; elsewhere they pass.
     #[serde(default)]
     pub skip_from_high_ports: BTreeMap<String, String>,
+    /// Tests of which one FAILs, whichever comes first, and all others end in ERROR.
+    #[serde(default)]
+    pub fails_one_of: Vec<String>,
     /// Parts of tests' names, of which at least one ends in ERROR; which, and whether the others pass, is decided by the
     /// moment.
     #[serde(default)]
@@ -106,8 +109,9 @@ impl fmt::Display for Scenario {
         };
         let refused = self.refused.then(|| "refused, exit code 3".to_owned());
         let moving = its(&self.errors_among, "ERROR of some with");
+        let one = its(&self.fails_one_of, "FAIL of the first, else ERROR, of");
         let skip: Vec<_> = self.skip.keys().cloned().collect();
-        let wrong: Vec<_> = [its(&self.fail, "FAIL"), its(&self.error, "ERROR"), its(&skip, "SKIP"), moving, refused]
+        let wrong: Vec<_> = [its(&self.fail, "FAIL"), one, its(&self.error, "ERROR"), its(&skip, "SKIP"), moving, refused]
             .into_iter()
             .flatten()
             .collect();
