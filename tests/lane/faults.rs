@@ -100,6 +100,7 @@ impl Lab {
                 Change::Signal(signal) => {
                     self.in_export(fault.server, &format!("kill -{signal} $(pidof {PROCESS})"));
                 }
+                Change::OlderChart => self.install(Chart::Older),
                 Change::Evicted => self.evict(fault.server),
                 Change::Scale(replicas) => {
                     self.kubectl(&["scale", "deployment", &name, &format!("--replicas={replicas}")]);

@@ -54,8 +54,7 @@ fn the_suites_on_a_real_cluster() {
 
 /// The rounds that the environment chooses.
 fn chosen() -> Vec<Round> {
-    let [healthy, further, restarts, oddly_used, older] = catalogue::green();
-    let (before, after) = ([healthy, further, restarts, oddly_used], [older]);
+    let (before, after) = (catalogue::green(), [catalogue::older()]);
     let named = std::env::var("ROUNDS").ok().filter(|rounds| rounds != "all");
     let Some(named) = named else {
         let dealt = Share::chosen().deal("rounds", faulty(), cost);

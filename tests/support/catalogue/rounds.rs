@@ -7,6 +7,7 @@ use super::{Change, Fault, Round, drift, further, safety};
 
 pub const FAIL: &str = "FAIL";
 pub const ERROR: &str = "ERROR";
+pub const SKIP: &str = "SKIP";
 
 /// What must not PASS where a live object is not as in the manifest.
 pub const DRIFT: &[&str] = &["release::drift", "release::drift-whole"];
