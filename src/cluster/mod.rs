@@ -36,6 +36,7 @@ mod plugin;
 mod population;
 mod port_forward;
 mod release;
+pub mod script;
 pub mod server;
 mod watch;
 
