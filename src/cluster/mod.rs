@@ -54,7 +54,7 @@ pub use log::LogLine;
 pub use operation::Operation;
 pub use population::{Network, Population, Select};
 pub use port_forward::Forwarded;
-pub use release::{Deployed, Release};
+pub use release::{Contents, Deployed, Release};
 pub use server::Server;
 pub use watch::Watch;
 

@@ -75,6 +75,7 @@ impl Kind for Release {
         };
         let said = if deployed.description.is_empty() { "" } else { ": " };
         let said = format!("{}, {ago}{said}{}", deployed.status, deployed.description);
+        let said = [said].into_iter().chain(deployed.judged_by.clone()).collect::<Vec<_>>().join("; ");
         let expected = format!("revision {} to be deployed", deployed.revision);
         Verdict::judged("", vec![Reason::new(object, expected, said).hint(hint)])
     }
