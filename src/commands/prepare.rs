@@ -41,6 +41,9 @@ pub async fn prepare(
         let is_needed = needs(Need::Values) || needs(Need::Release);
         let deployed = async { if is_needed { deployed(&cluster, known).await } else { Ok(None) } };
         let (deployed, changes) = tokio::join!(deployed, Box::pin(cluster.changes(known)));
+        let is_newest_live = deployed.as_ref().is_ok_and(|it| it.as_ref().is_some_and(|it| it.is_newest_live));
+        let changes =
+            if is_newest_live { Box::pin(cluster.changes(&as_deployed(known, &cluster))).await } else { changes };
         let changes = changes.unwrap_or_else(|error| vec![format!("not known: {error}")]);
         (revisions, deployed, changes)
     };
@@ -85,6 +88,15 @@ async fn deployed(cluster: &Cluster, revisions: &[Release]) -> Result<Option<Dep
         Ok(()) | Err(ApiError::Forbidden { .. }) => Ok(Some(deployed)),
         Err(error) => Err(error),
     }
+}
+
+/// The revisions, with the newest of the release as one that was deployed: its objects are live.
+fn as_deployed(revisions: &[Release], cluster: &Cluster) -> Vec<Release> {
+    let mut revisions = revisions.to_vec();
+    if let Some(newest) = revisions.iter_mut().find(|release| release.name == cluster.release()) {
+        "deployed".clone_into(&mut newest.status);
+    }
+    revisions
 }
 
 /// What the user may not do and tests need, if there is any.

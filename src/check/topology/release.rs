@@ -139,6 +139,16 @@ mod tests {
     }
 
     #[test]
+    fn which_revision_tests_judge_by_is_said_where_that_was_in_doubt() {
+        let why = "the live objects are revision 3's; tests judge by it";
+        let deployed = json!({"name": "file-sim", "revision": 3, "status": "failed", "chart": "", "at": NOW,
+            "description": "timed out", "judged_by": why});
+        let verdict = judge(&deployed);
+        assert_eq!((verdict.outcome, verdict.reasons.len()), (Outcome::Fail, 1));
+        assert_eq!(verdict.reasons[0].seen, format!("failed, 0s ago: timed out; {why}"));
+    }
+
+    #[test]
     fn one_that_helm_does_not_know_fails() {
         assert_eq!(judge(&Value::Null).outcome, Outcome::Fail);
     }

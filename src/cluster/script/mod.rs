@@ -6,21 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::container::View;
 use split::{Part, assignment, is_name, is_of_name, piece, split};
+use words::{INERT, KEYWORDS, SHELLS, WRAPPERS, base, is_script, of_shell, without_redirections};
 
 mod split;
+mod words;
 
-/// Words before a command, or before assignments, that change nothing about them.
-const KEYWORDS: [&str; 12] =
-    ["if", "then", "elif", "else", "do", "while", "until", "!", "{", "export", "readonly", "local"];
-/// Commands that run the command in their arguments, after their own options and numbers.
-const WRAPPERS: [&str; 11] =
-    ["exec", "command", "time", "nice", "ionice", "nohup", "timeout", "env", "setsid", "stdbuf", "busybox"];
-const SHELLS: [&str; 4] = ["sh", "ash", "bash", "dash"];
-/// Commands that run nothing of what is in their arguments.
-const INERT: [&str; 21] = [
-    "echo", "printf", ":", "test", "[", "[[", "for", "case", "which", "type", "hash", "apk", "apt", "apt-get", "dnf",
-    "yum", "kill", "pkill", "pgrep", "killall", "pidof",
-];
 /// What is nested deeper is not read.
 const DEEPEST: usize = 30;
 /// Values of variables are put in until they are as long together.
@@ -288,39 +278,6 @@ fn argument(word: &str) -> Argument {
     let (head, shown) = (word.split(UNKNOWN).next().unwrap_or_default(), word.replace(UNKNOWN, ""));
     let is_fixed = head == word || !head.is_empty() && (!head.starts_with('-') || head.contains('='));
     if is_fixed { Ok(shown) } else { Err(shown) }
-}
-
-/// The script in the arguments of a shell.
-fn of_shell(arguments: &[String]) -> Option<&str> {
-    let is_command = |word: &String| word.starts_with('-') && !word.starts_with("--") && word.contains('c');
-    let at = arguments.iter().position(is_command)?;
-    let is_file = |word: &String| word.contains(['/', '.']);
-    arguments
-        .get(at + 1)
-        .map(String::as_str)
-        .filter(|script| !script.starts_with(UNKNOWN) && !arguments[..at].iter().any(is_file))
-}
-
-fn without_redirections(words: &[String]) -> impl Iterator<Item = &str> {
-    let mut is_target = false;
-    words.iter().map(String::as_str).filter(move |word| {
-        let operator = word.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '&');
-        let is_operator = operator.starts_with(['<', '>']);
-        let is_whole = operator.trim_start_matches(['<', '>', '&']).is_empty();
-        let was_target = std::mem::replace(&mut is_target, is_operator && is_whole);
-        !is_operator && !was_target
-    })
-}
-
-/// Whether a command is a file that comes with no system.
-fn is_script(command: &str) -> bool {
-    let is_of_system = ["/bin/", "/sbin/", "/usr/"].iter().any(|folder| command.starts_with(folder));
-    command.ends_with(".sh") || command.contains('/') && !is_of_system
-}
-
-/// A program without its folder.
-fn base(command: &str) -> &str {
-    command.rsplit('/').next().unwrap_or_default()
 }
 
 #[cfg(test)]

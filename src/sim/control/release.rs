@@ -39,8 +39,8 @@ pub(super) fn install(world: &World, config: &Value, created: Timestamp) -> anyh
                 let is_its = |object: &Value, server: &String| {
                     object["kind"] == "Deployment" && name(object) == format!("{PREFIX}{server}")
                 };
-                let its = manifest.iter_mut().filter(|object| servers.iter().any(|server| is_its(object, server)));
-                its.map(|object| json_patch::patch(object, steps)).collect::<Result<(), _>>()?;
+                let mut its = manifest.iter_mut().filter(|object| servers.iter().any(|server| is_its(object, server)));
+                its.try_for_each(|object| json_patch::patch(object, steps))?;
             }
         }
         let manifest = manifest.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n---\n");
