@@ -67,24 +67,26 @@ impl Kind for RsyncDelete {
             return Verdict::judged("", vec![reason]).notes(notes).at(Hop::Init);
         };
         let expected = if self.wanted { "rsync with --delete" } else { "rsync without --delete" };
+        let runs = format!("{} runs rsync", self.container);
         let verdict = match (flags.get(init.name), unknown.get(init.name)) {
-            (Some(flag), _) if !self.wanted => {
-                let hint = "take it out of the command or its environment: where the container runs again over a kept \
+            (Some(flag), _) => {
+                let hint = "take it out of the command and its environment: where the container runs again over a kept \
                             export, as after a node's restart, it removes what clients wrote";
-                Verdict::judged("", vec![Reason::new(object, expected, flag).hint(hint)])
+                let reason = (!self.wanted).then(|| Reason::new(object, expected, flag).hint(hint));
+                Verdict::judged(format!("{runs} with {flag}"), reason.into_iter().collect())
             }
-            (Some(flag), _) => Verdict::judged(format!("{} runs rsync with {flag}", self.container), Vec::new()),
             (None, Some(why)) => {
                 let hint = "write rsync and its flags into the container's command, or the flags into its env as plain \
                             values: what else it runs was not looked at";
                 Verdict::error(Reason::new(object, expected, format!("its spec does not tell: {why}")).hint(hint))
             }
-            (None, None) if self.wanted => {
+            (None, None) => {
                 let hint = "give it to the rsync of the command: where the container runs again over a kept export, as after \
                             a node's restart, files that testers took out of the folder stay in it";
-                Verdict::judged("", vec![Reason::new(object, expected, "its rsync does not have the flag").hint(hint)])
+                let reason =
+                    self.wanted.then(|| Reason::new(object, expected, "its rsync does not have it").hint(hint));
+                Verdict::judged(format!("{runs} without --delete"), reason.into_iter().collect())
             }
-            (None, None) => Verdict::judged(format!("{} runs rsync without --delete", self.container), Vec::new()),
         };
         verdict.notes(notes).at(Hop::Init)
     }
