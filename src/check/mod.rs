@@ -28,6 +28,7 @@ mod storage;
 mod sync;
 mod topology;
 
+pub use drift::revision;
 pub use kind::{About, Kind, Subject};
 pub use ledger::{Place, Placed};
 pub use need::{ALWAYS, Access, Need, OPTIONAL};

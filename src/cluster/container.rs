@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
+use super::script;
+
 /// Reasons for waiting that do not go away by themselves within a test's time.
 const HOPELESS: [&str; 7] = [
     "CrashLoopBackOff",
@@ -63,6 +65,8 @@ pub struct View<'a> {
     pub args: &'a [String],
     /// Its environment.
     pub env: &'a [EnvVar],
+    /// Whether it has more, from elsewhere.
+    pub has_env_from: bool,
     /// Its requests and limits.
     pub resources: Option<&'a ResourceRequirements>,
     /// Its rights.
@@ -83,6 +87,7 @@ macro_rules! view {
             command: $container.command.as_deref().unwrap_or_default(),
             args: $container.args.as_deref().unwrap_or_default(),
             env: $container.env.as_deref().unwrap_or_default(),
+            has_env_from: $container.env_from.as_ref().is_some_and(|from| !from.is_empty()),
             resources: $container.resources.as_ref(),
             security: $container.security_context.as_ref(),
             status: $status,
@@ -135,13 +140,7 @@ fn find<'a>(statuses: Option<&'a Vec<ContainerStatus>>, name: &str) -> Option<&'
     statuses.into_iter().flatten().find(|status| status.name == name)
 }
 
-impl<'a> View<'a> {
-    /// Every word that it is started with, and every value in its environment; a script is one long word.
-    pub fn words(&self) -> impl Iterator<Item = &'a str> {
-        let values = self.env.iter().filter_map(|variable| variable.value.as_deref());
-        self.command.iter().chain(self.args).map(String::as_str).chain(values)
-    }
-
+impl View<'_> {
     /// When it began to run; `None` unless it is running now.
     pub fn running_since(&self) -> Option<Timestamp> {
         let running = self.state()?.running.as_ref()?;
@@ -240,8 +239,7 @@ pub fn tester_folders<'a>(pod: &'a Pod, view: &View<'a>, server: &str) -> Vec<Ho
 /// Whether the container's rsync may read its target, as with `--delete`, and so stumble over a file that vanishes there.
 /// Only where its command is seen to do without is it known not to.
 pub fn may_read_target(pod: &Pod, name: &str) -> bool {
-    let Some(view) = named(pod, name) else { return true };
-    !view.words().any(|word| word.contains("rsync")) || view.words().any(|word| word.contains("--del"))
+    named(pod, name).is_none_or(|view| script::delete_flag(&view) != Ok(None))
 }
 
 /// Restarts of one container.
@@ -355,7 +353,11 @@ mod tests {
             |command: Value| may_read_target(&pod(&[("/spec/initContainers/1/command", command)]), "sync-to-windows");
         assert!(!reads(json!(["sh", "-c", "rsync -av /a/ /b/"])));
         assert!(reads(json!(["sh", "-c", "rsync -av --delete /a/ /b/"])));
+        assert!(!reads(json!(["sh", "-c", "echo no --delete; rsync -av /a/ /b/"])));
         assert!(reads(json!(["sync"])), "nobody knows what that does");
+        assert!(
+            reads(json!(["sh", "-c", "echo rsync; cp -a /a/ /b/"])) && reads(json!(["sh", "-c", "rsync $(cat /a)"]))
+        );
         assert!(may_read_target(&pod(&[]), "none"));
     }
 }

@@ -36,6 +36,7 @@ mod plugin;
 mod population;
 mod port_forward;
 mod release;
+pub mod script;
 pub mod server;
 mod watch;
 
@@ -53,7 +54,7 @@ pub use log::LogLine;
 pub use operation::Operation;
 pub use population::{Network, Population, Select};
 pub use port_forward::Forwarded;
-pub use release::{Deployed, Release};
+pub use release::{Contents, Deployed, Release};
 pub use server::Server;
 pub use watch::Watch;
 

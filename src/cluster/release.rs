@@ -33,7 +33,20 @@ pub struct Release {
     pub status: String,
 }
 
-/// What a Helm release is, from its newest revision, and the values and the manifest of what is deployed.
+/// What a revision was given, and the objects that Helm made of that.
+#[derive(Debug, Clone, Default)]
+pub struct Contents {
+    /// The revision.
+    pub revision: u64,
+    /// The chart's default values.
+    pub defaults: Value,
+    /// The values that it was given.
+    pub given: Value,
+    /// The objects that Helm made, in YAML.
+    pub manifest: Arc<str>,
+}
+
+/// What a Helm release is, from its newest revision, and what tests judge by.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Deployed {
     /// Its name.
@@ -48,18 +61,18 @@ pub struct Deployed {
     pub chart: String,
     /// When the newest revision was deployed, on the clock of whoever ran helm.
     pub at: Option<Timestamp>,
-    /// The revision whose values and manifest these are: the newest that is deployed, else the newest.
+    /// Which revision tests judge by, and why, if that was in doubt.
+    #[serde(default)]
+    pub judged_by: Option<String>,
+    /// Whether the live objects were found to be the newest revision's.
     #[serde(skip)]
-    pub values_of: u64,
-    /// The chart's default values.
+    pub is_newest_live: bool,
+    /// What tests judge by: the newest revision that is deployed, or whose objects are live; else the newest.
     #[serde(skip)]
-    pub defaults: Value,
-    /// The values that it was given.
+    pub contents: Contents,
+    /// The newest revision's, where that is another.
     #[serde(skip)]
-    pub given: Value,
-    /// The objects that Helm made, in YAML.
-    #[serde(skip)]
-    pub manifest: Arc<str>,
+    pub newest: Option<Contents>,
 }
 
 /// What Helm keeps of a revision.
@@ -94,8 +107,18 @@ pub(super) async fn deployed(
     let mut own = revisions.iter().filter(|release| release.name == target.release);
     let Some(newest) = own.next() else { return Ok(None) };
     let payload = payload(client, target, newest).await?.json;
-    let live = std::iter::once(newest).chain(own).find(|release| release.status == "deployed").unwrap_or(newest);
-    let of_live = if live == newest { payload.clone() } else { self::payload(client, target, live).await?.json };
+    let older = own.find(|release| release.status == "deployed").filter(|_| newest.status != "deployed");
+    let contents = |revision: u64, payload: &Value| Contents {
+        revision,
+        defaults: payload["chart"]["values"].clone(),
+        given: payload["config"].clone(),
+        manifest: payload["manifest"].as_str().unwrap_or_default().into(),
+    };
+    let of_newest = contents(newest.revision, &payload);
+    let (contents, newest_of) = match older {
+        Some(older) => (contents(older.revision, &self::payload(client, target, older).await?.json), Some(of_newest)),
+        None => (of_newest, None),
+    };
     let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(Some(Deployed {
         name: newest.name.clone(),
@@ -104,10 +127,10 @@ pub(super) async fn deployed(
         description: text("/info/description"),
         chart: format!("{}-{}", text("/chart/metadata/name"), text("/chart/metadata/version")),
         at: text("/info/last_deployed").parse().ok(),
-        values_of: live.revision,
-        defaults: of_live["chart"]["values"].clone(),
-        given: of_live["config"].clone(),
-        manifest: of_live["manifest"].as_str().unwrap_or_default().into(),
+        judged_by: None,
+        is_newest_live: false,
+        contents,
+        newest: newest_of,
     }))
 }
 

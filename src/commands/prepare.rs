@@ -3,9 +3,9 @@
 use std::sync::mpsc;
 
 use super::preflight;
-use crate::check::{Access, Check, Need, Shared};
+use crate::check::{Access, Check, Need, Shared, revision};
 use crate::cli::Options;
-use crate::cluster::{self, ApiError, Cluster, Deployed};
+use crate::cluster::{self, ApiError, Cluster, Contents, Deployed, Release};
 use crate::error::Refusal;
 use crate::event::{Event, Fact, SIMULATED};
 use crate::host::Host;
@@ -39,8 +39,11 @@ pub async fn prepare(
             return (revisions, deployed, Vec::new());
         };
         let is_needed = needs(Need::Values) || needs(Need::Release);
-        let deployed = async { if is_needed { cluster.deployed(known).await } else { Ok(None) } };
+        let deployed = async { if is_needed { deployed(&cluster, known).await } else { Ok(None) } };
         let (deployed, changes) = tokio::join!(deployed, Box::pin(cluster.changes(known)));
+        let is_newest_live = deployed.as_ref().is_ok_and(|it| it.as_ref().is_some_and(|it| it.is_newest_live));
+        let changes =
+            if is_newest_live { Box::pin(cluster.changes(&as_deployed(known, &cluster))).await } else { changes };
         let changes = changes.unwrap_or_else(|error| vec![format!("not known: {error}")]);
         (revisions, deployed, changes)
     };
@@ -57,7 +60,7 @@ pub async fn prepare(
     let release = preflight::release(&options.target, &revisions, &watch.population(), suites)?;
     let values = match (given, &options.values) {
         (Some(given), Some(path)) => {
-            let defaults = deployed.iter().flatten().next().map(|deployed| deployed.defaults.clone());
+            let defaults = deployed.iter().flatten().next().map(|deployed| deployed.contents.defaults.clone());
             let defaults = defaults.map_or_else(values::chart_defaults, Ok)?;
             Values::new(path.display().to_string(), defaults, &given)
         }
@@ -65,6 +68,8 @@ pub async fn prepare(
         _ => Values::embedded("no test needs values")?,
     };
     let run = run_id::new();
+    let judged_by = deployed.as_ref().ok().and_then(|deployed| deployed.as_ref()?.judged_by.clone());
+    let release = [release].into_iter().chain(judged_by).collect::<Vec<_>>().join("; ");
     let mut facts = facts(options, &cluster, release, &run);
     if needs(Need::Values) {
         let place = facts.iter().position(|fact| fact.name == "folder").unwrap_or_default();
@@ -73,6 +78,25 @@ pub async fn prepare(
     facts.extend(lacking(&access, &checks));
     let _ = events.send(Event::Connected { facts, changes });
     Ok(Shared::new(cluster, host, run, options.wishes.clone(), access, deployed, values, watch, events))
+}
+
+/// What the release is, with what tests judge by.
+async fn deployed(cluster: &Cluster, revisions: &[Release]) -> Result<Option<Deployed>, ApiError> {
+    let Some(mut deployed) = cluster.deployed(revisions).await? else { return Ok(None) };
+    match revision::settle(cluster, &mut deployed).await {
+        // The last deployed revision counts where the objects may not be looked at.
+        Ok(()) | Err(ApiError::Forbidden { .. }) => Ok(Some(deployed)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The revisions, with the newest of the release as one that was deployed: its objects are live.
+fn as_deployed(revisions: &[Release], cluster: &Cluster) -> Vec<Release> {
+    let mut revisions = revisions.to_vec();
+    if let Some(newest) = revisions.iter_mut().find(|release| release.name == cluster.release()) {
+        "deployed".clone_into(&mut newest.status);
+    }
+    revisions
 }
 
 /// What the user may not do and tests need, if there is any.
@@ -87,8 +111,8 @@ fn lacking(access: &Access, checks: &[&Check]) -> Option<Fact> {
 fn values_of(deployed: &Result<Option<Deployed>, ApiError>) -> Result<Values, Refusal> {
     match deployed {
         Ok(Some(deployed)) => {
-            let origin = format!("of revision {}", deployed.values_of);
-            Ok(Values::new(origin, deployed.defaults.clone(), &deployed.given))
+            let Contents { revision, defaults, given, .. } = &deployed.contents;
+            Ok(Values::new(format!("of revision {revision}"), defaults.clone(), given))
         }
         Ok(None) => Values::embedded("Helm does not know the release"),
         // Tests that need them are not run then; where an answer was lost, others would be judged by mistake.

@@ -1,7 +1,11 @@
-//! What `--changes` says after upgrades of the real release.
+//! What is said after upgrades of the real release: by `--changes`, and by all tests when helm did not wait long enough.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::run;
+use crate::support::catalogue::Round;
 use crate::support::lab::Lab;
 
 /// Upgrades the release, and compares what is said of that; returns what is otherwise than expected.
@@ -25,7 +29,24 @@ pub fn differences(lab: &Lab) -> Vec<String> {
     let failed = format!("revision {} is `failed`, and not in this", revision + 1);
     let expected = [&expected[..1], &[failed.as_str()], &expected[1..]].concat();
     found.extend(compared(lab, &expected, &pods).0);
+    found.extend(given_up(lab));
     found
+}
+
+/// Upgrades the release and does not wait until its pods are Ready, which they become: only what helm says is wrong then.
+fn given_up(lab: &Lab) -> Vec<String> {
+    let limits = ["resources.limits.memory=192Mi", "sidecar.resources.limits.memory=96Mi"];
+    let limits = limits.map(|limit| format!("nasDefaults.{limit}"));
+    let arguments = ["--set", &limits[0], "--set", &limits[1], "--timeout", "1s"];
+    assert!(!lab.upgrade(&arguments), "an upgrade that should take longer");
+    let round = Round { suites: &["phase2", "phase3", "release"], ..Round::usual("given-up", Vec::new()) };
+    let run = run::run(lab, &round);
+    let expected = ["phase2::release", "release::release"].map(|name| (name.to_owned(), "FAIL"));
+    let mut found = run::differences(&run, &round, &BTreeMap::from(expected));
+    if !run.all().contains("tests judge by it") {
+        found.push("the run does not say which revision tests judge by".to_owned());
+    }
+    found.iter().map(|what| format!("given up: {what}")).collect()
 }
 
 /// What a run says otherwise than expected, by the beginnings of its lines and what the last of them holds; and its first line.

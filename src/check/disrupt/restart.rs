@@ -49,10 +49,8 @@ impl Kind for Restart {
             sound::steady(&server, self.window.signed(), population.now).map_err(|reason| site.blocked(reason))?;
         let owner = sound::owner(&server, &pod).map_err(Verdict::error)?;
         let sidecar = self.sidecar.as_ref().map(|sidecar| sidecar.container.as_str());
-        if let Some(danger) = sound::danger(&pod, &self.init_container, sidecar) {
-            // Of a sidecar that should be there it is known what it will do; of another nobody can say.
-            let is_known = danger.object == container::place(&pod, sidecar.unwrap_or_default());
-            return if is_known { Ok(Observation::Spared(danger)) } else { Err(Verdict::error(danger)) };
+        if let Some(danger) = sound::danger(&pod, &self.init_container, sidecar).map_err(Verdict::error)? {
+            return Ok(Observation::Spared(danger));
         }
         site.running(&pod, &self.export.container)?;
         self.mounted(site, &pod, population.now).await?;

@@ -7,6 +7,7 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::cluster::container::{self, Kind, Restarts};
+use crate::cluster::script;
 use crate::cluster::server::{Settlement, counted, is_ready};
 use crate::cluster::{ResourceExt, Server};
 use crate::event::Reason;
@@ -60,8 +61,11 @@ pub fn owner(server: &Server, pod: &Pod) -> Result<String, Reason> {
     Ok(owner.uid.clone())
 }
 
-/// Why a replacement would endanger the tester's folder; `None` if nothing is known to.
-pub fn danger(pod: &Pod, init: &str, sidecar: Option<&str>) -> Option<Reason> {
+/// Why a replacement would endanger the tester's folder; `None` if it would not.
+///
+/// # Errors
+/// Why that is not known.
+pub fn danger(pod: &Pod, init: &str, sidecar: Option<&str>) -> Result<Option<Reason>, Reason> {
     let views = container::all(pod);
     let of = |name: &str| views.iter().find(|view| view.name == name);
     let folders = |view: &container::View| -> Vec<String> {
@@ -75,16 +79,24 @@ pub fn danger(pod: &Pod, init: &str, sidecar: Option<&str>) -> Option<Reason> {
         let object = container::place(pod, strange.name);
         let expected = format!("no container but {init} to mount the tester's folder");
         let hint = "the pod was not deleted: what a new one's containers do to that folder is not known";
-        return Some(Reason::new(object, expected, format!("it mounts {}", filled.join(", "))).hint(hint));
+        return Err(Reason::new(object, expected, format!("it mounts {}", filled.join(", "))).hint(hint));
     }
-    let (first, sidecar) = (of(init)?, of(sidecar?)?);
-    let is_early = sidecar.kind == Kind::NativeSidecar && sidecar.index < first.index;
-    (is_early && sidecar.words().any(|word| word.contains("--del"))).then(|| {
+    let (Some(first), Some(sidecar)) = (of(init), sidecar.and_then(of)) else { return Ok(None) };
+    if sidecar.kind != Kind::NativeSidecar || sidecar.index > first.index {
+        return Ok(None);
+    }
+    let reason = |seen: String, would: &str| {
         let expected = format!("to start after {init} has filled the export");
-        let hint = "the pod was not deleted: a new one's sidecar would remove every file from the tester's folder, as the \
-                    next restart will; put the init container before it";
-        Reason::new(container::place(pod, sidecar.name), expected, "it comes before it, and uses --delete").hint(hint)
-    })
+        let hint = format!(
+            "the pod was not deleted: a new one's sidecar {would} remove every file from the tester's folder, as the next \
+             restart {would}; put the init container before it"
+        );
+        Reason::new(container::place(pod, sidecar.name), expected, seen).hint(hint)
+    };
+    match script::delete_flag(sidecar) {
+        Ok(flag) => Ok(flag.map(|flag| reason(format!("it comes before it, and uses {flag}"), "would"))),
+        Err(why) => Err(reason(format!("it comes before it, and may use --delete: {why}"), "might")),
+    }
 }
 
 #[cfg(test)]
@@ -144,16 +156,18 @@ mod tests {
     fn a_pod_whose_replacement_could_empty_the_folder_is_kept() {
         let danger = |changes: &[(&str, Value)], sidecar| {
             let pod = serde_json::from_value(with(output_pod(), changes)).unwrap();
-            danger(&pod, "sync-windows-data", sidecar).is_some()
+            danger(&pod, "sync-windows-data", sidecar).map(|danger| danger.is_some()).map_err(drop)
         };
         let [init, sidecar] = [0, 1].map(|index| output_pod()["spec"]["initContainers"][index].clone());
-        let deleting = with(sidecar.clone(), &[("/command", json!(["sh", "-c", "rsync -a --delete /a/ /b/"]))]);
+        let with = |script: &str| with(sidecar.clone(), &[("/command", json!(["sh", "-c", script]))]);
+        let [deleting, adding] = ["rsync -a --delete /a/ /b/", "echo no --delete; rsync -a /a/ /b/"].map(with);
         let order = |first: &Value, second: &Value| ("/spec/initContainers", json!([first, second]));
         let name = Some("sync-to-windows");
-        assert!(
-            !danger(&[], name) && !danger(&[order(&init, &deleting)], name) && !danger(&[order(&sidecar, &init)], name)
-        );
-        assert!(danger(&[order(&deleting, &init)], name));
-        assert!(danger(&[], None), "a sidecar where there should be none");
+        for safe in [&[][..], &[order(&init, &deleting)], &[order(&adding, &init)]] {
+            assert_eq!(danger(safe, name), Ok(false), "{safe:?}");
+        }
+        assert_eq!(danger(&[order(&deleting, &init)], name), Ok(true));
+        assert_eq!(danger(&[order(&sidecar, &init)], name), Err(()), "its command is not known");
+        assert_eq!(danger(&[], None), Err(()), "a sidecar where there should be none");
     }
 }

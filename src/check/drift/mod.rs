@@ -16,6 +16,7 @@ mod compare;
 mod default;
 mod managers;
 mod path;
+pub mod revision;
 mod words;
 
 use compare::{Difference, How, compare};
@@ -121,7 +122,7 @@ impl Kind for Drift {
             context: cluster.context().to_owned(),
             namespace: cluster.namespace().to_owned(),
             release: cluster.release().to_owned(),
-            revision: looked.deployed.values_of,
+            revision: looked.deployed.contents.revision,
             newest: (looked.deployed.revision, looked.deployed.status.clone()),
             objects: objects.map(|(_, compared)| compared.clone()).collect(),
             left: if server.is_none() { looked.left.clone() } else { Vec::new() },
@@ -194,10 +195,10 @@ async fn look(site: &Site) -> Result<Arc<Looked>, Verdict> {
     let Some(deployed) = deployed else {
         return Err(blocked("a manifest to compare with", "Helm does not know it".to_owned()));
     };
-    if is_moving(&deployed.status) {
+    if is_moving(&deployed.status) && !deployed.is_newest_live {
         return Err(blocked("no helm at work", format!("revision {} is {}", deployed.revision, deployed.status)));
     }
-    let said = manifest::objects(&deployed.manifest).map_err(|error| {
+    let said = manifest::objects(&deployed.contents.manifest).map_err(|error| {
         let seen = format!("it cannot be read: {error}");
         Verdict::error(Reason::new(format!("the manifest of {object}"), "YAML of objects", seen).hint("report this"))
     })?;
@@ -205,7 +206,7 @@ async fn look(site: &Site) -> Result<Arc<Looked>, Verdict> {
     // Who upgrades meanwhile has begun with a new revision before any object is another one.
     let revisions = shared.cluster.revisions().await.map_err(|error| site.no_answer(&error))?;
     let newest = revisions.iter().find(|release| release.name == deployed.name);
-    if newest.is_none_or(|newest| newest.revision != deployed.revision || is_moving(&newest.status)) {
+    if newest.is_none_or(|newest| newest.revision != deployed.revision || newest.status != deployed.status) {
         let seen =
             newest.map_or("none".to_owned(), |newest| format!("revision {}, {}", newest.revision, newest.status));
         let expected = format!("revision {}, {}, as at the start of the run", deployed.revision, deployed.status);

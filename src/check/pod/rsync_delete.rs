@@ -1,19 +1,15 @@
 //! `rsync-delete`: the init container's rsync removes what the tester's folder does not have, or does not.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{Kind, Site};
-use crate::cluster::container::{self, View};
+use crate::cluster::container;
+use crate::cluster::script::delete_flag;
 use crate::event::{Hop, Reason, Verdict};
-
-/// One of rsync's flags for removing, as a word of its own. Always there: the tests below see that it is a valid pattern.
-static FLAG: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r#"(?-u)(?:^|[\s"'=])(--del(?:ete)?(?:-\w+)*)\b"#).ok());
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -32,8 +28,11 @@ pub struct RsyncDelete {
 pub struct Observation {
     server: String,
     pod: Arc<Pod>,
-    /// By container, the flag that it is started with.
+    /// By container, the flag that its rsync has.
     flags: BTreeMap<String, String>,
+    /// By container, why its spec does not tell whether there is one.
+    #[serde(default)]
+    unknown: BTreeMap<String, String>,
 }
 
 impl Kind for RsyncDelete {
@@ -45,57 +44,65 @@ impl Kind for RsyncDelete {
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
-        let Observation { server, pod, flags } = seen;
+        let Observation { server, pod, flags, unknown } = seen;
         let object = container::place(pod, &self.container);
-        let notes = self.note_in.as_ref().and_then(|name| Some((name, flags.get(name)?))).map(|(name, flag)| {
+        let note = |name: &String| {
             let place = container::place(pod, name);
-            format!(
-                "{place} runs rsync with {flag}: files that a tester puts into the folder of {server} are deleted within \
-                 one sync interval"
-            )
-        });
+            let deletes = "files that a tester puts into the folder of";
+            match (flags.get(name), unknown.get(name)) {
+                (Some(flag), _) => Some(format!(
+                    "{place} runs rsync with {flag}: {deletes} {server} are deleted within one sync interval"
+                )),
+                (None, Some(why)) => {
+                    Some(format!("whether {place} runs rsync with --delete, its spec does not tell: {why}"))
+                }
+                (None, None) => None,
+            }
+        };
+        let notes: Vec<String> = self.note_in.as_ref().and_then(note).into_iter().collect();
         let init = container::named(pod, &self.container).filter(|view| view.kind == container::Kind::Init);
         let Some(init) = init else {
             let found = format!("no such init container; the pod has {}", container::names(pod));
             let reason = Reason::new(object, "an init container", found).hint("run helm upgrade again");
-            return Verdict::judged("", vec![reason]).notes(notes.into_iter().collect()).at(Hop::Init);
+            return Verdict::judged("", vec![reason]).notes(notes).at(Hop::Init);
         };
-        let found = flags.get(init.name);
-        let reason = match &found {
-            Some(flag) if !self.wanted => {
+        let expected = if self.wanted { "rsync with --delete" } else { "rsync without --delete" };
+        let runs = format!("{} runs rsync", self.container);
+        let verdict = match (flags.get(init.name), unknown.get(init.name)) {
+            (Some(flag), _) => {
                 let hint = "take it out of the command and its environment: where the container runs again over a kept \
                             export, as after a node's restart, it removes what clients wrote";
-                Some(Reason::new(object, "rsync without --delete", *flag).hint(hint))
+                let reason = (!self.wanted).then(|| Reason::new(object, expected, flag).hint(hint));
+                Verdict::judged(format!("{runs} with {flag}"), reason.into_iter().collect())
             }
-            None if self.wanted => {
-                let hint = "put it into the command or its environment: where the container runs again over a kept \
-                            export, as after a node's restart, files that testers took out of the folder stay in it";
-                let nowhere = "neither its command nor its environment has the flag";
-                Some(Reason::new(object, "rsync with --delete", nowhere).hint(hint))
+            (None, Some(why)) => {
+                let hint = "write rsync and its flags into the container's command, or the flags into its env as plain \
+                            values: what else it runs was not looked at";
+                Verdict::error(Reason::new(object, expected, format!("its spec does not tell: {why}")).hint(hint))
             }
-            _ => None,
+            (None, None) => {
+                let hint = "give it to the rsync of the command: where the container runs again over a kept export, as after \
+                            a node's restart, files that testers took out of the folder stay in it";
+                let reason =
+                    self.wanted.then(|| Reason::new(object, expected, "its rsync does not have it").hint(hint));
+                Verdict::judged(format!("{runs} without --delete"), reason.into_iter().collect())
+            }
         };
-        let summary = match found {
-            Some(flag) => format!("{} runs rsync with {flag}", self.container),
-            None => format!("{} runs rsync without --delete", self.container),
-        };
-        Verdict::judged(summary, reason.into_iter().collect()).notes(notes.into_iter().collect()).at(Hop::Init)
+        verdict.notes(notes).at(Hop::Init)
     }
 }
 
 impl Observation {
     fn new(server: &str, pod: Arc<Pod>) -> Self {
-        let flags = container::all(&pod).iter().filter_map(|view| Some((view.name.to_owned(), flag(view)?))).collect();
-        Self { server: server.to_owned(), flags, pod }
+        let (mut flags, mut unknown) = (BTreeMap::new(), BTreeMap::new());
+        for view in container::all(&pod) {
+            match delete_flag(&view) {
+                Ok(flag) => flags.extend(flag.map(|flag| (view.name.to_owned(), flag))),
+                Err(why) => drop(unknown.insert(view.name.to_owned(), why)),
+            }
+        }
+        Self { server: server.to_owned(), flags, unknown, pod }
     }
-}
-
-/// The first of rsync's flags for removing that a container is started with, outside a script's comments.
-fn flag(view: &View<'_>) -> Option<String> {
-    let lines = view.words().flat_map(str::lines).filter(|line| !line.trim_start().starts_with('#'));
-    let lines = lines.filter_map(|line| line.split(" #").next());
-    let mut flags = lines.filter_map(|line| FLAG.as_ref()?.captures(line)?.get(1));
-    Some(flags.next()?.as_str().to_owned())
 }
 
 #[cfg(test)]
@@ -122,29 +129,22 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_counts_wherever_it_stands_and_however_it_is_spelt() {
-        for init in [
-            script("set -e\nrsync -av --delete /a/ /b/"),
-            script("rsync -av --delete-after /a/ /b/ # as on the real ones"),
-            script("flags='--del'\nrsync $flags /a/ /b/"),
-            json!({"command": ["rsync"], "args": ["-a", "--delete", "/a/", "/b/"]}),
-            json!({"command": ["sh"], "env": [{"name": "RSYNC_FLAGS", "value": "-v --delete"}]}),
+    fn only_a_flag_of_an_rsync_that_is_run_counts() {
+        for (init, with, without) in [
+            (script("set -e\nrsync -av --delete /a/ /b/"), Outcome::Pass, Outcome::Fail),
+            (script("echo 'mode: no --delete'; rsync -av /a/ /b/ # no --delete"), Outcome::Fail, Outcome::Pass),
+            (script("rsync -av $(cat /flags) /a/ /b/"), Outcome::Error, Outcome::Error),
+            (
+                json!({"command": ["/sync.sh"], "env": [{"name": "F", "value": "--delete"}]}),
+                Outcome::Error,
+                Outcome::Error,
+            ),
         ] {
-            assert_eq!(judged(true, init.clone(), json!({})).outcome, Outcome::Pass, "{init}");
-            let forbidden = judged(false, init.clone(), json!({}));
-            assert_eq!((forbidden.outcome, forbidden.hop), (Outcome::Fail, Some(Hop::Init)), "{init}");
-        }
-    }
-
-    #[test]
-    fn a_comment_and_other_flags_are_no_flag() {
-        for init in [
-            script("# never --delete here\nrsync -av --delay-updates --max-delete=0 /a/ /b/"),
-            script("rsync -av /a/ /b/ # no --delete"),
-            json!({"command": ["sh"], "env": [{"name": "RSYNC_FLAGS", "value": "--update"}, {"name": "A"}]}),
-        ] {
-            assert_eq!(judged(false, init.clone(), json!({})).outcome, Outcome::Pass, "{init}");
-            assert_eq!(judged(true, init.clone(), json!({})).outcome, Outcome::Fail, "{init}");
+            for (wanted, outcome) in [(true, with), (false, without)] {
+                let verdict = judged(wanted, init.clone(), json!({}));
+                assert_eq!(verdict.outcome, outcome, "{init}, {wanted}");
+                assert!(outcome == Outcome::Pass || verdict.hop == Some(Hop::Init), "{init}, {wanted}");
+            }
         }
     }
 
@@ -156,9 +156,15 @@ mod tests {
     }
 
     #[test]
-    fn a_sidecar_with_the_flag_is_a_note() {
-        let verdict = judged(false, json!({}), script("while true; do rsync -av --delete /a/ /b/; sleep 30; done"));
-        assert_eq!((verdict.outcome, verdict.notes.len()), (Outcome::Pass, 1));
-        assert!(verdict.notes[0].contains("folder of nas-output-1"), "{:?}", verdict.notes);
+    fn a_sidecar_that_has_the_flag_or_may_have_it_is_a_note() {
+        for (sidecar, words) in [
+            ("while true; do rsync -av --delete /a/ /b/; sleep 30; done", Some("folder of nas-output-1")),
+            ("rsync -av $(cat /flags) /a/ /b/", Some("its spec does not tell")),
+            ("echo no --delete; rsync -av /a/ /b/", None),
+        ] {
+            let verdict = judged(false, script("rsync -a /a/ /b/"), script(sidecar));
+            assert_eq!((verdict.outcome, verdict.notes.len()), (Outcome::Pass, usize::from(words.is_some())));
+            assert!(verdict.notes.iter().all(|note| note.contains(words.unwrap_or_default())), "{:?}", verdict.notes);
+        }
     }
 }

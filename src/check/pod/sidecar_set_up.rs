@@ -1,18 +1,17 @@
 //! `sidecar-set-up`: what a sidecar mounts, what it may use, and what it said when it started.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::resources;
 use crate::check::parameter::{Expected, Fact, Pattern, Sidecar, Span};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::container::{self, View};
-use crate::cluster::{LogLine, ResourceExt};
+use crate::cluster::{LogLine, ResourceExt, script};
 use crate::event::{Hop, Reason, Verdict};
 
 /// A log that begins so long after its container lost its beginning to rotation.
@@ -23,8 +22,6 @@ const STARTING: SignedDuration = SignedDuration::from_secs(60);
 const SILENCE: SignedDuration = SignedDuration::from_secs(5);
 /// The pause between two looks at the log of one that starts.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long a script sleeps, in seconds.
-static SLEEP: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?-u)\bsleep[ \t]+(\d+)").ok());
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -208,15 +205,16 @@ fn mounts(object: &str, view: &View<'_>, volume: &str, read_only: bool) -> Vec<R
     status.map(|mount| fail(format!("the status says that it is {other} at {}", mount.mount_path))).collect()
 }
 
-/// The numbers in a container's command and environment that may be its interval.
+/// The numbers in a container's command and environment that may be its interval; none if any may be another one.
 fn intervals(view: &View<'_>) -> Vec<String> {
-    let words = view.command.iter().chain(view.args);
-    let sleeps = words.flat_map(|word| SLEEP.iter().flat_map(|sleep| sleep.captures_iter(word)));
-    let sleeps = sleeps.filter_map(|groups| Some(groups.get(1)?.as_str().to_owned()));
+    let (sleeps, _) = script::runs(view, "sleep");
+    let sleeps = sleeps.into_iter().flatten().collect::<Result<Vec<_>, _>>();
+    let Ok(sleeps) = sleeps else { return Vec::new() };
+    let sleeps = sleeps.into_iter().map(|time| time.trim_end_matches('s').to_owned());
     let named = view.env.iter().filter(|variable| variable.name.to_ascii_uppercase().contains("INTERVAL"));
     let named = named.filter_map(|variable| variable.value.clone());
     // Nothing but numbers: the environment may have secrets.
-    sleeps.chain(named.filter(|value| value.parse::<u32>().is_ok())).collect()
+    sleeps.chain(named).filter(|value| value.parse::<u32>().is_ok()).collect()
 }
 
 #[cfg(test)]
@@ -309,6 +307,9 @@ mod tests {
         for (script, outcome) in [
             ("while true; do rsync; sleep 30; done", Outcome::Pass),
             ("while true; do rsync; sleep 300; done", Outcome::Fail),
+            ("while true; do echo 'sleep 300'; run; sleep 30s; done # sleep 300", Outcome::Pass),
+            ("echo sleep 30; sleep 300", Outcome::Fail),
+            ("while true; do rsync; sleep $(cat /interval); sleep 1; done", Outcome::Pass),
             ("exec sync", Outcome::Pass),
         ] {
             let (pointer, value) = command(script);

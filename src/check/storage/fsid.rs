@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::parameter::{Expected, Fact, Pattern};
 use crate::check::{Kind, Need, Site};
-use crate::cluster::container;
+use crate::cluster::container::{self, View};
 use crate::cluster::{ApiError, ResourceExt, Server};
 use crate::event::{Hop, Reason, Verdict};
 
@@ -109,23 +109,28 @@ impl Fsid {
     /// The id of one pod.
     async fn of(&self, site: &Site, pod: &Pod) -> Result<Found, ApiError> {
         let found = |id: Option<String>, place: &str| Found { pod: pod.name_any(), id, place: place.to_owned() };
-        let pattern = &self.pattern.0;
         // A pod's spec never changes, so what it says is what the running server was given.
-        if let Some(view) = container::named(pod, &self.container) {
-            let mut words = view.command.iter().chain(view.args);
-            if let Some(id) = words.find_map(|word| capture(pattern, word)) {
-                return Ok(found(Some(id), "its command"));
-            }
-            if let Some(variable) = view.env.iter().find(|variable| variable.name == self.variable) {
-                return Ok(found(variable.value.clone(), &self.variable));
-            }
+        if let Some((id, place)) = container::named(pod, &self.container).and_then(|view| self.declared(&view)) {
+            return Ok(found(id, place));
         }
         match site.shared.cluster.log(&pod.name_any(), &self.container, None, HEAD).await {
-            Ok(lines) => Ok(found(lines.iter().find_map(|(_, line)| capture(pattern, line)), "its log")),
+            Ok(lines) => Ok(found(lines.iter().find_map(|(_, line)| capture(&self.pattern.0, line)), "its log")),
             // Nothing was said yet, or it is said no more.
             Err(ApiError::Failed { .. } | ApiError::NotFound { .. }) => Ok(found(None, "its log")),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Fsid {
+    /// The id that a container's spec has, and where. A variable that comes from elsewhere the server has to say itself.
+    fn declared(&self, view: &View<'_>) -> Option<(Option<String>, &str)> {
+        let mut words = view.command.iter().chain(view.args);
+        if let Some(id) = words.find_map(|word| capture(&self.pattern.0, word)) {
+            return Some((Some(id), "its command"));
+        }
+        let variable = view.env.iter().find(|variable| variable.name == self.variable)?;
+        variable.value_from.is_none().then(|| (variable.value.clone(), self.variable.as_str()))
     }
 }
 
@@ -138,17 +143,35 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::cluster::example::output_pod;
     use crate::event::Outcome;
 
     fn judged(expected: &Value, ids: &[(&str, Option<&str>)]) -> Verdict {
-        let check: Fsid = serde_json::from_value(json!({
-            "container": "nfs-server", "pattern": r"fsid=(\d+)", "variable": "FSID", "id": {"values": "fsid"}
-        }))
-        .unwrap();
         let found: BTreeMap<_, _> =
             ids.iter().map(|(server, id)| (server, json!({"pod": server, "id": id, "place": "its log"}))).collect();
         let seen = json!({"server": "a", "expected": {"value": expected, "source": "test"}, "found": found});
-        check.judge(&serde_json::from_value(seen).unwrap())
+        check().judge(&serde_json::from_value(seen).unwrap())
+    }
+
+    fn check() -> Fsid {
+        serde_json::from_value(json!({
+            "container": "nfs-server", "pattern": r"fsid=(\d+)", "variable": "FSID", "id": {"values": "fsid"}
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_variable_from_elsewhere_is_left_to_the_log() {
+        let declared = |container: &Value| {
+            let mut pod = output_pod();
+            json_patch::merge(&mut pod["spec"]["containers"][0], container);
+            let pod = serde_json::from_value(pod).unwrap();
+            check().declared(&container::named(&pod, "nfs-server").unwrap()).map(|(id, _)| id)
+        };
+        assert_eq!(declared(&json!({"command": ["unfsd", "fsid=3"]})), Some(Some("3".to_owned())));
+        assert_eq!(declared(&json!({"env": [{"name": "FSID", "value": "4"}]})), Some(Some("4".to_owned())));
+        assert_eq!(declared(&json!({"env": [{"name": "FSID", "valueFrom": {}}]})), None);
+        assert_eq!(declared(&json!({})), None);
     }
 
     #[test]

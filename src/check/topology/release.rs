@@ -75,6 +75,7 @@ impl Kind for Release {
         };
         let said = if deployed.description.is_empty() { "" } else { ": " };
         let said = format!("{}, {ago}{said}{}", deployed.status, deployed.description);
+        let said = [said].into_iter().chain(deployed.judged_by.clone()).collect::<Vec<_>>().join("; ");
         let expected = format!("revision {} to be deployed", deployed.revision);
         Verdict::judged("", vec![Reason::new(object, expected, said).hint(hint)])
     }
@@ -135,6 +136,16 @@ mod tests {
         assert!(hint("2026-11-21T03:58:00Z").contains("may still be running"));
         assert!(hint("2026-11-21T03:50:00Z").contains("was killed"), "after just so long");
         assert!(hint("2026-11-21T02:58:00Z").contains("was killed"));
+    }
+
+    #[test]
+    fn which_revision_tests_judge_by_is_said_where_that_was_in_doubt() {
+        let why = "the live objects are revision 3's; tests judge by it";
+        let deployed = json!({"name": "file-sim", "revision": 3, "status": "failed", "chart": "", "at": NOW,
+            "description": "timed out", "judged_by": why});
+        let verdict = judge(&deployed);
+        assert_eq!((verdict.outcome, verdict.reasons.len()), (Outcome::Fail, 1));
+        assert_eq!(verdict.reasons[0].seen, format!("failed, 0s ago: timed out; {why}"));
     }
 
     #[test]

@@ -9,10 +9,11 @@ use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::super::object::name;
 use super::super::scenario::Fault;
 use super::super::{NAMESPACE, RELEASE, World};
-use super::Kind;
 use super::install::put;
+use super::{Kind, PREFIX};
 
 /// The chart itself.
 const CHART: &str = include_str!("../../../fixtures/helm-chart/file-simulator/Chart.yaml");
@@ -30,13 +31,26 @@ pub(super) fn install(world: &World, config: &Value, created: Timestamp) -> anyh
     });
     let manifest = manifest(world)?;
     for (revision, status) in (1..).zip(std::iter::once("deployed").chain(newest)) {
-        put(world, Kind::Secret, secret(revision, status, config, &manifest, created)?, created);
+        let (mut config, mut manifest) = (config.clone(), manifest.clone());
+        for fault in &world.scenario.faults {
+            let Fault::Revision { number, values, servers, steps } = fault else { continue };
+            if *number == revision {
+                json_patch::patch(&mut config, values)?;
+                let is_its = |object: &Value, server: &String| {
+                    object["kind"] == "Deployment" && name(object) == format!("{PREFIX}{server}")
+                };
+                let mut its = manifest.iter_mut().filter(|object| servers.iter().any(|server| is_its(object, server)));
+                its.try_for_each(|object| json_patch::patch(object, steps))?;
+            }
+        }
+        let manifest = manifest.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n---\n");
+        put(world, Kind::Secret, secret(revision, status, &config, &manifest, created)?, created);
     }
     Ok(())
 }
 
-/// The chart's objects as they were given to the API server, in YAML.
-fn manifest(world: &World) -> anyhow::Result<String> {
+/// The chart's objects as they were given to the API server.
+fn manifest(world: &World) -> anyhow::Result<Vec<Value>> {
     let mut objects = serde_saphyr::from_multiple::<Value>(RENDERED)?;
     for object in &mut objects {
         let kind = if object["kind"] == "Service" { Kind::Service } else { Kind::Deployment };
@@ -44,7 +58,7 @@ fn manifest(world: &World) -> anyhow::Result<String> {
             take(object, &live);
         }
     }
-    Ok(objects.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n---\n"))
+    Ok(objects)
 }
 
 /// Gives what a rendered object sets the values that it was installed with.

@@ -69,6 +69,15 @@ pub enum Fault {
     Values(json_patch::Patch),
     /// Helm's word for the release's newest revision, which is one above the deployed one.
     Release(String),
+    /// What a revision has otherwise than the live objects are made: JSON patches of the values that it was given, and of the
+    /// servers' Deployments in its manifest.
+    Revision {
+        number: u64,
+        #[serde(default)]
+        values: json_patch::Patch,
+        servers: Vec<String>,
+        steps: json_patch::Patch,
+    },
 }
 
 /// What a container may do instead of its work.

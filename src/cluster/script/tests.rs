@@ -1,0 +1,127 @@
+use serde_json::{Value, json};
+
+use super::super::container::named;
+use super::super::example::output_pod;
+use super::*;
+
+type Found = Result<Option<String>, String>;
+
+/// What is known of the flag of a container: it, or that there is none, or why not.
+fn of(container: &Value) -> Found {
+    let mut pod = output_pod();
+    json_patch::merge(&mut pod["spec"]["initContainers"][0], container);
+    delete_flag(&named(&serde_json::from_value(pod).unwrap(), "sync-windows-data").unwrap())
+}
+
+fn flag(script: &str, env: &Value) -> Found {
+    of(&json!({"command": ["/bin/sh", "-c", script], "env": env}))
+}
+
+fn is(found: &Found, flag: &str) -> bool {
+    found.as_ref().is_ok_and(|found| found.as_deref() == Some(flag))
+}
+
+#[test]
+fn arguments_of_an_rsync_that_is_run_count_wherever_it_stands() {
+    for script in [
+        "set -e\nrsync -av --delete /a/ /b/",
+        "apk add rsync && exec nice -n 5 timeout 60 /usr/bin/rsync --delete -a /a/ /b/",
+        "while :; do if ! ionice -c3 rsync -a --delete /a/ /b/ > /dev/null 2>&1; then exit 1; fi; done",
+        "run() { \"$@\" & child=$!; wait \"$child\"; }\nrun rsync -a '--delete' /a/ /b/ || exit",
+        "copy() (rsync -a \\\n  --delete /a/ /b/)\ncopy",
+        "f='--delete'\nrsync -a $f /a/ /b/",
+        "f=-a; f=\"$f --delete\"; rsync $f /a/ /b/",
+        "export f+=--delete; RSYNC=rsync; X=1 $RSYNC \"$f\" /a/ /b/",
+        "while true; do f=--delete; rsync -a ${f} /a/ /b/; done",
+        "rsync -a ${FLAGS:---delete} /a/ /b/",
+        "n=$(rsync -a --delete /a/ /b/ | wc -l); sh -ec 'echo'",
+        "echo \"$(bash -o pipefail -c \"rsync -a --delete /a/ /b/\")\"",
+        "trap 'rsync -a --delete /a/ /b/' EXIT; wait",
+        "case $X in a | b) rsync -a --delete /a/ /b/;; esac",
+        "rsync -a \"$UNKNOWN\" --delete /a/ /b/; eval \"$X\"",
+    ] {
+        let env = json!([{"name": "UNKNOWN", "valueFrom": {}}, {"name": "FLAGS", "value": ""}]);
+        let found = flag(script, &env);
+        assert!(is(&found, "--delete"), "{script}: {found:?}");
+    }
+    for variant in ["--del", "--delete-after", "--delete-before", "--delete-delay", "--delete-excluded"] {
+        assert!(is(&flag(&format!("rsync -a {variant} /a/ /b/"), &json!([])), variant));
+    }
+}
+
+#[test]
+fn what_only_mentions_a_flag_does_not_count() {
+    for script in [
+        "echo \"mode: no --delete\"\nrsync -av /a/ /b/",
+        "echo rsync --delete; rsync -av /a/ /b/",
+        "log() { echo \"$@\"; }\nlog rsync --delete is not used\nrsync -av /a/ /b/ # no --delete",
+        "# don't --delete here\nrsync -av --delay-updates --max-delete=0 --exclude=--delete /a/ /b/",
+        "cat > /etc/motd <<END\nrsync --delete /a/ /b/\nEND\nrsync -av /a/ /b/",
+        "mkdir -p /b; rsync -av /a/ /b/ && rm -rf --delete",
+        "OTHER=--delete; rsync -av -- /a/ --delete",
+        "command -v rsync --delete; rsync -a --chown=\"$(stat -c %u:%g --delete /b)\" \"/$UNKNOWN/\" /b/",
+        "rsync -a $UNSET \"${NAS%/}/\" /b/ 2> \"$UNKNOWN\"",
+        "for x in a b; do rsync -a /a/$x \"/b/$x\"; done",
+        "rsync -a '$UNKNOWN' \\$UNKNOWN /a/ /b/",
+    ] {
+        let env = json!([{"name": "UNKNOWN", "valueFrom": {}}, {"name": "NAS", "value": "/nas"}]);
+        assert_eq!(flag(script, &env), Ok(None), "{script}");
+    }
+}
+
+#[test]
+fn what_the_spec_does_not_tell_is_said() {
+    for (script, why) in [
+        ("rsync -a $UNKNOWN /a/ /b/", "`$UNKNOWN` is among"),
+        ("f=\"-a $UNKNOWN\"; rsync $f /a/ /b/", "`$UNKNOWN` is among"),
+        ("rsync -a $(cat /flags) /a/ /b/", "`$(cat\u{a0}/flags)` is among"),
+        ("rsync -a `cat /flags` /a/ /b/", "is among"),
+        ("rsync \"$@\" /a/ /b/", "`$@` is among"),
+        ("if [ \"$X\" ]; then f=--delete; fi; rsync -a $f /a/ /b/", "`$f` is among"),
+        ("[ \"$X\" ] && f=--delete; rsync -a $f /a/ /b/", "`$f` is among"),
+        ("f=; while :; do rsync -a $f /a/ /b/; f=--delete; done", "`$f` is among"),
+        ("read -r f < /flags; rsync -a $f /a/ /b/", "`$f` is among"),
+        ("f=(-a --delete); rsync \"${f[@]}\" /a/ /b/", "`${f[@]}` is among"),
+        ("f=--delete; rsync -a ${f#--} /a/ /b/", "`${f#--}` is among"),
+        ("rsync -a /a/ /b/; eval \"$X\"", "`eval`"),
+        (". /lib.sh; rsync -a /a/ /b/", "`.`"),
+        ("/scripts/sync.sh; rsync -a /a/ /b/", "/scripts/sync.sh"),
+        ("sh /scripts/sync", "not in the spec"),
+        ("rsync -a /a/ /b/; flock /lock rsync -a --delete /a/ /b/", "`flock`"),
+        ("rsync -a /a/ /b/; su -c 'rsync -a /a/ /b/' me", "`su`"),
+        ("$TOOL -a /a/ /b/", "no rsync is seen"),
+        ("$UNKNOWN -a /a/ /b/", "it runs `$UNKNOWN`"),
+        ("cp -a /a/ /b/; echo --delete", "no rsync is seen"),
+        ("rsync -a 'a", "cannot be read"),
+    ] {
+        let found = flag(script, &json!([{"name": "UNKNOWN", "valueFrom": {}}]));
+        assert!(found.as_ref().is_err_and(|found| found.contains(why)), "{script}: {found:?}");
+    }
+}
+
+#[test]
+fn variables_come_from_the_environment_and_kubernetes_puts_some_in() {
+    let env = json!([{"name": "A", "value": "-v"}, {"name": "FLAGS", "value": "$(A) --delete"}]);
+    assert!(is(&flag("rsync -a $FLAGS /a/ /b/", &env), "--delete"));
+    assert!(is(&flag("rsync -a $(FLAGS) /a/ /b/", &env), "--delete"));
+    assert_eq!(flag("rsync -a \"$FLAGS\" /a/ /b/", &env), Ok(None), "one word, which is no flag");
+    assert!(flag("if [ \"$A\" ]; then FLAGS=; fi; rsync $FLAGS /a/ /b/", &env).is_err());
+    assert_eq!(flag("rsync -a /a/ /b/", &env), Ok(None));
+    assert!(is(&of(&json!({"command": ["rsync"], "args": ["-a", "--delete-after", "/a/"]})), "--delete-after"));
+    let env =
+        json!([{"name": "X", "value": "-a"}, {"name": "S", "valueFrom": {"secretKeyRef": {"key": "a", "name": "b"}}}]);
+    assert_eq!(of(&json!({"command": ["rsync", "$(X)", "$S"], "env": env})), Ok(None));
+    assert!(of(&json!({"command": ["rsync", "$(S)", "/a/"], "env": env})).is_err());
+    assert!(of(&json!({"args": ["-a", "/a/", "/b/"]})).is_err(), "the image says what it is");
+    let others = json!({"command": ["sh", "-c", "rsync -a $F /a/ /b/"], "envFrom": [{"configMapRef": {"name": "a"}}]});
+    assert!(of(&others).is_err());
+}
+
+#[test]
+fn no_script_takes_long_or_overflows() {
+    let doubling = format!("a=xxxxxxxx\n{}rsync $a", "a=$a$a$a$a$a$a$a$a\n".repeat(40));
+    let endless = "x='sh -c \"$x\"; sh -c \"$x\"'; sh -c \"$x\"; rsync";
+    for script in [&*doubling, endless, &"$(".repeat(50_000), &"${a:-".repeat(50_000), &"\"${a:-".repeat(50_000)] {
+        let _ = flag(script, &json!([]));
+    }
+}
