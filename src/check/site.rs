@@ -122,6 +122,10 @@ impl Site {
     /// There is not exactly one: blocked by the test `pods` of this server.
     pub async fn pod(&self) -> Result<(Arc<Pod>, Population), Verdict> {
         let (server, population) = self.settled_server().await?;
+        if let Some(obstacle) = server.obstacle() {
+            let what = format!("{}: {}", obstacle.object, obstacle.seen());
+            return Err(self.blocked(Reason::new(format!("server {}", self.server()), "its newest pod", what)));
+        }
         let current = server.current();
         let [pod] = current.as_slice() else {
             let seen = counted(&current);
