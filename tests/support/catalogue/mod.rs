@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+mod absent;
 mod drift;
 mod further;
 mod patches;
@@ -76,6 +77,21 @@ pub enum Change {
     NewFolder,
     /// The export's limit is lowered and exceeded, until the pod is evicted.
     Evicted,
+    /// The server is rolled out, and the API server does not take the new pod.
+    Refused(Guard),
+}
+
+/// Why the API server does not take a pod.
+#[derive(Clone, Copy)]
+pub enum Guard {
+    /// The namespace's level of PodSecurity; for all servers.
+    PodSecurity,
+    /// A policy denies the server's.
+    Policy,
+    /// A webhook that must be asked about the server's cannot be called.
+    Webhook,
+    /// The namespace's quota is used up; for all servers.
+    Quota,
 }
 
 /// The tests that the fault makes wrong, by their full names; `all` has the names of all tests.
