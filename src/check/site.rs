@@ -125,6 +125,10 @@ impl Site {
             return Err(exit.blocks(self.server()));
         }
         let (server, population) = self.settled_server().await?;
+        if let Some(obstacle) = server.obstacle() {
+            let what = format!("{}: {}", obstacle.object, obstacle.seen());
+            return Err(self.blocked(Reason::new(format!("server {}", self.server()), "its newest pod", what)));
+        }
         let current = server.current();
         let [pod] = current.as_slice() else {
             let seen = counted(&current);

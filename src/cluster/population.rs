@@ -1,6 +1,6 @@
 //! What was in the namespace at one moment, and which of it belongs to a server. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
@@ -10,8 +10,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 
-use super::server::{is_ready, is_terminating};
-use super::{Server, container};
+use super::server::{Settlement, has_ended, is_ready, is_terminating};
+use super::{Announced, Server, container};
 
 /// Which pods are the servers': labels that all have, and the label with the server's name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
@@ -40,6 +40,9 @@ pub struct Population {
     pub replica_sets: Vec<Arc<ReplicaSet>>,
     /// The moment, on the cluster's clock.
     pub now: Timestamp,
+    /// What an autoscaler has announced for pods that have no node, by their uids.
+    #[serde(default)]
+    pub announced: BTreeMap<String, Announced>,
 }
 
 fn template_labels(deployment: &Deployment) -> Option<&BTreeMap<String, String>> {
@@ -70,8 +73,34 @@ impl Population {
         ready
     }
 
-    /// The objects of the server of that name.
+    /// The objects of the server of that name, and what decides whether pods that do not come are waited for.
     pub fn server(&self, select: &Select, name: &str) -> Server {
+        let mut server = self.only_server(select, name);
+        if server.obstacle().is_some() {
+            server.leaving = self.leaving(select, name);
+            server.announced = self.announced.clone();
+        }
+        server
+    }
+
+    /// The pods of the release that are being deleted, and those of other servers that will be: their successors come.
+    fn leaving(&self, select: &Select, name: &str) -> Vec<String> {
+        let selected = self.selected(select);
+        let going = selected.iter().filter(|pod| is_terminating(pod) && !has_ended(pod));
+        let going = going.map(|pod| format!("pod {} is being deleted", pod.name_any()));
+        let names: BTreeSet<&String> =
+            selected.iter().filter_map(|pod| pod.labels().get(&select.server_label)).collect();
+        let replaced = names.into_iter().filter(|other| *other != name).flat_map(|other| {
+            let server = self.only_server(select, other);
+            let comes = !server.newest().is_empty() && matches!(server.settlement(), Settlement::Pending(_));
+            let old =
+                server.current().into_iter().find(|pod| comes && !server.is_newest(pod)).map(|pod| pod.name_any());
+            old.map(|old| format!("pod {old} is being replaced"))
+        });
+        going.chain(replaced).collect()
+    }
+
+    fn only_server(&self, select: &Select, name: &str) -> Server {
         let is_its = |labels: &BTreeMap<String, String>| {
             select.matches(labels) && labels.get(&select.server_label).is_some_and(|value| value == name)
         };
@@ -91,6 +120,8 @@ impl Population {
             replica_sets: self.replica_sets.iter().filter(is_owned).cloned().collect(),
             pods: self.pods.iter().filter(|pod| is_its(pod.labels())).cloned().collect(),
             deployments,
+            now: self.now,
+            ..Server::default()
         }
     }
 }

@@ -1,13 +1,16 @@
 //! One server of the release as the API shows it: its Deployments, ReplicaSets and pods. Pure.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 
-use super::container;
+use super::obstacle::{self, Obstacle};
+use super::{Announced, container};
 
 /// The annotation that numbers the ReplicaSets of a Deployment.
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -23,6 +26,15 @@ pub struct Server {
     pub replica_sets: Vec<Arc<ReplicaSet>>,
     /// Every pod with the server's labels.
     pub pods: Vec<Arc<Pod>>,
+    /// When this was seen, on the cluster's clock.
+    #[serde(default)]
+    pub now: Timestamp,
+    /// What will make room in the namespace or on its node: pods of the release that are going. Known where that matters.
+    #[serde(default)]
+    pub leaving: Vec<String>,
+    /// What an autoscaler has announced for pods that have no node, by their uids. Known where that matters.
+    #[serde(default)]
+    pub announced: BTreeMap<String, Announced>,
 }
 
 /// Whether a server is still on its way to a steady state.
@@ -109,8 +121,29 @@ impl Server {
         self.deployment().and_then(|deployment| deployment.spec.as_ref()).map(|spec| spec.replicas.unwrap_or(1))
     }
 
+    pub(super) fn wanted(&self) -> usize {
+        usize::try_from(self.replicas().unwrap_or(1)).unwrap_or_default()
+    }
+
+    /// The pods of the newest ReplicaSet that count.
+    pub(super) fn newest(&self) -> Vec<&Arc<Pod>> {
+        self.current().into_iter().filter(|pod| self.is_newest(pod)).collect()
+    }
+
+    /// Whether the controller has taken up the newest change of the Deployment.
+    pub(super) fn is_observed(&self) -> bool {
+        let observed =
+            |deployment: &Deployment| deployment.status.as_ref().and_then(|status| status.observed_generation);
+        self.deployment().is_some_and(|deployment| observed(deployment) >= deployment.metadata.generation)
+    }
+
     /// Whether the server still changes by itself.
     pub fn settlement(&self) -> Settlement {
+        let obstacle = self.obstacle();
+        // Whatever else is under way.
+        if let Some(Obstacle { object, said, hope: None, .. }) = &obstacle {
+            return Settlement::Hopeless(format!("{object}: {said}"));
+        }
         if let [first, ..] = self.terminating().as_slice() {
             return Settlement::Pending(format!("pod {} is being deleted", first.name_any()));
         }
@@ -123,14 +156,16 @@ impl Server {
                 .map_or(Settlement::Settled, Settlement::Hopeless);
         };
         let name = deployment.name_any();
-        if deployment.status.as_ref().and_then(|status| status.observed_generation) < deployment.metadata.generation {
+        if !self.is_observed() {
             return Settlement::Pending(format!("the newest change of Deployment {name} is not taken up yet"));
         }
-        let wanted = usize::try_from(self.replicas().unwrap_or(1)).unwrap_or_default();
-        let newest: Vec<_> = self.current().into_iter().filter(|pod| self.is_newest(pod)).collect();
+        let (wanted, newest) = (self.wanted(), self.newest());
         // Only of the newest ReplicaSet: an older pod that is stuck is about to be replaced by the repair.
         if let Some(why) = newest.iter().find_map(|pod| stuck(pod)) {
             return Settlement::Hopeless(why);
+        }
+        if let Some(Obstacle { object, said, hope: Some(hope), .. }) = obstacle {
+            return Settlement::Pending(format!("{object}: {said}; {hope}"));
         }
         if newest.len() != wanted {
             return Settlement::Pending(format!(
@@ -171,9 +206,13 @@ fn is_owned(pod: &Pod) -> bool {
     !pod.owner_references().is_empty()
 }
 
-/// Where a pod stands that is not Ready yet: its phase, and the containers that are not ready.
+/// Where a pod stands that is not Ready yet: its phase, and why it has no node, or the containers that are not ready.
 pub fn progress(pod: &Pod) -> String {
     let mut parts = vec![phase(pod).to_owned()];
+    if let Some(condition) = obstacle::unscheduled(pod) {
+        parts.push(format!("Unschedulable: {}", condition.message.as_deref().unwrap_or_default()));
+        return parts.join("; ");
+    }
     for view in container::all(pod) {
         if view.status.is_none_or(|status| !status.ready) && view.kind != container::Kind::Ephemeral {
             parts.push(format!("{} {}", view.name, view.describe()));

@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::autoscaler::{self, Announced};
 use super::object::{list, requests, typed, version};
 use super::{ANSWER, ApiError, Cluster, Network, Population};
 
@@ -38,6 +39,7 @@ pub struct Watch {
     network: Option<(Store<Service>, Store<EndpointSlice>)>,
     changes: watch::Receiver<u64>,
     trouble: Trouble,
+    announced: Arc<Mutex<BTreeMap<String, Announced>>>,
     _tasks: JoinSet<()>,
 }
 
@@ -59,6 +61,7 @@ impl Watch {
             deployments: objects(&self.deployments),
             replica_sets: objects(&self.replica_sets),
             now: self.cluster.now(),
+            announced: self.announced.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         })
     }
 
@@ -104,7 +107,15 @@ pub(super) async fn watch(cluster: Cluster, with_services: bool) -> Result<Watch
         let services = follow(&cluster, SERVICES, &sender, &trouble, &mut tasks);
         (services, follow(&cluster, SLICES, &sender, &trouble, &mut tasks))
     });
-    let watch = Watch { cluster, pods, deployments, replica_sets, network, changes, trouble, _tasks: tasks };
+    let announced = Arc::default();
+    let waiting = Waiting {
+        pods: Arc::clone(&pods),
+        replica_sets: Arc::clone(&replica_sets),
+        announced: Arc::clone(&announced),
+        changed: sender,
+    };
+    tasks.spawn(autoscaler::follow(cluster.clone(), waiting).boxed());
+    let watch = Watch { cluster, pods, deployments, replica_sets, network, changes, trouble, announced, _tasks: tasks };
     let mut changes = watch.changes.clone();
     let listed = async {
         loop {
@@ -127,6 +138,37 @@ pub(super) async fn watch(cluster: Cluster, with_services: bool) -> Result<Watch
     let silent = ApiError::Silent { verb: "list", resource: PODS, waited: ANSWER };
     tokio::time::timeout(ANSWER, listed).await.map_err(|_| silent)??;
     Ok(watch)
+}
+
+/// What is known of pods that do not come, for whoever finds out more.
+pub(super) struct Waiting {
+    pods: Store<Pod>,
+    replica_sets: Store<ReplicaSet>,
+    announced: Arc<Mutex<BTreeMap<String, Announced>>>,
+    changed: Arc<watch::Sender<u64>>,
+}
+
+impl Waiting {
+    /// Something to wait on for the next change.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// The pods and the ReplicaSets.
+    pub fn objects(&self) -> (Vec<Arc<Pod>>, Vec<Arc<ReplicaSet>>) {
+        (objects(&self.pods), objects(&self.replica_sets))
+    }
+
+    /// Notes what an autoscaler has announced; says whether that is news.
+    pub fn announce(&self, uid: String, announced: Announced) -> bool {
+        let mut known = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(uid, announced.clone()) != Some(announced)
+    }
+
+    /// Wakes whoever waits for a change.
+    pub fn tell(&self) {
+        self.changed.send_modify(|version| *version += 1);
+    }
 }
 
 fn is_listed<K>(store: &Store<K>) -> bool {

@@ -45,9 +45,11 @@ impl Lab {
     /// Undoes what a new installation does not.
     pub fn undo(&self, faults: &[Fault]) {
         for fault in faults {
-            if let Change::Signal(_) = fault.change {
+            match fault.change {
                 // Else it would not hear that it is to end.
-                self.in_export(fault.server, &format!("kill -CONT $(pidof {PROCESS})"));
+                Change::Signal(_) => drop(self.in_export(fault.server, &format!("kill -CONT $(pidof {PROCESS})"))),
+                Change::Refused(guard) => self.allow(guard),
+                _ => {}
             }
         }
         let servers: Vec<&str> = faults.iter().map(|fault| fault.server).collect();
@@ -102,6 +104,7 @@ impl Lab {
                 }
                 Change::OlderChart => self.install(Chart::Older),
                 Change::Evicted => self.evict(fault.server),
+                Change::Refused(guard) => self.refuse(fault.server, *guard),
                 Change::Scale(replicas) => {
                     self.kubectl(&["scale", "deployment", &name, &format!("--replicas={replicas}")]);
                 }

@@ -12,6 +12,7 @@ use crate::support::share::Share;
 
 mod faults;
 mod odd_use;
+mod refused;
 mod restore;
 mod run;
 mod stages;
@@ -28,8 +29,15 @@ const MOVED: &str = "moved-away-";
 /// The release in which the interval is the usual one.
 const OLDER: &str = "older-chart";
 /// Rounds that take much longer or shorter than others, with about how many seconds that is.
-const SECONDS: [(&str, u64); 6] =
-    [("reserved", 125), ("no-copies", 75), ("cycles", 70), ("rights", 70), ("silent", 70), ("upgraded", 90)];
+const SECONDS: [(&str, u64); 7] = [
+    ("absent", 90),
+    ("reserved", 125),
+    ("no-copies", 75),
+    ("cycles", 70),
+    ("rights", 70),
+    ("silent", 70),
+    ("upgraded", 90),
+];
 /// The others.
 const OTHERS: u64 = 40;
 

@@ -83,7 +83,7 @@ impl Run {
         let place = simulated.place();
         let suites = if suites.is_empty() { &SUITES[..] } else { &suites };
         let files: Vec<String> = suites.iter().map(|suite| place.suite(suite, &SHORTER)).collect();
-        let settle = speed::duration(SETTLE);
+        let settle = speed::duration(scenario.settle.unwrap_or(SETTLE));
         let mut arguments = vec!["--allow-disruption", "--timeout", &settle, "--report-dir", "reports"];
         arguments.extend(files.iter().flat_map(|file| ["--suite", file]));
         let running = place.start(place.command(&arguments));

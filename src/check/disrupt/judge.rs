@@ -52,7 +52,14 @@ pub fn verdict(check: &Restart, seen: &Restarted) -> Verdict {
             findings.reasons.insert(0, reason);
             findings.hop = hop.or(findings.hop);
         }
-        Came::Nothing { after, warnings } => {
+        Came::Nothing { obstacle: Some(obstacle), .. } => {
+            let expected = format!("another pod in place of {}", seen.deleted);
+            let object = format!("server {}", seen.server);
+            let none = format!("none: {}: {}", obstacle.object, obstacle.seen());
+            let hint = format!("{}; the server is down until there is one", obstacle.hint);
+            findings.reasons.insert(0, Reason::new(object, expected, none).hint(hint));
+        }
+        Came::Nothing { after, warnings, .. } => {
             let expected = format!("another pod in place of {}", seen.deleted);
             let none = format!("none within {}; of its ReplicaSet: {warnings}", seconds(*after));
             let reason = Reason::new(format!("server {}", seen.server), expected, none);

@@ -14,7 +14,7 @@ use crate::check::parameter::{Export, Span};
 use crate::check::{Site, millis};
 use crate::cluster::container::{self, Kind};
 use crate::cluster::server::{has_ended, is_ready, is_terminating, phase, progress};
-use crate::cluster::{ApiError, Operation, Population, ResourceExt, Server};
+use crate::cluster::{ApiError, Obstacle, Operation, Population, ResourceExt, Server};
 use crate::event::{Reason, Verdict};
 
 /// The first pause between two looks into an export; it doubles up to the second.
@@ -50,6 +50,8 @@ enum Stage {
     Ready(Arc<Pod>),
     /// It does not become Ready by waiting, because of this container.
     Stuck(Arc<Pod>, Option<String>, String),
+    /// None comes, because of this.
+    Refused(Obstacle),
     /// Something else than a restart happens to the server.
     Disturbed(String),
 }
@@ -71,8 +73,10 @@ impl Deleted<'_> {
         if let Some(other) = new.iter().find(|pod| !is_its(pod)) {
             return Some(Stage::Disturbed(format!("pod {} of another owner appeared", other.name_any())));
         }
+        let is_newest = server.newest_set().is_some_and(|set| set.metadata.uid.as_ref() == Some(&self.owner));
+        let obstacle = server.obstacle().filter(|obstacle| is_newest && obstacle.hope.is_none());
         let pod = match new.as_slice() {
-            [] => return None,
+            [] => return obstacle.map(Stage::Refused),
             [pod] => Arc::clone(pod),
             [first, second, ..] => {
                 let Some(ended) = new.iter().find(|pod| has_ended(pod)) else {
@@ -96,6 +100,9 @@ impl Deleted<'_> {
         if let Some(view) = container::all(&pod).into_iter().find(container::View::is_stuck) {
             let (name, state) = (view.name.to_owned(), view.describe());
             return Some(Stage::Stuck(Arc::clone(&pod), Some(name), state));
+        }
+        if let Some(obstacle) = obstacle {
+            return Some(Stage::Stuck(pod, None, obstacle.said));
         }
         Some(if is_ready(&pod) { Stage::Ready(pod) } else { Stage::Coming(pod) })
     }
@@ -143,14 +150,16 @@ impl Deleted<'_> {
             }
             (Some(Stage::Disturbed(seen)), _) => return Err(self.disturbed(seen)),
             (Some(Stage::Stuck(pod, container, state)), _) => (pod, container, state),
+            (Some(Stage::Refused(obstacle)), _) => return Ok((self.nothing(after, Some(obstacle)).await, None)),
             (_, Some(pod)) => {
                 let container = hangs_on(&pod);
                 let state = format!("not Ready yet: {}", progress(&pod));
                 (pod, container, state)
             }
             (_, None) => {
-                let warnings = self.warnings(&self.owner).await;
-                return Ok((Came::Nothing { after, warnings }, None));
+                let population = shared.watch.population().ok();
+                let obstacle = population.and_then(|population| self.server(&population).obstacle());
+                return Ok((self.nothing(after, obstacle).await, None));
             }
         };
         let said = match &container {
@@ -159,6 +168,10 @@ impl Deleted<'_> {
         };
         let warnings = self.warnings(&pod.uid().unwrap_or_default()).await;
         Ok((Came::Stuck(Trouble { pod: pod.name_any(), container, state, said, warnings, after }), Some(pod)))
+    }
+
+    async fn nothing(&self, after: u64, obstacle: Option<Obstacle>) -> Came {
+        Came::Nothing { after, obstacle, warnings: self.warnings(&self.owner).await }
     }
 
     /// What Kubernetes warns of at the object with that uid.
@@ -218,7 +231,7 @@ impl Deleted<'_> {
                     last = Some(Arc::clone(&pod));
                     runs.then_some(Some(pod))
                 }
-                Stage::Stuck(..) | Stage::Disturbed(_) => Some(None),
+                Stage::Stuck(..) | Stage::Refused(_) | Stage::Disturbed(_) => Some(None),
             });
             let found = found.await;
             let now = last.as_ref().map(|pod| self.since_creation(pod)).unwrap_or_default();

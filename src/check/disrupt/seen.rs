@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::Obstacle;
 use crate::event::Reason;
 
 /// What was seen.
@@ -78,6 +79,9 @@ pub enum Came {
     Nothing {
         /// Within so much time.
         after: u64,
+        /// What keeps it from coming, if that is known.
+        #[serde(default)]
+        obstacle: Option<Obstacle>,
         /// What Kubernetes warns of at the ReplicaSet that should make one.
         warnings: Warnings,
     },

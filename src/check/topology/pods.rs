@@ -77,14 +77,19 @@ impl Kind for Pods {
             }
         }
         let current = server.current();
-        if current.len() != 1 {
+        // What keeps the pod from coming says it all: that there is none, or only one that is older or not Ready.
+        let obstacle = server.obstacle();
+        if let Some(obstacle) = &obstacle {
+            let reason = Reason::new(obstacle.object.as_str(), obstacle.expected.as_str(), obstacle.seen());
+            reasons.push(reason.hint(obstacle.hint.as_str()));
+        } else if current.len() != 1 {
             let what = counted(&current);
             reasons.push(Reason::new(format!("server {}", server.name), "exactly one current pod", what));
         }
         let mut hop = Hop::Nfs;
         for pod in &current {
             let object = format!("pod {}", pod.name_any());
-            if server.deployment().is_some() && !server.is_newest(pod) {
+            if obstacle.is_none() && server.deployment().is_some() && !server.is_newest(pod) {
                 let hint = "a rollout has not ended: look at the Deployment's newest pod";
                 reasons.push(
                     Reason::new(object.clone(), "to be of its Deployment's newest ReplicaSet", "it is of another")
@@ -111,7 +116,7 @@ impl Kind for Pods {
                     hop = Hop::Init;
                 }
             }
-            if !is_ready(pod) {
+            if obstacle.is_none() && !is_ready(pod) {
                 let hint = "look at the pod's events: kubectl describe pod";
                 reasons
                     .push(Reason::new(object, "condition Ready", format!("not Ready: {}", progress(pod))).hint(hint));

@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::super::World;
-use super::super::object::{is_deleted, is_ready, name};
+use super::super::object::{is_deleted, is_ready, items, name, server, stamp, uid};
+use super::super::scenario::NoPod;
+use super::super::{NAMESPACE, World};
 use super::{Kind, hash, install, owned, owned_by, suffix};
 
 /// The annotation that numbers the ReplicaSets of a Deployment.
@@ -59,13 +60,47 @@ fn scale(world: &World, set: &Value, wanted: usize, created: Timestamp) {
     for pod in active.iter().take(active.len().saturating_sub(wanted)) {
         world.terminate(name(pod));
     }
+    let no_pod = world.scenario.no_pod(server(set), world.elapsed());
+    if let Some(no_pod) = no_pod.as_ref().filter(|no_pod| !no_pod.unschedulable && active.len() < wanted) {
+        return refuse(world, set, no_pod);
+    }
     for _ in active.len()..wanted {
         let template = &set["spec"]["template"];
         let own = format!("{}-{}", name(set), suffix(rand::random(), 5));
         let mut metadata = owned_by(Kind::ReplicaSet, set, &own, &template["metadata"]["labels"]);
         metadata["annotations"] = template["metadata"]["annotations"].clone();
-        install::put(world, Kind::Pod, json!({"metadata": metadata, "spec": template["spec"]}), created);
+        let mut pod = json!({"metadata": metadata, "spec": template["spec"]});
+        if let Some(no_pod) = &no_pod {
+            pod["status"]["conditions"] = json!([condition(world, "PodScheduled", "Unschedulable", no_pod)]);
+        }
+        install::put(world, Kind::Pod, pod, created);
+        if let Some(reason) = no_pod.as_ref().and_then(|no_pod| no_pod.announced) {
+            announce(world, &own, reason);
+        }
     }
+}
+
+/// Says, if that is not said yet, that no pod is made.
+fn refuse(world: &World, set: &Value, no_pod: &NoPod) {
+    world.store.edit(Kind::ReplicaSet, name(set), |live| {
+        if items(&live["status"]["conditions"]).next().is_none() {
+            live["status"]["conditions"] = json!([condition(world, "ReplicaFailure", "FailedCreate", no_pod)]);
+        }
+    });
+}
+
+fn condition(world: &World, kind: &str, reason: &str, no_pod: &NoPod) -> Value {
+    let status = if no_pod.unschedulable { "False" } else { "True" };
+    json!({"type": kind, "status": status, "reason": reason, "message": no_pod.says,
+        "lastTransitionTime": stamp(world.now() - no_pod.age)})
+}
+
+/// The event in which an autoscaler says that it makes a node for a pod.
+fn announce(world: &World, pod: &str, reason: &str) {
+    let uid = world.store.get(Kind::Pod, pod).map(|pod| uid(&pod).to_owned());
+    let event = json!({"metadata": {"name": format!("{pod}.{reason}"), "namespace": NAMESPACE}, "type": "Normal",
+        "reason": reason, "involvedObject": {"kind": "Pod", "name": pod, "uid": uid}, "message": "pod triggered scale-up"});
+    world.store.put(Kind::Event, event, world.now());
 }
 
 /// How many pods a Deployment or a ReplicaSet asks for.

@@ -18,7 +18,7 @@ use super::{Kind, PREFIX, install};
 pub(super) fn before(world: &World, created: Timestamp) -> anyhow::Result<()> {
     let mut faults = world.scenario.faults.iter();
     faults.try_for_each(|fault| match fault {
-        Fault::Folder { .. } => Ok(()),
+        Fault::Folder { .. } | Fault::NoPod { .. } => Ok(()),
         fault if fault.after().is_some() => Ok(()),
         fault => strike(world, fault, created),
     })
@@ -72,6 +72,10 @@ fn strike(world: &World, fault: &Fault, created: Timestamp) -> anyhow::Result<()
         Fault::Folder { is, .. } => {
             node::folder(world, own, *is).with_context(|| format!("the folder of server {own}"))
         }
+        Fault::NoPod { .. } => {
+            relent(world, own);
+            Ok(())
+        }
         Fault::Rotate { name, .. } => {
             world.logs.of(&named(world, Kind::Pod, own)?, name).send_modify(Log::begin);
             Ok(())
@@ -82,6 +86,16 @@ fn strike(world: &World, fault: &Fault, created: Timestamp) -> anyhow::Result<()
         | Fault::Release(_)
         | Fault::Revision { .. }
         | Fault::Values(_) => Ok(()),
+    }
+}
+
+/// Lets pods of a server come again: the scheduler tries by itself, and the controller when its ReplicaSet has changed.
+fn relent(world: &World, own: &str) {
+    for set in world.store.list(Kind::ReplicaSet).iter().filter(|set| server(set) == own) {
+        world.store.edit(Kind::ReplicaSet, name(set), |live| live["status"]["conditions"] = json!([]));
+    }
+    for pod in world.store.list(Kind::Pod).iter().filter(|pod| server(pod) == own) {
+        world.store.edit(Kind::Pod, name(pod), |live| live["spec"]["nodeName"] = json!(install::NODE));
     }
 }
 

@@ -17,7 +17,7 @@ const RENDERED: &str = include_str!("../../../fixtures/helm-chart/golden/multi-n
 /// The values that the release is given.
 const VALUES: &str = include_str!("../../../fixtures/helm-chart/file-simulator/values-multi-nas.yaml");
 /// The node's name.
-const NODE: &str = "file-simulator";
+pub(super) const NODE: &str = "file-simulator";
 
 /// Puts everything into the store; returns the values that the release has been given.
 pub(super) fn chart(world: &World, created: Timestamp) -> anyhow::Result<Value> {
@@ -75,8 +75,10 @@ pub(super) fn put(world: &World, kind: Kind, mut object: Value, created: Timesta
     }
     match kind {
         Kind::Pod => {
-            // There is no scheduler.
-            object["spec"]["nodeName"] = json!(NODE);
+            // There is no scheduler, which leaves a pod that no node fits without one.
+            if object["status"]["conditions"].is_null() {
+                object["spec"]["nodeName"] = json!(NODE);
+            }
             object["status"]["phase"] = json!("Pending");
         }
         Kind::Deployment => object["metadata"]["generation"] = json!(1),

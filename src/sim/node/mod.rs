@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::World;
@@ -55,7 +56,7 @@ pub(super) async fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow
     }
     let mut state = world.store.state();
     let (mut pods, mut known) = (JoinSet::new(), HashSet::new());
-    let old = world.store.list(Kind::Pod);
+    let old: Vec<_> = world.store.list(Kind::Pod).into_iter().filter(|pod| has_node(pod)).collect();
     for pod in &old {
         known.insert(uid(pod).to_owned());
         let past = text(&pod["metadata"]["creationTimestamp"]).parse::<Timestamp>().ok();
@@ -73,7 +74,7 @@ pub(super) async fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow
     let kubelet = async move {
         loop {
             for pod in state.borrow_and_update().list(Kind::Pod) {
-                if known.insert(uid(&pod).to_owned()) {
+                if has_node(&pod) && known.insert(uid(&pod).to_owned()) {
                     pods.spawn(pod::run(Arc::clone(&world), pod, None).boxed());
                 }
             }
@@ -85,6 +86,11 @@ pub(super) async fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow
     };
     tasks.spawn(kubelet.boxed());
     Ok(())
+}
+
+/// Whether a pod is to run here.
+fn has_node(pod: &Value) -> bool {
+    pod["spec"]["nodeName"].is_string()
 }
 
 /// What the mutex guards, also after a panic.

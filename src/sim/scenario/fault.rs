@@ -30,6 +30,23 @@ pub enum Fault {
         #[serde(default, with = "span::optional")]
         after: Option<Duration>,
     },
+    /// No pod of the scenario's server comes any more: what the API server or the scheduler says.
+    NoPod {
+        /// Whether there are pods, and no node for them; else none is made.
+        #[serde(default)]
+        unschedulable: bool,
+        says: String,
+        /// The reason of an autoscaler's event about it.
+        announced: Option<String>,
+        /// How old the condition is when it is first seen.
+        #[serde(default, with = "span::optional")]
+        age: Option<Duration>,
+        #[serde(default, with = "span::optional")]
+        after: Option<Duration>,
+        /// For ever where not said.
+        #[serde(default, with = "span::optional")]
+        lasts: Option<Duration>,
+    },
     /// What a container of the scenario's server does instead of its work.
     Container { name: String, does: Behaviour },
     /// What the scenario's server has instead of its folder.
@@ -78,6 +95,18 @@ pub enum Fault {
         servers: Vec<String>,
         steps: json_patch::Patch,
     },
+}
+
+/// Why no pod comes.
+pub struct NoPod<'a> {
+    /// Whether there are pods, and no node for them.
+    pub unschedulable: bool,
+    /// What the API server or the scheduler says.
+    pub says: &'a str,
+    /// The reason of an autoscaler's event about it.
+    pub announced: Option<&'a str>,
+    /// How old the condition is when it is first seen.
+    pub age: Duration,
 }
 
 /// What a container may do instead of its work.
@@ -168,6 +197,8 @@ impl Fault {
         match self {
             Self::Patch { after, .. } | Self::Remove { after, .. } | Self::Folder { after, .. } => *after,
             Self::Rotate { after, .. } => Some(*after),
+            // What is done is to end it.
+            Self::NoPod { after, lasts, .. } => lasts.map(|lasts| after.unwrap_or_default() + lasts),
             _ => None,
         }
     }

@@ -7,11 +7,12 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use jiff::fmt::serde::unsigned_duration::friendly::compact as span;
 use serde::Deserialize;
 
 mod fault;
 
-pub(super) use fault::{Answer, Behaviour, Fault, Instead};
+pub(super) use fault::{Answer, Behaviour, Fault, Instead, NoPod};
 
 use crate::error::{Refusal, suggestion};
 
@@ -54,6 +55,9 @@ pub struct Scenario {
     /// Whether all of those may pass, because a run rides out what happens.
     #[serde(default)]
     pub may_pass: bool,
+    /// How long rollouts may take to settle, where that is much longer than the run.
+    #[serde(default, with = "span::optional")]
+    pub settle: Option<Duration>,
     /// Whether files of the run are left, because the cluster is not there to remove them from.
     #[serde(default)]
     pub leaves_files: bool,
@@ -63,11 +67,12 @@ pub struct Scenario {
 }
 
 /// All scenarios, by what they break.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     include_str!("healthy.yaml"),
     include_str!("sidecar.yaml"),
     include_str!("storage.yaml"),
     include_str!("pods.yaml"),
+    include_str!("absent.yaml"),
     include_str!("further.yaml"),
     include_str!("motion.yaml"),
 ];
@@ -126,6 +131,20 @@ impl Scenario {
     pub(super) fn behaviour(&self, server: &str, container: &str) -> Option<Behaviour> {
         self.faults.iter().find_map(|fault| match fault {
             Fault::Container { name, does } => (name == container && self.server == server).then_some(*does),
+            _ => None,
+        })
+    }
+
+    /// Why no pod of a server comes, so long after the first request.
+    pub(super) fn no_pod(&self, server: &str, elapsed: Duration) -> Option<NoPod<'_>> {
+        self.faults.iter().filter(|_| self.server == server).find_map(|fault| match fault {
+            Fault::NoPod { unschedulable, says, announced, age, after, .. } => {
+                let has_begun = after.is_none_or(|after| after <= elapsed && !elapsed.is_zero());
+                let is_over = fault.after().is_some_and(|end| end <= elapsed);
+                let age = age.unwrap_or_default();
+                let announced = announced.as_deref();
+                (has_begun && !is_over).then_some(NoPod { unschedulable: *unschedulable, says, announced, age })
+            }
             _ => None,
         })
     }

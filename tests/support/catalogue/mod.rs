@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+mod absent;
 mod drift;
 mod further;
 mod patches;
@@ -91,6 +92,21 @@ pub enum Change {
     Evicted,
     /// An older chart takes the place of this one.
     OlderChart,
+    /// The server is rolled out, and the API server does not take the new pod.
+    Refused(Guard),
+}
+
+/// Why the API server does not take a pod.
+#[derive(Clone, Copy)]
+pub enum Guard {
+    /// The namespace's level of PodSecurity; for all servers.
+    PodSecurity,
+    /// A policy denies the server's.
+    Policy,
+    /// A webhook that must be asked about the server's cannot be called.
+    Webhook,
+    /// The namespace's quota is used up; for all servers.
+    Quota,
 }
 
 /// The tests that the fault makes wrong, by their full names; `all` has the names of all tests.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::patches::{EXPORT, FOLDER, SIDECAR, added_sidecar, command, copying, interval, selecting, sidecar};
-use super::{Change, Fault, Round, drift, further, safety};
+use super::{Change, Fault, Round, absent, drift, further, safety};
 
 pub const FAIL: &str = "FAIL";
 pub const ERROR: &str = "ERROR";
@@ -12,11 +12,11 @@ pub const SKIP: &str = "SKIP";
 /// What must not PASS where a live object is not as in the manifest.
 pub const DRIFT: &[&str] = &["release::drift", "release::drift-whole"];
 /// What must not PASS where the sidecar copies nothing.
-const NOTHING_COPIED: &[&str] = &["phase3::latency", "phase3::multi-write", "phase3::cadence"];
+pub const NOTHING_COPIED: &[&str] = &["phase3::latency", "phase3::multi-write", "phase3::cadence"];
 /// What must not PASS where copies are not what was copied.
 const BENT: &[&str] = &["phase3::latency", "phase3::multi-write"];
 /// The tests of any server that look at its pod.
-const OF_THE_POD: &[&str] = &[
+pub const OF_THE_POD: &[&str] = &[
     "phase2::export-options",
     "phase2::fsid",
     "phase2::init-sync",
@@ -45,6 +45,7 @@ pub fn rounds() -> Vec<Round> {
         round("one-export", one_export()),
         round("drift", drift::drift()),
         round("rights", drift::rights()),
+        absent::round(),
         Round { suites: &["phase2", "phase3", "release"], ..round("elsewhere", drift::elsewhere()) },
     ];
     usual.into_iter().chain(further::rounds()).chain(safety::rounds()).collect()

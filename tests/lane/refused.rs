@@ -1,0 +1,97 @@
+//! What keeps the API server from taking a server's next pod, put in and taken away.
+
+use std::io::Write;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::catalogue::Guard;
+use crate::support::lab::{Lab, name};
+use crate::support::speed;
+
+/// What the guards' objects are called.
+const NAME: &str = "no-pod";
+/// The label by which the namespace asks for PodSecurity.
+const LEVEL: &str = "pod-security.kubernetes.io/enforce";
+
+impl Lab {
+    /// Puts a guard in, and rolls the server out when it guards.
+    pub fn refuse(&self, server: &str, guard: Guard) {
+        match guard {
+            Guard::PodSecurity => {
+                let label = format!("{LEVEL}=restricted");
+                self.kubectl(&["label", "namespace", &self.target.namespace, &label]);
+            }
+            Guard::Policy => self.put(&policy(server)),
+            Guard::Webhook => self.put(&webhook(server)),
+            Guard::Quota => self.exhaust(),
+        }
+        let labels = format!("--labels=app.kubernetes.io/component={server}");
+        let pod = ["run", NAME, "--image=alpine:latest", &labels, "--dry-run=server"];
+        speed::wait_for("a guard", Duration::from_secs(30), Duration::from_millis(200), || {
+            (!self.command(&pod).output().unwrap().status.success()).then_some(())
+        });
+        self.kubectl(&["rollout", "restart", "deployment", &name(server)]);
+        // The next guard may object to the same pod, and the first one's words stay.
+        let set = ["get", "deployment", &name(server), "-o"];
+        let condition = "jsonpath={.status.conditions[?(@.type=='ReplicaFailure')].message}";
+        speed::wait_for("a pod that is refused", Duration::from_secs(30), Duration::from_millis(200), || {
+            (!self.kubectl(&[&set[..], &[condition]].concat()).is_empty()).then_some(())
+        });
+    }
+
+    /// Takes a guard away.
+    pub fn allow(&self, guard: Guard) {
+        let objects = match guard {
+            Guard::PodSecurity => {
+                self.kubectl(&["label", "namespace", &self.target.namespace, &format!("{LEVEL}-")]);
+                return;
+            }
+            Guard::Policy => "validatingadmissionpolicies,validatingadmissionpolicybindings",
+            Guard::Webhook => "validatingwebhookconfigurations",
+            Guard::Quota => "resourcequotas",
+        };
+        self.kubectl(&["delete", objects, NAME]);
+    }
+
+    /// A quota that has no room; the fixture has no controller that would count.
+    fn exhaust(&self) {
+        self.put(&json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": NAME}, "spec": {"hard": {"pods": "9"}}}));
+        let status = json!({"status": {"hard": {"pods": "9"}, "used": {"pods": "9"}}}).to_string();
+        self.kubectl(&["patch", "resourcequota", NAME, "--subresource=status", "--type=merge", "-p", &status]);
+    }
+
+    fn put(&self, object: &Value) {
+        let mut apply = self.command(&["apply", "-f", "-"]);
+        let mut apply = apply.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        apply.stdin.take().unwrap().write_all(object.to_string().as_bytes()).unwrap();
+        assert!(apply.wait().unwrap().success(), "{object}");
+    }
+}
+
+/// New pods of the server.
+fn rules() -> Value {
+    json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}])
+}
+
+fn selector(server: &str) -> Value {
+    json!({"matchLabels": {"app.kubernetes.io/component": server}})
+}
+
+fn policy(server: &str) -> Value {
+    let spec = json!({"matchConstraints": {"objectSelector": selector(server), "resourceRules": rules()},
+        "validations": [{"expression": "false", "message": "no pod of this server"}]});
+    let of = |kind: &str, spec: Value| json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": NAME}, "spec": spec});
+    let binding = json!({"policyName": NAME, "validationActions": ["Deny"]});
+    let objects = [of("ValidatingAdmissionPolicy", spec), of("ValidatingAdmissionPolicyBinding", binding)];
+    json!({"apiVersion": "v1", "kind": "List", "items": objects})
+}
+
+/// One where nobody listens.
+fn webhook(server: &str) -> Value {
+    let webhook = json!({"name": "pods.no-pod.example", "clientConfig": {"url": "https://127.0.0.1:1/"}, "rules": rules(),
+        "objectSelector": selector(server), "admissionReviewVersions": ["v1"], "sideEffects": "None", "timeoutSeconds": 5});
+    json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": NAME}, "webhooks": [webhook]})
+}
