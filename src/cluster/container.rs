@@ -140,7 +140,7 @@ fn find<'a>(statuses: Option<&'a Vec<ContainerStatus>>, name: &str) -> Option<&'
     statuses.into_iter().flatten().find(|status| status.name == name)
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
     /// When it began to run; `None` unless it is running now.
     pub fn running_since(&self) -> Option<Timestamp> {
         let running = self.state()?.running.as_ref()?;
