@@ -3,7 +3,8 @@
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStateTerminated, ContainerStatus, EnvVar, Pod, ResourceRequirements, SecurityContext, VolumeMount,
+    ContainerState, ContainerStateTerminated, ContainerStatus, EnvVar, Pod, ResourceRequirements, SecurityContext,
+    VolumeMount,
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -185,8 +186,7 @@ impl<'a> View<'a> {
     /// How its last life ended; `None` if none has.
     pub fn end(&self) -> Option<&'a ContainerStateTerminated> {
         let status = self.status?;
-        let states = [&status.state, &status.last_state];
-        states.into_iter().flatten().find_map(|state| state.terminated.as_ref())
+        [&status.state, &status.last_state].into_iter().flatten().find_map(|state| state.terminated.as_ref())
     }
 
     /// When it ended; `None` if it has not.

@@ -48,7 +48,7 @@ pub enum What {
     /// The connection was not taken, or ended; why.
     Ended(String),
     /// The server ended at it.
-    Exited(Exit),
+    Exited(Box<Exit>),
     /// The answer is a status other than OK, or a refusal of the call.
     Refused(String),
     /// The answer is none to what was asked; what was expected, and what was seen.

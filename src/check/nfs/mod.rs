@@ -26,8 +26,8 @@ mod turn;
 mod way;
 
 pub(super) use access::Access;
-pub(super) use turn::{Exit, Exits};
 pub(super) use put::{Target, Unwritten, put, take_back};
+pub(super) use turn::{Exit, Exits};
 
 use call::{Calls, Ends, SESSION, Session, Trouble, What};
 use session::Listed;

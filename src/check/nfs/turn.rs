@@ -85,7 +85,10 @@ impl Exit {
     /// ERROR of another test of the server.
     pub fn blocks(&self, server: &str) -> Verdict {
         let seen = format!("container {} ended at a request of {}", self.container, self.by);
-        Verdict::blocked(self.by.to_string(), Reason::new(format!("server {server}"), "to run during the whole test", seen))
+        Verdict::blocked(
+            self.by.to_string(),
+            Reason::new(format!("server {server}"), "to run during the whole test", seen),
+        )
     }
 
     /// Whether it is the reason for the container's last restart, and that for the only one within the window.
@@ -141,7 +144,7 @@ pub async fn explain(
     if exit.by != site.id {
         return Err(exit.blocks(site.server()));
     }
-    Ok(Trouble { what: What::Exited(exit), ..trouble })
+    Ok(Trouble { what: What::Exited(Box::new(exit)), ..trouble })
 }
 
 fn same<'a>(population: &'a Population, pod: &Pod) -> Option<&'a Pod> {
@@ -158,9 +161,10 @@ async fn exit(
     is_again: bool,
 ) -> Exit {
     let (cluster, name) = (&site.shared.cluster, pod.name_any());
-    let log = match is_again {
-        true => cluster.log_tail_before(&name, container, LINES, BYTES).await,
-        false => cluster.log_tail(&name, container, LINES, BYTES).await,
+    let log = if is_again {
+        cluster.log_tail_before(&name, container, LINES, BYTES).await
+    } else {
+        cluster.log_tail(&name, container, LINES, BYTES).await
     };
     let unknown = |error| vec![format!("(its log is not known: {error})")];
     let said = log.map_or_else(unknown, |lines| lines.into_iter().map(|(_, line)| line).collect());

@@ -95,13 +95,7 @@ pub(super) async fn serve(
     }
 }
 
-async fn attend(
-    mut client: TcpStream,
-    service: &Service,
-    port: u16,
-    is_low: bool,
-    aborted: &Notify,
-) -> io::Result<()> {
+async fn attend(mut client: TcpStream, service: &Service, port: u16, is_low: bool, aborted: &Notify) -> io::Result<()> {
     match service {
         Service::Silent => drop(tokio::io::copy(&mut client, &mut sink()).await?),
         Service::Folder { secure: true, .. } if !is_low => loop {

@@ -116,10 +116,11 @@ impl fmt::Display for Scenario {
         let moving = its(&self.errors_among, "ERROR of some with");
         let one = its(&self.fails_one_of, "FAIL of the first, else ERROR, of");
         let skip: Vec<_> = self.skip.keys().cloned().collect();
-        let wrong: Vec<_> = [its(&self.fail, "FAIL"), one, its(&self.error, "ERROR"), its(&skip, "SKIP"), moving, refused]
-            .into_iter()
-            .flatten()
-            .collect();
+        let wrong: Vec<_> =
+            [its(&self.fail, "FAIL"), one, its(&self.error, "ERROR"), its(&skip, "SKIP"), moving, refused]
+                .into_iter()
+                .flatten()
+                .collect();
         let wrong = if wrong.is_empty() { "all green".to_owned() } else { wrong.join("; ") };
         let server = if self.server.is_empty() { String::new() } else { format!("{}: ", self.server) };
         write!(f, "{}: {server}{}; {wrong}", self.name, self.broken)
