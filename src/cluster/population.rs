@@ -89,7 +89,7 @@ impl Population {
         let going = going.map(|pod| format!("pod {} is being deleted", pod.name_any()));
         let names: BTreeSet<&String> =
             selected.iter().filter_map(|pod| pod.labels().get(&select.server_label)).collect();
-        let replaced = names.into_iter().filter(|other| *other != name).flat_map(|other| {
+        let replaced = names.into_iter().filter(|other| *other != name).filter_map(|other| {
             let server = self.only_server(select, other);
             let comes = !server.newest().is_empty() && matches!(server.settlement(), Settlement::Pending(_));
             let old =
@@ -223,7 +223,7 @@ mod tests {
         };
         assert!(matches!(settlement(&[of_other(&[])]), Settlement::Hopeless(_)));
         let going = of_other(&[("/metadata/deletionTimestamp", json!("2026-11-21T03:00:00Z"))]);
-        assert!(matches!(settlement(&[going.clone()]), Settlement::Pending(_)));
+        assert!(matches!(settlement(std::slice::from_ref(&going)), Settlement::Pending(_)));
         let stranger = with(going, &[("/metadata/labels", json!({}))]);
         assert!(matches!(settlement(&[stranger]), Settlement::Hopeless(_)), "not of the release");
     }
