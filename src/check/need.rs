@@ -102,7 +102,10 @@ pub const OPTIONAL: &[(Permission, &str)] = &[
     (Permission::new("list", "secrets"), "nobody knows the release's revision and what its newest upgrade changed"),
     (Permission::new("get", "secrets"), "nobody knows what the release's newest upgrade changed"),
     (Permission::new("get", "namespaces"), "a missing namespace looks like an empty one"),
-    (Permission::new("list", "events"), "what is told of a server that fails lacks the cluster's events"),
+    (
+        Permission::new("list", "events"),
+        "what is told of a server that fails lacks the cluster's events, and a pod that has no node is waited for until --timeout",
+    ),
     (Permission::new("list", "pods.metrics.k8s.io"), "what containers use is read in them, not from metrics-server"),
 ];
 

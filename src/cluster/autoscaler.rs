@@ -1,17 +1,20 @@
 //! Whether an autoscaler has announced a node for a pod that the scheduler finds none for.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::object::requests;
 use super::obstacle::{PATIENCE, refusal, unscheduled};
-use super::watch::Waiting;
+use super::watch::{Store, objects};
 use super::{ApiError, Cluster};
 
 /// The reasons of events about such a pod: of the Cluster Autoscaler, and of Karpenter and what is made of it.
@@ -32,6 +35,37 @@ impl Cluster {
         let is_it = |event: &Event| REASONS.iter().any(|reason| event.reason.as_deref() == Some(reason));
         let found = events.into_iter().find(is_it);
         Ok(found.map(|event| format!("{}: {}", event.reason.unwrap_or_default(), event.message.unwrap_or_default())))
+    }
+}
+
+/// What is known of pods that do not come, for whoever finds out more.
+pub(super) struct Waiting {
+    pub pods: Store<Pod>,
+    pub replica_sets: Store<ReplicaSet>,
+    pub announced: Arc<Mutex<BTreeMap<String, Announced>>>,
+    pub changed: Arc<watch::Sender<u64>>,
+}
+
+impl Waiting {
+    /// Something to wait on for the next change.
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// The pods and the ReplicaSets.
+    fn objects(&self) -> (Vec<Arc<Pod>>, Vec<Arc<ReplicaSet>>) {
+        (objects(&self.pods), objects(&self.replica_sets))
+    }
+
+    /// Notes what an autoscaler has announced; says whether that is news.
+    fn announce(&self, uid: String, announced: Announced) -> bool {
+        let mut known = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(uid, announced.clone()) != Some(announced)
+    }
+
+    /// Wakes whoever waits for a change.
+    fn tell(&self) {
+        self.changed.send_modify(|version| *version += 1);
     }
 }
 

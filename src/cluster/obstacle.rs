@@ -158,3 +158,6 @@ impl Server {
         format!("{what}; then kubectl rollout restart deployment {name}, because the ReplicaSet tries ever more seldom")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,7 +78,6 @@ impl Population {
         let mut server = self.only_server(select, name);
         if server.obstacle().is_some() {
             server.leaving = self.leaving(select, name);
-            server.announced = self.announced.clone();
         }
         server
     }
@@ -90,7 +89,7 @@ impl Population {
         let going = going.map(|pod| format!("pod {} is being deleted", pod.name_any()));
         let names: BTreeSet<&String> =
             selected.iter().filter_map(|pod| pod.labels().get(&select.server_label)).collect();
-        let replaced = names.into_iter().filter(|other| *other != name).flat_map(|other| {
+        let replaced = names.into_iter().filter(|other| *other != name).filter_map(|other| {
             let server = self.only_server(select, other);
             let comes = !server.newest().is_empty() && matches!(server.settlement(), Settlement::Pending(_));
             let old =
@@ -121,7 +120,8 @@ impl Population {
             pods: self.pods.iter().filter(|pod| is_its(pod.labels())).cloned().collect(),
             deployments,
             now: self.now,
-            ..Server::default()
+            leaving: Vec::new(),
+            announced: self.announced.clone(),
         }
     }
 }
@@ -205,6 +205,64 @@ mod tests {
         let sets: Vec<_> = server.replica_sets.iter().map(|its| its.metadata.uid.clone()).collect();
         assert_eq!((uid(&deployments), uid(&sets)), (vec!["deployment-1".to_owned()], vec!["set-2".to_owned()]));
         assert_eq!((server.name.as_str(), server.pods.len()), ("nas-output-1", 1));
+    }
+
+    #[test]
+    fn a_pod_that_does_not_come_waits_for_those_of_the_release_that_go() {
+        let refused = json!({"replicas": 0, "conditions": [{"type": "ReplicaFailure", "status": "True",
+            "reason": "FailedCreate", "message": "exceeded quota: few", "lastTransitionTime": "2026-11-21T03:00:00Z"}]});
+        let of_other = |changes: &[(&str, Value)]| {
+            let labels = json!({"simulator.protocol": "nfs", SERVER: "nas-input-1"});
+            with(with(output_pod(), &[("/metadata/labels", labels)]), changes)
+        };
+        let settlement = |pods: &[Value]| {
+            let mut all = serde_json::to_value(population(pods)).unwrap();
+            let set = all["replica_sets"].as_array().unwrap().iter().position(|set| set["metadata"]["uid"] == "set-2");
+            all["replica_sets"][set.unwrap()]["status"] = refused.clone();
+            serde_json::from_value::<Population>(all).unwrap().server(&select(), "nas-output-1").settlement()
+        };
+        assert!(matches!(settlement(&[of_other(&[])]), Settlement::Hopeless(_)));
+        let going = of_other(&[("/metadata/deletionTimestamp", json!("2026-11-21T03:00:00Z"))]);
+        assert!(matches!(settlement(std::slice::from_ref(&going)), Settlement::Pending(_)));
+        let stranger = with(going, &[("/metadata/labels", json!({}))]);
+        assert!(matches!(settlement(&[stranger]), Settlement::Hopeless(_)), "not of the release");
+    }
+
+    #[test]
+    fn a_pod_that_does_not_come_waits_for_another_servers_rollout_that_gets_on() {
+        // Whatever has a uid, and is the other server's.
+        let other = |object: Value| -> Value {
+            let text = object.to_string().replace("nas-output-1", "nas-input-1").replace("set-", "other-set-");
+            serde_json::from_str(&text.replace("deployment-1", "other-deployment")).unwrap()
+        };
+        let says = |kind: &str, status: &str, reason: &str| {
+            json!([{"type": kind, "status": status, "reason": reason, "message": "exceeded quota: few",
+                "lastTransitionTime": "2026-11-21T03:00:00Z"}])
+        };
+        let refused = says("ReplicaFailure", "True", "FailedCreate");
+        let sets = |newest: Value| {
+            let set = |set: &Value, changes| {
+                with(with(set.clone(), &[("/metadata/ownerReferences", owner("deployment-1"))]), changes)
+            };
+            let all = output_server()["replica_sets"].clone();
+            [set(&all[0], &[]), set(&all[1], &[("/status", json!({"replicas": 0, "conditions": newest}))])]
+        };
+        let older = with(output_pod(), &[("/metadata/ownerReferences/0/uid", json!("set-1"))]);
+        let deployment = &output_server()["deployments"][0];
+        let settlement = |newest: &[(&str, Value)], announced: Value| {
+            let comes = with(with(output_pod(), &[("/metadata/uid", json!("new"))]), newest);
+            let all = json!({
+                "pods": [older, other(older.clone()), other(comes)],
+                "deployments": [deployment, other(deployment.clone())],
+                "replica_sets": ([sets(refused.clone()), sets(json!([])).map(other)].concat()),
+                "now": "2026-11-21T04:00:00Z", "announced": announced,
+            });
+            serde_json::from_value::<Population>(all).unwrap().server(&select(), "nas-output-1").settlement()
+        };
+        let starts = [("/status/conditions/0/status", json!("False"))];
+        assert!(matches!(settlement(&starts, json!({})), Settlement::Pending(_)));
+        let has_no_node = [("/status", json!({"conditions": says("PodScheduled", "False", "Unschedulable")}))];
+        assert!(matches!(settlement(&has_no_node, json!({"new": {"Ok": null}})), Settlement::Hopeless(_)));
     }
 
     #[test]

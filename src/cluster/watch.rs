@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::autoscaler::{self, Announced};
+use super::autoscaler::{self, Announced, Waiting};
 use super::object::{list, requests, typed, version};
 use super::{ANSWER, ApiError, Cluster, Network, Population};
 
@@ -47,7 +47,7 @@ pub struct Watch {
 type Trouble = Arc<Mutex<BTreeMap<&'static str, ApiError>>>;
 
 /// The objects of one kind by their names; none before they were listed.
-type Store<K> = Arc<Mutex<Option<BTreeMap<String, Arc<K>>>>>;
+pub(super) type Store<K> = Arc<Mutex<Option<BTreeMap<String, Arc<K>>>>>;
 
 impl Watch {
     /// What is in the namespace now.
@@ -140,42 +140,11 @@ pub(super) async fn watch(cluster: Cluster, with_services: bool) -> Result<Watch
     Ok(watch)
 }
 
-/// What is known of pods that do not come, for whoever finds out more.
-pub(super) struct Waiting {
-    pods: Store<Pod>,
-    replica_sets: Store<ReplicaSet>,
-    announced: Arc<Mutex<BTreeMap<String, Announced>>>,
-    changed: Arc<watch::Sender<u64>>,
-}
-
-impl Waiting {
-    /// Something to wait on for the next change.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-
-    /// The pods and the ReplicaSets.
-    pub fn objects(&self) -> (Vec<Arc<Pod>>, Vec<Arc<ReplicaSet>>) {
-        (objects(&self.pods), objects(&self.replica_sets))
-    }
-
-    /// Notes what an autoscaler has announced; says whether that is news.
-    pub fn announce(&self, uid: String, announced: Announced) -> bool {
-        let mut known = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(uid, announced.clone()) != Some(announced)
-    }
-
-    /// Wakes whoever waits for a change.
-    pub fn tell(&self) {
-        self.changed.send_modify(|version| *version += 1);
-    }
-}
-
 fn is_listed<K>(store: &Store<K>) -> bool {
     store.lock().unwrap_or_else(PoisonError::into_inner).is_some()
 }
 
-fn objects<K>(store: &Store<K>) -> Vec<Arc<K>> {
+pub(super) fn objects<K>(store: &Store<K>) -> Vec<Arc<K>> {
     let store = store.lock().unwrap_or_else(PoisonError::into_inner);
     store.iter().flat_map(BTreeMap::values).cloned().collect()
 }

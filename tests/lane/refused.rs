@@ -12,7 +12,7 @@ use crate::support::speed;
 
 /// What the guards' objects are called.
 const NAME: &str = "no-pod";
-/// The label by which the namespace asks for PodSecurity.
+/// The label by which the namespace asks for `PodSecurity`.
 const LEVEL: &str = "pod-security.kubernetes.io/enforce";
 
 impl Lab {

@@ -89,6 +89,7 @@ fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
         ("clock-off", 0, &["WARN  clock        the cluster's clock is 420s ahead"]),
         ("mount-dead", 3, &["FAIL  mount", "minikube -p simulated mount"]),
         ("folder-missing", 3, &["FAIL  folder", "nas-input-3: nothing of that name"]),
+        ("pod-security", 3, &["FAIL  pods         nas-input-2: ReplicaSet", "pod-security.kubernetes.io/enforce"]),
         ("exec-forbidden", 3, &["FAIL  permissions  no permission to get pods/exec", "WARN  mount"]),
     ] {
         let doctor = place.run(&["doctor", &format!("--simulate={scenario}")]);

@@ -74,7 +74,7 @@ impl Kind for InitContainer {
         let newest: Vec<_> = current.iter().filter(|pod| server.is_newest(pod)).collect();
         let pod = match newest.as_slice() {
             // A rollout that does not get on: the old pod still serves, and the new one's init container may be why.
-            [newest] if current.len() > 1 => Arc::clone(newest),
+            [newest] if current.len() > 1 && server.obstacle().is_none() => Arc::clone(newest),
             _ => site.pod().await?.0,
         };
         if !container::named(&pod, &self.container).is_some_and(|view| view.has_completed()) {

@@ -200,6 +200,20 @@ mod tests {
     }
 
     #[test]
+    fn what_keeps_a_pod_from_coming_is_the_one_reason() {
+        let condition = json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+            "message": "violates PodSecurity \"restricted:latest\"", "lastTransitionTime": NOW});
+        let denied = ("/replica_sets/1/status", json!({"replicas": 0, "conditions": [condition]}));
+        let older = with(output_pod(), &[("/metadata/ownerReferences/0/uid", json!("set-1"))]);
+        for pods in [json!([]), json!([older])] {
+            let verdict = judged(&[denied.clone(), ("/pods", pods)]);
+            let [reason] = &verdict.reasons[..] else { panic!("{:?}", verdict.reasons) };
+            assert_eq!((verdict.outcome, reason.object.as_str()), (Outcome::Fail, "ReplicaSet set-2"));
+            assert!(reason.seen.contains("PodSecurity") && reason.hint.contains("enforce"), "{reason:?}");
+        }
+    }
+
+    #[test]
     fn an_eviction_counts_as_long_as_a_restart() {
         let evicted = |at: &str, evicted: Value| {
             let ended = json!([{"pod": "gone", "at": at, "evicted": evicted}]);

@@ -202,7 +202,7 @@ fn own(site: &Site) -> Option<Arc<Pod>> {
     let server = site.shared.watch.population().ok()?.server(&site.select, site.server());
     let current = server.current();
     match current.iter().filter(|pod| server.is_newest(pod)).collect::<Vec<_>>().as_slice() {
-        [own] if current.len() > 1 => Some(Arc::clone(own)),
+        [own] if current.len() > 1 && server.obstacle().is_none() => Some(Arc::clone(own)),
         _ => None,
     }
 }

@@ -16,7 +16,7 @@ use crate::cli::Options;
 use crate::cluster::{self, ApiError, Cluster, Network, Permission, Population};
 use crate::host::Host;
 use crate::report::sanitize;
-use crate::suite::Suite;
+use crate::suite::{self, Suite};
 
 /// Clocks that are further apart than this are worth a word: the `Date` header has whole seconds.
 const CLOCK: SignedDuration = SignedDuration::from_secs(5);
@@ -55,6 +55,9 @@ pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
         report.say(&release(options, &revisions, &population, suites));
     }
     let Ok(population) = population else { return report.is_well };
+    for finding in pods(&population, suites) {
+        report.say(&finding);
+    }
     inside(options, &cluster, &host, suites, &population, network.ok().as_ref(), &mut report).await;
     report.is_well
 }
@@ -167,6 +170,19 @@ fn release(
         }
         Err(refusal) => Finding::refused("release", refusal),
     }
+}
+
+/// Servers whose newest pod does not come.
+fn pods(population: &Population, suites: &[Suite]) -> Vec<Finding> {
+    let obstacles = suite::servers(suites).filter_map(|(suite, server)| {
+        let obstacle = population.server(&suite.pods, server).obstacle()?;
+        let seen = format!("{server}: {}: {}", obstacle.object, obstacle.said);
+        Some(match obstacle.hope {
+            None => Finding::fail("pods", seen, obstacle.hint),
+            Some(hope) => Finding::warn("pods", format!("{seen}; {hope}"), obstacle.hint),
+        })
+    });
+    obstacles.collect()
 }
 
 /// What is seen in the cluster and from here at the same time: the mounts, and the node.

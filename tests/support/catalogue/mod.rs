@@ -99,7 +99,7 @@ pub enum Change {
 /// Why the API server does not take a pod.
 #[derive(Clone, Copy)]
 pub enum Guard {
-    /// The namespace's level of PodSecurity; for all servers.
+    /// The namespace's level of `PodSecurity`; for all servers.
     PodSecurity,
     /// A policy denies the server's.
     Policy,

@@ -1,0 +1,138 @@
+//! What is waited for, what is not, and what the hints name.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cluster::example::{NOW, output_pod, output_server, with};
+use crate::cluster::server::Settlement;
+
+const DENIED: &str = "admission webhook \"w.example\" denied the request: no";
+const QUOTA: &str = "pods \"x-\" is forbidden: exceeded quota: few, requested: pods=1, used: pods=6, limited: pods=6";
+const WEBHOOK: &str = "Internal error occurred: failed calling webhook \"w.example\": failed to call webhook: no";
+
+fn seconds_ago(ago: i64) -> String {
+    (NOW.parse::<Timestamp>().unwrap() - SignedDuration::from_secs(ago)).to_string()
+}
+
+fn failure(says: &str, ago: i64) -> Value {
+    json!({"replicas": 0, "conditions": [{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+        "message": says, "lastTransitionTime": seconds_ago(ago)}]})
+}
+
+/// A server whose newest ReplicaSet makes no pod.
+fn refused(says: &str, ago: i64, changes: &[(&str, Value)]) -> Server {
+    let refused = [("/pods", json!([])), ("/replica_sets/1/status", failure(says, ago)), ("/now", json!(NOW))];
+    serde_json::from_value(with(with(output_server(), &refused), changes)).unwrap()
+}
+
+/// A server whose pod has no node.
+fn unscheduled(ago: i64, announced: Value, changes: &[(&str, Value)]) -> Server {
+    let condition = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+        "message": "0/1 nodes", "lastTransitionTime": seconds_ago(ago)});
+    let pending = [
+        ("/pods/0/status", json!({"phase": "Pending", "conditions": [condition]})),
+        ("/now", json!(NOW)),
+        ("/announced", announced),
+    ];
+    serde_json::from_value(with(with(output_server(), &pending), changes)).unwrap()
+}
+
+fn is_hopeless(server: &Server) -> bool {
+    match server.settlement() {
+        Settlement::Hopeless(_) => true,
+        Settlement::Pending(_) => false,
+        Settlement::Settled => panic!("{server:?}"),
+    }
+}
+
+fn of_another_set() -> Value {
+    with(output_pod(), &[("/metadata/ownerReferences/0/uid", json!("set-1"))])
+}
+
+fn ending(pod: Value) -> Value {
+    with(pod, &[("/metadata/deletionTimestamp", json!(NOW))])
+}
+
+#[test]
+fn a_denial_counts_at_once_and_what_may_pass_when_it_is_20_s_old() {
+    for denial in [
+        DENIED,
+        "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": hostPath",
+        "pods \"x\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
+    ] {
+        assert!(is_hopeless(&refused(denial, 0, &[])), "{denial}");
+    }
+    for may_pass in [QUOTA, WEBHOOK, "pods \"x\" is forbidden: error looking up service account"] {
+        assert!(!is_hopeless(&refused(may_pass, 19, &[])), "{may_pass}");
+        assert!(is_hopeless(&refused(may_pass, 20, &[])), "{may_pass}");
+    }
+    let nobody = json!({"pod-1": {"Ok": null}});
+    assert!(!is_hopeless(&unscheduled(19, nobody.clone(), &[])) && is_hopeless(&unscheduled(20, nobody, &[])));
+}
+
+#[test]
+fn an_older_pod_that_serves_on_hides_no_refusal() {
+    let serving = ("/pods", json!([of_another_set()]));
+    assert!(is_hopeless(&refused(DENIED, 0, std::slice::from_ref(&serving))));
+    assert!(is_hopeless(&refused(QUOTA, 60, &[serving])));
+}
+
+#[test]
+fn only_what_the_newest_replica_set_says_now_counts() {
+    let of_older = ("/replica_sets/0/status", failure(DENIED, 60));
+    let is_settled = |changes: &[(&str, Value)]| {
+        let server: Server = serde_json::from_value(with(output_server(), changes)).unwrap();
+        (server.settlement(), server.obstacle()) == (Settlement::Settled, None)
+    };
+    assert!(is_settled(std::slice::from_ref(&of_older)));
+    // The pod is seen before the condition is seen to be gone.
+    assert!(is_settled(&[("/replica_sets/1/status", failure(DENIED, 60))]));
+    for (what, change) in [
+        ("not taken up yet", ("/deployments/0/status/observedGeneration", json!(1))),
+        ("scaled since", ("/replica_sets/1/metadata/generation", json!(2))),
+        ("gone", ("/replica_sets/1/status", json!({"replicas": 0}))),
+        ("another failure", ("/replica_sets/1/status/conditions/0/reason", json!("FailedDelete"))),
+    ] {
+        let server = refused(DENIED, 60, &[change]);
+        assert!(!is_hopeless(&server) && server.obstacle().is_none(), "{what}");
+    }
+}
+
+#[test]
+fn what_is_going_may_make_room() {
+    let own = ("/pods", json!([ending(of_another_set())]));
+    assert!(!is_hopeless(&refused(QUOTA, 60, std::slice::from_ref(&own))));
+    assert!(!is_hopeless(&refused(WEBHOOK, 60, std::slice::from_ref(&own))));
+    assert!(is_hopeless(&refused(DENIED, 60, &[own])));
+    let others = ("/leaving", json!(["pod other is being deleted"]));
+    assert!(!is_hopeless(&refused(QUOTA, 60, std::slice::from_ref(&others))));
+    assert!(is_hopeless(&refused(WEBHOOK, 60, std::slice::from_ref(&others))));
+    assert!(!is_hopeless(&unscheduled(60, json!({"pod-1": {"Ok": null}}), &[others])));
+}
+
+#[test]
+fn an_autoscaler_that_has_or_may_have_announced_a_node_is_waited_for() {
+    let hope = |announced: Value| unscheduled(600, announced, &[]).obstacle().unwrap().hope;
+    assert_eq!(hope(json!({"pod-1": {"Ok": null}})), None);
+    assert!(hope(json!({"pod-1": {"Ok": "Nominated: nodeclaim/x"}})).unwrap().contains("nodeclaim/x"));
+    assert!(hope(json!({"pod-1": {"Err": "forbidden"}})).unwrap().contains("not known: forbidden"));
+    assert!(hope(json!({})).is_some(), "nobody has asked yet");
+    let nominated = [("/pods/0/status/nominatedNodeName", json!("node-1"))];
+    let nominated = unscheduled(600, json!({"pod-1": {"Ok": null}}), &nominated).obstacle().unwrap();
+    assert!(nominated.hope.unwrap().contains("node-1"), "lower priorities make room");
+}
+
+#[test]
+fn the_hint_names_who_objects() {
+    let hint = |says: &str| refused(says, 60, &[]).obstacle().unwrap().hint;
+    for (says, names) in [
+        (QUOTA, "ResourceQuota few of"),
+        (WEBHOOK, "webhook w.example answer"),
+        (DENIED, "admission webhook w.example objects"),
+        ("violates PodSecurity \"restricted:latest\"", "pod-security.kubernetes.io/enforce"),
+        ("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no", "ValidatingAdmissionPolicy p objects"),
+        ("Pod \"x\" is invalid", "mend what the API server objects to"),
+    ] {
+        assert!(hint(says).contains(names), "{}", hint(says));
+    }
+}
