@@ -112,7 +112,9 @@ impl CycleLog {
             return true;
         }
         let Some(opened) = self.opened else { return false };
-        let Some((last, is_resting)) = self.last else { return now.saturating_duration_since(opened) >= BACKLOG.max(lag) };
+        let Some((last, is_resting)) = self.last else {
+            return now.saturating_duration_since(opened) >= BACKLOG.max(lag);
+        };
         let silence = now.saturating_duration_since(last);
         let pause = self.pause.or(self.interval);
         match pause {
@@ -194,7 +196,8 @@ mod tests {
         let now = long_ago();
         let quiet = |since_end: u64| {
             let before = [(since_end + 40, SENDING), (since_end + 40, SYNCED)];
-            log(now, &[before[0], before[1], (since_end + 10, SENDING), (since_end, SYNCED)]).is_quiet(now, Duration::ZERO)
+            log(now, &[before[0], before[1], (since_end + 10, SENDING), (since_end, SYNCED)])
+                .is_quiet(now, Duration::ZERO)
         };
         assert!(quiet(0) && quiet(20));
         assert!(!quiet(28) && !quiet(31), "the sidecar sleeps 30 s and its cycle takes 10 s");
@@ -203,7 +206,8 @@ mod tests {
     #[test]
     fn where_commands_are_slow_the_next_cycle_must_be_farther() {
         let (now, lag) = (long_ago(), Duration::from_secs(9));
-        let quiet = |since_end: u64, lag| log(now, &[(60, "Sync interval: 30s"), (since_end, SYNCED)]).is_quiet(now, lag);
+        let quiet =
+            |since_end: u64, lag| log(now, &[(60, "Sync interval: 30s"), (since_end, SYNCED)]).is_quiet(now, lag);
         assert!(quiet(20, lag) && !quiet(22, lag) && quiet(22, Duration::ZERO));
         assert!(quiet(14, lag * 9) && !quiet(15, lag * 9), "half of the sleep has to do");
     }
@@ -287,7 +291,8 @@ mod tests {
     #[test]
     fn after_an_rsync_that_failed_it_is_quiet_for_a_moment() {
         let now = long_ago();
-        let quiet = |last| log(now, &[(9, "Sync interval: 30s"), (9, SENDING), (8, last)]).is_quiet(now, Duration::ZERO);
+        let quiet =
+            |last| log(now, &[(9, "Sync interval: 30s"), (9, SENDING), (8, last)]).is_quiet(now, Duration::ZERO);
         assert!(quiet("rsync error: some files could not be transferred (code 23) at main.c(1338) [sender=3.4.1]"));
         assert!(!quiet("rsync error: failed (code 23)"), "that is a file's name");
     }

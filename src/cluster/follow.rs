@@ -47,6 +47,26 @@ impl Cycles {
         matches!(tokio::time::timeout_at(limit, log.wait_for(condition)).await, Ok(Ok(_)))
     }
 
+    /// The same as long as a cycle ends within each such time.
+    pub async fn wait_while_cycles_end(
+        &self,
+        each: Duration,
+        limit: Instant,
+        mut condition: impl FnMut(&CycleLog) -> bool,
+    ) -> bool {
+        let last = |log: &CycleLog| log.moments().last();
+        loop {
+            let before = last(&self.log());
+            let next = limit.min(Instant::now() + each);
+            if !self.wait_for(next, |log| condition(log) || last(log) != before).await {
+                return false;
+            }
+            if condition(&self.log()) {
+                return true;
+            }
+        }
+    }
+
     /// Whether a file can be removed now without harm.
     pub fn is_quiet(&self) -> bool {
         self.log().is_quiet(Instant::now(), self.pace.lag())

@@ -143,7 +143,9 @@ mod tests {
     #[tokio::test]
     async fn few_run_at_first_and_more_as_quick_ones_end() {
         let pace = Pace::default();
-        assert!(poll!(Box::pin(join_all((0..20).map(|_| pace.run(true, |_| pending::<Result<(), _>>()))))).is_pending());
+        assert!(
+            poll!(Box::pin(join_all((0..20).map(|_| pace.run(true, |_| pending::<Result<(), _>>()))))).is_pending()
+        );
         assert_eq!(pace.told().1, FIRST);
         let quick = |_| async {
             yield_now().await;

@@ -76,9 +76,12 @@ fn strike(world: &World, fault: &Fault, created: Timestamp) -> anyhow::Result<()
             world.logs.of(&named(world, Kind::Pod, own)?, name).send_modify(Log::begin);
             Ok(())
         }
-        Fault::Container { .. } | Fault::Api { .. } | Fault::Clock { .. } | Fault::Release(_) | Fault::Values(_) => {
-            Ok(())
-        }
+        Fault::Container { .. }
+        | Fault::Api { .. }
+        | Fault::Slow { .. }
+        | Fault::Clock { .. }
+        | Fault::Release(_)
+        | Fault::Values(_) => Ok(()),
     }
 }
 
