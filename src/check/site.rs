@@ -1,5 +1,6 @@
 //! What one test has at hand: its server and pod, what the values say of it, and what it does in containers.
 
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::parameter::{Expected, Export, Fact, Sidecar, Span};
 use super::shared::Shared;
 use crate::cluster::container::{self, Restarts};
 use crate::cluster::server::{Settlement, counted, is_terminating};
-use crate::cluster::{ApiError, Cycles, Operation, Output, Population, ResourceExt, Select, Server};
+use crate::cluster::{ApiError, COMMAND, Cycles, Operation, Output, Population, ResourceExt, SLOW, Select, Server};
 use crate::event::{CaseId, Event, Reason, Verdict};
 
 /// What one test has at hand.
@@ -235,11 +236,25 @@ impl Site {
 
     /// Does an operation in a container of the pod.
     pub async fn exec(&self, pod: &Pod, container: &str, operation: &Operation) -> Result<Output, Verdict> {
-        let output = self.shared.exec(self.server(), &pod.name_any(), container, operation).await;
+        let name = pod.name_any();
+        let output = self.patiently(&name, self.shared.exec(self.server(), &name, container, operation)).await;
         output.map_err(|error| {
             let object = container::place(pod, container);
             Verdict::error(Reason::new(object, "to run a command in it", error.to_string()).hint(error.hint()))
         })
+    }
+
+    /// Waits for commands in a pod, and says so where that takes long.
+    pub async fn patiently<T>(&self, pod: &str, commands: impl Future<Output = T>) -> T {
+        let mut commands = pin!(commands);
+        let mut patience = SLOW;
+        loop {
+            if let Ok(done) = tokio::time::timeout(patience, &mut commands).await {
+                return done;
+            }
+            self.waiting(format!("a command in pod {pod}, while the node is slow"), COMMAND);
+            patience = COMMAND;
+        }
     }
 
     /// Does an operation in a container of the pod and says what went wrong with it, if anything did.

@@ -50,7 +50,7 @@ pub async fn reach(target: Target, Known { kubeconfig, .. }: Known) -> Result<Cl
     })?;
     let refused = |error: &ApiError| Refusal::start(place(error.to_string()), error.hint());
     let (version, ahead) = answered("get", "/version", version(&client)).await.map_err(|error| refused(&error))?;
-    Ok(Cluster { client, target: Arc::new(target), address, version, ahead })
+    Ok(Cluster { client, target: Arc::new(target), address, version, ahead, pace: Arc::default() })
 }
 
 /// A kubeconfig that has the target's context.

@@ -104,14 +104,17 @@ impl CycleLog {
         matches!(self.trouble, Some(ApiError::Forbidden { .. } | ApiError::Unauthorized { .. }))
     }
 
-    /// Whether a file can be removed from the export now without vanishing under a running rsync.
-    pub(super) fn is_quiet(&self, now: Instant) -> bool {
+    /// Whether a file can be removed from the export now without vanishing under a running rsync; commands take as long as
+    /// `lag` at present.
+    pub(super) fn is_quiet(&self, now: Instant, lag: Duration) -> bool {
         if let Some(ApiError::NotFound { .. }) = self.trouble {
             // The sidecar is gone with its pod.
             return true;
         }
         let Some(opened) = self.opened else { return false };
-        let Some((last, is_resting)) = self.last else { return now.saturating_duration_since(opened) >= BACKLOG };
+        let Some((last, is_resting)) = self.last else {
+            return now.saturating_duration_since(opened) >= BACKLOG.max(lag);
+        };
         let silence = now.saturating_duration_since(last);
         let pause = self.pause.or(self.interval);
         match pause {
@@ -119,7 +122,7 @@ impl CycleLog {
             Some(pause) if pause < RESTLESS => true,
             _ if !is_resting => false,
             // Of a very short sleep the first half has to do.
-            Some(pause) => silence + GUARD.min(pause / 2) < pause,
+            Some(pause) => silence + GUARD.max(lag).min(pause / 2) < pause,
             None => silence < GUARD / 2,
         }
     }
@@ -193,17 +196,27 @@ mod tests {
         let now = long_ago();
         let quiet = |since_end: u64| {
             let before = [(since_end + 40, SENDING), (since_end + 40, SYNCED)];
-            log(now, &[before[0], before[1], (since_end + 10, SENDING), (since_end, SYNCED)]).is_quiet(now)
+            log(now, &[before[0], before[1], (since_end + 10, SENDING), (since_end, SYNCED)])
+                .is_quiet(now, Duration::ZERO)
         };
         assert!(quiet(0) && quiet(20));
         assert!(!quiet(28) && !quiet(31), "the sidecar sleeps 30 s and its cycle takes 10 s");
     }
 
     #[test]
+    fn where_commands_are_slow_the_next_cycle_must_be_farther() {
+        let (now, lag) = (long_ago(), Duration::from_secs(9));
+        let quiet =
+            |since_end: u64, lag| log(now, &[(60, "Sync interval: 30s"), (since_end, SYNCED)]).is_quiet(now, lag);
+        assert!(quiet(20, lag) && !quiet(22, lag) && quiet(22, Duration::ZERO));
+        assert!(quiet(14, lag * 9) && !quiet(15, lag * 9), "half of the sleep has to do");
+    }
+
+    #[test]
     fn after_the_first_cycle_the_interval_that_the_sidecar_said_counts() {
         let now = long_ago();
         let quiet = |since_end: u64, interval: &str| {
-            log(now, &[(since_end, interval), (since_end, SENDING), (since_end, SYNCED)]).is_quiet(now)
+            log(now, &[(since_end, interval), (since_end, SENDING), (since_end, SYNCED)]).is_quiet(now, Duration::ZERO)
         };
         assert!(quiet(20, "Sync interval: 30s") && !quiet(29, "Sync interval: 30s"));
         assert!(!quiet(59, "Sync interval: 60s") && quiet(63, "Sync interval: 60s"));
@@ -242,7 +255,7 @@ mod tests {
         let (at, stamp) = log.ends[1];
         let soon = Duration::from_millis(100);
         log.take("next sync in 30s", at + soon, stamp + soon, &marks());
-        assert!(log.is_quiet(now));
+        assert!(log.is_quiet(now, Duration::ZERO));
         assert_eq!(log.pause, Some(Duration::from_secs(30)));
         log.take(SENDING, at + AFTERMATH, stamp + AFTERMATH, &marks());
         assert_eq!(log.pause, Some(AFTERMATH), "that is the next one");
@@ -257,28 +270,29 @@ mod tests {
             log(now, &[&before[..], after].concat())
         };
         let of_it = (20, "[03:00:50] Not all was synced to Windows: rsync exit code 23");
-        assert!(said(&[of_it]).is_quiet(now));
-        assert!(!said(&[of_it, (10, SENDING)]).is_quiet(now));
+        assert!(said(&[of_it]).is_quiet(now, Duration::ZERO));
+        assert!(!said(&[of_it, (10, SENDING)]).is_quiet(now, Duration::ZERO));
     }
 
     #[test]
     fn during_a_cycle_it_is_not_quiet_however_long_it_lists_files() {
         let now = long_ago();
-        assert!(!log(now, &[(60, SYNCED), (30, SENDING), (3, "some/file.txt")]).is_quiet(now));
-        assert!(!log(now, &[(1, "=== Starting ==="), (0, SENDING)]).is_quiet(now), "the first cycle");
+        assert!(!log(now, &[(60, SYNCED), (30, SENDING), (3, "some/file.txt")]).is_quiet(now, Duration::ZERO));
+        assert!(!log(now, &[(1, "=== Starting ==="), (0, SENDING)]).is_quiet(now, Duration::ZERO), "the first cycle");
     }
 
     #[test]
     fn a_sidecar_that_says_nothing_any_more_is_not_waited_for() {
         let now = long_ago();
-        assert!(log(now, &[]).is_quiet(now));
-        assert!(log(now, &[(90, SENDING), (90, SYNCED), (60, SENDING)]).is_quiet(now));
+        assert!(log(now, &[]).is_quiet(now, Duration::ZERO));
+        assert!(log(now, &[(90, SENDING), (90, SYNCED), (60, SENDING)]).is_quiet(now, Duration::ZERO));
     }
 
     #[test]
     fn after_an_rsync_that_failed_it_is_quiet_for_a_moment() {
         let now = long_ago();
-        let quiet = |last| log(now, &[(9, "Sync interval: 30s"), (9, SENDING), (8, last)]).is_quiet(now);
+        let quiet =
+            |last| log(now, &[(9, "Sync interval: 30s"), (9, SENDING), (8, last)]).is_quiet(now, Duration::ZERO);
         assert!(quiet("rsync error: some files could not be transferred (code 23) at main.c(1338) [sender=3.4.1]"));
         assert!(!quiet("rsync error: failed (code 23)"), "that is a file's name");
     }
@@ -292,15 +306,15 @@ mod tests {
         log.take("e2e-run-a.txt", at + soon, stamp + soon, &marks());
         log.take(SYNCED, at + soon, stamp + soon, &marks());
         log.take(SENDING, at + soon * 4, stamp + soon * 4, &marks());
-        assert!(log.is_quiet(now + soon * 4));
+        assert!(log.is_quiet(now + soon * 4, Duration::ZERO));
         assert_eq!(log.listings("e2e-run-a.txt").len(), 1, "soon after a cycle's end, and yet not lost");
     }
 
     #[test]
     fn a_log_that_was_not_read_yet_says_nothing() {
         let now = Instant::now();
-        assert!(!CycleLog::default().is_quiet(now));
-        assert!(!CycleLog { opened: Some(now), ..CycleLog::default() }.is_quiet(now));
+        assert!(!CycleLog::default().is_quiet(now, Duration::ZERO));
+        assert!(!CycleLog { opened: Some(now), ..CycleLog::default() }.is_quiet(now, Duration::ZERO));
     }
 
     #[test]

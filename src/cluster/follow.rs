@@ -1,5 +1,6 @@
 //! Follows the log of a sidecar and keeps what it says of its cycles.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 
 use super::cycle::{BACKLOG, CycleLog, Marks, SILENT};
 use super::log::{next_line, stamped, whole_second};
+use super::pace::Pace;
 use super::{Cluster, answered};
 
 /// How much of the log's past is read: enough for the last two cycles of a sidecar with little to do.
@@ -24,6 +26,7 @@ pub const QUIET: Duration = Duration::from_secs(2 * SILENT.as_secs());
 pub struct Cycles {
     log: watch::Receiver<CycleLog>,
     task: JoinHandle<()>,
+    pace: Arc<Pace>,
 }
 
 impl Drop for Cycles {
@@ -44,9 +47,29 @@ impl Cycles {
         matches!(tokio::time::timeout_at(limit, log.wait_for(condition)).await, Ok(Ok(_)))
     }
 
+    /// The same as long as a cycle ends within each such time.
+    pub async fn wait_while_cycles_end(
+        &self,
+        each: Duration,
+        limit: Instant,
+        mut condition: impl FnMut(&CycleLog) -> bool,
+    ) -> bool {
+        let last = |log: &CycleLog| log.moments().last();
+        loop {
+            let before = last(&self.log());
+            let next = limit.min(Instant::now() + each);
+            if !self.wait_for(next, |log| condition(log) || last(log) != before).await {
+                return false;
+            }
+            if condition(&self.log()) {
+                return true;
+            }
+        }
+    }
+
     /// Whether a file can be removed now without harm.
     pub fn is_quiet(&self) -> bool {
-        self.log().is_quiet(Instant::now())
+        self.log().is_quiet(Instant::now(), self.pace.lag())
     }
 
     /// Waits until a file can be removed without harm; `false` if no such moment was seen in time.
@@ -54,7 +77,7 @@ impl Cycles {
         loop {
             let log = self.log();
             let now = Instant::now();
-            if log.is_quiet(now) {
+            if log.is_quiet(now, self.pace.lag()) {
                 return true;
             }
             let is_unreadable = log.opened.is_none() && log.trouble.is_some();
@@ -71,6 +94,7 @@ impl Cycles {
 /// Starts to follow the log of a container.
 pub(super) fn follow(cluster: Cluster, pod: String, container: String, marks: Marks) -> Cycles {
     let (sender, log) = watch::channel(CycleLog::default());
+    let pace = Arc::clone(&cluster.pace);
     let following = async move {
         let mut newest: Option<Timestamp> = None;
         loop {
@@ -103,7 +127,7 @@ pub(super) fn follow(cluster: Cluster, pod: String, container: String, marks: Ma
                         }
                         known = None;
                         newest = Some(stamp);
-                        let at = instant(stamp, cluster.now(), opened);
+                        let at = instant(stamp, cluster.now(), opened, cluster.pace.lag());
                         sender.send_modify(|log| log.take(text, at, stamp, &marks));
                     }
                 }
@@ -112,14 +136,14 @@ pub(super) fn follow(cluster: Cluster, pod: String, container: String, marks: Ma
             tokio::time::sleep(RETRY).await;
         }
     };
-    Cycles { log, task: tokio::spawn(following.boxed()) }
+    Cycles { log, task: tokio::spawn(following.boxed()), pace }
 }
 
 /// When a line was written, on this machine's monotonic clock: of the backlog by its age, later ones as they come.
-fn instant(stamp: Timestamp, cluster_now: Timestamp, opened: Instant) -> Instant {
+fn instant(stamp: Timestamp, cluster_now: Timestamp, opened: Instant, lag: Duration) -> Instant {
     let now = Instant::now();
     let age = Duration::try_from(cluster_now.duration_since(stamp)).unwrap_or_default();
-    if opened.elapsed() < BACKLOG { now.checked_sub(age).unwrap_or(now) } else { now }
+    if opened.elapsed() < BACKLOG.max(lag) { now.checked_sub(age).unwrap_or(now) } else { now }
 }
 
 #[cfg(test)]
@@ -130,16 +154,18 @@ mod tests {
     #[test]
     fn a_line_of_the_backlog_is_as_old_as_its_stamp_and_a_later_one_is_new() {
         let (clock, age) = (Timestamp::now(), Duration::from_secs(20));
-        let old = instant(clock - age, clock, Instant::now());
+        let old = instant(clock - age, clock, Instant::now(), Duration::ZERO);
         assert!(old.elapsed() >= age);
-        let live = instant(clock - age, clock, Instant::now().checked_sub(2 * BACKLOG).unwrap());
+        let before = Instant::now().checked_sub(2 * BACKLOG).unwrap();
+        let live = instant(clock - age, clock, before, Duration::ZERO);
         assert!(live.elapsed() < age);
+        assert!(instant(clock - age, clock, before, 3 * BACKLOG).elapsed() >= age, "a slow node's backlog comes late");
     }
 
     #[tokio::test]
     async fn a_followed_log_is_quiet_when_what_is_known_of_it_is() {
         let (sender, log) = watch::channel(CycleLog::default());
-        let cycles = Cycles { log, task: tokio::spawn(async {}) };
+        let cycles = Cycles { log, task: tokio::spawn(async {}), pace: Arc::default() };
         assert!(!cycles.is_quiet());
         let gone = ApiError::NotFound { message: "pod".to_owned() };
         sender.send_modify(|log| log.trouble = Some(gone));

@@ -34,6 +34,7 @@ pub mod manifest;
 mod object;
 mod obstacle;
 mod operation;
+mod pace;
 mod plugin;
 mod population;
 mod port_forward;
@@ -56,6 +57,7 @@ pub use live::Live;
 pub use log::LogLine;
 pub use obstacle::Obstacle;
 pub use operation::Operation;
+pub use pace::SLOW;
 pub use population::{Network, Population, Select};
 pub use port_forward::Forwarded;
 pub use release::{Contents, Deployed, Release};
@@ -64,6 +66,8 @@ pub use watch::Watch;
 
 /// The longest wait for an answer of the API server.
 pub const ANSWER: Duration = Duration::from_secs(10);
+/// The longest that a command may take, from when it is its turn: a node that is short of CPU needs seconds for each.
+pub const COMMAND: Duration = Duration::from_secs(30);
 
 /// Which cluster, and what in it.
 #[derive(Debug, Clone)]
@@ -89,6 +93,8 @@ pub struct Cluster {
     pub version: Info,
     /// The API server's clock minus this machine's.
     ahead: SignedDuration,
+    /// When commands have their turn.
+    pace: Arc<pace::Pace>,
 }
 
 impl Cluster {
@@ -96,6 +102,11 @@ impl Cluster {
     pub fn now(&self) -> Timestamp {
         // A clock at the end of time is nobody's.
         Timestamp::now().saturating_add(self.ahead).unwrap_or(Timestamp::MAX)
+    }
+
+    /// How long the slowest command took, and how many ran at once at the most.
+    pub fn pace(&self) -> (Duration, usize) {
+        self.pace.told()
     }
 
     /// How far the cluster's clock is ahead of this machine's.
@@ -203,7 +214,13 @@ impl Cluster {
     ///
     /// The container must have started; an operation that was done and failed is no error of this call.
     pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Result<Vec<Output>, ApiError> {
-        exec::exec(&self.client, self.namespace(), pod, container, operations, ANSWER).await
+        let is_telling = !operations.iter().any(Operation::is_slow);
+        let begin = |is_silent: bool| {
+            // What has just been silent for long is not waited for as long again.
+            let limit = if is_silent { ANSWER } else { COMMAND };
+            exec::exec(&self.client, self.namespace(), pod, container, operations, limit)
+        };
+        self.pace.run(is_telling, begin).await
     }
 
     /// Connects to a port of a pod.

@@ -190,7 +190,7 @@ impl Operation {
                 echo "$memory ${up%.*}${up#*.} $cpu""#
             }
             // Only the full name works with every nslookup; `search` has the domain. All at once: a name server that
-            // does not answer costs the same 5 s for many names as for one, and a command has 10.
+            // does not answer costs the same 5 s for many names as for one, and a command has 30.
             Self::Resolve { .. } => {
                 r#"domain=$(sed -n 's/^search[[:space:]]\{1,\}\([^[:space:]]*\).*/\1/p' /etc/resolv.conf | head -n 1)
                 sed -n 's/^nameserver[[:space:]]\{1,\}/! /p' /etc/resolv.conf

@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::check::{Disturbed, Shared, Site};
-use crate::cluster::Select;
+use crate::cluster::{SLOW, Select};
 use crate::diagnose::Diagnoses;
 use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
 use crate::suite::PlannedCase;
@@ -115,6 +115,14 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
     for text in ending::tidy_up(&shared, signals, &servers, &broken).await {
         outcomes.push(Outcome::Error);
         let _ = shared.events.send(Event::Noticed { text, is_error: true });
+    }
+    let (slowest, at_once) = shared.cluster.pace();
+    if slowest > SLOW {
+        let text = format!(
+            "the node was slow: a command took up to {:.1} s, so no more than {at_once} ran at once",
+            slowest.as_secs_f64()
+        );
+        let _ = shared.events.send(Event::Noticed { text, is_error: false });
     }
     (if signals.came() { Ending::Interrupted } else { ending }, outcomes)
 }

@@ -182,7 +182,8 @@ async fn look(site: &Site, server: &str, pod: &Pod, name: &str, pause: Option<Du
 }
 
 async fn read(site: &Site, server: &str, pod: &Pod, name: &str) -> Result<used::Reading, Verdict> {
-    let output = site.shared.exec(server, &pod.name_any(), name, &Operation::Usage).await;
+    let pod_name = pod.name_any();
+    let output = site.patiently(&pod_name, site.shared.exec(server, &pod_name, name, &Operation::Usage)).await;
     let object = container::place(pod, name);
     let output = output.map_err(|error| {
         Verdict::error(Reason::new(&object, "to read its cgroup files", error.to_string()).hint(error.hint()))

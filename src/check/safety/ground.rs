@@ -72,7 +72,8 @@ impl<'a> Ground<'a> {
     pub async fn perform(&self, operations: Vec<Operation>) -> Result<Result<Vec<Output>, String>, Verdict> {
         let (site, container) = (self.site, &self.export.container);
         let object = container::place(&self.pod, container);
-        let outputs = site.shared.exec_all(site.server(), &self.pod.name_any(), container, operations).await;
+        let pod = self.pod.name_any();
+        let outputs = site.patiently(&pod, site.shared.exec_all(site.server(), &pod, container, operations)).await;
         let outputs = outputs.map_err(|error| {
             Verdict::error(Reason::new(&object, "to run a command in it", error.to_string()).hint(error.hint()))
         })?;

@@ -144,7 +144,8 @@ impl Probe<'_> {
         let mut pause = PAUSE;
         loop {
             let (output, problem) = site.try_exec(pod, container, &Operation::Read { path: path.clone() }).await?;
-            let started = *first.get_or_insert(output.sent);
+            // Not from when it was asked for: where commands are slow, there would be no second look.
+            let (started, looked) = *first.get_or_insert((output.sent, output.ended));
             if problem.is_none() && output.stdout == here.as_bytes() {
                 seen.to_pod = Some(Way::Same(millis(started.elapsed())));
                 break;
@@ -154,7 +155,7 @@ impl Probe<'_> {
             if has_vanished().await {
                 return Ok(true);
             }
-            if started.elapsed() + pause > within {
+            if looked.elapsed() + pause > within {
                 return Ok(false);
             }
             tokio::time::sleep(pause).await;

@@ -174,7 +174,8 @@ impl Isolation {
         site.place(pod, &self.export, self.sidecar.as_ref(), &file);
         let path = format!("{}/{}", self.export.folder, file.name);
         let operation = Operation::Write { path, content: content.clone() };
-        let output = site.shared.exec(server, &pod.name_any(), &self.export.container, &operation).await;
+        let (pod, container) = (pod.name_any(), &self.export.container);
+        let output = site.patiently(&pod, site.shared.exec(server, &pod, container, &operation)).await;
         let written = match output {
             Ok(output) if output.ended_by_itself() => Ok(output.problem()),
             Ok(output) => Err(output.problem().unwrap_or_default()),
@@ -194,7 +195,8 @@ impl Isolation {
         // In the middle of a cycle the ledger keeps it for later.
         let is_quiet = cycles.is_none_or(|cycles| cycles.is_quiet());
         let operations = if is_quiet { vec![gather, remove] } else { vec![gather] };
-        let outputs = site.shared.exec_all(server, &pod.name_any(), container, operations).await;
+        let pod = pod.name_any();
+        let outputs = site.patiently(&pod, site.shared.exec_all(server, &pod, container, operations)).await;
         let outputs = outputs.map_err(|error| error.to_string())?;
         let Some((output, removed)) = outputs.split_first() else { return Err("no output".to_owned()) };
         if removed.iter().any(|removed| removed.problem().is_none()) {

@@ -39,6 +39,13 @@ pub struct Cycle {
     pub excuse: Option<String>,
 }
 
+impl Cycle {
+    /// How long it took, in milliseconds; `None` if the log does not say.
+    pub fn copying(&self) -> Option<i64> {
+        i64::try_from(self.ended?.duration_since(self.began).as_millis()).ok()
+    }
+}
+
 /// The cycles in the lines of a log.
 pub fn cycles(lines: &[LogLine], marks: Marks) -> Vec<Cycle> {
     let mut cycles: Vec<Cycle> = Vec::new();

@@ -5,6 +5,7 @@ mod delivery;
 pub mod file_sync;
 mod log;
 pub mod multi_write;
+mod pause;
 mod profile;
 pub mod search;
 mod tail;

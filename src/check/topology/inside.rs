@@ -59,7 +59,8 @@ pub async fn ask(
     let failed = |why: String, hint: String| {
         Verdict::error(Reason::new(place.clone(), "to run a command in it", why).hint(hint))
     };
-    let output = site.shared.exec(&server, &pod.name_any(), container, operation).await;
+    let pod = pod.name_any();
+    let output = site.patiently(&pod, site.shared.exec(&server, &pod, container, operation)).await;
     let output = output.map_err(|error| failed(error.to_string(), error.hint()))?;
     match output.end {
         End::Exited(code) if output.ended_by_itself() => {

@@ -26,13 +26,16 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// stays unanswered for seconds (seen after a rollout).
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// How many times as long a second look takes: a node that is short of CPU is slow, and not closed.
+const SECOND: u32 = 3;
+
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NodePort {
     /// The port.
     pub port: Fact,
-    /// It takes a connection within this time.
+    /// It takes a connection within this time; one that takes it later, but before four times that, is slow.
     pub within: Span,
     /// A container that was restarted must have been running for so long since, or the port may come and go.
     pub restart_window: Span,
@@ -58,7 +61,10 @@ struct Tried {
     address: String,
     port: u16,
     knock: Knock,
-    /// The ports of all servers there, if this one said nothing.
+    /// Whether that came of a second look only.
+    #[serde(default)]
+    is_late: bool,
+    /// The ports of the other servers there, if this one said nothing.
     others: Vec<(u16, Knock)>,
     /// The node inside the cluster, and what came of connecting to it there; if nothing can be reached from here.
     inside: Option<(String, Said)>,
@@ -89,22 +95,28 @@ impl Kind for NodePort {
         let mut seen = Observation { server: site.server().to_owned(), expected, live, tried: None };
         let Some(port) = port else { return Ok(seen) };
         let Node { host_ip, address, found } = node(site, &pod).await?;
-        let mut knock = try_port(&found, port, self.within).await;
+        let mut knock = try_port(&found, port, self.within.0).await;
         let (mut others, mut inside) = (Vec::new(), None);
         if let Knock::Silence(_) = knock {
             let look = self.knock_all(site, &network, &found);
             others = site.shared.once(format!("node-port {address}"), look).await;
-            if others.iter().any(|(_, knock)| knock.is_answer()) {
-                // The node answers by now: so may this port.
-                knock = try_port(&found, port, self.within).await;
-            } else {
-                // Rather another server's: some networks keep a pod from reaching itself through its Service.
-                let pod = inside::pod(site, &self.container, |server| server != site.server()).await?;
-                let connect = Operation::Connect { address: host_ip.clone(), port };
-                inside = Some((host_ip, inside::ask(site, pod, &self.container, &connect).await?));
-            }
         }
-        seen.tried = Some(Tried { address, port, knock, others, inside });
+        let is_taken = |knock: &Knock| matches!(knock, Knock::Taken(_));
+        // Its own port among them: where that or another one answers by now, this one may, too.
+        let is_again = !is_taken(&knock) && (knock.is_answer() || others.iter().any(|(_, knock)| knock.is_answer()));
+        if is_again {
+            site.waiting(format!("NodePort {port} to take a connection"), self.within.0 * SECOND);
+            knock = try_port(&found, port, self.within.0 * SECOND).await;
+        }
+        let is_late = is_again && is_taken(&knock);
+        others.retain(|(other, _)| *other != port);
+        if !knock.is_answer() && !others.iter().any(|(_, knock)| knock.is_answer()) {
+            // Rather another server's: some networks keep a pod from reaching itself through its Service.
+            let pod = inside::pod(site, &self.container, |server| server != site.server()).await?;
+            let connect = Operation::Connect { address: host_ip.clone(), port };
+            inside = Some((host_ip, inside::ask(site, pod, &self.container, &connect).await?));
+        }
+        seen.tried = Some(Tried { address, port, knock, is_late, others, inside });
         Ok(seen)
     }
 
@@ -118,7 +130,7 @@ impl Kind for NodePort {
             let reason = Reason::new(object, format!("a NodePort ({source})"), what).hint(hint);
             return Verdict::judged("", vec![reason]).at(Hop::Nfs);
         };
-        let Tried { address, port, knock, others, inside } = tried;
+        let Tried { address, port, knock, is_late, others, inside } = tried;
         let object = format!("node {address}, NodePort {port}");
         let failed = |what: String, hint: String| {
             let expected = format!("to take a TCP connection ({source})");
@@ -132,7 +144,13 @@ impl Kind for NodePort {
         let service = format!("see the test service of {}: whether its Service has a ready endpoint", seen.server);
         let why = match knock {
             Knock::Taken(ms) => {
-                return Verdict::judged(format!("{object} takes connections from here ({ms} ms)"), Vec::new());
+                let late = format!(
+                    "{object} took no connection within {}, and then one: it, or the way to it, is slow",
+                    self.within
+                );
+                let notes = if *is_late { vec![late] } else { Vec::new() };
+                return Verdict::judged(format!("{object} takes connections from here ({ms} ms)"), Vec::new())
+                    .notes(notes);
             }
             Knock::Refused => {
                 let hint = format!("{service}; if {address} is not the node from here, give --node-address");
@@ -140,7 +158,8 @@ impl Kind for NodePort {
             }
             Knock::Silence(why) => why,
         };
-        let answering: Vec<u16> = others.iter().filter(|(_, knock)| knock.is_answer()).map(|(port, _)| *port).collect();
+        let answering = others.iter().filter(|(other, knock)| other != port && knock.is_answer());
+        let answering: Vec<u16> = answering.map(|(port, _)| *port).collect();
         if !answering.is_empty() {
             let what = format!("{why}, while its ports {} answer", listed(&answering));
             return failed(what, format!("{service}; look for a firewall that lets only some ports through"));
@@ -171,7 +190,7 @@ impl NodePort {
             let live = live(&network.services(&site.select, server));
             port(&site.expected_of(server, &self.port).ok()?, &live)
         });
-        join_all(ports.map(|port| async move { (port, try_port(addresses, port, self.within).await) })).await
+        join_all(ports.map(|port| async move { (port, try_port(addresses, port, self.within.0).await) })).await
     }
 }
 
@@ -183,15 +202,17 @@ impl Knock {
 }
 
 /// Connects until it is taken, or the time is over.
-async fn try_port(addresses: &[SocketAddr], port: u16, within: Span) -> Knock {
+async fn try_port(addresses: &[SocketAddr], port: u16, within: Duration) -> Knock {
     let started = Instant::now();
-    let limit = started + within.0;
+    let limit = started + within;
     let mut refused = false;
-    let mut silence = format!("no answer within {within}");
+    let mut silence = format!("no answer within {}", Span(within));
     let mut dials = FuturesUnordered::new();
     let mut next = started;
     loop {
         tokio::select! {
+            // An answer that is there counts, also where this program came to look for it too late.
+            biased;
             () = sleep_until(next), if next < limit => {
                 dials.extend(addresses.iter().map(|address| dial(*address, port)));
                 next += AGAIN;
@@ -297,6 +318,20 @@ mod tests {
     }
 
     #[test]
+    fn one_that_a_second_look_finds_passes_with_a_note() {
+        let late = judged(&[("/tried/is_late", json!(true))]);
+        assert_eq!((late.outcome, late.notes.len(), judged(&[]).notes.len()), (Outcome::Pass, 1, 0));
+    }
+
+    #[test]
+    fn a_port_is_not_among_those_that_answer_while_it_is_silent() {
+        let own = json!([[32155, {"Taken": 1}], [32154, {"Silence": "no answer within 3s"}]]);
+        assert_eq!(silent(own, Some((0, ""))).outcome, Outcome::Skip);
+        let verdict = silent(json!([[32155, {"Taken": 1}], [32154, {"Taken": 1}]]), None);
+        assert!(verdict.reasons[0].seen.ends_with("while its ports 32154 answer"), "{verdict:?}");
+    }
+
+    #[test]
     fn refused_fails_and_says_which_port_the_service_has() {
         let verdict = judged(&[("/tried/knock", json!("Refused")), ("/live", json!([32164]))]);
         assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Nfs)));
@@ -342,7 +377,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_is_taken_or_refused() {
-        let within = |ms| Span(Duration::from_millis(ms));
+        let within = Duration::from_millis;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let here = resolve("127.0.0.1").await.unwrap();

@@ -49,6 +49,7 @@ async fn run(
     operations: &[Operation],
     is_half: bool,
 ) -> Done {
+    node::begin(world).await;
     for operation in operations {
         let done = node::run(world, pod, container, operation).await;
         let [stdout, stderr] = batch::marks(mark, done.code);

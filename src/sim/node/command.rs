@@ -27,6 +27,14 @@ pub(in crate::sim) struct Done {
     pub code: i32,
 }
 
+/// Waits until a request for commands can be done.
+pub(in crate::sim) async fn begin(world: &World) {
+    if let Some(takes) = world.scenario.slowness() {
+        let _turn = world.kubelet.busy.lock().await;
+        tokio::time::sleep(takes).await;
+    }
+}
+
 /// Does an operation in a container of a pod.
 pub(in crate::sim) async fn run(world: &Arc<World>, pod: &str, container: &str, operation: &Operation) -> Done {
     let Some(pod) = world.store.get(Kind::Pod, pod) else { return Done { code: 137, ..Done::default() } };

@@ -28,7 +28,7 @@ mod rsync;
 mod sidecar;
 mod status;
 
-pub(super) use command::run;
+pub(super) use command::{begin, run};
 pub(super) use mounts::folder;
 pub(super) use network::listener;
 
@@ -47,6 +47,8 @@ pub(super) struct Kubelet {
     addresses: AtomicU32,
     /// Held while a file is written or read, so that it is seen whole.
     files: Mutex<()>,
+    /// Held while a command is begun on a node that is short of CPU.
+    busy: tokio::sync::Mutex<()>,
 }
 
 /// Starts the node; the pods that are there have been running for long.

@@ -69,6 +69,11 @@ pub enum Fault {
         #[serde(default, with = "span::optional")]
         lasts: Option<Duration>,
     },
+    /// The node is short of CPU: it begins one command at a time, and takes so long for that.
+    Slow {
+        #[serde(with = "span::required")]
+        command: Duration,
+    },
     /// How far clocks are off: the cluster's before this machine's, and the node's before the cluster's.
     Clock {
         #[serde(default)]

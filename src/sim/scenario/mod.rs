@@ -150,6 +150,14 @@ impl Scenario {
         })
     }
 
+    /// How long the node takes to begin a command, one at a time; `None` where that is no matter.
+    pub(super) fn slowness(&self) -> Option<Duration> {
+        self.faults.iter().find_map(|fault| match fault {
+            Fault::Slow { command } => Some(*command),
+            _ => None,
+        })
+    }
+
     /// How far the cluster's clock is before this machine's, and the node's before the cluster's.
     pub(super) fn clock(&self) -> (SignedDuration, SignedDuration) {
         let clocks = self.faults.iter().find_map(|fault| match fault {

@@ -1,0 +1,174 @@
+//! How many commands run at once in all containers: more as long as the node ends them quickly, fewer when it does not.
+//!
+//! A node that is short of CPU does not get more done by more at once, but ends each of them later, until all are late.
+
+use std::cmp::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use super::ApiError;
+
+/// How many may run at once at first, at the least and at the most.
+const FIRST: usize = 4;
+const LEAST: usize = 2;
+const MOST: usize = 16;
+/// One that ends within this time lets one more run at once.
+const QUICK: Duration = Duration::from_secs(1);
+/// One that takes longer than this lets one fewer run at once.
+pub const SLOW: Duration = Duration::from_secs(3);
+
+/// Who may run a command now.
+pub(super) struct Pace {
+    turns: Semaphore,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// How many may run at once.
+    limit: usize,
+    running: usize,
+    /// The most that ran at once.
+    most: usize,
+    slowest: Duration,
+    /// How long the last one took, with its wait for a turn.
+    lag: Duration,
+    /// When the last one had had no answer at all, and what came of it.
+    silent: Option<(Instant, ApiError)>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { turns: Semaphore::new(FIRST), state: Mutex::new(State { limit: FIRST, ..State::default() }) }
+    }
+}
+
+impl Pace {
+    /// Does something with a command when it is its turn, which hears whether the last one had no answer at all;
+    /// `is_telling`: how long that takes tells how quick the node is.
+    pub async fn run<T, F: Future<Output = Result<T, ApiError>>>(
+        &self,
+        is_telling: bool,
+        work: impl FnOnce(bool) -> F,
+    ) -> Result<T, ApiError> {
+        let came = Instant::now();
+        // It is never closed.
+        let turn = self.turns.acquire().await.ok();
+        let is_silent = {
+            let mut state = self.state();
+            // Whoever waited behind one without an answer would wait as long again, one after the other.
+            if let Some((_, error)) = state.silent.as_ref().filter(|(at, _)| *at >= came) {
+                return Err(error.clone());
+            }
+            state.running += 1;
+            state.most = state.most.max(state.running);
+            state.silent.is_some()
+        };
+        let began = Instant::now();
+        let result = work(is_silent).await;
+        let mut state = self.state();
+        state.running -= 1;
+        state.silent = match &result {
+            Err(error @ ApiError::Silent { .. }) => Some((Instant::now(), error.clone())),
+            _ => None,
+        };
+        if is_telling {
+            state.lag = came.elapsed();
+            match state.ended(began.elapsed(), result.is_ok()) {
+                Ordering::Greater => self.turns.add_permits(1),
+                Ordering::Less => turn.into_iter().for_each(SemaphorePermit::forget),
+                Ordering::Equal => {}
+            }
+        }
+        result
+    }
+
+    /// How long a command takes at present, with its wait for a turn.
+    pub fn lag(&self) -> Duration {
+        self.state().lag
+    }
+
+    /// How long the slowest took, and how many ran at once at the most.
+    pub fn told(&self) -> (Duration, usize) {
+        let state = self.state();
+        (state.slowest, state.most)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether more or fewer may run at once now that one has ended.
+    fn ended(&mut self, took: Duration, is_ok: bool) -> Ordering {
+        self.slowest = self.slowest.max(took);
+        let before = self.limit;
+        if took > SLOW {
+            self.limit = before.saturating_sub(1).max(LEAST);
+        } else if took < QUICK && is_ok {
+            self.limit = (before + 1).min(MOST);
+        }
+        self.limit.cmp(&before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use futures::future::join_all;
+    use futures::poll;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    #[test]
+    fn quick_ones_let_more_run_at_once_and_slow_ones_fewer() {
+        let mut state = State { limit: FIRST, ..State::default() };
+        assert_eq!([QUICK / 2, QUICK, SLOW, SLOW * 2].map(|took| state.ended(took, true)), {
+            [Ordering::Greater, Ordering::Equal, Ordering::Equal, Ordering::Less]
+        });
+        assert_eq!(state.ended(QUICK / 2, false), Ordering::Equal, "a refusal is quick on any node");
+        for (took, limit) in [(QUICK / 2, MOST), (SLOW * 2, LEAST)] {
+            while state.ended(took, true).is_ne() {}
+            assert_eq!(state.limit, limit);
+        }
+        assert_eq!(state.slowest, SLOW * 2);
+    }
+
+    #[tokio::test]
+    async fn few_run_at_first_and_more_as_quick_ones_end() {
+        let pace = Pace::default();
+        assert!(
+            poll!(Box::pin(join_all((0..20).map(|_| pace.run(true, |_| pending::<Result<(), _>>()))))).is_pending()
+        );
+        assert_eq!(pace.told().1, FIRST);
+        let quick = |_| async {
+            yield_now().await;
+            Ok(())
+        };
+        assert!(join_all((0..60).map(|_| pace.run(true, quick))).await.into_iter().all(|done| done.is_ok()));
+        let state = pace.state();
+        assert_eq!((state.limit, pace.turns.available_permits()), (MOST, MOST));
+    }
+
+    #[tokio::test]
+    async fn who_waited_behind_silence_does_not_wait_again() {
+        let pace = Pace::default();
+        let began = Mutex::new(0);
+        let silent = |_| async {
+            *began.lock().unwrap() += 1;
+            yield_now().await;
+            Err::<(), _>(ApiError::Silent { verb: "get", resource: "pods/exec", waited: SLOW })
+        };
+        assert!(join_all((0..20).map(|_| pace.run(true, &silent))).await.into_iter().all(|ended| ended.is_err()));
+        assert_eq!(*began.lock().unwrap(), FIRST);
+        // Whoever comes later tries again, and knows of it.
+        assert!(pace.run(true, |is_silent| ready(Ok(is_silent))).await.unwrap());
+        assert!(!pace.run(true, |is_silent| ready(Ok(is_silent))).await.unwrap());
+    }
+}
