@@ -1,5 +1,5 @@
 //! What happens around a run: requests to stop at random moments, an API server that goes away, a tester's folder that
-//! fills, turns read-only or vanishes.
+//! fills, turns read-only or vanishes, and a node that is short of CPU.
 //!
 //! On the real cluster four landings in a row see all of it; `ROUNDS=all` and `SHARE=1/4` choose another part. `MOMENTS` says how
 //! many interruptions there are for each suite, `TWICE` and `THRICE` how many with a second and a third request, and `SUITES`
@@ -18,6 +18,7 @@ mod interrupts;
 mod outages;
 mod program;
 mod servers;
+mod short_of_cpu;
 
 pub fn tests() -> Vec<Trial> {
     let always = trials!("trouble::simulated": interrupts::a_run_can_be_stopped_at_any_moment);
@@ -28,7 +29,8 @@ pub fn tests() -> Vec<Trial> {
     let real = trials!("trouble::real":
         interrupts::a_run_on_a_real_cluster_can_be_stopped_at_any_moment,
         outages::an_api_server_that_goes_away_makes_no_test_fail,
-        folders::a_real_folder_that_fills_turns_read_only_or_vanishes_is_named);
+        folders::a_real_folder_that_fills_turns_read_only_or_vanishes_is_named,
+        short_of_cpu::a_node_short_of_cpu_is_green);
     [always, as_root, real].into_iter().flatten().collect()
 }
 

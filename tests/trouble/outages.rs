@@ -67,7 +67,7 @@ fn pid() -> String {
 }
 
 /// Some lines for bash that know where the cluster is.
-fn scripted(lines: &str) -> Command {
+pub fn scripted(lines: &str) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", &format!(". fixtures/cluster/common.sh; {lines}"), "fixtures/cluster/outage"]);
     command.current_dir(root(""));
