@@ -21,11 +21,11 @@ const LIMIT: Duration = Duration::from_secs(1800);
 pub fn run(lab: &Lab, round: &Round) -> Ended {
     let folder = std::env::var_os("RECORDINGS").map(PathBuf::from);
     let is_recorded = folder.is_some();
-    // Once is enough of what is the same.
-    let folder = folder.filter(|_| !round.name.ends_with("again"));
+    // Once is enough of what is the same; and what the moment decides is the same in no two recordings.
+    let folder = folder.filter(|_| !round.name.contains(' '));
     let record = folder.map(|folder| folder.join(format!("{}.json.gz", round.name)));
     let Round { suites, skip, .. } = round;
-    let (place, shorter) = (lab.place(), if round.name == OLDER { &[] } else { &SHORTER[..] });
+    let (place, shorter) = (lab.place(), if round.name.contains(OLDER) { &[] } else { &SHORTER[..] });
     // A recording is of the suites as they are.
     let suite = |name: &&str| if is_recorded { (*name).to_owned() } else { place.suite(name, shorter) };
     let suites: Vec<String> = suites.iter().map(suite).collect();
@@ -42,7 +42,13 @@ pub fn run(lab: &Lab, round: &Round) -> Ended {
 /// What the run says otherwise than expected, in a line each.
 pub fn differences(run: &Ended, round: &Round, expected: &BTreeMap<String, &str>) -> Vec<String> {
     let mut found = Vec::new();
-    for (name, (outcome, _)) in &run.results {
+    for (name, (outcome, why)) in &run.results {
+        // Of one server at the same time, the test whose request ended it; how far others had come decides the moment.
+        let is_late =
+            |(first, outcome): (&String, &&str)| *outcome == "FAIL" && why.contains(&format!("blocked by {first}"));
+        if round.suites == ["nfs"] && *outcome == "ERROR" && expected.iter().any(is_late) {
+            continue;
+        }
         let is_skipped = name.starts_with(SKIPPED) || !round.disrupts && name.starts_with(DISTURBS);
         let healthy = if is_skipped { "SKIP" } else { "PASS" };
         let expected = expected.get(name).copied().unwrap_or(healthy);
@@ -53,7 +59,7 @@ pub fn differences(run: &Ended, round: &Round, expected: &BTreeMap<String, &str>
     found.extend(run.missing());
     found
         .extend(expected.keys().filter(|name| !run.results.contains_key(*name)).map(|name| format!("{name}: missing")));
-    let exit = i32::from(!expected.is_empty());
+    let exit = i32::from(expected.values().any(|outcome| *outcome == "FAIL"));
     if run.code != exit {
         found.push(format!("expected exit code {exit}, was {}", run.code));
     }

@@ -39,7 +39,7 @@ fn given_up(lab: &Lab) -> Vec<String> {
     let limits = limits.map(|limit| format!("nasDefaults.{limit}"));
     let arguments = ["--set", &limits[0], "--set", &limits[1], "--timeout", "1s"];
     assert!(!lab.upgrade(&arguments), "an upgrade that should take longer");
-    let round = Round { suites: &["phase2", "phase3", "release"], ..Round::usual("given-up", Vec::new()) };
+    let round = Round { suites: &["phase2", "phase3", "release"], ..Round::usual("given up", Vec::new()) };
     let run = run::run(lab, &round);
     let expected = ["phase2::release", "release::release"].map(|name| (name.to_owned(), "FAIL"));
     let mut found = run::differences(&run, &round, &BTreeMap::from(expected));
