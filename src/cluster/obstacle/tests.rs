@@ -99,6 +99,23 @@ fn only_what_the_newest_replica_set_says_now_counts() {
 }
 
 #[test]
+fn a_replica_set_that_is_denied_counts_at_once_if_the_words_are_of_the_newest_change() {
+    let denied = |generation: i64| {
+        let condition = json!({"type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError",
+            "message": format!("Failed to create new replica set \"x\": {DENIED}")});
+        let deployment = "/deployments/0";
+        let changes = [
+            (format!("{deployment}/metadata/generation"), json!(generation)),
+            (format!("{deployment}/status"), json!({"conditions": [condition]})),
+        ];
+        let changes = changes.each_ref().map(|(pointer, value)| (pointer.as_str(), value.clone()));
+        serde_json::from_value::<Server>(with(output_server(), &changes)).unwrap()
+    };
+    assert!(is_hopeless(&denied(1)) && !is_hopeless(&denied(2)));
+    assert_eq!(denied(2).obstacle().unwrap().object, "Deployment nas-output-1");
+}
+
+#[test]
 fn what_is_going_may_make_room() {
     let own = ("/pods", json!([ending(of_another_set())]));
     assert!(!is_hopeless(&refused(QUOTA, 60, std::slice::from_ref(&own))));
