@@ -242,11 +242,11 @@ impl Work<'_> {
         let (mut deadline, mut ends) = (Instant::now() + within.0, Ends::default());
         loop {
             let mut seen = Seen::default();
-            let mut turn = turn::turn(site).await?;
-            let restarts = turn::restarts(site, self.pod, &self.check.export.container);
             let end = match way.connect(site, self.pod, deadline).await? {
                 Err(trouble) => Err(trouble),
                 Ok(mut connection) => {
+                    let mut turn = turn::turn(site).await?;
+                    let restarts = turn::restarts(site, self.pod, &self.check.export.container);
                     seen.from = connection.from();
                     let mut session = Session::new(connection.stream(), within.0);
                     let end = self.session(&mut session, &mut seen, &mut turn).await;

@@ -76,11 +76,11 @@ pub async fn put(
     let deadline = Instant::now() + WITHIN.0;
     let (mut sent, mut ends) = (None, Ends::default());
     let (trouble, answered) = loop {
-        let mut turn = turn::turn(site).await?;
-        let restarts = turn::restarts(site, pod, &export.container);
         let (trouble, answered) = match way.connect(site, pod, deadline).await? {
             Err(trouble) => (trouble, 0),
             Ok(mut connection) => {
+                let mut turn = turn::turn(site).await?;
+                let restarts = turn::restarts(site, pod, &export.container);
                 let mut session = Session::new(connection.stream(), WITHIN.0);
                 let written = write(&mut session, export, name, content, &mut sent, &mut turn).await;
                 let answered = session.calls.answered;

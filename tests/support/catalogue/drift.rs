@@ -24,6 +24,8 @@ pub fn drift() -> Vec<Fault> {
             ])),
             wrong: &[
                 (FAIL, &["phase2::pods", "phase2::init-sync"]),
+                // Its command has no rsync any more.
+                (ERROR, &["phase3::init-flags"]),
                 (ERROR, &["phase2::isolation", "phase2::subfolder", "phase2::export-options"]),
                 (ERROR, &["phase2::nfs-mount", "phase2::subfolder-mount"]),
                 (ERROR, &["phase2::service", "phase2::node-port", "phase2::usage"]),
