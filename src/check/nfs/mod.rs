@@ -170,6 +170,8 @@ impl Kind for Nfs {
         let is_told = seen.refused.as_deref().is_none_or(|status| status == judge::READ_ONLY);
         let live = match &end {
             Ok(()) if is_told => None,
+            // Nothing can be asked in a container that has just ended, and its options are not to blame.
+            Err(Trouble { what: What::Exited(_), .. }) => None,
             // Also whether the node does what it is asked at all.
             _ => access::live(site, &pod, &self.export, &self.file).await?,
         };

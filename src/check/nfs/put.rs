@@ -102,7 +102,11 @@ pub async fn put(
         sleep(PAUSE).await;
     };
     let object = way.object(pod);
-    let live = access::live(site, pod, export, file).await?;
+    let live = match trouble.what {
+        // Nothing can be asked in a container that has just ended.
+        What::Exited(_) => Some(Vec::new()),
+        _ => access::live(site, pod, export, file).await?,
+    };
     not_forwarded(site, &trouble)?;
     let Some(live) = live else {
         let seen = format!("{file} does not tell; {} gave {:?}", trouble.call, trouble.what);
