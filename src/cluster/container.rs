@@ -67,7 +67,6 @@ pub struct View<'a> {
     /// Its environment.
     pub env: &'a [EnvVar],
     /// Whether it has more, from elsewhere.
-    pub has_env_from: bool,
     /// Its requests and limits.
     pub resources: Option<&'a ResourceRequirements>,
     /// Its rights.
@@ -88,7 +87,6 @@ macro_rules! view {
             command: $container.command.as_deref().unwrap_or_default(),
             args: $container.args.as_deref().unwrap_or_default(),
             env: $container.env.as_deref().unwrap_or_default(),
-            has_env_from: $container.env_from.as_ref().is_some_and(|from| !from.is_empty()),
             resources: $container.resources.as_ref(),
             security: $container.security_context.as_ref(),
             status: $status,
@@ -239,11 +237,7 @@ pub fn tester_folders<'a>(pod: &'a Pod, view: &View<'a>, server: &str) -> Vec<Ho
 /// Whether the container's rsync may read its target, as with `--delete`, and so stumble over a file that vanishes there.
 /// Only where its command is seen to do without is it known not to: a script may be misread, so a mere mention counts.
 pub fn may_read_target(pod: &Pod, name: &str) -> bool {
-    named(pod, name).is_none_or(|view| {
-        let values = view.env.iter().filter_map(|variable| variable.value.as_ref());
-        let is_mentioned = view.command.iter().chain(view.args).chain(values).any(|word| word.contains("--del"));
-        is_mentioned || script::delete_flag(&view) != Ok(None)
-    })
+    named(pod, name).is_none_or(|view| script::delete_flag_or_mention(&view) != Ok(None))
 }
 
 /// Restarts of one container.

@@ -93,7 +93,7 @@ pub fn danger(pod: &Pod, init: &str, sidecar: Option<&str>) -> Result<Option<Rea
         );
         Reason::new(container::place(pod, sidecar.name), expected, seen).hint(hint)
     };
-    match script::delete_flag(sidecar) {
+    match script::delete_flag_or_mention(sidecar) {
         Ok(flag) => Ok(flag.map(|flag| reason(format!("it comes before it, and uses {flag}"), "would"))),
         Err(why) => Err(reason(format!("it comes before it, and may use --delete: {why}"), "might")),
     }
@@ -160,13 +160,15 @@ mod tests {
         };
         let [init, sidecar] = [0, 1].map(|index| output_pod()["spec"]["initContainers"][index].clone());
         let with = |script: &str| with(sidecar.clone(), &[("/command", json!(["sh", "-c", script]))]);
-        let [deleting, adding] = ["rsync -a --delete /a/ /b/", "echo no --delete; rsync -a /a/ /b/"].map(with);
+        let scripts = ["rsync -a --delete /a/ /b/", "echo no --delete; rsync -a /a/ /b/", "rsync -a /a/ /b/"];
+        let [deleting, mentioning, adding] = scripts.map(with);
         let order = |first: &Value, second: &Value| ("/spec/initContainers", json!([first, second]));
         let name = Some("sync-to-windows");
         for safe in [&[][..], &[order(&init, &deleting)], &[order(&adding, &init)]] {
             assert_eq!(danger(safe, name), Ok(false), "{safe:?}");
         }
         assert_eq!(danger(&[order(&deleting, &init)], name), Ok(true));
+        assert_eq!(danger(&[order(&mentioning, &init)], name), Err(()), "its script may be misread");
         assert_eq!(danger(&[order(&sidecar, &init)], name), Err(()), "its command is not known");
         assert_eq!(danger(&[], None), Err(()), "a sidecar where there should be none");
     }

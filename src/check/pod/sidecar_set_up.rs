@@ -151,21 +151,24 @@ impl SidecarSetUp {
             let expected = format!("to say {} and {} when it starts", self.sidecar.interval.0, self.direction.0);
             return Err(vec![Reason::new(object, expected, "nothing, not even for a whole cycle").hint(repair)]);
         }
+        // A longer interval than the log says shows nowhere else: a slow cycle is no fault by itself.
+        let is_other = interval.value.is_some() && !live.is_empty() && !live.contains(&wanted);
+        let other = is_other.then(|| {
+            let expected = format!("an interval of {wanted}s ({})", interval.source);
+            let found = format!("its command or environment has {}", live.join(", "));
+            Reason::new(object, expected, found).hint(repair)
+        });
         if head.first().is_none_or(|(first, _)| first.duration_since(since) > ROTATED) {
-            if !live.is_empty() && !live.contains(&wanted) {
-                let expected = format!("an interval of {wanted}s ({})", interval.source);
-                let found = format!("its command and environment have {}", live.join(", "));
-                return Err(vec![Reason::new(object, expected, found).hint(repair)]);
-            }
-            return Ok(Some(format!(
+            let note = format!(
                 "{object}: its start-up lines are not in its log any more, so its command and the cadence of its cycles \
                  say how it was started"
-            )));
+            );
+            return other.map_or(Ok(Some(note)), |other| Err(vec![other]));
         }
         let mut reasons = Vec::new();
         let expected = format!("a line like {} with {wanted} ({})", self.sidecar.interval.0, interval.source);
         match said(&self.sidecar.interval).map(|groups| groups.get(1).map(|group| group.as_str().to_owned())) {
-            Some(Some(seconds)) if interval.value.is_none() || seconds == wanted => {}
+            Some(Some(seconds)) if interval.value.is_none() || seconds == wanted => reasons.extend(other),
             Some(seconds) => {
                 let found = seconds.unwrap_or("the line without a number".to_owned());
                 reasons.push(Reason::new(object, expected, found).hint(repair));
@@ -205,16 +208,16 @@ fn mounts(object: &str, view: &View<'_>, volume: &str, read_only: bool) -> Vec<R
     status.map(|mount| fail(format!("the status says that it is {other} at {}", mount.mount_path))).collect()
 }
 
-/// The numbers in a container's command and environment that may be its interval; none if any may be another one.
+/// The seconds that a container's command sleeps for; where its spec does not tell, the intervals in its environment.
 fn intervals(view: &View<'_>) -> Vec<String> {
-    let (sleeps, _) = script::runs(view, "sleep");
-    let sleeps = sleeps.into_iter().flatten().collect::<Result<Vec<_>, _>>();
-    let Ok(sleeps) = sleeps else { return Vec::new() };
-    let sleeps = sleeps.into_iter().map(|time| time.trim_end_matches('s').to_owned());
+    let (runs, _) = script::runs(view, "sleep");
+    let seconds = |text: &str| text.trim_end_matches('s').parse().ok();
+    let sleeps: Option<Vec<u32>> = runs.iter().flatten().map(|time| time.known().and_then(seconds)).collect();
     let named = view.env.iter().filter(|variable| variable.name.to_ascii_uppercase().contains("INTERVAL"));
-    let named = named.filter_map(|variable| variable.value.clone());
     // Nothing but numbers: the environment may have secrets.
-    sleeps.chain(named).filter(|value| value.parse::<u32>().is_ok()).collect()
+    let named = named.filter_map(|variable| seconds(variable.value.as_deref()?));
+    let found = sleeps.filter(|sleeps| !sleeps.is_empty()).unwrap_or_else(|| named.collect());
+    found.iter().map(u32::to_string).collect()
 }
 
 #[cfg(test)]
@@ -302,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn where_rotation_took_the_head_the_live_command_decides() {
+    fn what_the_command_and_the_environment_have_counts_also_where_rotation_took_the_head() {
         let command = |script: &str| (format!("{SIDECAR}/command"), json!(["sh", "-c", script]));
         for (script, outcome) in [
             ("while true; do rsync; sleep 30; done", Outcome::Pass),
@@ -313,15 +316,18 @@ mod tests {
             ("exec sync", Outcome::Pass),
         ] {
             let (pointer, value) = command(script);
-            let verdict = judged(&["a.txt"], 3600, &[(&pointer, value)]);
-            assert_eq!(
-                (verdict.outcome, verdict.notes.len()),
-                (outcome, usize::from(outcome == Outcome::Pass)),
-                "{script}"
-            );
+            for (lines, after, notes) in [(&["a.txt"][..], 3600, 1), (&LINES, 0, 0)] {
+                let verdict = judged(lines, after, &[(&pointer, value.clone())]);
+                let notes = if outcome == Outcome::Pass { notes } else { 0 };
+                assert_eq!((verdict.outcome, verdict.notes.len()), (outcome, notes), "{script}");
+            }
         }
-        let env = json!([{"name": "SYNC_INTERVAL", "value": "1"}]);
-        assert_eq!(judged(&["a.txt"], 3600, &[(&format!("{SIDECAR}/env"), env)]).outcome, Outcome::Fail);
+        let env = (format!("{SIDECAR}/env"), json!([{"name": "SYNC_INTERVAL", "value": "1"}]));
+        for script in ["exec sync", "sleep \"$SYNC_INTERVAL\"", "sleep $(cat /interval)"] {
+            let changes = [env.clone(), command(script)];
+            let changes = changes.each_ref().map(|(pointer, value)| (pointer.as_str(), value.clone()));
+            assert_eq!(judged(&["a.txt"], 3600, &changes).outcome, Outcome::Fail, "{script}");
+        }
         assert_eq!(judged(&[], 0, &[]).outcome, Outcome::Fail, "it never said a word");
     }
 

@@ -1,40 +1,94 @@
 //! The programs that a container runs, as far as its spec tells: its command, or what that script of a shell runs. Pure.
 //!
-//! Reads as much of a shell's language as such scripts use. What the spec does not tell is said, and never guessed.
+//! Reads commands and assignments, but not in which order they come: what a variable is at a command is not known, only what
+//! it may be. What the spec does not tell is said, and never guessed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::{mem, slice};
 
 use super::container::View;
-use split::{Part, assignment, is_name, is_of_name, piece, split};
-use words::{INERT, KEYWORDS, SHELLS, WRAPPERS, base, is_script, of_shell, without_redirections};
+use split::{UNKNOWN, assignment, piece, split, unknown};
+use value::Variables;
 
 mod split;
-mod words;
+mod value;
 
-/// What is nested deeper is not read.
-const DEEPEST: usize = 30;
-/// Values of variables are put in until they are as long together.
-const LONGEST: usize = 1 << 20;
-/// Begins what is not known; what the script has there follows.
-const UNKNOWN: char = '\u{2}';
+/// What is nested deeper is not read, nor are more scripts within scripts.
+const DEEPEST: usize = 20;
+const MOST: usize = 2_000;
 
-/// An argument; or, if it may be anything, what the script has there.
-pub type Argument = Result<String, String>;
+/// Words before a command, or before assignments, that change nothing about them.
+const KEYWORDS: [&str; 20] = [
+    "if", "then", "elif", "else", "fi", "do", "while", "until", "case", "esac", "!", "{", "}", "export", "readonly",
+    "local", "declare", "exec", "nohup", "time",
+];
+const SHELLS: [&str; 4] = ["sh", "ash", "bash", "dash"];
+/// Commands that run nothing of what is in their arguments.
+const INERT: [&str; 27] = [
+    "echo", "printf", "logger", ":", "test", "[", "[[", "which", "type", "hash", "grep", "ps", "kill", "pkill",
+    "pgrep", "killall", "pidof", "chmod", "apk", "apt", "apt-get", "dnf", "microdnf", "tdnf", "yum", "zypper",
+    "pacman",
+];
+/// Commands that give the variables in their arguments values from elsewhere.
+const READERS: [&str; 6] = ["for", "read", "getopts", "mapfile", "readarray", "unset"];
+
+/// An argument of a program.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Argument {
+    /// As it stands there.
+    text: String,
+    /// What it may be once its variables are put in; `None`: anything.
+    values: Option<Vec<String>>,
+}
+
+impl Argument {
+    fn shown(&self) -> String {
+        self.text.replace(UNKNOWN, "")
+    }
+
+    /// What it is, if it can be but one thing.
+    pub fn known(&self) -> Option<&str> {
+        self.values.as_deref().and_then(|values| if let [value] = values { Some(&**value) } else { None })
+    }
+
+    /// The flags to delete among what it may be, if any, and whether it is one of them for sure; or that it may be anything.
+    fn flags(&self) -> Result<(Option<&str>, bool), ()> {
+        let head = self.text.split(['$', UNKNOWN]).next().unwrap_or_default();
+        let is_fixed =
+            head.len() < self.text.len() && !head.is_empty() && (!head.starts_with('-') || head.contains('='));
+        // A value that would be several words within a path, or behind an option's `=`, is nobody's.
+        if is_fixed || self.text.ends_with('/') {
+            return Ok((None, true));
+        }
+        let is_flag = |word: &&str| ["--del", "--delete"].contains(word) || word.starts_with("--delete-");
+        let flags = self.values.as_deref().ok_or(())?.iter().map(|value| value.split_whitespace().find(is_flag));
+        let flags: Vec<_> = flags.collect();
+        Ok((flags.iter().flatten().next().copied(), flags.iter().all(Option::is_some)))
+    }
+}
 
 /// The arguments of a program wherever a container runs it, and why that may not be all.
 pub fn runs(view: &View<'_>, program: &str) -> (Vec<Vec<Argument>>, Option<String>) {
-    let mut script = Script { program, has_others: view.has_env_from, ..Script::default() };
+    let mut script = Script { program, ..Script::default() };
     for variable in view.env {
-        let value = script.filled(variable.value.as_deref().unwrap_or_default());
-        let value = if variable.value_from.is_some() { unknown(&format!("${}", variable.name)) } else { value };
-        script.variables.insert(variable.name.clone(), value);
+        let value = variable.value.as_deref().map(|value| value::shell_like(value, view.env));
+        let is_elsewhere = variable.value_from.is_some();
+        script.variables.assign(&variable.name, value.or((!is_elsewhere).then(String::new)));
     }
-    if view.command.is_empty() {
-        script.doubt("its image says what it runs");
+    let words: Vec<String> =
+        view.command.iter().chain(view.args).map(|word| value::shell_like(word, view.env)).collect();
+    // Once for what is assigned anywhere, and once more for what is run with it.
+    for _ in 0..2 {
+        (script.runs, script.doubt, script.scripts) = Default::default();
+        if view.command.is_empty() {
+            script.doubt("its image says what it runs");
+        }
+        script.command(&words);
     }
-    let words: Vec<String> = view.command.iter().chain(view.args).map(|word| script.filled(word)).collect();
-    script.command(&words);
-    (script.runs, script.doubt)
+    let argument = |text: String| Argument { values: script.variables.fill(&text), text };
+    let runs = script.runs.into_iter().map(|words| words.into_iter().map(argument).collect()).collect();
+    (runs, script.doubt)
 }
 
 /// The flag with which a container's rsync removes what its source does not have, if it has one.
@@ -43,34 +97,44 @@ pub fn runs(view: &View<'_>, program: &str) -> (Vec<Vec<Argument>>, Option<Strin
 /// Why the spec does not tell.
 pub fn delete_flag(view: &View<'_>) -> Result<Option<String>, String> {
     let (runs, doubt) = runs(view, "rsync");
-    let is_end = |word: &Argument| word.as_ref().is_ok_and(|word| word == "--");
-    let options: Vec<&Argument> = runs.iter().flat_map(|run| run.iter().take_while(|word| !is_end(word))).collect();
-    let is_flag = |word: &&String| ["--del", "--delete"].contains(&word.as_str()) || word.starts_with("--delete-");
-    if let Some(flag) = options.iter().filter_map(|word| word.as_ref().ok()).find(is_flag) {
-        return Ok(Some(flag.clone()));
+    let options = || runs.iter().flat_map(|run| run.iter().take_while(|word| word.text != "--"));
+    if let Some(flag) =
+        options().find_map(|word| word.flags().ok().and_then(|(flag, is_sure)| flag.filter(|_| is_sure)))
+    {
+        return Ok(Some(flag.to_owned()));
     }
-    let source = options.iter().find_map(|word| word.as_ref().err());
-    let source = source.map(|source| format!("`{source}` is among the arguments of its rsync"));
+    let vague = options().find_map(|word| match word.flags() {
+        Ok((None, _)) => None,
+        Ok((Some(flag), _)) => Some(format!("`{}`, an argument of its rsync, may be {flag}", word.shown())),
+        Err(()) => Some(format!("the value of `{}`, an argument of its rsync, is not in the spec", word.shown())),
+    });
     let none = runs.is_empty().then(|| "no rsync is seen in its command".to_owned());
-    source.or(doubt).or(none).map_or(Ok(None), Err)
+    vague.or(doubt).or(none).map_or(Ok(None), Err)
+}
+
+/// As `delete_flag`, where a mistake would cost files: a script may be misread, so a mere mention is an error, too.
+///
+/// # Errors
+/// Why it is not sure that there is none.
+pub fn delete_flag_or_mention(view: &View<'_>) -> Result<Option<String>, String> {
+    let values = view.env.iter().filter_map(|variable| variable.value.as_ref());
+    let mut texts = view.command.iter().chain(view.args).chain(values);
+    match delete_flag(view)? {
+        None if texts.any(|text| text.contains("--del")) => Err("its command or environment mentions --del".to_owned()),
+        flag => Ok(flag),
+    }
 }
 
 #[derive(Default)]
 struct Script<'a> {
     program: &'a str,
-    /// Values, of which some are not known.
-    variables: BTreeMap<String, String>,
-    /// Whether there may be variables that the spec does not name.
-    has_others: bool,
-    /// Variables whose values depend on the course of things.
-    vague: BTreeSet<String>,
-    /// The function whose body this is.
-    function: Option<String>,
-    /// All functions, and whether they run their arguments.
-    functions: BTreeMap<String, bool>,
-    inserted: usize,
+    variables: Variables,
+    /// How many conditions and functions a command is within.
+    branches: usize,
+    functions: BTreeSet<String>,
     depth: usize,
-    runs: Vec<Vec<Argument>>,
+    scripts: usize,
+    runs: Vec<Vec<String>>,
     doubt: Option<String>,
 }
 
@@ -79,205 +143,152 @@ impl Script<'_> {
         self.doubt.get_or_insert_with(|| why.into());
     }
 
-    /// A text with the variables that Kubernetes puts in, as in `$(NAME)`.
-    fn filled(&mut self, text: &str) -> String {
-        let (mut out, mut rest) = (String::new(), text);
-        while let Some((before, after)) = rest.split_once('$') {
-            out.push_str(before);
-            let named = after.strip_prefix('(').and_then(|after| after.split_once(')'));
-            let named = named.filter(|(name, _)| self.variables.contains_key(*name));
-            rest = if let Some((name, after)) = named {
-                out.push_str(&self.value(name, &format!("$({name})")));
-                after
-            } else {
-                out.push('$');
-                after.strip_prefix('$').unwrap_or(after)
-            };
-        }
-        out + rest
-    }
-
-    /// The value of a variable, where the script has `source`.
-    fn value(&mut self, name: &str, source: &str) -> String {
-        let value = match self.variables.get(name) {
-            _ if self.vague.contains(name) || self.inserted > LONGEST => unknown(source),
-            Some(value) => value.clone(),
-            None if is_name(name) && !self.has_others => String::new(),
-            None => unknown(source),
-        };
-        self.inserted += value.len();
-        value
-    }
-
     fn script(&mut self, text: &str) {
-        if self.depth >= DEEPEST {
+        self.scripts += 1;
+        if self.depth >= DEEPEST || self.scripts > MOST {
             return self.doubt("its script is nested too deep");
         }
         self.depth += 1;
-        let parts = split(text);
-        self.find_vague(&parts);
-        for part in parts {
+        for part in split(text) {
             if part.is_function {
-                self.function = part.text.split_whitespace().last().map(str::to_owned);
-                self.functions.extend(self.function.clone().map(|name| (name, false)));
+                self.functions.extend(part.text.split_whitespace().last().map(str::to_owned));
                 continue;
             }
-            let text = self.expanded(&part.text, false);
+            let text = self.substituted(&part.text, false);
             match shlex::split(&text) {
-                Some(words) if words.first().is_some_and(|word| word == "}") => self.function = None,
-                Some(words) => self.statement(&words),
+                Some(words) => self.statement(&words, part.is_conditional),
                 None => self.doubt(format!("`{}` cannot be read", part.text.trim())),
             }
         }
         self.depth -= 1;
     }
 
-    /// Notes the variables whose values depend on a condition, on an input, or on how often a loop has run.
-    fn find_vague(&mut self, parts: &[Part]) {
-        let (mut branches, mut loops) = (0_usize, 0_usize);
-        let mut counts: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
-        for part in parts {
-            let mut words = part.text.split_whitespace();
-            while let Some(word) = words.next() {
-                match word {
-                    "if" | "case" | "{" => branches += 1,
-                    "fi" | "esac" | "}" => branches = branches.saturating_sub(1),
-                    "while" | "until" | "for" => loops += 1,
-                    "done" => loops = loops.saturating_sub(1),
-                    _ => {}
-                }
-                if let Some((name, _)) = assignment(word) {
-                    let name = name.trim_end_matches('+');
-                    let (count, is_in_loop) = counts.entry(name).or_default();
-                    *count += 1;
-                    *is_in_loop |= loops > 0;
-                    if branches > 0 || part.is_conditional {
-                        self.vague.insert(name.to_owned());
-                    }
-                } else if matches!(word, "for" | "read" | "getopts") {
-                    self.vague.extend(words.by_ref().map(str::to_owned));
-                } else if !KEYWORDS.contains(&word) {
-                    break;
-                }
-            }
-        }
-        for (name, (count, is_in_loop)) in counts {
-            if is_in_loop && (count > 1 || self.variables.contains_key(name)) {
-                self.vague.insert(name.to_owned());
-            }
-        }
-    }
-
-    /// Assigns variables, or runs a command.
-    fn statement(&mut self, words: &[String]) {
-        let assigned: Option<Vec<_>> =
-            words.iter().filter(|word| !KEYWORDS.contains(&word.as_str())).map(|word| assignment(word)).collect();
-        let Some(assigned) = assigned else { return self.command(words) };
-        for (name, value) in assigned {
-            let (name, is_more) = name.strip_suffix('+').map_or((name, false), |name| (name, true));
-            let before = if is_more { self.value(name, name) } else { String::new() };
-            self.variables.insert(name.to_owned(), before + value);
-        }
-    }
-
-    fn command(&mut self, mut words: &[String]) {
-        let mut is_wrapped = false;
-        let (first, rest) = loop {
-            let Some((first, rest)) = words.split_first() else { return };
-            let name = base(first);
-            let is_own = is_wrapped && first.starts_with(|letter: char| letter == '-' || letter.is_ascii_digit());
-            if WRAPPERS.contains(&name) || self.functions.get(name) == Some(&true) {
-                if name == "command" && rest.first().is_some_and(|word| word.eq_ignore_ascii_case("-v")) {
-                    return;
-                }
-                is_wrapped = true;
-            } else if !KEYWORDS.contains(&name) && assignment(first).is_none() && !is_own {
-                break (first, rest);
-            }
-            words = rest;
-        };
-        let is_program = |word: &str| word == self.program || word.ends_with(&format!("/bin/{}", self.program));
-        match base(first) {
-            _ if first.contains(UNKNOWN) => match &self.function {
-                Some(name) if first == &unknown("$@") => drop(self.functions.insert(name.clone(), true)),
-                _ => self.doubt(format!("it runs `{}`", first.replace(UNKNOWN, ""))),
-            },
-            name if name == self.program => self.runs.push(without_redirections(rest).map(argument).collect()),
-            name if SHELLS.contains(&name) => match of_shell(rest) {
-                Some(script) => self.script(script),
-                None => self.doubt(format!("the script that its {name} runs is not in the spec")),
-            },
-            "trap" => rest.iter().take(1).for_each(|script| self.script(script)),
-            "eval" | "." | "source" => self.doubt(format!("it runs what `{first}` is given")),
-            name if INERT.contains(&name) || self.functions.contains_key(name) => {}
-            _ if is_script(first) || rest.iter().any(|word| word.split_whitespace().any(is_program)) => {
-                self.doubt(format!("what its `{first}` runs is not in the spec"));
-            }
-            _ => {}
-        }
-    }
-
-    /// A text with its variables put in, after what it substitutes was run.
-    fn expanded(&mut self, text: &str, is_quoted: bool) -> String {
-        if self.depth >= DEEPEST {
-            return unknown(text);
-        }
-        self.depth += 1;
+    /// A text after what it substitutes was run, with something unknown in its place.
+    fn substituted(&mut self, text: &str, is_quoted: bool) -> String {
         let (mut out, mut rest) = (String::new(), text);
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(piece(rest, is_quoted));
             rest = after;
-            let inside =
-                |open: &str, close: char| piece.strip_prefix(open).map(|text| text.strip_suffix(close).unwrap_or(text));
-            if let Some(text) = inside("\"", '"').filter(|_| !is_quoted) {
-                out = format!("{out}\"{}\"", self.expanded(text, true));
+            let inside = |open, close| piece.strip_prefix(open).map(|text| text.strip_suffix(close).unwrap_or(text));
+            if let Some(text) = inside("\"", '"').filter(|_| !is_quoted && self.depth < DEEPEST) {
+                out = format!("{out}\"{}\"", self.substituted(text, true));
             } else if let Some(script) = inside("$(", ')').or_else(|| inside("`", '`')) {
                 if !script.starts_with('(') {
                     self.script(script);
                 }
                 out.push_str(&unknown(piece));
-            } else if let Some(name) = inside("${", '}').or(piece.strip_prefix('$')).filter(|name| !name.is_empty()) {
-                out.push_str(&self.parameter(piece, name, is_quoted));
+            } else if let Some(text) = inside("${", '}') {
+                if let Some((name, value)) = assignment(&text.replacen(":=", "=", 1)) {
+                    self.variables.assign(name, Some(value.to_owned()));
+                }
+                out.push_str(&unknown(piece)[unknown("").len()..]);
             } else {
                 out.push_str(piece);
             }
         }
-        self.depth -= 1;
         out
     }
 
-    /// What a script has in the place of a variable.
-    fn parameter(&mut self, piece: &str, text: &str, is_quoted: bool) -> String {
-        let (name, how) = text.split_at(text.find(|letter| !is_of_name(letter)).unwrap_or(text.len()));
-        let default = how.strip_prefix(":-").or_else(|| how.strip_prefix('-'));
-        let value = self.value(if name.is_empty() { text } else { name }, piece);
-        let value = match default {
-            Some(default) if value.is_empty() => return self.expanded(default, is_quoted),
-            // What is cut off at an end; a flag could be.
-            None if how.starts_with(['%', '#']) && !value.contains("--") => value,
-            None if !how.is_empty() => unknown(piece),
-            _ => value,
-        };
-        let quoted = |text: &str| shlex::try_quote(text).unwrap_or_default().into_owned();
-        if is_quoted {
-            return format!("\"{}\"", quoted(&value));
+    /// Assigns variables, or runs a command.
+    fn statement(&mut self, words: &[String], is_conditional: bool) {
+        let is_keyword = |word: &&String| KEYWORDS.contains(&word.as_str());
+        let (keywords, words) = words.split_at(words.iter().take_while(is_keyword).count());
+        for keyword in keywords {
+            match keyword.as_str() {
+                "case" => return self.branches += 1,
+                "if" | "{" => self.branches += 1,
+                "fi" | "esac" | "}" => self.branches = self.branches.saturating_sub(1),
+                _ => {}
+            }
         }
-        let words = value.split([' ', '\t', '\n']);
-        words.map(|word| if word.is_empty() { String::new() } else { quoted(word) }).collect::<Vec<_>>().join(" ")
+        let is_plain = self.branches == 0 && !is_conditional;
+        let assigned = words.iter().take_while(|word| assignment(word).is_some()).count();
+        self.assign_all(&words[..assigned], is_plain && assigned == words.len());
+        self.command(&words[assigned..]);
+    }
+
+    /// Assigns what the words assign; if that is not plain, the variables may also be empty.
+    fn assign_all(&mut self, words: &[String], is_plain: bool) {
+        for (name, value) in words.iter().filter_map(|word| assignment(word)) {
+            self.variables.assign(name, Some(value.to_owned()));
+            if !is_plain {
+                self.variables.assign(name, Some(String::new()));
+            }
+        }
+    }
+
+    fn command(&mut self, words: &[String]) {
+        let Some((first, rest)) = words.split_first() else { return };
+        let name = base(first);
+        let is_question = name == "command" && rest.first().is_some_and(|word| word.eq_ignore_ascii_case("-v"));
+        if is_question || INERT.contains(&name) || rest.ends_with(&["]]".into()]) {
+            return;
+        }
+        if READERS.contains(&name) {
+            let (names, values) = rest.split_at(rest.iter().position(|word| word == "in").unwrap_or(rest.len()));
+            for name in names {
+                values.iter().skip(1).for_each(|value| self.variables.assign(name, Some(value.clone())));
+                if values.is_empty() {
+                    self.variables.assign(name, None);
+                }
+            }
+            return;
+        }
+        if first.contains('$')
+            && let Some([known]) = self.variables.fill(first).as_deref()
+        {
+            if rest.is_empty() {
+                return self.script(known);
+            }
+            let words = known.split_whitespace().map(str::to_owned).chain(rest.iter().cloned());
+            return self.command(&words.collect::<Vec<_>>());
+        }
+        let at = words.iter().position(|word| base(word) == self.program);
+        let before = &words[..at.unwrap_or(words.len())];
+        let is_option = |word: &str| word.starts_with('-') && !word.starts_with("--") && word.contains('c');
+        let (mut is_script, mut has_script) = (false, false);
+        for word in before {
+            if mem::replace(&mut is_script, is_option(word)) {
+                self.script(word);
+                has_script = true;
+            } else {
+                self.assign_all(slice::from_ref(word), false);
+            }
+        }
+        match at {
+            Some(at) => self.runs.push(words[at + 1..].to_vec()),
+            None if name == "trap" => rest.iter().take(1).for_each(|script| self.script(script)),
+            None if !has_script => self.others(first, rest),
+            None => {}
+        }
+    }
+
+    /// Doubts a command that may run the program all the same.
+    fn others(&mut self, first: &str, rest: &[String]) {
+        let is_file = |word: &str| Path::new(word).extension() == Some("sh".as_ref());
+        let is_of_system = ["/bin/", "/sbin/", "/usr/"].iter().any(|folder| first.starts_with(folder));
+        let is_other = first.contains('/') && !first.contains('*') && !is_of_system;
+        let is_mentioned = |word: &String| word.split_whitespace().any(|word| base(word) == self.program);
+        match first {
+            // What calls the function or the script with it was looked at.
+            "$@" | "$*" | "$1" => {}
+            _ if self.functions.contains(first) => {}
+            _ if first.contains(['$', UNKNOWN]) => self.doubt(format!("it runs `{}`", first.replace(UNKNOWN, ""))),
+            "eval" | "." | "source" => self.doubt(format!("it runs what `{first}` is given")),
+            _ if SHELLS.contains(&base(first)) => {
+                self.doubt(format!("the script that its {first} runs is not in the spec"));
+            }
+            _ if is_other || is_file(first) || rest.iter().any(|word| is_file(word) || is_mentioned(word)) => {
+                self.doubt(format!("what its `{first}` runs is not in the spec"));
+            }
+            _ => {}
+        }
     }
 }
 
-/// What stands for something that is not known: one word.
-fn unknown(source: &str) -> String {
-    let source = source.chars().map(|letter| if letter.is_whitespace() { '\u{a0}' } else { letter });
-    std::iter::once(UNKNOWN).chain(source.filter(|letter| !"'\"\\".contains(*letter))).collect()
-}
-
-/// A value that would be several words within a path, or behind an option's `=`, is nobody's.
-fn argument(word: &str) -> Argument {
-    let (head, shown) = (word.split(UNKNOWN).next().unwrap_or_default(), word.replace(UNKNOWN, ""));
-    let is_fixed = head == word || !head.is_empty() && (!head.starts_with('-') || head.contains('='));
-    if is_fixed { Ok(shown) } else { Err(shown) }
+/// A program without its folder.
+fn base(command: &str) -> &str {
+    command.rsplit('/').next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! A script taken apart: its commands as they stand there, and the pieces of a text that belong together. Pure.
 
-use std::mem;
+use std::{iter, mem};
 
 /// What is nested deeper is not told apart.
 const DEEPEST: usize = 20;
+/// Begins what is not known; what the script has there follows.
+pub(super) const UNKNOWN: char = '\u{2}';
 
 /// A command of a script.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,6 +25,11 @@ pub(super) fn split(script: &str) -> Vec<Part> {
         let is_start = part.text.is_empty() || part.text.ends_with(char::is_whitespace);
         let mut size = piece(rest, false);
         match first {
+            // An array.
+            '(' if part.text.ends_with('=') => {
+                size = nested(rest, false, 1);
+                part.text.push_str(&unknown(&rest[..size]));
+            }
             '#' if is_start => size = rest.find('\n').unwrap_or(rest.len()),
             '&' if part.text.ends_with(['>', '<']) || rest.starts_with("&>") => part.text.push(first),
             '\n' | ';' | '&' | '|' | '(' | ')' => {
@@ -89,12 +96,21 @@ fn nested(text: &str, is_quoted: bool, depth: usize) -> usize {
     }
 }
 
-/// The name and the value that a word assigns; the name ends with `+` where the value is put behind the old one.
-pub(super) fn assignment(word: &str) -> Option<(&str, &str)> {
-    word.split_once('=').filter(|(name, _)| is_name(name.strip_suffix('+').unwrap_or(name)))
+/// What stands for something that is not known: one word.
+pub(super) fn unknown(source: &str) -> String {
+    let source = source.chars().map(|letter| if letter.is_whitespace() { '\u{a0}' } else { letter });
+    iter::once(UNKNOWN).chain(source.filter(|letter| !"'\"\\".contains(*letter))).collect()
 }
 
-pub(super) fn is_name(text: &str) -> bool {
+/// The name and the value that a word assigns, also where that is put behind the old one or into an array.
+pub(super) fn assignment(word: &str) -> Option<(&str, &str)> {
+    let (name, value) = word.split_once('=')?;
+    let name = name.strip_suffix('+').unwrap_or(name);
+    let name = name.split_once('[').map_or(name, |(name, _)| name);
+    is_name(name).then_some((name, value))
+}
+
+fn is_name(text: &str) -> bool {
     text.starts_with(|letter: char| !letter.is_ascii_digit()) && text.chars().all(is_of_name)
 }
 

@@ -265,5 +265,11 @@ fn one_export() -> Vec<Fault> {
         ])),
         wrong: &[(FAIL, &["phase2::isolation", "phase3::size-limit"])],
     };
-    vec![fault("nas-output-1"), fault("nas-output-2")]
+    let longer = Fault {
+        id: "A10 sleeps longer than its environment and its log say",
+        server: "nas-output-3",
+        change: sidecar(&[command(&copying("rsync -av /nfs-data/ /windows-mount/").replace("sleep 5", "sleep 10"))]),
+        wrong: &[(FAIL, &["phase3::sidecar-set-up"])],
+    };
+    vec![fault("nas-output-1"), fault("nas-output-2"), longer]
 }
