@@ -9,6 +9,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
+use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -70,9 +71,9 @@ pub struct Deployed {
     /// What tests judge by: the newest revision that is deployed, or whose objects are live; else the newest.
     #[serde(skip)]
     pub contents: Contents,
-    /// The newest revision's, where that is another.
+    /// Of the revisions after the last that was deployed, newest first; empty if none was ever deployed.
     #[serde(skip)]
-    pub newest: Option<Contents>,
+    pub undeployed: Vec<Contents>,
 }
 
 /// What Helm keeps of a revision.
@@ -104,21 +105,20 @@ pub(super) async fn deployed(
     target: &Target,
     revisions: &[Release],
 ) -> Result<Option<Deployed>, ApiError> {
-    let mut own = revisions.iter().filter(|release| release.name == target.release);
-    let Some(newest) = own.next() else { return Ok(None) };
-    let payload = payload(client, target, newest).await?.json;
-    let older = own.find(|release| release.status == "deployed").filter(|_| newest.status != "deployed");
-    let contents = |revision: u64, payload: &Value| Contents {
-        revision,
-        defaults: payload["chart"]["values"].clone(),
-        given: payload["config"].clone(),
-        manifest: payload["manifest"].as_str().unwrap_or_default().into(),
+    let own: Vec<_> = revisions.iter().filter(|release| release.name == target.release).collect();
+    let Some(newest) = own.first() else { return Ok(None) };
+    let last = own.iter().position(|release| release.status == "deployed").unwrap_or_default();
+    let all = own[..=last].iter().map(|release| payload(client, target, release));
+    let all = try_join_all(all).await?;
+    let contents = |(release, payload): (&&Release, &Payload)| Contents {
+        revision: release.revision,
+        defaults: payload.json["chart"]["values"].clone(),
+        given: payload.json["config"].clone(),
+        manifest: payload.json["manifest"].as_str().unwrap_or_default().into(),
     };
-    let of_newest = contents(newest.revision, &payload);
-    let (contents, newest_of) = match older {
-        Some(older) => (contents(older.revision, &self::payload(client, target, older).await?.json), Some(of_newest)),
-        None => (of_newest, None),
-    };
+    let mut undeployed: Vec<_> = own.iter().zip(&all).map(contents).collect();
+    let contents = undeployed.pop().unwrap_or_default();
+    let payload = &all[0].json;
     let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(Some(Deployed {
         name: newest.name.clone(),
@@ -130,7 +130,7 @@ pub(super) async fn deployed(
         judged_by: None,
         is_newest_live: false,
         contents,
-        newest: newest_of,
+        undeployed,
     }))
 }
 

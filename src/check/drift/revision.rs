@@ -2,6 +2,7 @@
 //! and they came up all the same.
 
 use std::collections::BTreeSet;
+use std::{mem, slice};
 
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use super::compare::compare;
 use crate::cluster::manifest::{self, named};
 use crate::cluster::{ApiError, Cluster, Deployed, Live};
 
-/// Compares the live objects with the newest revision if that is in doubt, and judges by it if they are its.
+/// Compares the live objects with the revisions that are not deployed, and judges by the newest of them that they are.
 ///
 /// # Errors
 /// The objects could not be listed.
@@ -17,25 +18,34 @@ pub async fn settle(cluster: &Cluster, deployed: &mut Deployed) -> Result<(), Ap
     if !(deployed.status == "failed" || deployed.status.starts_with("pending-")) {
         return Ok(());
     }
-    let older = deployed.newest.as_ref().map_or("", |_| &*deployed.contents.manifest);
-    let newer = deployed.newest.as_ref().unwrap_or(&deployed.contents);
-    // What is wrong with a manifest is `drift`'s to say.
-    let (Ok(newer), Ok(older)) = (manifest::objects(&newer.manifest), manifest::objects(older)) else { return Ok(()) };
-    let is_gone = |object: &&Value| !newer.iter().any(|other| named(other) == named(object));
-    let all: Vec<Value> = newer.iter().chain(older.iter().filter(is_gone)).cloned().collect();
-    let (live, _) = cluster.live(&all).await?;
-    deployed.is_newest_live = are_newer(&newer, &older, all.iter().zip(&live));
-    if deployed.is_newest_live
-        && let Some(newest) = deployed.newest.take()
-    {
-        deployed.contents = newest;
+    let was_any = !deployed.undeployed.is_empty();
+    let older = if was_any { &*deployed.contents.manifest } else { "" };
+    let all = if was_any { &deployed.undeployed[..] } else { slice::from_ref(&deployed.contents) };
+    let mut live_one = None;
+    for newer in all {
+        // What is wrong with a manifest is `drift`'s to say.
+        let (Ok(newest), Ok(older)) = (manifest::objects(&newer.manifest), manifest::objects(older)) else { continue };
+        let is_gone = |object: &&Value| !newest.iter().any(|other| named(other) == named(object));
+        let both: Vec<Value> = newest.iter().chain(older.iter().filter(is_gone)).cloned().collect();
+        let (live, _) = cluster.live(&both).await?;
+        if newest == older || are_newer(&newest, &older, both.iter().zip(&live)) {
+            live_one = Some(newer.clone());
+            break;
+        }
     }
-    let (are, by) = match &deployed.newest {
-        _ if deployed.is_newest_live => ("are", "it".to_owned()),
-        Some(_) => ("are not", format!("revision {}, the last that was deployed", deployed.contents.revision)),
-        None => ("are not all", "it, as none was ever deployed".to_owned()),
-    };
-    deployed.judged_by = Some(format!("the live objects {are} revision {}'s; tests judge by {by}", deployed.revision));
+    let revision = deployed.revision;
+    deployed.is_newest_live = live_one.as_ref().is_some_and(|live| live.revision == revision);
+    deployed.judged_by = Some(match &live_one {
+        Some(live) => format!("the live objects are revision {}'s; tests judge by it", live.revision),
+        None if was_any => format!(
+            "the live objects are not revision {revision}'s; tests judge by revision {}, the last that was deployed",
+            deployed.contents.revision
+        ),
+        None => {
+            format!("the live objects are not all revision {revision}'s; tests judge by it, as none was ever deployed")
+        }
+    });
+    deployed.contents = live_one.unwrap_or_else(|| mem::take(&mut deployed.contents));
     Ok(())
 }
 
@@ -59,7 +69,7 @@ fn are_newer<'a>(newer: &[Value], older: &[Value], live: impl Iterator<Item = (&
         if asked.iter().any(|at| is_old(&at)) || left.difference(&asked).any(|at| !lost.contains(at)) {
             return false;
         }
-        is_seen |= asked.iter().any(|at| !lacks.contains(at)) || left.iter().any(|at| lost.contains(at));
+        is_seen |= asked.iter().any(|at| !lacks.contains(at)) || left.difference(&asked).any(|at| lost.contains(at));
     }
     is_seen
 }
@@ -86,13 +96,14 @@ mod tests {
     /// Whether one live object is the newer's, of an older, a newer and a live container.
     fn is_newer(older: &Value, newer: &Value, live: &Value) -> bool {
         let [older, newer, live] = [older, newer, live].map(|container| object("a", container));
-        are_newer(std::slice::from_ref(&newer), &[older], [(&newer.clone(), &Live::Object(live))].into_iter())
+        are_newer(slice::from_ref(&newer), &[older], [(&newer.clone(), &Live::Object(live))].into_iter())
     }
 
     #[test]
     fn objects_are_the_newers_where_all_that_it_changed_is_as_it_says() {
         let (one, two) =
             (json!({"name": "c", "image": "1", "tty": true}), json!({"name": "c", "image": "2", "tty": true}));
+        let third = json!({"name": "c", "image": "3", "tty": true});
         let added = json!({"name": "c", "image": "1", "tty": true, "env": [{"name": "A", "value": "1"}]});
         let limited = json!({"name": "c", "image": "1", "tty": true, "resources": {"limits": {"memory": "1Gi"}}});
         let edited = json!({"name": "c", "image": "2", "tty": null, "stdin": true, "env": [{"name": "B"}]});
@@ -100,6 +111,7 @@ mod tests {
             ("changed", &one, &two, &two, true),
             ("not changed", &one, &two, &one, false),
             ("edited besides", &one, &two, &edited, true),
+            ("edited to a third value", &one, &two, &third, false),
             ("an item was added", &one, &added, &added, true),
             ("an item was not added", &one, &added, &one, false),
             ("an item was removed", &added, &one, &one, true),

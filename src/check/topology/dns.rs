@@ -132,9 +132,9 @@ impl Kind for Dns {
             let whose = format!("name server {name_servers} of the resolv.conf in {}", said.place);
             return Verdict::skip(format!("{whose} does not answer at all"));
         }
-        let late =
-            format!("name server {name_servers} answered for all names only when it was asked again: it is slow");
-        let notes = if seen.is_late { vec![late] } else { Vec::new() };
+        let slow =
+            format!("name server {name_servers} did not answer for all names when it was first asked: it is slow");
+        let notes = if seen.is_late { vec![slow] } else { Vec::new() };
         Verdict::judged(format!("{}, by name server {name_servers}", resolved.join("; ")), reasons).notes(notes)
     }
 }

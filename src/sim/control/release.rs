@@ -23,14 +23,14 @@ const DEFAULTS: &str = include_str!("../../../fixtures/helm-chart/file-simulator
 /// Its objects.
 const RENDERED: &str = include_str!("../../../fixtures/helm-chart/golden/multi-nas.yaml");
 
-/// Puts the deployed revision into the store, and a newer one if the scenario has it.
+/// Puts the deployed revision into the store, and newer ones if the scenario has them.
 pub(super) fn install(world: &World, config: &Value, created: Timestamp) -> anyhow::Result<()> {
-    let newest = world.scenario.faults.iter().find_map(|fault| match fault {
+    let newer = world.scenario.faults.iter().filter_map(|fault| match fault {
         Fault::Release(status) => Some(status.as_str()),
         _ => None,
     });
     let manifest = manifest(world)?;
-    for (revision, status) in (1..).zip(std::iter::once("deployed").chain(newest)) {
+    for (revision, status) in (1..).zip(std::iter::once("deployed").chain(newer)) {
         let (mut config, mut manifest) = (config.clone(), manifest.clone());
         for fault in &world.scenario.faults {
             let Fault::Revision { number, values, servers, steps } = fault else { continue };

@@ -89,7 +89,7 @@ pub enum Fault {
     },
     /// A JSON patch of the values that the release is given; of what the chart makes of them, `exportOptions` follows.
     Values(json_patch::Patch),
-    /// Helm's word for the release's newest revision, which is one above the deployed one.
+    /// Helm's word for a revision of the release above those before it, of which the first is deployed.
     Release(String),
     /// What a revision has otherwise than the live objects are made: JSON patches of the values that it was given, and of the
     /// servers' Deployments in its manifest.
