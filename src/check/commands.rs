@@ -21,15 +21,18 @@ const MOST: usize = 8;
 pub struct Commands {
     /// By server: held while a command runs, also when the test that wanted it is gone.
     running: Mutex<HashMap<String, Arc<RwLock<()>>>>,
-    /// By pod and container: what waits for the request before it to end; absent if none runs.
-    waiting: Mutex<HashMap<[String; 2], Vec<Waiting>>>,
+    /// By queue: what waits for the request before it to end; absent if none runs.
+    waiting: Mutex<HashMap<Queue, Vec<Waiting>>>,
 }
+
+/// A pod, a container, and whether what waits only removes: that has a queue of its own, and so waits for nothing else.
+type Queue = (String, String, bool);
 
 /// An operation, and who wants to know its output.
 type Waiting = (Operation, oneshot::Sender<Result<Output, ApiError>>);
 
 impl Commands {
-    /// Does operations in a container of a server's pod, in their order. They are done also if nobody waits for them any
+    /// Does operations in a container of a server's pod, in their order. What has begun is done also if nobody waits for it any
     /// more: so no command is left of which nobody knows whether it ran.
     pub async fn run(
         self: &Arc<Self>,
@@ -41,6 +44,8 @@ impl Commands {
         let guard = self.of(server).read_owned().await;
         let (commands, cluster) = (Arc::clone(self), cluster.clone());
         let is_slow = operations.iter().any(Operation::is_slow);
+        let [pod, container] = place;
+        let queue = (pod, container, operations.iter().all(Operation::is_removal));
         let (waiting, outputs): (Vec<Waiting>, Vec<_>) = operations
             .into_iter()
             .map(|operation| {
@@ -51,19 +56,19 @@ impl Commands {
         if is_slow {
             let work = async move {
                 let _guard = guard;
-                execute(&cluster, &place, waiting).await;
+                execute(&cluster, &queue, waiting).await;
             };
             tokio::spawn(work.boxed());
-        } else if self.join(&place, waiting) {
+        } else if self.join(&queue, waiting) {
             let work = async move {
                 let _guard = guard;
                 tokio::time::sleep(GATHER).await;
                 let mut silence = None;
-                while let Some(next) = commands.take(&place) {
+                while let Some(next) = commands.take(&queue) {
                     // Whoever waited behind a request without an answer would wait as long again, one after the other.
                     silence = match silence {
                         Some(error) => Some(refuse(next, error)),
-                        None => execute(&cluster, &place, next).await,
+                        None => execute(&cluster, &queue, next).await,
                     };
                 }
             };
@@ -86,32 +91,34 @@ impl Commands {
     }
 
     /// Queues operations; `true` if nobody is there yet who does what is queued.
-    fn join(&self, place: &[String; 2], operations: Vec<Waiting>) -> bool {
+    fn join(&self, queue: &Queue, operations: Vec<Waiting>) -> bool {
         let mut waiting = self.waiting();
-        let is_first = !waiting.contains_key(place);
-        waiting.entry(place.clone()).or_default().extend(operations);
+        let is_first = !waiting.contains_key(queue);
+        waiting.entry(queue.clone()).or_default().extend(operations);
         is_first
     }
 
-    /// The next operations; `None` when there are none, and then nobody does what is queued any more.
-    fn take(&self, place: &[String; 2]) -> Option<Vec<Waiting>> {
+    /// The next operations that somebody still waits for; `None` when there are none, and then nobody does what is queued any
+    /// more.
+    fn take(&self, queue: &Queue) -> Option<Vec<Waiting>> {
         let mut waiting = self.waiting();
-        let queue = waiting.get_mut(place).filter(|queue| !queue.is_empty());
-        let Some(queue) = queue else {
-            waiting.remove(place);
+        let operations = waiting.entry(queue.clone()).or_default();
+        operations.retain(|(_, sender)| !sender.is_closed());
+        let next: Vec<_> = operations.drain(..operations.len().min(MOST)).collect();
+        if next.is_empty() {
+            waiting.remove(queue);
             return None;
-        };
-        let count = queue.len().min(MOST);
-        Some(queue.drain(..count).collect())
+        }
+        Some(next)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<[String; 2], Vec<Waiting>>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Queue, Vec<Waiting>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Does operations in one request and tells each who wants to know; returns the error if there was no answer.
-async fn execute(cluster: &Cluster, [pod, container]: &[String; 2], waiting: Vec<Waiting>) -> Option<ApiError> {
+async fn execute(cluster: &Cluster, (pod, container, _): &Queue, waiting: Vec<Waiting>) -> Option<ApiError> {
     let (operations, senders): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
     let outputs = match cluster.exec(pod, container, &operations).await {
         Ok(outputs) => outputs,

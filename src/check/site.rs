@@ -164,8 +164,7 @@ impl Site {
     pub async fn ended_under_it(&self) -> Option<Verdict> {
         self.pod.get()?;
         // Whoever sends the server its first request may be about to find out.
-        drop(self.shared.exits.turn(self.server()).await);
-        let exit = self.shared.exits.of(self.server()).filter(|exit| exit.by != self.id)?;
+        let exit = self.shared.exits.settled(self.server()).await.filter(|exit| exit.by != self.id)?;
         Some(exit.blocks(self.server()))
     }
 

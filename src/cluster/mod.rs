@@ -214,13 +214,14 @@ impl Cluster {
     ///
     /// The container must have started; an operation that was done and failed is no error of this call.
     pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Result<Vec<Output>, ApiError> {
-        let is_telling = !operations.iter().any(Operation::is_slow);
+        let waits = !operations.iter().all(Operation::is_removal);
+        let is_telling = waits && !operations.iter().any(Operation::is_slow);
         let begin = |is_silent: bool| {
             // What has just been silent for long is not waited for as long again.
             let limit = if is_silent { ANSWER } else { COMMAND };
             exec::exec(&self.client, self.namespace(), pod, container, operations, limit)
         };
-        self.pace.run(is_telling, begin).await
+        self.pace.run(pod, waits, is_telling, begin).await
     }
 
     /// Connects to a port of a pod.

@@ -262,6 +262,11 @@ impl Operation {
         )
     }
 
+    /// Whether it only removes, which is not to wait for commands: the moment between two cycles may be over then.
+    pub fn is_removal(&self) -> bool {
+        matches!(self, Self::Remove { .. } | Self::Sweep { .. })
+    }
+
     /// When files of [`Self::Tree`] were changed: far from now, so that a copy that does not keep that is seen.
     pub const YEAR: i16 = 2001;
 

@@ -3,6 +3,7 @@
 //! A node that is short of CPU does not get more done by more at once, but ends each of them later, until all are late.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,8 +37,10 @@ struct State {
     slowest: Duration,
     /// How long the last one took, with its wait for a turn.
     lag: Duration,
-    /// When the last one had had no answer at all, and what came of it.
-    silent: Option<(Instant, ApiError)>,
+    /// By pod, when the last one in it had had no answer at all, and what came of it.
+    silent: HashMap<String, (Instant, ApiError)>,
+    /// Whether the last one of all had none.
+    is_silent: bool,
 }
 
 impl Default for Pace {
@@ -47,34 +50,39 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Does something with a command when it is its turn, which hears whether the last one had no answer at all;
-    /// `is_telling`: how long that takes tells how quick the node is.
+    /// Does something with a command in a pod, if it waits when it is its turn; it hears whether the last one of all had no
+    /// answer at all. `is_telling`: how long that takes tells how quick the node is.
     pub async fn run<T, F: Future<Output = Result<T, ApiError>>>(
         &self,
+        pod: &str,
+        waits: bool,
         is_telling: bool,
         work: impl FnOnce(bool) -> F,
     ) -> Result<T, ApiError> {
         let came = Instant::now();
         // It is never closed.
-        let turn = self.turns.acquire().await.ok();
+        let turn = if waits { self.turns.acquire().await.ok() } else { None };
         let is_silent = {
             let mut state = self.state();
             // Whoever waited behind one without an answer would wait as long again, one after the other.
-            if let Some((_, error)) = state.silent.as_ref().filter(|(at, _)| *at >= came) {
+            if let Some((_, error)) = state.silent.get(pod).filter(|(at, _)| *at >= came) {
                 return Err(error.clone());
             }
             state.running += 1;
             state.most = state.most.max(state.running);
-            state.silent.is_some()
+            state.is_silent
         };
         let began = Instant::now();
         let result = work(is_silent).await;
         let mut state = self.state();
         state.running -= 1;
-        state.silent = match &result {
-            Err(error @ ApiError::Silent { .. }) => Some((Instant::now(), error.clone())),
-            _ => None,
-        };
+        state.is_silent = matches!(result, Err(ApiError::Silent { .. }));
+        match &result {
+            Err(error) if state.is_silent => {
+                state.silent.insert(pod.to_owned(), (Instant::now(), error.clone()));
+            }
+            _ => drop(state.silent.remove(pod)),
+        }
         if is_telling {
             state.lag = came.elapsed();
             match state.ended(began.elapsed(), result.is_ok()) {
@@ -144,14 +152,19 @@ mod tests {
     async fn few_run_at_first_and_more_as_quick_ones_end() {
         let pace = Pace::default();
         assert!(
-            poll!(Box::pin(join_all((0..20).map(|_| pace.run(true, |_| pending::<Result<(), _>>()))))).is_pending()
+            poll!(Box::pin(join_all((0..20).map(|_| pace.run("a", true, true, |_| pending::<Result<(), _>>())))))
+                .is_pending()
         );
         assert_eq!(pace.told().1, FIRST);
+        assert!(
+            poll!(Box::pin(pace.run("a", false, false, |_| ready(Ok(()))))).is_ready(),
+            "a removal waits for nothing"
+        );
         let quick = |_| async {
             yield_now().await;
             Ok(())
         };
-        assert!(join_all((0..60).map(|_| pace.run(true, quick))).await.into_iter().all(|done| done.is_ok()));
+        assert!(join_all((0..60).map(|_| pace.run("a", true, true, quick))).await.into_iter().all(|done| done.is_ok()));
         let state = pace.state();
         assert_eq!((state.limit, pace.turns.available_permits()), (MOST, MOST));
     }
@@ -165,10 +178,16 @@ mod tests {
             yield_now().await;
             Err::<(), _>(ApiError::Silent { verb: "get", resource: "pods/exec", waited: SLOW })
         };
-        assert!(join_all((0..20).map(|_| pace.run(true, &silent))).await.into_iter().all(|ended| ended.is_err()));
+        assert!(
+            join_all((0..20).map(|_| pace.run("a", true, true, &silent))).await.into_iter().all(|ended| ended.is_err())
+        );
         assert_eq!(*began.lock().unwrap(), FIRST);
+        // What is done in another pod says itself whether it has an answer.
+        let others = (0..8).map(|number| pace.run(if number < FIRST { "a" } else { "b" }, true, true, &silent));
+        assert!(join_all(others).await.into_iter().all(|ended| ended.is_err()));
+        assert_eq!(*began.lock().unwrap(), 3 * FIRST);
         // Whoever comes later tries again, and knows of it.
-        assert!(pace.run(true, |is_silent| ready(Ok(is_silent))).await.unwrap());
-        assert!(!pace.run(true, |is_silent| ready(Ok(is_silent))).await.unwrap());
+        assert!(pace.run("a", true, true, |is_silent| ready(Ok(is_silent))).await.unwrap());
+        assert!(!pace.run("a", true, true, |is_silent| ready(Ok(is_silent))).await.unwrap());
     }
 }

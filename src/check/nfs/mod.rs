@@ -242,13 +242,14 @@ impl Work<'_> {
         let (site, within) = (self.site, self.check.within);
         site.waiting(format!("the NFS server to answer for {}", self.mounted), within.0 * SESSION);
         let (mut deadline, mut ends) = (Instant::now() + within.0, Ends::default());
+        let container = &self.check.export.container;
+        let before = turn::before(site, self.pod, container);
         loop {
             let mut seen = Seen::default();
             let end = match way.connect(site, self.pod, deadline).await? {
                 Err(trouble) => Err(trouble),
                 Ok(mut connection) => {
-                    let mut turn = turn::turn(site).await?;
-                    let restarts = turn::restarts(site, self.pod, &self.check.export.container);
+                    let mut turn = turn::turn(site, &mut deadline).await?;
                     seen.from = connection.from();
                     let mut session = Session::new(connection.stream(), within.0);
                     let end = self.session(&mut session, &mut seen, &mut turn).await;
@@ -259,9 +260,8 @@ impl Work<'_> {
                         Ok(()) => Ok(()),
                         Err(Stop::Verdict(verdict)) => return Err(verdict),
                         Err(Stop::Trouble(trouble)) => {
-                            let (container, trouble) =
-                                (&self.check.export.container, connection.explain(trouble).await);
-                            Err(turn::explain(site, self.pod, container, restarts, trouble).await?)
+                            let trouble = connection.explain(trouble).await;
+                            Err(turn::explain(site, self.pod, container, &before, trouble, &mut deadline).await?)
                         }
                     }
                 }

@@ -73,14 +73,14 @@ pub async fn put(
 ) -> Result<Result<Written, Unwritten>, Verdict> {
     let Target { export, port, file } = target;
     let way = Way::Pod(port);
-    let deadline = Instant::now() + WITHIN.0;
+    let before = turn::before(site, pod, &export.container);
+    let mut deadline = Instant::now() + WITHIN.0;
     let (mut sent, mut ends) = (None, Ends::default());
     let (trouble, answered) = loop {
         let (trouble, answered) = match way.connect(site, pod, deadline).await? {
             Err(trouble) => (trouble, 0),
             Ok(mut connection) => {
-                let mut turn = turn::turn(site).await?;
-                let restarts = turn::restarts(site, pod, &export.container);
+                let mut turn = turn::turn(site, &mut deadline).await?;
                 let mut session = Session::new(connection.stream(), WITHIN.0);
                 let written = write(&mut session, export, name, content, &mut sent, &mut turn).await;
                 let answered = session.calls.answered;
@@ -89,7 +89,9 @@ pub async fn put(
                     Ok(written) => return Ok(Ok(written)),
                     Err(trouble) => {
                         let trouble = connection.explain(trouble).await;
-                        (turn::explain(site, pod, &export.container, restarts, trouble).await?, answered)
+                        let explained =
+                            turn::explain(site, pod, &export.container, &before, trouble, &mut deadline).await?;
+                        (explained, answered)
                     }
                 }
             }
@@ -117,8 +119,8 @@ pub async fn put(
 
 /// Removes a file that was put and that no container sees: nobody else can. Whether it is there says nothing any more.
 pub async fn take_back(site: &Site, pod: &Pod, target: Target<'_>, name: &str) {
-    let deadline = Instant::now() + WITHIN.0;
-    if turn::turn(site).await.is_err() {
+    let mut deadline = Instant::now() + WITHIN.0;
+    if turn::turn(site, &mut deadline).await.is_err() {
         return;
     }
     if let Ok(Ok(mut connection)) = Way::Pod(target.port).connect(site, pod, deadline).await {

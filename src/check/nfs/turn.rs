@@ -20,8 +20,14 @@ use crate::event::{CaseId, Reason, Verdict};
 
 /// How long a session waits for its turn: one with a silent server takes longer, and ends no server.
 const TURN: Duration = Duration::from_secs(10);
-/// How long it may take until the kubelet tells that a container ended: 1.3 s were seen.
+/// How long it may take until the kubelet tells that a container ended: 1.3 s were seen on a node that is quick.
 const TOLD: Duration = Duration::from_secs(4);
+/// On one that is slow, so many times longer by what the slowest command took, which counts as no more than the above.
+const SLOWER: u32 = 3;
+/// How much the node's clock, which has whole seconds in what it says, may be behind the API server's.
+const BEHIND: SignedDuration = SignedDuration::from_secs(2);
+/// Exit codes of a container that was told to end, or was killed: by the kubelet, or because it took too much memory.
+const KILLED: [i32; 2] = [128 + 15, 128 + 9];
 /// So many lines of the log of a server that ended are told, and so many bytes are read for them.
 const LINES: i64 = 3;
 const BYTES: i64 = 1 << 14;
@@ -50,10 +56,20 @@ pub struct Exit {
 #[derive(Default)]
 pub struct Exits(Mutex<HashMap<String, Server>>);
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Server {
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// Held while it is found out whether it ended.
+    question: Arc<tokio::sync::Mutex<()>>,
     exit: Option<Exit>,
+}
+
+/// What a server was like before the first session of a test with it.
+pub struct Before {
+    /// How often its container had been started again.
+    restarts: i32,
+    /// When that was, on the cluster's clock.
+    at: Timestamp,
 }
 
 /// The right to send a server its first request.
@@ -64,15 +80,27 @@ impl Exits {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How a server ended at a request of this run; `None` if it did not.
+    /// How a server is known to have ended at a request of this run.
     pub fn of(&self, server: &str) -> Option<Exit> {
         self.servers().get(server)?.exit.clone()
     }
 
+    /// The same, after whoever is at the server's first request, or is finding out whether it ended.
+    pub async fn settled(&self, server: &str) -> Option<Exit> {
+        drop(self.turn(server).await);
+        self.of(server)
+    }
+
     /// Waits for whoever is at a server's first request: unless it is silent, it is then known whether the server ended at it.
-    pub async fn turn(&self, server: &str) -> Turn {
-        let turn = Arc::clone(&self.servers().entry(server.to_owned()).or_default().turn);
-        timeout(TURN, turn.lock_owned()).await.ok()
+    async fn turn(&self, server: &str) -> Turn {
+        let Server { turn, question, .. } = self.servers().entry(server.to_owned()).or_default().clone();
+        let turn = timeout(TURN, turn.lock_owned()).await.ok();
+        drop(question.lock().await);
+        turn
+    }
+
+    fn question(&self, server: &str) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(&self.servers().entry(server.to_owned()).or_default().question)
     }
 
     /// Notes an exit; returns the one that counts, which is the first.
@@ -99,23 +127,24 @@ impl Exit {
     }
 }
 
-/// The right to begin a session.
+/// The right to begin a session; what the wait for it takes is put on the deadline.
 ///
 /// # Errors
 /// A request of another test ended the server.
-pub async fn turn(site: &Site) -> Result<Turn, Verdict> {
-    let turn = site.shared.exits.turn(site.server()).await;
+pub async fn turn(site: &Site, deadline: &mut Instant) -> Result<Turn, Verdict> {
+    let turn = apart(deadline, site.shared.exits.turn(site.server())).await;
     site.shared.exits.of(site.server()).map_or(Ok(turn), |exit| Err(exit.blocks(site.server())))
 }
 
-/// How often a container of the pod was started again by now.
-pub fn restarts(site: &Site, pod: &Pod, container: &str) -> i32 {
+/// What the server is like now.
+pub fn before(site: &Site, pod: &Pod, container: &str) -> Before {
     let population = site.shared.watch.population().ok();
     let now = population.as_ref().and_then(|population| same(population, pod)).unwrap_or(pod);
-    container::named(now, container).map_or(0, |view| view.restarts())
+    let restarts = container::named(now, container).map_or(0, |view| view.restarts());
+    Before { restarts, at: site.shared.cluster.now() }
 }
 
-/// What ended a session that began after so many restarts: the server, if that ended too.
+/// What ended a session: the server, if that ended too; what finding that out takes is put on the deadline.
 ///
 /// # Errors
 /// It ended at a request of another test.
@@ -123,44 +152,59 @@ pub async fn explain(
     site: &Site,
     pod: &Pod,
     container: &str,
-    restarts: i32,
+    before: &Before,
     trouble: Trouble,
+    deadline: &mut Instant,
 ) -> Result<Trouble, Verdict> {
     let Trouble { call, what: What::Ended(_) | What::Broken(_) } = &trouble else { return Ok(trouble) };
     if call == CONNECT {
         return Ok(trouble);
     }
-    let ended = |population: &Population| {
-        let view = container::named(same(population, pod)?, container)?;
-        if view.running_since().is_some() && view.restarts() == restarts { None } else { view.end().cloned() }
-    };
-    let Ok(Some(end)) = site.shared.until(Instant::now() + TOLD, ended).await else { return Ok(trouble) };
-    let again = |population: &Population| {
-        let view = container::named(same(population, pod)?, container)?;
-        (view.restarts() > restarts || view.is_stuck()).then(|| view.restarts() > restarts)
-    };
-    let is_again = matches!(site.shared.until(Instant::now() + TOLD, again).await, Ok(Some(true)));
-    let exit = site.shared.exits.note(site.server(), exit(site, pod, container, restarts, &end, is_again).await);
+    let question = site.shared.exits.question(site.server());
+    let _question = question.lock().await;
+    let Some(exit) = apart(deadline, exit(site, pod, container, before)).await else { return Ok(trouble) };
+    let exit = site.shared.exits.note(site.server(), exit);
     if exit.by != site.id {
         return Err(exit.blocks(site.server()));
     }
     Ok(Trouble { what: What::Exited(Box::new(exit)), ..trouble })
 }
 
+/// Puts on a deadline what something else takes.
+async fn apart<T>(deadline: &mut Instant, work: impl Future<Output = T>) -> T {
+    let began = Instant::now();
+    let result = work.await;
+    *deadline += began.elapsed();
+    result
+}
+
+/// Whether that is the end of a container that somebody's request ended, and nobody who manages it.
+fn is_own(end: &ContainerStateTerminated, before: &Before) -> bool {
+    let is_killed = KILLED.contains(&end.exit_code) || end.reason.as_deref() == Some("OOMKilled");
+    !is_killed && at(end.finished_at.as_ref()) + BEHIND >= before.at
+}
+
 fn same<'a>(population: &'a Population, pod: &Pod) -> Option<&'a Pod> {
     population.pods.iter().find(|other| other.metadata.uid == pod.metadata.uid).map(AsRef::as_ref)
 }
 
-/// What is to be told of a server that ended, and runs again or not.
-async fn exit(
-    site: &Site,
-    pod: &Pod,
-    container: &str,
-    restarts: i32,
-    end: &ContainerStateTerminated,
-    is_again: bool,
-) -> Exit {
-    let (cluster, name) = (&site.shared.cluster, pod.name_any());
+/// How a server ended since then at a request, if it did.
+async fn exit(site: &Site, pod: &Pod, container: &str, before: &Before) -> Option<Exit> {
+    let (cluster, name, restarts) = (&site.shared.cluster, pod.name_any(), before.restarts);
+    let told = TOLD + cluster.pace().0.min(TOLD) * SLOWER;
+    let ended = |population: &Population| {
+        let view = container::named(same(population, pod)?, container)?;
+        if view.running_since().is_some() && view.restarts() == restarts { None } else { view.end().cloned() }
+    };
+    let end = site.shared.until(Instant::now() + told, ended).await.ok()??;
+    if !is_own(&end, before) {
+        return None;
+    }
+    let again = |population: &Population| {
+        let view = container::named(same(population, pod)?, container)?;
+        (view.restarts() > restarts || view.is_stuck()).then(|| view.restarts() > restarts)
+    };
+    let is_again = matches!(site.shared.until(Instant::now() + told, again).await, Ok(Some(true)));
     let log = if is_again {
         cluster.log_tail_before(&name, container, LINES, BYTES).await
     } else {
@@ -169,7 +213,7 @@ async fn exit(
     let unknown = |error| vec![format!("(its log is not known: {error})")];
     let said = log.map_or_else(unknown, |lines| lines.into_iter().map(|(_, line)| line).collect());
     let reason = end.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-    Exit {
+    Some(Exit {
         by: site.id.clone(),
         container: container.to_owned(),
         pod: pod.uid().unwrap_or_default(),
@@ -178,9 +222,49 @@ async fn exit(
         restarts,
         how: format!("exit code {}{reason}", end.exit_code),
         said,
-    }
+    })
 }
 
 fn at(time: Option<&Time>) -> Timestamp {
     time.map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::poll;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_end_that_came_before_or_was_ordered_is_no_requests_own() {
+        let at: Timestamp = "2026-11-21T03:00:10.9Z".parse().unwrap();
+        let is = |code: i32, reason: &str, finished: &str| {
+            let end = json!({"exitCode": code, "reason": reason, "finishedAt": finished});
+            is_own(&serde_json::from_value(end).unwrap(), &Before { restarts: 0, at })
+        };
+        let (now, before) = ("2026-11-21T03:00:10Z", "2026-11-21T03:00:07Z");
+        assert!(is(1, "Error", now) && is(0, "Completed", now) && is(139, "Error", now), "139: it crashed");
+        assert!(!is(1, "Error", before) && !is(137, "Error", now) && !is(143, "Error", now));
+        assert!(!is(1, "OOMKilled", now));
+    }
+
+    #[tokio::test]
+    async fn nobody_begins_while_it_is_found_out_whether_the_server_ended() {
+        let exits = Exits::default();
+        let question = exits.question("nas").lock_owned().await;
+        let mut other = Box::pin(exits.turn("nas"));
+        assert!(poll!(&mut other).is_pending());
+        assert!(poll!(Box::pin(exits.turn("nas-2"))).is_ready());
+        drop(question);
+        assert!(other.await.is_some());
+    }
+
+    #[tokio::test]
+    async fn waiting_is_put_on_the_deadline() {
+        let (began, wait) = (Instant::now(), Duration::from_millis(20));
+        let mut deadline = began;
+        apart(&mut deadline, tokio::time::sleep(wait)).await;
+        assert!(deadline >= began + wait);
+    }
 }

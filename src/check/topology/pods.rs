@@ -53,8 +53,8 @@ impl Kind for Pods {
         let (server, population) = site.settled_server().await?;
         let ended = ended(site, &server).await;
         // Whoever sends the server its first request may be about to find out that it ended.
-        drop(site.shared.exits.turn(site.server()).await);
-        Ok(Observation { server, now: population.now, ended, exit: site.shared.exits.of(site.server()) })
+        let exit = site.shared.exits.settled(site.server()).await;
+        Ok(Observation { server, now: population.now, ended, exit })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
