@@ -241,7 +241,7 @@ impl Work<'_> {
     async fn sessions(&mut self, way: &Way) -> Result<(Seen, Result<(), Trouble>, Vec<u16>), Verdict> {
         let (site, within) = (self.site, self.check.within);
         site.waiting(format!("the NFS server to answer for {}", self.mounted), within.0 * SESSION);
-        let (mut deadline, mut ends) = (Instant::now() + within.0, Ends::default());
+        let (mut deadline, mut ends) = (Instant::now() + within.0 + turn::slack(site), Ends::default());
         let container = &self.check.export.container;
         let before = turn::before(site, self.pod, container);
         loop {
@@ -261,7 +261,7 @@ impl Work<'_> {
                         Err(Stop::Verdict(verdict)) => return Err(verdict),
                         Err(Stop::Trouble(trouble)) => {
                             let trouble = connection.explain(trouble).await;
-                            Err(turn::explain(site, self.pod, container, &before, trouble, &mut deadline).await?)
+                            Err(turn::explain(site, self.pod, container, &before, trouble).await?)
                         }
                     }
                 }

@@ -74,7 +74,7 @@ pub async fn put(
     let Target { export, port, file } = target;
     let way = Way::Pod(port);
     let before = turn::before(site, pod, &export.container);
-    let mut deadline = Instant::now() + WITHIN.0;
+    let mut deadline = Instant::now() + WITHIN.0 + turn::slack(site);
     let (mut sent, mut ends) = (None, Ends::default());
     let (trouble, answered) = loop {
         let (trouble, answered) = match way.connect(site, pod, deadline).await? {
@@ -89,9 +89,7 @@ pub async fn put(
                     Ok(written) => return Ok(Ok(written)),
                     Err(trouble) => {
                         let trouble = connection.explain(trouble).await;
-                        let explained =
-                            turn::explain(site, pod, &export.container, &before, trouble, &mut deadline).await?;
-                        (explained, answered)
+                        (turn::explain(site, pod, &export.container, &before, trouble).await?, answered)
                     }
                 }
             }

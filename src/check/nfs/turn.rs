@@ -144,7 +144,7 @@ pub fn before(site: &Site, pod: &Pod, container: &str) -> Before {
     Before { restarts, at: site.shared.cluster.now() }
 }
 
-/// What ended a session: the server, if that ended too; what finding that out takes is put on the deadline.
+/// What ended a session: the server, if that ended too.
 ///
 /// # Errors
 /// It ended at a request of another test.
@@ -154,15 +154,16 @@ pub async fn explain(
     container: &str,
     before: &Before,
     trouble: Trouble,
-    deadline: &mut Instant,
 ) -> Result<Trouble, Verdict> {
-    let Trouble { call, what: What::Ended(_) | What::Broken(_) } = &trouble else { return Ok(trouble) };
+    let Trouble { call, what: What::Ended(why) | What::Broken(why) } = &trouble else { return Ok(trouble) };
     if call == CONNECT {
         return Ok(trouble);
     }
     let question = site.shared.exits.question(site.server());
     let _question = question.lock().await;
-    let Some(exit) = apart(deadline, exit(site, pod, container, before)).await else { return Ok(trouble) };
+    // A request that was not taken ended nothing: only one before it could have.
+    let told = if why.contains("refused") { Duration::ZERO } else { TOLD + slack(site) };
+    let Some(exit) = exit(site, pod, container, before, told).await else { return Ok(trouble) };
     let exit = site.shared.exits.note(site.server(), exit);
     if exit.by != site.id {
         return Err(exit.blocks(site.server()));
@@ -178,6 +179,11 @@ async fn apart<T>(deadline: &mut Instant, work: impl Future<Output = T>) -> T {
     result
 }
 
+/// How much longer than usual the kubelet may take to tell of a container's end.
+pub fn slack(site: &Site) -> Duration {
+    site.shared.cluster.pace().0.min(TOLD) * SLOWER
+}
+
 /// Whether that is the end of a container that somebody's request ended, and nobody who manages it.
 fn is_own(end: &ContainerStateTerminated, before: &Before) -> bool {
     let is_killed = KILLED.contains(&end.exit_code) || end.reason.as_deref() == Some("OOMKilled");
@@ -188,10 +194,9 @@ fn same<'a>(population: &'a Population, pod: &Pod) -> Option<&'a Pod> {
     population.pods.iter().find(|other| other.metadata.uid == pod.metadata.uid).map(AsRef::as_ref)
 }
 
-/// How a server ended since then at a request, if it did.
-async fn exit(site: &Site, pod: &Pod, container: &str, before: &Before) -> Option<Exit> {
+/// How a server ended since then at a request, if that is told in time.
+async fn exit(site: &Site, pod: &Pod, container: &str, before: &Before, told: Duration) -> Option<Exit> {
     let (cluster, name, restarts) = (&site.shared.cluster, pod.name_any(), before.restarts);
-    let told = TOLD + cluster.pace().0.min(TOLD) * SLOWER;
     let ended = |population: &Population| {
         let view = container::named(same(population, pod)?, container)?;
         if view.running_since().is_some() && view.restarts() == restarts { None } else { view.end().cloned() }
@@ -204,7 +209,7 @@ async fn exit(site: &Site, pod: &Pod, container: &str, before: &Before) -> Optio
         let view = container::named(same(population, pod)?, container)?;
         (view.restarts() > restarts || view.is_stuck()).then(|| view.restarts() > restarts)
     };
-    let is_again = matches!(site.shared.until(Instant::now() + told, again).await, Ok(Some(true)));
+    let is_again = matches!(site.shared.until(Instant::now() + TOLD + slack(site), again).await, Ok(Some(true)));
     let log = if is_again {
         cluster.log_tail_before(&name, container, LINES, BYTES).await
     } else {
