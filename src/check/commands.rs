@@ -41,11 +41,12 @@ impl Commands {
         place: [String; 2],
         operations: Vec<Operation>,
     ) -> Result<Vec<Output>, ApiError> {
-        let guard = self.of(server).read_owned().await;
         let (commands, cluster) = (Arc::clone(self), cluster.clone());
         let is_slow = operations.iter().any(Operation::is_slow);
         let [pod, container] = place;
         let queue = (pod, container, operations.iter().all(Operation::is_removal));
+        // Nobody has to wait for a removal, which must not wait for whoever waits for the others.
+        let guard = if queue.2 { None } else { Some(self.of(server).read_owned().await) };
         let (waiting, outputs): (Vec<Waiting>, Vec<_>) = operations
             .into_iter()
             .map(|operation| {

@@ -67,6 +67,7 @@ pub struct View<'a> {
     /// Its environment.
     pub env: &'a [EnvVar],
     /// Whether it has more, from elsewhere.
+    pub has_env_from: bool,
     /// Its requests and limits.
     pub resources: Option<&'a ResourceRequirements>,
     /// Its rights.
@@ -86,6 +87,7 @@ macro_rules! view {
             mounts: $container.volume_mounts.as_deref().unwrap_or_default(),
             command: $container.command.as_deref().unwrap_or_default(),
             args: $container.args.as_deref().unwrap_or_default(),
+            has_env_from: $container.env_from.as_ref().is_some_and(|from| !from.is_empty()),
             env: $container.env.as_deref().unwrap_or_default(),
             resources: $container.resources.as_ref(),
             security: $container.security_context.as_ref(),

@@ -21,18 +21,22 @@ pub async fn settle(cluster: &Cluster, deployed: &mut Deployed) -> Result<(), Ap
     let was_any = !deployed.undeployed.is_empty();
     let older = if was_any { &*deployed.contents.manifest } else { "" };
     let all = if was_any { &deployed.undeployed[..] } else { slice::from_ref(&deployed.contents) };
-    let mut live_one = None;
+    let (mut live_one, mut same) = (None, None);
     for newer in all {
         // What is wrong with a manifest is `drift`'s to say.
         let (Ok(newest), Ok(older)) = (manifest::objects(&newer.manifest), manifest::objects(older)) else { continue };
         let is_gone = |object: &&Value| !newest.iter().any(|other| named(other) == named(object));
         let both: Vec<Value> = newest.iter().chain(older.iter().filter(is_gone)).cloned().collect();
         let (live, _) = cluster.live(&both).await?;
-        if newest == older || are_newer(&newest, &older, both.iter().zip(&live)) {
+        if newest == older {
+            same.get_or_insert_with(|| newer.clone());
+        } else if are_newer(&newest, &older, both.iter().zip(&live)) {
             live_one = Some(newer.clone());
             break;
         }
     }
+    // Of one with the deployed manifest it is not seen whose the objects are: any other comes first.
+    let live_one = live_one.or(same);
     let revision = deployed.revision;
     deployed.is_newest_live = live_one.as_ref().is_some_and(|live| live.revision == revision);
     deployed.judged_by = Some(match &live_one {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::call::{CONNECT, Trouble, What};
 use crate::check::Site;
 use crate::cluster::container::{self, View};
+use crate::cluster::server::is_terminating;
 use crate::cluster::{Population, ResourceExt};
 use crate::event::{CaseId, Reason, Verdict};
 
@@ -202,7 +203,9 @@ async fn exit(site: &Site, pod: &Pod, container: &str, before: &Before, told: Du
         if view.running_since().is_some() && view.restarts() == restarts { None } else { view.end().cloned() }
     };
     let end = site.shared.until(Instant::now() + told, ended).await.ok()??;
-    if !is_own(&end, before) {
+    let population = site.shared.watch.population().ok();
+    let is_deleted = population.as_ref().and_then(|population| same(population, pod)).is_none_or(is_terminating);
+    if is_deleted || !is_own(&end, before) {
         return None;
     }
     let again = |population: &Population| {

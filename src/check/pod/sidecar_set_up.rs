@@ -208,16 +208,18 @@ fn mounts(object: &str, view: &View<'_>, volume: &str, read_only: bool) -> Vec<R
     status.map(|mount| fail(format!("the status says that it is {other} at {}", mount.mount_path))).collect()
 }
 
-/// The seconds that a container's command sleeps for; where its spec does not tell, the intervals in its environment.
+/// The seconds that a container's command sleeps for; where its spec does not tell, or where it counts shorter pauses, the
+/// intervals in its environment.
 fn intervals(view: &View<'_>) -> Vec<String> {
-    let (runs, _) = script::runs(view, "sleep");
+    let (runs, doubt) = script::runs(view, "sleep");
     let seconds = |text: &str| text.trim_end_matches('s').parse().ok();
     let sleeps: Option<Vec<u32>> = runs.iter().flatten().map(|time| time.known().and_then(seconds)).collect();
     let named = view.env.iter().filter(|variable| variable.name.to_ascii_uppercase().contains("INTERVAL"));
     // Nothing but numbers: the environment may have secrets.
-    let named = named.filter_map(|variable| seconds(variable.value.as_deref()?));
-    let found = sleeps.filter(|sleeps| !sleeps.is_empty()).unwrap_or_else(|| named.collect());
-    found.iter().map(u32::to_string).collect()
+    let named: Vec<u32> = named.filter_map(|variable| seconds(variable.value.as_deref()?)).collect();
+    let is_longest = |sleep: &u32| named.iter().all(|interval| sleep >= interval);
+    let sleeps = sleeps.filter(|sleeps| doubt.is_none() && sleeps.iter().any(is_longest));
+    sleeps.unwrap_or(named).iter().map(u32::to_string).collect()
 }
 
 #[cfg(test)]
@@ -323,6 +325,15 @@ mod tests {
             }
         }
         let env = (format!("{SIDECAR}/env"), json!([{"name": "SYNC_INTERVAL", "value": "1"}]));
+        for script in [
+            "i=0; while [ $i -lt $SYNC_INTERVAL ]; do sleep 1; i=$((i+1)); done",
+            "until mountpoint -q /nfs; do sleep 1; done; exec /scripts/sync.sh",
+        ] {
+            let env = (format!("{SIDECAR}/env"), json!([{"name": "SYNC_INTERVAL", "value": "30"}]));
+            let changes = [env, command(script)];
+            let changes = changes.each_ref().map(|(pointer, value)| (pointer.as_str(), value.clone()));
+            assert_eq!(judged(&LINES, 0, &changes).outcome, Outcome::Pass, "{script}");
+        }
         for script in ["exec sync", "sleep \"$SYNC_INTERVAL\"", "sleep $(cat /interval)"] {
             let changes = [env.clone(), command(script)];
             let changes = changes.each_ref().map(|(pointer, value)| (pointer.as_str(), value.clone()));

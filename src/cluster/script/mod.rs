@@ -8,7 +8,7 @@ use std::path::Path;
 use std::{mem, slice};
 
 use super::container::View;
-use split::{UNKNOWN, assignment, piece, split, unknown};
+use split::{DOLLAR, Role, UNKNOWN, assignment, piece, split, unknown};
 use value::Variables;
 
 mod split;
@@ -23,7 +23,9 @@ const KEYWORDS: [&str; 20] = [
     "if", "then", "elif", "else", "fi", "do", "while", "until", "case", "esac", "!", "{", "}", "export", "readonly",
     "local", "declare", "exec", "nohup", "time",
 ];
-const SHELLS: [&str; 4] = ["sh", "ash", "bash", "dash"];
+/// Commands that run the script behind their option `-c`; the first of them are shells.
+const RUNNERS: [&str; 8] = ["sh", "ash", "bash", "dash", "su", "runuser", "flock", "script"];
+const SHELLS: usize = 4;
 /// Commands that run nothing of what is in their arguments.
 const INERT: [&str; 27] = [
     "echo", "printf", "logger", ":", "test", "[", "[[", "which", "type", "hash", "grep", "ps", "kill", "pkill",
@@ -44,7 +46,7 @@ pub struct Argument {
 
 impl Argument {
     fn shown(&self) -> String {
-        self.text.replace(UNKNOWN, "")
+        self.text.replace(UNKNOWN, "").replace(DOLLAR, "$")
     }
 
     /// What it is, if it can be but one thing.
@@ -71,8 +73,10 @@ impl Argument {
 /// The arguments of a program wherever a container runs it, and why that may not be all.
 pub fn runs(view: &View<'_>, program: &str) -> (Vec<Vec<Argument>>, Option<String>) {
     let mut script = Script { program, ..Script::default() };
+    script.variables.has_others = view.has_env_from;
     for variable in view.env {
         let value = variable.value.as_deref().map(|value| value::shell_like(value, view.env));
+        script.variables.given.insert(variable.name.clone());
         let is_elsewhere = variable.value_from.is_some();
         script.variables.assign(&variable.name, value.or((!is_elsewhere).then(String::new)));
     }
@@ -149,9 +153,12 @@ impl Script<'_> {
             return self.doubt("its script is nested too deep");
         }
         self.depth += 1;
-        for part in split(text) {
-            if part.is_function {
+        for part in split(&text.replace(DOLLAR, "$")) {
+            if part.role == Role::Function {
                 self.functions.extend(part.text.split_whitespace().last().map(str::to_owned));
+                continue;
+            }
+            if part.role == Role::Pattern && !part.text.trim_start().starts_with("case ") {
                 continue;
             }
             let text = self.substituted(&part.text, false);
@@ -178,10 +185,12 @@ impl Script<'_> {
                 }
                 out.push_str(&unknown(piece));
             } else if let Some(text) = inside("${", '}') {
-                if let Some((name, value)) = assignment(&text.replacen(":=", "=", 1)) {
-                    self.variables.assign(name, Some(value.to_owned()));
+                if let Some((name, _)) = assignment(&text.replacen(":=", "=", 1)) {
+                    self.variables.assign(name, Some(piece.to_owned()));
                 }
                 out.push_str(&unknown(piece)[unknown("").len()..]);
+            } else if piece.starts_with(['\'', '\\']) {
+                out.push_str(&piece.replace('$', &DOLLAR.to_string()));
             } else {
                 out.push_str(piece);
             }
@@ -218,6 +227,7 @@ impl Script<'_> {
     }
 
     fn command(&mut self, words: &[String]) {
+        let words = without_redirections(words);
         let Some((first, rest)) = words.split_first() else { return };
         let name = base(first);
         let is_question = name == "command" && rest.first().is_some_and(|word| word.eq_ignore_ascii_case("-v"));
@@ -234,8 +244,8 @@ impl Script<'_> {
             }
             return;
         }
-        if first.contains('$')
-            && let Some([known]) = self.variables.fill(first).as_deref()
+        if let Some([known]) = self.variables.fill(first).as_deref()
+            && known != first
         {
             if rest.is_empty() {
                 return self.script(known);
@@ -244,11 +254,11 @@ impl Script<'_> {
             return self.command(&words.collect::<Vec<_>>());
         }
         let at = words.iter().position(|word| base(word) == self.program);
-        let before = &words[..at.unwrap_or(words.len())];
-        let is_option = |word: &str| word.starts_with('-') && !word.starts_with("--") && word.contains('c');
-        let (mut is_script, mut has_script) = (false, false);
-        for word in before {
-            if mem::replace(&mut is_script, is_option(word)) {
+        let (mut is_script, mut has_script, mut has_runner) = (false, false, false);
+        for word in &words[..at.unwrap_or(words.len())] {
+            has_runner |= RUNNERS.contains(&base(word));
+            let is_option = word.starts_with('-') && !word.starts_with("--") && word.contains('c');
+            if mem::replace(&mut is_script, has_runner && is_option) {
                 self.script(word);
                 has_script = true;
             } else {
@@ -275,7 +285,7 @@ impl Script<'_> {
             _ if self.functions.contains(first) => {}
             _ if first.contains(['$', UNKNOWN]) => self.doubt(format!("it runs `{}`", first.replace(UNKNOWN, ""))),
             "eval" | "." | "source" => self.doubt(format!("it runs what `{first}` is given")),
-            _ if SHELLS.contains(&base(first)) => {
+            _ if RUNNERS[..SHELLS].contains(&base(first)) => {
                 self.doubt(format!("the script that its {first} runs is not in the spec"));
             }
             _ if is_other || is_file(first) || rest.iter().any(|word| is_file(word) || is_mentioned(word)) => {
@@ -284,6 +294,19 @@ impl Script<'_> {
             _ => {}
         }
     }
+}
+
+/// Words without what they say of a command's input and output.
+fn without_redirections(words: &[String]) -> Vec<String> {
+    let mut is_target = false;
+    let is_kept = |word: &&String| {
+        let operator = word.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '&');
+        let is_operator = operator.starts_with(['<', '>']);
+        let is_whole = operator.trim_start_matches(['<', '>', '&']).is_empty();
+        let was_target = mem::replace(&mut is_target, is_operator && is_whole);
+        !is_operator && !was_target
+    };
+    words.iter().filter(is_kept).cloned().collect()
 }
 
 /// A program without its folder.

@@ -6,6 +6,19 @@ use std::{iter, mem};
 const DEEPEST: usize = 20;
 /// Begins what is not known; what the script has there follows.
 pub(super) const UNKNOWN: char = '\u{2}';
+/// Stands for a dollar that begins no variable.
+pub(super) const DOLLAR: char = '\u{3}';
+
+/// What stands between two separators.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    #[default]
+    Command,
+    /// The name of a function whose body follows.
+    Function,
+    /// A pattern of a case; the first one behind the word for it.
+    Pattern,
+}
 
 /// A command of a script.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,14 +26,16 @@ pub(super) struct Part {
     pub(super) text: String,
     /// Whether it runs only if the one before succeeded, or failed.
     pub(super) is_conditional: bool,
-    /// Whether it is the name of a function whose body follows.
-    pub(super) is_function: bool,
+    pub(super) role: Role,
+    /// Whether its output goes to the next one, or it is not the last of several patterns.
+    is_piped: bool,
 }
 
 /// The commands of a script, without comments and the text of here-documents.
 pub(super) fn split(script: &str) -> Vec<Part> {
     let (mut parts, mut part, mut rest) = (Vec::new(), Part::default(), script);
     let mut ends: Vec<String> = Vec::new();
+    let mut open = 0_usize;
     while let Some(first) = rest.chars().next() {
         let is_start = part.text.is_empty() || part.text.ends_with(char::is_whitespace);
         let mut size = piece(rest, false);
@@ -34,8 +49,25 @@ pub(super) fn split(script: &str) -> Vec<Part> {
             '&' if part.text.ends_with(['>', '<']) || rest.starts_with("&>") => part.text.push(first),
             '\n' | ';' | '&' | '|' | '(' | ')' => {
                 let is_conditional = rest.starts_with("&&") || rest.starts_with("||");
-                part.is_function = rest.starts_with("()");
-                size += usize::from(is_conditional || part.is_function);
+                let is_function = rest.starts_with("()");
+                if is_function {
+                    part.role = Role::Function;
+                }
+                part.is_piped = first == '|' && !is_conditional;
+                match first {
+                    '(' if !is_function => open += 1,
+                    ')' if open == 0 => {
+                        part.role = Role::Pattern;
+                        parts
+                            .iter_mut()
+                            .rev()
+                            .take_while(|part: &&mut Part| part.is_piped)
+                            .for_each(|part| part.role = Role::Pattern);
+                    }
+                    ')' => open -= 1,
+                    _ => {}
+                }
+                size += usize::from(is_conditional || is_function);
                 parts.push(mem::replace(&mut part, Part { is_conditional, ..Part::default() }));
                 if first == '\n' {
                     size = ends.drain(..).fold(size, |size, end| size + document(&rest[size..], &end));
@@ -139,7 +171,10 @@ mod tests {
         let is = |which: fn(&Part) -> bool| {
             parts.iter().filter(|part| which(part)).map(|part| part.text.trim()).collect::<Vec<_>>()
         };
-        assert_eq!((is(|part| part.is_function), is(|part| part.is_conditional)), (vec!["f"], vec!["b", "c"]));
+        assert_eq!(
+            (is(|part| part.role == Role::Function), is(|part| part.is_conditional)),
+            (vec!["f"], vec!["b", "c"])
+        );
     }
 
     proptest! {

@@ -35,6 +35,10 @@ fn arguments_of_an_rsync_that_is_run_count_wherever_it_stands() {
         "declare f=--delete; dumb-init -- su-exec me rsync $f /a/ /b/",
         "sh -ec 'rsync -a $f /a/ /b/'; f=--delete",
         "sh -c \"$SCRIPT\"",
+        "f=\"${f:---delete}\"; rsync -a $f /a/ /b/",
+        "SET=${SET:--a}; rsync $SET /a/ /b/",
+        "{ rsync -a --delete /a/ /b/; } 2>/dev/null",
+        "$SCRIPT --verbose",
         ": ${f:=--delete}; rsync $f /a/ /b/",
         "set -e; $SUDO rsync --delete /a/ /b/",
         "flock /lock rsync -a --delete /a/ /b/",
@@ -49,6 +53,7 @@ fn arguments_of_an_rsync_that_is_run_count_wherever_it_stands() {
     ] {
         let env = json!([
             {"name": "UNKNOWN", "valueFrom": {}}, {"name": "FLAGS", "value": ""},
+            {"name": "SET", "value": "-av --delete"},
             {"name": "SCRIPT", "value": "true\nrsync --delete /a/ /b/"},
         ]);
         let found = flag(script, &env);
@@ -70,6 +75,12 @@ fn what_only_mentions_a_flag_does_not_count() {
         "copy() { rsync -a \"$1/\" \"$2/\"; }; copy /a /b",
         "f=-a; [ \"$X\" ] && f=\"$f -v\"; rsync $f /a/ /b/",
         "echo \"NAS=--delete\"; [[ -n $X && $X = --delete ]] || rsync -a \"$NAS\" /b/",
+        "(rsync -a /a/ /b/) >/dev/null 2>&1; exec 9>/var/lock/sync; exec >/proc/1/fd/1 2>&1",
+        "log=$(mktemp); rsync -a /a/ /b/ > \"$log\"",
+        "tar -czf /bak/x.tgz /a; wc -c /b/f; find /b -type d -exec sh -c 'true' _ {} +; rsync -a /a/ /b/",
+        "rsync -a --exclude '$RECYCLE.BIN' --filter \"- \\$X\" /a/ /b/",
+        "case \"$DIR\" in /input|/data) x=1 ;; *.sh | \"$A\") x=2 ;; bash) ;; esac; rsync -a /a/ /b/",
+        "NAS=${NAS:-/data}; : ${NAS:=--delete}; rsync -a \"$NAS\" /b/",
         "exec tini -- sh -c 'rsync -a /a/ /b/'",
         "adduser -s /bin/sh me; ln -s /bin/busybox /bin/ash; rsync -a /a/ /b/",
         "case $X in 0 | 24) x=$((x + 1)) ;; /x/*) f=--delete ;; esac; rsync -a /a/ /b/",
@@ -104,6 +115,7 @@ fn what_the_spec_does_not_tell_is_said() {
         ("f=-a; declare -x f=--delete; rsync $f /a/ /b/", "`$f`, an argument of its rsync"),
         ("f=-a; env f=--delete sh -c 'rsync $f /a/ /b/'", "`$f`, an argument of its rsync"),
         ("rsync -a /a/ /b/; exec /scripts/more", "/scripts/more"),
+        ("ionice -c 3 sh /scripts/more.sh; rsync -a /a/ /b/", "`ionice`"),
         ("rsync -a /a/ /b/; timeout 9 sh /scripts/more.sh", "`timeout`"),
         ("read -r f < /flags; rsync -a $f /a/ /b/", "`$f`, an argument of its rsync"),
         ("f=(-a --delete); rsync \"${f[@]}\" /a/ /b/", "`${f[@]}`, an argument of its rsync"),
@@ -138,13 +150,33 @@ fn variables_come_from_the_environment_and_kubernetes_puts_some_in() {
     assert!(of(&json!({"args": ["-a", "/a/", "/b/"]})).is_err(), "the image says what it is");
     let others = json!({"command": ["sh", "-c", "rsync -a $F /a/ /b/"], "envFrom": [{"configMapRef": {"name": "a"}}]});
     assert!(of(&others).is_err());
+    for script in
+        [": ${F:=-a}; rsync $F /a/ /b/", "[ \"$F\" ] || F=-a; rsync $F /a/ /b/", "F=${F:--a}; rsync $F /a/ /b/"]
+    {
+        let others = json!({"command": ["sh", "-c", script], "envFrom": [{"configMapRef": {"name": "a"}}]});
+        assert!(of(&others).is_err(), "{script}");
+    }
+    let literal = json!({"command": ["rsync", "-a", "--exclude", "$RECYCLE.BIN", "/a/", "/b/"]});
+    assert_eq!(of(&literal), Ok(None));
 }
 
 #[test]
 fn no_script_takes_long_or_overflows() {
     let doubling = format!("a=xxxxxxxx\n{}rsync $a", "a=$a$a$a$a$a$a$a$a\n".repeat(40));
     let endless = "x='sh -c \"$x\"; sh -c \"$x\"'; sh -c \"$x\"; rsync";
-    for script in [&*doubling, endless, &"$(".repeat(50_000), &"${a:-".repeat(50_000), &"\"${a:-".repeat(50_000)] {
+    let more = |text: String, index: usize| format!("a{}=$a{index}$a{index}\n{text}", index + 1);
+    let empty = format!("a0=\n{}", (0..60).rev().fold("rsync $a60".to_owned(), more));
+    for script in [
+        "\\$ a",
+        "a$ b",
+        "$",
+        &*empty,
+        &*doubling,
+        endless,
+        &"$(".repeat(50_000),
+        &"${a:-".repeat(50_000),
+        &"\"${a:-".repeat(50_000),
+    ] {
         let _ = flag(script, &json!([]));
     }
 }
