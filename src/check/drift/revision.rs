@@ -25,12 +25,14 @@ pub async fn settle(cluster: &Cluster, deployed: &mut Deployed) -> Result<(), Ap
     for newer in all {
         // What is wrong with a manifest is `drift`'s to say.
         let (Ok(newest), Ok(older)) = (manifest::objects(&newer.manifest), manifest::objects(older)) else { continue };
+        if newest == older {
+            same.get_or_insert_with(|| newer.clone());
+            continue;
+        }
         let is_gone = |object: &&Value| !newest.iter().any(|other| named(other) == named(object));
         let both: Vec<Value> = newest.iter().chain(older.iter().filter(is_gone)).cloned().collect();
         let (live, _) = cluster.live(&both).await?;
-        if newest == older {
-            same.get_or_insert_with(|| newer.clone());
-        } else if are_newer(&newest, &older, both.iter().zip(&live)) {
+        if are_newer(&newest, &older, both.iter().zip(&live)) {
             live_one = Some(newer.clone());
             break;
         }
