@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::try_join_all;
 use tokio::sync::{RwLock, oneshot};
 
-use crate::cluster::{ApiError, Cluster, Operation, Output};
+use crate::cluster::{ApiError, Cluster, Operation, Output, Work};
 
 /// Whoever asks within this time comes along.
 const GATHER: Duration = Duration::from_millis(10);
@@ -25,8 +25,8 @@ pub struct Commands {
     waiting: Mutex<HashMap<Queue, Vec<Waiting>>>,
 }
 
-/// A pod, a container, and whether what waits only removes: that has a queue of its own, and so waits for nothing else.
-type Queue = (String, String, bool);
+/// A pod, a container, and what waits there: removals have a queue of their own, and so wait for nothing else.
+type Queue = (String, String, Work);
 
 /// An operation, and who wants to know its output.
 type Waiting = (Operation, oneshot::Sender<Result<Output, ApiError>>);
@@ -42,11 +42,11 @@ impl Commands {
         operations: Vec<Operation>,
     ) -> Result<Vec<Output>, ApiError> {
         let (commands, cluster) = (Arc::clone(self), cluster.clone());
-        let is_slow = operations.iter().any(Operation::is_slow);
+        let work = Operation::work(&operations);
         let [pod, container] = place;
-        let queue = (pod, container, operations.iter().all(Operation::is_removal));
+        let queue = (pod, container, work);
         // Nobody has to wait for a removal, which must not wait for whoever waits for the others.
-        let guard = if queue.2 { None } else { Some(self.of(server).read_owned().await) };
+        let guard = if work == Work::Removal { None } else { Some(self.of(server).read_owned().await) };
         let (waiting, outputs): (Vec<Waiting>, Vec<_>) = operations
             .into_iter()
             .map(|operation| {
@@ -54,7 +54,7 @@ impl Commands {
                 ((operation, sender), output)
             })
             .unzip();
-        if is_slow {
+        if work == Work::Slow {
             let work = async move {
                 let _guard = guard;
                 execute(&cluster, &queue, waiting).await;

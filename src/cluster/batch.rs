@@ -9,7 +9,12 @@ use super::Operation;
 /// What stands before each script, between it and its arguments, and after those.
 const HEAD: &str = "operation() {\n";
 const CALL: &str = "\n}\n(operation";
-const TAIL: &str = ")\ncode=$?; printf '\\n%s %s\\n' \"$1\" $code; printf '\\n%s\\n' \"$1\" >&2\n";
+const TAIL: &str =
+    ")\ncode=$?; failed=$((failed | code)); printf '\\n%s %s\\n' \"$1\" $code; printf '\\n%s\\n' \"$1\" >&2\n";
+/// What stands at the end, so that the shell's own exit code tells whether all succeeded, also when outputs are lost.
+const END: &str = "exit $((failed > 0))\n";
+/// The shell's exit code if not.
+pub const FAILED: i32 = 1;
 
 /// A shell's command line for the operations: their scripts are its functions, their arguments its own. After each the
 /// mark is written to both outputs, with the exit code.
@@ -24,6 +29,7 @@ pub fn encode(operations: &[Operation], mark: &str) -> Vec<String> {
         let _ = write!(script, "{HEAD}{}{CALL}{numbers}{TAIL}", operation.script());
         arguments.extend(own);
     }
+    script.push_str(END);
     let command = ["sh", "-c", &script, "operations"].map(str::to_owned);
     command.into_iter().chain(arguments).collect()
 }
@@ -56,7 +62,7 @@ pub fn decode(command: &[String]) -> Option<(&str, Vec<Operation>)> {
     }
     let (mut script, mut arguments) = (script.as_str(), arguments);
     let mut operations = Vec::new();
-    while !script.is_empty() {
+    while script != END {
         let (body, rest) = script.strip_prefix(HEAD)?.split_once(CALL)?;
         let (numbers, rest) = rest.split_once(TAIL)?;
         let (own, others) = arguments.split_at_checked(numbers.split_whitespace().count())?;

@@ -14,7 +14,7 @@ use kube::core::{Request, Status};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::batch::{encode, parts};
+use super::batch::{FAILED, encode, parts};
 use super::{ApiError, Operation};
 
 const STDOUT: u8 = 1;
@@ -29,6 +29,8 @@ const LONGEST_OUTPUT: usize = 1 << 20;
 pub enum End {
     /// It ran and returned this exit code.
     Exited(i32),
+    /// It ran, and what it said was lost on the way.
+    Lost,
     /// It could not be run, or nothing is known of its end: never a success.
     Unknown(String),
 }
@@ -63,6 +65,7 @@ impl Output {
             End::Exited(0) => None,
             End::Exited(code) if said.is_empty() => Some(format!("exit code {code}")),
             End::Exited(code) => Some(format!("exit code {code}: {said}")),
+            End::Lost => Some("its output was cut off".to_owned()),
             End::Unknown(why) => Some(why.clone()),
         }
     }
@@ -70,7 +73,29 @@ impl Output {
 
 /// Does the operations one after another in one shell, without standard input, and waits for their end. One that fails
 /// does not keep later ones from being done.
+///
+/// One whose output was lost is done once more, unless it is known to have succeeded: where a node is short of CPU,
+/// containerd's shim drops what it has not read 2 s after a command's end.
 pub(super) async fn exec(
+    client: &Client,
+    namespace: &str,
+    pod: &str,
+    container: &str,
+    operations: &[Operation],
+    limit: Duration,
+) -> Result<Vec<Output>, ApiError> {
+    let mut outputs = exec_once(client, namespace, pod, container, operations, limit).await?;
+    let is_lost =
+        |(output, operation): &(&mut Output, Operation)| output.end == End::Lost && operation.may_be_repeated();
+    let (lost, again): (Vec<_>, Vec<_>) = outputs.iter_mut().zip(operations.iter().cloned()).filter(is_lost).unzip();
+    if !lost.is_empty() {
+        let anew = exec_once(client, namespace, pod, container, &again, limit).await?;
+        lost.into_iter().zip(anew).for_each(|(output, anew)| *output = anew);
+    }
+    Ok(outputs)
+}
+
+async fn exec_once(
     client: &Client,
     namespace: &str,
     pod: &str,
@@ -108,20 +133,21 @@ pub(super) async fn exec(
         }
     };
     let ended = Instant::now();
-    let unknown = match status {
-        Some(End::Exited(0)) => "its output was cut off".to_owned(),
-        Some(End::Exited(code)) => format!("the shell ended with exit code {code}"),
-        Some(End::Unknown(why)) => why,
-        None => closed,
+    let unheard = |operation: &Operation| match &status {
+        Some(End::Exited(0)) if operation.says_nothing() => End::Exited(0),
+        Some(End::Exited(0 | FAILED)) => End::Lost,
+        Some(End::Exited(code)) => End::Unknown(format!("the shell ended with exit code {code}")),
+        Some(End::Unknown(why)) => End::Unknown(why.clone()),
+        Some(End::Lost) | None => End::Unknown(closed.to_owned()),
     };
     let mut parts = parts(&stdout, &mark).zip(parts(&stderr, &mark));
     Ok(operations
         .iter()
-        .map(|_| match parts.next() {
+        .map(|operation| match parts.next() {
             Some(((stdout, Some(code)), (stderr, _))) => {
                 Output { stdout: stdout.to_owned(), stderr: stderr.to_owned(), end: End::Exited(code), sent, ended }
             }
-            _ => Output { stdout: Vec::new(), stderr: Vec::new(), end: End::Unknown(unknown.clone()), sent, ended },
+            _ => Output { stdout: Vec::new(), stderr: Vec::new(), end: unheard(operation), sent, ended },
         })
         .collect())
 }

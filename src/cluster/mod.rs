@@ -56,7 +56,7 @@ pub use kube::ResourceExt;
 pub use live::Live;
 pub use log::LogLine;
 pub use obstacle::Obstacle;
-pub use operation::Operation;
+pub use operation::{Operation, Work};
 pub use pace::SLOW;
 pub use population::{Network, Population, Select};
 pub use port_forward::Forwarded;
@@ -214,19 +214,14 @@ impl Cluster {
     ///
     /// The container must have started; an operation that was done and failed is no error of this call.
     pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Result<Vec<Output>, ApiError> {
-        let waits = !operations.iter().all(Operation::is_removal);
-        let is_telling = waits && !operations.iter().any(Operation::is_slow);
-        let begin = |is_silent: bool| {
-            // What has just been silent for long is not waited for as long again.
-            let limit = if is_silent { ANSWER } else { COMMAND };
-            exec::exec(&self.client, self.namespace(), pod, container, operations, limit)
-        };
-        self.pace.run(pod, waits, is_telling, begin).await
+        let begin = |limit| exec::exec(&self.client, self.namespace(), pod, container, operations, limit);
+        self.pace.run(pod, Operation::work(operations), begin).await
     }
 
     /// Connects to a port of a pod.
     pub async fn forward(&self, pod: &str, port: u16) -> Result<Forwarded, ApiError> {
-        port_forward::forward(self, pod, port).await
+        // It costs the node as much as a command does.
+        self.pace.run(pod, Work::Slow, |limit| port_forward::forward(self.pods(), pod, port, limit)).await
     }
 
     /// Deletes a pod, if it is still the one with that uid; its containers end afterwards.
@@ -265,9 +260,18 @@ async fn answered<T>(
     resource: &'static str,
     request: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, ApiError> {
-    match tokio::time::timeout(ANSWER, request).await {
+    answered_within(ANSWER, verb, resource, request).await
+}
+
+async fn answered_within<T>(
+    waited: Duration,
+    verb: &'static str,
+    resource: &'static str,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, ApiError> {
+    match tokio::time::timeout(waited, request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(ApiError::new(verb, resource, error)),
-        Err(_) => Err(ApiError::Silent { verb, resource, waited: ANSWER }),
+        Err(_) => Err(ApiError::Silent { verb, resource, waited }),
     }
 }

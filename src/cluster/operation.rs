@@ -6,6 +6,17 @@ use std::fmt::Write;
 
 use sha1::{Digest, Sha1};
 
+/// What a node has to do for a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Work {
+    /// How long it takes tells how quick the node is.
+    Quick,
+    /// It may take long on any node, so others should not have to wait for its end.
+    Slow,
+    /// It only removes, and is not to wait for others: the moment between two cycles may be over then.
+    Removal,
+}
+
 /// An operation in a container; paths are absolute paths in the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
@@ -250,21 +261,37 @@ impl Operation {
         all.into_iter().find(|operation| operation.script() == script && operation.arguments() == arguments)
     }
 
-    /// Whether it may take long, so that others should not have to wait for its end.
-    pub fn is_slow(&self) -> bool {
+    /// What operations that are done together are like: one that is slow makes all slow.
+    pub fn work(operations: &[Self]) -> Work {
+        let is_slow = |operation: &Self| {
+            matches!(
+                operation,
+                Self::Resolve { .. }
+                    | Self::Connect { .. }
+                    | Self::Tree { .. }
+                    | Self::DiskUsage { .. }
+                    | Self::Append { .. }
+            )
+        };
+        let removes = |operation: &Self| matches!(operation, Self::Remove { .. } | Self::Sweep { .. });
+        match operations {
+            _ if operations.iter().any(is_slow) => Work::Slow,
+            _ if operations.iter().all(removes) => Work::Removal,
+            _ => Work::Quick,
+        }
+    }
+
+    /// Whether all that it can say is whether it was done.
+    pub fn says_nothing(&self) -> bool {
         matches!(
             self,
-            Self::Resolve { .. }
-                | Self::Connect { .. }
-                | Self::Tree { .. }
-                | Self::DiskUsage { .. }
-                | Self::Append { .. }
+            Self::Write { .. } | Self::Fill { .. } | Self::Append { .. } | Self::Tree { .. } | Self::Remove { .. }
         )
     }
 
-    /// Whether it only removes, which is not to wait for commands: the moment between two cycles may be over then.
-    pub fn is_removal(&self) -> bool {
-        matches!(self, Self::Remove { .. } | Self::Sweep { .. })
+    /// Whether its output is the same when it is done twice.
+    pub fn may_be_repeated(&self) -> bool {
+        !self.says_nothing() && !matches!(self, Self::Sweep { .. })
     }
 
     /// When files of [`Self::Tree`] were changed: far from now, so that a copy that does not keep that is seen.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use super::ApiError;
+use super::{ANSWER, ApiError, COMMAND, Work};
 
 /// How many may run at once at first, at the least and at the most.
 const FIRST: usize = 4;
@@ -24,6 +24,8 @@ pub const SLOW: Duration = Duration::from_secs(3);
 /// Who may run a command now.
 pub(super) struct Pace {
     turns: Semaphore,
+    /// Those of removals, so that they wait for nothing else, and are not too many for a slow node.
+    removals: Semaphore,
     state: Mutex<State>,
 }
 
@@ -45,24 +47,24 @@ struct State {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { turns: Semaphore::new(FIRST), state: Mutex::new(State { limit: FIRST, ..State::default() }) }
+        let removals = Semaphore::new(LEAST);
+        Self { turns: Semaphore::new(FIRST), removals, state: Mutex::new(State { limit: FIRST, ..State::default() }) }
     }
 }
 
 impl Pace {
-    /// Does something with a command in a pod, if it waits when it is its turn; it hears whether the last one of all had no
-    /// answer at all. `is_telling`: how long that takes tells how quick the node is.
+    /// Does something in a pod when it is its turn; it hears how long it may wait for an answer.
     pub async fn run<T, F: Future<Output = Result<T, ApiError>>>(
         &self,
         pod: &str,
-        waits: bool,
-        is_telling: bool,
-        work: impl FnOnce(bool) -> F,
+        work: Work,
+        begin: impl FnOnce(Duration) -> F,
     ) -> Result<T, ApiError> {
         let came = Instant::now();
-        // It is never closed.
-        let turn = if waits { self.turns.acquire().await.ok() } else { None };
-        let is_silent = {
+        let turns = if work == Work::Removal { &self.removals } else { &self.turns };
+        // They are never closed.
+        let turn = turns.acquire().await.ok();
+        let limit = {
             let mut state = self.state();
             // Whoever waited behind one without an answer would wait as long again, one after the other.
             if let Some((_, error)) = state.silent.get(pod).filter(|(at, _)| *at >= came) {
@@ -70,10 +72,11 @@ impl Pace {
             }
             state.running += 1;
             state.most = state.most.max(state.running);
-            state.is_silent
+            // What has just been silent for long is not waited for as long again.
+            if state.is_silent { ANSWER } else { COMMAND }
         };
         let began = Instant::now();
-        let result = work(is_silent).await;
+        let result = begin(limit).await;
         let mut state = self.state();
         state.running -= 1;
         state.is_silent = matches!(result, Err(ApiError::Silent { .. }));
@@ -83,7 +86,7 @@ impl Pace {
             }
             _ => drop(state.silent.remove(pod)),
         }
-        if is_telling {
+        if work == Work::Quick {
             state.lag = came.elapsed();
             match state.ended(began.elapsed(), result.is_ok()) {
                 Ordering::Greater => self.turns.add_permits(1),
@@ -152,19 +155,21 @@ mod tests {
     async fn few_run_at_first_and_more_as_quick_ones_end() {
         let pace = Pace::default();
         assert!(
-            poll!(Box::pin(join_all((0..20).map(|_| pace.run("a", true, true, |_| pending::<Result<(), _>>())))))
+            poll!(Box::pin(join_all((0..20).map(|_| pace.run("a", Work::Quick, |_| pending::<Result<(), _>>())))))
                 .is_pending()
         );
         assert_eq!(pace.told().1, FIRST);
         assert!(
-            poll!(Box::pin(pace.run("a", false, false, |_| ready(Ok(()))))).is_ready(),
-            "a removal waits for nothing"
+            poll!(Box::pin(pace.run("a", Work::Removal, |_| ready(Ok(()))))).is_ready(),
+            "a removal waits for no command"
         );
         let quick = |_| async {
             yield_now().await;
             Ok(())
         };
-        assert!(join_all((0..60).map(|_| pace.run("a", true, true, quick))).await.into_iter().all(|done| done.is_ok()));
+        assert!(
+            join_all((0..60).map(|_| pace.run("a", Work::Quick, quick))).await.into_iter().all(|done| done.is_ok())
+        );
         let state = pace.state();
         assert_eq!((state.limit, pace.turns.available_permits()), (MOST, MOST));
     }
@@ -179,15 +184,19 @@ mod tests {
             Err::<(), _>(ApiError::Silent { verb: "get", resource: "pods/exec", waited: SLOW })
         };
         assert!(
-            join_all((0..20).map(|_| pace.run("a", true, true, &silent))).await.into_iter().all(|ended| ended.is_err())
+            join_all((0..20).map(|_| pace.run("a", Work::Quick, &silent)))
+                .await
+                .into_iter()
+                .all(|ended| ended.is_err())
         );
         assert_eq!(*began.lock().unwrap(), FIRST);
         // What is done in another pod says itself whether it has an answer.
-        let others = (0..8).map(|number| pace.run(if number < FIRST { "a" } else { "b" }, true, true, &silent));
+        let others = (0..8).map(|number| pace.run(if number < FIRST { "a" } else { "b" }, Work::Quick, &silent));
         assert!(join_all(others).await.into_iter().all(|ended| ended.is_err()));
         assert_eq!(*began.lock().unwrap(), 3 * FIRST);
         // Whoever comes later tries again, and knows of it.
-        assert!(pace.run("a", true, true, |is_silent| ready(Ok(is_silent))).await.unwrap());
-        assert!(!pace.run("a", true, true, |is_silent| ready(Ok(is_silent))).await.unwrap());
+        for expected in [ANSWER, COMMAND] {
+            assert_eq!(pace.run("a", Work::Quick, |limit| ready(Ok(limit))).await.unwrap(), expected);
+        }
     }
 }

@@ -1,10 +1,14 @@
 //! A connection to a port of a pod, through the API server.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
 use tokio::io::DuplexStream;
 
-use super::{ApiError, Cluster, answered};
+use super::{ApiError, answered_within};
 
 /// A connection to a port of a pod; it ends when dropped.
 pub struct Forwarded {
@@ -21,10 +25,9 @@ impl Forwarded {
 }
 
 /// Connects to a port of a pod. Whether the pod takes the connection is known only afterwards.
-pub(super) async fn forward(cluster: &Cluster, pod: &str, port: u16) -> Result<Forwarded, ApiError> {
+pub(super) async fn forward(pods: Api<Pod>, pod: &str, port: u16, limit: Duration) -> Result<Forwarded, ApiError> {
     let (verb, resource) = ("get", "pods/portforward");
-    let pods = cluster.pods();
-    let mut forwarder = answered(verb, resource, pods.portforward(pod, &[port])).await?;
+    let mut forwarder = answered_within(limit, verb, resource, pods.portforward(pod, &[port])).await?;
     let parts = forwarder.take_stream(port).zip(forwarder.take_error(port));
     let lost = || ApiError::Failed { verb, resource, message: "no connection was made".to_owned() };
     let (stream, trouble) = parts.ok_or_else(lost)?;

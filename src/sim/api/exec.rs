@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use http::Request;
 use hyper::body::Incoming;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Error;
 
 use super::super::object::{name, state};
 use super::super::{World, node};
@@ -12,7 +13,7 @@ use super::answer::Answered;
 use super::failure::{bad, new};
 use super::objects::container;
 use super::request::Asked;
-use super::websocket::{Done, Socket, accept, close, send};
+use super::websocket::{Socket, accept, close, send};
 use crate::cluster::{Operation, batch};
 
 const STDOUT: u8 = 1;
@@ -30,8 +31,7 @@ pub(super) fn exec(world: &Arc<World>, asked: &Asked, request: &mut Request<Inco
             let why = format!("container not found (\"{container}\")");
             json!(new(500, "InternalError", &format!("Internal error occurred: unable to upgrade connection: {why}")))
         } else {
-            run(&mut socket, &world, [name(&pod), &container, &mark], &operations, is_half).await?;
-            json!({"status": "Success"})
+            run(&mut socket, &world, [name(&pod), &container, &mark], &operations, is_half).await?
         };
         if is_half {
             return Ok(());
@@ -41,25 +41,33 @@ pub(super) fn exec(world: &Arc<World>, asked: &Asked, request: &mut Request<Inco
     })
 }
 
-/// Does the operations and sends what they say; of half a command only how the first one begins.
+/// Does the operations, sends what they say, of half a command only how the first one begins, and returns the Status.
 async fn run(
     socket: &mut Socket,
     world: &Arc<World>,
     [pod, container, mark]: [&str; 3],
     operations: &[Operation],
     is_half: bool,
-) -> Done {
-    node::begin(world).await;
+) -> Result<Value, Error> {
+    let is_lost = node::begin(world, pod, operations).await;
+    let mut status = json!({"status": "Success"});
     for operation in operations {
         let done = node::run(world, pod, container, operation).await;
+        if done.code != 0 {
+            let causes = json!([{"reason": "ExitCode", "message": batch::FAILED.to_string()}]);
+            status = json!({"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": causes}});
+        }
+        if is_lost {
+            continue;
+        }
         let [stdout, stderr] = batch::marks(mark, done.code);
         send(socket, STDOUT, &done.stdout).await?;
         if is_half {
-            return Ok(());
+            break;
         }
         send(socket, STDOUT, stdout.as_bytes()).await?;
         send(socket, STDERR, &done.stderr).await?;
         send(socket, STDERR, stderr.as_bytes()).await?;
     }
-    Ok(())
+    Ok(status)
 }

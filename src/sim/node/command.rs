@@ -27,12 +27,13 @@ pub(in crate::sim) struct Done {
     pub code: i32,
 }
 
-/// Waits until a request for commands can be done.
-pub(in crate::sim) async fn begin(world: &World) {
-    if let Some(takes) = world.scenario.slowness() {
-        let _turn = world.kubelet.busy.lock().await;
-        tokio::time::sleep(takes).await;
-    }
+/// Waits until commands in a pod can be done; `true` if what they say will be lost, as the first ones' of each kind is where the
+/// node is short of CPU.
+pub(in crate::sim) async fn begin(world: &World, pod: &str, operations: &[Operation]) -> bool {
+    let Some(takes) = world.scenario.slowness() else { return false };
+    let mut lost = world.kubelet.busy.lock().await;
+    tokio::time::sleep(takes).await;
+    lost.insert((pod.to_owned(), operations.iter().all(Operation::says_nothing)))
 }
 
 /// Does an operation in a container of a pod.

@@ -47,8 +47,8 @@ pub(super) struct Kubelet {
     addresses: AtomicU32,
     /// Held while a file is written or read, so that it is seen whole.
     files: Mutex<()>,
-    /// Held while a command is begun on a node that is short of CPU.
-    busy: tokio::sync::Mutex<()>,
+    /// Held while a command is begun on a node that is short of CPU; what commands it has lost an output of.
+    busy: tokio::sync::Mutex<HashSet<(String, bool)>>,
 }
 
 /// Starts the node; the pods that are there have been running for long.
