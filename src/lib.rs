@@ -8,6 +8,7 @@ pub mod cli;
 pub mod cluster;
 pub mod commands;
 mod diagnose;
+pub mod digest;
 pub mod error;
 pub mod event;
 pub mod host;

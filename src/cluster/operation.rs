@@ -2,10 +2,6 @@
 //!
 //! Scripts are for any POSIX shell with busybox's or the usual tools. Content and paths are arguments, never part of one.
 
-use std::fmt::Write;
-
-use sha1::{Digest, Sha1};
-
 /// What a node has to do for a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Work {
@@ -305,15 +301,6 @@ impl Operation {
         content
     }
 
-    /// What [`Self::Digest`] prints of such content.
-    pub fn digest(content: &[u8]) -> String {
-        let mut said = format!("{} ", content.len());
-        for byte in Sha1::digest(content) {
-            let _ = write!(said, "{byte:02x}");
-        }
-        said + "\n"
-    }
-
     /// What [`Self::Tree`] writes: paths relative to its folder, with `/`, and contents. Every fourth file is empty.
     pub fn tree(line: &str, files: usize) -> Vec<(String, Vec<u8>)> {
         let file = |index: usize| {
@@ -329,6 +316,7 @@ impl Operation {
 mod tests {
     use super::*;
     use crate::cluster::batch::{decode, encode};
+    use crate::digest::Digest;
 
     /// Does an operation here, as a container would; its standard output.
     fn done(operation: &Operation) -> String {
@@ -364,7 +352,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let digest = |name: &str| done(&Operation::Digest { path: root.path().join(name).display().to_string() });
         std::fs::write(root.path().join("a file"), "content").unwrap();
-        assert_eq!(digest("a file"), Operation::digest(b"content"));
+        assert_eq!(digest("a file"), format!("{}\n", Digest::of("content")));
         assert_eq!(digest("none"), "");
     }
 

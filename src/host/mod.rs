@@ -1,6 +1,6 @@
 //! The tester's folder on this machine: reading, writing and removing the run's own files.
 //!
-//! Imports nothing of ours. Touches only the paths it is given, directly inside a server's folder.
+//! Imports nothing of ours but `digest`. Touches only the paths it is given, directly inside a server's folder.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -11,6 +11,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::RwLock;
 use tokio::time::{Instant, timeout};
+
+use crate::digest::Digest;
+use watch::Awaited;
 
 mod leftovers;
 mod watch;
@@ -25,11 +28,13 @@ const HELD: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// The folder with one sub-folder for each server.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Host {
     root: PathBuf,
     /// Held while something is written, also when the test that wanted it is gone.
     writing: Arc<RwLock<()>>,
+    /// By server, the files that somebody waits for; absent where nobody does.
+    awaited: Arc<Mutex<BTreeMap<String, Vec<Awaited>>>>,
     /// Files that another program held when they were last looked at, with the system's words.
     held: Arc<Mutex<BTreeMap<PathBuf, String>>>,
 }
@@ -64,7 +69,7 @@ pub enum Seen {
     /// No file of that name.
     Absent,
     /// A file with other content, of this many bytes.
-    Different(usize),
+    Different(u64),
     /// A file that could not be read.
     Unreadable(String),
     /// The file, whole.
@@ -94,7 +99,7 @@ pub struct Stat {
 impl Host {
     /// The tester's folder at `root`.
     pub fn new(root: PathBuf) -> Self {
-        Self { root, writing: Arc::default(), held: Arc::default() }
+        Self { root, writing: Arc::default(), awaited: Arc::default(), held: Arc::default() }
     }
 
     /// The folder of all servers.
@@ -142,19 +147,28 @@ impl Host {
         held.iter().find(|(path, _)| path.starts_with(&place)).map(|(_, why)| why.clone())
     }
 
-    /// Compares the file with the expected content.
-    pub async fn look(&self, server: &str, name: &str, expected: &[u8]) -> Seen {
+    /// Compares the file with the expected content; reads it only if it has its size.
+    pub async fn look(&self, server: &str, name: &str, expected: &Digest) -> Seen {
         let path = self.folder(server).join(name);
-        let opened = path.clone();
-        let read = blocking(move || std::fs::read(&opened)).await;
+        let (opened, bytes) = (path.clone(), expected.bytes());
+        let read = blocking(move || {
+            let mut file = std::fs::File::open(&opened)?;
+            let size = file.metadata()?.len();
+            let mut digest = Digest::default();
+            if size == bytes {
+                io::copy(&mut file, &mut digest)?;
+            }
+            Ok((size, digest))
+        });
+        let read = read.await;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         match &read {
             Err(error) if is_held(error) => drop(held.insert(path, error.to_string())),
             _ => drop(held.remove(&path)),
         }
         match read {
-            Ok(content) if content == expected => Seen::Whole,
-            Ok(content) => Seen::Different(content.len()),
+            Ok((size, digest)) if size == bytes && digest == *expected => Seen::Whole,
+            Ok((size, _)) => Seen::Different(size),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Seen::Absent,
             Err(error) => Seen::Unreadable(error.to_string()),
         }

@@ -1,11 +1,46 @@
 //! Noticing what happens in the tester's folder: by notifications, behind which a poll stands, because network file systems
-//! send none.
+//! send none. In each server's folder there is one of both, for all who wait there.
+
+use std::path::PathBuf;
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::{Host, POLL, Seen};
+use super::{Host, POLL, Seen, Stat, blocking, stat};
+use crate::digest::Digest;
+
+/// What comes within this time is one piece of news: rsync makes many.
+const GATHER: Duration = Duration::from_millis(30);
+/// A file that has the right size, and was not the right one, is read again after this time even if nothing tells that it
+/// changed: a clock that stands still for a moment hides a change.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// A file is looked at after this time whatever is told of it: some file systems remember what a file was like until it is opened.
+const LATEST: Duration = Duration::from_secs(2);
+
+/// A file that somebody waits for.
+pub(super) struct Awaited {
+    path: PathBuf,
+    bytes: u64,
+    /// What it was like when somebody last was told to read it, and when that was.
+    told: Option<(Stat, Instant)>,
+    tell: mpsc::Sender<()>,
+}
+
+impl Awaited {
+    /// Has it read if that is worth it.
+    fn take(&mut self, stat: Option<Stat>) {
+        let Some(stat) = stat.filter(|stat| stat.bytes == self.bytes) else { return };
+        if self.told.is_none_or(|(told, at)| told != stat || at.elapsed() >= AGAIN) {
+            self.told = Some((stat, Instant::now()));
+            // A full channel means that a look is already due.
+            let _ = self.tell.try_send(());
+        }
+    }
+}
 
 /// What happens in a folder, as the system tells it; where that does not, a poll has to do.
 pub struct News {
@@ -14,11 +49,11 @@ pub struct News {
 }
 
 impl News {
-    /// Waits until something happened, or until then.
-    pub async fn next(&mut self, limit: Instant) {
+    /// Waits until something happened, or for as long as a poll does.
+    pub async fn next(&mut self, poll: Duration) {
         tokio::select! {
             Some(()) = self.events.recv() => {}
-            () = tokio::time::sleep_until(limit) => {}
+            () = sleep(poll) => {}
         }
     }
 }
@@ -30,7 +65,6 @@ impl Host {
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Our own looking opens files too: that is no news.
             if !event.is_ok_and(|event| event.kind.is_access()) {
-                // A full channel means that a look is already due.
                 let _ = sender.try_send(());
             }
         });
@@ -46,8 +80,8 @@ impl Host {
     ///
     /// # Errors
     /// The time is over: what was seen last.
-    pub async fn arrival(&self, server: &str, name: &str, expected: &[u8], limit: Instant) -> Result<Instant, Seen> {
-        let mut news = self.news(server, "");
+    pub async fn arrival(&self, server: &str, name: &str, expected: &Digest, limit: Instant) -> Result<Instant, Seen> {
+        let mut told = None;
         loop {
             let seen = self.look(server, name, expected).await;
             if seen == Seen::Whole {
@@ -56,15 +90,57 @@ impl Host {
             if Instant::now() >= limit {
                 return Err(seen);
             }
-            news.next(limit.min(Instant::now() + POLL)).await;
+            let told = told.get_or_insert_with(|| self.wait_for(server, name, expected.bytes()));
+            let _ = timeout_at(limit.min(Instant::now() + LATEST), told.recv()).await;
         }
+    }
+
+    /// Tells when a file is worth reading, for as long as somebody listens.
+    fn wait_for(&self, server: &str, name: &str, bytes: u64) -> mpsc::Receiver<()> {
+        let (tell, listen) = mpsc::channel(1);
+        let awaited = Awaited { path: self.folder(server).join(name), bytes, told: None, tell };
+        let mut all = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = !all.contains_key(server);
+        all.entry(server.to_owned()).or_default().push(awaited);
+        if is_first {
+            let (host, server) = (self.clone(), server.to_owned());
+            tokio::spawn(async move { host.look_out(&server).await });
+        }
+        listen
+    }
+
+    /// Looks for what is awaited in a server's folder until nothing is.
+    async fn look_out(&self, server: &str) {
+        let mut news = self.news(server, "");
+        loop {
+            let began = Instant::now();
+            news.next(POLL).await;
+            sleep_until(began + GATHER).await;
+            let Some(paths) = self.still_awaited(server) else { return };
+            let stats = blocking(move || Ok(paths.iter().map(|path| stat(path).ok().flatten()).collect::<Vec<_>>()));
+            let stats = stats.await.unwrap_or_default();
+            let mut all = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+            // Those that came meanwhile are behind these.
+            let awaited = all.get_mut(server).into_iter().flatten();
+            awaited.zip(stats).for_each(|(awaited, stat)| awaited.take(stat));
+        }
+    }
+
+    /// The files that somebody still waits for; `None` if there are none, and then nobody looks out any more.
+    fn still_awaited(&self, server: &str) -> Option<Vec<PathBuf>> {
+        let mut all = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        let awaited = all.get_mut(server)?;
+        awaited.retain(|awaited| !awaited.tell.is_closed());
+        if awaited.is_empty() {
+            all.remove(server);
+            return None;
+        }
+        Some(awaited.iter().map(|awaited| awaited.path.clone()).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]
@@ -72,18 +148,42 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("nas")).unwrap();
         let host = Host::new(root.path().to_owned());
+        let whole = Digest::of("whole");
         let soon = || Instant::now() + Duration::from_millis(300);
-        assert_eq!(host.arrival("nas", "a.txt", b"whole", soon()).await, Err(Seen::Absent));
+        assert_eq!(host.arrival("nas", "a.txt", &whole, soon()).await, Err(Seen::Absent));
         host.create("nas", "a.txt", b"who").await.unwrap();
-        assert_eq!(host.arrival("nas", "a.txt", b"whole", soon()).await, Err(Seen::Different(3)));
+        assert_eq!(host.arrival("nas", "a.txt", &whole, soon()).await, Err(Seen::Different(3)));
         let later = Instant::now() + Duration::from_secs(30);
-        let (arrived, ()) = tokio::join!(host.arrival("nas", "a.txt", b"whole", later), async {
+        let (arrived, ()) = tokio::join!(host.arrival("nas", "a.txt", &whole, later), async {
             host.append("nas", "a.txt", b"le").await.unwrap();
         });
         assert!(arrived.is_ok());
         assert!(host.create("nas", "a.txt", b"").await.is_err(), "a file that exists is never overwritten");
         host.remove("nas", "a.txt").await.unwrap();
         host.remove("nas", "a.txt").await.unwrap();
-        assert_eq!(host.look("nas", "a.txt", b"").await, Seen::Absent);
+        assert_eq!(host.look("nas", "a.txt", &Digest::default()).await, Seen::Absent);
+    }
+
+    #[tokio::test]
+    async fn files_in_folders_and_of_the_right_size_are_noticed_and_nobody_looks_for_what_nobody_awaits() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("nas/below")).unwrap();
+        let host = Host::new(root.path().to_owned());
+        let (one, two) = (Digest::of("one"), Digest::of("two"));
+        let later = Instant::now() + Duration::from_secs(30);
+        std::fs::write(root.path().join("nas/below/two"), "one").unwrap();
+        let (arrived, ()) = tokio::join!(
+            async {
+                tokio::try_join!(host.arrival("nas", "one", &one, later), host.arrival("nas", "below/two", &two, later))
+            },
+            async {
+                std::fs::write(root.path().join("nas/one"), "one").unwrap();
+                std::fs::write(root.path().join("nas/below/two"), "two").unwrap();
+            }
+        );
+        assert!(arrived.is_ok());
+        while host.awaited.lock().unwrap().contains_key("nas") {
+            sleep(GATHER).await;
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Operations in containers.
 
 use file_simulator_e2e::cluster::{ApiError, End, Operation, ResourceExt};
+use file_simulator_e2e::digest::Digest;
 
 use super::clusters::{Connected, select};
 
@@ -62,7 +63,7 @@ pub async fn large_output_is_whole(api: Connected) {
     let content = Operation::filling(&line, bytes);
     assert!(outputs[1].stdout == content, "{} bytes came", outputs[1].stdout.len());
     let digests = [&outputs[2], &outputs[3]].map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    assert_eq!(digests, [Operation::digest(&content), String::new()]);
+    assert_eq!(digests, [format!("{}\n", Digest::of(&content)), String::new()]);
     assert!(outputs.iter().all(|output| output.end == End::Exited(0)));
 }
 

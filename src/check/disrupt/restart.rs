@@ -16,6 +16,7 @@ use crate::check::sync::way;
 use crate::check::{Disturbed, Kind, Need, Place, Placed, Site, millis};
 use crate::cluster::container;
 use crate::cluster::{ApiError, Cycles, Operation, ResourceExt, Server};
+use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::{Entry, Seen};
 use crate::random;
@@ -185,7 +186,7 @@ impl Restart {
                 let expected = format!("in {folder}, whole, before its pod is deleted");
                 Verdict::error(Reason::new(object, expected, last.to_string()).hint(SPARED)).at(Hop::Sidecar)
             };
-            let content = file.content.as_bytes();
+            let content = &Digest::of(&file.content);
             let noticed = host.arrival(site.server(), &file.name, content, limit).await.map_err(astray)?;
             cycles.wait_for(limit, |log| log.ended_after(&file.name, 0, noticed) || log.is_denied()).await;
             let last = host.look(site.server(), &file.name, content).await;
@@ -243,7 +244,7 @@ impl Restart {
 
 /// What there is of a file in the tester's folder at the latest then.
 async fn on_host(site: &Site, file: &File, limit: Instant) -> Content {
-    match site.shared.host.arrival(site.server(), &file.name, file.content.as_bytes(), limit).await {
+    match site.shared.host.arrival(site.server(), &file.name, &Digest::of(&file.content), limit).await {
         Ok(_) | Err(Seen::Whole) => Content::Whole,
         Err(Seen::Absent) => Content::Absent,
         Err(Seen::Unreadable(error)) => Content::Unknown(error),

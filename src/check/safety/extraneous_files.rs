@@ -4,12 +4,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ground::{self, Ground};
-use super::scene::{Delivery, Scene};
 use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::sync::ground::{self, Ground};
+use crate::check::sync::scene::{Delivery, Scene};
 use crate::check::sync::way;
 use crate::check::{Kind, Need, Site};
 use crate::cluster::Operation;
+use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::{Seen, Stat};
 
@@ -82,7 +83,7 @@ impl Kind for ExtraneousFiles {
             content: text.clone(),
         };
         // How whole it arrives is for others to judge: it is here for its folder.
-        let delivery = ground.deliver(vec![write], &[(format!("{both}/exported.txt"), text.into_bytes())]).await?;
+        let delivery = ground.deliver(vec![write], &[(format!("{both}/exported.txt"), Digest::of(text))]).await?;
         let has_folder = site.shared.host.stat(site.server(), &both).await.is_ok_and(|stat| stat.is_some());
         seen.companion = Some(delivery);
         if !has_folder {
@@ -99,9 +100,9 @@ impl Kind for ExtraneousFiles {
             return Ok(seen);
         }
         for (name, place) in places {
-            let content = ground::line().into_bytes();
+            let content = ground::line();
             let host = &site.shared.host;
-            let stat = match host.create(site.server(), &name, &content).await {
+            let stat = match host.create(site.server(), &name, content.as_bytes()).await {
                 Ok(()) => host.stat(site.server(), &name).await,
                 Err(error) => Err(error),
             };
@@ -120,7 +121,7 @@ impl Kind for ExtraneousFiles {
         );
         ground.ends(self.cycles).await?;
         for (name, place, content, before) in put {
-            seen.files.push(Self::look(&ground, name, place, &content, before).await?);
+            seen.files.push(Self::look(&ground, name, place, &Digest::of(&content), before).await?);
         }
         if seen.files.iter().any(|file| file.changed.is_some()) {
             way::is_there(site).await?;
@@ -181,7 +182,7 @@ impl ExtraneousFiles {
         ground: &Ground<'_>,
         name: String,
         place: &str,
-        content: &[u8],
+        content: &Digest,
         before: Option<Stat>,
     ) -> Result<Kept, Verdict> {
         let (host, server) = (&ground.site.shared.host, ground.site.server());
@@ -201,8 +202,8 @@ impl ExtraneousFiles {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::scene::tests::{arrived, parameters, scene, wrong};
     use super::*;
+    use crate::check::sync::scene::tests::{arrived, parameters, scene, wrong};
     use crate::event::Outcome;
 
     fn judged(changes: &Value) -> Verdict {

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ground::{self, Ground};
-use super::scene::{Delivery, Scene, Wanted, counted};
 use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::sync::ground::{self, Ground};
+use crate::check::sync::scene::{Delivery, Scene, Wanted, counted};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::Operation;
+use crate::digest::Digest;
 use crate::event::{Hop, Verdict};
 
 /// Parameters.
@@ -56,16 +57,15 @@ impl Kind for FileNames {
         // Not in a folder: with it the path would be longer than the 260 characters that many programs on Windows take.
         let length = site.file("").name.chars().count();
         let long = ground.place(&"x".repeat(self.longest.saturating_sub(length))).name;
-        let content = || ground::line().into_bytes();
-        let mut wanted: Vec<Wanted> = self.names.iter().map(|name| (format!("{folder}/{name}"), content())).collect();
-        let mut writes: Vec<Operation> = Vec::new();
-        for (name, (_, content)) in self.names.iter().zip(&wanted) {
-            let (folder, content) = (ground.path(&folder), String::from_utf8_lossy(content).into_owned());
-            writes.push(Operation::WriteNested { folder, name: name.clone(), content });
+        let (mut wanted, mut writes): (Vec<Wanted>, Vec<Operation>) = Default::default();
+        for name in &self.names {
+            let content = ground::line();
+            wanted.push((format!("{folder}/{name}"), Digest::of(&content)));
+            writes.push(Operation::WriteNested { folder: ground.path(&folder), name: name.clone(), content });
         }
         let text = ground::line();
         writes.push(Operation::Write { path: ground.path(&long), content: text.clone() });
-        wanted.push((long, text.into_bytes()));
+        wanted.push((long, Digest::of(text)));
         let delivery = ground.deliver(writes, &wanted).await?;
         let is_whole = delivery.is_whole();
         seen.delivery = Some(delivery);
@@ -97,8 +97,8 @@ impl Kind for FileNames {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::scene::tests::{arrived, parameters, scene, wrong};
     use super::*;
+    use crate::check::sync::scene::tests::{arrived, parameters, scene, wrong};
     use crate::event::Outcome;
 
     #[test]

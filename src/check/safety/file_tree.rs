@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::ground::{self, Ground};
-use super::scene::{Delivery, Scene, Wanted, counted};
 use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::sync::ground::{self, Ground};
+use crate::check::sync::scene::{Delivery, Scene, Wanted, counted};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::Operation;
+use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 
 /// So many files of which the time is wrong are kept.
@@ -73,7 +74,8 @@ impl Kind for FileTree {
         let folder = ground.place("tree").name;
         let line = ground::line();
         let files = Operation::tree(&line, self.files).into_iter();
-        let wanted: Vec<Wanted> = files.map(|(path, content)| (format!("{folder}/{path}"), content)).collect();
+        let wanted: Vec<Wanted> =
+            files.map(|(path, content)| (format!("{folder}/{path}"), Digest::of(content))).collect();
         let write = Operation::Tree { folder: ground.path(&folder), line, files: self.files };
         let delivery = ground.deliver(vec![write], &wanted).await?;
         let is_whole = delivery.is_whole();
@@ -157,8 +159,8 @@ fn time(line: &str) -> Option<(&str, i64)> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::scene::tests::{arrived, parameters, scene, wrong};
     use super::*;
+    use crate::check::sync::scene::tests::{arrived, parameters, scene, wrong};
     use crate::event::Outcome;
 
     fn judged(delivery: &Value, strangers: &[&str], times: &Value) -> Outcome {

@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::ground::{self, Ground};
-use super::scene::{Delivery, Scene, Wanted};
 use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::sync::ground::{self, Ground};
+use crate::check::sync::scene::{Delivery, Scene, Wanted};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::Operation;
+use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 
 /// So far are two versions apart: rsync compares whole seconds, and FAT has only every second one. A newer version of
@@ -62,9 +63,9 @@ impl Kind for FileUpdate {
         let folder = ground.place("update").name;
         let [same_size, shorter, edited, removed] =
             ["same-size.txt", "shorter.txt", "edited.txt", "removed.txt"].map(|name| format!("{folder}/{name}"));
-        let version = |lines: usize| ground::line().repeat(lines).into_bytes();
+        let version = |lines: usize| ground::line().repeat(lines);
         let first = [&same_size, &shorter, &edited, &removed].map(|name| (name.clone(), version(2)));
-        let delivery = ground.deliver(writes(&ground, &folder, &first), &first).await?;
+        let delivery = ground.deliver(writes(&ground, &folder, &first), &wanted(&first)).await?;
         let written = Instant::now();
         let is_whole = delivery.is_whole();
         seen.first = Some(delivery);
@@ -85,7 +86,7 @@ impl Kind for FileUpdate {
         if is_quiet {
             newer.insert(0, Operation::Remove { path: ground.path(&removed) });
         }
-        let delivery = ground.deliver(newer, &second).await?;
+        let delivery = ground.deliver(newer, &wanted(&second)).await?;
         let is_whole = delivery.is_whole();
         seen.second = Some(delivery);
         if is_whole && is_quiet {
@@ -125,22 +126,26 @@ impl Kind for FileUpdate {
     }
 }
 
-/// Writes files into the export.
-fn writes(ground: &Ground<'_>, folder: &str, files: &[Wanted]) -> Vec<Operation> {
-    let write = |(name, content): &Wanted| Operation::WriteNested {
+/// Writes files into the export, by their paths and contents.
+fn writes(ground: &Ground<'_>, folder: &str, files: &[(String, String)]) -> Vec<Operation> {
+    let write = |(name, content): &(String, String)| Operation::WriteNested {
         folder: ground.path(folder),
         name: name.rsplit('/').next().unwrap_or_default().to_owned(),
-        content: String::from_utf8_lossy(content).into_owned(),
+        content: content.clone(),
     };
     files.iter().map(write).collect()
+}
+
+fn wanted(files: &[(String, String)]) -> Vec<Wanted> {
+    files.iter().map(|(name, content)| (name.clone(), Digest::of(content))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::scene::tests::{arrived, parameters, scene, wrong};
     use super::*;
+    use crate::check::sync::scene::tests::{arrived, parameters, scene, wrong};
     use crate::event::Outcome;
 
     fn judged(changes: &Value) -> Verdict {

@@ -9,17 +9,19 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::ground::{self, Ground};
-use super::scene::{Arrival, Delivery, Scene, Wrong};
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::pod::quantity;
+use crate::check::sync::ground::{self, Ground};
+use crate::check::sync::scene::{Arrival, Delivery, Scene, Wrong};
 use crate::check::sync::way;
 use crate::check::{Kind, Need, Site, millis};
 use crate::cluster::{Operation, container};
+use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Host;
 
-/// How often the file's size is looked at, beside what the system tells.
+/// How often the file's size is looked at, beside what the system tells: where it tells nothing, less of it is there only for a
+/// moment.
 const POLL: Duration = Duration::from_millis(20);
 /// So many times the file's size must be free in the export: beyond its limit the pod is evicted, with no error before.
 const ROOM: f64 = 4.0;
@@ -128,7 +130,7 @@ impl Kind for LargeFile {
             delivery => Some(delivery?),
         };
         if seen.delivery.as_ref().is_some_and(Delivery::is_whole) {
-            seen.strangers = ground.strangers(&folder, &[(name, Vec::new())]).await?;
+            seen.strangers = ground.strangers(&folder, &[(name, Digest::default())]).await?;
         }
         Ok(seen)
     }
@@ -199,27 +201,28 @@ impl LargeFile {
         name: &str,
         mut size: watch::Receiver<Option<u64>>,
     ) -> Result<Delivery, Verdict> {
-        let mut content: Vec<u8> = Vec::new();
+        let mut content = Digest::default();
         let base = name.rsplit('/').next().unwrap_or_default().to_owned();
         let make = Operation::WriteNested { folder: ground.path(folder), name: base, content: String::new() };
         if let Err(problem) = ground.perform(vec![make]).await? {
             return Ok(Delivery(Err(problem)));
         }
         let parts = usize::from(self.cycles) + 1;
-        let mut listed = 0;
+        let (mut listed, mut written_bytes) = (0, 0);
         for part in 1..=parts {
             let what = format!("part {part} of {parts} of a file of {} bytes", self.bytes);
             ground.site.waiting_for_cycle(&ground.cycles, what, ground.within());
             let until = self.bytes / parts * part;
             listed = ground.listed(name);
             let until = if part == parts { self.bytes } else { until };
-            while content.len() < until {
-                let (line, bytes) = (ground::line(), self.piece.max(1).min(until - content.len()));
+            while written_bytes < until {
+                let (line, bytes) = (ground::line(), self.piece.max(1).min(until - written_bytes));
                 let append = Operation::Append { path: ground.path(name), line: line.clone(), bytes };
                 if let Err(problem) = ground.perform(vec![append]).await? {
                     return Ok(Delivery(Err(problem)));
                 }
-                content.extend(Operation::filling(&line, bytes));
+                content.add(&Operation::filling(&line, bytes));
+                written_bytes += bytes;
             }
             if part == parts {
                 break;
@@ -242,11 +245,11 @@ impl LargeFile {
             ground.ends(1).await?;
         }
         let written = Instant::now();
-        let whole = content.len() as u64;
+        let whole = content.bytes();
         // Only when it is long enough is it worth reading.
         let here = size.wait_for(|size| *size == Some(whole));
         let _ = tokio::time::timeout_at(written + ground.within(), here).await;
-        ground.follow(&[(name.to_owned(), content)], &[listed], written).await
+        ground.follow_to_the_end(&[(name.to_owned(), content)], &[listed], written).await
     }
 }
 
@@ -272,7 +275,7 @@ async fn follow(
                 is_inside = true;
             }
         }
-        news.next(Instant::now() + POLL).await;
+        news.next(POLL).await;
     }
 }
 
@@ -289,8 +292,8 @@ fn limit(pod: &Pod, export: &Export) -> Option<f64> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::scene::tests::{arrived, parameters, scene, wrong};
     use super::*;
+    use crate::check::sync::scene::tests::{arrived, parameters, scene, wrong};
     use crate::cluster::example::output_pod;
     use crate::event::Outcome;
 

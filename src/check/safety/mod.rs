@@ -6,8 +6,5 @@ pub mod extraneous_files;
 pub mod file_names;
 pub mod file_tree;
 pub mod file_update;
-mod ground;
 pub mod large_file;
-mod looks;
 pub mod reserved_names;
-mod scene;

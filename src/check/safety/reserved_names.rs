@@ -8,13 +8,14 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::ground::{self, Ground};
-use super::scene::Scene;
 use crate::check::parameter::{Export, Pattern, Sidecar, Span};
+use crate::check::sync::ground::{self, Ground};
+use crate::check::sync::scene::Scene;
 use crate::check::sync::{search, way};
 use crate::check::{Disturbed, Kind, Need, Site};
 use crate::cluster::server::is_ready;
 use crate::cluster::{Operation, ResourceExt, container};
+use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Seen;
 
@@ -107,7 +108,7 @@ impl Kind for ReservedNames {
         (seen.restarts, seen.was_ready) = suffered(self, &ground).await;
         let (host, server) = (&site.shared.host, site.server());
         for name in &self.names {
-            let last = host.look(server, &format!("{folder}/{name}"), content.as_bytes()).await;
+            let last = host.look(server, &format!("{folder}/{name}"), &Digest::of(&content)).await;
             seen.names.push((name.clone(), (last != Seen::Whole).then(|| last.to_string())));
         }
         let found = host.files_in(server, &folder, MOST_FILES).await.unwrap_or_default();
@@ -247,8 +248,8 @@ fn now(ground: &Ground<'_>) -> Option<std::sync::Arc<Pod>> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::scene::tests::{parameters, scene};
     use super::*;
+    use crate::check::sync::scene::tests::{parameters, scene};
     use crate::event::Outcome;
 
     #[test]

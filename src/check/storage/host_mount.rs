@@ -13,6 +13,7 @@ use crate::check::sync::way;
 use crate::check::{Kind, Need, Site, millis};
 use crate::cluster::container::{self, Restarts};
 use crate::cluster::{Operation, ResourceExt};
+use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Seen;
 
@@ -140,7 +141,7 @@ impl Probe<'_> {
             seen.to_pod = Some(Way::Unwritable(error.to_string()));
             return Ok(false);
         }
-        let has_vanished = async || host.look(site.server(), name, here.as_bytes()).await == Seen::Absent;
+        let has_vanished = async || host.look(site.server(), name, &Digest::of(&here)).await == Seen::Absent;
         let mut first = None;
         let mut pause = PAUSE;
         loop {
@@ -168,10 +169,11 @@ impl Probe<'_> {
             seen.to_host = Some(Way::Unwritable(problem));
             return Ok(false);
         }
-        seen.to_host = Some(match host.arrival(site.server(), name, there.as_bytes(), output.ended + within).await {
-            Ok(_) => Way::Same(millis(output.sent.elapsed())),
-            Err(last) => Way::Other(last.to_string()),
-        });
+        seen.to_host =
+            Some(match host.arrival(site.server(), name, &Digest::of(&there), output.ended + within).await {
+                Ok(_) => Way::Same(millis(output.sent.elapsed())),
+                Err(last) => Way::Other(last.to_string()),
+            });
         Ok(matches!(seen.to_host, Some(Way::Other(_))) && has_vanished().await)
     }
 }

@@ -1,21 +1,19 @@
 //! What `file-sync` does: writes files over one cycle, follows each to the tester's folder, uses one and removes all.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use k8s_openapi::api::core::v1::Pod;
 use tokio::time::{Instant, sleep_until};
 
 use super::file_sync::{Arrival, FileSync, Observation, Progress, Write};
-use super::search::{self, Lost, Search};
-use super::way;
+use super::ground::Ground;
+use super::search;
 use crate::check::{Placed, Site, millis, nfs};
 use crate::cluster::container;
-use crate::cluster::{Cycles, Operation, QUIET};
+use crate::cluster::{Operation, QUIET};
+use crate::digest::Digest;
 use crate::event::{Reason, Timeline, Verdict};
-use crate::host::Seen;
 use crate::random;
 
 /// A file that is on its way, or was.
@@ -36,28 +34,19 @@ pub(super) fn file(site: &Site, number: u32) -> Placed {
 
 impl FileSync {
     /// Writes the files and follows them until one is used and all are removed, or one goes astray.
-    pub(super) async fn follow(
-        &self,
-        site: &Site,
-        pod: &Arc<Pod>,
-        cycles: &Cycles,
-        seen: &mut Observation,
-    ) -> Result<(), Verdict> {
+    pub(super) async fn follow(&self, ground: &Ground<'_>, seen: &mut Observation) -> Result<(), Verdict> {
         let count = self.samples.count();
-        let apart = self.apart(site, pod).await;
-        let folder = site.shared.host.folder(site.server());
+        let apart = self.apart(ground).await;
+        let folder = ground.site.shared.host.folder(ground.site.server());
         let what = if count == 1 { "a file".to_owned() } else { format!("{count} files") };
-        site.waiting_for_cycle(
-            cycles,
-            format!("{what} on the way to {}", folder.display()),
-            self.within.0 + apart * (count - 1),
-        );
+        let what = format!("{what} on the way to {}", folder.display());
+        ground.site.waiting_for_cycle(&ground.cycles, what, self.within.0 + apart * (count - 1));
         let start = Instant::now();
         let one = |number| async move {
             // By the clock and not one after another: what delays one must not shift the others into another cycle.
             sleep_until(start + apart * number).await;
-            let mut sample = self.sample(site, pod, number);
-            let brought = self.bring(site, pod, cycles, &mut sample).await?;
+            let mut sample = self.sample(ground, number);
+            let brought = self.bring(ground, &mut sample).await?;
             Ok::<_, Verdict>((number, sample, brought))
         };
         let mut underway: FuturesUnordered<_> = (0..count).map(one).collect();
@@ -79,15 +68,14 @@ impl FileSync {
         seen.samples = whole.iter().map(|(_, _, arrival)| *arrival).collect();
         let arrived = whole.iter().map(|(_, sample, arrival)| (sample.written, Some(arrival.since_acknowledged)));
         let lost = astray.iter().map(|(sample, _)| (sample.written, None));
-        seen.timeline = Some(self.timeline(site, cycles, arrived.chain(lost)));
+        seen.timeline = Some(self.timeline(ground, arrived.chain(lost)));
         if let Some((sample, progress)) = astray {
             if let (Progress::NotArrived(_), Some(written)) = (&progress, sample.written) {
-                let search = Search { site, pod, export: &self.export, sidecar: &self.sidecar, cycles };
-                let lost = Lost { name: &sample.hosted.name, content: sample.content.as_bytes(), written };
-                let mut trail = search.find(&lost).await;
+                let name = &sample.hosted.name;
+                let mut trail = ground.search(name, &Digest::of(&sample.content), written).await;
                 trail.by_nfs = self.write == Write::Nfs;
                 if trail.by_nfs && trail.export.lacks() {
-                    nfs::take_back(site, pod, self.target(), lost.name).await;
+                    nfs::take_back(ground.site, &ground.pod, self.target(), name).await;
                 }
                 seen.trail = Some(trail);
             }
@@ -98,7 +86,7 @@ impl FileSync {
         if let Some((_, used, arrival)) = whole.last() {
             seen.file.clone_from(&used.hosted.name);
             let samples: Vec<_> = whole.iter().map(|(_, sample, _)| sample).collect();
-            let problem = self.try_out(site, pod, cycles, used, &samples).await?;
+            let problem = self.try_out(ground, used, &samples).await?;
             seen.progress = problem.map_or(Progress::Usable(*arrival), |problem| Progress::Unusable(*arrival, problem));
         }
         Ok(())
@@ -107,8 +95,7 @@ impl FileSync {
     /// Files by when their writes were acknowledged and how long they took, beside the cycles so far.
     fn timeline(
         &self,
-        site: &Site,
-        cycles: &Cycles,
+        Ground { site, cycles, .. }: &Ground<'_>,
         files: impl Iterator<Item = (Option<Instant>, Option<u64>)>,
     ) -> Timeline {
         let at = |moment: Instant| site.shared.since_start(moment);
@@ -121,90 +108,64 @@ impl FileSync {
     }
 
     /// How far the writes are apart, so that they are spread over one cycle.
-    async fn apart(&self, site: &Site, pod: &Pod) -> Duration {
+    async fn apart(&self, ground: &Ground<'_>) -> Duration {
         let count = self.samples.count();
         if count == 1 {
             return Duration::ZERO;
         }
         // A cycle that is longer than the limit is none that the files need.
-        let period = search::period(site, pod, &self.sidecar).await.unwrap_or(self.within.0 / 2);
+        let period = search::period(ground.site, &ground.pod, &self.sidecar).await.unwrap_or(self.within.0 / 2);
         period.min(self.within.0) / count
     }
 
     /// A file of random content, noted before it is written.
-    fn sample(&self, site: &Site, pod: &Arc<Pod>, number: u32) -> Sample {
-        let hosted = file(site, number);
+    fn sample(&self, ground: &Ground<'_>, number: u32) -> Sample {
+        let hosted = file(ground.site, number);
         let content = random::text(usize::from(self.bytes.get()));
-        let exported = site.place(pod, &self.export, Some(&self.sidecar), &hosted);
+        let exported = ground.site.place(&ground.pod, &self.export, Some(&self.sidecar), &hosted);
         Sample { hosted, exported, content, written: None }
     }
 
     /// Writes a file and follows it until the cycle has ended that brought it whole.
     async fn bring(
         &self,
-        site: &Site,
-        pod: &Arc<Pod>,
-        cycles: &Cycles,
+        ground: &Ground<'_>,
         sample: &mut Sample,
     ) -> Result<Result<Arrival, Progress>, Verdict> {
-        let (host, server, name) = (&site.shared.host, site.server(), sample.hosted.name.as_str());
-        let content = sample.content.as_bytes();
-        let (sent, written) = match self.put(site, pod, sample).await? {
+        let (sent, written) = match self.put(ground, sample).await? {
             Ok(times) => times,
             Err(progress) => return Ok(Err(progress)),
         };
         sample.written = Some(written);
-        let noticed = match host.arrival(server, name, content, written + self.within.0).await {
-            Ok(noticed) => noticed,
-            Err(last) => {
-                way::is_there(site).await?;
-                return Ok(Err(Progress::NotArrived(last.to_string())));
-            }
-        };
-        let arrival = Arrival { since_sent: millis(noticed - sent), since_acknowledged: millis(noticed - written) };
-        let limit = noticed + self.within.0;
-        cycles.wait_for(limit, |log| log.ended_after(name, 0, noticed) || log.is_denied()).await;
-        let log = cycles.log();
-        let has_ended = log.ended_after(name, 0, noticed);
-        match host.look(server, name, content).await {
-            Seen::Whole if has_ended => Ok(Ok(arrival)),
-            Seen::Whole => {
-                let why = log.trouble.map_or_else(|| format!("none within {}", self.within), |error| error.to_string());
-                Ok(Err(Progress::NoCycleEnd(arrival, why)))
-            }
-            changed => {
-                way::is_there(site).await?;
-                Ok(Err(Progress::Changed(arrival, changed.to_string())))
-            }
-        }
+        let wanted = [(sample.hosted.name.clone(), Digest::of(&sample.content))];
+        let arrival = ground.follow(&wanted, &[0], written).await?;
+        let times =
+            Arrival { since_sent: arrival.millis + millis(written - sent), since_acknowledged: arrival.millis };
+        Ok(match arrival.wrong.into_iter().next() {
+            None => Ok(times),
+            Some(wrong) if wrong.had_arrived => Err(Progress::Changed(times, wrong.seen)),
+            Some(wrong) => Err(Progress::NotArrived(wrong.seen)),
+        })
     }
 
     /// Writes a file into the export; returns when that was sent, and when it was acknowledged.
-    async fn put(
-        &self,
-        site: &Site,
-        pod: &Pod,
-        sample: &Sample,
-    ) -> Result<Result<(Instant, Instant), Progress>, Verdict> {
+    async fn put(&self, ground: &Ground<'_>, sample: &Sample) -> Result<Result<(Instant, Instant), Progress>, Verdict> {
         let Sample { hosted, content, .. } = sample;
         if self.write == Write::Nfs {
-            let put = nfs::put(site, pod, self.target(), &hosted.name, content.as_bytes()).await?;
+            let put = nfs::put(ground.site, &ground.pod, self.target(), &hosted.name, content.as_bytes()).await?;
             return Ok(put
                 .map(|put| (put.sent, put.acknowledged))
                 .map_err(|unwritten| Progress::NotServed(Box::new(unwritten))));
         }
-        let path = format!("{}/{}", self.export.folder, hosted.name);
-        let operation = Operation::Write { path, content: content.clone() };
-        let (write, problem) = site.try_exec(pod, &self.export.container, &operation).await?;
+        let operation = Operation::Write { path: ground.path(&hosted.name), content: content.clone() };
+        let (write, problem) = ground.site.try_exec(&ground.pod, &self.export.container, &operation).await?;
         Ok(problem.map_or(Ok((write.sent, write.ended)), |problem| Err(Progress::NotWritten(problem))))
     }
 
     /// Uses one file as the tester would and removes all, there and here; what the tester could not do, if anything.
     async fn try_out(
         &self,
-        site: &Site,
-        pod: &Arc<Pod>,
-        cycles: &Cycles,
+        Ground { site, pod, cycles, .. }: &Ground<'_>,
         used: &Sample,
         all: &[&Sample],
     ) -> Result<Option<String>, Verdict> {

@@ -5,13 +5,13 @@ use std::num::NonZeroU16;
 use serde::{Deserialize, Serialize};
 
 use super::delivery;
+use super::ground::Ground;
 use super::profile::Samples;
 use super::trail::{Finding, Trail};
 use super::way::{self, Obstacle};
 use crate::check::nfs::{Target, Unwritten};
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::{Kind, Need, Site};
-use crate::cluster::ResourceExt;
 use crate::cluster::container;
 use crate::event::{Hop, Reason, Timeline, Verdict};
 use crate::profile::Profile;
@@ -101,8 +101,6 @@ pub enum Progress {
     NotArrived(String),
     /// It arrived and was not whole any more after the cycle.
     Changed(Arrival, String),
-    /// It arrived, and no end of the cycle was seen.
-    NoCycleEnd(Arrival, String),
     /// It arrived whole, but the tester cannot use it.
     Unusable(Arrival, String),
     /// It arrived whole, and the tester can open, extend and remove it.
@@ -146,27 +144,24 @@ impl Kind for FileSync {
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (pod, population) = site.pod().await?;
-        let folder = site.shared.host.folder(site.server()).display().to_string();
+        let (scene, ground) =
+            Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
         let mut seen = Observation {
-            pod: pod.name_any(),
-            folder,
+            pod: scene.pod,
+            folder: scene.folder,
             file: delivery::file(site, 0).name,
-            progress: Progress::Obstacle(Obstacle::NoSidecar),
+            progress: Progress::Obstacle(scene.obstacle.unwrap_or(Obstacle::NoSidecar)),
             listed: false,
-            sidecar: container::named(&pod, &self.sidecar.container).map(|view| view.describe()).unwrap_or_default(),
+            sidecar: String::new(),
             samples: Vec::new(),
             trail: None,
             timeline: None,
         };
-        match way::cycles(site, &pod, &self.export, &self.sidecar)? {
-            Err(obstacle) => seen.progress = Progress::Obstacle(obstacle),
-            Ok(cycles) => {
-                way::mounted(site, &pod, &population, &self.sidecar, self.restart_window).await?;
-                self.follow(site, &pod, &cycles, &mut seen).await?;
-                seen.listed = !cycles.log().listings(&seen.file).is_empty();
-            }
-        }
+        let Some(ground) = ground else { return Ok(seen) };
+        let view = container::named(&ground.pod, &self.sidecar.container);
+        seen.sidecar = view.map(|view| view.describe()).unwrap_or_default();
+        self.follow(&ground, &mut seen).await?;
+        seen.listed = ground.listed(&seen.file) > 0;
         Ok(seen)
     }
 
@@ -221,12 +216,6 @@ impl FileSync {
                     Hop::Sidecar,
                     Reason::new(file, expected, format!("{last}; it had arrived whole {arrival}")).hint(hint),
                 )
-            }
-            Progress::NoCycleEnd(arrival, why) => {
-                let end = &self.sidecar.cycle_end.0;
-                let expected = format!("a line like {end} in the log of {sidecar} after it arrived");
-                Verdict::error(Reason::new(file, expected, format!("{why}; the file arrived {arrival}")))
-                    .at(Hop::Sidecar)
             }
             Progress::Unusable(arrival, problem) => {
                 let expected = format!("to be opened, extended and removed in {} by the user", seen.folder);
@@ -334,7 +323,6 @@ mod tests {
             (json!({"NotArrived": "no file"}), Outcome::Fail, Hop::Sidecar),
             (json!({"Changed": [arrival, "5 bytes"]}), Outcome::Fail, Hop::Sidecar),
             (json!({"Unusable": [arrival, "denied"]}), Outcome::Fail, Hop::Host),
-            (json!({"NoCycleEnd": [arrival, "none"]}), Outcome::Error, Hop::Sidecar),
         ] {
             let verdict = judged(&progress);
             assert_eq!((verdict.outcome, verdict.hop), (outcome, Some(hop)), "{progress}");

@@ -3,10 +3,13 @@
 pub mod cadence;
 mod delivery;
 pub mod file_sync;
+pub mod ground;
 mod log;
+mod looks;
 pub mod multi_write;
 mod pause;
 mod profile;
+pub mod scene;
 pub mod search;
 mod tail;
 pub mod trail;

@@ -1,20 +1,16 @@
 //! `multi-write`: several cycles in a row with new and replaced files of different sizes end whole in the tester's folder.
 
-use std::sync::Arc;
-
-use futures::future::join_all;
-use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
-use super::search::{Lost, Search};
+use super::ground::Ground;
+use super::scene::{Delivery, Scene};
 use super::trail::Trail;
-use super::way::{self, Obstacle};
+use super::way::Obstacle;
 use crate::check::parameter::{Export, Sidecar, Span};
-use crate::check::{Kind, Need, Placed, Site, millis};
-use crate::cluster::{CycleLog, Cycles, Operation, ResourceExt};
+use crate::check::{Kind, Need, Site};
+use crate::cluster::Operation;
+use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
-use crate::host::Seen;
 use crate::random;
 
 /// Parameters.
@@ -82,22 +78,16 @@ impl Kind for MultiWrite {
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (pod, population) = site.pod().await?;
-        let folder = site.shared.host.folder(site.server()).display().to_string();
-        let mut seen = Observation { pod: pod.name_any(), folder, obstacle: None, rounds: Vec::new() };
-        let cycles = match way::cycles(site, &pod, &self.export, &self.sidecar)? {
-            Err(obstacle) => {
-                seen.obstacle = Some(obstacle);
-                return Ok(seen);
-            }
-            Ok(cycles) => cycles,
-        };
-        way::mounted(site, &pod, &population, &self.sidecar, self.restart_window).await?;
+        let (scene, ground) =
+            Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
+        let Scene { pod, folder, obstacle } = scene;
+        let mut seen = Observation { pod, folder, obstacle, rounds: Vec::new() };
+        let Some(ground) = ground else { return Ok(seen) };
         for round in 0..self.rounds {
-            let round = self.round(site, &pod, &cycles, usize::from(round)).await?;
-            let has_ended = round.ended;
-            seen.rounds.push(round);
-            if !has_ended {
+            let (files, delivery) = self.round(&ground, usize::from(round)).await?;
+            let is_whole = delivery.is_whole();
+            seen.rounds.push(Round::new(files, delivery));
+            if !is_whole {
                 break;
             }
         }
@@ -143,10 +133,12 @@ impl Kind for MultiWrite {
             }
         }
         let files = || seen.rounds.iter().flat_map(|round| &round.files);
-        let is_complete = seen.rounds.len() == usize::from(self.rounds);
-        if reasons.is_empty()
-            && (!is_complete || seen.rounds.iter().any(|round| !round.ended) || files().next().is_none())
-        {
+        // Of older recordings, there are more.
+        let is_complete = seen.rounds.len() >= usize::from(self.rounds);
+        if !reasons.is_empty() {
+            return Verdict::judged("", reasons).at(hop);
+        }
+        if !is_complete || seen.rounds.iter().any(|round| !round.ended) || files().next().is_none() {
             let end = &self.sidecar.cycle_end.0;
             let object = format!("pod {}, container {}", seen.pod, self.sidecar.container);
             let expected = format!("a line like {end} in its log after each of {} rounds", self.rounds);
@@ -154,87 +146,57 @@ impl Kind for MultiWrite {
         }
         let bytes: usize = files().map(|file| file.bytes).sum();
         let slowest = files().filter_map(|file| file.arrived.as_ref().ok()).max().copied().unwrap_or_default();
-        let (files, rounds) = (files().count(), self.rounds);
+        let (files, rounds) = (files().count(), seen.rounds.len());
         let summary =
             format!("{files} writes in {rounds} cycles, {bytes} bytes, all whole; the slowest after {slowest} ms");
-        Verdict::judged(summary, reasons).at(hop)
+        Verdict::judged(summary, reasons)
     }
 }
 
 impl MultiWrite {
-    /// Writes the files of a round and follows them until the cycle has ended that brought them.
-    async fn round(&self, site: &Site, pod: &Arc<Pod>, cycles: &Cycles, round: usize) -> Result<Round, Verdict> {
-        let what = format!("round {} of {}: files on their way", round + 1, self.rounds);
-        site.waiting_for_cycle(cycles, what, self.within.0);
+    /// Writes the files of a round and follows them until the cycle has ended that brought them; returns their names and sizes.
+    async fn round(&self, ground: &Ground<'_>, round: usize) -> Result<(Vec<(String, usize)>, Delivery), Verdict> {
+        let (mut files, mut writes, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
         // One more file than in the round before.
-        let files = (0..=round + 1).map(|index| site.file(&format!("{index}.txt")));
-        let before = cycles.log();
-        let written = files.enumerate().map(|(index, file)| {
+        for index in 0..=round + 1 {
             let bytes = self.bytes.get((index + round) % self.bytes.len().max(1)).copied().unwrap_or_default();
-            self.write(site, pod, file, bytes)
-        });
-        let written = join_all(written).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let all_written = Instant::now();
-        let limit = all_written + self.within.0;
-        let arriving = written.iter().map(|(file, content, problem)| async move {
-            let start = Instant::now();
-            let arrived = match problem {
-                Some(_) => Err("it was not written".to_owned()),
-                None => site
-                    .shared
-                    .host
-                    .arrival(site.server(), &file.name, content, limit)
-                    .await
-                    .map_err(|last| last.to_string()),
-            };
-            arrived.map(|at| millis(at - start))
-        });
-        let arrived = join_all(arriving).await;
-        let noticed = Instant::now();
-        let has_arrived = arrived.iter().all(Result::is_ok);
-        let has_ended = |log: &CycleLog| {
-            let ended = |name: &str| log.ended_after(name, before.listings(name).len(), noticed);
-            written.iter().all(|(file, ..)| ended(&file.name)) || log.is_denied()
-        };
-        let ended =
-            has_arrived && cycles.wait_for(noticed + self.within.0, has_ended).await && !cycles.log().is_denied();
-        let mut trail = None;
-        if !has_arrived {
-            way::is_there(site).await?;
-            // The smallest, which says as much as any other.
-            let all = written.iter().zip(&arrived);
-            let missing = all.filter(|((.., problem), arrived)| problem.is_none() && arrived.is_err());
-            if let Some(((file, content, _), _)) = missing.min_by_key(|((_, content, _), _)| content.len()) {
-                let search = Search { site, pod, export: &self.export, sidecar: &self.sidecar, cycles };
-                let found = search.find(&Lost { name: &file.name, content, written: all_written }).await;
-                trail = Some((file.name.clone(), found));
-            }
+            let (name, line) = (ground.place(&format!("{index}.txt")).name, random::text(61));
+            wanted.push((name.clone(), Digest::of(Operation::filling(&line, bytes))));
+            writes.push(Operation::Fill { path: ground.path(&name), line, bytes });
+            files.push((name, bytes));
         }
-        let mut files = Vec::new();
-        for ((file, content, not_written), arrived) in written.into_iter().zip(arrived) {
-            let changed = match site.shared.host.look(site.server(), &file.name, &content).await {
-                Seen::Whole => None,
-                other => Some(other.to_string()),
-            };
-            files.push(File { name: file.name, bytes: content.len(), not_written, arrived, changed });
-        }
-        Ok(Round { files, ended, trail })
+        Ok((files, ground.deliver(writes, &wanted).await?))
     }
+}
 
-    /// Writes a file with content of its own; returns why it could not be written.
-    async fn write(
-        &self,
-        site: &Site,
-        pod: &Arc<Pod>,
-        file: Placed,
-        bytes: usize,
-    ) -> Result<(Placed, Vec<u8>, Option<String>), Verdict> {
-        let line = random::text(61);
-        site.place(pod, &self.export, Some(&self.sidecar), &file);
-        let content = Operation::filling(&line, bytes);
-        let operation = Operation::Fill { path: format!("{}/{}", self.export.folder, file.name), line, bytes };
-        let (_, problem) = site.try_exec(pod, &self.export.container, &operation).await?;
-        Ok((file, content, problem))
+impl Round {
+    fn new(files: Vec<(String, usize)>, delivery: Delivery) -> Self {
+        let arrival = match delivery.0 {
+            Ok(arrival) => arrival,
+            Err(problem) => {
+                // They are written one right after the other: which of them was refused matters to nobody.
+                let (names, sizes): (Vec<String>, Vec<usize>) = files.into_iter().unzip();
+                let refused = File {
+                    name: names.join(", "),
+                    bytes: sizes.iter().sum(),
+                    not_written: Some(problem),
+                    arrived: Err("it was not written".to_owned()),
+                    changed: None,
+                };
+                return Self { files: vec![refused], ended: false, trail: None };
+            }
+        };
+        let wrong = |name: &str, had_arrived: bool| {
+            let wrong = arrival.wrong.iter().find(|wrong| wrong.name == name && wrong.had_arrived == had_arrived);
+            wrong.map(|wrong| wrong.seen.clone())
+        };
+        let file = |(name, bytes): (String, usize)| {
+            let arrived = wrong(&name, false).map_or(Ok(arrival.millis), Err);
+            File { changed: wrong(&name, true), name, bytes, not_written: None, arrived }
+        };
+        let ended = arrival.wrong.iter().all(|wrong| wrong.had_arrived);
+        let trail = arrival.wrong.iter().find_map(|wrong| Some((wrong.name.clone(), wrong.trail.clone()?)));
+        Self { files: files.into_iter().map(file).collect(), ended, trail }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::check::parameter::{Export, Sidecar};
 use crate::check::{Site, millis};
 use crate::cluster::container::{self, View};
 use crate::cluster::{Cycles, Operation, ResourceExt};
+use crate::digest::Digest;
 use crate::host::Seen;
 
 /// The longest that is looked.
@@ -21,7 +22,7 @@ const INSIDE: Duration = Duration::from_secs(7);
 /// How long a file that is in the container's mount may take to be seen here.
 const MOUNT: Duration = Duration::from_secs(2);
 /// What is larger is not read, but its digest: outputs of commands are cut off, and others' go with them.
-const LARGEST: usize = 64 << 10;
+const LARGEST: u64 = 64 << 10;
 /// How much of the end of a log is read.
 const LINES: i64 = 200;
 const BYTES: i64 = 1 << 20;
@@ -33,7 +34,7 @@ pub struct Lost<'a> {
     /// Its name.
     pub name: &'a str,
     /// What it should hold.
-    pub content: &'a [u8],
+    pub content: &'a Digest,
     /// When its write was acknowledged.
     pub written: Instant,
 }
@@ -84,7 +85,7 @@ impl Search<'_> {
         let here = match timeout_at(limit, here).await {
             Ok(Seen::Whole) => Found::Whole,
             Ok(Seen::Absent) => Found::Absent,
-            Ok(Seen::Different(bytes)) => Found::Other(bytes),
+            Ok(Seen::Different(bytes)) => Found::Other(usize::try_from(bytes).unwrap_or(usize::MAX)),
             Ok(Seen::Unreadable(error)) => Found::Trouble(error),
             Err(_) => Found::Unknown("no answer".to_owned()),
         };
@@ -103,7 +104,7 @@ impl Search<'_> {
             pod: pod_name,
             root: shared.host.root().display().to_string(),
             host_path: mount_at.map(|(_, path, _)| path).unwrap_or_default(),
-            bytes: lost.content.len(),
+            bytes: usize::try_from(lost.content.bytes()).unwrap_or(usize::MAX),
             waited: millis(lost.written.elapsed()),
             export: export_stop,
             view,
@@ -139,7 +140,7 @@ impl Search<'_> {
         if !container::runs(newest, &container) {
             return unknown(format!("{container} does not run"));
         }
-        let is_large = lost.content.len() > LARGEST;
+        let is_large = lost.content.bytes() > LARGEST;
         let look = if is_large {
             Operation::Digest { path: format!("{folder}/{}", lost.name) }
         } else {
@@ -169,7 +170,7 @@ fn digested(said: &str, lost: &Lost<'_>) -> Found {
     // Line breaks at an output's end are not its own.
     match said.trim_end() {
         "" => Found::Absent,
-        digest if digest == Operation::digest(lost.content).trim_end() => Found::Whole,
+        digest if digest == lost.content.to_string() => Found::Whole,
         other => Found::Other(other.split(' ').next().and_then(|size| size.parse().ok()).unwrap_or_default()),
     }
 }
@@ -178,10 +179,8 @@ fn digested(said: &str, lost: &Lost<'_>) -> Found {
 fn found(listed: &[u8], lost: &Lost<'_>) -> Found {
     let head = [lost.name.as_bytes(), b"\0"].concat();
     let Some(rest) = listed.strip_prefix(head.as_slice()) else { return Found::Absent };
-    match rest.strip_prefix(lost.content) {
-        Some([0, ..]) => Found::Whole,
-        _ => Found::Other(rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len())),
-    }
+    let size = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
+    if Digest::of(&rest[..size]) == *lost.content { Found::Whole } else { Found::Other(size) }
 }
 
 /// The container and folder in which the sidecar sees the export, by the volume; or why there is none.
@@ -272,10 +271,10 @@ mod tests {
 
     #[test]
     fn a_large_file_is_told_by_its_digest() {
-        let lost = Lost { name: "f", content: b"content", written: Instant::now() };
+        let lost = Lost { name: "f", content: &Digest::of("content"), written: Instant::now() };
         assert_eq!(digested("", &lost), Found::Absent);
-        assert_eq!(digested(&Operation::digest(b"content"), &lost), Found::Whole);
-        assert_eq!(digested(&Operation::digest(b"CONTENT"), &lost), Found::Other(7));
+        assert_eq!(digested(&format!("{}\n", lost.content), &lost), Found::Whole);
+        assert_eq!(digested(&Digest::of("CONTENT").to_string(), &lost), Found::Other(7));
     }
 
     #[test]
@@ -293,13 +292,13 @@ mod tests {
 
     #[test]
     fn what_a_container_lists_is_compared() {
-        let lost = Lost { name: "a.txt", content: b"whole", written: Instant::now() };
+        let lost = Lost { name: "a.txt", content: &Digest::of("whole"), written: Instant::now() };
         assert_eq!(found(b"a.txt\0whole\0a.txt.bak\0x\0", &lost), Found::Whole);
         assert_eq!(found(b"a.txt\0who\0", &lost), Found::Other(3));
         assert_eq!(found(b"a.txt\0whole and more\0", &lost), Found::Other(14));
         assert_eq!(found(b"a.txt.bak\0whole\0", &lost), Found::Absent);
         assert_eq!(found(b"", &lost), Found::Absent);
-        let empty = Lost { name: "a.txt", content: b"", written: Instant::now() };
+        let empty = Lost { name: "a.txt", content: &Digest::default(), written: Instant::now() };
         assert_eq!(found(b"a.txt\0\0", &empty), Found::Whole);
     }
 }

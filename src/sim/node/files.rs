@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::mounts::{self, Place};
 use crate::cluster::Operation;
+use crate::digest::Digest;
 use crate::sim::World;
 
 /// A shell in a container.
@@ -70,7 +71,7 @@ impl Shell<'_> {
             Operation::Read { path } => self.read(path),
             Operation::Digest { path } => {
                 if let Ok(content) = fs::read(self.place(path)?.host) {
-                    self.stdout.extend(Operation::digest(&content).bytes());
+                    self.stdout.extend(format!("{}\n", Digest::of(&content)).bytes());
                 }
                 Ok(())
             }

@@ -1,0 +1,220 @@
+//! Where files are written and where they must arrive: what all tests do alike that follow files on this way.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use tokio::time::Instant;
+
+use super::looks;
+use super::scene::{Arrival, Delivery, Scene, Wanted, counted};
+use super::search::{Lost, Search};
+use super::trail::Trail;
+use super::way;
+use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::{Placed, Site, millis};
+use crate::cluster::{Cycles, Operation, Output, ResourceExt, container};
+use crate::digest::Digest;
+use crate::event::{Hop, Reason, Verdict};
+use crate::random;
+
+/// More files than this are not looked through in a folder of the test's own.
+const MOST_FILES: usize = 10_000;
+/// What no file is called: with it only the ends of cycles count.
+const NO_FILE: &str = "\0";
+
+/// A pod whose export is copied to this machine's folder.
+pub struct Ground<'a> {
+    pub site: &'a Site,
+    pub pod: Arc<Pod>,
+    pub cycles: Arc<Cycles>,
+    pub export: &'a Export,
+    pub sidecar: &'a Sidecar,
+    within: Span,
+}
+
+impl<'a> Ground<'a> {
+    /// The ground of a test; `None` if nothing would copy what is written.
+    pub async fn enter(
+        site: &'a Site,
+        export: &'a Export,
+        sidecar: &'a Sidecar,
+        restart_window: Span,
+        within: Span,
+    ) -> Result<(Scene, Option<Self>), Verdict> {
+        let (pod, population) = site.pod().await?;
+        let folder = site.shared.host.folder(site.server()).display().to_string();
+        let mut scene = Scene { pod: pod.name_any(), folder, obstacle: None };
+        let cycles = match way::cycles(site, &pod, export, sidecar)? {
+            Err(obstacle) => {
+                scene.obstacle = Some(obstacle);
+                return Ok((scene, None));
+            }
+            Ok(cycles) => cycles,
+        };
+        way::mounted(site, &pod, &population, sidecar, restart_window).await?;
+        Ok((scene, Some(Self { site, pod, cycles, export, sidecar, within })))
+    }
+
+    /// A file or folder of the test's, noted in the ledger here and in the export; `what` tells it from its others.
+    pub fn place(&self, what: &str) -> Placed {
+        let placed = self.site.file(what);
+        self.site.place(&self.pod, self.export, Some(self.sidecar), &placed);
+        placed
+    }
+
+    /// A path in the export.
+    pub fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.export.folder)
+    }
+
+    /// Does operations in the export's container, one right after the other; the error says what went wrong first.
+    pub async fn perform(&self, operations: Vec<Operation>) -> Result<Result<Vec<Output>, String>, Verdict> {
+        let (site, container) = (self.site, &self.export.container);
+        let object = container::place(&self.pod, container);
+        let pod = self.pod.name_any();
+        let outputs = site.patiently(&pod, site.shared.exec_all(site.server(), &pod, container, operations)).await;
+        let outputs = outputs.map_err(|error| {
+            Verdict::error(Reason::new(&object, "to run a command in it", error.to_string()).hint(error.hint()))
+        })?;
+        if let Some(lost) = outputs.iter().find(|output| !output.ended_by_itself()) {
+            let reason = Reason::new(object, "to run a command to its end", lost.problem().unwrap_or_default());
+            return Err(Verdict::error(reason.hint("look whether it restarts, and run again")));
+        }
+        Ok(outputs.iter().find_map(Output::problem).map_or(Ok(outputs), Err))
+    }
+
+    /// Writes, and follows the files until the cycle has ended that brought them.
+    pub async fn deliver(&self, writes: Vec<Operation>, wanted: &[Wanted]) -> Result<Delivery, Verdict> {
+        let listed: Vec<usize> = wanted.iter().map(|(name, _)| self.listed(name)).collect();
+        let what = format!("{} on the way to the folder", counted(wanted.len()));
+        self.site.waiting_for_cycle(&self.cycles, what, self.within.0);
+        match self.perform(writes).await? {
+            Err(problem) => Ok(Delivery(Err(problem))),
+            Ok(_) => self.follow_to_the_end(wanted, &listed, Instant::now()).await,
+        }
+    }
+
+    /// How often the log has listed a file by now.
+    pub fn listed(&self, name: &str) -> usize {
+        self.cycles.log().listings(name).len()
+    }
+
+    /// Follows files until the cycle has ended that brought them, and looks for the first that did not arrive.
+    pub async fn follow_to_the_end(
+        &self,
+        wanted: &[Wanted],
+        listed: &[usize],
+        written: Instant,
+    ) -> Result<Delivery, Verdict> {
+        let mut arrival = self.follow(wanted, listed, written).await?;
+        if let Some(first) = arrival.wrong.first_mut().filter(|first| !first.had_arrived)
+            && let Some((name, content)) = wanted.iter().find(|(name, _)| *name == first.name)
+        {
+            first.trail = Some(self.search(name, content, written).await);
+        }
+        Ok(Delivery(Ok(arrival)))
+    }
+
+    /// Follows files until the cycle has ended that brought them; each had been listed so often before it was written.
+    pub async fn follow(&self, wanted: &[Wanted], listed: &[usize], written: Instant) -> Result<Arrival, Verdict> {
+        let limit = written + self.within.0;
+        let (host, server) = (&self.site.shared.host, self.site.server());
+        let looked = looks::not_whole(host, server, wanted, Some(limit), limit + looks::ALL).await;
+        let wrong = looked.map_err(|unknown| self.no_answer(unknown))?;
+        let noticed = Instant::now();
+        let millis = millis(noticed - written);
+        if !wrong.is_empty() {
+            way::is_there(self.site).await?;
+            return Ok(Arrival { files: wanted.len(), millis, wrong });
+        }
+        let ended = self.cycles.wait_for(noticed + self.within.0, |log| {
+            let mut files = wanted.iter().zip(listed);
+            log.is_denied() || files.all(|((name, _), listed)| log.ended_after(name, *listed, noticed))
+        });
+        let has_ended = ended.await && !self.cycles.log().is_denied();
+        let looked = looks::not_whole(host, server, wanted, None, Instant::now() + looks::ALL).await;
+        let wrong = looked.map_err(|unknown| self.no_answer(unknown))?;
+        if !wrong.is_empty() {
+            way::is_there(self.site).await?;
+        } else if !has_ended {
+            return Err(self.no_end());
+        }
+        Ok(Arrival { files: wanted.len(), millis, wrong })
+    }
+
+    /// ERROR, because the tester's folder did not answer for so many files.
+    fn no_answer(&self, unknown: usize) -> Verdict {
+        let object = format!("folder {}", self.site.shared.host.folder(self.site.server()).display());
+        let seen = format!("no answer for {} within {}s", counted(unknown), looks::ALL.as_secs());
+        let hint = "look whether it is on a network, or a virus scanner is at work, and run the test again";
+        Verdict::error(Reason::new(object, "to be readable", seen).hint(hint)).at(Hop::Host)
+    }
+
+    /// Looks for a file that did not arrive.
+    pub async fn search(&self, name: &str, content: &Digest, written: Instant) -> Trail {
+        let Self { site, pod, cycles, export, sidecar, .. } = self;
+        Search { site, pod, export, sidecar, cycles }.find(&Lost { name, content, written }).await
+    }
+
+    /// Waits until so many cycles have ended. All but the first began after this was called.
+    ///
+    /// # Errors
+    /// One took longer than it may.
+    pub async fn ends(&self, count: u8) -> Result<(), Verdict> {
+        for _ in 0..count {
+            if !self.ended(1, Instant::now() + self.within.0).await {
+                return Err(self.no_end());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether so many cycles end until then, one after the other. All but the first began after this was called.
+    pub async fn ended(&self, count: u8, limit: Instant) -> bool {
+        for _ in 0..count {
+            let since = Instant::now();
+            let ended = self.cycles.wait_for(limit, |log| log.is_denied() || log.ended_after(NO_FILE, 0, since));
+            if !ended.await || self.cycles.log().is_denied() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// ERROR, because the log told of no end of a cycle.
+    pub fn no_end(&self) -> Verdict {
+        let log = self.cycles.log();
+        if let Some(error) = log.trouble.as_ref().filter(|_| log.is_denied()) {
+            return self.site.no_answer(error);
+        }
+        let object = container::place(&self.pod, &self.sidecar.container);
+        let expected = format!("a line like {} in its log within {}", self.sidecar.cycle_end.0, self.within);
+        let seen = log.trouble.map_or("none".to_owned(), |error| error.to_string());
+        Verdict::error(Reason::new(object, expected, seen).hint("look at its log")).at(Hop::Sidecar)
+    }
+
+    /// What is in a folder of the test's own, beside the files that it wants there.
+    pub async fn strangers(&self, folder: &str, wanted: &[Wanted]) -> Result<Vec<String>, Verdict> {
+        let host = &self.site.shared.host;
+        let found = host.files_in(self.site.server(), folder, MOST_FILES).await.map_err(|error| {
+            let object = format!("folder {}", host.folder(self.site.server()).join(folder).display());
+            Verdict::error(Reason::new(object, "to be listed", error.to_string())).at(Hop::Host)
+        })?;
+        let names: BTreeSet<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
+        let found = found.into_iter().map(|(path, _)| format!("{folder}/{path}"));
+        Ok(found.filter(|name| !names.contains(name.as_str())).collect())
+    }
+
+    /// How long a wait may take.
+    pub fn within(&self) -> Duration {
+        self.within.0
+    }
+}
+
+/// A line that no other file has.
+pub fn line() -> String {
+    // With its end a power of two, so that pieces are easily of whole lines.
+    random::text(63)
+}

@@ -1,0 +1,196 @@
+//! What came of files that were to arrive, and what that means. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use super::trail::Trail;
+use super::way::{self, Obstacle};
+use crate::check::parameter::{Sidecar, Span};
+use crate::digest::Digest;
+use crate::event::{Hop, Reason, Verdict};
+
+/// So many reasons say enough.
+const MOST_REASONS: usize = 3;
+
+/// The pod and the folder of a test, for its messages, and why nothing could be written.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Scene {
+    pub pod: String,
+    pub folder: String,
+    pub obstacle: Option<Obstacle>,
+}
+
+/// A file that must arrive: its path in the server's folder, and its content.
+pub type Wanted = (String, Digest);
+
+/// What came of files that were to be written; the error is why the export did not take them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Delivery(pub Result<Arrival, String>);
+
+impl Delivery {
+    /// Whether all files are whole in the folder.
+    pub fn is_whole(&self) -> bool {
+        self.0.as_ref().is_ok_and(|arrival| arrival.wrong.is_empty())
+    }
+}
+
+/// What came of files that were written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Arrival {
+    /// How many there were.
+    pub files: usize,
+    /// When the last of them was there, in milliseconds after the write was acknowledged.
+    pub millis: u64,
+    /// Those that are not whole.
+    pub wrong: Vec<Wrong>,
+}
+
+/// A file that is not whole.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Wrong {
+    pub name: String,
+    /// Whether it had been.
+    pub had_arrived: bool,
+    /// What was there last.
+    pub seen: String,
+    /// Where it was instead; of the first that did not arrive.
+    #[serde(default)]
+    pub trail: Option<Trail>,
+}
+
+impl Scene {
+    /// What was delivered whole.
+    ///
+    /// # Errors
+    /// FAIL: there is an obstacle, the export did not take the files, or they are not whole in the folder.
+    pub fn delivered<'s>(
+        &self,
+        delivery: Option<&'s Delivery>,
+        what: &str,
+        sidecar: &Sidecar,
+        within: Span,
+    ) -> Result<&'s Arrival, Verdict> {
+        if let Some(obstacle) = &self.obstacle {
+            return Err(obstacle.verdict(&self.pod, sidecar));
+        }
+        let name = &sidecar.container;
+        match delivery.map(|delivery| &delivery.0) {
+            None => {
+                let object = format!("pod {}", self.pod);
+                Err(Verdict::error(Reason::new(object, format!("to take {what}"), "nothing was written")))
+            }
+            Some(Err(problem)) => Err(self.refused(what, problem)),
+            Some(Ok(arrival)) if arrival.wrong.is_empty() => Ok(arrival),
+            Some(Ok(arrival)) => {
+                let mut hop = Hop::Sidecar;
+                let reasons = arrival.wrong.iter().take(MOST_REASONS).map(|wrong| {
+                    let object = format!("file {} of pod {}", wrong.name, self.pod);
+                    let others = match arrival.wrong.len() {
+                        1 => String::new(),
+                        wrong => format!("; so with {wrong} of {}", counted(arrival.files)),
+                    };
+                    if wrong.had_arrived {
+                        let hint = way::undone(name, &wrong.seen);
+                        let expected =
+                            format!("{what} to stay whole in {} after the cycle that brought it", self.folder);
+                        return Reason::new(object, expected, format!("{}{others}", wrong.seen)).hint(hint);
+                    }
+                    let expected = format!("{what} whole in {} within {within}", self.folder);
+                    let Some(trail) = &wrong.trail else {
+                        let hint = format!("look at the log of {name} and at the target of its rsync");
+                        return Reason::new(object, expected, format!("{}{others}", wrong.seen)).hint(hint);
+                    };
+                    let finding = trail.finding();
+                    hop = finding.hop;
+                    let seen = format!("{}{others}\n{}", wrong.seen, finding.seen);
+                    Reason::new(object, expected, seen).hint(finding.hint)
+                });
+                let reasons = reasons.collect();
+                Err(Verdict::judged("", reasons).at(hop))
+            }
+        }
+    }
+
+    /// FAIL: the export did not take what was to be written.
+    pub fn refused(&self, what: &str, problem: &str) -> Verdict {
+        let object = format!("export of pod {}", self.pod);
+        let reason = Reason::new(object, format!("to take {what}"), problem);
+        Verdict::judged("", vec![reason.hint("look whether the export is full or read-only")]).at(Hop::Export)
+    }
+
+    /// FAIL reasons for files that nobody wrote.
+    pub fn strange(&self, names: &[String], sidecar: &Sidecar) -> Vec<Reason> {
+        let reasons = names.iter().take(MOST_REASONS).map(|name| {
+            let hint = format!(
+                "a name like .NAME.XXXXXX is a temporary of rsync's: look whether {} is killed while it copies",
+                sidecar.container
+            );
+            let object = format!("folder {}", self.folder);
+            let expected = "only files that were written into the export, under their names, after the last cycle";
+            Reason::new(object, expected, format!("the file {name}")).hint(hint)
+        });
+        reasons.collect()
+    }
+}
+
+/// So many files.
+pub fn counted(files: usize) -> String {
+    if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::event::Outcome;
+
+    /// The parameters that all have, with others.
+    pub fn parameters(others: &Value) -> Value {
+        let mut all = json!({
+            "export": {"container": "nfs-server", "folder": "/data"},
+            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced", "interval": r"^Sync interval: (\d+)s"},
+            "restart-window": "10m", "within": "60s"
+        });
+        all.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
+        all
+    }
+
+    /// A scene without an obstacle.
+    pub fn scene() -> Value {
+        json!({"pod": "p", "folder": "f", "obstacle": null})
+    }
+
+    /// Files that arrived whole.
+    pub fn arrived() -> Value {
+        json!({"Ok": {"files": 2, "millis": 900, "wrong": []}})
+    }
+
+    /// One that did not, or did not stay so.
+    pub fn wrong(had_arrived: bool) -> Value {
+        let wrong = json!({"name": "a", "had_arrived": had_arrived, "seen": "5 bytes"});
+        json!({"Ok": {"files": 2, "millis": 900, "wrong": [wrong]}})
+    }
+
+    #[test]
+    fn only_what_stays_whole_is_delivered() {
+        let sidecar: Sidecar = serde_json::from_value(parameters(&json!({}))["sidecar"].clone()).unwrap();
+        let judged = |obstacle: &Value, delivery: &Value| {
+            let mut scene = scene();
+            scene["obstacle"] = obstacle.clone();
+            let scene: Scene = serde_json::from_value(scene).unwrap();
+            let delivery: Option<Delivery> = serde_json::from_value(delivery.clone()).unwrap();
+            let within = Span(Duration::from_secs(60));
+            let judged = scene.delivered(delivery.as_ref(), "it", &sidecar, within).map(|arrival| arrival.millis);
+            judged.map_err(|verdict| (verdict.outcome, verdict.hop))
+        };
+        let none = Value::Null;
+        assert_eq!(judged(&none, &arrived()), Ok(900));
+        let sidecar = Err((Outcome::Fail, Some(Hop::Sidecar)));
+        assert_eq!([wrong(true), wrong(false)].map(|delivery| judged(&none, &delivery)), [sidecar; 2]);
+        assert_eq!(judged(&json!("NoSidecar"), &none), sidecar);
+        assert_eq!(judged(&none, &json!({"Err": "No space left"})), Err((Outcome::Fail, Some(Hop::Export))));
+        assert_eq!(judged(&none, &none), Err((Outcome::Error, None)));
+    }
+}

@@ -1,0 +1,65 @@
+//! What tells one content from another: its size and its SHA-1, so that none is held. Imports nothing of ours.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use sha1::Sha1;
+
+/// The size and SHA-1 of a content, which more may be added to.
+#[derive(Clone, Default)]
+pub struct Digest {
+    bytes: u64,
+    sha1: Sha1,
+}
+
+impl Digest {
+    /// That of a content.
+    pub fn of(content: impl AsRef<[u8]>) -> Self {
+        let mut digest = Self::default();
+        digest.add(content.as_ref());
+        digest
+    }
+
+    /// Adds more.
+    pub fn add(&mut self, more: &[u8]) {
+        self.bytes += more.len() as u64;
+        sha1::Digest::update(&mut self.sha1, more);
+    }
+
+    /// The size.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// As `wc -c` and `sha1sum` have it.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.bytes)?;
+        let sha1 = sha1::Digest::finalize(self.sha1.clone());
+        sha1.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl PartialEq for Digest {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes && self.to_string() == other.to_string()
+    }
+}
+
+impl Write for Digest {
+    fn write(&mut self, more: &[u8]) -> io::Result<usize> {
+        self.add(more);
+        Ok(more.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
