@@ -47,6 +47,11 @@ pub trait Kind: Sync {
         2 << 20
     }
 
+    /// How many sync cycles it usually waits for; the first of them has already begun.
+    fn cycles(&self) -> u8 {
+        0
+    }
+
     /// Collects what the judgement needs.
     ///
     /// # Errors
@@ -110,6 +115,7 @@ pub(super) trait AnyKind {
     fn needs(&self) -> &'static [Need];
     fn writes(&self) -> Option<(&Export, Option<&Sidecar>)>;
     fn room(&self) -> usize;
+    fn cycles(&self) -> u8;
     fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)>;
     fn judge(&self, seen: Value) -> Result<Verdict, serde_json::Error>;
 }
@@ -125,6 +131,10 @@ impl<K: Kind> AnyKind for K {
 
     fn room(&self) -> usize {
         Kind::room(self)
+    }
+
+    fn cycles(&self) -> u8 {
+        Kind::cycles(self)
     }
 
     fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)> {

@@ -35,6 +35,7 @@ pub use need::{ALWAYS, Access, Need, OPTIONAL};
 pub use shared::{Disturbed, Shared, Wishes};
 pub use site::Site;
 pub use storage::mount::remount;
+pub use sync::search::period;
 pub use topology::node_port::live as node_ports;
 
 use kind::AnyKind;
@@ -85,6 +86,11 @@ impl Check {
     /// How many bytes the tester's folder must take at once.
     pub fn room(&self) -> usize {
         self.parts().1.room()
+    }
+
+    /// How many sync cycles it usually waits for.
+    pub fn cycles(&self) -> u8 {
+        self.parts().1.cycles()
     }
 
     /// Observes and judges; returns the observation too, if the run is recorded and there is one.

@@ -137,17 +137,18 @@ impl Shared {
         moment.checked_duration_since(self.started).map(millis)
     }
 
-    /// Waits until `look` finds something in what is in the namespace; `None` if it does not within the time.
+    /// Waits until `look` finds something of a server in what is in the namespace; `None` if it does not within the time.
     ///
     /// # Errors
     /// The time is over, and what is in the namespace is not known.
     pub async fn until<T>(
         &self,
+        server: &str,
         limit: Instant,
         mut look: impl FnMut(&Population) -> Option<T>,
     ) -> Result<Option<T>, ApiError> {
         loop {
-            let mut changes = self.watch.changes();
+            let mut changes = self.watch.changes(Some(server));
             let looked = self.watch.population();
             if let Some(found) = looked.as_ref().ok().and_then(&mut look) {
                 return Ok(Some(found));

@@ -76,13 +76,18 @@ impl Site {
         let _ = self.shared.events.send(event);
     }
 
-    /// Waits until `pending` has nothing more to wait for, at most until rollouts must have settled; then what there is.
-    pub async fn settled(&self, mut pending: impl FnMut(&Population) -> Option<String>) -> Result<Population, Verdict> {
+    /// Waits until `pending` has nothing more to wait for, of a server or of all, at most until rollouts must have settled; then
+    /// what there is.
+    pub async fn settled(
+        &self,
+        server: Option<&str>,
+        mut pending: impl FnMut(&Population) -> Option<String>,
+    ) -> Result<Population, Verdict> {
         let limit = self.shared.settle_limit();
         let left = limit.saturating_duration_since(Instant::now());
         let mut said = false;
         loop {
-            let mut changes = self.shared.watch.changes();
+            let mut changes = self.shared.watch.changes(server);
             let looked = self.shared.watch.population();
             let open = match &looked {
                 Ok(population) => pending(population),
@@ -100,17 +105,21 @@ impl Site {
         }
     }
 
+    /// What there is when the rollout of a server has settled or cannot.
+    pub async fn server_settled(&self, server: &str) -> Result<Population, Verdict> {
+        self.settled(Some(server), |population| population.server(&self.select, server).settlement().pending()).await
+    }
+
     /// The server under test, after its rollout has settled or cannot.
     pub async fn settled_server(&self) -> Result<(Server, Population), Verdict> {
-        let population =
-            self.settled(|population| population.server(&self.select, self.server()).settlement().pending()).await?;
+        let population = self.server_settled(self.server()).await?;
         Ok((population.server(&self.select, self.server()), population))
     }
 
     /// What there is when the rollouts of all servers of the suite have settled or cannot: for what is looked at once for
     /// all.
     pub async fn all_settled(&self) -> Result<Population, Verdict> {
-        self.settled(|population| {
+        self.settled(None, |population| {
             let mut settlements = self.servers.iter().map(|name| population.server(&self.select, name).settlement());
             settlements.find_map(Settlement::pending)
         })
@@ -182,7 +191,7 @@ impl Site {
     /// Returns when the pod that the test works with is replaced or deleted; never, as long as it uses none.
     pub async fn pod_replaced(&self) -> Reason {
         loop {
-            let mut changes = self.shared.watch.changes();
+            let mut changes = self.shared.watch.changes(self.id.server.as_deref());
             if let (Some(uid), Ok(population)) = (self.pod.get(), self.shared.watch.population()) {
                 let pod = population.pods.iter().find(|pod| pod.metadata.uid.as_ref() == Some(uid));
                 if pod.is_none_or(|pod| is_terminating(pod)) {

@@ -9,11 +9,11 @@ use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::object::requests;
 use super::obstacle::{PATIENCE, refusal, unscheduled};
+use super::wake::{Bell, Changes};
 use super::watch::{Store, objects};
 use super::{ApiError, Cluster};
 
@@ -43,15 +43,10 @@ pub(super) struct Waiting {
     pub pods: Store<Pod>,
     pub replica_sets: Store<ReplicaSet>,
     pub announced: Arc<Mutex<BTreeMap<String, Announced>>>,
-    pub changed: Arc<watch::Sender<u64>>,
+    pub bell: Arc<Bell>,
 }
 
 impl Waiting {
-    /// Something to wait on for the next change.
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-
     /// The pods and the ReplicaSets.
     fn objects(&self) -> (Vec<Arc<Pod>>, Vec<Arc<ReplicaSet>>) {
         (objects(&self.pods), objects(&self.replica_sets))
@@ -62,17 +57,12 @@ impl Waiting {
         let mut known = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(uid, announced.clone()) != Some(announced)
     }
-
-    /// Wakes whoever waits for a change.
-    fn tell(&self) {
-        self.changed.send_modify(|version| *version += 1);
-    }
 }
 
 /// Tells, as of a change, when the time is over that a pod which does not come is waited for anyhow; and asks then whether an
 /// autoscaler has announced a node for it.
 pub(super) async fn follow(cluster: Cluster, waiting: Waiting) {
-    let mut changes = waiting.changes();
+    let mut changes = Changes::new(waiting.bell.listen(), None);
     let mut asked: BTreeMap<String, Instant> = BTreeMap::new();
     loop {
         let (pods, sets) = waiting.objects();
@@ -95,12 +85,12 @@ pub(super) async fn follow(cluster: Cluster, waiting: Waiting) {
             next = Some(next.map_or(AGAIN, |next| next.min(AGAIN)));
         }
         if is_news {
-            waiting.tell();
+            waiting.bell.ring(None);
         }
         tokio::select! {
             // The sender lives as long as this.
             _ = changes.changed() => {}
-            () = sleep(next.unwrap_or(Duration::MAX)) => waiting.tell(),
+            () = sleep(next.unwrap_or(Duration::MAX)) => waiting.bell.ring(None),
         }
     }
 }

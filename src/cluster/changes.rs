@@ -33,9 +33,9 @@ impl Cluster {
             return Ok(with_newest(format!("revision {} is the only one that was deployed", after.revision)));
         };
         let payload = |release| release::payload(&self.client, &self.target, release);
-        let (pods, params) = (requests::<Pod>(Some(self.namespace())), ListParams::default());
-        let pods = self.list("pods", &pods, &params);
-        let (old, new, pods) = tokio::try_join!(payload(before), payload(after), pods)?;
+        let (old, new) = tokio::try_join!(payload(before), payload(after))?;
+        let params = ListParams::default().labels(&selector(&new));
+        let pods = self.list("pods", &requests::<Pod>(Some(self.namespace())), &params).await?;
         let mut lines = with_newest(format!("revision {} -> {}", before.revision, after.revision));
         match changes(&old.json, &new.json) {
             Ok(changes) if changes.is_empty() => lines.push("no value and no object differs".to_owned()),
@@ -211,6 +211,18 @@ fn counted(names: &[String]) -> String {
         return names.join(", ");
     }
     format!("{} and {} more", names[..NAMES].join(", "), names.len() - NAMES)
+}
+
+/// A selector of the labels that all pods of a revision have, and those of the revisions before it: what Deployments select by
+/// cannot be changed.
+fn selector(revision: &Payload) -> String {
+    let objects = objects(&revision.json).unwrap_or_default();
+    let labels = objects.iter().filter_map(|object| object.pointer("/spec/selector/matchLabels")?.as_object());
+    let all: Vec<BTreeSet<String>> =
+        labels.map(|labels| labels.iter().map(|(key, value)| format!("{key}={}", text(value))).collect()).collect();
+    let mut shared = all.first().cloned().unwrap_or_default();
+    shared.retain(|label| all.iter().all(|labels| labels.contains(label)));
+    shared.into_iter().collect::<Vec<_>>().join(",")
 }
 
 /// Which of the pods that the release's objects own were made since its revision; `None` where nobody knows.

@@ -74,7 +74,7 @@ impl Output {
 /// Does the operations one after another in one shell, without standard input, and waits for their end. One that fails
 /// does not keep later ones from being done.
 ///
-/// One whose output was lost is done once more, unless it is known to have succeeded: where a node is short of CPU,
+/// One whose output was lost, and that says the same when it is done again, is done once more: where a node is short of CPU,
 /// containerd's shim drops what it has not read 2 s after a command's end.
 pub(super) async fn exec(
     client: &Client,
@@ -84,13 +84,18 @@ pub(super) async fn exec(
     operations: &[Operation],
     limit: Duration,
 ) -> Result<Vec<Output>, ApiError> {
+    let deadline = Instant::now() + limit;
     let mut outputs = exec_once(client, namespace, pod, container, operations, limit).await?;
-    let is_lost =
-        |(output, operation): &(&mut Output, Operation)| output.end == End::Lost && operation.may_be_repeated();
-    let (lost, again): (Vec<_>, Vec<_>) = outputs.iter_mut().zip(operations.iter().cloned()).filter(is_lost).unzip();
+    // What stands before a removal would not see the same any more.
+    let from = operations.iter().rposition(Operation::removes).map_or(0, |last| last + 1);
+    let is_lost = |at: &usize| outputs[*at].end == End::Lost && operations[*at].may_be_repeated();
+    let lost: Vec<usize> = (from..operations.len()).filter(is_lost).collect();
     if !lost.is_empty() {
-        let anew = exec_once(client, namespace, pod, container, &again, limit).await?;
-        lost.into_iter().zip(anew).for_each(|(output, anew)| *output = anew);
+        let again: Vec<_> = lost.iter().map(|at| operations[*at].clone()).collect();
+        let left = deadline.saturating_duration_since(Instant::now());
+        // If there is no answer now, what is known of the others still is.
+        let anew = exec_once(client, namespace, pod, container, &again, left).await.unwrap_or_default();
+        lost.into_iter().zip(anew).for_each(|(at, output)| outputs[at] = output);
     }
     Ok(outputs)
 }
@@ -138,7 +143,7 @@ async fn exec_once(
         Some(End::Exited(0 | FAILED)) => End::Lost,
         Some(End::Exited(code)) => End::Unknown(format!("the shell ended with exit code {code}")),
         Some(End::Unknown(why)) => End::Unknown(why.clone()),
-        Some(End::Lost) | None => End::Unknown(closed.to_owned()),
+        Some(End::Lost) | None => End::Unknown(closed.clone()),
     };
     let mut parts = parts(&stdout, &mark).zip(parts(&stderr, &mark));
     Ok(operations

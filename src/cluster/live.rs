@@ -14,6 +14,8 @@ use super::{ApiError, Cluster, answered};
 /// How many objects are asked for at the same time.
 const AT_ONCE: usize = 8;
 
+/// What every object has that Helm has made.
+const HELM: &str = "app.kubernetes.io/managed-by=Helm";
 /// What a manifest usually has many of: listed all at once.
 const LISTED: [[&str; 4]; 2] =
     [["apps/v1", "Deployment", "deployments", "deployments.apps"], ["v1", "Service", "services", "services"]];
@@ -30,34 +32,46 @@ pub enum Live {
 }
 
 impl Cluster {
-    /// The live objects that a manifest names, in its order, and those Deployments and Services that it does not name.
+    /// The live objects that a manifest names, in its order, and those Deployments and Services of Helm's that it does not name.
     ///
     /// # Errors
     /// Deployments or Services could not be listed, or an answer was lost. One that may not be looked at is no error.
     pub async fn live(&self, manifest: &[Value]) -> Result<(Vec<Live>, Vec<Value>), ApiError> {
         let mut listed = Vec::new();
-        for [version, kind, plural, resource] in LISTED {
-            if manifest.iter().any(|object| self.is_listed(object, version, kind)) {
-                let resource_type = ApiResource::from_gvk_with_plural(&gvk(version, kind)?, plural);
-                let requests = Request::new(DynamicObject::url_path(&resource_type, Some(self.namespace())));
-                let found = self.list(resource, &requests, &ListParams::default()).await?;
-                listed.extend(found.into_iter().map(|object| with_kind(object, version, kind)));
+        for kind in &LISTED {
+            if manifest.iter().any(|object| self.is_listed(object, kind[0], kind[1])) {
+                listed.extend(self.listed(kind, ListParams::default().labels(HELM)).await?);
             }
         }
         let look = |object: &Value| {
             let object = object.clone();
             let listed = &listed;
             async move {
-                if !LISTED.iter().any(|[version, kind, ..]| self.is_listed(&object, version, kind)) {
+                let Some(kind) = LISTED.iter().find(|[version, kind, ..]| self.is_listed(&object, version, kind))
+                else {
                     return self.live_one(&object).await;
+                };
+                if let Some(live) = listed.iter().find(|live| is_same(live, &object)) {
+                    return Ok(Live::Object(live.clone()));
                 }
-                let found = listed.iter().find(|live| is_same(live, &object)).cloned();
-                Ok(found.map_or(Live::Missing, Live::Object))
+                // Somebody may have taken the label away.
+                let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                let found = self.listed(kind, ListParams::default().fields(&format!("metadata.name={name}"))).await?;
+                Ok(found.into_iter().next().map_or(Live::Missing, Live::Object))
             }
         };
         let live: Vec<Live> = stream::iter(manifest.iter().map(look)).buffered(AT_ONCE).try_collect().await?;
         listed.retain(|live| !manifest.iter().any(|object| is_same(live, object)));
         Ok((live, listed))
+    }
+
+    /// The objects of a kind that these parameters choose.
+    async fn listed(&self, kind: &[&'static str; 4], params: ListParams) -> Result<Vec<Value>, ApiError> {
+        let [version, kind, plural, resource] = *kind;
+        let resource_type = ApiResource::from_gvk_with_plural(&gvk(version, kind)?, plural);
+        let requests = Request::new(DynamicObject::url_path(&resource_type, Some(self.namespace())));
+        let found = self.list(resource, &requests, &params).await?;
+        Ok(found.into_iter().map(|object| with_kind(object, version, kind)).collect())
     }
 
     fn is_listed(&self, object: &Value, version: &str, kind: &str) -> bool {

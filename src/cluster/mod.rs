@@ -40,7 +40,9 @@ mod population;
 mod port_forward;
 mod release;
 pub mod script;
+mod select;
 pub mod server;
+mod wake;
 mod watch;
 
 pub use access::Permission;
@@ -58,10 +60,12 @@ pub use log::LogLine;
 pub use obstacle::Obstacle;
 pub use operation::{Operation, Work};
 pub use pace::SLOW;
-pub use population::{Network, Population, Select};
+pub use population::{Network, Population};
 pub use port_forward::Forwarded;
 pub use release::{Contents, Deployed, Release};
+pub use select::{Select, Wanted};
 pub use server::Server;
+pub use wake::Changes;
 pub use watch::Watch;
 
 /// The longest wait for an answer of the API server.
@@ -139,11 +143,11 @@ impl Cluster {
         self.list("nodes", &object::requests::<Node>(None), &ListParams::default()).await
     }
 
-    /// The Services of the namespace, for whoever does not watch them.
-    pub async fn network(&self) -> Result<Network, ApiError> {
+    /// The Services that are wanted, for whoever does not watch them.
+    pub async fn network(&self, wanted: &Wanted) -> Result<Network, ApiError> {
         let services = object::requests::<Service>(Some(self.namespace()));
         let slices = object::requests::<EndpointSlice>(Some(self.namespace()));
-        let params = ListParams::default();
+        let params = ListParams::default().labels(&wanted.selector());
         let (services, slices) = tokio::try_join!(
             self.list("services", &services, &params),
             self.list("endpointslices.discovery.k8s.io", &slices, &params),
@@ -171,16 +175,16 @@ impl Cluster {
         release::deployed(&self.client, &self.target, revisions).await
     }
 
-    /// Watches the pods, Deployments and ReplicaSets of the namespace, and on demand Services and EndpointSlices; returns
-    /// when each was listed once.
-    pub async fn watch(&self, services: bool) -> Result<Watch, ApiError> {
-        watch::watch(self.clone(), services).await
+    /// Watches the pods, Deployments and ReplicaSets of the namespace that are wanted, and on demand Services and EndpointSlices;
+    /// returns when each was listed once.
+    pub async fn watch(&self, wanted: Wanted, services: bool) -> Result<Watch, ApiError> {
+        watch::watch(self.clone(), wanted, services).await
     }
 
-    /// What metrics-server says of the namespace's pods; `None` where there is none, or the user may not ask it.
-    pub async fn metrics(&self) -> Option<Vec<Value>> {
+    /// What metrics-server says of the pods that are wanted; `None` where there is none, or the user may not ask it.
+    pub async fn metrics(&self, wanted: &Wanted) -> Option<Vec<Value>> {
         let requests = Request::new(format!("/apis/metrics.k8s.io/v1beta1/namespaces/{}/pods", self.namespace()));
-        self.list("pods.metrics.k8s.io", &requests, &ListParams::default()).await.ok()
+        self.list("pods.metrics.k8s.io", &requests, &ListParams::default().labels(&wanted.selector())).await.ok()
     }
 
     /// Reads a container's log from the moment `since`, or from its beginning, line by line; at most `bytes` of it.
@@ -214,8 +218,8 @@ impl Cluster {
     ///
     /// The container must have started; an operation that was done and failed is no error of this call.
     pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Result<Vec<Output>, ApiError> {
-        let begin = |limit| exec::exec(&self.client, self.namespace(), pod, container, operations, limit);
-        self.pace.run(pod, Operation::work(operations), begin).await
+        let ask = |limit| exec::exec(&self.client, self.namespace(), pod, container, operations, limit);
+        self.pace.run(pod, Operation::work(operations), ask).await
     }
 
     /// Connects to a port of a pod.
@@ -244,9 +248,13 @@ impl Cluster {
         requests: &Request,
         params: &ListParams,
     ) -> Result<Vec<K>, ApiError> {
-        let (objects, _) = answered("list", resource, object::list(&self.client, requests, params)).await?;
-        let objects = objects.into_iter().map(object::typed).collect::<Result<_, _>>();
-        objects.map_err(|error| ApiError::new("list", resource, error))
+        let mut objects = Vec::new();
+        let take = |object| {
+            objects.push(object::typed(object)?);
+            Ok(())
+        };
+        answered("list", resource, object::list(&self.client, requests, params, take)).await?;
+        Ok(objects)
     }
 
     fn pods(&self) -> Api<Pod> {

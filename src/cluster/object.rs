@@ -1,12 +1,16 @@
 //! Asking the API for objects. Every answer is read as one JSON value first, and a type is made of that: a Kubernetes type
 //! that is read from text, from watch events and from values is compiled three times, which was a third of the build.
 
+use futures::FutureExt;
 use kube::api::ListParams;
 use kube::core::request::Error as Malformed;
 use kube::core::{Request, Resource};
 use kube::{Client, Error};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+/// So many objects are asked for at once: each is held as JSON until it is taken.
+const PAGE: u32 = 250;
 
 /// The requests for objects of a kind, in a namespace or in none.
 pub(super) fn requests<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Request {
@@ -29,15 +33,25 @@ pub(super) async fn find(
     }
 }
 
-/// The objects of a list, and the version at which it was made.
+/// Asks for the objects of a list in pages, unless so many are enough as a page has, and takes each; returns the version at which the list was made.
 pub(super) async fn list(
     client: &Client,
     requests: &Request,
     params: &ListParams,
-) -> Result<(Vec<Value>, String), Error> {
-    let mut answer = ask(client, requests.list(params)).await?;
-    let version = version(&answer);
-    Ok((serde_json::from_value(answer["items"].take()).map_err(Error::SerdeError)?, version))
+    mut take: impl FnMut(Value) -> Result<(), Error>,
+) -> Result<String, Error> {
+    let mut page = params.clone();
+    page.limit = params.limit.or(Some(PAGE));
+    loop {
+        let mut answer = ask(client, requests.list(&page)).boxed().await?;
+        let objects: Vec<Value> = typed(answer["items"].take())?;
+        objects.into_iter().try_for_each(&mut take)?;
+        page.continue_token =
+            answer["metadata"]["continue"].as_str().filter(|next| !next.is_empty()).map(str::to_owned);
+        if page.continue_token.is_none() || params.limit.is_some() {
+            return Ok(version(&answer));
+        }
+    }
 }
 
 /// The version of an object or a list, for a watch to go on from.

@@ -269,12 +269,16 @@ impl Operation {
                     | Self::Append { .. }
             )
         };
-        let removes = |operation: &Self| matches!(operation, Self::Remove { .. } | Self::Sweep { .. });
         match operations {
             _ if operations.iter().any(is_slow) => Work::Slow,
-            _ if operations.iter().all(removes) => Work::Removal,
+            _ if operations.iter().all(Self::removes) => Work::Removal,
             _ => Work::Quick,
         }
+    }
+
+    /// Whether it removes files.
+    pub fn removes(&self) -> bool {
+        matches!(self, Self::Remove { .. } | Self::Sweep { .. })
     }
 
     /// Whether all that it can say is whether it was done.

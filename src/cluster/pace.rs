@@ -37,8 +37,8 @@ struct State {
     /// The most that ran at once.
     most: usize,
     slowest: Duration,
-    /// How long the last one took, with its wait for a turn.
-    lag: Duration,
+    /// How long the last command took, and the last removal, with their waits for turns.
+    lags: [Duration; 2],
     /// By pod, when the last one in it had had no answer at all, and what came of it.
     silent: HashMap<String, (Instant, ApiError)>,
     /// Whether the last one of all had none.
@@ -58,7 +58,7 @@ impl Pace {
         &self,
         pod: &str,
         work: Work,
-        begin: impl FnOnce(Duration) -> F,
+        ask: impl FnOnce(Duration) -> F,
     ) -> Result<T, ApiError> {
         let came = Instant::now();
         let turns = if work == Work::Removal { &self.removals } else { &self.turns };
@@ -76,7 +76,7 @@ impl Pace {
             if state.is_silent { ANSWER } else { COMMAND }
         };
         let began = Instant::now();
-        let result = begin(limit).await;
+        let result = ask(limit).await;
         let mut state = self.state();
         state.running -= 1;
         state.is_silent = matches!(result, Err(ApiError::Silent { .. }));
@@ -86,8 +86,10 @@ impl Pace {
             }
             _ => drop(state.silent.remove(pod)),
         }
-        if work == Work::Quick {
-            state.lag = came.elapsed();
+        if work == Work::Removal {
+            state.lags[1] = came.elapsed();
+        } else if work == Work::Quick {
+            state.lags[0] = came.elapsed();
             match state.ended(began.elapsed(), result.is_ok()) {
                 Ordering::Greater => self.turns.add_permits(1),
                 Ordering::Less => turn.into_iter().for_each(SemaphorePermit::forget),
@@ -99,7 +101,7 @@ impl Pace {
 
     /// How long a command takes at present, with its wait for a turn.
     pub fn lag(&self) -> Duration {
-        self.state().lag
+        self.state().lags.into_iter().max().unwrap_or_default()
     }
 
     /// How long the slowest took, and how many ran at once at the most.

@@ -11,32 +11,16 @@ use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 
 use super::server::{Settlement, has_ended, is_ready, is_terminating};
-use super::{Announced, Server, container};
-
-/// Which pods are the servers': labels that all have, and the label with the server's name.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Select {
-    /// Labels that every pod of a server has.
-    pub labels: BTreeMap<String, String>,
-    /// The label whose value is the server's name.
-    pub server_label: String,
-}
-
-impl Select {
-    fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
-    }
-}
+use super::{Announced, Select, Server, container};
 
 /// What was in the namespace at one moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Population {
-    /// Every pod, also other people's.
+    /// Every pod that a suite means.
     pub pods: Vec<Arc<Pod>>,
-    /// Every Deployment.
+    /// Every Deployment that makes such.
     pub deployments: Vec<Arc<Deployment>>,
-    /// Every ReplicaSet.
+    /// Every ReplicaSet that does.
     pub replica_sets: Vec<Arc<ReplicaSet>>,
     /// The moment, on the cluster's clock.
     pub now: Timestamp,
@@ -129,9 +113,9 @@ impl Population {
 /// The Services of the namespace at one moment, and where they lead.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Network {
-    /// Every Service.
+    /// Every Service that a suite means.
     pub services: Vec<Arc<Service>>,
-    /// Every EndpointSlice.
+    /// Every EndpointSlice of such.
     pub slices: Vec<Arc<EndpointSlice>>,
 }
 

@@ -1,7 +1,7 @@
 //! What is in the namespace, kept up to date: one LIST and one watch for each kind of object.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::{FutureExt, TryStreamExt};
@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::Request;
-use kube::{Client, Error, Resource, ResourceExt};
+use kube::{Error, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -19,7 +19,8 @@ use tokio::task::JoinSet;
 
 use super::autoscaler::{self, Announced, Waiting};
 use super::object::{list, requests, typed, version};
-use super::{ANSWER, ApiError, Cluster, Network, Population};
+use super::wake::{Bell, Changes, Counts};
+use super::{ANSWER, ApiError, Cluster, Network, Population, Wanted};
 
 /// The pause before a broken watch is made again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -37,7 +38,7 @@ pub struct Watch {
     deployments: Store<Deployment>,
     replica_sets: Store<ReplicaSet>,
     network: Option<(Store<Service>, Store<EndpointSlice>)>,
-    changes: watch::Receiver<u64>,
+    counts: watch::Receiver<Counts>,
     trouble: Trouble,
     announced: Arc<Mutex<BTreeMap<String, Announced>>>,
     _tasks: JoinSet<()>,
@@ -46,8 +47,22 @@ pub struct Watch {
 /// The last error of each watched resource; empty while all is well.
 type Trouble = Arc<Mutex<BTreeMap<&'static str, ApiError>>>;
 
-/// The objects of one kind by their names; none before they were listed.
-pub(super) type Store<K> = Arc<Mutex<Option<BTreeMap<String, Arc<K>>>>>;
+/// The objects of one kind.
+pub(super) type Store<K> = Arc<Mutex<Objects<K>>>;
+
+/// Objects of one kind by their names.
+pub(super) struct Objects<K> {
+    /// None before they were listed.
+    known: Option<BTreeMap<String, Arc<K>>>,
+    /// Those of a list that is being read.
+    listing: Option<BTreeMap<String, Arc<K>>>,
+}
+
+impl<K> Default for Objects<K> {
+    fn default() -> Self {
+        Self { known: None, listing: None }
+    }
+}
 
 impl Watch {
     /// What is in the namespace now.
@@ -61,7 +76,7 @@ impl Watch {
             deployments: objects(&self.deployments),
             replica_sets: objects(&self.replica_sets),
             now: self.cluster.now(),
-            announced: self.announced.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            announced: locked(&self.announced).clone(),
         })
     }
 
@@ -78,15 +93,13 @@ impl Watch {
         }))
     }
 
-    /// Something to wait on for the next change; create it before looking.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        let mut changes = self.changes.clone();
-        changes.mark_unchanged();
-        changes
+    /// Something to wait on for the next change that may matter to a server, or to any; create it before looking.
+    pub fn changes(&self, server: Option<&str>) -> Changes {
+        Changes::new(self.counts.clone(), server)
     }
 
     fn untroubled(&self, resources: &[&str]) -> Result<(), ApiError> {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let trouble = locked(&self.trouble);
         resources.iter().find_map(|resource| trouble.get(resource)).map_or(Ok(()), |error| Err(error.clone()))
     }
 }
@@ -95,31 +108,30 @@ impl Watch {
 ///
 /// # Errors
 /// Pods could not be listed: nothing can be judged then.
-pub(super) async fn watch(cluster: Cluster, with_services: bool) -> Result<Watch, ApiError> {
-    let (sender, changes) = watch::channel(0);
-    let sender = Arc::new(sender);
-    let trouble = Trouble::default();
+pub(super) async fn watch(cluster: Cluster, wanted: Wanted, with_services: bool) -> Result<Watch, ApiError> {
+    let about = Arc::new(About { cluster: cluster.clone(), wanted, bell: Arc::default(), trouble: Trouble::default() });
     let mut tasks = JoinSet::new();
-    let pods = follow(&cluster, PODS, &sender, &trouble, &mut tasks);
-    let deployments = follow(&cluster, DEPLOYMENTS, &sender, &trouble, &mut tasks);
-    let replica_sets = follow(&cluster, REPLICA_SETS, &sender, &trouble, &mut tasks);
+    let pods = follow(&about, PODS, Labels::Own, &mut tasks);
+    let deployments = follow(&about, DEPLOYMENTS, Labels::Template, &mut tasks);
+    let replica_sets = follow(&about, REPLICA_SETS, Labels::Own, &mut tasks);
     let network = with_services.then(|| {
-        let services = follow(&cluster, SERVICES, &sender, &trouble, &mut tasks);
-        (services, follow(&cluster, SLICES, &sender, &trouble, &mut tasks))
+        let services = follow(&about, SERVICES, Labels::Own, &mut tasks);
+        (services, follow(&about, SLICES, Labels::Own, &mut tasks))
     });
     let announced = Arc::default();
     let waiting = Waiting {
         pods: Arc::clone(&pods),
         replica_sets: Arc::clone(&replica_sets),
         announced: Arc::clone(&announced),
-        changed: sender,
+        bell: Arc::clone(&about.bell),
     };
     tasks.spawn(autoscaler::follow(cluster.clone(), waiting).boxed());
-    let watch = Watch { cluster, pods, deployments, replica_sets, network, changes, trouble, announced, _tasks: tasks };
-    let mut changes = watch.changes.clone();
+    let (counts, trouble) = (about.bell.listen(), Arc::clone(&about.trouble));
+    let watch = Watch { cluster, pods, deployments, replica_sets, network, counts, trouble, announced, _tasks: tasks };
+    let mut changes = watch.changes(None);
     let listed = async {
         loop {
-            let failed = watch.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let failed = locked(&watch.trouble).clone();
             let done = |resource, is_ready: bool| is_ready || failed.contains_key(resource);
             let is_network_done = watch.network.as_ref().is_none_or(|(services, slices)| {
                 done(SERVICES, is_listed(services)) && done(SLICES, is_listed(slices))
@@ -141,90 +153,114 @@ pub(super) async fn watch(cluster: Cluster, with_services: bool) -> Result<Watch
 }
 
 fn is_listed<K>(store: &Store<K>) -> bool {
-    store.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    locked(store).known.is_some()
 }
 
 pub(super) fn objects<K>(store: &Store<K>) -> Vec<Arc<K>> {
-    let store = store.lock().unwrap_or_else(PoisonError::into_inner);
-    store.iter().flat_map(BTreeMap::values).cloned().collect()
+    locked(store).known.iter().flat_map(BTreeMap::values).cloned().collect()
+}
+
+/// What all watches have in common.
+struct About {
+    cluster: Cluster,
+    wanted: Wanted,
+    bell: Arc<Bell>,
+    trouble: Trouble,
+}
+
+/// Which labels of an object say whether it is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Labels {
+    /// Its own: the API selects by them.
+    Own,
+    /// Those that it gives its pods, which may differ from its own.
+    Template,
+}
+
+impl Labels {
+    fn of(self, object: &Value) -> &Value {
+        match self {
+            Self::Own => &object["metadata"]["labels"],
+            Self::Template => &object["spec"]["template"]["metadata"]["labels"],
+        }
+    }
 }
 
 /// Keeps a store of one kind up to date in a task of its own.
-fn follow<K>(
-    cluster: &Cluster,
-    resource: &'static str,
-    changed: &Arc<watch::Sender<u64>>,
-    trouble: &Trouble,
-    tasks: &mut JoinSet<()>,
-) -> Store<K>
+fn follow<K>(about: &Arc<About>, resource: &'static str, labels: Labels, tasks: &mut JoinSet<()>) -> Store<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Send + Sync + 'static,
 {
     let store: Store<K> = Store::default();
     let follower = Follower {
-        client: cluster.client.clone(),
-        requests: requests::<K>(Some(cluster.namespace())),
+        about: Arc::clone(about),
+        requests: requests::<K>(Some(about.cluster.namespace())),
+        selector: if labels == Labels::Own { about.wanted.selector() } else { String::new() },
+        labels,
         resource,
         store: Arc::clone(&store) as Arc<dyn Keep>,
-        changed: Arc::clone(changed),
-        trouble: Arc::clone(trouble),
     };
     tasks.spawn(follower.run().boxed());
     store
 }
 
-/// What a list or a watch tells.
-enum News {
-    Listed(Vec<Value>),
-    Changed(Value),
-    Deleted(Value),
-}
-
-/// A store that takes news of its kind.
+/// A store of objects of one kind.
 trait Keep: Send + Sync {
-    fn take(&self, news: News) -> Result<(), Error>;
+    /// Begins anew: what is put until the end is all that there is.
+    fn begin(&self);
+    /// Takes an object as it is now.
+    fn put(&self, object: Value) -> Result<(), Error>;
+    /// Drops an object that is no more, or not wanted any more; `false` if it was not there.
+    fn remove(&self, name: &str) -> bool;
+    /// All was put since the beginning.
+    fn end(&self);
 }
 
-impl<K: Resource + DeserializeOwned + Send + Sync> Keep for Mutex<Option<BTreeMap<String, Arc<K>>>> {
-    fn take(&self, news: News) -> Result<(), Error> {
-        let named = |object: Value| {
-            let mut object: K = typed(object)?;
-            object.managed_fields_mut().clear();
-            Ok((object.name_any(), Arc::new(object)))
-        };
-        let known = || self.lock().unwrap_or_else(PoisonError::into_inner);
-        match news {
-            News::Listed(objects) => {
-                let objects = objects.into_iter().map(named).collect::<Result<_, Error>>()?;
-                *known() = Some(objects);
-            }
-            News::Changed(object) => known().get_or_insert_default().extend([named(object)?]),
-            News::Deleted(object) => {
-                let (name, _) = named(object)?;
-                known().get_or_insert_default().remove(&name);
-            }
-        }
+impl<K: Resource + DeserializeOwned + Send + Sync> Keep for Mutex<Objects<K>> {
+    fn begin(&self) {
+        locked(self).listing = Some(BTreeMap::new());
+    }
+
+    fn put(&self, object: Value) -> Result<(), Error> {
+        let mut object: K = typed(object)?;
+        object.managed_fields_mut().clear();
+        let Objects { known, listing } = &mut *locked(self);
+        let objects = listing.as_mut().unwrap_or_else(|| known.get_or_insert_default());
+        objects.insert(object.name_any(), Arc::new(object));
         Ok(())
     }
+
+    fn remove(&self, name: &str) -> bool {
+        locked(self).known.as_mut().is_some_and(|known| known.remove(name).is_some())
+    }
+
+    fn end(&self) {
+        let mut objects = locked(self);
+        objects.known = objects.listing.take();
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Lists and watches one kind.
 struct Follower {
-    client: Client,
+    about: Arc<About>,
     requests: Request,
+    selector: String,
+    labels: Labels,
     resource: &'static str,
     store: Arc<dyn Keep>,
-    changed: Arc<watch::Sender<u64>>,
-    trouble: Trouble,
 }
 
 impl Follower {
     async fn run(self) {
         loop {
             if let Err(error) = self.list_and_watch().await {
-                self.trouble.lock().unwrap_or_else(PoisonError::into_inner).insert(self.resource, error);
+                locked(&self.about.trouble).insert(self.resource, error);
             }
-            self.tell();
+            self.about.bell.ring(None);
             // Starting over with a new LIST is how one knows that the trouble is past.
             tokio::time::sleep(RETRY).await;
         }
@@ -233,20 +269,24 @@ impl Follower {
     /// Returns when the API server has forgotten what came after the last event, so that a new list is needed.
     async fn list_and_watch(&self) -> Result<(), ApiError> {
         let failed = |verb| move |error| ApiError::new(verb, self.resource, error);
-        let listed = list(&self.client, &self.requests, &ListParams::default()).await;
-        let (objects, mut known) = listed.map_err(failed("list"))?;
-        self.store.take(News::Listed(objects)).map_err(failed("list"))?;
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).remove(self.resource);
-        self.tell();
+        let client = &self.about.cluster.client;
+        self.store.begin();
+        let params = ListParams::default().labels(&self.selector);
+        let put = |object| if self.is_wanted(&object) { self.store.put(object) } else { Ok(()) };
+        let mut known = list(client, &self.requests, &params, put).await.map_err(failed("list"))?;
+        self.store.end();
+        locked(&self.about.trouble).remove(self.resource);
+        self.about.bell.ring(None);
+        let params = WatchParams::default().labels(&self.selector);
         loop {
-            let request = self.requests.watch(&WatchParams::default(), &known).map_err(Error::BuildRequest);
+            let request = self.requests.watch(&params, &known).map_err(Error::BuildRequest);
             let request = request.map_err(failed("watch"))?;
-            let events = self.client.request_events::<Value>(request).await.map_err(failed("watch"))?;
+            let events = client.request_events::<Value>(request).await.map_err(failed("watch"))?;
             let mut events = std::pin::pin!(events);
             while let Some(event) = events.try_next().await.map_err(failed("watch"))? {
-                let (object, news): (_, fn(Value) -> News) = match event {
-                    WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, News::Changed),
-                    WatchEvent::Deleted(object) => (object, News::Deleted),
+                let (object, is_there) = match event {
+                    WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, true),
+                    WatchEvent::Deleted(object) => (object, false),
                     WatchEvent::Bookmark(bookmark) => {
                         known = bookmark.metadata.resource_version;
                         continue;
@@ -255,16 +295,29 @@ impl Follower {
                     WatchEvent::Error(status) => return Err(failed("watch")(Error::Api(status))),
                 };
                 known = version(&object);
-                self.store.take(news(object)).map_err(failed("watch"))?;
-                self.tell();
+                self.take(object, is_there).map_err(failed("watch"))?;
             }
             // The API server ends each watch after some minutes; the next one goes on where it ended.
             tokio::time::sleep(RETRY).await;
         }
     }
 
-    /// Wakes whoever waits for a change.
-    fn tell(&self) {
-        self.changed.send_modify(|version| *version += 1);
+    fn is_wanted(&self, object: &Value) -> bool {
+        self.about.wanted.matches(self.labels.of(object))
+    }
+
+    /// Takes what a watch tells of an object, and wakes whoever waits for it.
+    fn take(&self, object: Value, is_there: bool) -> Result<(), Error> {
+        if is_there && self.is_wanted(&object) {
+            let server = self.about.wanted.server(self.labels.of(&object)).map(str::to_owned);
+            self.store.put(object)?;
+            self.about.bell.ring(server.as_deref());
+        } else if let Some(name) = object["metadata"]["name"].as_str()
+            && self.store.remove(name)
+        {
+            // What goes makes room for others' pods, too.
+            self.about.bell.ring(None);
+        }
+        Ok(())
     }
 }

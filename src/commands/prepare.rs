@@ -3,16 +3,16 @@
 use std::sync::mpsc;
 
 use super::preflight;
-use crate::check::{Access, Check, Need, Shared, revision};
+use crate::check::{self, Access, Check, Need, Shared, revision};
 use crate::cli::Options;
-use crate::cluster::{self, ApiError, Cluster, Contents, Deployed, Release};
+use crate::cluster::{self, ApiError, Cluster, Contents, Deployed, Release, Watch};
 use crate::error::Refusal;
 use crate::event::{Event, Fact, SIMULATED};
 use crate::host::Host;
 use crate::run_id;
 use crate::sim::INTERVAL;
 use crate::sim::scenario::Scenario;
-use crate::suite::{PlannedCase, Suite};
+use crate::suite::{self, PlannedCase, Suite};
 use crate::values::{self, Values};
 
 /// From options to what tests share; tells which cluster and release that is.
@@ -52,7 +52,7 @@ pub async fn prepare(
         preflight::namespace(&cluster),
         Access::ask(&cluster, &checks, given.is_some()),
         Box::pin(releases),
-        cluster.watch(needs(Need::Services)),
+        cluster.watch(suite::wanted(suites), needs(Need::Services)),
     );
     namespace?;
     preflight::access(&cluster, &access)?;
@@ -75,6 +75,7 @@ pub async fn prepare(
         let place = facts.iter().position(|fact| fact.name == "folder").unwrap_or_default();
         facts.insert(place, Fact { name: "values".into(), value: values.origin.clone() });
     }
+    facts.extend(duration(&cluster, &watch, suites, cases).await);
     facts.extend(lacking(&access, &checks));
     let _ = events.send(Event::Connected { facts, changes });
     Ok(Shared::new(cluster, host, run, options.wishes.clone(), access, deployed, values, watch, events))
@@ -97,6 +98,17 @@ fn as_deployed(revisions: &[Release], cluster: &Cluster) -> Vec<Release> {
         "deployed".clone_into(&mut newest.status);
     }
     revisions
+}
+
+/// How long the sync cycles will take that tests wait for, if any does.
+async fn duration(cluster: &Cluster, watch: &Watch, suites: &[Suite], cases: &[PlannedCase]) -> Option<Fact> {
+    let (cycles, case) = cases.iter().map(|case| (case.check.cycles(), case)).max_by_key(|(cycles, _)| *cycles)?;
+    let (_, sidecar) = case.check.writes().filter(|_| cycles > 0)?;
+    let (sidecar, suite) = (sidecar?, suites.iter().find(|suite| suite.name == case.id.suite)?);
+    let pods = watch.population().ok()?.ready(&suite.pods, &sidecar.container);
+    let period = check::period(cluster, &pods.first()?.1, sidecar).await?;
+    let (all, each) = ((period * u32::from(cycles)).as_secs(), period.as_secs());
+    Some(Fact { name: "duration".into(), value: format!("up to about {all}s: {cycles} sync cycles of {each}s") })
 }
 
 /// What the user may not do and tests need, if there is any.

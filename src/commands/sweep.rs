@@ -48,7 +48,7 @@ struct Found {
 /// Lists what earlier runs have left, and removes it if that is asked for; `false` if something could not be looked at or
 /// removed.
 pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result<bool, Refusal> {
-    let shared = reach(options).await?;
+    let shared = reach(options, suites).await?;
     let mut found = Found::default();
     let looks = suite::servers(suites).map(|(suite, server)| look(&shared, suites, suite, server).boxed_local());
     for looked in join_all(looks).await {
@@ -90,11 +90,11 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
 }
 
 /// The cluster and the folder, as a run has them that has not written anything.
-async fn reach(options: &Options) -> Result<Shared, Refusal> {
+async fn reach(options: &Options, suites: &[Suite]) -> Result<Shared, Refusal> {
     let host = Host::new(options.host_data.clone());
     preflight::folder(&host).await?;
     let cluster = preflight::patiently(&options.target, cluster::connect(options.target.clone())).await?;
-    let (namespace, watch) = tokio::join!(preflight::namespace(&cluster), cluster.watch(false));
+    let (namespace, watch) = tokio::join!(preflight::namespace(&cluster), cluster.watch(suite::wanted(suites), false));
     namespace?;
     // Without them an export cannot be looked at, or a sidecar would stumble.
     let wanted: Vec<Permission> =

@@ -12,7 +12,7 @@ use super::{ANSWER, section, words};
 use crate::check::Shared;
 use crate::cluster::container::{self, View};
 use crate::cluster::server::{has_ended, is_terminating};
-use crate::cluster::{ApiError, LogLine, Network, Population, ResourceExt, Select, Server};
+use crate::cluster::{ApiError, LogLine, Network, Population, ResourceExt, Select, Server, Wanted};
 use crate::event::Section;
 
 /// So many pods of a server are looked at: two during a rollout.
@@ -34,7 +34,8 @@ pub(super) async fn gather(
         Err(error) => return vec![section("pods", &[format!("not known: {error}")])],
     };
     let pods = newest(&server);
-    let (events, logs, network) = tokio::join!(events(shared, &server, &pods), logs(shared, &pods), network(shared));
+    let (events, logs, network) =
+        tokio::join!(events(shared, &server, &pods), logs(shared, &pods), network(shared, select));
     let mut sections = vec![section("pods", &words::pods(&server, &pods)), section("warnings", &events)];
     sections.extend(logs);
     let network = network.map_or_else(|why| vec![why], |network| words::services(&network, select, name));
@@ -118,9 +119,9 @@ fn told(title: impl Display, log: Result<Vec<LogLine>, String>) -> Section {
 }
 
 /// The Services: as they are watched, else as they are now.
-async fn network(shared: &Shared) -> Result<Network, String> {
+async fn network(shared: &Shared, select: &Select) -> Result<Network, String> {
     match shared.watch.network() {
-        Ok(network) if network.services.is_empty() => asked(shared.cluster.network()).await,
+        Ok(network) if network.services.is_empty() => asked(shared.cluster.network(&Wanted::of([select]))).await,
         network => network.map_err(|error| format!("not known: {error}")),
     }
 }

@@ -21,6 +21,9 @@ mod watch;
 /// The pause between two looks, where nothing tells when to look.
 const POLL: Duration = Duration::from_millis(100);
 
+/// So much of a file is read at once.
+const READ: usize = 1 << 18;
+
 /// How long a file that another program holds is tried again.
 const HELD: Duration = Duration::from_secs(2);
 
@@ -152,11 +155,11 @@ impl Host {
         let path = self.folder(server).join(name);
         let (opened, bytes) = (path.clone(), expected.bytes());
         let read = blocking(move || {
-            let mut file = std::fs::File::open(&opened)?;
+            let file = std::fs::File::open(&opened)?;
             let size = file.metadata()?.len();
             let mut digest = Digest::default();
             if size == bytes {
-                io::copy(&mut file, &mut digest)?;
+                io::copy(&mut io::BufReader::with_capacity(READ, file), &mut digest)?;
             }
             Ok((size, digest))
         });

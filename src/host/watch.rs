@@ -14,6 +14,8 @@ use crate::digest::Digest;
 
 /// What comes within this time is one piece of news: rsync makes many.
 const GATHER: Duration = Duration::from_millis(30);
+/// The pause between two looks where the system tells when to look.
+const SELDOM: Duration = Duration::from_secs(1);
 /// A file that has the right size, and was not the right one, is read again after this time even if nothing tells that it
 /// changed: a clock that stands still for a moment hides a change.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -45,16 +47,25 @@ impl Awaited {
 /// What happens in a folder, as the system tells it; where that does not, a poll has to do.
 pub struct News {
     events: mpsc::Receiver<()>,
+    has_told: bool,
     _watcher: Option<RecommendedWatcher>,
 }
 
 impl News {
-    /// Waits until something happened, or for as long as a poll does.
+    /// Waits until something happened, or for as long as a poll does: much longer once the system has told something.
     pub async fn next(&mut self, poll: Duration) {
+        let poll = if self.has_told { SELDOM } else { poll };
         tokio::select! {
-            Some(()) = self.events.recv() => {}
+            Some(()) = self.events.recv() => self.has_told = true,
             () = sleep(poll) => {}
         }
+    }
+}
+
+impl News {
+    /// The same of another folder on the same disk.
+    pub fn of(self, other: Self) -> Self {
+        Self { has_told: self.has_told, ..other }
     }
 }
 
@@ -73,7 +84,7 @@ impl Host {
             watcher.watch(&self.folder(server).join(name), RecursiveMode::NonRecursive)?;
             Ok(watcher)
         });
-        News { events, _watcher: watcher.ok() }
+        News { events, has_told: false, _watcher: watcher.ok() }
     }
 
     /// Waits until the file is there with the expected content, and says when that was noticed.

@@ -64,9 +64,9 @@ async fn recover(shared: &Shared, disturbed: &Disturbed) {
         }
     };
     // Nothing changes when a deletion that was never sent is no longer waited for.
-    let mut state = shared.until(at + ANSWER, &mut look).await;
+    let mut state = shared.until(server, at + ANSWER, &mut look).await;
     if let Ok(None) | Err(_) = state {
-        state = shared.until(limit, &mut look).await;
+        state = shared.until(server, limit, &mut look).await;
     }
     let why = match state {
         Ok(Some(Ok(()))) => return shared.recovered(disturbed),
@@ -268,7 +268,7 @@ fn unreachable(pod: &Pod, container: &str) -> Option<String> {
 async fn begun(shared: &Shared, placed: &Placed, limit: Instant) -> Result<Population, String> {
     let Place::Export { container, .. } = &placed.place else { return population(shared).await };
     loop {
-        let mut changes = shared.watch.changes();
+        let mut changes = shared.watch.changes(Some(&placed.server));
         let now = population(shared).await?;
         let server = now.server(&placed.select, &placed.server);
         let is_beginning = server.settlement().pending().is_some()
@@ -301,7 +301,7 @@ async fn quiet(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<Cycles>>, lim
 
 /// What is in the namespace, also if the watch is just being made again.
 async fn population(shared: &Shared) -> Result<Population, String> {
-    let mut changes = shared.watch.changes();
+    let mut changes = shared.watch.changes(None);
     let again = async {
         loop {
             if let Ok(population) = shared.watch.population() {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use crate::check::Check;
-use crate::cluster::Select;
+use crate::cluster::{Select, Wanted};
 use crate::event::CaseId;
 use crate::recording::SuiteText;
 
@@ -79,6 +79,11 @@ pub fn servers(suites: &[Suite]) -> impl Iterator<Item = (&Suite, &String)> {
     let all = suites.iter().flat_map(|suite| suite.servers.iter().map(move |server| (suite, server)));
     let mut known = BTreeSet::new();
     all.filter(move |(_, server)| known.insert(*server))
+}
+
+/// The objects that the suites are about.
+pub fn wanted(suites: &[Suite]) -> Wanted {
+    Wanted::of(suites.iter().map(|suite| &suite.pods))
 }
 
 /// A test that could be run.

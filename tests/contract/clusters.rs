@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 
-use file_simulator_e2e::cluster::{self, Cluster, Select, Target};
+use file_simulator_e2e::cluster::{self, Cluster, Select, Target, Wanted};
 use file_simulator_e2e::sim::Simulation;
 use file_simulator_e2e::sim::scenario::named;
 use kube::Client;
@@ -45,6 +45,11 @@ pub fn select() -> Select {
         labels: [("simulator.protocol".to_owned(), "nfs".to_owned())].into(),
         server_label: "app.kubernetes.io/component".to_owned(),
     }
+}
+
+/// What the API is asked for because of that.
+pub fn wanted() -> Wanted {
+    Wanted::of([&select()])
 }
 
 impl Clusters {

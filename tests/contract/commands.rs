@@ -3,11 +3,11 @@
 use file_simulator_e2e::cluster::{ApiError, End, Operation, ResourceExt};
 use file_simulator_e2e::digest::Digest;
 
-use super::clusters::{Connected, select};
+use super::clusters::{Connected, select, wanted};
 
 /// A server's running pod.
 pub async fn pod(api: &Connected, server: &str) -> String {
-    let watch = api.cluster.watch(false).await.unwrap();
+    let watch = api.cluster.watch(wanted(), false).await.unwrap();
     let population = watch.population().unwrap();
     let ready = population.ready(&select(), "nfs-server");
     ready.iter().find(|(its, _)| its == server).expect("a Ready pod").1.name_any()
@@ -90,7 +90,7 @@ pub async fn a_missing_container_or_pod_is_no_success(api: Connected) {
 
 pub async fn names_resolve_and_ports_connect_inside(api: Connected) {
     let pod = pod(&api, "nas-input-1").await;
-    let watch = api.cluster.watch(true).await.unwrap();
+    let watch = api.cluster.watch(wanted(), true).await.unwrap();
     let services = watch.network().unwrap().services(&select(), "nas-output-1");
     let (name, spec) = (services[0].name_any(), services[0].spec.clone().unwrap());
     let names = vec![name.clone(), "no-such-service".to_owned()];

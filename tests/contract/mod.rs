@@ -23,8 +23,9 @@ macro_rules! tests {
     };
 }
 
-const TESTS: [Test; 16] = tests![
+const TESTS: [Test; 17] = tests![
     objects::selectors_choose_by_labels_and_names,
+    objects::a_list_comes_in_pages_of_one_version,
     objects::the_release_is_settled_and_its_services_lead_to_its_pods,
     objects::a_deleted_pod_is_replaced_and_the_watch_tells_it_in_order,
     objects::a_pod_of_another_uid_is_not_deleted,

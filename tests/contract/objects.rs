@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::support::speed::scaled;
 
-use super::clusters::{Clusters, Connected, client, select};
+use super::clusters::{Clusters, Connected, client, select, wanted};
 
 const SERVER: &str = "nas-input-3";
 
@@ -29,7 +29,7 @@ async fn named(api: &Connected, params: &ListParams) -> Vec<String> {
 async fn until(watch: &Watch, wanted: impl Fn(&Population) -> bool) -> Population {
     let wait = async {
         loop {
-            let mut changes = watch.changes();
+            let mut changes = watch.changes(None);
             if let Ok(population) = watch.population()
                 && wanted(&population)
             {
@@ -62,8 +62,26 @@ pub async fn selectors_choose_by_labels_and_names(api: Connected) {
     assert!(metadata.items.iter().all(|secret| secret.labels()["owner"] == "helm") && !metadata.items.is_empty());
 }
 
+pub async fn a_list_comes_in_pages_of_one_version(api: Connected) {
+    let mut page = ListParams::default().labels("simulator.protocol=nfs").limit(3);
+    let (mut sizes, mut names, mut versions) = (Vec::new(), Vec::new(), Vec::new());
+    loop {
+        let found = pods(&api).list(&page).await.unwrap();
+        sizes.push(found.items.len());
+        names.extend(found.items.iter().map(ResourceExt::name_any));
+        versions.extend(found.metadata.resource_version);
+        page.continue_token = found.metadata.continue_.filter(|next| !next.is_empty());
+        if page.continue_token.is_none() {
+            break;
+        }
+    }
+    versions.dedup();
+    assert_eq!((sizes, versions.len()), (vec![3, 3, 1], 1));
+    assert_eq!(names, named(&api, &ListParams::default().labels("simulator.protocol=nfs")).await);
+}
+
 pub async fn the_release_is_settled_and_its_services_lead_to_its_pods(api: Connected) {
-    let watch = api.cluster.watch(true).await.unwrap();
+    let watch = api.cluster.watch(wanted(), true).await.unwrap();
     let servers: Vec<String> = (1..=3)
         .flat_map(|n| [format!("nas-input-{n}"), format!("nas-output-{n}")])
         .chain(["nas-backup".into()])
@@ -93,7 +111,7 @@ pub async fn the_release_is_settled_and_its_services_lead_to_its_pods(api: Conne
 }
 
 pub async fn a_deleted_pod_is_replaced_and_the_watch_tells_it_in_order(api: Connected) {
-    let watch = api.cluster.watch(false).await.unwrap();
+    let watch = api.cluster.watch(wanted(), false).await.unwrap();
     let before = until(&watch, |now| is_settled(now, SERVER)).await.server(&select(), SERVER).pods[0].clone();
     let params = WatchParams::default().labels(&format!("app.kubernetes.io/component={SERVER}"));
     let version = pods(&api).list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
@@ -134,7 +152,7 @@ pub async fn a_deleted_pod_is_replaced_and_the_watch_tells_it_in_order(api: Conn
 }
 
 pub async fn a_pod_of_another_uid_is_not_deleted(api: Connected) {
-    let watch = api.cluster.watch(false).await.unwrap();
+    let watch = api.cluster.watch(wanted(), false).await.unwrap();
     let population = until(&watch, |now| is_settled(now, SERVER)).await;
     let name = population.server(&select(), SERVER).pods[0].name_any();
     let refused = api.cluster.delete_pod(&name, "00000000-0000-0000-0000-000000000000").await.unwrap_err();
@@ -172,7 +190,7 @@ where
 }
 
 pub async fn warnings_are_asked_for_by_uid(api: Connected) {
-    let watch = api.cluster.watch(false).await.unwrap();
+    let watch = api.cluster.watch(wanted(), false).await.unwrap();
     let population = until(&watch, |now| is_settled(now, SERVER)).await;
     let uid = population.server(&select(), SERVER).pods[0].uid().unwrap();
     // What there was of a pod that is well by now differs; that it is only of this one does not.
@@ -191,7 +209,7 @@ pub async fn what_is_not_there_is_not_found(api: Connected) {
     assert_eq!(status.message, "pods \"no-such-pod\" not found");
     let nothing: Api<Pod> = Api::namespaced(api.client.clone(), "no-such-namespace");
     assert!(nothing.list(&ListParams::default()).await.unwrap().items.is_empty());
-    assert_eq!(api.cluster.metrics().await.map(|found| found.len()), None, "there is no metrics-server");
+    assert_eq!(api.cluster.metrics(&wanted()).await.map(|found| found.len()), None, "there is no metrics-server");
 }
 
 pub async fn what_is_forbidden_names_verb_and_resource(api: Connected) {

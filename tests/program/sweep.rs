@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use file_simulator_e2e::cluster::{self, Operation, ResourceExt};
+use file_simulator_e2e::cluster::{self, Operation, ResourceExt, Wanted};
 use file_simulator_e2e::sim::scenario::HEALTHY;
 
 use crate::support::place::Ended;
@@ -22,7 +22,7 @@ impl Simulated {
     fn write(&self, names: &[&str]) {
         self.runtime.block_on(async {
             let cluster = cluster::connect(self.target()).await.unwrap();
-            let watch = cluster.watch(false).await.unwrap();
+            let watch = cluster.watch(Wanted::default(), false).await.unwrap();
             let pods = watch.population().unwrap().pods;
             let pod = pods.iter().find(|pod| pod.name_any().contains("nas-output-1")).unwrap().name_any();
             let writes: Vec<_> = names

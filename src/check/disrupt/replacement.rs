@@ -134,7 +134,7 @@ impl Deleted<'_> {
     async fn ready(&self) -> Result<(Came, Option<Arc<Pod>>), Verdict> {
         let shared = &self.site.shared;
         let mut last = None;
-        let found = shared.until(self.limit, |population| match self.stage(population)? {
+        let found = shared.until(self.site.server(), self.limit, |population| match self.stage(population)? {
             Stage::Coming(pod) => {
                 last = Some(pod);
                 None
@@ -225,7 +225,7 @@ impl Deleted<'_> {
         loop {
             let mut last = None;
             let slice = self.limit.min(Instant::now() + LONGEST);
-            let found = shared.until(slice, |population| match self.stage(population)? {
+            let found = shared.until(self.site.server(), slice, |population| match self.stage(population)? {
                 Stage::Coming(pod) | Stage::Ready(pod) => {
                     let runs = container::runs(&pod, &export.container);
                     last = Some(Arc::clone(&pod));
@@ -298,7 +298,11 @@ impl Deleted<'_> {
                 server.pods.iter().find(|pod| !has_ended(pod) && self.known.contains(&pod.uid().unwrap_or_default()));
             old.map(|pod| format!("pod {} is still being deleted", pod.name_any()))
         };
-        let gone = self.site.shared.until(self.limit, |population| old(population).is_none().then_some(())).await;
+        let gone = self
+            .site
+            .shared
+            .until(self.site.server(), self.limit, |population| old(population).is_none().then_some(()))
+            .await;
         match gone {
             Ok(Some(())) => None,
             Ok(None) => self.site.shared.watch.population().ok().and_then(|population| old(&population)),

@@ -202,7 +202,7 @@ async fn exit(site: &Site, pod: &Pod, container: &str, before: &Before, told: Du
         let view = container::named(same(population, pod)?, container)?;
         if view.running_since().is_some() && view.restarts() == restarts { None } else { view.end().cloned() }
     };
-    let end = site.shared.until(Instant::now() + told, ended).await.ok()??;
+    let end = site.shared.until(site.server(), Instant::now() + told, ended).await.ok()??;
     let population = site.shared.watch.population().ok();
     let is_deleted = population.as_ref().and_then(|population| same(population, pod)).is_none_or(is_terminating);
     if is_deleted || !is_own(&end, before) {
@@ -212,7 +212,8 @@ async fn exit(site: &Site, pod: &Pod, container: &str, before: &Before, told: Du
         let view = container::named(same(population, pod)?, container)?;
         (view.restarts() > restarts || view.is_stuck()).then(|| view.restarts() > restarts)
     };
-    let is_again = matches!(site.shared.until(Instant::now() + TOLD + slack(site), again).await, Ok(Some(true)));
+    let is_again =
+        matches!(site.shared.until(site.server(), Instant::now() + TOLD + slack(site), again).await, Ok(Some(true)));
     let log = if is_again {
         cluster.log_tail_before(&name, container, LINES, BYTES).await
     } else {

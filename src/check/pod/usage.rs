@@ -16,7 +16,7 @@ use crate::check::parameter::{Sidecar, Span};
 use crate::check::{Kind, Site};
 use crate::cluster::container;
 use crate::cluster::server::counted;
-use crate::cluster::{Operation, ResourceExt};
+use crate::cluster::{Operation, ResourceExt, Wanted};
 use crate::event::{Reason, Verdict};
 
 /// The time between two readings of CPU of a sidecar that is looked at again, so long that a short cycle weighs little.
@@ -146,7 +146,7 @@ impl Usage {
 
 /// Measures a server's running containers, from metrics-server where there is one, else in the containers.
 async fn measure(site: &Site, server: &str) -> Measured {
-    let population = site.settled(|population| population.server(&site.select, server).settlement().pending()).await?;
+    let population = site.server_settled(server).await?;
     let server_now = population.server(&site.select, server);
     let current = server_now.current();
     let [pod] = current[..] else {
@@ -156,7 +156,9 @@ async fn measure(site: &Site, server: &str) -> Measured {
     let views = container::all(pod);
     let running = views.iter().filter(|view| view.kind != container::Kind::Ephemeral && view.running_since().is_some());
     let names: Vec<&str> = running.map(|view| view.name).collect();
-    let metrics = site.shared.once("metrics", site.shared.cluster.metrics()).await;
+    let wanted = Wanted::of([&site.select]);
+    let place = format!("metrics of {}", wanted.selector());
+    let metrics = site.shared.once(place, site.shared.cluster.metrics(&wanted)).await;
     let its = metrics.iter().flatten().find(|object| object["metadata"]["name"] == pod.name_any());
     if let Some(containers) = its.and_then(|object| used::from_metrics(object, &names)) {
         return Ok((Arc::clone(pod), "from metrics.k8s.io", containers));

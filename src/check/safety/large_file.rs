@@ -23,6 +23,8 @@ use crate::host::Host;
 /// How often the file's size is looked at, beside what the system tells: where it tells nothing, less of it is there only for a
 /// moment.
 const POLL: Duration = Duration::from_millis(20);
+/// The same before it is there.
+const ABSENT: Duration = Duration::from_millis(100);
 /// So many times the file's size must be free in the export: beyond its limit the pod is evicted, with no error before.
 const ROOM: f64 = 4.0;
 /// So many sizes are kept.
@@ -103,6 +105,10 @@ impl Kind for LargeFile {
     /// For rsync's temporary file, beside the version before.
     fn room(&self) -> usize {
         self.bytes
+    }
+
+    fn cycles(&self) -> u8 {
+        self.cycles.saturating_add(1)
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
@@ -271,11 +277,12 @@ async fn follow(
             sizes.send_modify(|sizes| sizes.take(bytes));
             now.send_if_modified(|last| std::mem::replace(last, bytes) != bytes);
             if !is_inside && bytes.is_some() {
-                news = host.news(server, folder);
+                news = news.of(host.news(server, folder));
                 is_inside = true;
             }
         }
-        news.next(POLL).await;
+        // What is not there cannot shrink.
+        news.next(if is_inside { POLL } else { ABSENT }).await;
     }
 }
 

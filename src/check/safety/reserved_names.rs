@@ -83,6 +83,10 @@ impl Kind for ReservedNames {
         Some((&self.export, Some(&self.sidecar)))
     }
 
+    fn cycles(&self) -> u8 {
+        1 + CYCLES
+    }
+
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =
             Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
@@ -190,7 +194,7 @@ impl ReservedNames {
         let limit = Instant::now() + self.recovers.0;
         site.waiting("the server to be well again without these names", self.recovers.0);
         loop {
-            let mut changes = site.shared.watch.changes();
+            let mut changes = site.shared.watch.changes(Some(site.server()));
             let pod = now(ground);
             let is_well =
                 pod.as_ref().is_some_and(|pod| is_ready(pod) && container::runs(pod, &self.sidecar.container));
@@ -212,7 +216,7 @@ impl ReservedNames {
 async fn suffered(check: &ReservedNames, ground: &Ground<'_>) -> (i32, bool) {
     let (site, sidecar) = (ground.site, &check.sidecar.container);
     // A cycle that fails takes no longer than one and its pause, both again to be sure.
-    let period = search::period(site, &ground.pod, &check.sidecar).await;
+    let period = search::period(&site.shared.cluster, &ground.pod, &check.sidecar).await;
     let within = TRIES * period.map_or(ground.within(), |period| ground.within().min(2 * period));
     let what = "what sync cycles make of names that Windows cannot hold";
     site.waiting_for_cycle(&ground.cycles, what, within);
@@ -220,7 +224,7 @@ async fn suffered(check: &ReservedNames, ground: &Ground<'_>) -> (i32, bool) {
     let before = restarts(&ground.pod);
     let (mut restarted, mut was_ready) = (0, true);
     let watched = async {
-        let mut changes = site.shared.watch.changes();
+        let mut changes = site.shared.watch.changes(Some(site.server()));
         loop {
             let pod = now(ground);
             restarted = pod.as_ref().map_or(restarted, |pod| restarts(pod).saturating_sub(before));

@@ -36,7 +36,7 @@ impl Kind for HostFolder {
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let shared = &site.shared;
         // A watch that was just cut comes back.
-        let population = site.settled(|_| None).await?;
+        let population = site.settled(None, |_| None).await?;
         let server = population.server(&site.select, site.server());
         let pods = server.pods.iter().filter(|pod| !has_ended(pod)).map(|pod| pod.name_any());
         let mut seen = Observation {

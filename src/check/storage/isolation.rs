@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::parameter::{Export, Sidecar};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::container;
-use crate::cluster::{Operation, Population, ResourceExt};
+use crate::cluster::{Operation, Population, ResourceExt, SLOW};
 use crate::event::{Hop, Reason, Verdict};
 use crate::random;
 
@@ -192,8 +192,9 @@ impl Isolation {
         let Export { container, folder } = &self.export;
         let gather = Operation::Gather { folder: folder.clone(), prefix: site.prefix() };
         let remove = Operation::Remove { path: format!("{folder}/{}", file.name) };
-        // In the middle of a cycle the ledger keeps it for later.
-        let is_quiet = cycles.is_none_or(|cycles| cycles.is_quiet());
+        // In the middle of a cycle the ledger keeps it for later; so it does on a slow node, which may lose what the first one
+        // says, and it could not be asked again.
+        let is_quiet = cycles.is_none_or(|cycles| cycles.is_quiet()) && site.shared.cluster.pace().0 <= SLOW;
         let operations = if is_quiet { vec![gather, remove] } else { vec![gather] };
         let pod = pod.name_any();
         let outputs = site.patiently(&pod, site.shared.exec_all(server, &pod, container, operations)).await;

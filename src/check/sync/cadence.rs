@@ -87,6 +87,11 @@ impl Kind for Cadence {
         Some((&self.export, Some(&self.sidecar)))
     }
 
+    fn cycles(&self) -> u8 {
+        // One lists its file, and one more could do so again.
+        2
+    }
+
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let expected = site.expected(&self.interval)?;
         let Some(interval) = seconds(&expected) else {

@@ -114,7 +114,8 @@ impl FileSync {
             return Duration::ZERO;
         }
         // A cycle that is longer than the limit is none that the files need.
-        let period = search::period(ground.site, &ground.pod, &self.sidecar).await.unwrap_or(self.within.0 / 2);
+        let period =
+            search::period(&ground.site.shared.cluster, &ground.pod, &self.sidecar).await.unwrap_or(self.within.0 / 2);
         period.min(self.within.0) / count
     }
 
@@ -127,11 +128,7 @@ impl FileSync {
     }
 
     /// Writes a file and follows it until the cycle has ended that brought it whole.
-    async fn bring(
-        &self,
-        ground: &Ground<'_>,
-        sample: &mut Sample,
-    ) -> Result<Result<Arrival, Progress>, Verdict> {
+    async fn bring(&self, ground: &Ground<'_>, sample: &mut Sample) -> Result<Result<Arrival, Progress>, Verdict> {
         let (sent, written) = match self.put(ground, sample).await? {
             Ok(times) => times,
             Err(progress) => return Ok(Err(progress)),
@@ -139,8 +136,7 @@ impl FileSync {
         sample.written = Some(written);
         let wanted = [(sample.hosted.name.clone(), Digest::of(&sample.content))];
         let arrival = ground.follow(&wanted, &[0], written).await?;
-        let times =
-            Arrival { since_sent: arrival.millis + millis(written - sent), since_acknowledged: arrival.millis };
+        let times = Arrival { since_sent: arrival.millis + millis(written - sent), since_acknowledged: arrival.millis };
         Ok(match arrival.wrong.into_iter().next() {
             None => Ok(times),
             Some(wrong) if wrong.had_arrived => Err(Progress::Changed(times, wrong.seen)),
@@ -163,24 +159,18 @@ impl FileSync {
     }
 
     /// Uses one file as the tester would and removes all, there and here; what the tester could not do, if anything.
-    async fn try_out(
-        &self,
-        Ground { site, pod, cycles, .. }: &Ground<'_>,
-        used: &Sample,
-        all: &[&Sample],
-    ) -> Result<Option<String>, Verdict> {
+    async fn try_out(&self, ground: &Ground<'_>, used: &Sample, all: &[&Sample]) -> Result<Option<String>, Verdict> {
+        let site = ground.site;
         let (host, ledger, server) = (&site.shared.host, &site.shared.ledger, site.server());
         // Mostly at once: a cycle has just ended.
-        cycles.quiet(Instant::now() + QUIET).await;
+        ground.cycles.quiet(Instant::now() + QUIET).await;
         if let Err(error) = host.append(server, &used.hosted.name, b" and the tester's own words").await {
             return Ok(Some(format!("it cannot be extended: {error}")));
         }
         // Right after a cycle, so that nothing vanishes under rsync; there first, so that nothing brings it back.
-        let prefix = format!("{}{server}-", site.prefix());
-        let sweep = Operation::Sweep { folder: self.export.folder.clone(), prefix };
-        let (_, problem) = site.try_exec(pod, &self.export.container, &sweep).await?;
-        if let Some(problem) = problem {
-            let object = container::place(pod, &self.export.container);
+        let removals = all.iter().map(|sample| Operation::Remove { path: ground.path(&sample.hosted.name) });
+        if let Err(problem) = ground.perform(removals.collect()).await? {
+            let object = container::place(&ground.pod, &self.export.container);
             let files = all.iter().map(|sample| sample.hosted.name.as_str()).collect::<Vec<_>>().join(", ");
             return Err(Verdict::error(Reason::new(object, format!("to remove {files}"), problem)));
         }

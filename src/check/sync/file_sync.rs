@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU16;
 
+use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 
 use super::delivery;
@@ -143,6 +144,11 @@ impl Kind for FileSync {
         Some((&self.export, Some(&self.sidecar)))
     }
 
+    fn cycles(&self) -> u8 {
+        // Those that are written over one cycle arrive with the next.
+        if self.samples.count() == 1 { 1 } else { 2 }
+    }
+
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =
             Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
@@ -160,7 +166,7 @@ impl Kind for FileSync {
         let Some(ground) = ground else { return Ok(seen) };
         let view = container::named(&ground.pod, &self.sidecar.container);
         seen.sidecar = view.map(|view| view.describe()).unwrap_or_default();
-        self.follow(&ground, &mut seen).await?;
+        self.follow(&ground, &mut seen).boxed().await?;
         seen.listed = ground.listed(&seen.file) > 0;
         Ok(seen)
     }

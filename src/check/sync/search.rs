@@ -11,7 +11,7 @@ use super::work::Work;
 use crate::check::parameter::{Export, Sidecar};
 use crate::check::{Site, millis};
 use crate::cluster::container::{self, View};
-use crate::cluster::{Cycles, Operation, ResourceExt};
+use crate::cluster::{Cluster, Cycles, Operation, ResourceExt};
 use crate::digest::Digest;
 use crate::host::Seen;
 
@@ -160,8 +160,8 @@ impl Search<'_> {
 }
 
 /// How far the sidecar's cycles are apart, as its log says; `None` if that is not known.
-pub async fn period(site: &Site, pod: &Pod, sidecar: &Sidecar) -> Option<Duration> {
-    let lines = site.shared.cluster.log_tail(&pod.name_any(), &sidecar.container, LINES, BYTES).await;
+pub async fn period(cluster: &Cluster, pod: &Pod, sidecar: &Sidecar) -> Option<Duration> {
+    let lines = cluster.log_tail(&pod.name_any(), &sidecar.container, LINES, BYTES).await;
     tail::period(&lines.ok()?, sidecar)
 }
 

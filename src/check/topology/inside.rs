@@ -35,7 +35,7 @@ pub async fn pod(
 ) -> Result<(String, Arc<Pod>), Verdict> {
     let expected = format!("one that is Ready and runs {container}, to ask from");
     let population = site
-        .settled(|population| population.ready(&site.select, container).is_empty().then(|| expected.clone()))
+        .settled(None, |population| population.ready(&site.select, container).is_empty().then(|| expected.clone()))
         .await?;
     let mut ready = population.ready(&site.select, container);
     // Rather one that stays: the pod of a server that is being rolled out may end under the command.

@@ -33,7 +33,7 @@ impl Kind for PodCount {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let population = site
-            .settled(|population| {
+            .settled(None, |population| {
                 let servers = site.servers.iter().map(|name| population.server(&site.select, name).settlement());
                 let mut pending = servers.filter_map(Settlement::pending);
                 let going = population.selected(&site.select).into_iter().find(|pod| is_terminating(pod));

@@ -36,7 +36,7 @@ pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
         preflight::namespace(&cluster),
         Access::ask(&cluster, &checks, options.values.is_some()),
         cluster.revisions(),
-        cluster.watch(true),
+        cluster.watch(suite::wanted(suites), true),
     );
     let namespace = match namespace {
         Ok(true) => Finding::pass("namespace", cluster.namespace()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::World;
-use super::super::object::{containers, uid};
+use super::super::object::{containers, name, uid};
 use super::super::store::Kind;
 use super::failure::{Failure, bad, new, not_found};
 use super::request::Asked;
@@ -45,19 +45,27 @@ pub(super) fn get(world: &World, asked: &Asked, kind: Kind) -> Result<Value, Fai
     find(world, asked, kind).map(|object| shown(&object, kind, asked))
 }
 
-/// All objects that a selector matches.
+/// The objects that a selector matches, in pages; each says where the next one begins.
 pub(super) fn list(world: &World, asked: &Asked, kind: Kind) -> Value {
     let (version, objects) = {
         let state = world.store.state();
         let state = state.borrow();
         (state.version.to_string(), state.list(kind))
     };
-    let its = objects.iter().filter(|object| asked.selects(object));
-    let items: Vec<Value> = its.map(|object| shown(object, kind, asked)).collect();
+    // Behind which object it goes on, and the version of the first page: what has changed since, a watch tells.
+    let (version, from) = match asked.get("continue").and_then(|token| token.split_once(' ')) {
+        Some((version, name)) => (version.to_owned(), name),
+        None => (version, ""),
+    };
+    let limit = asked.parsed("limit").filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let mut its = objects.iter().filter(|object| asked.selects(object) && name(object) > from);
+    let page: Vec<&Arc<Value>> = its.by_ref().take(limit).collect();
+    let next = page.last().filter(|_| its.next().is_some()).map(|last| format!("{version} {}", name(last)));
+    let items: Vec<Value> = page.into_iter().map(|object| shown(object, kind, asked)).collect();
     let [api_version, kind, _] = kind.names();
     let (api_version, kind) =
         if asked.is_partial { ("meta.k8s.io/v1", "PartialObjectMetadata") } else { (api_version, kind) };
-    let metadata = json!({"resourceVersion": version});
+    let metadata = json!({"resourceVersion": version, "continue": next.unwrap_or_default()});
     json!({"kind": format!("{kind}List"), "apiVersion": api_version, "metadata": metadata, "items": items})
 }
 

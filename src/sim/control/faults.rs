@@ -82,6 +82,7 @@ fn strike(world: &World, fault: &Fault, created: Timestamp) -> anyhow::Result<()
         }
         Fault::Container { .. }
         | Fault::Api { .. }
+        | Fault::Servers(_)
         | Fault::Slow { .. }
         | Fault::Clock { .. }
         | Fault::Release(_)

@@ -19,9 +19,39 @@ const VALUES: &str = include_str!("../../../fixtures/helm-chart/file-simulator/v
 /// The node's name.
 pub(super) const NODE: &str = "file-simulator";
 
+/// The chart's values and the objects that Helm makes of them, for as many servers as there are to be.
+pub(super) fn rendered(world: &World) -> anyhow::Result<(Value, Vec<Value>)> {
+    let mut values: Value = serde_saphyr::from_str(VALUES)?;
+    let mut objects = serde_saphyr::from_multiple::<Value>(RENDERED)?;
+    let servers = values["nasServers"].as_array_mut().context("the chart's values have no servers")?;
+    let own = servers.clone();
+    let wanted = world.scenario.faults.iter().find_map(|fault| match fault {
+        Fault::Servers(count) => Some(*count),
+        _ => None,
+    });
+    for number in own.len()..wanted.unwrap_or_default() {
+        let like = &own[number % own.len()];
+        let name = like["name"].as_str().context("a server of the chart's values has no name")?;
+        let named = |object: &Value| {
+            let text = object.to_string().replace(name, &format!("{name}-{}", number / own.len()));
+            serde_json::from_str::<Value>(&text)
+        };
+        let mut server = named(like)?;
+        server["fsid"] = json!(number + 1);
+        servers.push(server);
+        let its = |object: &&Value| object::name(object).strip_prefix(PREFIX) == Some(name);
+        let mut more = objects.iter().filter(its).map(named).collect::<Result<Vec<_>, _>>()?;
+        for object in &mut more {
+            set(object, "containers", "FSID", &(number + 1).to_string());
+        }
+        objects.extend(more);
+    }
+    Ok((values, objects))
+}
+
 /// Puts everything into the store; returns the values that the release has been given.
 pub(super) fn chart(world: &World, created: Timestamp) -> anyhow::Result<Value> {
-    let mut values: Value = serde_saphyr::from_str(VALUES)?;
+    let (mut values, objects) = rendered(world)?;
     values["global"]["sidecar"]["syncInterval"] = json!(world.interval);
     for fault in &world.scenario.faults {
         if let Fault::Values(steps) = fault {
@@ -46,23 +76,15 @@ pub(super) fn chart(world: &World, created: Timestamp) -> anyhow::Result<Value> 
     }
     put(world, Kind::Namespace, json!({"metadata": {"name": NAMESPACE}}), created);
     put(world, Kind::Node, node(world.address), created);
-    for mut object in serde_saphyr::from_multiple::<Value>(RENDERED)? {
+    for mut object in objects {
         let kind = if object["kind"] == "Service" { Kind::Service } else { Kind::Deployment };
         if kind == Kind::Service {
             object["spec"]["ports"][0]["nodePort"] = json!(ports.get(object::name(&object)));
         }
         if let Some(own) = options.get(object::name(&object)) {
-            for container in members(&mut object, "/spec/template/spec/containers") {
-                for variable in members(container, "/env").filter(|variable| variable["name"] == "EXPORT_OPTIONS") {
-                    variable["value"] = json!(own);
-                }
-            }
+            set(&mut object, "containers", "EXPORT_OPTIONS", own);
         }
-        for container in members(&mut object, "/spec/template/spec/initContainers") {
-            for variable in members(container, "/env").filter(|variable| variable["name"] == "SYNC_INTERVAL") {
-                variable["value"] = json!(world.interval.to_string());
-            }
-        }
+        set(&mut object, "initContainers", "SYNC_INTERVAL", &world.interval.to_string());
         put(world, kind, object, created);
     }
     Ok(values)
@@ -83,13 +105,23 @@ pub(super) fn put(world: &World, kind: Kind, mut object: Value, created: Timesta
         }
         Kind::Deployment => object["metadata"]["generation"] = json!(1),
         Kind::Service => {
-            let ip = format!("10.96.0.{}", 10 + world.store.list(kind).len());
+            let number = 10 + world.store.list(kind).len();
+            let ip = format!("10.96.{}.{}", number / 256, number % 256);
             object["spec"]["clusterIPs"] = json!([ip]);
             object["spec"]["clusterIP"] = json!(ip);
         }
         _ => {}
     }
     world.store.put(kind, object, created);
+}
+
+/// Gives a variable of a Deployment's containers another value.
+fn set(object: &mut Value, containers: &str, variable: &str, value: &str) {
+    for container in members(object, &format!("/spec/template/spec/{containers}")) {
+        for own in members(container, "/env").filter(|own| own["name"] == variable) {
+            own["value"] = json!(value);
+        }
+    }
 }
 
 /// The members of the list at a JSON pointer, if there is one.

@@ -12,16 +12,13 @@ use serde_json::{Value, json};
 use super::super::object::name;
 use super::super::scenario::Fault;
 use super::super::{NAMESPACE, RELEASE, World};
-use super::install::put;
+use super::install::{put, rendered};
 use super::{Kind, PREFIX};
 
 /// The chart itself.
 const CHART: &str = include_str!("../../../fixtures/helm-chart/file-simulator/Chart.yaml");
 /// Its default values.
 const DEFAULTS: &str = include_str!("../../../fixtures/helm-chart/file-simulator/values.yaml");
-
-/// Its objects.
-const RENDERED: &str = include_str!("../../../fixtures/helm-chart/golden/multi-nas.yaml");
 
 /// Puts the deployed revision into the store, and newer ones if the scenario has them.
 pub(super) fn install(world: &World, config: &Value, created: Timestamp) -> anyhow::Result<()> {
@@ -51,7 +48,7 @@ pub(super) fn install(world: &World, config: &Value, created: Timestamp) -> anyh
 
 /// The chart's objects as they were given to the API server.
 fn manifest(world: &World) -> anyhow::Result<Vec<Value>> {
-    let mut objects = serde_saphyr::from_multiple::<Value>(RENDERED)?;
+    let (_, mut objects) = rendered(world)?;
     for object in &mut objects {
         let kind = if object["kind"] == "Service" { Kind::Service } else { Kind::Deployment };
         if let Some(live) = world.store.get(kind, object["metadata"]["name"].as_str().unwrap_or_default()) {

@@ -13,6 +13,8 @@ use super::super::store::Kind;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Fault {
+    /// So many servers in place of seven: each further one is made like one of these, and has a number behind its name.
+    Servers(usize),
     /// A JSON patch of a Deployment or Service; of the scenario's server, if no other one is named.
     Patch {
         kind: Kind,
