@@ -1,0 +1,174 @@
+//! What more servers cost on a simulated API, and what other people's objects cost on the real one.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use file_simulator_e2e::sim::Simulation;
+use file_simulator_e2e::sim::scenario::Scenario;
+use futures::stream::{self, StreamExt};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::config::KubeConfigOptions;
+use kube::{Api, Client, Config};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::kubectl::SERVERS;
+use super::measure::{Cost, ours, own};
+use super::side_by_side::middle;
+
+/// So many servers.
+const SIZES: [usize; 3] = [7, 70, 400];
+/// So many objects of each kind are other people's.
+const STRANGERS: usize = 5_000;
+/// So many requests are under way at once.
+const AT_ONCE: usize = 16;
+/// The label of other people's objects.
+const LABEL: &str = "bench=stranger";
+const NAMESPACE: &str = "file-simulator";
+
+/// Measures both, and prints tables and a plot.
+pub fn grow(rounds: usize) {
+    let runtime = Runtime::new().expect("threads");
+    println!("## Growth\n");
+    println!("| `phase2` of | time | CPU of the client | its memory |\n| --- | --- | --- | --- |");
+    let simulated = SIZES.map(|servers| {
+        let cost = simulated(&runtime, servers, rounds);
+        row(&format!("{servers} simulated servers"), cost);
+        cost
+    });
+    let client = runtime.block_on(client());
+    let real = || middle(&(0..rounds).map(|_| own(|| ours(&["--suite", "phase2"]))).collect::<Vec<_>>());
+    // Of a run that was stopped.
+    runtime.block_on(remove(&client));
+    let alone = real();
+    row("7 servers", alone);
+    let crowded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        runtime.block_on(strangers(&client));
+        real()
+    }));
+    runtime.block_on(remove(&client));
+    let crowded = crowded.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    row(&format!("7 servers among {STRANGERS} other Pods, ReplicaSets and Services each"), crowded);
+    plot(simulated);
+}
+
+fn row(name: &str, Cost { time, cpu, memory, .. }: Cost) {
+    println!("| {name} | {time:.2} s | {cpu:.2} s | {memory:.0} MiB |");
+}
+
+fn plot(costs: [Cost; 3]) {
+    let line = |figure: fn(&Cost) -> f64| {
+        costs.iter().map(|cost| format!("{:.1}", figure(cost))).collect::<Vec<_>>().join(", ")
+    };
+    let sizes = SIZES.map(|size| size.to_string()).join(", ");
+    for (title, unit, values) in
+        [("Time of phase2", "s", line(|cost| cost.time)), ("Memory of phase2", "MiB", line(|cost| cost.memory))]
+    {
+        println!(
+            "\n```mermaid\nxychart-beta\n  title \"{title}\"\n  x-axis \"servers\" [{sizes}]\n  y-axis \"{unit}\"\n  bar [{values}]\n```"
+        );
+    }
+}
+
+/// What `phase2` of so many simulated servers costs.
+fn simulated(runtime: &Runtime, servers: usize, rounds: usize) -> Cost {
+    let scenario = json!({"name": "growth", "broken": "nothing", "faults": [{"servers": servers}]});
+    let scenario: Scenario = serde_json::from_value(scenario).expect("a scenario");
+    let simulation = runtime.block_on(Simulation::start(scenario, 2)).unwrap_or_else(|refusal| panic!("{refusal}"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let suite = folder.path().join("phase2.yaml");
+    fs::write(&suite, suite_of(servers)).expect("the suite is written");
+    let target = simulation.target();
+    let path = |path: &Path| path.display().to_string();
+    let kubeconfig = path(target.kubeconfig.as_deref().expect("one of its own"));
+    let (suite, data) = (path(&suite), path(simulation.data()));
+    let run = || {
+        ours(&[
+            "--suite",
+            &suite,
+            "--kubeconfig",
+            &kubeconfig,
+            "--context",
+            &target.context,
+            "--namespace",
+            &target.namespace,
+            "--release",
+            &target.release,
+            "--host-data",
+            &data,
+        ])
+    };
+    let costs: Vec<Cost> = (0..rounds).map(|_| own(run)).collect();
+    middle(&costs)
+}
+
+/// The suite phase2 for so many servers, named as the simulation names them.
+fn suite_of(servers: usize) -> String {
+    let text = include_str!("../../suites/phase2.yaml");
+    let mut roles = [("input", Vec::new()), ("backup", Vec::new()), ("output", Vec::new())];
+    for number in 0..servers {
+        let (like, copy) = (SERVERS[number % SERVERS.len()], number / SERVERS.len());
+        let name = if copy == 0 { like.to_owned() } else { format!("{like}-{copy}") };
+        let (_, names) = roles.iter_mut().find(|(role, _)| like.contains(role)).expect("it has a role");
+        names.push(name);
+    }
+    let roles = roles.map(|(role, names)| format!("  {role}: [{}]\n", names.join(", "))).concat();
+    let (head, rest) = text.split_once("\nservers:\n").expect("it has servers");
+    let (_, tests) = rest.split_once("\n\n").expect("a blank line follows them");
+    format!("{head}\nservers:\n{roles}\n{tests}")
+}
+
+async fn client() -> Client {
+    let options = KubeConfigOptions { context: Some("file-simulator".to_owned()), ..KubeConfigOptions::default() };
+    let config = Config::from_kubeconfig(&options).await.expect("the context file-simulator");
+    Client::try_from(config).expect("a client")
+}
+
+/// Makes other people's objects: pods that nobody schedules, ReplicaSets without pods, Services without an address.
+async fn strangers(client: &Client) {
+    let container = json!({"name": "one", "image": "none", "env": [{"name": "FILLER", "value": "x".repeat(1000)}]});
+    let pod = json!({"schedulerName": "nobody", "containers": [container]});
+    let labels = json!({"bench": "stranger", "app": "other"});
+    let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [container]}});
+    let set = json!({"replicas": 0, "selector": {"matchLabels": labels}, "template": template});
+    make::<Pod>(client, &labels, &pod).await;
+    make::<ReplicaSet>(client, &labels, &set).await;
+    make::<Service>(client, &labels, &json!({"clusterIP": "None", "ports": [{"port": 80}]})).await;
+}
+
+async fn make<K>(client: &Client, labels: &Value, spec: &Value)
+where
+    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + Serialize
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let api = Arc::new(Api::<K>::namespaced(client.clone(), NAMESPACE));
+    let create = |number: usize| {
+        let object = json!({"metadata": {"name": format!("stranger-{number}"), "labels": labels}, "spec": spec});
+        let (api, object) = (Arc::clone(&api), serde_json::from_value::<K>(object).expect("an object"));
+        async move { api.create(&PostParams::default(), &object).await.map(drop).expect("it is made") }
+    };
+    stream::iter((0..STRANGERS).map(create)).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+}
+
+async fn remove(client: &Client) {
+    let (now, its) = (DeleteParams::default().grace_period(0), ListParams::default().labels(LABEL));
+    Api::<Pod>::namespaced(client.clone(), NAMESPACE).delete_collection(&now, &its).await.map(drop).expect("pods go");
+    Api::<ReplicaSet>::namespaced(client.clone(), NAMESPACE)
+        .delete_collection(&now, &its)
+        .await
+        .map(drop)
+        .expect("sets go");
+    Api::<Service>::namespaced(client.clone(), NAMESPACE)
+        .delete_collection(&now, &its)
+        .await
+        .map(drop)
+        .expect("Services go");
+}
