@@ -24,18 +24,25 @@ struct Small(PathBuf);
 
 impl Small {
     fn mount(folder: &Path) -> Self {
-        output(Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(folder));
+        // With room for all files of a healthy run.
+        output(Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m,nr_inodes=200", "tmpfs"]).arg(folder));
         Self(folder.to_owned())
     }
 
     /// Leaves no room in it.
     fn fill(&self) {
-        let full = fs::write(self.0.join("full"), vec![0; 1 << 20]).unwrap_err();
+        let full = fs::write(self.0.join("full"), vec![0; 16 << 20]).unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+        // Nor for a name: a large file that gets smaller would make room for others.
+        let full = (0..).find_map(|name| fs::write(self.0.join(format!("full-{name}")), "").err()).unwrap();
         assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     }
 
     fn make_read_only(&self) {
-        output(Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0));
+        // Not as long as a file is being written.
+        let mut remount = Command::new("mount");
+        remount.args(["-o", "remount,ro"]).arg(&self.0);
+        servers::wait_for("nobody to write", || remount.output().unwrap().status.success());
     }
 
     fn unmount(&self) {
@@ -115,8 +122,8 @@ impl Drop for Mounted<'_> {
     }
 }
 
-/// Whether only tests of the server do not pass, of which these are some, and the output has these words; whatever is left
-/// is named.
+/// Whether only tests of the server do not pass, of which these are some, and the output has these words, or others behind a
+/// `|`; whatever is left is named.
 fn judge((ended, left): (Ended, Vec<String>), some: &[(&str, &str)], words: &[&str]) {
     let wrong = ended.results.iter().filter(|(_, (outcome, _))| ["FAIL", "ERROR"].contains(outcome));
     let wrong: Vec<_> = wrong.map(|(name, (outcome, _))| (name.as_str(), *outcome)).collect();
@@ -127,7 +134,7 @@ fn judge((ended, left): (Ended, Vec<String>), some: &[(&str, &str)], words: &[&s
         assert!(wrong.contains(&(&format!("{name}::{SERVER}"), outcome)), "{name}: {}", told());
     }
     for word in words {
-        assert!(ended.all().contains(word), "{word}: {}", told());
+        assert!(word.split('|').any(|word| ended.all().contains(word)), "{word}: {}", told());
     }
     assert_eq!(ended.untold(&left), Vec::<String>::new(), "{}", told());
 }
@@ -136,12 +143,16 @@ pub fn a_full_folder_is_named() {
     let words = ["No space left on device", "full or read-only"];
     judge(run("phase2", None, |small, _| small.fill()), &[("phase2::host-mount", "FAIL")], &words);
     judge(run("phase3", None, |small, _| small.fill()), &[("phase3::latency", "ERROR")], &words);
-    judge(run("phase3", Some("sync"), |small, _| small.fill()), &[("phase3::latency", "ERROR")], &words[..1]);
+    judge(
+        run("phase3", Some("multi-write"), |small, _| small.fill()),
+        &[("phase3::multi-write", "ERROR")],
+        &words[..1],
+    );
 }
 
 pub fn a_folder_that_turns_read_only_is_named() {
-    let ran = run("phase3", Some("sync"), |small, _| small.make_read_only());
-    judge(ran, &[("phase3::latency", "ERROR")], &["Read-only file system", "left behind"]);
+    let ran = run("phase3", Some("multi-write"), |small, _| small.make_read_only());
+    judge(ran, &[("phase3::multi-write", "ERROR")], &["Read-only file system", "left behind"]);
 }
 
 pub fn a_file_that_cannot_be_touched_is_named() {
@@ -156,10 +167,12 @@ pub fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_named() {
     let all: Vec<Trouble> = vec![
         ("full", Small::fill, "ERROR", ["No space left on device", "make room"]),
         ("read-only", Small::make_read_only, "ERROR", ["Read-only file system", "left behind"]),
-        ("gone", Small::unmount, "FAIL", ["whether pods still mount this folder"; 2]),
+        // It depends on the moment whether a file had arrived.
+        ("gone", Small::unmount, "FAIL", ["the two are not one folder|no file of that name"; 2]),
     ];
     for (_, trouble, outcome, words) in share().deal("folders", all, |(name, ..)| ((*name).to_owned(), 1)) {
-        let ran = run_for_real(&lab, "sync", |small, _| trouble(small));
-        judge(ran, &[("phase3::latency", outcome)], &words);
+        // The first of its files: those of its second cycle are still to come, whichever moment this is.
+        let ran = run_for_real(&lab, "multi-write", |small, _| trouble(small));
+        judge(ran, &[("phase3::multi-write", outcome)], &words);
     }
 }
