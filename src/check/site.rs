@@ -24,13 +24,13 @@ pub struct Site {
     /// How pods are recognised.
     pub select: Select,
     /// The servers that the suite requires.
-    pub servers: Vec<String>,
+    pub servers: Arc<[String]>,
     pod: OnceLock<String>,
 }
 
 impl Site {
     /// For the test `id`.
-    pub fn new(shared: Arc<Shared>, id: CaseId, select: Select, servers: Vec<String>) -> Self {
+    pub fn new(shared: Arc<Shared>, id: CaseId, select: Select, servers: Arc<[String]>) -> Self {
         Self { shared, id, select, servers, pod: OnceLock::new() }
     }
 

@@ -176,7 +176,7 @@ fn command() -> clap::Command {
         .help_template("{name} {version}\n{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}")
         .after_help(AFTER_HELP)
         .mut_arg("filter", |arg| arg.help("Run only tests whose names (suite::check::server) contain this"))
-        .mut_arg("test_threads", |arg| arg.value_name("N").help("Run at most N tests at once [default: all]"))
+        .mut_arg("test_threads", |arg| arg.value_name("N").help("Run at most N tests at once [default: 512]"))
         .mut_arg("skip", |arg| arg.help("Leave out tests whose names contain this; can be repeated"))
         .mut_arg("exact", |arg| arg.help("FILTER and --skip name whole tests"))
         .mut_arg("list", |arg| arg.help("List the tests; needs no cluster"))

@@ -1,7 +1,7 @@
 //! What was in the namespace at one moment, and which of it belongs to a server. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -17,23 +17,49 @@ use super::{Announced, Select, Server, container};
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Population {
     /// Every pod that a suite means.
-    pub pods: Vec<Arc<Pod>>,
+    pub pods: Arc<[Arc<Pod>]>,
     /// Every Deployment that makes such.
-    pub deployments: Vec<Arc<Deployment>>,
+    pub deployments: Arc<[Arc<Deployment>]>,
     /// Every ReplicaSet that does.
-    pub replica_sets: Vec<Arc<ReplicaSet>>,
+    pub replica_sets: Arc<[Arc<ReplicaSet>]>,
     /// The moment, on the cluster's clock.
     pub now: Timestamp,
     /// What an autoscaler has announced for pods that have no node, by their uids.
     #[serde(default)]
     pub announced: BTreeMap<String, Announced>,
+    /// Whose these are, by the label that names servers: found once, because every test asks.
+    #[serde(skip)]
+    servers: Arc<Mutex<BTreeMap<String, Arc<Servers>>>>,
 }
 
+/// The objects of each server.
+type Servers = BTreeMap<String, Members>;
+
+/// The objects of a server: pods with its name, Deployments that make such, and their ReplicaSets.
+#[derive(Debug, Default)]
+struct Members {
+    pods: Vec<Arc<Pod>>,
+    deployments: Vec<Arc<Deployment>>,
+    replica_sets: Vec<Arc<ReplicaSet>>,
+}
+
+/// Those that its pods have; the Deployment's own may differ.
 fn template_labels(deployment: &Deployment) -> Option<&BTreeMap<String, String>> {
     deployment.spec.as_ref()?.template.metadata.as_ref()?.labels.as_ref()
 }
 
 impl Population {
+    /// Of these objects; no autoscaler has announced anything.
+    pub fn new(
+        pods: Vec<Arc<Pod>>,
+        deployments: Vec<Arc<Deployment>>,
+        replica_sets: Vec<Arc<ReplicaSet>>,
+        now: Timestamp,
+    ) -> Self {
+        let (pods, deployments, replica_sets) = (pods.into(), deployments.into(), replica_sets.into());
+        Self { pods, deployments, replica_sets, now, ..Self::default() }
+    }
+
     /// The pods that `select` means.
     pub fn selected(&self, select: &Select) -> Vec<Arc<Pod>> {
         self.pods.iter().filter(|pod| select.matches(pod.labels())).cloned().collect()
@@ -84,30 +110,54 @@ impl Population {
     }
 
     fn only_server(&self, select: &Select, name: &str) -> Server {
-        let is_its = |labels: &BTreeMap<String, String>| {
-            select.matches(labels) && labels.get(&select.server_label).is_some_and(|value| value == name)
-        };
-        // The template's labels, because they are what its pods have; the Deployment's own may differ.
-        let deployments: Vec<_> = self
-            .deployments
-            .iter()
-            .filter(|deployment| template_labels(deployment).is_some_and(is_its))
-            .cloned()
-            .collect();
-        let owners: Vec<&str> =
-            deployments.iter().filter_map(|deployment| deployment.metadata.uid.as_deref()).collect();
-        let is_owned =
-            |set: &&Arc<ReplicaSet>| set.owner_references().iter().any(|owner| owners.contains(&owner.uid.as_str()));
+        let servers = self.servers(&select.server_label);
+        let none = Members::default();
+        let its = servers.get(name).unwrap_or(&none);
+        let makes =
+            |deployment: &&Arc<Deployment>| template_labels(deployment).is_some_and(|labels| select.matches(labels));
+        let deployments: Vec<_> = its.deployments.iter().filter(makes).cloned().collect();
+        let is_owned = |set: &&Arc<ReplicaSet>| owners(set).any(|uid| deployments.iter().any(|its| its.uid() == uid));
         Server {
             name: name.to_owned(),
-            replica_sets: self.replica_sets.iter().filter(is_owned).cloned().collect(),
-            pods: self.pods.iter().filter(|pod| is_its(pod.labels())).cloned().collect(),
+            replica_sets: its.replica_sets.iter().filter(is_owned).cloned().collect(),
+            pods: its.pods.iter().filter(|pod| select.matches(pod.labels())).cloned().collect(),
             deployments,
             now: self.now,
             leaving: Vec::new(),
             announced: self.announced.clone(),
         }
     }
+
+    /// The objects of each server that this label names.
+    fn servers(&self, label: &str) -> Arc<Servers> {
+        let mut known = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(servers) = known.get(label) {
+            return Arc::clone(servers);
+        }
+        let mut servers = Servers::new();
+        let mut names = BTreeMap::new();
+        for pod in &*self.pods {
+            if let Some(name) = pod.labels().get(label) {
+                servers.entry(name.clone()).or_default().pods.push(Arc::clone(pod));
+            }
+        }
+        for deployment in &*self.deployments {
+            if let Some(name) = template_labels(deployment).and_then(|labels| labels.get(label)) {
+                servers.entry(name.clone()).or_default().deployments.push(Arc::clone(deployment));
+                names.insert(deployment.uid(), name);
+            }
+        }
+        for set in &*self.replica_sets {
+            if let Some(name) = owners(set).find_map(|uid| names.get(&uid)) {
+                servers.entry((*name).clone()).or_default().replica_sets.push(Arc::clone(set));
+            }
+        }
+        Arc::clone(known.entry(label.to_owned()).or_insert(Arc::new(servers)))
+    }
+}
+
+fn owners(set: &ReplicaSet) -> impl Iterator<Item = Option<String>> {
+    set.owner_references().iter().map(|owner| Some(owner.uid.clone()))
 }
 
 /// The Services of the namespace at one moment, and where they lead.

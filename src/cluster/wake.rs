@@ -18,7 +18,8 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    fn of(&self, server: Option<&str>) -> u64 {
+    /// How often something has changed that may matter to a server; of none: to any.
+    pub fn of(&self, server: Option<&str>) -> u64 {
         let own = server
             .map_or_else(|| self.by_server.values().sum(), |server| self.by_server.get(server).copied().unwrap_or(0));
         self.for_all + own

@@ -39,6 +39,8 @@ pub struct Watch {
     replica_sets: Store<ReplicaSet>,
     network: Option<(Store<Service>, Store<EndpointSlice>)>,
     counts: watch::Receiver<Counts>,
+    /// What was there after so many changes, so that not every look gathers it.
+    last: Mutex<Option<(u64, Population)>>,
     trouble: Trouble,
     announced: Arc<Mutex<BTreeMap<String, Announced>>>,
     _tasks: JoinSet<()>,
@@ -71,13 +73,18 @@ impl Watch {
     /// A resource could not be listed or is no longer watched: what is known of it may be wrong.
     pub fn population(&self) -> Result<Population, ApiError> {
         self.untroubled(&[PODS, DEPLOYMENTS, REPLICA_SETS])?;
-        Ok(Population {
-            pods: objects(&self.pods),
-            deployments: objects(&self.deployments),
-            replica_sets: objects(&self.replica_sets),
-            now: self.cluster.now(),
-            announced: locked(&self.announced).clone(),
-        })
+        let changes = self.counts.borrow().of(None);
+        let mut last = locked(&self.last);
+        let known = last.take().filter(|(of, _)| *of == changes);
+        let gathered = || {
+            let (pods, deployments) = (objects(&self.pods), objects(&self.deployments));
+            Population::new(pods, deployments, objects(&self.replica_sets), self.cluster.now())
+        };
+        let (_, population) = last.insert(known.unwrap_or_else(|| (changes, gathered())));
+        let mut population = population.clone();
+        population.now = self.cluster.now();
+        population.announced.clone_from(&locked(&self.announced));
+        Ok(population)
     }
 
     /// The Services of the namespace now; none if they are not watched.
@@ -127,7 +134,9 @@ pub(super) async fn watch(cluster: Cluster, wanted: Wanted, with_services: bool)
     };
     tasks.spawn(autoscaler::follow(cluster.clone(), waiting).boxed());
     let (counts, trouble) = (about.bell.listen(), Arc::clone(&about.trouble));
-    let watch = Watch { cluster, pods, deployments, replica_sets, network, counts, trouble, announced, _tasks: tasks };
+    let last = Mutex::default();
+    let watch =
+        Watch { cluster, pods, deployments, replica_sets, network, counts, last, trouble, announced, _tasks: tasks };
     let mut changes = watch.changes(None);
     let listed = async {
         loop {

@@ -87,5 +87,5 @@ async fn execute(
         let suite = suite_of(&case)?;
         Some(Job { case, select: suite.pods.clone(), servers: suite.servers.clone() })
     });
-    Ok(run::run(shared, jobs.collect(), options.arguments.test_threads.unwrap_or(usize::MAX), signals).await)
+    Ok(run::run(shared, jobs.collect(), options.arguments.test_threads.unwrap_or(run::AT_ONCE), signals).await)
 }

@@ -23,6 +23,9 @@ pub mod tidy;
 
 pub use signal::Signals;
 
+/// So many tests run at once if nobody says otherwise: with hundreds of servers, each has a connection and some memory.
+pub const AT_ONCE: usize = 512;
+
 /// A test with what its suite says about servers.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -31,7 +34,7 @@ pub struct Job {
     /// How pods are recognised.
     pub select: Select,
     /// The servers that the suite requires.
-    pub servers: Vec<String>,
+    pub servers: Arc<[String]>,
 }
 
 /// Runs the jobs, at most `limit` at once, and tidies up; a signal ends it early.
@@ -47,8 +50,9 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
     let mut broken = BTreeSet::new();
     let mut servers: Vec<(String, Select)> = Vec::new();
     let diagnoses = Arc::new(Diagnoses::new(Arc::clone(&shared)));
-    for job in &jobs {
-        let its = job.servers.iter().map(|server| (server.clone(), job.select.clone()));
+    for its in jobs.chunk_by(|one, next| Arc::ptr_eq(&one.servers, &next.servers)) {
+        let Job { servers: names, select, .. } = &its[0];
+        let its = names.iter().map(|server| (server.clone(), select.clone()));
         servers.extend(its.filter(|server| !servers.contains(server)).collect::<Vec<_>>());
     }
     let mut finished = |id: CaseId, verdict: Verdict, elapsed| {

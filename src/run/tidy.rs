@@ -331,8 +331,7 @@ mod tests {
         let healthy = with(output_server(), &[("/replica_sets/1/metadata/ownerReferences", owner)]);
         let server: Server = serde_json::from_value(with(healthy, changes)).unwrap();
         let Server { pods, deployments, replica_sets, .. } = server;
-        let population =
-            Population { pods, deployments, replica_sets, now: NOW.parse().unwrap(), ..Population::default() };
+        let population = Population::new(pods, deployments, replica_sets, NOW.parse().unwrap());
         let select = json!({"labels": {"simulator.protocol": "nfs"}, "server-label": "app.kubernetes.io/component"});
         let case = CaseId { suite: "restarts".into(), slug: "win-02".into(), server: None };
         let disturbed = Disturbed {

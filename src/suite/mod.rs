@@ -67,7 +67,7 @@ pub struct Suite {
     /// How the pods under test are found.
     pub pods: Select,
     /// The servers that must exist, in the order of the file.
-    pub servers: Vec<String>,
+    pub servers: Arc<[String]>,
     /// The file's text, to be recorded.
     pub text: SuiteText,
     /// Its tests, one for each server.

@@ -71,7 +71,7 @@ impl Kind for Isolation {
         let (pod, _) = site.pod().await?;
         site.running(&pod, &self.export.container)?;
         let looks: Looks = site.shared.once(site.prefix(), self.look(site, &population)).await;
-        let (server, servers) = (site.server().to_owned(), site.servers.clone());
+        let (server, servers) = (site.server().to_owned(), site.servers.to_vec());
         Ok(Observation { server, servers, exports: looks.to_vec() })
     }
 

@@ -37,12 +37,11 @@ pub async fn pod(
     let population = site
         .settled(None, |population| population.ready(&site.select, container).is_empty().then(|| expected.clone()))
         .await?;
-    let mut ready = population.ready(&site.select, container);
+    let ready = population.ready(&site.select, container);
     // Rather one that stays: the pod of a server that is being rolled out may end under the command.
     let is_moving = |server: &str| population.server(&site.select, server).settlement().pending().is_some();
-    ready.sort_by_key(|(server, _)| (is_moving(server), !preferred(server)));
     let none = || site.blocked(Reason::new("the servers' pods", expected.clone(), "none"));
-    ready.into_iter().next().ok_or_else(none)
+    ready.into_iter().min_by_key(|(server, _)| (is_moving(server), !preferred(server))).ok_or_else(none)
 }
 
 /// Does an operation in a container of a server's pod.

@@ -41,7 +41,7 @@ impl Kind for PodCount {
             })
             .await?;
         Ok(Observation {
-            servers: site.servers.clone(),
+            servers: site.servers.to_vec(),
             server_label: site.select.server_label.clone(),
             pods: population.selected(&site.select),
         })
