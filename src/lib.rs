@@ -12,6 +12,7 @@ pub mod digest;
 pub mod error;
 pub mod event;
 pub mod host;
+pub mod input;
 pub mod profile;
 mod random;
 pub mod recording;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use http::header::DATE;
 use k8s_openapi::apimachinery::pkg::version::Info;
 use k8s_openapi::jiff::{SignedDuration, Timestamp, fmt::rfc2822};
+use kube::Client;
 use kube::client::Body;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::{Client, Config};
 
-use super::{ApiError, Cluster, Target, answered, plugin};
-use crate::error::{Refusal, suggestion};
+use super::kubeconfig::{self, Known};
+use super::{Cluster, Target, answered, plugin, proxy, token};
+use crate::error::Refusal;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -21,83 +21,36 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// # Errors
 /// A refusal with exit code 3: no kubeconfig, unknown context, no answer, no permission.
 pub async fn connect(target: Target) -> Result<Cluster, Refusal> {
-    let kubeconfig = read(&target)?;
-    reach(target, kubeconfig).await
+    let known = kubeconfig::read(&target)?;
+    Box::pin(reach(target, known)).await
 }
 
-/// Logs in with a kubeconfig that has the target's context, and asks for the version.
+/// Logs in with what a kubeconfig has for the target's context, and asks for the version.
 ///
 /// # Errors
 /// As above.
-pub async fn reach(target: Target, Known { kubeconfig, .. }: Known) -> Result<Cluster, Refusal> {
-    let options = KubeConfigOptions { context: Some(target.context.clone()), ..KubeConfigOptions::default() };
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| {
-        Refusal::start(format!("context `{}` cannot be used: {error}", target.context), "repair it in the kubeconfig")
-    })?;
+pub async fn reach(target: Target, known: Known) -> Result<Cluster, Refusal> {
+    let Known { mut config, proxy_url, token_file, .. } = known;
     config.connect_timeout = Some(CONNECT);
     // By default kube repeats refused requests for minutes without a word.
     config.default_retry = false;
-    // kube matches NO_PROXY against the proxy instead of the cluster; a local cluster is never behind one.
-    if is_loopback(&config.cluster_url) {
-        config.proxy_url = None;
+    let server = config.cluster_url.clone();
+    let address = proxy::bare(&server);
+    let at = format!("context `{}` at {address}", target.context);
+    let place = |Refusal { what, hint, exit }| Refusal { what: format!("{at}: {what}"), hint, exit };
+    let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    let proxy = proxy::choose(&server, proxy_url, variable).map_err(place)?;
+    config.proxy_url = proxy.as_ref().map(|(url, _)| url.clone());
+    let mut client = plugin::log_in(config).await.map_err(place)?;
+    if let Some(file) = token_file {
+        client = token::renewed(client, file, token::FRESH);
     }
-    let address = config.cluster_url.to_string().trim_end_matches('/').to_owned();
-    let place = |what: String| format!("context `{}` at {address}: {what}", target.context);
-    let client = plugin::log_in(config).await.map_err(|Refusal { what, hint, exit }| Refusal {
-        what: place(what),
-        hint,
-        exit,
-    })?;
-    let refused = |error: &ApiError| Refusal::start(place(error.to_string()), error.hint());
-    let (version, ahead) = answered("get", "/version", version(&client)).await.map_err(|error| refused(&error))?;
-    Ok(Cluster { client, target: Arc::new(target), address, version, ahead, pace: Arc::default() })
-}
-
-/// A kubeconfig that has the target's context.
-pub struct Known {
-    /// Where it comes from.
-    pub origin: String,
-    kubeconfig: Kubeconfig,
-}
-
-impl Known {
-    /// The API server's host, as the kubeconfig has it.
-    pub fn host(&self, context: &str) -> Option<String> {
-        let context = self.kubeconfig.contexts.iter().find(|known| known.name == context)?.context.as_ref()?;
-        let cluster = self.kubeconfig.clusters.iter().find(|known| known.name == context.cluster)?.cluster.as_ref()?;
-        let url: http::Uri = cluster.server.as_ref()?.parse().ok()?;
-        url.host().map(str::to_owned)
-    }
-}
-
-/// The kubeconfig, if it has the context.
-///
-/// # Errors
-/// A refusal with exit code 3.
-pub fn read(target: &Target) -> Result<Known, Refusal> {
-    let (read, origin) = match &target.kubeconfig {
-        Some(path) => (Kubeconfig::read_from(path), path.display().to_string()),
-        None => (Kubeconfig::read(), "KUBECONFIG or .kube/config in your home folder".to_owned()),
+    let (version, ahead) = match (answered("get", "/version", version(&client)).await, proxy) {
+        (Ok(answer), _) => answer,
+        (Err(error), None) => return Err(place(Refusal::start(error.to_string(), error.hint()))),
+        (Err(error), Some(proxy)) => return Err(place(proxy::refusal(&proxy, &server, &error).await)),
     };
-    let kubeconfig = read.map_err(|error| match error {
-        KubeconfigError::ReadConfig(error, path) => Refusal::start(
-            format!("cannot read the kubeconfig {}: {error}", path.display()),
-            "give its path with --kubeconfig or KUBECONFIG; README.md shows how to start a cluster",
-        ),
-        error => {
-            Refusal::start(format!("cannot use the kubeconfig ({origin}): {error}"), "give another with --kubeconfig")
-        }
-    })?;
-    let contexts: Vec<&str> = kubeconfig.contexts.iter().map(|context| context.name.as_str()).collect();
-    if contexts.contains(&target.context.as_str()) {
-        return Ok(Known { origin, kubeconfig });
-    }
-    let known =
-        if contexts.is_empty() { "it has no contexts".to_owned() } else { format!("it has: {}", contexts.join(", ")) };
-    Err(Refusal::start(
-        format!("the kubeconfig ({origin}) has no context `{}`", target.context),
-        format!("{} {known}; choose one with --context", suggestion(&target.context, contexts)).trim_start().to_owned(),
-    ))
+    Ok(Cluster { client, target: Arc::new(target), address, version, ahead, pace: Arc::default() })
 }
 
 /// The server's version, and how far its clock is ahead of ours.
@@ -122,11 +75,6 @@ fn ahead(date: &str, sent: Timestamp) -> Option<SignedDuration> {
     let date = rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
     // The header has whole seconds: on average it is half a second late.
     Some(date.duration_since(sent) + SignedDuration::from_millis(500))
-}
-
-fn is_loopback(url: &http::Uri) -> bool {
-    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The Kubernetes API: the only place that knows `kube`. Imports `error` and nothing else of ours.
+//! The Kubernetes API: the only place that knows `kube`. Imports `error` and `input`, nothing else of ours.
 //!
 //! Objects come from one LIST and one watch per kind ([`Population`]); everything that asks the API has a deadline.
 
@@ -28,6 +28,7 @@ mod events;
 pub(crate) mod example;
 mod exec;
 mod follow;
+mod kubeconfig;
 mod live;
 mod log;
 pub mod manifest;
@@ -38,23 +39,26 @@ mod pace;
 mod plugin;
 mod population;
 mod port_forward;
+mod proxy;
 mod release;
 pub mod script;
 mod select;
 pub mod server;
+mod token;
 mod wake;
 mod watch;
 
 pub use access::Permission;
 pub use api_error::ApiError;
 pub use autoscaler::Announced;
-pub use connect::{connect, reach, read};
+pub use connect::{connect, reach};
 pub use cycle::{CycleLog, Marks};
 pub use events::Warning;
 pub use exec::{End, Output};
 pub use follow::{Cycles, QUIET};
 /// Names, labels and other metadata of objects.
 pub use kube::ResourceExt;
+pub use kubeconfig::read;
 pub use live::Live;
 pub use log::LogLine;
 pub use obstacle::Obstacle;

@@ -1,8 +1,10 @@
 //! The simulated cluster from outside: what is listed, what is refused, and that every output says so.
 
 use file_simulator_e2e::event::SIMULATED;
+use serde_json::{Value, json};
 
 use crate::support::place::Place;
+use crate::support::simulated::Simulated;
 
 #[test]
 fn scenarios_are_listed_with_what_is_broken_and_which_tests_fail() {
@@ -98,4 +100,17 @@ fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
             assert!(doctor.out.contains(word), "{scenario}: no `{word}` in: {}", doctor.out);
         }
     }
+}
+
+#[test]
+fn a_token_in_a_file_is_sent_with_commands_in_pods_too() {
+    let simulated = Simulated::named("healthy");
+    let path = simulated.target().kubeconfig.unwrap();
+    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let user = &mut config["users"][0]["user"];
+    std::fs::write(path.with_file_name("token"), format!("{}\r\n", user["token"].as_str().unwrap())).unwrap();
+    *user = json!({"tokenFile": "token"});
+    std::fs::write(&path, config.to_string()).unwrap();
+    let doctor = simulated.place().run(&["doctor", "--suite", "smoke"]);
+    assert!(doctor.code == 0 && doctor.out.contains("PASS  mount"), "{}", doctor.all());
 }

@@ -27,7 +27,8 @@ pub fn silent() -> String {
     })
 }
 
-fn serve(each: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> String {
+/// Serves each connection in a thread, until the test ends; returns the address.
+pub fn serve(each: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let each = std::sync::Arc::new(each);

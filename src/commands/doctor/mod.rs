@@ -87,10 +87,8 @@ async fn reach(options: &Options, report: &mut Report) -> Option<Cluster> {
         }
     };
     report.say(&Finding::pass("kubeconfig", format!("{}, context {}", known.origin, target.context)));
-    if let Some(host) = known.host(&target.context) {
-        report.say(&network::resolves("dns", &host, "the API server").await);
-    }
-    match preflight::patiently(target, cluster::reach(target.clone(), known)).await {
+    report.say(&network::resolves("dns", &known.host, "the API server").await);
+    match preflight::patiently(target, Box::pin(cluster::reach(target.clone(), known))).await {
         Ok(cluster) => {
             report.say(&Finding::pass(
                 "cluster",

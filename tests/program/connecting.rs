@@ -1,0 +1,150 @@
+//! Whatever kubectl connects to, this connects to: `connecting.yaml` has inputs, and whether kubectl connected when it was asked;
+//! `KUBECTL=kubectl` in the environment asks it again. All servers are on loopback; what must never be printed has `sentinel` in it.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rcgen::CertifiedKey;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, Stream, crypto::ring, pki_types::PrivatePkcs8KeyDer};
+
+use crate::support::canned::{VERSION, serve};
+use crate::support::place::Place;
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Variant {
+    name: String,
+    kubectl: bool,
+    says: Option<Vec<String>>,
+    asked: Vec<String>,
+    cluster: Option<Value>,
+    user: Option<Value>,
+    files: BTreeMap<String, String>,
+    utf16: bool,
+    environment: BTreeMap<String, String>,
+    arguments: Vec<String>,
+}
+
+/// What servers on loopback were asked: first lines and headers.
+type Asked = Arc<Mutex<Vec<String>>>;
+
+/// Reads a request's head, and notes it.
+fn head(stream: &mut impl Read, who: &str, asked: &Asked) -> std::io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    asked.lock().unwrap().extend(head.lines().map(|line| format!("{who}: {line}").to_lowercase()));
+    Ok(head)
+}
+
+fn answer(mut stream: impl Read + Write, asked: &Asked) -> std::io::Result<()> {
+    let is_known = head(&mut stream, "server", asked)?.contains("/version");
+    let (status, body) = if is_known { (200, VERSION) } else { (403, "{}") };
+    let fixed = "X\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length:";
+    stream.write_all(format!("HTTP/1.1 {status} {fixed} {}\r\n\r\n{body}", body.len()).as_bytes())?;
+    stream.flush()
+}
+
+#[test]
+fn whatever_kubectl_connects_to_this_connects_to_and_no_secret_is_told() {
+    let asked = Asked::default();
+    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
+    let tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let tls = tls.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let tls = Arc::new(tls.with_single_cert(vec![cert.der().clone()], key.into()).unwrap());
+    let noted = Arc::clone(&asked);
+    let server = serve(move |stream| {
+        let mut first = [0];
+        stream.peek(&mut first)?;
+        // What a handshake of TLS begins with.
+        let mut secure = (first == [0x16]).then(|| ServerConnection::new(Arc::clone(&tls)).unwrap());
+        match &mut secure {
+            Some(secure) => answer(Stream::new(secure, stream), &noted),
+            None => answer(stream, &noted),
+        }
+    });
+    let (noted, to) = (Arc::clone(&asked), server.clone());
+    // Whatever name it is asked for, it is the server's.
+    let proxy = serve(move |stream| {
+        let head = head(stream, "proxy", &noted)?;
+        let mut server = TcpStream::connect(&to)?;
+        let is_tunnel = head.starts_with("CONNECT");
+        server.write_all(if is_tunnel { b"" } else { head.as_bytes() })?;
+        stream.write_all(if is_tunnel { b"HTTP/1.1 200 OK\r\n\r\n" } else { b"" })?;
+        let (mut up, mut down) = (stream.try_clone()?, server.try_clone()?);
+        std::thread::spawn(move || std::io::copy(&mut up, &mut server));
+        std::io::copy(&mut down, stream)?;
+        stream.shutdown(std::net::Shutdown::Both)
+    });
+    let noted = Arc::clone(&asked);
+    let picky = serve(move |stream| {
+        head(stream, "proxy", &noted)?;
+        let wants = "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0";
+        stream.write_all(format!("HTTP/1.1 407 No\r\n{wants}\r\n\r\n").as_bytes())
+    });
+    let ca = STANDARD.encode(cert.pem());
+    let lines = ca.as_bytes().chunks(64).map(|line| format!("{}\\n", String::from_utf8_lossy(line)));
+    let known = [("{server}", server.clone()), ("{proxy}", proxy), ("{picky}", picky), ("{ca}", ca.clone())];
+    let separator = if cfg!(windows) { ";" } else { ":" }.to_owned();
+    let known = known.into_iter().chain([("{ca lines}", lines.collect()), ("{:}", separator)]);
+    let text = std::fs::read_to_string(crate::support::root("tests/program/connecting.yaml")).unwrap();
+    let text = known.fold(text, |text, (name, value)| text.replace(name, &value));
+    let trusted = json!({"server": format!("https://{server}"), "certificate-authority-data": ca});
+    let usual = [trusted, json!({"token": "sentinel-own"})];
+    let variants: Vec<Variant> = serde_saphyr::from_str(&text).unwrap();
+    let wrong: Vec<String> = variants.iter().filter_map(|variant| tried(variant, &usual, &asked).err()).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// What is not as it should be.
+fn tried(variant: &Variant, usual: &[Value; 2], asked: &Asked) -> Result<(), String> {
+    let place = Place::new();
+    let [cluster, user] =
+        [(&variant.cluster, &usual[0]), (&variant.user, &usual[1])].map(|(its, usual)| its.as_ref().unwrap_or(usual));
+    let config = json!({"clusters": [{"name": "c", "cluster": cluster}], "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "file-simulator", "context": {"cluster": "c", "user": "u"}}]});
+    let usual = std::iter::once(("kubeconfig".to_owned(), config.to_string()));
+    for (name, text) in usual.chain(variant.files.clone()) {
+        std::fs::create_dir_all(place.path(&name).parent().unwrap()).unwrap();
+        let wide = || format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        std::fs::write(place.path(&name), if variant.utf16 { wide() } else { text.into_bytes() }).unwrap();
+    }
+    let first = if variant.says.is_some() { "--quiet" } else { "doctor" };
+    let arguments: Vec<&str> = variant.arguments.iter().map(String::as_str).collect();
+    let mut command = place.command(&[&[first, "--suite", "smoke"], &*arguments].concat());
+    let here = place.path("").display().to_string();
+    command.envs(variant.environment.iter().map(|(name, value)| (name, value.replace("{here}", &here))));
+    if let Some(kubectl) = std::env::var_os("KUBECTL") {
+        let mut oracle = Command::new(kubectl);
+        oracle.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let asked = ["get", "--raw=/version", "--context=file-simulator", "--request-timeout=5s"];
+        let said = oracle.current_dir(&here).args(asked).args(&arguments).output().unwrap();
+        if said.status.success() != variant.kubectl {
+            return Err(format!("{}: {said:?}", variant.name));
+        }
+    }
+    asked.lock().unwrap().clear();
+    let ended = place.finish(command);
+    let reports = std::fs::read_dir(place.path("reports")).into_iter().flatten();
+    let reports: String = reports.map(|report| std::fs::read_to_string(report.unwrap().path()).unwrap()).collect();
+    let (said, seen) = (ended.all(), asked.lock().unwrap().join("\n"));
+    let is_said = variant.says.as_ref().map_or(ended.out.contains("PASS  cluster"), |words| {
+        ended.code == 3 && words.iter().all(|word| ended.err.contains(word))
+    });
+    let was_seen = |line: &str| seen.contains(&line.to_lowercase());
+    let is_asked = variant.asked.iter().all(|line| line.strip_prefix("no ").map_or(was_seen(line), |no| !was_seen(no)));
+    let is_secret = [&said, &reports].iter().any(|text| text.contains("sentinel") || text.contains("c2VudGluZW"));
+    let is_right = is_said && is_asked && !is_secret && !said.contains("panicked");
+    if is_right { Ok(()) } else { Err(format!("{} ({}): {said}\n{seen}", variant.name, ended.code)) }
+}
