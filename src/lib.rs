@@ -3,6 +3,8 @@
 //!
 //! Arrows: `cli → commands → run → check → cluster`, `check → host`, `suite → check`; `event` stands between `run` and `report`.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod check;
 pub mod cli;
 pub mod cluster;
@@ -13,10 +15,12 @@ pub mod error;
 pub mod event;
 pub mod host;
 pub mod input;
+pub mod output;
 pub mod profile;
 mod random;
 pub mod recording;
 mod redact;
+mod replace;
 pub mod replay;
 pub mod report;
 pub mod run;
@@ -24,3 +28,4 @@ mod run_id;
 pub mod sim;
 pub mod suite;
 pub mod values;
+mod yaml;

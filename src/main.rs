@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use file_simulator_e2e::{cli, commands};
+use file_simulator_e2e::{cli, commands, output};
 
 fn main() -> ExitCode {
     match cli::parse() {
-        Ok(request) => commands::run(&request).into(),
+        Ok(request) => output::ended(commands::run(&request)).into(),
         Err(refusal) => {
-            eprintln!("{refusal}");
+            output::tell(&refusal);
             refusal.exit.into()
         }
     }

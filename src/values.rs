@@ -1,15 +1,21 @@
-//! Helm values: what a release was told about each server. Imports `error` and nothing else of ours.
+//! Helm values: what a release was told about each server. Imports `error` and `read`.
 
 use std::path::Path;
 
 use serde_json::Value;
+use serde_saphyr::DuplicateKeyPolicy;
 
 use crate::error::Refusal;
+use crate::input;
+use crate::yaml;
 
 /// The defaults of the project's own chart, for a release whose Secret cannot be read.
 const CHART: &str = include_str!("../fixtures/helm-chart/file-simulator/values.yaml");
 /// The values that it is installed with.
 const INSTALLED: &str = include_str!("../fixtures/helm-chart/file-simulator/values-multi-nas.yaml");
+
+/// The largest file that is read, in KiB: Helm keeps no release with more.
+const MOST_KIB: u64 = 16 * 1024;
 
 /// Values, merged as Helm merges them.
 #[derive(Debug, Clone)]
@@ -74,8 +80,11 @@ impl Facts {
 /// A refusal with exit code 2: it cannot be read, is no YAML, or has no `nasServers`.
 pub fn load(path: &Path) -> Result<Value, Refusal> {
     let origin = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Refusal::usage(format!("cannot read the values file {origin}: {error}"), "give the path of a Helm values file")
+    let text = input::text(path, MOST_KIB).map_err(|error| {
+        Refusal::usage(
+            format!("cannot read the values file {origin}: {error}"),
+            "give the path of a Helm values file with --values or FILE_SIMULATOR_VALUES",
+        )
     })?;
     let values = parse(&origin, &text)?;
     match values["nasServers"].as_array() {
@@ -96,14 +105,30 @@ fn installed() -> Result<Value, Refusal> {
     parse("embedded values", INSTALLED)
 }
 
+/// Reads values as Helm does: of a key that is there twice the last is taken, and `7.0` is 7. Several documents are refused:
+/// it depends on Helm's version whether all are read or the first.
 fn parse(origin: &str, text: &str) -> Result<Value, Refusal> {
-    serde_saphyr::from_str(text).map_err(|error| {
-        let what = error.without_snippet().to_string();
-        Refusal::usage(
-            format!("{origin}: {}", what.lines().next().unwrap_or_default()),
-            "give a YAML file of Helm values",
-        )
-    })
+    let options = serde_saphyr::options! {
+        duplicate_keys: DuplicateKeyPolicy::LastWins,
+        legacy_octal_numbers: true,
+    };
+    let mut values = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| Refusal::usage(yaml::wrong(origin, &error), "give a YAML file of Helm values"))?;
+    whole(&mut values);
+    Ok(values)
+}
+
+/// Makes whole numbers of those that are written as fractions, as JSON does on their way to Helm.
+fn whole(value: &mut Value) {
+    match value {
+        Value::Object(map) => map.values_mut().for_each(whole),
+        Value::Array(list) => list.iter_mut().for_each(whole),
+        Value::Number(number) if number.is_f64() => {
+            let digits = number.as_f64().unwrap_or_default().to_string();
+            *value = digits.parse::<i64>().map_or_else(|_| value.take(), Value::from);
+        }
+        _ => {}
+    }
 }
 
 #[cfg(test)]
@@ -138,6 +163,29 @@ mod tests {
         let values = Values::embedded("of a test").unwrap();
         assert_eq!(values.names().len(), 7);
         assert_eq!(values.server("nas-backup").unwrap().get("fsid"), Some(&json!(4)));
+    }
+
+    #[test]
+    fn a_file_is_read_as_helm_reads_it() {
+        let text = "nasServers: [{name: a, fsid: 7.0, port: 010, on: yes, share: 1.5}]\nglobal: {a: 1, b: 1}\nglobal: {a: 1e6}\n";
+        let server = json!({"name": "a", "fsid": 7, "port": 8, "on": true, "share": 1.5});
+        assert_eq!(parse("v", text).unwrap(), json!({"nasServers": [server], "global": {"a": 1_000_000}}));
+        assert!(parse("v", "a: 1\n---\na: 2\n").unwrap_err().what.contains("there are several documents"));
+        assert_eq!(parse("v", "---\na: 1\n").unwrap(), json!({"a": 1}));
+        let anchors = "a: &a {b: 1}\nc:\n  <<: *a\n  d: 2\n";
+        assert_eq!(parse("v", anchors).unwrap()["c"], json!({"b": 1, "d": 2}));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place_and_in_plain_words() {
+        let deep = "[".repeat(100);
+        for (text, what) in [("a: [", "v:1:4: "), (&deep, "v:1:"), ("a: *b", "v:1:4: reference to unknown value")] {
+            let refusal = parse("v", text).unwrap_err().what;
+            assert!(refusal.starts_with(what), "{refusal}");
+            for word in ["Options", "from_str", "breached", "{"] {
+                assert!(!refusal.contains(word), "{refusal}");
+            }
+        }
     }
 
     #[test]

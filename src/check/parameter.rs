@@ -8,19 +8,26 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-/// A duration such as `60s`, `10m` or `1m 30s`; more than zero.
+/// No duration is longer: nobody means it, and points in time that far away cannot be told.
+pub const LONGEST: Duration = Duration::from_secs(1000 * 3600);
+
+/// A duration such as `60s`, `10m` or `1m 30s`; more than zero, and at most 1000 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "SignedDuration")]
+#[serde(try_from = "String")]
 #[schemars(with = "String", rename = "Duration")]
 #[schemars(extend("pattern" = r"^(?=.*[1-9])(\d+(\.\d+)? ?(h|m|s|ms) ?)+$"))]
 pub struct Span(pub Duration);
 
-impl TryFrom<SignedDuration> for Span {
+impl TryFrom<String> for Span {
     type Error = &'static str;
 
-    fn try_from(signed: SignedDuration) -> Result<Self, Self::Error> {
-        let duration = Duration::try_from(signed).ok().filter(|duration| !duration.is_zero());
-        duration.map(Self).ok_or("a duration must be more than zero")
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.parse::<SignedDuration>().map(Duration::try_from) {
+            Ok(Ok(duration)) if duration > LONGEST => Err("a duration is at most 1000h"),
+            Ok(Ok(duration)) if !duration.is_zero() => Ok(Self(duration)),
+            Ok(_) => Err("a duration must be more than zero"),
+            Err(_) => Err("write a duration like 90s or 10m"),
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use clap_complete::Shell;
 use libtest_mimic::{Arguments, ColorSetting};
 
 use crate::check::Check;
-use crate::error::{Refusal, suggestion};
+use crate::error::{Exit, Refusal, suggestion};
+use crate::output;
 
 mod options;
 
@@ -130,7 +131,7 @@ Exit codes:
   0    at least one PASS, no FAIL, no ERROR
   1    at least one FAIL
   2    the command line or a suite file is wrong
-  3    could not start, or an ERROR without a FAIL
+  3    could not start or write its output or reports, or an ERROR without a FAIL
   4    nothing was selected, or everything was skipped
   130  interrupted; a second Ctrl-C skips tidying up, a third ends at once";
 
@@ -140,8 +141,15 @@ pub fn parse() -> Result<Request, Refusal> {
     match command().try_get_matches_from(&words) {
         Ok(matches) => from_matches(&matches),
         // clap takes it for a filter, and what follows for wrong.
-        Err(error) => Err(words.get(1).and_then(|word| mistyped(word.to_str()?)).unwrap_or_else(|| error.exit())),
+        Err(error) => Err(words.get(1).and_then(|word| mistyped(word.to_str()?)).unwrap_or_else(|| shown(&error))),
     }
+}
+
+/// Shows help, the version, or what is wrong with the command line, and ends the process.
+fn shown(error: &clap::Error) -> ! {
+    output::keep(error.print());
+    let exit = if error.use_stderr() { Exit::Usage } else { Exit::Passed };
+    std::process::exit(output::ended(exit) as i32)
 }
 
 /// A word that looks like a subcommand and is none.
@@ -188,7 +196,8 @@ fn command() -> clap::Command {
         listed.into_iter().fold(command, |command, name| command.mut_arg(name, |arg| arg.help_heading("Tests")));
     let run = ["test_threads", "quiet", "color"];
     let command = run.into_iter().fold(command, |command, name| command.mut_arg(name, |arg| arg.help_heading("Run")));
-    hidden.into_iter().fold(command, |command, name| command.mut_arg(name, |arg| arg.hide(true)))
+    let command = hidden.into_iter().fold(command, |command, name| command.mut_arg(name, |arg| arg.hide(true)));
+    command.mut_args(options::unset).mut_subcommands(|command| command.mut_args(options::unset))
 }
 
 fn from_matches(matches: &clap::ArgMatches) -> Result<Request, Refusal> {
@@ -287,7 +296,7 @@ mod tests {
     #[test]
     fn what_libtest_offers_and_we_do_not_is_refused() {
         for words in [&["--logfile", "x"][..], &["--bench"], &["--format", "json"], &["--test-threads", "0"]] {
-            assert_eq!(parsed(words).unwrap_err().exit, crate::error::Exit::Usage, "{words:?}");
+            assert_eq!(parsed(words).unwrap_err().exit, Exit::Usage, "{words:?}");
         }
     }
 
@@ -310,7 +319,7 @@ mod tests {
         }
         for words in [&["--simulate", "--context", "mine"][..], &["--simulate", "--host-data", "."], &["--simulate=x"]]
         {
-            assert_eq!(parsed(words).unwrap_err().exit, crate::error::Exit::Usage, "{words:?}");
+            assert_eq!(parsed(words).unwrap_err().exit, Exit::Usage, "{words:?}");
         }
     }
 

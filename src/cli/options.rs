@@ -4,13 +4,14 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::builder::{PossibleValue, Resettable, StringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{Arg, Args, Command};
 use jiff::SignedDuration;
 use libtest_mimic::{Arguments, ColorSetting, FormatSetting};
 
 use crate::check::Wishes;
+use crate::check::parameter::LONGEST;
 use crate::cluster::Target;
 use crate::error::Refusal;
 use crate::sim::scenario::{self, HEALTHY, Scenario};
@@ -125,7 +126,7 @@ pub(super) struct RunOptions {
     #[arg(long)]
     pub(super) allow_disruption: bool,
     /// How long rollouts may take to settle, from the start of the run, such as 90s or 5m
-    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration, env = "FILE_SIMULATOR_TIMEOUT")]
+    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = timeout, env = "FILE_SIMULATOR_TIMEOUT")]
     pub(super) timeout: Duration,
     /// Say first what the newest upgrade of the release changed
     #[arg(long)]
@@ -211,7 +212,21 @@ fn simulate(matches: &clap::ArgMatches, name: Option<&str>) -> Result<Option<Box
     scenario::named(name).map(|scenario| Some(Box::new(scenario)))
 }
 
+/// An option whose variable is set and empty, as an input of a CI job that nobody filled in, is not given.
+pub(super) fn unset(arg: Arg) -> Arg {
+    let is_empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    if is_empty { arg.env(Resettable::Reset) } else { arg }
+}
+
+/// A duration; what is wrong with one from the environment is said of its variable.
+fn timeout(text: &str) -> Result<Duration, String> {
+    let name = "FILE_SIMULATOR_TIMEOUT";
+    let is_its = std::env::var(name).is_ok_and(|value| value == text);
+    duration(text).map_err(|why| if is_its { format!("{why} (it is the value of {name})") } else { why })
+}
+
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let signed: Option<SignedDuration> = text.parse().ok();
-    signed.and_then(|signed| Duration::try_from(signed).ok()).ok_or_else(|| "write it like 90s or 5m".to_owned())
+    let duration = signed.and_then(|signed| Duration::try_from(signed).ok()).ok_or("write it like 90s or 5m")?;
+    if duration > LONGEST { Err(format!("it is at most {}h", LONGEST.as_secs() / 3600)) } else { Ok(duration) }
 }

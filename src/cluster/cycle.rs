@@ -157,7 +157,7 @@ impl CycleLog {
         } else if let Some(seconds) =
             marks.interval.captures(line).and_then(|found| found.get(1)?.as_str().parse().ok())
         {
-            self.interval = Some(Duration::from_secs(seconds));
+            self.interval = Some(Duration::from_secs(u32::into(seconds)));
         }
     }
 }
@@ -237,6 +237,8 @@ mod tests {
         let left = |lines: &[(u64, &str)]| log(now, lines).next_end(now).map(|left| left.as_secs());
         assert_eq!(left(&[(50, SYNCED), (10, SYNCED)]), Some(30));
         assert_eq!(left(&[(12, "Sync interval: 30s"), (10, SYNCED)]), Some(20));
+        let absurd = format!("Sync interval: {}s", u64::MAX);
+        assert_eq!(left(&[(12, &absurd), (10, SYNCED)]), None, "no clock can tell it");
         assert_eq!([left(&[]), left(&[(10, SYNCED)]), left(&[(50, SYNCED), (41, SYNCED)])], [None; 3]);
     }
 

@@ -109,7 +109,7 @@ impl Files {
             let refused = |what, error, hint| {
                 Refusal::start(format!("cannot {what} the kubeconfig {}: {error}", path.display()), hint)
             };
-            let document = match input::bytes(&path, MOST_KIB).and_then(|bytes| input::text(&bytes)) {
+            let document = match input::text(&path, MOST_KIB) {
                 Ok(text) => Some(document(&text).map_err(|why| refused("use", why, LOOK))?),
                 Err(error) if error.kind() == ErrorKind::NotFound && target.kubeconfig.is_none() => None,
                 Err(error) => return Err(refused("read", error.to_string(), GIVE)),
@@ -262,7 +262,7 @@ mod tests {
     fn no_bytes_make_it_panic() {
         proptest::proptest!(|(bytes: Vec<u8>, mark in 0..4_usize)| {
             let marks: [&[u8]; 4] = [b"", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"];
-            let _ = input::text(&[marks[mark], &bytes].concat()).map(|text| document(&text));
+            let _ = input::decoded(&[marks[mark], &bytes].concat()).map(|text| document(&text));
         });
     }
 

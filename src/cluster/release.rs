@@ -6,6 +6,7 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
@@ -152,11 +153,14 @@ pub(super) async fn payload(client: &Client, target: &Target, release: &Release)
 
 /// Helm's base64 of gzip of JSON.
 fn decode(data: &[u8]) -> anyhow::Result<Value> {
-    let packed = STANDARD.decode(data)?;
+    let packed = STANDARD.decode(data).context("it is no base64")?;
     let mut json = Vec::new();
-    GzDecoder::new(packed.as_slice()).take(LONGEST + 1).read_to_end(&mut json)?;
+    GzDecoder::new(packed.as_slice())
+        .take(LONGEST + 1)
+        .read_to_end(&mut json)
+        .context("it is not gzipped, or its end is missing")?;
     anyhow::ensure!(json.len() as u64 <= LONGEST, "it has more than {LONGEST} bytes when unpacked");
-    Ok(serde_json::from_slice(&json)?)
+    serde_json::from_slice(&json).context("what is gzipped in it is no JSON")
 }
 
 #[cfg(test)]
@@ -177,13 +181,15 @@ mod tests {
     fn a_payload_is_base64_of_gzip_of_json_and_nothing_else() {
         let data = encode(br#"{"info": {"status": "deployed"}}"#);
         assert_eq!(decode(data.as_bytes()).unwrap()["info"]["status"], "deployed");
+        let cut = decode(&data.as_bytes()[..24]).unwrap_err();
+        assert_eq!(cut.to_string(), "it is not gzipped, or its end is missing");
         assert!(decode(b"").is_err() && decode(b"%").is_err() && decode(STANDARD.encode("{}").as_bytes()).is_err());
     }
 
     #[test]
     fn a_bomb_is_not_unpacked_to_its_end() {
         let spaces = vec![b' '; usize::try_from(LONGEST).unwrap()];
-        assert!(decode(encode(&spaces).as_bytes()).unwrap_err().to_string().contains("EOF"));
+        assert!(decode(encode(&spaces).as_bytes()).unwrap_err().to_string().contains("no JSON"));
         let bomb = decode(encode(&[spaces.as_slice(), b"{}"].concat()).as_bytes()).unwrap_err();
         assert!(bomb.to_string().contains("more than 16777216 bytes"), "{bomb}");
     }

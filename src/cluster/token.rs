@@ -28,7 +28,7 @@ pub(super) fn header(token: &str) -> Option<HeaderValue> {
 
 /// The token in a file, without the blanks and line ends around it; why there is none.
 pub(super) fn read(file: &Path) -> std::io::Result<String> {
-    let text = input::text(&input::bytes(file, MOST_KIB)?)?;
+    let text = input::text(file, MOST_KIB)?;
     Some(text.trim()).filter(|token| !token.is_empty()).map(str::to_owned).ok_or(std::io::Error::other("it is empty"))
 }
 

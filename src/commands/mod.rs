@@ -1,8 +1,6 @@
 //! What can be asked for on the command line: running suites, what only looks at a cluster, and what needs none. Prints what
 //! is no report. Imports all others.
 
-use std::io::Write;
-
 use tokio::runtime::Runtime;
 
 mod doctor;
@@ -16,6 +14,7 @@ mod sweep;
 
 use crate::cli::{Options, Request};
 use crate::error::{Exit, Refusal};
+use crate::output;
 use crate::report::sanitize;
 use crate::run::Signals;
 use crate::sim::scenario::Scenario;
@@ -69,15 +68,13 @@ async fn simulated(options: &mut Options) -> Result<Option<Simulation>, Refusal>
     Ok(Some(started))
 }
 
-fn print(mut lines: impl Iterator<Item = String>) -> Exit {
-    let mut out = std::io::stdout().lock();
-    // Whoever closed the pipe has read enough.
-    let _ = lines.try_for_each(|line| writeln!(out, "{line}"));
+fn print(lines: impl Iterator<Item = String>) -> Exit {
+    lines.for_each(output::say);
     Exit::Passed
 }
 
 /// Says why not; what a credential plugin said may be in it.
 fn refuse(refusal: &Refusal) -> Exit {
-    eprintln!("{}", sanitize::text(&refusal.to_string()));
+    output::tell(sanitize::text(&refusal.to_string()));
     refusal.exit
 }

@@ -4,6 +4,7 @@ use super::reporting::{Reporting, look, reporters};
 use super::{print, refuse};
 use crate::cli::Replay;
 use crate::error::Exit;
+use crate::output::tell;
 use crate::recording::Recording;
 use crate::report::sanitize;
 use crate::sim::scenario::{self, Scenario};
@@ -35,8 +36,8 @@ pub(super) fn list(cases: &[PlannedCase], is_verbose: bool) -> Exit {
 pub(super) fn lint(files: &[String]) -> Exit {
     let linted: Vec<_> = files.iter().map(|file| suite::lint::lint(file)).collect();
     for linted in &linted {
-        linted.warnings.iter().for_each(|warning| eprintln!("warning: {}", sanitize::text(warning)));
-        linted.problems.iter().for_each(|problem| eprintln!("{}", sanitize::text(&problem.to_string())));
+        linted.warnings.iter().for_each(|warning| tell(format!("warning: {}", sanitize::text(warning))));
+        linted.problems.iter().for_each(|problem| tell(sanitize::text(&problem.to_string())));
     }
     print(linted.iter().filter_map(|linted| linted.good.clone()));
     if linted.iter().all(|linted| linted.good.is_some()) { Exit::Passed } else { Exit::Usage }

@@ -9,6 +9,7 @@ use crate::check::Access;
 use crate::cluster::{ApiError, Cluster, Population, Release, Target};
 use crate::error::{Refusal, suggestion};
 use crate::host::Host;
+use crate::output;
 use crate::suite::Suite;
 
 /// How long a connection is waited for without a word.
@@ -26,11 +27,11 @@ pub async fn patiently<T>(target: &Target, connecting: impl Future<Output = T>) 
     if let Ok(connected) = timeout(PATIENCE, &mut connecting).await {
         return connected;
     }
-    eprintln!(
+    output::tell(format!(
         "context `{}` has not answered for {}s: its credential plugin may be waiting for you, or its API server is slow",
         target.context,
         PATIENCE.as_secs()
-    );
+    ));
     connecting.await
 }
 

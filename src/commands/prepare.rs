@@ -2,6 +2,8 @@
 
 use std::sync::mpsc;
 
+use tokio::task::spawn_blocking;
+
 use super::preflight;
 use crate::check::{self, Access, Check, Need, Shared, revision};
 use crate::cli::Options;
@@ -26,7 +28,10 @@ pub async fn prepare(
     events: mpsc::Sender<Event>,
 ) -> Result<Shared, Refusal> {
     let needs = |need| cases.iter().any(|case| case.check.needs(need));
-    let given = options.values.as_deref().map(values::load).transpose()?;
+    let path = options.values.clone();
+    // Whoever writes into a FIFO may take long.
+    let given = spawn_blocking(move || path.as_deref().map(values::load).transpose()).await;
+    let given = given.map_err(|error| Refusal::start(format!("cannot read the values file: {error}"), ""))??;
     let host = Host::new(options.host_data.clone());
     if needs(Need::Folder) {
         preflight::folder(&host).await?;

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use crate::error::Exit;
 use crate::event::Event;
+use crate::output;
 use crate::report::console::{Console, Look, Verbosity};
 use crate::report::{self, Reporter, files::Files, github::Github};
 
@@ -48,7 +49,7 @@ impl Reporting {
     pub(super) fn end(self, exit: Exit) -> Exit {
         let problems = self.problems.join().unwrap_or_else(|_| vec!["the reports panicked".to_owned()]);
         for problem in &problems {
-            eprintln!("error: {problem}");
+            output::tell(format!("error: {problem}"));
         }
         if exit == Exit::Passed && !problems.is_empty() { Exit::CouldNotJudge } else { exit }
     }

@@ -20,6 +20,7 @@ use crate::cluster::{self, Operation, Permission, ResourceExt, container};
 use crate::error::Refusal;
 use crate::event::{CaseId, Event};
 use crate::host::Host;
+use crate::output::{say, tell};
 use crate::report::sanitize;
 use crate::run::tidy;
 use crate::run_id;
@@ -63,28 +64,26 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
     for (run, left) in &runs {
         let newest = left.iter().map(|left| left.age).min().unwrap_or_default();
         if newest < SignedDuration::try_from(asked.older_than).unwrap_or(SignedDuration::MAX) {
-            println!(
-                "kept: {} files of {run}, of which the newest is {newest:#}: the run may still be going on",
-                left.len()
-            );
+            let (files, why) = (left.len(), "the run may still be going on");
+            say(format!("kept: {files} files of {run}, of which the newest is {newest:#}: {why}"));
             continue;
         }
         for Left { placed, age, kib, .. } in left {
-            println!("{}", sanitize::text(&format!("{placed}: {kib} KiB, {age:#} old")));
+            say(sanitize::text(&format!("{placed}: {kib} KiB, {age:#} old")));
             shared.ledger.place(placed.clone());
             count += 1;
         }
     }
     if asked.removes {
         found.problems.extend(remove(&shared).await);
-        println!("removed {} of {count} files", count - shared.ledger.placed(|_| true).len());
+        say(format!("removed {} of {count} files", count - shared.ledger.placed(|_| true).len()));
     } else if count > 0 {
-        println!("{count} files of earlier runs; --yes removes them");
+        say(format!("{count} files of earlier runs; --yes removes them"));
     } else {
-        println!("no files of earlier runs");
+        say("no files of earlier runs");
     }
     for problem in &found.problems {
-        eprintln!("error: {}", sanitize::text(problem));
+        tell(format!("error: {}", sanitize::text(problem)));
     }
     Ok(found.problems.is_empty())
 }

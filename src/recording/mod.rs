@@ -2,7 +2,7 @@
 //!
 //! JSON, gzipped: the suites as they were, the run's facts, and for each test its observation and verdict. Kubernetes
 //! objects, which many tests observe, stand in it once. What may hold secrets is left out (see [`Objects::pack`]).
-//! Imports `event` and `error`.
+//! Imports `event`, `error` and `replace`.
 
 use std::fs::File;
 use std::path::Path;
@@ -14,9 +14,11 @@ use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::error::Category;
 
 use crate::error::Refusal;
 use crate::event::{CaseId, Ending, Fact, Section, Verdict};
+use crate::replace;
 
 mod objects;
 
@@ -104,11 +106,12 @@ impl Recording {
     /// Writes it into a file, which is made or replaced: beside it first, so that nothing good is lost.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let write = || {
-            let file = beside(path)?;
+            let target = replace::target(path)?;
+            let file = beside(&target)?;
             let mut packed = GzEncoder::new(file.as_file(), Compression::best());
             serde_json::to_writer(&mut packed, self)?;
             packed.finish()?.sync_all()?;
-            file.persist(path)?;
+            file.persist(&target)?;
             anyhow::Ok(())
         };
         write().with_context(|| format!("cannot write the recording {}", path.display()))
@@ -129,9 +132,13 @@ impl Recording {
         let hint = "give a file that --record wrote";
         let read: serde_json::Result<Value> = serde_json::from_reader(std::io::BufReader::new(GzDecoder::new(file)));
         // By way of a value, as everything else.
-        let recording: Self = read
-            .and_then(serde_json::from_value)
-            .map_err(|error| Refusal::usage(format!("{place} is no recording: {error}"), hint))?;
+        let recording: Self = read.and_then(serde_json::from_value).map_err(|error| {
+            let why = match error.classify() {
+                Category::Data => error.to_string(),
+                _ => "it is no gzipped JSON, or damaged, or its end is missing".to_owned(),
+            };
+            Refusal::usage(format!("{place} is no recording: {why}"), hint)
+        })?;
         if recording.format != FORMAT {
             let what = format!(
                 "{place} was recorded by version {} in format {}, and this is format {FORMAT}",
@@ -150,18 +157,15 @@ impl Recording {
 pub fn probe(path: &Path) -> Result<(), Refusal> {
     let refused = |error: std::io::Error| {
         let what = format!("cannot write the recording {}: {error}", path.display());
-        Refusal::usage(what, "give a path that can be written to with --record")
+        Refusal::usage(what, "give a path that can be written to with --record or FILE_SIMULATOR_RECORD")
     };
-    std::fs::create_dir_all(folder(path)).map_err(refused)?;
-    beside(path).map(drop).map_err(refused)
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    let target = replace::target(path).map_err(refused)?;
+    std::fs::create_dir_all(replace::folder(&target)).map_err(refused)?;
+    beside(&target).map(drop).map_err(refused)
 }
 
 fn beside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    tempfile::Builder::new().prefix(".recording-").tempfile_in(folder(path))
+    tempfile::Builder::new().prefix(".recording-").tempfile_in(replace::folder(path))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::model::{RunReport, TestReport, Transfers};
 use super::text::{INDENT, count, counts, fold, seconds};
 use super::{Reporter, diagnostics, grid};
 use crate::event::{Ending, Event, Outcome};
+use crate::output::{Out, tell};
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +48,11 @@ pub struct Console<W> {
     live: Live,
 }
 
-impl Console<std::io::Stdout> {
+impl Console<Out> {
     /// A console on this program's own output.
     pub fn new(look: Look) -> Self {
         let width = || console::Term::stdout().size_checked().map(|(_, columns)| columns.into());
-        Self::on(std::io::stdout(), width, ProgressDrawTarget::stderr(), look)
+        Self::on(Out, width, ProgressDrawTarget::stderr(), look)
     }
 }
 
@@ -232,8 +233,7 @@ impl<W: Write + Send> Reporter for Console<W> {
                     "interrupted: tidying up, for {}s at the most; press Ctrl-C again to skip it",
                     tidying.as_secs()
                 );
-                // Whoever closed standard error does not want to know.
-                self.live.suspend(|| writeln!(std::io::stderr(), "{text}").ok());
+                self.live.suspend(|| tell(text));
             }
             Event::RunStarted { .. } | Event::CaseObserved { .. } | Event::Diagnosed { .. } | Event::Noticed { .. } => {
             }

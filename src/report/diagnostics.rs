@@ -63,6 +63,7 @@ pub fn remove_stale(reports: &Path) -> std::io::Result<()> {
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let mut head = String::new();
         let is_ours = path.extension().is_some_and(|kind| kind == "txt")
+            && path.is_file()
             && fs::File::open(&path).is_ok_and(|file| file.take(HEAD.len() as u64).read_to_string(&mut head).is_ok())
             && head == HEAD;
         if is_ours {

@@ -8,6 +8,7 @@ use anyhow::Context;
 use super::gather::Gathered;
 use super::{Reporter, diagnostics, html, json, junit};
 use crate::event::Event;
+use crate::replace;
 
 /// Writes `<suite>.xml` and `<suite>.json` of each suite, `index.html` of the run, and `diagnostics/<server>.txt` of each
 /// server that is broken.
@@ -37,12 +38,13 @@ impl Files {
 /// Writes beside the file and renames, so that nobody ever reads half a report.
 fn write(path: &Path, text: anyhow::Result<String>) -> anyhow::Result<()> {
     let text = text?;
-    let folder = path.parent().unwrap_or(path);
     let replace = || {
+        let target = replace::target(path)?;
+        let folder = replace::folder(&target);
         fs::create_dir_all(folder)?;
         let file = temporary(folder)?;
         fs::write(file.path(), &text)?;
-        file.persist(path).map(drop).map_err(|error| error.error)
+        file.persist(&target).map(drop).map_err(|error| error.error)
     };
     replace().with_context(|| format!("cannot write {}", path.display()))
 }

@@ -12,6 +12,7 @@ use super::gather::Gathered;
 use super::model::{RunReport, TestReport};
 use super::text::{conclusion, count, counts, seconds};
 use crate::event::{Event, Hop, SIMULATED};
+use crate::output::Out;
 
 /// GitHub shows so many error annotations of a step.
 const ANNOTATIONS: usize = 10;
@@ -29,12 +30,12 @@ pub struct Github<W> {
     run: Gathered,
 }
 
-impl Github<std::io::Stdout> {
+impl Github<Out> {
     /// The step of GitHub Actions that this process is a part of, if it is.
     pub fn of_this_step() -> Option<Self> {
         let is_set = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
-        let summary = std::env::var_os("GITHUB_STEP_SUMMARY").map(Into::into);
-        is_set.then(|| Self::new(std::io::stdout(), summary, format!("{:032x}", rand::random::<u128>())))
+        let summary = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(Into::into);
+        is_set.then(|| Self::new(Out, summary, format!("{:032x}", rand::random::<u128>())))
     }
 }
 

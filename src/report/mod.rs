@@ -1,6 +1,6 @@
 //! Consumers of events, which get them sanitized. `gather` makes one model of them, of which reports are views; the console
 //! and the recorder also take them as they come.
-//! Imports `event`, `error`, `profile`, `recording` and `redact`, and nothing else of ours.
+//! Imports `event`, `error`, `output`, `profile`, `recording`, `redact` and `replace`, and nothing else of ours.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};

@@ -57,9 +57,9 @@ async fn full(site: &Site, bytes: usize) -> Option<Reason> {
     let (host, ledger) = (&site.shared.host, &site.shared.ledger);
     let file = site.file("room.bin");
     ledger.place(file.clone());
-    let full = host.no_room(server, &file.name, bytes).await;
+    let (full, is_gone) = host.no_room(server, &file.name, bytes).await;
     // What cannot be removed now stays in the ledger.
-    if host.remove(server, &file.name).await.is_ok() {
+    if is_gone {
         ledger.removed(&file);
     }
     let reason =

@@ -1,12 +1,11 @@
 //! Suite files: the built-in ones, and YAML files by their path. [`read`](super::read) reads their text.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use super::read::{Examined, examine};
 use super::{Suite, join};
 use crate::error::{Refusal, suggestion};
+use crate::input;
 
 /// The suites in the binary: name and text.
 pub const BUILT_IN: [(&str, &str); 7] = [
@@ -62,11 +61,8 @@ pub(super) fn find(name: &str) -> Result<(String, String), Refusal> {
             ),
         ));
     }
-    let text = text(path).map_err(|error| {
-        Refusal::usage(
-            format!("cannot read the suite file {name}: {error}"),
-            "give the path of a YAML file that exists, in UTF-8",
-        )
+    let text = input::text(path, MOST_KIB).map_err(|error| {
+        Refusal::usage(format!("cannot read the suite file {name}: {error}"), "give the path of a suite's YAML file")
     })?;
     Ok((name.to_owned(), text))
 }
@@ -75,19 +71,10 @@ pub(super) fn find(name: &str) -> Result<(String, String), Refusal> {
 pub fn name_of_broken(name: &str) -> Option<String> {
     let path = Path::new(name);
     path.extension()?;
-    let text = text(path).unwrap_or_default();
+    // What is no file, such as a FIFO, was read already and has nothing more.
+    let text = if path.is_file() { input::text(path, MOST_KIB).unwrap_or_default() } else { String::new() };
     let said = text.lines().find_map(|line| line.strip_prefix("suite:")).map(str::trim);
     Some(said.filter(|said| super::read::is_name(said)).or(path.file_stem()?.to_str())?.to_owned())
-}
-
-fn text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    // One byte more tells that there is more.
-    File::open(path)?.take(MOST_KIB * 1024 + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MOST_KIB * 1024 {
-        return Err(io::Error::other(format!("it has more than {MOST_KIB} KiB, which no suite needs")));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::check::{Check, Subject};
 use crate::error::{Refusal, suggestion};
 use crate::event::CaseId;
 use crate::recording::SuiteText;
+use crate::yaml::{self, place};
 
 /// The word that stands for all servers.
 const ALL: &str = "all";
@@ -35,7 +36,6 @@ pub(super) fn examine(origin: &str, text: &str) -> Result<Examined, Refusal> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
         budget: serde_saphyr::budget! {
-            max_documents: 1,
             max_depth: 32,
             max_nodes: 50_000,
             max_events: 200_000,
@@ -193,35 +193,18 @@ fn names(file: &SuiteFile) -> impl Iterator<Item = &Spanned<String>> {
 /// What the YAML reader says, with place and a suggestion.
 fn syntax(origin: &str, error: &serde_saphyr::Error) -> Refusal {
     use serde_saphyr::Error::{SerdeUnknownField, SerdeUnknownVariant};
-    let plain = error.without_snippet();
-    // What has no place is wrong with the whole, such as an empty file.
-    let known = plain.location().filter(|location| location.line() > 0);
-    let place = known.map_or_else(|| format!("{origin}:1:1"), |location| place(origin, location));
-    let (what, wrong, expected) = match plain {
-        SerdeUnknownField { field, expected, .. } => ("key", field, expected),
-        SerdeUnknownVariant { variant, expected, .. } => ("check", variant, expected),
-        other => {
-            let text = other.to_string();
-            // The place stands in front already.
-            let text = text.lines().next().unwrap_or_default().split(" at line ").next().unwrap_or_default();
-            // As an error of its own, or as one of an alias.
-            if let Some(limit) = text.strip_prefix("budget breached: ") {
-                let what = format!("{place}: with its aliases the file is larger or deeper than any suite ({limit})");
-                return Refusal::usage(what, "make several suites of it");
-            }
-            return Refusal::usage(format!("{place}: {text}"), "docs/suites.md shows how a suite is written");
-        }
+    let (what, wrong, expected, at) = match error.without_snippet() {
+        SerdeUnknownField { field, expected, location } => ("key", field, expected, location),
+        SerdeUnknownVariant { variant, expected, location } => ("check", variant, expected, location),
+        _ => return Refusal::usage(yaml::wrong(origin, error), "docs/suites.md shows how a suite is written"),
     };
+    let place = place(origin, *at);
     let mut known = expected.clone();
     known.sort_unstable();
     Refusal::usage(
         format!("{place}: unknown {what} `{wrong}`"),
         join(&suggestion(wrong, known.iter().copied()), &format!("known here: {}", known.join(", "))),
     )
-}
-
-fn place(origin: &str, location: Location) -> String {
-    format!("{origin}:{}:{}", location.line(), location.column())
 }
 
 pub(super) fn is_name(text: &str) -> bool {

@@ -139,9 +139,11 @@ fn a_file_that_is_too_large_or_a_bomb_is_refused_by_lint_and_by_a_run() {
     let many = head.replace("[s]", &format!("[{servers}]")) + "tests:\n" + &tests;
     for (name, text, words) in [
         ("large", format!("{head}#{}", " ".repeat(10 << 20)), "more than 1024 KiB"),
-        ("bomb", bomb, "larger or deeper than any suite (Nodes"),
+        ("bomb", bomb, "larger or deeper than any such file"),
         ("deep", format!("{head}tests: {}", "[".repeat(5000)), "deep.yaml:5:"),
         ("many", many, "more than 10000 tests"),
+        ("twice", format!("{head}about: y\n"), "the key `about` is there twice"),
+        ("documents", format!("{head}tests: []\n---\n{head}"), "there are several documents, and one is expected"),
         ("control", "suite: \0".to_owned(), "control.yaml:1:"),
     ] {
         let file = format!("{name}.yaml");
@@ -151,6 +153,9 @@ fn a_file_that_is_too_large_or_a_bomb_is_refused_by_lint_and_by_a_run() {
             assert_eq!(refused.code, 2, "{name}: {}", refused.err);
             assert!(refused.err.starts_with("error: ") && refused.err.contains(words), "{name}: {}", refused.err);
             assert!(refused.err.len() < 1000, "{name}: {}", refused.err);
+            for library in ["Options", "from_str", "breached", " {"] {
+                assert!(!refused.err.contains(library), "{name}: {}", refused.err);
+            }
         }
     }
 }

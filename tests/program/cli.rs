@@ -69,7 +69,7 @@ fn a_broken_suite_file_is_named_with_line_column_and_a_suggestion() {
         ("unknown-server", "10:10", "did you mean `input`?"),
         ("slug-twice", "11:11", "slug `count` makes a second test broken::count"),
         ("no-server", "9:11", "no server is named"),
-        ("wrong-duration", "13:25", "duration"),
+        ("wrong-duration", "13:25", "write a duration like 90s or 10m"),
         ("not-yaml", "3:1", "quoted scalar"),
         ("no-group", "13:63", "has no group"),
         ("no-time", "13:25", "must be more than zero"),

@@ -2,5 +2,6 @@
 
 mod cli;
 mod connecting;
+mod edges;
 mod simulate;
 mod sweep;

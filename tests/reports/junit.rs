@@ -53,7 +53,9 @@ fn the_shape_is_what_readers_of_junit_agree_on() {
         let names: HashSet<_> =
             cases.iter().map(|case| (case.attribute("classname"), case.attribute("name"))).collect();
         assert_eq!(names.len(), cases.len(), "GitLab drops tests that share both");
-        for (count, tag) in [("tests", "testcase"), ("failures", "failure"), ("errors", "error")] {
+        for (count, tag) in
+            [("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")]
+        {
             let number = suites[0].descendants().filter(|node| node.has_tag_name(tag)).count();
             assert_eq!(suites[0].attribute(count), Some(number.to_string().as_str()), "{count}");
         }

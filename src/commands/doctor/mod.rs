@@ -15,6 +15,7 @@ use crate::check::{Access, Check};
 use crate::cli::Options;
 use crate::cluster::{self, ApiError, Cluster, Network, Permission, Population};
 use crate::host::Host;
+use crate::output;
 use crate::report::sanitize;
 use crate::suite::{self, Suite};
 
@@ -72,7 +73,7 @@ impl Report {
         self.is_well &= finding.level != Level::Fail;
         // Names and errors in it come from pods and plugins.
         let [seen, hint] = [&finding.seen, &finding.hint].map(|part| sanitize::text(part));
-        println!("{}", Finding { seen, hint, ..finding.clone() });
+        output::say(Finding { seen, hint, ..finding.clone() });
     }
 }
 

@@ -13,6 +13,7 @@ use super::super::object::{is_deleted, name, server};
 use super::super::scenario::Fault;
 use super::super::{World, node};
 use super::{Kind, PREFIX, install};
+use crate::output;
 
 /// Does what is done before there are pods.
 pub(super) fn before(world: &World, created: Timestamp) -> anyhow::Result<()> {
@@ -38,7 +39,8 @@ pub(in super::super) fn begin(world: &Arc<World>, tasks: &mut JoinSet<()>) -> an
             world.at(after).await;
             if let Err(error) = strike(&world, &world.scenario.faults[index], world.now()) {
                 // Nobody waits for this task; whoever sees odd results is to see why.
-                eprintln!("simulated cluster, scenario {}, after {after:?}: {error:#}", world.scenario.name);
+                let name = &world.scenario.name;
+                output::tell(format!("simulated cluster, scenario {name}, after {after:?}: {error:#}"));
             }
         };
         tasks.spawn(strike.boxed());
