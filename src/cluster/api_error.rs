@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::time::Duration;
 
+use super::way::Trouble;
+
 /// Where a Role is that suffices.
 const ROLE: &str = "; docs/rbac.yaml has all that the suites need";
 
@@ -45,6 +47,12 @@ pub enum ApiError {
         /// How long was waited.
         waited: Duration,
     },
+    /// Something on the way to the API server, with the verb and the resource.
+    #[error("{0} {1} failed: {2}")]
+    OnTheWay(&'static str, &'static str, Trouble),
+    /// The namespace of that name is being deleted, as its conditions say.
+    #[error("the namespace `{0}` is being deleted{1}")]
+    Ending(String, String),
     /// Any other failure: refused connection, broken TLS, an error status.
     #[error("{verb} {resource} failed: {message}")]
     Failed {
@@ -60,6 +68,14 @@ pub enum ApiError {
 impl ApiError {
     /// Classifies what `kube` reported.
     pub(super) fn new(verb: &'static str, resource: &'static str, error: kube::Error) -> Self {
+        let trouble = match &error {
+            kube::Error::UpgradeConnection(error) => Some(Trouble::NoWebsocket(error.to_string())),
+            kube::Error::Service(error) => error.downcast_ref().cloned(),
+            _ => None,
+        };
+        if let Some(trouble) = trouble {
+            return Self::OnTheWay(verb, resource, trouble);
+        }
         let kube::Error::Api(status) = error else {
             return Self::Failed { verb, resource, message: chain(&error) };
         };
@@ -84,6 +100,8 @@ impl ApiError {
             }
             Self::Unauthorized { .. } => "log in to the cluster again, or choose another --context".to_owned(),
             Self::NotFound { .. } => "look whether it was deleted meanwhile".to_owned(),
+            Self::OnTheWay(.., trouble) => trouble.hint().to_owned(),
+            Self::Ending(..) => "remove what keeps it, and install the release anew when it is gone".to_owned(),
             Self::Silent { .. } | Self::Failed { .. } => {
                 "look whether the cluster runs and is reachable from here: `kubectl --context=… get --raw /readyz`"
                     .to_owned()

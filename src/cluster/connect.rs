@@ -10,7 +10,7 @@ use kube::Client;
 use kube::client::Body;
 
 use super::kubeconfig::{self, Known};
-use super::{Cluster, Target, answered, plugin, proxy, token};
+use super::{Cluster, Target, answered, plugin, proxy, token, way};
 use crate::error::Refusal;
 
 /// How long a connection may take to be made.
@@ -45,6 +45,7 @@ pub async fn reach(target: Target, known: Known) -> Result<Cluster, Refusal> {
     if let Some(file) = token_file {
         client = token::renewed(client, file, token::FRESH);
     }
+    let client = way::guarded(client);
     let (version, ahead) = match (answered("get", "/version", version(&client)).await, proxy) {
         (Ok(answer), _) => answer,
         (Err(error), None) => return Err(place(Refusal::start(error.to_string(), error.hint()))),
@@ -63,7 +64,10 @@ async fn version(client: &Client) -> Result<(Info, SignedDuration), kube::Error>
     let status = response.status();
     let body = response.into_body().collect_bytes().await?;
     if status.is_success() {
-        return Ok((serde_json::from_slice(&body).map_err(kube::Error::SerdeError)?, ahead));
+        let version: Info = serde_json::from_slice(&body).unwrap_or_default();
+        let foreign = || way::Trouble::Foreign(format!("{status}, without a gitVersion"));
+        let is_kubernetes = !version.git_version.is_empty();
+        return is_kubernetes.then_some((version, ahead)).ok_or_else(|| kube::Error::Service(foreign().into()));
     }
     let mut answer: kube::core::Status = serde_json::from_slice(&body).unwrap_or_default();
     answer.code = status.as_u16();

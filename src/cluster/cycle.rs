@@ -22,6 +22,8 @@ const AFTERMATH: Duration = Duration::from_millis(250);
 const RESTLESS: Duration = Duration::from_millis(500);
 /// A sidecar that says nothing for so long is not in the middle of a cycle.
 pub(super) const SILENT: Duration = Duration::from_secs(35);
+/// How often a sidecar that says nothing is asked about; for twice as long, what it did not say counts.
+const AGAIN: Duration = Duration::from_secs(5);
 /// So many lines that mention this run's files are kept, and so much of each: a log may say them for ever.
 const MARKED: usize = 20_000;
 const LONGEST_NAME: usize = 512;
@@ -42,6 +44,8 @@ pub struct Marks {
 pub struct CycleLog {
     /// When the log was opened.
     pub(super) opened: Option<Instant>,
+    /// When it was last asked what the sidecar had said, because a stream was silent: it had said no more than is known.
+    pub(super) heard: Option<Instant>,
     /// When the last cycles ended, oldest first; the newest 16.
     ends: Vec<(Instant, Timestamp)>,
     /// When the sidecar last said anything, and whether no rsync runs since: it ended a cycle, or failed.
@@ -111,20 +115,27 @@ impl CycleLog {
             // The sidecar is gone with its pod.
             return true;
         }
-        let Some(opened) = self.opened else { return false };
-        let Some((last, is_resting)) = self.last else {
-            return now.saturating_duration_since(opened) >= BACKLOG.max(lag);
-        };
+        // A stream may be silent because something on the way is.
+        let heard = self.heard.filter(|heard| now.saturating_duration_since(*heard) < 2 * AGAIN);
+        let Some((last, is_resting)) = self.last else { return heard.is_some() };
         let silence = now.saturating_duration_since(last);
         let pause = self.pause.or(self.interval);
+        let is_silent = |heard| heard >= last + SILENT.max(pause.unwrap_or_default() + GUARD);
         match pause {
-            _ if silence >= SILENT.max(pause.unwrap_or_default() + GUARD) => true,
+            _ if heard.is_some_and(is_silent) => true,
             Some(pause) if pause < RESTLESS => true,
             _ if !is_resting => false,
             // Of a very short sleep the first half has to do.
             Some(pause) => silence + GUARD.max(lag).min(pause / 2) < pause,
             None => silence < GUARD / 2,
         }
+    }
+
+    /// How long a stream of the log may be silent before one has to ask what the sidecar says.
+    pub(super) fn patience(&self, now: Instant, lag: Duration) -> Duration {
+        let Some((last, _)) = self.last else { return if self.heard.is_none() { BACKLOG.max(lag) } else { AGAIN } };
+        let cycle = self.pause.or(self.interval).map_or(SILENT, |pause| pause + GUARD);
+        Some((last + cycle).saturating_duration_since(now)).filter(|left| !left.is_zero()).unwrap_or(AGAIN)
     }
 
     /// Takes in one line of the sidecar.
@@ -171,7 +182,8 @@ mod tests {
 
     /// A log that was opened long ago, with lines written so many seconds before `now`.
     fn log(now: Instant, lines: &[(u64, &str)]) -> CycleLog {
-        let mut log = CycleLog { opened: Some(now - Duration::from_secs(300)), ..CycleLog::default() };
+        let mut log =
+            CycleLog { opened: Some(now - Duration::from_secs(300)), heard: Some(now), ..CycleLog::default() };
         let clock: Timestamp = "2026-11-21T03:01:10Z".parse().unwrap();
         for (age, line) in lines {
             let age = Duration::from_secs(*age);
@@ -288,6 +300,32 @@ mod tests {
         let now = long_ago();
         assert!(log(now, &[]).is_quiet(now, Duration::ZERO));
         assert!(log(now, &[(90, SENDING), (90, SYNCED), (60, SENDING)]).is_quiet(now, Duration::ZERO));
+    }
+
+    #[test]
+    fn silence_counts_only_where_the_sidecar_was_asked_about_just_now() {
+        let now = long_ago();
+        let quiet = |asked: Option<u64>, lines: &[(u64, &str)]| {
+            let heard = asked.map(|ago| now - Duration::from_secs(ago));
+            CycleLog { heard, ..log(now, lines) }.is_quiet(now, Duration::ZERO)
+        };
+        let in_a_cycle = [(90, SENDING), (90, SYNCED), (60, SENDING)];
+        assert!(!quiet(None, &in_a_cycle) && !quiet(None, &[]), "the stream may be mute");
+        assert!(!quiet(Some(30), &in_a_cycle) && !quiet(Some(30), &[]), "it may have begun since");
+        assert!(quiet(Some(3), &in_a_cycle) && quiet(Some(3), &[]));
+        assert!(!quiet(Some(9), &[(60, SYNCED), (40, SENDING)]), "31 s of silence were heard");
+        assert!(quiet(None, &[(60, "Sync interval: 30s"), (10, SYNCED)]), "a sleep needs no asking");
+    }
+
+    #[test]
+    fn a_stream_may_be_silent_for_as_long_as_a_sidecar_usually_is() {
+        let now = long_ago();
+        let patience = |log: &CycleLog| log.patience(now, Duration::ZERO).as_secs();
+        assert_eq!(patience(&log(now, &[(20, "Sync interval: 30s"), (10, SYNCED)])), 22);
+        assert_eq!(patience(&log(now, &[(50, SYNCED), (10, SENDING)])), 32, "as long as the last pause");
+        assert_eq!(patience(&log(now, &[(10, "no word of it")])), 25);
+        assert_eq!(patience(&log(now, &[(90, "no word of it")])), AGAIN.as_secs(), "it was asked about, and is again");
+        assert_eq!([patience(&CycleLog::default()), patience(&log(now, &[]))], [BACKLOG, AGAIN].map(|it| it.as_secs()));
     }
 
     #[test]

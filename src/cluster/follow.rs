@@ -8,12 +8,12 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::LogParams;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::cycle::{BACKLOG, CycleLog, Marks, SILENT};
 use super::log::{next_line, stamped, whole_second};
 use super::pace::Pace;
-use super::{Cluster, answered};
+use super::{ANSWER, Cluster, answered};
 
 /// How much of the log's past is read: enough for the last two cycles of a sidecar with little to do.
 const TAIL: i64 = 100;
@@ -97,16 +97,19 @@ pub(super) fn follow(cluster: Cluster, pod: String, container: String, marks: Ma
     let pace = Arc::clone(&cluster.pace);
     let following = async move {
         let mut newest: Option<Timestamp> = None;
+        // What a stream does not say, something on the way may hold up; an answer with an end it does not.
+        let mut is_silent = false;
         loop {
             let params = LogParams {
                 container: Some(container.clone()),
-                follow: true,
+                follow: !is_silent,
                 timestamps: true,
                 tail_lines: newest.is_none().then_some(TAIL),
                 since_time: newest.map(whole_second),
                 ..LogParams::default()
             };
             let pods = cluster.pods();
+            let (asked, is_whole) = (Instant::now(), std::mem::take(&mut is_silent));
             match answered("get", "pods/log", pods.log_stream(&pod, &params)).await {
                 Err(error) => {
                     sender.send_modify(|log| log.trouble = Some(error));
@@ -120,14 +123,26 @@ pub(super) fn follow(cluster: Cluster, pod: String, container: String, marks: Ma
                     let mut stream = std::pin::pin!(stream);
                     // `sinceTime` has a granularity of a second, so after a reconnection lines come twice.
                     let mut known = newest;
-                    while let Ok(Some(line)) = next_line(&mut stream).await {
+                    loop {
+                        let lag = cluster.pace.lag();
+                        let patience = if is_whole { ANSWER } else { sender.borrow().patience(Instant::now(), lag) };
+                        let line = match timeout(patience, next_line(&mut stream)).await {
+                            Ok(Ok(Some(line))) => line,
+                            end => {
+                                is_silent = end.is_err() && !is_whole;
+                                if is_whole && matches!(end, Ok(Ok(None))) {
+                                    sender.send_modify(|log| log.heard = Some(asked));
+                                }
+                                break;
+                            }
+                        };
                         let Some((stamp, text)) = stamped(&line) else { continue };
                         if known.is_some_and(|known| stamp <= known) {
                             continue;
                         }
                         known = None;
                         newest = Some(stamp);
-                        let at = instant(stamp, cluster.now(), opened, cluster.pace.lag());
+                        let at = instant(stamp, cluster.now(), opened, lag);
                         sender.send_modify(|log| log.take(text, at, stamp, &marks));
                     }
                 }

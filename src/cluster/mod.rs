@@ -47,6 +47,7 @@ pub mod server;
 mod token;
 mod wake;
 mod watch;
+mod way;
 
 pub use access::Permission;
 pub use api_error::ApiError;
@@ -71,6 +72,7 @@ pub use select::{Select, Wanted};
 pub use server::Server;
 pub use wake::Changes;
 pub use watch::Watch;
+pub use way::Trouble;
 
 /// The longest wait for an answer of the API server.
 pub const ANSWER: Duration = Duration::from_secs(10);
@@ -159,10 +161,16 @@ impl Cluster {
         Ok(Network { services, slices })
     }
 
-    /// Whether the namespace exists; `None` where the user may not look.
+    /// Whether the namespace exists; `None` where the user may not look. One that is being deleted is an error.
     pub async fn has_namespace(&self) -> Result<Option<bool>, ApiError> {
         let request = object::requests::<Namespace>(None).get(self.namespace(), &GetParams::default());
         match answered("get", "namespaces", object::find(&self.client, request)).await {
+            Ok(Some(found)) if !found["metadata"]["deletionTimestamp"].is_null() => {
+                let conditions = found["status"]["conditions"].as_array().into_iter().flatten();
+                let kept = conditions.filter(|condition| condition["status"] == "True");
+                let said = kept.filter_map(|condition| Some(format!(": {}", condition["message"].as_str()?))).collect();
+                Err(ApiError::Ending(self.namespace().to_owned(), said))
+            }
             Ok(found) => Ok(Some(found.is_some())),
             Err(ApiError::Forbidden { .. }) => Ok(None),
             Err(error) => Err(error),

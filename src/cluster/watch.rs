@@ -16,12 +16,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 use super::autoscaler::{self, Announced, Waiting};
 use super::object::{list, requests, typed, version};
 use super::wake::{Bell, Changes, Counts};
-use super::{ANSWER, ApiError, Cluster, Network, Population, Wanted};
+use super::{ANSWER, ApiError, Cluster, Network, Population, Wanted, answered};
 
+/// How long a watch lasts, in seconds: it may have been mute all the while, by something on the way.
+const LASTS: u32 = 15;
 /// The pause before a broken watch is made again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -277,22 +280,25 @@ impl Follower {
 
     /// Returns when the API server has forgotten what came after the last event, so that a new list is needed.
     async fn list_and_watch(&self) -> Result<(), ApiError> {
-        let failed = |verb| move |error| ApiError::new(verb, self.resource, error);
+        let failed = |error| ApiError::new("watch", self.resource, error);
         let client = &self.about.cluster.client;
         self.store.begin();
         let params = ListParams::default().labels(&self.selector);
         let put = |object| if self.is_wanted(&object) { self.store.put(object) } else { Ok(()) };
-        let mut known = list(client, &self.requests, &params, put).await.map_err(failed("list"))?;
+        let mut known = answered("list", self.resource, list(client, &self.requests, &params, put)).await?;
         self.store.end();
         locked(&self.about.trouble).remove(self.resource);
         self.about.bell.ring(None);
-        let params = WatchParams::default().labels(&self.selector);
+        let params = WatchParams::default().labels(&self.selector).timeout(LASTS);
         loop {
+            let end = Instant::now() + Duration::from_secs(LASTS.into()) + ANSWER;
             let request = self.requests.watch(&params, &known).map_err(Error::BuildRequest);
-            let request = request.map_err(failed("watch"))?;
-            let events = client.request_events::<Value>(request).await.map_err(failed("watch"))?;
+            let request = request.map_err(failed)?;
+            let events = answered("watch", self.resource, client.request_events::<Value>(request)).await?;
             let mut events = std::pin::pin!(events);
-            while let Some(event) = events.try_next().await.map_err(failed("watch"))? {
+            while let Ok(next) = timeout_at(end, events.try_next()).await
+                && let Some(event) = next.map_err(failed)?
+            {
                 let (object, is_there) = match event {
                     WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, true),
                     WatchEvent::Deleted(object) => (object, false),
@@ -301,12 +307,12 @@ impl Follower {
                         continue;
                     }
                     WatchEvent::Error(status) if status.code == 410 => return Ok(()),
-                    WatchEvent::Error(status) => return Err(failed("watch")(Error::Api(status))),
+                    WatchEvent::Error(status) => return Err(failed(Error::Api(status))),
                 };
                 known = version(&object);
-                self.take(object, is_there).map_err(failed("watch"))?;
+                self.take(object, is_there).map_err(failed)?;
             }
-            // The API server ends each watch after some minutes; the next one goes on where it ended.
+            // The next one goes on where it ended.
             tokio::time::sleep(RETRY).await;
         }
     }

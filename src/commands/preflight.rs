@@ -44,7 +44,7 @@ pub async fn folder(host: &Host) -> Result<(), Refusal> {
     Err(Refusal::start(what, "name the folder that the pods share with --host-data, or make it"))
 }
 
-/// The namespace is there; `false` if the user may not look.
+/// The namespace is there, and stays; `false` if the user may not look.
 pub async fn namespace(cluster: &Cluster) -> Result<bool, Refusal> {
     match cluster.has_namespace().await.map_err(|error| refused(cluster, &error))? {
         Some(false) => {

@@ -6,6 +6,7 @@
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -67,6 +68,8 @@ struct World {
     kubelet: node::Kubelet,
     /// The node's address: its own among the loopback ones, so that simulations side by side never share a port.
     address: Ipv4Addr,
+    /// How many requests came.
+    requests: AtomicUsize,
     /// When the first request came: what happens later is counted from then.
     begun: watch::Sender<Option<Instant>>,
 }
@@ -84,6 +87,7 @@ impl World {
             node,
             kubelet: node::Kubelet::default(),
             address: address(),
+            requests: AtomicUsize::new(0),
             begun: watch::Sender::new(None),
         }
     }
@@ -98,9 +102,10 @@ impl World {
         self.now() + self.scenario.clock().1
     }
 
-    /// A request came.
-    fn asked(&self) {
+    /// A request came, and which one it is.
+    fn asked(&self) -> usize {
         self.begun.send_if_modified(|begun| begun.is_none() && begun.replace(Instant::now()).is_none());
+        self.requests.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// How long ago the first request came.

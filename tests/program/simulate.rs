@@ -93,6 +93,20 @@ fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
         ("folder-missing", 3, &["FAIL  folder", "nas-input-3: nothing of that name"]),
         ("pod-security", 3, &["FAIL  pods         nas-input-2: ReplicaSet", "pod-security.kubernetes.io/enforce"]),
         ("exec-forbidden", 3, &["FAIL  permissions  no permission to get pods/exec", "WARN  mount"]),
+        (
+            "no-websocket",
+            3,
+            &["PASS  permissions", "FAIL  commands", "403 Forbidden, text/html", "it falls back on SPDY"],
+        ),
+        ("gateway-down", 3, &["FAIL  cluster", "no Kubernetes API answers there", "502 Bad Gateway, text/html", "VPN"]),
+        ("login-page", 3, &["FAIL  cluster", "302 Found, text/html, Location: https://login.example/start\n"]),
+        ("api-later", 3, &["FAIL  cluster", "429 Too Many Requests, Retry-After: 60, request 1"]),
+        ("api-busy", 0, &["PASS  release      file-sim, revision 1, deployed", "PASS  mount"]),
+        (
+            "namespace-ends",
+            3,
+            &["FAIL  namespace", "is being deleted: Some resources are remaining: pods. has 7 resource"],
+        ),
     ] {
         let doctor = place.run(&["doctor", &format!("--simulate={scenario}")]);
         assert_eq!(doctor.code, code, "{scenario}: {}{}", doctor.out, doctor.err);
@@ -113,4 +127,19 @@ fn a_token_in_a_file_is_sent_with_commands_in_pods_too() {
     std::fs::write(&path, config.to_string()).unwrap();
     let doctor = simulated.place().run(&["doctor", "--suite", "smoke"]);
     assert!(doctor.code == 0 && doctor.out.contains("PASS  mount"), "{}", doctor.all());
+}
+
+#[test]
+fn doctor_fails_where_a_list_does_for_whatever_reason_but_a_permission() {
+    for (resource, word) in [
+        ("deployments", "FAIL  objects      list deployments.apps failed"),
+        ("services", "FAIL  objects      list services failed"),
+        ("secrets", "FAIL  release      file-sim, revision unknown: list secrets failed"),
+    ] {
+        let faults = json!([{"api": {"verbs": ["list"], "resources": [resource], "gets": {"status": 500}}}]);
+        let simulated = Simulated::told(json!({"name": "one-list", "broken": resource, "faults": faults}));
+        let doctor = simulated.place().run(&["doctor"]);
+        assert!(doctor.out.contains(word), "no `{word}` in: {}", doctor.out);
+        assert_eq!((doctor.code, doctor.out.matches("FAIL  ").count()), (3, 1), "{}", doctor.out);
+    }
 }

@@ -11,7 +11,7 @@ use super::super::preflight;
 use super::finding::Finding;
 use crate::check::remount;
 use crate::cluster::container::{self, tester_folders};
-use crate::cluster::{Cluster, Operation, Population, ResourceExt};
+use crate::cluster::{ApiError, Cluster, Operation, Population, ResourceExt, Trouble};
 use crate::host::{Entry, Host};
 use crate::suite::{self, Suite};
 
@@ -53,6 +53,8 @@ enum Told {
     Nothing,
     /// What differs, and what to do.
     Other(String, String),
+    /// No command gets there: what is said in place of an answer.
+    Blocked(Trouble),
     /// Why nothing is known.
     Unknown(String),
 }
@@ -79,12 +81,16 @@ pub async fn mounts(cluster: &Cluster, host: &Host, population: &Population, sui
     let later = "the tests host-mount write a file, and tell for sure";
     for (place, told) in &told {
         found.extend(match told {
-            Told::Same(_) | Told::Unknown(_) => None,
+            Told::Same(_) | Told::Unknown(_) | Told::Blocked(_) => None,
             Told::Nothing if !same.is_empty() => None,
             Told::Nothing => Some(Finding::warn("mount", format!("{place}: no file here or there to compare"), later)),
             Told::Other(seen, hint) => Some(Finding::fail("mount", format!("{place}: {seen}"), hint.as_str())),
         });
     }
+    found.extend(told.iter().find_map(|(_, told)| match told {
+        Told::Blocked(trouble) => Some(Finding::fail("commands", trouble.to_string(), trouble.hint())),
+        _ => None,
+    }));
     // Usually they are all alike.
     let unknown: Vec<_> = told
         .iter()
@@ -112,7 +118,7 @@ async fn mount(cluster: &Cluster, host: &Host, server: &str, pod: Arc<Pod>) -> O
     // What differs once may just have been copied.
     for _ in 0..2 {
         told = match names(cluster, host, server, &pod.name_any(), view.name, &list).await {
-            Err(why) => Told::Unknown(why),
+            Err(told) => told,
             Ok((here, there)) if here == there && here.is_empty() => Told::Nothing,
             Ok((here, there)) if here == there => Told::Same(here.len()),
             Ok((here, there)) => {
@@ -153,15 +159,19 @@ async fn names(
     pod: &str,
     container: &str,
     list: &[Operation],
-) -> Result<(BTreeSet<String>, BTreeSet<String>), String> {
+) -> Result<(BTreeSet<String>, BTreeSet<String>), Told> {
     let (here, there) = tokio::join!(host.files(server, MOST), cluster.exec(pod, container, list));
-    let here = here.map_err(|error| error.to_string())?;
-    let there = there.map_err(|error| error.to_string())?.into_iter().next().ok_or("no output")?;
+    let here = here.map_err(|error| Told::Unknown(error.to_string()))?;
+    let there = there.map_err(|error| match error {
+        ApiError::OnTheWay(.., trouble @ Trouble::NoWebsocket(_)) => Told::Blocked(trouble),
+        error => Told::Unknown(error.to_string()),
+    })?;
+    let there = there.into_iter().next().ok_or_else(|| Told::Unknown("no output".to_owned()))?;
     if let Some(problem) = there.problem() {
-        return Err(problem);
+        return Err(Told::Unknown(problem));
     }
     if there.stdout.len() >= LIST {
-        return Err(format!("the list of files is longer than {LIST} bytes"));
+        return Err(Told::Unknown(format!("the list of files is longer than {LIST} bytes")));
     }
     let there = there.stdout.split(|byte| *byte == 0).map(String::from_utf8_lossy);
     let there = there.map(|path| path.trim_start_matches("./").to_owned()).filter(|path| !path.is_empty());

@@ -55,6 +55,11 @@ pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
     if namespace.level == Level::Pass {
         report.say(&release(options, &revisions, &population, suites));
     }
+    // Of permissions enough was said.
+    let unlisted = population.as_ref().err().or(network.as_ref().err());
+    if let Some(error) = unlisted.filter(|error| !matches!(error, ApiError::Forbidden { .. })) {
+        report.say(&Finding::fail("objects", error.to_string(), error.hint()));
+    }
     let Ok(population) = population else { return report.is_well };
     for finding in pods(&population, suites) {
         report.say(&finding);
@@ -160,13 +165,11 @@ fn release(
 ) -> Finding {
     match preflight::release(&options.target, revisions, population, suites) {
         Ok(seen) if seen.ends_with(", deployed") => Finding::pass("release", seen),
-        Ok(seen) => {
-            let hint = match revisions {
-                Ok(_) => "tests of the release say more; helm status and helm history do, too".to_owned(),
-                Err(error) => error.hint(),
-            };
-            Finding::warn("release", seen, hint)
-        }
+        Ok(seen) => match revisions {
+            Ok(_) => Finding::warn("release", seen, "the tests of the release, helm status and helm history say more"),
+            Err(error @ ApiError::Forbidden { .. }) => Finding::warn("release", seen, error.hint()),
+            Err(error) => Finding::fail("release", seen, error.hint()),
+        },
         Err(refusal) => Finding::refused("release", refusal),
     }
 }
@@ -198,7 +201,7 @@ async fn inside(
     let node = async {
         match network {
             Some(network) => network::node(population, network, suites, given).await,
-            None => vec![Finding::warn("node", "Services cannot be looked at", "see the permissions above")],
+            None => vec![Finding::warn("node", "Services cannot be looked at", "see what is said of it above")],
         }
     };
     let name = async {

@@ -5,13 +5,14 @@ use std::future::pending;
 use std::sync::{Arc, PoisonError};
 
 use futures::stream::{self, BoxStream, StreamExt};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Collected, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use jiff::fmt::rfc2822::DateTimePrinter;
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::super::World;
 use super::super::object::text;
@@ -30,7 +31,7 @@ pub(super) type Answered = Result<(Response<Body>, Option<Later>), Failure>;
 /// Answers a request, and leaves what is to be done after an upgrade.
 pub(super) async fn answer(connection: &Connection, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let world = &connection.world;
-    world.asked();
+    let number = world.asked();
     let elapsed = world.elapsed();
     let asked = Asked::read(request.method(), request.uri(), request.headers());
     let now = world.scenario.answer(asked.verb, &asked.resource, elapsed);
@@ -43,14 +44,22 @@ pub(super) async fn answer(connection: &Connection, request: Request<Incoming>) 
     let answered = match now {
         _ if token != Some(&connection.token) => Err(failure::of(401, &asked)),
         Some(Answer::Status(code)) => Err(failure::of(code, &asked)),
-        _ => dispatch(world, asked, request, now == Some(Answer::Half)).await,
+        Some(Answer::Busy { each, seconds }) if number.is_multiple_of(each) => Err(failure::busy(seconds, &asked)),
+        Some(Answer::Page(code)) => Ok((page(code), None)),
+        _ => dispatch(world, asked, request, now).await,
     };
     let mut response = match answered {
         Ok((response, later)) => {
             *connection.later.lock().unwrap_or_else(PoisonError::into_inner) = later;
             response
         }
-        Err(failure) => object(&failure, failure.code),
+        Err(failure) => {
+            let mut response = object(&failure, failure.code);
+            if let Some(seconds) = failure.details.as_ref().map(|details| details.retry_after_seconds) {
+                response.headers_mut().insert(RETRY_AFTER, seconds.into());
+            }
+            response
+        }
     };
     let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&world.now());
     if let Some(date) = date.ok().and_then(|date| HeaderValue::try_from(date).ok()) {
@@ -59,15 +68,21 @@ pub(super) async fn answer(connection: &Connection, request: Request<Incoming>) 
     Ok(response)
 }
 
-async fn dispatch(world: &Arc<World>, asked: Asked, mut request: Request<Incoming>, is_half: bool) -> Answered {
+async fn dispatch(world: &Arc<World>, asked: Asked, mut request: Request<Incoming>, now: Option<Answer>) -> Answered {
+    let is_half = now == Some(Answer::Half);
+    let mute = |chunks: BoxStream<'static, Bytes>| match now {
+        Some(Answer::Mute(after)) => chunks.take_until(sleep(after)).chain(stream::pending()).boxed(),
+        _ => chunks,
+    };
     let response = match (asked.verb, asked.resource.as_str(), asked.kind) {
         ("get", "version", _) => object(&json!({"major": "1", "minor": "34", "gitVersion": "v1.34.4"}), 200),
+        ("get", "pods/log", _) if asked.is("follow") => response("text/plain", mute(log::log(world, &asked)?)),
         ("get", "pods/log", _) => response("text/plain", log::log(world, &asked)?),
         ("get", "pods/exec", _) => return exec::exec(world, &asked, &mut request, is_half),
         ("get", "pods/portforward", _) => return port_forward::port_forward(world, &asked, &mut request),
         ("get", _, Some(kind)) => object(&objects::get(world, &asked, kind)?, 200),
         ("list", _, Some(kind)) => object(&objects::list(world, &asked, kind), 200),
-        ("watch", _, Some(kind)) => response("application/json", watch::watch(world, asked, kind)),
+        ("watch", _, Some(kind)) => response("application/json", mute(watch::watch(world, asked, kind))),
         ("delete", "pods", _) => {
             // Whoever goes while it sends the body gets no answer.
             let options = request.body_mut().collect().await.map(Collected::to_bytes).unwrap_or_default();
@@ -94,6 +109,17 @@ fn review_access(world: &World, review: &[u8]) -> Value {
     let answer = world.scenario.answer(asked("verb"), resource.trim_end_matches('/'), world.elapsed());
     review["status"] = json!({"allowed": answer != Some(Answer::Status(403))});
     review
+}
+
+/// A page of whatever is on the way.
+fn page(code: u16) -> Response<Body> {
+    let mut response = response("text/html", stream::iter(["<html>Who are you?</html>".into()]).boxed());
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_GATEWAY);
+    if response.status().is_redirection() {
+        let place = "https://login.example/start?state=secret";
+        response.headers_mut().insert(LOCATION, HeaderValue::from_static(place));
+    }
+    response
 }
 
 fn object(object: &impl Serialize, code: u16) -> Response<Body> {

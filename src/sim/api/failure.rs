@@ -1,6 +1,7 @@
 //! Requests that fail, in Kubernetes' words. Imports what was asked.
 
 use kube::core::Status;
+use serde_json::json;
 
 use super::request::Asked;
 
@@ -37,6 +38,13 @@ pub(super) fn of(code: u16, asked: &Asked) -> Failure {
         }
         _ => new(code, "InternalError", "Internal error occurred: the scenario says so"),
     }
+}
+
+/// The API server has too much to do, and asks to come again after so many seconds.
+pub(super) fn busy(seconds: u32, asked: &Asked) -> Failure {
+    let mut failure = of(429, asked);
+    failure.details = serde_json::from_value(json!({"retryAfterSeconds": seconds})).ok();
+    failure
 }
 
 /// The resource with its group, and the object.

@@ -1,6 +1,7 @@
 //! WATCH: what happens to objects, as it happens. Imports the store and what was asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt};
 use hyper::body::Bytes;
@@ -17,6 +18,7 @@ use super::request::Asked;
 pub(super) fn watch(world: &Arc<World>, asked: Asked, kind: Kind) -> BoxStream<'static, Bytes> {
     let state = world.store.state();
     let told = asked.parsed("resourceVersion").unwrap_or_else(|| state.borrow().version);
+    let asked_for = asked.parsed("timeoutSeconds");
     let events = stream::unfold((state, asked, Some(told)), move |(mut state, asked, mut told)| async move {
         loop {
             let lines;
@@ -27,7 +29,8 @@ pub(super) fn watch(world: &Arc<World>, asked: Asked, kind: Kind) -> BoxStream<'
             state.changed().await.ok()?;
         }
     });
-    events.boxed()
+    let lasts = asked_for.map_or(Duration::MAX, Duration::from_secs);
+    events.take_until(tokio::time::sleep(lasts)).boxed()
 }
 
 /// What happened after a version, each event a line, and up to which version that is; none if it is too old.

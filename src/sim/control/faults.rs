@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::super::logs::Log;
 use super::super::object::{is_deleted, name, server};
 use super::super::scenario::Fault;
-use super::super::{World, node};
+use super::super::{NAMESPACE, World, node};
 use super::{Kind, PREFIX, install};
 use crate::output;
 
@@ -118,6 +118,8 @@ fn named(world: &World, kind: Kind, of: &str) -> anyhow::Result<String> {
     let name = if kind == Kind::Pod {
         let pods = world.store.list(kind);
         pods.iter().find(|pod| server(pod) == of && !is_deleted(pod)).map(|pod| name(pod).to_owned())
+    } else if kind == Kind::Namespace {
+        Some(NAMESPACE.to_owned())
     } else {
         Some(format!("{PREFIX}{of}")).filter(|name| world.store.get(kind, name).is_some())
     };

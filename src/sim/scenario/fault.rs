@@ -15,7 +15,7 @@ use super::super::store::Kind;
 pub enum Fault {
     /// So many servers in place of seven: each further one is made like one of these, and has a number behind its name.
     Servers(usize),
-    /// A JSON patch of a Deployment or Service; of the scenario's server, if no other one is named.
+    /// A JSON patch of the namespace, or of a Deployment or Service; of the scenario's server, if no other one is named.
     Patch {
         kind: Kind,
         server: Option<String>,
@@ -196,6 +196,12 @@ pub enum Answer {
     Status(u16),
     /// The beginning of a command's output; then the connection is closed.
     Half,
+    /// The answer; but of a watch or of a log that is followed nothing more so long after its beginning, also no end.
+    Mute(#[serde(with = "span::required")] Duration),
+    /// In place of each so many-th request a 429 that asks to come again after so many seconds.
+    Busy { each: usize, seconds: u32 },
+    /// A page in HTML with this status, as something on the way may have it; a redirect leads to a place to log in.
+    Page(u16),
 }
 
 impl Fault {
