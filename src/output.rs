@@ -47,5 +47,5 @@ pub fn ended(exit: Exit) -> Exit {
     keep(io::stdout().flush());
     let Some(why) = FAILED.get() else { return exit };
     tell(Refusal::start(format!("cannot write all of the output: {why}"), "make room on its disk, or redirect it"));
-    if exit == Exit::Passed { Exit::CouldNotJudge } else { exit }
+    if matches!(exit, Exit::Passed | Exit::Nothing) { Exit::CouldNotJudge } else { exit }
 }

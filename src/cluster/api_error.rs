@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::time::Duration;
 
+use kube::client::UpgradeConnectionError;
+
 use super::way::Trouble;
 
 /// Where a Role is that suffices.
@@ -69,6 +71,8 @@ impl ApiError {
     /// Classifies what `kube` reported.
     pub(super) fn new(verb: &'static str, resource: &'static str, error: kube::Error) -> Self {
         let trouble = match &error {
+            // After it was let through, the connection broke.
+            kube::Error::UpgradeConnection(UpgradeConnectionError::GetPendingUpgrade(_)) => None,
             kube::Error::UpgradeConnection(error) => Some(Trouble::NoWebsocket(error.to_string())),
             kube::Error::Service(error) => error.downcast_ref().cloned(),
             _ => None,

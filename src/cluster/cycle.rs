@@ -133,9 +133,10 @@ impl CycleLog {
 
     /// How long a stream of the log may be silent before one has to ask what the sidecar says.
     pub(super) fn patience(&self, now: Instant, lag: Duration) -> Duration {
-        let Some((last, _)) = self.last else { return if self.heard.is_none() { BACKLOG.max(lag) } else { AGAIN } };
+        let again = if self.heard.is_none() { BACKLOG.max(lag) } else { AGAIN };
+        let Some((last, _)) = self.last else { return again };
         let cycle = self.pause.or(self.interval).map_or(SILENT, |pause| pause + GUARD);
-        Some((last + cycle).saturating_duration_since(now)).filter(|left| !left.is_zero()).unwrap_or(AGAIN)
+        Some((last + cycle).saturating_duration_since(now)).filter(|left| !left.is_zero()).unwrap_or(again)
     }
 
     /// Takes in one line of the sidecar.

@@ -129,7 +129,7 @@ pub(super) fn follow(cluster: Cluster, pod: String, container: String, marks: Ma
                         let line = match timeout(patience, next_line(&mut stream)).await {
                             Ok(Ok(Some(line))) => line,
                             end => {
-                                is_silent = end.is_err() && !is_whole;
+                                is_silent = !is_whole;
                                 if is_whole && matches!(end, Ok(Ok(None))) {
                                     sender.send_modify(|log| log.heard = Some(asked));
                                 }

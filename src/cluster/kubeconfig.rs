@@ -75,10 +75,13 @@ pub fn read(target: &Target) -> Result<Known, Refusal> {
         .ok_or_else(|| cluster.wrong("server", "is absent, or no URL such as https://HOST:PORT"))?;
     let mut config = Config::new(server);
     if let Some(pem) = authority {
-        let found = CertificateDer::pem_slice_iter(&pem).map(|found| Some(found.ok()?.to_vec()));
-        let found = found.collect::<Option<Vec<_>>>().filter(|found| !found.is_empty());
-        let none = || cluster.wrong("certificate-authority", "holds no certificates in PEM");
-        config.root_cert = Some(found.ok_or_else(none)?);
+        // As for kubectl, those that can be read do.
+        let found = CertificateDer::pem_slice_iter(&pem).filter_map(|found| Some(found.ok()?.to_vec()));
+        let found: Vec<_> = found.collect();
+        if found.is_empty() {
+            return Err(cluster.wrong("certificate-authority", "holds no certificates in PEM"));
+        }
+        config.root_cert = Some(found);
     }
     let cluster: Cluster = cluster.typed()?;
     config.auth_info = user.typed()?;

@@ -294,7 +294,9 @@ impl Follower {
             let end = Instant::now() + Duration::from_secs(LASTS.into()) + ANSWER;
             let request = self.requests.watch(&params, &known).map_err(Error::BuildRequest);
             let request = request.map_err(failed)?;
-            let events = answered("watch", self.resource, client.request_events::<Value>(request)).await?;
+            // Some gateways hold back even its beginning until something happens.
+            let Ok(opened) = timeout_at(end, client.request_events::<Value>(request)).await else { continue };
+            let events = opened.map_err(failed)?;
             let mut events = std::pin::pin!(events);
             while let Ok(next) = timeout_at(end, events.try_next()).await
                 && let Some(event) = next.map_err(failed)?

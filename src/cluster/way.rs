@@ -7,7 +7,7 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Collected, Limited};
 use kube::Client;
 use kube::client::Body;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::ANSWER;
@@ -16,6 +16,9 @@ use super::ANSWER;
 const AGAIN: u32 = 10;
 /// Source: `WithAuditInit` of Kubernetes' `apiserver`, which gives it to every answer, also to those that are plain text.
 const AUDIT_ID: &str = "audit-id";
+
+/// How the kubelet begins its own words, where the API server passes a websocket through to it.
+const KUBELET: [&str; 3] = ["unable to upgrade connection", "pod does not exist", "container not found"];
 
 /// Why there is no answer of the API server's own.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -83,7 +86,8 @@ async fn checked(is_upgrade: bool, is_log: bool, response: Response<Body>) -> Re
     let kind = header(CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_success = match kind.as_str() {
         _ if is_upgrade => status == StatusCode::SWITCHING_PROTOCOLS,
-        "application/json" => status.is_success(),
+        // Some gateways have their own words for a token that has expired.
+        "application/json" => status.is_success() || status == StatusCode::UNAUTHORIZED,
         // A log is plain text.
         kind => status.is_success() && kind != "text/html" && is_log,
     };
@@ -96,6 +100,10 @@ async fn checked(is_upgrade: bool, is_log: bool, response: Response<Body>) -> Re
     let text = String::from_utf8_lossy(&body);
     if is_error(&text) && status.as_u16() >= 400 {
         return Ok(Response::from_parts(head, body.into()));
+    }
+    if is_upgrade && KUBELET.iter().any(|words| text.trim_start().starts_with(words)) {
+        let said = json!({"kind": "Status", "status": "Failure", "message": text.trim(), "code": status.as_u16()});
+        return Ok(Response::from_parts(head, said.to_string().into_bytes().into()));
     }
     let text = if kind == "text/html" { String::new() } else { text.trim().chars().take(200).collect() };
     let parts = [status.to_string(), kind, place, text].into_iter();
@@ -190,6 +198,7 @@ mod tests {
         assert_eq!(says("/api", &[], (403, &[JSON], STATUS)).await, "403");
         assert_eq!(says("/apis/none", &[], (404, &[TEXT, (AUDIT_ID, "1")], "404 page not found")).await, "404");
         assert_eq!(says("/a/log", &[], (200, &[TEXT], "a line")).await, "200");
+        assert_eq!(says("/api", &[], (401, &[JSON], "{}")).await, "401", "a gateway's own words");
         for (path, answer, part) in [
             ("/version", (200, &[HTML][..], "<html>"), "200 OK, text/html"),
             ("/a/log", (200, &[HTML], "<html>"), "200 OK, text/html"),
@@ -213,6 +222,8 @@ mod tests {
     async fn a_websocket_that_is_not_let_through_is_no_want_of_permission() {
         let stripped = r#"{"kind":"Status","status":"Failure","message":"Upgrade request required","code":400}"#;
         assert_eq!(ask(Method::GET, "/exec", WEBSOCKET, &[(403, &[JSON], STATUS)]).await.0, "403");
+        let ended = "unable to upgrade connection: container not found (\"nfs-server\")\n";
+        assert_eq!(ask(Method::GET, "/exec", WEBSOCKET, &[(500, &[TEXT], ended)]).await.0, "500", "by the kubelet");
         for (answer, part) in [
             ((403, &[HTML][..], "<html>"), "403 Forbidden, text/html"),
             ((502, &[TEXT, (AUDIT_ID, "1")], "upstream"), "502 Bad Gateway, text/plain, upstream"),
