@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kube::client::UpgradeConnectionError;
 
+use super::tls;
 use super::way::Trouble;
 
 /// Where a Role is that suffices.
@@ -77,7 +78,7 @@ impl ApiError {
             kube::Error::Service(error) => error.downcast_ref().cloned(),
             _ => None,
         };
-        if let Some(trouble) = trouble {
+        if let Some(trouble) = trouble.or_else(|| tls::fault(&error).map(Trouble::Tls)) {
             return Self::OnTheWay(verb, resource, trouble);
         }
         let kube::Error::Api(status) = error else {

@@ -10,7 +10,7 @@ use kube::Client;
 use kube::client::Body;
 
 use super::kubeconfig::{self, Known};
-use super::{Cluster, Target, answered, plugin, proxy, token, way};
+use super::{ApiError, Cluster, Target, answered, login, proxy, token, way};
 use crate::error::Refusal;
 
 /// How long a connection may take to be made.
@@ -30,7 +30,7 @@ pub async fn connect(target: Target) -> Result<Cluster, Refusal> {
 /// # Errors
 /// As above.
 pub async fn reach(target: Target, known: Known) -> Result<Cluster, Refusal> {
-    let Known { mut config, proxy_url, token_file, .. } = known;
+    let Known { mut config, proxy_url, token_file, trusted, .. } = known;
     config.connect_timeout = Some(CONNECT);
     // By default kube repeats refused requests for minutes without a word.
     config.default_retry = false;
@@ -41,12 +41,21 @@ pub async fn reach(target: Target, known: Known) -> Result<Cluster, Refusal> {
     let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let proxy = proxy::choose(&server, proxy_url, variable).map_err(place)?;
     config.proxy_url = proxy.as_ref().map(|(url, _)| url.clone());
-    let mut client = plugin::log_in(config).await.map_err(place)?;
+    let mut urls = std::iter::once(&server).chain(&config.proxy_url);
+    if config.accept_invalid_certs || urls.all(|url| url.scheme_str() != Some("https")) {
+        // Nothing is looked up in the system's store, which may be empty.
+        config.root_cert.get_or_insert_default();
+    }
+    let mut client = login::log_in(config).await.map_err(place)?;
     if let Some(file) = token_file {
         client = token::renewed(client, file, token::FRESH);
     }
     let client = way::guarded(client);
-    let (version, ahead) = match (answered("get", "/version", version(&client)).await, proxy) {
+    let mut answer = answered("get", "/version", version(&client)).await;
+    if let Err(ApiError::OnTheWay(.., way::Trouble::Tls(fault))) = &mut answer {
+        fault.trusting(&trusted);
+    }
+    let (version, ahead) = match (answer, proxy) {
         (Ok(answer), _) => answer,
         (Err(error), None) => return Err(place(Refusal::start(error.to_string(), error.hint()))),
         (Err(error), Some(proxy)) => return Err(place(proxy::refusal(&proxy, &server, &error).await)),

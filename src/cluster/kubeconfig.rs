@@ -1,7 +1,6 @@
 //! Kubeconfigs, read as kubectl reads them: of all files, only what the one context needs, without what is empty, with its
 //! files read. Imports `error` and `input`.
 
-use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
@@ -15,7 +14,7 @@ use serde_saphyr::DuplicateKeyPolicy;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
-use super::{Target, proxy, token};
+use super::{Target, home, provider, proxy, token};
 use crate::error::{Refusal, suggestion};
 use crate::input;
 
@@ -36,6 +35,8 @@ pub struct Known {
     pub(super) config: Config,
     /// The kubeconfig's proxy.
     pub(super) proxy_url: Option<String>,
+    /// Where the certificate authorities are that may have issued the server's certificate.
+    pub(super) trusted: String,
     /// The token's file, which `kube` is not told of.
     pub(super) token_file: Option<token::File>,
 }
@@ -52,6 +53,7 @@ pub fn read(target: &Target) -> Result<Known, Refusal> {
     let mut cluster = files.entry("cluster", name).ok_or_else(gone)?;
     // As for kubectl, one that is nowhere is nobody.
     let mut user = files.entry("user", context.text("user")).unwrap_or_default();
+    let trusted = cluster.trusted();
     let authority = cluster.inline("certificate-authority")?;
     let has_certificate = user.inline("client-certificate")?.is_some();
     if !has_certificate {
@@ -68,6 +70,7 @@ pub fn read(target: &Target) -> Result<Known, Refusal> {
     {
         *command = beside(&user.file, command).to_string_lossy().into_owned();
     }
+    user.provided()?;
     let token_file = user.token()?;
     let insecure = cluster.fields.get("insecure-skip-tls-verify") == Some(&Value::Bool(true));
     let scheme = if authority.is_some() || has_certificate || insecure { "https" } else { "http" };
@@ -91,7 +94,14 @@ pub fn read(target: &Target) -> Result<Known, Refusal> {
     config.accept_invalid_certs = insecure;
     config.tls_server_name = cluster.tls_server_name;
     let host = config.cluster_url.host().unwrap_or_default().to_owned();
-    Ok(Known { origin: context.file.display().to_string(), host, config, proxy_url: cluster.proxy_url, token_file })
+    Ok(Known {
+        origin: context.file.display().to_string(),
+        host,
+        config,
+        proxy_url: cluster.proxy_url,
+        trusted,
+        token_file,
+    })
 }
 
 /// The kubeconfigs that are listed, and what those say that are there.
@@ -103,10 +113,7 @@ impl Files {
         let paths = match (&target.kubeconfig, listed) {
             (Some(path), _) => vec![path.clone()],
             (None, Some(list)) => std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect(),
-            (None, None) => {
-                let windows = if cfg!(windows) { windows_home(|name| std::env::var_os(name)) } else { None };
-                windows.or_else(std::env::home_dir).into_iter().map(|home| home.join(".kube").join("config")).collect()
-            }
+            (None, None) => home::kubeconfig().into_iter().collect(),
         };
         let read = |path: PathBuf| {
             let refused = |what, error, hint| {
@@ -181,14 +188,6 @@ fn beside(file: &Path, path: &str) -> PathBuf {
     file.parent().unwrap_or(Path::new("")).join(path)
 }
 
-/// The first of Windows' home folders that has a kubeconfig.
-fn windows_home(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let set = |name| variable(name).filter(|value| !value.is_empty());
-    let drive = set("HOMEDRIVE").zip(set("HOMEPATH")).map(|(drive, path)| [drive, path].into_iter().collect());
-    let mut homes = [set("HOME"), drive, set("USERPROFILE")].into_iter().flatten().map(PathBuf::from);
-    homes.find(|home| home.join(".kube/config").exists())
-}
-
 /// A context, a cluster or a user.
 #[derive(Default)]
 struct Entry {
@@ -247,6 +246,31 @@ impl Entry {
         Ok(Some((path, header)))
     }
 
+    /// Where its certificate authorities are.
+    fn trusted(&self) -> String {
+        let place = format!("the cluster `{}` in {}", self.name, self.file.display());
+        match ["certificate-authority-data", "certificate-authority"].map(|key| self.text(key)) {
+            ["", ""] => format!("this system's store, because {place} has no `certificate-authority`"),
+            ["", path] => beside(&self.file, path).display().to_string(),
+            _ => format!("the `certificate-authority-data` of {place}"),
+        }
+    }
+
+    /// Puts the token of an `auth-provider` in its place, where nothing else stands for the user.
+    fn provided(&mut self) -> Result<(), Refusal> {
+        let Some(provider) = self.fields.remove("auth-provider") else { return Ok(()) };
+        let has_other = ["token", "tokenFile", "username"].iter().any(|key| self.fields.contains_key(*key));
+        match provider::token(&provider) {
+            Ok(token) if !has_other => drop(self.fields.insert("token".to_owned(), token.into())),
+            // One that Kubernetes does not have is refused whatever else there is.
+            Err((what, hint)) if !has_other || provider["name"] != "oidc" => {
+                return Err(Refusal { hint: hint.to_owned(), ..self.wrong("auth-provider", &what) });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// As `kube` has it.
     fn typed<T: DeserializeOwned + Default>(self) -> Result<T, Refusal> {
         let is_odd = |(key, value): &(&String, &Value)| serde_json::from_value::<T>(json!({ *key: value })).is_err();
@@ -267,30 +291,5 @@ mod tests {
             let marks: [&[u8]; 4] = [b"", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"];
             let _ = input::decoded(&[marks[mark], &bytes].concat()).map(|text| document(&text));
         });
-    }
-
-    #[test]
-    fn on_windows_the_first_home_folder_with_a_kubeconfig_counts() {
-        let folder = tempfile::tempdir().unwrap();
-        let has = |home: &str| {
-            std::fs::create_dir_all(folder.path().join(home).join(".kube")).unwrap();
-            std::fs::write(folder.path().join(home).join(".kube/config"), "").unwrap();
-        };
-        let homes = || {
-            windows_home(|name| {
-                let path = |home: &str| Some(folder.path().join(home).into_os_string());
-                match name {
-                    "HOME" => path("home"),
-                    "HOMEDRIVE" => path("dri"),
-                    "HOMEPATH" => Some("ve".into()),
-                    _ => path("profile"),
-                }
-            })
-        };
-        assert_eq!(homes(), None);
-        for home in ["profile", "drive", "home"] {
-            has(home);
-            assert_eq!(homes().unwrap(), folder.path().join(home));
-        }
     }
 }

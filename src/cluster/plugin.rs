@@ -1,91 +1,152 @@
-//! Logging in: kube runs the kubeconfig's credential plugin when a client is made, for as long as that takes. Here it is
-//! bounded, ended with every process that it started and that still runs, and its errors are said without its output, which may hold a token.
+//! Credential plugins: runs one as kubectl does, and ends it with what it started when nobody waits for it any more. Nothing that it
+//! prints is told: it may hold a token. Imports `error`.
 
-use std::ffi::OsString;
-use std::path::Path;
-use std::time::Duration;
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
-use kube::client::AuthError;
-use kube::{Client, Config, Error};
-use sysinfo::{Pid, Process, ProcessRefreshKind, RefreshKind, System, UpdateKind};
+use http::HeaderValue;
+use jiff::Timestamp;
+use kube::config::{ExecConfig, ExecInteractiveMode};
+use serde_json::{Value, json};
+use sysinfo::{Pid, Process, ProcessRefreshKind, RefreshKind, System};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
 
-use super::ApiError;
+use super::token;
 use crate::error::Refusal;
 
-/// How long a plugin may take: somebody may have to log in with a browser.
-const LOGIN: Duration = Duration::from_secs(60);
+/// The most of what it prints that is read, in bytes; a certificate and its key are a hundredth of it.
+const MOST: u64 = 1 << 20;
+/// What helps where its output is not what it should be.
+const BY_HAND: &str = "run it by hand to see what it says";
 
-/// Makes a client.
+/// What a plugin logs in with.
+pub(super) struct Credential {
+    /// The header with its token.
+    pub(super) token: Option<HeaderValue>,
+    /// A certificate and its key, as PEM.
+    pub(super) identity: Option<[String; 2]>,
+    /// Until when it can be used.
+    pub(super) expires: Option<Timestamp>,
+}
+
+/// Runs the plugin to its end, however long somebody needs to log in.
 ///
 /// # Errors
 /// A refusal with exit code 3.
-pub(super) async fn log_in(config: Config) -> Result<Client, Refusal> {
-    log_in_within(config, LOGIN).await
+pub(super) async fn run(exec: &ExecConfig, has_terminal: bool) -> Result<Credential, Refusal> {
+    let name = exec.command.as_deref().unwrap_or_default();
+    let refused = |what: &str, hint: &str| Refusal::start(format!("the credential plugin `{name}` {what}"), hint);
+    let is_interactive = match exec.interactive_mode {
+        Some(ExecInteractiveMode::Never) => false,
+        Some(ExecInteractiveMode::Always) if !has_terminal => {
+            let what = "asks somebody to log in (`interactiveMode: Always`), and standard input is no terminal";
+            return Err(refused(what, "run this in a terminal, or choose a user that needs nobody"));
+        }
+        _ => has_terminal,
+    };
+    let mut spec = json!({ "interactive": is_interactive });
+    if let Some(cluster) = &exec.cluster {
+        spec["cluster"] = json!(cluster);
+    }
+    let info = json!({"kind": "ExecCredential", "apiVersion": exec.api_version, "spec": spec});
+    let variables = exec.env.iter().flatten();
+    let mut command = Command::new(file(name));
+    command
+        .args(exec.args.iter().flatten())
+        .envs(variables.filter_map(|variable| Some((variable.get("name")?, variable.get("value")?))))
+        .env("KUBERNETES_EXEC_INFO", info.to_string())
+        .stdin(if is_interactive { Stdio::inherit() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        // Where to log in, and with which code.
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true);
+    let failed = |error: std::io::Error| {
+        let hint = exec.install_hint.as_deref().unwrap_or_default();
+        let hint = format!("install it, or repair `users[].user.exec` in the kubeconfig. {hint}");
+        refused(&format!("cannot be run: {error}"), hint.trim_end())
+    };
+    let mut plugin = Plugin(command.spawn().map_err(failed)?);
+    let mut printed = Vec::new();
+    if let Some(output) = plugin.0.stdout.take() {
+        output.take(MOST).read_to_end(&mut printed).await.map_err(failed)?;
+    }
+    let status = plugin.0.wait().await.map_err(failed)?;
+    if !status.success() {
+        return Err(refused(&format!("failed with {status}"), "log in with it, then run again"));
+    }
+    credential(&String::from_utf8_lossy(&printed)).map_err(|what| refused(what, BY_HAND))
 }
 
-async fn log_in_within(config: Config, limit: Duration) -> Result<Client, Refusal> {
-    let exec = config.auth_info.exec.as_ref();
-    let plugin = exec.and_then(|exec| exec.command.clone()).map(Plugin);
-    let hint = exec.and_then(|exec| exec.install_hint.clone()).unwrap_or_default();
-    let client = tokio::time::timeout(limit, tokio::task::spawn_blocking(|| Client::try_from(config))).await;
-    let name = plugin.as_ref().map(|plugin| plugin.0.clone()).unwrap_or_default();
-    let has_plugin = plugin.is_some();
-    if client.is_ok() {
-        // It has ended by itself.
-        std::mem::forget(plugin);
+/// What an `ExecCredential` holds, or what is wrong with it.
+fn credential(printed: &str) -> Result<Credential, &'static str> {
+    let none = "printed no ExecCredential with a token, or a certificate and its key, in its status";
+    // As for kubectl, it may be YAML.
+    let parsed = serde_json::from_str(printed).ok().or_else(|| serde_saphyr::from_str(printed).ok());
+    let printed: Value = parsed.ok_or(none)?;
+    let text = |key: &str| printed["status"][key].as_str().filter(|text| !text.is_empty());
+    let no_header = "printed a token with a line break or another character that no HTTP header may have";
+    let token = text("token").map(|token| token::header(token).ok_or(no_header)).transpose()?;
+    let identity = text("clientCertificateData").zip(text("clientKeyData"));
+    let identity = identity.map(|(certificate, key)| [certificate.to_owned(), key.to_owned()]);
+    if token.is_none() && identity.is_none() {
+        return Err(none);
     }
-    let refused = |what: String, hint: &str| Refusal::start(format!("the credential plugin `{name}` {what}"), hint);
-    match client {
-        Ok(Ok(Ok(client))) => Ok(client),
-        Ok(Ok(Err(Error::Auth(error)))) if has_plugin => Err(match error {
-            AuthError::AuthExecStart(error) => {
-                let hint = format!("install it, or repair `users[].user.exec` in the kubeconfig. {hint}");
-                refused(format!("cannot be run: {error}"), hint.trim_end())
-            }
-            AuthError::AuthExecRun { out, .. } => {
-                let said = String::from_utf8_lossy(&out.stderr);
-                let said = said.trim().lines().last().map(|line| format!(": {line}")).unwrap_or_default();
-                refused(format!("failed with {}{said}", out.status), "log in with it, then run again")
-            }
-            AuthError::AuthExecParse(_) | AuthError::ExecPluginFailed => {
-                refused("printed no ExecCredential with a status".to_owned(), "run it by hand to see what it says")
-            }
-            error => refused(format!("failed: {error}"), "run it by hand to see what it says"),
-        }),
-        Ok(Ok(Err(error))) => {
-            let error = ApiError::new("connect to", "cluster", error);
-            Err(Refusal::start(error.to_string(), error.hint()))
-        }
-        Ok(Err(error)) => Err(Refusal::start(format!("cannot make a client: {error}"), "")),
-        Err(_) => Err(refused(
-            format!("did not end within {}s", limit.as_secs_f64()),
-            "run it by hand to see what it waits for, such as a login in a browser; then run again",
-        )),
-    }
+    let expires = text("expirationTimestamp").map(str::parse).transpose();
+    Ok(Credential {
+        token,
+        identity,
+        expires: expires.map_err(|_| "printed an `expirationTimestamp` that is no time")?,
+    })
+}
+
+/// The file of a command. On Windows its extension may be left out; elsewhere the system finds it.
+fn file(command: &str) -> PathBuf {
+    let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    let extensions = set("PATHEXT").unwrap_or_else(|| ".com;.exe;.bat;.cmd".to_owned());
+    let found = || by_extension(command, &env::var_os("PATH").unwrap_or_default(), &extensions);
+    cfg!(windows).then(found).flatten().unwrap_or_else(|| command.into())
+}
+
+/// The first file with that name, or with one of these extensions behind it, in the folders of a path.
+fn by_extension(command: &str, path: &OsStr, extensions: &str) -> Option<PathBuf> {
+    let itself = Path::new(command).extension().map(|_| command.to_owned());
+    let extensions = extensions.split(';').map(|extension| extension.trim_start_matches('.'));
+    let longer = extensions.filter(|extension| !extension.is_empty()).map(|extension| format!("{command}.{extension}"));
+    let names: Vec<String> = itself.into_iter().chain(longer).collect();
+    let folders = if command.contains(['/', '\\']) {
+        vec![PathBuf::new()]
+    } else {
+        // As for kubectl, nothing is run because of the folder that somebody is in.
+        env::split_paths(path).filter(|folder| folder.is_absolute()).collect()
+    };
+    let mut files = folders.iter().flat_map(|folder| names.iter().map(|name| folder.join(name)));
+    files.find(|file| file.is_file())
 }
 
 /// A plugin that may still run: ended when dropped, also because the user has pressed Ctrl-C.
-struct Plugin(String);
+struct Plugin(Child);
 
 impl Drop for Plugin {
     fn drop(&mut self) {
-        end_children(&self.0);
+        // One that has ended by itself has no number any more, and what it left behind is meant to stay.
+        if let Some(number) = self.0.id() {
+            end(number);
+        }
     }
 }
 
-/// Ends those children of this process that run the command, and what they have started.
-fn end_children(command: &str) {
-    let kind = ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always).without_tasks();
+/// Ends a process and what it has started.
+fn end(number: u32) {
+    let kind = ProcessRefreshKind::nothing().without_tasks();
     let system = System::new_with_specifics(RefreshKind::nothing().with_processes(kind));
     let all = system.processes();
-    // One without a path was looked for in PATH.
-    let is_it = |word: &OsString| word == command || Path::new(word).file_name().is_some_and(|its| its == command);
     // On Windows a number may have been that of another process before.
     let is_child =
         |of: &Process, child: &Process| child.parent() == Some(of.pid()) && child.start_time() >= of.start_time();
-    let Some(own) = all.get(&Pid::from_u32(std::process::id())) else { return };
-    let plugin = |process: &&Process| is_child(own, process) && process.cmd().iter().any(is_it);
-    let mut doomed: Vec<&Process> = all.values().filter(plugin).collect();
+    let mut doomed: Vec<&Process> = all.get(&Pid::from_u32(number)).into_iter().collect();
     let mut next = 0;
     while let Some(parent) = doomed.get(next).copied() {
         let is_new = |child: &&Process| !doomed.iter().any(|known| known.pid() == child.pid());
@@ -100,61 +161,77 @@ fn end_children(command: &str) {
 }
 
 #[cfg(test)]
-#[cfg(target_os = "linux")]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use kube::config::ExecConfig;
-
     use super::*;
 
-    /// A plugin that is this script; what the program says of it, and the folder it is in.
-    async fn refusal(script: Option<&str>, limit: Duration) -> (Refusal, tempfile::TempDir) {
+    #[test]
+    fn a_command_without_its_extension_is_found_in_the_folders_of_the_path() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("some-login");
-        if let Some(script) = script {
-            std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        for name in ["a/login.cmd", "b/login.exe", "b/login", "b/x.y.exe", "b/z.cmd"] {
+            std::fs::create_dir_all(folder.path().join(name).parent().unwrap()).unwrap();
+            std::fs::write(folder.path().join(name), "").unwrap();
         }
-        let exec = serde_json::json!({"apiVersion": "client.authentication.k8s.io/v1", "command": path,
-            "interactiveMode": "Never", "installHint": "ask your admin"});
-        let mut config = Config::new("http://127.0.0.1:1".parse().unwrap());
-        config.auth_info.exec = Some(serde_json::from_value::<ExecConfig>(exec).unwrap());
-        (log_in_within(config, limit).await.err().unwrap(), folder)
+        let path = env::join_paths([Path::new("b"), &folder.path().join("a"), &folder.path().join("b")]).unwrap();
+        let direct = folder.path().join("a/login").display().to_string();
+        for (command, found) in [
+            ("login", Some("a/login.cmd")),
+            ("login.exe", Some("b/login.exe")),
+            ("x.y", Some("b/x.y.exe")),
+            ("z.cmd", Some("b/z.cmd")),
+            (&direct, Some("a/login.cmd")),
+            ("none", None),
+        ] {
+            let expected = found.map(|name| folder.path().join(name));
+            assert_eq!(by_extension(command, &path, ".COM;.exe;;cmd"), expected, "{command}");
+        }
     }
 
+    #[test]
+    fn what_a_plugin_printed_is_read_or_told_without_it() {
+        let read = |status: &str| credential(&format!("{{\"kind\": \"ExecCredential\", \"status\": {status}}}"));
+        let both = r#"{"token": "t", "clientCertificateData": "c", "clientKeyData": "k", "expirationTimestamp": "2026-11-28T12:00:00+01:00"}"#;
+        let both = read(both).ok().unwrap();
+        assert_eq!(both.token.unwrap(), "Bearer t");
+        assert_eq!(both.identity.unwrap(), ["c", "k"]);
+        assert_eq!(both.expires.unwrap().to_string(), "2026-11-28T11:00:00Z");
+        assert!(credential("status:\n  token: t\n").is_ok_and(|yaml| yaml.token.is_some()));
+        for (status, said) in [
+            ("null", "no ExecCredential"),
+            (r#"{"token": "", "clientKeyData": "secret"}"#, "no ExecCredential"),
+            (r#"{"token": "secret\n"}"#, "a token with a line break"),
+            (r#"{"token": "t", "expirationTimestamp": "soon"}"#, "that is no time"),
+        ] {
+            assert!(read(status).err().unwrap().contains(said), "{status}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn a_plugin_that_hangs_is_ended_with_what_it_started() {
-        let script = "echo $$ >\"${0%/*}/pids\"; sleep 600 & echo $! >>\"${0%/*}/pids\"; wait";
-        let (refusal, folder) = refusal(Some(script), Duration::from_secs(2)).await;
-        assert!(refusal.what.contains("some-login` did not end within 2s"), "{refusal}");
-        let pids = std::fs::read_to_string(folder.path().join("pids")).unwrap();
-        assert_eq!(pids.lines().count(), 2, "{pids}");
-        for pid in pids.lines() {
+    async fn a_plugin_that_nobody_waits_for_any_more_is_ended_with_what_it_started() {
+        use std::time::{Duration, Instant};
+        let folder = tempfile::tempdir().unwrap();
+        let pids = folder.path().join("pids");
+        let script = format!("echo $$ >{0}; sleep 600 & echo $! >>{0}; wait", pids.display());
+        let exec = serde_json::from_value(json!({"command": "sh", "args": ["-c", script]})).unwrap();
+        let written = || std::fs::read_to_string(&pids).unwrap_or_default();
+        let limit = Instant::now() + Duration::from_secs(30);
+        {
+            let plugin = run(&exec, false);
+            tokio::pin!(plugin);
+            while written().lines().count() < 2 {
+                assert!(Instant::now() < limit, "it does not start");
+                assert!(tokio::time::timeout(Duration::from_millis(20), &mut plugin).await.is_err());
+            }
+        }
+        for pid in written().lines() {
             let state = || {
                 let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
                 stat.rsplit_once(") ").map(|(_, rest)| rest.chars().next().unwrap_or('?'))
             };
-            let limit = std::time::Instant::now() + Duration::from_secs(10);
             while !matches!(state(), None | Some('Z')) {
-                assert!(std::time::Instant::now() < limit, "process {pid} still runs");
+                assert!(Instant::now() < limit, "process {pid} still runs");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_wrong_with_a_plugin_is_said_and_its_output_is_not() {
-        let limit = Duration::from_secs(30);
-        for (script, said) in [
-            (None, "cannot be run: No such file"),
-            (Some("echo secret; echo 'log in first' >&2; exit 3"), "failed with exit status: 3: log in first"),
-            (Some("echo 'token: secret'"), "printed no ExecCredential"),
-            (Some("echo '{\"token\": \"secret'"), "printed no ExecCredential"),
-        ] {
-            let (refusal, _folder) = refusal(script, limit).await;
-            assert!(refusal.what.contains(said) && !refusal.to_string().contains("secret"), "{refusal}");
-            assert_eq!(script.is_none(), refusal.hint.contains("ask your admin"), "{refusal}");
         }
     }
 }

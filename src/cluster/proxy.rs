@@ -46,7 +46,10 @@ pub(super) fn choose(
     let named = format!("the proxy {} ({source})", bare(&url));
     if url.scheme_str() == Some("socks5") && url.authority().is_some_and(|place| place.as_str().contains('@')) {
         let hint = "take an HTTP proxy, or a local SOCKS proxy that logs in to it";
-        return Err(Refusal::start(format!("{named} is to be given a login, which this program gives no SOCKS proxy"), hint));
+        return Err(Refusal::start(
+            format!("{named} is to be given a login, which this program gives no SOCKS proxy"),
+            hint,
+        ));
     }
     Ok(Some((url, named)))
 }

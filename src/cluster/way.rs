@@ -10,7 +10,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::ANSWER;
+use super::{ANSWER, tls};
 
 /// So often a request is made again.
 const AGAIN: u32 = 10;
@@ -29,6 +29,9 @@ pub enum Trouble {
     /// Something lets no websocket through.
     #[error("no websocket is let through to the API server: {0}")]
     NoWebsocket(String),
+    /// A certificate, or one side speaks no TLS.
+    #[error("{0}")]
+    Tls(tls::Fault),
     /// It would have to be asked later than an answer is waited for.
     #[error("the API server is busy: {0}")]
     Busy(String),
@@ -40,6 +43,7 @@ impl Trouble {
         match self {
             Self::Foreign(_) => "look at the server's URL in the kubeconfig, at the proxy and at the VPN",
             Self::NoWebsocket(_) => "let websockets pass there; `kubectl exec` proves nothing: it falls back on SPDY",
+            Self::Tls(fault) => fault.hint,
             Self::Busy(_) => "wait for as long as it asks, then run again",
         }
     }
@@ -104,6 +108,10 @@ async fn checked(is_upgrade: bool, is_log: bool, response: Response<Body>) -> Re
     if is_upgrade && KUBELET.iter().any(|words| text.trim_start().starts_with(words)) {
         let said = json!({"kind": "Status", "status": "Failure", "message": text.trim(), "code": status.as_u16()});
         return Ok(Response::from_parts(head, said.to_string().into_bytes().into()));
+    }
+    // So say Go's servers, and nginx.
+    if status == StatusCode::BAD_REQUEST && text.contains("HTTP request") && text.contains("HTTPS") {
+        return Err(Trouble::Tls(tls::Fault::of_http()).into());
     }
     let text = if kind == "text/html" { String::new() } else { text.trim().chars().take(200).collect() };
     let parts = [status.to_string(), kind, place, text].into_iter();

@@ -2,7 +2,7 @@
 
 use futures::FutureExt;
 
-use super::{doctor, load, refuse, simulated, start, sweep};
+use super::{doctor, end, load, refuse, simulated, start, sweep};
 use crate::cli::{Options, Sweep};
 use crate::error::Exit;
 
@@ -30,7 +30,7 @@ pub(super) fn inspect(options: &Options, sweeps: Option<&Sweep>) -> Exit {
             () = signals.asked(1) => Ok(None),
         }
     });
-    runtime.shutdown_background();
+    end(runtime);
     match done {
         Ok(Some(true)) => Exit::Passed,
         Ok(Some(false)) => Exit::CouldNotJudge,

@@ -1,6 +1,8 @@
 //! What can be asked for on the command line: running suites, what only looks at a cluster, and what needs none. Prints what
 //! is no report. Imports all others.
 
+use std::time::Duration;
+
 use tokio::runtime::Runtime;
 
 mod doctor;
@@ -40,6 +42,11 @@ pub fn run(request: &Request) -> Exit {
 fn start() -> Result<(Runtime, Signals), Refusal> {
     let started = Runtime::new().and_then(|runtime| Ok((runtime, Signals::listen()?)));
     started.map_err(|error| Refusal::start(format!("cannot start: {error}"), ""))
+}
+
+/// Ends what still runs, such as a credential plugin with what it has started; a folder that hangs is hardly waited for.
+fn end(runtime: Runtime) {
+    runtime.shutdown_timeout(Duration::from_secs(1));
 }
 
 /// The suites that could be read, and why the first of the others could not.

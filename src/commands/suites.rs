@@ -6,7 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::reporting::{Reporting, look, reporters};
-use super::{load, offline, prepare, refuse, simulated, start};
+use super::{end, load, offline, prepare, refuse, simulated, start};
 use crate::cli::Options;
 use crate::error::{Exit, Refusal};
 use crate::event::{Case, Ending, Event, Outcome};
@@ -42,7 +42,7 @@ pub(super) fn run(options: &Options) -> Exit {
     reporting.send(Event::RunStarted { at: Timestamp::now(), suites: reported_suites(options, &suites), cases });
     let finished = selected.and_then(|cases| {
         let finished = runtime.block_on(execute(options, &suites, cases, &signals, reporting.events.clone()));
-        runtime.shutdown_background();
+        end(runtime);
         finished
     });
     let (ending, exit) = match finished {

@@ -27,6 +27,7 @@ struct Variant {
     user: Option<Value>,
     files: BTreeMap<String, String>,
     utf16: bool,
+    unix: bool,
     environment: BTreeMap<String, String>,
     arguments: Vec<String>,
 }
@@ -103,7 +104,8 @@ fn whatever_kubectl_connects_to_this_connects_to_and_no_secret_is_told() {
     let trusted = json!({"server": format!("https://{server}"), "certificate-authority-data": ca});
     let usual = [trusted, json!({"token": "sentinel-own"})];
     let variants: Vec<Variant> = serde_saphyr::from_str(&text).unwrap();
-    let wrong: Vec<String> = variants.iter().filter_map(|variant| tried(variant, &usual, &asked).err()).collect();
+    let variants = variants.iter().filter(|variant| cfg!(unix) || !variant.unix);
+    let wrong: Vec<String> = variants.filter_map(|variant| tried(variant, &usual, &asked).err()).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
@@ -135,6 +137,7 @@ fn tried(variant: &Variant, usual: &[Value; 2], asked: &Asked) -> Result<(), Str
         }
     }
     asked.lock().unwrap().clear();
+    let _ = std::fs::remove_file(place.path("runs"));
     let ended = place.finish(command);
     let reports = std::fs::read_dir(place.path("reports")).into_iter().flatten();
     let reports: String = reports.map(|report| std::fs::read_to_string(report.unwrap().path()).unwrap()).collect();

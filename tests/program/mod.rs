@@ -1,7 +1,10 @@
 //! The program from outside.
 
+mod certificates;
 mod cli;
 mod connecting;
 mod edges;
+#[cfg(target_os = "linux")]
+mod plugins;
 mod simulate;
 mod sweep;

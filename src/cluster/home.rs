@@ -1,0 +1,49 @@
+//! Where kubectl looks for the user's kubeconfig.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The kubeconfig in the user's home folder.
+pub(super) fn kubeconfig() -> Option<PathBuf> {
+    let windows = if cfg!(windows) { windows_home(|name| env::var_os(name)) } else { None };
+    Some(windows.or_else(env::home_dir)?.join(".kube").join("config"))
+}
+
+/// The first of Windows' home folders that has a kubeconfig.
+fn windows_home(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let set = |name| variable(name).filter(|value| !value.is_empty());
+    let drive = set("HOMEDRIVE").zip(set("HOMEPATH")).map(|(drive, path)| [drive, path].into_iter().collect());
+    let mut homes = [set("HOME"), drive, set("USERPROFILE")].into_iter().flatten().map(PathBuf::from);
+    homes.find(|home| home.join(".kube/config").exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_windows_the_first_home_folder_with_a_kubeconfig_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let has = |home: &str| {
+            std::fs::create_dir_all(folder.path().join(home).join(".kube")).unwrap();
+            std::fs::write(folder.path().join(home).join(".kube/config"), "").unwrap();
+        };
+        let homes = || {
+            windows_home(|name| {
+                let path = |home: &str| Some(folder.path().join(home).into_os_string());
+                match name {
+                    "HOME" => path("home"),
+                    "HOMEDRIVE" => path("dri"),
+                    "HOMEPATH" => Some("ve".into()),
+                    _ => path("profile"),
+                }
+            })
+        };
+        assert_eq!(homes(), None);
+        for home in ["profile", "drive", "home"] {
+            has(home);
+            assert_eq!(homes().unwrap(), folder.path().join(home));
+        }
+    }
+}

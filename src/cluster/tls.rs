@@ -1,0 +1,113 @@
+//! What is wrong with a connection by TLS, in words: a certificate, or that one side speaks no TLS. Imports nothing of ours.
+
+use std::error::Error;
+use std::io;
+
+use jiff::Timestamp;
+use tokio_rustls::rustls::pki_types::UnixTime;
+use tokio_rustls::rustls::{self, CertificateError, InvalidMessage};
+
+/// What is wrong, and what to do.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{what}")]
+pub struct Fault {
+    what: String,
+    /// What the user can do about it.
+    pub(super) hint: &'static str,
+    /// Whether it depends on the certificate authorities that are trusted.
+    is_of_trust: bool,
+}
+
+const CLOCK: &str = "set this machine's clock if it is wrong; else have the server's certificate renewed";
+const NAME: &str = "use one of its names in the kubeconfig's cluster: in `server`, or in `tls-server-name`";
+const TRUST: &str = "have the kubeconfig made anew, as after a cluster was; `certificate-authority` is the certificate of who issued \
+                     the server's, and not the server's own";
+const ISSUE: &str = "issue one for the server itself, as with `openssl req -x509 -CA ca.crt -CAkey ca.key -newkey rsa:2048 -nodes \
+                     -keyout server.key -out server.crt -subj /CN=HOST -addext basicConstraints=critical,CA:FALSE \
+                     -addext subjectAltName=DNS:HOST`";
+const HTTP: &str =
+    "if it should be without TLS, begin the server's URL in the kubeconfig with http://; else look at its port";
+const HTTPS: &str = "begin the server's URL in the kubeconfig with https://, or look at its port";
+
+/// What is wrong with TLS, if that is why there is no answer.
+pub(super) fn fault(error: &(dyn Error + 'static)) -> Option<Fault> {
+    if let Some(error) = cause::<rustls::Error>(error) {
+        return Some(match error {
+            rustls::Error::InvalidCertificate(error) => certificate(error),
+            rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+                Fault::new("what answers there speaks no TLS".to_owned(), HTTP)
+            }
+            _ => return None,
+        });
+    }
+    cause::<hyper::Error>(error).is_some_and(hyper::Error::is_parse).then(Fault::of_http)
+}
+
+fn certificate(error: &CertificateError) -> Fault {
+    let its = |what: &str| format!("the server's certificate {what}");
+    match error {
+        CertificateError::ExpiredContext { time, not_after } => {
+            Fault::new(its(&format!("expired at {}; it is {} here", at(*not_after), at(*time))), CLOCK)
+        }
+        CertificateError::Expired => Fault::new(its("has expired"), CLOCK),
+        CertificateError::NotValidYetContext { time, not_before } => {
+            Fault::new(its(&format!("is not valid before {}; it is {} here", at(*not_before), at(*time))), CLOCK)
+        }
+        CertificateError::NotValidYet => Fault::new(its("is not valid yet"), CLOCK),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let names = presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ");
+            let names = if names.is_empty() { "no name" } else { &names };
+            Fault::new(its(&format!("is for {names}, and not for {}", expected.to_str())), NAME)
+        }
+        CertificateError::NotValidForName => Fault::new(its("is not for this server's name"), NAME),
+        // A new authority of the same name has another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            let what = its("was issued by no authority that is trusted");
+            Fault { is_of_trust: true, ..Fault::new(what, TRUST) }
+        }
+        CertificateError::Other(error) if error.to_string().contains("CaUsedAsEndEntity") => {
+            Fault::new(its("is that of a certificate authority, which is accepted for none (kubectl does)"), ISSUE)
+        }
+        other => Fault::new(its(&format!("is not accepted: {other}")), "have it issued anew"),
+    }
+}
+
+impl Fault {
+    fn new(what: String, hint: &'static str) -> Self {
+        Self { what, hint, is_of_trust: false }
+    }
+
+    /// Says which authorities are trusted, if that matters.
+    pub(super) fn trusting(&mut self, store: &str) {
+        if self.is_of_trust {
+            self.what = format!("{} (those are in {store})", self.what);
+        }
+    }
+
+    /// Something answers a request without TLS, and not by HTTP.
+    pub(super) fn of_http() -> Self {
+        Self::new("what answers there speaks no HTTP without TLS".to_owned(), HTTPS)
+    }
+}
+
+/// A name without its kind, which is written around it.
+fn bare(name: &str) -> &str {
+    name.split_once('(').map_or(name, |(_, rest)| rest.trim_end_matches(')')).trim_matches('"')
+}
+
+fn at(time: UnixTime) -> String {
+    let time = i64::try_from(time.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.unwrap_or(Timestamp::MAX).to_string()
+}
+
+/// The first error of that type among an error and its causes.
+fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    if let Some(found) = error.downcast_ref() {
+        return Some(found);
+    }
+    // The source of an error of input is that of what it holds.
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(held) => cause(held),
+        None => cause(error.source()?),
+    }
+}
