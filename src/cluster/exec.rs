@@ -71,21 +71,26 @@ impl Output {
     }
 }
 
+/// A container, and the client to reach it with.
+pub(super) struct Container<'a> {
+    pub client: &'a Client,
+    pub namespace: &'a str,
+    pub pod: &'a str,
+    pub name: &'a str,
+}
+
 /// Does the operations one after another in one shell, without standard input, and waits for their end. One that fails
 /// does not keep later ones from being done.
 ///
 /// One whose output was lost, and that says the same when it is done again, is done once more: where a node is short of CPU,
 /// containerd's shim drops what it has not read 2 s after a command's end.
 pub(super) async fn exec(
-    client: &Client,
-    namespace: &str,
-    pod: &str,
-    container: &str,
+    container: &Container<'_>,
     operations: &[Operation],
     limit: Duration,
 ) -> Result<Vec<Output>, ApiError> {
     let deadline = Instant::now() + limit;
-    let mut outputs = exec_once(client, namespace, pod, container, operations, limit).await?;
+    let mut outputs = exec_once(container, operations, limit).await?;
     // What stands before a removal would not see the same any more.
     let from = operations.iter().rposition(Operation::removes).map_or(0, |last| last + 1);
     let is_lost = |at: &usize| outputs[*at].end == End::Lost && operations[*at].may_be_repeated();
@@ -94,24 +99,21 @@ pub(super) async fn exec(
         let again: Vec<_> = lost.iter().map(|at| operations[*at].clone()).collect();
         let left = deadline.saturating_duration_since(Instant::now());
         // If there is no answer now, what is known of the others still is.
-        let anew = exec_once(client, namespace, pod, container, &again, left).await.unwrap_or_default();
+        let anew = exec_once(container, &again, left).await.unwrap_or_default();
         lost.into_iter().zip(anew).for_each(|(at, output)| outputs[at] = output);
     }
     Ok(outputs)
 }
 
 async fn exec_once(
-    client: &Client,
-    namespace: &str,
-    pod: &str,
-    container: &str,
+    Container { client, namespace, pod, name }: &Container<'_>,
     operations: &[Operation],
     limit: Duration,
 ) -> Result<Vec<Output>, ApiError> {
     let failed = |error| ApiError::new("get", "pods/exec", error);
     // Random, because outputs are other people's files.
     let mark = random::text(16);
-    let params = AttachParams::default().container(container).stdout(true).stderr(true).stdin(false);
+    let params = AttachParams::default().container(*name).stdout(true).stderr(true).stdin(false);
     let request = Request::new(format!("/api/v1/namespaces/{namespace}/pods"))
         .exec(pod, encode(operations, &mark), &params)
         .map_err(|error| failed(kube::Error::BuildRequest(error)))?;

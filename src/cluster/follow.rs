@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::cycle::{BACKLOG, CycleLog, Marks, SILENT};
 use super::log::{next_line, stamped, whole_second};
 use super::pace::Pace;
-use super::{ANSWER, Cluster, answered};
+use super::{ANSWER, ApiError, Cluster, answered};
 
 /// How much of the log's past is read: enough for the last two cycles of a sidecar with little to do.
 const TAIL: i64 = 100;
@@ -95,63 +95,80 @@ impl Cycles {
 pub(super) fn follow(cluster: Cluster, pod: String, container: String, marks: Marks) -> Cycles {
     let (sender, log) = watch::channel(CycleLog::default());
     let pace = Arc::clone(&cluster.pace);
-    let following = async move {
-        let mut newest: Option<Timestamp> = None;
+    let follower = Follower { cluster, pod, container, marks, log: sender, newest: None };
+    Cycles { log, task: tokio::spawn(follower.run().boxed()), pace }
+}
+
+/// Whoever follows a log.
+struct Follower {
+    cluster: Cluster,
+    pod: String,
+    container: String,
+    marks: Marks,
+    log: watch::Sender<CycleLog>,
+    /// When the newest line was written that is known.
+    newest: Option<Timestamp>,
+}
+
+impl Follower {
+    async fn run(mut self) {
         // What a stream does not say, something on the way may hold up; an answer with an end it does not.
-        let mut is_silent = false;
+        let mut is_whole = false;
         loop {
-            let params = LogParams {
-                container: Some(container.clone()),
-                follow: !is_silent,
-                timestamps: true,
-                tail_lines: newest.is_none().then_some(TAIL),
-                since_time: newest.map(whole_second),
-                ..LogParams::default()
-            };
-            let pods = cluster.pods();
-            let (asked, is_whole) = (Instant::now(), std::mem::take(&mut is_silent));
-            match answered("get", "pods/log", pods.log_stream(&pod, &params)).await {
+            is_whole = match self.open(is_whole).await {
+                Ok(()) => !is_whole,
                 Err(error) => {
-                    sender.send_modify(|log| log.trouble = Some(error));
+                    self.log.send_modify(|log| log.trouble = Some(error));
+                    false
                 }
-                Ok(stream) => {
-                    let opened = Instant::now();
-                    sender.send_modify(|log| {
-                        log.trouble = None;
-                        log.opened.get_or_insert(opened);
-                    });
-                    let mut stream = std::pin::pin!(stream);
-                    // `sinceTime` has a granularity of a second, so after a reconnection lines come twice.
-                    let mut known = newest;
-                    loop {
-                        let lag = cluster.pace.lag();
-                        let patience = if is_whole { ANSWER } else { sender.borrow().patience(Instant::now(), lag) };
-                        let line = match timeout(patience, next_line(&mut stream)).await {
-                            Ok(Ok(Some(line))) => line,
-                            end => {
-                                is_silent = !is_whole;
-                                if is_whole && matches!(end, Ok(Ok(None))) {
-                                    sender.send_modify(|log| log.heard = Some(asked));
-                                }
-                                break;
-                            }
-                        };
-                        let Some((stamp, text)) = stamped(&line) else { continue };
-                        if known.is_some_and(|known| stamp <= known) {
-                            continue;
-                        }
-                        known = None;
-                        newest = Some(stamp);
-                        let at = instant(stamp, cluster.now(), opened, lag);
-                        sender.send_modify(|log| log.take(text, at, stamp, &marks));
-                    }
-                }
-            }
+            };
             // A stream may end early, by log rotation or a restart of the container.
             tokio::time::sleep(RETRY).await;
         }
-    };
-    Cycles { log, task: tokio::spawn(following.boxed()), pace }
+    }
+
+    /// Asks for what is not known yet: for all that there is, with an end, or for what comes, too; returns when nothing comes.
+    async fn open(&mut self, is_whole: bool) -> Result<(), ApiError> {
+        let params = LogParams {
+            container: Some(self.container.clone()),
+            follow: !is_whole,
+            timestamps: true,
+            tail_lines: self.newest.is_none().then_some(TAIL),
+            since_time: self.newest.map(whole_second),
+            ..LogParams::default()
+        };
+        let (pods, asked) = (self.cluster.pods(), Instant::now());
+        let stream = answered("get", "pods/log", pods.log_stream(&self.pod, &params)).await?;
+        let opened = Instant::now();
+        self.log.send_modify(|log| {
+            log.trouble = None;
+            log.opened.get_or_insert(opened);
+        });
+        let mut stream = std::pin::pin!(stream);
+        // `sinceTime` has a granularity of a second, so after a reconnection lines come twice.
+        let mut known = self.newest;
+        loop {
+            let lag = self.cluster.pace.lag();
+            let patience = if is_whole { ANSWER } else { self.log.borrow().patience(Instant::now(), lag) };
+            let line = match timeout(patience, next_line(&mut stream)).await {
+                Ok(Ok(Some(line))) => line,
+                end => {
+                    if is_whole && matches!(end, Ok(Ok(None))) {
+                        self.log.send_modify(|log| log.heard = Some(asked));
+                    }
+                    return Ok(());
+                }
+            };
+            let Some((stamp, text)) = stamped(&line) else { continue };
+            if known.is_some_and(|known| stamp <= known) {
+                continue;
+            }
+            known = None;
+            self.newest = Some(stamp);
+            let at = instant(stamp, self.cluster.now(), opened, lag);
+            self.log.send_modify(|log| log.take(text, at, stamp, &self.marks));
+        }
+    }
 }
 
 /// When a line was written, on this machine's monotonic clock: of the backlog by its age, later ones as they come.
@@ -164,7 +181,6 @@ fn instant(stamp: Timestamp, cluster_now: Timestamp, opened: Instant, lag: Durat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::ApiError;
 
     #[test]
     fn a_line_of_the_backlog_is_as_old_as_its_stamp_and_a_later_one_is_new() {

@@ -234,7 +234,8 @@ impl Cluster {
     ///
     /// The container must have started; an operation that was done and failed is no error of this call.
     pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Result<Vec<Output>, ApiError> {
-        let ask = |limit| exec::exec(&self.client, self.namespace(), pod, container, operations, limit);
+        let place = exec::Container { client: &self.client, namespace: self.namespace(), pod, name: container };
+        let ask = |limit| exec::exec(&place, operations, limit);
         self.pace.run(pod, Operation::work(operations), ask).await
     }
 

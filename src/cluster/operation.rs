@@ -291,7 +291,7 @@ impl Operation {
 
     /// Whether its output is the same when it is done twice.
     pub fn may_be_repeated(&self) -> bool {
-        !self.says_nothing() && !matches!(self, Self::Sweep { .. })
+        !self.says_nothing() && !self.removes()
     }
 
     /// When files of [`Self::Tree`] were changed: far from now, so that a copy that does not keep that is seen.

@@ -19,7 +19,6 @@ const SELDOM: Duration = Duration::from_secs(1);
 /// A file that has the right size, and was not the right one, is read again after this time even if nothing tells that it
 /// changed: a clock that stands still for a moment hides a change.
 const AGAIN: Duration = Duration::from_secs(1);
-
 /// A file is looked at after this time whatever is told of it: some file systems remember what a file was like until it is opened.
 const LATEST: Duration = Duration::from_secs(2);
 
@@ -60,9 +59,7 @@ impl News {
             () = sleep(poll) => {}
         }
     }
-}
 
-impl News {
     /// The same of another folder on the same disk.
     pub fn of(self, other: Self) -> Self {
         Self { has_told: self.has_told, ..other }
