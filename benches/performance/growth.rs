@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::kubectl::SERVERS;
-use super::measure::{Cost, ours, own};
+use super::measure::{Cost, kubectl, ours, own};
 use super::side_by_side::middle;
 
 /// So many servers.
@@ -45,13 +45,16 @@ pub fn grow(rounds: usize) {
     let real = || middle(&(0..rounds).map(|_| own(|| ours(&["--suite", "phase2"]))).collect::<Vec<_>>());
     // Of a run that was stopped.
     runtime.block_on(remove(&client));
+    runtime.block_on(caught_up(&client));
     let alone = real();
     row("7 servers", alone);
     let crowded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         runtime.block_on(strangers(&client));
+        runtime.block_on(caught_up(&client));
         real()
     }));
     runtime.block_on(remove(&client));
+    runtime.block_on(caught_up(&client));
     let crowded = crowded.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     row(&format!("7 servers among {STRANGERS} other Pods, ReplicaSets and Services each"), crowded);
     plot(simulated);
@@ -139,6 +142,20 @@ async fn strangers(client: &Client) {
     make::<Pod>(client, &labels, &pod).await;
     make::<ReplicaSet>(client, &labels, &set).await;
     make::<Service>(client, &labels, &json!({"clusterIP": "None", "ports": [{"port": 80}]})).await;
+}
+
+/// Waits until controllers have dealt with all that was made or removed: they take a ReplicaSet that comes last when its turn is.
+async fn caught_up(client: &Client) {
+    let labels = json!({"bench": "stranger"});
+    let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "one", "image": "none"}]}});
+    let set = json!({"replicas": 0, "selector": {"matchLabels": labels}, "template": template});
+    let api = Api::<ReplicaSet>::namespaced(client.clone(), NAMESPACE);
+    let set: ReplicaSet =
+        serde_json::from_value(json!({"metadata": {"name": "stranger-last", "labels": labels}, "spec": set}))
+            .expect("a set");
+    api.create(&PostParams::default(), &set).await.expect("it is made");
+    kubectl(&["wait", "replicaset/stranger-last", "--for=jsonpath={.status.observedGeneration}=1", "--timeout=15m"]);
+    kubectl(&["delete", "replicaset/stranger-last"]);
 }
 
 async fn make<K>(client: &Client, labels: &Value, spec: &Value)
