@@ -258,8 +258,6 @@ pub enum Event {
     Connected {
         /// Which cluster, release and run this is.
         facts: Vec<Fact>,
-        /// What the newest upgrade of the release changed, in lines.
-        changes: Vec<String>,
     },
     /// A test began to wait for something that may take long.
     CaseWaiting {
@@ -269,8 +267,6 @@ pub enum Event {
         what: String,
         /// How long it will wait at the most.
         limit: Duration,
-        /// How long it is until the next sync cycle should end, where that is what it waits for.
-        next_cycle: Option<Duration>,
     },
     /// A test observed something that its verdict judges, and nothing else; only while the run is recorded, and before
     /// the test's end.

@@ -43,6 +43,11 @@ static SECRETS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     .collect()
 });
 
+/// A text of several lines as other people may see it.
+pub fn text(text: &str) -> String {
+    redact(&clean(text).split('\n').map(str::to_owned).collect::<Vec<_>>()).join("\n")
+}
+
 /// The same lines without bearer tokens, JWTs, passwords in pairs or addresses, and private keys, of which a part may be all
 /// that is there.
 pub fn redact(lines: &[String]) -> Vec<String> {
@@ -95,7 +100,7 @@ mod tests {
     use super::*;
 
     fn redacted(text: &str) -> String {
-        redact(&text.lines().map(str::to_owned).collect::<Vec<_>>()).join("\n")
+        super::text(text)
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::check::Access;
-use crate::cluster::{ApiError, Cluster, Population, Release, Target};
+use crate::check::{Access, Check};
+use crate::cluster::{ApiError, Cluster, Population, Release, Target, Watch};
 use crate::error::{Refusal, suggestion};
 use crate::host::Host;
 use crate::output;
-use crate::suite::Suite;
+use crate::suite::{self, Suite};
 
 /// How long a connection is waited for without a word.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -33,6 +33,27 @@ pub async fn patiently<T>(target: &Target, connecting: impl Future<Output = T>) 
         PATIENCE.as_secs()
     ));
     connecting.await
+}
+
+/// What the cluster says before anything is written.
+pub struct Known {
+    /// As [`namespace`] has it.
+    pub namespace: Result<bool, Refusal>,
+    pub access: Access,
+    /// Of all Helm releases in the namespace.
+    pub revisions: Result<Vec<Release>, ApiError>,
+    pub watch: Result<Watch, ApiError>,
+}
+
+/// Asks for all of it at the same time; on demand Services are watched, too.
+pub async fn ask(cluster: &Cluster, suites: &[Suite], checks: &[&Check], has_values: bool, services: bool) -> Known {
+    let (namespace, access, revisions, watch) = tokio::join!(
+        namespace(cluster),
+        Access::ask(cluster, checks, has_values),
+        cluster.revisions(),
+        Box::pin(cluster.watch(suite::wanted(suites), services)),
+    );
+    Known { namespace, access, revisions, watch }
 }
 
 /// The tester's folder is there.

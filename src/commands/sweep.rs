@@ -21,7 +21,7 @@ use crate::error::Refusal;
 use crate::event::{CaseId, Event};
 use crate::host::Host;
 use crate::output::{say, tell};
-use crate::report::sanitize;
+use crate::redact;
 use crate::run::tidy;
 use crate::run_id;
 use crate::suite::{self, Suite};
@@ -69,7 +69,7 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
             continue;
         }
         for Left { placed, age, kib, .. } in left {
-            say(sanitize::text(&format!("{placed}: {kib} KiB, {age:#} old")));
+            say(redact::text(&format!("{placed}: {kib} KiB, {age:#} old")));
             shared.ledger.place(placed.clone());
             count += 1;
         }
@@ -83,7 +83,7 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
         say("no files of earlier runs");
     }
     for problem in &found.problems {
-        tell(format!("error: {}", sanitize::text(problem)));
+        tell(format!("error: {problem}"));
     }
     Ok(found.problems.is_empty())
 }

@@ -131,24 +131,6 @@ impl Host {
         }
     }
 
-    /// Why so many bytes cannot be written into a server's folder, because it is full or read-only; tried with a file of that
-    /// name. Also whether that is surely gone.
-    pub async fn no_room(&self, server: &str, name: &str, bytes: usize) -> (Option<String>, bool) {
-        let path = self.folder(server).join(name);
-        let is_of_the_disk = |error: &io::Error| {
-            use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-            matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
-        };
-        // In one piece: whatever becomes of who asks, it is not left.
-        let tried = self.write(move || {
-            let written = std::fs::write(&path, vec![0; bytes]);
-            let is_gone = std::fs::remove_file(&path).is_ok() || path.try_exists().is_ok_and(|there| !there);
-            Ok((written.err(), is_gone))
-        });
-        let (error, is_gone) = tried.await.unwrap_or_default();
-        (error.filter(is_of_the_disk).map(|error| error.to_string()), is_gone)
-    }
-
     /// Why another program kept a file, or one in a folder, from being read when it was last looked at, if it did.
     pub fn held(&self, server: &str, name: &str) -> Option<String> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -228,12 +210,6 @@ impl Host {
     pub async fn append(&self, server: &str, name: &str, content: &[u8]) -> io::Result<()> {
         let (path, content) = (self.folder(server).join(name), content.to_owned());
         self.write(move || std::fs::OpenOptions::new().append(true).open(&path)?.write_all(&content)).await
-    }
-
-    /// Makes the server's folder.
-    pub async fn make_folder(&self, server: &str) -> io::Result<()> {
-        let path = self.folder(server);
-        self.write(move || std::fs::create_dir(&path)).await
     }
 
     /// Waits until nothing is being written, so that no file appears behind its removal; not for ever.
@@ -324,21 +300,6 @@ async fn patient<T: Send + 'static>(attempt: Box<dyn Fn() -> io::Result<T> + Sen
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn the_file_that_tries_a_folder_is_removed_though_nobody_waits_for_it() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir(root.path().join("nas")).unwrap();
-        let host = Host::new(root.path().to_owned());
-        let mut tried = Box::pin(host.no_room("nas", "room.bin", 1 << 20));
-        assert!(futures::poll!(&mut tried).is_pending());
-        drop(tried);
-        host.written().await;
-        assert_eq!(host.files("nas", 1).await.unwrap(), Vec::<String>::new());
-        assert_eq!(host.no_room("nas", "room.bin", 1).await, (None, true));
-        std::fs::create_dir(root.path().join("nas/room.bin")).unwrap();
-        assert_eq!(host.no_room("nas", "room.bin", 1).await, (None, false));
-    }
 
     #[tokio::test]
     async fn files_are_listed_with_those_in_folders_or_not_at_all() {

@@ -39,9 +39,6 @@ pub struct Recording {
     pub started: Option<Timestamp>,
     /// Which cluster, release and run it was.
     pub facts: Vec<Fact>,
-    /// What the newest upgrade had changed.
-    #[serde(default)]
-    pub changes: Vec<String>,
     /// What was known of servers that were broken, by their names.
     #[serde(default)]
     pub diagnosed: Vec<(String, Vec<Section>)>,
@@ -91,7 +88,6 @@ impl Recording {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             started: None,
             facts: Vec::new(),
-            changes: Vec::new(),
             diagnosed: Vec::new(),
             suites,
             planned: Vec::new(),

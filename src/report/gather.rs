@@ -18,7 +18,6 @@ pub struct Gathered {
     suites: Vec<String>,
     cases: Vec<(Case, Option<(Verdict, Duration)>)>,
     facts: Vec<Fact>,
-    changes: Vec<String>,
     diagnosed: Vec<Diagnosis>,
     notices: Vec<Notice>,
     ending: Option<(Ending, Duration)>,
@@ -33,10 +32,7 @@ impl Gathered {
                 self.suites.clone_from(suites);
                 self.cases = cases.iter().map(|case| (case.clone(), None)).collect();
             }
-            Event::Connected { facts, changes } => {
-                self.facts.clone_from(facts);
-                self.changes.clone_from(changes);
-            }
+            Event::Connected { facts } => self.facts.clone_from(facts),
             Event::CaseWaiting { .. } | Event::CaseObserved { .. } | Event::Interrupted { .. } => return false,
             Event::CaseFinished { id, verdict, elapsed } => {
                 if let Some((_, result)) = self.cases.iter_mut().find(|(case, _)| case.id == *id) {
@@ -94,7 +90,6 @@ impl Gathered {
             refusal,
             is_simulated: self.facts.iter().any(|fact| fact.name == SIMULATED),
             facts: self.facts.clone(),
-            changes: self.changes.clone(),
             suites: self.suites.iter().filter(|name| is_asked(name)).cloned().collect(),
             counts: counts(&tests),
             grid: grid::rows(judged),

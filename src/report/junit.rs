@@ -64,7 +64,6 @@ fn case(test: &TestReport, diagnosis: Option<&Diagnosis>) -> TestCase {
 /// What is not about a single test.
 fn run(report: &RunReport) -> Vec<String> {
     let mut lines: Vec<String> = report.facts.iter().map(|fact| format!("{}: {}", fact.name, fact.value)).collect();
-    lines.extend(report.changes.iter().map(|change| format!("changed: {change}")));
     lines.extend(report.notices.iter().map(|notice| notice.text.clone()));
     lines.extend(report.refusal.clone());
     let elapsed = seconds(Duration::from_millis(report.millis));

@@ -32,10 +32,7 @@ impl Reporter for Recorder {
                 recording.started = Some(*at);
                 recording.planned = cases.iter().map(|case| case.id.clone()).collect();
             }
-            Event::Connected { facts, changes } => {
-                recording.facts.clone_from(facts);
-                recording.changes.clone_from(changes);
-            }
+            Event::Connected { facts } => recording.facts.clone_from(facts),
             Event::CaseObserved { id, seen } => {
                 let mut seen = seen.as_ref().clone();
                 recording.objects.pack(&mut seen);

@@ -10,14 +10,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use crate::check::{Disturbed, Shared, Site};
+use crate::check::{Disturbed, Place, Placed, Shared, Site};
 use crate::cluster::{SLOW, Select};
 use crate::diagnose::Diagnoses;
 use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
 use crate::suite::PlannedCase;
 
 mod ending;
-mod machine;
 mod signal;
 pub mod tidy;
 
@@ -154,7 +153,7 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     };
     diagnoses.begin(&site, verdict.outcome);
     let judged = verdict.clone();
-    let mut verdict = machine::considered(&site, &job.case.check, verdict).await;
+    let mut verdict = considered(&site, verdict).await;
     let elapsed = started.elapsed();
     // An API server that is gone is not waited for by every test again: the end of the run tries once more.
     let may_remove = verdict.outcome != Outcome::Error || shared.cluster.answers().await.is_ok();
@@ -173,6 +172,24 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
         let _ = shared.events.send(Event::CaseObserved { id: site.id.clone(), seen: Arc::new(seen) });
     }
     (verdict, elapsed)
+}
+
+/// The verdict as it was, or ERROR where it is no fault of what was looked at: another test's request ended the server, or
+/// another program held a file of the test.
+async fn considered(site: &Site, verdict: Verdict) -> Verdict {
+    if !matches!(verdict.outcome, Outcome::Fail | Outcome::Error) {
+        return verdict;
+    }
+    let shared = &site.shared;
+    let held = |placed: Placed| {
+        let why = shared.host.held(&placed.server, &placed.name)?;
+        let reason =
+            Reason::new(placed.to_string(), "to be open to others, too", format!("another program holds it: {why}"));
+        Some(reason.hint("close what holds it, such as an editor or a virus scanner, and run the test again"))
+    };
+    let hosted = || shared.ledger.placed(|placed| placed.case == site.id && placed.place == Place::Host);
+    let ended = site.ended_under_it().await;
+    ended.or_else(|| hosted().into_iter().find_map(held).map(Verdict::error)).unwrap_or(verdict)
 }
 
 /// ERROR, because another server that the run has disturbed is not well: what keeps it so may do the same to the next.

@@ -56,7 +56,7 @@ async fn recover(shared: &Shared, disturbed: &Disturbed) {
                 let what = format!("server {server} to be Ready again: {what}");
                 let limit = limit.saturating_duration_since(Instant::now());
                 // Nobody listens any more only when the run is over.
-                let _ = shared.events.send(Event::CaseWaiting { id: case.clone(), what, limit, next_cycle: None });
+                let _ = shared.events.send(Event::CaseWaiting { id: case.clone(), what, limit });
                 is_told = true;
             }
             last = what;
@@ -288,7 +288,7 @@ async fn quiet(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<Cycles>>, lim
     }
     let what = "a moment between two sync cycles, to remove its file".to_owned();
     let left = limit.saturating_duration_since(Instant::now());
-    tell(Event::CaseWaiting { id: placed.case.clone(), what, limit: left, next_cycle: None });
+    tell(Event::CaseWaiting { id: placed.case.clone(), what, limit: left });
     while !sidecars.iter().all(|cycles| cycles.is_quiet()) {
         for cycles in &sidecars {
             if !cycles.quiet(limit).await {

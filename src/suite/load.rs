@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::read::{Examined, examine};
+pub use super::read::parse;
 use super::{Suite, join};
 use crate::error::{Refusal, suggestion};
 use crate::input;
@@ -36,17 +36,8 @@ pub fn load(name: &str) -> Result<Suite, Refusal> {
     parse(&origin, &text)
 }
 
-/// Reads a suite from text; `origin` is its file name, for messages.
-///
-/// # Errors
-/// The first thing that is wrong with it.
-pub fn parse(origin: &str, text: &str) -> Result<Suite, Refusal> {
-    let Examined { suite, problems, .. } = examine(origin, text)?;
-    problems.into_iter().next().map_or(Ok(suite), Err)
-}
-
 /// The file name and the text of a built-in suite, or of a YAML file.
-pub(super) fn find(name: &str) -> Result<(String, String), Refusal> {
+fn find(name: &str) -> Result<(String, String), Refusal> {
     if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
         return Ok((format!("suites/{name}.yaml"), (*text).to_owned()));
     }

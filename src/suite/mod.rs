@@ -15,7 +15,6 @@ use crate::event::CaseId;
 use crate::recording::SuiteText;
 
 pub mod explain;
-pub mod lint;
 pub mod load;
 mod read;
 pub mod schema;
