@@ -77,7 +77,6 @@ pub fn redact(lines: &[String]) -> Vec<String> {
     redacted
 }
 
-/// Where a private key begins or ends in a line.
 fn at_key(line: &str, edge: &str) -> Option<usize> {
     let from = line.find(&format!("-----{edge} "))?;
     line[from..].contains("PRIVATE KEY-----").then_some(from)

@@ -19,20 +19,13 @@ use options::{ClusterOptions, Looking, RunOptions, Suites};
 use crate::suite::load::BUILT_IN;
 use crate::suite::select::Filter;
 
-/// What the user asked for.
 #[derive(Debug)]
 pub enum Request {
-    /// To run tests.
     Run(Box<Options>),
-    /// To judge a recorded run again.
     Replay(Replay),
-    /// To know whether a run could start, and what would be in its way.
     Doctor(Box<Options>),
-    /// To remove what earlier runs have left.
     Sweep(Sweep),
-    /// To know which scenarios of simulated clusters there are.
     Scenarios,
-    /// To know what a kind of check is and takes, or which kinds there are.
     Explain(Option<String>),
     /// A script that completes the command line in a shell.
     Completion(Vec<u8>),
@@ -49,7 +42,7 @@ pub struct Replay {
     /// Print nothing of tests that pass
     #[arg(long, short)]
     pub quiet: bool,
-    /// Tell also what is known of broken servers, and when files came
+    /// Tell also what is known of broken servers
     #[arg(long, short, conflicts_with = "quiet")]
     pub verbose: bool,
     /// Colour the output [default: auto, on a terminal]
@@ -57,12 +50,9 @@ pub struct Replay {
     color: Option<ColorChoice>,
 }
 
-/// What of earlier runs is to be removed, and where.
 #[derive(Debug)]
 pub struct Sweep {
-    /// Where.
     pub options: Box<Options>,
-    /// Whether anything is removed, and not only listed.
     pub removes: bool,
     /// What a run must have left alone for so long to count as over.
     pub older_than: Duration,
@@ -87,7 +77,7 @@ struct CommandLine {
 enum Command {
     /// Judge a recorded run again, without a cluster: the same verdicts and reports
     Replay(Replay),
-    /// Look whether a run could start: cluster, permissions, release, folder, mount, node; writes nothing
+    /// Look whether a run could start: folder, cluster, permissions, release; writes nothing
     Doctor(Looking),
     /// List files of earlier runs that were killed before they could tidy up
     Sweep {
@@ -114,10 +104,10 @@ enum Command {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 PASS, 1 a FAIL, 2 the command line or a suite file is wrong, 3 could not start, judge or
-  write, 4 nothing was judged, 130 interrupted (a second Ctrl-C skips tidying up, a third ends at once)
-FILE_SIMULATOR_CONTEXT, _NAMESPACE, _RELEASE, _VALUES, _NODE_ADDRESS, _HOST_DATA, _TIMEOUT, _REPORT_DIR
-  and _RECORD in the environment do the same as the options";
+Exit codes: 0 PASS, 1 a FAIL, 2 command line or suite file wrong, 3 could not start, judge or write,
+  4 nothing judged, 130 interrupted. A second Ctrl-C skips tidying up, a third ends at once.
+Environment: FILE_SIMULATOR_CONTEXT, _NAMESPACE, _RELEASE, _VALUES, _NODE_ADDRESS, _HOST_DATA,
+  _TIMEOUT, _REPORT_DIR, _RECORD";
 
 /// Reads the command line; prints help, version or an error and ends the process where that is all there is to do.
 pub fn parse() -> Result<Request, Refusal> {
@@ -180,7 +170,6 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Request, Refusal> {
     Ok(Request::Run(Box::new(options)))
 }
 
-/// What was written behind the subcommand.
 fn own(matches: &clap::ArgMatches) -> &clap::ArgMatches {
     matches.subcommand().map_or(matches, |(_, own)| own)
 }
@@ -240,6 +229,6 @@ mod tests {
     fn help_fits_on_a_screen() {
         let help = command().term_width(100).render_help().to_string();
         assert!(help.starts_with("file-simulator-e2e 0.") && help.contains("--version"), "{help}");
-        assert!(help.lines().count() <= 50 && help.lines().all(|line| line.chars().count() <= 104), "{help}");
+        assert!(help.lines().count() <= 50 && help.lines().all(|line| line.chars().count() <= 100), "{help}");
     }
 }

@@ -18,32 +18,21 @@ use crate::sim::scenario::{self, HEALTHY, Scenario};
 use crate::suite::load::{BUILT_IN, undisturbing};
 use crate::suite::select::Filter;
 
-/// What the user wants of a run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Built-in suites and YAML files.
     pub suites: Vec<String>,
-    /// Which of their tests.
     pub filter: Filter,
-    /// List the tests instead of running them.
     pub list: bool,
-    /// How many at once, if the user says it.
     pub test_threads: Option<NonZeroUsize>,
-    /// Which cluster.
     pub target: Target,
-    /// The tester's folder.
     pub host_data: PathBuf,
     /// Helm values that say what each server should be like; `None`: those of the release.
     pub values: Option<PathBuf>,
-    /// What else the tests should know.
     pub wishes: Wishes,
-    /// Print nothing of tests that pass.
     pub quiet: bool,
     /// Tell also what tests wait for, when files came, and what is known of broken servers; with `--list`, what tests need.
     pub verbose: bool,
-    /// Where reports are written.
     pub report_dir: PathBuf,
-    /// Where the run is recorded.
     pub record: Option<PathBuf>,
     /// The scenario of the simulated cluster to run against, instead of `target` and `host_data`.
     pub simulate: Option<Box<Scenario>>,
@@ -67,7 +56,7 @@ impl TypedValueParser for Name {
 
 #[derive(Args, Default)]
 pub(super) struct Suites {
-    /// A built-in suite or a YAML file; can be repeated [default: all that disturb nothing]
+    /// A built-in suite or a YAML file; repeatable [default: all that disturb nothing]
     #[arg(long = "suite", value_name = "NAME|FILE", value_parser = Name, hide_possible_values = true, help_heading = "Tests")]
     pub(super) names: Vec<String>,
 }
@@ -75,7 +64,7 @@ pub(super) struct Suites {
 #[derive(Args)]
 #[command(next_help_heading = "Cluster")]
 pub(super) struct ClusterOptions {
-    /// The kubeconfig's context; the current one is never used
+    /// The kubeconfig's context, never the current
     #[arg(
         long,
         value_name = "NAME",
@@ -102,7 +91,7 @@ pub(super) struct ClusterOptions {
     /// The kubeconfig [default: KUBECONFIG, else .kube/config in your home]
     #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
-    /// Helm values that say what servers should be like [default: the release's]
+    /// Helm values of what servers should be like [default: the release's]
     #[arg(long, value_name = "FILE", env = "FILE_SIMULATOR_VALUES", hide_env = true)]
     pub(super) values: Option<PathBuf>,
     /// The node's address for NodePorts [default: its own in the cluster]
@@ -114,7 +103,6 @@ pub(super) struct ClusterOptions {
 }
 
 impl ClusterOptions {
-    /// Whether the scenarios are to be listed.
     pub(super) fn asks_for_help(&self) -> bool {
         self.simulate.as_deref() == Some("help")
     }
@@ -157,7 +145,7 @@ pub(super) struct RunOptions {
     /// Colour the output [default: auto, on a terminal]
     #[arg(long, value_enum, value_name = "WHEN", hide_possible_values = true)]
     pub(super) color: Option<ColorChoice>,
-    /// Where index.html, <suite>.xml (JUnit), <suite>.json go
+    /// Where the page, JUnit and JSON go
     #[arg(long, value_name = "DIR", default_value = "reports", env = "FILE_SIMULATOR_REPORT_DIR", hide_env = true)]
     report_dir: PathBuf,
     /// Record what the tests observe, to judge it again with `replay`

@@ -30,7 +30,7 @@ pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
     let origin = read.as_ref().map(|known| format!("{}, context {}", known.origin, target.context));
     report.judge("kubeconfig", origin.map_err(Clone::clone));
     let Ok(known) = read else { return false };
-    let cluster = match preflight::patiently(target, Box::pin(cluster::reach(target.clone(), known))).await {
+    let cluster = match Box::pin(cluster::reach(target.clone(), known)).await {
         Ok(cluster) => cluster,
         Err(refusal) => return report.judge("cluster", Err(refusal)),
     };
@@ -62,7 +62,6 @@ pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
     report.is_well
 }
 
-/// How bad a finding is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
     /// As it should be.

@@ -37,7 +37,6 @@ pub fn run(request: &Request) -> Exit {
     }
 }
 
-/// What runs, and what ends it.
 fn start() -> Result<(Runtime, Signals), Refusal> {
     let started = Runtime::new().and_then(|runtime| Ok((runtime, Signals::listen()?)));
     started.map_err(|error| Refusal::start(format!("cannot start: {error}"), ""))
@@ -79,7 +78,6 @@ fn print(lines: impl Iterator<Item = String>) -> Exit {
     Exit::Passed
 }
 
-/// Says why not.
 fn refuse(refusal: &Refusal) -> Exit {
     output::tell(refusal);
     refusal.exit
@@ -118,7 +116,6 @@ fn inspect(options: &Options, sweeps: Option<&Sweep>) -> Exit {
     }
 }
 
-/// Judges a recorded run again and reports.
 fn replay(asked: &Replay) -> Exit {
     let recording = match Recording::read(&asked.file) {
         Ok(recording) => recording,
@@ -144,7 +141,6 @@ fn list(cases: &[PlannedCase], is_verbose: bool) -> Exit {
     print(cases.iter().map(|case| format!("{:width$}  {}", case.id.to_string(), suite::explain::line(&case.check))))
 }
 
-/// Says what a kind of check is and takes, or which kinds there are.
 fn explain(check: Option<&str>) -> Exit {
     match check {
         Some(check) => print(suite::explain::explain(check).into_iter()),
@@ -152,7 +148,6 @@ fn explain(check: Option<&str>) -> Exit {
     }
 }
 
-/// Lists the scenarios of simulated clusters.
 fn scenarios() -> Exit {
     scenario::all().map_or_else(|refusal| refuse(&refusal), |all| print(all.iter().map(Scenario::to_string)))
 }

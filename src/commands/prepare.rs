@@ -36,7 +36,7 @@ pub async fn prepare(
     if needs(Need::Folder) {
         preflight::folder(&host).await?;
     }
-    let cluster = preflight::patiently(&options.target, cluster::connect(options.target.clone())).await?;
+    let cluster = cluster::connect(options.target.clone()).await?;
     let checks: Vec<&Check> = cases.iter().map(|case| &*case.check).collect();
     let has_values = given.is_some();
     let Known { namespace, access, revisions, watch } =

@@ -18,7 +18,6 @@ pub(super) fn reporters(look: Look) -> Vec<Box<dyn Reporter>> {
     reporters
 }
 
-/// The reporters at work, in a thread of their own.
 pub(super) struct Reporting {
     pub(super) events: mpsc::Sender<Event>,
     problems: JoinHandle<Vec<String>>,

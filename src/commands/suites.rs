@@ -17,7 +17,6 @@ use crate::report::recorder::Recorder;
 use crate::run::{self, Job, Signals};
 use crate::suite::{self, PlannedCase, Suite};
 
-/// Loads, selects, connects, runs and reports.
 pub(super) fn run(options: &Options) -> Exit {
     let (suites, refusal) = load(options);
     let selected = refusal.map_or_else(|| suite::select(&suites, &options.filter), Err);
@@ -66,7 +65,6 @@ fn reported_suites(options: &Options, suites: &[Suite]) -> Vec<String> {
     names
 }
 
-/// From the first request to the last file removed.
 async fn execute(
     options: &Options,
     suites: &[Suite],

@@ -30,7 +30,6 @@ use crate::values::Values;
 /// A folder of a run with more files than this is not looked through.
 const MOST: usize = 100_000;
 
-/// A file or folder that a run has left.
 #[derive(Debug)]
 struct Left {
     run: String,
@@ -39,7 +38,6 @@ struct Left {
     kib: u64,
 }
 
-/// What was found, and where nobody could look.
 #[derive(Default)]
 struct Found {
     left: Vec<Left>,
@@ -92,7 +90,7 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
 async fn reach(options: &Options, suites: &[Suite]) -> Result<Shared, Refusal> {
     let host = Host::new(options.host_data.clone());
     preflight::folder(&host).await?;
-    let cluster = preflight::patiently(&options.target, cluster::connect(options.target.clone())).await?;
+    let cluster = cluster::connect(options.target.clone()).await?;
     let (namespace, watch) = tokio::join!(preflight::namespace(&cluster), cluster.watch(suite::wanted(suites), false));
     namespace?;
     // Without them an export cannot be looked at, or a sidecar would stumble.
@@ -192,7 +190,6 @@ fn exports<'a>(suites: &'a [Suite], server: &str) -> Vec<(&'a Export, Vec<&'a Si
     exports
 }
 
-/// Removes what is in the ledger; returns what could not be.
 async fn remove(shared: &Shared) -> Vec<String> {
     let left = tidy::remove(shared, |_| true).await;
     left.into_iter().map(|(placed, problem)| format!("could not remove {placed}: {problem}")).collect()

@@ -134,30 +134,3 @@ fn told(title: impl Display, log: Result<Vec<LogLine>, String>) -> Section {
     };
     section(title.to_string(), &lines)
 }
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::cluster::example::{output_pod, with};
-
-    #[test]
-    fn a_crash_loop_is_told_with_its_life_before() {
-        let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}});
-        let ended = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
-        let sidecar = "/status/initContainerStatuses/1";
-        let [state, last] = ["state", "lastState"].map(|field| format!("{sidecar}/{field}"));
-        let pod = with(output_pod(), &[(&state, waiting), (&last, ended)]);
-        let told = states(&[serde_json::from_value(pod).unwrap()]);
-        let expected = [
-            "pod nas-output-1-abc: Running",
-            "  container sync-windows-data, an init container without restartPolicy: Always: terminated: Completed, exit code 0",
-            "  container sync-to-windows, a native sidecar: waiting: CrashLoopBackOff (back-off 10s)",
-            "    its life before: OOMKilled, exit code 137",
-            "  container nfs-server, an ordinary container: running since 2026-11-21T03:00:00Z",
-        ];
-        assert_eq!(told, expected);
-        assert_eq!(states(&[]), ["none"]);
-    }
-}

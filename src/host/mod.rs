@@ -21,7 +21,6 @@ mod watch;
 /// The pause between two looks, where nothing tells when to look.
 const POLL: Duration = Duration::from_millis(100);
 
-/// So much of a file is read at once.
 const READ: usize = 1 << 18;
 
 /// How long a file that another program holds is tried again.
@@ -30,7 +29,6 @@ const HELD: Duration = Duration::from_secs(2);
 /// The longest wait for the file system: a network mount whose other side is gone may never answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// The folder with one sub-folder for each server.
 #[derive(Clone)]
 pub struct Host {
     root: PathBuf,
@@ -42,16 +40,11 @@ pub struct Host {
     held: Arc<Mutex<BTreeMap<PathBuf, String>>>,
 }
 
-/// What stands where a folder is expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
-    /// A folder.
     Folder,
-    /// Something else, such as a file.
     Other,
-    /// Nothing.
     Missing,
-    /// Something that cannot be looked at, and why.
     Unreadable(String),
 }
 
@@ -66,16 +59,12 @@ impl std::fmt::Display for Entry {
     }
 }
 
-/// What was last seen where a file was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
-    /// No file of that name.
     Absent,
     /// A file with other content, of this many bytes.
     Different(u64),
-    /// A file that could not be read.
     Unreadable(String),
-    /// The file, whole.
     Whole,
 }
 
@@ -93,34 +82,28 @@ impl std::fmt::Display for Seen {
 /// What is known of a file without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stat {
-    /// Its size.
     pub bytes: u64,
     /// When it was changed, in milliseconds since 1970.
     pub modified: i64,
 }
 
 impl Host {
-    /// The tester's folder at `root`.
     pub fn new(root: PathBuf) -> Self {
         Self { root, writing: Arc::default(), awaited: Arc::default(), held: Arc::default() }
     }
 
-    /// The folder of all servers.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The folder of one server.
     pub fn folder(&self, server: &str) -> PathBuf {
         self.root.join(server)
     }
 
-    /// Whether the server's folder is there.
     pub async fn is_folder(&self, server: &str) -> bool {
         self.entry(server).await == Entry::Folder
     }
 
-    /// What stands where the server's folder should be.
     pub async fn entry(&self, server: &str) -> Entry {
         let path = self.folder(server);
         match blocking(move || std::fs::metadata(&path)).await {
@@ -188,13 +171,11 @@ impl Host {
         .await
     }
 
-    /// What is known of a file without reading it; `None` if there is none.
     pub async fn stat(&self, server: &str, name: &str) -> io::Result<Option<Stat>> {
         let path = self.folder(server).join(name);
         blocking(move || stat(&path)).await
     }
 
-    /// Makes a folder in the server's folder.
     pub async fn make_folder_in(&self, server: &str, name: &str) -> io::Result<()> {
         let path = self.folder(server).join(name);
         self.write(move || std::fs::create_dir(&path)).await
@@ -237,7 +218,6 @@ impl Host {
     }
 }
 
-/// What is known of a file; `None` if there is none.
 fn stat(path: &Path) -> io::Result<Option<Stat>> {
     let data = match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

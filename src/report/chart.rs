@@ -18,11 +18,9 @@ const STEPS: [u64; 12] =
 /// The most steps whose labels a phone has room for.
 const MOST_STEPS: u64 = 6;
 
-/// A server's line of time.
 #[derive(Debug, Serialize)]
 pub struct Chart<'a> {
     server: &'a str,
-    /// The picture in words.
     label: String,
     height: usize,
     ticks: Vec<Tick>,
@@ -36,14 +34,12 @@ struct Tick {
     label: String,
 }
 
-/// The files of a test.
 #[derive(Debug, Serialize)]
 struct Lane<'a> {
     test: &'a TestReport,
     transfers: &'a Transfers,
     y: usize,
     files: Vec<Bar>,
-    strip: Option<Strip>,
 }
 
 /// A file from its write to its arrival.
@@ -55,16 +51,6 @@ struct Bar {
     end: f64,
     in_time: bool,
     label: String,
-}
-
-/// A profile on the line from 0 to the limit, or to its longest time where that is more.
-#[derive(Debug, Serialize)]
-struct Strip {
-    least: f64,
-    median: f64,
-    p95: f64,
-    width: f64,
-    limit: f64,
 }
 
 /// A chart for each server whose files were followed.
@@ -106,7 +92,7 @@ fn chart<'a>(server: &'a str, tests: &[(&'a TestReport, &'a Transfers)]) -> Char
             bar
         });
         let files = files.collect();
-        Lane { test, transfers, y: top, files, strip: strip(transfers) }
+        Lane { test, transfers, y: top, files }
     });
     let lanes: Vec<_> = lanes.collect();
     Chart {
@@ -150,19 +136,11 @@ fn tick(moment: u64, x: impl Fn(u64) -> f64) -> Tick {
     Tick { x: x(moment), label: format!("{} s", moment / 1_000) }
 }
 
-fn strip(transfers: &Transfers) -> Option<Strip> {
-    let profile = transfers.profile?;
-    let x = |millis| percent(millis, transfers.limit.max(profile.most));
-    let (least, median, p95, most) = (x(profile.least), x(profile.median), x(profile.p95), x(profile.most));
-    Some(Strip { least, median, p95, width: round(most - least), limit: x(transfers.limit) })
-}
-
 fn percent(part: u64, whole: u64) -> f64 {
     let seconds = |millis| Duration::from_millis(millis).as_secs_f64();
     if whole == 0 { 0.0 } else { round(seconds(part) / seconds(whole) * 100.0) }
 }
 
-/// To hundredths.
 fn round(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
 }

@@ -19,11 +19,9 @@ use crate::output::{Out, tell};
 /// What the user wants to see.
 #[derive(Debug, Clone)]
 pub struct Look {
-    /// Nothing of tests that pass.
     pub quiet: bool,
     /// Also what tests wait for, and what is known of broken servers.
     pub verbose: bool,
-    /// Where reports are written.
     pub reports: PathBuf,
 }
 
@@ -36,7 +34,6 @@ pub struct Console<W> {
 }
 
 impl Console<Out> {
-    /// A console on this program's own output.
     pub fn new(look: Look) -> Self {
         Self::on(Out, ProgressDrawTarget::stderr(), look)
     }
@@ -100,7 +97,6 @@ impl<W: Write + Send> Console<W> {
     }
 }
 
-/// A result in lines.
 fn result_lines(test: &TestReport) -> Vec<String> {
     let head = format!("{} {} ({})", painted(test.outcome), test.id(), seconds(Duration::from_millis(test.millis)));
     let details = || test.details.iter().map(indented);

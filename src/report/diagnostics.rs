@@ -19,7 +19,6 @@ pub fn path(reports: &Path, server: &str) -> PathBuf {
     reports.join("diagnostics").join(format!("{name}.txt"))
 }
 
-/// What is known of a server, in lines.
 pub fn lines(diagnosis: &Diagnosis) -> Vec<String> {
     let sections = diagnosis.sections.iter();
     let lines = sections.flat_map(|section| {

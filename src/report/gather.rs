@@ -11,7 +11,6 @@ use crate::error::Exit;
 use crate::event::{Case, CaseId, Ending, Event, Fact, Outcome, SIMULATED, Timeline, Verdict, millis};
 use crate::profile::Profile;
 
-/// What is known of a run so far.
 #[derive(Debug, Default)]
 pub struct Gathered {
     started: Timestamp,
@@ -57,7 +56,6 @@ impl Gathered {
         true
     }
 
-    /// The suites of the run.
     pub fn suites(&self) -> &[String] {
         &self.suites
     }
@@ -131,7 +129,6 @@ fn unfinished(case: &Case, why: &str) -> TestReport {
     TestReport { is_finished: false, ..test(&case.id, verdict, Duration::ZERO) }
 }
 
-/// The report of a test that has ended.
 pub fn test(id: &CaseId, verdict: Verdict, elapsed: Duration) -> TestReport {
     TestReport {
         suite: id.suite.clone(),

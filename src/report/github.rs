@@ -18,7 +18,6 @@ use crate::redact::clean;
 /// The most characters of the summary's text: GitHub refuses more than 1 MiB, and an escaped character has up to 6 bytes.
 const LONGEST: usize = 150_000;
 
-/// Tells the step that runs this program.
 pub struct Github {
     summary: Option<PathBuf>,
     /// Until this is said, GitHub takes no line for a command: a pod's log may hold some.

@@ -16,7 +16,6 @@ use crate::event::{Hop, Outcome};
 /// The page's texts and their order; filled in escaped.
 const TEMPLATE: &str = include_str!("page.html");
 
-/// What the template shows.
 #[derive(Serialize)]
 struct Page<'a> {
     run: &'a RunReport,
@@ -46,7 +45,6 @@ struct Broken<'a> {
     diagnosis: Option<&'a Diagnosis>,
 }
 
-/// The run as a page.
 pub fn text(report: &RunReport) -> anyhow::Result<String> {
     let (word, meaning) = conclusion(report.conclusion);
     let tests = || report.tests.iter();

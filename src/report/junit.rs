@@ -10,7 +10,6 @@ use super::model::{Conclusion, Diagnosis, RunReport, TestReport};
 use super::text::{count, seconds};
 use crate::event::Outcome;
 
-/// The report of one suite as JUnit XML.
 pub fn text(report: &RunReport) -> anyhow::Result<String> {
     let mut suite = TestSuite::new(&report.suites.join(" "));
     suite.set_timestamp(OffsetDateTime::from_unix_timestamp(report.started.as_second())?);

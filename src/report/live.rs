@@ -11,7 +11,6 @@ const MOST: usize = 8;
 /// What waits for longer is told where there is no terminal, once.
 const LONG: Duration = Duration::from_secs(10);
 
-/// A wait of a test.
 struct Wait {
     id: CaseId,
     what: String,
@@ -21,7 +20,6 @@ struct Wait {
     is_told: bool,
 }
 
-/// The waits, and where they are shown.
 pub struct Live {
     waits: Vec<Wait>,
     area: MultiProgress,
@@ -40,13 +38,11 @@ impl Live {
         self.waits.push(Wait { id, what, began: now, limit, line: None, is_told: false });
     }
 
-    /// A test waits no longer.
     pub fn end(&mut self, id: &CaseId) {
         let over = self.waits.extract_if(.., |wait| wait.id == *id);
         over.filter_map(|wait| wait.line).for_each(|line| line.finish_and_clear());
     }
 
-    /// Nothing waits any longer.
     pub fn clear(&mut self) {
         self.waits.drain(..).filter_map(|wait| wait.line).for_each(|line| line.finish_and_clear());
     }

@@ -25,12 +25,9 @@ pub mod text;
 /// The shortest time between two rewritings of a report while results come in.
 const REWRITE: Duration = Duration::from_millis(250);
 
-/// Something that tells people or programs what happened.
 pub trait Reporter: Send {
-    /// Takes in an event.
     fn on(&mut self, event: &Event) -> anyhow::Result<()>;
 
-    /// Brings files up to date.
     fn flush(&mut self) -> anyhow::Result<()> {
         Ok(())
     }

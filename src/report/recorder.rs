@@ -9,7 +9,6 @@ use super::Reporter;
 use crate::event::{CaseId, Ending, Event, millis};
 use crate::recording::{RecordedCase, Recording, SuiteText};
 
-/// Gathers a recording.
 pub struct Recorder {
     path: PathBuf,
     recording: Recording,
@@ -18,7 +17,6 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Records a run of these suites into the file `path`.
     pub fn new(path: PathBuf, suites: Vec<SuiteText>) -> Self {
         Self { path, recording: Recording::new(suites), seen: HashMap::new(), is_over: false }
     }

@@ -17,7 +17,6 @@ pub fn headline(verdict: &Verdict) -> String {
     line.replace('\n', " ")
 }
 
-/// Everything that a verdict says, in lines.
 pub fn details(verdict: &Verdict) -> Vec<String> {
     let mut lines = Vec::new();
     for reason in &verdict.reasons {
@@ -60,7 +59,6 @@ pub fn conclusion(conclusion: Conclusion) -> (&'static str, &'static str) {
     }
 }
 
-/// Numbers of tests in words.
 pub fn counts(counts: &Counts) -> String {
     let Counts { pass, fail, error, skip, not_finished, .. } = counts;
     let unfinished = if *not_finished == 0 { String::new() } else { format!(" ({not_finished} not finished)") };
@@ -75,18 +73,4 @@ pub fn seconds(duration: Duration) -> String {
 /// `1 test`, `2 tests`.
 pub fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reason_names_object_expected_seen_and_what_to_do() {
-        let verdict = Verdict::judged("", vec![Reason::new("pod a", "1 replica", "2\nof them").hint("scale it")]);
-        let expected =
-            ["pod a", "  expected: 1 replica", "  seen:     2", "            of them", "  do:       scale it"];
-        assert_eq!(details(&verdict), expected);
-        assert_eq!(headline(&verdict), "pod a: expected 1 replica, seen 2 of them");
-    }
 }

@@ -28,11 +28,8 @@ pub const AT_ONCE: usize = 512;
 /// A test with what its suite says about servers.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// The test.
     pub case: PlannedCase,
-    /// How pods are recognised.
     pub select: Select,
-    /// The servers that the suite requires.
     pub servers: Arc<[String]>,
 }
 
@@ -206,7 +203,6 @@ fn defect(seen: String) -> Verdict {
     Verdict::error(Reason::new("the harness", "no defect of its own", seen).hint(hint))
 }
 
-/// The message of a panic.
 fn said(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default()

@@ -90,7 +90,6 @@ pub fn not_ready(shared: &Shared, disturbed: &Disturbed, why: &str) -> String {
     )
 }
 
-/// How far a server that was disturbed is.
 fn state(population: &Population, disturbed: &Disturbed) -> Settlement {
     let server = population.server(&disturbed.select, &disturbed.server);
     let doomed = |pod: &&Arc<Pod>| disturbed.deletes.is_some() && pod.metadata.uid == disturbed.deletes;
@@ -106,9 +105,7 @@ fn state(population: &Population, disturbed: &Disturbed) -> Settlement {
 /// What was found where no test had put it.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// What was removed.
     pub removed: Vec<String>,
-    /// What could not be looked at or removed.
     pub problems: Vec<String>,
 }
 
@@ -160,7 +157,6 @@ impl Found {
     }
 }
 
-/// By place, what was removed.
 type Swept = Vec<(String, Result<Vec<String>, String>)>;
 
 /// Waits for a moment between two cycles, for some time.
@@ -197,7 +193,6 @@ async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &
     swept
 }
 
-/// Removes one file from all its places.
 async fn remove_file(shared: &Shared, mut places: Vec<Placed>) -> Vec<(Placed, String)> {
     let limit = Instant::now() + QUIET;
     // The export first: otherwise its sidecar brings the file back.
@@ -217,7 +212,6 @@ async fn remove_file(shared: &Shared, mut places: Vec<Placed>) -> Vec<(Placed, S
     left
 }
 
-/// Removes a file from one place.
 async fn remove_place(shared: &Shared, placed: &Placed, limit: Instant) -> Result<(), String> {
     let server = begun(shared, placed, limit).await?.server(&placed.select, &placed.server);
     // All of today's pods, not only the one that it was written in: a new pod's init container may have copied it back,

@@ -12,7 +12,6 @@ use super::load::{BUILT_IN, parse};
 use super::schema::schema;
 use crate::check::{About, Check, Need, Subject};
 
-/// All kinds, with a line each.
 pub fn list() -> Vec<String> {
     Check::ALL.iter().map(|about| format!("{:<18}{}", about.key, about.summary)).collect()
 }
@@ -64,7 +63,6 @@ pub fn line(check: &Check) -> String {
     format!("{}{needs}{}", check.kind(), if check.about().disturbs { "; disturbs" } else { "" })
 }
 
-/// A key of a check or of a type.
 struct Field<'a> {
     name: &'a str,
     is_required: bool,
@@ -106,13 +104,11 @@ impl Field<'_> {
     }
 }
 
-/// The definition that a schema refers to, and its name.
 fn referred<'a>(schema: &'a Value, of: &'a Value) -> Option<(&'a str, &'a Value)> {
     let name = of["$ref"].as_str()?.strip_prefix("#/$defs/")?;
     Some((name, &schema["$defs"][name]))
 }
 
-/// The keys of the types that a schema refers to.
 fn inner<'a>(schema: &'a Value, of: &'a Value) -> Vec<Field<'a>> {
     let below = of["anyOf"].as_array().into_iter().flatten().chain(of.get("additionalProperties"));
     let referred = referred(schema, of).map(|(_, definition)| definition);
@@ -121,7 +117,6 @@ fn inner<'a>(schema: &'a Value, of: &'a Value) -> Vec<Field<'a>> {
     own.chain(below.flat_map(|below| inner(schema, below))).collect()
 }
 
-/// A type in words.
 fn words(schema: &Value, of: &Value) -> String {
     if let Some((name, definition)) = referred(schema, of) {
         return if is_named(definition) { name.to_lowercase() } else { words(schema, definition) };

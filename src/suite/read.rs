@@ -13,7 +13,6 @@ use crate::event::CaseId;
 use crate::recording::SuiteText;
 use crate::yaml::{self, place};
 
-/// The word that stands for all servers.
 const ALL: &str = "all";
 /// The most tests that a suite makes: every test that runs costs the cluster requests.
 const MOST_TESTS: usize = 10_000;
@@ -44,7 +43,6 @@ pub fn parse(origin: &str, text: &str) -> Result<Suite, Refusal> {
     Ok(Suite { name: file.suite.value, pods: file.pods, servers, text, cases })
 }
 
-/// Looks for what is wrong.
 struct Examiner<'a> {
     origin: &'a str,
     file: &'a SuiteFile,
@@ -55,7 +53,6 @@ impl Examiner<'_> {
         Err(Refusal::usage(format!("{}: {what}", place(self.origin, at)), hint))
     }
 
-    /// The names of suite, roles and servers.
     fn names(&self) -> Result<(), Refusal> {
         let file = self.file;
         let (suite, roles, tests) = (&file.suite, &file.servers, &file.tests);
@@ -174,7 +171,6 @@ impl Examiner<'_> {
     }
 }
 
-/// The servers, in the order of the file.
 fn names(file: &SuiteFile) -> impl Iterator<Item = &Spanned<String>> {
     file.servers.value.values().flatten()
 }

@@ -9,7 +9,7 @@ use crate::error::{Refusal, suggestion};
 pub struct Filter {
     /// Run only tests whose names (suite::check::server) contain this
     pub filter: Option<String>,
-    /// Leave out tests whose names contain this; can be repeated
+    /// Leave out tests whose names contain this; repeatable
     #[arg(long, value_name = "FILTER")]
     pub skip: Vec<String>,
     /// FILTER and --skip name whole tests
