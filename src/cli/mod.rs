@@ -13,8 +13,8 @@ use crate::output;
 
 mod options;
 
-pub use options::Options;
-use options::{ClusterOptions, Looking, RunOptions, Suites};
+use options::{ClusterOptions, Looking, Suites};
+pub use options::{Options, RunOptions};
 
 use crate::suite::load::BUILT_IN;
 use crate::suite::select::Filter;

@@ -22,20 +22,14 @@ use crate::suite::select::Filter;
 pub struct Options {
     pub suites: Vec<String>,
     pub filter: Filter,
-    pub list: bool,
-    pub test_threads: Option<NonZeroUsize>,
     pub target: Target,
     pub host_data: PathBuf,
     /// Helm values that say what each server should be like; `None`: those of the release.
     pub values: Option<PathBuf>,
     pub wishes: Wishes,
-    pub quiet: bool,
-    /// Tell also what tests wait for, when files came, and what is known of broken servers; with `--list`, what tests need.
-    pub verbose: bool,
-    pub report_dir: PathBuf,
-    pub record: Option<PathBuf>,
     /// The scenario of the simulated cluster to run against, instead of `target` and `host_data`.
     pub simulate: Option<Box<Scenario>>,
+    pub run: RunOptions,
 }
 
 /// Takes any name of a suite; knows those of the built-in ones, for completion.
@@ -120,16 +114,16 @@ pub(super) struct Looking {
     pub(super) color: Option<ColorChoice>,
 }
 
-#[derive(Args, Default)]
+#[derive(Debug, Clone, Args, Default)]
 #[command(next_help_heading = "Run")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-pub(super) struct RunOptions {
+pub struct RunOptions {
     /// List the tests; needs no cluster
     #[arg(long, help_heading = "Tests")]
-    list: bool,
+    pub list: bool,
     /// Run at most N tests at once [default: 512]
     #[arg(long, value_name = "N")]
-    test_threads: Option<NonZeroUsize>,
+    pub test_threads: Option<NonZeroUsize>,
     /// Run tests that delete pods or make sidecars stumble
     #[arg(long)]
     allow_disruption: bool,
@@ -138,19 +132,19 @@ pub(super) struct RunOptions {
     timeout: Duration,
     /// Print nothing of tests that pass
     #[arg(long, short)]
-    quiet: bool,
+    pub quiet: bool,
     /// Tell also waits and broken servers; with --list, what tests need
     #[arg(long, short, conflicts_with = "quiet")]
-    verbose: bool,
+    pub verbose: bool,
     /// Colour the output [default: auto, on a terminal]
     #[arg(long, value_enum, value_name = "WHEN", hide_possible_values = true)]
     pub(super) color: Option<ColorChoice>,
     /// Where the page, JUnit and JSON go
     #[arg(long, value_name = "DIR", default_value = "reports", env = "FILE_SIMULATOR_REPORT_DIR", hide_env = true)]
-    report_dir: PathBuf,
+    pub report_dir: PathBuf,
     /// Record what the tests observe, to judge it again with `replay`
     #[arg(long, value_name = "FILE", env = "FILE_SIMULATOR_RECORD", hide_env = true)]
-    record: Option<PathBuf>,
+    pub record: Option<PathBuf>,
 }
 
 /// What `minikube mount` shares with the pods, as the project's documentation has it.
@@ -172,8 +166,6 @@ pub(super) fn options(
     Ok(Options {
         suites,
         filter,
-        list: run.list,
-        test_threads: run.test_threads,
         target: Target {
             kubeconfig: cluster.kubeconfig,
             context: cluster.context,
@@ -188,11 +180,8 @@ pub(super) fn options(
             allow_disruption: run.allow_disruption,
             node_address: cluster.node_address,
         },
-        quiet: run.quiet,
-        verbose: run.verbose,
-        report_dir: run.report_dir,
-        record: run.record,
         simulate,
+        run,
     })
 }
 

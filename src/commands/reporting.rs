@@ -7,12 +7,12 @@ use crate::error::Exit;
 use crate::event::Event;
 use crate::output;
 use crate::report::console::{Console, Look};
-use crate::report::{self, Reporter, files::Files, github::Github};
+use crate::report::{self, Reporter, files::Files, github};
 
 pub(super) fn reporters(look: Look) -> Vec<Box<dyn Reporter>> {
     let files = Files::new(look.reports.clone());
     let mut reporters: Vec<Box<dyn Reporter>> = vec![Box::new(Console::new(look)), Box::new(files)];
-    if let Some(github) = Github::of_this_step() {
+    if let Some(github) = github::this_step() {
         reporters.push(Box::new(github));
     }
     reporters

@@ -1,6 +1,7 @@
-//! Where things stand in a picture: cycles and files on a line of time, and times against their limit. Places along a line are
+//! Where things stand in a picture: cycles and files on a line of time. Places along a line are
 //! percentages, so that a picture fits any width while its words keep their size.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -12,11 +13,8 @@ use super::text::{count, seconds};
 /// Pixels from one file to the next, and those that a test's name takes.
 const FILE: usize = 9;
 const NAME: usize = 22;
-/// The steps of a line of time, in milliseconds: the first of which few enough are needed.
-const STEPS: [u64; 12] =
-    [1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000];
-/// The most steps whose labels a phone has room for.
-const MOST_STEPS: u64 = 6;
+/// The steps of a line of time: a phone has room for their labels.
+const STEPS: u64 = 5;
 
 #[derive(Debug, Serialize)]
 pub struct Chart<'a> {
@@ -66,21 +64,14 @@ pub fn charts(report: &RunReport) -> Vec<Chart<'_>> {
 
 fn chart<'a>(server: &'a str, tests: &[(&'a TestReport, &'a Transfers)]) -> Chart<'a> {
     let files = || tests.iter().flat_map(|(_, transfers)| transfers.files.iter().map(|file| (file, transfers.limit)));
-    let (first, last) =
-        (files().map(|(file, _)| file.written).min(), files().map(|(file, limit)| end(file, limit)).max());
-    let mut cycles: Vec<u64> = tests.iter().flat_map(|(_, transfers)| transfers.cycles.clone()).collect();
-    cycles.sort_unstable();
-    cycles.dedup();
-    // Those that ended while files were on their way, and one before and after.
-    let before = cycles.iter().rposition(|cycle| Some(*cycle) < first).unwrap_or(0);
-    let after = cycles.iter().position(|cycle| Some(*cycle) > last).map_or(cycles.len(), |index| index + 1);
-    let cycles = &cycles[before..after];
-    let moments = || files().flat_map(|(file, limit)| [file.written, end(file, limit)]).chain(cycles.iter().copied());
-    let (first, last) = (moments().min().unwrap_or(0), moments().max().unwrap_or(0));
-    let steps = |step: u64| (first / step, last.div_ceil(step).max(first / step + 1));
-    let few = |step: &u64| steps(*step).1 - steps(*step).0 <= MOST_STEPS;
-    let step = STEPS.into_iter().find(few).unwrap_or(last.max(1));
-    let (from, to) = (steps(step).0.saturating_mul(step), steps(step).1.saturating_mul(step));
+    let first = files().map(|(file, _)| file.written).min().unwrap_or_default();
+    let last = files().map(|(file, limit)| end(file, limit)).max().unwrap_or_default();
+    let cycles = tests.iter().flat_map(|(_, transfers)| transfers.cycles.iter().copied());
+    let cycles: BTreeSet<u64> = cycles.filter(|cycle| (first..=last).contains(cycle)).collect();
+    // Whole seconds.
+    let from = first - first % 1_000;
+    let step = ((last - from) / (STEPS * 1_000) + 1) * 1_000;
+    let to = from.saturating_add(STEPS * step);
     let x = |moment: u64| percent(moment.saturating_sub(from), to - from);
     let mut y = 0;
     let lanes = tests.iter().map(|&(test, transfers)| {
@@ -105,7 +96,7 @@ fn chart<'a>(server: &'a str, tests: &[(&'a TestReport, &'a Transfers)]) -> Char
             seconds(Duration::from_millis(last))
         ),
         height: y + NAME,
-        ticks: (0..=(to - from) / step).map(|index| tick(from.saturating_add(index * step), x)).collect(),
+        ticks: (0..=STEPS).map(|index| tick(from.saturating_add(index * step), x)).collect(),
         cycles: cycles.iter().map(|moment| x(*moment)).collect(),
         lanes,
     }

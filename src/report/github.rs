@@ -7,13 +7,10 @@ use std::path::PathBuf;
 use anyhow::Context;
 use minijinja::HtmlEscape;
 
-use super::gather::Gathered;
-use super::model::RunReport;
 use super::text::{conclusion, counts};
-use super::{Reporter, console, grid};
+use super::{Reporter, console, gather::Gathered, grid, model::RunReport};
 use crate::event::Event;
-use crate::output::say;
-use crate::redact::clean;
+use crate::{output::say, redact::clean};
 
 /// The most characters of the summary's text: GitHub refuses more than 1 MiB, and an escaped character has up to 6 bytes.
 const LONGEST: usize = 150_000;
@@ -25,31 +22,26 @@ pub struct Github {
     run: Gathered,
 }
 
-impl Github {
-    /// The step of GitHub Actions that this process is a part of, if it is.
-    pub fn of_this_step() -> Option<Self> {
-        let is_set = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
-        let summary = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(Into::into);
-        let token = format!("{:032x}", rand::random::<u128>());
-        is_set.then(|| Self { summary, token, run: Gathered::default() })
-    }
+/// The step of GitHub Actions that this process is a part of, if it is.
+pub fn this_step() -> Option<Github> {
+    let is_set = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+    let summary = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(Into::into);
+    is_set.then(|| Github { summary, token: format!("{:032x}", rand::random::<u128>()), run: Gathered::default() })
 }
 
 impl Reporter for Github {
     fn on(&mut self, event: &Event) -> anyhow::Result<()> {
         self.run.take(event);
-        match (event, &self.summary) {
-            (Event::RunStarted { .. }, _) => say(format!("::stop-commands::{}", self.token)),
-            (Event::RunFinished { .. }, summary) => {
-                say(format!("::{}::", self.token));
-                let Some(path) = summary else { return Ok(()) };
-                let append = || OpenOptions::new().create(true).append(true).open(path);
-                let written = append().and_then(|mut file| file.write_all(text(&self.run.report(None)).as_bytes()));
-                written.with_context(|| format!("cannot write the step's summary {}", path.display()))?;
-            }
-            _ => {}
-        }
-        Ok(())
+        let (command, summary) = match event {
+            Event::RunStarted { .. } => (format!("::stop-commands::{}", self.token), None),
+            Event::RunFinished { .. } => (format!("::{}::", self.token), self.summary.as_ref()),
+            _ => return Ok(()),
+        };
+        say(command);
+        let Some(path) = summary else { return Ok(()) };
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let written = file.and_then(|mut file| file.write_all(text(&self.run.report(None)).as_bytes()));
+        written.with_context(|| format!("cannot write the step's summary {}", path.display()))
     }
 }
 
@@ -58,15 +50,11 @@ pub fn text(report: &RunReport) -> String {
     let (word, meaning) = conclusion(report.conclusion);
     let simulated = if report.is_simulated { ", on a SIMULATED cluster" } else { "" };
     let mut lines = vec![format!("{}: {}{simulated}: {meaning}", report.suites.join(", "), counts(&report.counts))];
-    lines.extend(report.refusal.clone());
-    lines.extend(grid::lines(&report.grid));
-    lines.extend(console::failure_lines(report));
+    lines.extend(report.refusal.iter().cloned().chain(grid::lines(&report.grid)).chain(console::failure_lines(report)));
     lines.extend(report.notices.iter().map(|notice| notice.text.clone()));
     // The console's may have colours.
-    let mut all = clean(&lines.join("\n"));
-    if let Some((end, _)) = all.char_indices().nth(LONGEST) {
-        all.truncate(end);
-        all += "…\nsee the report files";
-    }
-    format!("## {word}\n\n<pre>{}</pre>\n", HtmlEscape(&all))
+    let all = clean(&lines.join("\n"));
+    let shown: String = all.chars().take(LONGEST).collect();
+    let more = if shown.len() < all.len() { "…\nsee the report files" } else { "" };
+    format!("## {word}\n\n<pre>{}{more}</pre>\n", HtmlEscape(&shown))
 }
