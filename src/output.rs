@@ -26,7 +26,6 @@ impl Write for Out {
     }
 }
 
-/// Prints a line to standard output.
 pub fn say(line: impl Display) {
     keep(io::stdout().write_all(format!("{line}\n").as_bytes()));
 }

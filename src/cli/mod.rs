@@ -200,11 +200,6 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_consistent() {
-        command().debug_assert();
-    }
-
-    #[test]
     fn by_default_nothing_is_disturbed_and_the_current_context_is_not_used() {
         assert_eq!(parsed(&[]).unwrap().target.context, "file-simulator");
         let suites = parsed(&[]).unwrap().suites;

@@ -24,7 +24,6 @@ use crate::sim::scenario::{self, Scenario};
 use crate::sim::{self, Simulation};
 use crate::suite::{self, PlannedCase, Suite};
 
-/// Does what was asked for: the whole program behind the command line.
 pub fn run(request: &Request) -> Exit {
     match request {
         Request::Run(options) => suites::run(options),

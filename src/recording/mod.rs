@@ -51,7 +51,6 @@ pub struct Recording {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuiteText {
-    /// The file's name, for messages.
     pub origin: String,
     pub text: String,
 }

@@ -11,7 +11,6 @@ use super::model::{Diagnosis, RunReport};
 /// How every file begins, so that no other is removed.
 const HEAD: &str = "Diagnosis of ";
 
-/// Where a server's file is, of reports in that folder.
 pub fn path(reports: &Path, server: &str) -> PathBuf {
     // Labels have no other characters; a suite file might.
     let name: String =
@@ -28,7 +27,6 @@ pub fn lines(diagnosis: &Diagnosis) -> Vec<String> {
     lines.collect()
 }
 
-/// All that the run says of a server.
 pub fn text(report: &RunReport, diagnosis: &Diagnosis) -> String {
     let server = &diagnosis.server;
     let mut all = vec![format!("{HEAD}{server}, when the first of its tests went wrong")];

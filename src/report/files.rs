@@ -21,7 +21,6 @@ pub struct Files {
 }
 
 impl Files {
-    /// Reports into `folder`, which is made when it is needed.
     pub fn new(folder: PathBuf) -> Self {
         Self { folder, run: Gathered::default(), changed: false, is_stale: true }
     }

@@ -60,7 +60,6 @@ fn case(test: &TestReport, diagnosis: Option<&Diagnosis>) -> TestCase {
     case.build()
 }
 
-/// What is not about a single test.
 fn run(report: &RunReport) -> Vec<String> {
     let mut lines: Vec<String> = report.facts.iter().map(|fact| format!("{}: {}", fact.name, fact.value)).collect();
     lines.extend(report.notices.iter().map(|notice| notice.text.clone()));

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use crate::event::Event;
 
-mod chart;
 pub mod console;
 pub mod diagnostics;
 pub mod files;

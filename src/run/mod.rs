@@ -197,7 +197,6 @@ fn down_already(down: &Disturbed) -> Verdict {
     Verdict::blocked(down.case.to_string(), reason.hint("nothing was disturbed here; repair it first"))
 }
 
-/// ERROR, because the harness itself failed.
 fn defect(seen: String) -> Verdict {
     let hint = "report this with the command line that you used";
     Verdict::error(Reason::new("the harness", "no defect of its own", seen).hint(hint))
