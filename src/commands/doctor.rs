@@ -51,9 +51,11 @@ pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
     if is_there {
         report.release(preflight::release(&options.target, &revisions, &population, suites), revisions.err());
     }
-    // Of permissions enough was said.
+    // Of permissions that are known enough was said.
     let unlisted = population.as_ref().err().or(network.as_ref().err());
-    if let Some(error) = unlisted.filter(|error| !matches!(error, ApiError::Forbidden { .. })) {
+    if let Some(error) =
+        unlisted.filter(|error| access.unknown.is_some() || !matches!(error, ApiError::Forbidden { .. }))
+    {
         report.say(Level::Fail, "objects", &error.to_string(), &error.hint());
     }
     if let Ok(population) = population {

@@ -114,7 +114,7 @@ fn a_token_in_a_file_is_sent_with_commands_in_pods_too() {
     std::fs::write(path.with_file_name("token"), format!("{}\r\n", user["token"].as_str().unwrap())).unwrap();
     *user = json!({"tokenFile": "token"});
     std::fs::write(&path, config.to_string()).unwrap();
-    let run = simulated.place().run(&["--exact", "phase2::host-mount::nas-input-1"]);
+    let run = simulated.place().run(&["--exact", "phase2::host-mount::nas-output-1"]);
     assert_eq!(run.code, 0, "{}", run.all());
 }
 
