@@ -7,7 +7,7 @@ use crate::error::{Refusal, suggestion};
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Tests")]
 pub struct Filter {
-    /// Run only tests whose names (suite::check::server) contain this
+    /// Run only tests whose names, as --list has them, contain this
     pub filter: Option<String>,
     /// Leave out tests whose names contain this; repeatable
     #[arg(long, value_name = "FILTER")]
