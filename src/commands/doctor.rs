@@ -3,7 +3,7 @@
 //! It asks what a run asks before its first test ([`preflight`]) and goes on where a run would be refused. What tests say for
 //! sure, such as whether pods mount the tester's folder, is theirs to say. Imports `preflight`, `check`, `cluster`.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use k8s_openapi::jiff::SignedDuration;
 use owo_colors::{OwoColorize, Stream};
@@ -11,7 +11,7 @@ use owo_colors::{OwoColorize, Stream};
 use super::preflight::{self, Known};
 use crate::check::{Access, Check};
 use crate::cli::Options;
-use crate::cluster::{self, ApiError, Population};
+use crate::cluster::{self, ApiError, Population, Watch};
 use crate::error::Refusal;
 use crate::host::Host;
 use crate::suite::{self, Suite};
@@ -46,8 +46,8 @@ pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
     });
     let is_there = report.judge("namespace", namespace);
     report.permissions(preflight::access(&cluster, &access), &access, &checks);
-    let population = watch.as_ref().map_err(Clone::clone).and_then(|watch| watch.population());
-    let network = watch.as_ref().map_err(Clone::clone).and_then(|watch| watch.network());
+    let population = watch.as_ref().map_err(Clone::clone).and_then(Watch::population);
+    let network = watch.as_ref().map_err(Clone::clone).and_then(Watch::network);
     if is_there {
         report.release(preflight::release(&options.target, &revisions, &population, suites), revisions.err());
     }
@@ -94,7 +94,7 @@ impl Report {
         self.is_well &= level != Level::Fail;
         let mut text = format!("{level}  {what:<12} {}", seen.replace('\n', " "));
         for (index, line) in hint.lines().enumerate() {
-            text += &format!("\n      {:<12} {line}", if index == 0 { "do:" } else { "" });
+            let _ = write!(text, "\n      {:<12} {line}", if index == 0 { "do:" } else { "" });
         }
         // Names and errors in it come from pods and plugins.
         output::say(redact::text(&text));
@@ -102,11 +102,16 @@ impl Report {
 
     /// What a run would go on with, or be refused for; `true` if it would go on.
     fn judge(&mut self, what: &str, looked: Result<String, Refusal>) -> bool {
-        match &looked {
-            Ok(seen) => self.say(Level::Pass, what, seen, ""),
-            Err(refusal) => self.say(Level::Fail, what, &refusal.what, &refusal.hint),
+        match looked {
+            Ok(seen) => {
+                self.say(Level::Pass, what, &seen, "");
+                true
+            }
+            Err(refusal) => {
+                self.say(Level::Fail, what, &refusal.what, &refusal.hint);
+                false
+            }
         }
-        looked.is_ok()
     }
 
     fn clock(&mut self, ahead: SignedDuration) {
