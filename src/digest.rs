@@ -13,20 +13,17 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// That of a content.
     pub fn of(content: impl AsRef<[u8]>) -> Self {
         let mut digest = Self::default();
         digest.add(content.as_ref());
         digest
     }
 
-    /// Adds more.
     pub fn add(&mut self, more: &[u8]) {
         self.bytes += more.len() as u64;
         sha1::Digest::update(&mut self.sha1, more);
     }
 
-    /// The size.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -19,7 +19,6 @@ pub enum Exit {
     CouldNotJudge = 3,
     /// Nothing was selected, or everything was skipped.
     Nothing = 4,
-    /// Interrupted.
     Interrupted = 130,
 }
 
@@ -46,11 +45,8 @@ impl From<Exit> for ExitCode {
 /// Why a run was refused before its first test: what is wrong, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// What is wrong, and where.
     pub what: String,
-    /// What the user can do.
     pub hint: String,
-    /// The code that the program exits with.
     pub exit: Exit,
 }
 
@@ -91,15 +87,4 @@ pub fn suggestion<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>
         .min()
         .map(|(_, candidate)| format!("did you mean `{candidate}`?"))
         .unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn suggests_the_nearest_name_and_nothing_far_away() {
-        assert_eq!(suggestion("phase33", ["phase2", "phase3"]), "did you mean `phase3`?");
-        assert_eq!(suggestion("wombat", ["phase2", "phase3"]), "");
-    }
 }

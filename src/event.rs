@@ -17,11 +17,8 @@ use serde_json::Value;
 /// The name of a test: `suite::slug::server`; unique and stable.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CaseId {
-    /// The suite it belongs to; the JUnit classname.
     pub suite: String,
-    /// The slug that the suite gives the check.
     pub slug: String,
-    /// The server that is judged, for a test of one server.
     pub server: Option<String>,
 }
 
@@ -44,22 +41,18 @@ impl fmt::Display for CaseId {
 /// A stage on a file's way between the tester's folder and an NFS client; a column of the grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Hop {
-    /// The tester's folder on this machine.
     Host,
     /// The mount that makes the folder the pod's hostPath.
     Mount,
     /// The init container that fills the export.
     Init,
-    /// The export, an emptyDir in the pod.
     Export,
     /// The native sidecar that copies the export to the folder.
     Sidecar,
-    /// The NFS server.
     Nfs,
 }
 
 impl Hop {
-    /// All hops, in the order of a file's way.
     pub const ALL: [Self; 6] = [Self::Host, Self::Mount, Self::Init, Self::Export, Self::Sidecar, Self::Nfs];
 }
 
@@ -76,16 +69,13 @@ impl fmt::Display for Hop {
     }
 }
 
-/// A test that was selected for the run.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// Its name.
     pub id: CaseId,
     /// The hops that a PASS of it proves.
     pub hops: &'static [Hop],
 }
 
-/// How a test ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Outcome {
     /// The system is as required.
@@ -123,26 +113,21 @@ pub struct Reason {
 }
 
 impl Reason {
-    /// A reason without a hint.
     pub fn new(object: impl Into<String>, expected: impl Into<String>, seen: impl Into<String>) -> Self {
         Self { object: object.into(), expected: expected.into(), seen: seen.into(), hint: String::new() }
     }
 
-    /// The same with what to do next.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: hint.into(), ..self }
     }
 }
 
-/// What a test said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// How it ended.
     pub outcome: Outcome,
     /// What was established, in a line; of a SKIP, its reason.
     pub summary: String,
-    /// Why it is not a PASS.
     pub reasons: Vec<Reason>,
     /// True things that the user should know and that break no requirement.
     pub notes: Vec<String>,
@@ -158,11 +143,9 @@ pub struct Verdict {
 /// Files on their way to the tester's folder, and the cycles that brought them: in milliseconds since the run began.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeline {
-    /// The longest time that a file may take.
     pub limit: u64,
     /// When each file's write was acknowledged, and when it was there; `None` if it did not come in time.
     pub files: Vec<(u64, Option<u64>)>,
-    /// When the sidecar's cycles ended.
     pub cycles: Vec<u64>,
 }
 
@@ -190,7 +173,6 @@ impl Verdict {
         }
     }
 
-    /// ERROR: it could not be judged.
     pub fn error(reason: Reason) -> Self {
         Self { outcome: Outcome::Error, ..Self::judged("could not be judged", vec![reason]) }
     }
@@ -200,12 +182,10 @@ impl Verdict {
         Self { blocked_by: Some(by.into()), ..Self::error(reason) }
     }
 
-    /// SKIP, with its reason.
     pub fn skip(reason: impl Into<String>) -> Self {
         Self { outcome: Outcome::Skip, ..Self::judged(reason, Vec::new()) }
     }
 
-    /// The same with notes.
     #[must_use]
     pub fn notes(self, notes: Vec<String>) -> Self {
         Self { notes, ..self }
@@ -231,93 +211,66 @@ pub struct Fact {
     pub value: String,
 }
 
-/// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
-    /// Every case was run.
     Completed,
-    /// A signal stopped it.
     Interrupted,
     /// It could not start; the text is the refusal.
     Refused(String),
 }
 
-/// What happened.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// The tests are known and no request has been sent yet.
     RunStarted {
-        /// When, by this machine's clock.
         at: Timestamp,
         /// The suites that were asked for, also those of which no test was selected.
         suites: Vec<String>,
-        /// The tests, in the order of their suites.
         cases: Vec<Case>,
     },
     /// The cluster answered.
     Connected {
-        /// Which cluster, release and run this is.
         facts: Vec<Fact>,
-        /// What the newest upgrade of the release changed, in lines.
-        changes: Vec<String>,
     },
     /// A test began to wait for something that may take long.
     CaseWaiting {
-        /// The test.
         id: CaseId,
-        /// What it waits for.
         what: String,
-        /// How long it will wait at the most.
         limit: Duration,
-        /// How long it is until the next sync cycle should end, where that is what it waits for.
-        next_cycle: Option<Duration>,
     },
     /// A test observed something that its verdict judges, and nothing else; only while the run is recorded, and before
     /// the test's end.
     CaseObserved {
-        /// The test.
         id: CaseId,
-        /// What it observed.
         seen: Arc<Value>,
     },
-    /// A test ended.
     CaseFinished {
-        /// The test.
         id: CaseId,
-        /// What it said.
         verdict: Verdict,
-        /// How long it took.
         elapsed: Duration,
     },
     /// A server was found broken and was looked at; at most once for each server, and before tidying up.
     Diagnosed {
-        /// The server.
         server: String,
-        /// What is known of it.
         sections: Vec<Section>,
     },
     /// A signal came, and the run tidies up before it ends; another signal skips that.
     Interrupted {
-        /// How long tidying up may take.
         tidying: Duration,
     },
     /// Something that concerns no single test, such as a file that could not be removed.
     Noticed {
-        /// The message.
         text: String,
         /// Whether the run cannot be green with it.
         is_error: bool,
     },
-    /// The run ended.
     RunFinished {
-        /// How.
         ending: Ending,
         /// How long it took, without writing reports.
         elapsed: Duration,
     },
 }
 
-/// A measured time in whole milliseconds.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -42,14 +42,4 @@ mod tests {
             assert!(decoded(&bytes).unwrap_err().to_string().contains("no text in UTF"));
         }
     }
-
-    #[test]
-    fn what_has_no_end_is_read_to_the_bound() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), [b' '; 1025]).unwrap();
-        assert!(bytes(file.path(), 1).unwrap_err().to_string().contains("more than 1 KiB"));
-        assert_eq!(bytes(file.path(), 2).unwrap().len(), 1025);
-        #[cfg(unix)]
-        assert!(bytes(Path::new("/dev/zero"), 16).is_err());
-    }
 }

@@ -1,11 +1,12 @@
 //! Standard output and standard error, which may fail at any moment: nothing that runs ends because of it. Whoever stopped
-//! reading has read enough; any other failure, such as a full disk, is kept for the exit code. Imports `error` for that.
+//! reading has read enough; any other failure, such as a full disk, is kept for the exit code. Imports `error` for that, and `redact`.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::sync::OnceLock;
 
 use crate::error::{Exit, Refusal};
+use crate::redact;
 
 /// Why something could not be written to standard output.
 static FAILED: OnceLock<String> = OnceLock::new();
@@ -25,14 +26,14 @@ impl Write for Out {
     }
 }
 
-/// Prints a line to standard output.
 pub fn say(line: impl Display) {
     keep(io::stdout().write_all(format!("{line}\n").as_bytes()));
 }
 
-/// Prints a line to standard error; where nobody can read it, there is nobody to tell.
+/// Prints a line to standard error, without secrets: strangers' words may be in it. Where nobody can read it, there is
+/// nobody to tell.
 pub fn tell(line: impl Display) {
-    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+    let _ = io::stderr().write_all(format!("{}\n", redact::text(&line.to_string())).as_bytes());
 }
 
 /// Keeps in mind what went wrong with standard output.

@@ -43,6 +43,11 @@ static SECRETS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     .collect()
 });
 
+/// A text of several lines as other people may see it.
+pub fn text(text: &str) -> String {
+    redact(&clean(text).split('\n').map(str::to_owned).collect::<Vec<_>>()).join("\n")
+}
+
 /// The same lines without bearer tokens, JWTs, passwords in pairs or addresses, and private keys, of which a part may be all
 /// that is there.
 pub fn redact(lines: &[String]) -> Vec<String> {
@@ -72,7 +77,6 @@ pub fn redact(lines: &[String]) -> Vec<String> {
     redacted
 }
 
-/// Where a private key begins or ends in a line.
 fn at_key(line: &str, edge: &str) -> Option<usize> {
     let from = line.find(&format!("-----{edge} "))?;
     line[from..].contains("PRIVATE KEY-----").then_some(from)
@@ -95,7 +99,7 @@ mod tests {
     use super::*;
 
     fn redacted(text: &str) -> String {
-        redact(&text.lines().map(str::to_owned).collect::<Vec<_>>()).join("\n")
+        super::text(text)
     }
 
     #[test]

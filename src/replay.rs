@@ -30,7 +30,7 @@ pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<Vec
     let mut facts = recording.facts.clone();
     let replayed = format!("recorded by version {}, judged again without a cluster", recording.program);
     facts.push(Fact { name: "replayed".into(), value: replayed });
-    send(Event::Connected { facts, changes: recording.changes.clone() });
+    send(Event::Connected { facts });
     let mut outcomes = Vec::new();
     for case in &recording.cases {
         let verdict = judge(recording, &suites, case);

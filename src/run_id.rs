@@ -7,7 +7,6 @@ pub const PREFIX: &str = "e2e-";
 /// How many characters follow.
 const LENGTH: usize = 8;
 
-/// The id of a new run.
 pub fn new() -> String {
     format!("{PREFIX}{}", random::text(LENGTH).to_lowercase())
 }

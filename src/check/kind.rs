@@ -42,11 +42,6 @@ pub trait Kind: Sync {
         None
     }
 
-    /// How many bytes the tester's folder must take at once: about what most tests write.
-    fn room(&self) -> usize {
-        2 << 20
-    }
-
     /// How many sync cycles it usually waits for; the first of them has already begun.
     fn cycles(&self) -> u8 {
         0
@@ -114,7 +109,6 @@ impl About {
 pub(super) trait AnyKind {
     fn needs(&self) -> &'static [Need];
     fn writes(&self) -> Option<(&Export, Option<&Sidecar>)>;
-    fn room(&self) -> usize;
     fn cycles(&self) -> u8;
     fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)>;
     fn judge(&self, seen: Value) -> Result<Verdict, serde_json::Error>;
@@ -127,10 +121,6 @@ impl<K: Kind> AnyKind for K {
 
     fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
         Kind::writes(self)
-    }
-
-    fn room(&self) -> usize {
-        Kind::room(self)
     }
 
     fn cycles(&self) -> u8 {

@@ -34,9 +34,7 @@ pub use ledger::{Place, Placed};
 pub use need::{ALWAYS, Access, Need, OPTIONAL};
 pub use shared::{Disturbed, Shared, Wishes};
 pub use site::Site;
-pub use storage::mount::remount;
 pub use sync::search::period;
-pub use topology::node_port::live as node_ports;
 
 use kind::AnyKind;
 use parameter::{Export, Sidecar};
@@ -81,11 +79,6 @@ impl Check {
     /// Where it puts files into an export, and what copies them from there.
     pub fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
         self.parts().1.writes()
-    }
-
-    /// How many bytes the tester's folder must take at once.
-    pub fn room(&self) -> usize {
-        self.parts().1.room()
     }
 
     /// How many sync cycles it usually waits for.

@@ -29,8 +29,6 @@ use crate::values::Values;
 pub struct Wishes {
     /// How long rollouts may take to settle, from the start of the run.
     pub settle: Duration,
-    /// Make folders of servers that are missing on this machine, where that does no harm.
-    pub create_folders: bool,
     /// Record what tests observe.
     pub record: bool,
     /// Run tests that delete pods.

@@ -62,18 +62,15 @@ impl Site {
 
     /// Says that the test waits, for the live display.
     pub fn waiting(&self, what: impl Into<String>, limit: Duration) {
-        self.tell_waiting(what.into(), limit, None);
+        let event = Event::CaseWaiting { id: self.id.clone(), what: what.into(), limit };
+        // Nobody listens any more only when the run is over.
+        let _ = self.shared.events.send(event);
     }
 
     /// The same of a wait for a sync cycle.
     pub fn waiting_for_cycle(&self, cycles: &Cycles, what: impl Into<String>, limit: Duration) {
-        self.tell_waiting(what.into(), limit, cycles.log().next_end(Instant::now()));
-    }
-
-    fn tell_waiting(&self, what: String, limit: Duration, next_cycle: Option<Duration>) {
-        let event = Event::CaseWaiting { id: self.id.clone(), what, limit, next_cycle };
-        // Nobody listens any more only when the run is over.
-        let _ = self.shared.events.send(event);
+        let due = cycles.log().next_end(Instant::now()).map(|left| format!(" (next cycle in {}s)", left.as_secs()));
+        self.waiting(what.into() + &due.unwrap_or_default(), limit);
     }
 
     /// Waits until `pending` has nothing more to wait for, of a server or of all, at most until rollouts must have settled; then

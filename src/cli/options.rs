@@ -1,14 +1,14 @@
 //! The options of a run: which tests, which cluster, which folder, and what else the user wants.
 
 use std::ffi::OsStr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, Resettable, StringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
-use clap::{Arg, Args, Command};
+use clap::{Arg, Args, ColorChoice, Command};
 use jiff::SignedDuration;
-use libtest_mimic::{Arguments, ColorSetting, FormatSetting};
 
 use crate::check::Wishes;
 use crate::check::parameter::LONGEST;
@@ -16,32 +16,20 @@ use crate::cluster::Target;
 use crate::error::Refusal;
 use crate::sim::scenario::{self, HEALTHY, Scenario};
 use crate::suite::load::{BUILT_IN, undisturbing};
+use crate::suite::select::Filter;
 
-/// What the user wants of a run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Built-in suites and YAML files.
     pub suites: Vec<String>,
-    /// libtest's arguments: which tests, how many at once, whether to list them.
-    pub arguments: Arguments,
-    /// Which cluster.
+    pub filter: Filter,
     pub target: Target,
-    /// The tester's folder.
     pub host_data: PathBuf,
     /// Helm values that say what each server should be like; `None`: those of the release.
     pub values: Option<PathBuf>,
-    /// Say what the newest upgrade changed.
-    pub changes: bool,
-    /// What else the tests should know.
     pub wishes: Wishes,
-    /// Tell also what tests wait for, when files came, and what is known of broken servers; with `--list`, what tests need.
-    pub verbose: bool,
-    /// Where reports are written.
-    pub report_dir: PathBuf,
-    /// Where the run is recorded.
-    pub record: Option<PathBuf>,
     /// The scenario of the simulated cluster to run against, instead of `target` and `host_data`.
     pub simulate: Option<Box<Scenario>>,
+    pub run: RunOptions,
 }
 
 /// Takes any name of a suite; knows those of the built-in ones, for completion.
@@ -61,43 +49,54 @@ impl TypedValueParser for Name {
 }
 
 #[derive(Args, Default)]
-pub(super) struct Selection {
-    /// A built-in suite or a YAML file; can be repeated [default: every built-in suite that disturbs nothing]
+pub(super) struct Suites {
+    /// A built-in suite or a YAML file; repeatable [default: all that disturb nothing]
     #[arg(long = "suite", value_name = "NAME|FILE", value_parser = Name, hide_possible_values = true, help_heading = "Tests")]
-    pub(super) suites: Vec<String>,
+    pub(super) names: Vec<String>,
 }
 
 #[derive(Args)]
 #[command(next_help_heading = "Cluster")]
 pub(super) struct ClusterOptions {
-    /// The kubeconfig's context; the current context is never used
-    #[arg(long, value_name = "NAME", default_value = "file-simulator", env = "FILE_SIMULATOR_CONTEXT")]
+    /// The kubeconfig's context, never the current
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "file-simulator",
+        env = "FILE_SIMULATOR_CONTEXT",
+        hide_env = true
+    )]
     pub(super) context: String,
     /// The release's namespace
-    #[arg(long, value_name = "NAME", default_value = "file-simulator", env = "FILE_SIMULATOR_NAMESPACE")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "file-simulator",
+        env = "FILE_SIMULATOR_NAMESPACE",
+        hide_env = true
+    )]
     pub(super) namespace: String,
     /// The Helm release
-    #[arg(long, value_name = "NAME", default_value = "file-sim", env = "FILE_SIMULATOR_RELEASE")]
+    #[arg(long, value_name = "NAME", default_value = "file-sim", env = "FILE_SIMULATOR_RELEASE", hide_env = true)]
     pub(super) release: String,
-    /// Run against a simulated cluster, perhaps one in which something is broken; `help` lists the scenarios
+    /// Run against a simulated cluster; `help` lists the scenarios
     #[arg(long, value_name = "SCENARIO", num_args = 0..=1, require_equals = true, default_missing_value = HEALTHY)]
     pub(super) simulate: Option<String>,
-    /// The kubeconfig file [default: KUBECONFIG, else .kube/config in your home folder]
+    /// The kubeconfig [default: KUBECONFIG, else .kube/config in your home]
     #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
-    /// Helm values that say what each server should be like [default: those of the release]
-    #[arg(long, value_name = "FILE", env = "FILE_SIMULATOR_VALUES")]
+    /// Helm values of what servers should be like [default: the release's]
+    #[arg(long, value_name = "FILE", env = "FILE_SIMULATOR_VALUES", hide_env = true)]
     pub(super) values: Option<PathBuf>,
-    /// The node's address for NodePorts, as this machine reaches it [default: the one it has in the cluster]
-    #[arg(long, value_name = "ADDRESS", env = "FILE_SIMULATOR_NODE_ADDRESS")]
+    /// The node's address for NodePorts [default: its own in the cluster]
+    #[arg(long, value_name = "ADDRESS", env = "FILE_SIMULATOR_NODE_ADDRESS", hide_env = true)]
     pub(super) node_address: Option<String>,
-    /// The tester's folder, with one sub-folder for each server
-    #[arg(long, value_name = "DIR", default_value = HOST_DATA, env = "FILE_SIMULATOR_HOST_DATA")]
+    /// The tester's folder
+    #[arg(long, value_name = "DIR", default_value = HOST_DATA, env = "FILE_SIMULATOR_HOST_DATA", hide_env = true)]
     pub(super) host_data: PathBuf,
 }
 
 impl ClusterOptions {
-    /// Whether the scenarios are to be listed.
     pub(super) fn asks_for_help(&self) -> bool {
         self.simulate.as_deref() == Some("help")
     }
@@ -107,39 +106,45 @@ impl ClusterOptions {
 #[derive(Args)]
 pub(super) struct Looking {
     #[command(flatten)]
-    pub(super) selection: Selection,
+    pub(super) suites: Suites,
     #[command(flatten)]
     pub(super) cluster: ClusterOptions,
     /// Colour the output [default: auto, on a terminal]
     #[arg(long, value_enum, value_name = "WHEN", hide_possible_values = true)]
-    pub(super) color: Option<ColorSetting>,
+    pub(super) color: Option<ColorChoice>,
 }
 
-#[derive(Args, Default)]
+#[derive(Debug, Clone, Args, Default)]
 #[command(next_help_heading = "Run")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-pub(super) struct RunOptions {
-    /// Make missing sub-folders, of servers that have no pod
+pub struct RunOptions {
+    /// List the tests; needs no cluster
+    #[arg(long, help_heading = "Tests")]
+    pub list: bool,
+    /// Run at most N tests at once [default: 512]
+    #[arg(long, value_name = "N")]
+    pub test_threads: Option<NonZeroUsize>,
+    /// Run tests that delete pods or make sidecars stumble
     #[arg(long)]
-    pub(super) create_host_folders: bool,
-    /// Run tests that delete pods or make sidecars stumble; without it they are skipped
-    #[arg(long)]
-    pub(super) allow_disruption: bool,
-    /// How long rollouts may take to settle, from the start of the run, such as 90s or 5m
-    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = timeout, env = "FILE_SIMULATOR_TIMEOUT")]
-    pub(super) timeout: Duration,
-    /// Say first what the newest upgrade of the release changed
-    #[arg(long)]
-    pub(super) changes: bool,
-    /// Tell also what tests wait for, when files came, and what is known of broken servers; with --list, what each test needs
+    allow_disruption: bool,
+    /// How long rollouts may take to settle, such as 90s or 5m
+    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = timeout, env = "FILE_SIMULATOR_TIMEOUT", hide_env = true)]
+    timeout: Duration,
+    /// Print nothing of tests that pass
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Tell also waits and broken servers; with --list, what tests need
     #[arg(long, short, conflicts_with = "quiet")]
-    pub(super) verbose: bool,
-    /// Where reports are written: index.html, <suite>.xml (JUnit), <suite>.json
-    #[arg(long, value_name = "DIR", default_value = "reports", env = "FILE_SIMULATOR_REPORT_DIR")]
-    pub(super) report_dir: PathBuf,
-    /// Record what the tests observe, to judge it again with `replay`: a gzipped JSON file
-    #[arg(long, value_name = "FILE", env = "FILE_SIMULATOR_RECORD")]
-    pub(super) record: Option<PathBuf>,
+    pub verbose: bool,
+    /// Colour the output [default: auto, on a terminal]
+    #[arg(long, value_enum, value_name = "WHEN", hide_possible_values = true)]
+    pub(super) color: Option<ColorChoice>,
+    /// Where the page, JUnit and JSON go
+    #[arg(long, value_name = "DIR", default_value = "reports", env = "FILE_SIMULATOR_REPORT_DIR", hide_env = true)]
+    pub report_dir: PathBuf,
+    /// Record what the tests observe, to judge it again with `replay`
+    #[arg(long, value_name = "FILE", env = "FILE_SIMULATOR_RECORD", hide_env = true)]
+    pub record: Option<PathBuf>,
 }
 
 /// What `minikube mount` shares with the pods, as the project's documentation has it.
@@ -151,27 +156,16 @@ const HOST_DATA: &str = if cfg!(windows) { r"C:\simulator-data" } else { "/mnt/s
 /// Something contradicts itself, or is not supported: exit code 2.
 pub(super) fn options(
     matches: &clap::ArgMatches,
-    arguments: Arguments,
-    selection: Selection,
+    filter: Filter,
+    suites: Suites,
     cluster: ClusterOptions,
     run: RunOptions,
 ) -> Result<Options, Refusal> {
-    let refused = [
-        (arguments.logfile.is_some(), "--logfile", "redirect standard output instead"),
-        (arguments.bench, "--bench", "there are no benchmarks among the suites"),
-        (arguments.format == Some(FormatSetting::Json), "--format json", "read the JUnit report instead"),
-    ];
-    if let Some((_, option, hint)) = refused.into_iter().find(|(given, ..)| *given) {
-        return Err(Refusal::usage(format!("{option} is not supported"), hint));
-    }
-    if arguments.test_threads == Some(0) {
-        return Err(Refusal::usage("--test-threads 0 would run nothing", "give 1 or more"));
-    }
     let simulate = simulate(matches, cluster.simulate.as_deref())?;
-    let suites = if selection.suites.is_empty() { undisturbing() } else { selection.suites };
+    let suites = if suites.names.is_empty() { undisturbing() } else { suites.names };
     Ok(Options {
         suites,
-        arguments,
+        filter,
         target: Target {
             kubeconfig: cluster.kubeconfig,
             context: cluster.context,
@@ -180,24 +174,20 @@ pub(super) fn options(
         },
         host_data: cluster.host_data,
         values: cluster.values,
-        changes: run.changes,
         wishes: Wishes {
             settle: run.timeout,
-            create_folders: run.create_host_folders,
             record: run.record.is_some(),
             allow_disruption: run.allow_disruption,
             node_address: cluster.node_address,
         },
-        verbose: run.verbose,
-        report_dir: run.report_dir,
-        record: run.record,
         simulate,
+        run,
     })
 }
 
 /// The same for a subcommand that runs no test.
 pub(super) fn looking(matches: &clap::ArgMatches, looking: Looking) -> Result<Options, Refusal> {
-    options(matches, Arguments::default(), looking.selection, looking.cluster, RunOptions::default())
+    options(matches, Filter::default(), looking.suites, looking.cluster, RunOptions::default())
 }
 
 /// The simulated cluster that is asked for; it has a context and a folder of its own.

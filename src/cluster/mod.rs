@@ -19,7 +19,6 @@ mod access;
 mod api_error;
 mod autoscaler;
 pub mod batch;
-mod changes;
 pub mod connect;
 pub mod container;
 mod cycle;

@@ -77,15 +77,6 @@ pub struct Deployed {
     pub undeployed: Vec<Contents>,
 }
 
-/// What Helm keeps of a revision.
-#[derive(Debug, Clone)]
-pub(super) struct Payload {
-    /// The JSON that Helm wrote.
-    pub(super) json: Value,
-    /// When Helm began with it, on the cluster's clock.
-    pub(super) begun: Option<Timestamp>,
-}
-
 /// All revisions of all releases in the target's namespace, newest first.
 pub(super) async fn revisions(client: &Client, target: &Target) -> Result<Vec<Release>, ApiError> {
     let params = ListParams::default().labels("owner=helm");
@@ -111,15 +102,15 @@ pub(super) async fn deployed(
     let last = own.iter().position(|release| release.status == "deployed").unwrap_or_default();
     let all = own[..=last].iter().map(|release| payload(client, target, release));
     let all = try_join_all(all).await?;
-    let contents = |(release, payload): (&&Release, &Payload)| Contents {
+    let contents = |(release, payload): (&&Release, &Value)| Contents {
         revision: release.revision,
-        defaults: payload.json["chart"]["values"].clone(),
-        given: payload.json["config"].clone(),
-        manifest: payload.json["manifest"].as_str().unwrap_or_default().into(),
+        defaults: payload["chart"]["values"].clone(),
+        given: payload["config"].clone(),
+        manifest: payload["manifest"].as_str().unwrap_or_default().into(),
     };
     let mut undeployed: Vec<_> = own.iter().zip(&all).map(contents).collect();
     let contents = undeployed.pop().unwrap_or_default();
-    let payload = &all[0].json;
+    let payload = &all[0];
     let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(Some(Deployed {
         name: newest.name.clone(),
@@ -135,20 +126,18 @@ pub(super) async fn deployed(
     }))
 }
 
-/// What Helm keeps of a revision.
-pub(super) async fn payload(client: &Client, target: &Target, release: &Release) -> Result<Payload, ApiError> {
+/// The JSON that Helm keeps of a revision.
+async fn payload(client: &Client, target: &Target, release: &Release) -> Result<Value, ApiError> {
     let name = format!("sh.helm.release.v1.{}.v{}", release.name, release.revision);
     let request = requests::<Secret>(Some(&target.namespace)).get(&name, &GetParams::default());
     let secret = answered("get", "secrets", ask(client, request)).await?;
-    let begun = secret["metadata"]["creationTimestamp"].as_str().and_then(|time| time.parse().ok());
     // As the API has it, data is in base64 once more.
     let data = STANDARD.decode(secret["data"]["release"].as_str().unwrap_or_default());
-    let json = data.map_err(anyhow::Error::from).and_then(|data| decode(&data)).map_err(|error| ApiError::Failed {
+    data.map_err(anyhow::Error::from).and_then(|data| decode(&data)).map_err(|error| ApiError::Failed {
         verb: "get",
         resource: "secrets",
         message: format!("Secret {name} holds no Helm release: {error}"),
-    })?;
-    Ok(Payload { json, begun })
+    })
 }
 
 /// Helm's base64 of gzip of JSON.

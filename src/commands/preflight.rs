@@ -1,19 +1,11 @@
 //! What a run and `doctor` look at before anything is written, and what each refuses. Imports `check`, `cluster`, `host`,
 //! `suite`.
 
-use std::time::Duration;
-
-use tokio::time::timeout;
-
-use crate::check::Access;
-use crate::cluster::{ApiError, Cluster, Population, Release, Target};
+use crate::check::{Access, Check};
+use crate::cluster::{ApiError, Cluster, Population, Release, Target, Watch};
 use crate::error::{Refusal, suggestion};
 use crate::host::Host;
-use crate::output;
-use crate::suite::Suite;
-
-/// How long a connection is waited for without a word.
-const PATIENCE: Duration = Duration::from_secs(3);
+use crate::suite::{self, Suite};
 
 /// A failed request as a refusal that says which cluster it was.
 pub fn refused(cluster: &Cluster, error: &ApiError) -> Refusal {
@@ -21,18 +13,24 @@ pub fn refused(cluster: &Cluster, error: &ApiError) -> Refusal {
     Refusal::start(format!("{place}: {error}"), error.hint())
 }
 
-/// Waits for a connection, and after a while says so: a credential plugin may itself wait for somebody.
-pub async fn patiently<T>(target: &Target, connecting: impl Future<Output = T>) -> T {
-    tokio::pin!(connecting);
-    if let Ok(connected) = timeout(PATIENCE, &mut connecting).await {
-        return connected;
-    }
-    output::tell(format!(
-        "context `{}` has not answered for {}s: its credential plugin may be waiting for you, or its API server is slow",
-        target.context,
-        PATIENCE.as_secs()
-    ));
-    connecting.await
+/// What the cluster says before anything is written.
+pub struct Known {
+    pub namespace: Result<bool, Refusal>,
+    pub access: Access,
+    /// Of all Helm releases in the namespace.
+    pub revisions: Result<Vec<Release>, ApiError>,
+    pub watch: Result<Watch, ApiError>,
+}
+
+/// Asks for all of it at the same time; on demand Services are watched, too.
+pub async fn ask(cluster: &Cluster, suites: &[Suite], checks: &[&Check], has_values: bool, services: bool) -> Known {
+    let (namespace, access, revisions, watch) = tokio::join!(
+        namespace(cluster),
+        Access::ask(cluster, checks, has_values),
+        cluster.revisions(),
+        Box::pin(cluster.watch(suite::wanted(suites), services)),
+    );
+    Known { namespace, access, revisions, watch }
 }
 
 /// The tester's folder is there.

@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use tokio::task::spawn_blocking;
 
-use super::preflight;
+use super::preflight::{self, Known};
 use crate::check::{self, Access, Check, Need, Shared, revision};
 use crate::cli::Options;
 use crate::cluster::{self, ApiError, Cluster, Contents, Deployed, Release, Watch};
@@ -14,7 +14,7 @@ use crate::host::Host;
 use crate::run_id;
 use crate::sim::INTERVAL;
 use crate::sim::scenario::Scenario;
-use crate::suite::{self, PlannedCase, Suite};
+use crate::suite::{PlannedCase, Suite};
 use crate::values::{self, Values};
 
 /// From options to what tests share; tells which cluster and release that is.
@@ -36,32 +36,19 @@ pub async fn prepare(
     if needs(Need::Folder) {
         preflight::folder(&host).await?;
     }
-    let cluster = preflight::patiently(&options.target, cluster::connect(options.target.clone())).await?;
-    let releases = async {
-        let revisions = cluster.revisions().await;
-        let Ok(known) = &revisions else {
-            let deployed = revisions.as_ref().map(|_| None).map_err(Clone::clone);
-            return (revisions, deployed, Vec::new());
-        };
-        let is_needed = needs(Need::Values) || needs(Need::Release);
-        let deployed = async { if is_needed { deployed(&cluster, known).await } else { Ok(None) } };
-        let (deployed, changes) = tokio::join!(deployed, Box::pin(cluster.changes(known)));
-        let is_newest_live = deployed.as_ref().is_ok_and(|it| it.as_ref().is_some_and(|it| it.is_newest_live));
-        let changes =
-            if is_newest_live { Box::pin(cluster.changes(&as_deployed(known, &cluster))).await } else { changes };
-        let changes = changes.unwrap_or_else(|error| vec![format!("not known: {error}")]);
-        (revisions, deployed, changes)
-    };
+    let cluster = cluster::connect(options.target.clone()).await?;
     let checks: Vec<&Check> = cases.iter().map(|case| &*case.check).collect();
-    let (namespace, access, (revisions, deployed, changes), watch) = tokio::join!(
-        preflight::namespace(&cluster),
-        Access::ask(&cluster, &checks, given.is_some()),
-        Box::pin(releases),
-        cluster.watch(suite::wanted(suites), needs(Need::Services)),
-    );
+    let has_values = given.is_some();
+    let Known { namespace, access, revisions, watch } =
+        preflight::ask(&cluster, suites, &checks, has_values, needs(Need::Services)).await;
     namespace?;
     preflight::access(&cluster, &access)?;
     let watch = watch.map_err(|error| preflight::refused(&cluster, &error))?;
+    let deployed = match &revisions {
+        Ok(known) if needs(Need::Values) || needs(Need::Release) => deployed(&cluster, known).await,
+        Ok(_) => Ok(None),
+        Err(error) => Err(error.clone()),
+    };
     let release = preflight::release(&options.target, &revisions, &watch.population(), suites)?;
     let values = match (given, &options.values) {
         (Some(given), Some(path)) => {
@@ -82,7 +69,7 @@ pub async fn prepare(
     }
     facts.extend(duration(&cluster, &watch, suites, cases).await);
     facts.extend(lacking(&access, &checks));
-    let _ = events.send(Event::Connected { facts, changes });
+    let _ = events.send(Event::Connected { facts });
     Ok(Shared::new(cluster, host, run, options.wishes.clone(), access, deployed, values, watch, events))
 }
 
@@ -94,15 +81,6 @@ async fn deployed(cluster: &Cluster, revisions: &[Release]) -> Result<Option<Dep
         Ok(()) | Err(ApiError::Forbidden { .. }) => Ok(Some(deployed)),
         Err(error) => Err(error),
     }
-}
-
-/// The revisions, with the newest of the release as one that was deployed: its objects are live.
-fn as_deployed(revisions: &[Release], cluster: &Cluster) -> Vec<Release> {
-    let mut revisions = revisions.to_vec();
-    if let Some(newest) = revisions.iter_mut().find(|release| release.name == cluster.release()) {
-        "deployed".clone_into(&mut newest.status);
-    }
-    revisions
 }
 
 /// How long the sync cycles will take that tests wait for, if any does.

@@ -1,34 +1,23 @@
 //! The reporters of a run, and what they have to say.
 
-use std::path::Path;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use crate::error::Exit;
 use crate::event::Event;
 use crate::output;
-use crate::report::console::{Console, Look, Verbosity};
-use crate::report::{self, Reporter, files::Files, github::Github};
-
-pub(super) fn look(quiet: bool, verbose: bool, tells_changes: bool, reports: &Path) -> Look {
-    let verbosity = match (quiet, verbose) {
-        (true, _) => Verbosity::Quiet,
-        (_, true) => Verbosity::Verbose,
-        _ => Verbosity::Normal,
-    };
-    Look { verbosity, tells_changes, reports: reports.to_owned() }
-}
+use crate::report::console::{Console, Look};
+use crate::report::{self, Reporter, files::Files, github};
 
 pub(super) fn reporters(look: Look) -> Vec<Box<dyn Reporter>> {
     let files = Files::new(look.reports.clone());
     let mut reporters: Vec<Box<dyn Reporter>> = vec![Box::new(Console::new(look)), Box::new(files)];
-    if let Some(github) = Github::of_this_step() {
+    if let Some(github) = github::this_step() {
         reporters.push(Box::new(github));
     }
     reporters
 }
 
-/// The reporters at work, in a thread of their own.
 pub(super) struct Reporting {
     pub(super) events: mpsc::Sender<Event>,
     problems: JoinHandle<Vec<String>>,

@@ -1,26 +1,27 @@
 //! Runs suites and reports.
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::reporting::{Reporting, look, reporters};
-use super::{end, load, offline, prepare, refuse, simulated, start};
-use crate::cli::Options;
+use super::reporting::{Reporting, reporters};
+use super::{end, list, load, prepare, refuse, simulated, start};
+use crate::cli::{Options, RunOptions};
 use crate::error::{Exit, Refusal};
 use crate::event::{Case, Ending, Event, Outcome};
 use crate::recording;
+use crate::report::console::Look;
 use crate::report::recorder::Recorder;
 use crate::run::{self, Job, Signals};
 use crate::suite::{self, PlannedCase, Suite};
 
-/// Loads, selects, connects, runs and reports.
 pub(super) fn run(options: &Options) -> Exit {
     let (suites, refusal) = load(options);
-    let selected = refusal.map_or_else(|| suite::select(&suites, &options.arguments), Err);
-    if options.arguments.list {
-        return selected.map_or_else(|refusal| refuse(&refusal), |cases| offline::list(&cases, options.verbose));
+    let selected = refusal.map_or_else(|| suite::select(&suites, &options.filter), Err);
+    if options.run.list {
+        return selected.map_or_else(|refusal| refuse(&refusal), |cases| list(&cases, options.run.verbose));
     }
     // Before the first report is written: from then on Ctrl-C ends in a report too.
     let started = Instant::now();
@@ -30,9 +31,10 @@ pub(super) fn run(options: &Options) -> Exit {
     };
     // Now, and not when the run is over and lost.
     let selected =
-        selected.and_then(|cases| options.record.as_deref().map_or(Ok(()), recording::probe).map(|()| cases));
-    let mut reporters = reporters(look(options.arguments.quiet, options.verbose, options.changes, &options.report_dir));
-    if let (Some(path), Ok(_)) = (&options.record, &selected) {
+        selected.and_then(|cases| options.run.record.as_deref().map_or(Ok(()), recording::probe).map(|()| cases));
+    let RunOptions { quiet, verbose, report_dir, .. } = &options.run;
+    let mut reporters = reporters(Look { quiet: *quiet, verbose: *verbose, reports: report_dir.clone() });
+    if let (Some(path), Ok(_)) = (&options.run.record, &selected) {
         let suites = suites.iter().map(|suite| suite.text.clone()).collect();
         reporters.push(Box::new(Recorder::new(path.clone(), suites)));
     }
@@ -63,7 +65,6 @@ fn reported_suites(options: &Options, suites: &[Suite]) -> Vec<String> {
     names
 }
 
-/// From the first request to the last file removed.
 async fn execute(
     options: &Options,
     suites: &[Suite],
@@ -87,5 +88,6 @@ async fn execute(
         let suite = suite_of(&case)?;
         Some(Job { case, select: suite.pods.clone(), servers: suite.servers.clone() })
     });
-    Ok(run::run(shared, jobs.collect(), options.arguments.test_threads.unwrap_or(run::AT_ONCE), signals).await)
+    Ok(run::run(shared, jobs.collect(), options.run.test_threads.map_or(run::AT_ONCE, NonZeroUsize::get), signals)
+        .await)
 }

@@ -21,7 +21,7 @@ use crate::error::Refusal;
 use crate::event::{CaseId, Event};
 use crate::host::Host;
 use crate::output::{say, tell};
-use crate::report::sanitize;
+use crate::redact;
 use crate::run::tidy;
 use crate::run_id;
 use crate::suite::{self, Suite};
@@ -30,7 +30,6 @@ use crate::values::Values;
 /// A folder of a run with more files than this is not looked through.
 const MOST: usize = 100_000;
 
-/// A file or folder that a run has left.
 #[derive(Debug)]
 struct Left {
     run: String,
@@ -39,7 +38,6 @@ struct Left {
     kib: u64,
 }
 
-/// What was found, and where nobody could look.
 #[derive(Default)]
 struct Found {
     left: Vec<Left>,
@@ -69,7 +67,7 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
             continue;
         }
         for Left { placed, age, kib, .. } in left {
-            say(sanitize::text(&format!("{placed}: {kib} KiB, {age:#} old")));
+            say(redact::text(&format!("{placed}: {kib} KiB, {age:#} old")));
             shared.ledger.place(placed.clone());
             count += 1;
         }
@@ -83,7 +81,7 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
         say("no files of earlier runs");
     }
     for problem in &found.problems {
-        tell(format!("error: {}", sanitize::text(problem)));
+        tell(format!("error: {problem}"));
     }
     Ok(found.problems.is_empty())
 }
@@ -92,7 +90,7 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
 async fn reach(options: &Options, suites: &[Suite]) -> Result<Shared, Refusal> {
     let host = Host::new(options.host_data.clone());
     preflight::folder(&host).await?;
-    let cluster = preflight::patiently(&options.target, cluster::connect(options.target.clone())).await?;
+    let cluster = cluster::connect(options.target.clone()).await?;
     let (namespace, watch) = tokio::join!(preflight::namespace(&cluster), cluster.watch(suite::wanted(suites), false));
     namespace?;
     // Without them an export cannot be looked at, or a sidecar would stumble.
@@ -192,7 +190,6 @@ fn exports<'a>(suites: &'a [Suite], server: &str) -> Vec<(&'a Export, Vec<&'a Si
     exports
 }
 
-/// Removes what is in the ledger; returns what could not be.
 async fn remove(shared: &Shared) -> Vec<String> {
     let left = tidy::remove(shared, |_| true).await;
     left.into_iter().map(|(placed, problem)| format!("could not remove {placed}: {problem}")).collect()

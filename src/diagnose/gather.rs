@@ -8,11 +8,11 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::timeout;
 
-use super::{ANSWER, section, words};
+use super::{ANSWER, section};
 use crate::check::Shared;
 use crate::cluster::container::{self, View};
-use crate::cluster::server::{has_ended, is_terminating};
-use crate::cluster::{ApiError, LogLine, Network, Population, ResourceExt, Select, Server, Wanted};
+use crate::cluster::server::{has_ended, is_terminating, phase};
+use crate::cluster::{ApiError, LogLine, Population, ResourceExt, Select, Server};
 use crate::event::Section;
 
 /// So many pods of a server are looked at: two during a rollout.
@@ -34,14 +34,31 @@ pub(super) async fn gather(
         Err(error) => return vec![section("pods", &[format!("not known: {error}")])],
     };
     let pods = newest(&server);
-    let (events, logs, network) =
-        tokio::join!(events(shared, &server, &pods), logs(shared, &pods), network(shared, select));
-    let mut sections = vec![section("pods", &words::pods(&server, &pods)), section("warnings", &events)];
+    let (events, logs) = tokio::join!(events(shared, &server, &pods), logs(shared, &pods));
+    let mut sections = vec![section("pods", &states(&pods)), section("warnings", &events)];
     sections.extend(logs);
-    let network = network.map_or_else(|why| vec![why], |network| words::services(&network, select, name));
-    sections.push(section("Service", &network));
-    sections.extend(pods.first().map(|pod| section("declared", &words::declared(pod))));
     sections
+}
+
+/// The pods' containers, and how each ended the last time.
+fn states(pods: &[Arc<Pod>]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for pod in pods {
+        let deleted = if is_terminating(pod) { ", being deleted" } else { "" };
+        lines.push(format!("pod {}: {}{deleted}", pod.name_any(), phase(pod)));
+        for view in container::all(pod) {
+            lines.push(format!("  container {}, {}: {}", view.name, view.kind, view.describe()));
+            let last = view.status.and_then(|status| status.last_state.as_ref()?.terminated.as_ref());
+            lines.extend(last.map(|last| {
+                let reason = last.reason.as_deref().unwrap_or("ended");
+                format!("    its life before: {reason}, exit code {}", last.exit_code)
+            }));
+        }
+    }
+    if lines.is_empty() {
+        lines.push("none".to_owned());
+    }
+    lines
 }
 
 /// The pods to look at: those that count first, then the newest.
@@ -116,12 +133,4 @@ fn told(title: impl Display, log: Result<Vec<LogLine>, String>) -> Section {
         Err(why) => vec![why],
     };
     section(title.to_string(), &lines)
-}
-
-/// The Services: as they are watched, else as they are now.
-async fn network(shared: &Shared, select: &Select) -> Result<Network, String> {
-    match shared.watch.network() {
-        Ok(network) if network.services.is_empty() => asked(shared.cluster.network(&Wanted::of([select]))).await,
-        network => network.map_err(|error| format!("not known: {error}")),
-    }
 }

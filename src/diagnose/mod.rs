@@ -1,5 +1,5 @@
 //! What is known of a server whose test went wrong: looked at once, while the other tests run, and before anything is
-//! tidied up. Reads only. Imports `check` (for what tests share), `cluster`, `event` and `redact`.
+//! tidied up. Reads only. Imports `check` (for what tests share), `cluster` and `event`.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,10 +11,8 @@ use tokio::time::timeout;
 use crate::check::{Shared, Site};
 use crate::cluster::ApiError;
 use crate::event::{Event, Outcome, Section};
-use crate::redact::{clean, redact};
 
 mod gather;
-mod words;
 
 /// How long the API server has to answer before it is asked anything else.
 const PROBE: Duration = Duration::from_secs(5);
@@ -79,21 +77,17 @@ async fn answers(shared: &Shared, is_out: &tokio::sync::Mutex<bool>) -> bool {
     !*is_out
 }
 
-/// A section of lines that strangers wrote: without secrets, and not too much of it.
+/// A section of lines that strangers wrote: not too much of it.
 fn section(title: impl Into<String>, lines: &[String]) -> Section {
-    let lines: Vec<String> =
-        lines.iter().flat_map(|line| clean(line).lines().map(str::to_owned).collect::<Vec<_>>()).collect();
-    let mut lines = redact(&lines);
-    let more = lines.len().saturating_sub(LINES);
-    lines.truncate(LINES);
-    for line in &mut lines {
-        if let Some((end, _)) = line.char_indices().nth(LONGEST) {
-            line.truncate(end);
-            line.push('…');
-        }
-    }
-    lines.extend((more > 0).then(|| format!("… and {more} more lines")));
-    Section { title: title.into(), lines }
+    let all = || lines.iter().flat_map(|line| line.lines());
+    let bounded = |line: &str| match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    };
+    let mut shown: Vec<String> = all().take(LINES).map(bounded).collect();
+    let more = all().count() - shown.len();
+    shown.extend((more > 0).then(|| format!("… and {more} more lines")));
+    Section { title: title.into(), lines: shown }
 }
 
 #[cfg(test)]
@@ -101,13 +95,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_section_is_bounded_and_tells_no_secret() {
-        let hostile =
-            ["pass\u{1b}[0mword=hunter2\0".to_owned(), "x".repeat(1 << 20), "a\nb".to_owned(), "many\n".repeat(100)];
-        let section = section("log", &hostile);
+    fn a_section_is_bounded() {
+        let section = section("log", &["x".repeat(1 << 20), "a\nb".to_owned(), "many\n".repeat(100)]);
         assert_eq!(section.lines.len(), LINES + 1);
-        assert_eq!(section.lines[0], "password=[removed]");
         assert!(section.lines.iter().all(|line| line.chars().count() <= LONGEST + 1));
-        assert_eq!(section.lines[LINES], "… and 44 more lines");
+        assert_eq!(section.lines[LINES], "… and 43 more lines");
     }
 }

@@ -21,7 +21,6 @@ mod watch;
 /// The pause between two looks, where nothing tells when to look.
 const POLL: Duration = Duration::from_millis(100);
 
-/// So much of a file is read at once.
 const READ: usize = 1 << 18;
 
 /// How long a file that another program holds is tried again.
@@ -30,7 +29,6 @@ const HELD: Duration = Duration::from_secs(2);
 /// The longest wait for the file system: a network mount whose other side is gone may never answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// The folder with one sub-folder for each server.
 #[derive(Clone)]
 pub struct Host {
     root: PathBuf,
@@ -42,16 +40,11 @@ pub struct Host {
     held: Arc<Mutex<BTreeMap<PathBuf, String>>>,
 }
 
-/// What stands where a folder is expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
-    /// A folder.
     Folder,
-    /// Something else, such as a file.
     Other,
-    /// Nothing.
     Missing,
-    /// Something that cannot be looked at, and why.
     Unreadable(String),
 }
 
@@ -66,16 +59,12 @@ impl std::fmt::Display for Entry {
     }
 }
 
-/// What was last seen where a file was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
-    /// No file of that name.
     Absent,
     /// A file with other content, of this many bytes.
     Different(u64),
-    /// A file that could not be read.
     Unreadable(String),
-    /// The file, whole.
     Whole,
 }
 
@@ -93,34 +82,28 @@ impl std::fmt::Display for Seen {
 /// What is known of a file without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stat {
-    /// Its size.
     pub bytes: u64,
     /// When it was changed, in milliseconds since 1970.
     pub modified: i64,
 }
 
 impl Host {
-    /// The tester's folder at `root`.
     pub fn new(root: PathBuf) -> Self {
         Self { root, writing: Arc::default(), awaited: Arc::default(), held: Arc::default() }
     }
 
-    /// The folder of all servers.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The folder of one server.
     pub fn folder(&self, server: &str) -> PathBuf {
         self.root.join(server)
     }
 
-    /// Whether the server's folder is there.
     pub async fn is_folder(&self, server: &str) -> bool {
         self.entry(server).await == Entry::Folder
     }
 
-    /// What stands where the server's folder should be.
     pub async fn entry(&self, server: &str) -> Entry {
         let path = self.folder(server);
         match blocking(move || std::fs::metadata(&path)).await {
@@ -129,24 +112,6 @@ impl Host {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Entry::Missing,
             Err(error) => Entry::Unreadable(error.to_string()),
         }
-    }
-
-    /// Why so many bytes cannot be written into a server's folder, because it is full or read-only; tried with a file of that
-    /// name. Also whether that is surely gone.
-    pub async fn no_room(&self, server: &str, name: &str, bytes: usize) -> (Option<String>, bool) {
-        let path = self.folder(server).join(name);
-        let is_of_the_disk = |error: &io::Error| {
-            use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-            matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
-        };
-        // In one piece: whatever becomes of who asks, it is not left.
-        let tried = self.write(move || {
-            let written = std::fs::write(&path, vec![0; bytes]);
-            let is_gone = std::fs::remove_file(&path).is_ok() || path.try_exists().is_ok_and(|there| !there);
-            Ok((written.err(), is_gone))
-        });
-        let (error, is_gone) = tried.await.unwrap_or_default();
-        (error.filter(is_of_the_disk).map(|error| error.to_string()), is_gone)
     }
 
     /// Why another program kept a file, or one in a folder, from being read when it was last looked at, if it did.
@@ -206,13 +171,11 @@ impl Host {
         .await
     }
 
-    /// What is known of a file without reading it; `None` if there is none.
     pub async fn stat(&self, server: &str, name: &str) -> io::Result<Option<Stat>> {
         let path = self.folder(server).join(name);
         blocking(move || stat(&path)).await
     }
 
-    /// Makes a folder in the server's folder.
     pub async fn make_folder_in(&self, server: &str, name: &str) -> io::Result<()> {
         let path = self.folder(server).join(name);
         self.write(move || std::fs::create_dir(&path)).await
@@ -228,12 +191,6 @@ impl Host {
     pub async fn append(&self, server: &str, name: &str, content: &[u8]) -> io::Result<()> {
         let (path, content) = (self.folder(server).join(name), content.to_owned());
         self.write(move || std::fs::OpenOptions::new().append(true).open(&path)?.write_all(&content)).await
-    }
-
-    /// Makes the server's folder.
-    pub async fn make_folder(&self, server: &str) -> io::Result<()> {
-        let path = self.folder(server);
-        self.write(move || std::fs::create_dir(&path)).await
     }
 
     /// Waits until nothing is being written, so that no file appears behind its removal; not for ever.
@@ -261,7 +218,6 @@ impl Host {
     }
 }
 
-/// What is known of a file; `None` if there is none.
 fn stat(path: &Path) -> io::Result<Option<Stat>> {
     let data = match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -324,21 +280,6 @@ async fn patient<T: Send + 'static>(attempt: Box<dyn Fn() -> io::Result<T> + Sen
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn the_file_that_tries_a_folder_is_removed_though_nobody_waits_for_it() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir(root.path().join("nas")).unwrap();
-        let host = Host::new(root.path().to_owned());
-        let mut tried = Box::pin(host.no_room("nas", "room.bin", 1 << 20));
-        assert!(futures::poll!(&mut tried).is_pending());
-        drop(tried);
-        host.written().await;
-        assert_eq!(host.files("nas", 1).await.unwrap(), Vec::<String>::new());
-        assert_eq!(host.no_room("nas", "room.bin", 1).await, (None, true));
-        std::fs::create_dir(root.path().join("nas/room.bin")).unwrap();
-        assert_eq!(host.no_room("nas", "room.bin", 1).await, (None, false));
-    }
 
     #[tokio::test]
     async fn files_are_listed_with_those_in_folders_or_not_at_all() {

@@ -171,27 +171,4 @@ mod tests {
         host.remove("nas", "a.txt").await.unwrap();
         assert_eq!(host.look("nas", "a.txt", &Digest::default()).await, Seen::Absent);
     }
-
-    #[tokio::test]
-    async fn files_in_folders_and_of_the_right_size_are_noticed_and_nobody_looks_for_what_nobody_awaits() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(root.path().join("nas/below")).unwrap();
-        let host = Host::new(root.path().to_owned());
-        let (one, two) = (Digest::of("one"), Digest::of("two"));
-        let later = Instant::now() + Duration::from_secs(30);
-        std::fs::write(root.path().join("nas/below/two"), "one").unwrap();
-        let (arrived, ()) = tokio::join!(
-            async {
-                tokio::try_join!(host.arrival("nas", "one", &one, later), host.arrival("nas", "below/two", &two, later))
-            },
-            async {
-                std::fs::write(root.path().join("nas/one"), "one").unwrap();
-                std::fs::write(root.path().join("nas/below/two"), "two").unwrap();
-            }
-        );
-        assert!(arrived.is_ok());
-        while host.awaited.lock().unwrap().contains_key("nas") {
-            sleep(GATHER).await;
-        }
-    }
 }

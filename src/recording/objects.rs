@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// The key that stands for an object.
 const REFERENCE: &str = "$object";
 
 /// What is left out of containers, wherever they stand. Tests that need a word of a command or of the environment observe

@@ -11,7 +11,6 @@ use super::model::{Diagnosis, RunReport};
 /// How every file begins, so that no other is removed.
 const HEAD: &str = "Diagnosis of ";
 
-/// Where a server's file is, of reports in that folder.
 pub fn path(reports: &Path, server: &str) -> PathBuf {
     // Labels have no other characters; a suite file might.
     let name: String =
@@ -19,7 +18,6 @@ pub fn path(reports: &Path, server: &str) -> PathBuf {
     reports.join("diagnostics").join(format!("{name}.txt"))
 }
 
-/// What is known of a server, in lines.
 pub fn lines(diagnosis: &Diagnosis) -> Vec<String> {
     let sections = diagnosis.sections.iter();
     let lines = sections.flat_map(|section| {
@@ -29,7 +27,6 @@ pub fn lines(diagnosis: &Diagnosis) -> Vec<String> {
     lines.collect()
 }
 
-/// All that the run says of a server.
 pub fn text(report: &RunReport, diagnosis: &Diagnosis) -> String {
     let server = &diagnosis.server;
     let mut all = vec![format!("{HEAD}{server}, when the first of its tests went wrong")];
@@ -73,53 +70,4 @@ pub fn remove_stale(reports: &Path) -> std::io::Result<()> {
     // Other people's files keep it.
     let _ = fs::remove_dir(folder);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::{Case, CaseId, Event, Hop, Reason, Section, Verdict};
-    use crate::report::Reporter;
-    use crate::report::files::Files;
-
-    #[test]
-    fn a_broken_server_has_a_file_with_its_hops_and_a_run_without_one_removes_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = path(folder.path(), "nas-1/x");
-        let run = |events: Vec<Event>| {
-            let mut reporter = Files::new(folder.path().to_owned());
-            let id = |slug: &str| CaseId { suite: "s".into(), slug: slug.into(), server: Some("nas-1/x".into()) };
-            let cases = [("sync", &[Hop::Sidecar]), ("init", &[Hop::Init])];
-            let cases = cases.map(|(slug, hops)| Case { id: id(slug), hops }).into();
-            let at = "2026-11-21T03:00:00Z".parse().unwrap();
-            reporter.on(&Event::RunStarted { at, suites: Vec::new(), cases }).unwrap();
-            reporter.flush().unwrap();
-            for event in &events {
-                reporter.on(event).unwrap();
-            }
-            let wrong = Verdict::judged("", vec![Reason::new("pod a", "b", "c")]).at(Hop::Sidecar);
-            for (slug, verdict) in [("sync", wrong), ("init", Verdict::judged("", Vec::new()))] {
-                let elapsed = std::time::Duration::ZERO;
-                reporter.on(&Event::CaseFinished { id: id(slug), verdict, elapsed }).unwrap();
-                reporter.flush().unwrap();
-            }
-        };
-        let section = Section { title: "pods".into(), lines: vec!["pod a: Running".into()] };
-        run(vec![Event::Diagnosed { server: "nas-1/x".into(), sections: vec![section] }]);
-        let text = fs::read_to_string(&path).unwrap();
-        for part in [
-            "sidecar  NFS\nnas-1/x  .        .        ok       .        FAIL     .\n",
-            "FAIL s::sync::nas-1/x, at the hop sidecar\n  pod a\n",
-            "pods:\n  pod a: Running\n",
-        ] {
-            assert!(text.contains(part), "{text}");
-        }
-        let foreign = path.with_file_name("mine.txt");
-        fs::write(&foreign, "notes").unwrap();
-        run(Vec::new());
-        assert!(!path.exists() && foreign.exists());
-        fs::remove_file(foreign).unwrap();
-        run(Vec::new());
-        assert!(!path.parent().unwrap().exists());
-    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::gather::Gathered;
-use super::{Reporter, diagnostics, html, json, junit};
+use super::{Reporter, diagnostics, html, junit};
 use crate::event::Event;
 use crate::replace;
 
@@ -21,7 +21,6 @@ pub struct Files {
 }
 
 impl Files {
-    /// Reports into `folder`, which is made when it is needed.
     pub fn new(folder: PathBuf) -> Self {
         Self { folder, run: Gathered::default(), changed: false, is_stale: true }
     }
@@ -72,7 +71,8 @@ impl Reporter for Files {
         for suite in self.run.suites() {
             let report = self.run.report(Some(suite));
             written.push(write(&self.folder.join(format!("{suite}.xml")), junit::text(&report)));
-            written.push(write(&self.folder.join(format!("{suite}.json")), json::text(&report)));
+            let json = serde_json::to_string_pretty(&report).map(|text| text + "\n");
+            written.push(write(&self.folder.join(format!("{suite}.json")), json.map_err(Into::into)));
         }
         let report = self.run.report(None);
         written.push(write(&self.folder.join("index.html"), html::text(&report)));

@@ -11,14 +11,12 @@ use crate::error::Exit;
 use crate::event::{Case, CaseId, Ending, Event, Fact, Outcome, SIMULATED, Timeline, Verdict, millis};
 use crate::profile::Profile;
 
-/// What is known of a run so far.
 #[derive(Debug, Default)]
 pub struct Gathered {
     started: Timestamp,
     suites: Vec<String>,
     cases: Vec<(Case, Option<(Verdict, Duration)>)>,
     facts: Vec<Fact>,
-    changes: Vec<String>,
     diagnosed: Vec<Diagnosis>,
     notices: Vec<Notice>,
     ending: Option<(Ending, Duration)>,
@@ -33,10 +31,7 @@ impl Gathered {
                 self.suites.clone_from(suites);
                 self.cases = cases.iter().map(|case| (case.clone(), None)).collect();
             }
-            Event::Connected { facts, changes } => {
-                self.facts.clone_from(facts);
-                self.changes.clone_from(changes);
-            }
+            Event::Connected { facts } => self.facts.clone_from(facts),
             Event::CaseWaiting { .. } | Event::CaseObserved { .. } | Event::Interrupted { .. } => return false,
             Event::CaseFinished { id, verdict, elapsed } => {
                 if let Some((_, result)) = self.cases.iter_mut().find(|(case, _)| case.id == *id) {
@@ -61,7 +56,6 @@ impl Gathered {
         true
     }
 
-    /// The suites of the run.
     pub fn suites(&self) -> &[String] {
         &self.suites
     }
@@ -94,7 +88,6 @@ impl Gathered {
             refusal,
             is_simulated: self.facts.iter().any(|fact| fact.name == SIMULATED),
             facts: self.facts.clone(),
-            changes: self.changes.clone(),
             suites: self.suites.iter().filter(|name| is_asked(name)).cloned().collect(),
             counts: counts(&tests),
             grid: grid::rows(judged),
@@ -136,7 +129,6 @@ fn unfinished(case: &Case, why: &str) -> TestReport {
     TestReport { is_finished: false, ..test(&case.id, verdict, Duration::ZERO) }
 }
 
-/// The report of a test that has ended.
 pub fn test(id: &CaseId, verdict: Verdict, elapsed: Duration) -> TestReport {
     TestReport {
         suite: id.suite.clone(),

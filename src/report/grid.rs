@@ -63,34 +63,3 @@ fn weight(outcome: Outcome) -> u8 {
         Outcome::Fail => 3,
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::{CaseId, Reason};
-
-    #[test]
-    fn a_failure_marks_the_broken_hop_and_leaves_the_others() {
-        let id = |slug: &str| CaseId { suite: "s".into(), slug: slug.into(), server: Some("nas-1".into()) };
-        let cases = [
-            ("mount", &[Hop::Host, Hop::Mount][..]),
-            ("sync", &[Hop::Export, Hop::Sidecar][..]),
-            ("pods", &[Hop::Nfs][..]),
-            ("names", &[][..]),
-        ];
-        let cases = cases.map(|(slug, hops)| Case { id: id(slug), hops });
-        let verdicts = [
-            Verdict::judged("", Vec::new()),
-            Verdict::judged("", vec![Reason::new("o", "e", "s")]).at(Hop::Sidecar),
-            Verdict::error(Reason::new("o", "e", "s")),
-            Verdict::blocked("mount", Reason::new("o", "e", "s")).at(Hop::Mount),
-        ];
-        assert_eq!(
-            lines(&rows(cases.iter().zip(verdicts.iter().map(Some)))),
-            [
-                "       host     mount    init     export   sidecar  NFS",
-                "nas-1  ok       ?        .        .        FAIL     ?"
-            ]
-        );
-    }
-}

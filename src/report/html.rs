@@ -8,15 +8,12 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::chart::{Chart, charts};
 use super::model::{Conclusion, Diagnosis, Notice, RunReport, TestReport};
 use super::text::{conclusion, counts, seconds};
 use crate::event::{Hop, Outcome};
 
-/// The page's texts and their order; filled in escaped.
 const TEMPLATE: &str = include_str!("page.html");
 
-/// What the template shows.
 #[derive(Serialize)]
 struct Page<'a> {
     run: &'a RunReport,
@@ -29,16 +26,15 @@ struct Page<'a> {
     errors: Vec<&'a Notice>,
     remarks: Vec<&'a Notice>,
     hops: [String; 6],
-    /// What is wrong, by the server that it is about.
     broken: Vec<Broken<'a>>,
     blocked: IndexMap<&'a str, Vec<&'a TestReport>>,
-    charts: Vec<Chart<'a>>,
+    /// Those that followed files.
+    times: Vec<&'a TestReport>,
     skipped: IndexMap<&'a str, Vec<&'a TestReport>>,
     notes: IndexMap<&'a str, Vec<&'a TestReport>>,
     suites: IndexMap<&'a str, Vec<&'a TestReport>>,
 }
 
-/// What is wrong with a server, or with none in particular.
 #[derive(Serialize)]
 struct Broken<'a> {
     server: Option<&'a str>,
@@ -46,7 +42,6 @@ struct Broken<'a> {
     diagnosis: Option<&'a Diagnosis>,
 }
 
-/// The run as a page.
 pub fn text(report: &RunReport) -> anyhow::Result<String> {
     let (word, meaning) = conclusion(report.conclusion);
     let tests = || report.tests.iter();
@@ -68,7 +63,7 @@ pub fn text(report: &RunReport) -> anyhow::Result<String> {
         hops: Hop::ALL.map(|hop| hop.to_string()),
         broken: broken(report),
         blocked: report.blocked(),
-        charts: charts(report),
+        times: tests().filter(|test| test.transfers.is_some()).collect(),
         skipped: grouped(tests().filter(|t| t.outcome == Outcome::Skip).map(|t| (t.summary.as_str(), t))),
         // A failure shows its own.
         notes: grouped(

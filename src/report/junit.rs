@@ -10,7 +10,6 @@ use super::model::{Conclusion, Diagnosis, RunReport, TestReport};
 use super::text::{count, seconds};
 use crate::event::Outcome;
 
-/// The report of one suite as JUnit XML.
 pub fn text(report: &RunReport) -> anyhow::Result<String> {
     let mut suite = TestSuite::new(&report.suites.join(" "));
     suite.set_timestamp(OffsetDateTime::from_unix_timestamp(report.started.as_second())?);
@@ -61,10 +60,8 @@ fn case(test: &TestReport, diagnosis: Option<&Diagnosis>) -> TestCase {
     case.build()
 }
 
-/// What is not about a single test.
 fn run(report: &RunReport) -> Vec<String> {
     let mut lines: Vec<String> = report.facts.iter().map(|fact| format!("{}: {}", fact.name, fact.value)).collect();
-    lines.extend(report.changes.iter().map(|change| format!("changed: {change}")));
     lines.extend(report.notices.iter().map(|notice| notice.text.clone()));
     lines.extend(report.refusal.clone());
     let elapsed = seconds(Duration::from_millis(report.millis));

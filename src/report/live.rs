@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use console::{measure_text_width, pad_str, truncate_str};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use owo_colors::{OwoColorize, Stream};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::event::CaseId;
 
@@ -13,48 +11,40 @@ const MOST: usize = 8;
 /// What waits for longer is told where there is no terminal, once.
 const LONG: Duration = Duration::from_secs(10);
 
-/// A wait of a test.
 struct Wait {
     id: CaseId,
     what: String,
     began: Instant,
     limit: Duration,
-    next_cycle: Option<Instant>,
+    line: Option<ProgressBar>,
     is_told: bool,
 }
 
-/// The waits, and where they are shown.
 pub struct Live {
     waits: Vec<Wait>,
-    area: ProgressBar,
-    shown: String,
+    area: MultiProgress,
 }
 
 impl Live {
     /// Nothing waits yet; shown on `target`, if that is a terminal.
     pub fn new(target: ProgressDrawTarget) -> Self {
-        let area = ProgressBar::with_draw_target(None, target);
-        area.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        Self { waits: Vec::new(), area, shown: String::new() }
+        Self { waits: Vec::new(), area: MultiProgress::with_draw_target(target) }
     }
 
     /// A test began to wait; what it waited for before is over.
-    pub fn begin(&mut self, id: &CaseId, what: &str, limit: Duration, next_cycle: Option<Duration>, now: Instant) {
+    pub fn begin(&mut self, id: &CaseId, what: &str, limit: Duration, now: Instant) {
         self.end(id);
         let (id, what) = (id.clone(), what.to_owned());
-        let next_cycle = next_cycle.map(|left| now + left);
-        self.waits.push(Wait { id, what, began: now, limit, next_cycle, is_told: false });
+        self.waits.push(Wait { id, what, began: now, limit, line: None, is_told: false });
     }
 
-    /// A test waits no longer.
     pub fn end(&mut self, id: &CaseId) {
-        self.waits.retain(|wait| wait.id != *id);
+        let over = self.waits.extract_if(.., |wait| wait.id == *id);
+        over.filter_map(|wait| wait.line).for_each(|line| line.finish_and_clear());
     }
 
-    /// Nothing waits any longer.
-    pub fn clear(&mut self, now: Instant) {
-        self.waits.clear();
-        self.show(now, 0);
+    pub fn clear(&mut self) {
+        self.waits.drain(..).filter_map(|wait| wait.line).for_each(|line| line.finish_and_clear());
     }
 
     /// Does something, such as printing, while nothing is shown.
@@ -62,35 +52,33 @@ impl Live {
         self.area.suspend(work)
     }
 
-    /// Brings what is shown up to date; `width` is the terminal's.
-    pub fn show(&mut self, now: Instant, width: usize) {
-        let text = lines(&self.waits, now, width).join("\n");
-        if self.area.is_hidden() || text == self.shown {
-            return;
+    /// Brings the lines of the longest waits up to date.
+    pub fn show(&mut self, now: Instant) {
+        for wait in self.waits.iter_mut().take(MOST) {
+            let seconds = wait.elapsed(now).as_secs();
+            let line = wait.line.get_or_insert_with(|| {
+                let style = ProgressStyle::with_template("...   {prefix}  {pos}s of {len}s  {wide_msg}");
+                let line = ProgressBar::new(wait.limit.as_secs())
+                    .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+                    .with_prefix(wait.id.name())
+                    .with_message(wait.what.clone());
+                self.area.add(line)
+            });
+            line.set_position(seconds);
+            line.tick();
         }
-        if text.is_empty() {
-            self.area.finish_and_clear();
-        } else {
-            if self.shown.is_empty() {
-                self.area.reset();
-            }
-            // Each by itself, because a low terminal does not show all.
-            let dimmed = |line: &str| line.if_supports_color(Stream::Stderr, |line| line.dimmed()).to_string();
-            self.area.set_message(text.lines().map(dimmed).collect::<Vec<_>>().join("\n"));
-        }
-        self.shown = text;
     }
 
     /// What has waited for long, where it is not shown; each once.
     pub fn long(&mut self, now: Instant) -> Vec<String> {
         let is_hidden = self.area.is_hidden();
         let long = self.waits.iter_mut().filter(|wait| is_hidden && !wait.is_told && wait.elapsed(now) >= LONG);
-        long.filter(|wait| wait.elapsed(now) < wait.limit)
-            .map(|wait| {
-                wait.is_told = true;
-                format!("...   {} waits, {}, for {}", wait.id, wait.times(now), wait.what)
-            })
-            .collect()
+        long.map(|wait| {
+            wait.is_told = true;
+            let (elapsed, limit) = (wait.elapsed(now).as_secs(), wait.limit.as_secs());
+            format!("...   {} waits, {elapsed}s of {limit}s, for {}", wait.id, wait.what)
+        })
+        .collect()
     }
 }
 
@@ -98,34 +86,6 @@ impl Wait {
     fn elapsed(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.began)
     }
-
-    /// Since when it waits and how long it will, and when the next cycle is due, as long as it is.
-    fn times(&self, now: Instant) -> String {
-        let cycle = self.next_cycle.filter(|due| *due > now).map(|due| {
-            let left = (due - now).as_secs_f64().ceil();
-            format!(", next cycle in {left}s")
-        });
-        let (elapsed, limit) = (self.elapsed(now).as_secs(), self.limit.as_secs());
-        format!("{elapsed}s of {limit}s{}", cycle.unwrap_or_default())
-    }
-}
-
-/// A line for each of the longest waits, and how many more there are; what is past its limit waits for nothing any more.
-fn lines(waits: &[Wait], now: Instant, width: usize) -> Vec<String> {
-    let waits: Vec<&Wait> = waits.iter().filter(|wait| wait.elapsed(now) < wait.limit).collect();
-    let shown = &waits[..waits.len().min(MOST)];
-    let cells: Vec<[String; 2]> = shown.iter().map(|wait| [wait.id.name(), wait.times(now)]).collect();
-    let [names, times] = [0, 1].map(|cell| cells.iter().map(|row| measure_text_width(&row[cell])).max().unwrap_or(0));
-    let line = |(row, wait): (&[String; 2], &&Wait)| {
-        let head = |cell: usize, width| pad_str(&row[cell], width, console::Alignment::Left, None).into_owned();
-        let line = format!("...   {}  {}  {}", head(0, names), head(1, times), wait.what);
-        truncate_str(&line, width, "…").into_owned()
-    };
-    let mut lines: Vec<String> = cells.iter().zip(shown).map(line).collect();
-    if waits.len() > MOST {
-        lines.push(format!("...   and {} more", waits.len() - MOST));
-    }
-    lines
 }
 
 #[cfg(test)]
@@ -141,51 +101,31 @@ mod tests {
     }
 
     #[test]
-    fn waits_stand_below_the_results_and_vanish_with_their_tests() {
-        let term = InMemoryTerm::new(20, 80);
+    fn the_longest_waits_stand_below_the_results_and_vanish_with_their_tests() {
+        let term = InMemoryTerm::new(20, 60);
         let (mut live, begin) = (Live::new(ProgressDrawTarget::term_like(Box::new(term.clone()))), Instant::now());
-        live.begin(&id(1), "a file on the way to the folder", 60 * SECOND, Some(9 * SECOND), begin);
-        live.show(begin + SECOND, 70);
-        assert_eq!(term.contents(), "...   latency::nas-1  1s of 60s, next cycle in 8s  a file on the way …");
-        live.begin(&id(2), "a pod", 5 * SECOND, None, begin);
-        live.show(begin + 4 * SECOND, 70);
-        let lines = [
-            "...   latency::nas-1  4s of 60s, next cycle in 5s  a file on the way …",
-            "...   latency::nas-2  4s of 5s                     a pod",
-        ];
-        assert_eq!(term.contents(), lines.join("\n"));
-        live.show(begin + 10 * SECOND, 70);
-        let left = "...   latency::nas-1  10s of 60s  a file on the way to the folder";
-        assert_eq!(term.contents(), left, "the cycle and the other wait are over");
-        live.end(&id(1));
-        live.show(begin + 10 * SECOND, 70);
-        assert_eq!(term.contents(), "");
-        assert!(live.long(begin + 10 * SECOND).is_empty(), "on a terminal they are seen");
-    }
-
-    #[test]
-    fn of_many_waits_the_longest_are_shown_and_the_others_counted() {
-        let term = InMemoryTerm::new(20, 80);
-        let (mut live, begin) = (Live::new(ProgressDrawTarget::term_like(Box::new(term.clone()))), Instant::now());
-        for number in 0..MOST + 3 {
-            live.begin(&id(number), "a file", 60 * SECOND, None, begin);
+        live.begin(&id(0), "a file on the way to the folder", 60 * SECOND, begin);
+        for number in 1..=MOST {
+            live.begin(&id(number), "a pod", 10 * SECOND, begin);
         }
-        live.show(begin, 80);
+        live.show(begin + 4 * SECOND);
         let seen = term.contents();
-        assert_eq!(seen.lines().count(), MOST + 1);
-        assert!(seen.starts_with("...   latency::nas-0  0s of 60s  a file") && seen.ends_with("and 3 more"), "{seen}");
-        live.clear(begin);
+        assert!(seen.starts_with("...   latency::nas-0  4s of 60s  a file on the way to the fo\n"), "{seen}");
+        assert!(seen.lines().count() == MOST && seen.ends_with("nas-7  4s of 10s  a pod"), "{seen}");
+        live.end(&id(0));
+        live.show(begin + 10 * SECOND);
+        assert!(term.contents().ends_with("latency::nas-8  10s of 10s  a pod"), "{}", term.contents());
+        assert!(live.long(begin + 10 * SECOND).is_empty(), "on a terminal they are seen");
+        live.clear();
         assert_eq!(term.contents(), "");
     }
 
     #[test]
     fn without_a_terminal_a_long_wait_is_told_once() {
         let (mut live, begin) = (Live::new(ProgressDrawTarget::hidden()), Instant::now());
-        live.begin(&id(1), "a file", 60 * SECOND, Some(30 * SECOND), begin);
-        live.begin(&id(2), "a pod", 10 * SECOND, None, begin);
+        live.begin(&id(1), "a file", 60 * SECOND, begin);
         assert!(live.long(begin + 9 * SECOND).is_empty());
-        let told = live.long(begin + 10 * SECOND);
-        assert_eq!(told, ["...   s::latency::nas-1 waits, 10s of 60s, next cycle in 20s, for a file"]);
+        assert_eq!(live.long(begin + 10 * SECOND), ["...   s::latency::nas-1 waits, 10s of 60s, for a file"]);
         assert!(live.long(begin + 20 * SECOND).is_empty());
     }
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use crate::event::Event;
 
-mod chart;
 pub mod console;
 pub mod diagnostics;
 pub mod files;
@@ -15,7 +14,6 @@ pub mod gather;
 pub mod github;
 pub mod grid;
 pub mod html;
-pub mod json;
 pub mod junit;
 mod live;
 pub mod model;
@@ -26,12 +24,9 @@ pub mod text;
 /// The shortest time between two rewritings of a report while results come in.
 const REWRITE: Duration = Duration::from_millis(250);
 
-/// Something that tells people or programs what happened.
 pub trait Reporter: Send {
-    /// Takes in an event.
     fn on(&mut self, event: &Event) -> anyhow::Result<()>;
 
-    /// Brings files up to date.
     fn flush(&mut self) -> anyhow::Result<()> {
         Ok(())
     }
@@ -95,74 +90,38 @@ mod tests {
     use super::*;
     use crate::event::Ending;
 
-    /// Fails to flush so many times, and counts the events it gets.
-    struct Failing {
-        times: usize,
-        events: Arc<Mutex<usize>>,
+    /// Keeps what it is told; fails to flush so many times.
+    struct Keeping {
+        fails: usize,
+        told: Arc<Mutex<Vec<String>>>,
     }
 
-    impl Reporter for Failing {
-        fn on(&mut self, _: &Event) -> anyhow::Result<()> {
-            *self.events.lock().unwrap() += 1;
+    impl Reporter for Keeping {
+        fn on(&mut self, event: &Event) -> anyhow::Result<()> {
+            self.told.lock().unwrap().push(format!("{event:?}"));
             Ok(())
         }
 
         fn flush(&mut self) -> anyhow::Result<()> {
-            anyhow::ensure!(self.times == 0, "the file is held");
+            let fails = self.fails;
+            self.fails = fails.saturating_sub(1);
+            anyhow::ensure!(fails == 0, "the file is held");
             Ok(())
         }
     }
 
-    /// Fails to flush once for each time that is left.
-    struct Held(usize);
-
-    impl Reporter for Held {
-        fn on(&mut self, _: &Event) -> anyhow::Result<()> {
-            Ok(())
-        }
-
-        fn flush(&mut self) -> anyhow::Result<()> {
-            self.0 = self.0.saturating_sub(1);
-            anyhow::ensure!(self.0 == 0, "the file is held");
-            Ok(())
-        }
-    }
-
-    fn consumed(reporters: &mut [Box<dyn Reporter>]) -> Vec<String> {
-        let (sender, events) = mpsc::channel();
-        sender.send(Event::Noticed { text: "one".into(), is_error: false }).unwrap();
-        sender.send(Event::RunFinished { ending: Ending::Completed, elapsed: Duration::ZERO }).unwrap();
-        consume(&events, reporters)
-    }
-
     #[test]
-    fn a_reporter_that_fails_is_named_and_does_not_stop_the_others() {
-        let events = Arc::new(Mutex::new(0));
-        let counting = |times| Box::new(Failing { times, events: Arc::clone(&events) }) as Box<dyn Reporter>;
-        assert_eq!(consumed(&mut [counting(1), counting(0)]), ["the file is held"]);
-        assert_eq!(*events.lock().unwrap(), 4, "two events each");
-    }
-
-    #[test]
-    fn no_reporter_gets_a_secret() {
-        struct Keeping(Arc<Mutex<Vec<String>>>);
-        impl Reporter for Keeping {
-            fn on(&mut self, event: &Event) -> anyhow::Result<()> {
-                self.0.lock().unwrap().push(format!("{event:?}"));
-                Ok(())
-            }
+    fn a_reporter_that_fails_does_not_stop_the_others_and_none_gets_a_secret() {
+        for (fails, problems) in [(3, &[][..]), (100, &["the file is held"])] {
+            let told: Arc<Mutex<Vec<String>>> = Arc::default();
+            let keeping = |fails| Box::new(Keeping { fails, told: Arc::clone(&told) }) as Box<dyn Reporter>;
+            let (sender, events) = mpsc::channel();
+            sender.send(Event::Noticed { text: "password=hunter2".into(), is_error: false }).unwrap();
+            sender.send(Event::RunFinished { ending: Ending::Completed, elapsed: Duration::ZERO }).unwrap();
+            assert_eq!(consume(&events, &mut [keeping(fails), keeping(0)]), problems);
+            let told = told.lock().unwrap();
+            assert_eq!(told.len(), 4, "two events each");
+            assert!(told[0].contains("password=[removed]"), "{told:?}");
         }
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let (sender, events) = mpsc::channel();
-        sender.send(Event::Noticed { text: "password=hunter2".into(), is_error: false }).unwrap();
-        drop(sender);
-        consume(&events, &mut [Box::new(Keeping(Arc::clone(&told)))]);
-        let told = told.lock().unwrap().concat();
-        assert!(told.contains("password=[removed]"), "{told}");
-    }
-
-    #[test]
-    fn a_file_that_is_held_for_a_moment_is_written_in_the_end() {
-        assert_eq!(consumed(&mut [Box::new(Held(3))]), Vec::<String>::new());
     }
 }

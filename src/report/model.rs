@@ -35,8 +35,6 @@ pub struct RunReport {
     pub is_simulated: bool,
     /// Which cluster, release and run this is.
     pub facts: Vec<Fact>,
-    /// What the newest upgrade of the release changed, in lines.
-    pub changes: Vec<String>,
     /// The suites that this report is about.
     pub suites: Vec<String>,
     /// How many tests ended how.

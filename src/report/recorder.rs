@@ -9,7 +9,6 @@ use super::Reporter;
 use crate::event::{CaseId, Ending, Event, millis};
 use crate::recording::{RecordedCase, Recording, SuiteText};
 
-/// Gathers a recording.
 pub struct Recorder {
     path: PathBuf,
     recording: Recording,
@@ -18,7 +17,6 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Records a run of these suites into the file `path`.
     pub fn new(path: PathBuf, suites: Vec<SuiteText>) -> Self {
         Self { path, recording: Recording::new(suites), seen: HashMap::new(), is_over: false }
     }
@@ -32,10 +30,7 @@ impl Reporter for Recorder {
                 recording.started = Some(*at);
                 recording.planned = cases.iter().map(|case| case.id.clone()).collect();
             }
-            Event::Connected { facts, changes } => {
-                recording.facts.clone_from(facts);
-                recording.changes.clone_from(changes);
-            }
+            Event::Connected { facts } => recording.facts.clone_from(facts),
             Event::CaseObserved { id, seen } => {
                 let mut seen = seen.as_ref().clone();
                 recording.objects.pack(&mut seen);

@@ -2,7 +2,7 @@
 //! gets anything else. Pure.
 
 use crate::event::{Case, CaseId, Ending, Event, Fact, Reason, Section, Verdict};
-use crate::redact::{clean, redact};
+use crate::redact::{clean, redact, text};
 
 /// The same event without secrets, and without what steers terminals or breaks XML.
 pub fn sanitized(event: Event) -> Event {
@@ -12,12 +12,12 @@ pub fn sanitized(event: Event) -> Event {
             let suites = suites.iter().map(|suite| name(suite)).collect();
             Event::RunStarted { at, suites, cases: cases.into_iter().map(case).collect() }
         }
-        Event::Connected { facts, changes } => {
+        Event::Connected { facts } => {
             let fact = |fact: &Fact| Fact { name: name(&fact.name).into(), value: text(&fact.value) };
-            Event::Connected { facts: facts.iter().map(fact).collect(), changes: texts(&changes) }
+            Event::Connected { facts: facts.iter().map(fact).collect() }
         }
-        Event::CaseWaiting { id, what, limit, next_cycle } => {
-            Event::CaseWaiting { id: of_id(&id), what: text(&what).replace('\n', " "), limit, next_cycle }
+        Event::CaseWaiting { id, what, limit } => {
+            Event::CaseWaiting { id: of_id(&id), what: text(&what).replace('\n', " "), limit }
         }
         Event::CaseFinished { id, verdict, elapsed } => {
             Event::CaseFinished { id: of_id(&id), verdict: of_verdict(verdict), elapsed }
@@ -58,11 +58,6 @@ fn of_verdict(verdict: Verdict) -> Verdict {
         blocked_by: verdict.blocked_by.map(|by| name(&by)),
         ..verdict
     }
-}
-
-/// A text, which may have several lines.
-pub fn text(text: &str) -> String {
-    redact(&clean(text).split('\n').map(str::to_owned).collect::<Vec<_>>()).join("\n")
 }
 
 fn texts(texts: &[String]) -> Vec<String> {

@@ -17,7 +17,6 @@ use crate::event::Event;
 const BOUND: Duration = Duration::from_secs(90);
 /// How long an API server that does not answer is waited for.
 const AWAY: Duration = Duration::from_secs(30);
-/// The pause before it is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Tidies up; returns what is left, in a notice each.
@@ -80,7 +79,6 @@ async fn answers(shared: &Shared) -> Result<(), ApiError> {
     }
 }
 
-/// What is left when nothing more is done.
 fn left(shared: &Shared, why: &str) -> Vec<String> {
     let files = shared.ledger.placed(|_| true).into_iter().map(|placed| left_behind(&placed, why));
     files.chain(shared.disturbed().iter().map(|disturbed| tidy::not_ready(shared, disturbed, why))).collect()

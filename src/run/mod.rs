@@ -10,14 +10,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use crate::check::{Disturbed, Shared, Site};
+use crate::check::{Disturbed, Place, Placed, Shared, Site};
 use crate::cluster::{SLOW, Select};
 use crate::diagnose::Diagnoses;
 use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
 use crate::suite::PlannedCase;
 
 mod ending;
-mod machine;
 mod signal;
 pub mod tidy;
 
@@ -29,11 +28,8 @@ pub const AT_ONCE: usize = 512;
 /// A test with what its suite says about servers.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// The test.
     pub case: PlannedCase,
-    /// How pods are recognised.
     pub select: Select,
-    /// The servers that the suite requires.
     pub servers: Arc<[String]>,
 }
 
@@ -154,7 +150,7 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     };
     diagnoses.begin(&site, verdict.outcome);
     let judged = verdict.clone();
-    let mut verdict = machine::considered(&site, &job.case.check, verdict).await;
+    let mut verdict = considered(&site, verdict).await;
     let elapsed = started.elapsed();
     // An API server that is gone is not waited for by every test again: the end of the run tries once more.
     let may_remove = verdict.outcome != Outcome::Error || shared.cluster.answers().await.is_ok();
@@ -175,6 +171,24 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     (verdict, elapsed)
 }
 
+/// The verdict as it was, or ERROR where it is no fault of what was looked at: another test's request ended the server, or
+/// another program held a file of the test.
+async fn considered(site: &Site, verdict: Verdict) -> Verdict {
+    if !matches!(verdict.outcome, Outcome::Fail | Outcome::Error) {
+        return verdict;
+    }
+    let shared = &site.shared;
+    let held = |placed: Placed| {
+        let why = shared.host.held(&placed.server, &placed.name)?;
+        let reason =
+            Reason::new(placed.to_string(), "to be open to others, too", format!("another program holds it: {why}"));
+        Some(reason.hint("close what holds it, such as an editor or a virus scanner, and run the test again"))
+    };
+    let hosted = || shared.ledger.placed(|placed| placed.case == site.id && placed.place == Place::Host);
+    let ended = site.ended_under_it().await;
+    ended.or_else(|| hosted().into_iter().find_map(held).map(Verdict::error)).unwrap_or(verdict)
+}
+
 /// ERROR, because another server that the run has disturbed is not well: what keeps it so may do the same to the next.
 fn down_already(down: &Disturbed) -> Verdict {
     let expected = "to be Ready again before another server is disturbed";
@@ -183,13 +197,11 @@ fn down_already(down: &Disturbed) -> Verdict {
     Verdict::blocked(down.case.to_string(), reason.hint("nothing was disturbed here; repair it first"))
 }
 
-/// ERROR, because the harness itself failed.
 fn defect(seen: String) -> Verdict {
     let hint = "report this with the command line that you used";
     Verdict::error(Reason::new("the harness", "no defect of its own", seen).hint(hint))
 }
 
-/// The message of a panic.
 fn said(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default()

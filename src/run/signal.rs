@@ -12,7 +12,6 @@ use crate::error::Exit;
 /// So many requests end the process at once.
 const ENOUGH: u8 = 3;
 
-/// The requests to stop that have come.
 pub struct Signals(watch::Receiver<u8>);
 
 impl Signals {
@@ -42,13 +41,11 @@ impl Signals {
         }
     }
 
-    /// Whether one has come.
     pub fn came(&self) -> bool {
         *self.0.borrow() > 0
     }
 }
 
-/// What the system sends.
 #[cfg(unix)]
 struct Requests {
     terminate: tokio::signal::unix::Signal,
@@ -71,7 +68,6 @@ impl Requests {
     }
 }
 
-/// What the system sends.
 #[cfg(windows)]
 struct Requests {
     interrupt: tokio::signal::windows::CtrlC,

@@ -56,7 +56,7 @@ async fn recover(shared: &Shared, disturbed: &Disturbed) {
                 let what = format!("server {server} to be Ready again: {what}");
                 let limit = limit.saturating_duration_since(Instant::now());
                 // Nobody listens any more only when the run is over.
-                let _ = shared.events.send(Event::CaseWaiting { id: case.clone(), what, limit, next_cycle: None });
+                let _ = shared.events.send(Event::CaseWaiting { id: case.clone(), what, limit });
                 is_told = true;
             }
             last = what;
@@ -90,7 +90,6 @@ pub fn not_ready(shared: &Shared, disturbed: &Disturbed, why: &str) -> String {
     )
 }
 
-/// How far a server that was disturbed is.
 fn state(population: &Population, disturbed: &Disturbed) -> Settlement {
     let server = population.server(&disturbed.select, &disturbed.server);
     let doomed = |pod: &&Arc<Pod>| disturbed.deletes.is_some() && pod.metadata.uid == disturbed.deletes;
@@ -106,9 +105,7 @@ fn state(population: &Population, disturbed: &Disturbed) -> Settlement {
 /// What was found where no test had put it.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// What was removed.
     pub removed: Vec<String>,
-    /// What could not be looked at or removed.
     pub problems: Vec<String>,
 }
 
@@ -160,7 +157,6 @@ impl Found {
     }
 }
 
-/// By place, what was removed.
 type Swept = Vec<(String, Result<Vec<String>, String>)>;
 
 /// Waits for a moment between two cycles, for some time.
@@ -197,7 +193,6 @@ async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &
     swept
 }
 
-/// Removes one file from all its places.
 async fn remove_file(shared: &Shared, mut places: Vec<Placed>) -> Vec<(Placed, String)> {
     let limit = Instant::now() + QUIET;
     // The export first: otherwise its sidecar brings the file back.
@@ -217,7 +212,6 @@ async fn remove_file(shared: &Shared, mut places: Vec<Placed>) -> Vec<(Placed, S
     left
 }
 
-/// Removes a file from one place.
 async fn remove_place(shared: &Shared, placed: &Placed, limit: Instant) -> Result<(), String> {
     let server = begun(shared, placed, limit).await?.server(&placed.select, &placed.server);
     // All of today's pods, not only the one that it was written in: a new pod's init container may have copied it back,
@@ -288,7 +282,7 @@ async fn quiet(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<Cycles>>, lim
     }
     let what = "a moment between two sync cycles, to remove its file".to_owned();
     let left = limit.saturating_duration_since(Instant::now());
-    tell(Event::CaseWaiting { id: placed.case.clone(), what, limit: left, next_cycle: None });
+    tell(Event::CaseWaiting { id: placed.case.clone(), what, limit: left });
     while !sidecars.iter().all(|cycles| cycles.is_quiet()) {
         for cycles in &sidecars {
             if !cycles.quiet(limit).await {

@@ -8,14 +8,10 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-#[cfg(test)]
-mod reference;
-
 use super::load::{BUILT_IN, parse};
 use super::schema::schema;
 use crate::check::{About, Check, Need, Subject};
 
-/// All kinds, with a line each.
 pub fn list() -> Vec<String> {
     Check::ALL.iter().map(|about| format!("{:<18}{}", about.key, about.summary)).collect()
 }
@@ -45,7 +41,7 @@ pub fn explain(key: &str) -> Option<String> {
 }
 
 /// What it judges, needs, proves and disturbs.
-pub fn facts(about: &About) -> Vec<String> {
+fn facts(about: &About) -> Vec<String> {
     let listed = |what: &str, words: Vec<String>| (!words.is_empty()).then(|| format!("{what} {}", words.join(", ")));
     let judges = match about.subject {
         Subject::Server => "judges a server",
@@ -67,7 +63,6 @@ pub fn line(check: &Check) -> String {
     format!("{}{needs}{}", check.kind(), if check.about().disturbs { "; disturbs" } else { "" })
 }
 
-/// A key of a check or of a type.
 struct Field<'a> {
     name: &'a str,
     is_required: bool,
@@ -91,33 +86,29 @@ fn fields<'a>(object: &'a Value) -> Vec<Field<'a>> {
 impl Field<'_> {
     fn write(&self, schema: &Value, text: &mut String, depth: usize) {
         let indent = "  ".repeat(depth);
-        let plain = |word: &str| word.to_owned();
-        let _ =
-            writeln!(text, "\n{indent}{}: {}\n{indent}    {}", self.name, self.type_in(schema, &plain), self.meaning);
+        let _ = writeln!(text, "\n{indent}{}: {}\n{indent}    {}", self.name, self.type_in(schema), self.meaning);
         for field in inner(schema, self.schema) {
             field.write(schema, text, depth + 1);
         }
     }
 
     /// Its type in words, and whether it must be there.
-    fn type_in(&self, schema: &Value, link: &dyn Fn(&str) -> String) -> String {
+    fn type_in(&self, schema: &Value) -> String {
         let default = &self.schema["default"];
         let otherwise = match default {
             _ if self.is_required => String::new(),
             Value::Null => ", optional".to_owned(),
             default => format!(", else `{}`", default.as_str().map_or_else(|| default.to_string(), str::to_owned)),
         };
-        format!("{}{otherwise}", words(schema, self.schema, link))
+        format!("{}{otherwise}", words(schema, self.schema))
     }
 }
 
-/// The definition that a schema refers to, and its name.
 fn referred<'a>(schema: &'a Value, of: &'a Value) -> Option<(&'a str, &'a Value)> {
     let name = of["$ref"].as_str()?.strip_prefix("#/$defs/")?;
     Some((name, &schema["$defs"][name]))
 }
 
-/// The keys of the types that a schema refers to.
 fn inner<'a>(schema: &'a Value, of: &'a Value) -> Vec<Field<'a>> {
     let below = of["anyOf"].as_array().into_iter().flatten().chain(of.get("additionalProperties"));
     let referred = referred(schema, of).map(|(_, definition)| definition);
@@ -126,15 +117,14 @@ fn inner<'a>(schema: &'a Value, of: &'a Value) -> Vec<Field<'a>> {
     own.chain(below.flat_map(|below| inner(schema, below))).collect()
 }
 
-/// A type in words.
-fn words(schema: &Value, of: &Value, link: &dyn Fn(&str) -> String) -> String {
+fn words(schema: &Value, of: &Value) -> String {
     if let Some((name, definition)) = referred(schema, of) {
-        return if is_named(definition) { link(&name.to_lowercase()) } else { words(schema, definition, link) };
+        return if is_named(definition) { name.to_lowercase() } else { words(schema, definition) };
     }
     let choice = of["anyOf"].as_array().or_else(|| of["oneOf"].as_array());
     if let Some(choice) = choice {
         let choice = choice.iter().filter(|one| one["type"] != "null");
-        return choice.map(|one| words(schema, one, link)).collect::<Vec<_>>().join(" or ");
+        return choice.map(|one| words(schema, one)).collect::<Vec<_>>().join(" or ");
     }
     if let Some(value) = of["const"].as_str() {
         return format!("`{value}`");
@@ -148,8 +138,8 @@ fn words(schema: &Value, of: &Value, link: &dyn Fn(&str) -> String) -> String {
             (least, Value::Null) => format!("number from {least}"),
             (least, most) => format!("number from {least} to {most}"),
         },
-        Some("array") => format!("list of {}", words(schema, &of["items"], link)),
-        Some("object") => format!("{} by name", words(schema, &of["additionalProperties"], link)),
+        Some("array") => format!("list of {}", words(schema, &of["items"])),
+        Some("object") => format!("{} by name", words(schema, &of["additionalProperties"])),
         _ => "any value".to_owned(),
     }
 }

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use super::read::{Examined, examine};
+pub use super::read::parse;
 use super::{Suite, join};
 use crate::error::{Refusal, suggestion};
 use crate::input;
 
-/// The suites in the binary: name and text.
 pub const BUILT_IN: [(&str, &str); 7] = [
     ("phase2", include_str!("../../suites/phase2.yaml")),
     ("phase3", include_str!("../../suites/phase3.yaml")),
@@ -36,17 +35,7 @@ pub fn load(name: &str) -> Result<Suite, Refusal> {
     parse(&origin, &text)
 }
 
-/// Reads a suite from text; `origin` is its file name, for messages.
-///
-/// # Errors
-/// The first thing that is wrong with it.
-pub fn parse(origin: &str, text: &str) -> Result<Suite, Refusal> {
-    let Examined { suite, problems, .. } = examine(origin, text)?;
-    problems.into_iter().next().map_or(Ok(suite), Err)
-}
-
-/// The file name and the text of a built-in suite, or of a YAML file.
-pub(super) fn find(name: &str) -> Result<(String, String), Refusal> {
+fn find(name: &str) -> Result<(String, String), Refusal> {
     if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
         return Ok((format!("suites/{name}.yaml"), (*text).to_owned()));
     }
@@ -75,18 +64,4 @@ pub fn name_of_broken(name: &str) -> Option<String> {
     let text = if path.is_file() { input::text(path, MOST_KIB).unwrap_or_default() } else { String::new() };
     let said = text.lines().find_map(|line| line.strip_prefix("suite:")).map(str::trim);
     Some(said.filter(|said| super::read::is_name(said)).or(path.file_stem()?.to_str())?.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_disturbs_is_run_only_when_it_is_asked_for() {
-        let chosen = undisturbing();
-        assert!(chosen.contains(&"phase2".to_owned()) && !chosen.contains(&"restarts".to_owned()), "{chosen:?}");
-        let restarts = load("restarts").unwrap();
-        assert_eq!(restarts.cases.len(), 7);
-        assert!(restarts.cases.iter().all(|case| case.check.about().disturbs));
-    }
 }

@@ -15,7 +15,6 @@ use crate::event::CaseId;
 use crate::recording::SuiteText;
 
 pub mod explain;
-pub mod lint;
 pub mod load;
 mod read;
 pub mod schema;
@@ -59,18 +58,14 @@ pub struct Test {
     pub check: Check,
 }
 
-/// A suite that was read and found consistent.
 #[derive(Debug)]
 pub struct Suite {
-    /// Its name.
     pub name: String,
     /// How the pods under test are found.
     pub pods: Select,
     /// The servers that must exist, in the order of the file.
     pub servers: Arc<[String]>,
-    /// The file's text, to be recorded.
     pub text: SuiteText,
-    /// Its tests, one for each server.
     pub cases: Vec<PlannedCase>,
 }
 
@@ -81,17 +76,13 @@ pub fn servers(suites: &[Suite]) -> impl Iterator<Item = (&Suite, &String)> {
     all.filter(move |(_, server)| known.insert(*server))
 }
 
-/// The objects that the suites are about.
 pub fn wanted(suites: &[Suite]) -> Wanted {
     Wanted::of(suites.iter().map(|suite| &suite.pods))
 }
 
-/// A test that could be run.
 #[derive(Debug, Clone)]
 pub struct PlannedCase {
-    /// Its name.
     pub id: CaseId,
-    /// What it does.
     pub check: Arc<Check>,
 }
 

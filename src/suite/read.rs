@@ -1,37 +1,27 @@
 //! Reads a suite's text, makes its tests, and says everything that is wrong with it, with places and suggestions.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use serde_saphyr::{Location, Spanned};
 
 use super::{PlannedCase, Suite, SuiteFile, Test, join};
-use crate::check::{Check, Subject};
+use crate::check::Subject;
 use crate::error::{Refusal, suggestion};
 use crate::event::CaseId;
 use crate::recording::SuiteText;
 use crate::yaml::{self, place};
 
-/// The word that stands for all servers.
 const ALL: &str = "all";
 /// The most tests that a suite makes: every test that runs costs the cluster requests.
 const MOST_TESTS: usize = 10_000;
 
-/// A suite file that is YAML of a suite.
-pub(super) struct Examined {
-    /// The suite, as far as it could be made.
-    pub suite: Suite,
-    /// What is wrong with it.
-    pub problems: Vec<Refusal>,
-    /// What is not wrong, and does nothing; if nothing is wrong.
-    pub warnings: Vec<String>,
-}
-
-/// Reads a suite's text.
+/// Reads a suite's text; `origin` is its file name, for messages.
 ///
 /// # Errors
-/// It is no YAML of a suite; what else is wrong cannot be told then.
-pub(super) fn examine(origin: &str, text: &str) -> Result<Examined, Refusal> {
+/// The first thing that is wrong with it.
+pub fn parse(origin: &str, text: &str) -> Result<Suite, Refusal> {
     // What is below is a hundred times what ours have; a bomb of aliases has more.
     let options = serde_saphyr::options! {
         strict_booleans: true,
@@ -45,53 +35,51 @@ pub(super) fn examine(origin: &str, text: &str) -> Result<Examined, Refusal> {
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000, max_replay_stack_depth: 8 },
     };
     let file = serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax(origin, &error))?;
-    let mut examiner = Examiner { origin, file: &file, problems: Vec::new() };
-    examiner.names();
-    let cases = examiner.cases();
-    let problems = examiner.problems;
-    let warnings = if problems.is_empty() { warnings(origin, &file, &cases) } else { Vec::new() };
+    let examiner = Examiner { origin, file: &file };
+    examiner.names()?;
+    let cases = examiner.cases()?;
     let servers = names(&file).map(|server| server.value.clone()).collect();
     let text = SuiteText { origin: origin.to_owned(), text: text.to_owned() };
-    let suite = Suite { name: file.suite.value, pods: file.pods, servers, text, cases };
-    Ok(Examined { suite, problems, warnings })
+    Ok(Suite { name: file.suite.value, pods: file.pods, servers, text, cases })
 }
 
-/// Looks for what is wrong.
 struct Examiner<'a> {
     origin: &'a str,
     file: &'a SuiteFile,
-    problems: Vec<Refusal>,
 }
 
 impl Examiner<'_> {
-    fn problem(&mut self, at: Location, what: impl std::fmt::Display, hint: impl Into<String>) {
-        self.problems.push(Refusal::usage(format!("{}: {what}", place(self.origin, at)), hint));
+    fn problem<T>(&self, at: Location, what: impl Display, hint: impl Into<String>) -> Result<T, Refusal> {
+        Err(Refusal::usage(format!("{}: {what}", place(self.origin, at)), hint))
     }
 
-    /// The names of suite, roles and servers.
-    fn names(&mut self) {
+    fn names(&self) -> Result<(), Refusal> {
         let file = self.file;
         let (suite, roles, tests) = (&file.suite, &file.servers, &file.tests);
         if !is_name(&suite.value) {
             let hint = "use lower-case letters, digits and hyphens";
-            self.problem(suite.referenced, format!("`{}` cannot name a suite", suite.value), hint);
+            return self.problem(suite.referenced, format!("`{}` cannot name a suite", suite.value), hint);
         }
         if names(file).next().is_none() {
-            self.problem(roles.referenced, "the suite names no servers", "list them by role under `servers:`");
+            return self.problem(roles.referenced, "the suite names no servers", "list them by role under `servers:`");
         }
         if tests.value.is_empty() {
-            self.problem(tests.referenced, "the suite has no tests", "list at least one under `tests:`");
+            return self.problem(tests.referenced, "the suite has no tests", "list at least one under `tests:`");
         }
         for (role, its) in &roles.value {
             if its.is_empty() {
-                self.problem(roles.referenced, format!("role `{role}` has no servers"), "name one, or remove the role");
+                return self.problem(
+                    roles.referenced,
+                    format!("role `{role}` has no servers"),
+                    "name one, or remove the role",
+                );
             }
             // The same word for the same servers is no matter.
             let is_ambiguous = role == ALL
                 || names(file).any(|server| server.value == *role) && its.iter().any(|server| server.value != *role);
             if is_ambiguous {
                 let what = format!("role `{role}` is called like a server, or like all of them");
-                self.problem(roles.referenced, what, "call it otherwise");
+                return self.problem(roles.referenced, what, "call it otherwise");
             }
         }
         let mut seen = HashSet::new();
@@ -99,56 +87,68 @@ impl Examiner<'_> {
             let name = &server.value;
             if !is_label(name) || name == ALL {
                 let hint = "it is a label's value: at most 63 letters, digits, `-`, `_` and `.`, and not `all`";
-                self.problem(server.referenced, format!("`{name}` cannot name a server"), hint);
+                return self.problem(server.referenced, format!("`{name}` cannot name a server"), hint);
             }
             if !seen.insert(name) {
-                self.problem(server.referenced, format!("server `{name}` is listed twice"), "name each server once");
+                return self.problem(
+                    server.referenced,
+                    format!("server `{name}` is listed twice"),
+                    "name each server once",
+                );
             }
         }
+        Ok(())
     }
 
     /// The tests: one for each server that a check is made of.
-    fn cases(&mut self) -> Vec<PlannedCase> {
+    fn cases(&self) -> Result<Vec<PlannedCase>, Refusal> {
         let mut known = HashSet::new();
         let mut cases = Vec::new();
         for test in &self.file.tests.value {
             let (slug, at) = (&test.slug.value, test.slug.referenced);
             if !is_name(slug) {
                 let hint = "use lower-case letters, digits and hyphens";
-                self.problem(at, format!("slug `{slug}` cannot name a check"), hint);
+                return self.problem(at, format!("slug `{slug}` cannot name a check"), hint);
             }
             let (kind, subject) = (test.check.kind(), test.check.about().subject);
             match (subject, test.on.is_empty()) {
                 (Subject::Server, true) => {
                     let hint = "add `on:` with roles, servers or `all`";
-                    self.problem(at, format!("check `{kind}` judges a server, but no server is named"), hint);
+                    return self.problem(at, format!("check `{kind}` judges a server, but no server is named"), hint);
                 }
                 (Subject::Whole, false) => {
-                    self.problem(at, format!("check `{kind}` judges the whole, not single servers"), "remove `on:`");
+                    return self.problem(
+                        at,
+                        format!("check `{kind}` judges the whole, not single servers"),
+                        "remove `on:`",
+                    );
                 }
                 _ => {}
             }
             let check = Arc::new(test.check.clone());
-            for server in self.subjects(test) {
+            for server in self.subjects(test)? {
                 let id = CaseId { suite: self.file.suite.value.clone(), slug: slug.clone(), server };
                 if !known.insert(id.clone()) {
                     let hint = "name each test once: with another slug, or on other servers";
-                    self.problem(at, format!("slug `{slug}` makes a second test {id}"), hint);
-                } else if cases.len() == MOST_TESTS {
-                    self.problem(at, format!("the suite makes more than {MOST_TESTS} tests"), "make several of it");
-                    return cases;
-                } else {
-                    cases.push(PlannedCase { id, check: Arc::clone(&check) });
+                    return self.problem(at, format!("slug `{slug}` makes a second test {id}"), hint);
                 }
+                if cases.len() == MOST_TESTS {
+                    return self.problem(
+                        at,
+                        format!("the suite makes more than {MOST_TESTS} tests"),
+                        "make several of it",
+                    );
+                }
+                cases.push(PlannedCase { id, check: Arc::clone(&check) });
             }
         }
-        cases
+        Ok(cases)
     }
 
     /// What a check is made of: the servers that `on` names by role, by name or by `all`, else the whole.
-    fn subjects(&mut self, test: &Test) -> Vec<Option<String>> {
+    fn subjects(&self, test: &Test) -> Result<Vec<Option<String>>, Refusal> {
         if test.on.is_empty() {
-            return vec![None];
+            return Ok(vec![None]);
         }
         let (file, roles) = (self.file, &self.file.servers.value);
         let mut chosen: HashSet<&str> = HashSet::new();
@@ -163,29 +163,14 @@ impl Examiner<'_> {
                 let servers = names(file).map(|server| server.value.as_str());
                 let known: Vec<&str> = roles.keys().map(String::as_str).chain(servers).chain([ALL]).collect();
                 let hint = join(&suggestion(word, known.iter().copied()), &format!("known are {}", known.join(", ")));
-                self.problem(*referenced, format!("there is no role or server `{word}`"), hint);
+                return self.problem(*referenced, format!("there is no role or server `{word}`"), hint);
             }
         }
-        // Each once, also one that is listed twice, which was told already.
-        let its = names(file).filter(|server| chosen.remove(server.value.as_str()));
-        its.map(|server| Some(server.value.clone())).collect()
+        let its = names(file).filter(|server| chosen.contains(server.value.as_str()));
+        Ok(its.map(|server| Some(server.value.clone())).collect())
     }
 }
 
-/// What does nothing: roles of which nothing is tested.
-fn warnings(origin: &str, file: &SuiteFile, cases: &[PlannedCase]) -> Vec<String> {
-    let tests = || cases.iter().filter(|case| !matches!(*case.check, Check::Skip(_)));
-    let tested: HashSet<&str> = tests().filter_map(|case| case.id.server.as_deref()).collect();
-    let is_whole = tests().any(|case| case.id.server.is_none());
-    let is_unused = |its: &Vec<Spanned<String>>| !its.iter().any(|server| tested.contains(server.value.as_str()));
-    let unused = file.servers.value.iter().filter(|(_, its)| !is_whole && !its.is_empty() && is_unused(its));
-    let warning = |(role, its): (&String, &Vec<Spanned<String>>)| {
-        format!("{}: nothing is tested of role `{role}`", place(origin, its[0].referenced))
-    };
-    unused.map(warning).collect()
-}
-
-/// The servers, in the order of the file.
 fn names(file: &SuiteFile) -> impl Iterator<Item = &Spanned<String>> {
     file.servers.value.values().flatten()
 }

@@ -1,4 +1,4 @@
-//! Writing suites: the schema, the reference, `lint`, `explain`, completion, and files that mean harm.
+//! Writing suites: the schema, the reference, `explain`, completion, and files that mean harm.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -19,9 +19,7 @@ use crate::support::speed;
 
 #[test]
 fn the_published_schema_is_the_codes_own() {
-    let printed = Place::new().run(&["schema"]);
-    assert_eq!(printed.code, 0);
-    golden("docs/suite.schema.json", &printed.out);
+    golden("docs/suite.schema.json", &format!("{:#}\n", schema()));
 }
 
 #[test]
@@ -34,7 +32,7 @@ fn the_schema_takes_what_a_run_takes_and_refuses_what_is_not_in_the_form_of_a_su
         let wrong: Vec<_> = validator.iter_errors(&value(text)).map(|error| error.to_string()).collect();
         assert!(wrong.is_empty(), "{name}: {wrong:?}");
     }
-    for name in ["unknown-check", "unknown-key", "wrong-duration", "tests-nothing", "no-time", "no-group", "much"] {
+    for name in ["unknown-check", "unknown-key", "wrong-duration", "tests-nothing", "no-time", "no-group"] {
         let text = std::fs::read_to_string(root(&format!("fixtures/suites/broken/{name}.yaml"))).unwrap();
         assert!(!validator.is_valid(&value(&text)), "{name}");
     }
@@ -90,38 +88,28 @@ fn the_list_tells_what_tests_need_and_disturb_only_when_asked() {
 }
 
 #[test]
-fn lint_says_all_that_is_wrong_and_what_does_nothing() {
-    let place = Place::new();
-    let file = |name: &str| root(&format!("fixtures/suites/broken/{name}.yaml")).to_string_lossy().into_owned();
-    let linted = place.run(&["lint", "restarts", &file("much"), &file("unknown-key")]);
-    assert_eq!((linted.code, linted.out.as_str()), (2, "ok: restarts, 7 tests on 7 servers\n"));
-    for words in [
-        "much.yaml:1:8: `Broken` cannot name a suite",
-        "much.yaml:7:18: `../nas-2` cannot name a server",
-        "much.yaml:7:28: server `nas-1` is listed twice",
-        "role `nas-1` is called like a server",
-        "role `output` has no servers",
-        "much.yaml:11:11: check `pod-count` judges the whole",
-        "much.yaml:14:11: slug `host folder` cannot name a check",
-        "much.yaml:14:11: check `host-folder` judges a server",
-        "much.yaml:17:10: there is no role or server `inputs`\n  hint: did you mean `input`?",
-        "much.yaml:17:18: there is no role or server `outputs`",
-        "much.yaml:21:11: slug `twice` makes a second test Broken::twice",
-        "unknown-key.yaml:13:9: unknown key",
+fn whatever_is_wrong_with_a_suite_is_refused_with_its_place() {
+    let good = "suite: x\nabout: x\npods: {labels: {a: b}, server-label: c}\nservers: {r: [s, t]}\ntests:\n  \
+                - slug: one\n    on: [r]\n    check: {host-folder: {}}\n";
+    assert_eq!(parse("f", good).unwrap().cases.len(), 2);
+    for (there, instead, words) in [
+        ("suite: x", "suite: X", "f:1:8: `X` cannot name a suite"),
+        ("[s, t]", "[../s]", "f:4:15: `../s` cannot name a server"),
+        ("[s, t]", "[s, s]", "f:4:18: server `s` is listed twice"),
+        ("{r: [s, t]}", "{r: [s, t], s: [t]}", "f:4:10: role `s` is called like a server"),
+        ("{r: [s, t]}", "{r: [s], q: []}", "f:4:10: role `q` has no servers"),
+        ("{r: [s, t]}", "{}", "f:4:10: the suite names no servers"),
+        ("host-folder: {}", "pod-count: {}", "f:6:11: check `pod-count` judges the whole"),
+        ("slug: one", "slug: one two", "f:6:11: slug `one two` cannot name a check"),
+        ("[r]", "[rr]", "f:7:10: there is no role or server `rr`"),
     ] {
-        assert!(linted.err.contains(words), "no `{words}` in {}", linted.err);
+        let refusal = parse("f", &good.replace(there, instead)).unwrap_err();
+        assert!(refusal.what.contains(words), "{words}: {refusal}");
     }
-    assert_eq!(linted.err.matches("error: ").count(), 12, "{}", linted.err);
-    let idle = "suite: idle\nabout: x\npods: {labels: {a: b}, server-label: c}\nservers: {r: [s], q: [t]}\ntests:\n  \
-                - slug: one\n    on: [r]\n    check: {host-folder: {}}\n  - slug: two\n    on: [q]\n    check: {skip: {reason: later}}\n";
-    std::fs::write(place.path("idle.yaml"), idle).unwrap();
-    let linted = place.run(&["lint", "idle.yaml"]);
-    assert_eq!((linted.code, linted.out.as_str()), (0, "ok: idle, 2 tests on 2 servers\n"));
-    assert_eq!(linted.err, "warning: idle.yaml:4:23: nothing is tested of role `q`\n");
 }
 
 #[test]
-fn a_file_that_is_too_large_or_a_bomb_is_refused_by_lint_and_by_a_run() {
+fn a_file_that_is_too_large_or_a_bomb_is_refused() {
     let place = Place::new();
     let head = "suite: x\nabout: x\npods: {labels: {a: b}, server-label: c}\nservers: {r: [s]}\n";
     let mut bomb = format!(
@@ -148,7 +136,7 @@ fn a_file_that_is_too_large_or_a_bomb_is_refused_by_lint_and_by_a_run() {
     ] {
         let file = format!("{name}.yaml");
         std::fs::write(place.path(&file), text).unwrap();
-        for arguments in [vec!["lint", &file], vec!["--suite", &file]] {
+        for arguments in [vec!["--list", "--suite", &file], vec!["--suite", &file]] {
             let refused = place.run(&arguments);
             assert_eq!(refused.code, 2, "{name}: {}", refused.err);
             assert!(refused.err.starts_with("error: ") && refused.err.contains(words), "{name}: {}", refused.err);

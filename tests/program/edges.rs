@@ -12,8 +12,7 @@ use crate::support::root;
 const RUN: [&str; 5] = ["--simulate", "--suite", "phase2", "--exact", "phase2::release"];
 
 /// What only prints.
-const PRINTING: [&[&str]; 8] = [
-    &["schema"],
+const PRINTING: [&[&str]; 7] = [
     &["--list"],
     &["--list", "--verbose"],
     &["explain"],
@@ -42,7 +41,9 @@ fn a_command_that_prints_ends_quietly_when_its_reader_left() {
     for arguments in PRINTING {
         assert_eq!(ended(place.command(arguments), left(), Stdio::piped()), (0, String::new()), "{arguments:?}");
     }
-    for (arguments, code) in [(&["--suite", "phase33"][..], 2), (&["lint", "no.yaml"], 2), (&["--lsit"], 2), (&[], 3)] {
+    for (arguments, code) in
+        [(&["--suite", "phase33"][..], 2), (&["--list", "--suite", "no.yaml"], 2), (&["--lsit"], 2), (&[], 3)]
+    {
         assert_eq!(ended(place.command(arguments), left(), left()).0, code, "{arguments:?}");
     }
     assert_eq!(ended(place.command(&["doctor"]), left(), left()).0, 3);
@@ -104,8 +105,8 @@ fn a_duration_that_nobody_means_is_refused_with_the_bound_and_the_variable() {
     assert_eq!(ended.code, 2, "{}", ended.err);
     assert!(ended.err.contains("90s or 5m (it is the value of FILE_SIMULATOR_TIMEOUT)"), "{}", ended.err);
     let suite = place.suite("phase3", &[("restart-window: 10m", "restart-window: 1001h")]);
-    let linted = place.run(&["lint", &suite]);
-    assert!(linted.code == 2 && linted.err.contains("a duration is at most 1000h"), "{}", linted.err);
+    let listed = place.run(&["--list", "--suite", &suite]);
+    assert!(listed.code == 2 && listed.err.contains("a duration is at most 1000h"), "{}", listed.err);
 }
 
 #[test]
@@ -117,8 +118,8 @@ fn what_powershell_writes_is_read() {
     place.suite("phase2", &[]);
     let suite = fs::read_to_string(place.path("phase2.yaml")).unwrap();
     fs::write(place.path("phase2.yaml"), utf16(&suite)).unwrap();
-    let linted = place.run(&["lint", "phase2.yaml"]);
-    assert!(linted.code == 0 && linted.out.starts_with("ok: phase2"), "{}", linted.all());
+    let listed = place.run(&["--list", "--suite", "phase2.yaml"]);
+    assert!(listed.code == 0 && listed.out.starts_with("phase2::"), "{}", listed.all());
     let values = fs::read_to_string(root("fixtures/helm-chart/file-simulator/values-multi-nas.yaml")).unwrap();
     // As somebody might write it who overrides it, by hand or with a tool that knows fractions only.
     let values = values.replace("fsid: 4", "fsid: 5\n    fsid: 4.0");

@@ -1,9 +1,11 @@
 //! What each reporter says of one run with something of everything, and the schema of the JSON.
 
-use file_simulator_e2e::event::{Event, Outcome};
-use file_simulator_e2e::report::console::{Console, Look, Verbosity};
-use file_simulator_e2e::report::github::Github;
+use file_simulator_e2e::event::{Case, CaseId, Event, Outcome};
+use file_simulator_e2e::report::console::{Console, Look};
+use file_simulator_e2e::report::gather::Gathered;
+use file_simulator_e2e::report::github;
 use file_simulator_e2e::report::model::RunReport;
+use file_simulator_e2e::report::sanitize::sanitized;
 use indicatif::ProgressDrawTarget;
 use serde_json::Value;
 
@@ -24,24 +26,22 @@ fn each_reporter_says_what_it_said() {
     }
     owo_colors::set_override(false);
     let mut out = Vec::new();
-    let look = Look { verbosity: Verbosity::Normal, tells_changes: true, reports: "reports".into() };
-    told(&mut Console::on(&mut out, || None, ProgressDrawTarget::hidden(), look), &rich());
+    let look = Look { quiet: false, verbose: false, reports: "reports".into() };
+    told(&mut Console::on(&mut out, ProgressDrawTarget::hidden(), look), &rich());
     golden("fixtures/reports/console.txt", &String::from_utf8(out).unwrap());
-    let (annotations, summary) = on_github(&rich());
-    golden("fixtures/reports/annotations.txt", &annotations);
-    golden("fixtures/reports/summary.md", &summary);
+    golden("fixtures/reports/summary.md", &on_github(&rich()));
 }
 
 #[test]
 fn no_reporter_tells_a_secret_of_a_pod() {
     let files = reported(&hostile());
     let mut out = Vec::new();
-    let look = Look { verbosity: Verbosity::Verbose, tells_changes: true, reports: "reports".into() };
-    told(&mut Console::on(&mut out, || None, ProgressDrawTarget::hidden(), look), &hostile());
+    let look = Look { quiet: false, verbose: true, reports: "reports".into() };
+    told(&mut Console::on(&mut out, ProgressDrawTarget::hidden(), look), &hostile());
     let names = ["phase9.xml", "phase9.json", "index.html", "diagnostics/nas-1.txt"];
     let mut told = names.map(|name| files.text(name)).to_vec();
     told.push(String::from_utf8(out).unwrap());
-    told.extend(<[String; 2]>::from(on_github(&hostile())));
+    told.push(on_github(&hostile()));
     for text in told {
         assert!(text.contains("password=[removed] too") && !text.contains("hunter2"), "{text}");
     }
@@ -76,58 +76,39 @@ fn the_json_is_red_at_first_and_its_counts_add_up() {
 }
 
 #[test]
-fn github_takes_no_command_from_a_pod_and_shows_no_markup_of_it() {
-    let (annotations, summary) = on_github(&hostile());
-    let lines: Vec<&str> = annotations.lines().collect();
-    assert_eq!((lines[0], lines[1]), ("::stop-commands::token", "::token::"));
-    assert!(lines[2..].iter().all(|line| line.starts_with("::error title=")), "{annotations}");
-    assert_eq!(lines.len(), 6, "two failures, what is blocked and what is not finished: {annotations}");
-    assert!(
-        !summary.contains("<script") && !summary.contains("<b>") && !summary.contains("</pre></style>"),
-        "{summary}"
-    );
-}
-
-#[test]
-fn github_gets_no_more_annotations_and_no_longer_summary_than_it_takes() {
-    let Event::CaseFinished { id, verdict, elapsed } = hostile().remove(3) else { panic!("not a result") };
-    let Event::RunStarted { at, suites, mut cases } = started() else { panic!("not a start") };
-    let mut verdict = verdict;
+fn the_summary_of_a_step_shows_no_markup_of_a_pod_and_is_no_longer_than_github_takes() {
+    let Event::CaseFinished { id, mut verdict, elapsed } = hostile().remove(3) else { panic!("not a result") };
+    let Event::RunStarted { at, suites, .. } = started() else { panic!("not a start") };
+    let ids = (0..500).map(|number| CaseId { slug: format!("many-{number}"), ..id.clone() });
+    let cases = ids.clone().map(|id| Case { id, hops: &[] }).collect();
     verdict.reasons[0].seen = "<".repeat(10_000);
-    let mut events: Vec<Event> = Vec::new();
-    cases.clear();
-    for number in 0..500 {
-        let id = file_simulator_e2e::event::CaseId { slug: format!("many-{number}"), ..id.clone() };
-        cases.push(file_simulator_e2e::event::Case { id: id.clone(), hops: &[] });
-        events.push(Event::CaseFinished { id, verdict: verdict.clone(), elapsed });
-    }
-    events.insert(0, Event::RunStarted { at, suites, cases });
-    events.extend(hostile().pop());
-    let (annotations, summary) = on_github(&events);
-    assert_eq!(annotations.lines().filter(|line| line.starts_with("::error")).count(), 10);
-    assert!(annotations.contains("title=491 failures more::"), "{}", &annotations[annotations.len() - 200..]);
-    assert!(summary.len() < 1_048_576 && summary.contains("more: see the report files"), "{}", summary.len());
+    let mut events = vec![Event::RunStarted { at, suites, cases }];
+    events.extend(ids.map(|id| Event::CaseFinished { id, verdict: verdict.clone(), elapsed }));
+    let summary = on_github(&events);
+    assert!(summary.len() < 1_048_576 && summary.ends_with("…\nsee the report files</pre>\n"), "{}", summary.len());
+    let summary = on_github(&hostile());
+    assert_eq!(summary.matches('<').count(), 2, "{summary}");
 }
 
 #[test]
-fn a_step_of_github_actions_is_told_why_a_run_could_not_start() {
+fn a_step_of_github_actions_is_told_why_a_run_could_not_start_and_takes_no_command_of_it() {
     let place = Place::new();
+    std::fs::write(place.path("summary.md"), "# of the step before\n").unwrap();
     let mut command = place.command(&["--suite", "mine.yaml"]);
     command.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", place.path("summary.md"));
     let ended = place.finish(command);
-    assert!(ended.out.contains("\n::error title=ERROR 1 test::could not start: error: cannot read"), "{}", ended.out);
+    let token = ended.out.lines().next().and_then(|line| line.strip_prefix("::stop-commands::")).unwrap_or_default();
+    assert!(token.len() == 32 && ended.out.ends_with(&format!("::{token}::\n")), "{}", ended.out);
     let summary = std::fs::read_to_string(place.path("summary.md")).unwrap();
-    assert!(summary.starts_with("## NOT STARTED: mine"), "{summary}");
+    let says = summary.contains("error: cannot read the suite file mine.yaml");
+    assert!(says && summary.starts_with("# of the step before\n## NOT STARTED\n"), "{summary}");
 }
 
-/// What is written to standard output and to the step's summary.
-fn on_github(events: &[Event]) -> (String, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("summary.md");
-    std::fs::write(&path, "# of the step before\n").unwrap();
-    let mut out = Vec::new();
-    told(&mut Github::new(&mut out, Some(path.clone()), "token".into()), events);
-    let summary = std::fs::read_to_string(path).unwrap();
-    let summary = summary.strip_prefix("# of the step before\n").unwrap().to_owned();
-    (String::from_utf8(out).unwrap(), summary)
+/// A step's summary.
+fn on_github(events: &[Event]) -> String {
+    let mut run = Gathered::default();
+    for event in events {
+        run.take(&sanitized(event.clone()));
+    }
+    github::text(&run.report(None))
 }

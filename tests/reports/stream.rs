@@ -88,7 +88,7 @@ pub fn hostile() -> Vec<Event> {
         Verdict::blocked(HOSTILE.split("pass").next().unwrap_or_default(), reason()),
     ];
     let facts = vec![Fact { name: "cluster".into(), value: HOSTILE.into() }];
-    let mut events = vec![started(), Event::Connected { facts, changes: vec![HOSTILE.into()] }];
+    let mut events = vec![started(), Event::Connected { facts }];
     events.extend(HOSTILE_TESTS.iter().zip(verdicts).map(|(name, verdict)| finished(name, 1_234, verdict)));
     events.push(Event::Diagnosed { server: "nas-1".into(), sections: vec![section(HOSTILE, &[HOSTILE])] });
     events.push(Event::Noticed { text: HOSTILE.into(), is_error: false });
@@ -118,17 +118,12 @@ pub fn rich() -> Vec<Event> {
         fact("release", "file-sim, revision 4, in namespace file-simulator"),
         fact("run", "4f2a"),
     ];
-    let changes = vec![
-        "values: global.sidecar.syncInterval: 30 is 5 now".into(),
-        "Deployment file-sim-nas-output-2: its pod was replaced".into(),
-    ];
     let notice = |text: &str, is_error| Event::Noticed { text: text.into(), is_error };
-    let mut events = vec![run_started(&["phase2", "phase3"], &names), Event::Connected { facts, changes }];
+    let mut events = vec![run_started(&["phase2", "phase3"], &names), Event::Connected { facts }];
     events.push(Event::CaseWaiting {
         id: id("phase3::latency::nas-output-1"),
         what: "e2e-4f2a-1 in /mnt/simulator-data/nas-output-1".into(),
         limit: Duration::from_secs(60),
-        next_cycle: Some(Duration::from_secs(3)),
     });
     events.extend(results().into_iter().map(|(name, millis, verdict)| finished(name, millis, verdict)));
     events.extend(diagnosed());

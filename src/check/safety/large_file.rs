@@ -102,11 +102,6 @@ impl Kind for LargeFile {
         Some((&self.export, Some(&self.sidecar)))
     }
 
-    /// For rsync's temporary file, beside the version before.
-    fn room(&self) -> usize {
-        self.bytes
-    }
-
     fn cycles(&self) -> u8 {
         self.cycles.saturating_add(1)
     }

@@ -18,10 +18,6 @@ pub struct HostFolder {}
 pub struct Observation {
     folder: String,
     entry: Entry,
-    /// Whether it was missing and was made.
-    made: bool,
-    /// Why it could not be made.
-    not_made: Option<String>,
     /// The server's pods, which mount the folder that was there when they started.
     pods: Vec<String>,
     /// How kubectl finds them.
@@ -39,48 +35,32 @@ impl Kind for HostFolder {
         let population = site.settled(None, |_| None).await?;
         let server = population.server(&site.select, site.server());
         let pods = server.pods.iter().filter(|pod| !has_ended(pod)).map(|pod| pod.name_any());
-        let mut seen = Observation {
+        Ok(Observation {
             folder: shared.host.folder(site.server()).display().to_string(),
             entry: shared.host.entry(site.server()).await,
-            made: false,
-            not_made: None,
             pods: pods.collect(),
             kubectl: format!("kubectl --context={} -n {}", shared.cluster.context(), shared.cluster.namespace()),
-        };
-        // One made again under a running pod stays invisible to it for ever.
-        if seen.entry == Entry::Missing && shared.wishes.create_folders && seen.pods.is_empty() {
-            match shared.host.make_folder(site.server()).await {
-                Ok(()) => (seen.made, seen.entry) = (true, Entry::Folder),
-                Err(error) => {
-                    // Another run may just have made it.
-                    seen.entry = shared.host.entry(site.server()).await;
-                    seen.not_made = Some(error.to_string());
-                }
-            }
-        }
-        Ok(seen)
+        })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
-        let object = format!("folder {}", seen.folder);
-        let problem = match (&seen.entry, &seen.not_made) {
-            (Entry::Folder, _) => {
-                let made = if seen.made { ", made just now" } else { "" };
-                return Verdict::judged(format!("{} is a folder{made}", seen.folder), Vec::new());
-            }
-            (entry, None) => entry.to_string(),
-            (entry, Some(error)) => format!("{entry}, and it cannot be made: {error}"),
-        };
+        if seen.entry == Entry::Folder {
+            return Verdict::judged(format!("{} is a folder", seen.folder), Vec::new());
+        }
+        let make = if seen.folder.contains('\\') { "New-Item -ItemType Directory -Path" } else { "mkdir" };
+        let make = format!("make it: {make} '{}'", seen.folder);
         let hint = match (&seen.entry, seen.pods.as_slice()) {
-            (Entry::Missing, []) => "run again with --create-host-folders, or make it".to_owned(),
+            (Entry::Missing, []) => make,
+            // One made again under a running pod stays invisible to it for ever.
             (Entry::Missing, pods) => format!(
-                "make it, then restart the server's pod, which would never see the new folder: {} delete pod {}",
+                "{make}; then restart the server's pod, which would never see the new folder: {} delete pod {}",
                 seen.kubectl,
                 pods.join(" ")
             ),
             _ => "look what stands there, and whether --host-data names the right folder".to_owned(),
         };
-        Verdict::judged("", vec![Reason::new(object, "a folder", problem).hint(hint)]).at(Hop::Host)
+        let reason = Reason::new(format!("folder {}", seen.folder), "a folder", seen.entry.to_string());
+        Verdict::judged("", vec![reason.hint(hint)]).at(Hop::Host)
     }
 }
 
@@ -89,27 +69,25 @@ mod tests {
     use super::*;
     use crate::event::Outcome;
 
-    fn judged(entry: Entry, made: bool, pods: &[&str]) -> Verdict {
+    fn judged(entry: Entry, pods: &[&str]) -> Verdict {
         let pods = pods.iter().map(|pod| (*pod).to_owned()).collect();
-        let seen = Observation { folder: "f".into(), entry, made, not_made: None, pods, kubectl: "kubectl".into() };
-        HostFolder {}.judge(&seen)
+        HostFolder {}.judge(&Observation { folder: "f".into(), entry, pods, kubectl: "kubectl".into() })
     }
 
     #[test]
     fn only_a_folder_passes() {
-        assert_eq!(judged(Entry::Folder, false, &["p"]).outcome, Outcome::Pass);
-        assert!(judged(Entry::Folder, true, &[]).summary.contains("made just now"));
+        assert_eq!(judged(Entry::Folder, &["p"]).outcome, Outcome::Pass);
         for entry in [Entry::Missing, Entry::Other, Entry::Unreadable("denied".into())] {
-            let verdict = judged(entry, false, &[]);
+            let verdict = judged(entry, &[]);
             assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Host)));
         }
     }
 
     #[test]
     fn under_a_running_pod_the_pod_must_be_restarted() {
-        let hint = judged(Entry::Missing, false, &["nas-1-abc"]).reasons[0].hint.clone();
+        let hint = judged(Entry::Missing, &["nas-1-abc"]).reasons[0].hint.clone();
         assert!(hint.contains("kubectl delete pod nas-1-abc"), "{hint}");
-        let hint = judged(Entry::Missing, false, &[]).reasons[0].hint.clone();
-        assert!(hint.contains("--create-host-folders"), "{hint}");
+        let hint = judged(Entry::Missing, &[]).reasons[0].hint.clone();
+        assert!(hint.ends_with(" 'f'") && !hint.contains("delete pod"), "{hint}");
     }
 }
