@@ -100,7 +100,7 @@ async fn reach(options: &Options, report: &mut Report) -> Option<Cluster> {
                 "cluster",
                 format!("{} answers, Kubernetes {}", cluster.address, cluster.version.git_version),
             ));
-            report.say(&clock(cluster.ahead()));
+            report.say(&clock(cluster.ahead));
             Some(cluster)
         }
         Err(refusal) => {
