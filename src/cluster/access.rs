@@ -18,7 +18,6 @@ const UPGRADES_ARE_CREATED: u32 = 35;
 /// A verb on a resource, in the target's namespace unless the resource is in none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Permission {
-    /// The verb.
     pub verb: &'static str,
     /// The resource with its subresource and its API group, such as `pods/exec` or `deployments.apps`.
     pub resource: &'static str,
@@ -31,12 +30,10 @@ impl fmt::Display for Permission {
 }
 
 impl Permission {
-    /// A permission.
     pub const fn new(verb: &'static str, resource: &'static str) -> Self {
         Self { verb, resource }
     }
 
-    /// What a request says that fails for want of it.
     pub fn lacking(self) -> ApiError {
         let message = "the API server says so when it is asked".to_owned();
         ApiError::Forbidden { verb: self.verb, resource: self.resource, message }
@@ -47,7 +44,6 @@ impl Permission {
         self.resource == "nodes"
     }
 
-    /// API group, resource, subresource.
     pub fn parts(self) -> [&'static str; 3] {
         let (resource, group) = self.resource.split_once('.').unwrap_or((self.resource, ""));
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
@@ -57,9 +53,6 @@ impl Permission {
 
 impl Cluster {
     /// Which of the permissions the user lacks; those that this version of Kubernetes does not ask for are never lacked.
-    ///
-    /// # Errors
-    /// The API server does not say.
     pub async fn lacked(&self, permissions: &[Permission]) -> Result<Vec<Permission>, ApiError> {
         let minor: String = self.version.minor.chars().take_while(char::is_ascii_digit).collect();
         let is_asked_for = |permission: &&Permission| {

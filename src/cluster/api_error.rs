@@ -4,52 +4,28 @@ use std::error::Error;
 use std::time::Duration;
 
 use kube::client::UpgradeConnectionError;
+use tokio::time::error::Elapsed;
 
+use super::connect::CONNECT;
 use super::tls;
 use super::way::Trouble;
 
 /// Where a Role is that suffices.
 const ROLE: &str = "; docs/rbac.yaml has all that the suites need";
 
-/// A request that failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ApiError {
     /// 403: the user lacks a permission.
     #[error("no permission to {verb} {resource}: {message}")]
-    Forbidden {
-        /// The verb that RBAC must allow.
-        verb: &'static str,
-        /// The resource, with its subresource.
-        resource: &'static str,
-        /// What the API server said.
-        message: String,
-    },
+    Forbidden { verb: &'static str, resource: &'static str, message: String },
     /// 401: the credentials are not accepted.
     #[error("the cluster does not accept the credentials (401) for {verb} {resource}: {message}")]
-    Unauthorized {
-        /// The verb that was tried.
-        verb: &'static str,
-        /// The resource, with its subresource.
-        resource: &'static str,
-        /// What the API server said.
-        message: String,
-    },
+    Unauthorized { verb: &'static str, resource: &'static str, message: String },
     /// 404: the object is not there.
     #[error("not found: {message}")]
-    NotFound {
-        /// What the API server said.
-        message: String,
-    },
-    /// No answer within the time allowed.
+    NotFound { message: String },
     #[error("no answer to {verb} {resource} within {}s", waited.as_secs())]
-    Silent {
-        /// The verb that was tried.
-        verb: &'static str,
-        /// The resource, with its subresource.
-        resource: &'static str,
-        /// How long was waited.
-        waited: Duration,
-    },
+    Silent { verb: &'static str, resource: &'static str, waited: Duration },
     /// Something on the way to the API server, with the verb and the resource.
     #[error("{0} {1} failed: {2}")]
     OnTheWay(&'static str, &'static str, Trouble),
@@ -58,18 +34,10 @@ pub enum ApiError {
     Ending(String, String),
     /// Any other failure: refused connection, broken TLS, an error status.
     #[error("{verb} {resource} failed: {message}")]
-    Failed {
-        /// The verb that was tried.
-        verb: &'static str,
-        /// The resource, with its subresource.
-        resource: &'static str,
-        /// The chain of causes.
-        message: String,
-    },
+    Failed { verb: &'static str, resource: &'static str, message: String },
 }
 
 impl ApiError {
-    /// Classifies what `kube` reported.
     pub(super) fn new(verb: &'static str, resource: &'static str, error: kube::Error) -> Self {
         let trouble = match &error {
             // After it was let through, the connection broke.
@@ -78,7 +46,9 @@ impl ApiError {
             kube::Error::Service(error) => error.downcast_ref().cloned(),
             _ => None,
         };
-        if let Some(trouble) = trouble.or_else(|| tls::fault(&error).map(Trouble::Tls)) {
+        // Only the wait for a connection has a deadline of its own.
+        let dropped = || tls::cause::<Elapsed>(&error).map(|_| Trouble::Dropped(CONNECT));
+        if let Some(trouble) = trouble.or_else(|| tls::fault(&error).map(Trouble::Tls)).or_else(dropped) {
             return Self::OnTheWay(verb, resource, trouble);
         }
         let kube::Error::Api(status) = error else {
@@ -93,7 +63,6 @@ impl ApiError {
         }
     }
 
-    /// What the user can do about it.
     pub fn hint(&self) -> String {
         match self {
             // Source: the release notes of Kubernetes 1.35 on websocket upgrades.
@@ -127,4 +96,34 @@ fn chain(error: &kube::Error) -> String {
         cause = inner.source();
     }
     parts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use tokio_rustls::rustls::{self, AlertDescription};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_alert_and_a_connection_that_is_not_made_are_told_in_words() {
+        let elapsed = tokio::time::timeout(Duration::ZERO, std::future::pending::<()>()).await.unwrap_err();
+        let alert = rustls::Error::AlertReceived(AlertDescription::CertificateRequired);
+        for (error, said, hint) in [
+            (io::Error::new(io::ErrorKind::TimedOut, elapsed), "no connection was made within 5 s", "a firewall"),
+            (
+                io::Error::other(alert),
+                "ended the connection by TLS, with its alert CertificateRequired",
+                "client certificate",
+            ),
+        ] {
+            let error = ApiError::new("get", "/version", kube::Error::Service(error.into()));
+            assert!(
+                error.to_string().starts_with("get /version failed: ") && error.to_string().contains(said),
+                "{error}"
+            );
+            assert!(error.hint().contains(hint), "{}", error.hint());
+        }
+    }
 }

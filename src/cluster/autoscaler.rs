@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::object::requests;
-use super::obstacle::{PATIENCE, refusal, unscheduled};
+use super::obstacle::{PATIENCE, unscheduled};
 use super::wake::{Bell, Changes};
 use super::watch::{Store, objects};
 use super::{ApiError, Cluster};
@@ -38,59 +37,33 @@ impl Cluster {
     }
 }
 
-/// What is known of pods that do not come, for whoever finds out more.
+/// What is known of pods, for whoever finds out more.
 pub(super) struct Waiting {
     pub pods: Store<Pod>,
-    pub replica_sets: Store<ReplicaSet>,
     pub announced: Arc<Mutex<BTreeMap<String, Announced>>>,
     pub bell: Arc<Bell>,
 }
 
-impl Waiting {
-    /// The pods and the ReplicaSets.
-    fn objects(&self) -> (Vec<Arc<Pod>>, Vec<Arc<ReplicaSet>>) {
-        (objects(&self.pods), objects(&self.replica_sets))
-    }
-
-    /// Notes what an autoscaler has announced; says whether that is news.
-    fn announce(&self, uid: String, announced: Announced) -> bool {
-        let mut known = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(uid, announced.clone()) != Some(announced)
-    }
-}
-
-/// Tells, as of a change, when the time is over that a pod which does not come is waited for anyhow; and asks then whether an
-/// autoscaler has announced a node for it.
-pub(super) async fn follow(cluster: Cluster, waiting: Waiting) {
-    let mut changes = Changes::new(waiting.bell.listen(), None);
+/// Asks whether an autoscaler has announced a node for a pod that does not come for longer than it is waited for anyhow.
+pub(super) async fn follow(cluster: Cluster, Waiting { pods, announced, bell }: Waiting) {
+    let mut changes = Changes::new(bell.listen(), None);
     let mut asked: BTreeMap<String, Instant> = BTreeMap::new();
     loop {
-        let (pods, sets) = waiting.objects();
-        let since = pods.iter().filter_map(|pod| unscheduled(pod)?.last_transition_time.clone());
-        let since = since.chain(sets.iter().filter_map(|set| refusal(set)?.last_transition_time.clone()));
-        let now = cluster.now();
-        let left = since.filter_map(|since| Duration::try_from(PATIENCE - now.duration_since(since.0)).ok());
-        let mut next = left.filter(|left| !left.is_zero()).min();
-        let is_old = |pod: &Pod| {
-            let since = unscheduled(pod).and_then(|condition| condition.last_transition_time.as_ref());
-            since.is_some_and(|since| now.duration_since(since.0) >= PATIENCE)
+        let is_due = |pod: &Arc<Pod>| {
+            let since = unscheduled(pod)?.last_transition_time.as_ref()?;
+            let uid = pod.uid().filter(|_| cluster.now().duration_since(since.0) >= PATIENCE)?;
+            asked.get(&uid).is_none_or(|at| at.elapsed() >= AGAIN).then_some(uid)
         };
-        let mut is_news = false;
-        for uid in pods.iter().filter(|pod| is_old(pod)).filter_map(|pod| pod.uid()) {
-            if asked.get(&uid).is_none_or(|at| at.elapsed() >= AGAIN) {
-                let found = cluster.announced(&uid).await.map_err(|error| error.to_string());
-                asked.insert(uid.clone(), Instant::now());
-                is_news |= waiting.announce(uid, Announced(found));
+        let due: Vec<String> = objects(&pods).iter().filter_map(is_due).collect();
+        for uid in due {
+            let found = Announced(cluster.announced(&uid).await.map_err(|error| error.to_string()));
+            asked.insert(uid.clone(), Instant::now());
+            let known = announced.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, found.clone());
+            if known != Some(found) {
+                bell.ring(None);
             }
-            next = Some(next.map_or(AGAIN, |next| next.min(AGAIN)));
         }
-        if is_news {
-            waiting.bell.ring(None);
-        }
-        tokio::select! {
-            // The sender lives as long as this.
-            _ = changes.changed() => {}
-            () = sleep(next.unwrap_or(Duration::MAX)) => waiting.bell.ring(None),
-        }
+        // It looks anew after some seconds, too. The sender lives as long as this.
+        let _ = changes.changed().await;
     }
 }

@@ -28,21 +28,16 @@ const AGAIN: Duration = Duration::from_secs(5);
 const MARKED: usize = 20_000;
 const LONGEST_NAME: usize = 512;
 
-/// What tells the lines of a sidecar's log apart.
 #[derive(Debug, Clone)]
 pub struct Marks {
-    /// The line that ends a cycle.
     pub end: Regex,
     /// The line that says the interval, in seconds in the first group.
     pub interval: Regex,
-    /// What the names of this run's files contain.
     pub files: String,
 }
 
-/// What is known of a sidecar's cycles.
 #[derive(Debug, Clone, Default)]
 pub struct CycleLog {
-    /// When the log was opened.
     pub(super) opened: Option<Instant>,
     /// When it was last asked what the sidecar had said, because a stream was silent: it had said no more than is known.
     pub(super) heard: Option<Instant>,
@@ -50,7 +45,6 @@ pub struct CycleLog {
     ends: Vec<(Instant, Timestamp)>,
     /// When the sidecar last said anything, and whether no rsync runs since: it ended a cycle, or failed.
     pub(super) last: Option<(Instant, bool)>,
-    /// When an rsync last said that it had failed.
     failed: Option<Timestamp>,
     /// The shortest time seen from the end of a cycle to the next thing that the sidecar said: its sleep.
     pause: Option<Duration>,
@@ -58,7 +52,6 @@ pub struct CycleLog {
     interval: Option<Duration>,
     /// Lines that mention this run's files, or their ends.
     marked: Vec<(String, Timestamp)>,
-    /// Why the log cannot be read.
     pub trouble: Option<ApiError>,
 }
 
@@ -139,7 +132,6 @@ impl CycleLog {
         Some((last + cycle).saturating_duration_since(now)).filter(|left| !left.is_zero()).unwrap_or(again)
     }
 
-    /// Takes in one line of the sidecar.
     pub(super) fn take(&mut self, line: &str, at: Instant, stamp: Timestamp, marks: &Marks) {
         let is_end = marks.end.is_match(line);
         if line.contains(&marks.files) && !line.starts_with("deleting ") && self.marked.len() < MARKED {
@@ -206,61 +198,83 @@ mod tests {
 
     #[test]
     fn between_cycles_it_is_quiet_until_the_next_is_near() {
+        const SAID: &str = "Sync interval: 30s";
+        const FAILED: &str =
+            "rsync error: some files could not be transferred (code 23) at main.c(1338) [sender=3.4.1]";
+        let cycles = |since: u64| [(since + 40, SENDING), (since + 40, SYNCED), (since + 10, SENDING), (since, SYNCED)];
+        let first = |since: u64, interval| [(since, interval), (since, SENDING), (since, SYNCED)];
+        let failed = |last| [(20, SAID), (20, SENDING), (10, FAILED), (10, last)];
         let now = long_ago();
-        let quiet = |since_end: u64| {
-            let before = [(since_end + 40, SENDING), (since_end + 40, SYNCED)];
-            log(now, &[before[0], before[1], (since_end + 10, SENDING), (since_end, SYNCED)])
-                .is_quiet(now, Duration::ZERO)
-        };
-        assert!(quiet(0) && quiet(20));
-        assert!(!quiet(28) && !quiet(31), "the sidecar sleeps 30 s and its cycle takes 10 s");
+        for (why, lines, lag, is_quiet) in [
+            ("a cycle has just ended", &cycles(0)[..], 0, true),
+            ("it sleeps for 30 s", &cycles(20), 0, true),
+            ("it ends its sleep soon", &cycles(28), 0, false),
+            ("it takes 10 s to copy", &cycles(31), 0, false),
+            ("the next cycle is farther than a command takes", &first(20, SAID), 9, true),
+            ("it is nearer", &first(22, SAID), 9, false),
+            ("half of the sleep has to do", &first(14, SAID), 81, true),
+            ("the second half is too near", &first(15, SAID), 81, false),
+            ("after its first cycle it has said what it will sleep", &first(27, SAID), 0, true),
+            ("the first sleep ends", &first(29, SAID), 0, false),
+            ("half of a very short sleep", &first(0, "Sync interval: 2s"), 0, true),
+            ("that half is over", &first(1, "Sync interval: 2s"), 0, false),
+            ("less than the guard is known to be left", &first(0, "no word of it"), 0, true),
+            ("nothing is known to be left", &first(1, "no word of it"), 0, false),
+            ("it copies, however long it lists files", &[(60, SYNCED), (30, SENDING), (3, "some/file.txt")], 0, false),
+            ("its first cycle", &[(1, "=== Starting ==="), (0, SENDING)], 0, false),
+            ("it has said nothing yet", &[], 0, true),
+            ("it says nothing any more", &[(90, SENDING), (90, SYNCED), (60, SENDING)], 0, true),
+            ("rsync has failed", &failed(FAILED), 0, true),
+            (
+                "what it says of that begins no cycle",
+                &failed("[03:00:50] Not all was synced: rsync exit code 23"),
+                0,
+                true,
+            ),
+            (
+                "a file of that name is no failure",
+                &[(9, SAID), (9, SENDING), (8, "rsync error: failed (code 23)")],
+                0,
+                false,
+            ),
+            ("it copies again after a failure", &[(20, SAID), (20, FAILED), (10, SENDING)], 0, false),
+        ] {
+            assert_eq!(log(now, lines).is_quiet(now, Duration::from_secs(lag)), is_quiet, "{why}: {lines:?}");
+        }
+        for opened in [None, Some(now)] {
+            assert!(!CycleLog { opened, ..CycleLog::default() }.is_quiet(now, Duration::ZERO), "nothing was read yet");
+        }
     }
 
     #[test]
-    fn where_commands_are_slow_the_next_cycle_must_be_farther() {
-        let (now, lag) = (long_ago(), Duration::from_secs(9));
-        let quiet =
-            |since_end: u64, lag| log(now, &[(60, "Sync interval: 30s"), (since_end, SYNCED)]).is_quiet(now, lag);
-        assert!(quiet(20, lag) && !quiet(22, lag) && quiet(22, Duration::ZERO));
-        assert!(quiet(14, lag * 9) && !quiet(15, lag * 9), "half of the sleep has to do");
-    }
-
-    #[test]
-    fn after_the_first_cycle_the_interval_that_the_sidecar_said_counts() {
+    fn silence_counts_only_where_the_sidecar_was_asked_about_just_now() {
         let now = long_ago();
-        let quiet = |since_end: u64, interval: &str| {
-            log(now, &[(since_end, interval), (since_end, SENDING), (since_end, SYNCED)]).is_quiet(now, Duration::ZERO)
-        };
-        assert!(quiet(20, "Sync interval: 30s") && !quiet(29, "Sync interval: 30s"));
-        assert!(!quiet(59, "Sync interval: 60s") && quiet(63, "Sync interval: 60s"));
-        assert!(!quiet(4, "Sync interval: 5s") && !quiet(20, "no word of it"));
-        assert!(quiet(0, "Sync interval: 2s") && !quiet(1, "Sync interval: 2s"), "half of a very short sleep");
-        assert!(quiet(0, "no word of it") && !quiet(1, "no word of it"), "less than the guard is known to be left");
+        let in_a_cycle = &[(90, SENDING), (90, SYNCED), (60, SENDING)][..];
+        for (why, asked, lines, is_quiet) in [
+            ("the stream may be mute", None, in_a_cycle, false),
+            ("so it may without a line", None, &[], false),
+            ("it may have begun since", Some(30), in_a_cycle, false),
+            ("just now", Some(3), in_a_cycle, true),
+            ("31 s of silence were heard", Some(9), &[(60, SYNCED), (40, SENDING)], false),
+            ("a sleep needs no asking", None, &[(60, "Sync interval: 30s"), (10, SYNCED)], true),
+        ] {
+            let heard = asked.map(|ago| now - Duration::from_secs(ago));
+            let log = CycleLog { heard, ..log(now, lines) };
+            assert_eq!(log.is_quiet(now, Duration::ZERO), is_quiet, "{why}: {lines:?}");
+        }
     }
 
     #[test]
-    fn ends_after_a_moment_are_counted_and_that_moment_is_none() {
-        let log = log(long_ago(), &[(40, SYNCED), (20, SYNCED), (10, SYNCED)]);
-        assert_eq!(log.ends(log.ends[0].1), (3, 2));
-    }
-
-    #[test]
-    fn the_next_end_is_as_far_off_as_the_last_ones_were_apart() {
+    fn ends_are_counted_and_the_next_is_as_far_off_as_the_last_ones_were_apart() {
         let now = long_ago();
+        let counted = log(now, &[(40, SYNCED), (20, SYNCED), (10, SYNCED)]);
+        assert_eq!(counted.ends(counted.ends[0].1), (3, 2), "that moment is none");
         let left = |lines: &[(u64, &str)]| log(now, lines).next_end(now).map(|left| left.as_secs());
         assert_eq!(left(&[(50, SYNCED), (10, SYNCED)]), Some(30));
         assert_eq!(left(&[(12, "Sync interval: 30s"), (10, SYNCED)]), Some(20));
         let absurd = format!("Sync interval: {}s", u64::MAX);
         assert_eq!(left(&[(12, &absurd), (10, SYNCED)]), None, "no clock can tell it");
-        assert_eq!([left(&[]), left(&[(10, SYNCED)]), left(&[(50, SYNCED), (41, SYNCED)])], [None; 3]);
-    }
-
-    #[test]
-    fn only_a_missing_permission_is_a_denial() {
-        let denied = |trouble| CycleLog { trouble, ..CycleLog::default() }.is_denied();
-        let (verb, resource, message) = ("get", "pods/log", String::new());
-        assert!(denied(Some(ApiError::Forbidden { verb, resource, message: message.clone() })));
-        assert!(!denied(None) && !denied(Some(ApiError::NotFound { message })));
+        assert_eq!([left(&[(10, SYNCED)]), left(&[(50, SYNCED), (41, SYNCED)])], [None; 2]);
     }
 
     #[test]
@@ -277,48 +291,6 @@ mod tests {
     }
 
     #[test]
-    fn what_a_sidecar_says_of_a_failure_begins_no_cycle() {
-        let now = long_ago();
-        let failed = "rsync error: some files were not transferred (code 23) at main.c(1338) [sender=3.4.1]";
-        let said = |after: &[(u64, &str)]| {
-            let before = [(60, "Sync interval: 30s"), (60, SENDING), (20, failed)];
-            log(now, &[&before[..], after].concat())
-        };
-        let of_it = (20, "[03:00:50] Not all was synced to Windows: rsync exit code 23");
-        assert!(said(&[of_it]).is_quiet(now, Duration::ZERO));
-        assert!(!said(&[of_it, (10, SENDING)]).is_quiet(now, Duration::ZERO));
-    }
-
-    #[test]
-    fn during_a_cycle_it_is_not_quiet_however_long_it_lists_files() {
-        let now = long_ago();
-        assert!(!log(now, &[(60, SYNCED), (30, SENDING), (3, "some/file.txt")]).is_quiet(now, Duration::ZERO));
-        assert!(!log(now, &[(1, "=== Starting ==="), (0, SENDING)]).is_quiet(now, Duration::ZERO), "the first cycle");
-    }
-
-    #[test]
-    fn a_sidecar_that_says_nothing_any_more_is_not_waited_for() {
-        let now = long_ago();
-        assert!(log(now, &[]).is_quiet(now, Duration::ZERO));
-        assert!(log(now, &[(90, SENDING), (90, SYNCED), (60, SENDING)]).is_quiet(now, Duration::ZERO));
-    }
-
-    #[test]
-    fn silence_counts_only_where_the_sidecar_was_asked_about_just_now() {
-        let now = long_ago();
-        let quiet = |asked: Option<u64>, lines: &[(u64, &str)]| {
-            let heard = asked.map(|ago| now - Duration::from_secs(ago));
-            CycleLog { heard, ..log(now, lines) }.is_quiet(now, Duration::ZERO)
-        };
-        let in_a_cycle = [(90, SENDING), (90, SYNCED), (60, SENDING)];
-        assert!(!quiet(None, &in_a_cycle) && !quiet(None, &[]), "the stream may be mute");
-        assert!(!quiet(Some(30), &in_a_cycle) && !quiet(Some(30), &[]), "it may have begun since");
-        assert!(quiet(Some(3), &in_a_cycle) && quiet(Some(3), &[]));
-        assert!(!quiet(Some(9), &[(60, SYNCED), (40, SENDING)]), "31 s of silence were heard");
-        assert!(quiet(None, &[(60, "Sync interval: 30s"), (10, SYNCED)]), "a sleep needs no asking");
-    }
-
-    #[test]
     fn a_stream_may_be_silent_for_as_long_as_a_sidecar_usually_is() {
         let now = long_ago();
         let patience = |log: &CycleLog| log.patience(now, Duration::ZERO).as_secs();
@@ -327,15 +299,6 @@ mod tests {
         assert_eq!(patience(&log(now, &[(10, "no word of it")])), 25);
         assert_eq!(patience(&log(now, &[(90, "no word of it")])), AGAIN.as_secs(), "it was asked about, and is again");
         assert_eq!([patience(&CycleLog::default()), patience(&log(now, &[]))], [BACKLOG, AGAIN].map(|it| it.as_secs()));
-    }
-
-    #[test]
-    fn after_an_rsync_that_failed_it_is_quiet_for_a_moment() {
-        let now = long_ago();
-        let quiet =
-            |last| log(now, &[(9, "Sync interval: 30s"), (9, SENDING), (8, last)]).is_quiet(now, Duration::ZERO);
-        assert!(quiet("rsync error: some files could not be transferred (code 23) at main.c(1338) [sender=3.4.1]"));
-        assert!(!quiet("rsync error: failed (code 23)"), "that is a file's name");
     }
 
     #[test]
@@ -352,23 +315,22 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_was_not_read_yet_says_nothing() {
-        let now = Instant::now();
-        assert!(!CycleLog::default().is_quiet(now, Duration::ZERO));
-        assert!(!CycleLog { opened: Some(now), ..CycleLog::default() }.is_quiet(now, Duration::ZERO));
-    }
-
-    #[test]
-    fn names_of_files_do_not_count_as_cycles() {
+    fn the_cycle_that_brought_a_file_is_told_from_others() {
         let now = long_ago();
         let name = "e2e-run-latency.txt";
         let log = log(now, &[(3, SENDING), (3, "Synced error failed.txt"), (2, name), (1, SYNCED)]);
-        assert_eq!(log.ends.len(), 1);
+        assert_eq!(log.ends.len(), 1, "a name is no end");
         let soon = now - Duration::from_secs(1);
-        assert!(log.ended_after(name, 0, soon));
-        assert!(!log.ended_after(name, 0, now), "another cycle has brought it");
-        assert!(!log.ended_after(name, 1, soon), "that was an earlier copy");
-        assert!(log.listings("e2e-run-other.txt").is_empty());
-        assert!(!log.ended_after("e2e-run-other.txt", 0, now), "that cycle ended before");
+        for (name, before, noticed, has_ended) in [
+            (name, 0, soon, true),
+            // Another cycle has brought it.
+            (name, 0, now, false),
+            // That was an earlier copy.
+            (name, 1, soon, false),
+            // It was not listed, and that cycle ended before.
+            ("e2e-run-other.txt", 0, now, false),
+        ] {
+            assert_eq!(log.ended_after(name, before, noticed), has_ended, "{name}, {before}");
+        }
     }
 }

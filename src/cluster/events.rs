@@ -13,19 +13,14 @@ use super::{ApiError, Cluster};
 const ASKED: u32 = 200;
 /// So many of them, the newest, say enough.
 const MOST: usize = 4;
-/// More of a message than this is cut off.
 const LONGEST: usize = 300;
 
-/// A warning, and how often it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// When it was given last.
     pub last: Option<Timestamp>,
-    /// What happened, in a word.
     pub reason: String,
-    /// What happened.
     pub message: String,
-    /// How often.
     pub count: i32,
 }
 
@@ -55,9 +50,6 @@ impl fmt::Display for Warning {
 impl Cluster {
     /// The newest warnings about the object with that uid, the newest last; none is no sign of health, because
     /// Kubernetes forgets them after an hour.
-    ///
-    /// # Errors
-    /// The API does not say.
     pub async fn events(&self, uid: &str) -> Result<Vec<Warning>, ApiError> {
         let fields = format!("involvedObject.uid={uid},type=Warning");
         let params = ListParams::default().fields(&fields).limit(ASKED);

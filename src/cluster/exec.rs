@@ -8,14 +8,13 @@ use crate::random;
 use std::time::Duration;
 
 use futures::StreamExt;
-use kube::Client;
 use kube::api::AttachParams;
 use kube::core::{Request, Status};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::batch::{FAILED, encode, parts};
-use super::{ApiError, Operation};
+use super::{ApiError, Cluster, Operation};
 
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
@@ -24,10 +23,8 @@ const STATUS: u8 = 3;
 /// More output than this is cut off: nothing that the harness asks for is so long.
 const LONGEST_OUTPUT: usize = 1 << 20;
 
-/// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// It ran and returned this exit code.
     Exited(i32),
     /// It ran, and what it said was lost on the way.
     Lost,
@@ -35,18 +32,12 @@ pub enum End {
     Unknown(String),
 }
 
-/// What a command said.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// Standard output.
     pub stdout: Vec<u8>,
-    /// Standard error.
     pub stderr: Vec<u8>,
-    /// How it ended.
     pub end: End,
-    /// When the request was sent.
     pub sent: Instant,
-    /// When the end was known.
     pub ended: Instant,
 }
 
@@ -71,92 +62,98 @@ impl Output {
     }
 }
 
-/// A container, and the client to reach it with.
-pub(super) struct Container<'a> {
-    pub client: &'a Client,
-    pub namespace: &'a str,
-    pub pod: &'a str,
-    pub name: &'a str,
-}
-
-/// Does the operations one after another in one shell, without standard input, and waits for their end. One that fails
-/// does not keep later ones from being done.
-///
-/// One whose output was lost, and that says the same when it is done again, is done once more: where a node is short of CPU,
-/// containerd's shim drops what it has not read 2 s after a command's end.
-pub(super) async fn exec(
-    container: &Container<'_>,
-    operations: &[Operation],
-    limit: Duration,
-) -> Result<Vec<Output>, ApiError> {
-    let deadline = Instant::now() + limit;
-    let mut outputs = exec_once(container, operations, limit).await?;
-    // What stands before a removal would not see the same any more.
-    let from = operations.iter().rposition(Operation::removes).map_or(0, |last| last + 1);
-    let is_lost = |at: &usize| outputs[*at].end == End::Lost && operations[*at].may_be_repeated();
-    let lost: Vec<usize> = (from..operations.len()).filter(is_lost).collect();
-    if !lost.is_empty() {
-        let again: Vec<_> = lost.iter().map(|at| operations[*at].clone()).collect();
-        let left = deadline.saturating_duration_since(Instant::now());
-        // If there is no answer now, what is known of the others still is.
-        let anew = exec_once(container, &again, left).await.unwrap_or_default();
-        lost.into_iter().zip(anew).for_each(|(at, output)| outputs[at] = output);
+impl Cluster {
+    /// Does operations in a container one after another in one shell, without standard input, and waits for their end; one output
+    /// for each. One that fails does not keep later ones from being done, and is no error of this call.
+    ///
+    /// The container must have started.
+    pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Result<Vec<Output>, ApiError> {
+        let ask = |limit| self.exec_within(pod, container, operations, limit);
+        self.pace.run(pod, Operation::work(operations), ask).await
     }
-    Ok(outputs)
-}
 
-async fn exec_once(
-    Container { client, namespace, pod, name }: &Container<'_>,
-    operations: &[Operation],
-    limit: Duration,
-) -> Result<Vec<Output>, ApiError> {
-    let failed = |error| ApiError::new("get", "pods/exec", error);
-    // Random, because outputs are other people's files.
-    let mark = random::text(16);
-    let params = AttachParams::default().container(*name).stdout(true).stderr(true).stdin(false);
-    let request = Request::new(format!("/api/v1/namespaces/{namespace}/pods"))
-        .exec(pod, encode(operations, &mark), &params)
-        .map_err(|error| failed(kube::Error::BuildRequest(error)))?;
-    let sent = Instant::now();
-    let deadline = sent + limit;
-    let silent = ApiError::Silent { verb: "get", resource: "pods/exec", waited: limit };
-    let connection =
-        tokio::time::timeout_at(deadline, client.connect(request)).await.map_err(|_| silent)?.map_err(failed)?;
-    let mut stream = connection.into_stream();
-    let (mut stdout, mut stderr, mut status) = (Vec::new(), Vec::new(), None);
-    // Output may follow the status: the API server copies each channel on its own. Only the close ends it.
-    let closed = loop {
-        match tokio::time::timeout_at(deadline, stream.next()).await {
-            Err(_) => break format!("no end within {}s", limit.as_secs()),
-            Ok(None | Some(Ok(Message::Close(_)))) => break "the connection closed without a status".to_owned(),
-            Ok(Some(Err(error))) => break format!("the connection broke: {error}"),
-            Ok(Some(Ok(Message::Binary(frame)))) => match frame.split_first() {
-                Some((&STDOUT, data)) => keep(&mut stdout, data),
-                Some((&STDERR, data)) => keep(&mut stderr, data),
-                Some((&STATUS, data)) if !data.is_empty() => status = Some(end(data)),
-                _ => {}
-            },
-            Ok(Some(Ok(_))) => {}
+    /// One whose output was lost, and that says the same when it is done again, is done once more: where a node is short of CPU,
+    /// containerd's shim drops what it has not read 2 s after a command's end.
+    async fn exec_within(
+        &self,
+        pod: &str,
+        container: &str,
+        operations: &[Operation],
+        limit: Duration,
+    ) -> Result<Vec<Output>, ApiError> {
+        let deadline = Instant::now() + limit;
+        let mut outputs = self.exec_once(pod, container, operations, limit).await?;
+        // What stands before a removal would not see the same any more.
+        let from = operations.iter().rposition(Operation::removes).map_or(0, |last| last + 1);
+        let is_lost = |at: &usize| outputs[*at].end == End::Lost && operations[*at].may_be_repeated();
+        let lost: Vec<usize> = (from..operations.len()).filter(is_lost).collect();
+        if !lost.is_empty() {
+            let again: Vec<_> = lost.iter().map(|at| operations[*at].clone()).collect();
+            let left = deadline.saturating_duration_since(Instant::now());
+            // If there is no answer now, what is known of the others still is.
+            let anew = self.exec_once(pod, container, &again, left).await.unwrap_or_default();
+            lost.into_iter().zip(anew).for_each(|(at, output)| outputs[at] = output);
         }
-    };
-    let ended = Instant::now();
-    let unheard = |operation: &Operation| match &status {
-        Some(End::Exited(0)) if operation.says_nothing() => End::Exited(0),
-        Some(End::Exited(0 | FAILED)) => End::Lost,
-        Some(End::Exited(code)) => End::Unknown(format!("the shell ended with exit code {code}")),
-        Some(End::Unknown(why)) => End::Unknown(why.clone()),
-        Some(End::Lost) | None => End::Unknown(closed.clone()),
-    };
-    let mut parts = parts(&stdout, &mark).zip(parts(&stderr, &mark));
-    Ok(operations
-        .iter()
-        .map(|operation| match parts.next() {
-            Some(((stdout, Some(code)), (stderr, _))) => {
-                Output { stdout: stdout.to_owned(), stderr: stderr.to_owned(), end: End::Exited(code), sent, ended }
+        Ok(outputs)
+    }
+
+    async fn exec_once(
+        &self,
+        pod: &str,
+        container: &str,
+        operations: &[Operation],
+        limit: Duration,
+    ) -> Result<Vec<Output>, ApiError> {
+        let failed = |error| ApiError::new("get", "pods/exec", error);
+        // Random, because outputs are other people's files.
+        let mark = random::text(16);
+        let params = AttachParams::default().container(container).stdout(true).stderr(true).stdin(false);
+        let request = Request::new(format!("/api/v1/namespaces/{}/pods", self.namespace()))
+            .exec(pod, encode(operations, &mark), &params)
+            .map_err(|error| failed(kube::Error::BuildRequest(error)))?;
+        let sent = Instant::now();
+        let deadline = sent + limit;
+        let silent = ApiError::Silent { verb: "get", resource: "pods/exec", waited: limit };
+        let connection = tokio::time::timeout_at(deadline, self.client.connect(request))
+            .await
+            .map_err(|_| silent)?
+            .map_err(failed)?;
+        let mut stream = connection.into_stream();
+        let (mut stdout, mut stderr, mut status) = (Vec::new(), Vec::new(), None);
+        // Output may follow the status: the API server copies each channel on its own. Only the close ends it.
+        let closed = loop {
+            match tokio::time::timeout_at(deadline, stream.next()).await {
+                Err(_) => break format!("no end within {}s", limit.as_secs()),
+                Ok(None | Some(Ok(Message::Close(_)))) => break "the connection closed without a status".to_owned(),
+                Ok(Some(Err(error))) => break format!("the connection broke: {error}"),
+                Ok(Some(Ok(Message::Binary(frame)))) => match frame.split_first() {
+                    Some((&STDOUT, data)) => keep(&mut stdout, data),
+                    Some((&STDERR, data)) => keep(&mut stderr, data),
+                    Some((&STATUS, data)) if !data.is_empty() => status = Some(end(data)),
+                    _ => {}
+                },
+                Ok(Some(Ok(_))) => {}
             }
-            _ => Output { stdout: Vec::new(), stderr: Vec::new(), end: unheard(operation), sent, ended },
-        })
-        .collect())
+        };
+        let ended = Instant::now();
+        let unheard = |operation: &Operation| match &status {
+            Some(End::Exited(0)) if operation.says_nothing() => End::Exited(0),
+            Some(End::Exited(0 | FAILED)) => End::Lost,
+            Some(End::Exited(code)) => End::Unknown(format!("the shell ended with exit code {code}")),
+            Some(End::Unknown(why)) => End::Unknown(why.clone()),
+            Some(End::Lost) | None => End::Unknown(closed.clone()),
+        };
+        let mut parts = parts(&stdout, &mark).zip(parts(&stderr, &mark));
+        Ok(operations
+            .iter()
+            .map(|operation| match parts.next() {
+                Some(((stdout, Some(code)), (stderr, _))) => {
+                    Output { stdout: stdout.to_owned(), stderr: stderr.to_owned(), end: End::Exited(code), sent, ended }
+                }
+                _ => Output { stdout: Vec::new(), stderr: Vec::new(), end: unheard(operation), sent, ended },
+            })
+            .collect())
+    }
 }
 
 fn keep(output: &mut Vec<u8>, data: &[u8]) {
@@ -164,7 +161,6 @@ fn keep(output: &mut Vec<u8>, data: &[u8]) {
     output.extend_from_slice(&data[..data.len().min(room)]);
 }
 
-/// Reads the Status that ends a command.
 fn end(data: &[u8]) -> End {
     let Ok(value) = serde_json::from_slice::<serde_json::Value>(data) else {
         return End::Unknown(format!("unreadable status: {}", String::from_utf8_lossy(data)));

@@ -17,7 +17,6 @@ use super::{ANSWER, ApiError, Cluster, answered};
 
 /// How much of the log's past is read: enough for the last two cycles of a sidecar with little to do.
 const TAIL: i64 = 100;
-/// The pause before a log stream that ended is opened again.
 const RETRY: Duration = Duration::from_millis(500);
 /// How long a moment between two cycles is waited for: twice what a sidecar may be silent within one.
 pub const QUIET: Duration = Duration::from_secs(2 * SILENT.as_secs());
@@ -36,7 +35,6 @@ impl Drop for Cycles {
 }
 
 impl Cycles {
-    /// What is known now.
     pub fn log(&self) -> CycleLog {
         self.log.borrow().clone()
     }
@@ -67,7 +65,6 @@ impl Cycles {
         }
     }
 
-    /// Whether a file can be removed now without harm.
     pub fn is_quiet(&self) -> bool {
         self.log().is_quiet(Instant::now(), self.pace.lag())
     }
@@ -91,22 +88,23 @@ impl Cycles {
     }
 }
 
-/// Starts to follow the log of a container.
-pub(super) fn follow(cluster: Cluster, pod: String, container: String, marks: Marks) -> Cycles {
-    let (sender, log) = watch::channel(CycleLog::default());
-    let pace = Arc::clone(&cluster.pace);
-    let follower = Follower { cluster, pod, container, marks, log: sender, newest: None };
-    Cycles { log, task: tokio::spawn(follower.run().boxed()), pace }
+impl Cluster {
+    /// Follows the log of a sidecar and keeps what it says of its cycles.
+    pub fn follow_cycles(&self, pod: &str, container: &str, marks: Marks) -> Cycles {
+        let (sender, log) = watch::channel(CycleLog::default());
+        let (cluster, pace) = (self.clone(), Arc::clone(&self.pace));
+        let (pod, container) = (pod.to_owned(), container.to_owned());
+        let follower = Follower { cluster, pod, container, marks, log: sender, newest: None };
+        Cycles { log, task: tokio::spawn(follower.run().boxed()), pace }
+    }
 }
 
-/// Whoever follows a log.
 struct Follower {
     cluster: Cluster,
     pod: String,
     container: String,
     marks: Marks,
     log: watch::Sender<CycleLog>,
-    /// When the newest line was written that is known.
     newest: Option<Timestamp>,
 }
 
@@ -191,15 +189,5 @@ mod tests {
         let live = instant(clock - age, clock, before, Duration::ZERO);
         assert!(live.elapsed() < age);
         assert!(instant(clock - age, clock, before, 3 * BACKLOG).elapsed() >= age, "a slow node's backlog comes late");
-    }
-
-    #[tokio::test]
-    async fn a_followed_log_is_quiet_when_what_is_known_of_it_is() {
-        let (sender, log) = watch::channel(CycleLog::default());
-        let cycles = Cycles { log, task: tokio::spawn(async {}), pace: Arc::default() };
-        assert!(!cycles.is_quiet());
-        let gone = ApiError::NotFound { message: "pod".to_owned() };
-        sender.send_modify(|log| log.trouble = Some(gone));
-        assert!(cycles.is_quiet());
     }
 }

@@ -25,25 +25,23 @@ mod tests {
     #[test]
     fn on_windows_the_first_home_folder_with_a_kubeconfig_counts() {
         let folder = tempfile::tempdir().unwrap();
-        let has = |home: &str| {
-            std::fs::create_dir_all(folder.path().join(home).join(".kube")).unwrap();
-            std::fs::write(folder.path().join(home).join(".kube/config"), "").unwrap();
-        };
         let homes = || {
             windows_home(|name| {
-                let path = |home: &str| Some(folder.path().join(home).into_os_string());
-                match name {
-                    "HOME" => path("home"),
-                    "HOMEDRIVE" => path("dri"),
-                    "HOMEPATH" => Some("ve".into()),
-                    _ => path("profile"),
-                }
+                let home = match name {
+                    "HOME" => "home",
+                    "HOMEDRIVE" => "dri",
+                    "HOMEPATH" => return Some("ve".into()),
+                    _ => "profile",
+                };
+                Some(folder.path().join(home).into_os_string())
             })
         };
         assert_eq!(homes(), None);
         for home in ["profile", "drive", "home"] {
-            has(home);
-            assert_eq!(homes().unwrap(), folder.path().join(home));
+            let home = folder.path().join(home);
+            std::fs::create_dir_all(home.join(".kube")).unwrap();
+            std::fs::write(home.join(".kube/config"), "").unwrap();
+            assert_eq!(homes().unwrap(), home);
         }
     }
 }

@@ -14,26 +14,21 @@ use serde_saphyr::DuplicateKeyPolicy;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
-use super::{Target, home, provider, proxy, token};
+use super::{Target, home, proxy, token};
 use crate::error::{Refusal, suggestion};
 use crate::input;
 
 /// The largest kubeconfig that is read, and file that it names, in KiB: thousands of clusters.
 const MOST_KIB: u64 = 16 * 1024;
-/// What can be done where none can be read.
 const GIVE: &str = "give its path with --kubeconfig or KUBECONFIG; README.md shows how to start a cluster";
-/// The same of one that is no YAML.
 const LOOK: &str = "`kubectl config view` with this file says more; or give another with --kubeconfig";
 
-/// What the target's context needs.
 pub struct Known {
     /// The file that has the context.
     pub origin: String,
-    /// The API server's host.
     pub host: String,
     /// How `kube` is to connect, without a proxy.
     pub(super) config: Config,
-    /// The kubeconfig's proxy.
     pub(super) proxy_url: Option<String>,
     /// Where the certificate authorities are that may have issued the server's certificate.
     pub(super) trusted: String,
@@ -41,10 +36,6 @@ pub struct Known {
     pub(super) token_file: Option<token::File>,
 }
 
-/// Finds the context, its cluster and its user.
-///
-/// # Errors
-/// A refusal with exit code 3: no kubeconfig, unknown context, an entry that cannot be used.
 pub fn read(target: &Target) -> Result<Known, Refusal> {
     let files = Files::read(target)?;
     let Some(context) = files.entry("context", &target.context) else { return Err(files.unknown(&target.context)) };
@@ -160,7 +151,6 @@ impl Files {
     }
 }
 
-/// A kubeconfig's YAML.
 fn document(text: &str) -> Result<Value, String> {
     let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins };
     let mut bytes = text.as_bytes();
@@ -183,17 +173,14 @@ fn prune(fields: &mut Map<String, Value>) {
     fields.values_mut().filter_map(Value::as_object_mut).for_each(prune);
 }
 
-/// A path that counts from the folder of a file.
 fn beside(file: &Path, path: &str) -> PathBuf {
     file.parent().unwrap_or(Path::new("")).join(path)
 }
 
-/// A context, a cluster or a user.
 #[derive(Default)]
 struct Entry {
     kind: &'static str,
     name: String,
-    /// The file that has it.
     file: PathBuf,
     fields: Map<String, Value>,
 }
@@ -246,7 +233,6 @@ impl Entry {
         Ok(Some((path, header)))
     }
 
-    /// Where its certificate authorities are.
     fn trusted(&self) -> String {
         let place = format!("the cluster `{}` in {}", self.name, self.file.display());
         match ["certificate-authority-data", "certificate-authority"].map(|key| self.text(key)) {
@@ -260,7 +246,7 @@ impl Entry {
     fn provided(&mut self) -> Result<(), Refusal> {
         let Some(provider) = self.fields.remove("auth-provider") else { return Ok(()) };
         let has_other = ["token", "tokenFile", "username"].iter().any(|key| self.fields.contains_key(*key));
-        match provider::token(&provider) {
+        match token::provided(&provider) {
             Ok(token) if !has_other => drop(self.fields.insert("token".to_owned(), token.into())),
             // One that Kubernetes does not have is refused whatever else there is.
             Err((what, hint)) if !has_other || provider["name"] != "oidc" => {
@@ -271,7 +257,6 @@ impl Entry {
         Ok(())
     }
 
-    /// As `kube` has it.
     fn typed<T: DeserializeOwned + Default>(self) -> Result<T, Refusal> {
         let is_odd = |(key, value): &(&String, &Value)| serde_json::from_value::<T>(json!({ *key: value })).is_err();
         match self.fields.iter().find(is_odd) {

@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::object::find;
 use super::{ApiError, Cluster, answered};
 
-/// How many objects are asked for at the same time.
 const AT_ONCE: usize = 8;
 
 /// What every object has that Helm has made.
@@ -20,14 +19,10 @@ const HELM: &str = "app.kubernetes.io/managed-by=Helm";
 const LISTED: [[&str; 4]; 2] =
     [["apps/v1", "Deployment", "deployments", "deployments.apps"], ["v1", "Service", "services", "services"]];
 
-/// An object that a manifest names, as it is in the cluster.
 #[derive(Debug, Clone)]
 pub enum Live {
-    /// It is there.
     Object(Value),
-    /// It is not there.
     Missing,
-    /// It could not be looked at: why.
     Unread(String),
 }
 
@@ -65,7 +60,6 @@ impl Cluster {
         Ok((live, listed))
     }
 
-    /// The objects of a kind that these parameters choose.
     async fn listed(&self, kind: &[&'static str; 4], params: ListParams) -> Result<Vec<Value>, ApiError> {
         let [version, kind, plural, resource] = *kind;
         let resource_type = ApiResource::from_gvk_with_plural(&gvk(version, kind)?, plural);

@@ -6,57 +6,67 @@ use kube::api::LogParams;
 
 use super::{ANSWER, ApiError, Cluster, answered};
 
-/// What is longer than this of a line is cut off.
 const LONGEST_LINE: usize = 1 << 16;
 
-/// A line of a log, and when it was written.
 pub type LogLine = (Timestamp, String);
 
-/// Where reading a log begins.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum From {
-    /// At the first line that is still there.
-    Head,
-    /// At the first line of that moment or later.
-    Since(Timestamp),
-    /// At so many lines before the end.
-    Tail(i64),
-    /// At so many lines before the end of the life before this one.
-    TailBefore(i64),
-}
+impl Cluster {
+    /// Reads a container's log from the moment `since`, or from its beginning, line by line; at most `bytes` of it.
+    pub async fn log(
+        &self,
+        pod: &str,
+        container: &str,
+        since: Option<Timestamp>,
+        bytes: i64,
+    ) -> Result<Vec<LogLine>, ApiError> {
+        let params = LogParams { since_time: since.map(whole_second), ..LogParams::default() };
+        self.read_log(pod, container, params, bytes).await
+    }
 
-/// Reads a container's log; at most `bytes`, of which the last line may be cut off.
-pub(super) async fn read(
-    cluster: &Cluster,
-    pod: &str,
-    container: &str,
-    from: From,
-    bytes: i64,
-) -> Result<Vec<LogLine>, ApiError> {
-    let params = LogParams {
-        container: Some(container.to_owned()),
-        timestamps: true,
-        since_time: if let From::Since(moment) = from { Some(whole_second(moment)) } else { None },
-        tail_lines: if let From::Tail(lines) | From::TailBefore(lines) = from { Some(lines) } else { None },
-        previous: matches!(from, From::TailBefore(_)),
-        limit_bytes: Some(bytes),
-        ..LogParams::default()
-    };
-    let pods = cluster.pods();
-    let stream = answered("get", "pods/log", pods.log_stream(pod, &params)).await?;
-    let mut stream = std::pin::pin!(stream);
-    let mut lines = Vec::new();
-    let read = async {
-        while let Some(line) = next_line(&mut stream).await? {
-            lines.extend(stamped(&line).map(|(stamp, text)| (stamp, text.to_owned())));
-        }
-        Ok(())
-    };
-    let silent = ApiError::Silent { verb: "get", resource: "pods/log", waited: ANSWER };
-    let read: std::io::Result<()> = tokio::time::timeout(ANSWER, read).await.map_err(|_| silent)?;
-    // A connection that breaks is not the end of the log.
-    read.map_err(|error| ApiError::Failed { verb: "get", resource: "pods/log", message: error.to_string() })?;
-    Ok(lines)
+    /// Reads the last lines of a container's log; at most `bytes` of them, from the first on.
+    pub async fn log_tail(&self, pod: &str, container: &str, lines: i64, bytes: i64) -> Result<Vec<LogLine>, ApiError> {
+        let params = LogParams { tail_lines: Some(lines), ..LogParams::default() };
+        self.read_log(pod, container, params, bytes).await
+    }
+
+    /// The same of the container's life before this one.
+    pub async fn log_tail_before(
+        &self,
+        pod: &str,
+        container: &str,
+        lines: i64,
+        bytes: i64,
+    ) -> Result<Vec<LogLine>, ApiError> {
+        let params = LogParams { tail_lines: Some(lines), previous: true, ..LogParams::default() };
+        self.read_log(pod, container, params, bytes).await
+    }
+
+    /// Reads at most so many bytes, of which the last line may be cut off.
+    async fn read_log(
+        &self,
+        pod: &str,
+        container: &str,
+        params: LogParams,
+        bytes: i64,
+    ) -> Result<Vec<LogLine>, ApiError> {
+        let container = Some(container.to_owned());
+        let params = LogParams { container, timestamps: true, limit_bytes: Some(bytes), ..params };
+        let pods = self.pods();
+        let stream = answered("get", "pods/log", pods.log_stream(pod, &params)).await?;
+        let mut stream = std::pin::pin!(stream);
+        let mut lines = Vec::new();
+        let read = async {
+            while let Some(line) = next_line(&mut stream).await? {
+                lines.extend(stamped(&line).map(|(stamp, text)| (stamp, text.to_owned())));
+            }
+            Ok(())
+        };
+        let silent = ApiError::Silent { verb: "get", resource: "pods/log", waited: ANSWER };
+        let read: std::io::Result<()> = tokio::time::timeout(ANSWER, read).await.map_err(|_| silent)?;
+        // A connection that breaks is not the end of the log.
+        read.map_err(|error| ApiError::Failed { verb: "get", resource: "pods/log", message: error.to_string() })?;
+        Ok(lines)
+    }
 }
 
 /// The second that the moment is in. kube rounds to the nearest one, and what lies between would be lost.
@@ -69,7 +79,6 @@ pub(super) fn is_last_word(line: &str) -> bool {
     line.starts_with("rsync error: ") && line.contains(") at ") && line.ends_with(']')
 }
 
-/// A line of a log with timestamps.
 pub(super) fn stamped(line: &str) -> Option<(Timestamp, &str)> {
     let (stamp, text) = line.split_once(' ')?;
     Some((stamp.parse().ok()?, text))

@@ -1,7 +1,8 @@
-//! Clients that are logged in: with what the kubeconfig has, or with what a credential plugin prints, before that expires.
+//! Clients that are logged in: with what the kubeconfig has, or with what a file or a credential plugin has, before that expires.
 //! Imports `error`.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,30 +19,103 @@ use tokio::time::sleep;
 
 use super::ApiError;
 use super::plugin::{self, Credential};
+use super::token;
 use crate::error::Refusal;
 
-/// So long before a credential expires the plugin is run again: somebody may have to log in.
+/// So long before a credential expires another one is asked for: somebody may have to log in.
 const EARLY: Duration = Duration::from_secs(60);
-/// The shortest time between two runs of it.
+/// A token in a file is read anew after this time, as by kubectl.
+const FRESH: Duration = Duration::from_secs(60);
 const LEAST: Duration = Duration::from_secs(1);
-/// The same after one that failed; and how late it is noticed that the machine has slept meanwhile.
+/// The pause after an attempt that failed; and how late it is noticed that the machine has slept meanwhile.
 const STEP: Duration = Duration::from_secs(10);
 
-/// What helps where certificates or keys cannot be used.
 const TLS: &str = "look at the certificates and the key of the kubeconfig's user; without a `certificate-authority` in its cluster, at \
                    this system's store of them, too";
 
-/// Makes a client.
-///
-/// # Errors
-/// A refusal with exit code 3.
-pub(super) async fn log_in(mut config: Config) -> Result<Client, Refusal> {
-    let user = &config.auth_info;
+/// What has another credential when one expires.
+enum Source {
+    File(PathBuf),
+    Plugin(Box<ExecConfig>),
+}
+
+impl Source {
+    /// Another credential; `None` where that fails, which a plugin has said itself.
+    async fn renew(&self, has_terminal: bool) -> Option<Credential> {
+        match self {
+            Self::File(path) => token::read(path).ok().and_then(|token| token::header(&token)).map(of_file),
+            Self::Plugin(exec) => plugin::run(exec, has_terminal).await.ok(),
+        }
+    }
+}
+
+fn of_file(token: HeaderValue) -> Credential {
+    let expires = Timestamp::now().saturating_add(FRESH + EARLY).unwrap_or(Timestamp::MAX);
+    Credential { token: Some(token), identity: None, expires: Some(expires) }
+}
+
+/// A client that sends what the kubeconfig has, the token that is in its file, or what its plugin has printed last.
+pub(super) async fn log_in(mut config: Config, token_file: Option<token::File>) -> Result<Client, Refusal> {
     // As for kubectl, a plugin is asked for nothing where there is a token or a name.
-    let has_other = user.token.is_some() || user.username.is_some();
-    match config.auth_info.exec.take().filter(|_| !has_other) {
-        Some(exec) => renewed(config, exec).await,
-        None => client(config),
+    let has_other = config.auth_info.token.is_some() || config.auth_info.username.is_some();
+    let exec = config.auth_info.exec.take().filter(|_| !has_other);
+    let has_terminal = std::io::stdin().is_terminal();
+    let (source, first) = match (token_file, exec) {
+        (Some((path, token)), _) => (Source::File(path), of_file(token)),
+        (None, Some(exec)) => {
+            let first = plugin::run(&exec, has_terminal).await?;
+            (Source::Plugin(exec.into()), first)
+        }
+        (None, None) => return client(config),
+    };
+    let expires = first.expires;
+    let current = Arc::new(Mutex::new(with(&config, first)?));
+    let mut renewal = JoinSet::new();
+    renewal.spawn(renew(config, source, has_terminal, expires, Arc::clone(&current)));
+    let service = tower::service_fn(move |mut request: http::Request<Body>| {
+        // It ends with the client.
+        let _ = &renewal;
+        let (client, token) = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(token) = token {
+            request.headers_mut().insert(AUTHORIZATION, token);
+        }
+        async move { client.send(request).await }
+    });
+    Ok(Client::new(service, "default"))
+}
+
+/// A client, and the token that it is to send.
+type LoggedIn = (Client, Option<HeaderValue>);
+
+/// Puts another credential into its place before each expires.
+async fn renew(
+    config: Config,
+    source: Source,
+    has_terminal: bool,
+    mut expires: Option<Timestamp>,
+    current: Arc<Mutex<LoggedIn>>,
+) {
+    while let Some(at) = expires {
+        let due = Timestamp::now().saturating_add(usable(at, Timestamp::now())).unwrap_or(Timestamp::MAX);
+        loop {
+            let left = Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default();
+            if left.is_zero() {
+                break;
+            }
+            sleep(left.min(STEP)).await;
+        }
+        let Some(next) = source.renew(has_terminal).await else {
+            // What there is serves until the API server refuses it.
+            sleep(STEP).await;
+            continue;
+        };
+        expires = next.expires;
+        let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
+        if next.identity.is_none() {
+            current.1 = next.token;
+        } else if let Ok(next) = with(&config, next) {
+            *current = next;
+        }
     }
 }
 
@@ -55,49 +129,8 @@ fn client(config: Config) -> Result<Client, Refusal> {
     })
 }
 
-/// A client with what the plugin prints; as long as there is one, the plugin is run again before that expires.
-async fn renewed(config: Config, exec: ExecConfig) -> Result<Client, Refusal> {
-    let has_terminal = std::io::stdin().is_terminal();
-    let first = plugin::run(&exec, has_terminal).await?;
-    let mut expires = first.expires;
-    let current = Arc::new(Mutex::new(with(&config, first)?));
-    let known = Arc::clone(&current);
-    let mut renewal = JoinSet::new();
-    renewal.spawn(async move {
-        while let Some(at) = expires {
-            let due = Timestamp::now().saturating_add(usable(at, Timestamp::now())).unwrap_or(Timestamp::MAX);
-            loop {
-                let left = Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default();
-                if left.is_zero() {
-                    break;
-                }
-                sleep(left.min(STEP)).await;
-            }
-            let Ok(next) = plugin::run(&exec, has_terminal).await else {
-                // It has said itself what is wrong. What there is serves until the API server refuses it.
-                sleep(STEP).await;
-                continue;
-            };
-            expires = next.expires;
-            if let Ok(next) = with(&config, next) {
-                *known.lock().unwrap_or_else(PoisonError::into_inner) = next;
-            }
-        }
-    });
-    let service = tower::service_fn(move |mut request: http::Request<Body>| {
-        // It ends with the client.
-        let _ = &renewal;
-        let (client, token) = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(token) = token {
-            request.headers_mut().insert(AUTHORIZATION, token);
-        }
-        async move { client.send(request).await }
-    });
-    Ok(Client::new(service, "default"))
-}
-
-/// A client with the credential's certificate, and the token that it is to send.
-fn with(config: &Config, credential: Credential) -> Result<(Client, Option<HeaderValue>), Refusal> {
+/// With the credential's certificate and token.
+fn with(config: &Config, credential: Credential) -> Result<LoggedIn, Refusal> {
     let mut config = config.clone();
     if let Some([certificate, key]) = credential.identity {
         config.auth_info.client_certificate_data = Some(STANDARD.encode(certificate));
@@ -125,46 +158,39 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_token_in_a_file_is_read_anew_and_one_that_is_none_is_not_taken() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let source = Source::File(file.path().to_owned());
+        for (written, sent) in
+            [("", None), ("a\r\n", Some("Bearer a")), ("a\nb", None), ("\u{feff}c ", Some("Bearer c"))]
+        {
+            std::fs::write(file.path(), written).unwrap();
+            let token = source.renew(false).await.map(|read| read.token.unwrap().to_str().unwrap().to_owned());
+            assert_eq!(token.as_deref(), sent, "{written:?}");
+        }
+        let fresh = usable(of_file(HeaderValue::from_static("Bearer a")).expires.unwrap(), Timestamp::now());
+        assert!(fresh <= FRESH && fresh + LEAST > FRESH, "{fresh:?}");
+    }
+
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn a_plugin_runs_once_and_again_before_its_token_expires() {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    async fn a_plugin_runs_again_before_its_token_expires() {
         let folder = tempfile::tempdir().unwrap();
-        let runs = folder.path().join("runs");
-        let count = || std::fs::read_to_string(&runs).unwrap_or_default().lines().count();
         let script = format!(
             "echo x >>{0}; n=$(grep -c x {0}); test $n = 1 && e=$(date -u -d '3 seconds' +%FT%TZ) || e=; \
              echo \"{{status: {{token: t$n, expirationTimestamp: '$e'}}}}\"",
-            runs.display()
+            folder.path().join("runs").display()
         );
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        // Says what it was asked.
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut asked = vec![0; 4096];
-                let length = stream.read(&mut asked).await.unwrap();
-                let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
-                stream.write_all(&[head.as_bytes(), &asked[..length]].concat()).await.unwrap();
-            }
-        });
-        let mut config = Config::new(format!("http://{address}").parse().unwrap());
         let exec = serde_json::json!({"command": "sh", "args": ["-c", script], "interactiveMode": "Never"});
-        config.auth_info.exec = Some(serde_json::from_value(exec).unwrap());
-        let client = log_in(config).await.unwrap();
-        assert_eq!(count(), 1);
-        for token in ["Bearer t1", "Bearer t2"] {
-            let limit = std::time::Instant::now() + Duration::from_secs(30);
-            loop {
-                let answer = client.send(http::Request::new(Body::empty())).await.unwrap();
-                let said = answer.into_body().collect_bytes().await.unwrap();
-                if String::from_utf8_lossy(&said).contains(token) {
-                    break;
-                }
-                assert!(std::time::Instant::now() < limit, "no {token}");
-                sleep(Duration::from_millis(50)).await;
-            }
-        }
-        assert_eq!(count(), 2);
+        let exec: ExecConfig = serde_json::from_value(exec).unwrap();
+        let first = plugin::run(&exec, false).await.unwrap();
+        assert_eq!(first.token.as_ref().unwrap(), "Bearer t1");
+        let (config, expires) = (Config::new("http://127.0.0.1:1".parse().unwrap()), first.expires);
+        let current = Arc::new(Mutex::new(with(&config, first).unwrap()));
+        // The second one does not expire.
+        let renewal = renew(config, Source::Plugin(exec.into()), false, expires, Arc::clone(&current));
+        tokio::time::timeout(Duration::from_secs(30), renewal).await.unwrap();
+        assert_eq!(current.lock().unwrap().1.as_ref().unwrap(), "Bearer t2");
     }
 }

@@ -18,7 +18,6 @@ const SECRET: [&str; 11] = [
     "privatekey",
 ];
 
-/// The longest text that is shown of a value.
 const LONGEST: usize = 80;
 /// How much of what is alike is shown before what differs.
 const BEFORE: usize = 20;
@@ -42,7 +41,6 @@ pub fn objects(manifest: &str) -> anyhow::Result<Vec<Value>> {
     Ok(objects.filter(|object| object["kind"].is_string() && object["metadata"]["name"].is_string()).collect())
 }
 
-/// An object by kind and name.
 pub fn named(object: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     format!("{} {}", text(&object["kind"]), text(&object["metadata"]["name"]))
@@ -79,14 +77,12 @@ pub fn told(place: &str, values: [Option<&Value>; 2]) -> Option<[String; 2]> {
     is_shown.then(|| [one, other].map(|text| format!("{line}{}", shortened(&text, alike))))
 }
 
-/// Whether a field of that name, or such a text, may hold a secret.
 fn is_secret(text: &str) -> bool {
     let text = text.to_lowercase();
     // A password in an address.
     SECRET.iter().any(|word| text.contains(word)) || text.contains("://") && text.contains('@')
 }
 
-/// A value as people write it.
 pub fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -40,7 +40,6 @@ mod pace;
 mod plugin;
 mod population;
 mod port_forward;
-mod provider;
 mod proxy;
 mod release;
 pub mod script;
@@ -60,7 +59,6 @@ pub use cycle::{CycleLog, Marks};
 pub use events::Warning;
 pub use exec::{End, Output};
 pub use follow::{Cycles, QUIET};
-/// Names, labels and other metadata of objects.
 pub use kube::ResourceExt;
 pub use kubeconfig::read;
 pub use live::Live;
@@ -82,31 +80,24 @@ pub const ANSWER: Duration = Duration::from_secs(10);
 /// The longest that a command may take, from when it is its turn: a node that is short of CPU needs seconds for each.
 pub const COMMAND: Duration = Duration::from_secs(30);
 
-/// Which cluster, and what in it.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// The kubeconfig file; `None` stands for `KUBECONFIG` or the usual place.
     pub kubeconfig: Option<std::path::PathBuf>,
     /// The context; never silently the current one.
     pub context: String,
-    /// The release's namespace.
     pub namespace: String,
-    /// The Helm release.
     pub release: String,
 }
 
-/// A cluster that answered.
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
     target: Arc<Target>,
-    /// The API server's address.
     pub address: String,
-    /// What the API server says of itself.
     pub version: Info,
-    /// The API server's clock minus this machine's.
-    ahead: SignedDuration,
-    /// When commands have their turn.
+    /// Its clock minus this machine's.
+    pub ahead: SignedDuration,
     pace: Arc<pace::Pace>,
 }
 
@@ -122,32 +113,22 @@ impl Cluster {
         self.pace.told()
     }
 
-    /// How far the cluster's clock is ahead of this machine's.
-    pub fn ahead(&self) -> SignedDuration {
-        self.ahead
-    }
-
-    /// The context that was asked for.
     pub fn context(&self) -> &str {
         &self.target.context
     }
 
-    /// The namespace under test.
     pub fn namespace(&self) -> &str {
         &self.target.namespace
     }
 
-    /// The Helm release under test.
     pub fn release(&self) -> &str {
         &self.target.release
     }
 
-    /// Whether the API server answers at all.
     pub async fn answers(&self) -> Result<(), ApiError> {
         answered("get", "/version", self.client.apiserver_version()).await.map(drop)
     }
 
-    /// All nodes.
     pub async fn nodes(&self) -> Result<Vec<Node>, ApiError> {
         self.list("nodes", &object::requests::<Node>(None), &ListParams::default()).await
     }
@@ -180,68 +161,10 @@ impl Cluster {
         }
     }
 
-    /// All revisions of all Helm releases in the namespace, newest first.
-    pub async fn revisions(&self) -> Result<Vec<Release>, ApiError> {
-        release::revisions(&self.client, &self.target).await
-    }
-
-    /// What the Helm release under test is; `None` if it is not among these revisions.
-    pub async fn deployed(&self, revisions: &[Release]) -> Result<Option<Deployed>, ApiError> {
-        release::deployed(&self.client, &self.target, revisions).await
-    }
-
-    /// Watches the pods, Deployments and ReplicaSets of the namespace that are wanted, and on demand Services and EndpointSlices;
-    /// returns when each was listed once.
-    pub async fn watch(&self, wanted: Wanted, services: bool) -> Result<Watch, ApiError> {
-        watch::watch(self.clone(), wanted, services).await
-    }
-
     /// What metrics-server says of the pods that are wanted; `None` where there is none, or the user may not ask it.
     pub async fn metrics(&self, wanted: &Wanted) -> Option<Vec<Value>> {
         let requests = Request::new(format!("/apis/metrics.k8s.io/v1beta1/namespaces/{}/pods", self.namespace()));
         self.list("pods.metrics.k8s.io", &requests, &ListParams::default().labels(&wanted.selector())).await.ok()
-    }
-
-    /// Reads a container's log from the moment `since`, or from its beginning, line by line; at most `bytes` of it.
-    pub async fn log(
-        &self,
-        pod: &str,
-        container: &str,
-        since: Option<Timestamp>,
-        bytes: i64,
-    ) -> Result<Vec<LogLine>, ApiError> {
-        log::read(self, pod, container, since.map_or(log::From::Head, log::From::Since), bytes).await
-    }
-
-    /// Reads the last lines of a container's log; at most `bytes` of them, from the first on.
-    pub async fn log_tail(&self, pod: &str, container: &str, lines: i64, bytes: i64) -> Result<Vec<LogLine>, ApiError> {
-        log::read(self, pod, container, log::From::Tail(lines), bytes).await
-    }
-
-    /// The same of the container's life before this one.
-    pub async fn log_tail_before(
-        &self,
-        pod: &str,
-        container: &str,
-        lines: i64,
-        bytes: i64,
-    ) -> Result<Vec<LogLine>, ApiError> {
-        log::read(self, pod, container, log::From::TailBefore(lines), bytes).await
-    }
-
-    /// Does operations in a container, one after another, and waits for their end; one output for each.
-    ///
-    /// The container must have started; an operation that was done and failed is no error of this call.
-    pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Result<Vec<Output>, ApiError> {
-        let place = exec::Container { client: &self.client, namespace: self.namespace(), pod, name: container };
-        let ask = |limit| exec::exec(&place, operations, limit);
-        self.pace.run(pod, Operation::work(operations), ask).await
-    }
-
-    /// Connects to a port of a pod.
-    pub async fn forward(&self, pod: &str, port: u16) -> Result<Forwarded, ApiError> {
-        // It costs the node as much as a command does.
-        self.pace.run(pod, Work::Slow, |limit| port_forward::forward(self.pods(), pod, port, limit)).await
     }
 
     /// Deletes a pod, if it is still the one with that uid; its containers end afterwards.
@@ -252,12 +175,6 @@ impl Cluster {
         answered("delete", "pods", object::ask(&self.client, request)).await.map(drop)
     }
 
-    /// Follows the log of a sidecar and keeps what it says of its cycles.
-    pub fn follow_cycles(&self, pod: &str, container: &str, marks: Marks) -> Cycles {
-        follow::follow(self.clone(), pod.to_owned(), container.to_owned(), marks)
-    }
-
-    /// The objects of a list.
     async fn list<K: DeserializeOwned>(
         &self,
         resource: &'static str,

@@ -12,12 +12,10 @@ use serde_json::Value;
 /// So many objects are asked for at once: each is held as JSON until it is taken.
 const PAGE: u32 = 250;
 
-/// The requests for objects of a kind, in a namespace or in none.
 pub(super) fn requests<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Request {
     Request::new(K::url_path(&(), namespace))
 }
 
-/// Sends a request.
 pub(super) async fn ask(client: &Client, request: Result<http::Request<Vec<u8>>, Malformed>) -> Result<Value, Error> {
     client.request(request.map_err(Error::BuildRequest)?).await
 }
@@ -59,7 +57,6 @@ pub(super) fn version(object: &Value) -> String {
     object["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned()
 }
 
-/// An object of this type.
 pub(super) fn typed<K: DeserializeOwned>(object: Value) -> Result<K, Error> {
     serde_json::from_value(object).map_err(Error::SerdeError)
 }

@@ -12,23 +12,19 @@ use super::{Announced, Server};
 /// What may pass by itself, such as a webhook that is just being replaced, is waited for until it is so old.
 pub const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
 
-/// What keeps a pod from coming.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Obstacle {
     /// What the API says it of.
     pub object: String,
     /// What was expected of that.
     pub expected: String,
-    /// The API's words.
     pub said: String,
     /// Why it may pass by itself; `None` if it will not.
     pub hope: Option<String>,
-    /// What to do.
     pub hint: String,
 }
 
 impl Obstacle {
-    /// What was seen, in words.
     pub fn seen(&self) -> String {
         let hope = self.hope.as_ref().map(|hope| format!(" (waited for as long as --timeout allows: {hope})"));
         format!("{}{}", self.said, hope.unwrap_or_default())
@@ -69,34 +65,11 @@ fn is_denial(said: &str) -> bool {
 impl Server {
     /// What keeps a pod of the newest ReplicaSet from coming, if anything does.
     pub fn obstacle(&self) -> Option<Obstacle> {
-        if !self.is_observed() {
-            return self.not_taken_up();
-        }
-        let set = self.newest_set()?;
+        let set = self.newest_set().filter(|_| self.is_observed())?;
         let newest = self.newest();
         let refusal = refusal(set).filter(|_| newest.len() < self.wanted());
         let refused = refusal.map(|condition| self.refused(set, condition));
         refused.or_else(|| newest.iter().find_map(|pod| Some(self.unschedulable(pod, unscheduled(pod)?))))
-    }
-
-    /// Why the controller could make no ReplicaSet of the newest change. These words are still there when the Deployment is
-    /// changed again, so that only those of its first generation are surely of it.
-    /// Source: <https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/controller/deployment/sync.go#L272>
-    fn not_taken_up(&self) -> Option<Obstacle> {
-        let deployment = self.deployment()?;
-        let mut conditions = deployment.status.as_ref()?.conditions.iter().flatten();
-        let condition = conditions.find(|condition| {
-            condition.status == "False" && condition.reason.as_deref() == Some("ReplicaSetCreateError")
-        })?;
-        let said = condition.message.clone().unwrap_or_default();
-        let is_final = is_denial(&said) && deployment.metadata.generation == Some(1);
-        Some(Obstacle {
-            object: format!("Deployment {}", deployment.name_any()),
-            expected: "to make a ReplicaSet".to_owned(),
-            hope: (!is_final).then(|| "the controller tries again".to_owned()),
-            hint: self.hint(&said),
-            said,
-        })
     }
 
     fn refused(&self, set: &ReplicaSet, condition: &ReplicaSetCondition) -> Obstacle {
@@ -145,38 +118,19 @@ impl Server {
         own.or_else(others).or_else(young)
     }
 
-    /// What to do about the API server's words.
     fn hint(&self, said: &str) -> String {
         let deployment = self.deployment();
         let name = deployment.map(ResourceExt::name_any).unwrap_or_default();
         let namespace = deployment.and_then(ResourceExt::namespace).unwrap_or_default();
-        let after = |start: &str, end: &[char]| {
-            let (_, rest) = said.split_once(start)?;
-            Some(rest.split(end).next().unwrap_or_default().to_owned())
-        };
         let what = if said.contains("violates PodSecurity") {
             format!(
                 "set the label pod-security.kubernetes.io/enforce of namespace {namespace} to a level that allows the pod \
                  (hostPath needs privileged), or change the pod"
             )
-        } else if let Some(policy) = after("ValidatingAdmissionPolicy '", &['\'']) {
-            format!(
-                "change what ValidatingAdmissionPolicy {policy} objects to, or except namespace {namespace} from it"
-            )
-        } else if let Some(quota) = after("exceeded quota: ", &[',']) {
-            format!(
-                "raise ResourceQuota {quota} of namespace {namespace}, or free what it counts: kubectl describe \
-                 resourcequota {quota}"
-            )
-        } else if let Some(webhook) = after("failed calling webhook \"", &['"']) {
-            format!(
-                "make webhook {webhook} answer, or remove it: kubectl get \
-                 validatingwebhookconfigurations,mutatingwebhookconfigurations"
-            )
-        } else if let Some(webhook) = after("admission webhook \"", &['"']) {
-            format!("change what admission webhook {webhook} objects to, or except namespace {namespace} from it")
         } else {
-            "mend what the API server objects to".to_owned()
+            format!(
+                "change the pod, or what the message names: the policy, webhook or quota (of namespace {namespace})"
+            )
         };
         format!("{what}; then kubectl rollout restart deployment {name}, because the controller tries ever more seldom")
     }

@@ -16,120 +16,49 @@ pub enum Work {
 /// An operation in a container; paths are absolute paths in the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
-    /// Writes a file in place and in one go. A rename would show rsync a file that vanishes.
-    Write {
-        /// The file.
-        path: String,
-        /// Its whole content; passed as an argument, so keep it to some kilobytes.
-        content: String,
-    },
+    /// Writes a file in place and in one go: a rename would show rsync a file that vanishes. Its whole content is an
+    /// argument, so keep it to some kilobytes.
+    Write { path: String, content: String },
     /// Writes a file of any size in place: a line over and over, cut off at the size.
-    Fill {
-        /// The file.
-        path: String,
-        /// The line, without its end.
-        line: String,
-        /// The size.
-        bytes: usize,
-    },
+    Fill { path: String, line: String, bytes: usize },
     /// Writes more to the end of a file: a line over and over, cut off at so many bytes.
-    Append {
-        /// The file.
-        path: String,
-        /// The line, without its end.
-        line: String,
-        /// How many bytes more.
-        bytes: usize,
-    },
+    Append { path: String, line: String, bytes: usize },
     /// Writes many small files into new folders; [`Self::tree`] says which. All are old: changed in [`Self::YEAR`].
-    Tree {
-        /// The outermost folder.
-        folder: String,
-        /// What all files say, each with its number.
-        line: String,
-        /// How many files.
-        files: usize,
-    },
+    Tree { folder: String, line: String, files: usize },
     /// Reads a file to standard output.
-    Read {
-        /// The file.
-        path: String,
-    },
-    /// The size and the SHA-1 of a file, as [`Self::digest`] has them; nothing if there is none. For files that are too large to
-    /// be read.
-    Digest {
-        /// The file.
-        path: String,
-    },
+    Read { path: String },
+    /// The size and the SHA-1 of a file, as [`Self::digest`] has them; nothing if there is none. For files that are too
+    /// large to be read.
+    Digest { path: String },
     /// Makes a folder and those above it, writes a file into it, and reads that to standard output.
-    WriteNested {
-        /// The folder.
-        folder: String,
-        /// The file's name.
-        name: String,
-        /// Its whole content.
-        content: String,
-    },
-    /// The names and contents of the files directly in a folder whose names begin alike, each ended by NUL.
-    Gather {
-        /// The folder.
-        folder: String,
-        /// How the names begin; with `/` they are of files in a folder there.
-        prefix: String,
-    },
-    /// The paths of all files in a folder and below, relative to it, each ended by NUL.
-    Files {
-        /// The folder.
-        folder: String,
-        /// Where the list is cut off, in bytes, because others share the answer.
-        most: usize,
-    },
-    /// When the files in a folder and below were changed: seconds since 1970, a space and the path relative to it, in lines.
-    Times {
-        /// The folder.
-        folder: String,
-    },
-    /// What is directly in a folder and whose names begin alike: when it was changed in seconds since 1970, a space, how
-    /// much disk it uses in KiB, a space, its name and NUL.
-    Ages {
-        /// The folder.
-        folder: String,
-        /// How the names begin.
-        prefix: String,
-    },
+    WriteNested { folder: String, name: String, content: String },
+    /// The names and contents of the files directly in a folder whose names begin alike, each ended by NUL. With `/` in
+    /// the prefix they are of files in a folder there.
+    Gather { folder: String, prefix: String },
+    /// The paths of all files in a folder and below, relative to it, each ended by NUL. Others share the answer, so the
+    /// list is cut off at so many bytes.
+    Files { folder: String, most: usize },
+    /// When the files in a folder and below were changed: seconds since 1970, a space and the path relative to it, in
+    /// lines.
+    Times { folder: String },
+    /// What is directly in a folder and whose names begin alike: when it was changed in seconds since 1970, a space,
+    /// how much disk it uses in KiB, a space, its name and NUL.
+    Ages { folder: String, prefix: String },
     /// How much disk a folder uses, in KiB.
-    DiskUsage {
-        /// The folder.
-        folder: String,
-    },
+    DiskUsage { folder: String },
     /// Removes a file, or a folder and what is in it; one that is not there is fine.
-    Remove {
-        /// The file or folder.
-        path: String,
-    },
-    /// Removes what is directly in a folder and whose names begin alike, and prints those names, each ended by NUL.
-    Sweep {
-        /// The folder.
-        folder: String,
-        /// How the names begin; never empty.
-        prefix: String,
-    },
-    /// What the container's cgroup counts: memory in bytes, the time in hundredths of a second, and the CPU time used until
-    /// then in nanoseconds. Version 2 of cgroups, else version 1.
+    Remove { path: String },
+    /// Removes what is directly in a folder and whose names begin alike, and prints those names, each ended by NUL. The
+    /// prefix is never empty.
+    Sweep { folder: String, prefix: String },
+    /// What the container's cgroup counts: memory in bytes, the time in hundredths of a second, and the CPU time used
+    /// until then in nanoseconds. Version 2 of cgroups, else version 1.
     Usage,
     /// Asks the name server of the container's `resolv.conf` for names, in the namespace's cluster domain. Prints each
     /// name server after `! `, then for each name, in any order, `? `, the name, the exit code, and what nslookup said.
-    Resolve {
-        /// The Services' names.
-        names: Vec<String>,
-    },
+    Resolve { names: Vec<String> },
     /// Connects to a TCP port and closes the connection.
-    Connect {
-        /// The address.
-        address: String,
-        /// The port.
-        port: u16,
-    },
+    Connect { address: String, port: u16 },
 }
 
 impl Operation {
@@ -210,7 +139,6 @@ impl Operation {
         }
     }
 
-    /// The script's arguments.
     pub fn arguments(&self) -> Vec<String> {
         match self {
             Self::Write { path, content } => vec![path.clone(), content.clone()],
@@ -276,7 +204,6 @@ impl Operation {
         }
     }
 
-    /// Whether it removes files.
     pub fn removes(&self) -> bool {
         matches!(self, Self::Remove { .. } | Self::Sweep { .. })
     }
@@ -322,7 +249,6 @@ mod tests {
     use crate::cluster::batch::{decode, encode};
     use crate::digest::Digest;
 
-    /// Does an operation here, as a container would; its standard output.
     fn done(operation: &Operation) -> String {
         let argv = encode(std::slice::from_ref(operation), "mark");
         assert_eq!(decode(&argv), Some(("mark", vec![operation.clone()])));

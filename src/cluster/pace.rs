@@ -21,7 +21,6 @@ const QUICK: Duration = Duration::from_secs(1);
 /// One that takes longer than this lets one fewer run at once.
 pub const SLOW: Duration = Duration::from_secs(3);
 
-/// Who may run a command now.
 pub(super) struct Pace {
     turns: Semaphore,
     /// Those of removals, so that they wait for nothing else, and are not too many for a slow node.
@@ -31,10 +30,8 @@ pub(super) struct Pace {
 
 #[derive(Default)]
 struct State {
-    /// How many may run at once.
     limit: usize,
     running: usize,
-    /// The most that ran at once.
     most: usize,
     slowest: Duration,
     /// How long the last command took, and the last removal, with their waits for turns.
@@ -104,7 +101,6 @@ impl Pace {
         self.state().lags.into_iter().max().unwrap_or_default()
     }
 
-    /// How long the slowest took, and how many ran at once at the most.
     pub fn told(&self) -> (Duration, usize) {
         let state = self.state();
         (state.slowest, state.most)
@@ -116,7 +112,6 @@ impl Pace {
 }
 
 impl State {
-    /// Whether more or fewer may run at once now that one has ended.
     fn ended(&mut self, took: Duration, is_ok: bool) -> Ordering {
         self.slowest = self.slowest.max(took);
         let before = self.limit;

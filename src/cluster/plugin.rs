@@ -1,4 +1,4 @@
-//! Credential plugins: runs one as kubectl does, and ends it with what it started when nobody waits for it any more. Nothing that it
+//! Credential plugins: runs one as kubectl does, and ends it when nobody waits for it any more, as after Ctrl-C. Nothing that it
 //! prints is told: it may hold a token. Imports `error`.
 
 use std::env;
@@ -10,32 +10,24 @@ use http::HeaderValue;
 use jiff::Timestamp;
 use kube::config::{ExecConfig, ExecInteractiveMode};
 use serde_json::{Value, json};
-use sysinfo::{Pid, Process, ProcessRefreshKind, RefreshKind, System};
 use tokio::io::AsyncReadExt;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use super::token;
 use crate::error::Refusal;
 
 /// The most of what it prints that is read, in bytes; a certificate and its key are a hundredth of it.
 const MOST: u64 = 1 << 20;
-/// What helps where its output is not what it should be.
 const BY_HAND: &str = "run it by hand to see what it says";
 
-/// What a plugin logs in with.
 pub(super) struct Credential {
-    /// The header with its token.
     pub(super) token: Option<HeaderValue>,
     /// A certificate and its key, as PEM.
     pub(super) identity: Option<[String; 2]>,
-    /// Until when it can be used.
     pub(super) expires: Option<Timestamp>,
 }
 
 /// Runs the plugin to its end, however long somebody needs to log in.
-///
-/// # Errors
-/// A refusal with exit code 3.
 pub(super) async fn run(exec: &ExecConfig, has_terminal: bool) -> Result<Credential, Refusal> {
     let name = exec.command.as_deref().unwrap_or_default();
     let refused = |what: &str, hint: &str| Refusal::start(format!("the credential plugin `{name}` {what}"), hint);
@@ -68,12 +60,12 @@ pub(super) async fn run(exec: &ExecConfig, has_terminal: bool) -> Result<Credent
         let hint = format!("install it, or repair `users[].user.exec` in the kubeconfig. {hint}");
         refused(&format!("cannot be run: {error}"), hint.trim_end())
     };
-    let mut plugin = Plugin(command.spawn().map_err(failed)?);
+    let mut plugin = command.spawn().map_err(failed)?;
     let mut printed = Vec::new();
-    if let Some(output) = plugin.0.stdout.take() {
+    if let Some(output) = plugin.stdout.take() {
         output.take(MOST).read_to_end(&mut printed).await.map_err(failed)?;
     }
-    let status = plugin.0.wait().await.map_err(failed)?;
+    let status = plugin.wait().await.map_err(failed)?;
     if !status.success() {
         return Err(refused(&format!("failed with {status}"), "log in with it, then run again"));
     }
@@ -126,40 +118,6 @@ fn by_extension(command: &str, path: &OsStr, extensions: &str) -> Option<PathBuf
     files.find(|file| file.is_file())
 }
 
-/// A plugin that may still run: ended when dropped, also because the user has pressed Ctrl-C.
-struct Plugin(Child);
-
-impl Drop for Plugin {
-    fn drop(&mut self) {
-        // One that has ended by itself has no number any more, and what it left behind is meant to stay.
-        if let Some(number) = self.0.id() {
-            end(number);
-        }
-    }
-}
-
-/// Ends a process and what it has started.
-fn end(number: u32) {
-    let kind = ProcessRefreshKind::nothing().without_tasks();
-    let system = System::new_with_specifics(RefreshKind::nothing().with_processes(kind));
-    let all = system.processes();
-    // On Windows a number may have been that of another process before.
-    let is_child =
-        |of: &Process, child: &Process| child.parent() == Some(of.pid()) && child.start_time() >= of.start_time();
-    let mut doomed: Vec<&Process> = all.get(&Pid::from_u32(number)).into_iter().collect();
-    let mut next = 0;
-    while let Some(parent) = doomed.get(next).copied() {
-        let is_new = |child: &&Process| !doomed.iter().any(|known| known.pid() == child.pid());
-        let children: Vec<_> = all.values().filter(is_new).filter(|child| is_child(parent, child)).collect();
-        doomed.extend(children);
-        next += 1;
-    }
-    for process in doomed {
-        // One that has ended meanwhile is what was wanted.
-        process.kill();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,36 +160,6 @@ mod tests {
             (r#"{"token": "t", "expirationTimestamp": "soon"}"#, "that is no time"),
         ] {
             assert!(read(status).err().unwrap().contains(said), "{status}");
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn a_plugin_that_nobody_waits_for_any_more_is_ended_with_what_it_started() {
-        use std::time::{Duration, Instant};
-        let folder = tempfile::tempdir().unwrap();
-        let pids = folder.path().join("pids");
-        let script = format!("echo $$ >{0}; sleep 600 & echo $! >>{0}; wait", pids.display());
-        let exec = serde_json::from_value(json!({"command": "sh", "args": ["-c", script]})).unwrap();
-        let written = || std::fs::read_to_string(&pids).unwrap_or_default();
-        let limit = Instant::now() + Duration::from_secs(30);
-        {
-            let plugin = run(&exec, false);
-            tokio::pin!(plugin);
-            while written().lines().count() < 2 {
-                assert!(Instant::now() < limit, "it does not start");
-                assert!(tokio::time::timeout(Duration::from_millis(20), &mut plugin).await.is_err());
-            }
-        }
-        for pid in written().lines() {
-            let state = || {
-                let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-                stat.rsplit_once(") ").map(|(_, rest)| rest.chars().next().unwrap_or('?'))
-            };
-            while !matches!(state(), None | Some('Z')) {
-                assert!(Instant::now() < limit, "process {pid} still runs");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
         }
     }
 }

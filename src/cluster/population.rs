@@ -16,13 +16,9 @@ use super::{Announced, Select, Server, container};
 /// What was in the namespace at one moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Population {
-    /// Every pod that a suite means.
     pub pods: Arc<[Arc<Pod>]>,
-    /// Every Deployment that makes such.
     pub deployments: Arc<[Arc<Deployment>]>,
-    /// Every ReplicaSet that does.
     pub replica_sets: Arc<[Arc<ReplicaSet>]>,
-    /// The moment, on the cluster's clock.
     pub now: Timestamp,
     /// What an autoscaler has announced for pods that have no node, by their uids.
     #[serde(default)]
@@ -32,7 +28,6 @@ pub struct Population {
     servers: Arc<Mutex<BTreeMap<String, Arc<Servers>>>>,
 }
 
-/// The objects of each server.
 type Servers = BTreeMap<String, Members>;
 
 /// The objects of a server: pods with its name, Deployments that make such, and their ReplicaSets.
@@ -60,7 +55,6 @@ impl Population {
         Self { pods, deployments, replica_sets, now, ..Self::default() }
     }
 
-    /// The pods that `select` means.
     pub fn selected(&self, select: &Select) -> Vec<Arc<Pod>> {
         self.pods.iter().filter(|pod| select.matches(pod.labels())).cloned().collect()
     }
@@ -128,7 +122,6 @@ impl Population {
         }
     }
 
-    /// The objects of each server that this label names.
     fn servers(&self, label: &str) -> Arc<Servers> {
         let mut known = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(servers) = known.get(label) {
@@ -163,9 +156,7 @@ fn owners(set: &ReplicaSet) -> impl Iterator<Item = Option<String>> {
 /// The Services of the namespace at one moment, and where they lead.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Network {
-    /// Every Service that a suite means.
     pub services: Vec<Arc<Service>>,
-    /// Every EndpointSlice of such.
     pub slices: Vec<Arc<EndpointSlice>>,
 }
 
@@ -179,7 +170,6 @@ impl Network {
         self.services.iter().filter(is_its).cloned().collect()
     }
 
-    /// The Services that `select` means.
     pub fn selected(&self, select: &Select) -> Vec<Arc<Service>> {
         self.services.iter().filter(|service| select.matches(service.labels())).cloned().collect()
     }
@@ -242,61 +232,46 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_does_not_come_waits_for_those_of_the_release_that_go() {
-        let refused = json!({"replicas": 0, "conditions": [{"type": "ReplicaFailure", "status": "True",
-            "reason": "FailedCreate", "message": "exceeded quota: few", "lastTransitionTime": "2026-11-21T03:00:00Z"}]});
-        let of_other = |changes: &[(&str, Value)]| {
-            let labels = json!({"simulator.protocol": "nfs", SERVER: "nas-input-1"});
-            with(with(output_pod(), &[("/metadata/labels", labels)]), changes)
-        };
-        let settlement = |pods: &[Value]| {
-            let mut all = serde_json::to_value(population(pods)).unwrap();
-            let set = all["replica_sets"].as_array().unwrap().iter().position(|set| set["metadata"]["uid"] == "set-2");
-            all["replica_sets"][set.unwrap()]["status"] = refused.clone();
-            serde_json::from_value::<Population>(all).unwrap().server(&select(), "nas-output-1").settlement()
-        };
-        assert!(matches!(settlement(&[of_other(&[])]), Settlement::Hopeless(_)));
-        let going = of_other(&[("/metadata/deletionTimestamp", json!("2026-11-21T03:00:00Z"))]);
-        assert!(matches!(settlement(std::slice::from_ref(&going)), Settlement::Pending(_)));
-        let stranger = with(going, &[("/metadata/labels", json!({}))]);
-        assert!(matches!(settlement(&[stranger]), Settlement::Hopeless(_)), "not of the release");
-    }
-
-    #[test]
-    fn a_pod_that_does_not_come_waits_for_another_servers_rollout_that_gets_on() {
-        // Whatever has a uid, and is the other server's.
-        let other = |object: Value| -> Value {
+    fn what_goes_or_is_replaced_may_make_room_for_a_pod_that_does_not_come() {
+        let other = |object: &Value| -> Value {
             let text = object.to_string().replace("nas-output-1", "nas-input-1").replace("set-", "other-set-");
             serde_json::from_str(&text.replace("deployment-1", "other-deployment")).unwrap()
         };
         let says = |kind: &str, status: &str, reason: &str| {
-            json!([{"type": kind, "status": status, "reason": reason, "message": "exceeded quota: few",
-                "lastTransitionTime": "2026-11-21T03:00:00Z"}])
+            json!({"conditions": [{"type": kind, "status": status, "reason": reason, "message": "exceeded quota: few",
+                "lastTransitionTime": "2026-11-21T03:00:00Z"}], "replicas": 0})
         };
-        let refused = says("ReplicaFailure", "True", "FailedCreate");
-        let sets = |newest: Value| {
-            let set = |set: &Value, changes| {
-                with(with(set.clone(), &[("/metadata/ownerReferences", owner("deployment-1"))]), changes)
-            };
-            let all = output_server()["replica_sets"].clone();
-            [set(&all[0], &[]), set(&all[1], &[("/status", json!({"replicas": 0, "conditions": newest}))])]
+        let server = output_server();
+        let set = |index: usize, status: Value| {
+            let set = server["replica_sets"][index].clone();
+            with(set, &[("/metadata/ownerReferences", owner("deployment-1")), ("/status", status)])
         };
+        let refused = set(1, says("ReplicaFailure", "True", "FailedCreate"));
+        let sets = [set(0, json!({"replicas": 1})), set(1, json!({"replicas": 0}))];
+        let deployment = &server["deployments"][0];
         let older = with(output_pod(), &[("/metadata/ownerReferences/0/uid", json!("set-1"))]);
-        let deployment = &output_server()["deployments"][0];
-        let settlement = |newest: &[(&str, Value)], announced: Value| {
-            let comes = with(with(output_pod(), &[("/metadata/uid", json!("new"))]), newest);
-            let all = json!({
-                "pods": [older, other(older.clone()), other(comes)],
-                "deployments": [deployment, other(deployment.clone())],
-                "replica_sets": ([sets(refused.clone()), sets(json!([])).map(other)].concat()),
-                "now": "2026-11-21T04:00:00Z", "announced": announced,
-            });
-            serde_json::from_value::<Population>(all).unwrap().server(&select(), "nas-output-1").settlement()
+        let comes = |pointer: &str, value: Value| {
+            with(other(&output_pod()), &[("/metadata/uid", json!("new")), (pointer, value)])
         };
-        let starts = [("/status/conditions/0/status", json!("False"))];
-        assert!(matches!(settlement(&starts, json!({})), Settlement::Pending(_)));
-        let has_no_node = [("/status", json!({"conditions": says("PodScheduled", "False", "Unschedulable")}))];
-        assert!(matches!(settlement(&has_no_node, json!({"new": {"Ok": null}})), Settlement::Hopeless(_)));
+        let going = ("/metadata/deletionTimestamp", json!("2026-11-21T03:00:00Z"));
+        let starts = comes("/status/conditions/0/status", json!("False"));
+        let has_no_node = comes("/status", says("PodScheduled", "False", "Unschedulable"));
+        for (what, pods, leaving) in [
+            ("nothing goes", vec![other(&output_pod())], 0),
+            ("one is being deleted", vec![with(other(&output_pod()), std::slice::from_ref(&going))], 1),
+            ("not of the release", vec![with(other(&output_pod()), &[going, ("/metadata/labels", json!({}))])], 0),
+            ("its successor starts", vec![other(&older), starts], 1),
+            ("its successor has no node, either", vec![other(&older), has_no_node], 0),
+        ] {
+            let population = json!({
+                "pods": pods, "deployments": [deployment, other(deployment)],
+                "replica_sets": [sets[0], refused, other(&sets[0]), other(&sets[1])],
+                "now": "2026-11-21T04:00:00Z", "announced": {"new": {"Ok": null}},
+            });
+            let server = serde_json::from_value::<Population>(population).unwrap().server(&select(), "nas-output-1");
+            assert_eq!(server.leaving.len(), leaving, "{what}: {:?}", server.leaving);
+            assert_eq!(matches!(server.settlement(), Settlement::Pending(_)), leaving > 0, "{what}");
+        }
     }
 
     #[test]

@@ -1,14 +1,10 @@
 //! A connection to a port of a pod, through the API server.
 
-use std::time::Duration;
-
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
 use tokio::io::DuplexStream;
 
-use super::{ApiError, answered_within};
+use super::{ApiError, Cluster, Work, answered_within};
 
 /// A connection to a port of a pod; it ends when dropped.
 pub struct Forwarded {
@@ -24,12 +20,16 @@ impl Forwarded {
     }
 }
 
-/// Connects to a port of a pod. Whether the pod takes the connection is known only afterwards.
-pub(super) async fn forward(pods: Api<Pod>, pod: &str, port: u16, limit: Duration) -> Result<Forwarded, ApiError> {
-    let (verb, resource) = ("get", "pods/portforward");
-    let mut forwarder = answered_within(limit, verb, resource, pods.portforward(pod, &[port])).await?;
-    let parts = forwarder.take_stream(port).zip(forwarder.take_error(port));
-    let lost = || ApiError::Failed { verb, resource, message: "no connection was made".to_owned() };
-    let (stream, trouble) = parts.ok_or_else(lost)?;
-    Ok(Forwarded { stream, trouble: trouble.boxed() })
+impl Cluster {
+    /// Connects to a port of a pod. Whether the pod takes the connection is known only afterwards.
+    pub async fn forward(&self, pod: &str, port: u16) -> Result<Forwarded, ApiError> {
+        let (verb, resource, pods, asked) = ("get", "pods/portforward", self.pods(), [port]);
+        let ask = |limit| answered_within(limit, verb, resource, pods.portforward(pod, &asked));
+        // It costs the node as much as a command does.
+        let mut forwarder = self.pace.run(pod, Work::Slow, ask).await?;
+        let parts = forwarder.take_stream(port).zip(forwarder.take_error(port));
+        let lost = || ApiError::Failed { verb, resource, message: "no connection was made".to_owned() };
+        let (stream, trouble) = parts.ok_or_else(lost)?;
+        Ok(Forwarded { stream, trouble: trouble.boxed() })
+    }
 }

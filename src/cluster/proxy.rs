@@ -201,11 +201,8 @@ mod tests {
             assert_eq!(proxy.contains("sentinel"), url.to_string().contains("me:%40sentinel@"), "{url}");
         }
         for proxy in [
-            "ftp://me:sentinel@proxy",
             "me:sentinel#1@proxy",
-            "me:1#sentinel@proxy",
             "a:b:c",
-            "http://",
             "sentinel:x",
             "http://proxy:99999",
             "http://me:1/sentinel@proxy",

@@ -19,47 +19,35 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::object::{ask, requests};
-use super::{ApiError, Target, answered};
+use super::{ApiError, Cluster, Target, answered};
 
 /// More than this of a release's JSON is not read: a Secret has 1 MiB at the most, which may be anything when unpacked.
 const LONGEST: u64 = 16 << 20;
 
-/// A revision of a Helm release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
-    /// Its name.
     pub name: String,
-    /// Counts from 1.
     pub revision: u64,
     /// Helm's word: `deployed`, `failed`, `pending-upgrade`, …
     pub status: String,
 }
 
-/// What a revision was given, and the objects that Helm made of that.
 #[derive(Debug, Clone, Default)]
 pub struct Contents {
-    /// The revision.
     pub revision: u64,
-    /// The chart's default values.
     pub defaults: Value,
-    /// The values that it was given.
     pub given: Value,
-    /// The objects that Helm made, in YAML.
     pub manifest: Arc<str>,
 }
 
 /// What a Helm release is, from its newest revision, and what tests judge by.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Deployed {
-    /// Its name.
     pub name: String,
-    /// The newest revision.
     pub revision: u64,
-    /// Helm's word for the newest revision.
     pub status: String,
     /// What Helm says of the newest revision, such as why it failed.
     pub description: String,
-    /// The chart's name and version.
     pub chart: String,
     /// When the newest revision was deployed, on the clock of whoever ran helm.
     pub at: Option<Timestamp>,
@@ -77,53 +65,52 @@ pub struct Deployed {
     pub undeployed: Vec<Contents>,
 }
 
-/// All revisions of all releases in the target's namespace, newest first.
-pub(super) async fn revisions(client: &Client, target: &Target) -> Result<Vec<Release>, ApiError> {
-    let params = ListParams::default().labels("owner=helm");
-    let request = requests::<Secret>(Some(&target.namespace)).list_metadata(&params);
-    let found = answered("list", "secrets", ask(client, request)).await?;
-    let revision = |secret: &Value| {
-        let label = |key: &str| Some(secret["metadata"]["labels"][key].as_str()?.to_owned());
-        Some(Release { name: label("name")?, revision: label("version")?.parse().ok()?, status: label("status")? })
-    };
-    let mut revisions: Vec<Release> = found["items"].as_array().into_iter().flatten().filter_map(revision).collect();
-    revisions.sort_by_key(|release| std::cmp::Reverse(release.revision));
-    Ok(revisions)
-}
+impl Cluster {
+    /// All revisions of all Helm releases in the namespace, newest first.
+    pub async fn revisions(&self) -> Result<Vec<Release>, ApiError> {
+        let params = ListParams::default().labels("owner=helm");
+        let request = requests::<Secret>(Some(self.namespace())).list_metadata(&params);
+        let found = answered("list", "secrets", ask(&self.client, request)).await?;
+        let revision = |secret: &Value| {
+            let label = |key: &str| Some(secret["metadata"]["labels"][key].as_str()?.to_owned());
+            Some(Release { name: label("name")?, revision: label("version")?.parse().ok()?, status: label("status")? })
+        };
+        let items = found["items"].as_array().into_iter().flatten();
+        let mut revisions: Vec<Release> = items.filter_map(revision).collect();
+        revisions.sort_by_key(|release| std::cmp::Reverse(release.revision));
+        Ok(revisions)
+    }
 
-/// The payload of a release; `None` if it is not among these revisions.
-pub(super) async fn deployed(
-    client: &Client,
-    target: &Target,
-    revisions: &[Release],
-) -> Result<Option<Deployed>, ApiError> {
-    let own: Vec<_> = revisions.iter().filter(|release| release.name == target.release).collect();
-    let Some(newest) = own.first() else { return Ok(None) };
-    let last = own.iter().position(|release| release.status == "deployed").unwrap_or_default();
-    let all = own[..=last].iter().map(|release| payload(client, target, release));
-    let all = try_join_all(all).await?;
-    let contents = |(release, payload): (&&Release, &Value)| Contents {
-        revision: release.revision,
-        defaults: payload["chart"]["values"].clone(),
-        given: payload["config"].clone(),
-        manifest: payload["manifest"].as_str().unwrap_or_default().into(),
-    };
-    let mut undeployed: Vec<_> = own.iter().zip(&all).map(contents).collect();
-    let contents = undeployed.pop().unwrap_or_default();
-    let payload = &all[0];
-    let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok(Some(Deployed {
-        name: newest.name.clone(),
-        revision: newest.revision,
-        status: text("/info/status"),
-        description: text("/info/description"),
-        chart: format!("{}-{}", text("/chart/metadata/name"), text("/chart/metadata/version")),
-        at: text("/info/last_deployed").parse().ok(),
-        judged_by: None,
-        is_newest_live: false,
-        contents,
-        undeployed,
-    }))
+    /// What the Helm release under test is; `None` if it is not among these revisions.
+    pub async fn deployed(&self, revisions: &[Release]) -> Result<Option<Deployed>, ApiError> {
+        let own: Vec<_> = revisions.iter().filter(|release| release.name == self.release()).collect();
+        let Some(newest) = own.first() else { return Ok(None) };
+        let last = own.iter().position(|release| release.status == "deployed").unwrap_or_default();
+        let all = own[..=last].iter().map(|release| payload(&self.client, &self.target, release));
+        let all = try_join_all(all).await?;
+        let contents = |(release, payload): (&&Release, &Value)| Contents {
+            revision: release.revision,
+            defaults: payload["chart"]["values"].clone(),
+            given: payload["config"].clone(),
+            manifest: payload["manifest"].as_str().unwrap_or_default().into(),
+        };
+        let mut undeployed: Vec<_> = own.iter().zip(&all).map(contents).collect();
+        let contents = undeployed.pop().unwrap_or_default();
+        let payload = &all[0];
+        let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Ok(Some(Deployed {
+            name: newest.name.clone(),
+            revision: newest.revision,
+            status: text("/info/status"),
+            description: text("/info/description"),
+            chart: format!("{}-{}", text("/chart/metadata/name"), text("/chart/metadata/version")),
+            at: text("/info/last_deployed").parse().ok(),
+            judged_by: None,
+            is_newest_live: false,
+            contents,
+            undeployed,
+        }))
+    }
 }
 
 /// The JSON that Helm keeps of a revision.
@@ -140,7 +127,6 @@ async fn payload(client: &Client, target: &Target, release: &Release) -> Result<
     })
 }
 
-/// Helm's base64 of gzip of JSON.
 fn decode(data: &[u8]) -> anyhow::Result<Value> {
     let packed = STANDARD.decode(data).context("it is no base64")?;
     let mut json = Vec::new();
@@ -167,20 +153,18 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_is_base64_of_gzip_of_json_and_nothing_else() {
-        let data = encode(br#"{"info": {"status": "deployed"}}"#);
-        assert_eq!(decode(data.as_bytes()).unwrap()["info"]["status"], "deployed");
-        let cut = decode(&data.as_bytes()[..24]).unwrap_err();
-        assert_eq!(cut.to_string(), "it is not gzipped, or its end is missing");
-        assert!(decode(b"").is_err() && decode(b"%").is_err() && decode(STANDARD.encode("{}").as_bytes()).is_err());
-    }
-
-    #[test]
-    fn a_bomb_is_not_unpacked_to_its_end() {
+    fn only_base64_of_gzip_of_json_is_read_and_a_bomb_not_to_its_end() {
         let spaces = vec![b' '; usize::try_from(LONGEST).unwrap()];
-        assert!(decode(encode(&spaces).as_bytes()).unwrap_err().to_string().contains("no JSON"));
-        let bomb = decode(encode(&[spaces.as_slice(), b"{}"].concat()).as_bytes()).unwrap_err();
-        assert!(bomb.to_string().contains("more than 16777216 bytes"), "{bomb}");
+        for (data, said) in [
+            (encode(b"{}")[..24].to_owned(), "it is not gzipped, or its end is missing"),
+            (String::new(), "it is not gzipped"),
+            ("%".to_owned(), "it is no base64"),
+            (encode(&spaces), "no JSON"),
+            (encode(&[spaces.as_slice(), b"{}"].concat()), "more than 16777216 bytes"),
+        ] {
+            let error = decode(data.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
     }
 
     proptest! {

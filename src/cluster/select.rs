@@ -29,7 +29,6 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// What any of these means.
     pub fn of<'a>(selects: impl IntoIterator<Item = &'a Select>) -> Self {
         let all = |mut wanted: Self, select: &Select| {
             wanted.labels.retain(|key, value| select.labels.get(key) == Some(value));
@@ -46,7 +45,6 @@ impl Wanted {
         self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
     }
 
-    /// Whether an object with these labels is one that is meant.
     pub(super) fn matches(&self, labels: &Value) -> bool {
         self.labels.iter().all(|(key, value)| labels[key] == **value)
     }

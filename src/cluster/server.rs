@@ -12,19 +12,14 @@ use serde::{Deserialize, Serialize};
 use super::obstacle::{self, Obstacle};
 use super::{Announced, container};
 
-/// The annotation that numbers the ReplicaSets of a Deployment.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
-/// The objects of one server.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Server {
-    /// Its name.
     pub name: String,
     /// Deployments whose pods carry the server's labels; one, if all is well.
     pub deployments: Vec<Arc<Deployment>>,
-    /// The ReplicaSets of those Deployments.
     pub replica_sets: Vec<Arc<ReplicaSet>>,
-    /// Every pod with the server's labels.
     pub pods: Vec<Arc<Pod>>,
     /// When this was seen, on the cluster's clock.
     #[serde(default)]
@@ -37,10 +32,8 @@ pub struct Server {
     pub announced: BTreeMap<String, Announced>,
 }
 
-/// Whether a server is still on its way to a steady state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
-    /// Nothing is under way.
     Settled,
     /// It changes by itself: wait.
     Pending(String),
@@ -49,7 +42,6 @@ pub enum Settlement {
 }
 
 impl Settlement {
-    /// What is waited for, if anything.
     pub fn pending(self) -> Option<String> {
         match self {
             Self::Pending(what) => Some(what),
@@ -58,7 +50,6 @@ impl Settlement {
     }
 }
 
-/// Whether a pod is being deleted.
 pub fn is_terminating(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some()
 }
@@ -68,18 +59,15 @@ pub fn has_ended(pod: &Pod) -> bool {
     matches!(phase(pod), "Failed" | "Succeeded")
 }
 
-/// The pod's phase.
 pub fn phase(pod: &Pod) -> &str {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Unknown")
 }
 
-/// Whether the pod's Ready condition is true.
 pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// How many pods there are, and which, for messages.
 pub fn counted(pods: &[&Arc<Pod>]) -> String {
     let names: Vec<_> = pods.iter().map(|pod| pod.name_any()).collect();
     if names.is_empty() { "no pod".to_owned() } else { format!("{} pods: {}", names.len(), names.join(", ")) }
@@ -104,19 +92,16 @@ impl Server {
         }
     }
 
-    /// The newest ReplicaSet of the Deployment.
     pub fn newest_set(&self) -> Option<&Arc<ReplicaSet>> {
         let revision = self.deployment()?.annotations().get(REVISION)?;
         self.replica_sets.iter().find(|set| set.annotations().get(REVISION) == Some(revision))
     }
 
-    /// Whether the pod belongs to the newest ReplicaSet of the Deployment.
     pub fn is_newest(&self, pod: &Pod) -> bool {
         self.newest_set()
             .is_some_and(|set| pod.owner_references().iter().any(|owner| Some(&owner.uid) == set.metadata.uid.as_ref()))
     }
 
-    /// How many pods the Deployment asks for.
     pub fn replicas(&self) -> Option<i32> {
         self.deployment().and_then(|deployment| deployment.spec.as_ref()).map(|spec| spec.replicas.unwrap_or(1))
     }
@@ -125,7 +110,6 @@ impl Server {
         usize::try_from(self.replicas().unwrap_or(1)).unwrap_or_default()
     }
 
-    /// The pods of the newest ReplicaSet that count.
     pub(super) fn newest(&self) -> Vec<&Arc<Pod>> {
         self.current().into_iter().filter(|pod| self.is_newest(pod)).collect()
     }
@@ -137,7 +121,6 @@ impl Server {
         self.deployment().is_some_and(|deployment| observed(deployment) >= deployment.metadata.generation)
     }
 
-    /// Whether the server still changes by itself.
     pub fn settlement(&self) -> Settlement {
         let obstacle = self.obstacle();
         // Whatever else is under way.
@@ -228,82 +211,41 @@ mod tests {
     use super::super::example::{output_pod, output_server, with};
     use super::*;
 
-    fn settled(changes: &[(&str, Value)]) -> Settlement {
-        let server: Server = serde_json::from_value(with(output_server(), changes)).unwrap();
-        server.settlement()
-    }
-
     #[test]
-    fn a_rollout_is_waited_for_until_only_ready_pods_of_the_newest_replica_set_are_left() {
-        assert_eq!(settled(&[]), Settlement::Settled);
-        let old = with(output_pod(), &[("/metadata/ownerReferences/0/uid", json!("set-1"))]);
-        let terminating = with(output_pod(), &[("/metadata/deletionTimestamp", json!("2026-11-21T03:00:00Z"))]);
-        let not_ready = json!("False");
-        for (what, changes) in [
-            ("not observed", ("/deployments/0/status/observedGeneration", json!(1))),
-            ("not Ready", ("/pods/0/status/conditions/0/status", not_ready)),
-            ("none of the newest", ("/pods", json!([old.clone()]))),
-            ("one to come", ("/deployments/0/spec/replicas", json!(2))),
-            ("an old one beside", ("/pods/-", old)),
-            ("one that ends", ("/pods/-", terminating)),
-        ] {
-            assert!(matches!(settled(&[changes]), Settlement::Pending(_)), "{what}");
-        }
-    }
-
-    #[test]
-    fn what_will_not_get_better_is_not_waited_for() {
-        let waiting = |reason: &str| {
-            let state = json!({"waiting": {"reason": reason}});
-            settled(&[
-                ("/pods/0/status/initContainerStatuses/1/state", state),
-                ("/pods/0/status/conditions/0/status", json!("False")),
-            ])
-        };
-        assert!(matches!(waiting("CrashLoopBackOff"), Settlement::Hopeless(_)));
-        assert!(matches!(waiting("ErrImagePull"), Settlement::Hopeless(_)));
-        assert!(matches!(waiting("PodInitializing"), Settlement::Pending(_)));
-    }
-
-    #[test]
-    fn a_stuck_pod_of_before_the_repair_is_waited_for() {
+    fn only_what_changes_by_itself_is_waited_for() {
+        let not_ready = || ("/pods/0/status/conditions/0/status", json!("False"));
+        let waiting = |reason: &str| json!({"waiting": {"reason": reason}});
+        let state = |reason: &str| ("/pods/0/status/initContainerStatuses/1/state", waiting(reason));
+        let old = ("/metadata/ownerReferences/0/uid", json!("set-1"));
+        let nobodys = ("/metadata/ownerReferences", json!([]));
+        let going = ("/metadata/deletionTimestamp", json!("2026-11-21T03:00:00Z"));
         let looping = [
-            ("/metadata/ownerReferences/0/uid", json!("set-1")),
-            ("/status/initContainerStatuses/1/state", json!({"waiting": {"reason": "CrashLoopBackOff"}})),
+            old.clone(),
+            ("/status/initContainerStatuses/1/state", waiting("CrashLoopBackOff")),
             ("/status/conditions/0/status", json!("False")),
         ];
-        let starting = ("/pods/0/status/conditions/0/status", json!("False"));
-        let repaired = settled(&[starting, ("/pods/-", with(output_pod(), &looping))]);
-        assert!(matches!(repaired, Settlement::Pending(_)), "{repaired:?}");
-    }
-
-    #[test]
-    fn without_a_deployment_or_an_owner_there_is_nothing_to_wait_for() {
-        assert_eq!(settled(&[("/deployments", json!([]))]), Settlement::Settled);
-        assert_eq!(settled(&[("/deployments/0/spec/replicas", json!(0)), ("/pods", json!([]))]), Settlement::Settled);
-        let stranger = with(output_pod(), &[("/metadata/ownerReferences", json!([]))]);
-        assert_eq!(settled(&[("/pods/-", stranger)]), Settlement::Settled);
-    }
-
-    #[test]
-    fn a_pod_that_is_being_deleted_is_waited_for_also_if_nobody_owns_it() {
-        let going =
-            [("/metadata/ownerReferences", json!([])), ("/metadata/deletionTimestamp", json!("2026-11-21T03:00:00Z"))];
-        let Settlement::Pending(what) = settled(&[("/pods/-", with(output_pod(), &going))]) else { panic!() };
-        assert!(what.contains("is being deleted"), "{what}");
-        let ended = with(output_pod(), &[&going[..], &[("/status/phase", json!("Succeeded"))]].concat());
-        assert_eq!(settled(&[("/pods/-", ended)]), Settlement::Settled);
-    }
-
-    #[test]
-    fn what_is_waited_for_is_named() {
-        assert_eq!(Settlement::Pending("a pod".into()).pending().as_deref(), Some("a pod"));
-        assert_eq!([Settlement::Settled, Settlement::Hopeless("why".into())].map(Settlement::pending), [None, None]);
-    }
-
-    #[test]
-    fn an_ended_pod_does_not_count() {
-        let evicted = with(output_pod(), &[("/status/phase", json!("Failed"))]);
-        assert_eq!(settled(&[("/pods/-", evicted)]), Settlement::Settled);
+        let pod = |changes: &[(&str, Value)]| with(output_pod(), changes);
+        for (what, changes, is) in [
+            ("all is well", vec![], "Settled"),
+            ("not observed", vec![("/deployments/0/status/observedGeneration", json!(1))], "Pending"),
+            ("not Ready", vec![not_ready()], "Pending"),
+            ("none of the newest", vec![("/pods", json!([pod(std::slice::from_ref(&old))]))], "Pending"),
+            ("one to come", vec![("/deployments/0/spec/replicas", json!(2))], "Pending"),
+            ("an old one beside", vec![("/pods/-", pod(&[old]))], "Pending"),
+            ("one that ends", vec![("/pods/-", pod(std::slice::from_ref(&going)))], "Pending"),
+            ("one that ends and is nobody's", vec![("/pods/-", pod(&[nobodys.clone(), going]))], "Pending"),
+            ("a crash loop", vec![state("CrashLoopBackOff"), not_ready()], "Hopeless"),
+            ("no image", vec![state("ErrImagePull"), not_ready()], "Hopeless"),
+            ("it starts", vec![state("PodInitializing"), not_ready()], "Pending"),
+            ("an old crash loop beside what repairs it", vec![not_ready(), ("/pods/-", pod(&looping))], "Pending"),
+            ("no Deployment", vec![("/deployments", json!([]))], "Settled"),
+            ("scaled to nothing", vec![("/deployments/0/spec/replicas", json!(0)), ("/pods", json!([]))], "Settled"),
+            ("one that is nobody's", vec![("/pods/-", pod(&[nobodys]))], "Settled"),
+            ("an evicted one", vec![("/pods/-", pod(&[("/status/phase", json!("Failed"))]))], "Settled"),
+        ] {
+            let server: Server = serde_json::from_value(with(output_server(), &changes)).unwrap();
+            let seen = format!("{:?}", server.settlement());
+            assert!(seen.starts_with(is), "{what}: {seen}");
+        }
     }
 }

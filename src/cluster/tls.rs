@@ -7,12 +7,10 @@ use jiff::Timestamp;
 use tokio_rustls::rustls::pki_types::UnixTime;
 use tokio_rustls::rustls::{self, CertificateError, InvalidMessage};
 
-/// What is wrong, and what to do.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{what}")]
 pub struct Fault {
     what: String,
-    /// What the user can do about it.
     pub(super) hint: &'static str,
     /// Whether it depends on the certificate authorities that are trusted.
     is_of_trust: bool,
@@ -27,6 +25,8 @@ const ISSUE: &str = "issue one for the server itself, as with `openssl req -x509
                      -addext subjectAltName=DNS:HOST`";
 const HTTP: &str =
     "if it should be without TLS, begin the server's URL in the kubeconfig with http://; else look at its port";
+const ALERT: &str = "give the kubeconfig's user the client certificate that the server wants; if it wants none, look into its log, \
+                     and whether it speaks TLS 1.2 or 1.3";
 const HTTPS: &str = "begin the server's URL in the kubeconfig with https://, or look at its port";
 
 /// What is wrong with TLS, if that is why there is no answer.
@@ -36,6 +36,9 @@ pub(super) fn fault(error: &(dyn Error + 'static)) -> Option<Fault> {
             rustls::Error::InvalidCertificate(error) => certificate(error),
             rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
                 Fault::new("what answers there speaks no TLS".to_owned(), HTTP)
+            }
+            rustls::Error::AlertReceived(alert) => {
+                Fault::new(format!("what answers there ended the connection by TLS, with its alert {alert:?}"), ALERT)
             }
             _ => return None,
         });
@@ -101,7 +104,7 @@ fn at(time: UnixTime) -> String {
 }
 
 /// The first error of that type among an error and its causes.
-fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+pub(super) fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     if let Some(found) = error.downcast_ref() {
         return Some(found);
     }

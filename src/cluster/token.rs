@@ -1,22 +1,22 @@
-//! Bearer tokens: what fits into a header, and those in files, which others renew. Imports `input`.
+//! Bearer tokens: what fits into a header, those in files, and those of old providers. Imports `input`.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
-use http::header::AUTHORIZATION;
-use kube::Client;
-use kube::client::Body;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use crate::input;
 
-/// How long a token that was read from a file is used, as by kubectl.
-pub(super) const FRESH: Duration = Duration::from_secs(60);
 /// The largest file with a token that is read, in KiB; a header that long is accepted nowhere.
 const MOST_KIB: u64 = 1024;
 
-/// A file with a token, and the header of what it had at first.
+/// So long before it expires kubectl renews a token.
+const EARLY: SignedDuration = SignedDuration::from_secs(10);
+
+/// A file with a token, which others renew, and the header of what it had at first.
 pub(super) type File = (PathBuf, HeaderValue);
 
 /// The value of the header; `None` for what is none, such as more than one line.
@@ -32,42 +32,34 @@ pub(super) fn read(file: &Path) -> std::io::Result<String> {
     Some(text.trim()).filter(|token| !token.is_empty()).map(str::to_owned).ok_or(std::io::Error::other("it is empty"))
 }
 
-/// A client that sends what is in the file, and what was there last where it cannot be read any more.
-pub(super) fn renewed(client: Client, (file, first): File, fresh: Duration) -> Client {
-    let known = Arc::new(Mutex::new((first, Instant::now())));
-    let service = tower::service_fn(move |mut request: http::Request<Body>| {
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.1.elapsed() >= fresh {
-            let anew = read(&file).ok().and_then(|token| header(&token));
-            *known = (anew.unwrap_or_else(|| known.0.clone()), Instant::now());
-        }
-        request.headers_mut().insert(AUTHORIZATION, known.0.clone());
-        let client = client.clone();
-        async move { client.send(request).await }
-    });
-    Client::new(service, "default")
+/// The token of an old `auth-provider`, of which nothing is run; or what is wrong with it, and what to do: one that is gone is told
+/// with what replaced it.
+pub(super) fn provided(provider: &Value) -> Result<String, (String, &'static str)> {
+    let name = provider["name"].as_str().unwrap_or_default();
+    let hint = match name {
+        "oidc" => return oidc(&provider["config"]),
+        "gcp" => "install `gke-gcloud-auth-plugin`, then run `gcloud container clusters get-credentials`",
+        "azure" => "install `kubelogin`, then run `kubelogin convert-kubeconfig`",
+        _ => "use a credential plugin (`exec`): ask whoever gave you the kubeconfig for another",
+    };
+    Err((format!("is `{name}`, which Kubernetes does not have any more"), hint))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn oidc(config: &Value) -> Result<String, (String, &'static str)> {
+    let token = config["id-token"].as_str().unwrap_or_default();
+    let what = match expires(token) {
+        Some(expires) if expires.duration_since(Timestamp::now()) > EARLY => return Ok(token.to_owned()),
+        Some(expires) => format!("has an `id-token` that expired at {expires}"),
+        None => "has no `id-token` that is a JWT".to_owned(),
+    };
+    let renews = "run any kubectl command with this context, which renews it; then run again";
+    let nobody =
+        "log in again with what made the kubeconfig: without a `refresh-token` kubectl does not renew it, either";
+    Err((what, if config["refresh-token"].is_string() { renews } else { nobody }))
+}
 
-    #[tokio::test]
-    async fn a_token_in_a_file_is_read_anew_and_the_last_one_stays_where_that_fails() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let echo = tower::service_fn(|request: http::Request<Body>| async move {
-            let said = request.headers()[AUTHORIZATION].to_str().unwrap().to_owned();
-            Ok::<_, kube::Error>(http::Response::new(Body::from(said.into_bytes())))
-        });
-        let client = Client::new(echo, "default");
-        let client = renewed(client, (file.path().to_owned(), header("first").unwrap()), Duration::ZERO);
-        for (written, sent) in
-            [("", "first"), ("second\r\n", "second"), ("a\nb", "second"), ("\u{feff}third ", "third")]
-        {
-            std::fs::write(file.path(), written).unwrap();
-            let answer = client.send(http::Request::new(Body::empty())).await.unwrap();
-            let said = answer.into_body().collect_bytes().await.unwrap();
-            assert_eq!(said, format!("Bearer {sent}"), "{written:?}");
-        }
-    }
+fn expires(token: &str) -> Option<Timestamp> {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    Some(Timestamp::from_second(claims["exp"].as_i64()?).unwrap_or(Timestamp::MAX))
 }

@@ -10,7 +10,6 @@ use tokio::time::timeout;
 /// After this time it is looked at in any case.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// How often something has changed.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     for_all: u64,
@@ -26,7 +25,6 @@ impl Counts {
     }
 }
 
-/// Tells of changes.
 #[derive(Debug, Default)]
 pub(super) struct Bell(watch::Sender<Counts>);
 
@@ -39,7 +37,6 @@ impl Bell {
         });
     }
 
-    /// Something to hear it with.
     pub fn listen(&self) -> watch::Receiver<Counts> {
         self.0.subscribe()
     }

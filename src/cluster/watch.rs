@@ -25,7 +25,6 @@ use super::{ANSWER, ApiError, Cluster, Network, Population, Wanted, answered};
 
 /// How long a watch lasts, in seconds: it may have been mute all the while, by something on the way.
 const LASTS: u32 = 15;
-/// The pause before a broken watch is made again.
 const RETRY: Duration = Duration::from_millis(500);
 
 const PODS: &str = "pods";
@@ -52,26 +51,12 @@ pub struct Watch {
 /// The last error of each watched resource; empty while all is well.
 type Trouble = Arc<Mutex<BTreeMap<&'static str, ApiError>>>;
 
-/// The objects of one kind.
 pub(super) type Store<K> = Arc<Mutex<Objects<K>>>;
 
-/// Objects of one kind by their names.
-pub(super) struct Objects<K> {
-    /// None before they were listed.
-    known: Option<BTreeMap<String, Arc<K>>>,
-    /// Those of a list that is being read.
-    listing: Option<BTreeMap<String, Arc<K>>>,
-}
-
-impl<K> Default for Objects<K> {
-    fn default() -> Self {
-        Self { known: None, listing: None }
-    }
-}
+/// By their names; none before they were listed.
+type Objects<K> = Option<BTreeMap<String, Arc<K>>>;
 
 impl Watch {
-    /// What is in the namespace now.
-    ///
     /// # Errors
     /// A resource could not be listed or is no longer watched: what is known of it may be wrong.
     pub fn population(&self) -> Result<Population, ApiError> {
@@ -91,9 +76,6 @@ impl Watch {
     }
 
     /// The Services of the namespace now; none if they are not watched.
-    ///
-    /// # Errors
-    /// As for the population.
     pub fn network(&self) -> Result<Network, ApiError> {
         self.untroubled(&[SERVICES, SLICES])?;
         let network = self.network.as_ref();
@@ -108,71 +90,77 @@ impl Watch {
         Changes::new(self.counts.clone(), server)
     }
 
+    /// Whether each resource was listed, or could not be.
+    fn is_listed(&self) -> bool {
+        let is_done = |resource, is_known: bool| is_known || locked(&self.trouble).contains_key(resource);
+        is_done(PODS, locked(&self.pods).is_some())
+            && is_done(DEPLOYMENTS, locked(&self.deployments).is_some())
+            && is_done(REPLICA_SETS, locked(&self.replica_sets).is_some())
+            && self.network.as_ref().is_none_or(|(services, slices)| {
+                is_done(SERVICES, locked(services).is_some()) && is_done(SLICES, locked(slices).is_some())
+            })
+    }
+
     fn untroubled(&self, resources: &[&str]) -> Result<(), ApiError> {
         let trouble = locked(&self.trouble);
         resources.iter().find_map(|resource| trouble.get(resource)).map_or(Ok(()), |error| Err(error.clone()))
     }
 }
 
-/// Starts the watches and waits until each resource was listed once, or could not be.
-///
-/// # Errors
-/// Pods could not be listed: nothing can be judged then.
-pub(super) async fn watch(cluster: Cluster, wanted: Wanted, with_services: bool) -> Result<Watch, ApiError> {
-    let about = Arc::new(About { cluster: cluster.clone(), wanted, bell: Arc::default(), trouble: Trouble::default() });
-    let mut tasks = JoinSet::new();
-    let pods = follow(&about, PODS, Labels::Own, &mut tasks);
-    let deployments = follow(&about, DEPLOYMENTS, Labels::Template, &mut tasks);
-    let replica_sets = follow(&about, REPLICA_SETS, Labels::Own, &mut tasks);
-    let network = with_services.then(|| {
-        let services = follow(&about, SERVICES, Labels::Own, &mut tasks);
-        (services, follow(&about, SLICES, Labels::Own, &mut tasks))
-    });
-    let announced = Arc::default();
-    let waiting = Waiting {
-        pods: Arc::clone(&pods),
-        replica_sets: Arc::clone(&replica_sets),
-        announced: Arc::clone(&announced),
-        bell: Arc::clone(&about.bell),
-    };
-    tasks.spawn(autoscaler::follow(cluster.clone(), waiting).boxed());
-    let (counts, trouble) = (about.bell.listen(), Arc::clone(&about.trouble));
-    let last = Mutex::default();
-    let watch =
-        Watch { cluster, pods, deployments, replica_sets, network, counts, last, trouble, announced, _tasks: tasks };
-    let mut changes = watch.changes(None);
-    let listed = async {
-        loop {
-            let failed = locked(&watch.trouble).clone();
-            let done = |resource, is_ready: bool| is_ready || failed.contains_key(resource);
-            let is_network_done = watch.network.as_ref().is_none_or(|(services, slices)| {
-                done(SERVICES, is_listed(services)) && done(SLICES, is_listed(slices))
-            });
-            if done(PODS, is_listed(&watch.pods))
-                && done(DEPLOYMENTS, is_listed(&watch.deployments))
-                && done(REPLICA_SETS, is_listed(&watch.replica_sets))
-                && is_network_done
-            {
-                return failed.get(PODS).cloned().map_or(Ok(()), Err);
+impl Cluster {
+    /// Watches the pods, Deployments and ReplicaSets of the namespace that are wanted, and on demand Services and
+    /// EndpointSlices; returns when each was listed once, or could not be.
+    ///
+    /// # Errors
+    /// Pods could not be listed: nothing can be judged then.
+    pub async fn watch(&self, wanted: Wanted, with_services: bool) -> Result<Watch, ApiError> {
+        let cluster = self.clone();
+        let about =
+            Arc::new(About { cluster: self.clone(), wanted, bell: Arc::default(), trouble: Trouble::default() });
+        let mut tasks = JoinSet::new();
+        let pods = follow(&about, PODS, Labels::Own, &mut tasks);
+        let deployments = follow(&about, DEPLOYMENTS, Labels::Template, &mut tasks);
+        let replica_sets = follow(&about, REPLICA_SETS, Labels::Own, &mut tasks);
+        let network = with_services.then(|| {
+            let services = follow(&about, SERVICES, Labels::Own, &mut tasks);
+            (services, follow(&about, SLICES, Labels::Own, &mut tasks))
+        });
+        let announced = Arc::default();
+        let waiting =
+            Waiting { pods: Arc::clone(&pods), announced: Arc::clone(&announced), bell: Arc::clone(&about.bell) };
+        tasks.spawn(autoscaler::follow(self.clone(), waiting).boxed());
+        let (counts, trouble) = (about.bell.listen(), Arc::clone(&about.trouble));
+        let last = Mutex::default();
+        let watch = Watch {
+            cluster,
+            pods,
+            deployments,
+            replica_sets,
+            network,
+            counts,
+            last,
+            trouble,
+            announced,
+            _tasks: tasks,
+        };
+        let listed = async {
+            let mut changes = watch.changes(None);
+            while !watch.is_listed() {
+                // The sender lives in the tasks, which live in `watch`.
+                let _ = changes.changed().await;
             }
-            // The sender lives in the tasks, which live in `watch`.
-            let _ = changes.changed().await;
-        }
-    };
-    let silent = ApiError::Silent { verb: "list", resource: PODS, waited: ANSWER };
-    tokio::time::timeout(ANSWER, listed).await.map_err(|_| silent)??;
-    Ok(watch)
-}
-
-fn is_listed<K>(store: &Store<K>) -> bool {
-    locked(store).known.is_some()
+            watch.untroubled(&[PODS])
+        };
+        let silent = ApiError::Silent { verb: "list", resource: PODS, waited: ANSWER };
+        tokio::time::timeout(ANSWER, listed).await.map_err(|_| silent)??;
+        Ok(watch)
+    }
 }
 
 pub(super) fn objects<K>(store: &Store<K>) -> Vec<Arc<K>> {
-    locked(store).known.iter().flat_map(BTreeMap::values).cloned().collect()
+    locked(store).iter().flat_map(BTreeMap::values).cloned().collect()
 }
 
-/// What all watches have in common.
 struct About {
     cluster: Cluster,
     wanted: Wanted,
@@ -198,7 +186,6 @@ impl Labels {
     }
 }
 
-/// Keeps a store of one kind up to date in a task of its own.
 fn follow<K>(about: &Arc<About>, resource: &'static str, labels: Labels, tasks: &mut JoinSet<()>) -> Store<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Send + Sync + 'static,
@@ -216,47 +203,42 @@ where
     store
 }
 
-/// A store of objects of one kind.
 trait Keep: Send + Sync {
-    /// Begins anew: what is put until the end is all that there is.
-    fn begin(&self);
-    /// Takes an object as it is now.
+    /// Takes these for all that there are.
+    fn replace(&self, objects: Vec<Value>) -> Result<(), Error>;
     fn put(&self, object: Value) -> Result<(), Error>;
     /// Drops an object that is no more, or not wanted any more; `false` if it was not there.
     fn remove(&self, name: &str) -> bool;
-    /// All was put since the beginning.
-    fn end(&self);
 }
 
 impl<K: Resource + DeserializeOwned + Send + Sync> Keep for Mutex<Objects<K>> {
-    fn begin(&self) {
-        locked(self).listing = Some(BTreeMap::new());
+    fn replace(&self, objects: Vec<Value>) -> Result<(), Error> {
+        let objects = objects.into_iter().map(named).collect::<Result<_, _>>()?;
+        *locked(self) = Some(objects);
+        Ok(())
     }
 
     fn put(&self, object: Value) -> Result<(), Error> {
-        let mut object: K = typed(object)?;
-        object.managed_fields_mut().clear();
-        let Objects { known, listing } = &mut *locked(self);
-        let objects = listing.as_mut().unwrap_or_else(|| known.get_or_insert_default());
-        objects.insert(object.name_any(), Arc::new(object));
+        let (name, object) = named(object)?;
+        locked(self).get_or_insert_default().insert(name, object);
         Ok(())
     }
 
     fn remove(&self, name: &str) -> bool {
-        locked(self).known.as_mut().is_some_and(|known| known.remove(name).is_some())
+        locked(self).as_mut().is_some_and(|known| known.remove(name).is_some())
     }
+}
 
-    fn end(&self) {
-        let mut objects = locked(self);
-        objects.known = objects.listing.take();
-    }
+fn named<K: Resource + DeserializeOwned>(object: Value) -> Result<(String, Arc<K>), Error> {
+    let mut object: K = typed(object)?;
+    object.managed_fields_mut().clear();
+    Ok((object.name_any(), Arc::new(object)))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lists and watches one kind.
 struct Follower {
     about: Arc<About>,
     requests: Request,
@@ -282,11 +264,14 @@ impl Follower {
     async fn list_and_watch(&self) -> Result<(), ApiError> {
         let failed = |error| ApiError::new("watch", self.resource, error);
         let client = &self.about.cluster.client;
-        self.store.begin();
         let params = ListParams::default().labels(&self.selector);
-        let put = |object| if self.is_wanted(&object) { self.store.put(object) } else { Ok(()) };
-        let mut known = answered("list", self.resource, list(client, &self.requests, &params, put)).await?;
-        self.store.end();
+        let mut wanted = Vec::new();
+        let take = |object| {
+            wanted.extend(Some(object).filter(|object| self.is_wanted(object)));
+            Ok(())
+        };
+        let mut known = answered("list", self.resource, list(client, &self.requests, &params, take)).await?;
+        self.store.replace(wanted).map_err(failed)?;
         locked(&self.about.trouble).remove(self.resource);
         self.about.bell.ring(None);
         let params = WatchParams::default().labels(&self.selector).timeout(LASTS);

@@ -97,9 +97,9 @@ fn what_a_fault_is_stands_in_the_words_of_its_test() {
     };
     for (round, test, words) in [
         ("absent", "phase2::pods::nas-output-1", "didn't match Pod's node affinity/selector"),
-        ("absent", "phase2::pods::nas-input-1", "ValidatingAdmissionPolicy no-pod objects"),
-        ("absent", "phase2::pods::nas-input-2", "make webhook pods.no-pod.example answer"),
-        ("absent", "phase2::pods::nas-output-2", "raise ResourceQuota no-pod"),
+        ("absent", "phase2::pods::nas-input-1", "ValidatingAdmissionPolicy 'no-pod'"),
+        ("absent", "phase2::pods::nas-input-2", "failed calling webhook"),
+        ("absent", "phase2::pods::nas-output-2", "exceeded quota: no-pod"),
         ("absent", "phase2::pods::nas-backup", "pod-security.kubernetes.io/enforce of namespace file-simulator"),
         ("silent", "nfs::node-port::nas-input-1", "the NodePort leads to another server"),
         ("careless", "data-safety::newer-wins::nas-output-1", "same-size.txt"),

@@ -66,15 +66,10 @@ fn a_denial_counts_at_once_and_what_may_pass_when_it_is_20_s_old() {
         assert!(!is_hopeless(&refused(may_pass, 19, &[])), "{may_pass}");
         assert!(is_hopeless(&refused(may_pass, 20, &[])), "{may_pass}");
     }
+    let serving = ("/pods", json!([of_another_set()]));
+    assert!(is_hopeless(&refused(QUOTA, 60, &[serving])), "an older pod that serves on hides it not");
     let nobody = json!({"pod-1": {"Ok": null}});
     assert!(!is_hopeless(&unscheduled(19, nobody.clone(), &[])) && is_hopeless(&unscheduled(20, nobody, &[])));
-}
-
-#[test]
-fn an_older_pod_that_serves_on_hides_no_refusal() {
-    let serving = ("/pods", json!([of_another_set()]));
-    assert!(is_hopeless(&refused(DENIED, 0, std::slice::from_ref(&serving))));
-    assert!(is_hopeless(&refused(QUOTA, 60, &[serving])));
 }
 
 #[test]
@@ -99,23 +94,6 @@ fn only_what_the_newest_replica_set_says_now_counts() {
 }
 
 #[test]
-fn a_replica_set_that_is_denied_counts_at_once_if_the_words_are_of_the_newest_change() {
-    let denied = |generation: i64| {
-        let condition = json!({"type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError",
-            "message": format!("Failed to create new replica set \"x\": {DENIED}")});
-        let deployment = "/deployments/0";
-        let changes = [
-            (format!("{deployment}/metadata/generation"), json!(generation)),
-            (format!("{deployment}/status"), json!({"conditions": [condition]})),
-        ];
-        let changes = changes.each_ref().map(|(pointer, value)| (pointer.as_str(), value.clone()));
-        serde_json::from_value::<Server>(with(output_server(), &changes)).unwrap()
-    };
-    assert!(is_hopeless(&denied(1)) && !is_hopeless(&denied(2)));
-    assert_eq!(denied(2).obstacle().unwrap().object, "Deployment nas-output-1");
-}
-
-#[test]
 fn what_is_going_may_make_room() {
     let own = ("/pods", json!([ending(of_another_set())]));
     assert!(!is_hopeless(&refused(QUOTA, 60, std::slice::from_ref(&own))));
@@ -137,19 +115,4 @@ fn an_autoscaler_that_has_or_may_have_announced_a_node_is_waited_for() {
     let nominated = [("/pods/0/status/nominatedNodeName", json!("node-1"))];
     let nominated = unscheduled(600, json!({"pod-1": {"Ok": null}}), &nominated).obstacle().unwrap();
     assert!(nominated.hope.unwrap().contains("node-1"), "lower priorities make room");
-}
-
-#[test]
-fn the_hint_names_who_objects() {
-    let hint = |says: &str| refused(says, 60, &[]).obstacle().unwrap().hint;
-    for (says, names) in [
-        (QUOTA, "ResourceQuota few of"),
-        (WEBHOOK, "webhook w.example answer"),
-        (DENIED, "admission webhook w.example objects"),
-        ("violates PodSecurity \"restricted:latest\"", "pod-security.kubernetes.io/enforce"),
-        ("ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no", "ValidatingAdmissionPolicy p objects"),
-        ("Pod \"x\" is invalid", "mend what the API server objects to"),
-    ] {
-        assert!(hint(says).contains(names), "{}", hint(says));
-    }
 }
