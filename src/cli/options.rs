@@ -122,7 +122,7 @@ pub(super) struct RunOptions {
     /// Make missing sub-folders, of servers that have no pod
     #[arg(long)]
     pub(super) create_host_folders: bool,
-    /// Run tests that delete pods or make sidecars stumble; without it they are skipped
+    /// Run tests that delete pods; without it they are skipped
     #[arg(long)]
     pub(super) allow_disruption: bool,
     /// How long rollouts may take to settle, from the start of the run, such as 90s or 5m

@@ -15,7 +15,7 @@ use crate::cluster::{Operation, QUIET};
 use crate::event::{Hop, Reason, Verdict};
 use crate::random;
 
-mod access;
+pub(super) mod access;
 mod bounded;
 mod call;
 mod judge;
@@ -25,11 +25,11 @@ mod session;
 mod turn;
 mod way;
 
-pub(super) use access::Access;
+use access::Access;
 pub(super) use put::{Target, Unwritten, put, take_back};
 pub(super) use turn::{Exit, Exits};
 
-use call::{Calls, Ends, SESSION, Session, Trouble, What};
+use call::{Answer, SESSION, Session, Trouble, What, wrong};
 use session::Listed;
 use turn::Turn;
 use way::{Port, Via, Way};
@@ -38,9 +38,9 @@ use way::{Port, Via, Way};
 const SIZE: usize = 6_000;
 /// The pause before a connection that was not taken, or ended, is made again: there is no event for a port that opens.
 const PAUSE: Duration = Duration::from_millis(200);
-/// So many sessions may write a file: one whose connection ended is tried again, because the way to the server may have
-/// broken and not the server.
-const WRITERS: u32 = 2;
+/// In so many sessions a server may answer and not come to the end: one whose connection ended is tried again, because the
+/// way to the server may have broken and not the server.
+const SESSIONS: u32 = 2;
 /// The file that says that a folder is the one that was made.
 const MADE: &str = "made.txt";
 
@@ -84,18 +84,15 @@ pub struct Observation {
     live: Option<Vec<String>>,
     /// Ports of other servers that answered when this one's node was not reached.
     others: Vec<u16>,
-    /// The NodePorts that the live Services have, where one of them was asked for.
-    #[serde(default)]
-    node_ports: Vec<u16>,
 }
 
-/// What was seen in a session.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Seen {
     /// The port that the connection came from; `None` where only the node knows.
     from: Option<u16>,
-    calls: Calls,
-    /// How many WRITEs the file took.
+    /// How many calls were answered.
+    answered: u32,
+    /// How many the file took.
     writes: u32,
     listed: Option<Listed>,
     /// What is in the export after the file was written, as a container sees it: what differs, if anything does.
@@ -106,25 +103,6 @@ struct Seen {
 
 /// What differs between a file as it was written and as a container sees it, if anything does.
 type Look = Result<(), String>;
-
-/// Why a session did not go on.
-enum Stop {
-    Trouble(Trouble),
-    /// It cannot be judged.
-    Verdict(Verdict),
-}
-
-impl From<Trouble> for Stop {
-    fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
-    }
-}
-
-impl From<Verdict> for Stop {
-    fn from(verdict: Verdict) -> Self {
-        Self::Verdict(verdict)
-    }
-}
 
 /// What the sessions of a test have in common.
 struct Work<'a> {
@@ -137,8 +115,8 @@ struct Work<'a> {
     known: Option<(String, String)>,
     /// The file or folder of the run's own, if anything was put there.
     own: Option<Placed>,
-    /// How many sessions have begun to write.
-    writers: u32,
+    /// In how many sessions the server has answered.
+    served: u32,
 }
 
 impl Kind for Nfs {
@@ -167,11 +145,9 @@ impl Kind for Nfs {
         let way = Way::find(site, &pod, self.via, &self.port).await?;
         let mut work = self.prepare(site, &pod, self.access(&options) == Access::ReadOnly).await?;
         let (seen, end, others) = work.sessions(&way).await?;
-        let is_told = seen.refused.as_deref().is_none_or(|status| status == judge::READ_ONLY);
         let live = match &end {
-            Ok(()) if is_told => None,
             // Nothing can be asked in a container that has just ended, and its options are not to blame.
-            Err(Trouble { what: What::Exited(_), .. }) => None,
+            Ok(()) | Err(Trouble { what: What::Exited(_), .. }) => None,
             // Also whether the node does what it is asked at all.
             _ => access::live(site, &pod, &self.export, &self.file).await?,
         };
@@ -181,8 +157,8 @@ impl Kind for Nfs {
         if end.is_ok() {
             work.tidy().await?;
         }
-        let (object, mounted, node_ports) = (way.object(&pod), work.mounted, way.live().to_vec());
-        Ok(Observation { object, mounted, expected, seen, end, live, others, node_ports })
+        let (object, mounted) = (way.object(&pod), work.mounted);
+        Ok(Observation { object, mounted, expected, seen, end, live, others })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
@@ -206,7 +182,7 @@ impl Nfs {
     async fn prepare<'a>(&'a self, site: &'a Site, pod: &'a Arc<Pod>, read_only: bool) -> Result<Work<'a>, Verdict> {
         let (root, container) = (&self.export.folder, &self.export.container);
         let (check, mounted) = (self, root.clone());
-        let mut work = Work { check, site, pod, read_only, mounted, known: None, own: None, writers: 0 };
+        let mut work = Work { check, site, pod, read_only, mounted, known: None, own: None, served: 0 };
         let (own, operation) = match &self.path {
             Some(path) => {
                 let own = site.file("folder");
@@ -241,7 +217,7 @@ impl Work<'_> {
     async fn sessions(&mut self, way: &Way) -> Result<(Seen, Result<(), Trouble>, Vec<u16>), Verdict> {
         let (site, within) = (self.site, self.check.within);
         site.waiting(format!("the NFS server to answer for {}", self.mounted), within.0 * SESSION);
-        let (mut deadline, mut ends) = (Instant::now() + within.0 + turn::slack(site), Ends::default());
+        let mut deadline = Instant::now() + within.0 + turn::slack(site);
         let container = &self.check.export.container;
         let before = turn::before(site, self.pod, container);
         loop {
@@ -254,12 +230,12 @@ impl Work<'_> {
                     let mut session = Session::new(connection.stream(), within.0);
                     let end = self.session(&mut session, &mut seen, &mut turn).await;
                     deadline += session.paused;
-                    seen.calls = std::mem::take(&mut session.calls);
+                    seen.answered = session.answered;
                     drop(session);
+                    self.served += u32::from(seen.answered > 0);
                     match end {
-                        Ok(()) => Ok(()),
-                        Err(Stop::Verdict(verdict)) => return Err(verdict),
-                        Err(Stop::Trouble(trouble)) => {
+                        Ok(done) => Ok(done?),
+                        Err(trouble) => {
                             let trouble = connection.explain(trouble).await;
                             Err(turn::explain(site, self.pod, container, &before, trouble).await?)
                         }
@@ -268,8 +244,7 @@ impl Work<'_> {
             };
             let is_passing =
                 matches!(&end, Err(Trouble { what: What::Ended(_) | What::Broken(_) | What::Unreachable(_), .. }));
-            let is_again = end.as_ref().is_err_and(|trouble| ends.again(trouble));
-            if !is_passing || is_again || self.writers >= WRITERS || Instant::now() + PAUSE >= deadline {
+            if !is_passing || self.served >= SESSIONS || Instant::now() + PAUSE >= deadline {
                 let is_unreachable = matches!(&end, Err(Trouble { what: What::Unreachable(_), .. }));
                 let others = if is_unreachable { way.answering().await } else { Vec::new() };
                 return Ok((seen, end, others));
@@ -278,37 +253,34 @@ impl Work<'_> {
         }
     }
 
-    /// Does all that is to be tried.
+    /// Does all that is to be tried; a verdict if the container cannot be asked.
     async fn session(
-        &mut self,
+        &self,
         session: &mut Session<&mut dyn way::Stream>,
         seen: &mut Seen,
         turn: &mut Turn,
-    ) -> Result<(), Stop> {
+    ) -> Answer<Result<(), Verdict>> {
         let root = session.mount(&self.mounted).await?;
         let [write, read] = session.sizes(&root).await?;
         // It has survived its first request.
         *turn = None;
         if let Some((name, content)) = &self.known {
             let file = session.lookup(&root, name).await?;
-            let none = || Trouble {
-                call: format!("LOOKUP {name}"),
-                what: What::Wrong(format!("the file, which was put into {}", self.mounted), "no such file".to_owned()),
-            };
+            let expected = || format!("the file, which was put into {}", self.mounted);
+            let none = || wrong(&format!("LOOKUP {name}"), expected(), "no such file");
             session.read(&file.ok_or_else(none)?, content.as_bytes(), read).await?;
             if self.read_only {
                 seen.listed = Some(session.list(&root, name).await?);
             }
         }
-        self.writers += u32::from(!self.read_only);
-        let [first, second] = ["file", "renamed"].map(|what| self.site.file(&format!("{what}-{}", self.writers)));
+        let [first, second] = ["file", "renamed"].map(|what| self.site.file(&format!("{what}-{}", self.served)));
         let placed = self.place(&[&first, &second]);
         let (first, second) = (first.name, second.name);
         let looked = if self.read_only {
             match session.create(&root, &first).await {
                 Ok(_) => session.remove(&root, &first).await?,
                 Err(Trouble { what: What::Refused(status), .. }) => seen.refused = Some(status),
-                Err(trouble) => return Err(trouble.into()),
+                Err(trouble) => return Err(trouble),
             }
             Ok(None)
         } else {
@@ -317,8 +289,7 @@ impl Work<'_> {
         for placed in &placed {
             self.site.shared.ledger.removed(placed);
         }
-        seen.export = looked?;
-        Ok(())
+        Ok(looked.map(|look| seen.export = look))
     }
 
     /// Writes a file, has the container look at it, renames and removes it; returns what the container saw.
@@ -329,7 +300,7 @@ impl Work<'_> {
         [first, second]: [&str; 2],
         [write, read]: [u32; 2],
         seen: &mut Seen,
-    ) -> Result<Result<Look, Verdict>, Trouble> {
+    ) -> Answer<Result<Look, Verdict>> {
         let content = random::text(SIZE);
         let file = session.create(root, first).await?;
         seen.writes = session.write(&file, content.as_bytes(), write).await?;
@@ -388,10 +359,7 @@ impl Work<'_> {
     }
 }
 
-/// Whether it was not the server that ended the connection.
-///
-/// # Errors
-/// It was not.
+/// ERROR if it was not the server that ended the connection.
 fn not_forwarded(site: &Site, trouble: &Trouble) -> Result<(), Verdict> {
     let What::Broken(why) = &trouble.what else { return Ok(()) };
     let object = format!("cluster {}", site.shared.cluster.context());

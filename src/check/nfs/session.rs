@@ -122,7 +122,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         Err(wrong("READ", format!("the {} bytes that were written", content.len()), seen))
     }
 
-    /// Looks for a name in a folder's list.
     pub async fn list(&mut self, folder: &nfs_fh3, name: &str) -> Answer<Listed> {
         let mut plus = true;
         for _ in 0..LISTS {
@@ -168,7 +167,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
-    /// Gives a file another name.
     pub async fn rename(&mut self, folder: &nfs_fh3, old: &str, new: &str) -> Answer<()> {
         let arguments = RENAME3args { from: entry(folder, old), to: entry(folder, new) };
         self.nfs::<RENAME3resok, RENAME3resfail>(NFS_PROGRAM::NFSPROC3_RENAME, &arguments).await?;
@@ -181,7 +179,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         Ok(())
     }
 
-    /// Removes a file.
     pub async fn remove(&mut self, folder: &nfs_fh3, name: &str) -> Answer<()> {
         let arguments = REMOVE3args { object: entry(folder, name) };
         self.nfs::<REMOVE3resok, REMOVE3resfail>(NFS_PROGRAM::NFSPROC3_REMOVE, &arguments).await?;
@@ -208,7 +205,7 @@ fn entry<'a>(folder: &nfs_fh3, name: &'a str) -> diropargs3<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::call::tests::session;
-    use super::super::call::{Calls, Trouble, What};
+    use super::super::call::{Trouble, What};
     use super::*;
 
     fn handle() -> nfs_fh3 {
@@ -247,7 +244,6 @@ mod tests {
         let list = vec![0, 0, 0, 0, 1, 0, 9, 4, 0x6e61_6d65, 0, 1, 0, 1];
         let mut session = session(vec![vec![10004, 0], list.clone(), list], false);
         assert_eq!(session.list(&handle(), "name").await, Ok(Listed::Found("READDIR".into())));
-        session.calls = Calls::default();
         let other = session.list_once(&handle(), "other", false).await.map_err(|failed| failed.trouble);
         assert_eq!(other, Ok(Listed::Missing(1)));
     }

@@ -13,7 +13,6 @@ use crate::host::Entry;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostFolder {}
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     folder: String,
@@ -87,29 +86,16 @@ impl Kind for HostFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Outcome;
-
-    fn judged(entry: Entry, made: bool, pods: &[&str]) -> Verdict {
-        let pods = pods.iter().map(|pod| (*pod).to_owned()).collect();
-        let seen = Observation { folder: "f".into(), entry, made, not_made: None, pods, kubectl: "kubectl".into() };
-        HostFolder {}.judge(&seen)
-    }
-
-    #[test]
-    fn only_a_folder_passes() {
-        assert_eq!(judged(Entry::Folder, false, &["p"]).outcome, Outcome::Pass);
-        assert!(judged(Entry::Folder, true, &[]).summary.contains("made just now"));
-        for entry in [Entry::Missing, Entry::Other, Entry::Unreadable("denied".into())] {
-            let verdict = judged(entry, false, &[]);
-            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Host)));
-        }
-    }
 
     #[test]
     fn under_a_running_pod_the_pod_must_be_restarted() {
-        let hint = judged(Entry::Missing, false, &["nas-1-abc"]).reasons[0].hint.clone();
-        assert!(hint.contains("kubectl delete pod nas-1-abc"), "{hint}");
-        let hint = judged(Entry::Missing, false, &[]).reasons[0].hint.clone();
-        assert!(hint.contains("--create-host-folders"), "{hint}");
+        for (pods, hint) in
+            [(vec!["nas-1-abc".to_owned()], "kubectl delete pod nas-1-abc"), (vec![], "--create-host-folders")]
+        {
+            let (folder, entry, kubectl) = ("f".to_owned(), Entry::Missing, "kubectl".to_owned());
+            let seen = Observation { folder, entry, made: false, not_made: None, pods, kubectl };
+            let said = HostFolder {}.judge(&seen).reasons[0].hint.clone();
+            assert!(said.contains(hint), "{said}");
+        }
     }
 }

@@ -15,7 +15,6 @@ use crate::event::{Reason, Verdict};
 pub struct Said {
     /// The container it ran in, for messages.
     pub place: String,
-    /// Its exit code.
     pub code: i32,
     /// Both its outputs.
     pub text: String,
@@ -24,10 +23,7 @@ pub struct Said {
 /// The exit code of a shell that has no such program.
 pub const NOT_FOUND: i32 = 127;
 
-/// A Ready pod in which the container runs: `preferred` says of which server's, given several.
-///
-/// # Errors
-/// There is none, also after rollouts must have settled.
+/// A Ready pod in which the container runs, once rollouts must have settled; `preferred` says of which server's, given several.
 pub async fn pod(
     site: &Site,
     container: &str,
@@ -44,10 +40,7 @@ pub async fn pod(
     ready.into_iter().min_by_key(|(server, _)| (is_moving(server), !preferred(server))).ok_or_else(none)
 }
 
-/// Does an operation in a container of a server's pod.
-///
-/// # Errors
-/// It could not be done, or nothing is known of its end.
+/// What an operation says in a container of a server's pod; ERROR if nothing is known of its end.
 pub async fn ask(
     site: &Site,
     (server, pod): (String, Arc<Pod>),
