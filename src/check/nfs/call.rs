@@ -23,7 +23,6 @@ pub const SESSION: u32 = 3;
 /// What is done before the first call.
 pub const CONNECT: &str = "connect";
 
-/// Why a session did not go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     pub call: String,
@@ -41,7 +40,6 @@ pub enum What {
     Broken(String),
     /// The connection was not taken, or ended; why.
     Ended(String),
-    /// The server ended at it.
     Exited(Box<Exit>),
     /// The answer is a status other than OK, or a refusal of the call.
     Refused(String),
@@ -57,7 +55,6 @@ pub struct Session<S> {
     deadline: Instant,
     /// How long it waited for something else.
     pub paused: Duration,
-    /// How many calls were answered.
     pub answered: u32,
 }
 

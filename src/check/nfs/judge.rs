@@ -15,7 +15,6 @@ const UNWANTED: [&str; 4] = ["MNT3ERR_ACCES", "MNT3ERR_PERM", "AUTH_TOOWEAK", "A
 /// The last word of an unfs3 that wants to become a client's user and may not.
 const MAY_NOT_SWITCH: &str = "euid/egid switching failed";
 
-/// Judges what was seen.
 pub fn judge(check: &Nfs, seen: &Observation) -> Verdict {
     let Some(options) = seen.expected.text() else { return check.unknown(&seen.expected) };
     let contradicted = check.requires.and_then(|own| own.contradicted(&check.access.values, &options, &seen.expected));
@@ -94,24 +93,19 @@ pub fn judge(check: &Nfs, seen: &Observation) -> Verdict {
 
 /// A session that did not come to its end.
 pub struct Stopped<'a> {
-    /// The server, and the way to it.
     pub object: &'a str,
     pub trouble: &'a Trouble,
-    /// How many calls were answered before.
     pub answered: u32,
     /// The port that the connection came from; `None` where only the node knows.
     pub from: Option<u16>,
-    /// The export's options.
     pub live: &'a [String],
     /// What its options should be, and who says so.
     pub said: String,
     /// Ports of other servers that answered when this one's node was not reached.
     pub others: &'a [u16],
-    /// How long a call may take.
     pub within: Span,
 }
 
-/// The verdict on it.
 pub fn stopped(seen: &Stopped<'_>) -> Verdict {
     let Stopped { object, trouble: Trouble { call, what }, answered, live, said, within, .. } = seen;
     let failed = |expected: String, what: String, hint: &str| {

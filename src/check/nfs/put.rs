@@ -21,9 +21,7 @@ const WITHIN: Span = Span(Duration::from_secs(20));
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
     pub export: &'a Export,
-    /// The port of the server's container.
     pub port: u16,
-    /// The file that the server reads its exports from.
     pub file: &'a str,
 }
 
@@ -39,9 +37,7 @@ pub struct Written {
 pub struct Unwritten {
     object: String,
     trouble: Trouble,
-    /// How many calls were answered before.
     answered: u32,
-    /// The live options of the export.
     live: Vec<String>,
 }
 

@@ -17,19 +17,16 @@ use super::call::{Answer, Failed, Session, wrong};
 /// How much is read or written with one call: small, so that a file takes several, and that a call goes in one piece through
 /// a port-forward, which has 4 KiB for each.
 const CHUNK: u32 = 3584;
-/// How much of a folder's list is asked for with one call.
 const PAGE: u32 = 32 << 10;
 /// How often a list is begun anew that changed while it was read.
 const LISTS: usize = 5;
 
-/// What is known of a name after its folder was listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Listed {
     /// It is there; the call that found it.
     Found(String),
     /// It is not among so many names.
     Missing(usize),
-    /// The folder changed whenever it was listed.
     Changing,
 }
 

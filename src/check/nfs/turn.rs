@@ -33,10 +33,8 @@ const KILLED: [i32; 2] = [128 + 15, 128 + 9];
 const LINES: i64 = 3;
 const BYTES: i64 = 1 << 14;
 
-/// A server that ended at a request of this run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
-    /// The test whose request it was.
     pub by: CaseId,
     pub container: String,
     /// Its uid.
@@ -65,7 +63,6 @@ struct Server {
 
 /// What a server was like before the first session of a test with it.
 pub struct Before {
-    /// How often its container had been started again.
     restarts: i32,
     /// When that was, on the cluster's clock.
     at: Timestamp,

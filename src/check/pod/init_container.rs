@@ -13,7 +13,6 @@ use crate::event::{Hop, Reason, Verdict};
 
 /// How many lines of the log's end are read: an error of rsync is followed by the script's own few lines at the most.
 const TAIL: i64 = 50;
-/// How much of them.
 const BYTES: i64 = 1 << 20;
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]

@@ -59,7 +59,6 @@ impl Kind for NoSidecar {
     }
 }
 
-/// Whether one path is the other or above it.
 fn overlap(one: &str, other: &str) -> bool {
     Path::new(one).starts_with(other) || Path::new(other).starts_with(one)
 }

@@ -43,7 +43,6 @@ impl TryFrom<String> for Amount {
     }
 }
 
-/// A quantity as a number; `None` if it is none.
 pub fn number(text: &str) -> Option<f64> {
     let suffixed = SUFFIXES.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)));
     // Rust reads `inf` too.

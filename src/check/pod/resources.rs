@@ -39,7 +39,6 @@ pub struct Wanted {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     pod: Arc<Pod>,
-    /// By container.
     expected: BTreeMap<String, Expected>,
 }
 
@@ -110,7 +109,6 @@ impl Amounts {
     }
 }
 
-/// Where a container's resources are not what is expected.
 pub(super) fn differences(object: &str, live: Option<&ResourceRequirements>, expected: &Expected) -> Vec<Reason> {
     let Some(wanted) = &expected.value else { return Vec::new() };
     let (wanted, live) = (Amounts::new(wanted), Amounts::of(live));
@@ -131,7 +129,6 @@ pub(super) fn differences(object: &str, live: Option<&ResourceRequirements>, exp
     reasons
 }
 
-/// The requests and limits of a container in words.
 pub(super) fn described(resources: Option<&ResourceRequirements>) -> String {
     let amounts = Amounts::of(resources);
     let part = |amounts: &BTreeMap<String, String>| {

@@ -82,7 +82,7 @@ impl Observation {
                 Err(why) => drop(unknown.insert(view.name.to_owned(), why)),
             }
         }
-        Self { flags, unknown, pod }
+        Self { pod, flags, unknown }
     }
 }
 

@@ -60,7 +60,6 @@ impl Kind for SizeLimit {
     }
 }
 
-/// The kind of a volume and what it says of it.
 fn source(volume: &Volume) -> String {
     let value = serde_json::to_value(volume).unwrap_or_default();
     let source = value.as_object().into_iter().flatten().find(|(key, _)| *key != "name");

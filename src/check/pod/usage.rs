@@ -182,18 +182,9 @@ async fn look(site: &Site, server: &str, pod: &Pod, name: &str, pause: Option<Du
 }
 
 async fn read(site: &Site, server: &str, pod: &Pod, name: &str) -> Result<used::Reading, Verdict> {
-    let pod_name = pod.name_any();
-    let output = site.patiently(&pod_name, site.shared.exec(server, &pod_name, name, &Operation::Usage)).await;
-    let object = container::place(pod, name);
-    let output = output.map_err(|error| {
-        Verdict::error(Reason::new(&object, "to read its cgroup files", error.to_string()).hint(error.hint()))
-    })?;
+    let (output, problem) = site.try_exec_of(server, pod, name, &Operation::Usage).await?;
     used::reading(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
-        let why = output.problem().unwrap_or("they are not as expected".to_owned());
-        if !output.ended_by_itself() {
-            let reason = Reason::new(&object, "to read its cgroup files", why);
-            return Verdict::error(reason.hint("look whether it restarts, and run again"));
-        }
+        let (object, why) = (container::place(pod, name), problem.unwrap_or("they are not as expected".to_owned()));
         Verdict::skip(format!("no metrics.k8s.io, and the cgroup files of {object} cannot be read: {why}"))
     })
 }

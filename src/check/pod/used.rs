@@ -13,13 +13,10 @@ use crate::cluster::LogLine;
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Used {
-    /// Memory in bytes.
     pub memory: f64,
-    /// CPU cores.
     pub cpu: f64,
 }
 
-/// What a server's containers use, by name.
 pub type Containers = BTreeMap<String, Used>;
 
 /// What metrics-server says of these containers; `None` unless it knows them all.

@@ -36,7 +36,6 @@ pub struct Fsid {
 pub struct Observation {
     server: String,
     expected: Expected,
-    /// By server.
     found: BTreeMap<String, Found>,
 }
 
@@ -105,7 +104,6 @@ impl Kind for Fsid {
 }
 
 impl Fsid {
-    /// The id of one pod.
     async fn of(&self, site: &Site, pod: &Pod) -> Result<Found, ApiError> {
         let found = |id: Option<String>, place: &str| Found { pod: pod.name_any(), id, place: place.to_owned() };
         // A pod's spec never changes, so what it says is what the running server was given.

@@ -17,13 +17,10 @@ pub struct HostFolder {}
 pub struct Observation {
     folder: String,
     entry: Entry,
-    /// Whether it was missing and was made.
     made: bool,
-    /// Why it could not be made.
     not_made: Option<String>,
     /// The server's pods, which mount the folder that was there when they started.
     pods: Vec<String>,
-    /// How kubectl finds them.
     kubectl: String,
 }
 

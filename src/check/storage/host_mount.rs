@@ -47,11 +47,8 @@ impl Kind for HostMount {
     }
 }
 
-/// What a probe of the mount needs.
 pub struct Probe<'a> {
-    /// The test that probes.
     pub site: &'a Site,
-    /// The pod of its server.
     pub pod: &'a Arc<Pod>,
     /// The container that mounts the tester's folder.
     pub sidecar: &'a Sidecar,

@@ -14,7 +14,6 @@ use crate::cluster::{Operation, Population, ResourceExt, SLOW};
 use crate::event::{Hop, Reason, Verdict};
 use crate::random;
 
-/// The last part of the markers' names.
 const MARKER: &str = "marker.txt";
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -34,7 +33,6 @@ const SHARED: &str = "look at the volumes of both pods: each must have an emptyD
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     server: String,
-    /// All servers of the suite.
     servers: Vec<String>,
     exports: Vec<Look>,
 }
@@ -46,7 +44,6 @@ struct Look {
     pod: String,
     /// The marker that was written, and what it says.
     marker: (String, String),
-    /// Why it could not be written.
     not_written: Option<String>,
     /// The markers of all servers that are there, and what they say; or why that is not known.
     found: Result<BTreeMap<String, String>, String>,

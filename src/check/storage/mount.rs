@@ -15,27 +15,21 @@ pub struct Mount {
     pub(super) folder: String,
     pub(super) host_path: String,
     pub(super) path: String,
-    /// Whether the server's folder exists here.
     pub(super) is_folder: bool,
-    /// From here to the pod.
     pub(super) to_pod: Option<Way>,
-    /// From the pod to here.
     pub(super) to_host: Option<Way>,
 }
 
-/// What came out at the other end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Way {
     /// The same content, after this many milliseconds.
     Same(u64),
-    /// Something else.
     Other(String),
     /// No file could be written at this end, and why.
     Unwritable(String),
 }
 
 impl Mount {
-    /// Whether the two are one folder.
     pub fn verdict(&self) -> Verdict {
         let object = format!("folder {}", self.folder);
         if !self.is_folder {

@@ -24,15 +24,10 @@ pub struct Subfolder {
 pub struct Observation {
     pod: String,
     folder: String,
-    /// The text that was written.
     written: String,
-    /// What was read back.
     read: String,
-    /// Why it could not be written or read.
     problem: Option<String>,
-    /// Why it could not be removed.
     not_removed: Option<String>,
-    /// How long writing and reading took.
     millis: u64,
 }
 

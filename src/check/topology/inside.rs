@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::Site;
 use crate::cluster::container;
-use crate::cluster::{End, Operation, ResourceExt};
+use crate::cluster::{End, Operation};
 use crate::event::{Reason, Verdict};
 
 /// What a command in a pod said.
@@ -47,18 +47,9 @@ pub async fn ask(
     container: &str,
     operation: &Operation,
 ) -> Result<Said, Verdict> {
-    let place = container::place(&pod, container);
-    let failed = |why: String, hint: String| {
-        Verdict::error(Reason::new(place.clone(), "to run a command in it", why).hint(hint))
-    };
-    let pod = pod.name_any();
-    let output = site.patiently(&pod, site.shared.exec(&server, &pod, container, operation)).await;
-    let output = output.map_err(|error| failed(error.to_string(), error.hint()))?;
-    match output.end {
-        End::Exited(code) if output.ended_by_itself() => {
-            let text = [output.stdout.as_slice(), output.stderr.as_slice()].map(String::from_utf8_lossy).concat();
-            Ok(Said { place, code, text })
-        }
-        _ => Err(failed(output.problem().unwrap_or_default(), "look whether it restarts, and run again".to_owned())),
-    }
+    let (output, _) = site.try_exec_of(&server, &pod, container, operation).await?;
+    let text = [output.stdout.as_slice(), output.stderr.as_slice()].map(String::from_utf8_lossy).concat();
+    // What ended by itself has a code.
+    let code = if let End::Exited(code) = output.end { code } else { -1 };
+    Ok(Said { place: container::place(&pod, container), code, text })
 }

@@ -263,7 +263,6 @@ async fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
     if found.is_empty() { Err("it has none".to_owned()) } else { Ok(found) }
 }
 
-/// The NodePorts that Services have.
 pub fn live(services: &[Arc<Service>]) -> Vec<u16> {
     let ports = services.iter().filter_map(|service| service.spec.as_ref()?.ports.as_ref()).flatten();
     ports.filter_map(|port| u16::try_from(port.node_port?).ok()).collect()

@@ -18,9 +18,7 @@ pub struct PodCount {}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
-    /// The servers that must have a pod.
     servers: Vec<String>,
-    /// The label with the server's name.
     server_label: String,
     /// Every pod with the servers' labels, whatever its state.
     pods: Vec<Arc<Pod>>,

@@ -54,7 +54,9 @@ impl Kind for Release {
         };
         // The time of the machine that helm ran on: one that is ahead makes a release of the future.
         let age = deployed.at.map(|at| seen.now.duration_since(at).max(SignedDuration::ZERO));
-        let ago = age.map_or("at an unknown time".to_owned(), |age| format!("{} ago", rough(age)));
+        let ago = age.map_or("at an unknown time".to_owned(), |age| {
+            format!("{:#} ago", SignedDuration::from_secs(age.as_secs()))
+        });
         if deployed.status == "deployed" {
             let Deployed { name, chart, revision, .. } = deployed;
             return Verdict::judged(format!("{name} is deployed: {chart}, revision {revision}, {ago}"), Vec::new());
@@ -75,16 +77,6 @@ impl Kind for Release {
     }
 }
 
-/// A duration in its largest fitting unit.
-fn rough(age: SignedDuration) -> String {
-    match age.as_hours() {
-        0 if age.as_mins() == 0 => format!("{}s", age.as_secs()),
-        0..2 => format!("{}m", age.as_mins()),
-        hours @ 2..48 => format!("{hours}h"),
-        hours => format!("{}d", hours / 24),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -101,7 +93,7 @@ mod tests {
     #[test]
     fn a_deployed_release_passes_with_chart_revision_and_age() {
         for (at, ago) in [
-            (json!("2026-11-21T03:15:30.5Z"), "44m ago"),
+            (json!("2026-11-21T03:15:30.5Z"), "44m 29s ago"),
             // Helm's clock is ahead.
             (json!("2026-11-21T04:05:00Z"), "0s ago"),
             (Value::Null, "at an unknown time"),

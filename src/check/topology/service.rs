@@ -154,7 +154,7 @@ impl Service {
             let selector: Vec<_> = selector.map(|(key, value)| format!("{key}={value}")).collect();
             let hint = format!(
                 "the Service selects {}: look whether the pod has these labels, and see the test pods::{}",
-                selector.join(", "),
+                if selector.is_empty() { "nothing".to_owned() } else { selector.join(", ") },
                 seen.server
             );
             return Err(Reason::new(object, expected, what).hint(hint));

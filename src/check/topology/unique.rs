@@ -32,7 +32,6 @@ struct Seen {
     name: String,
     node_port: Expected,
     services: Vec<Arc<Service>>,
-    /// Its current pods.
     pods: Vec<Arc<Pod>>,
 }
 
