@@ -214,22 +214,22 @@ mod tests {
         let is_wrong = |trouble: Trouble| assert!(matches!(trouble.what, What::Wrong(..)), "{trouble:?}");
         // No attributes, four bytes that are not announced as the end, again and again.
         let read = vec![0, 0, 4, 0, 4, 1];
-        is_wrong(session(vec![read; 4], false).read(&handle(), b"text", 4).await.unwrap_err());
+        is_wrong(session(vec![read; 4]).read(&handle(), b"text", 4).await.unwrap_err());
         let nothing = vec![0, 0, 0, 0, 0];
-        is_wrong(session(vec![nothing], false).read(&handle(), b"text", 4).await.unwrap_err());
+        is_wrong(session(vec![nothing]).read(&handle(), b"text", 4).await.unwrap_err());
         // More bytes written than were sent: no attributes before and after.
         let written = vec![0, 0, 0, 5, 2, 0, 0];
-        is_wrong(session(vec![written], false).write(&handle(), b"text", 4096).await.unwrap_err());
+        is_wrong(session(vec![written]).write(&handle(), b"text", 4096).await.unwrap_err());
         // A list without names that does not end.
         let list = vec![0, 0, 0, 0, 0, 0];
-        is_wrong(session(vec![list], false).list(&handle(), "name").await.unwrap_err());
+        is_wrong(session(vec![list]).list(&handle(), "name").await.unwrap_err());
     }
 
     #[tokio::test]
     async fn a_name_that_is_remembered_but_gone_is_not_there() {
         // A handle of four bytes, without attributes of it and of its folder; then GETATTR says that there is no such file.
         let remembered = vec![0, 4, 1, 0, 0];
-        let mut session = session(vec![remembered, vec![2], vec![2, 0], vec![13, 0]], false);
+        let mut session = session(vec![remembered, vec![2], vec![2, 0], vec![13, 0]]);
         assert_eq!(session.lookup(&handle(), "name").await, Ok(None));
         assert_eq!(session.lookup(&handle(), "name").await, Ok(None));
         assert!(matches!(session.lookup(&handle(), "name").await.unwrap_err().what, What::Refused(_)));
@@ -239,7 +239,7 @@ mod tests {
     async fn a_server_without_readdirplus_is_asked_with_readdir() {
         // An entry: there is one, its number, its name of 4 bytes, its cookie; then no more, and the end.
         let list = vec![0, 0, 0, 0, 1, 0, 9, 4, 0x6e61_6d65, 0, 1, 0, 1];
-        let mut session = session(vec![vec![10004, 0], list.clone(), list], false);
+        let mut session = session(vec![vec![10004, 0], list.clone(), list]);
         assert_eq!(session.list(&handle(), "name").await, Ok(Listed::Found("READDIR".into())));
         let other = session.list_once(&handle(), "other", false).await.map_err(|failed| failed.trouble);
         assert_eq!(other, Ok(Listed::Missing(1)));

@@ -79,20 +79,3 @@ impl Kind for HostFolder {
         Verdict::judged("", vec![Reason::new(object, "a folder", problem).hint(hint)]).at(Hop::Host)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn under_a_running_pod_the_pod_must_be_restarted() {
-        for (pods, hint) in
-            [(vec!["nas-1-abc".to_owned()], "kubectl delete pod nas-1-abc"), (vec![], "--create-host-folders")]
-        {
-            let (folder, entry, kubectl) = ("f".to_owned(), Entry::Missing, "kubectl".to_owned());
-            let seen = Observation { folder, entry, made: false, not_made: None, pods, kubectl };
-            let said = HostFolder {}.judge(&seen).reasons[0].hint.clone();
-            assert!(said.contains(hint), "{said}");
-        }
-    }
-}
