@@ -28,7 +28,7 @@ pub trait Kind: Sync {
     /// What else it needs with some parameters.
     const MAY_NEED: &'static [Need] = &[];
 
-    /// Whether it deletes pods or makes containers stumble: then it runs alone, when all others have ended, and only if
+    /// Whether it deletes pods: then it runs alone, when all others have ended, and only if
     /// that was allowed.
     const DISTURBS: bool = false;
 

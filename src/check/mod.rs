@@ -189,8 +189,6 @@ kinds! {
     "file-tree" => FileTree(safety::file_tree::FileTree),
     /// Files with unusual names arrive under just these names.
     "file-names" => FileNames(safety::file_names::FileNames),
-    /// Names that Windows cannot hold: says what they do, and that all is well again without them.
-    "reserved-names" => ReservedNames(safety::reserved_names::ReservedNames),
     /// MOUNT and NFSv3 calls work, or are refused as read-only.
     "nfs" => Nfs(nfs::Nfs),
     /// The live objects are what the release's manifest says, and nobody added to them.

@@ -46,8 +46,8 @@ pub struct Disturbed {
     pub server: String,
     /// How the server's pods are recognised.
     pub select: Select,
-    /// The uid of the pod that the test deletes, if it does.
-    pub deletes: Option<String>,
+    /// The uid of the pod that the test deletes.
+    pub deletes: String,
     /// When it began.
     pub at: Instant,
 }

@@ -239,16 +239,6 @@ impl Site {
         })
     }
 
-    /// Does an operation in a container of the pod.
-    pub async fn exec(&self, pod: &Pod, container: &str, operation: &Operation) -> Result<Output, Verdict> {
-        let name = pod.name_any();
-        let output = self.patiently(&name, self.shared.exec(self.server(), &name, container, operation)).await;
-        output.map_err(|error| {
-            let object = container::place(pod, container);
-            Verdict::error(Reason::new(object, "to run a command in it", error.to_string()).hint(error.hint()))
-        })
-    }
-
     /// Waits for commands in a pod, and says so where that takes long.
     pub async fn patiently<T>(&self, pod: &str, commands: impl Future<Output = T>) -> T {
         let mut commands = pin!(commands);
@@ -272,12 +262,26 @@ impl Site {
         container: &str,
         operation: &Operation,
     ) -> Result<(Output, Option<String>), Verdict> {
-        let output = self.exec(pod, container, operation).await?;
+        self.try_exec_of(self.server(), pod, container, operation).await
+    }
+
+    /// The same in the pod of any server.
+    pub async fn try_exec_of(
+        &self,
+        server: &str,
+        pod: &Pod,
+        container: &str,
+        operation: &Operation,
+    ) -> Result<(Output, Option<String>), Verdict> {
+        let (name, object) = (pod.name_any(), container::place(pod, container));
+        let output = self.patiently(&name, self.shared.exec(server, &name, container, operation)).await;
+        let output = output.map_err(|error| {
+            Verdict::error(Reason::new(&object, "to run a command in it", error.to_string()).hint(error.hint()))
+        })?;
         let problem = output.problem();
         if output.ended_by_itself() {
             return Ok((output, problem));
         }
-        let object = container::place(pod, container);
         let reason = Reason::new(object, "to run a command to its end", problem.unwrap_or_default());
         Err(Verdict::error(reason.hint("look whether it restarts, and run again")))
     }

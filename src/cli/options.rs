@@ -124,7 +124,7 @@ pub struct RunOptions {
     /// Run at most N tests at once [default: 512]
     #[arg(long, value_name = "N")]
     pub test_threads: Option<NonZeroUsize>,
-    /// Run tests that delete pods or make sidecars stumble
+    /// Run tests that delete pods; without it they are skipped
     #[arg(long)]
     allow_disruption: bool,
     /// How long rollouts may take to settle, such as 90s or 5m

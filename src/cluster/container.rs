@@ -88,6 +88,11 @@ pub fn names(pod: &Pod) -> String {
     all(pod).iter().map(|view| view.name).collect::<Vec<_>>().join(", ")
 }
 
+/// What is seen where a container should be and is not.
+pub fn missing(pod: &Pod) -> String {
+    format!("no such container; the pod has {}", names(pod))
+}
+
 /// All containers of a pod: init containers in their order, then ordinary, then ephemeral ones.
 pub fn all(pod: &Pod) -> Vec<View<'_>> {
     let Some(spec) = &pod.spec else { return Vec::new() };

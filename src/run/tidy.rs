@@ -21,10 +21,8 @@ const WATCH: Duration = Duration::from_secs(5);
 
 /// Removes every file of the ledger that `which` selects; returns what could not be removed, with the reason.
 pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Placed, String)> {
-    // First: a pod that is just coming copies files, and others are removed from it as soon as it is there. Where none is to
-    // come, the files are what disturbs.
-    let (coming, disturbed_by_files): (Vec<_>, Vec<_>) =
-        shared.disturbed().into_iter().partition(|disturbed| disturbed.deletes.is_some());
+    // First: a pod that is just coming copies files, and others are removed from it as soon as it is there.
+    let coming = shared.disturbed();
     join_all(coming.iter().map(|disturbed| recover(shared, disturbed))).await;
     let servers: BTreeSet<String> = shared.ledger.placed(&which).into_iter().map(|placed| placed.server).collect();
     join_all(servers.iter().map(|server| shared.commands_ended(server))).await;
@@ -34,24 +32,21 @@ pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Pl
         files.entry(placed.name.clone()).or_default().push(placed);
     }
     let left = join_all(files.into_values().map(|places| remove_file(shared, places))).await;
-    join_all(disturbed_by_files.iter().map(|disturbed| recover(shared, disturbed))).await;
     left.into_iter().flatten().collect()
 }
 
 /// Waits until a server that was disturbed is Ready again; says why it is not, if it does not become so.
 async fn recover(shared: &Shared, disturbed: &Disturbed) {
     let Disturbed { case, server, .. } = disturbed;
-    // Not from the run's start: the disturbance may have come late, and that by files lasts until they are removed.
-    let is_deleted = disturbed.deletes.is_some();
-    let at = if is_deleted { disturbed.at } else { Instant::now() };
+    // Not from the run's start: the disturbance may have come late.
+    let at = disturbed.at;
     let limit = at + shared.wishes.settle.max(ANSWER);
     let mut last = "nothing is known of it".to_owned();
     let mut is_told = false;
     let mut look = |population: &Population| match state(population, disturbed) {
         Settlement::Settled => Some(Ok(())),
-        Settlement::Hopeless(why) if is_deleted => Some(Err(why)),
-        // What ended because of the files is started again.
-        Settlement::Hopeless(what) | Settlement::Pending(what) => {
+        Settlement::Hopeless(why) => Some(Err(why)),
+        Settlement::Pending(what) => {
             if !is_told {
                 let what = format!("server {server} to be Ready again: {what}");
                 let limit = limit.saturating_duration_since(Instant::now());
@@ -92,7 +87,7 @@ pub fn not_ready(shared: &Shared, disturbed: &Disturbed, why: &str) -> String {
 
 fn state(population: &Population, disturbed: &Disturbed) -> Settlement {
     let server = population.server(&disturbed.select, &disturbed.server);
-    let doomed = |pod: &&Arc<Pod>| disturbed.deletes.is_some() && pod.metadata.uid == disturbed.deletes;
+    let doomed = |pod: &&Arc<Pod>| pod.metadata.uid.as_ref() == Some(&disturbed.deletes);
     // A deletion that was sent and not yet seen; one that was never sent is not waited for.
     if let Some(pod) = server.current().into_iter().find(doomed)
         && disturbed.at.elapsed() < ANSWER
@@ -332,7 +327,7 @@ mod tests {
             case,
             server: "nas-output-1".into(),
             select: serde_json::from_value(select).unwrap(),
-            deletes: Some("pod-1".into()),
+            deletes: "pod-1".into(),
             at: Instant::now().checked_sub(ago).unwrap(),
         };
         state(&population, &disturbed)

@@ -29,8 +29,7 @@ const MOVED: &str = "moved-away-";
 /// The release in which the interval is the usual one.
 const OLDER: &str = "older-chart";
 /// Rounds that take much longer or shorter than others, with about how many seconds that is.
-const SECONDS: [(&str, u64); 6] =
-    [("reserved", 125), ("no-copies", 75), ("cycles", 70), ("rights", 70), ("silent", 70), ("upgraded", 50)];
+const SECONDS: [(&str, u64); 5] = [("no-copies", 75), ("cycles", 70), ("rights", 70), ("silent", 70), ("upgraded", 50)];
 /// The others.
 const OTHERS: u64 = 40;
 

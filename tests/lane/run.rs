@@ -12,8 +12,6 @@ use super::OLDER;
 
 /// The tests that say where something else is tested.
 const SKIPPED: &str = "phase3::win-02::";
-/// Those that need to be allowed.
-const DISTURBS: &str = "data-safety::reserved-names::";
 /// The longest that a run may take on a usual machine, in which much may be waited for in vain.
 const LIMIT: Duration = Duration::from_secs(1800);
 
@@ -49,8 +47,7 @@ pub fn differences(run: &Ended, round: &Round, expected: &BTreeMap<String, &str>
         if round.suites == ["nfs"] && *outcome == "ERROR" && expected.iter().any(is_late) {
             continue;
         }
-        let is_skipped = name.starts_with(SKIPPED) || !round.disrupts && name.starts_with(DISTURBS);
-        let healthy = if is_skipped { "SKIP" } else { "PASS" };
+        let healthy = if name.starts_with(SKIPPED) { "SKIP" } else { "PASS" };
         let expected = expected.get(name).copied().unwrap_or(healthy);
         if expected != *outcome {
             found.push(format!("{name}: expected {expected}, was {outcome}"));

@@ -231,7 +231,7 @@ impl Restart {
         let shared = &site.shared;
         let uid = pod.uid().unwrap_or_default();
         let (server, select) = (site.server().to_owned(), site.select.clone());
-        let disturbed = Disturbed { case: site.id.clone(), server, select, deletes: Some(uid.clone()), at };
+        let disturbed = Disturbed { case: site.id.clone(), server, select, deletes: uid.clone(), at };
         shared.disturb(disturbed.clone());
         let Err(error) = shared.cluster.delete_pod(&pod.name_any(), &uid).await else { return Ok(()) };
         if let ApiError::Forbidden { .. } | ApiError::Unauthorized { .. } | ApiError::NotFound { .. } = error {

@@ -48,50 +48,35 @@ impl Access {
     }
 }
 
-/// Whether nobody may write with the options of all clients; `None` if they do not say.
-pub fn is_read_only(live: &[String]) -> Option<bool> {
-    let has = |option: &str| live.iter().any(|own| own == option);
-    (has("ro") || has("rw")).then(|| !has("rw"))
-}
-
-/// The live options of an export, from the file that its server reads; `None` if the file does not say.
-///
-/// # Errors
-/// The node does not do what it is asked.
+/// The live options of an export for all clients, from the file that its server reads; `None` if the file does not say.
 pub async fn live(site: &Site, pod: &Pod, export: &Export, file: &str) -> Result<Option<Vec<String>>, Verdict> {
     let read = Operation::Read { path: file.to_owned() };
     let (output, problem) = site.try_exec(pod, &export.container, &read).await?;
-    let options = options(&String::from_utf8_lossy(&output.stdout), &export.folder);
+    let clients = clients(&String::from_utf8_lossy(&output.stdout), &export.folder);
+    let options: BTreeSet<&str> = clients.iter().flat_map(|(_, options)| words(options)).collect();
+    let options = options.into_iter().map(str::to_owned).collect::<Vec<_>>();
     Ok(problem.is_none().then_some(options).filter(|options| !options.is_empty()))
 }
 
-/// The options of all clients in the lines for a folder: `/data 0.0.0.0/0(rw,sync) 10.0.0.0/8(ro)`.
-fn options(exports: &str, folder: &str) -> Vec<String> {
+/// Clients and their options in the lines for a folder: `/data 0.0.0.0/0(rw,sync) 10.0.0.0/8(ro)`.
+pub fn clients(exports: &str, folder: &str) -> Vec<(String, String)> {
     let lines = exports.lines().map(|line| line.split('#').next().unwrap_or_default());
-    let clients = lines.map(str::split_whitespace).filter_map(|mut words| (words.next()? == folder).then_some(words));
-    let options = clients.flatten().filter_map(|word| word.split_once('('));
-    let options = options.flat_map(|(_, options)| words(options.trim_end_matches(')')));
-    options.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
+    let lines = lines.map(str::split_whitespace).filter_map(|mut words| (words.next()? == folder).then_some(words));
+    let client = |word: &str| {
+        let (client, options) = word.split_once('(').unwrap_or((word, ""));
+        (client.to_owned(), options.trim_end_matches(')').to_owned())
+    };
+    lines.flatten().map(client).collect()
 }
 
-fn words(options: &str) -> impl Iterator<Item = &str> {
-    options.split(',').map(str::trim)
+/// Options one by one: their order means nothing.
+pub fn words(options: &str) -> impl Iterator<Item = &str> {
+    options.split(',').map(str::trim).filter(|option| !option.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn options_are_read() {
-        let text = "# /data *(ro)\n/data 10.0.0.0/8(rw,sync) *(ro,insecure)\n/data2 *(x)";
-        let live = options(text, "/data");
-        assert_eq!(live, ["insecure", "ro", "rw", "sync"]);
-        assert_eq!(is_read_only(&live), Some(false), "10.0.0.0/8 may write");
-        assert_eq!(is_read_only(&options("/data *(sync,ro)", "/data")), Some(true));
-        assert_eq!(is_read_only(&options("/data *(sync)", "/data")), None);
-        assert_eq!([Access::of("sync, ro"), Access::of("rw,no_root_squash")], [Access::ReadOnly, Access::ReadWrite]);
-    }
 
     #[test]
     fn values_that_say_something_else_than_the_suite_are_told() {
@@ -101,9 +86,9 @@ mod tests {
         };
         assert_eq!([told(Access::ReadOnly, "ro,sync"), told(Access::ReadWrite, "rw")], [None, None]);
         assert_eq!(told(Access::ReadOnly, "sync"), None, "left to the server, which the calls try");
-        let writable = told(Access::ReadOnly, "rw,sync").unwrap();
+        let writable = told(Access::ReadOnly, "rw, sync").unwrap();
         assert_eq!(writable.expected, "exportOptions with ro, because the suite requires read-only");
-        assert_eq!(writable.seen, "rw,sync (exportOptions in the values)");
-        assert!(told(Access::ReadWrite, "ro,sync").is_some());
+        assert_eq!(writable.seen, "rw, sync (exportOptions in the values)");
+        assert!(told(Access::ReadWrite, "sync, ro").is_some());
     }
 }

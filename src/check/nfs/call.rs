@@ -1,7 +1,6 @@
 //! One NFS session's connection: RPC calls with deadlines of their own and the session's, what came of them, and MOUNT. Replies
 //! are somebody else's: nothing in them is believed that was not asked for.
 
-use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -18,36 +17,29 @@ use tokio::time::{Instant, timeout_at};
 use super::bounded::{self, Bounded};
 use super::record::Records;
 use super::turn::Exit;
-use crate::check::millis;
 
 /// All calls of a session are answered within so many times the time of one.
 pub const SESSION: u32 = 3;
 /// What is done before the first call.
 pub const CONNECT: &str = "connect";
 
-/// Why a session did not go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
-    /// The call.
     pub call: String,
-    /// What came of it.
     pub what: What,
 }
 
 /// What came of a call that did not work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
-    /// No answer in time.
+    /// No answer in the call's time, or in the session's.
     Silent,
-    /// The session's time was over before the call's own was.
-    Slow,
     /// The node was not reached, which may be the network's fault; how that showed.
     Unreachable(String),
     /// The port-forward has a trouble of its own; what the node says.
     Broken(String),
     /// The connection was not taken, or ended; why.
     Ended(String),
-    /// The server ended at it.
     Exited(Box<Exit>),
     /// The answer is a status other than OK, or a refusal of the call.
     Refused(String),
@@ -55,16 +47,6 @@ pub enum What {
     Wrong(String, String),
 }
 
-/// How many calls were answered, and the slowest.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Calls {
-    /// How many.
-    pub answered: u32,
-    /// The slowest, and its milliseconds.
-    pub slowest: Option<(String, u64)>,
-}
-
-/// A session.
 pub struct Session<S> {
     rpc: RpcClient<Records<S>>,
     /// Each call is answered within this time.
@@ -73,11 +55,9 @@ pub struct Session<S> {
     deadline: Instant,
     /// How long it waited for something else.
     pub paused: Duration,
-    /// What was answered so far.
-    pub calls: Calls,
+    pub answered: u32,
 }
 
-/// What a call gives.
 pub type Answer<T> = Result<T, Trouble>;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
@@ -87,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let (credential, verifier) = (opaque_auth::auth_unix(&credential), opaque_auth::default());
         let rpc = RpcClient::new_with_auth(Records::new(stream, bounded::message), credential, verifier);
         let deadline = Instant::now() + within * SESSION;
-        Self { rpc, within, deadline, paused: Duration::ZERO, calls: Calls::default() }
+        Self { rpc, within, deadline, paused: Duration::ZERO, answered: 0 }
     }
 
     /// Waits for something else, for which the server is not to blame.
@@ -110,10 +90,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let call = self.rpc.call(program, version, procedure, arguments);
         let what = match timeout_at(self.deadline.min(began + self.within), call).await {
             Ok(Ok(Bounded(answer))) => {
-                self.calls.note(name, began.elapsed());
+                self.answered += 1;
                 return Ok(answer);
             }
-            Err(_) if self.deadline < began + self.within => What::Slow,
             Err(_) => What::Silent,
             Ok(Err(RpcError::Io(error))) if error.kind() != ErrorKind::InvalidData => What::Ended(error.to_string()),
             Ok(Err(RpcError::Auth(why))) => What::Refused(why.to_string()),
@@ -125,7 +104,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         Err(Trouble { call: name.to_owned(), what })
     }
 
-    /// Calls a procedure of NFS.
     pub async fn nfs<T: Unpack, E: Unpack>(
         &mut self,
         procedure: NFS_PROGRAM,
@@ -144,7 +122,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
-    /// Mounts a folder.
     pub async fn mount(&mut self, path: &str) -> Answer<nfs_fh3> {
         let name = format!("MOUNT {path}");
         let number = [mount::PROGRAM, mount::VERSION, MOUNT_PROGRAM::MOUNTPROC3_MNT as u32];
@@ -164,7 +141,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
 /// A call that did not work, and the status that says so.
 pub struct Failed {
-    /// What came of it.
     pub trouble: Trouble,
     /// The status; `None` if there was no answer of NFS.
     pub status: Option<nfsstat3>,
@@ -182,30 +158,6 @@ impl From<Failed> for Trouble {
     }
 }
 
-/// The calls after MOUNT at which sessions ended.
-#[derive(Default)]
-pub struct Ends(BTreeSet<String>);
-
-impl Ends {
-    /// Whether a session ended at the call at which another one had: then it is the server, which may have to be started
-    /// again after each.
-    pub fn again(&mut self, trouble: &Trouble) -> bool {
-        let Trouble { call, what } = trouble;
-        let is_end = matches!(what, What::Ended(_) | What::Broken(_));
-        is_end && call != CONNECT && !call.starts_with("MOUNT") && !self.0.insert(call.clone())
-    }
-}
-
-impl Calls {
-    fn note(&mut self, call: &str, took: Duration) {
-        self.answered += 1;
-        let took = millis(took);
-        if self.slowest.as_ref().is_none_or(|(_, slowest)| *slowest < took) {
-            self.slowest = Some((call.to_owned(), took));
-        }
-    }
-}
-
 /// An answer to a call that is none.
 pub fn wrong(call: &str, expected: impl Into<String>, seen: impl Into<String>) -> Trouble {
     Trouble { call: call.to_owned(), what: What::Wrong(expected.into(), seen.into()) }
@@ -218,7 +170,7 @@ pub mod tests {
     use super::*;
 
     /// A session with a server that answers the calls with these bodies, one after the other, and then stays silent.
-    pub fn session(bodies: Vec<Vec<u32>>, closes: bool) -> Session<DuplexStream> {
+    pub fn session(bodies: Vec<Vec<u32>>) -> Session<DuplexStream> {
         let (client, mut server) = duplex(1 << 20);
         tokio::spawn(async move {
             for body in bodies {
@@ -234,56 +186,24 @@ pub mod tests {
                     server.write_all(&word.to_be_bytes()).await.unwrap();
                 }
             }
-            if !closes {
-                std::future::pending::<()>().await;
-            }
+            std::future::pending::<()>().await;
         });
         Session::new(client, Duration::from_millis(200))
     }
 
     #[tokio::test]
     async fn a_mount_gives_a_handle_or_says_why_not() {
-        let mut good = session(vec![vec![0, 5, 0x726f_6f74, 0x2100_0000, 2, 0, 1]], false);
+        let mut good = session(vec![vec![0, 5, 0x726f_6f74, 0x2100_0000, 2, 0, 1]]);
         assert_eq!(good.mount("/data").await.unwrap().data.as_ref(), b"root!");
-        assert_eq!(good.calls.answered, 1);
-        let refused = session(vec![vec![13]], false).mount("/data").await.unwrap_err();
+        assert_eq!(good.answered, 1);
+        let refused = session(vec![vec![13]]).mount("/data").await.unwrap_err();
         assert_eq!(refused.what, What::Refused("MNT3ERR_ACCES".into()));
-    }
-
-    #[tokio::test]
-    async fn silence_and_an_end_are_told_apart() {
-        let silent = session(vec![], false).mount("/data").await.unwrap_err();
-        assert_eq!(silent, Trouble { call: "MOUNT /data".into(), what: What::Silent });
-        let ended = session(vec![], true).mount("/data").await.unwrap_err();
-        assert!(matches!(ended.what, What::Ended(_)), "{ended:?}");
-    }
-
-    #[tokio::test]
-    async fn a_server_that_answers_slowly_is_not_silent() {
-        let answered = || session(vec![vec![0, 4, 1, 0]], false);
-        let (mut slow, mut wedged) = (answered(), answered());
-        assert!(slow.mount("/data").await.is_ok() && wedged.mount("/data").await.is_ok());
-        // Others took the session's time.
-        slow.deadline = Instant::now() + slow.within / 2;
-        assert_eq!(slow.mount("/data").await.unwrap_err().what, What::Slow);
-        assert_eq!(wedged.mount("/data").await.unwrap_err().what, What::Silent);
-    }
-
-    #[test]
-    fn a_second_end_at_the_same_call_after_mount_is_told() {
-        let mut ends = Ends::default();
-        let mut again = |call: &str, what: What| ends.again(&Trouble { call: call.to_owned(), what });
-        let ended = || What::Ended("early eof".to_owned());
-        assert!(!again(CONNECT, ended()) && !again(CONNECT, ended()));
-        assert!(!again("MOUNT /data", ended()) && !again("MOUNT /data", ended()));
-        assert!(!again("FSINFO", ended()) && !again("CREATE", ended()) && again("FSINFO", ended()));
-        assert!(!again("CREATE", What::Silent));
     }
 
     #[tokio::test]
     async fn hostile_answers_end_in_an_error() {
         for body in [vec![], vec![0], vec![0, u32::MAX], vec![0, 4, 1, u32::MAX], vec![0, 4, 1, 0, 7], vec![77]] {
-            let trouble = session(vec![body], false).mount("/data").await.unwrap_err();
+            let trouble = session(vec![body]).mount("/data").await.unwrap_err();
             assert!(matches!(trouble.what, What::Wrong(..)), "{trouble:?}");
         }
     }

@@ -1,21 +1,15 @@
 //! `nfs`: MOUNT and NFSv3 calls from outside the pod work, or are refused as read-only; and what they do is done in the
 //! export. Without a kernel client, so that it works where none may mount.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
-use nfs3_client::nfs3_types::nfs3::nfs_fh3;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use super::parameter::{Expected, Export, Fact, Sidecar, Span};
-use super::{Kind, Need, Placed, Site};
-use crate::cluster::{Operation, QUIET};
+use super::{Kind, Need, Site};
 use crate::event::{Hop, Reason, Verdict};
-use crate::random;
 
-mod access;
+pub(super) mod access;
 mod bounded;
 mod call;
 mod judge;
@@ -24,25 +18,22 @@ mod record;
 mod session;
 mod turn;
 mod way;
+mod work;
 
-pub(super) use access::Access;
 pub(super) use put::{Target, Unwritten, put, take_back};
 pub(super) use turn::{Exit, Exits};
 
-use call::{Calls, Ends, SESSION, Session, Trouble, What};
+use access::Access;
+use call::{Trouble, What};
 use session::Listed;
-use turn::Turn;
 use way::{Port, Via, Way};
+use work::Work;
 
-/// The size of the file that is written: several calls' worth.
-const SIZE: usize = 6_000;
 /// The pause before a connection that was not taken, or ended, is made again: there is no event for a port that opens.
 const PAUSE: Duration = Duration::from_millis(200);
-/// So many sessions may write a file: one whose connection ended is tried again, because the way to the server may have
-/// broken and not the server.
-const WRITERS: u32 = 2;
-/// The file that says that a folder is the one that was made.
-const MADE: &str = "made.txt";
+/// In so many sessions a server may answer and not come to the end: one whose connection ended is tried again, because the
+/// way to the server may have broken and not the server.
+const SESSIONS: u32 = 2;
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -69,33 +60,24 @@ pub struct Nfs {
     sidecar: Option<Sidecar>,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
-    /// The server, and the way to it, for messages.
     object: String,
-    /// What was mounted.
     mounted: String,
     expected: Expected,
     seen: Seen,
-    /// How the last session ended.
     end: Result<(), Trouble>,
     /// The live options of the export; `None` where nobody looked or could.
     live: Option<Vec<String>>,
     /// Ports of other servers that answered when this one's node was not reached.
     others: Vec<u16>,
-    /// The NodePorts that the live Services have, where one of them was asked for.
-    #[serde(default)]
-    node_ports: Vec<u16>,
 }
 
-/// What was seen in a session.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Seen {
     /// The port that the connection came from; `None` where only the node knows.
     from: Option<u16>,
-    calls: Calls,
-    /// How many WRITEs the file took.
+    answered: u32,
     writes: u32,
     listed: Option<Listed>,
     /// What is in the export after the file was written, as a container sees it: what differs, if anything does.
@@ -106,40 +88,6 @@ struct Seen {
 
 /// What differs between a file as it was written and as a container sees it, if anything does.
 type Look = Result<(), String>;
-
-/// Why a session did not go on.
-enum Stop {
-    Trouble(Trouble),
-    /// It cannot be judged.
-    Verdict(Verdict),
-}
-
-impl From<Trouble> for Stop {
-    fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
-    }
-}
-
-impl From<Verdict> for Stop {
-    fn from(verdict: Verdict) -> Self {
-        Self::Verdict(verdict)
-    }
-}
-
-/// What the sessions of a test have in common.
-struct Work<'a> {
-    check: &'a Nfs,
-    site: &'a Site,
-    pod: &'a Pod,
-    read_only: bool,
-    mounted: String,
-    /// What was put into the mounted folder through the container: a name and its content.
-    known: Option<(String, String)>,
-    /// The file or folder of the run's own, if anything was put there.
-    own: Option<Placed>,
-    /// How many sessions have begun to write.
-    writers: u32,
-}
 
 impl Kind for Nfs {
     type Observation = Observation;
@@ -165,13 +113,11 @@ impl Kind for Nfs {
         let (pod, _) = site.pod().await?;
         site.running(&pod, &self.export.container)?;
         let way = Way::find(site, &pod, self.via, &self.port).await?;
-        let mut work = self.prepare(site, &pod, self.access(&options) == Access::ReadOnly).await?;
+        let mut work = Work::prepare(self, site, &pod, self.access(&options) == Access::ReadOnly).await?;
         let (seen, end, others) = work.sessions(&way).await?;
-        let is_told = seen.refused.as_deref().is_none_or(|status| status == judge::READ_ONLY);
         let live = match &end {
-            Ok(()) if is_told => None,
             // Nothing can be asked in a container that has just ended, and its options are not to blame.
-            Err(Trouble { what: What::Exited(_), .. }) => None,
+            Ok(()) | Err(Trouble { what: What::Exited(_), .. }) => None,
             // Also whether the node does what it is asked at all.
             _ => access::live(site, &pod, &self.export, &self.file).await?,
         };
@@ -181,8 +127,8 @@ impl Kind for Nfs {
         if end.is_ok() {
             work.tidy().await?;
         }
-        let (object, mounted, node_ports) = (way.object(&pod), work.mounted, way.live().to_vec());
-        Ok(Observation { object, mounted, expected, seen, end, live, others, node_ports })
+        let (object, mounted) = (way.object(&pod), work.mounted);
+        Ok(Observation { object, mounted, expected, seen, end, live, others })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
@@ -201,197 +147,9 @@ impl Nfs {
         let reason = Reason::new("values", format!("{} of the server", self.access.values), &expected.source);
         Verdict::error(reason.hint("say it there, or give the check a default"))
     }
-
-    /// Puts what will be read where nothing can be written through NFS, or where a folder is mounted by itself.
-    async fn prepare<'a>(&'a self, site: &'a Site, pod: &'a Arc<Pod>, read_only: bool) -> Result<Work<'a>, Verdict> {
-        let (root, container) = (&self.export.folder, &self.export.container);
-        let (check, mounted) = (self, root.clone());
-        let mut work = Work { check, site, pod, read_only, mounted, known: None, own: None, writers: 0 };
-        let (own, operation) = match &self.path {
-            Some(path) => {
-                let own = site.file("folder");
-                let content = format!("made for {}", own.name);
-                work.mounted = format!("{root}/{}/{path}", own.name);
-                work.known = Some((MADE.to_owned(), content.clone()));
-                (own, Operation::WriteNested { folder: work.mounted.clone(), name: MADE.to_owned(), content })
-            }
-            None if read_only => {
-                let own = site.file("read.txt");
-                let content = format!("written for {}", own.name);
-                work.known = Some((own.name.clone(), content.clone()));
-                let path = format!("{root}/{}", own.name);
-                (own, Operation::Write { path, content })
-            }
-            None => return Ok(work),
-        };
-        work.own = Some(site.place(pod, &self.export, self.sidecar.as_ref(), &own));
-        let (_, problem) = site.try_exec(pod, container, &operation).await?;
-        if let Some(problem) = problem {
-            let object = format!("export {root} of container {container}");
-            let reason = Reason::new(object, format!("to take {}, to be read through NFS", own.name), problem);
-            let by = format!("subfolder::{}", site.server());
-            return Err(Verdict::blocked(by, reason.hint("look whether the export is full or read-only")));
-        }
-        Ok(work)
-    }
 }
 
-impl Work<'_> {
-    /// Has sessions with the server until one went as far as the server lets it, or the time is over.
-    async fn sessions(&mut self, way: &Way) -> Result<(Seen, Result<(), Trouble>, Vec<u16>), Verdict> {
-        let (site, within) = (self.site, self.check.within);
-        site.waiting(format!("the NFS server to answer for {}", self.mounted), within.0 * SESSION);
-        let (mut deadline, mut ends) = (Instant::now() + within.0 + turn::slack(site), Ends::default());
-        let container = &self.check.export.container;
-        let before = turn::before(site, self.pod, container);
-        loop {
-            let mut seen = Seen::default();
-            let end = match way.connect(site, self.pod, deadline).await? {
-                Err(trouble) => Err(trouble),
-                Ok(mut connection) => {
-                    let mut turn = turn::turn(site, &mut deadline).await?;
-                    seen.from = connection.from();
-                    let mut session = Session::new(connection.stream(), within.0);
-                    let end = self.session(&mut session, &mut seen, &mut turn).await;
-                    deadline += session.paused;
-                    seen.calls = std::mem::take(&mut session.calls);
-                    drop(session);
-                    match end {
-                        Ok(()) => Ok(()),
-                        Err(Stop::Verdict(verdict)) => return Err(verdict),
-                        Err(Stop::Trouble(trouble)) => {
-                            let trouble = connection.explain(trouble).await;
-                            Err(turn::explain(site, self.pod, container, &before, trouble).await?)
-                        }
-                    }
-                }
-            };
-            let is_passing =
-                matches!(&end, Err(Trouble { what: What::Ended(_) | What::Broken(_) | What::Unreachable(_), .. }));
-            let is_again = end.as_ref().is_err_and(|trouble| ends.again(trouble));
-            if !is_passing || is_again || self.writers >= WRITERS || Instant::now() + PAUSE >= deadline {
-                let is_unreachable = matches!(&end, Err(Trouble { what: What::Unreachable(_), .. }));
-                let others = if is_unreachable { way.answering().await } else { Vec::new() };
-                return Ok((seen, end, others));
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-
-    /// Does all that is to be tried.
-    async fn session(
-        &mut self,
-        session: &mut Session<&mut dyn way::Stream>,
-        seen: &mut Seen,
-        turn: &mut Turn,
-    ) -> Result<(), Stop> {
-        let root = session.mount(&self.mounted).await?;
-        let [write, read] = session.sizes(&root).await?;
-        // It has survived its first request.
-        *turn = None;
-        if let Some((name, content)) = &self.known {
-            let file = session.lookup(&root, name).await?;
-            let none = || Trouble {
-                call: format!("LOOKUP {name}"),
-                what: What::Wrong(format!("the file, which was put into {}", self.mounted), "no such file".to_owned()),
-            };
-            session.read(&file.ok_or_else(none)?, content.as_bytes(), read).await?;
-            if self.read_only {
-                seen.listed = Some(session.list(&root, name).await?);
-            }
-        }
-        self.writers += u32::from(!self.read_only);
-        let [first, second] = ["file", "renamed"].map(|what| self.site.file(&format!("{what}-{}", self.writers)));
-        let placed = self.place(&[&first, &second]);
-        let (first, second) = (first.name, second.name);
-        let looked = if self.read_only {
-            match session.create(&root, &first).await {
-                Ok(_) => session.remove(&root, &first).await?,
-                Err(Trouble { what: What::Refused(status), .. }) => seen.refused = Some(status),
-                Err(trouble) => return Err(trouble.into()),
-            }
-            Ok(None)
-        } else {
-            self.write(session, &root, [&first, &second], [write, read], seen).await?.map(Some)
-        };
-        for placed in &placed {
-            self.site.shared.ledger.removed(placed);
-        }
-        seen.export = looked?;
-        Ok(())
-    }
-
-    /// Writes a file, has the container look at it, renames and removes it; returns what the container saw.
-    async fn write(
-        &self,
-        session: &mut Session<&mut dyn way::Stream>,
-        root: &nfs_fh3,
-        [first, second]: [&str; 2],
-        [write, read]: [u32; 2],
-        seen: &mut Seen,
-    ) -> Result<Result<Look, Verdict>, Trouble> {
-        let content = random::text(SIZE);
-        let file = session.create(root, first).await?;
-        seen.writes = session.write(&file, content.as_bytes(), write).await?;
-        session.read(&file, content.as_bytes(), read).await?;
-        seen.listed = Some(session.list(root, first).await?);
-        let looked = session.paused(self.look(first, &content)).await;
-        session.paused(self.quiet()).await;
-        session.rename(root, first, second).await?;
-        // Also where the container cannot be asked: then it cannot remove the file either.
-        session.remove(root, second).await?;
-        Ok(looked)
-    }
-
-    /// Notes files before they are written; those in a folder of the run's own go with it.
-    fn place(&self, files: &[&Placed]) -> Vec<Placed> {
-        if self.check.path.is_some() {
-            return Vec::new();
-        }
-        let (check, site) = (self.check, self.site);
-        // Nothing should be written there at all, nor copied.
-        let sidecar = check.sidecar.as_ref().filter(|_| !self.read_only);
-        files.iter().map(|file| site.place(self.pod, &check.export, sidecar, file)).collect()
-    }
-
-    /// What the container sees of the file that was written through NFS: what differs, if anything does.
-    async fn look(&self, name: &str, content: &str) -> Result<Look, Verdict> {
-        let read = Operation::Read { path: format!("{}/{name}", self.mounted) };
-        let (output, problem) = self.site.try_exec(self.pod, &self.check.export.container, &read).await?;
-        Ok(match problem {
-            Some(problem) => Err(problem),
-            None if output.stdout == content.as_bytes() => Ok(()),
-            None => Err(format!("{} other bytes", output.stdout.len())),
-        })
-    }
-
-    /// Waits for a moment between two cycles of the sidecar.
-    async fn quiet(&self) {
-        let sidecar = self.check.sidecar.as_ref();
-        if let Some(cycles) = sidecar.and_then(|sidecar| self.site.cycles(self.pod, sidecar)) {
-            // Gone on in any case: if no quiet moment is seen, nothing is known to be in the middle of a cycle either.
-            cycles.quiet(Instant::now() + QUIET).await;
-        }
-    }
-
-    /// Removes what was put into the export through the container.
-    async fn tidy(&self) -> Result<(), Verdict> {
-        let Some(own) = &self.own else { return Ok(()) };
-        self.quiet().await;
-        let path = format!("{}/{}", self.check.export.folder, own.name);
-        let remove = Operation::Remove { path };
-        let (_, problem) = self.site.try_exec(self.pod, &self.check.export.container, &remove).await?;
-        if problem.is_none() {
-            self.site.shared.ledger.removed(own);
-        }
-        Ok(())
-    }
-}
-
-/// Whether it was not the server that ended the connection.
-///
-/// # Errors
-/// It was not.
+/// ERROR if it was not the server that ended the connection.
 fn not_forwarded(site: &Site, trouble: &Trouble) -> Result<(), Verdict> {
     let What::Broken(why) = &trouble.what else { return Ok(()) };
     let object = format!("cluster {}", site.shared.cluster.context());

@@ -6,11 +6,11 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::call::{Answer, Ends, Session, Trouble, What};
+use super::call::{Answer, Session, Trouble, What};
 use super::judge::{self, Stopped};
 use super::turn::{self, Turn};
 use super::way::{Stream, Way};
-use super::{PAUSE, access, not_forwarded};
+use super::{PAUSE, SESSIONS, access, not_forwarded};
 use crate::check::Site;
 use crate::check::parameter::{Export, Span};
 use crate::event::{Hop, Reason, Verdict};
@@ -18,18 +18,13 @@ use crate::event::{Hop, Reason, Verdict};
 /// Each call is answered within this time.
 const WITHIN: Span = Span(Duration::from_secs(20));
 
-/// Where files are put.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
-    /// The export.
     pub export: &'a Export,
-    /// The port of the server's container.
     pub port: u16,
-    /// The file that the server reads its exports from.
     pub file: &'a str,
 }
 
-/// When a file was written.
 #[derive(Debug, Clone, Copy)]
 pub struct Written {
     /// When the first call was sent that makes the file.
@@ -38,14 +33,11 @@ pub struct Written {
     pub acknowledged: Instant,
 }
 
-/// Why a file was not written.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Unwritten {
     object: String,
     trouble: Trouble,
-    /// How many calls were answered before.
     answered: u32,
-    /// The live options of the export.
     live: Vec<String>,
 }
 
@@ -54,8 +46,8 @@ impl Unwritten {
     pub fn verdict(&self) -> Verdict {
         let Self { object, trouble, answered, live } = self;
         let said = format!("{}: its exports file", live.join(","));
-        let (answered, from, [others, node_ports]) = (*answered, None, [&[][..]; 2]);
-        let stopped = Stopped { object, trouble, answered, from, live, said, others, node_ports, within: WITHIN };
+        let (answered, from, others) = (*answered, None, &[][..]);
+        let stopped = Stopped { object, trouble, answered, from, live, said, others, within: WITHIN };
         judge::stopped(&stopped).at(Hop::Nfs)
     }
 }
@@ -75,7 +67,7 @@ pub async fn put(
     let way = Way::Pod(port);
     let before = turn::before(site, pod, &export.container);
     let mut deadline = Instant::now() + WITHIN.0 + turn::slack(site);
-    let (mut sent, mut ends) = (None, Ends::default());
+    let (mut sent, mut served) = (None, 0);
     let (trouble, answered) = loop {
         let (trouble, answered) = match way.connect(site, pod, deadline).await? {
             Err(trouble) => (trouble, 0),
@@ -83,7 +75,7 @@ pub async fn put(
                 let mut turn = turn::turn(site, &mut deadline).await?;
                 let mut session = Session::new(connection.stream(), WITHIN.0);
                 let written = write(&mut session, export, name, content, &mut sent, &mut turn).await;
-                let answered = session.calls.answered;
+                let answered = session.answered;
                 drop(session);
                 match written {
                     Ok(written) => return Ok(Ok(written)),
@@ -96,7 +88,8 @@ pub async fn put(
         };
         // Before anything was written the way to the server may have broken, and not the server.
         let is_passing = matches!(trouble.what, What::Ended(_) | What::Broken(_)) && sent.is_none();
-        if !is_passing || ends.again(&trouble) || Instant::now() + PAUSE >= deadline {
+        served += u32::from(answered > 0);
+        if !is_passing || served >= SESSIONS || Instant::now() + PAUSE >= deadline {
             break (trouble, answered);
         }
         sleep(PAUSE).await;

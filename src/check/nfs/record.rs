@@ -23,7 +23,6 @@ pub struct Records<S> {
 }
 
 impl<S> Records<S> {
-    /// The records of a stream, as long as they pass the check.
     pub fn new(stream: S, check: fn(&[u8]) -> Result<()>) -> Self {
         Self { stream, record: Cursor::default(), check }
     }

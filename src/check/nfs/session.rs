@@ -17,19 +17,16 @@ use super::call::{Answer, Failed, Session, wrong};
 /// How much is read or written with one call: small, so that a file takes several, and that a call goes in one piece through
 /// a port-forward, which has 4 KiB for each.
 const CHUNK: u32 = 3584;
-/// How much of a folder's list is asked for with one call.
 const PAGE: u32 = 32 << 10;
 /// How often a list is begun anew that changed while it was read.
 const LISTS: usize = 5;
 
-/// What is known of a name after its folder was listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Listed {
     /// It is there; the call that found it.
     Found(String),
     /// It is not among so many names.
     Missing(usize),
-    /// The folder changed whenever it was listed.
     Changing,
 }
 
@@ -122,7 +119,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         Err(wrong("READ", format!("the {} bytes that were written", content.len()), seen))
     }
 
-    /// Looks for a name in a folder's list.
     pub async fn list(&mut self, folder: &nfs_fh3, name: &str) -> Answer<Listed> {
         let mut plus = true;
         for _ in 0..LISTS {
@@ -168,7 +164,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
-    /// Gives a file another name.
     pub async fn rename(&mut self, folder: &nfs_fh3, old: &str, new: &str) -> Answer<()> {
         let arguments = RENAME3args { from: entry(folder, old), to: entry(folder, new) };
         self.nfs::<RENAME3resok, RENAME3resfail>(NFS_PROGRAM::NFSPROC3_RENAME, &arguments).await?;
@@ -181,7 +176,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         Ok(())
     }
 
-    /// Removes a file.
     pub async fn remove(&mut self, folder: &nfs_fh3, name: &str) -> Answer<()> {
         let arguments = REMOVE3args { object: entry(folder, name) };
         self.nfs::<REMOVE3resok, REMOVE3resfail>(NFS_PROGRAM::NFSPROC3_REMOVE, &arguments).await?;
@@ -208,7 +202,7 @@ fn entry<'a>(folder: &nfs_fh3, name: &'a str) -> diropargs3<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::call::tests::session;
-    use super::super::call::{Calls, Trouble, What};
+    use super::super::call::{Trouble, What};
     use super::*;
 
     fn handle() -> nfs_fh3 {
@@ -220,22 +214,22 @@ mod tests {
         let is_wrong = |trouble: Trouble| assert!(matches!(trouble.what, What::Wrong(..)), "{trouble:?}");
         // No attributes, four bytes that are not announced as the end, again and again.
         let read = vec![0, 0, 4, 0, 4, 1];
-        is_wrong(session(vec![read; 4], false).read(&handle(), b"text", 4).await.unwrap_err());
+        is_wrong(session(vec![read; 4]).read(&handle(), b"text", 4).await.unwrap_err());
         let nothing = vec![0, 0, 0, 0, 0];
-        is_wrong(session(vec![nothing], false).read(&handle(), b"text", 4).await.unwrap_err());
+        is_wrong(session(vec![nothing]).read(&handle(), b"text", 4).await.unwrap_err());
         // More bytes written than were sent: no attributes before and after.
         let written = vec![0, 0, 0, 5, 2, 0, 0];
-        is_wrong(session(vec![written], false).write(&handle(), b"text", 4096).await.unwrap_err());
+        is_wrong(session(vec![written]).write(&handle(), b"text", 4096).await.unwrap_err());
         // A list without names that does not end.
         let list = vec![0, 0, 0, 0, 0, 0];
-        is_wrong(session(vec![list], false).list(&handle(), "name").await.unwrap_err());
+        is_wrong(session(vec![list]).list(&handle(), "name").await.unwrap_err());
     }
 
     #[tokio::test]
     async fn a_name_that_is_remembered_but_gone_is_not_there() {
         // A handle of four bytes, without attributes of it and of its folder; then GETATTR says that there is no such file.
         let remembered = vec![0, 4, 1, 0, 0];
-        let mut session = session(vec![remembered, vec![2], vec![2, 0], vec![13, 0]], false);
+        let mut session = session(vec![remembered, vec![2], vec![2, 0], vec![13, 0]]);
         assert_eq!(session.lookup(&handle(), "name").await, Ok(None));
         assert_eq!(session.lookup(&handle(), "name").await, Ok(None));
         assert!(matches!(session.lookup(&handle(), "name").await.unwrap_err().what, What::Refused(_)));
@@ -245,9 +239,8 @@ mod tests {
     async fn a_server_without_readdirplus_is_asked_with_readdir() {
         // An entry: there is one, its number, its name of 4 bytes, its cookie; then no more, and the end.
         let list = vec![0, 0, 0, 0, 1, 0, 9, 4, 0x6e61_6d65, 0, 1, 0, 1];
-        let mut session = session(vec![vec![10004, 0], list.clone(), list], false);
+        let mut session = session(vec![vec![10004, 0], list.clone(), list]);
         assert_eq!(session.list(&handle(), "name").await, Ok(Listed::Found("READDIR".into())));
-        session.calls = Calls::default();
         let other = session.list_once(&handle(), "other", false).await.map_err(|failed| failed.trouble);
         assert_eq!(other, Ok(Listed::Missing(1)));
     }

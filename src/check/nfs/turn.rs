@@ -33,14 +33,11 @@ const KILLED: [i32; 2] = [128 + 15, 128 + 9];
 const LINES: i64 = 3;
 const BYTES: i64 = 1 << 14;
 
-/// A server that ended at a request of this run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
-    /// The test whose request it was.
     pub by: CaseId,
-    /// Its container.
     pub container: String,
-    /// Its pod's uid.
+    /// Its uid.
     pod: String,
     /// When it ended, and how long it had run.
     at: Timestamp,
@@ -53,7 +50,6 @@ pub struct Exit {
     pub said: Vec<String>,
 }
 
-/// What is known of the servers of a run.
 #[derive(Default)]
 pub struct Exits(Mutex<HashMap<String, Server>>);
 
@@ -67,7 +63,6 @@ struct Server {
 
 /// What a server was like before the first session of a test with it.
 pub struct Before {
-    /// How often its container had been started again.
     restarts: i32,
     /// When that was, on the cluster's clock.
     at: Timestamp,
@@ -133,11 +128,12 @@ impl Exit {
 /// # Errors
 /// A request of another test ended the server.
 pub async fn turn(site: &Site, deadline: &mut Instant) -> Result<Turn, Verdict> {
-    let turn = apart(deadline, site.shared.exits.turn(site.server())).await;
+    let began = Instant::now();
+    let turn = site.shared.exits.turn(site.server()).await;
+    *deadline += began.elapsed();
     site.shared.exits.of(site.server()).map_or(Ok(turn), |exit| Err(exit.blocks(site.server())))
 }
 
-/// What the server is like now.
 pub fn before(site: &Site, pod: &Pod, container: &str) -> Before {
     let population = site.shared.watch.population().ok();
     let now = population.as_ref().and_then(|population| same(population, pod)).unwrap_or(pod);
@@ -170,14 +166,6 @@ pub async fn explain(
         return Err(exit.blocks(site.server()));
     }
     Ok(Trouble { what: What::Exited(Box::new(exit)), ..trouble })
-}
-
-/// Puts on a deadline what something else takes.
-async fn apart<T>(deadline: &mut Instant, work: impl Future<Output = T>) -> T {
-    let began = Instant::now();
-    let result = work.await;
-    *deadline += began.elapsed();
-    result
 }
 
 /// How much longer than usual the kubelet may take to tell of a container's end.
@@ -267,13 +255,5 @@ mod tests {
         assert!(poll!(Box::pin(exits.turn("nas-2"))).is_ready());
         drop(question);
         assert!(other.await.is_some());
-    }
-
-    #[tokio::test]
-    async fn waiting_is_put_on_the_deadline() {
-        let (began, wait) = (Instant::now(), Duration::from_millis(20));
-        let mut deadline = began;
-        apart(&mut deadline, tokio::time::sleep(wait)).await;
-        assert!(deadline >= began + wait);
     }
 }

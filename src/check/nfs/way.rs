@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::call::{CONNECT, Trouble, What};
+use super::call::{Answer, CONNECT, Trouble, What};
 use crate::check::Site;
 use crate::check::parameter::Fact;
 use crate::check::topology::node_port::{self, Node, is_refusal};
@@ -46,7 +46,6 @@ pub enum Port {
     Fact(Fact),
 }
 
-/// The way to a server.
 pub enum Way {
     /// A port of its pod.
     Pod(u16),
@@ -54,34 +53,23 @@ pub enum Way {
     Node {
         /// The node, as it is reached from here.
         address: String,
-        /// Its addresses.
         found: Vec<SocketAddr>,
-        /// The port.
         port: u16,
         /// The other servers' ports.
         others: Vec<u16>,
-        /// The NodePorts that the server's live Services have.
-        live: Vec<u16>,
     },
 }
 
-/// A stream in both directions.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// A connection to a server.
 pub enum Connection {
-    /// Through the API server.
     Forwarded(Forwarded),
-    /// Straight.
     Tcp(TcpStream),
 }
 
 impl Way {
-    /// The way to the server under test.
-    ///
-    /// # Errors
-    /// It is not known: no port, or a node without an address.
+    /// The way to the server under test; a verdict if it has no port, or the node no address.
     pub async fn find(site: &Site, pod: &Pod, via: Via, port: &Port) -> Result<Self, Verdict> {
         let network = site.shared.watch.network();
         let (server, by) = (site.server(), format!("node-port::{}", site.server()));
@@ -97,12 +85,11 @@ impl Way {
         let own = own.ok_or_else(none)?;
         let others = site.servers.iter().filter(|other| *other != server);
         let others = others.filter_map(|other| number(site, other, port, Some(&network)).ok()?).collect();
-        let live = node_port::live(&network.services(&site.select, server));
         let Node { address, mut found, .. } = node_port::node(site, pod).await?;
         for address in &mut found {
             address.set_port(own);
         }
-        Ok(Self::Node { address, found, port: own, others, live })
+        Ok(Self::Node { address, found, port: own, others })
     }
 
     /// The server on this way, for messages.
@@ -114,21 +101,8 @@ impl Way {
         }
     }
 
-    /// The NodePorts that the server's live Services have; none on another way.
-    pub fn live(&self) -> &[u16] {
-        if let Self::Node { live, .. } = self { live } else { &[] }
-    }
-
-    /// Connects.
-    ///
-    /// # Errors
-    /// A verdict if the API does not make a port-forward, which says nothing of the server.
-    pub async fn connect(
-        &self,
-        site: &Site,
-        pod: &Pod,
-        deadline: Instant,
-    ) -> Result<Result<Connection, Trouble>, Verdict> {
+    /// Connects; a verdict if the API does not make a port-forward, which says nothing of the server.
+    pub async fn connect(&self, site: &Site, pod: &Pod, deadline: Instant) -> Result<Answer<Connection>, Verdict> {
         let (found, port) = match self {
             Self::Pod(port) => {
                 let made = site.shared.cluster.forward(&pod.name_any(), *port).await;
@@ -166,7 +140,6 @@ impl Way {
 }
 
 impl Connection {
-    /// What goes over it.
     pub fn stream(&mut self) -> &mut dyn Stream {
         match self {
             Self::Forwarded(forwarded) => &mut forwarded.stream,
@@ -212,7 +185,6 @@ async fn dial(address: SocketAddr, is_low: bool) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// A socket with a low port.
 fn low(address: SocketAddr) -> Option<TcpSocket> {
     for _ in 0..TRIES {
         let port = rand::random_range(LOW);
@@ -231,7 +203,6 @@ fn low(address: SocketAddr) -> Option<TcpSocket> {
     None
 }
 
-/// The number of a server's port.
 fn number(site: &Site, server: &str, port: &Port, network: Option<&Network>) -> Result<Option<u16>, Verdict> {
     let fact = match port {
         Port::Number(number) => return Ok(Some(*number)),

@@ -11,7 +11,6 @@ use crate::cluster::ResourceExt;
 use crate::cluster::container;
 use crate::event::{Hop, Reason, Verdict};
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NoSidecar {
@@ -19,7 +18,6 @@ pub struct NoSidecar {
     pub init_container: String,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     server: String,
@@ -42,8 +40,8 @@ impl Kind for NoSidecar {
         let folders = init.map(|init| container::tester_folders(&seen.pod, init, &seen.server)).unwrap_or_default();
         let (Some(init), false) = (init, folders.is_empty()) else {
             let expected = format!("an init container {} that mounts the host folder", self.init_container);
-            let names = views.iter().map(|view| view.name).collect::<Vec<_>>().join(", ");
-            let reason = Reason::new(object, expected, format!("none does; the pod has {names}"));
+            let found = format!("none does; the pod has {}", container::names(&seen.pod));
+            let reason = Reason::new(object, expected, found);
             return Verdict::judged("", vec![reason]).at(Hop::Sidecar);
         };
         let is_folder = |path: &str| folders.iter().any(|folder| overlap(path, folder.path));
@@ -61,7 +59,6 @@ impl Kind for NoSidecar {
     }
 }
 
-/// Whether one path is the other or above it.
 fn overlap(one: &str, other: &str) -> bool {
     Path::new(one).starts_with(other) || Path::new(other).starts_with(one)
 }
@@ -75,36 +72,29 @@ mod tests {
     use crate::event::Outcome;
 
     /// An input server is an output server without the sidecar.
-    fn input(changes: &[(&str, Value)]) -> Verdict {
+    fn input(changes: &[(&str, Value)]) -> Outcome {
         let init = output_pod()["spec"]["initContainers"][0].clone();
         let pod = with(with(output_pod(), &[("/spec/initContainers", json!([init]))]), changes);
         let check = NoSidecar { init_container: "sync-windows-data".into() };
-        check.judge(&serde_json::from_value(json!({"server": "nas-output-1", "pod": pod})).unwrap())
+        check.judge(&serde_json::from_value(json!({"server": "nas-output-1", "pod": pod})).unwrap()).outcome
     }
 
-    fn container(name: &str, volume: &str) -> Value {
-        json!({"name": name, "volumeMounts": [{"name": volume, "mountPath": "/anywhere"}]})
-    }
-
-    #[test]
-    fn only_the_init_container_may_mount_the_host_folder() {
-        assert_eq!(input(&[]).outcome, Outcome::Pass);
-        for list in ["/spec/initContainers/-", "/spec/containers/-"] {
-            assert_eq!(input(&[(list, container("other", "windows-data"))]).outcome, Outcome::Fail, "{list}");
-            assert_eq!(input(&[(list, container("other", "nfs-export"))]).outcome, Outcome::Pass, "{list}");
-        }
+    fn container(volume: &str) -> Value {
+        json!({"name": "other", "volumeMounts": [{"name": volume, "mountPath": "/anywhere"}]})
     }
 
     #[test]
-    fn the_folder_above_counts_and_another_path_does_not() {
-        let mounting = |path: &str| {
+    fn the_folder_above_and_below_count_and_another_path_does_not() {
+        for (path, outcome) in [
+            ("/mnt/simulator-data", Outcome::Fail),
+            ("/mnt/simulator-data/nas-output-1/sub", Outcome::Fail),
+            ("/mnt/simulator-data/nas-output-10", Outcome::Pass),
+            ("/etc/localtime", Outcome::Pass),
+        ] {
             let volume = json!({"name": "more", "hostPath": {"path": path}});
-            input(&[("/spec/volumes/-", volume), ("/spec/containers/-", container("other", "more"))]).outcome
-        };
-        assert_eq!(mounting("/mnt/simulator-data"), Outcome::Fail);
-        assert_eq!(mounting("/mnt/simulator-data/nas-output-1/sub"), Outcome::Fail);
-        assert_eq!(mounting("/mnt/simulator-data/nas-output-10"), Outcome::Pass);
-        assert_eq!(mounting("/etc/localtime"), Outcome::Pass);
+            let mounting = [("/spec/volumes/-", volume), ("/spec/containers/-", container("more"))];
+            assert_eq!(input(&mounting), outcome, "{path}");
+        }
     }
 
     #[test]
@@ -114,16 +104,16 @@ mod tests {
             {"name": "clock", "mountPath": "/etc/localtime"}, {"name": "windows-data", "mountPath": "/windows-data"}
         ]);
         let changes = [("/spec/volumes/-", clock), ("/spec/initContainers/0/volumeMounts", mounts)];
-        assert_eq!(input(&changes).outcome, Outcome::Pass);
-        let sidecar = ("/spec/initContainers/-", container("other", "windows-data"));
-        assert_eq!(input(&[&changes[..], &[sidecar]].concat()).outcome, Outcome::Fail);
+        assert_eq!(input(&changes), Outcome::Pass);
+        let sidecar = ("/spec/initContainers/-", container("windows-data"));
+        assert_eq!(input(&[&changes[..], &[sidecar]].concat()), Outcome::Fail);
     }
 
     #[test]
     fn a_pod_without_the_init_container_is_no_proof() {
-        assert_eq!(input(&[("/spec/initContainers", json!([]))]).outcome, Outcome::Fail);
+        assert_eq!(input(&[("/spec/initContainers", json!([]))]), Outcome::Fail);
         let [name, policy] = ["name", "restartPolicy"].map(|field| format!("/spec/initContainers/0/{field}"));
-        assert_eq!(input(&[(&name, json!("other"))]).outcome, Outcome::Fail, "another one");
-        assert_eq!(input(&[(&policy, json!("Always"))]).outcome, Outcome::Fail, "a sidecar of its name");
+        assert_eq!(input(&[(&name, json!("other"))]), Outcome::Fail, "another one");
+        assert_eq!(input(&[(&policy, json!("Always"))]), Outcome::Fail, "a sidecar of its name");
     }
 }

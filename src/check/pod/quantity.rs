@@ -43,7 +43,6 @@ impl TryFrom<String> for Amount {
     }
 }
 
-/// A quantity as a number; `None` if it is none.
 pub fn number(text: &str) -> Option<f64> {
     let suffixed = SUFFIXES.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)));
     // Rust reads `inf` too.
@@ -65,58 +64,34 @@ pub fn same(one: &str, other: &str) -> bool {
     one == other || both.is_some_and(|(one, other)| (one - other).abs() <= 1e-12 * one.abs().max(other.abs()))
 }
 
-/// A memory size for people.
 pub fn memory(bytes: f64) -> String {
     format!("{:.1}Mi", bytes / f64::from(1 << 20))
 }
 
-/// CPU for people.
 pub fn cpu(cores: f64) -> String {
     format!("{:.0}m", cores * 1000.0)
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    proptest! {
-        #[test]
-        fn any_words_are_compared(one in "[-+.0-9eE]{0,12}[a-zA-Z]{0,3}", other in ".{0,8}") {
-            prop_assert!(same(&one, &one));
-            let _ = same(&one, &other);
-        }
-    }
 
     #[test]
     fn amounts_are_compared_and_not_spellings() {
-        for (one, other) in [
-            ("1024Mi", "1Gi"),
-            ("1Gi", "1073741824"),
-            ("1Gi", "1.073741824e+09"),
-            ("64Mi", "67108864.0"),
-            ("64Mi", "67.108864M"),
-            ("0.05", "50m"),
-            ("0.15", "150m"),
-            ("1", "1000m"),
-            ("1Ti", "1099511627776"),
-            ("50m", "50000000n"),
-            ("0.5Gi", "512Mi"),
-            ("128e6", "128M"),
-            ("0", "0Mi"),
+        for [one, other] in [
+            ["1024Mi", "1Gi"],
+            ["1Gi", "1073741824"],
+            ["1Gi", "1.073741824e+09"],
+            ["64Mi", "67.108864M"],
+            ["0.05", "50m"],
+            ["1", "1000m"],
+            ["50m", "50000000n"],
+            ["0.5Gi", "512Mi"],
+            ["0", "0Mi"],
         ] {
             assert!(same(one, other) && same(other, one), "{one} {other}");
         }
-        for (one, other) in [
-            ("1G", "1Gi"),
-            ("64Mi", "64M"),
-            ("1Gi", "1073742000"),
-            ("1Gi", "1073741825"),
-            ("50m", "50"),
-            ("50m", "51m"),
-            ("1n", "2n"),
-        ] {
+        for [one, other] in [["1G", "1Gi"], ["64Mi", "64M"], ["1Gi", "1073741825"], ["50m", "50"], ["1n", "2n"]] {
             assert!(!same(one, other) && !same(other, one), "{one} {other}");
         }
         assert!(!same("lots", "many") && !same("1Gi", ""));

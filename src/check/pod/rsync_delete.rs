@@ -11,7 +11,6 @@ use crate::cluster::container;
 use crate::cluster::script::delete_flag;
 use crate::event::{Hop, Reason, Verdict};
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RsyncDelete {
@@ -19,14 +18,10 @@ pub struct RsyncDelete {
     pub container: String,
     /// Whether it must have the flag; else it must not.
     pub wanted: bool,
-    /// Another container, whose flag is worth a note.
-    pub note_in: Option<String>,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
-    server: String,
     pod: Arc<Pod>,
     /// By container, the flag that its rsync has.
     flags: BTreeMap<String, String>,
@@ -40,31 +35,17 @@ impl Kind for RsyncDelete {
     const HOPS: &'static [Hop] = &[Hop::Init];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        Ok(Observation::new(site.server(), site.pod().await?.0))
+        Ok(Observation::new(site.pod().await?.0))
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
-        let Observation { server, pod, flags, unknown } = seen;
+        let Observation { pod, flags, unknown } = seen;
         let object = container::place(pod, &self.container);
-        let note = |name: &String| {
-            let place = container::place(pod, name);
-            let deletes = "files that a tester puts into the folder of";
-            match (flags.get(name), unknown.get(name)) {
-                (Some(flag), _) => Some(format!(
-                    "{place} runs rsync with {flag}: {deletes} {server} are deleted within one sync interval"
-                )),
-                (None, Some(why)) => {
-                    Some(format!("whether {place} runs rsync with --delete, its spec does not tell: {why}"))
-                }
-                (None, None) => None,
-            }
-        };
-        let notes: Vec<String> = self.note_in.as_ref().and_then(note).into_iter().collect();
         let init = container::named(pod, &self.container).filter(|view| view.kind == container::Kind::Init);
         let Some(init) = init else {
             let found = format!("no such init container; the pod has {}", container::names(pod));
             let reason = Reason::new(object, "an init container", found).hint("run helm upgrade again");
-            return Verdict::judged("", vec![reason]).notes(notes).at(Hop::Init);
+            return Verdict::judged("", vec![reason]).at(Hop::Init);
         };
         let expected = if self.wanted { "rsync with --delete" } else { "rsync without --delete" };
         let runs = format!("{} runs rsync", self.container);
@@ -88,12 +69,12 @@ impl Kind for RsyncDelete {
                 Verdict::judged(format!("{runs} without --delete"), reason.into_iter().collect())
             }
         };
-        verdict.notes(notes).at(Hop::Init)
+        verdict.at(Hop::Init)
     }
 }
 
 impl Observation {
-    fn new(server: &str, pod: Arc<Pod>) -> Self {
+    fn new(pod: Arc<Pod>) -> Self {
         let (mut flags, mut unknown) = (BTreeMap::new(), BTreeMap::new());
         for view in container::all(&pod) {
             match delete_flag(&view) {
@@ -101,70 +82,25 @@ impl Observation {
                 Err(why) => drop(unknown.insert(view.name.to_owned(), why)),
             }
         }
-        Self { server: server.to_owned(), flags, unknown, pod }
+        Self { pod, flags, unknown }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::cluster::example::output_pod;
+    use crate::cluster::example::{output_pod, with};
     use crate::event::Outcome;
-
-    fn judged(wanted: bool, init: Value, sidecar: Value) -> Verdict {
-        let mut pod = output_pod();
-        for (index, more) in [init, sidecar].into_iter().enumerate() {
-            json_patch::merge(&mut pod["spec"]["initContainers"][index], &more);
-        }
-        let seen = Observation::new("nas-output-1", serde_json::from_value(pod).unwrap());
-        let check =
-            RsyncDelete { container: "sync-windows-data".into(), wanted, note_in: Some("sync-to-windows".into()) };
-        check.judge(&seen)
-    }
-
-    fn script(script: &str) -> Value {
-        json!({"command": ["sh", "-c", script]})
-    }
-
-    #[test]
-    fn only_a_flag_of_an_rsync_that_is_run_counts() {
-        for (init, with, without) in [
-            (script("set -e\nrsync -av --delete /a/ /b/"), Outcome::Pass, Outcome::Fail),
-            (script("echo 'mode: no --delete'; rsync -av /a/ /b/ # no --delete"), Outcome::Fail, Outcome::Pass),
-            (script("rsync -av $(cat /flags) /a/ /b/"), Outcome::Error, Outcome::Error),
-            (
-                json!({"command": ["/sync.sh"], "env": [{"name": "F", "value": "--delete"}]}),
-                Outcome::Error,
-                Outcome::Error,
-            ),
-        ] {
-            for (wanted, outcome) in [(true, with), (false, without)] {
-                let verdict = judged(wanted, init.clone(), json!({}));
-                assert_eq!(verdict.outcome, outcome, "{init}, {wanted}");
-                assert!(outcome == Outcome::Pass || verdict.hop == Some(Hop::Init), "{init}, {wanted}");
-            }
-        }
-    }
 
     #[test]
     fn no_such_init_container_fails() {
-        let renamed = judged(false, json!({"name": "other"}), json!({}));
-        assert_eq!(renamed.outcome, Outcome::Fail);
-        assert_eq!(judged(false, json!({"restartPolicy": "Always"}), json!({})).outcome, Outcome::Fail);
-    }
-
-    #[test]
-    fn a_sidecar_that_has_the_flag_or_may_have_it_is_a_note() {
-        for (sidecar, words) in [
-            ("while true; do rsync -av --delete /a/ /b/; sleep 30; done", Some("folder of nas-output-1")),
-            ("rsync -av $(cat /flags) /a/ /b/", Some("its spec does not tell")),
-            ("echo no --delete; rsync -av /a/ /b/", None),
-        ] {
-            let verdict = judged(false, script("rsync -a /a/ /b/"), script(sidecar));
-            assert_eq!((verdict.outcome, verdict.notes.len()), (Outcome::Pass, usize::from(words.is_some())));
-            assert!(verdict.notes.iter().all(|note| note.contains(words.unwrap_or_default())), "{:?}", verdict.notes);
+        for (field, value) in [("name", "other"), ("restartPolicy", "Always")] {
+            let pod = with(output_pod(), &[(&*format!("/spec/initContainers/0/{field}"), json!(value))]);
+            let check = RsyncDelete { container: "sync-windows-data".into(), wanted: false };
+            let verdict = check.judge(&Observation::new(serde_json::from_value(pod).unwrap()));
+            assert_eq!(verdict.outcome, Outcome::Fail, "{field}");
         }
     }
 }

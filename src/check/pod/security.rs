@@ -11,7 +11,6 @@ use crate::cluster::ResourceExt;
 use crate::cluster::container::{self, View};
 use crate::event::{Reason, Verdict};
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Security {
@@ -21,7 +20,6 @@ pub struct Security {
     pub add: Vec<String>,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     pod: Arc<Pod>,
@@ -36,20 +34,19 @@ impl Kind for Security {
 
     fn judge(&self, seen: &Observation) -> Verdict {
         let pod = &seen.pod;
-        let (mut reasons, mut notes) = (Vec::new(), Vec::new());
+        let mut reasons = Vec::new();
         let repair = "run helm upgrade: the live object was edited, or the chart has it otherwise";
-        let (ended, views): (Vec<_>, Vec<_>) = container::all(pod).into_iter().partition(|view| {
-            // It cannot be taken out of the pod, and never runs again.
-            view.kind == container::Kind::Ephemeral && view.running_since().is_none()
-        });
+        let mut views = container::all(pod);
+        // One for debugging that has ended cannot be taken out of the pod, and never runs again.
+        views.retain(|view| view.kind != container::Kind::Ephemeral || view.running_since().is_some());
         for view in &views {
-            let mut rights = Rights { object: container::place(pod, view.name), view: *view, reasons: Vec::new() };
-            rights.judge(if view.name == self.server { Some(&self.add) } else { None });
-            reasons.extend(rights.reasons.into_iter().map(|reason| reason.hint(repair)));
+            let object = container::place(pod, view.name);
+            let wrong = wrong(view, (view.name == self.server).then_some(&self.add));
+            reasons.extend(wrong.map(|(expected, seen)| Reason::new(&object, expected, seen).hint(repair)));
         }
         if !views.iter().any(|view| view.name == self.server) {
-            let what = format!("no such container; the pod has {}", container::names(pod));
-            reasons.push(Reason::new(container::place(pod, &self.server), "to be there", what).hint(repair));
+            let object = container::place(pod, &self.server);
+            reasons.push(Reason::new(object, "to be there", container::missing(pod)).hint(repair));
         }
         let shared = pod.spec.iter().flat_map(|spec| {
             [("hostNetwork", spec.host_network), ("hostPID", spec.host_pid), ("hostIPC", spec.host_ipc)]
@@ -58,64 +55,40 @@ impl Kind for Security {
             let object = format!("pod {}", pod.name_any());
             reasons.push(Reason::new(object, format!("{field} not true"), "true").hint(repair));
         }
-        let open = |view: &&View<'_>| view.security.and_then(|rights| rights.allow_privilege_escalation).is_none();
-        let open: Vec<_> = views.iter().filter(open).map(|view| view.name).collect();
-        if !open.is_empty() {
-            let containers = open.join(", ");
-            notes.push(format!(
-                "pod {} does not set allowPrivilegeEscalation for {containers}; Kubernetes allows it by default",
-                pod.name_any()
-            ));
-        }
-        for view in ended {
-            notes.push(format!("{} was added for debugging and does not run", container::place(pod, view.name)));
-        }
         let summary = format!(
             "none of {} containers is privileged or escalates; {} drops ALL and adds {}, the others add nothing",
             views.len(),
             self.server,
             shown(&self.add.iter().map(|name| plain(name)).collect())
         );
-        Verdict::judged(summary, reasons).notes(notes)
+        Verdict::judged(summary, reasons)
     }
 }
 
-/// The rights of one container, under judgement.
-struct Rights<'a> {
-    object: String,
-    view: View<'a>,
-    reasons: Vec<Reason>,
-}
-
-impl Rights<'_> {
-    /// `server`: what the NFS server adds; `None` for other containers.
-    fn judge(&mut self, server: Option<&Vec<String>>) {
-        let security = self.view.security;
-        if security.and_then(|security| security.privileged) == Some(true) {
-            self.fail("privileged not true".to_owned(), "true".to_owned());
-        }
-        match security.and_then(|security| security.allow_privilege_escalation) {
-            Some(true) => self.fail("allowPrivilegeEscalation false".to_owned(), "true".to_owned()),
-            None if server.is_some() => self.fail("allowPrivilegeEscalation false".to_owned(), "not set".to_owned()),
-            _ => {}
-        }
-        let capabilities = security.and_then(|security| security.capabilities.as_ref());
-        let listed = |list: fn(&Capabilities) -> Option<&Vec<String>>| -> BTreeSet<String> {
-            capabilities.and_then(list).into_iter().flatten().map(|name| plain(name)).collect()
-        };
-        let (added, dropped) = (listed(|all| all.add.as_ref()), listed(|all| all.drop.as_ref()));
-        let wanted: BTreeSet<_> = server.into_iter().flatten().map(|name| plain(name)).collect();
-        if added != wanted {
-            self.fail(format!("capabilities.add {}", shown(&wanted)), shown(&added));
-        }
-        if server.is_some() && !dropped.contains("ALL") {
-            self.fail("capabilities.drop ALL".to_owned(), shown(&dropped));
-        }
-    }
-
-    fn fail(&mut self, expected: String, seen: String) {
-        self.reasons.push(Reason::new(&self.object, expected, seen));
-    }
+/// What of one container's rights was expected, and what it is instead; `server`: what the NFS server adds, `None` for other
+/// containers.
+fn wrong(view: &View<'_>, server: Option<&Vec<String>>) -> impl Iterator<Item = (String, String)> {
+    let may_escalate = view.security.and_then(|security| security.allow_privilege_escalation);
+    let capabilities = view.security.and_then(|security| security.capabilities.as_ref());
+    let listed = |list: fn(&Capabilities) -> Option<&Vec<String>>| -> BTreeSet<String> {
+        capabilities.and_then(list).into_iter().flatten().map(|name| plain(name)).collect()
+    };
+    let (added, dropped) = (listed(|all| all.add.as_ref()), listed(|all| all.drop.as_ref()));
+    let wanted: BTreeSet<_> = server.into_iter().flatten().map(|name| plain(name)).collect();
+    let is_privileged = view.security.and_then(|security| security.privileged) == Some(true);
+    let escalates = match may_escalate {
+        Some(true) => Some("true"),
+        None if server.is_some() => Some("not set"),
+        _ => None,
+    };
+    let keeps = server.is_some() && !dropped.contains("ALL");
+    let wrong = [
+        is_privileged.then(|| ("privileged not true".to_owned(), "true".to_owned())),
+        escalates.map(|seen| ("allowPrivilegeEscalation false".to_owned(), seen.to_owned())),
+        (added != wanted).then(|| (format!("capabilities.add {}", shown(&wanted)), shown(&added))),
+        keeps.then(|| ("capabilities.drop ALL".to_owned(), shown(&dropped))),
+    ];
+    wrong.into_iter().flatten()
 }
 
 /// A capability's name as Kubernetes writes it; container runtimes take it in any case and with the kernel's prefix.
@@ -148,10 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_drops_all_passes_and_containers_that_say_nothing_are_a_note() {
-        let verdict = judged(&[]);
-        assert_eq!((verdict.outcome, verdict.notes.len()), (Outcome::Pass, 1));
-        assert!(verdict.notes[0].contains("sync-windows-data, sync-to-windows"));
+    fn capabilities_may_be_spelt_as_the_runtime_takes_them() {
         let spelt = json!({"drop": ["all"], "add": ["cap_net_bind_service"]});
         assert_eq!(judged(&[(&format!("{SERVER}/capabilities"), spelt)]).reasons, Vec::new());
     }
@@ -161,8 +131,6 @@ mod tests {
         for (field, value, count) in [
             ("/allowPrivilegeEscalation", Value::Null, 1),
             ("/allowPrivilegeEscalation", json!(true), 1),
-            ("/privileged", json!(true), 1),
-            ("/capabilities/add", Value::Null, 1),
             ("/capabilities/add", json!(["NET_BIND_SERVICE", "SYS_ADMIN"]), 1),
             ("/capabilities/drop", json!(["NET_RAW"]), 1),
             ("/capabilities", Value::Null, 2),
@@ -196,7 +164,6 @@ mod tests {
             judged(&[("/spec/ephemeralContainers", container.clone()), ("/status/ephemeralContainerStatuses", status)])
         };
         assert_eq!(debug(json!({"running": {}})).outcome, Outcome::Fail);
-        let ended = debug(json!({"terminated": {"exitCode": 0}}));
-        assert_eq!((ended.outcome, ended.notes.len()), (Outcome::Pass, 2));
+        assert_eq!(debug(json!({"terminated": {"exitCode": 0}})).outcome, Outcome::Pass);
     }
 }

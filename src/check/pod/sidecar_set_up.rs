@@ -23,7 +23,6 @@ const SILENCE: SignedDuration = SignedDuration::from_secs(5);
 /// The pause between two looks at the log of one that starts.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SidecarSetUp {
@@ -45,7 +44,6 @@ pub struct SidecarSetUp {
     pub restart_window: Span,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     server: String,
@@ -72,16 +70,14 @@ impl Kind for SidecarSetUp {
         if let Some(since) = since {
             // A log that was rotated is empty until the next cycle; a sidecar that starts may have to install rsync first.
             let cycle = interval.text().and_then(|text| text.parse().ok()).map_or(STARTING, SignedDuration::from_secs);
-            let starting = STARTING - population.now.duration_since(since);
-            let [cycle, starting] =
-                [cycle + SILENCE, starting.min(STARTING)].map(|time| Duration::try_from(time).unwrap_or_default());
+            let starting = (STARTING - population.now.duration_since(since)).min(STARTING);
+            let left = Duration::try_from(starting.max(cycle + SILENCE)).unwrap_or_default();
             let begun = tokio::time::Instant::now();
             loop {
                 let read = site.shared.cluster.log(&pod.name_any(), name, None, self.head).await;
                 let lines = read.map_err(|error| site.no_answer(&error))?;
                 let is_said = |pattern: &Pattern| lines.iter().any(|(_, line)| pattern.0.is_match(line));
                 let is_complete = is_said(&self.sidecar.interval) && is_said(&self.direction);
-                let left = if lines.is_empty() { cycle } else { starting };
                 let is_over = is_said(&self.sidecar.cycle_end) || begun.elapsed() >= left;
                 let is_first = head.replace(lines).is_none();
                 if is_complete || is_over {
@@ -101,9 +97,9 @@ impl Kind for SidecarSetUp {
         let name = &self.sidecar.container;
         let object = container::place(&seen.pod, name);
         let Some(view) = container::named(&seen.pod, name) else {
-            let found = format!("no such container; the pod has {}", container::names(&seen.pod));
+            let reason = Reason::new(object, "a sidecar", container::missing(&seen.pod));
             let hint = "enable the server's sidecar in the values and run helm upgrade";
-            return Verdict::judged("", vec![Reason::new(object, "a sidecar", found).hint(hint)]).at(Hop::Sidecar);
+            return Verdict::judged("", vec![reason.hint(hint)]).at(Hop::Sidecar);
         };
         let mut reasons = mounts(&object, &view, &self.export_volume, true);
         reasons.extend(mounts(&object, &view, &self.folder_volume, false));
@@ -115,10 +111,8 @@ impl Kind for SidecarSetUp {
                 Err(found) => reasons.extend(found),
             },
             None if reasons.is_empty() => {
-                return Verdict::blocked(
-                    format!("pods::{}", seen.server),
-                    Reason::new(object, "running", view.describe()),
-                );
+                let reason = Reason::new(object, "running", view.describe());
+                return Verdict::blocked(format!("pods::{}", seen.server), reason);
             }
             None => {}
         }
@@ -166,21 +160,16 @@ impl SidecarSetUp {
             return other.map_or(Ok(Some(note)), |other| Err(vec![other]));
         }
         let mut reasons = Vec::new();
-        let expected = format!("a line like {} with {wanted} ({})", self.sidecar.interval.0, interval.source);
-        match said(&self.sidecar.interval).map(|groups| groups.get(1).map(|group| group.as_str().to_owned())) {
-            Some(Some(seconds)) if interval.value.is_none() || seconds == wanted => reasons.extend(other),
-            Some(seconds) => {
-                let found = seconds.unwrap_or("the line without a number".to_owned());
-                reasons.push(Reason::new(object, expected, found).hint(repair));
-            }
-            None => {
-                let found = format!("no such line in the first {} bytes of its log", self.head);
-                reasons.push(Reason::new(object, expected, found).hint(repair));
-            }
+        let none = format!("no such line in the first {} bytes of its log", self.head);
+        let seconds = said(&self.sidecar.interval).and_then(|groups| Some(groups.get(1)?.as_str().to_owned()));
+        if seconds.is_some() && (interval.value.is_none() || seconds.as_ref() == Some(&wanted)) {
+            reasons.extend(other);
+        } else {
+            let expected = format!("a line like {} with {wanted} ({})", self.sidecar.interval.0, interval.source);
+            reasons.push(Reason::new(object, expected, seconds.unwrap_or(none.clone())).hint(repair));
         }
         if said(&self.direction).is_none() {
-            let found = format!("no such line in the first {} bytes of its log", self.head);
-            reasons.push(Reason::new(object, format!("a line like {}", self.direction.0), found).hint(repair));
+            reasons.push(Reason::new(object, format!("a line like {}", self.direction.0), none).hint(repair));
         }
         if reasons.is_empty() { Ok(None) } else { Err(reasons) }
     }
@@ -234,124 +223,86 @@ mod tests {
     const LINES: [&str; 3] = ["=== Starting ===", "Sync interval: 30s", "Direction: NFS export -> Windows mount"];
 
     /// The lines of a log that begins so long after the container, and changes of the pod.
-    fn judged(lines: &[&str], after: i64, changes: &[(&str, Value)]) -> Verdict {
-        let resources = json!({"requests": {"memory": "32Mi"}, "limits": {"memory": "64Mi"}});
-        let pod = with(output_pod(), &[(&format!("{SIDECAR}/resources"), resources.clone())]);
-        let start: Timestamp = "2026-11-21T03:00:00Z".parse().unwrap();
-        let head: Vec<LogLine> =
-            lines.iter().map(|line| (start + SignedDuration::from_secs(after), (*line).to_owned())).collect();
-        let pod = with(pod, changes);
-        let typed: Pod = serde_json::from_value(pod.clone()).unwrap();
-        let live = container::named(&typed, "sync-to-windows").map(|view| intervals(&view)).unwrap_or_default();
-        let seen = json!({
-            "server": "nas-output-1", "pod": pod, "head": head, "live": live,
-            "resources": {"value": resources, "source": "values"}, "interval": {"value": 30, "source": "values"}
-        });
-        check().judge(&serde_json::from_value(seen).unwrap())
-    }
-
-    fn check() -> SidecarSetUp {
-        serde_json::from_value(json!({
+    fn judged(lines: Option<&[&str]>, after: i64, changes: &[(&str, Value)]) -> Verdict {
+        let check = json!({
             "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced", "interval": r"^Sync interval: (\d+)s"},
             "export-volume": "nfs-export", "folder-volume": "windows-data",
             "resources": {"values": "sidecar.resources"}, "interval": {"values": "sidecar.syncInterval"},
             "direction": "^Direction: NFS export -> Windows mount", "head": 4096, "restart-window": "10m"
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn one_that_is_set_up_as_in_the_values_passes() {
-        let verdict = judged(&LINES, 0, &[]);
-        assert_eq!((verdict.outcome, verdict.notes.len()), (Outcome::Pass, 0), "{verdict:?}");
+        });
+        let start: Timestamp = "2026-11-21T03:00:00Z".parse().unwrap();
+        let at = start + SignedDuration::from_secs(after);
+        let head = lines.map(|lines| lines.iter().map(|line| (at, (*line).to_owned())).collect::<Vec<LogLine>>());
+        let pod: Pod = serde_json::from_value(with(output_pod(), changes)).unwrap();
+        let live = container::named(&pod, "sync-to-windows").map(|view| intervals(&view)).unwrap_or_default();
+        let seen = json!({
+            "server": "nas-output-1", "pod": pod, "head": head, "live": live,
+            "resources": {"value": null, "source": "values"}, "interval": {"value": 30, "source": "values"}
+        });
+        serde_json::from_value::<SidecarSetUp>(check).unwrap().judge(&serde_json::from_value(seen).unwrap())
     }
 
     #[test]
     fn wrong_mounts_fail_also_where_only_the_status_says_so() {
-        let mount = |index: usize, value: Value| (format!("{SIDECAR}/volumeMounts/{index}/readOnly"), value);
+        let status = json!([{"name": "nfs-export", "mountPath": "/nfs-data"}]);
         for (pointer, value) in [
-            mount(0, Value::Null),
-            mount(0, json!(false)),
-            mount(1, json!(true)),
-            (format!("{SIDECAR}/volumeMounts/0/name"), json!("other")),
-            (
-                "/status/initContainerStatuses/1/volumeMounts".into(),
-                json!([{"name": "nfs-export", "mountPath": "/nfs-data"}]),
-            ),
+            (&*format!("{SIDECAR}/volumeMounts/0/readOnly"), json!(false)),
+            (&*format!("{SIDECAR}/volumeMounts/0/name"), json!("other")),
+            ("/status/initContainerStatuses/1/volumeMounts", status),
         ] {
-            let verdict = judged(&LINES, 0, &[(&pointer, value)]);
+            let verdict = judged(Some(&LINES), 0, &[(pointer, value)]);
             assert_eq!((verdict.reasons.len(), verdict.hop), (1, Some(Hop::Sidecar)), "{pointer}: {verdict:?}");
         }
     }
 
     #[test]
-    fn other_resources_and_no_sidecar_fail() {
-        assert_eq!(
-            judged(&LINES, 0, &[(&format!("{SIDECAR}/resources/limits/memory"), json!("65Mi"))]).reasons.len(),
-            1
-        );
-        assert_eq!(judged(&LINES, 0, &[(&format!("{SIDECAR}/name"), json!("other"))]).outcome, Outcome::Fail);
-    }
-
-    #[test]
-    fn start_up_lines_that_are_missing_or_say_otherwise_fail() {
-        assert_eq!(judged(&["Sync interval: 300s", LINES[2]], 0, &[]).reasons.len(), 1);
-        assert_eq!(judged(&LINES[..1], 0, &[]).reasons.len(), 2);
-        assert_eq!(judged(&LINES[..2], 0, &[]).reasons.len(), 1);
-    }
-
-    #[test]
-    fn a_head_within_ten_seconds_is_the_beginning() {
-        let other = ["Sync interval: 300s", LINES[2]];
-        assert_eq!([10, 11].map(|after| judged(&other, after, &[]).outcome), [Outcome::Fail, Outcome::Pass]);
+    fn start_up_lines_that_are_missing_or_say_otherwise_fail_within_ten_seconds() {
+        for (lines, after, reasons) in [
+            (&LINES[..], 0, 0),
+            (&["Sync interval: 300s", LINES[2]], 0, 1),
+            (&["Sync interval: 300s", LINES[2]], 10, 1),
+            (&["Sync interval: 300s", LINES[2]], 11, 0),
+            (&LINES[..1], 0, 2),
+            (&LINES[..2], 0, 1),
+            // It never said a word.
+            (&[], 0, 1),
+        ] {
+            assert_eq!(judged(Some(lines), after, &[]).reasons.len(), reasons, "{lines:?} after {after}s");
+        }
     }
 
     #[test]
     fn what_the_command_and_the_environment_have_counts_also_where_rotation_took_the_head() {
-        let command = |script: &str| (format!("{SIDECAR}/command"), json!(["sh", "-c", script]));
-        for (script, outcome) in [
-            ("while true; do rsync; sleep 30; done", Outcome::Pass),
-            ("while true; do rsync; sleep 300; done", Outcome::Fail),
-            ("while true; do echo 'sleep 300'; run; sleep 30s; done # sleep 300", Outcome::Pass),
-            ("echo sleep 30; sleep 300", Outcome::Fail),
-            ("while true; do rsync; sleep $(cat /interval); sleep 1; done", Outcome::Pass),
-            ("exec sync", Outcome::Pass),
+        let rotated = (&["a.txt"][..], 3600);
+        for (script, interval, (lines, after), outcome) in [
+            ("while true; do rsync; sleep 30; done", "", rotated, Outcome::Pass),
+            ("while true; do rsync; sleep 300; done", "", rotated, Outcome::Fail),
+            ("while true; do rsync; sleep 300; done", "", (&LINES, 0), Outcome::Fail),
+            ("while true; do echo 'sleep 300'; run; sleep 30s; done # sleep 300", "", rotated, Outcome::Pass),
+            ("echo sleep 30; sleep 300", "", rotated, Outcome::Fail),
+            ("while true; do rsync; sleep $(cat /interval); sleep 1; done", "", rotated, Outcome::Pass),
+            ("exec sync", "", rotated, Outcome::Pass),
+            ("i=0; while [ $i -lt $SYNC_INTERVAL ]; do sleep 1; i=$((i+1)); done", "30", (&LINES, 0), Outcome::Pass),
+            ("until mountpoint -q /nfs; do sleep 1; done; exec /scripts/sync.sh", "30", (&LINES, 0), Outcome::Pass),
+            ("exec sync", "1", rotated, Outcome::Fail),
+            ("sleep \"$SYNC_INTERVAL\"", "1", rotated, Outcome::Fail),
+            ("sleep $(cat /interval)", "1", rotated, Outcome::Fail),
         ] {
-            let (pointer, value) = command(script);
-            for (lines, after, notes) in [(&["a.txt"][..], 3600, 1), (&LINES, 0, 0)] {
-                let verdict = judged(lines, after, &[(&pointer, value.clone())]);
-                let notes = if outcome == Outcome::Pass { notes } else { 0 };
-                assert_eq!((verdict.outcome, verdict.notes.len()), (outcome, notes), "{script}");
-            }
+            let changes = [
+                (&*format!("{SIDECAR}/command"), json!(["sh", "-c", script])),
+                (&*format!("{SIDECAR}/env"), json!([{"name": "SYNC_INTERVAL", "value": interval}])),
+            ];
+            let verdict = judged(Some(lines), after, &changes);
+            assert_eq!(verdict.outcome, outcome, "{script}");
+            let notes = usize::from(after > 0 && outcome == Outcome::Pass);
+            assert_eq!(verdict.notes.len(), notes, "{script}: that rotation took the head is a note");
         }
-        let env = (format!("{SIDECAR}/env"), json!([{"name": "SYNC_INTERVAL", "value": "1"}]));
-        for script in [
-            "i=0; while [ $i -lt $SYNC_INTERVAL ]; do sleep 1; i=$((i+1)); done",
-            "until mountpoint -q /nfs; do sleep 1; done; exec /scripts/sync.sh",
-        ] {
-            let env = (format!("{SIDECAR}/env"), json!([{"name": "SYNC_INTERVAL", "value": "30"}]));
-            let changes = [env, command(script)];
-            let changes = changes.each_ref().map(|(pointer, value)| (pointer.as_str(), value.clone()));
-            assert_eq!(judged(&LINES, 0, &changes).outcome, Outcome::Pass, "{script}");
-        }
-        for script in ["exec sync", "sleep \"$SYNC_INTERVAL\"", "sleep $(cat /interval)"] {
-            let changes = [env.clone(), command(script)];
-            let changes = changes.each_ref().map(|(pointer, value)| (pointer.as_str(), value.clone()));
-            assert_eq!(judged(&["a.txt"], 3600, &changes).outcome, Outcome::Fail, "{script}");
-        }
-        assert_eq!(judged(&[], 0, &[]).outcome, Outcome::Fail, "it never said a word");
     }
 
     #[test]
     fn one_that_does_not_run_is_not_judged_unless_it_is_declared_wrong() {
-        let stopped = |changes: &[(&str, Value)]| {
-            let seen = json!({
-                "server": "nas-output-1", "pod": with(output_pod(), changes), "head": null, "live": [],
-                "resources": {"value": null, "source": ""}, "interval": {"value": 30, "source": ""}
-            });
-            check().judge(&serde_json::from_value(seen).unwrap())
-        };
-        assert_eq!(stopped(&[]).blocked_by.as_deref(), Some("pods::nas-output-1"));
-        assert_eq!(stopped(&[(&format!("{SIDECAR}/volumeMounts/1/readOnly"), json!(true))]).outcome, Outcome::Fail);
+        assert_eq!(judged(None, 0, &[]).blocked_by.as_deref(), Some("pods::nas-output-1"));
+        let read_only = (&*format!("{SIDECAR}/volumeMounts/1/readOnly"), json!(true));
+        assert_eq!(judged(None, 0, &[read_only]).outcome, Outcome::Fail);
     }
 }

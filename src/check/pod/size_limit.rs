@@ -10,7 +10,6 @@ use crate::check::{Kind, Site};
 use crate::cluster::ResourceExt;
 use crate::event::{Hop, Reason, Verdict};
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SizeLimit {
@@ -18,7 +17,6 @@ pub struct SizeLimit {
     pub volume: String,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     pod: Arc<Pod>,
@@ -62,7 +60,6 @@ impl Kind for SizeLimit {
     }
 }
 
-/// The kind of a volume and what it says of it.
 fn source(volume: &Volume) -> String {
     let value = serde_json::to_value(volume).unwrap_or_default();
     let source = value.as_object().into_iter().flatten().find(|(key, _)| *key != "name");
@@ -71,34 +68,23 @@ fn source(volume: &Volume) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::cluster::example::{output_pod, with};
     use crate::event::Outcome;
 
-    fn judged(volume: Value) -> Verdict {
-        let seen = json!({"pod": with(output_pod(), &[("/spec/volumes/1", volume)])});
-        SizeLimit { volume: "nfs-export".into() }.judge(&serde_json::from_value(seen).unwrap())
-    }
-
     #[test]
-    fn an_empty_dir_with_a_limit_passes_and_the_limit_is_named() {
-        let verdict = judged(json!({"name": "nfs-export", "emptyDir": {"sizeLimit": "0.5Gi"}}));
-        assert_eq!(verdict.outcome, Outcome::Pass);
-        assert!(verdict.summary.contains("0.5Gi"));
-    }
-
-    #[test]
-    fn no_limit_no_volume_and_another_kind_fail() {
-        for volume in [
-            json!({"name": "nfs-export", "emptyDir": {}}),
-            json!({"name": "nfs-export", "emptyDir": {"sizeLimit": "0"}}),
-            json!({"name": "other", "emptyDir": {"sizeLimit": "500Mi"}}),
-            json!({"name": "nfs-export", "hostPath": {"path": "/tmp/shared"}}),
+    fn a_limit_of_0_and_a_volume_of_another_name_fail() {
+        for (name, limit, outcome) in [
+            ("nfs-export", "0.5Gi", Outcome::Pass),
+            ("nfs-export", "0", Outcome::Fail),
+            ("other", "1Gi", Outcome::Fail),
         ] {
-            let verdict = judged(volume.clone());
-            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Export)), "{volume}");
+            let volume = json!({"name": name, "emptyDir": {"sizeLimit": limit}});
+            let seen = json!({"pod": with(output_pod(), &[("/spec/volumes/1", volume)])});
+            let verdict = SizeLimit { volume: "nfs-export".into() }.judge(&serde_json::from_value(seen).unwrap());
+            assert_eq!(verdict.outcome, outcome, "{name} {limit}");
         }
     }
 }

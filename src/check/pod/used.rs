@@ -11,16 +11,12 @@ use serde_json::Value;
 use super::quantity;
 use crate::cluster::LogLine;
 
-/// What a container uses.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Used {
-    /// Memory in bytes.
     pub memory: f64,
-    /// CPU cores.
     pub cpu: f64,
 }
 
-/// What a server's containers use, by name.
 pub type Containers = BTreeMap<String, Used>;
 
 /// What metrics-server says of these containers; `None` unless it knows them all.
@@ -33,7 +29,6 @@ pub fn from_metrics(data: &Value, names: &[&str]) -> Option<Containers> {
     names.iter().map(container).collect()
 }
 
-/// One reading of a container's cgroup files.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading {
     memory: u64,
@@ -63,12 +58,9 @@ pub fn between(before: Reading, after: Reading, age: SignedDuration) -> Used {
     Used { memory: after.memory as f64, cpu: now.min(mean) }
 }
 
-/// The sum.
-pub fn total(all: impl Iterator<Item = Used>) -> Used {
-    all.fold(Used { memory: 0.0, cpu: 0.0 }, |sum, one| Used {
-        memory: sum.memory + one.memory,
-        cpu: sum.cpu + one.cpu,
-    })
+pub fn total(all: impl IntoIterator<Item = Used>) -> Used {
+    let (memory, cpu) = all.into_iter().fold((0.0, 0.0), |(memory, cpu), one| (memory + one.memory, cpu + one.cpu));
+    Used { memory, cpu }
 }
 
 /// The newest file that a log lists as copied, at `recent` or later or in its last line.

@@ -7,4 +7,3 @@ pub mod file_names;
 pub mod file_tree;
 pub mod file_update;
 pub mod large_file;
-pub mod reserved_names;

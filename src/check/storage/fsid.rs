@@ -17,7 +17,6 @@ use crate::event::{Hop, Reason, Verdict};
 /// The server says its id when it starts: so much of its log is read.
 const HEAD: i64 = 8 << 10;
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Fsid {
@@ -33,12 +32,10 @@ pub struct Fsid {
     pub id: Fact,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     server: String,
     expected: Expected,
-    /// By server.
     found: BTreeMap<String, Found>,
 }
 
@@ -66,11 +63,12 @@ impl Kind for Fsid {
             Some((server.name.clone(), Arc::clone(newest)))
         };
         let pods: Vec<_> = servers.filter_map(newest).collect();
-        let found = join_all(
-            pods.iter()
-                .map(|(_, pod)| site.shared.once(format!("{} {}", site.prefix(), pod.name_any()), self.of(site, pod))),
-        );
-        let found = pods.iter().zip(found.await).map(|((server, _), found)| Ok((server.clone(), found?)));
+        let looks = pods.iter().map(|(_, pod)| {
+            let place = format!("{} {}", site.prefix(), pod.name_any());
+            site.shared.once(place, self.of(site, pod))
+        });
+        let found = join_all(looks).await;
+        let found = pods.iter().zip(found).map(|((server, _), found)| Ok((server.clone(), found?)));
         let found = found.collect::<Result<BTreeMap<_, _>, ApiError>>().map_err(|error| site.no_answer(&error))?;
         Ok(Observation { server: site.server().to_owned(), expected, found })
     }
@@ -106,7 +104,6 @@ impl Kind for Fsid {
 }
 
 impl Fsid {
-    /// The id of one pod.
     async fn of(&self, site: &Site, pod: &Pod) -> Result<Found, ApiError> {
         let found = |id: Option<String>, place: &str| Found { pod: pod.name_any(), id, place: place.to_owned() };
         // A pod's spec never changes, so what it says is what the running server was given.
@@ -120,9 +117,7 @@ impl Fsid {
             Err(error) => Err(error),
         }
     }
-}
 
-impl Fsid {
     /// The id that a container's spec has, and where. A variable that comes from elsewhere the server has to say itself.
     fn declared(&self, view: &View<'_>) -> Option<(Option<String>, &str)> {
         let mut words = view.command.iter().chain(view.args);
@@ -145,13 +140,6 @@ mod tests {
     use super::*;
     use crate::cluster::example::output_pod;
     use crate::event::Outcome;
-
-    fn judged(expected: &Value, ids: &[(&str, Option<&str>)]) -> Verdict {
-        let found: BTreeMap<_, _> =
-            ids.iter().map(|(server, id)| (server, json!({"pod": server, "id": id, "place": "its log"}))).collect();
-        let seen = json!({"server": "a", "expected": {"value": expected, "source": "test"}, "found": found});
-        check().judge(&serde_json::from_value(seen).unwrap())
-    }
 
     fn check() -> Fsid {
         serde_json::from_value(json!({
@@ -176,12 +164,21 @@ mod tests {
 
     #[test]
     fn an_id_must_be_there_as_in_the_values_and_no_other_servers() {
-        let five = json!(5);
-        assert_eq!(judged(&five, &[("a", Some("5")), ("b", Some("6"))]).outcome, Outcome::Pass);
-        assert_eq!(judged(&Value::Null, &[("a", Some("9")), ("b", None)]).outcome, Outcome::Pass);
-        assert_eq!(judged(&five, &[("a", Some("4")), ("b", Some("6"))]).outcome, Outcome::Fail);
-        assert_eq!(judged(&five, &[("a", Some("5")), ("b", Some("5"))]).outcome, Outcome::Fail);
-        assert_eq!(judged(&five, &[("a", None), ("b", Some("6"))]).outcome, Outcome::Fail);
-        assert_eq!(judged(&five, &[("b", Some("6"))]).outcome, Outcome::Error);
+        for (expected, own, other, outcome) in [
+            (json!(5), json!({"a": "5"}), "6", Outcome::Pass),
+            (Value::Null, json!({"a": "9"}), "6", Outcome::Pass),
+            (json!(5), json!({"a": "4"}), "6", Outcome::Fail),
+            (json!(5), json!({"a": "5"}), "5", Outcome::Fail),
+            (json!(5), json!({"a": null}), "6", Outcome::Fail),
+            (json!(5), json!({}), "6", Outcome::Error),
+        ] {
+            let mut ids = own.as_object().unwrap().clone();
+            ids.insert("b".to_owned(), json!(other));
+            let found = ids.into_iter().map(|(server, id)| (server, json!({"pod": "p", "id": id, "place": "its log"})));
+            let found: BTreeMap<_, _> = found.collect();
+            let seen = json!({"server": "a", "expected": {"value": expected, "source": "test"}, "found": found});
+            let verdict = check().judge(&serde_json::from_value(seen).unwrap());
+            assert_eq!(verdict.outcome, outcome, "{expected} {own} {other}");
+        }
     }
 }

@@ -13,14 +13,12 @@ use crate::host::Entry;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostFolder {}
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     folder: String,
     entry: Entry,
     /// The server's pods, which mount the folder that was there when they started.
     pods: Vec<String>,
-    /// How kubectl finds them.
     kubectl: String,
 }
 

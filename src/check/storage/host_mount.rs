@@ -20,7 +20,6 @@ use crate::host::Seen;
 /// The first pause between two looks through the mount; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostMount {
@@ -48,11 +47,8 @@ impl Kind for HostMount {
     }
 }
 
-/// What a probe of the mount needs.
 pub struct Probe<'a> {
-    /// The test that probes.
     pub site: &'a Site,
-    /// The pod of its server.
     pub pod: &'a Arc<Pod>,
     /// The container that mounts the tester's folder.
     pub sidecar: &'a Sidecar,
@@ -62,18 +58,14 @@ pub struct Probe<'a> {
 
 impl Probe<'_> {
     /// The mount of the server under test, probed once in a run.
-    ///
-    /// # Errors
-    /// The container has no such mount, does not run steadily, or nothing could be run in it.
     pub async fn once(&self, restart_window: Span, now: Timestamp) -> Result<Mount, Verdict> {
         let container = &self.sidecar.container;
+        let place = container::place(self.pod, container);
         if let Some(view) = container::named(self.pod, container)
             && let Restarts::Recent = container::restarts(self.pod, &view, restart_window.signed(), now)
         {
-            let reason = Reason::new(container::place(self.pod, container), "to run steadily", view.describe());
-            return Err(self.site.blocked(reason));
+            return Err(self.site.blocked(Reason::new(place, "to run steadily", view.describe())));
         }
-        let place = container::place(self.pod, container);
         self.site.shared.once(place, self.probe()).await
     }
 
@@ -86,11 +78,8 @@ impl Probe<'_> {
         let mounts = view.as_ref().map(|view| container::tester_folders(pod, view, site.server())).unwrap_or_default();
         let Some(mount) = mounts.first() else {
             let seen = if view.is_some() { "it mounts no hostPath" } else { "there is no such container" };
-            return Err(Verdict::error(Reason::new(
-                object(),
-                "to mount the tester's folder, so that it can be probed",
-                seen,
-            )));
+            let expected = "to mount the tester's folder, so that it can be probed";
+            return Err(Verdict::error(Reason::new(object(), expected, seen)));
         };
         site.running(pod, container)?;
         let folder = shared.host.folder(site.server());

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Hop, Reason, Verdict};
 
-/// What was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     pub(super) context: String,
@@ -16,27 +15,21 @@ pub struct Mount {
     pub(super) folder: String,
     pub(super) host_path: String,
     pub(super) path: String,
-    /// Whether the server's folder exists here.
     pub(super) is_folder: bool,
-    /// From here to the pod.
     pub(super) to_pod: Option<Way>,
-    /// From the pod to here.
     pub(super) to_host: Option<Way>,
 }
 
-/// What came out at the other end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Way {
     /// The same content, after this many milliseconds.
     Same(u64),
-    /// Something else.
     Other(String),
     /// No file could be written at this end, and why.
     Unwritable(String),
 }
 
 impl Mount {
-    /// Whether the two are one folder.
     pub fn verdict(&self) -> Verdict {
         let object = format!("folder {}", self.folder);
         if !self.is_folder {
@@ -47,14 +40,8 @@ impl Mount {
         let mut reasons = Vec::new();
         let mut differs = |way: &str, seen: &str| {
             let expected = format!("to be the folder that {there} shows");
-            reasons.push(
-                Reason::new(
-                    &object,
-                    expected,
-                    format!("a file written {way} is not the same at the other end: {seen}"),
-                )
-                .hint(self.hint()),
-            );
+            let seen = format!("a file written {way} is not the same at the other end: {seen}");
+            reasons.push(Reason::new(&object, expected, seen).hint(self.hint()));
         };
         match (&self.to_pod, &self.to_host) {
             (Some(Way::Same(to_pod)), Some(Way::Same(to_host))) => {
@@ -105,40 +92,29 @@ mod tests {
     use super::*;
     use crate::event::Outcome;
 
-    fn judged(is_folder: bool, to_pod: &Value, to_host: &Value) -> Verdict {
-        let seen: Mount = serde_json::from_value(json!({
-            "context": "file-simulator", "namespace": "n", "pod": "p", "container": "c", "is_folder": is_folder,
-            "root": "C:\\simulator-data", "folder": "C:\\simulator-data\\nas-output-1",
-            "host_path": "/mnt/simulator-data/nas-output-1", "path": "/windows-mount",
-            "to_pod": to_pod, "to_host": to_host
-        }))
-        .unwrap();
-        seen.verdict()
-    }
-
     #[test]
-    fn both_ways_must_be_the_same() {
-        let (same, other) = (json!({"Same": 80}), json!({"Other": "no such file"}));
-        assert_eq!(judged(true, &same, &same).outcome, Outcome::Pass);
-        for (to_pod, to_host) in
-            [(&same, &other), (&other, &Value::Null), (&same, &Value::Null), (&Value::Null, &Value::Null)]
-        {
-            let verdict = judged(true, to_pod, to_host);
-            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Mount)), "{to_pod} {to_host}");
-            let hint = &verdict.reasons[0].hint;
-            assert!(hint.contains(r"minikube -p file-simulator mount C:\simulator-data:/mnt/simulator-data"), "{hint}");
-        }
-        assert_eq!(judged(false, &Value::Null, &Value::Null).hop, Some(Hop::Host));
-    }
-
-    #[test]
-    fn a_folder_that_takes_no_files_is_not_taken_for_another() {
-        let (same, full) = (json!({"Same": 80}), json!({"Unwritable": "No space left on device"}));
-        for (to_pod, to_host, hop) in [(&full, &Value::Null, Hop::Host), (&same, &full, Hop::Mount)] {
-            let verdict = judged(true, to_pod, to_host);
-            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(hop)));
-            let Reason { seen, hint, .. } = &verdict.reasons[0];
-            assert!(seen.contains("No space left on device") && hint.contains("full or read-only"), "{verdict:?}");
+    fn both_ways_must_be_the_same_and_a_folder_that_takes_no_files_is_not_taken_for_another() {
+        let (same, other, full) =
+            (json!({"Same": 80}), json!({"Other": "no such file"}), json!({"Unwritable": "full"}));
+        let mount = r"minikube -p file-simulator mount C:\simulator-data:/mnt/simulator-data";
+        for (to_pod, to_host, hop, hint) in [
+            (&same, &other, Hop::Mount, mount),
+            (&other, &Value::Null, Hop::Mount, mount),
+            (&same, &Value::Null, Hop::Mount, mount),
+            (&Value::Null, &Value::Null, Hop::Mount, mount),
+            (&full, &Value::Null, Hop::Host, "full or read-only"),
+            (&same, &full, Hop::Mount, "full or read-only"),
+        ] {
+            let seen: Mount = serde_json::from_value(json!({
+                "context": "file-simulator", "namespace": "n", "pod": "p", "container": "c", "is_folder": true,
+                "root": "C:\\simulator-data", "folder": "C:\\simulator-data\\nas-output-1",
+                "host_path": "/mnt/simulator-data/nas-output-1", "path": "/windows-mount",
+                "to_pod": to_pod, "to_host": to_host
+            }))
+            .unwrap();
+            let verdict = seen.verdict();
+            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(hop)), "{to_pod} {to_host}");
+            assert!(verdict.reasons[0].hint.contains(hint), "{verdict:?}");
         }
     }
 }

@@ -8,7 +8,6 @@ use crate::check::{Kind, Need, Site, Subject};
 use crate::cluster::ResourceExt;
 use crate::event::{Reason, Verdict};
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Cluster {
@@ -50,7 +49,6 @@ impl std::fmt::Display for Version {
     }
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     context: String,
@@ -86,33 +84,26 @@ impl Kind for Cluster {
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
-        let mut reasons = Vec::new();
-        let mut notes = Vec::new();
+        let (mut reasons, mut notes) = (Vec::new(), Vec::new());
+        let object = format!("cluster {}", seen.context);
         if seen.version < self.min_version {
             let expected = format!("Kubernetes {} or newer, for native sidecars", self.min_version);
-            let reason =
-                Reason::new(format!("cluster {}", seen.context), expected, format!("Kubernetes {}", seen.version));
-            reasons.push(reason.hint("upgrade the cluster"));
+            let found = format!("Kubernetes {}", seen.version);
+            reasons.push(Reason::new(&object, expected, found).hint("upgrade the cluster"));
         }
         if seen.nodes.is_empty() {
-            reasons.push(Reason::new(format!("cluster {}", seen.context), "at least one node", "no node"));
+            reasons.push(Reason::new(&object, "at least one node", "no node"));
         }
-        for node in seen.nodes.iter().filter(|node| !is_ready(node)) {
-            let name = node.name_any();
+        let (ready, others): (Vec<_>, Vec<_>) = seen.nodes.iter().partition(|node| is_ready(node));
+        for name in others.iter().map(|node| node.name_any()) {
             if seen.used.is_empty() || seen.used.contains(&name) {
-                let reason = Reason::new(format!("node {name}"), "condition Ready", "not Ready");
-                reasons.push(
-                    reason.hint(format!(
-                        "look at its conditions: kubectl --context={} describe node {name}",
-                        seen.context
-                    )),
-                );
+                let hint = format!("look at its conditions: kubectl --context={} describe node {name}", seen.context);
+                reasons.push(Reason::new(format!("node {name}"), "condition Ready", "not Ready").hint(hint));
             } else {
                 notes.push(format!("node {name} is not Ready; no server's pod runs there"));
             }
         }
-        let names =
-            seen.nodes.iter().filter(|node| is_ready(node)).map(ResourceExt::name_any).collect::<Vec<_>>().join(", ");
+        let names = ready.iter().map(|node| node.name_any()).collect::<Vec<_>>().join(", ");
         Verdict::judged(format!("Kubernetes {}, node {names} Ready", seen.version), reasons).notes(notes)
     }
 }
@@ -128,28 +119,21 @@ mod tests {
     use crate::event::Outcome;
     use serde_json::json;
 
-    fn judged(version: &str, ready: &str, used: &[&str]) -> Outcome {
-        let node = json!({"metadata": {"name": "one"}, "status": {"conditions": [{"type": "Ready", "status": ready}]}});
-        let other =
-            json!({"metadata": {"name": "two"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
-        let seen = json!({"context": "c", "version": version, "nodes": [node, other], "used": used});
-        let check = Cluster { min_version: Version { major: 1, minor: 29 } };
-        check.judge(&serde_json::from_value(seen).unwrap()).outcome
-    }
-
     #[test]
-    fn an_old_cluster_and_a_node_under_a_server_that_is_not_ready_fail() {
-        assert_eq!(judged("1.34+", "True", &["one"]), Outcome::Pass);
-        assert_eq!(judged("1.29", "True", &["one"]), Outcome::Pass, "the lowest that will do");
-        assert_eq!(judged("1.28", "True", &["one"]), Outcome::Fail);
-        assert_eq!(judged("1.34", "False", &["one"]), Outcome::Fail);
-        assert_eq!(judged("1.34", "Unknown", &["two"]), Outcome::Pass, "nobody uses that node");
-    }
-
-    #[test]
-    fn no_node_at_all_fails() {
-        let check = Cluster { min_version: Version { major: 1, minor: 29 } };
-        let seen = serde_json::from_value(json!({"context": "c", "version": "1.34", "nodes": [], "used": []})).unwrap();
-        assert_eq!(check.judge(&seen).outcome, Outcome::Fail);
+    fn an_old_cluster_a_node_under_a_server_that_is_not_ready_and_no_node_fail() {
+        let node = |name: &str, ready: &str| json!({"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": ready}]}});
+        for (version, nodes, used, outcome) in [
+            ("1.34+", vec![node("one", "True")], "one", Outcome::Pass),
+            ("1.29", vec![node("one", "True")], "one", Outcome::Pass),
+            ("1.28", vec![node("one", "True")], "one", Outcome::Fail),
+            ("1.34", vec![node("one", "False"), node("two", "True")], "one", Outcome::Fail),
+            ("1.34", vec![node("one", "Unknown"), node("two", "True")], "two", Outcome::Pass),
+            ("1.34", vec![], "one", Outcome::Fail),
+        ] {
+            let seen = json!({"context": "c", "version": version, "nodes": nodes, "used": [used]});
+            let check = Cluster { min_version: Version { major: 1, minor: 29 } };
+            let verdict = check.judge(&serde_json::from_value(seen.clone()).unwrap());
+            assert_eq!(verdict.outcome, outcome, "{seen}");
+        }
     }
 }

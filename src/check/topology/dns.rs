@@ -12,7 +12,6 @@ use crate::check::{Kind, Need, Site};
 use crate::cluster::{Operation, ResourceExt};
 use crate::event::{Reason, Verdict};
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Dns {
@@ -20,11 +19,9 @@ pub struct Dns {
     pub container: String,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     server: String,
-    /// The server's Services.
     services: Vec<Arc<Service>>,
     /// What was said of all servers' Services; `None` where the server has none.
     said: Option<Said>,
@@ -41,12 +38,8 @@ impl Kind for Dns {
         // First, because a Service is there before its pods are.
         let pod = inside::pod(site, &self.container, |_| true).await?;
         let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
-        let mut names: Vec<String> = site
-            .servers
-            .iter()
-            .flat_map(|server| network.services(&site.select, server))
-            .map(|service| service.name_any())
-            .collect();
+        let all = site.servers.iter().flat_map(|server| network.services(&site.select, server));
+        let mut names: Vec<String> = all.map(|service| service.name_any()).collect();
         names.sort();
         let services = network.services(&site.select, site.server());
         let (mut said, mut is_late) = (None, false);
@@ -75,9 +68,7 @@ impl Kind for Dns {
         };
         let answers = Answers::read(&said.text);
         let name_servers = if answers.servers.is_empty() { "none".to_owned() } else { answers.servers.join(", ") };
-        let mut reasons = Vec::new();
-        let mut resolved = Vec::new();
-        let mut is_silent = false;
+        let (mut reasons, mut resolved, mut is_silent) = (Vec::new(), Vec::new(), false);
         for service in &seen.services {
             let name = service.name_any();
             let object = format!("the name of Service {name}");
@@ -171,7 +162,6 @@ struct Answers {
 /// What nslookup said of a name.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
-    /// It resolved.
     Addresses(Vec<IpAddr>),
     /// The name server answered, but not with an address.
     Nothing(String),
@@ -266,68 +256,34 @@ mod tests {
     }
 
     #[test]
-    fn the_cluster_ip_passes_in_the_words_of_each_nslookup() {
-        let new = judged(&found("Address: 10.96.61.27"), &["10.96.61.27"]);
-        assert_eq!((new.outcome, new.reasons), (Outcome::Pass, Vec::new()));
+    fn the_words_of_each_nslookup_are_judged() {
         let old = "? nas-1 0\nServer:    10.96.0.10\nAddress 1: 10.96.0.10 kube-dns\n\n\
                    Name:      nas-1.ns.svc\nAddress 1: 10.96.61.27 nas-1.ns.svc\n";
-        assert_eq!(judged(old, &["10.96.61.27"]).outcome, Outcome::Pass);
-        let both = ["10.96.61.27", "fd00::1"];
-        assert_eq!(
-            judged(&found("Address: 10.96.61.27"), &both).outcome,
-            Outcome::Pass,
-            "only one family was asked for"
-        );
-        assert_eq!(judged(&found("Address: 10.96.61.27\nAddress: fd00::1"), &both).outcome, Outcome::Pass);
-        assert_eq!(judged(&found("Address: fd00::1"), &both[1..]).outcome, Outcome::Pass);
-    }
-
-    #[test]
-    fn a_name_server_that_answers_when_it_is_asked_again_passes_with_a_note() {
-        let service = json!({"metadata": {"name": "nas-1"}, "spec": {"clusterIP": "10.96.61.27"}});
-        let text = format!("! 10.96.0.10\n{}", found("Address: 10.96.61.27"));
-        let said = json!({"place": "pod p", "code": 0, "text": text});
-        let seen = json!({"server": "nas", "services": [service], "said": said, "is_late": true});
-        let late = Dns { container: "nfs-server".into() }.judge(&serde_json::from_value(seen).unwrap());
-        assert_eq!((late.outcome, late.notes.len()), (Outcome::Pass, 1));
-        assert!(Answers::read(SILENT).has_silence() && !Answers::read(&text).has_silence());
-    }
-
-    #[test]
-    fn another_address_nothing_and_no_cluster_ip_fail() {
-        let other = judged(&found("Address: 10.96.0.10"), &["10.96.61.27"]);
-        assert_eq!((other.outcome, other.reasons[0].seen.as_str()), (Outcome::Fail, "10.96.0.10"));
-        assert_eq!(judged(&found("Address: 10.96.61.27\nAddress: 10.0.0.9"), &["10.96.61.27"]).outcome, Outcome::Fail);
-        let gone = format!("? nas-1 1\n{SERVER}** server can't find nas-1.ns.svc.cluster.local.: NXDOMAIN\n");
-        let gone = judged(&gone, &["10.96.61.27"]);
-        assert!(gone.outcome == Outcome::Fail && gone.reasons[0].seen.contains("NXDOMAIN"), "{gone:?}");
-        let headless = judged(&found("Address: 10.244.0.9"), &["None"]);
-        assert!(headless.outcome == Outcome::Fail && headless.reasons[0].seen.contains("headless"), "{headless:?}");
-        let seen = json!({"server": "nas", "services": [], "said": null});
-        let none = Dns { container: "c".into() }.judge(&serde_json::from_value(seen).unwrap());
-        assert_eq!(none.outcome, Outcome::Fail);
-    }
-
-    #[test]
-    fn only_a_name_server_that_answers_nobody_is_skipped() {
-        let skipped = judged(SILENT, &["10.96.61.27"]);
-        assert!(skipped.outcome == Outcome::Skip && skipped.summary.contains("10.96.0.10"), "{skipped:?}");
+        let (one, both) = (&["10.96.61.27"][..], &["10.96.61.27", "fd00::1"][..]);
+        let missing = format!("? nas-1 1\n{SERVER}** server can't find nas-1.ns.svc.cluster.local.: NXDOMAIN\n");
         let one_of_two = format!("{SILENT}? nas-2 1\n{SERVER}** server can't find nas-2: NXDOMAIN\n");
-        assert_eq!(judged(&one_of_two, &["10.96.61.27"]).outcome, Outcome::Fail);
-    }
-
-    #[test]
-    fn a_name_server_that_refuses_one_question_and_is_silent_on_another_has_answered() {
-        let try_again = "? nas-1 1\nnslookup: can't resolve 'nas-1': Try again\n";
-        assert_eq!(judged(try_again, &["10.96.61.27"]).outcome, Outcome::Skip, "the words of silence");
-        let refused = judged("? nas-1 1\n*** Can't find nas-1: No answer\n;; connection timed out\n", &["10.96.61.27"]);
-        assert_eq!(refused.outcome, Outcome::Fail);
-        assert!(refused.reasons[0].seen.ends_with(": Can't find nas-1: No answer"), "{refused:?}");
-    }
-
-    #[test]
-    fn what_was_not_asked_cannot_be_judged() {
-        assert_eq!(judged("? nas-1 127\nsh: nslookup: not found\n", &["10.96.61.27"]).outcome, Outcome::Error);
-        assert_eq!(judged("", &["10.96.61.27"]).outcome, Outcome::Error);
+        for (said, ips, outcome) in [
+            (found("Address: 10.96.61.27"), one, Outcome::Pass),
+            (old.to_owned(), one, Outcome::Pass),
+            // Only one family was asked for.
+            (found("Address: 10.96.61.27"), both, Outcome::Pass),
+            (found("Address: 10.96.61.27\nAddress: fd00::1"), both, Outcome::Pass),
+            (found("Address: fd00::1"), &both[1..], Outcome::Pass),
+            (found("Address: 10.96.0.10"), one, Outcome::Fail),
+            (found("Address: 10.96.61.27\nAddress: 10.0.0.9"), one, Outcome::Fail),
+            (found("Address: 10.244.0.9"), &["None"], Outcome::Fail),
+            (missing, one, Outcome::Fail),
+            (SILENT.to_owned(), one, Outcome::Skip),
+            ("? nas-1 1\nnslookup: can't resolve 'nas-1': Try again\n".to_owned(), one, Outcome::Skip),
+            (one_of_two, one, Outcome::Fail),
+            // One question was refused, and another had no answer.
+            ("? nas-1 1\n*** Can't find nas-1: No answer\n;; connection timed out\n".to_owned(), one, Outcome::Fail),
+            ("? nas-1 127\nsh: nslookup: not found\n".to_owned(), one, Outcome::Error),
+            (String::new(), one, Outcome::Error),
+        ] {
+            let verdict = judged(&said, ips);
+            assert_eq!(verdict.outcome, outcome, "{said:?}: {verdict:?}");
+        }
+        assert!(Answers::read(SILENT).has_silence() && !Answers::read(old).has_silence());
     }
 }

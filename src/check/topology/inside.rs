@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::Site;
 use crate::cluster::container;
-use crate::cluster::{End, Operation, ResourceExt};
+use crate::cluster::{End, Operation};
 use crate::event::{Reason, Verdict};
 
 /// What a command in a pod said.
@@ -15,7 +15,6 @@ use crate::event::{Reason, Verdict};
 pub struct Said {
     /// The container it ran in, for messages.
     pub place: String,
-    /// Its exit code.
     pub code: i32,
     /// Both its outputs.
     pub text: String,
@@ -24,10 +23,7 @@ pub struct Said {
 /// The exit code of a shell that has no such program.
 pub const NOT_FOUND: i32 = 127;
 
-/// A Ready pod in which the container runs: `preferred` says of which server's, given several.
-///
-/// # Errors
-/// There is none, also after rollouts must have settled.
+/// A Ready pod in which the container runs, once rollouts must have settled; `preferred` says of which server's, given several.
 pub async fn pod(
     site: &Site,
     container: &str,
@@ -44,28 +40,16 @@ pub async fn pod(
     ready.into_iter().min_by_key(|(server, _)| (is_moving(server), !preferred(server))).ok_or_else(none)
 }
 
-/// Does an operation in a container of a server's pod.
-///
-/// # Errors
-/// It could not be done, or nothing is known of its end.
+/// What an operation says in a container of a server's pod; ERROR if nothing is known of its end.
 pub async fn ask(
     site: &Site,
     (server, pod): (String, Arc<Pod>),
     container: &str,
     operation: &Operation,
 ) -> Result<Said, Verdict> {
-    let place = container::place(&pod, container);
-    let failed = |why: String, hint: String| {
-        Verdict::error(Reason::new(place.clone(), "to run a command in it", why).hint(hint))
-    };
-    let pod = pod.name_any();
-    let output = site.patiently(&pod, site.shared.exec(&server, &pod, container, operation)).await;
-    let output = output.map_err(|error| failed(error.to_string(), error.hint()))?;
-    match output.end {
-        End::Exited(code) if output.ended_by_itself() => {
-            let text = [output.stdout.as_slice(), output.stderr.as_slice()].map(String::from_utf8_lossy).concat();
-            Ok(Said { place, code, text })
-        }
-        _ => Err(failed(output.problem().unwrap_or_default(), "look whether it restarts, and run again".to_owned())),
-    }
+    let (output, _) = site.try_exec_of(&server, &pod, container, operation).await?;
+    let text = [output.stdout.as_slice(), output.stderr.as_slice()].map(String::from_utf8_lossy).concat();
+    // What ended by itself has a code.
+    let code = if let End::Exited(code) = output.end { code } else { -1 };
+    Ok(Said { place: container::place(&pod, container), code, text })
 }

@@ -29,7 +29,6 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// How many times as long a second look takes: a node that is short of CPU is slow, and not closed.
 const SECOND: u32 = 3;
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NodePort {
@@ -43,7 +42,6 @@ pub struct NodePort {
     pub container: String,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     server: String,
@@ -54,7 +52,6 @@ pub struct Observation {
     tried: Option<Tried>,
 }
 
-/// What was connected to.
 #[derive(Debug, Serialize, Deserialize)]
 struct Tried {
     /// The node, from here.
@@ -70,7 +67,6 @@ struct Tried {
     inside: Option<(String, Said)>,
 }
 
-/// What came of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Knock {
     /// It was taken, after so many milliseconds.
@@ -144,13 +140,11 @@ impl Kind for NodePort {
         let service = format!("see the test service of {}: whether its Service has a ready endpoint", seen.server);
         let why = match knock {
             Knock::Taken(ms) => {
-                let late = format!(
-                    "{object} took no connection within {}, and then one: it, or the way to it, is slow",
-                    self.within
-                );
-                let notes = if *is_late { vec![late] } else { Vec::new() };
-                return Verdict::judged(format!("{object} takes connections from here ({ms} ms)"), Vec::new())
-                    .notes(notes);
+                let within = self.within;
+                let late =
+                    || format!("{object} took no connection within {within}, and then one: it, or the way, is slow");
+                let summary = format!("{object} takes connections from here ({ms} ms)");
+                return Verdict::judged(summary, Vec::new()).notes(is_late.then(late).into_iter().collect());
             }
             Knock::Refused => {
                 let hint = format!("{service}; if {address} is not the node from here, give --node-address");
@@ -240,7 +234,6 @@ pub(in crate::check) fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
 }
 
-/// A pod's node.
 pub(in crate::check) struct Node {
     /// Its address as the cluster knows it.
     pub host_ip: String,
@@ -250,10 +243,7 @@ pub(in crate::check) struct Node {
     pub found: Vec<SocketAddr>,
 }
 
-/// The node of a pod, as it is reached from here.
-///
-/// # Errors
-/// ERROR: it has no address here.
+/// The node of a pod, as it is reached from here; ERROR if it has no address here.
 pub(in crate::check) async fn node(site: &Site, pod: &Pod) -> Result<Node, Verdict> {
     // The pod says; asking for the node itself needs a right that few have.
     let host_ip = pod.status.as_ref().and_then(|status| status.host_ip.clone()).unwrap_or_default();
@@ -273,7 +263,6 @@ async fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
     if found.is_empty() { Err("it has none".to_owned()) } else { Ok(found) }
 }
 
-/// The NodePorts that Services have.
 pub fn live(services: &[Arc<Service>]) -> Vec<u16> {
     let ports = services.iter().filter_map(|service| service.spec.as_ref()?.ports.as_ref()).flatten();
     ports.filter_map(|port| u16::try_from(port.node_port?).ok()).collect()
@@ -300,21 +289,11 @@ mod tests {
             "server": "nas", "live": [32155], "expected": {"value": 32155, "source": "the values"},
             "tried": {"address": "10.0.0.1", "port": 32155, "knock": {"Taken": 1}, "others": [], "inside": null}
         });
-        let port = Fact { values: "service.nodePort".into(), default: None };
-        let (within, restart_window) = (Span(Duration::from_secs(3)), Span(Duration::from_secs(600)));
-        let check = NodePort { port, within, restart_window, container: "nfs-server".into() };
+        let check = json!({
+            "port": {"values": "service.nodePort"}, "within": "3s", "restart-window": "10m", "container": "nfs-server"
+        });
+        let check: NodePort = serde_json::from_value(check).unwrap();
         check.judge(&serde_json::from_value(with(seen, changes)).unwrap())
-    }
-
-    fn silent(others: Value, inside: Option<(i32, &str)>) -> Verdict {
-        let inside = inside.map(|(code, text)| json!(["10.0.0.2", {"place": "pod p", "code": code, "text": text}]));
-        let knock = json!({"Silence": "no answer within 3s"});
-        judged(&[("/tried/knock", knock), ("/tried/others", others), ("/tried/inside", json!(inside))])
-    }
-
-    #[test]
-    fn a_port_that_takes_connections_passes() {
-        assert_eq!(judged(&[]).outcome, Outcome::Pass);
     }
 
     #[test]
@@ -324,34 +303,23 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_not_among_those_that_answer_while_it_is_silent() {
-        let own = json!([[32155, {"Taken": 1}], [32154, {"Silence": "no answer within 3s"}]]);
-        assert_eq!(silent(own, Some((0, ""))).outcome, Outcome::Skip);
-        let verdict = silent(json!([[32155, {"Taken": 1}], [32154, {"Taken": 1}]]), None);
-        assert!(verdict.reasons[0].seen.ends_with("while its ports 32154 answer"), "{verdict:?}");
-    }
-
-    #[test]
-    fn refused_fails_and_says_which_port_the_service_has() {
-        let verdict = judged(&[("/tried/knock", json!("Refused")), ("/live", json!([32164]))]);
-        assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Nfs)));
-        assert!(verdict.reasons[0].seen.contains("32164"), "{verdict:?}");
-    }
-
-    #[test]
-    fn no_port_at_all_fails() {
-        assert_eq!(judged(&[("/tried", Value::Null), ("/live", json!([]))]).outcome, Outcome::Fail);
-    }
-
-    #[test]
-    fn silence_fails_only_where_the_node_answers_on_other_ports() {
-        let quiet = json!([[32154, {"Silence": "no answer within 3s"}]]);
-        assert_eq!(silent(json!([[32154, {"Taken": 1}]]), None).outcome, Outcome::Fail);
-        assert_eq!(silent(json!([[32154, "Refused"]]), None).outcome, Outcome::Fail);
-        assert_eq!(silent(quiet.clone(), Some((0, ""))).outcome, Outcome::Skip);
-        assert_eq!(silent(quiet.clone(), Some((1, "nc: can't connect: Connection refused"))).outcome, Outcome::Fail);
-        assert_eq!(silent(quiet.clone(), Some((127, "sh: nc: not found"))).outcome, Outcome::Error);
-        assert_eq!(silent(quiet, Some((1, "nc: invalid option -- 'e'"))).outcome, Outcome::Error);
+    fn silence_fails_only_where_the_node_answers_on_other_ports_or_not_even_inside() {
+        let silence = json!({"Silence": "no answer within 3s"});
+        let (quiet, own) = (json!([[32154, silence]]), json!([[32155, {"Taken": 1}], [32154, silence]]));
+        for (others, inside, outcome) in [
+            (json!([[32154, {"Taken": 1}]]), None, Outcome::Fail),
+            (json!([[32154, "Refused"]]), None, Outcome::Fail),
+            (own, Some((0, "")), Outcome::Skip),
+            (quiet.clone(), Some((0, "")), Outcome::Skip),
+            (quiet.clone(), Some((1, "nc: can't connect: Connection refused")), Outcome::Fail),
+            (quiet.clone(), Some((127, "sh: nc: not found")), Outcome::Error),
+            (quiet, Some((1, "nc: invalid option -- 'e'")), Outcome::Error),
+        ] {
+            let said = inside.map(|(code, text)| json!(["10.0.0.2", {"place": "pod p", "code": code, "text": text}]));
+            let others = ("/tried/others", others);
+            let verdict = judged(&[("/tried/knock", silence.clone()), others, ("/tried/inside", json!(said))]);
+            assert_eq!(verdict.outcome, outcome, "{inside:?}: {verdict:?}");
+        }
     }
 
     #[test]
@@ -363,26 +331,8 @@ mod tests {
     }
 
     #[test]
-    fn every_node_port_of_every_service_is_live() {
-        let service = |ports: Value| serde_json::from_value(json!({"metadata": {}, "spec": {"ports": ports}})).unwrap();
-        let services = [json!([{"port": 1, "nodePort": 32150}, {"port": 2}]), json!([{"port": 3, "nodePort": 32151}])];
-        assert_eq!(live(&services.map(service)), [32150, 32151]);
-    }
-
-    #[test]
     fn only_the_nodes_own_answer_is_a_refusal() {
         assert!(is_refusal(ErrorKind::ConnectionRefused) && is_refusal(ErrorKind::ConnectionReset));
         assert!(!is_refusal(ErrorKind::HostUnreachable) && !is_refusal(ErrorKind::TimedOut));
-    }
-
-    #[tokio::test]
-    async fn a_connection_is_taken_or_refused() {
-        let within = Duration::from_millis;
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let here = resolve("127.0.0.1").await.unwrap();
-        assert!(matches!(try_port(&here, port, within(5000)).await, Knock::Taken(_)));
-        drop(listener);
-        assert_eq!(try_port(&here, port, within(150)).await, Knock::Refused);
     }
 }

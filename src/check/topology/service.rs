@@ -15,7 +15,6 @@ use crate::cluster::ResourceExt;
 use crate::cluster::server::{is_ready, progress};
 use crate::event::{Hop, Outcome, Reason, Verdict};
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Service {
@@ -34,7 +33,6 @@ pub struct Service {
     pub restart_window: Span,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     server: String,
@@ -42,9 +40,7 @@ pub struct Observation {
     port: Expected,
     node_port: Expected,
     pod: Arc<Pod>,
-    /// The server's Services.
     services: Vec<Arc<Object>>,
-    /// Their EndpointSlices.
     slices: Vec<Arc<EndpointSlice>>,
 }
 
@@ -102,20 +98,17 @@ impl Kind for Service {
         let spec = service.spec.as_ref();
         let kind = spec.and_then(|spec| spec.type_.as_deref()).unwrap_or("ClusterIP");
         differs("type", &seen.kind, kind.to_owned());
-        let ports: Vec<&ServicePort> = spec
-            .iter()
-            .flat_map(|spec| spec.ports.iter().flatten())
-            .filter(|port| is_tcp(port.protocol.as_deref()))
-            .collect();
+        let ports = spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+        let ports: Vec<&ServicePort> = ports.filter(|port| is_tcp(port.protocol.as_deref())).collect();
         // The one that the values mean: a Service may have more.
         let wanted = seen.port.text();
         let port = ports.iter().find(|port| wanted.as_ref().is_none_or(|wanted| port.port.to_string() == *wanted));
         let Some(port) = port else {
-            let live = ports.iter().map(|port| port.port.to_string()).collect::<Vec<_>>().join(", ");
-            let wanted =
-                wanted.map_or("a TCP port".to_owned(), |port| format!("TCP port {port} ({})", seen.port.source));
-            let live = if live.is_empty() { "none".to_owned() } else { live };
-            reasons.push(Reason::new(&object, wanted, live).hint(repair));
+            let live: Vec<_> = ports.iter().map(|port| port.port.to_string()).collect();
+            let live = if live.is_empty() { "none".to_owned() } else { live.join(", ") };
+            let wanted = wanted.unwrap_or("of any number".to_owned());
+            let expected = format!("TCP port {wanted} ({})", seen.port.source);
+            reasons.push(Reason::new(&object, expected, live).hint(repair));
             return Verdict::judged("", reasons).at(Hop::Nfs);
         };
         let node_port = port.node_port.map(|port| port.to_string()).unwrap_or_default();
@@ -157,9 +150,13 @@ impl Service {
                 [] => "no ready endpoint".to_owned(),
                 others => format!("others: {}", others.join(", ")),
             };
-            let hint = unselected(service, &seen.pod).unwrap_or_else(|| {
-                format!("the Service does select the pod; see the test pods::{}, whether the pod is Ready", seen.server)
-            });
+            let selector = service.spec.iter().flat_map(|spec| spec.selector.iter().flatten());
+            let selector: Vec<_> = selector.map(|(key, value)| format!("{key}={value}")).collect();
+            let hint = format!(
+                "the Service selects {}: look whether the pod has these labels, and see the test pods::{}",
+                if selector.is_empty() { "nothing".to_owned() } else { selector.join(", ") },
+                seen.server
+            );
             return Err(Reason::new(object, expected, what).hint(hint));
         };
         if !others.is_empty() {
@@ -169,18 +166,14 @@ impl Service {
         }
         let leads = |open: &EndpointPort| {
             let is_its = open.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default();
-            is_its
-                && is_tcp(open.protocol.as_deref())
-                && open.port.is_none_or(|open| open == i32::from(self.target_port))
+            let is_target = open.port.is_none_or(|open| open == i32::from(self.target_port));
+            is_its && is_tcp(open.protocol.as_deref()) && is_target
         };
         if let Some((_, slice)) = ends.iter().find(|(_, slice)| !slice.ports.iter().flatten().any(leads)) {
-            let open: Vec<String> =
-                slice.ports.iter().flatten().filter_map(|open| Some(open.port?.to_string())).collect();
-            let what = if open.is_empty() {
-                "the pod, but no port".to_owned()
-            } else {
-                format!("the pod, port {}", open.join(", "))
-            };
+            let open = slice.ports.iter().flatten().filter_map(|open| Some(open.port?.to_string()));
+            let open = open.collect::<Vec<_>>().join(", ");
+            let what =
+                if open.is_empty() { "the pod, but no port".to_owned() } else { format!("the pod, port {open}") };
             let target = match &port.target_port {
                 Some(IntOrString::Int(number)) => number.to_string(),
                 Some(IntOrString::String(name)) => format!("`{name}`"),
@@ -230,17 +223,6 @@ fn whose(end: &Endpoint, own: &Pod) -> String {
     if ips.any(|ip| end.addresses.contains(ip)) { own.name_any() } else { end.addresses.join(", ") }
 }
 
-/// What the Service selects and the pod does not have, for a hint.
-fn unselected(service: &Object, pod: &Pod) -> Option<String> {
-    let selector = service.spec.as_ref()?.selector.as_ref();
-    let Some(selector) = selector.filter(|selector| !selector.is_empty()) else {
-        return Some("the Service has no selector: run helm upgrade again".to_owned());
-    };
-    let (key, value) = selector.iter().find(|(key, value)| pod.labels().get(*key) != Some(value))?;
-    let label = pod.labels().get(key).map_or("no such label".to_owned(), |label| format!("`{label}`"));
-    Some(format!("the Service selects {key}={value}, the pod has {label}: run helm upgrade again"))
-}
-
 fn is_tcp(protocol: Option<&str>) -> bool {
     matches!(protocol, None | Some("TCP"))
 }
@@ -257,16 +239,9 @@ mod tests {
             "targetRef": {"kind": "Pod", "name": pod, "uid": uid}})
     }
 
-    fn own() -> Value {
-        endpoint("nas-output-1-abc", "pod-1", "10.244.0.5")
-    }
-
-    fn slice(family: &str, endpoints: &[Value], ports: &Value) -> Value {
+    fn slice(family: &str, endpoints: &[Value]) -> Value {
+        let ports = json!([{"name": "nfs", "port": 2049, "protocol": "TCP"}]);
         json!({"metadata": {"name": "nas"}, "addressType": family, "endpoints": endpoints, "ports": ports})
-    }
-
-    fn nfs() -> Value {
-        json!([{"name": "nfs", "port": 2049, "protocol": "TCP"}])
     }
 
     fn judged(changes: &[(&str, Value)]) -> Verdict {
@@ -274,91 +249,55 @@ mod tests {
             "type": "NodePort", "selector": {"app.kubernetes.io/component": "nas-output-1"},
             "ports": [{"name": "nfs", "port": 2049, "nodePort": 32154, "targetPort": "nfs", "protocol": "TCP"}]}});
         let says = |value: Value| json!({"value": value, "source": "the values"});
+        let own = endpoint("nas-output-1-abc", "pod-1", "10.244.0.5");
         let seen = json!({"server": "nas-output-1", "kind": says(json!("NodePort")), "port": says(json!(2049)),
             "node_port": says(json!(32154)), "pod": with(output_pod(), &[("/status/podIP", json!("10.244.0.5"))]),
-            "services": [service], "slices": [slice("IPv4", &[own()], &nfs())]});
-        let fact = || Fact { values: "x".into(), default: None };
-        let within = Span(std::time::Duration::ZERO);
-        let (kind, port, node_port, restart_window) = (fact(), fact(), fact(), within);
-        let check = Service { kind, port, node_port, target_port: 2049, within, restart_window };
+            "services": [service], "slices": [slice("IPv4", &[own])]});
+        let check = json!({"type": {"values": "x"}, "port": {"values": "x"}, "node-port": {"values": "x"},
+            "target-port": 2049, "within": "1s", "restart-window": "10m"});
+        let check: Service = serde_json::from_value(check).unwrap();
         check.judge(&serde_json::from_value(with(seen, changes)).unwrap())
     }
 
-    fn fails(changes: &[(&str, Value)], word: &str) {
-        let verdict = judged(changes);
-        let [reason] = verdict.reasons.as_slice() else { panic!("{changes:?}: {verdict:?}") };
-        assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Nfs)), "{changes:?}");
-        let text = format!("{} {} {}", reason.expected, reason.seen, reason.hint);
-        assert!(text.contains(word), "{word}: {text}");
-    }
-
     #[test]
-    fn a_service_as_in_the_values_that_leads_to_its_own_pod_passes() {
-        let verdict = judged(&[]);
-        assert_eq!((verdict.reasons, verdict.outcome), (Vec::new(), Outcome::Pass));
-        let own = with(own(), &[("/conditions", json!({}))]);
-        assert_eq!(judged(&[("/slices/0/endpoints", json!([own]))]).outcome, Outcome::Pass, "ready where it is unsaid");
-        let bare = json!([{"addresses": ["10.244.0.5"]}]);
-        assert_eq!(judged(&[("/slices/0/endpoints", bare)]).outcome, Outcome::Pass, "by its address");
-        assert_eq!(judged(&[("/node_port/value", Value::Null)]).outcome, Outcome::Pass, "the values do not say");
-    }
-
-    #[test]
-    fn two_address_families_a_second_port_and_an_old_endpoint_are_no_fault() {
-        let six = slice("IPv6", &[endpoint("nas-output-1-abc", "pod-1", "fd00::5")], &nfs());
-        assert_eq!(judged(&[("/slices/-", six)]).outcome, Outcome::Pass);
-        let metrics = json!({"name": "metrics", "port": 9100, "protocol": "TCP"});
-        assert_eq!(judged(&[("/services/0/spec/ports/-", metrics)]).outcome, Outcome::Pass);
+    fn what_says_the_same_in_another_way_and_what_is_more_are_no_fault() {
         let udp = json!({"name": "nfs-udp", "port": 2049, "nodePort": 32164, "protocol": "UDP"});
-        let both = json!([udp, {"name": "nfs", "port": 2049, "nodePort": 32154, "protocol": "TCP"}]);
-        assert_eq!(
-            judged(&[("/services/0/spec/ports", both)]).reasons,
-            Vec::new(),
-            "the same port of another protocol"
-        );
+        let tcp = json!({"name": "nfs", "port": 2049, "nodePort": 32154, "protocol": "TCP"});
         let going = json!({"ready": false, "serving": true, "terminating": true});
         let old = with(endpoint("nas-output-1-old", "pod-0", "10.244.0.4"), &[("/conditions", going)]);
-        assert_eq!(judged(&[("/slices/0/endpoints/-", old)]).outcome, Outcome::Pass);
+        for change in [
+            ("/slices/0/endpoints/0/conditions", json!({})),
+            ("/slices/0/endpoints", json!([{"addresses": ["10.244.0.5"]}])),
+            ("/node_port/value", Value::Null),
+            ("/slices/-", slice("IPv6", &[endpoint("nas-output-1-abc", "pod-1", "fd00::5")])),
+            ("/services/0/spec/ports/-", json!({"name": "metrics", "port": 9100, "protocol": "TCP"})),
+            ("/services/0/spec/ports", json!([udp, tcp])),
+            ("/slices/0/endpoints/-", old),
+        ] {
+            assert_eq!(judged(std::slice::from_ref(&change)).reasons, Vec::new(), "{change:?}");
+        }
     }
 
     #[test]
-    fn another_type_port_or_node_port_fails() {
-        fails(&[("/services/0/spec/type", json!("ClusterIP"))], "type NodePort (the values) ClusterIP");
-        fails(&[("/services/0/spec/ports/0/nodePort", json!(32164))], "32164");
-        fails(&[("/services/0/spec/ports/0/nodePort", Value::Null)], "none");
-        fails(&[("/services/0/spec/ports/0/port", json!(20490))], "20490");
-    }
-
-    #[test]
-    fn no_service_and_two_fail() {
-        fails(&[("/services", json!([]))], "no Service");
-        fails(&[("/services/-", json!({"metadata": {"name": "other"}}))], "nas, other");
-    }
-
-    #[test]
-    fn an_endpoint_that_is_missing_not_ready_or_another_pod_fails() {
-        fails(&[("/slices", json!([]))], "no EndpointSlice");
-        let changed = json!({"app.kubernetes.io/component": "nas-output-9"});
-        let empty = slice("IPv4", &[], &Value::Null);
-        fails(&[("/services/0/spec/selector", changed), ("/slices", json!([empty]))], "nas-output-9, the pod has");
-        fails(&[("/slices/0/endpoints/0/conditions/ready", json!(false))], "not ready");
-        fails(
-            &[("/slices/0/endpoints/0", endpoint("nas-output-2-x", "pod-9", "10.244.0.9"))],
-            "others: nas-output-2-x",
-        );
-        fails(&[("/slices/0/endpoints/0/targetRef/uid", json!("pod-0"))], "a former nas-output-1-abc");
-    }
-
-    #[test]
-    fn an_eighth_pod_with_the_servers_labels_fails_by_name() {
-        let second = slice("IPv4", &[endpoint("nas-extra", "pod-8", "10.244.0.8")], &Value::Null);
-        fails(&[("/slices/-", second)], "also nas-extra");
-    }
-
-    #[test]
-    fn a_ready_address_without_the_port_fails() {
-        let target = ("/services/0/spec/ports/0/targetPort", json!("nfsd"));
-        fails(&[("/slices/0/ports", Value::Null), target], "targetPort is `nfsd`");
-        fails(&[("/slices/0/ports/0/port", json!(111))], "port 111");
+    fn each_difference_fails_in_its_own_words() {
+        let stranger = |pod: &str| slice("IPv4", &[endpoint(pod, "pod-9", "10.244.0.9")]);
+        for (pointer, value, words) in [
+            ("/services/0/spec/type", json!("ClusterIP"), "type NodePort (the values) ClusterIP"),
+            ("/services/0/spec/ports/0/port", json!(20490), "20490"),
+            ("/services", json!([]), "no Service"),
+            ("/services/-", json!({"metadata": {"name": "other"}}), "nas, other"),
+            ("/slices", json!([]), "no EndpointSlice"),
+            ("/slices/0/endpoints/0/conditions/ready", json!(false), "not ready"),
+            ("/slices/0", stranger("nas-output-2-x"), "others: nas-output-2-x"),
+            ("/slices/0/endpoints/0/targetRef/uid", json!("pod-0"), "a former nas-output-1-abc"),
+            ("/slices/-", stranger("nas-extra"), "also nas-extra"),
+            ("/slices/0/ports", Value::Null, "targetPort is `nfs`"),
+            ("/slices/0/ports/0/port", json!(111), "port 111"),
+        ] {
+            let verdict = judged(&[(pointer, value)]);
+            let [reason] = verdict.reasons.as_slice() else { panic!("{pointer}: {verdict:?}") };
+            let text = format!("{} {} {}", reason.expected, reason.seen, reason.hint);
+            assert!(text.contains(words) && verdict.hop == Some(Hop::Nfs), "{words}: {text}");
+        }
     }
 }

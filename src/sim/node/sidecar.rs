@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -23,9 +23,6 @@ const BUSY: Duration = Duration::from_millis(70);
 /// A file of so many bytes is a large one, and how long it is empty where it is written in place.
 const LARGE: usize = 1 << 20;
 const EMPTY: Duration = Duration::from_millis(150);
-/// What an rsync says last that could not copy all.
-const NOT_ALL: &str =
-    "rsync error: some files/attrs were not transferred (see previous errors) (code 23) at main.c(1338) [sender=3.4.1]";
 /// So many times in a row not all may be copied.
 const FAILURES: u32 = 3;
 
@@ -112,16 +109,6 @@ async fn cycle(container: &Container, behaviour: Option<Behaviour>) -> i32 {
         Some(Behaviour::LeavesTemporaries) => {
             container.rsync(export, folder, flags, |to, files| each(to, files, leave)).await
         }
-        Some(Behaviour::RefusesColons | Behaviour::RemembersColons) => {
-            let refused = refused(container, &export, behaviour == Some(Behaviour::RemembersColons));
-            let code = container.rsync(export, folder, flags, |_, _| ()).await;
-            refused.map_or(code, |name| {
-                container
-                    .say(format!("rsync: [receiver] mkstemp \"/windows-mount/{name}\" failed: Invalid argument (22)"));
-                container.say(NOT_ALL);
-                23
-            })
-        }
         Some(Behaviour::CopiesBothWays) => {
             export.read_only = false;
             let newer = Flags { update: true, ..flags };
@@ -184,28 +171,6 @@ fn leave(path: &Path) -> io::Result<()> {
     let is_run = |folder: &Path| folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("e2e-"));
     let is_inside = path.ancestors().skip(1).any(is_run);
     if is_inside { fs::write(path.with_file_name(format!(".{name}.AbCdEf")), "") } else { Ok(()) }
-}
-
-/// A name in the export that a folder of Windows refuses; one that remembers has one for ever.
-fn refused(container: &Container, export: &Place, remembers: bool) -> Option<String> {
-    let memory = container.place("/tmp/refused").ok()?.host;
-    if let Some(known) = fs::read_to_string(&memory).ok().filter(|_| remembers) {
-        return Some(known);
-    }
-    let path = colon(&export.host)?;
-    let name = path.strip_prefix(&export.host).unwrap_or(&path).display().to_string();
-    // What cannot be noted is not remembered.
-    let _ = memory.parent().map(fs::create_dir_all);
-    let _ = fs::write(memory, &name);
-    Some(name)
-}
-
-/// A file in a folder or below whose name has a colon.
-fn colon(folder: &Path) -> Option<PathBuf> {
-    fs::read_dir(folder).into_iter().flatten().flatten().find_map(|entry| {
-        let path = entry.path();
-        if path.is_dir() { colon(&path) } else { entry.file_name().to_string_lossy().contains(':').then_some(path) }
-    })
 }
 
 /// Makes every file in a folder and below look new.

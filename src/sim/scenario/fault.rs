@@ -162,10 +162,6 @@ pub enum Behaviour {
     LosesTimes,
     /// The sidecar leaves a temporary beside each file of a folder that it copied.
     LeavesTemporaries,
-    /// The sidecar's rsync fails as long as a name in the export has a colon, as on a folder of Windows.
-    RefusesColons,
-    /// The same, and for ever after that, also when it was started again.
-    RemembersColons,
 }
 
 /// What there may be instead of a tester's folder.

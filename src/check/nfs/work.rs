@@ -1,0 +1,214 @@
+//! The sessions of a test of an NFS server: what is put into its export, tried over NFS, and looked at in its container.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod;
+use nfs3_client::nfs3_types::nfs3::nfs_fh3;
+use tokio::time::Instant;
+
+use super::call::{Answer, SESSION, Session, Trouble, What, wrong};
+use super::turn::{self, Turn};
+use super::way::{Stream, Way};
+use super::{Look, Nfs, PAUSE, SESSIONS, Seen};
+use crate::check::{Placed, Site};
+use crate::cluster::{Operation, QUIET};
+use crate::event::{Reason, Verdict};
+use crate::random;
+
+/// The size of the file that is written: several calls' worth.
+const SIZE: usize = 6_000;
+/// The file that says that a folder is the one that was made.
+const MADE: &str = "made.txt";
+
+pub struct Work<'a> {
+    check: &'a Nfs,
+    site: &'a Site,
+    pod: &'a Pod,
+    read_only: bool,
+    pub mounted: String,
+    /// What was put into the mounted folder through the container: a name and its content.
+    known: Option<(String, String)>,
+    /// The file or folder of the run's own, if anything was put there.
+    own: Option<Placed>,
+    /// In how many sessions the server has answered.
+    served: u32,
+}
+
+impl<'a> Work<'a> {
+    /// Puts what will be read where nothing can be written through NFS, or where a folder is mounted by itself.
+    pub async fn prepare(check: &'a Nfs, site: &'a Site, pod: &'a Arc<Pod>, read_only: bool) -> Result<Self, Verdict> {
+        let (root, container) = (&check.export.folder, &check.export.container);
+        let mounted = root.clone();
+        let mut work = Self { check, site, pod, read_only, mounted, known: None, own: None, served: 0 };
+        let (own, operation) = match &check.path {
+            Some(path) => {
+                let own = site.file("folder");
+                let content = format!("made for {}", own.name);
+                work.mounted = format!("{root}/{}/{path}", own.name);
+                work.known = Some((MADE.to_owned(), content.clone()));
+                (own, Operation::WriteNested { folder: work.mounted.clone(), name: MADE.to_owned(), content })
+            }
+            None if read_only => {
+                let own = site.file("read.txt");
+                let content = format!("written for {}", own.name);
+                work.known = Some((own.name.clone(), content.clone()));
+                let path = format!("{root}/{}", own.name);
+                (own, Operation::Write { path, content })
+            }
+            None => return Ok(work),
+        };
+        work.own = Some(site.place(pod, &check.export, check.sidecar.as_ref(), &own));
+        let (_, problem) = site.try_exec(pod, container, &operation).await?;
+        if let Some(problem) = problem {
+            let object = format!("export {root} of container {container}");
+            let reason = Reason::new(object, format!("to take {}, to be read through NFS", own.name), problem);
+            let by = format!("subfolder::{}", site.server());
+            return Err(Verdict::blocked(by, reason.hint("look whether the export is full or read-only")));
+        }
+        Ok(work)
+    }
+
+    /// Has sessions with the server until one went as far as the server lets it, or the time is over.
+    pub async fn sessions(&mut self, way: &Way) -> Result<(Seen, Result<(), Trouble>, Vec<u16>), Verdict> {
+        let (site, within) = (self.site, self.check.within);
+        site.waiting(format!("the NFS server to answer for {}", self.mounted), within.0 * SESSION);
+        let mut deadline = Instant::now() + within.0 + turn::slack(site);
+        let container = &self.check.export.container;
+        let before = turn::before(site, self.pod, container);
+        loop {
+            let mut seen = Seen::default();
+            let end = match way.connect(site, self.pod, deadline).await? {
+                Err(trouble) => Err(trouble),
+                Ok(mut connection) => {
+                    let mut turn = turn::turn(site, &mut deadline).await?;
+                    seen.from = connection.from();
+                    let mut session = Session::new(connection.stream(), within.0);
+                    let end = self.session(&mut session, &mut seen, &mut turn).await;
+                    deadline += session.paused;
+                    seen.answered = session.answered;
+                    drop(session);
+                    self.served += u32::from(seen.answered > 0);
+                    match end {
+                        Ok(done) => Ok(done?),
+                        Err(trouble) => {
+                            let trouble = connection.explain(trouble).await;
+                            Err(turn::explain(site, self.pod, container, &before, trouble).await?)
+                        }
+                    }
+                }
+            };
+            let is_passing =
+                matches!(&end, Err(Trouble { what: What::Ended(_) | What::Broken(_) | What::Unreachable(_), .. }));
+            if !is_passing || self.served >= SESSIONS || Instant::now() + PAUSE >= deadline {
+                let is_unreachable = matches!(&end, Err(Trouble { what: What::Unreachable(_), .. }));
+                let others = if is_unreachable { way.answering().await } else { Vec::new() };
+                return Ok((seen, end, others));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Does all that is to be tried; a verdict if the container cannot be asked.
+    async fn session(
+        &self,
+        session: &mut Session<&mut dyn Stream>,
+        seen: &mut Seen,
+        turn: &mut Turn,
+    ) -> Answer<Result<(), Verdict>> {
+        let root = session.mount(&self.mounted).await?;
+        let [write, read] = session.sizes(&root).await?;
+        // It has survived its first request.
+        *turn = None;
+        if let Some((name, content)) = &self.known {
+            let file = session.lookup(&root, name).await?;
+            let expected = || format!("the file, which was put into {}", self.mounted);
+            let none = || wrong(&format!("LOOKUP {name}"), expected(), "no such file");
+            session.read(&file.ok_or_else(none)?, content.as_bytes(), read).await?;
+            if self.read_only {
+                seen.listed = Some(session.list(&root, name).await?);
+            }
+        }
+        let [first, second] = ["file", "renamed"].map(|what| self.site.file(&format!("{what}-{}", self.served)));
+        let placed = self.place(&[&first, &second]);
+        let (first, second) = (first.name, second.name);
+        let looked = if self.read_only {
+            match session.create(&root, &first).await {
+                Ok(_) => session.remove(&root, &first).await?,
+                Err(Trouble { what: What::Refused(status), .. }) => seen.refused = Some(status),
+                Err(trouble) => return Err(trouble),
+            }
+            Ok(None)
+        } else {
+            self.write(session, &root, [&first, &second], [write, read], seen).await?.map(Some)
+        };
+        for placed in &placed {
+            self.site.shared.ledger.removed(placed);
+        }
+        Ok(looked.map(|look| seen.export = look))
+    }
+
+    /// Writes a file, has the container look at it, renames and removes it; returns what the container saw.
+    async fn write(
+        &self,
+        session: &mut Session<&mut dyn Stream>,
+        root: &nfs_fh3,
+        [first, second]: [&str; 2],
+        [write, read]: [u32; 2],
+        seen: &mut Seen,
+    ) -> Answer<Result<Look, Verdict>> {
+        let content = random::text(SIZE);
+        let file = session.create(root, first).await?;
+        seen.writes = session.write(&file, content.as_bytes(), write).await?;
+        session.read(&file, content.as_bytes(), read).await?;
+        seen.listed = Some(session.list(root, first).await?);
+        let looked = session.paused(self.look(first, &content)).await;
+        session.paused(self.quiet()).await;
+        session.rename(root, first, second).await?;
+        // Also where the container cannot be asked: then it cannot remove the file either.
+        session.remove(root, second).await?;
+        Ok(looked)
+    }
+
+    /// Notes files before they are written; those in a folder of the run's own go with it.
+    fn place(&self, files: &[&Placed]) -> Vec<Placed> {
+        if self.check.path.is_some() {
+            return Vec::new();
+        }
+        let (check, site) = (self.check, self.site);
+        // Nothing should be written there at all, nor copied.
+        let sidecar = check.sidecar.as_ref().filter(|_| !self.read_only);
+        files.iter().map(|file| site.place(self.pod, &check.export, sidecar, file)).collect()
+    }
+
+    /// What the container sees of the file that was written through NFS: what differs, if anything does.
+    async fn look(&self, name: &str, content: &str) -> Result<Look, Verdict> {
+        let read = Operation::Read { path: format!("{}/{name}", self.mounted) };
+        let (output, problem) = self.site.try_exec(self.pod, &self.check.export.container, &read).await?;
+        Ok(match problem {
+            Some(problem) => Err(problem),
+            None if output.stdout == content.as_bytes() => Ok(()),
+            None => Err(format!("{} other bytes", output.stdout.len())),
+        })
+    }
+
+    async fn quiet(&self) {
+        let sidecar = self.check.sidecar.as_ref();
+        if let Some(cycles) = sidecar.and_then(|sidecar| self.site.cycles(self.pod, sidecar)) {
+            // Gone on in any case: if no quiet moment is seen, nothing is known to be in the middle of a cycle either.
+            cycles.quiet(Instant::now() + QUIET).await;
+        }
+    }
+
+    /// Removes what was put into the export through the container.
+    pub async fn tidy(&self) -> Result<(), Verdict> {
+        let Some(own) = &self.own else { return Ok(()) };
+        self.quiet().await;
+        let path = format!("{}/{}", self.check.export.folder, own.name);
+        let remove = Operation::Remove { path };
+        let (_, problem) = self.site.try_exec(self.pod, &self.check.export.container, &remove).await?;
+        if problem.is_none() {
+            self.site.shared.ledger.removed(own);
+        }
+        Ok(())
+    }
+}
