@@ -184,7 +184,7 @@ kinds! {
     "log-cadence" => Cadence(sync::cadence::Cadence),
 
     /// A pod is deleted, and its replacement has the files that it should have.
-    "restart" => Restart(disrupt::parameters::Restart),
+    "restart" => Restart(disrupt::Restart),
 
     /// Files that only the tester has put into the folder are left alone.
     "extraneous-files" => ExtraneousFiles(safety::extraneous_files::ExtraneousFiles),

@@ -7,13 +7,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
-use super::parameters::{Restart, Written};
 use super::replacement::{Deleted, File};
-use super::seen::{Came, Content, Observation, Restarted, Unsynced};
-use super::{judge, sound};
+use super::seen::{Came, Content, Observation, Restarted};
+use super::{Restart, Written, judge, sound};
 use crate::check::parameter::{Export, Sidecar};
 use crate::check::sync::way;
-use crate::check::{Disturbed, Kind, Need, Place, Placed, Site, millis};
+use crate::check::{Disturbed, Kind, Need, Place, Placed, Site};
 use crate::cluster::container;
 use crate::cluster::{ApiError, Cycles, Operation, ResourceExt, Server};
 use crate::digest::Digest;
@@ -25,8 +24,6 @@ use crate::random;
 const MOST: usize = 5000;
 /// The last part of the name of the file that is written into the export.
 const WRITTEN: &str = "written.txt";
-/// The same of the one that no sync cycle copies.
-const UNSYNCED: &str = "unsynced.txt";
 /// The same of the one that is put into the tester's folder.
 const PUT: &str = "put.txt";
 /// So many of those that are gone are named.
@@ -84,8 +81,8 @@ impl Restart {
         let (shared, name) = (&site.shared, site.server());
         let cycles = self.sidecar.as_ref().and_then(|sidecar| site.cycles(pod, sidecar));
         let new = |what| File { name: site.file(what).name, content: random::text(64) };
-        let (written, fresh, file) = (new(WRITTEN), new(UNSYNCED), new(PUT));
-        let rested = self.write(site, pod, cycles.as_deref(), &written).await?;
+        let (written, file) = (new(WRITTEN), new(PUT));
+        self.write(site, pod, cycles.as_deref(), &written).await?;
         self.forget_probe(site).await;
         let before = shared.host.files(name, MOST).await;
         let put = site.file(PUT);
@@ -98,10 +95,6 @@ impl Restart {
             return Err(Verdict::error(reason.hint("look at the permissions of the folder")).at(Hop::Host));
         }
         let known: BTreeSet<String> = server.pods.iter().filter_map(|pod| pod.uid()).collect();
-        let unsynced = match rested {
-            Some(rested) => Some((rested, self.put_into_export(site, pod, &fresh).await?)),
-            None => None,
-        };
         let sent = Instant::now();
         self.delete(site, pod, sent).await?;
         let limit = sent + shared.wishes.settle;
@@ -111,16 +104,9 @@ impl Restart {
         let (came, replacement) = came?;
         let mut old = None;
         let mut found = None;
-        let mut unsynced = unsynced.map(|(rested, written)| {
-            let unknown = || Content::Unknown("not looked at".to_owned());
-            Unsynced { age: millis(sent - written), rested: millis(sent - rested), found: unknown(), host: unknown() }
-        });
         let mut limit = Instant::now();
         if let (Came::Ready { .. }, Some(pod)) = (&came, &replacement) {
             found = Some(deleted.look(pod, &self.export, &written).await);
-            if let Some(unsynced) = &mut unsynced {
-                unsynced.found = deleted.look(pod, &self.export, &fresh).await;
-            }
             site.waiting("the old pod's end", shared.wishes.settle);
             old = deleted.old_gone().await;
             if let Some(sidecar) = &self.sidecar {
@@ -136,9 +122,6 @@ impl Restart {
             limit = Instant::now();
         }
         let kept = on_host(site, &file, limit).await;
-        if let Some(unsynced) = &mut unsynced {
-            unsynced.host = on_host(site, &fresh, Instant::now()).await;
-        }
         let vanished = match (before, shared.host.files(name, 2 * MOST).await) {
             (Ok(before), Ok(after)) => Some(gone(before, after, &shared.run)),
             _ => None,
@@ -152,7 +135,6 @@ impl Restart {
             server: name.to_owned(),
             folder: shared.host.folder(name).display().to_string(),
             deleted: pod.name_any(),
-            unsynced,
             put: file.name,
             wrote: written.name,
             came,
@@ -165,17 +147,10 @@ impl Restart {
         })
     }
 
-    /// Writes a file into the export and, where it is to be kept, waits until it was copied to the tester's folder; returns
-    /// when the cycle ended that did it.
-    async fn write(
-        &self,
-        site: &Site,
-        pod: &Pod,
-        cycles: Option<&Cycles>,
-        file: &File,
-    ) -> Result<Option<Instant>, Verdict> {
+    /// Writes a file into the export and, where it is to be kept, waits until it was copied to the tester's folder.
+    async fn write(&self, site: &Site, pod: &Pod, cycles: Option<&Cycles>, file: &File) -> Result<(), Verdict> {
         let ended = self.put_into_export(site, pod, file).await?;
-        let Some(cycles) = cycles else { return Ok(None) };
+        let Some(cycles) = cycles else { return Ok(()) };
         let limit = ended + self.synced_within.unwrap_or(self.within).0;
         if self.written == Written::Kept {
             let host = &site.shared.host;
@@ -196,8 +171,7 @@ impl Restart {
         }
         // Right after a cycle, so that the next one is far: a sidecar with --delete would remove what is put in the folder.
         cycles.quiet(limit).await;
-        let ended = cycles.log().moments().last();
-        Ok(Some(ended.unwrap_or_else(Instant::now)))
+        Ok(())
     }
 
     /// Writes a file into the export; returns when it was there.
