@@ -31,9 +31,7 @@ pub struct Wishes {
     pub settle: Duration,
     /// Make folders of servers that are missing on this machine, where that does no harm.
     pub create_folders: bool,
-    /// Record what tests observe.
     pub record: bool,
-    /// Run tests that delete pods.
     pub allow_disruption: bool,
     /// The node's address, as it is reached from this machine; `None`: the one that it has in the cluster.
     pub node_address: Option<String>,
@@ -42,43 +40,30 @@ pub struct Wishes {
 /// A server that a test disturbs: the run does not end before it is Ready again, or cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disturbed {
-    /// The test.
     pub case: CaseId,
-    /// The server.
     pub server: String,
     /// How the server's pods are recognised.
     pub select: Select,
     /// The uid of the pod that the test deletes, if it does.
     pub deletes: Option<String>,
-    /// When it began.
     pub at: Instant,
 }
 
-/// What all tests of a run share.
 pub struct Shared {
-    /// The cluster.
     pub cluster: Cluster,
-    /// The tester's folder.
     pub host: Host,
     /// The run's id: part of the name of every file it writes.
     pub run: String,
-    /// What the user wants.
     pub wishes: Wishes,
-    /// What the user may not do.
     pub access: Access,
     /// The Helm release; `None` if Helm does not know it.
     pub release: Result<Option<Deployed>, ApiError>,
-    /// The values that say what each server should be like.
     pub values: Values,
-    /// What is in the namespace.
     pub watch: Watch,
-    /// Where events go.
     pub events: mpsc::Sender<Event>,
-    /// Files that were written and not yet removed.
     pub ledger: Ledger,
     /// Servers that ended at a request of this run.
     pub(super) exits: Exits,
-    /// Servers that were disturbed, and not yet seen to be Ready again.
     disturbed: Mutex<Vec<Disturbed>>,
     /// Those of which that was given up.
     down: Mutex<Vec<Disturbed>>,
@@ -91,7 +76,6 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// For a run that has not written anything yet.
     #[allow(clippy::too_many_arguments, reason = "each is of another kind, and it is called once")]
     pub fn new(
         cluster: Cluster,
@@ -127,7 +111,6 @@ impl Shared {
         }
     }
 
-    /// Until when rollouts may settle.
     pub fn settle_limit(&self) -> Instant {
         self.started + self.wishes.settle
     }
@@ -160,12 +143,10 @@ impl Shared {
         }
     }
 
-    /// Notes a server before it is disturbed.
     pub fn disturb(&self, disturbed: Disturbed) {
         self.all_disturbed().push(disturbed);
     }
 
-    /// Servers that were disturbed, and not yet seen to be Ready again.
     pub fn disturbed(&self) -> Vec<Disturbed> {
         self.all_disturbed().clone()
     }
@@ -242,7 +223,6 @@ impl Shared {
         known.into_iter().filter_map(follow).collect()
     }
 
-    /// Does an operation in a container of a server's pod.
     pub async fn exec(
         &self,
         server: &str,

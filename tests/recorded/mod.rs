@@ -107,7 +107,7 @@ fn what_a_fault_is_stands_in_the_words_of_its_test() {
         ("careless", "data-safety::many-files::nas-output-3", "the time that it has in the export"),
         ("reserved", "data-safety::names::nas-output-3", ".no-extension.AbCdEf"),
         ("reserved", "data-safety::reserved-names::nas-output-1", "Invalid argument (22)"),
-        ("reserved", "data-safety::reserved-names::nas-output-1", "restarted once with these names"),
+        ("reserved", "data-safety::reserved-names::nas-output-1", "restarts with these names: 1"),
         ("reserved", "data-safety::reserved-names::nas-output-2", "no sync cycle ended"),
     ] {
         let said = said(round, test);

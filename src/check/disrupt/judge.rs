@@ -20,7 +20,6 @@ impl Findings {
     }
 }
 
-/// The judgement.
 pub fn verdict(check: &Restart, seen: &Restarted) -> Verdict {
     let mut findings = Findings::default();
     let init = &check.init_container;

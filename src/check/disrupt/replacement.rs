@@ -26,7 +26,6 @@ const ANSWER: Duration = Duration::from_secs(10);
 const WHOLE_LOG: i64 = 1 << 20;
 const NAMED: usize = 3;
 
-/// A pod that was deleted.
 pub struct Deleted<'a> {
     pub site: &'a Site,
     /// The uids of all pods that the server had.
@@ -39,7 +38,6 @@ pub struct Deleted<'a> {
     pub limit: Instant,
 }
 
-/// How far the replacement is.
 enum Stage {
     Coming(Arc<Pod>),
     Ready(Arc<Pod>),
@@ -51,7 +49,6 @@ enum Stage {
     Disturbed(String),
 }
 
-/// A file that is expected in the export.
 #[derive(Debug, Clone)]
 pub struct File {
     pub name: String,
@@ -59,7 +56,6 @@ pub struct File {
 }
 
 impl Deleted<'_> {
-    /// What there is of a replacement.
     fn stage(&self, population: &Population) -> Option<Stage> {
         let server = self.server(population);
         let new: Vec<_> =
@@ -219,7 +215,6 @@ impl Deleted<'_> {
         }
     }
 
-    /// What there is of a file in a pod's export.
     pub async fn look(&self, pod: &Pod, export: &Export, file: &File) -> Content {
         let gather = Operation::Gather { folder: export.folder.clone(), prefix: file.name.clone() };
         let output = self.site.shared.exec(self.site.server(), &pod.name_any(), &export.container, &gather).await;

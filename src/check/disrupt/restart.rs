@@ -43,8 +43,7 @@ impl Kind for Restart {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (server, population) = site.settled_server().await?;
-        let pod =
-            sound::steady(&server, self.window.signed(), population.now).map_err(|reason| site.blocked(reason))?;
+        let pod = sound::steady(&server, self.window, population.now).map_err(|reason| site.blocked(reason))?;
         let owner = sound::owner(&server, &pod).map_err(Verdict::error)?;
         let sidecar = self.sidecar.as_ref().map(|sidecar| sidecar.container.as_str());
         if let Some(danger) = sound::danger(&pod, &self.init_container, sidecar).map_err(Verdict::error)? {
@@ -200,7 +199,6 @@ impl Restart {
         }
     }
 
-    /// Deletes the pod.
     async fn delete(&self, site: &Site, pod: &Pod, at: Instant) -> Result<(), Verdict> {
         let shared = &site.shared;
         let uid = pod.uid().unwrap_or_default();

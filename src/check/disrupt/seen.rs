@@ -18,15 +18,12 @@ pub enum Observation {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Restarted {
     pub server: String,
-    /// The tester's folder of it.
     pub folder: String,
-    /// The pod that was deleted.
     pub deleted: String,
     /// The file that was put into the folder.
     pub put: String,
     /// The file that was written into the export.
     pub wrote: String,
-    /// What came in the pod's place.
     pub came: Came,
     /// When the first file was in the export again.
     pub arrival: Arrival,
@@ -43,7 +40,6 @@ pub struct Restarted {
     pub old: Option<String>,
 }
 
-/// What came in a pod's place.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Came {
     /// Another, which is Ready.
@@ -63,7 +59,6 @@ pub enum Came {
     },
 }
 
-/// Why a pod does not become Ready.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Trouble {
     pub pod: String,
@@ -86,7 +81,6 @@ pub struct Arrival {
     pub last: String,
 }
 
-/// What was found where a file was expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
     Whole,

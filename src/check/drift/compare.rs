@@ -11,9 +11,7 @@ use crate::cluster::manifest::{key, keys, told};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum How {
-    /// The field has another value.
     Differs,
-    /// The field is not there.
     Missing,
     /// The item or entry is in the live object only.
     Added,
@@ -52,11 +50,9 @@ impl Difference {
     }
 }
 
-/// What a comparison has found.
 #[derive(Debug, Default)]
 pub struct Compared {
     pub differences: Vec<Difference>,
-    /// The places that were compared.
     pub places: Vec<String>,
     /// Nothing of the values is shown.
     is_secret: bool,
@@ -131,7 +127,6 @@ const QUANTITIES: [&str; 8] =
     ["limits", "requests", "capacity", "hard", "defaultRequest", "max", "min", "maxLimitRequestRatio"];
 const QUANTITY: [&str; 2] = ["sizeLimit", "storage"];
 
-/// Compares what a manifest says of an object with the live one.
 pub fn compare(said: &Value, live: &Value) -> Compared {
     let kind = said["kind"].as_str().unwrap_or_default();
     // A Pod gets the volume of its service account.
@@ -214,14 +209,12 @@ impl Compared {
         }
     }
 
-    /// Entries of a map that only the live one has.
     fn entries(&mut self, path: &Path, said: &Value, live: &Value) {
         for (name, value) in live.as_object().into_iter().flatten().filter(|(name, _)| said.get(name).is_none()) {
             self.note(&path.field(name), How::Added, [None, Some(value)]);
         }
     }
 
-    /// Lists whose items have no order.
     fn set(&mut self, path: &Path, said: &[Value], live: &[Value]) {
         self.places.push(path.text.clone());
         for (index, item) in said.iter().enumerate().filter(|(_, item)| !live.contains(item)) {
@@ -281,7 +274,6 @@ impl Compared {
         }
     }
 
-    /// An item of a list that only the live one has.
     fn added(&mut self, list: &Path, item: &Value, index: usize) {
         if SHARED.contains(&list.name.as_str()) {
             return;
@@ -316,7 +308,6 @@ fn effective<'a>(list: &str, items: &'a [Value]) -> Vec<(usize, &'a Value)> {
     items.iter().enumerate().filter(|(index, item)| is_last(*index, item)).collect()
 }
 
-/// Whether two items of a list are about the same thing.
 fn is_same_item(list: &Path, said: &Value, live: &Value) -> bool {
     let protocol = |item: &Value| item["protocol"].as_str().unwrap_or("TCP").to_owned();
     keys(&list.name).iter().any(|key| {

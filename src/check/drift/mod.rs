@@ -30,20 +30,17 @@ const LEFT: &str = "helm upgrade leaves it: remove it with kubectl edit";
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Drift {}
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     release: String,
     /// `None` for the whole.
     server: Option<String>,
-    /// The revision whose manifest was compared.
     revision: u64,
     objects: Vec<Compared>,
     /// Objects of this release, as they say, that the manifest does not have.
     left: Vec<String>,
 }
 
-/// An object of the manifest.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Compared {
     kind: String,
@@ -51,7 +48,6 @@ struct Compared {
     state: State,
 }
 
-/// What was found of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum State {
     Missing,
@@ -162,7 +158,6 @@ impl Kind for Drift {
     }
 }
 
-/// Compares all objects of the manifest.
 async fn look(site: &Site) -> Result<Arc<Looked>, Verdict> {
     let shared = &site.shared;
     let deployed = shared.release.as_ref().map_err(|error| site.no_answer(error))?;
@@ -204,7 +199,6 @@ fn is_moving(status: &str) -> bool {
     status.starts_with("pending-") || status == "uninstalling"
 }
 
-/// An object of the manifest beside the live one.
 fn compared(said: &Value, live: Live) -> Compared {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let state = match live {

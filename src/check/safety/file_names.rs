@@ -30,7 +30,6 @@ pub struct FileNames {
     pub longest: usize,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     scene: Scene,
@@ -61,12 +60,8 @@ impl Kind for FileNames {
         // Not in a folder: with it the path would be longer than the 260 characters that many programs on Windows take.
         let length = site.file("").name.chars().count();
         let long = ground.place(&"x".repeat(self.longest.saturating_sub(length))).name;
-        let (mut wanted, mut writes): (Vec<Wanted>, Vec<Operation>) = Default::default();
-        for name in &self.names {
-            let content = ground::line();
-            wanted.push((format!("{folder}/{name}"), Digest::of(&content)));
-            writes.push(Operation::WriteNested { folder: ground.path(&folder), name: name.clone(), content });
-        }
+        let nested = |name: &String| ground.nested(&folder, name, ground::line());
+        let (mut writes, mut wanted): (Vec<_>, Vec<Wanted>) = self.names.iter().map(nested).unzip();
         let text = ground::line();
         writes.push(Operation::Write { path: ground.path(&long), content: text.clone() });
         wanted.push((long, Digest::of(text)));

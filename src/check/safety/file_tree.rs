@@ -36,7 +36,6 @@ pub struct FileTree {
     pub tolerance: Span,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     scene: Scene,
@@ -46,10 +45,8 @@ pub struct Observation {
     times: Option<Times>,
 }
 
-/// When files were changed.
 #[derive(Debug, Serialize, Deserialize)]
 struct Times {
-    /// How many were compared.
     compared: usize,
     /// The greatest difference, in seconds.
     worst: u64,

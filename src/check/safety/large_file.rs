@@ -27,6 +27,8 @@ const POLL: Duration = Duration::from_millis(20);
 const ABSENT: Duration = Duration::from_millis(100);
 /// So many times the file's size must be free in the export: beyond its limit the pod is evicted, with no error before.
 const ROOM: f64 = 4.0;
+/// The file's name in its folder.
+const LARGE: &str = "large.bin";
 /// So many sizes are kept.
 const MOST: usize = 64;
 
@@ -56,11 +58,9 @@ pub struct LargeFile {
     pub piece: usize,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     scene: Scene,
-    /// Why there is too little room for it.
     no_room: Option<String>,
     delivery: Option<Delivery>,
     sizes: Sizes,
@@ -122,7 +122,7 @@ impl Kind for LargeFile {
             return Ok(seen);
         }
         let folder = ground.place("large").name;
-        let name = format!("{folder}/large.bin");
+        let name = format!("{folder}/{LARGE}");
         let (now, sizes) = (watch::Sender::new(None), watch::Sender::new(Sizes::default()));
         let writing = self.write(&ground, &folder, &name, now.subscribe());
         let delivery = tokio::select! {
@@ -154,7 +154,7 @@ impl Kind for LargeFile {
             Err(verdict) => (if seen.delivery.is_some() { verdict.reasons } else { Vec::new() }, 0),
         };
         if let Some((before, after)) = seen.sizes.shrunk {
-            let object = format!("large.bin of pod {} in {}", seen.scene.pod, seen.scene.folder);
+            let object = format!("{LARGE} of pod {} in {}", seen.scene.pod, seen.scene.folder);
             let expected = "never less of it than was there before, while it only grew in the export";
             let after = after.map_or("no file of that name".to_owned(), |after| format!("{after} bytes"));
             let hint = format!(
@@ -208,8 +208,7 @@ impl LargeFile {
         mut size: watch::Receiver<Option<u64>>,
     ) -> Result<Delivery, Verdict> {
         let mut content = Digest::default();
-        let base = name.rsplit('/').next().unwrap_or_default().to_owned();
-        let make = Operation::WriteNested { folder: ground.path(folder), name: base, content: String::new() };
+        let (make, _) = ground.nested(folder, LARGE, String::new());
         if let Err(problem) = ground.perform(vec![make]).await? {
             return Ok(Delivery(Err(problem)));
         }
@@ -319,35 +318,34 @@ mod tests {
 
     #[test]
     fn it_must_end_whole_and_never_shrink() {
-        assert_eq!(judged(&json!({})), Outcome::Pass);
-        assert_eq!(judged(&json!({"delivery": wrong(false)})), Outcome::Fail);
-        assert_eq!(judged(&json!({"sizes": {"seen": [300], "shrunk": [300, 12]}})), Outcome::Fail);
-        assert_eq!(judged(&json!({"sizes": {"seen": [300], "shrunk": [300, null]}})), Outcome::Fail);
-        assert_eq!(judged(&json!({"strangers": ["l/.large.bin.Ab3dEf"]})), Outcome::Fail);
-        assert_eq!(judged(&json!({"no_room": "12Mi are free", "delivery": null})), Outcome::Skip);
-        assert_eq!(judged(&json!({"delivery": null})), Outcome::Error);
-        let unended = json!({"delivery": null, "sizes": {"seen": [300], "shrunk": [300, 12]}});
-        assert_eq!(judged(&unended), Outcome::Fail, "no cycle ended after it shrank");
+        let shrunk = |after: Value| json!({"seen": [300], "shrunk": [300, after]});
+        for (changes, outcome) in [
+            (json!({}), Outcome::Pass),
+            (json!({"delivery": wrong(false)}), Outcome::Fail),
+            (json!({"sizes": shrunk(json!(12))}), Outcome::Fail),
+            (json!({"sizes": shrunk(Value::Null)}), Outcome::Fail),
+            // No cycle ended after it shrank.
+            (json!({"delivery": null, "sizes": shrunk(json!(12))}), Outcome::Fail),
+            (json!({"strangers": ["l/.large.bin.Ab3dEf"]}), Outcome::Fail),
+            (json!({"no_room": "12Mi are free", "delivery": null}), Outcome::Skip),
+            (json!({"delivery": null}), Outcome::Error),
+        ] {
+            assert_eq!(judged(&changes), outcome, "{changes}");
+        }
     }
 
     #[test]
-    fn less_than_before_is_noticed_once_and_nothing_before_the_first_is_less() {
+    fn less_than_before_is_noticed_once_also_when_no_more_sizes_are_kept() {
         let mut sizes = Sizes::default();
         for size in [None, Some(0), Some(10), Some(10), Some(20)] {
             sizes.take(size);
         }
-        assert_eq!((sizes.seen.as_slice(), sizes.shrunk), (&[0, 10, 20][..], None));
-        sizes.take(None);
-        sizes.take(Some(5));
-        assert_eq!(sizes.shrunk, Some((20, None)));
-    }
-
-    #[test]
-    fn when_no_more_sizes_are_kept_less_than_the_last_is_still_noticed() {
-        let mut sizes = Sizes::default();
-        for size in 1..=1_000 {
-            sizes.take(Some(size));
-        }
+        assert_eq!((sizes.seen.as_slice(), sizes.shrunk), (&[0, 10, 20][..], None), "nothing before the first is less");
+        let mut gone = sizes.clone();
+        gone.take(None);
+        gone.take(Some(5));
+        assert_eq!(gone.shrunk, Some((20, None)));
+        (21..=1_000).for_each(|size| sizes.take(Some(size)));
         assert_eq!((sizes.seen.len(), sizes.shrunk), (MOST, None));
         sizes.take(Some(999));
         assert_eq!(sizes.shrunk, Some((1_000, Some(999))));

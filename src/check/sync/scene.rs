@@ -27,13 +27,11 @@ pub type Wanted = (String, Digest);
 pub struct Delivery(pub Result<Arrival, String>);
 
 impl Delivery {
-    /// Whether all files are whole in the folder.
     pub fn is_whole(&self) -> bool {
         self.0.as_ref().is_ok_and(|arrival| arrival.wrong.is_empty())
     }
 }
 
-/// What came of files that were written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Arrival {
     /// How many there were.
@@ -44,13 +42,11 @@ pub struct Arrival {
     pub wrong: Vec<Wrong>,
 }
 
-/// A file that is not whole.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Wrong {
     pub name: String,
     /// Whether it had been.
     pub had_arrived: bool,
-    /// What was there last.
     pub seen: String,
     /// Where it was instead; of the first that did not arrive.
     #[serde(default)]

@@ -18,10 +18,8 @@ use crate::host::{Entry, Seen};
 /// How long the two sides of the tester's folder may differ while it is probed.
 const MOUNT_WITHIN: Duration = Duration::from_secs(5);
 
-/// Why no file can arrive.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Obstacle {
-    /// There is no sidecar.
     NoSidecar,
     /// The sidecar is down and will not come up soon; its state.
     SidecarDown(String),
