@@ -44,11 +44,6 @@ pub trait Kind: Sync {
         2 << 20
     }
 
-    /// How many sync cycles it usually waits for; the first of them has already begun.
-    fn cycles(&self) -> u8 {
-        0
-    }
-
     /// Collects what the judgement needs.
     ///
     /// # Errors
@@ -100,7 +95,6 @@ pub trait AnyKind {
     fn needs(&self) -> &'static [Need];
     fn writes(&self) -> Option<(&Export, Option<&Sidecar>)>;
     fn room(&self) -> usize;
-    fn cycles(&self) -> u8;
     /// Observes and judges; returns the observation too, if the run is recorded and there is one.
     fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)>;
     /// Judges what was observed in another run; an error if it is no observation of this kind of check.
@@ -118,10 +112,6 @@ impl<K: Kind> AnyKind for K {
 
     fn room(&self) -> usize {
         Kind::room(self)
-    }
-
-    fn cycles(&self) -> u8 {
-        Kind::cycles(self)
     }
 
     fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)> {

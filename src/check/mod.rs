@@ -34,7 +34,6 @@ pub use need::{ALWAYS, Access, Need, OPTIONAL};
 pub use shared::{Disturbed, Shared, Wishes};
 pub use site::Site;
 pub use storage::mount::remount;
-pub use sync::search::period;
 pub use topology::node_port::live as node_ports;
 
 /// Declares the kinds of checks: the key that names each in a suite, and its parameters.

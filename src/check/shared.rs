@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use regex::Regex;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -14,7 +13,7 @@ use super::commands::Commands;
 use super::ledger::Ledger;
 use super::need::Access;
 use super::nfs::Exits;
-use super::parameter::{Pattern, Sidecar};
+use super::parameter::Sidecar;
 use crate::cluster::container;
 use crate::cluster::server::Settlement;
 use crate::cluster::{
@@ -72,7 +71,7 @@ pub struct Shared {
     /// What was looked at once, by what it is and where.
     memory: Mutex<HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>>,
     /// By server, pod, container and the lines that tell of cycles.
-    cycles: Mutex<HashMap<[String; 5], Arc<Cycles>>>,
+    cycles: Mutex<HashMap<[String; 5], (Sidecar, Arc<Cycles>)>>,
 }
 
 impl Shared {
@@ -203,24 +202,24 @@ impl Shared {
         let (end, interval) = (&sidecar.cycle_end.0, &sidecar.interval.0);
         let key = [server, pod, &sidecar.container, end.as_str(), interval.as_str()].map(str::to_owned);
         let marks = Marks { end: end.clone(), interval: interval.clone(), files: self.run.clone() };
-        let follow = || Arc::new(self.cluster.follow_cycles(pod, &sidecar.container, marks));
-        Arc::clone(cycles.entry(key).or_insert_with(follow))
+        let follow = || (sidecar.clone(), Arc::new(self.cluster.follow_cycles(pod, &sidecar.container, marks)));
+        Arc::clone(&cycles.entry(key).or_insert_with(follow).1)
     }
 
     /// The logs in this pod of the running containers that tests followed in any pod of the server, with their names.
     pub fn followed(&self, server: &str, pod: &Pod) -> Vec<(String, Arc<Cycles>)> {
-        let known: Vec<[String; 5]> = {
+        let known: Vec<Sidecar> = {
             let cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
-            cycles.keys().filter(|[its, ..]| its == server).cloned().collect()
+            let its = cycles.iter().filter(|([its, ..], _)| its == server);
+            its.map(|(_, (sidecar, _))| sidecar.clone()).collect()
         };
-        let follow = |[_, _, container, end, interval]: [String; 5]| {
-            let pattern = |text: String| Some(Pattern(Regex::new(&text).ok()?));
-            let sidecar = Sidecar { container, cycle_end: pattern(end)?, interval: pattern(interval)? };
-            container::runs(pod, &sidecar.container).then_some(())?;
-            let cycles = self.cycles(server, &pod.name_any(), &sidecar);
-            Some((sidecar.container, cycles))
-        };
-        known.into_iter().filter_map(follow).collect()
+        let running = known.into_iter().filter(|sidecar| container::runs(pod, &sidecar.container));
+        running
+            .map(|sidecar| {
+                let cycles = self.cycles(server, &pod.name_any(), &sidecar);
+                (sidecar.container, cycles)
+            })
+            .collect()
     }
 
     pub async fn exec(

@@ -5,9 +5,9 @@ use std::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::preflight;
-use crate::check::{self, Access, Check, Need, Shared, revision};
+use crate::check::{Access, Check, Need, Shared, revision};
 use crate::cli::Options;
-use crate::cluster::{self, ApiError, Cluster, Contents, Deployed, Release, Watch};
+use crate::cluster::{self, ApiError, Cluster, Contents, Deployed, Release};
 use crate::error::Refusal;
 use crate::event::{Event, Fact, SIMULATED};
 use crate::host::Host;
@@ -80,7 +80,6 @@ pub async fn prepare(
         let place = facts.iter().position(|fact| fact.name == "folder").unwrap_or_default();
         facts.insert(place, Fact { name: "values".into(), value: values.origin.clone() });
     }
-    facts.extend(duration(&cluster, &watch, suites, cases).await);
     facts.extend(lacking(&access, &checks));
     let _ = events.send(Event::Connected { facts, changes });
     Ok(Shared::new(cluster, host, run, options.wishes.clone(), access, deployed, values, watch, events))
@@ -103,17 +102,6 @@ fn as_deployed(revisions: &[Release], cluster: &Cluster) -> Vec<Release> {
         "deployed".clone_into(&mut newest.status);
     }
     revisions
-}
-
-/// How long the sync cycles will take that tests wait for, if any does.
-async fn duration(cluster: &Cluster, watch: &Watch, suites: &[Suite], cases: &[PlannedCase]) -> Option<Fact> {
-    let (cycles, case) = cases.iter().map(|case| (case.check.cycles(), case)).max_by_key(|(cycles, _)| *cycles)?;
-    let (_, sidecar) = case.check.writes().filter(|_| cycles > 0)?;
-    let (sidecar, suite) = (sidecar?, suites.iter().find(|suite| suite.name == case.id.suite)?);
-    let pods = watch.population().ok()?.ready(&suite.pods, &sidecar.container);
-    let period = check::period(cluster, &pods.first()?.1, sidecar).await?;
-    let (all, each) = ((period * u32::from(cycles)).as_secs(), period.as_secs());
-    Some(Fact { name: "duration".into(), value: format!("up to about {all}s: {cycles} sync cycles of {each}s") })
 }
 
 /// What the user may not do and tests need, if there is any.

@@ -174,44 +174,39 @@ impl Deleted<'_> {
 
     /// Waits until the file is in the replacement's export, or is seen not to come within the time.
     async fn arrival(&self, export: &Export, file: &File, within: Span) -> Arrival {
-        let shared = &self.site.shared;
         let mut seen = Arrival { last: "no replacement".to_owned(), ..Arrival::default() };
         let mut pause = PAUSE;
         loop {
-            let mut last = None;
-            let slice = self.limit.min(Instant::now() + LONGEST);
-            let found = shared.until(self.site.server(), slice, |population| match self.stage(population)? {
-                Stage::Coming(pod) | Stage::Ready(pod) => {
-                    let runs = container::runs(&pod, &export.container);
-                    last = Some(Arc::clone(&pod));
-                    runs.then_some(Some(pod))
+            let population = self.site.shared.watch.population();
+            let mut age = Duration::ZERO;
+            match population.map(|population| self.stage(&population)) {
+                Ok(Some(Stage::Coming(pod) | Stage::Ready(pod))) => {
+                    age = self.since_creation(&pod);
+                    if container::runs(&pod, &export.container) {
+                        match self.look(&pod, export, file).await {
+                            Content::Whole => {
+                                return Arrival { there: Some(millis(self.since_creation(&pod))), ..seen };
+                            }
+                            // What is not known yet is no sign of absence.
+                            Content::Unknown(why) => seen.last = why,
+                            other => (seen.absent, seen.last) = (Some(millis(age)), other.to_string()),
+                        }
+                        pause = LONGEST.min(pause * 2);
+                    } else {
+                        let view = container::named(&pod, &export.container);
+                        let state = view.map_or("there is no such container".to_owned(), |view| view.describe());
+                        (seen.absent, seen.last) = (Some(millis(age)), format!("{} is {state}", export.container));
+                    }
                 }
-                Stage::Stuck(..) | Stage::Refused(_) | Stage::Disturbed(_) => Some(None),
-            });
-            let found = found.await;
-            let now = last.as_ref().map(|pod| self.since_creation(pod)).unwrap_or_default();
-            match (found, &last) {
-                (Ok(Some(None)), _) => return seen,
-                (Ok(Some(Some(pod))), _) => match self.look(&pod, export, file).await {
-                    Content::Whole => return Arrival { there: Some(millis(self.since_creation(&pod))), ..seen },
-                    // What is not known yet is no sign of absence.
-                    Content::Unknown(why) => seen.last = why,
-                    other => (seen.absent, seen.last) = (Some(millis(now)), other.to_string()),
-                },
-                (Ok(None), Some(pod)) => {
-                    let view = container::named(pod, &export.container);
-                    let state = view.map_or("there is no such container".to_owned(), |view| view.describe());
-                    (seen.absent, seen.last) = (Some(millis(now)), format!("{} is {state}", export.container));
-                }
-                (Ok(None), None) => {}
-                (Err(error), _) => seen.last = error.to_string(),
+                Ok(Some(_)) => return seen,
+                Ok(None) => {}
+                Err(error) => seen.last = error.to_string(),
             }
             let is_told = seen.absent.is_some_and(|absent| absent > millis(within.0));
-            if is_told || now > within.0 + ANSWER || Instant::now() >= self.limit.max(self.sent + within.0 + ANSWER) {
+            if is_told || age > within.0 + ANSWER || Instant::now() >= self.limit.max(self.sent + within.0 + ANSWER) {
                 return seen;
             }
             tokio::time::sleep(pause).await;
-            pause = LONGEST.min(pause * 2);
         }
     }
 

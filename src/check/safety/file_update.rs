@@ -51,10 +51,6 @@ impl Kind for FileUpdate {
         Some((&self.export, Some(&self.sidecar)))
     }
 
-    fn cycles(&self) -> u8 {
-        2
-    }
-
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =
             Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;

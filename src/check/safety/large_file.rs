@@ -73,23 +73,27 @@ pub struct Observation {
 struct Sizes {
     /// Each time that it was another one.
     seen: Vec<u64>,
-    /// The last of them, also when no more are kept.
+    /// The one that is there now, also when no more are kept.
     #[serde(skip)]
-    last: Option<u64>,
+    now: Option<u64>,
     /// The first time that it was less than before: how much it was then, and after; `None` if the file was gone.
     shrunk: Option<(u64, Option<u64>)>,
 }
 
 impl Sizes {
-    fn take(&mut self, size: Option<u64>) {
-        let last = self.last;
-        self.last = size.or(last);
-        if size != last && self.seen.len() < MOST {
+    /// Takes in a size; whether it is another one.
+    fn take(&mut self, size: Option<u64>) -> bool {
+        if size == self.now {
+            return false;
+        }
+        if self.seen.len() < MOST {
             self.seen.extend(size);
         }
-        if let Some(before) = last.filter(|before| size.is_none_or(|size| size < *before)) {
+        if let Some(before) = self.now.filter(|before| size.is_none_or(|size| size < *before)) {
             self.shrunk.get_or_insert((before, size));
         }
+        self.now = size;
+        true
     }
 }
 
@@ -107,10 +111,6 @@ impl Kind for LargeFile {
         self.bytes
     }
 
-    fn cycles(&self) -> u8 {
-        self.cycles.saturating_add(1)
-    }
-
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =
             Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
@@ -123,11 +123,11 @@ impl Kind for LargeFile {
         }
         let folder = ground.place("large").name;
         let name = format!("{folder}/{LARGE}");
-        let (now, sizes) = (watch::Sender::new(None), watch::Sender::new(Sizes::default()));
-        let writing = self.write(&ground, &folder, &name, now.subscribe());
+        let sizes = watch::Sender::new(Sizes::default());
+        let writing = self.write(&ground, &folder, &name, sizes.subscribe());
         let delivery = tokio::select! {
             delivery = writing => delivery,
-            never = follow(&site.shared.host, site.server(), &folder, &name, &now, &sizes) => match never {},
+            never = follow(&site.shared.host, site.server(), &folder, &name, &sizes) => match never {},
         };
         seen.sizes = sizes.borrow().clone();
         seen.delivery = match delivery {
@@ -205,7 +205,7 @@ impl LargeFile {
         ground: &Ground<'_>,
         folder: &str,
         name: &str,
-        mut size: watch::Receiver<Option<u64>>,
+        mut sizes: watch::Receiver<Sizes>,
     ) -> Result<Delivery, Verdict> {
         let mut content = Digest::default();
         let (make, _) = ground.nested(folder, LARGE, String::new());
@@ -235,10 +235,11 @@ impl LargeFile {
             // A cycle has copied it so far, and ended.
             let written = Instant::now();
             let limit = written + ground.within();
-            let here = size.wait_for(|size| size.is_some_and(|size| size >= until as u64));
+            let here = sizes.wait_for(|sizes| sizes.now.is_some_and(|size| size >= until as u64));
             if tokio::time::timeout_at(limit, here).await.is_err() {
                 way::is_there(ground.site).await?;
-                let there = size.borrow().map_or("no file of that name".to_owned(), |bytes| format!("{bytes} bytes"));
+                let there =
+                    sizes.borrow().now.map_or("no file of that name".to_owned(), |bytes| format!("{bytes} bytes"));
                 let wrong = Wrong {
                     name: name.to_owned(),
                     had_arrived: false,
@@ -252,29 +253,21 @@ impl LargeFile {
         let written = Instant::now();
         let whole = content.bytes();
         // Only when it is long enough is it worth reading.
-        let here = size.wait_for(|size| *size == Some(whole));
+        let here = sizes.wait_for(|sizes| sizes.now == Some(whole));
         let _ = tokio::time::timeout_at(written + ground.within(), here).await;
         ground.follow_to_the_end(&[(name.to_owned(), content)], &[listed], written).await
     }
 }
 
 /// Looks at the file's size, for ever.
-async fn follow(
-    host: &Host,
-    server: &str,
-    folder: &str,
-    name: &str,
-    now: &watch::Sender<Option<u64>>,
-    sizes: &watch::Sender<Sizes>,
-) -> Infallible {
+async fn follow(host: &Host, server: &str, folder: &str, name: &str, sizes: &watch::Sender<Sizes>) -> Infallible {
     let mut news = host.news(server, "");
     let mut is_inside = false;
     loop {
         // One that another program holds is looked at again.
         if let Ok(stat) = host.stat(server, name).await {
             let bytes = stat.map(|stat| stat.bytes);
-            sizes.send_modify(|sizes| sizes.take(bytes));
-            now.send_if_modified(|last| std::mem::replace(last, bytes) != bytes);
+            sizes.send_if_modified(|sizes| sizes.take(bytes));
             if !is_inside && bytes.is_some() {
                 news = news.of(host.news(server, folder));
                 is_inside = true;
@@ -345,7 +338,9 @@ mod tests {
         gone.take(None);
         gone.take(Some(5));
         assert_eq!(gone.shrunk, Some((20, None)));
-        (21..=1_000).for_each(|size| sizes.take(Some(size)));
+        for size in 21..=1_000 {
+            sizes.take(Some(size));
+        }
         assert_eq!((sizes.seen.len(), sizes.shrunk), (MOST, None));
         sizes.take(Some(999));
         assert_eq!(sizes.shrunk, Some((1_000, Some(999))));

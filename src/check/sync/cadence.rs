@@ -94,11 +94,6 @@ impl Kind for Cadence {
         Some((&self.export, Some(&self.sidecar)))
     }
 
-    fn cycles(&self) -> u8 {
-        // One lists its file, and one more could do so again.
-        2
-    }
-
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let expected = site.expected(&self.interval)?;
         let Some(interval) = seconds(&expected) else {
@@ -295,26 +290,16 @@ impl Cadence {
 
     /// What is missing for a judgement.
     fn unknown(&self, seen: &Observation, pause: Option<i64>) -> Option<Reason> {
+        let came_after = |listed: Timestamp| seen.cycles.iter().any(|it| it.began > listed && it.ended.is_some());
+        let expected = match seen.listed.first() {
+            _ if pause.is_none() => format!("a line like {} right after one that ends a cycle", self.cycle_begin.0),
+            None => format!("a line for the file {}, which was written into the export", seen.file),
+            Some(first) if !came_after(*first) => format!("one more cycle after the one that copied {}", seen.file),
+            Some(_) => return None,
+        };
         let object = format!("log of pod {}, container {}", seen.pod, self.sidecar.container);
-        let first = seen.listed.first();
-        let came_after =
-            |listed: Timestamp| seen.cycles.iter().any(|cycle| cycle.began > listed && cycle.ended.is_some());
-        match (pause, first) {
-            (None, _) => {
-                let expected = format!("a line like {} right after one that ends a cycle", self.cycle_begin.0);
-                Some(Reason::new(object, expected, "none: the pause between cycles is not known"))
-            }
-            (_, None) => {
-                let expected = format!("a line for the file {}, which was written into the export", seen.file);
-                let hint = "is rsync run with -v? If a test of the way to the folder fails too, look at that first";
-                Some(Reason::new(object, expected, "none, in any cycle").hint(hint))
-            }
-            (_, Some(first)) if !came_after(*first) => {
-                let expected = format!("one more cycle after the one that copied {}", seen.file);
-                Some(Reason::new(object, expected, "none"))
-            }
-            _ => None,
-        }
+        let hint = "is rsync run with -v? If a test of the way to the folder fails too, look at that first";
+        Some(Reason::new(object, expected, "none").hint(hint))
     }
 }
 

@@ -110,11 +110,6 @@ impl Kind for FileSync {
         Some((&self.export, Some(&self.sidecar)))
     }
 
-    fn cycles(&self) -> u8 {
-        // Those that are written over one cycle arrive with the next.
-        if self.samples == 1 { 1 } else { 2 }
-    }
-
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =
             Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;

@@ -49,10 +49,6 @@ impl Kind for MultiWrite {
         Some((&self.export, Some(&self.sidecar)))
     }
 
-    fn cycles(&self) -> u8 {
-        self.rounds
-    }
-
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =
             Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::trail::Trail;
-use super::way::{self, Obstacle};
+use super::way::Obstacle;
 use crate::check::parameter::{Sidecar, Span};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
@@ -85,7 +85,10 @@ impl Scene {
                         wrong => format!("; so with {wrong} of {}", counted(arrival.files)),
                     };
                     if wrong.had_arrived {
-                        let hint = way::undone(name, &wrong.seen);
+                        let hint = format!(
+                            "look for what else {name} or a second pod does to the folder, and whether pods still mount it: \
+                             host-mount tells"
+                        );
                         let expected =
                             format!("{what} to stay whole in {} after the cycle that brought it", self.folder);
                         return Reason::new(object, expected, format!("{}{others}", wrong.seen)).hint(hint);

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Pod, VolumeMount};
+use k8s_openapi::api::core::v1::Pod;
 use tokio::time::{Instant, timeout_at};
 
 use super::ground::{Ground, NO_FILE};
 use super::log;
 use super::trail::{Found, Stop, Tail, Trail, Work};
 use crate::check::millis;
-use crate::check::parameter::{Export, Sidecar};
+use crate::check::parameter::Sidecar;
 use crate::cluster::container;
 use crate::cluster::{Cluster, Operation, ResourceExt};
 use crate::digest::Digest;
@@ -37,12 +37,11 @@ impl Ground<'_> {
         let inside = Instant::now() + INSIDE;
         let newest = self.newest();
         let newest = newest.as_ref().unwrap_or(pod);
-        let (view_at, mount_at) = (view_of(newest, export, container), mount_of(newest, site.server(), container));
+        let mount_at = mount_of(newest, site.server(), container);
         let pod_name = pod.name_any();
         let look = |at| self.look(newest, at, name, content, inside);
-        let (export_stop, view, mount, lines) = tokio::join!(
+        let (export_stop, mount, lines) = tokio::join!(
             look(Ok((export.container.clone(), export.folder.clone()))),
-            look(view_at),
             look(mount_at.clone().map(|(container, _, folder)| (container, folder))),
             timeout_at(inside, shared.cluster.log_tail(&pod_name, container, LINES, BYTES)),
         );
@@ -79,7 +78,6 @@ impl Ground<'_> {
             bytes: usize::try_from(content.bytes()).unwrap_or(usize::MAX),
             waited: millis(written.elapsed()),
             export: export_stop,
-            view,
             mount,
             folder: Stop { place: folder, seen: here },
             work: Work {
@@ -160,36 +158,6 @@ fn found(listed: &[u8], name: &str, content: &Digest) -> Found {
     if Digest::of(&rest[..size]) == *content { Found::Whole } else { Found::Other(size) }
 }
 
-/// The container and folder in which the sidecar sees the export, by the volume; or why there is none.
-fn view_of(pod: &Pod, export: &Export, sidecar: &str) -> Result<(String, String), String> {
-    let (Some(server), Some(view)) = (container::named(pod, &export.container), container::named(pod, sidecar)) else {
-        return Err("there is no such container".to_owned());
-    };
-    let folder = &export.folder;
-    let holds = server.mounts.iter().filter_map(|mount| Some((mount, below(folder, &mount.mount_path)?)));
-    let Some((mount, rest)) = holds.min_by_key(|(_, rest)| rest.len()) else {
-        return Err(format!("{folder} of {} is on no volume, so nobody else sees it", server.name));
-    };
-    let is_it = |other: &&VolumeMount| other.name == mount.name && other.sub_path == mount.sub_path;
-    let Some(its) = view.mounts.iter().find(is_it) else {
-        let mounts = view.mounts.iter().map(|other| format!("{} at {}", other.name, other.mount_path));
-        let mounts = mounts.collect::<Vec<_>>().join(", ");
-        let volume = &mount.name;
-        return Err(format!(
-            "{sidecar} does not mount {folder} of {}, volume {volume}; it mounts {mounts}",
-            server.name
-        ));
-    };
-    let place = if rest.is_empty() { its.mount_path.clone() } else { format!("{}/{rest}", its.mount_path) };
-    Ok((sidecar.to_owned(), place))
-}
-
-/// What is left of a path below a folder.
-fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
-    let rest = path.trim_matches('/').strip_prefix(folder.trim_matches('/'))?;
-    (rest.is_empty() || rest.starts_with('/') || folder.trim_matches('/').is_empty()).then(|| rest.trim_matches('/'))
-}
-
 /// A container that mounts the tester's folder, rather the sidecar than another, and one that runs; with the path on the
 /// node and the folder in the container. Or why there is none.
 fn mount_of(pod: &Pod, server: &str, sidecar: &str) -> Result<(String, String, String), String> {
@@ -212,23 +180,6 @@ mod tests {
 
     fn pod(changes: &[(&str, Value)]) -> Pod {
         serde_json::from_value(with(output_pod(), changes)).unwrap()
-    }
-
-    fn view(changes: &[(&str, Value)], folder: &str) -> Result<String, String> {
-        let export = Export { container: "nfs-server".into(), folder: folder.into() };
-        view_of(&pod(changes), &export, "sync-to-windows").map(|(_, folder)| folder)
-    }
-
-    #[test]
-    fn the_sidecars_view_of_the_export_is_found_by_the_volume() {
-        assert_eq!(view(&[], "/data").unwrap(), "/nfs-data");
-        assert_eq!(view(&[], "/data/sub/").unwrap(), "/nfs-data/sub");
-        for (field, value) in [("name", "scratch"), ("subPath", "a")] {
-            let change = (&*format!("/spec/initContainers/1/volumeMounts/0/{field}"), json!(value));
-            let none = view(&[change], "/data").unwrap_err();
-            assert!(none.contains("does not mount /data of nfs-server, volume nfs-export"), "{none}");
-        }
-        assert!(view(&[], "/database").unwrap_err().contains("on no volume"));
     }
 
     #[test]

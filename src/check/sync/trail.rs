@@ -25,8 +25,6 @@ pub struct Trail {
     pub waited: u64,
     /// In the export, by the container that it was written in.
     pub export: Stop,
-    /// In the export, by the sidecar.
-    pub view: Stop,
     /// In the tester's folder, by a container.
     pub mount: Stop,
     /// In the tester's folder, here.
@@ -117,14 +115,14 @@ impl Trail {
     /// The first place without the file, what that means, and everything that was seen.
     pub fn finding(&self) -> Finding {
         let (hop, what, hint) = self.first_without();
-        let way = [&self.export, &self.view, &self.mount, &self.folder].map(Stop::to_string).join("; ");
+        let way = [&self.export, &self.mount, &self.folder].map(Stop::to_string).join("; ");
         let Work { container, state, tail, .. } = &self.work;
         let unread = tail.as_ref().err().map_or(String::new(), |why| format!("; its log was not read ({why})"));
         Finding { hop, seen: format!("{what}.\nOn the way: {way}.\n{container}: {state}{unread}."), hint }
     }
 
     fn first_without(&self) -> (Hop, String, String) {
-        let Self { context, namespace, pod, export, view, mount, folder, .. } = self;
+        let Self { export, mount, folder, .. } = self;
         let container = &self.work.container;
         if folder.seen == Found::Whole {
             let (seconds, tenths) = (self.waited / 1000, self.waited % 1000 / 100);
@@ -147,17 +145,7 @@ impl Trail {
             );
             return (Hop::Export, format!("not even the export has it as it was written: {export}"), hint);
         }
-        let so_far = match (&export.seen, &view.seen) {
-            (Found::Whole, _) => "it is in the export",
-            (_, Found::Whole) => "it is in what the sidecar sees of the export",
-            _ => "the export was not looked into",
-        };
-        if view.lacks() {
-            let hint = format!(
-                "compare the volumeMounts of both containers: kubectl --context={context} -n {namespace} get pod {pod} -o yaml"
-            );
-            return (Hop::Sidecar, format!("{so_far}, and {container} does not see it there: {view}"), hint);
-        }
+        let so_far = if export.seen == Found::Whole { "it is in the export" } else { "the export was not looked into" };
         match (&mount.seen, &folder.seen) {
             (Found::Whole, Found::Trouble(_)) => {
                 let hint = "look at the permissions of the folder, and whether another program holds the file";
@@ -212,7 +200,7 @@ impl Trail {
         match tail {
             Err(_) => (format!("{container} did not copy it, and why is not known without its log"), look),
             Ok(Tail { has_ended_since: true, .. }) => {
-                let hint = format!("look at the source and the filters of rsync in the command of {container}");
+                let hint = format!("look at what {container} mounts, and at the source and the filters of its rsync");
                 (format!("{container} ends its cycles and does not list the file"), hint)
             }
             Ok(_) => {
@@ -246,7 +234,7 @@ pub mod tests {
         let trail = json!({
             "context": "file-simulator", "namespace": "n", "pod": "p", "root": "C:\\simulator-data",
             "host_path": "/mnt/simulator-data/nas-output-1", "bytes": 4096, "waited": 61_300,
-            "export": stop("/data of nfs-server", "Whole"), "view": stop("/nfs-data of sync-to-windows", "Whole"),
+            "export": stop("/data of nfs-server", "Whole"),
             "mount": stop("/windows-mount of sync-to-windows", "Absent"),
             "folder": stop("C:\\simulator-data\\nas-output-1", "Absent"), "by_nfs": false, "work": work
         });
@@ -256,23 +244,21 @@ pub mod tests {
     #[test]
     fn the_first_place_without_the_file_is_named_and_what_the_sidecars_log_says() {
         let at = |place: &'static str, seen: Value| (place, seen);
-        let [whole, absent] = ["Whole", "Absent"].map(|seen| json!(seen));
-        let [export, view, mount, folder] = ["/export/seen", "/view/seen", "/mount/seen", "/folder/seen"];
+        let whole = json!("Whole");
+        let [export, mount, folder] = ["/export/seen", "/mount/seen", "/folder/seen"];
         let unknown = json!({"Unknown": "no answer"});
         let error = json!(["2026-11-21T03:00:00Z", "rsync: mkstemp failed: Read-only file system (30)"]);
         for (changes, hop, words) in [
-            (vec![at(export, absent.clone())], Hop::Export, "not even the export has it"),
+            (vec![at(export, json!("Absent"))], Hop::Export, "not even the export has it"),
             (vec![at(export, json!({"Other": 12}))], Hop::Export, "12 bytes of other content"),
-            (vec![at(export, absent.clone()), at("/by_nfs", json!(true))], Hop::Nfs, "took it"),
-            (vec![at(view, absent)], Hop::Sidecar, "does not see it there: not in /nfs-data"),
-            (vec![at(view, json!({"NoMount": "no such mount"}))], Hop::Sidecar, "does not see it there: no such mount"),
+            (vec![at(export, json!("Absent")), at("/by_nfs", json!(true))], Hop::Nfs, "took it"),
             (vec![at(mount, json!({"Other": 4093}))], Hop::Sidecar, "4093 bytes of other content"),
             (vec![at(mount, json!({"NoMount": "no hostPath"}))], Hop::Sidecar, "goes nowhere: no hostPath"),
             (vec![at(mount, json!({"Trouble": "stale"}))], Hop::Mount, "cannot be looked into (stale)"),
             (vec![at(mount, whole.clone())], Hop::Mount, "not one folder"),
             (vec![at(mount, whole.clone()), at(folder, json!({"Trouble": "denied"}))], Hop::Host, "denied"),
             (vec![at(folder, whole)], Hop::Sidecar, "it came late: it is in the folder by now, 61.3 s"),
-            (vec![at(export, unknown.clone()), at(view, unknown.clone())], Hop::Sidecar, "export was not looked into"),
+            (vec![at(export, unknown.clone())], Hop::Sidecar, "export was not looked into"),
             (vec![at(mount, unknown), at(folder, json!({"Other": 3}))], Hop::Sidecar, "and 3 bytes of other content"),
             (vec![], Hop::Sidecar, "ends its cycles and does not list the file"),
             (vec![at("/work/tail/Ok/has_ended_since", json!(false))], Hop::Sidecar, "no cycle has ended since"),
