@@ -48,6 +48,9 @@ pub struct Disturbed {
     pub at: Instant,
 }
 
+/// Followed logs by server, pod, container and the lines that tell of cycles.
+type Followed = HashMap<[String; 5], (Sidecar, Arc<Cycles>)>;
+
 pub struct Shared {
     pub cluster: Cluster,
     pub host: Host,
@@ -70,8 +73,7 @@ pub struct Shared {
     commands: Arc<Commands>,
     /// What was looked at once, by what it is and where.
     memory: Mutex<HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>>,
-    /// By server, pod, container and the lines that tell of cycles.
-    cycles: Mutex<HashMap<[String; 5], (Sidecar, Arc<Cycles>)>>,
+    cycles: Mutex<Followed>,
 }
 
 impl Shared {

@@ -11,10 +11,10 @@ use super::replacement::{Deleted, File};
 use super::seen::{Came, Content, Observation, Restarted};
 use super::{Restart, Written, judge, sound};
 use crate::check::parameter::{Export, Sidecar};
+use crate::check::sync::ground::Ground;
 use crate::check::sync::way;
 use crate::check::{Disturbed, Kind, Need, Place, Placed, Site};
-use crate::cluster::container;
-use crate::cluster::{ApiError, Cycles, Operation, ResourceExt, Server};
+use crate::cluster::{ApiError, Operation, ResourceExt, Server};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::{Entry, Seen};
@@ -78,10 +78,9 @@ impl Restart {
     /// Prepares, deletes the pod, and follows what comes.
     async fn restart(&self, site: &Site, server: &Server, pod: &Arc<Pod>, owner: String) -> Result<Restarted, Verdict> {
         let (shared, name) = (&site.shared, site.server());
-        let cycles = self.sidecar.as_ref().and_then(|sidecar| site.cycles(pod, sidecar));
         let new = |what| File { name: site.file(what).name, content: random::text(64) };
         let (written, file) = (new(WRITTEN), new(PUT));
-        self.write(site, pod, cycles.as_deref(), &written).await?;
+        self.write(site, pod, &written).await?;
         self.forget_probe(site).await;
         let before = shared.host.files(name, MOST).await;
         let put = site.file(PUT);
@@ -108,16 +107,14 @@ impl Restart {
             found = Some(deleted.look(pod, &self.export, &written).await);
             site.waiting("the old pod's end", shared.wishes.settle);
             old = deleted.old_gone().await;
-            if let Some(sidecar) = &self.sidecar {
-                limit = Instant::now() + self.synced_within.unwrap_or(self.within).0;
-                if let Some(cycles) = site.cycles(pod, sidecar) {
-                    // What the first cycle removes is gone then. The next one may bring back what the old pod's removed.
-                    cycles.wait_for(limit, |log| log.ends(Timestamp::UNIX_EPOCH).0 > 0 || log.is_denied()).await;
-                }
+            limit = Instant::now() + self.synced_within.unwrap_or(self.within).0;
+            if let Some(cycles) = self.sidecar.as_ref().and_then(|sidecar| site.cycles(pod, sidecar)) {
+                // What the first cycle removes is gone then. The next one may bring back what the old pod's removed.
+                cycles.wait_for(limit, |log| log.ends(Timestamp::UNIX_EPOCH).0 > 0 || log.is_denied()).await;
             }
         }
-        if arrival.there.is_none() {
-            // What is not in the export is brought back by no cycle.
+        // What is not in the export is brought back by no cycle.
+        if self.sidecar.is_none() || arrival.there.is_none() {
             limit = Instant::now();
         }
         let kept = on_host(site, &file, limit).await;
@@ -147,42 +144,38 @@ impl Restart {
     }
 
     /// Writes a file into the export and, where it is to be kept, waits until it was copied to the tester's folder.
-    async fn write(&self, site: &Site, pod: &Pod, cycles: Option<&Cycles>, file: &File) -> Result<(), Verdict> {
-        let ended = self.put_into_export(site, pod, file).await?;
-        let Some(cycles) = cycles else { return Ok(()) };
-        let limit = ended + self.synced_within.unwrap_or(self.within).0;
+    async fn write(&self, site: &Site, pod: &Arc<Pod>, file: &File) -> Result<(), Verdict> {
+        let path = format!("{}/{}", self.export.folder, file.name);
+        let write = Operation::Write { path, content: file.content.clone() };
+        let astray = |hop, expected: &str, seen: String| {
+            let object = format!("file {} of pod {}", file.name, pod.name_any());
+            Err(Verdict::error(Reason::new(object, expected, seen).hint(SPARED)).at(hop))
+        };
+        let refused = |problem| astray(Hop::Export, "to be written into the export", problem);
+        let followed = self.sidecar.as_ref().and_then(|sidecar| Some((sidecar, site.cycles(pod, sidecar)?)));
+        let Some((sidecar, cycles)) = followed else {
+            site.place(pod, &self.export, None, &site.file(WRITTEN));
+            let (_, problem) = site.try_exec(pod, &self.export.container, &write).await?;
+            return problem.map_or(Ok(()), refused);
+        };
+        let within = self.synced_within.unwrap_or(self.within);
+        let ground = Ground { site, pod: Arc::clone(pod), cycles, export: &self.export, sidecar, within };
+        ground.place(WRITTEN);
         if self.written == Written::Kept {
-            let host = &site.shared.host;
-            let folder = host.folder(site.server()).display().to_string();
-            site.waiting(format!("a file on its way to {folder}"), limit - ended);
-            let astray = |last: Seen| {
-                let object = format!("file {} of pod {}", file.name, pod.name_any());
-                let expected = format!("in {folder}, whole, before its pod is deleted");
-                Verdict::error(Reason::new(object, expected, last.to_string()).hint(SPARED)).at(Hop::Sidecar)
-            };
-            let content = &Digest::of(&file.content);
-            let noticed = host.arrival(site.server(), &file.name, content, limit).await.map_err(astray)?;
-            cycles.wait_for(limit, |log| log.ended_after(&file.name, 0, noticed) || log.is_denied()).await;
-            let last = host.look(site.server(), &file.name, content).await;
-            if last != Seen::Whole {
-                return Err(astray(last));
+            let wanted = [(file.name.clone(), Digest::of(&file.content))];
+            match ground.deliver(vec![write], &wanted).await?.0.map(|arrival| arrival.wrong.into_iter().next()) {
+                Err(problem) => return refused(problem),
+                Ok(Some(wrong)) => {
+                    return astray(Hop::Sidecar, "in the folder, whole, before its pod is deleted", wrong.seen);
+                }
+                Ok(None) => {}
             }
+        } else if let Err(problem) = ground.perform(vec![write]).await? {
+            return refused(problem);
         }
         // Right after a cycle, so that the next one is far: a sidecar with --delete would remove what is put in the folder.
-        cycles.quiet(limit).await;
+        ground.cycles.quiet(Instant::now() + within.0).await;
         Ok(())
-    }
-
-    /// Writes a file into the export; returns when it was there.
-    async fn put_into_export(&self, site: &Site, pod: &Pod, file: &File) -> Result<Instant, Verdict> {
-        site.place(pod, &self.export, self.sidecar.as_ref(), &Placed { name: file.name.clone(), ..site.file("") });
-        let path = format!("{}/{}", self.export.folder, file.name);
-        let write = Operation::Write { path: path.clone(), content: file.content.clone() };
-        let (output, problem) = site.try_exec(pod, &self.export.container, &write).await?;
-        let Some(problem) = problem else { return Ok(output.ended) };
-        let object = container::place(pod, &self.export.container);
-        let reason = Reason::new(object, format!("to write {path}"), problem).hint(SPARED);
-        Err(Verdict::error(reason).at(Hop::Export))
     }
 
     /// Removes the probe of the mount, which the new pod would copy into its export.

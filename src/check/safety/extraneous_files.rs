@@ -107,7 +107,7 @@ impl Kind for ExtraneousFiles {
         site.waiting_for_cycle(
             &ground.cycles,
             format!("{} sync cycles over the tester's own files", self.cycles),
-            ground.within(),
+            ground.within.0,
         );
         ground.ends(self.cycles).await?;
         for (name, place, content, before) in put {

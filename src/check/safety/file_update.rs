@@ -76,7 +76,7 @@ impl Kind for FileUpdate {
         // Nothing tells of a second's end but the clock.
         tokio::time::sleep_until(written + APART).await;
         // Between two cycles: one that sees a newer version has seen the removal too, and nothing vanishes under it.
-        let is_quiet = ground.cycles.quiet(Instant::now() + ground.within()).await;
+        let is_quiet = ground.cycles.quiet(Instant::now() + ground.within.0).await;
         let second = [("same-size.txt", 2), ("shorter.txt", 1), ("edited.txt", 2)].map(version);
         let (mut writes, wanted): (Vec<_>, Vec<_>) = second.into_iter().unzip();
         if is_quiet {

@@ -216,7 +216,7 @@ impl LargeFile {
         let (mut listed, mut written_bytes) = (0, 0);
         for part in 1..=parts {
             let what = format!("part {part} of {parts} of a file of {} bytes", self.bytes);
-            ground.site.waiting_for_cycle(&ground.cycles, what, ground.within());
+            ground.site.waiting_for_cycle(&ground.cycles, what, ground.within.0);
             let until = self.bytes / parts * part;
             listed = ground.listed(name);
             let until = if part == parts { self.bytes } else { until };
@@ -234,7 +234,7 @@ impl LargeFile {
             }
             // A cycle has copied it so far, and ended.
             let written = Instant::now();
-            let limit = written + ground.within();
+            let limit = written + ground.within.0;
             let here = sizes.wait_for(|sizes| sizes.now.is_some_and(|size| size >= until as u64));
             if tokio::time::timeout_at(limit, here).await.is_err() {
                 way::is_there(ground.site).await?;
@@ -246,7 +246,7 @@ impl LargeFile {
                     seen: format!("{there}, of the {until} that it had by then"),
                     trail: Some(ground.search(name, &content, written).await),
                 };
-                return Ok(Delivery(Ok(Arrival { files: 1, millis: millis(ground.within()), wrong: vec![wrong] })));
+                return Ok(Delivery(Ok(Arrival { files: 1, millis: millis(ground.within.0), wrong: vec![wrong] })));
             }
             ground.ends(1).await?;
         }
@@ -254,7 +254,7 @@ impl LargeFile {
         let whole = content.bytes();
         // Only when it is long enough is it worth reading.
         let here = sizes.wait_for(|sizes| sizes.now == Some(whole));
-        let _ = tokio::time::timeout_at(written + ground.within(), here).await;
+        let _ = tokio::time::timeout_at(written + ground.within.0, here).await;
         ground.follow_to_the_end(&[(name.to_owned(), content)], &[listed], written).await
     }
 }

@@ -171,7 +171,7 @@ impl ReservedNames {
     /// Removes the names and waits until the server is well; says how it is, if it is not in time.
     async fn recover(&self, ground: &Ground<'_>, folder: &str) -> Result<Option<String>, Verdict> {
         let site = ground.site;
-        ground.cycles.quiet(Instant::now() + ground.within()).await;
+        ground.cycles.quiet(Instant::now() + ground.within.0).await;
         if let Err(problem) = ground.perform(vec![Operation::Remove { path: ground.path(folder) }]).await? {
             return Ok(Some(format!("the names cannot be removed from the export: {problem}")));
         }
@@ -201,7 +201,7 @@ async fn suffered(check: &ReservedNames, ground: &Ground<'_>) -> (i32, bool) {
     let (site, sidecar) = (ground.site, &check.sidecar.container);
     // A cycle that fails takes no longer than one and its pause, both again to be sure.
     let period = search::period(&site.shared.cluster, &ground.pod, &check.sidecar).await;
-    let within = TRIES * period.map_or(ground.within(), |period| ground.within().min(2 * period));
+    let within = TRIES * period.map_or(ground.within.0, |period| ground.within.0.min(2 * period));
     let what = "what sync cycles make of names that Windows cannot hold";
     site.waiting_for_cycle(&ground.cycles, what, within);
     let restarts = |pod: &Pod| container::named(pod, sidecar).map_or(0, |view| view.restarts());

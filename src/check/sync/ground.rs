@@ -31,7 +31,7 @@ pub struct Ground<'a> {
     pub cycles: Arc<Cycles>,
     pub export: &'a Export,
     pub sidecar: &'a Sidecar,
-    within: Span,
+    pub within: Span,
 }
 
 impl<'a> Ground<'a> {
@@ -204,10 +204,6 @@ impl<'a> Ground<'a> {
         let names: BTreeSet<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
         let found = found.into_iter().map(|(path, _)| format!("{folder}/{path}"));
         Ok(found.filter(|name| !names.contains(name.as_str())).collect())
-    }
-
-    pub fn within(&self) -> Duration {
-        self.within.0
     }
 }
 
