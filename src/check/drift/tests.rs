@@ -182,8 +182,8 @@ fn the_order_of_init_containers_counts_and_no_other() {
 }
 
 /// What is judged of the live Deployment after some changes by a manager of these fields.
-fn managed(manager: &str, fields: &Value, changes: &[(&str, Value)]) -> Verdict {
-    let managed = json!([{"manager": manager, "operation": "Update", "fieldsV1": fields}]);
+fn managed(by: &str, fields: &Value, changes: &[(&str, Value)]) -> Verdict {
+    let managed = json!([{"manager": by, "operation": "Update", "fieldsV1": fields}]);
     let changes = [changes, &[("/metadata/managedFields", managed)]].concat();
     judge(&manifest(), with(live(), &changes))
 }

@@ -229,8 +229,8 @@ pub mod tests {
     /// The trail of a file that is in the export and was not copied.
     pub fn trail(changes: &[(&str, Value)]) -> Value {
         let stop = |place: &str, seen: &str| json!({"place": place, "seen": seen});
-        let tail = json!({"Ok": {"has_ended_since": true, "error": null}});
-        let work = json!({"container": "sync-to-windows", "is_running": true, "state": "running", "is_listed": false, "tail": tail});
+        let said = json!({"Ok": {"has_ended_since": true, "error": null}});
+        let work = json!({"container": "sync-to-windows", "is_running": true, "state": "running", "is_listed": false, "tail": said});
         let trail = json!({
             "context": "file-simulator", "namespace": "n", "pod": "p", "root": "C:\\simulator-data",
             "host_path": "/mnt/simulator-data/nas-output-1", "bytes": 4096, "waited": 61_300,
