@@ -28,7 +28,6 @@ pub struct Commands {
 /// A pod, a container, and what waits there: removals have a queue of their own, and so wait for nothing else.
 type Queue = (String, String, Work);
 
-/// An operation, and who wants to know its output.
 type Waiting = (Operation, oneshot::Sender<Result<Output, ApiError>>);
 
 impl Commands {

@@ -16,10 +16,8 @@ pub trait Kind: Sync {
     /// What it observes; can be stored and judged again elsewhere.
     type Observation: Serialize + DeserializeOwned + Send;
 
-    /// What it judges.
     const SUBJECT: Subject = Subject::Server;
 
-    /// The hops that a PASS proves.
     const HOPS: &'static [Hop] = &[];
 
     /// What a run must have at hand for it, whatever its parameters say.
@@ -32,7 +30,6 @@ pub trait Kind: Sync {
     /// that was allowed.
     const DISTURBS: bool = false;
 
-    /// What a run must have at hand for it.
     fn needs(&self) -> &'static [Need] {
         Self::NEEDS
     }
@@ -44,7 +41,7 @@ pub trait Kind: Sync {
 
     /// How many sync cycles it usually waits for; the first of them has already begun.
     fn cycles(&self) -> u8 {
-        0
+        u8::from(self.writes().is_some_and(|(_, sidecar)| sidecar.is_some()))
     }
 
     /// Collects what the judgement needs.
@@ -53,39 +50,27 @@ pub trait Kind: Sync {
     /// A verdict, for what could not be observed.
     fn observe(&self, site: &Site) -> impl Future<Output = Result<Self::Observation, Verdict>> + Send;
 
-    /// Judges what was observed.
     fn judge(&self, seen: &Self::Observation) -> Verdict;
 }
 
-/// What a check judges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// One server: it makes a test for each that the suite names.
     Server,
-    /// The whole.
     Whole,
-    /// Either.
     Any,
 }
 
 /// What is known of a kind of check without a suite.
 #[derive(Debug)]
 pub struct About {
-    /// The key that names it in a suite.
     pub key: &'static str,
-    /// What it is about, in a line.
     pub summary: &'static str,
-    /// What it judges.
     pub subject: Subject,
-    /// The hops that a PASS proves.
     pub hops: &'static [Hop],
-    /// What a run must have at hand for it.
     pub needs: &'static [Need],
-    /// What else with some parameters.
     pub may_need: &'static [Need],
-    /// Whether it needs to be allowed, and to be alone.
     pub disturbs: bool,
-    /// The schema of its parameters.
     pub parameters: fn(&mut SchemaGenerator) -> Schema,
 }
 
@@ -106,11 +91,12 @@ impl About {
 
 /// A [`Kind`] whose type is not known any more: what a run asks of a check. Its future is boxed, or a run would be one
 /// coroutine of all kinds.
-pub(super) trait AnyKind {
+pub trait AnyKind {
     fn needs(&self) -> &'static [Need];
     fn writes(&self) -> Option<(&Export, Option<&Sidecar>)>;
     fn cycles(&self) -> u8;
     fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)>;
+    /// Judges what was observed in another run; an error if it is no observation of this kind of check.
     fn judge(&self, seen: Value) -> Result<Verdict, serde_json::Error>;
 }
 

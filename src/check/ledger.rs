@@ -7,29 +7,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::cluster::Select;
 use crate::event::CaseId;
 
-/// A file that the run put somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
     /// The test that put it there, or will.
     pub case: CaseId,
-    /// The server.
     pub server: String,
     /// How the server's pods are recognised.
     pub select: Select,
-    /// Where it is.
     pub place: Place,
-    /// Its name.
     pub name: String,
 }
 
-/// Where a file was put.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// In the tester's folder.
     Host,
     /// In the export, reached through this container.
     Export {
-        /// The container.
         container: String,
         /// The export's folder in it.
         folder: String,
@@ -37,7 +30,6 @@ pub enum Place {
 }
 
 impl Place {
-    /// The container and the folder of an export.
     pub fn export(self) -> Option<(String, String)> {
         match self {
             Self::Host => None,
@@ -76,7 +68,6 @@ impl Ledger {
         entries.files.push(placed);
     }
 
-    /// Strikes out a file that was removed.
     pub fn removed(&self, placed: &Placed) {
         self.entries().files.retain(|other| other != placed);
     }
@@ -86,7 +77,6 @@ impl Ledger {
         self.entries().files.iter().filter(|placed| which(placed)).cloned().collect()
     }
 
-    /// The places of a server where there ever was a file.
     pub fn places(&self, server: &str) -> Vec<Place> {
         self.entries().places.iter().filter(|(its, _)| its == server).map(|(_, place)| place.clone()).collect()
     }

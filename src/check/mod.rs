@@ -3,13 +3,12 @@
 //! `observe` is async and collects everything it needs into a plain, serializable value; `judge` is a pure function
 //! of that value. May import `cluster`, `host`, `values`, `event`; never `run` or `report`.
 
-use futures::future::BoxFuture;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde_json::Value;
 use std::borrow::Cow;
+use std::ops::Deref;
 
-use crate::event::{Verdict, millis};
+use crate::event::millis;
 
 mod commands;
 mod disrupt;
@@ -29,15 +28,12 @@ mod sync;
 mod topology;
 
 pub use drift::revision;
-pub use kind::{About, Kind, Subject};
+pub use kind::{About, AnyKind, Kind, Subject};
 pub use ledger::{Place, Placed};
 pub use need::{ALWAYS, Access, Need, OPTIONAL};
 pub use shared::{Disturbed, Shared, Wishes};
 pub use site::Site;
 pub use sync::search::period;
-
-use kind::AnyKind;
-use parameter::{Export, Sidecar};
 
 /// Declares the kinds of checks: the key that names each in a suite, and its parameters.
 macro_rules! kinds {
@@ -53,7 +49,7 @@ macro_rules! kinds {
             pub const ALL: &[About] = &[$(About::of::<$parameters>($key, concat!($($doc),+)),)+];
 
             /// What is known of its kind, and its parameters.
-            fn parts(&self) -> (&'static About, &dyn AnyKind) {
+            fn parts(&self) -> (&'static About, &(dyn AnyKind + 'static)) {
                 match self { $(Self::$kind(kind) => (&const { About::of::<$parameters>($key, concat!($($doc),+)) }, kind),)+ }
             }
         }
@@ -61,7 +57,6 @@ macro_rules! kinds {
 }
 
 impl Check {
-    /// What is known of its kind.
     pub fn about(&self) -> &'static About {
         self.parts().0
     }
@@ -75,28 +70,14 @@ impl Check {
     pub fn needs(&self, need: Need) -> bool {
         self.parts().1.needs().contains(&need)
     }
+}
 
-    /// Where it puts files into an export, and what copies them from there.
-    pub fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
-        self.parts().1.writes()
-    }
+/// What else a run asks of a check, its kind answers.
+impl Deref for Check {
+    type Target = dyn AnyKind;
 
-    /// How many sync cycles it usually waits for.
-    pub fn cycles(&self) -> u8 {
-        self.parts().1.cycles()
-    }
-
-    /// Observes and judges; returns the observation too, if the run is recorded and there is one.
-    pub fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)> {
-        self.parts().1.run(site)
-    }
-
-    /// Judges what was observed in another run.
-    ///
-    /// # Errors
-    /// It is no observation of this kind of check.
-    pub fn judge(&self, seen: Value) -> Result<Verdict, serde_json::Error> {
-        self.parts().1.judge(seen)
+    fn deref(&self) -> &Self::Target {
+        self.parts().1
     }
 }
 
@@ -177,7 +158,7 @@ kinds! {
     "log-cadence" => Cadence(sync::cadence::Cadence),
 
     /// A pod is deleted, and its replacement has the files that it should have.
-    "restart" => Restart(disrupt::parameters::Restart),
+    "restart" => Restart(disrupt::Restart),
 
     /// Files that only the tester has put into the folder are left alone.
     "extraneous-files" => ExtraneousFiles(safety::extraneous_files::ExtraneousFiles),

@@ -9,28 +9,20 @@ use crate::cluster::{ApiError, Cluster, Permission};
 /// What a run must have at hand, which not every check uses. What a check only falls back on is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// The tester's folder on this machine.
     Folder,
-    /// The namespace's Services and EndpointSlices.
     Services,
     /// What the servers should be like: the Helm release's payload, if the user does not say it.
     Values,
-    /// The Helm release.
     Release,
-    /// Commands in containers.
     Commands,
-    /// The logs of containers.
     Logs,
     /// Connections to ports of pods.
     PortForward,
-    /// The nodes.
     Nodes,
-    /// Pods can be deleted.
     Deletion,
 }
 
 impl Need {
-    /// All that there are.
     pub const ALL: [Self; 9] = [
         Self::Folder,
         Self::Services,
@@ -43,7 +35,6 @@ impl Need {
         Self::Deletion,
     ];
 
-    /// What has to be permitted for it.
     pub fn permissions(self) -> &'static [Permission] {
         match self {
             Self::Folder => &[],
@@ -119,7 +110,6 @@ pub struct Access {
 }
 
 impl Access {
-    /// Asks the API server, in one round.
     pub async fn ask(cluster: &Cluster, checks: &[&Check], has_values: bool) -> Self {
         let access = Self { has_values, ..Self::default() };
         match cluster.lacked(&access.wanted(checks)).await {
@@ -145,12 +135,10 @@ impl Access {
         needs.flat_map(|need| need.permissions().iter().copied())
     }
 
-    /// What is lacked of what every test needs.
     pub fn lacked_by_all(&self) -> Vec<Permission> {
         self.lacked.iter().copied().filter(|lacked| ALWAYS.contains(lacked)).collect()
     }
 
-    /// What is lacked that a check needs.
     pub fn lacked_by(&self, check: &Check) -> Option<Permission> {
         self.needed(check).find(|needed| self.lacked.contains(needed))
     }

@@ -32,7 +32,6 @@ impl TryFrom<String> for Span {
 }
 
 impl Span {
-    /// For arithmetic with timestamps.
     pub fn signed(self) -> SignedDuration {
         SignedDuration::try_from(self.0).unwrap_or(SignedDuration::MAX)
     }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use regex::Regex;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -14,7 +13,7 @@ use super::commands::Commands;
 use super::ledger::Ledger;
 use super::need::Access;
 use super::nfs::Exits;
-use super::parameter::{Pattern, Sidecar};
+use super::parameter::Sidecar;
 use crate::cluster::container;
 use crate::cluster::server::Settlement;
 use crate::cluster::{
@@ -31,7 +30,6 @@ pub struct Wishes {
     pub settle: Duration,
     /// Record what tests observe.
     pub record: bool,
-    /// Run tests that delete pods.
     pub allow_disruption: bool,
     /// The node's address, as it is reached from this machine; `None`: the one that it has in the cluster.
     pub node_address: Option<String>,
@@ -40,9 +38,7 @@ pub struct Wishes {
 /// A server that a test disturbs: the run does not end before it is Ready again, or cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disturbed {
-    /// The test.
     pub case: CaseId,
-    /// The server.
     pub server: String,
     /// How the server's pods are recognised.
     pub select: Select,
@@ -52,31 +48,24 @@ pub struct Disturbed {
     pub at: Instant,
 }
 
-/// What all tests of a run share.
+/// Followed logs by server, pod, container and the lines that tell of cycles.
+type Followed = HashMap<[String; 5], (Sidecar, Arc<Cycles>)>;
+
 pub struct Shared {
-    /// The cluster.
     pub cluster: Cluster,
-    /// The tester's folder.
     pub host: Host,
     /// The run's id: part of the name of every file it writes.
     pub run: String,
-    /// What the user wants.
     pub wishes: Wishes,
-    /// What the user may not do.
     pub access: Access,
     /// The Helm release; `None` if Helm does not know it.
     pub release: Result<Option<Deployed>, ApiError>,
-    /// The values that say what each server should be like.
     pub values: Values,
-    /// What is in the namespace.
     pub watch: Watch,
-    /// Where events go.
     pub events: mpsc::Sender<Event>,
-    /// Files that were written and not yet removed.
     pub ledger: Ledger,
     /// Servers that ended at a request of this run.
     pub(super) exits: Exits,
-    /// Servers that were disturbed, and not yet seen to be Ready again.
     disturbed: Mutex<Vec<Disturbed>>,
     /// Those of which that was given up.
     down: Mutex<Vec<Disturbed>>,
@@ -84,12 +73,10 @@ pub struct Shared {
     commands: Arc<Commands>,
     /// What was looked at once, by what it is and where.
     memory: Mutex<HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>>,
-    /// By server, pod, container and the lines that tell of cycles.
-    cycles: Mutex<HashMap<[String; 5], Arc<Cycles>>>,
+    cycles: Mutex<Followed>,
 }
 
 impl Shared {
-    /// For a run that has not written anything yet.
     #[allow(clippy::too_many_arguments, reason = "each is of another kind, and it is called once")]
     pub fn new(
         cluster: Cluster,
@@ -125,7 +112,6 @@ impl Shared {
         }
     }
 
-    /// Until when rollouts may settle.
     pub fn settle_limit(&self) -> Instant {
         self.started + self.wishes.settle
     }
@@ -158,12 +144,10 @@ impl Shared {
         }
     }
 
-    /// Notes a server before it is disturbed.
     pub fn disturb(&self, disturbed: Disturbed) {
         self.all_disturbed().push(disturbed);
     }
 
-    /// Servers that were disturbed, and not yet seen to be Ready again.
     pub fn disturbed(&self) -> Vec<Disturbed> {
         self.all_disturbed().clone()
     }
@@ -220,27 +204,26 @@ impl Shared {
         let (end, interval) = (&sidecar.cycle_end.0, &sidecar.interval.0);
         let key = [server, pod, &sidecar.container, end.as_str(), interval.as_str()].map(str::to_owned);
         let marks = Marks { end: end.clone(), interval: interval.clone(), files: self.run.clone() };
-        let follow = || Arc::new(self.cluster.follow_cycles(pod, &sidecar.container, marks));
-        Arc::clone(cycles.entry(key).or_insert_with(follow))
+        let follow = || (sidecar.clone(), Arc::new(self.cluster.follow_cycles(pod, &sidecar.container, marks)));
+        Arc::clone(&cycles.entry(key).or_insert_with(follow).1)
     }
 
     /// The logs in this pod of the running containers that tests followed in any pod of the server, with their names.
     pub fn followed(&self, server: &str, pod: &Pod) -> Vec<(String, Arc<Cycles>)> {
-        let known: Vec<[String; 5]> = {
+        let known: Vec<Sidecar> = {
             let cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
-            cycles.keys().filter(|[its, ..]| its == server).cloned().collect()
+            let its = cycles.iter().filter(|([its, ..], _)| its == server);
+            its.map(|(_, (sidecar, _))| sidecar.clone()).collect()
         };
-        let follow = |[_, _, container, end, interval]: [String; 5]| {
-            let pattern = |text: String| Some(Pattern(Regex::new(&text).ok()?));
-            let sidecar = Sidecar { container, cycle_end: pattern(end)?, interval: pattern(interval)? };
-            container::runs(pod, &sidecar.container).then_some(())?;
-            let cycles = self.cycles(server, &pod.name_any(), &sidecar);
-            Some((sidecar.container, cycles))
-        };
-        known.into_iter().filter_map(follow).collect()
+        let running = known.into_iter().filter(|sidecar| container::runs(pod, &sidecar.container));
+        running
+            .map(|sidecar| {
+                let cycles = self.cycles(server, &pod.name_any(), &sidecar);
+                (sidecar.container, cycles)
+            })
+            .collect()
     }
 
-    /// Does an operation in a container of a server's pod.
     pub async fn exec(
         &self,
         server: &str,

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
@@ -15,21 +16,15 @@ use crate::cluster::server::{Settlement, counted, is_terminating};
 use crate::cluster::{ApiError, COMMAND, Cycles, Operation, Output, Population, ResourceExt, SLOW, Select, Server};
 use crate::event::{CaseId, Event, Reason, Verdict};
 
-/// What one test has at hand.
 pub struct Site {
-    /// What it shares with the other tests.
     pub shared: Arc<Shared>,
-    /// Its name.
     pub id: CaseId,
-    /// How pods are recognised.
     pub select: Select,
-    /// The servers that the suite requires.
     pub servers: Arc<[String]>,
     pod: OnceLock<String>,
 }
 
 impl Site {
-    /// For the test `id`.
     pub fn new(shared: Arc<Shared>, id: CaseId, select: Select, servers: Arc<[String]>) -> Self {
         Self { shared, id, select, servers, pod: OnceLock::new() }
     }
@@ -67,7 +62,6 @@ impl Site {
         let _ = self.shared.events.send(event);
     }
 
-    /// The same of a wait for a sync cycle.
     pub fn waiting_for_cycle(&self, cycles: &Cycles, what: impl Into<String>, limit: Duration) {
         let due = cycles.log().next_end(Instant::now()).map(|left| format!(" (next cycle in {}s)", left.as_secs()));
         self.waiting(what.into() + &due.unwrap_or_default(), limit);
@@ -155,11 +149,7 @@ impl Site {
     /// There is not exactly one, or it does not run steadily: blocked by the test `pods` of this server.
     pub async fn steady_pod(&self, window: Span) -> Result<(Arc<Pod>, Population), Verdict> {
         let (pod, population) = self.pod().await?;
-        let is_unsteady = |view: &container::View| {
-            let restarts = container::restarts(&pod, view, window.signed(), population.now);
-            restarts == Restarts::Recent && !(view.kind == container::Kind::Init && view.has_completed())
-        };
-        if let Some(view) = container::all(&pod).into_iter().find(is_unsteady) {
+        if let Some(view) = restless(&pod, window, population.now) {
             let object = container::place(&pod, view.name);
             return Err(self.blocked(Reason::new(object, "to run steadily", view.describe())));
         }
@@ -319,9 +309,18 @@ impl Site {
         exported
     }
 
-    /// The followed log of a sidecar of any server; `None` if the pod has no such container.
+    /// The followed log of a sidecar of a server; `None` if the pod has no such container.
     pub fn cycles_of(&self, server: &str, pod: &Pod, sidecar: &Sidecar) -> Option<Arc<Cycles>> {
         container::named(pod, &sidecar.container)?;
         Some(self.shared.cycles(server, &pod.name_any(), sidecar))
     }
+}
+
+/// A container of the pod that was restarted within the window.
+pub(super) fn restless(pod: &Pod, window: Span, now: Timestamp) -> Option<container::View<'_>> {
+    let is_restless = |view: &container::View| {
+        let restarts = container::restarts(pod, view, window.signed(), now);
+        restarts == Restarts::Recent && !(view.kind == container::Kind::Init && view.has_completed())
+    };
+    container::all(pod).into_iter().find(is_restless)
 }

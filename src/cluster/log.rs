@@ -75,7 +75,7 @@ pub(super) fn whole_second(moment: Timestamp) -> Timestamp {
 }
 
 /// Whether an rsync that failed says so with its last line; files may have names that begin like it.
-pub(super) fn is_last_word(line: &str) -> bool {
+pub fn is_last_word(line: &str) -> bool {
     line.starts_with("rsync error: ") && line.contains(") at ") && line.ends_with(']')
 }
 

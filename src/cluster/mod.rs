@@ -62,7 +62,7 @@ pub use follow::{Cycles, QUIET};
 pub use kube::ResourceExt;
 pub use kubeconfig::read;
 pub use live::Live;
-pub use log::LogLine;
+pub use log::{LogLine, is_last_word};
 pub use obstacle::Obstacle;
 pub use operation::{Operation, Work};
 pub use pace::SLOW;

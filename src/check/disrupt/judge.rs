@@ -1,7 +1,7 @@
 //! Whether a restarted server is as it should be. Pure.
 
-use super::parameters::{Restart, Written};
-use super::seen::{Came, Content, Phases, Restarted, Trouble, Unsynced, seconds};
+use super::seen::{Came, Content, Restarted, seconds};
+use super::{Restart, Written};
 use crate::check::millis;
 use crate::event::{Hop, Reason, Verdict};
 
@@ -20,7 +20,6 @@ impl Findings {
     }
 }
 
-/// The judgement.
 pub fn verdict(check: &Restart, seen: &Restarted) -> Verdict {
     let mut findings = Findings::default();
     let init = &check.init_container;
@@ -28,43 +27,33 @@ pub fn verdict(check: &Restart, seen: &Restarted) -> Verdict {
     let mut summary = String::new();
     let mut notes = Vec::new();
     match &seen.came {
-        Came::Ready { pod, after, phases } => {
-            summary = format!("{} {}", ready(seen, *after, phases), file(check, seen));
-            if !phases.are_sound() {
-                notes.push(format!(
-                    "the node's clock is behind the API server's: what happened to pod {pod} is dated before its creation ({phases} s)"
-                ));
-            }
-            notes.extend(seen.unsynced.as_ref().filter(|_| check.written == Written::Kept).map(window));
+        Came::Ready { pod, after } => {
+            summary =
+                format!("Ready {} after pod {} was deleted; {}", seconds(*after), seen.deleted, file(check, seen));
             arrived(&mut findings, check, seen, pod);
             written(&mut findings, check, seen, pod);
             removed(&mut findings, check, seen, pod);
         }
         Came::Stuck(trouble) => {
-            let hop = hop_of(check, trouble);
-            let object = match &trouble.container {
+            let container = trouble.container.as_deref();
+            let object = match container {
                 Some(container) => format!("pod {}, container {container}", trouble.pod),
                 None => format!("pod {}", trouble.pod),
             };
             let expected = format!("to become Ready in place of pod {}", seen.deleted);
+            let state = format!("{}, {} after the deletion", trouble.state, seconds(trouble.after));
             let hint = format!("the server is down until it does; kubectl describe pod {} says more", trouble.pod);
-            let reason = Reason::new(object, expected, trouble.describe()).hint(hint);
-            findings.reasons.insert(0, reason);
-            findings.hop = hop.or(findings.hop);
+            findings.reasons.insert(0, Reason::new(object, expected, state).hint(hint));
+            findings.hop = container.and_then(|container| hop_of(check, container)).or(findings.hop);
         }
-        Came::Nothing { obstacle: Some(obstacle), .. } => {
+        Came::Nothing { after, obstacle } => {
             let expected = format!("another pod in place of {}", seen.deleted);
-            let object = format!("server {}", seen.server);
-            let none = format!("none: {}: {}", obstacle.object, obstacle.seen());
-            let hint = format!("{}; the server is down until there is one", obstacle.hint);
-            findings.reasons.insert(0, Reason::new(object, expected, none).hint(hint));
-        }
-        Came::Nothing { after, warnings, .. } => {
-            let expected = format!("another pod in place of {}", seen.deleted);
-            let none = format!("none within {}; of its ReplicaSet: {warnings}", seconds(*after));
-            let reason = Reason::new(format!("server {}", seen.server), expected, none);
-            let hint = "the server is down until there is one; kubectl describe replicasets says more";
-            findings.reasons.insert(0, reason.hint(hint));
+            let (none, hint) = match obstacle {
+                Some(obstacle) => (format!("none: {}: {}", obstacle.object, obstacle.seen()), obstacle.hint.as_str()),
+                None => (format!("none within {}", seconds(*after)), "kubectl describe replicasets says more"),
+            };
+            let hint = format!("{hint}; the server is down until there is one");
+            findings.reasons.insert(0, Reason::new(format!("server {}", seen.server), expected, none).hint(hint));
         }
     }
     if let (Content::Whole, Some((count @ 1.., names)), []) = (&seen.kept, &seen.vanished, &seen.removed[..]) {
@@ -89,33 +78,6 @@ pub fn verdict(check: &Restart, seen: &Restarted) -> Verdict {
         Some(hop) => verdict.at(hop),
         None => verdict,
     }
-}
-
-/// What a restart loses of what no sync cycle has copied, in words.
-fn window(unsynced: &Unsynced) -> String {
-    let age = seconds(unsynced.age);
-    let what = format!("a file that was written into the export {age} before its pod was deleted");
-    match (&unsynced.found, &unsynced.host) {
-        (Content::Absent, Content::Absent) => format!(
-            "{what} is lost: no sync cycle had copied it, the last had ended {} before. So is what clients write there between \
-             a cycle and a restart",
-            seconds(unsynced.rested)
-        ),
-        (Content::Whole, _) | (_, Content::Whole) => {
-            format!("{what} is not lost, though no sync cycle had copied it by then: the old pod may have, as it ended")
-        }
-        (found, host) => format!("what became of {what}: in the export {found}; in the folder {host}"),
-    }
-}
-
-/// How the replacement came, in words.
-fn ready(seen: &Restarted, after: u64, phases: &Phases) -> String {
-    let by = if phases.are_sound() && phases.ready.is_some() {
-        format!(" (seconds from its creation, by the API's timestamps: {phases})")
-    } else {
-        String::new()
-    };
-    format!("Ready {} after pod {} was deleted{by};", seconds(after), seen.deleted)
 }
 
 /// What became of the files, in words.
@@ -217,8 +179,7 @@ fn written(findings: &mut Findings, check: &Restart, seen: &Restarted, pod: &str
 }
 
 /// The hop of the container that the replacement hangs on.
-fn hop_of(check: &Restart, trouble: &Trouble) -> Option<Hop> {
-    let container = trouble.container.as_deref()?;
+fn hop_of(check: &Restart, container: &str) -> Option<Hop> {
     if container == check.init_container {
         return Some(Hop::Init);
     }
@@ -246,122 +207,59 @@ mod tests {
         }))
         .unwrap();
         let seen = json!({"Restarted": {
-            "server": "nas-output-1", "folder": "/f", "deleted": "old", "unsynced": {"age": 40, "rested": 90, "found": "Absent", "host": "Absent"}, "put": "put.txt", "wrote": "written.txt",
-            "came": {"Ready": {"pod": "new", "after": 3210, "phases": {"scheduled": 0, "init": 1, "ready": 3}}},
-            "arrival": {"there": 540, "absent": null, "last": ""},
+            "server": "nas-output-1", "folder": "/f", "deleted": "old", "put": "put.txt", "wrote": "written.txt",
+            "came": {"Ready": {"pod": "new", "after": 3210}}, "arrival": {"there": 540, "absent": null, "last": ""},
             "written": if written == "kept" { "Whole" } else { "Absent" }, "kept": "Whole", "vanished": [0, []], "old": null
         }});
         check.judge(&serde_json::from_value(with(seen, changes)).unwrap())
     }
 
     #[test]
-    fn a_replacement_with_its_files_passes_and_says_its_times() {
-        for written in ["lost", "kept"] {
-            let verdict = judged(written, &[]);
-            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Pass, None), "{verdict:?}");
-            for part in ["Ready 3.2 s after pod old", "scheduled 0, init done 1, Ready 3", "after 0.5 s, limit 30s"] {
-                assert!(verdict.summary.contains(part), "{}", verdict.summary);
-            }
-        }
-        assert!(judged("lost", &[]).notes.is_empty());
-    }
-
-    #[test]
-    fn what_a_restart_loses_is_told_as_it_was_seen() {
-        for (path, seen, told) in [
-            (
-                "/Restarted/unsynced/rested",
-                json!(1500),
-                "is lost: no sync cycle had copied it, the last had ended 1.5 s before",
-            ),
-            ("/Restarted/unsynced/found", json!("Whole"), "is not lost"),
-            ("/Restarted/unsynced/host", json!("Whole"), "is not lost"),
-            ("/Restarted/unsynced/found", json!({"Unknown": "denied"}), "it is not known: denied"),
+    fn each_file_that_is_not_as_it_should_be_fails_and_what_was_not_seen_is_an_error() {
+        let fail = |hop| (Outcome::Fail, Some(hop));
+        let arrival = |there, absent| json!({"there": there, "absent": absent, "last": "no file of that name"});
+        let [late, very_late] = [arrival(None, Some(30_100)), arrival(Some(31_000), Some(30_100))];
+        for (written, field, value, judgement) in [
+            ("lost", "old", Value::Null, (Outcome::Pass, None)),
+            ("kept", "old", Value::Null, (Outcome::Pass, None)),
+            ("lost", "arrival", late, fail(Hop::Init)),
+            ("lost", "arrival", very_late, fail(Hop::Init)),
+            ("lost", "written", json!("Whole"), fail(Hop::Export)),
+            ("kept", "written", json!("Absent"), fail(Hop::Init)),
+            ("kept", "written", json!({"Other": "a file of 3 bytes"}), fail(Hop::Init)),
+            ("kept", "kept", json!("Absent"), fail(Hop::Init)),
+            ("kept", "arrival", arrival(Some(31_000), None), (Outcome::Error, None)),
+            ("kept", "arrival", arrival(None, Some(500)), (Outcome::Error, None)),
+            ("kept", "written", json!({"Unknown": "the connection broke"}), (Outcome::Error, None)),
+            ("kept", "written", Value::Null, (Outcome::Error, None)),
+            ("kept", "kept", json!({"Unknown": "denied"}), (Outcome::Error, None)),
         ] {
-            let verdict = judged("kept", &[(path, seen)]);
-            assert_eq!(verdict.outcome, Outcome::Pass);
-            assert!(verdict.notes[0].contains(told), "{verdict:?}");
+            let verdict = judged(written, &[(&format!("/Restarted/{field}"), value)]);
+            assert_eq!((verdict.outcome, verdict.hop), judgement, "{written} {field}: {verdict:?}");
         }
     }
 
     #[test]
-    fn each_file_that_is_not_as_it_should_be_fails() {
-        let late = json!({"there": null, "absent": 30_100, "last": "no file of that name"});
-        let very_late = json!({"there": 31_000, "absent": 30_100, "last": "no file of that name"});
-        for (written, change, hop) in [
-            ("lost", ("/Restarted/arrival", late), Hop::Init),
-            ("lost", ("/Restarted/arrival", very_late), Hop::Init),
-            ("lost", ("/Restarted/written", json!("Whole")), Hop::Export),
-            ("kept", ("/Restarted/written", json!("Absent")), Hop::Init),
-            ("kept", ("/Restarted/written", json!({"Other": "a file of 3 bytes"})), Hop::Init),
-            ("kept", ("/Restarted/kept", json!("Absent")), Hop::Init),
-        ] {
-            let verdict = judged(written, std::slice::from_ref(&change));
-            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(hop)), "{change:?}");
-        }
-        let emptied = judged(
-            "kept",
-            &[("/Restarted/kept", json!("Absent")), ("/Restarted/vanished", json!([7, ["a", "b", "c"]]))],
-        );
-        assert!(emptied.reasons[0].seen.contains("others that are gone: 7, such as a, b, c"), "{emptied:?}");
-    }
-
-    #[test]
-    fn files_that_the_new_pod_removed_are_lost_by_the_restart() {
+    fn files_that_the_new_pod_removed_are_lost_by_the_restart_and_what_testers_remove_is_a_note() {
         let gone = ("/Restarted/vanished", json!([2, ["a.csv", "b.csv"]]));
-        let verdict = judged("kept", &[gone, ("/Restarted/removed", json!(["deleting a.csv"]))]);
+        let verdict = judged("kept", &[gone.clone(), ("/Restarted/removed", json!(["deleting a.csv"]))]);
         assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Init)), "{verdict:?}");
-        assert!(
-            verdict.reasons[0].seen.contains("files that are gone: 2") && verdict.reasons[0].seen.contains("a.csv")
-        );
-    }
-
-    #[test]
-    fn a_replacement_that_does_not_come_fails_with_what_it_says() {
-        let stuck = |container: &str| {
-            let trouble = json!({"pod": "new", "container": container, "state": "waiting: CrashLoopBackOff", "said": ["boom"], "warnings": {"Ok": ["BackOff: again"]}, "after": 4000});
-            judged("kept", &[("/Restarted/came", json!({"Stuck": trouble})), ("/Restarted/written", Value::Null)])
-        };
-        for (container, hop) in
-            [("sync-windows-data", Hop::Init), ("sync-to-windows", Hop::Sidecar), ("nfs-server", Hop::Nfs)]
-        {
-            let verdict = stuck(container);
-            assert_eq!((verdict.outcome, verdict.hop, verdict.reasons.len()), (Outcome::Fail, Some(hop), 1));
-            let seen = &verdict.reasons[0].seen;
-            assert!(seen.contains("boom") && seen.contains("BackOff: again"), "{verdict:?}");
-        }
-        for (warnings, said) in
-            [(json!({"Ok": []}), "no event warns"), (json!({"Err": "no permission"}), "no permission")]
-        {
-            let nothing = json!({"Nothing": {"after": 120_000, "warnings": warnings}});
-            let verdict = judged("lost", &[("/Restarted/came", nothing)]);
-            assert_eq!(verdict.outcome, Outcome::Fail);
-            assert!(verdict.reasons[0].seen.contains(said), "{verdict:?}");
-        }
-    }
-
-    #[test]
-    fn what_was_not_seen_is_neither_good_nor_bad() {
-        for change in [
-            ("/Restarted/arrival", json!({"there": 31_000, "absent": null, "last": "the connection broke"})),
-            ("/Restarted/arrival", json!({"there": null, "absent": 500, "last": "the connection broke"})),
-            ("/Restarted/written", json!({"Unknown": "the connection broke"})),
-            ("/Restarted/written", Value::Null),
-            ("/Restarted/kept", json!({"Unknown": "denied"})),
-        ] {
-            assert_eq!(judged("kept", std::slice::from_ref(&change)).outcome, Outcome::Error, "{change:?}");
-        }
-    }
-
-    #[test]
-    fn what_testers_remove_themselves_and_clocks_that_differ_are_notes() {
-        let removed = ("/Restarted/vanished", json!([2, ["report.csv", "x/y.csv"]]));
-        let behind = ("/Restarted/came/Ready/phases/init", json!(-180));
-        for change in
-            [removed, ("/Restarted/vanished", Value::Null), behind, ("/Restarted/old", json!("pod old is there"))]
-        {
+        for change in [gone, ("/Restarted/vanished", Value::Null), ("/Restarted/old", json!("pod old is there"))] {
             let verdict = judged("lost", std::slice::from_ref(&change));
             assert_eq!((verdict.outcome, verdict.notes.len()), (Outcome::Pass, 1), "{change:?}");
         }
+    }
+
+    #[test]
+    fn a_replacement_that_does_not_come_fails_at_what_it_hangs_on() {
+        for (container, hop) in
+            [("sync-windows-data", Hop::Init), ("sync-to-windows", Hop::Sidecar), ("nfs-server", Hop::Nfs)]
+        {
+            let stuck = json!({"Stuck": {"pod": "new", "container": container, "state": "waiting", "after": 4000}});
+            let verdict = judged("kept", &[("/Restarted/came", stuck), ("/Restarted/written", Value::Null)]);
+            assert_eq!((verdict.outcome, verdict.hop, verdict.reasons.len()), (Outcome::Fail, Some(hop), 1));
+        }
+        let nothing = ("/Restarted/came", json!({"Nothing": {"after": 120_000}}));
+        assert_eq!(judged("lost", &[nothing]).outcome, Outcome::Fail);
     }
 }

@@ -1,8 +1,42 @@
 //! What is done to a server on purpose, and only if that was allowed.
 
 mod judge;
-pub mod parameters;
 mod replacement;
 mod restart;
 mod seen;
 mod sound;
+
+use serde::Deserialize;
+
+use crate::check::parameter::{Export, Sidecar, Span};
+
+/// Parameters.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Restart {
+    /// The export.
+    pub export: Export,
+    /// What fills it when a pod starts.
+    pub init_container: String,
+    /// What copies it to the tester's folder, where a server has that.
+    pub sidecar: Option<Sidecar>,
+    /// A container that was restarted must have been running for so long since, or nothing is deleted.
+    #[serde(rename = "restart-window")]
+    pub window: Span,
+    /// The longest time from the replacement's creation until a file of the tester's is in its export.
+    pub within: Span,
+    /// What becomes of a file that a client wrote into the export.
+    pub written: Written,
+    /// The longest time for that file to arrive in the tester's folder, before the pod is deleted.
+    pub synced_within: Option<Span>,
+}
+
+/// What becomes of a file in an export when its pod is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Written {
+    /// It is gone with the export: the tester's folder is the source of truth.
+    Lost,
+    /// It comes back from the tester's folder, into which it had been copied.
+    Kept,
+}

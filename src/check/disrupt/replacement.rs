@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
-use super::seen::{Arrival, Came, Content, Phases, Trouble, Warnings};
+use super::seen::{Arrival, Came, Content, Trouble};
 use crate::check::parameter::{Export, Span};
 use crate::check::{Site, millis};
 use crate::cluster::container::{self, Kind};
 use crate::cluster::server::{has_ended, is_ready, is_terminating, phase, progress};
-use crate::cluster::{ApiError, Obstacle, Operation, Population, ResourceExt, Server};
+use crate::cluster::{Obstacle, Operation, Population, ResourceExt, Server};
 use crate::event::{Reason, Verdict};
 
 /// The first pause between two looks into an export; it doubles up to the second.
@@ -22,14 +22,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(1);
 /// How much longer than allowed a look into an export may take, before it is given up.
 const ANSWER: Duration = Duration::from_secs(10);
-/// How much of a container's log is told.
-const LINES: i64 = 5;
-const BYTES: i64 = 2000;
 /// So much of a log is looked through for files that it removed, and so many lines of it are told.
 const WHOLE_LOG: i64 = 1 << 20;
 const NAMED: usize = 3;
 
-/// A pod that was deleted.
 pub struct Deleted<'a> {
     pub site: &'a Site,
     /// The uids of all pods that the server had.
@@ -42,11 +38,8 @@ pub struct Deleted<'a> {
     pub limit: Instant,
 }
 
-/// How far the replacement is.
 enum Stage {
-    /// It becomes something.
     Coming(Arc<Pod>),
-    /// It is Ready.
     Ready(Arc<Pod>),
     /// It does not become Ready by waiting, because of this container.
     Stuck(Arc<Pod>, Option<String>, String),
@@ -56,7 +49,6 @@ enum Stage {
     Disturbed(String),
 }
 
-/// A file that is expected in the export.
 #[derive(Debug, Clone)]
 pub struct File {
     pub name: String,
@@ -64,7 +56,6 @@ pub struct File {
 }
 
 impl Deleted<'_> {
-    /// What there is of a replacement.
     fn stage(&self, population: &Population) -> Option<Stage> {
         let server = self.server(population);
         let new: Vec<_> =
@@ -144,13 +135,12 @@ impl Deleted<'_> {
         let found = found.await.map_err(|error| self.site.no_answer(&error))?;
         let after = millis(self.sent.elapsed());
         let (pod, container, state) = match (found, last) {
-            (Some(Stage::Ready(pod)), _) => {
-                let came = Came::Ready { pod: pod.name_any(), after, phases: phases(&pod) };
-                return Ok((came, Some(pod)));
-            }
+            (Some(Stage::Ready(pod)), _) => return Ok((Came::Ready { pod: pod.name_any(), after }, Some(pod))),
             (Some(Stage::Disturbed(seen)), _) => return Err(self.disturbed(seen)),
             (Some(Stage::Stuck(pod, container, state)), _) => (pod, container, state),
-            (Some(Stage::Refused(obstacle)), _) => return Ok((self.nothing(after, Some(obstacle)).await, None)),
+            (Some(Stage::Refused(obstacle)), _) => {
+                return Ok((Came::Nothing { after, obstacle: Some(obstacle) }, None));
+            }
             (_, Some(pod)) => {
                 let container = hangs_on(&pod);
                 let state = format!("not Ready yet: {}", progress(&pod));
@@ -159,45 +149,10 @@ impl Deleted<'_> {
             (_, None) => {
                 let population = shared.watch.population().ok();
                 let obstacle = population.and_then(|population| self.server(&population).obstacle());
-                return Ok((self.nothing(after, obstacle).await, None));
+                return Ok((Came::Nothing { after, obstacle }, None));
             }
         };
-        let said = match &container {
-            Some(container) => self.said(&pod, container).await,
-            None => Vec::new(),
-        };
-        let warnings = self.warnings(&pod.uid().unwrap_or_default()).await;
-        Ok((Came::Stuck(Trouble { pod: pod.name_any(), container, state, said, warnings, after }), Some(pod)))
-    }
-
-    async fn nothing(&self, after: u64, obstacle: Option<Obstacle>) -> Came {
-        Came::Nothing { after, obstacle, warnings: self.warnings(&self.owner).await }
-    }
-
-    /// What Kubernetes warns of at the object with that uid.
-    async fn warnings(&self, uid: &str) -> Warnings {
-        let warnings = self.site.shared.cluster.events(uid).await;
-        let told = warnings.map(|warnings| warnings.iter().map(ToString::to_string).collect());
-        Warnings(told.map_err(|error| error.to_string()))
-    }
-
-    /// The last lines of a container's log: of its last life that has ended, if it was started more than once. Of one that
-    /// waits for its next start that is the latest.
-    async fn said(&self, pod: &Pod, container: &str) -> Vec<String> {
-        let cluster = &self.site.shared.cluster;
-        let view = container::named(pod, container);
-        let began_again = view.is_some_and(|view| view.restarts() > 0 && view.running_since().is_some());
-        let lines = if began_again {
-            cluster.log_tail_before(&pod.name_any(), container, LINES, BYTES).await
-        } else {
-            cluster.log_tail(&pod.name_any(), container, LINES, BYTES).await
-        };
-        match lines {
-            Ok(lines) => lines.into_iter().map(|(_, line)| line.chars().take(200).collect()).collect(),
-            Err(ApiError::Forbidden { .. }) => vec!["(its log may not be read)".to_owned()],
-            // It never ran, for one.
-            Err(_) => Vec::new(),
-        }
+        Ok((Came::Stuck(Trouble { pod: pod.name_any(), container, state, after }), Some(pod)))
     }
 
     /// What the containers of the replacement that mount the tester's folder say of removing these files, in rsync's words.
@@ -219,48 +174,42 @@ impl Deleted<'_> {
 
     /// Waits until the file is in the replacement's export, or is seen not to come within the time.
     async fn arrival(&self, export: &Export, file: &File, within: Span) -> Arrival {
-        let shared = &self.site.shared;
         let mut seen = Arrival { last: "no replacement".to_owned(), ..Arrival::default() };
         let mut pause = PAUSE;
         loop {
-            let mut last = None;
-            let slice = self.limit.min(Instant::now() + LONGEST);
-            let found = shared.until(self.site.server(), slice, |population| match self.stage(population)? {
-                Stage::Coming(pod) | Stage::Ready(pod) => {
-                    let runs = container::runs(&pod, &export.container);
-                    last = Some(Arc::clone(&pod));
-                    runs.then_some(Some(pod))
+            let population = self.site.shared.watch.population();
+            let mut age = Duration::ZERO;
+            match population.map(|population| self.stage(&population)) {
+                Ok(Some(Stage::Coming(pod) | Stage::Ready(pod))) => {
+                    age = self.since_creation(&pod);
+                    if container::runs(&pod, &export.container) {
+                        match self.look(&pod, export, file).await {
+                            Content::Whole => {
+                                return Arrival { there: Some(millis(self.since_creation(&pod))), ..seen };
+                            }
+                            // What is not known yet is no sign of absence.
+                            Content::Unknown(why) => seen.last = why,
+                            other => (seen.absent, seen.last) = (Some(millis(age)), other.to_string()),
+                        }
+                        pause = LONGEST.min(pause * 2);
+                    } else {
+                        let view = container::named(&pod, &export.container);
+                        let state = view.map_or("there is no such container".to_owned(), |view| view.describe());
+                        (seen.absent, seen.last) = (Some(millis(age)), format!("{} is {state}", export.container));
+                    }
                 }
-                Stage::Stuck(..) | Stage::Refused(_) | Stage::Disturbed(_) => Some(None),
-            });
-            let found = found.await;
-            let now = last.as_ref().map(|pod| self.since_creation(pod)).unwrap_or_default();
-            match (found, &last) {
-                (Ok(Some(None)), _) => return seen,
-                (Ok(Some(Some(pod))), _) => match self.look(&pod, export, file).await {
-                    Content::Whole => return Arrival { there: Some(millis(self.since_creation(&pod))), ..seen },
-                    // What is not known yet is no sign of absence.
-                    Content::Unknown(why) => seen.last = why,
-                    other => (seen.absent, seen.last) = (Some(millis(now)), other.to_string()),
-                },
-                (Ok(None), Some(pod)) => {
-                    let view = container::named(pod, &export.container);
-                    let state = view.map_or("there is no such container".to_owned(), |view| view.describe());
-                    (seen.absent, seen.last) = (Some(millis(now)), format!("{} is {state}", export.container));
-                }
-                (Ok(None), None) => {}
-                (Err(error), _) => seen.last = error.to_string(),
+                Ok(Some(_)) => return seen,
+                Ok(None) => {}
+                Err(error) => seen.last = error.to_string(),
             }
             let is_told = seen.absent.is_some_and(|absent| absent > millis(within.0));
-            if is_told || now > within.0 + ANSWER || Instant::now() >= self.limit.max(self.sent + within.0 + ANSWER) {
+            if is_told || age > within.0 + ANSWER || Instant::now() >= self.limit.max(self.sent + within.0 + ANSWER) {
                 return seen;
             }
             tokio::time::sleep(pause).await;
-            pause = LONGEST.min(pause * 2);
         }
     }
 
-    /// What there is of a file in a pod's export.
     pub async fn look(&self, pod: &Pod, export: &Export, file: &File) -> Content {
         let gather = Operation::Gather { folder: export.folder.clone(), prefix: file.name.clone() };
         let output = self.site.shared.exec(self.site.server(), &pod.name_any(), &export.container, &gather).await;
@@ -320,21 +269,4 @@ fn hangs_on(pod: &Pod) -> Option<String> {
         Kind::NativeSidecar | Kind::Ordinary => view.status.is_none_or(|status| !status.ready),
     });
     open.map(|view| view.name.to_owned())
-}
-
-/// When a pod came to its phases.
-fn phases(pod: &Pod) -> Phases {
-    let Some(created) = pod.creation_timestamp() else { return Phases::default() };
-    let since = |time: Timestamp| time.as_second() - created.0.as_second();
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    let condition = |kind: &str| {
-        let its = conditions.into_iter().flatten().find(|condition| condition.type_ == kind)?;
-        Some(since(its.last_transition_time.as_ref()?.0))
-    };
-    let views = container::all(pod);
-    let finished = views.iter().filter(|view| view.kind == Kind::Init).filter_map(|view| {
-        let ended = view.status?.state.as_ref()?.terminated.as_ref()?;
-        Some(since(ended.finished_at.as_ref()?.0))
-    });
-    Phases { scheduled: condition("PodScheduled"), init: finished.max(), ready: condition("Ready") }
 }

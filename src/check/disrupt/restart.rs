@@ -7,15 +7,14 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
-use super::parameters::{Restart, Written};
 use super::replacement::{Deleted, File};
-use super::seen::{Came, Content, Observation, Restarted, Unsynced};
-use super::{judge, sound};
+use super::seen::{Came, Content, Observation, Restarted};
+use super::{Restart, Written, judge, sound};
 use crate::check::parameter::{Export, Sidecar};
+use crate::check::sync::ground::Ground;
 use crate::check::sync::way;
-use crate::check::{Disturbed, Kind, Need, Place, Placed, Site, millis};
-use crate::cluster::container;
-use crate::cluster::{ApiError, Cycles, Operation, ResourceExt, Server};
+use crate::check::{Disturbed, Kind, Need, Place, Placed, Site};
+use crate::cluster::{ApiError, Operation, ResourceExt, Server};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::{Entry, Seen};
@@ -25,8 +24,6 @@ use crate::random;
 const MOST: usize = 5000;
 /// The last part of the name of the file that is written into the export.
 const WRITTEN: &str = "written.txt";
-/// The same of the one that no sync cycle copies.
-const UNSYNCED: &str = "unsynced.txt";
 /// The same of the one that is put into the tester's folder.
 const PUT: &str = "put.txt";
 /// So many of those that are gone are named.
@@ -46,8 +43,7 @@ impl Kind for Restart {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (server, population) = site.settled_server().await?;
-        let pod =
-            sound::steady(&server, self.window.signed(), population.now).map_err(|reason| site.blocked(reason))?;
+        let pod = sound::steady(&server, self.window, population.now).map_err(|reason| site.blocked(reason))?;
         let owner = sound::owner(&server, &pod).map_err(Verdict::error)?;
         let sidecar = self.sidecar.as_ref().map(|sidecar| sidecar.container.as_str());
         if let Some(danger) = sound::danger(&pod, &self.init_container, sidecar).map_err(Verdict::error)? {
@@ -82,10 +78,9 @@ impl Restart {
     /// Prepares, deletes the pod, and follows what comes.
     async fn restart(&self, site: &Site, server: &Server, pod: &Arc<Pod>, owner: String) -> Result<Restarted, Verdict> {
         let (shared, name) = (&site.shared, site.server());
-        let cycles = self.sidecar.as_ref().and_then(|sidecar| site.cycles(pod, sidecar));
         let new = |what| File { name: site.file(what).name, content: random::text(64) };
-        let (written, fresh, file) = (new(WRITTEN), new(UNSYNCED), new(PUT));
-        let rested = self.write(site, pod, cycles.as_deref(), &written).await?;
+        let (written, file) = (new(WRITTEN), new(PUT));
+        self.write(site, pod, &written).await?;
         self.forget_probe(site).await;
         let before = shared.host.files(name, MOST).await;
         let put = site.file(PUT);
@@ -98,10 +93,6 @@ impl Restart {
             return Err(Verdict::error(reason.hint("look at the permissions of the folder")).at(Hop::Host));
         }
         let known: BTreeSet<String> = server.pods.iter().filter_map(|pod| pod.uid()).collect();
-        let unsynced = match rested {
-            Some(rested) => Some((rested, self.put_into_export(site, pod, &fresh).await?)),
-            None => None,
-        };
         let sent = Instant::now();
         self.delete(site, pod, sent).await?;
         let limit = sent + shared.wishes.settle;
@@ -111,34 +102,22 @@ impl Restart {
         let (came, replacement) = came?;
         let mut old = None;
         let mut found = None;
-        let mut unsynced = unsynced.map(|(rested, written)| {
-            let unknown = || Content::Unknown("not looked at".to_owned());
-            Unsynced { age: millis(sent - written), rested: millis(sent - rested), found: unknown(), host: unknown() }
-        });
         let mut limit = Instant::now();
         if let (Came::Ready { .. }, Some(pod)) = (&came, &replacement) {
             found = Some(deleted.look(pod, &self.export, &written).await);
-            if let Some(unsynced) = &mut unsynced {
-                unsynced.found = deleted.look(pod, &self.export, &fresh).await;
-            }
             site.waiting("the old pod's end", shared.wishes.settle);
             old = deleted.old_gone().await;
-            if let Some(sidecar) = &self.sidecar {
-                limit = Instant::now() + self.synced_within.unwrap_or(self.within).0;
-                if let Some(cycles) = site.cycles(pod, sidecar) {
-                    // What the first cycle removes is gone then. The next one may bring back what the old pod's removed.
-                    cycles.wait_for(limit, |log| log.ends(Timestamp::UNIX_EPOCH).0 > 0 || log.is_denied()).await;
-                }
+            limit = Instant::now() + self.synced_within.unwrap_or(self.within).0;
+            if let Some(cycles) = self.sidecar.as_ref().and_then(|sidecar| site.cycles(pod, sidecar)) {
+                // What the first cycle removes is gone then. The next one may bring back what the old pod's removed.
+                cycles.wait_for(limit, |log| log.ends(Timestamp::UNIX_EPOCH).0 > 0 || log.is_denied()).await;
             }
         }
-        if arrival.there.is_none() {
-            // What is not in the export is brought back by no cycle.
+        // What is not in the export is brought back by no cycle.
+        if self.sidecar.is_none() || arrival.there.is_none() {
             limit = Instant::now();
         }
         let kept = on_host(site, &file, limit).await;
-        if let Some(unsynced) = &mut unsynced {
-            unsynced.host = on_host(site, &fresh, Instant::now()).await;
-        }
         let vanished = match (before, shared.host.files(name, 2 * MOST).await) {
             (Ok(before), Ok(after)) => Some(gone(before, after, &shared.run)),
             _ => None,
@@ -152,7 +131,6 @@ impl Restart {
             server: name.to_owned(),
             folder: shared.host.folder(name).display().to_string(),
             deleted: pod.name_any(),
-            unsynced,
             put: file.name,
             wrote: written.name,
             came,
@@ -165,51 +143,39 @@ impl Restart {
         })
     }
 
-    /// Writes a file into the export and, where it is to be kept, waits until it was copied to the tester's folder; returns
-    /// when the cycle ended that did it.
-    async fn write(
-        &self,
-        site: &Site,
-        pod: &Pod,
-        cycles: Option<&Cycles>,
-        file: &File,
-    ) -> Result<Option<Instant>, Verdict> {
-        let ended = self.put_into_export(site, pod, file).await?;
-        let Some(cycles) = cycles else { return Ok(None) };
-        let limit = ended + self.synced_within.unwrap_or(self.within).0;
+    /// Writes a file into the export and, where it is to be kept, waits until it was copied to the tester's folder.
+    async fn write(&self, site: &Site, pod: &Arc<Pod>, file: &File) -> Result<(), Verdict> {
+        let path = format!("{}/{}", self.export.folder, file.name);
+        let write = Operation::Write { path, content: file.content.clone() };
+        let astray = |hop, expected: &str, seen: String| {
+            let object = format!("file {} of pod {}", file.name, pod.name_any());
+            Err(Verdict::error(Reason::new(object, expected, seen).hint(SPARED)).at(hop))
+        };
+        let refused = |problem| astray(Hop::Export, "to be written into the export", problem);
+        let followed = self.sidecar.as_ref().and_then(|sidecar| Some((sidecar, site.cycles(pod, sidecar)?)));
+        let Some((sidecar, cycles)) = followed else {
+            site.place(pod, &self.export, None, &site.file(WRITTEN));
+            let (_, problem) = site.try_exec(pod, &self.export.container, &write).await?;
+            return problem.map_or(Ok(()), refused);
+        };
+        let within = self.synced_within.unwrap_or(self.within);
+        let ground = Ground { site, pod: Arc::clone(pod), cycles, export: &self.export, sidecar, within };
+        ground.place(WRITTEN);
         if self.written == Written::Kept {
-            let host = &site.shared.host;
-            let folder = host.folder(site.server()).display().to_string();
-            site.waiting(format!("a file on its way to {folder}"), limit - ended);
-            let astray = |last: Seen| {
-                let object = format!("file {} of pod {}", file.name, pod.name_any());
-                let expected = format!("in {folder}, whole, before its pod is deleted");
-                Verdict::error(Reason::new(object, expected, last.to_string()).hint(SPARED)).at(Hop::Sidecar)
-            };
-            let content = &Digest::of(&file.content);
-            let noticed = host.arrival(site.server(), &file.name, content, limit).await.map_err(astray)?;
-            cycles.wait_for(limit, |log| log.ended_after(&file.name, 0, noticed) || log.is_denied()).await;
-            let last = host.look(site.server(), &file.name, content).await;
-            if last != Seen::Whole {
-                return Err(astray(last));
+            let wanted = [(file.name.clone(), Digest::of(&file.content))];
+            match ground.deliver(vec![write], &wanted).await?.0.map(|arrival| arrival.wrong.into_iter().next()) {
+                Err(problem) => return refused(problem),
+                Ok(Some(wrong)) => {
+                    return astray(Hop::Sidecar, "in the folder, whole, before its pod is deleted", wrong.seen);
+                }
+                Ok(None) => {}
             }
+        } else if let Err(problem) = ground.perform(vec![write]).await? {
+            return refused(problem);
         }
         // Right after a cycle, so that the next one is far: a sidecar with --delete would remove what is put in the folder.
-        cycles.quiet(limit).await;
-        let ended = cycles.log().moments().last();
-        Ok(Some(ended.unwrap_or_else(Instant::now)))
-    }
-
-    /// Writes a file into the export; returns when it was there.
-    async fn put_into_export(&self, site: &Site, pod: &Pod, file: &File) -> Result<Instant, Verdict> {
-        site.place(pod, &self.export, self.sidecar.as_ref(), &Placed { name: file.name.clone(), ..site.file("") });
-        let path = format!("{}/{}", self.export.folder, file.name);
-        let write = Operation::Write { path: path.clone(), content: file.content.clone() };
-        let (output, problem) = site.try_exec(pod, &self.export.container, &write).await?;
-        let Some(problem) = problem else { return Ok(output.ended) };
-        let object = container::place(pod, &self.export.container);
-        let reason = Reason::new(object, format!("to write {path}"), problem).hint(SPARED);
-        Err(Verdict::error(reason).at(Hop::Export))
+        ground.cycles.quiet(Instant::now() + within.0).await;
+        Ok(())
     }
 
     /// Removes the probe of the mount, which the new pod would copy into its export.
@@ -226,7 +192,6 @@ impl Restart {
         }
     }
 
-    /// Deletes the pod.
     async fn delete(&self, site: &Site, pod: &Pod, at: Instant) -> Result<(), Verdict> {
         let shared = &site.shared;
         let uid = pod.uid().unwrap_or_default();

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::cluster::container::{self, Kind, Restarts};
+use crate::check::parameter::Span;
+use crate::check::site::restless;
+use crate::cluster::container::{self, Kind};
 use crate::cluster::script;
 use crate::cluster::server::{Settlement, counted, is_ready};
 use crate::cluster::{ResourceExt, Server};
 use crate::event::Reason;
 
 /// Why the server is not steady enough, or else its one pod.
-pub fn steady(server: &Server, window: SignedDuration, now: Timestamp) -> Result<Arc<Pod>, Reason> {
+pub fn steady(server: &Server, window: Span, now: Timestamp) -> Result<Arc<Pod>, Reason> {
     let expected = "to be steady before its pod is deleted";
     let unsteady = |seen: String| Reason::new(format!("server {}", server.name), expected, seen);
     match server.settlement() {
@@ -25,11 +27,7 @@ pub fn steady(server: &Server, window: SignedDuration, now: Timestamp) -> Result
     if !is_ready(pod) {
         return Err(unsteady(format!("pod {} is not Ready", pod.name_any())));
     }
-    let is_restless = |view: &container::View| {
-        let restarts = container::restarts(pod, view, window, now);
-        restarts == Restarts::Recent && !(view.kind == Kind::Init && view.has_completed())
-    };
-    match container::all(pod).iter().find(|view| is_restless(view)) {
+    match restless(pod, window, now) {
         Some(view) => Err(unsteady(format!("{}: {}", container::place(pod, view.name), view.describe()))),
         None => Ok(Arc::clone(pod)),
     }
@@ -114,7 +112,7 @@ mod tests {
     }
 
     fn is_steady(changes: &[(&str, Value)]) -> bool {
-        steady(&server(changes), SignedDuration::from_mins(10), NOW.parse().unwrap()).is_ok()
+        steady(&server(changes), Span(std::time::Duration::from_mins(10)), NOW.parse().unwrap()).is_ok()
     }
 
     #[test]

@@ -9,12 +9,9 @@ use super::path::Path;
 use crate::check::pod::quantity;
 use crate::cluster::manifest::{key, keys, told};
 
-/// How a live object differs from its manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum How {
-    /// The field has another value.
     Differs,
-    /// The field is not there.
     Missing,
     /// The item or entry is in the live object only.
     Added,
@@ -22,27 +19,40 @@ pub enum How {
     Order,
 }
 
-/// A difference.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Difference {
     /// Where, as kubectl has it.
     pub at: String,
-    /// How.
     pub how: How,
     /// Whether the manifest's value is what Kubernetes takes for none, and may fill.
     pub is_unset: bool,
     /// What the manifest says and what is there; `None` where it may be secret.
     pub values: Option<[String; 2]>,
-    /// The JSON patch that removes what was added.
-    pub removal: Option<Value>,
 }
 
-/// What a comparison has found.
+impl Difference {
+    /// What was expected, and what was seen.
+    pub fn words(&self, revision: u64) -> [String; 2] {
+        let at = &self.at;
+        let [said, live] = match &self.values {
+            Some(values) => values.each_ref().map(|value| format!("`{value}`")),
+            None => ["a value that may be secret", "another"].map(str::to_owned),
+        };
+        let source = format!("as in the manifest of revision {revision}");
+        match self.how {
+            How::Differs => [format!("{at} to be {said}, {source}"), live],
+            How::Missing => [format!("{at} to be {said}, {source}"), "it is not there".to_owned()],
+            How::Order => [format!("{at} in the order {said}, {source}"), live],
+            How::Added => {
+                [format!("no {at}: the manifest of revision {revision} does not have it"), "it was added".to_owned()]
+            }
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Compared {
-    /// The differences.
     pub differences: Vec<Difference>,
-    /// The places that were compared.
     pub places: Vec<String>,
     /// Nothing of the values is shown.
     is_secret: bool,
@@ -117,7 +127,6 @@ const QUANTITIES: [&str; 8] =
     ["limits", "requests", "capacity", "hard", "defaultRequest", "max", "min", "maxLimitRequestRatio"];
 const QUANTITY: [&str; 2] = ["sizeLimit", "storage"];
 
-/// Compares what a manifest says of an object with the live one.
 pub fn compare(said: &Value, live: &Value) -> Compared {
     let kind = said["kind"].as_str().unwrap_or_default();
     // A Pod gets the volume of its service account.
@@ -158,7 +167,7 @@ impl Compared {
         let Some(live) = live else {
             self.places.push(path.text.clone());
             if !is_nothing || KEPT.contains(&name) {
-                self.note(path, How::Missing, [Some(said), None], None);
+                self.note(path, How::Missing, [Some(said), None]);
             }
             return;
         };
@@ -170,7 +179,7 @@ impl Compared {
                 self.places.push(path.text.clone());
                 let is_quantity = QUANTITIES.contains(&within) || QUANTITY.contains(&name);
                 if !is_same(said, live, is_quantity) {
-                    self.note(path, How::Differs, [Some(said), Some(live)], None);
+                    self.note(path, How::Differs, [Some(said), Some(live)]);
                 }
             }
         }
@@ -192,7 +201,7 @@ impl Compared {
                 }
             }
             if FALSE.contains(&name.as_str()) && has_none && *value == true {
-                self.entry(&below, value);
+                self.note(&below, How::Added, [None, Some(value)]);
             }
             if WHOLE_MAPS.contains(&name.as_str()) {
                 self.entries(&below, said.get(name).unwrap_or(&Value::Null), value);
@@ -200,24 +209,16 @@ impl Compared {
         }
     }
 
-    /// Entries of a map that only the live one has.
     fn entries(&mut self, path: &Path, said: &Value, live: &Value) {
         for (name, value) in live.as_object().into_iter().flatten().filter(|(name, _)| said.get(name).is_none()) {
-            self.entry(&path.field(name), value);
+            self.note(&path.field(name), How::Added, [None, Some(value)]);
         }
     }
 
-    /// A field or an entry that only the live object has.
-    fn entry(&mut self, path: &Path, value: &Value) {
-        let removal = json!([{"op": "remove", "path": path.pointer}]);
-        self.note(path, How::Added, [None, Some(value)], Some(removal));
-    }
-
-    /// Lists whose items have no order.
     fn set(&mut self, path: &Path, said: &[Value], live: &[Value]) {
         self.places.push(path.text.clone());
         for (index, item) in said.iter().enumerate().filter(|(_, item)| !live.contains(item)) {
-            self.note(&path.item(None, index), How::Missing, [Some(item), None], None);
+            self.note(&path.item(None, index), How::Missing, [Some(item), None]);
         }
         for (index, item) in live.iter().enumerate().filter(|(_, item)| !said.contains(item)) {
             self.added(path, item, index);
@@ -239,7 +240,7 @@ impl Compared {
                 }
             } else {
                 let values = [said, live].map(|list| json!(list));
-                self.note(path, How::Differs, [Some(&values[0]), Some(&values[1])], None);
+                self.note(path, How::Differs, [Some(&values[0]), Some(&values[1])]);
             }
             return;
         }
@@ -253,7 +254,7 @@ impl Compared {
                 found.push(index);
                 self.value(&path.item(key(&path.name, other), index), "", item, Some(other));
             } else {
-                self.note(&path.item(key(&path.name, item), 0), How::Missing, [Some(item), None], None);
+                self.note(&path.item(key(&path.name, item), 0), How::Missing, [Some(item), None]);
             }
         }
         if path.name == "initContainers" && !found.is_sorted() {
@@ -264,7 +265,7 @@ impl Compared {
                 order.iter().filter_map(name).collect()
             };
             let [said, live] = [names(&found), names(&sorted)].map(|names| json!(names));
-            self.note(path, How::Order, [Some(&said), Some(&live)], None);
+            self.note(path, How::Order, [Some(&said), Some(&live)]);
         }
         if !SHARED.contains(&path.name.as_str()) {
             for (index, item) in live.iter().filter(|(index, _)| !found.contains(index)) {
@@ -273,25 +274,17 @@ impl Compared {
         }
     }
 
-    /// An item of a list that only the live one has.
     fn added(&mut self, list: &Path, item: &Value, index: usize) {
         if SHARED.contains(&list.name.as_str()) {
             return;
         }
-        let key = key(&list.name, item);
-        let path = list.item(key, index);
-        // Whoever was faster has moved the items: then the patch must not remove another one.
-        let (at, value) = key.map_or((String::new(), item), |(key, value)| (format!("/{key}"), value));
-        let at = format!("{}{at}", path.pointer);
-        let removal = json!([{"op": "test", "path": at, "value": value}, {"op": "remove", "path": path.pointer}]);
-        self.note(&path, How::Added, [None, Some(item)], Some(removal));
+        self.note(&list.item(key(&list.name, item), index), How::Added, [None, Some(item)]);
     }
 
-    fn note(&mut self, path: &Path, how: How, values: [Option<&Value>; 2], removal: Option<Value>) {
+    fn note(&mut self, path: &Path, how: How, values: [Option<&Value>; 2]) {
         let is_unset = values[0].is_some_and(is_nothing) && !KEPT.contains(&path.name.as_str());
         let values = told(&path.text, values).filter(|_| !self.is_secret);
-        let removal = removal.filter(|_| values.is_some() || !self.is_secret);
-        self.differences.push(Difference { at: path.text.clone(), how, is_unset, values, removal });
+        self.differences.push(Difference { at: path.text.clone(), how, is_unset, values });
     }
 }
 
@@ -315,7 +308,6 @@ fn effective<'a>(list: &str, items: &'a [Value]) -> Vec<(usize, &'a Value)> {
     items.iter().enumerate().filter(|(index, item)| is_last(*index, item)).collect()
 }
 
-/// Whether two items of a list are about the same thing.
 fn is_same_item(list: &Path, said: &Value, live: &Value) -> bool {
     let protocol = |item: &Value| item["protocol"].as_str().unwrap_or("TCP").to_owned();
     keys(&list.name).iter().any(|key| {

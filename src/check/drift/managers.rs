@@ -1,23 +1,29 @@
-//! Who set which fields of a live object: its `managedFields`, told in the places that a comparison has. Pure.
+//! Whose hand set which fields of a live object: its `managedFields`, told in the places that a comparison has. Pure.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::default::is_default;
 use super::path::{Path, is_within};
 use crate::cluster::manifest::key;
 
-/// A manager and the fields that it has set.
+/// Who set fields of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// Helm, or a program that has helm in it: what it sets, the manifest says.
+    Helm,
+    /// A program that works for Kubernetes, such as an autoscaler.
+    Controller,
+    /// A person, with whichever program.
+    Person,
+}
+
+/// The fields that one of them has set.
 #[derive(Debug)]
 pub struct Manager {
-    /// Its name: the program's, such as `kubectl-edit`.
-    pub name: String,
-    /// When it last set one; may be empty.
-    pub at: String,
-    /// The fields.
+    pub who: Who,
     pub fields: Vec<Field>,
 }
 
-/// A field that a manager has set.
+/// A field that somebody has set.
 #[derive(Debug)]
 pub struct Field {
     /// Where, as kubectl has it.
@@ -35,47 +41,40 @@ const CONTROLLER: [&str; 6] =
 /// What helm notes at each object of a release.
 const RELEASE: &str = r".metadata.annotations.meta\.helm\.sh/release-name";
 
+impl Who {
+    fn of(program: &str, fields: &[Field]) -> Self {
+        // Who makes an object anew with kubectl owns all of it, helm's note too.
+        let notes = || !program.starts_with("kubectl") && fields.iter().any(|field| field.text == RELEASE);
+        if program.to_lowercase().contains("helm") || notes() {
+            Self::Helm
+        } else if SYSTEM.contains(&program) || CONTROLLER.iter().any(|end| program.ends_with(end)) {
+            Self::Controller
+        } else {
+            Self::Person
+        }
+    }
+}
+
 impl Manager {
-    /// Whether it is helm, or a program that has helm in it: only that says whose the object is.
-    pub fn is_helm(&self) -> bool {
-        // Who makes an object anew with kubectl owns all of it.
-        let notes = || !self.name.starts_with("kubectl") && self.fields.iter().any(|field| field.text == RELEASE);
-        self.name.to_lowercase().contains("helm") || notes()
-    }
-
-    /// Whether it is a controller.
-    pub fn is_controller(&self) -> bool {
-        SYSTEM.contains(&self.name.as_str()) || CONTROLLER.iter().any(|end| self.name.ends_with(end))
-    }
-
     /// Whether it set a place, or something in it, or what it is in.
     pub fn has(&self, at: &str) -> bool {
         self.fields.iter().any(|field| is_within(&field.text, at) || is_within(at, &field.text))
-    }
-
-    /// It, and when.
-    pub fn describe(&self) -> String {
-        // The subresource `scale` leaves no time.
-        if self.at.is_empty() { self.name.clone() } else { format!("{} at {}", self.name, self.at) }
     }
 }
 
 /// The managers of an object, the latest first; without what they set of its status.
 pub fn managers(live: &Value) -> Vec<Manager> {
     let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut managers: Vec<Manager> = entries
-        .filter(|entry| entry["subresource"] != "status")
-        .map(|entry| {
-            let mut fields = Vec::new();
-            collect(&Path::default(), &entry["fieldsV1"], live, &mut fields);
-            // An entry without any.
-            fields.retain(|field| !field.text.is_empty());
-            Manager { name: text(&entry["manager"]), at: text(&entry["time"]), fields }
-        })
-        .collect();
-    managers.sort_by(|one, other| other.at.cmp(&one.at));
-    managers
+    let mut entries: Vec<&Value> = entries.filter(|entry| entry["subresource"] != "status").collect();
+    entries.sort_by(|one, other| other["time"].as_str().cmp(&one["time"].as_str()));
+    let manager = |entry: &Value| {
+        let mut fields = Vec::new();
+        collect(&Path::default(), &entry["fieldsV1"], live, &mut fields);
+        // An entry without any.
+        fields.retain(|field| !field.text.is_empty());
+        Manager { who: Who::of(entry["manager"].as_str().unwrap_or_default(), &fields), fields }
+    };
+    entries.into_iter().map(manager).collect()
 }
 
 /// Collects the fields of a `fieldsV1`. Source of its form: `FieldsV1` in the API's reference.
@@ -101,14 +100,50 @@ fn collect(path: &Path, set: &Value, live: &Value, fields: &mut Vec<Field>) {
         }
     }
     if is_leaf {
-        fields.push(Field { text: path.text.clone(), is_default: is_default(&path.text, &path.name, live) });
+        fields.push(Field { text: path.text.clone(), is_default: is_default(path, live) });
     }
+}
+
+/// Whether a field has the value that it gets by itself. Source: "Defaults to" in the API's reference of `Deployment`,
+/// `Service` and `Pod`.
+fn is_default(Path { text, name }: &Path, live: &Value) -> bool {
+    let is_empty = match live {
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    };
+    let usual = match name.as_str() {
+        "protocol" => json!("TCP"),
+        "terminationMessagePath" => json!("/dev/termination-log"),
+        "terminationMessagePolicy" => json!("File"),
+        "timeoutSeconds" | "successThreshold" => json!(1),
+        "periodSeconds" | "revisionHistoryLimit" => json!(10),
+        "failureThreshold" => json!(3),
+        "scheme" => json!("HTTP"),
+        "defaultMode" => json!(0o644),
+        "maxSurge" | "maxUnavailable" => json!("25%"),
+        "progressDeadlineSeconds" => json!(600),
+        "terminationGracePeriodSeconds" => json!(30),
+        "dnsPolicy" => json!("ClusterFirst"),
+        "schedulerName" => json!("default-scheduler"),
+        "externalTrafficPolicy" | "internalTrafficPolicy" => json!("Cluster"),
+        "sessionAffinity" => json!("None"),
+        "ipFamilyPolicy" => json!("SingleStack"),
+        "allocateLoadBalancerNodePorts" => json!(true),
+        "type" if text.ends_with(".strategy.type") => json!("RollingUpdate"),
+        "type" if text == ".spec.type" => json!("ClusterIP"),
+        // That of a container makes a native sidecar of it.
+        "restartPolicy" if text.ends_with(".template.spec.restartPolicy") => json!("Always"),
+        "apiVersion" if text.ends_with(".fieldRef.apiVersion") => json!("v1"),
+        // By the image's tag.
+        "imagePullPolicy" | "clusterIP" | "clusterIPs" | "ipFamilies" | "nodePort" => return true,
+        _ => return is_empty,
+    };
+    is_empty || *live == usual
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -124,19 +159,18 @@ mod tests {
             "spec": {"type": "NodePort", "ports": [{"name": "nfs", "port": 2049, "protocol": "TCP", "nodePort": 32150}]}
         });
         let managers = managers(&live);
-        assert_eq!(managers.iter().map(|manager| manager.name.as_str()).collect::<Vec<_>>(), ["kubectl-edit", "helm"]);
+        assert_eq!(managers.iter().map(|manager| manager.who).collect::<Vec<_>>(), [Who::Person, Who::Helm]);
         let fields = |index: usize| managers[index].fields.iter().map(|field| field.text.as_str()).collect::<Vec<_>>();
-        assert_eq!(fields(0), [".spec.type"]);
         let place = r#".spec.ports[?(@.name=="nfs")]"#;
-        assert_eq!(fields(1), [format!("{place}.nodePort"), format!("{place}.port")]);
-        assert!(managers[1].has(place) && !managers[1].has(".spec.portsX") && managers[1].is_helm());
-        assert!(super::managers(&json!({})).is_empty());
-        let by = |manager: &str, field: &str| {
-            let fields = json!({"f:metadata": {"f:annotations": {field: {}}}});
-            super::managers(&json!({"metadata": {"managedFields": [{"manager": manager, "fieldsV1": fields}]}}))
+        assert_eq!((fields(0), fields(1).len()), (vec![".spec.type"], 2));
+        assert!(managers[1].has(place) && !managers[1].has(".spec.portsX"), "{managers:?}");
+        let who = |program: &str, annotation: &str| {
+            let text = format!(r".metadata.annotations.{annotation}");
+            Who::of(program, &[Field { text, is_default: false }])
         };
-        assert!(by("werf", "f:meta.helm.sh/release-name")[0].is_helm() && !by("werf", "f:other")[0].is_helm());
-        assert!(!by("kubectl-replace", "f:meta.helm.sh/release-name")[0].is_helm());
-        assert!(by("terraform-provider-helm_v3.0.2", "f:other")[0].is_helm());
+        assert_eq!(who("werf", r"meta\.helm\.sh/release-name"), Who::Helm);
+        assert_eq!(who("terraform-provider-helm_v3.0.2", "other"), Who::Helm);
+        assert_eq!(who("kubectl-replace", r"meta\.helm\.sh/release-name"), Who::Person);
+        assert_eq!([who("werf", "other"), who("vpa-injector", "other")], [Who::Person, Who::Controller]);
     }
 }

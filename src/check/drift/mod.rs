@@ -13,90 +13,60 @@ use crate::cluster::{Deployed, Live, Select};
 use crate::event::{Reason, Verdict};
 
 mod compare;
-mod default;
 mod managers;
 mod path;
 pub mod revision;
-mod words;
 
 use compare::{Difference, How, compare};
-use managers::{Field, Manager, managers};
+use managers::{Field, Who, managers};
 
 /// The most differences that a verdict names.
 const REASONS: usize = 20;
-/// kubectl's own bookkeeping.
-const BOOKKEEPING: &str = r".metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration";
+/// What to do about what was added.
+const LEFT: &str = "helm upgrade leaves it: remove it with kubectl edit";
 
 /// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Drift {}
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
-    context: String,
-    namespace: String,
     release: String,
     /// `None` for the whole.
     server: Option<String>,
-    /// The revision whose manifest was compared.
     revision: u64,
-    /// The newest revision, and Helm's word for it.
-    newest: (u64, String),
     objects: Vec<Compared>,
     /// Objects of this release, as they say, that the manifest does not have.
     left: Vec<String>,
 }
 
-/// An object of the manifest.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Compared {
     kind: String,
     name: String,
-    /// The namespace that it is in, if the manifest says one.
-    namespace: Option<String>,
     state: State,
 }
 
-/// What was found of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum State {
-    /// It is not there.
     Missing,
     /// It could not be looked at: why.
     Unread(String),
-    /// It is there.
     There {
         /// How many fields were compared.
         fields: usize,
         differences: Vec<(Difference, Option<Setter>)>,
-        /// What somebody has set that the manifest says nothing of.
-        set: Vec<(Setter, Vec<String>)>,
+        /// What a person has set that the manifest says nothing of.
+        set: Vec<String>,
     },
 }
 
-/// Who set a field.
+/// Who set a field, where that is known.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Setter {
-    /// Its name and when.
-    who: String,
-    is_helm: bool,
+    /// Nobody's hand was in it: an autoscaler or a webhook works as it was told.
     is_controller: bool,
-}
-
-impl From<&Manager> for Setter {
-    fn from(manager: &Manager) -> Self {
-        Self { who: manager.describe(), is_helm: manager.is_helm(), is_controller: manager.is_controller() }
-    }
-}
-
-impl Setter {
-    /// Who added what is nobody's: the API server notes who set a field before webhooks change a request, and a person's
-    /// always.
-    fn admission() -> Self {
-        Self { who: "an admission webhook, as nobody is noted for it".to_owned(), is_helm: false, is_controller: true }
-    }
 }
 
 /// What the manifest says and what there is, compared once in a run.
@@ -112,18 +82,14 @@ impl Kind for Drift {
     const NEEDS: &'static [Need] = &[Need::Release, Need::Services];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let cluster = &site.shared.cluster;
         let looked: Result<Arc<Looked>, Verdict> = site.shared.once("drift", Box::pin(look(site))).await;
         let looked = looked?;
         let server = site.id.server.clone();
         let is_asked = |object: &Value| server.as_ref().is_none_or(|server| is_of(&site.select, server, object));
         let objects = looked.objects.iter().filter(|(object, _)| is_asked(object));
         Ok(Observation {
-            context: cluster.context().to_owned(),
-            namespace: cluster.namespace().to_owned(),
-            release: cluster.release().to_owned(),
+            release: site.shared.cluster.release().to_owned(),
             revision: looked.deployed.contents.revision,
-            newest: (looked.deployed.revision, looked.deployed.status.clone()),
             objects: objects.map(|(_, compared)| compared.clone()).collect(),
             left: if server.is_none() { looked.left.clone() } else { Vec::new() },
             server,
@@ -139,22 +105,30 @@ impl Kind for Drift {
         }
         let (mut reasons, mut notes) = (Vec::new(), Vec::new());
         let (mut count, mut unread) = (0, Vec::new());
+        let back = format!("`helm upgrade {} CHART --reuse-values` puts it back", seen.release);
         for object in &seen.objects {
             let named = format!("{} {}", object.kind, object.name);
             match &object.state {
                 State::Missing => {
-                    let hint = format!("`{}` makes it again", seen.upgrade());
                     let expected = format!("to be there, as in {manifest}");
-                    reasons.push(Reason::new(named, expected, "it does not exist").hint(hint));
+                    reasons.push(Reason::new(named, expected, "it does not exist").hint(&back));
                 }
                 State::Unread(why) => unread.push(format!("not compared: {named}: {why}")),
                 State::There { fields, differences, set } => {
                     count += fields;
                     for (difference, by) in differences {
-                        seen.tell(object, difference, by.as_ref(), &mut reasons, &mut notes);
+                        let [expected, what] = difference.words(seen.revision);
+                        if by.as_ref().is_some_and(|by| by.is_controller) {
+                            notes.push(format!("{named}: expected {expected}; a controller or webhook set {what}"));
+                            continue;
+                        }
+                        let hint = if difference.how == How::Added { LEFT } else { &back };
+                        reasons.push(Reason::new(&named, expected, what).hint(hint));
                     }
-                    for (setter, fields) in set {
-                        seen.set(object, setter, fields, &mut reasons, &mut notes);
+                    for field in set {
+                        let expected =
+                            format!("no {field}: the manifest of revision {} does not have it", seen.revision);
+                        reasons.push(Reason::new(&named, expected, "it was set by hand").hint(LEFT));
                     }
                 }
             }
@@ -184,7 +158,6 @@ impl Kind for Drift {
     }
 }
 
-/// Compares all objects of the manifest.
 async fn look(site: &Site) -> Result<Arc<Looked>, Verdict> {
     let shared = &site.shared;
     let deployed = shared.release.as_ref().map_err(|error| site.no_answer(error))?;
@@ -226,7 +199,6 @@ fn is_moving(status: &str) -> bool {
     status.starts_with("pending-") || status == "uninstalling"
 }
 
-/// An object of the manifest beside the live one.
 fn compared(said: &Value, live: Live) -> Compared {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let state = match live {
@@ -239,27 +211,22 @@ fn compared(said: &Value, live: Live) -> Compared {
             let is_in = |field: &str, place: &str| path::is_within(field, place) || path::is_within(place, field);
             let is_known = |field: &Field| {
                 field.is_default
-                    || field.text == BOOKKEEPING
+                    || is_mark(&field.text)
                     || differences.iter().any(|difference| is_in(&field.text, &difference.at))
                     || places.iter().any(|place| is_in(&field.text, place))
             };
-            let others = managers.iter().filter(|manager| !manager.is_helm() && !manager.is_controller());
-            let set = others.filter_map(|manager| {
-                let fields = manager.fields.iter().filter(|field| !is_known(field));
-                let fields: Vec<String> = fields.map(|field| field.text.clone()).collect();
-                (!fields.is_empty()).then(|| (Setter::from(manager), fields))
-            });
-            let set = set.collect();
-            let by = |difference: &Difference| {
-                let setter = managers.iter().find(|manager| manager.has(&difference.at)).map(Setter::from);
-                let is_admitted = setter.is_none() && difference.how == How::Added && !managers.is_empty();
-                setter.or(is_admitted.then(Setter::admission)).filter(|_| difference.how != How::Missing)
-            };
+            let persons = managers.iter().filter(|manager| manager.who == Who::Person);
+            let set = persons.flat_map(|manager| &manager.fields).filter(|field| !is_known(field));
+            let set = set.map(|field| field.text.clone()).collect();
             let differences = differences.into_iter().filter_map(|difference| {
-                let by = by(&difference);
+                let who = managers.iter().find(|manager| manager.has(&difference.at)).map(|manager| manager.who);
                 // A default in the place of a zero that helm has sent.
-                let is_filled = difference.is_unset && by.as_ref().is_some_and(|by| by.is_helm);
-                (!is_filled).then_some((difference, by))
+                let is_filled = difference.is_unset && who == Some(Who::Helm);
+                // What is nobody's came from a webhook: the API server notes who set a field before webhooks change a
+                // request, and a person's always.
+                let is_admitted = who.is_none() && difference.how == How::Added && !managers.is_empty();
+                let is_controller = difference.how != How::Missing && who == Some(Who::Controller) || is_admitted;
+                (!is_filled).then_some((difference, Some(Setter { is_controller })))
             });
             State::There { fields: places.len(), differences: differences.collect(), set }
         }
@@ -267,9 +234,14 @@ fn compared(said: &Value, live: Live) -> Compared {
     Compared {
         kind: text(&said["kind"]).unwrap_or_default(),
         name: text(&said["metadata"]["name"]).unwrap_or_default(),
-        namespace: text(&said["metadata"]["namespace"]),
         state,
     }
+}
+
+/// Whether a field is a label or an annotation, of the object or of its pods: nothing runs otherwise because of it.
+fn is_mark(field: &str) -> bool {
+    let metadata = field.strip_prefix(".spec.template").unwrap_or(field);
+    [".metadata.labels", ".metadata.annotations"].iter().any(|marks| path::is_within(metadata, marks))
 }
 
 /// Whether an object of the manifest is a server's: its own label says so, or its pods', or else its name.

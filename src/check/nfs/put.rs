@@ -27,8 +27,6 @@ pub struct Target<'a> {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Written {
-    /// When the first call was sent that makes the file.
-    pub sent: Instant,
     /// When the server had committed it.
     pub acknowledged: Instant,
 }
@@ -133,8 +131,8 @@ async fn write(
     let root = session.mount(&export.folder).await?;
     let [most, _] = session.sizes(&root).await?;
     *turn = None;
-    let sent = *sent.insert(Instant::now());
+    *sent = Some(Instant::now());
     let file = session.create(&root, name).await?;
     session.write(&file, content, most).await?;
-    Ok(Written { sent, acknowledged: Instant::now() })
+    Ok(Written { acknowledged: Instant::now() })
 }

@@ -35,22 +35,17 @@ pub struct ExtraneousFiles {
     pub cycles: u8,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     scene: Scene,
-    /// The file that makes a folder in both places.
     companion: Option<Delivery>,
-    /// Why the tester could not put a file.
     not_put: Option<String>,
     files: Vec<Kept>,
 }
 
-/// A file of the tester's.
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
     name: String,
-    /// Where that is.
     place: String,
     /// What became of its content; `None` if it is as it was.
     changed: Option<String>,
@@ -80,14 +75,9 @@ impl Kind for ExtraneousFiles {
         let Some(ground) = ground else { return Ok(seen) };
         // All are in the ledger for both places: what is broken may copy them back.
         let [alone, own, both] = ["tester.txt", "tester", "both"].map(|what| ground.place(what).name);
-        let text = ground::line();
-        let write = Operation::WriteNested {
-            folder: ground.path(&both),
-            name: "exported.txt".to_owned(),
-            content: text.clone(),
-        };
+        let (write, wanted) = ground.nested(&both, "exported.txt", ground::line());
         // How whole it arrives is for others to judge: it is here for its folder.
-        let delivery = ground.deliver(vec![write], &[(format!("{both}/exported.txt"), Digest::of(text))]).await?;
+        let delivery = ground.deliver(vec![write], &[wanted]).await?;
         let has_folder = site.shared.host.stat(site.server(), &both).await.is_ok_and(|stat| stat.is_some());
         seen.companion = Some(delivery);
         if !has_folder {
@@ -121,7 +111,7 @@ impl Kind for ExtraneousFiles {
         site.waiting_for_cycle(
             &ground.cycles,
             format!("{} sync cycles over the tester's own files", self.cycles),
-            ground.within(),
+            ground.within.0,
         );
         ground.ends(self.cycles).await?;
         for (name, place, content, before) in put {
@@ -181,7 +171,6 @@ impl Kind for ExtraneousFiles {
 }
 
 impl ExtraneousFiles {
-    /// What became of a file.
     async fn look(
         ground: &Ground<'_>,
         name: String,
@@ -222,21 +211,21 @@ mod tests {
 
     #[test]
     fn files_of_the_testers_must_stay_as_they_are() {
-        assert_eq!(judged(&json!({})).outcome, Outcome::Pass);
-        assert_eq!(judged(&json!({"/files/0/retimed": 2_000})).outcome, Outcome::Pass);
-        assert_eq!(judged(&json!({"/companion": wrong(true)})).outcome, Outcome::Pass, "others judge that");
-        for change in [json!({"/files/0/changed": "no file"}), json!({"/files/0/retimed": 2_001})] {
-            let verdict = judged(&change);
-            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Sidecar)), "{change}");
+        for (changes, outcome, hop, notes) in [
+            (json!({}), Outcome::Pass, Some(Hop::Sidecar), 0),
+            (json!({"/files/0/retimed": 2_000}), Outcome::Pass, Some(Hop::Sidecar), 0),
+            (json!({"/files/0/exported": true}), Outcome::Pass, Some(Hop::Sidecar), 1),
+            // Others judge that.
+            (json!({"/companion": wrong(true)}), Outcome::Pass, Some(Hop::Sidecar), 0),
+            (json!({"/files/0/changed": "no file"}), Outcome::Fail, Some(Hop::Sidecar), 0),
+            (json!({"/files/0/retimed": 2_001}), Outcome::Fail, Some(Hop::Sidecar), 0),
+            (json!({"/not_put": "denied"}), Outcome::Fail, Some(Hop::Host), 0),
+            (json!({"/files": []}), Outcome::Error, None, 0),
+            (json!({"/files": [], "/companion": wrong(false)}), Outcome::Fail, Some(Hop::Sidecar), 0),
+        ] {
+            let verdict = judged(&changes);
+            assert_eq!((verdict.outcome, verdict.notes.len()), (outcome, notes), "{changes}");
+            assert!(outcome == Outcome::Pass || verdict.hop == hop, "{changes}: {verdict:?}");
         }
-        assert_eq!(judged(&json!({"/not_put": "denied"})).hop, Some(Hop::Host));
-        let note = judged(&json!({"/files/0/exported": true}));
-        assert_eq!((note.outcome, note.notes.len()), (Outcome::Pass, 1));
-    }
-
-    #[test]
-    fn without_files_there_is_no_pass() {
-        assert_eq!(judged(&json!({"/files": []})).outcome, Outcome::Error);
-        assert_eq!(judged(&json!({"/files": [], "/companion": wrong(false)})).outcome, Outcome::Fail);
     }
 }

@@ -30,7 +30,6 @@ pub struct FileNames {
     pub longest: usize,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     scene: Scene,
@@ -48,10 +47,6 @@ impl Kind for FileNames {
         Some((&self.export, Some(&self.sidecar)))
     }
 
-    fn cycles(&self) -> u8 {
-        1
-    }
-
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =
             Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
@@ -61,12 +56,8 @@ impl Kind for FileNames {
         // Not in a folder: with it the path would be longer than the 260 characters that many programs on Windows take.
         let length = site.file("").name.chars().count();
         let long = ground.place(&"x".repeat(self.longest.saturating_sub(length))).name;
-        let (mut wanted, mut writes): (Vec<Wanted>, Vec<Operation>) = Default::default();
-        for name in &self.names {
-            let content = ground::line();
-            wanted.push((format!("{folder}/{name}"), Digest::of(&content)));
-            writes.push(Operation::WriteNested { folder: ground.path(&folder), name: name.clone(), content });
-        }
+        let nested = |name: &String| ground.nested(&folder, name, ground::line());
+        let (mut writes, mut wanted): (Vec<_>, Vec<Wanted>) = self.names.iter().map(nested).unzip();
         let text = ground::line();
         writes.push(Operation::Write { path: ground.path(&long), content: text.clone() });
         wanted.push((long, Digest::of(text)));
@@ -94,28 +85,5 @@ impl Kind for FileNames {
             self.longest
         );
         Verdict::judged(summary, reasons).at(Hop::Sidecar)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::check::sync::scene::tests::{arrived, parameters, scene, wrong};
-    use crate::event::Outcome;
-
-    #[test]
-    fn names_must_arrive_as_they_are() {
-        let parameters = parameters(&json!({"names": ["ä b"], "longest": 200}));
-        let check: FileNames = serde_json::from_value(parameters).unwrap();
-        let judged = |delivery: &Value, strangers: &[&str]| {
-            let seen = json!({"scene": scene(), "delivery": delivery, "strangers": strangers});
-            check.judge(&serde_json::from_value(seen).unwrap()).outcome
-        };
-        assert_eq!(judged(&arrived(), &[]), Outcome::Pass);
-        assert_eq!(judged(&wrong(false), &[]), Outcome::Fail);
-        assert_eq!(judged(&arrived(), &["names/a\u{308} b"]), Outcome::Fail, "decomposed");
-        assert_eq!(judged(&Value::Null, &[]), Outcome::Error);
     }
 }

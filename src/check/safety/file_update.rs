@@ -8,10 +8,9 @@ use tokio::time::Instant;
 
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::sync::ground::{self, Ground};
-use crate::check::sync::scene::{Delivery, Scene, Wanted};
+use crate::check::sync::scene::{Delivery, Scene};
 use crate::check::{Kind, Need, Site};
 use crate::cluster::Operation;
-use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 
 /// So far are two versions apart: rsync compares whole seconds, and FAT has only every second one. A newer version of
@@ -32,15 +31,12 @@ pub struct FileUpdate {
     pub within: Span,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     scene: Scene,
-    /// The first versions.
     first: Option<Delivery>,
     /// Why the tester could not change a file.
     not_edited: Option<String>,
-    /// The newer versions.
     second: Option<Delivery>,
     /// Whether a file that was removed from the export is still in the folder; `None` if that is not known.
     removed_stays: Option<bool>,
@@ -65,11 +61,11 @@ impl Kind for FileUpdate {
         let mut seen = Observation { scene, first: None, not_edited: None, second: None, removed_stays: None };
         let Some(ground) = ground else { return Ok(seen) };
         let folder = ground.place("update").name;
-        let [same_size, shorter, edited, removed] =
-            ["same-size.txt", "shorter.txt", "edited.txt", "removed.txt"].map(|name| format!("{folder}/{name}"));
-        let version = |lines: usize| ground::line().repeat(lines);
-        let first = [&same_size, &shorter, &edited, &removed].map(|name| (name.clone(), version(2)));
-        let delivery = ground.deliver(writes(&ground, &folder, &first), &wanted(&first)).await?;
+        let [edited, removed] = ["edited.txt", "removed.txt"].map(|name| format!("{folder}/{name}"));
+        let version = |(name, lines): (&str, usize)| ground.nested(&folder, name, ground::line().repeat(lines));
+        let first = [("same-size.txt", 2), ("shorter.txt", 2), ("edited.txt", 2), ("removed.txt", 2)].map(version);
+        let (writes, wanted): (_, Vec<_>) = first.into_iter().unzip();
+        let delivery = ground.deliver(writes, &wanted).await?;
         let written = Instant::now();
         let is_whole = delivery.is_whole();
         seen.first = Some(delivery);
@@ -84,13 +80,13 @@ impl Kind for FileUpdate {
         // Nothing tells of a second's end but the clock.
         tokio::time::sleep_until(written + APART).await;
         // Between two cycles: one that sees a newer version has seen the removal too, and nothing vanishes under it.
-        let is_quiet = ground.cycles.quiet(Instant::now() + ground.within()).await;
-        let second = [(same_size, version(2)), (shorter, version(1)), (edited, version(2))];
-        let mut newer = writes(&ground, &folder, &second);
+        let is_quiet = ground.cycles.quiet(Instant::now() + ground.within.0).await;
+        let second = [("same-size.txt", 2), ("shorter.txt", 1), ("edited.txt", 2)].map(version);
+        let (mut writes, wanted): (Vec<_>, Vec<_>) = second.into_iter().unzip();
         if is_quiet {
-            newer.insert(0, Operation::Remove { path: ground.path(&removed) });
+            writes.insert(0, Operation::Remove { path: ground.path(&removed) });
         }
-        let delivery = ground.deliver(newer, &wanted(&second)).await?;
+        let delivery = ground.deliver(writes, &wanted).await?;
         let is_whole = delivery.is_whole();
         seen.second = Some(delivery);
         if is_whole && is_quiet {
@@ -130,20 +126,6 @@ impl Kind for FileUpdate {
     }
 }
 
-/// Writes files into the export, by their paths and contents.
-fn writes(ground: &Ground<'_>, folder: &str, files: &[(String, String)]) -> Vec<Operation> {
-    let write = |(name, content): &(String, String)| Operation::WriteNested {
-        folder: ground.path(folder),
-        name: name.rsplit('/').next().unwrap_or_default().to_owned(),
-        content: content.clone(),
-    };
-    files.iter().map(write).collect()
-}
-
-fn wanted(files: &[(String, String)]) -> Vec<Wanted> {
-    files.iter().map(|(name, content)| (name.clone(), Digest::of(content))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -163,18 +145,18 @@ mod tests {
 
     #[test]
     fn the_newer_version_must_win_and_what_deletions_do_is_a_note() {
-        for (stays, notes) in [(json!(true), 1), (json!(false), 1), (Value::Null, 0)] {
-            let verdict = judged(&json!({"removed_stays": stays}));
-            assert_eq!((verdict.outcome, verdict.notes.len()), (Outcome::Pass, notes));
+        let sidecar = Some(Hop::Sidecar);
+        for (changes, outcome, hop, notes) in [
+            (json!({}), Outcome::Pass, None, 1),
+            (json!({"removed_stays": false}), Outcome::Pass, None, 1),
+            (json!({"removed_stays": null}), Outcome::Pass, None, 0),
+            (json!({"second": wrong(false)}), Outcome::Fail, sidecar, 0),
+            (json!({"first": wrong(true), "second": null}), Outcome::Fail, sidecar, 0),
+            (json!({"not_edited": "denied", "second": null}), Outcome::Fail, Some(Hop::Host), 0),
+            (json!({"second": null}), Outcome::Error, None, 0),
+        ] {
+            let verdict = judged(&changes);
+            assert_eq!((verdict.outcome, verdict.hop, verdict.notes.len()), (outcome, hop, notes), "{changes}");
         }
-        let fail = |changes: &Value| {
-            let verdict = judged(changes);
-            (verdict.outcome, verdict.hop)
-        };
-        assert_eq!(fail(&json!({"second": wrong(false)})), (Outcome::Fail, Some(Hop::Sidecar)));
-        assert_eq!(fail(&json!({"second": wrong(true)})), (Outcome::Fail, Some(Hop::Sidecar)));
-        assert_eq!(fail(&json!({"first": wrong(true), "second": null})), (Outcome::Fail, Some(Hop::Sidecar)));
-        assert_eq!(fail(&json!({"not_edited": "denied", "second": null})), (Outcome::Fail, Some(Hop::Host)));
-        assert_eq!(fail(&json!({"second": null})), (Outcome::Error, None));
     }
 }

@@ -27,6 +27,8 @@ const POLL: Duration = Duration::from_millis(20);
 const ABSENT: Duration = Duration::from_millis(100);
 /// So many times the file's size must be free in the export: beyond its limit the pod is evicted, with no error before.
 const ROOM: f64 = 4.0;
+/// The file's name in its folder.
+const LARGE: &str = "large.bin";
 /// So many sizes are kept.
 const MOST: usize = 64;
 
@@ -56,11 +58,9 @@ pub struct LargeFile {
     pub piece: usize,
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     scene: Scene,
-    /// Why there is too little room for it.
     no_room: Option<String>,
     delivery: Option<Delivery>,
     sizes: Sizes,
@@ -73,23 +73,27 @@ pub struct Observation {
 struct Sizes {
     /// Each time that it was another one.
     seen: Vec<u64>,
-    /// The last of them, also when no more are kept.
+    /// The one that is there now, also when no more are kept.
     #[serde(skip)]
-    last: Option<u64>,
+    now: Option<u64>,
     /// The first time that it was less than before: how much it was then, and after; `None` if the file was gone.
     shrunk: Option<(u64, Option<u64>)>,
 }
 
 impl Sizes {
-    fn take(&mut self, size: Option<u64>) {
-        let last = self.last;
-        self.last = size.or(last);
-        if size != last && self.seen.len() < MOST {
+    /// Takes in a size; whether it is another one.
+    fn take(&mut self, size: Option<u64>) -> bool {
+        if size == self.now {
+            return false;
+        }
+        if self.seen.len() < MOST {
             self.seen.extend(size);
         }
-        if let Some(before) = last.filter(|before| size.is_none_or(|size| size < *before)) {
+        if let Some(before) = self.now.filter(|before| size.is_none_or(|size| size < *before)) {
             self.shrunk.get_or_insert((before, size));
         }
+        self.now = size;
+        true
     }
 }
 
@@ -117,12 +121,12 @@ impl Kind for LargeFile {
             return Ok(seen);
         }
         let folder = ground.place("large").name;
-        let name = format!("{folder}/large.bin");
-        let (now, sizes) = (watch::Sender::new(None), watch::Sender::new(Sizes::default()));
-        let writing = self.write(&ground, &folder, &name, now.subscribe());
+        let name = format!("{folder}/{LARGE}");
+        let sizes = watch::Sender::new(Sizes::default());
+        let writing = self.write(&ground, &folder, &name, sizes.subscribe());
         let delivery = tokio::select! {
             delivery = writing => delivery,
-            never = follow(&site.shared.host, site.server(), &folder, &name, &now, &sizes) => match never {},
+            never = follow(&site.shared.host, site.server(), &folder, &name, &sizes) => match never {},
         };
         seen.sizes = sizes.borrow().clone();
         seen.delivery = match delivery {
@@ -149,7 +153,7 @@ impl Kind for LargeFile {
             Err(verdict) => (if seen.delivery.is_some() { verdict.reasons } else { Vec::new() }, 0),
         };
         if let Some((before, after)) = seen.sizes.shrunk {
-            let object = format!("large.bin of pod {} in {}", seen.scene.pod, seen.scene.folder);
+            let object = format!("{LARGE} of pod {} in {}", seen.scene.pod, seen.scene.folder);
             let expected = "never less of it than was there before, while it only grew in the export";
             let after = after.map_or("no file of that name".to_owned(), |after| format!("{after} bytes"));
             let hint = format!(
@@ -200,11 +204,10 @@ impl LargeFile {
         ground: &Ground<'_>,
         folder: &str,
         name: &str,
-        mut size: watch::Receiver<Option<u64>>,
+        mut sizes: watch::Receiver<Sizes>,
     ) -> Result<Delivery, Verdict> {
         let mut content = Digest::default();
-        let base = name.rsplit('/').next().unwrap_or_default().to_owned();
-        let make = Operation::WriteNested { folder: ground.path(folder), name: base, content: String::new() };
+        let (make, _) = ground.nested(folder, LARGE, String::new());
         if let Err(problem) = ground.perform(vec![make]).await? {
             return Ok(Delivery(Err(problem)));
         }
@@ -212,7 +215,7 @@ impl LargeFile {
         let (mut listed, mut written_bytes) = (0, 0);
         for part in 1..=parts {
             let what = format!("part {part} of {parts} of a file of {} bytes", self.bytes);
-            ground.site.waiting_for_cycle(&ground.cycles, what, ground.within());
+            ground.site.waiting_for_cycle(&ground.cycles, what, ground.within.0);
             let until = self.bytes / parts * part;
             listed = ground.listed(name);
             let until = if part == parts { self.bytes } else { until };
@@ -230,47 +233,40 @@ impl LargeFile {
             }
             // A cycle has copied it so far, and ended.
             let written = Instant::now();
-            let limit = written + ground.within();
-            let here = size.wait_for(|size| size.is_some_and(|size| size >= until as u64));
+            let limit = written + ground.within.0;
+            let here = sizes.wait_for(|sizes| sizes.now.is_some_and(|size| size >= until as u64));
             if tokio::time::timeout_at(limit, here).await.is_err() {
                 way::is_there(ground.site).await?;
-                let there = size.borrow().map_or("no file of that name".to_owned(), |bytes| format!("{bytes} bytes"));
+                let there =
+                    sizes.borrow().now.map_or("no file of that name".to_owned(), |bytes| format!("{bytes} bytes"));
                 let wrong = Wrong {
                     name: name.to_owned(),
                     had_arrived: false,
                     seen: format!("{there}, of the {until} that it had by then"),
                     trail: Some(ground.search(name, &content, written).await),
                 };
-                return Ok(Delivery(Ok(Arrival { files: 1, millis: millis(ground.within()), wrong: vec![wrong] })));
+                return Ok(Delivery(Ok(Arrival { files: 1, millis: millis(ground.within.0), wrong: vec![wrong] })));
             }
             ground.ends(1).await?;
         }
         let written = Instant::now();
         let whole = content.bytes();
         // Only when it is long enough is it worth reading.
-        let here = size.wait_for(|size| *size == Some(whole));
-        let _ = tokio::time::timeout_at(written + ground.within(), here).await;
+        let here = sizes.wait_for(|sizes| sizes.now == Some(whole));
+        let _ = tokio::time::timeout_at(written + ground.within.0, here).await;
         ground.follow_to_the_end(&[(name.to_owned(), content)], &[listed], written).await
     }
 }
 
 /// Looks at the file's size, for ever.
-async fn follow(
-    host: &Host,
-    server: &str,
-    folder: &str,
-    name: &str,
-    now: &watch::Sender<Option<u64>>,
-    sizes: &watch::Sender<Sizes>,
-) -> Infallible {
+async fn follow(host: &Host, server: &str, folder: &str, name: &str, sizes: &watch::Sender<Sizes>) -> Infallible {
     let mut news = host.news(server, "");
     let mut is_inside = false;
     loop {
         // One that another program holds is looked at again.
         if let Ok(stat) = host.stat(server, name).await {
             let bytes = stat.map(|stat| stat.bytes);
-            sizes.send_modify(|sizes| sizes.take(bytes));
-            now.send_if_modified(|last| std::mem::replace(last, bytes) != bytes);
+            sizes.send_if_modified(|sizes| sizes.take(bytes));
             if !is_inside && bytes.is_some() {
                 news = news.of(host.news(server, folder));
                 is_inside = true;
@@ -314,33 +310,34 @@ mod tests {
 
     #[test]
     fn it_must_end_whole_and_never_shrink() {
-        assert_eq!(judged(&json!({})), Outcome::Pass);
-        assert_eq!(judged(&json!({"delivery": wrong(false)})), Outcome::Fail);
-        assert_eq!(judged(&json!({"sizes": {"seen": [300], "shrunk": [300, 12]}})), Outcome::Fail);
-        assert_eq!(judged(&json!({"sizes": {"seen": [300], "shrunk": [300, null]}})), Outcome::Fail);
-        assert_eq!(judged(&json!({"strangers": ["l/.large.bin.Ab3dEf"]})), Outcome::Fail);
-        assert_eq!(judged(&json!({"no_room": "12Mi are free", "delivery": null})), Outcome::Skip);
-        assert_eq!(judged(&json!({"delivery": null})), Outcome::Error);
-        let unended = json!({"delivery": null, "sizes": {"seen": [300], "shrunk": [300, 12]}});
-        assert_eq!(judged(&unended), Outcome::Fail, "no cycle ended after it shrank");
+        let shrunk = |after: Value| json!({"seen": [300], "shrunk": [300, after]});
+        for (changes, outcome) in [
+            (json!({}), Outcome::Pass),
+            (json!({"delivery": wrong(false)}), Outcome::Fail),
+            (json!({"sizes": shrunk(json!(12))}), Outcome::Fail),
+            (json!({"sizes": shrunk(Value::Null)}), Outcome::Fail),
+            // No cycle ended after it shrank.
+            (json!({"delivery": null, "sizes": shrunk(json!(12))}), Outcome::Fail),
+            (json!({"strangers": ["l/.large.bin.Ab3dEf"]}), Outcome::Fail),
+            (json!({"no_room": "12Mi are free", "delivery": null}), Outcome::Skip),
+            (json!({"delivery": null}), Outcome::Error),
+        ] {
+            assert_eq!(judged(&changes), outcome, "{changes}");
+        }
     }
 
     #[test]
-    fn less_than_before_is_noticed_once_and_nothing_before_the_first_is_less() {
+    fn less_than_before_is_noticed_once_also_when_no_more_sizes_are_kept() {
         let mut sizes = Sizes::default();
         for size in [None, Some(0), Some(10), Some(10), Some(20)] {
             sizes.take(size);
         }
-        assert_eq!((sizes.seen.as_slice(), sizes.shrunk), (&[0, 10, 20][..], None));
-        sizes.take(None);
-        sizes.take(Some(5));
-        assert_eq!(sizes.shrunk, Some((20, None)));
-    }
-
-    #[test]
-    fn when_no_more_sizes_are_kept_less_than_the_last_is_still_noticed() {
-        let mut sizes = Sizes::default();
-        for size in 1..=1_000 {
+        assert_eq!((sizes.seen.as_slice(), sizes.shrunk), (&[0, 10, 20][..], None), "nothing before the first is less");
+        let mut gone = sizes.clone();
+        gone.take(None);
+        gone.take(Some(5));
+        assert_eq!(gone.shrunk, Some((20, None)));
+        for size in 21..=1_000 {
             sizes.take(Some(size));
         }
         assert_eq!((sizes.seen.len(), sizes.shrunk), (MOST, None));

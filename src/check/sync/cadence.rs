@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::log::{self, Cycle, Marks};
-use super::pause::{self, Limits, Pause};
 use super::way::{self, Obstacle};
 use crate::check::parameter::{Expected, Export, Fact, Pattern, Sidecar, Span};
 use crate::check::{Kind, Need, Site};
@@ -61,7 +60,6 @@ fn win_03() -> Span {
     WIN_03
 }
 
-/// What was seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     pod: String,
@@ -72,10 +70,19 @@ pub struct Observation {
     cycles: Vec<Cycle>,
     /// The harness's own file.
     file: String,
-    /// Why it could not be written.
     not_written: Option<String>,
     /// When the log listed it.
     listed: Vec<Timestamp>,
+}
+
+/// How far the cycles are apart.
+#[derive(Debug, PartialEq, Eq)]
+enum Pace {
+    Right,
+    /// Farther, and yet files arrive in time.
+    Late,
+    /// Nearer, or so far that files do not arrive in time.
+    Wrong,
 }
 
 impl Kind for Cadence {
@@ -187,14 +194,23 @@ impl Kind for Cadence {
         }
         let pause = middle(seen.cycles.iter().filter_map(|cycle| cycle.paused).collect());
         let copying = middle(seen.cycles.iter().filter_map(Cycle::copying).collect());
-        if let (Some(paused), Some(interval)) = (pause, seconds(&seen.expected)) {
-            let limits = Limits { interval, tolerance: self.tolerance.signed(), within: self.within.signed() };
-            match pause::judge([paused, copying.unwrap_or_default()], limits, &seen.expected.source) {
-                Pause::Right => {}
-                Pause::Late(what) => notes.push(format!("{object}: {what}")),
-                Pause::Wrong(expected, seen) => {
+        if let (Some(pause), Some(interval)) = (pause, seconds(&seen.expected)) {
+            let copying = copying.unwrap_or_default();
+            match self.pace(SignedDuration::from_millis(pause), SignedDuration::from_millis(copying), interval) {
+                Pace::Right => {}
+                Pace::Late => notes.push(format!(
+                    "{object}: {pause} ms instead of a pause of {interval:#} between two cycles ({}): it is slow, and yet files \
+                     arrive within {}",
+                    seen.expected.source, self.within
+                )),
+                Pace::Wrong => {
+                    let expected = format!(
+                        "a pause of {interval:#} between two cycles ({}), give or take {}, and files within {}",
+                        seen.expected.source, self.tolerance, self.within
+                    );
                     let hint = format!("{look}; compare with sidecar.syncInterval in the values");
-                    reasons.push(Reason::new(&object, expected, seen).hint(hint));
+                    let paused = format!("{pause} ms, and {copying} ms of copying");
+                    reasons.push(Reason::new(&object, expected, paused).hint(hint));
                 }
             }
         }
@@ -225,6 +241,20 @@ impl Kind for Cadence {
 }
 
 impl Cadence {
+    /// Judges the usual pause and the usual time of copying. That a wrong interval is set is not said here: a node that is
+    /// short of CPU makes pauses longer, too.
+    fn pace(&self, pause: SignedDuration, copying: SignedDuration, interval: SignedDuration) -> Pace {
+        // No pause at all must never be within it.
+        let tolerance = self.tolerance.signed().min(interval / 2);
+        if (pause - interval).abs() <= tolerance {
+            Pace::Right
+        } else if pause > interval && pause + copying <= self.within.signed() {
+            Pace::Late
+        } else {
+            Pace::Wrong
+        }
+    }
+
     /// When the sidecar said its newest line, by the log's own clock, which is the node's and may differ from all others.
     async fn newest(&self, site: &Site, pod: &Pod) -> Result<Timestamp, Verdict> {
         let last = site.shared.cluster.log_tail(&pod.name_any(), &self.sidecar.container, 1, MOST).await;
@@ -265,26 +295,16 @@ impl Cadence {
 
     /// What is missing for a judgement.
     fn unknown(&self, seen: &Observation, pause: Option<i64>) -> Option<Reason> {
+        let came_after = |listed: Timestamp| seen.cycles.iter().any(|it| it.began > listed && it.ended.is_some());
+        let expected = match seen.listed.first() {
+            _ if pause.is_none() => format!("a line like {} right after one that ends a cycle", self.cycle_begin.0),
+            None => format!("a line for the file {}, which was written into the export", seen.file),
+            Some(first) if !came_after(*first) => format!("one more cycle after the one that copied {}", seen.file),
+            Some(_) => return None,
+        };
         let object = format!("log of pod {}, container {}", seen.pod, self.sidecar.container);
-        let first = seen.listed.first();
-        let came_after =
-            |listed: Timestamp| seen.cycles.iter().any(|cycle| cycle.began > listed && cycle.ended.is_some());
-        match (pause, first) {
-            (None, _) => {
-                let expected = format!("a line like {} right after one that ends a cycle", self.cycle_begin.0);
-                Some(Reason::new(object, expected, "none: the pause between cycles is not known"))
-            }
-            (_, None) => {
-                let expected = format!("a line for the file {}, which was written into the export", seen.file);
-                let hint = "is rsync run with -v? If a test of the way to the folder fails too, look at that first";
-                Some(Reason::new(object, expected, "none, in any cycle").hint(hint))
-            }
-            (_, Some(first)) if !came_after(*first) => {
-                let expected = format!("one more cycle after the one that copied {}", seen.file);
-                Some(Reason::new(object, expected, "none"))
-            }
-            _ => None,
-        }
+        let hint = "is rsync run with -v? If a test of the way to the folder fails too, look at that first";
+        Some(Reason::new(object, expected, "none").hint(hint))
     }
 }
 
@@ -336,41 +356,52 @@ mod tests {
         check().judge(&serde_json::from_value(seen).unwrap())
     }
 
-    const ONCE: [&str; 1] = ["2026-11-21T03:00:30Z"];
-
     #[test]
-    fn steady_cycles_that_copy_a_file_once_pass() {
-        let verdict = judged(&[Value::Null, json!(30_040), json!(30_160)], &[], &ONCE);
-        assert_eq!((verdict.outcome, verdict.reasons), (Outcome::Pass, Vec::new()));
-        let slept = judged(&[Value::Null, json!(30_040), json!(8_000_000), json!(30_010)], &[], &ONCE);
-        assert_eq!(slept.outcome, Outcome::Pass, "one long pause");
+    fn cycles_are_judged_by_their_pauses_errors_and_what_they_copy() {
+        let once = ["2026-11-21T03:00:30Z"];
+        let thrice = [once[0], "2026-11-21T03:01:00Z", "2026-11-21T03:01:30Z"];
+        let paused = |millis: &[i64]| [vec![Value::Null], millis.iter().map(|pause| json!(pause)).collect()].concat();
+        let steady = || paused(&[30_040, 30_160]);
+        for (pauses, errors, listed, outcome, why) in [
+            (steady(), &[][..], &once[..], Outcome::Pass, "steady"),
+            (paused(&[30_040, 8_000_000, 30_010]), &[], &once, Outcome::Pass, "the machine slept once"),
+            (steady(), &[], &thrice[..2], Outcome::Pass, "it was being written in the first cycle"),
+            (steady(), &[], &thrice, Outcome::Fail, "copied again and again"),
+            (steady(), &["rsync error: (code 11)"], &once, Outcome::Fail, "an error"),
+            (paused(&[1_050, 1_040]), &[], &once, Outcome::Fail, "too short"),
+            (paused(&[38_000, 38_000]), &[], &once, Outcome::Pass, "late"),
+            (paused(&[38_001, 38_001]), &[], &once, Outcome::Fail, "too long"),
+            (paused(&[]), &[], &[], Outcome::Fail, "too few"),
+            (vec![], &[], &[], Outcome::Fail, "none"),
+            (steady(), &[], &[], Outcome::Error, "the file was never listed"),
+            (vec![Value::Null; 3], &[], &once, Outcome::Error, "no pause is known"),
+            (steady(), &[], &["2026-11-21T03:02:00Z"], Outcome::Error, "no cycle after the copy"),
+        ] {
+            let verdict = judged(&pauses, errors, listed);
+            assert_eq!(verdict.outcome, outcome, "{why}: {verdict:?}");
+            assert_eq!(verdict.notes.len(), usize::from(why == "late"), "{why}: {verdict:?}");
+        }
     }
 
     #[test]
-    fn too_short_too_long_too_few_erroneous_and_repeated_fail() {
-        let steady = [Value::Null, json!(30_040), json!(30_160)];
-        assert_eq!(judged(&[Value::Null, json!(1_050), json!(1_040)], &[], &ONCE).outcome, Outcome::Fail);
-        assert_eq!(judged(&[Value::Null, json!(60_000), json!(60_040)], &[], &ONCE).outcome, Outcome::Fail);
-        assert_eq!(judged(&[Value::Null], &[], &[]).outcome, Outcome::Fail);
-        assert_eq!(judged(&[], &[], &[]).outcome, Outcome::Fail);
-        assert_eq!(judged(&steady, &["rsync error: (code 11)"], &ONCE).outcome, Outcome::Fail);
-        let again = [ONCE[0], "2026-11-21T03:01:00Z", "2026-11-21T03:01:30Z"];
-        assert_eq!(judged(&steady, &[], &again).outcome, Outcome::Fail);
-        assert_eq!(judged(&steady, &[], &again[..2]).outcome, Outcome::Pass, "it was being written in the first cycle");
-    }
-
-    #[test]
-    fn an_interval_is_a_number_of_seconds_from_one() {
-        let read = |value: Value| seconds(&Expected { value: Some(value), source: "test".into() });
-        assert_eq!(read(json!(1)), Some(SignedDuration::from_secs(1)));
-        assert_eq!([read(json!(0)), read(json!("often"))], [None, None]);
-    }
-
-    #[test]
-    fn a_longer_pause_is_a_note_as_long_as_files_arrive_in_time() {
-        let paused = |millis: i64| judged(&[Value::Null, json!(millis), json!(millis)], &[], &ONCE);
-        let seen = [33_000, 38_000, 38_001].map(paused).map(|verdict| (verdict.outcome, verdict.notes.len()));
-        assert_eq!(seen, [(Outcome::Pass, 0), (Outcome::Pass, 1), (Outcome::Fail, 0)]);
+    fn a_longer_pause_is_late_as_long_as_files_arrive_in_time() {
+        let pace = |pause, copying, interval| {
+            let [pause, copying, interval] = [pause, copying, interval].map(SignedDuration::from_millis);
+            check().pace(pause, copying, interval)
+        };
+        for (pause, copying, interval, expected) in [
+            (27_000, 0, 30_000, Pace::Right),
+            (33_000, 0, 30_000, Pace::Right),
+            (26_999, 0, 30_000, Pace::Wrong),
+            (33_001, 0, 30_000, Pace::Late),
+            (35_000, 5_000, 30_000, Pace::Late),
+            (35_000, 5_001, 30_000, Pace::Wrong),
+            // No more than half of a short interval.
+            (1_000, 0, 2_000, Pace::Right),
+            (999, 0, 2_000, Pace::Wrong),
+        ] {
+            assert_eq!(pace(pause, copying, interval), expected, "{pause} {copying} {interval}");
+        }
     }
 
     #[test]
@@ -380,14 +411,10 @@ mod tests {
         assert!(!is_enough(2, 2, 1), "too few cycles");
         assert!(!is_enough(3, 1, 1) && !is_enough(3, 1, 2), "it may be listed again");
         assert!(!is_enough(3, 2, 0), "the file may have come in the middle of a cycle");
-    }
-
-    #[test]
-    fn what_the_log_does_not_tell_is_not_judged() {
-        let steady = [Value::Null, json!(30_040), json!(30_160)];
-        assert_eq!(judged(&steady, &[], &[]).outcome, Outcome::Error, "the file was never listed");
-        assert_eq!(judged(&[Value::Null, Value::Null, Value::Null], &[], &ONCE).outcome, Outcome::Error, "no pause");
-        let late = ["2026-11-21T03:02:00Z"];
-        assert_eq!(judged(&steady, &[], &late).outcome, Outcome::Error, "no cycle after the copy");
+        let read = |value: Value| seconds(&Expected { value: Some(value), source: "test".into() });
+        assert_eq!(
+            [read(json!(1)), read(json!(0)), read(json!("often"))],
+            [Some(SignedDuration::from_secs(1)), None, None]
+        );
     }
 }

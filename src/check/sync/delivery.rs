@@ -6,36 +6,30 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
-use super::file_sync::{Arrival, FileSync, Observation, Progress, Write};
+use super::file_sync::{FileSync, Observation, Write};
 use super::ground::Ground;
+use super::scene::Delivery;
 use super::search;
-use crate::check::{Placed, Site, millis, nfs};
+use crate::check::nfs::{self, Unwritten};
+use crate::check::{Placed, millis};
 use crate::cluster::container;
 use crate::cluster::{Operation, QUIET};
 use crate::digest::Digest;
 use crate::event::{Reason, Timeline, Verdict};
 use crate::random;
 
-/// A file that is on its way, or was.
 struct Sample {
-    /// In the tester's folder.
     hosted: Placed,
-    /// In the export.
     exported: Placed,
     content: String,
     /// When its write was acknowledged.
     written: Option<Instant>,
 }
 
-/// The file with that number.
-pub(super) fn file(site: &Site, number: u32) -> Placed {
-    site.file(&if number == 0 { "sync.txt".to_owned() } else { format!("sync-{}.txt", number + 1) })
-}
-
 impl FileSync {
     /// Writes the files and follows them until one is used and all are removed, or one goes astray.
     pub(super) async fn follow(&self, ground: &Ground<'_>, seen: &mut Observation) -> Result<(), Verdict> {
-        let count = self.samples.count();
+        let count = self.samples;
         let apart = self.apart(ground).await;
         let folder = ground.site.shared.host.folder(ground.site.server());
         let what = if count == 1 { "a file".to_owned() } else { format!("{count} files") };
@@ -55,39 +49,41 @@ impl FileSync {
         while let Some(ended) = underway.next().await {
             let (number, sample, brought) = ended?;
             match brought {
-                Ok(arrival) => whole.push((number, sample, arrival)),
-                Err(progress) => {
+                Ok(Delivery(Ok(arrival))) if arrival.wrong.is_empty() => whole.push((number, sample, arrival)),
+                brought => {
                     // What becomes of the others says nothing more.
-                    astray = Some((sample, progress));
+                    astray = Some((sample, brought));
                     break;
                 }
             }
         }
         drop(underway);
         whole.sort_by_key(|(number, ..)| *number);
-        seen.samples = whole.iter().map(|(_, _, arrival)| *arrival).collect();
-        let arrived = whole.iter().map(|(_, sample, arrival)| (sample.written, Some(arrival.since_acknowledged)));
+        seen.samples = whole.iter().map(|(_, _, arrival)| arrival.millis).collect();
+        let arrived = whole.iter().map(|(_, sample, arrival)| (sample.written, Some(arrival.millis)));
         let lost = astray.iter().map(|(sample, _)| (sample.written, None));
         seen.timeline = Some(self.timeline(ground, arrived.chain(lost)));
-        if let Some((sample, progress)) = astray {
-            if let (Progress::NotArrived(_), Some(written)) = (&progress, sample.written) {
-                let name = &sample.hosted.name;
-                let mut trail = ground.search(name, &Digest::of(&sample.content), written).await;
-                trail.by_nfs = self.write == Write::Nfs;
-                if trail.by_nfs && trail.export.lacks() {
-                    nfs::take_back(ground.site, &ground.pod, self.target(), name).await;
+        match astray {
+            Some((_, Err(unserved))) => seen.unserved = Some(unserved),
+            Some((sample, Ok(mut delivery))) => {
+                let arrival = delivery.0.as_mut().ok();
+                let trail = arrival.and_then(|arrival| arrival.wrong.first_mut()?.trail.as_mut());
+                if let Some(trail) = trail.filter(|_| self.write == Write::Nfs) {
+                    trail.by_nfs = true;
+                    if trail.export.lacks() {
+                        nfs::take_back(ground.site, &ground.pod, self.target(), &sample.hosted.name).await;
+                    }
                 }
-                seen.trail = Some(trail);
+                seen.delivery = Some(delivery);
             }
-            (seen.file, seen.progress) = (sample.hosted.name, progress);
-            return Ok(());
-        }
-        // The last came just now: nobody else had time to take it away.
-        if let Some((_, used, arrival)) = whole.last() {
-            seen.file.clone_from(&used.hosted.name);
-            let samples: Vec<_> = whole.iter().map(|(_, sample, _)| sample).collect();
-            let problem = self.try_out(ground, used, &samples).await?;
-            seen.progress = problem.map_or(Progress::Usable(*arrival), |problem| Progress::Unusable(*arrival, problem));
+            None => {
+                // The last came just now: nobody else had time to take it away.
+                let samples: Vec<_> = whole.iter().map(|(_, sample, _)| sample).collect();
+                if let Some(used) = samples.last() {
+                    seen.unusable = self.try_out(ground, used, &samples).await?;
+                }
+                seen.delivery = whole.pop().map(|(_, _, arrival)| Delivery(Ok(arrival)));
+            }
         }
         Ok(())
     }
@@ -109,7 +105,7 @@ impl FileSync {
 
     /// How far the writes are apart, so that they are spread over one cycle.
     async fn apart(&self, ground: &Ground<'_>) -> Duration {
-        let count = self.samples.count();
+        let count = self.samples;
         if count == 1 {
             return Duration::ZERO;
         }
@@ -121,41 +117,36 @@ impl FileSync {
 
     /// A file of random content, noted before it is written.
     fn sample(&self, ground: &Ground<'_>, number: u32) -> Sample {
-        let hosted = file(ground.site, number);
+        let hosted =
+            ground.site.file(&if number == 0 { "sync.txt".to_owned() } else { format!("sync-{}.txt", number + 1) });
         let content = random::text(usize::from(self.bytes.get()));
         let exported = ground.site.place(&ground.pod, &self.export, Some(&self.sidecar), &hosted);
         Sample { hosted, exported, content, written: None }
     }
 
-    /// Writes a file and follows it until the cycle has ended that brought it whole.
-    async fn bring(&self, ground: &Ground<'_>, sample: &mut Sample) -> Result<Result<Arrival, Progress>, Verdict> {
-        let (sent, written) = match self.put(ground, sample).await? {
-            Ok(times) => times,
-            Err(progress) => return Ok(Err(progress)),
-        };
-        sample.written = Some(written);
-        let wanted = [(sample.hosted.name.clone(), Digest::of(&sample.content))];
-        let arrival = ground.follow(&wanted, &[0], written).await?;
-        let times = Arrival { since_sent: arrival.millis + millis(written - sent), since_acknowledged: arrival.millis };
-        Ok(match arrival.wrong.into_iter().next() {
-            None => Ok(times),
-            Some(wrong) if wrong.had_arrived => Err(Progress::Changed(times, wrong.seen)),
-            Some(wrong) => Err(Progress::NotArrived(wrong.seen)),
-        })
-    }
-
-    /// Writes a file into the export; returns when that was sent, and when it was acknowledged.
-    async fn put(&self, ground: &Ground<'_>, sample: &Sample) -> Result<Result<(Instant, Instant), Progress>, Verdict> {
+    /// Writes a file and follows it until the cycle has ended that brought it; the error is why the NFS server did not take it.
+    async fn bring(
+        &self,
+        ground: &Ground<'_>,
+        sample: &mut Sample,
+    ) -> Result<Result<Delivery, Box<Unwritten>>, Verdict> {
         let Sample { hosted, content, .. } = sample;
-        if self.write == Write::Nfs {
-            let put = nfs::put(ground.site, &ground.pod, self.target(), &hosted.name, content.as_bytes()).await?;
-            return Ok(put
-                .map(|put| (put.sent, put.acknowledged))
-                .map_err(|unwritten| Progress::NotServed(Box::new(unwritten))));
-        }
-        let operation = Operation::Write { path: ground.path(&hosted.name), content: content.clone() };
-        let (write, problem) = ground.site.try_exec(&ground.pod, &self.export.container, &operation).await?;
-        Ok(problem.map_or(Ok((write.sent, write.ended)), |problem| Err(Progress::NotWritten(problem))))
+        let written = if self.write == Write::Nfs {
+            match nfs::put(ground.site, &ground.pod, self.target(), &hosted.name, content.as_bytes()).await? {
+                Ok(put) => put.acknowledged,
+                Err(unwritten) => return Ok(Err(Box::new(unwritten))),
+            }
+        } else {
+            let operation = Operation::Write { path: ground.path(&hosted.name), content: content.clone() };
+            let (write, problem) = ground.site.try_exec(&ground.pod, &self.export.container, &operation).await?;
+            if let Some(problem) = problem {
+                return Ok(Ok(Delivery(Err(problem))));
+            }
+            write.ended
+        };
+        let wanted = [(hosted.name.clone(), Digest::of(&*content))];
+        sample.written = Some(written);
+        ground.follow_to_the_end(&wanted, &[0], written).await.map(Ok)
     }
 
     /// Uses one file as the tester would and removes all, there and here; what the tester could not do, if anything.

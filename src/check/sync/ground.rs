@@ -7,22 +7,22 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
-use super::looks;
-use super::scene::{Arrival, Delivery, Scene, Wanted, counted};
-use super::search::{Lost, Search};
-use super::trail::Trail;
+use super::scene::{Arrival, Delivery, Scene, Wanted, Wrong, counted};
 use super::way;
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::{Placed, Site, millis};
 use crate::cluster::{Cycles, Operation, Output, ResourceExt, container};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
+use crate::host::{Host, Seen};
 use crate::random;
 
+/// How long all looks into the tester's folder may take beyond the wait for what is looked at.
+const LOOKS: Duration = Duration::from_secs(30);
 /// More files than this are not looked through in a folder of the test's own.
 const MOST_FILES: usize = 10_000;
 /// What no file is called: with it only the ends of cycles count.
-const NO_FILE: &str = "\0";
+pub const NO_FILE: &str = "\0";
 
 /// A pod whose export is copied to this machine's folder.
 pub struct Ground<'a> {
@@ -31,7 +31,7 @@ pub struct Ground<'a> {
     pub cycles: Arc<Cycles>,
     pub export: &'a Export,
     pub sidecar: &'a Sidecar,
-    within: Span,
+    pub within: Span,
 }
 
 impl<'a> Ground<'a> {
@@ -64,9 +64,14 @@ impl<'a> Ground<'a> {
         placed
     }
 
-    /// A path in the export.
     pub fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.export.folder)
+    }
+
+    /// How a file is written into a folder of the test's own in the export, and what must arrive then.
+    pub fn nested(&self, folder: &str, name: &str, content: String) -> (Operation, Wanted) {
+        let wanted = (format!("{folder}/{name}"), Digest::of(&content));
+        (Operation::WriteNested { folder: self.path(folder), name: name.to_owned(), content }, wanted)
     }
 
     /// Does operations in the export's container, one right after the other; the error says what went wrong first.
@@ -121,7 +126,7 @@ impl<'a> Ground<'a> {
     pub async fn follow(&self, wanted: &[Wanted], listed: &[usize], written: Instant) -> Result<Arrival, Verdict> {
         let limit = written + self.within.0;
         let (host, server) = (&self.site.shared.host, self.site.server());
-        let looked = looks::not_whole(host, server, wanted, Some(limit), limit + looks::ALL).await;
+        let looked = not_whole(host, server, wanted, Some(limit), limit + LOOKS).await;
         let wrong = looked.map_err(|unknown| self.no_answer(unknown))?;
         let noticed = Instant::now();
         let millis = millis(noticed - written);
@@ -134,7 +139,7 @@ impl<'a> Ground<'a> {
             log.is_denied() || files.all(|((name, _), listed)| log.ended_after(name, *listed, noticed))
         });
         let has_ended = ended.await && !self.cycles.log().is_denied();
-        let looked = looks::not_whole(host, server, wanted, None, Instant::now() + looks::ALL).await;
+        let looked = not_whole(host, server, wanted, None, Instant::now() + LOOKS).await;
         let wrong = looked.map_err(|unknown| self.no_answer(unknown))?;
         if !wrong.is_empty() {
             way::is_there(self.site).await?;
@@ -147,15 +152,9 @@ impl<'a> Ground<'a> {
     /// ERROR, because the tester's folder did not answer for so many files.
     fn no_answer(&self, unknown: usize) -> Verdict {
         let object = format!("folder {}", self.site.shared.host.folder(self.site.server()).display());
-        let seen = format!("no answer for {} within {}s", counted(unknown), looks::ALL.as_secs());
+        let seen = format!("no answer for {} within {}s", counted(unknown), LOOKS.as_secs());
         let hint = "look whether it is on a network, or a virus scanner is at work, and run the test again";
         Verdict::error(Reason::new(object, "to be readable", seen).hint(hint)).at(Hop::Host)
-    }
-
-    /// Looks for a file that did not arrive.
-    pub async fn search(&self, name: &str, content: &Digest, written: Instant) -> Trail {
-        let Self { site, pod, cycles, export, sidecar, .. } = self;
-        Search { site, pod, export, sidecar, cycles }.find(&Lost { name, content, written }).await
     }
 
     /// Waits until so many cycles have ended. All but the first began after this was called.
@@ -206,15 +205,70 @@ impl<'a> Ground<'a> {
         let found = found.into_iter().map(|(path, _)| format!("{folder}/{path}"));
         Ok(found.filter(|name| !names.contains(name.as_str())).collect())
     }
-
-    /// How long a wait may take.
-    pub fn within(&self) -> Duration {
-        self.within.0
-    }
 }
 
 /// A line that no other file has.
 pub fn line() -> String {
     // With its end a power of two, so that pieces are easily of whole lines.
     random::text(63)
+}
+
+/// Those of the files that are not whole, looked at in turn: each is awaited until the limit, if there is one; then it has
+/// not arrived, else it was whole before. After the end none is looked at.
+///
+/// # Errors
+/// All that were looked at are whole, and the folder did not answer in time for the others: so many.
+async fn not_whole(
+    host: &Host,
+    server: &str,
+    wanted: &[Wanted],
+    limit: Option<Instant>,
+    end: Instant,
+) -> Result<Vec<Wrong>, usize> {
+    let (mut wrong, mut unknown) = (Vec::new(), 0);
+    for (name, content) in wanted {
+        let look = async {
+            match limit {
+                Some(limit) => host.arrival(server, name, content, limit).await.err(),
+                None => Some(host.look(server, name, content).await).filter(|seen| *seen != Seen::Whole),
+            }
+        };
+        let looked = if Instant::now() < end { tokio::time::timeout_at(end, look).await.ok() } else { None };
+        match looked {
+            None => unknown += 1,
+            Some(None) => {}
+            Some(Some(seen)) => {
+                let seen = seen.to_string();
+                wrong.push(Wrong { name: name.clone(), had_arrived: limit.is_none(), seen, trail: None });
+            }
+        }
+    }
+    if wrong.is_empty() && unknown > 0 { Err(unknown) } else { Ok(wrong) }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+
+    #[tokio::test]
+    async fn a_folder_that_does_not_answer_is_not_asked_for_each_of_many_files() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("nas")).unwrap();
+        // Whoever reads it waits for a writer.
+        let silent = root.path().join("nas/silent");
+        assert!(std::process::Command::new("mkfifo").arg(&silent).status().unwrap().success());
+        std::fs::write(root.path().join("nas/there"), "whole").unwrap();
+        let wanted = ["there", "silent", "there", "missing"].map(|name| (name.to_owned(), Digest::of("whole")));
+        let host = Host::new(root.path().to_owned());
+        for limit in [Some(Instant::now()), None] {
+            let end = Instant::now() + Duration::from_millis(300);
+            let unknown = not_whole(&host, "nas", &wanted, limit, end).await.unwrap_err();
+            assert_eq!(unknown, 3, "all but the first");
+            // Lets the reader go.
+            std::fs::OpenOptions::new().write(true).open(&silent).unwrap();
+        }
+        let wrong = not_whole(&host, "nas", &wanted[2..], None, Instant::now() + LOOKS).await.unwrap();
+        assert!(wrong.len() == 1 && wrong[0].name == "missing" && wrong[0].had_arrived, "{wrong:?}");
+    }
 }

@@ -1,23 +1,23 @@
-//! A sidecar's log as a list of sync cycles. Pure.
+//! A sidecar's log: its sync cycles, how far they are apart, and rsync's errors. Pure.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use super::tail::is_error;
-use crate::cluster::LogLine;
+use crate::check::parameter::Sidecar;
+use crate::cluster::{LogLine, is_last_word};
 
-/// So many errors of a cycle are kept.
 const ERRORS: usize = 3;
 
-/// What tells the lines of a log apart.
+/// So much of a line is quoted.
+const QUOTED: usize = 200;
+
 #[derive(Debug, Clone, Copy)]
 pub struct Marks<'a> {
-    /// A cycle begins.
     pub begin: &'a Regex,
-    /// A cycle ends.
     pub end: &'a Regex,
-    /// Something went wrong.
     pub error: &'a Regex,
     /// It went wrong because a client wrote to a file while it was copied, which is the client's good right.
     pub excuse: &'a Regex,
@@ -26,16 +26,13 @@ pub struct Marks<'a> {
 /// One cycle, on the cluster's clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cycle {
-    /// When it began.
     pub began: Timestamp,
     /// When it ended; `None` if the log does not say.
     pub ended: Option<Timestamp>,
     /// How long the sidecar had paused since the end of the cycle before, in milliseconds; `None` where that is not
     /// known, as after a restart.
     pub paused: Option<i64>,
-    /// Lines that tell of errors.
     pub errors: Vec<String>,
-    /// A line that excuses them.
     pub excuse: Option<String>,
 }
 
@@ -46,7 +43,6 @@ impl Cycle {
     }
 }
 
-/// The cycles in the lines of a log.
 pub fn cycles(lines: &[LogLine], marks: Marks) -> Vec<Cycle> {
     let mut cycles: Vec<Cycle> = Vec::new();
     // What rsync said went wrong, before its last word, which has the exit code alone.
@@ -85,14 +81,52 @@ pub fn cycles(lines: &[LogLine], marks: Marks) -> Vec<Cycle> {
     cycles
 }
 
+/// rsync's last error, in the last cycle that ended or since: one that a later cycle did without is past.
+pub fn last_error(lines: &[LogLine], sidecar: &Sidecar) -> Option<LogLine> {
+    let ends = lines.iter().enumerate().filter(|(_, (_, line))| sidecar.cycle_end.0.is_match(line));
+    let begin = ends.rev().nth(1).map_or(0, |(before, _)| before + 1);
+    let last = |is_it: fn(&str) -> bool| lines[begin..].iter().rev().find(|(_, line)| is_it(line.trim_end()));
+    // The first names the file and the error, the second only the exit code.
+    let (stamp, line) = last(is_error).or_else(|| last(is_last_word))?;
+    Some((*stamp, line.trim().chars().take(QUOTED).collect()))
+}
+
+/// Whether rsync says what went wrong, with the number of the error at the end; that its other half is gone is no cause.
+fn is_error(line: &str) -> bool {
+    let line = line.trim_end();
+    line.starts_with("rsync: ") && line.ends_with(')') && !line.ends_with("Broken pipe (32)")
+}
+
+/// How far two cycles are apart: as they were, or else as the sidecar said when it started; `None` if it is not known.
+pub fn period(lines: &[LogLine], sidecar: &Sidecar) -> Option<Duration> {
+    let ends: Vec<_> =
+        lines.iter().filter(|(_, line)| sidecar.cycle_end.0.is_match(line)).map(|(stamp, _)| *stamp).collect();
+    let apart = ends.windows(2).filter_map(|pair| Duration::try_from(pair[1].duration_since(pair[0])).ok());
+    let said = || {
+        let found = lines.iter().rev().find_map(|(_, line)| sidecar.interval.0.captures(line))?;
+        found.get(1)?.as_str().parse().ok().map(Duration::from_secs)
+    };
+    // The shortest: a machine that slept makes one long.
+    apart.min().or_else(said).filter(|period| !period.is_zero())
+}
+
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+    use serde_json::json;
+
     use super::*;
+
+    const BEGIN: &str = "sending incremental file list";
+    const END: &str = "[03:00:00] Synced to Windows in 0s";
+    const ERROR: &str = "rsync error: some files were not transferred (code 23) at main.c(1338) [sender=3.4.1]";
+    const CAUSE: &str = "rsync: [receiver] write failed on \"/windows-mount/a.txt\": No space left on device (28)";
+    const GONE: &str = "rsync: [sender] write error: Broken pipe (32)";
 
     /// A log with lines written so many milliseconds after a moment.
     fn lines(lines: &[(i64, &str)]) -> Vec<LogLine> {
         let start: Timestamp = "2026-11-21T03:00:00Z".parse().unwrap();
-        lines.iter().map(|(at, line)| (start + jiff::SignedDuration::from_millis(*at), (*line).to_owned())).collect()
+        lines.iter().map(|(at, line)| (start + SignedDuration::from_millis(*at), (*line).to_owned())).collect()
     }
 
     fn read(text: &[(i64, &str)]) -> Vec<Cycle> {
@@ -106,60 +140,61 @@ mod tests {
         cycles(&lines(text), Marks { begin: &begin, end: &end, error: &error, excuse: &excuse })
     }
 
-    const BEGIN: &str = "sending incremental file list";
-    const END: &str = "[03:00:00] Synced to Windows in 0s";
+    fn sidecar() -> Sidecar {
+        let text = json!({"container": "c", "cycle-end": r"^\[\d\d:\d\d:\d\d\] Synced\b", "interval": r"^Sync interval: (\d+)s"});
+        serde_json::from_value(text).unwrap()
+    }
 
     #[test]
     fn a_pause_is_from_the_end_of_a_cycle_to_the_next_beginning() {
-        let cycles =
-            read(&[(0, BEGIN), (10, "a rsync error: failed.txt"), (40, ""), (50, END), (5_090, BEGIN), (5_100, END)]);
-        let pauses: Vec<_> = cycles.iter().map(|cycle| cycle.paused).collect();
-        assert_eq!(pauses, [None, Some(5_040)]);
-        assert!(cycles.iter().all(|cycle| cycle.errors.is_empty() && cycle.ended.is_some()), "names are no errors");
-    }
-
-    #[test]
-    fn the_clock_in_a_line_means_nothing() {
         let elsewhere = "[12:59:59] Synced to Windows in 0s";
-        let cycles = read(&[(0, BEGIN), (50, elsewhere), (5_050, BEGIN), (5_100, END)]);
-        assert_eq!(cycles[1].paused, Some(5_000));
-    }
-
-    #[test]
-    fn a_restart_makes_no_pause() {
-        let cycles = read(&[(0, BEGIN), (50, END), (900, "=== Starting ==="), (950, BEGIN), (990, END)]);
-        assert_eq!(cycles[1].paused, None);
+        for (text, pause) in [
+            (
+                &[(0, BEGIN), (10, "a rsync error: failed.txt"), (40, ""), (50, END), (5_090, BEGIN), (5_100, END)][..],
+                Some(5_040),
+            ),
+            // The clock in a line means nothing, and a restart makes no pause.
+            (&[(0, BEGIN), (50, elsewhere), (5_050, BEGIN), (5_100, END)], Some(5_000)),
+            (&[(0, BEGIN), (50, END), (900, "=== Starting ==="), (950, BEGIN), (990, END)], None),
+        ] {
+            let cycles = read(text);
+            assert_eq!(cycles.iter().map(|cycle| cycle.paused).collect::<Vec<_>>(), [None, pause], "{text:?}");
+            assert!(cycles.iter().all(|cycle| cycle.errors.is_empty() && cycle.ended.is_some()), "names are no errors");
+        }
     }
 
     #[test]
     fn an_error_is_seen_although_the_cycle_says_that_it_ended_well() {
-        let error = "rsync error: error in file IO (code 11) at main.c(808)";
-        let cause = "rsync: [receiver] write failed on \"/windows-mount/a.txt\": No space left on device (28)";
-        let gone = "rsync: [sender] write error: Broken pipe (32)";
-        let caused = read(&[(0, BEGIN), (15, cause), (20, error), (21, gone), (900, BEGIN), (910, error)]);
-        assert_eq!(caused[0].errors, [format!("{cause}; {error}")]);
-        assert_eq!(caused[1].errors, [error], "a cause is told once");
-        let past = read(&[(0, BEGIN), (15, cause), (20, END), (900, BEGIN), (910, error)]);
-        assert_eq!(past[1].errors, [error], "that was another cycle's");
-        let during = read(&[(0, BEGIN), (10, "a.txt"), (20, error), (50, END)]);
-        assert_eq!((during[0].errors.as_slice(), &during[0].excuse), (&[error.to_owned()][..], &None));
-        let instead = read(&[(0, error), (50, END), (5_000, error), (5_050, END)]);
+        let caused = read(&[(0, BEGIN), (15, CAUSE), (20, ERROR), (21, GONE), (900, BEGIN), (910, ERROR)]);
+        assert_eq!(caused[0].errors, [format!("{CAUSE}; {ERROR}")]);
+        assert_eq!(caused[1].errors, [ERROR], "a cause is told once");
+        let past = read(&[(0, BEGIN), (15, CAUSE), (20, END), (900, BEGIN), (910, ERROR)]);
+        assert_eq!(past[1].errors, [ERROR], "that was another cycle's");
+        let instead = read(&[(0, ERROR), (50, END), (5_000, ERROR), (5_050, END)]);
         assert_eq!((instead.len(), instead[1].errors.len()), (2, 1));
-    }
-
-    #[test]
-    fn a_file_that_a_client_wrote_to_meanwhile_is_an_excuse() {
         let discarded = "ERROR: busy.bin failed verification -- update discarded.";
-        let error =
-            "rsync error: some files/attrs were not transferred (see previous errors) (code 23) at main.c(1338)";
-        let cycles = read(&[(0, BEGIN), (5, "busy.bin"), (20, discarded), (30, error), (60, END)]);
-        assert_eq!((cycles[0].excuse.as_deref(), cycles[0].errors.len()), (Some(discarded), 1));
+        let excused = read(&[(0, BEGIN), (5, "busy.bin"), (20, discarded), (30, ERROR), (60, END)]);
+        assert_eq!((excused[0].excuse.as_deref(), excused[0].errors.len()), (Some(discarded), 1));
     }
 
     #[test]
-    fn of_many_errors_the_first_are_kept() {
-        let error = "rsync error: error in file IO (code 11) at main.c(808)";
-        let cycles = read(&[(0, BEGIN), (1, error), (2, error), (3, error), (4, error), (5, error), (50, END)]);
-        assert_eq!(cycles[0].errors.len(), ERRORS);
+    fn an_error_counts_until_a_cycle_ends_without_one() {
+        let error = |text: &[(i64, &str)]| last_error(&lines(text), &sidecar()).map(|(_, line)| line);
+        assert_eq!(error(&[(0, END), (30, CAUSE), (30, ERROR), (30, GONE)]).as_deref(), Some(CAUSE));
+        assert_eq!(
+            error(&[(0, END), (30, ERROR), (30, END)]).as_deref(),
+            Some(ERROR),
+            "the sidecar says Synced anyway"
+        );
+        assert_eq!(error(&[(0, ERROR), (0, END), (30, END)]), None);
+        assert_eq!(error(&[(0, "rsync error: failed (code 23)"), (0, END)]), None, "that is a file's name");
+    }
+
+    #[test]
+    fn the_period_is_the_shortest_seen_or_the_interval_that_was_said() {
+        let period = |text: &[(i64, &str)]| period(&lines(text), &sidecar()).map(|period| period.as_secs());
+        assert_eq!(period(&[(0, "Sync interval: 9s"), (1_000, END), (31_000, END), (900_000, END)]), Some(30));
+        assert_eq!(period(&[(0, "Sync interval: 9s"), (1_000, END)]), Some(9));
+        assert_eq!((period(&[(0, "Sync interval: 0s")]), period(&[])), (None, None));
     }
 }

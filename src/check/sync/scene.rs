@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::trail::Trail;
-use super::way::{self, Obstacle};
+use super::way::Obstacle;
 use crate::check::parameter::{Sidecar, Span};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
@@ -27,13 +27,11 @@ pub type Wanted = (String, Digest);
 pub struct Delivery(pub Result<Arrival, String>);
 
 impl Delivery {
-    /// Whether all files are whole in the folder.
     pub fn is_whole(&self) -> bool {
         self.0.as_ref().is_ok_and(|arrival| arrival.wrong.is_empty())
     }
 }
 
-/// What came of files that were written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Arrival {
     /// How many there were.
@@ -44,13 +42,11 @@ pub struct Arrival {
     pub wrong: Vec<Wrong>,
 }
 
-/// A file that is not whole.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Wrong {
     pub name: String,
     /// Whether it had been.
     pub had_arrived: bool,
-    /// What was there last.
     pub seen: String,
     /// Where it was instead; of the first that did not arrive.
     #[serde(default)]
@@ -89,7 +85,10 @@ impl Scene {
                         wrong => format!("; so with {wrong} of {}", counted(arrival.files)),
                     };
                     if wrong.had_arrived {
-                        let hint = way::undone(name, &wrong.seen);
+                        let hint = format!(
+                            "look for what else {name} or a second pod does to the folder, and whether pods still mount it: \
+                             host-mount tells"
+                        );
                         let expected =
                             format!("{what} to stay whole in {} after the cycle that brought it", self.folder);
                         return Reason::new(object, expected, format!("{}{others}", wrong.seen)).hint(hint);

@@ -1,17 +1,18 @@
 //! Looks for a file that did not arrive, everywhere on its way, side by side and within a bound.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Pod, VolumeMount};
+use k8s_openapi::api::core::v1::Pod;
 use tokio::time::{Instant, timeout_at};
 
-use super::tail::{self, Tail};
-use super::trail::{Found, Stop, Trail};
-use super::work::Work;
-use crate::check::parameter::{Export, Sidecar};
-use crate::check::{Site, millis};
-use crate::cluster::container::{self, View};
-use crate::cluster::{Cluster, Cycles, Operation, ResourceExt};
+use super::ground::{Ground, NO_FILE};
+use super::log;
+use super::trail::{Found, Stop, Tail, Trail, Work};
+use crate::check::millis;
+use crate::check::parameter::Sidecar;
+use crate::cluster::container;
+use crate::cluster::{Cluster, Operation, ResourceExt};
 use crate::digest::Digest;
 use crate::host::Seen;
 
@@ -26,60 +27,31 @@ const LARGEST: u64 = 64 << 10;
 /// How much of the end of a log is read.
 const LINES: i64 = 200;
 const BYTES: i64 = 1 << 20;
-/// The name of no file, for what a log says of cycles alone.
-const NONE: &str = "\0";
 
-/// A file that did not arrive.
-pub struct Lost<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// What it should hold.
-    pub content: &'a Digest,
-    /// When its write was acknowledged.
-    pub written: Instant,
-}
-
-/// What looking for a file needs.
-pub struct Search<'a> {
-    /// The test that looks.
-    pub site: &'a Site,
-    /// The pod of its server, as it was when the file was written.
-    pub pod: &'a Pod,
-    /// Where the file was written.
-    pub export: &'a Export,
-    /// What should have copied it.
-    pub sidecar: &'a Sidecar,
-    /// The sidecar's log.
-    pub cycles: &'a Cycles,
-}
-
-impl Search<'_> {
-    /// Looks for a file.
-    pub async fn find(&self, lost: &Lost<'_>) -> Trail {
-        let Self { site, pod, export, sidecar, cycles } = *self;
-        let (shared, name) = (&site.shared, sidecar.container.as_str());
+impl Ground<'_> {
+    /// Looks for a file that did not arrive; its write was acknowledged at `written`.
+    pub async fn search(&self, name: &str, content: &Digest, written: Instant) -> Trail {
+        let Self { site, pod, export, sidecar, cycles, .. } = self;
+        let (shared, container) = (&site.shared, sidecar.container.as_str());
         let limit = Instant::now() + LIMIT;
         let inside = Instant::now() + INSIDE;
         let newest = self.newest();
         let newest = newest.as_ref().unwrap_or(pod);
-        let (view_at, mount_at) = (view_of(newest, export, name), mount_of(newest, site.server(), name));
+        let mount_at = mount_of(newest, site.server(), container);
         let pod_name = pod.name_any();
-        let looks = async {
-            tokio::join!(
-                self.look(newest, Ok((export.container.clone(), export.folder.clone())), lost, inside),
-                self.look(newest, view_at, lost, inside),
-                self.look(newest, mount_at.clone().map(|(container, _, folder)| (container, folder)), lost, inside),
-                timeout_at(inside, shared.cluster.log_tail(&pod_name, name, LINES, BYTES)),
-            )
-        };
-        let (export_stop, view, mount, lines) = looks.await;
+        let look = |at| self.look(newest, at, name, content, inside);
+        let (export_stop, mount, lines) = tokio::join!(
+            look(Ok((export.container.clone(), export.folder.clone()))),
+            look(mount_at.clone().map(|(container, _, folder)| (container, folder))),
+            timeout_at(inside, shared.cluster.log_tail(&pod_name, container, LINES, BYTES)),
+        );
         let folder = shared.host.folder(site.server()).display().to_string();
         let here = async {
             if mount.seen != Found::Whole {
-                return shared.host.look(site.server(), lost.name, lost.content).await;
+                return shared.host.look(site.server(), name, content).await;
             }
             let patience = limit.min(Instant::now() + MOUNT);
-            let arrived = shared.host.arrival(site.server(), lost.name, lost.content, patience).await;
+            let arrived = shared.host.arrival(site.server(), name, content, patience).await;
             arrived.map_or_else(|last| last, |_| Seen::Whole)
         };
         let here = match timeout_at(limit, here).await {
@@ -90,47 +62,50 @@ impl Search<'_> {
             Err(_) => Found::Unknown("no answer".to_owned()),
         };
         let log = cycles.log();
-        let has_ended = log.ended_after(NONE, 0, lost.written);
+        let has_ended_since = log.ended_after(NO_FILE, 0, written);
         let tail = match lines {
-            Ok(Ok(lines)) => Ok(Tail::read(&lines, sidecar, lost.name, has_ended)),
+            Ok(Ok(lines)) => Ok(Tail { has_ended_since, error: log::last_error(&lines, sidecar) }),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("no answer".to_owned()),
         };
-        let its = container::named(newest, name);
-        let before = container::named(pod, name).map_or(0, |view| view.restarts());
+        let its = container::named(newest, container);
         Trail {
             context: shared.cluster.context().to_owned(),
             namespace: shared.cluster.namespace().to_owned(),
             pod: pod_name,
             root: shared.host.root().display().to_string(),
             host_path: mount_at.map(|(_, path, _)| path).unwrap_or_default(),
-            bytes: usize::try_from(lost.content.bytes()).unwrap_or(usize::MAX),
-            waited: millis(lost.written.elapsed()),
+            bytes: usize::try_from(content.bytes()).unwrap_or(usize::MAX),
+            waited: millis(written.elapsed()),
             export: export_stop,
-            view,
             mount,
             folder: Stop { place: folder, seen: here },
             work: Work {
-                container: name.to_owned(),
+                container: container.to_owned(),
                 is_running: its.is_some_and(|view| view.running_since().is_some()),
                 state: its.map_or("no such container".to_owned(), |view| view.describe()),
-                restarts: its.map_or(0, |view| view.restarts()).saturating_sub(before),
-                last_exit: its.and_then(last_exit),
-                is_listed: !log.listings(lost.name).is_empty(),
+                is_listed: !log.listings(name).is_empty(),
                 tail,
             },
             by_nfs: false,
         }
     }
 
-    /// The pod as it is now; `None` if that is not known.
-    fn newest(&self) -> Option<Pod> {
+    /// The pod as it is now; `None` if it is gone, or that is not known.
+    pub fn newest(&self) -> Option<Arc<Pod>> {
         let population = self.site.shared.watch.population().ok()?;
-        population.pods.iter().find(|pod| pod.metadata.uid == self.pod.metadata.uid).map(|pod| Pod::clone(pod))
+        population.pods.iter().find(|pod| pod.metadata.uid == self.pod.metadata.uid).cloned()
     }
 
     /// Looks for the file in a folder of a container.
-    async fn look(&self, newest: &Pod, at: Result<(String, String), String>, lost: &Lost<'_>, limit: Instant) -> Stop {
+    async fn look(
+        &self,
+        newest: &Pod,
+        at: Result<(String, String), String>,
+        name: &str,
+        content: &Digest,
+        limit: Instant,
+    ) -> Stop {
         let (container, folder) = match at {
             Ok(at) => at,
             Err(why) => return Stop { place: String::new(), seen: Found::NoMount(why) },
@@ -140,20 +115,20 @@ impl Search<'_> {
         if !container::runs(newest, &container) {
             return unknown(format!("{container} does not run"));
         }
-        let is_large = lost.content.bytes() > LARGEST;
+        let is_large = content.bytes() > LARGEST;
         let look = if is_large {
-            Operation::Digest { path: format!("{folder}/{}", lost.name) }
+            Operation::Digest { path: format!("{folder}/{name}") }
         } else {
-            Operation::Gather { folder, prefix: lost.name.to_owned() }
+            Operation::Gather { folder, prefix: name.to_owned() }
         };
-        let seen = match timeout_at(limit, self.site.try_exec(self.pod, &container, &look)).await {
+        let seen = match timeout_at(limit, self.site.try_exec(&self.pod, &container, &look)).await {
             Err(_) => return unknown("no answer".to_owned()),
             Ok(Err(verdict)) => {
                 return unknown(verdict.reasons.into_iter().next().map(|reason| reason.seen).unwrap_or_default());
             }
             Ok(Ok((_, Some(problem)))) => Found::Trouble(problem),
-            Ok(Ok((output, None))) if is_large => digested(&String::from_utf8_lossy(&output.stdout), lost),
-            Ok(Ok((output, None))) => found(&output.stdout, lost),
+            Ok(Ok((output, None))) if is_large => digested(&String::from_utf8_lossy(&output.stdout), content),
+            Ok(Ok((output, None))) => found(&output.stdout, name, content),
         };
         Stop { place, seen }
     }
@@ -162,64 +137,25 @@ impl Search<'_> {
 /// How far the sidecar's cycles are apart, as its log says; `None` if that is not known.
 pub async fn period(cluster: &Cluster, pod: &Pod, sidecar: &Sidecar) -> Option<Duration> {
     let lines = cluster.log_tail(&pod.name_any(), &sidecar.container, LINES, BYTES).await;
-    tail::period(&lines.ok()?, sidecar)
+    log::period(&lines.ok()?, sidecar)
 }
 
 /// What the digest of the file with that name says.
-fn digested(said: &str, lost: &Lost<'_>) -> Found {
+fn digested(said: &str, content: &Digest) -> Found {
     // Line breaks at an output's end are not its own.
     match said.trim_end() {
         "" => Found::Absent,
-        digest if digest == lost.content.to_string() => Found::Whole,
+        digest if digest == content.to_string() => Found::Whole,
         other => Found::Other(other.split(' ').next().and_then(|size| size.parse().ok()).unwrap_or_default()),
     }
 }
 
 /// What a list of the files with that name, or a longer one, says: a shell sorts the shorter first.
-fn found(listed: &[u8], lost: &Lost<'_>) -> Found {
-    let head = [lost.name.as_bytes(), b"\0"].concat();
+fn found(listed: &[u8], name: &str, content: &Digest) -> Found {
+    let head = [name.as_bytes(), b"\0"].concat();
     let Some(rest) = listed.strip_prefix(head.as_slice()) else { return Found::Absent };
     let size = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
-    if Digest::of(&rest[..size]) == *lost.content { Found::Whole } else { Found::Other(size) }
-}
-
-/// The container and folder in which the sidecar sees the export, by the volume; or why there is none.
-fn view_of(pod: &Pod, export: &Export, sidecar: &str) -> Result<(String, String), String> {
-    let (Some(server), Some(view)) = (container::named(pod, &export.container), container::named(pod, sidecar)) else {
-        return Err("there is no such container".to_owned());
-    };
-    same_folder(&server, &export.folder, &view).map(|folder| (sidecar.to_owned(), folder))
-}
-
-/// Where another container sees a folder of a container: the same volume, mounted there.
-fn same_folder(from: &View<'_>, folder: &str, to: &View<'_>) -> Result<String, String> {
-    let holds = from.mounts.iter().filter_map(|mount| Some((mount, below(folder, &mount.mount_path)?)));
-    let Some((mount, rest)) = holds.min_by_key(|(_, rest)| rest.len()) else {
-        return Err(format!("{folder} of {} is on no volume, so nobody else sees it", from.name));
-    };
-    let in_volume = join(mount.sub_path.as_deref().unwrap_or_default(), rest);
-    let its: Vec<_> = to.mounts.iter().filter(|other| other.name == mount.name).collect();
-    let seen = its.iter().find_map(|other| {
-        let rest = below(&in_volume, other.sub_path.as_deref().unwrap_or_default())?;
-        Some(join(&other.mount_path, rest))
-    });
-    seen.ok_or_else(|| {
-        let how = if its.is_empty() { "does not mount" } else { "mounts another folder of" };
-        let is_own = |other: &&VolumeMount| !other.mount_path.starts_with("/var/run/secrets/");
-        let mounts = to.mounts.iter().filter(is_own).map(|other| format!("{} at {}", other.name, other.mount_path));
-        let mounts = mounts.collect::<Vec<_>>().join(", ");
-        format!("{} {how} the volume {}, which is {folder} of {}; it mounts {mounts}", to.name, mount.name, from.name)
-    })
-}
-
-/// What is left of a path below a folder.
-fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
-    let rest = path.trim_matches('/').strip_prefix(folder.trim_matches('/'))?;
-    (rest.is_empty() || rest.starts_with('/') || folder.trim_matches('/').is_empty()).then(|| rest.trim_matches('/'))
-}
-
-fn join(folder: &str, rest: &str) -> String {
-    if rest.is_empty() { folder.to_owned() } else { format!("{}/{rest}", folder.trim_end_matches('/')) }
+    if Digest::of(&rest[..size]) == *content { Found::Whole } else { Found::Other(size) }
 }
 
 /// A container that mounts the tester's folder, rather the sidecar than another, and one that runs; with the path on the
@@ -235,12 +171,6 @@ fn mount_of(pod: &Pod, server: &str, sidecar: &str) -> Result<(String, String, S
     found.ok_or_else(|| format!("{sidecar} mounts no hostPath"))
 }
 
-/// The exit code of a container's previous run.
-fn last_exit(view: View<'_>) -> Option<i32> {
-    let state = view.status?.last_state.as_ref()?;
-    Some(state.terminated.as_ref()?.exit_code)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -250,31 +180,6 @@ mod tests {
 
     fn pod(changes: &[(&str, Value)]) -> Pod {
         serde_json::from_value(with(output_pod(), changes)).unwrap()
-    }
-
-    fn view(changes: &[(&str, Value)], folder: &str) -> Result<String, String> {
-        let export = Export { container: "nfs-server".into(), folder: folder.into() };
-        view_of(&pod(changes), &export, "sync-to-windows").map(|(_, folder)| folder)
-    }
-
-    #[test]
-    fn the_sidecars_view_of_the_export_is_found_by_the_volume() {
-        assert_eq!(view(&[], "/data").unwrap(), "/nfs-data");
-        assert_eq!(view(&[], "/data/sub/").unwrap(), "/nfs-data/sub");
-        let other = view(&[("/spec/initContainers/1/volumeMounts/0/name", json!("scratch"))], "/data").unwrap_err();
-        assert!(other.contains("sync-to-windows does not mount the volume nfs-export"), "{other}");
-        assert!(view(&[], "/database").unwrap_err().contains("on no volume"));
-        let sub = ("/spec/initContainers/1/volumeMounts/0/subPath", json!("a"));
-        assert!(view(std::slice::from_ref(&sub), "/data").unwrap_err().contains("another folder"));
-        assert_eq!(view(&[sub], "/data/a/b").unwrap(), "/nfs-data/b");
-    }
-
-    #[test]
-    fn a_large_file_is_told_by_its_digest() {
-        let lost = Lost { name: "f", content: &Digest::of("content"), written: Instant::now() };
-        assert_eq!(digested("", &lost), Found::Absent);
-        assert_eq!(digested(&format!("{}\n", lost.content), &lost), Found::Whole);
-        assert_eq!(digested(&Digest::of("CONTENT").to_string(), &lost), Found::Other(7));
     }
 
     #[test]
@@ -291,14 +196,16 @@ mod tests {
     }
 
     #[test]
-    fn what_a_container_lists_is_compared() {
-        let lost = Lost { name: "a.txt", content: &Digest::of("whole"), written: Instant::now() };
-        assert_eq!(found(b"a.txt\0whole\0a.txt.bak\0x\0", &lost), Found::Whole);
-        assert_eq!(found(b"a.txt\0who\0", &lost), Found::Other(3));
-        assert_eq!(found(b"a.txt\0whole and more\0", &lost), Found::Other(14));
-        assert_eq!(found(b"a.txt.bak\0whole\0", &lost), Found::Absent);
-        assert_eq!(found(b"", &lost), Found::Absent);
-        let empty = Lost { name: "a.txt", content: &Digest::default(), written: Instant::now() };
-        assert_eq!(found(b"a.txt\0\0", &empty), Found::Whole);
+    fn what_a_container_lists_is_compared_and_of_a_large_file_its_digest() {
+        let content = Digest::of("whole");
+        let said = |listed: &[u8]| found(listed, "a.txt", &content);
+        assert_eq!(said(b"a.txt\0whole\0a.txt.bak\0x\0"), Found::Whole);
+        assert_eq!(said(b"a.txt\0who\0"), Found::Other(3));
+        assert_eq!(said(b"a.txt\0whole and more\0"), Found::Other(14));
+        assert_eq!([said(b"a.txt.bak\0whole\0"), said(b"")], [Found::Absent, Found::Absent]);
+        assert_eq!(found(b"a.txt\0\0", "a.txt", &Digest::default()), Found::Whole);
+        assert_eq!(digested("", &content), Found::Absent);
+        assert_eq!(digested(&format!("{content}\n"), &content), Found::Whole);
+        assert_eq!(digested(&Digest::of("WHOLE!!").to_string(), &content), Found::Other(7));
     }
 }

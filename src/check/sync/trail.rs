@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::work::Work;
 use crate::check::storage::remount;
+use crate::cluster::LogLine;
 use crate::event::Hop;
 
 /// What was seen of a file that did not arrive in time.
@@ -13,9 +13,7 @@ use crate::event::Hop;
 pub struct Trail {
     /// For commands that the user may run.
     pub context: String,
-    /// The namespace of the pod.
     pub namespace: String,
-    /// The pod.
     pub pod: String,
     /// The folder of all servers on this machine.
     pub root: String,
@@ -27,13 +25,10 @@ pub struct Trail {
     pub waited: u64,
     /// In the export, by the container that it was written in.
     pub export: Stop,
-    /// In the export, by the sidecar.
-    pub view: Stop,
     /// In the tester's folder, by a container.
     pub mount: Stop,
     /// In the tester's folder, here.
     pub folder: Stop,
-    /// What the sidecar did.
     pub work: Work,
     /// Whether the file was written through NFS, and not by the export's container.
     #[serde(default)]
@@ -45,18 +40,15 @@ pub struct Trail {
 pub struct Stop {
     /// The folder, and the container if it is one's; empty if there is no such place.
     pub place: String,
-    /// What was there.
     pub seen: Found,
 }
 
 /// What was at a place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Found {
-    /// The file, whole.
     Whole,
     /// A file of that name with other content, of this many bytes.
     Other(usize),
-    /// No file of that name.
     Absent,
     /// It cannot be looked into, and that is a fault of the place itself.
     Trouble(String),
@@ -66,12 +58,33 @@ pub enum Found {
     Unknown(String),
 }
 
+/// What the sidecar did while the file was on its way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Work {
+    pub container: String,
+    pub is_running: bool,
+    /// Its state in words.
+    pub state: String,
+    /// Whether its log lists the file as copied.
+    pub is_listed: bool,
+    /// What its log says besides, or why that is not known.
+    pub tail: Result<Tail, String>,
+}
+
+/// The end of a sidecar's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tail {
+    /// Whether a cycle has ended since the file was written.
+    pub has_ended_since: bool,
+    /// rsync's last error, in the last cycle that ended or since; with the log's time.
+    pub error: Option<LogLine>,
+}
+
 /// What a trail means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The hop that is broken.
     pub hop: Hop,
-    /// What was seen.
     pub seen: String,
     /// What the user can do.
     pub hint: String,
@@ -85,7 +98,7 @@ impl fmt::Display for Stop {
             Found::Other(bytes) => write!(f, "{bytes} bytes of other content in {place}"),
             Found::Absent => write!(f, "not in {place}"),
             Found::Trouble(why) => write!(f, "{place} cannot be looked into ({why})"),
-            Found::NoMount(_) => f.write_str("no mount where it should be seen next"),
+            Found::NoMount(why) => f.write_str(why),
             Found::Unknown(why) => write!(f, "{place} was not looked at ({why})"),
         }
     }
@@ -101,15 +114,17 @@ impl Stop {
 impl Trail {
     /// The first place without the file, what that means, and everything that was seen.
     pub fn finding(&self) -> Finding {
-        let (hop, what, hint) = self.break_();
-        let way = [&self.export, &self.view, &self.mount, &self.folder].map(Stop::to_string).join("; ");
-        Finding { hop, seen: format!("{what}.\nOn the way: {way}.\n{}.", self.work.describe()), hint }
+        let (hop, what, hint) = self.first_without();
+        let way = [&self.export, &self.mount, &self.folder].map(Stop::to_string).join("; ");
+        let Work { container, state, tail, .. } = &self.work;
+        let unread = tail.as_ref().err().map_or(String::new(), |why| format!("; its log was not read ({why})"));
+        Finding { hop, seen: format!("{what}.\nOn the way: {way}.\n{container}: {state}{unread}."), hint }
     }
 
-    fn break_(&self) -> (Hop, String, String) {
-        let Work { container, .. } = &self.work;
-        let (export, view, mount) = (&self.export.place, &self.view.place, &self.mount.place);
-        if self.folder.seen == Found::Whole {
+    fn first_without(&self) -> (Hop, String, String) {
+        let Self { export, mount, folder, .. } = self;
+        let container = &self.work.container;
+        if folder.seen == Found::Whole {
             let (seconds, tenths) = (self.waited / 1000, self.waited % 1000 / 100);
             let what = format!("it came late: it is in the folder by now, {seconds}.{tenths} s after it was written");
             let hint = format!(
@@ -118,108 +133,83 @@ impl Trail {
             );
             return (Hop::Sidecar, what, hint);
         }
-        if self.by_nfs && self.export.seen == Found::Absent {
-            let what = format!("the NFS server took it, and it is not in {export}");
-            let hint = format!(
-                "the server exports another folder than {export}, or somebody removed the file: look at its mounts and \
-                 its exports file"
-            );
-            return (Hop::Nfs, what, hint);
+        if self.by_nfs && export.seen == Found::Absent {
+            let what = format!("the NFS server took it, and it is {export}");
+            let hint = "look at the server's mounts and its exports file: it exports another folder, or somebody removed the file";
+            return (Hop::Nfs, what, hint.to_owned());
         }
-        if self.export.lacks() {
-            let what = match &self.export.seen {
-                Found::Other(bytes) => {
-                    format!("not even the export has it as it was written: {bytes} bytes of other content in {export}")
-                }
-                Found::Trouble(why) => format!("the export, {export}, cannot be looked into: {why}"),
-                _ => format!("it is not even in the export any more, {export}: somebody removed it"),
-            };
+        if export.lacks() {
             let hint = format!(
                 "look for who changes the export: a {container} that copies both ways, or whose rsync has --delete from \
                  the folder; or a client"
             );
-            return (Hop::Export, what, hint);
+            return (Hop::Export, format!("not even the export has it as it was written: {export}"), hint);
         }
-        let so_far = match (&self.export.seen, &self.view.seen) {
-            (Found::Whole, _) => "it is in the export",
-            (_, Found::Whole) => "it is in what the sidecar sees of the export",
-            _ => "the export was not looked into",
-        };
-        if self.view.lacks() {
-            let what = match &self.view.seen {
-                Found::NoMount(why) => format!("{so_far}, which {container} does not see: {why}"),
-                Found::Trouble(why) => format!("{so_far}, and {view} cannot be looked into: {why}"),
-                _ => format!("{so_far}, {export}, and not in {view}: {container} mounts another volume"),
-            };
-            let hint = format!(
-                "compare the volumeMounts of both containers: kubectl --context={} -n {} get pod {} -o yaml",
-                self.context, self.namespace, self.pod
-            );
-            return (Hop::Sidecar, what, hint);
-        }
-        match &self.mount.seen {
-            Found::Whole => self.not_here(),
-            Found::Trouble(why) => {
-                (Hop::Mount, format!("{so_far}, and {mount} cannot be looked into: {why}"), self.remount())
+        let so_far = if export.seen == Found::Whole { "it is in the export" } else { "the export was not looked into" };
+        match (&mount.seen, &folder.seen) {
+            (Found::Whole, Found::Trouble(_)) => {
+                let hint = "look at the permissions of the folder, and whether another program holds the file";
+                (Hop::Host, format!("it is {mount}, and {folder}"), hint.to_owned())
             }
-            Found::NoMount(why) => {
+            (Found::Whole, _) => {
+                (Hop::Mount, format!("it is {mount}, and here {folder}: the two are not one folder"), self.remount())
+            }
+            (Found::Trouble(_), _) => (Hop::Mount, format!("{so_far}, and {mount}"), self.remount()),
+            (Found::NoMount(_), _) => {
                 let hint = format!("mount the tester's folder into {container}: upgrade the release with its chart");
-                (Hop::Sidecar, format!("{so_far}, and goes nowhere: {why}"), hint)
+                (Hop::Sidecar, format!("{so_far}, and goes nowhere: {mount}"), hint)
             }
-            Found::Other(bytes) => {
-                let what =
-                    format!("{so_far}, and {mount} has {bytes} bytes of other content instead of {}", self.bytes);
-                let hint =
-                    format!("look whether {container}, or a second pod with this folder, changes what it copies");
-                (Hop::Sidecar, what, hint)
-            }
-            Found::Absent => {
+            // An older one, a part of it, or what somebody made of it.
+            (Found::Other(_), _) => self.other(so_far, mount),
+            (Found::Unknown(_), Found::Other(_)) => self.other(so_far, folder),
+            (Found::Absent | Found::Unknown(_), _) => {
+                let last = if mount.seen == Found::Absent { mount } else { folder };
                 let (why, hint) = self.not_copied();
-                (Hop::Sidecar, format!("{so_far}, and not in {mount}: {why}"), hint)
-            }
-            Found::Unknown(_) => {
-                let folder = &self.folder.place;
-                let Found::Other(bytes) = &self.folder.seen else {
-                    let (why, hint) = self.not_copied();
-                    return (Hop::Sidecar, format!("{so_far}, and not in {folder}: {why}"), hint);
-                };
-                // An older one, or a part of it.
-                let what =
-                    format!("{so_far}, and {folder} has {bytes} bytes of other content instead of {}", self.bytes);
-                let hint = format!("look whether {container} replaces files that are there, and changes none of them");
-                (Hop::Sidecar, what, hint)
+                (Hop::Sidecar, format!("{so_far}, and {last}: {why}"), hint)
             }
         }
     }
 
-    /// What the folder here says of a file that the sidecar's mount of it has whole.
-    fn not_here(&self) -> (Hop, String, String) {
-        let (mount, folder) = (&self.mount.place, &self.folder.place);
-        match &self.folder.seen {
-            Found::Trouble(why) => {
-                let hint = format!("look at the permissions of {folder}, and whether another program holds the file");
-                (Hop::Host, format!("it is in {mount}, and in {folder} it cannot be read: {why}"), hint)
-            }
-            Found::Other(bytes) => {
-                let what = format!("it is in {mount}, and {folder} has {bytes} bytes of other content under its name");
-                let hint =
-                    "look for who else writes into that folder, and whether it shows the mount as it is, or late";
-                (Hop::Mount, what, format!("{hint}; else: {}", self.remount()))
-            }
-            _ => (
-                Hop::Mount,
-                format!("it is in {mount} and not in {folder}: the two are not one folder"),
-                self.remount(),
-            ),
-        }
+    fn other(&self, so_far: &str, at: &Stop) -> (Hop, String, String) {
+        let container = &self.work.container;
+        let hint = format!(
+            "look whether {container} replaces files that are there, and whether it or a second pod with this folder \
+             changes what it copies"
+        );
+        (Hop::Sidecar, format!("{so_far}, and {at}, instead of {}", self.bytes), hint)
     }
 
-    /// Why the sidecar did not copy the file, and what to do.
+    /// Why the sidecar did not copy the file, as far as its log says, and what to do: to look into that log, at least.
     fn not_copied(&self) -> (String, String) {
-        let Self { context, namespace, pod, work, folder, .. } = self;
-        let look =
-            format!("look at its log: kubectl --context={context} -n {namespace} logs {pod} -c {}", work.container);
-        work.not_copied(&look, &folder.place)
+        let Self { context, namespace, pod, .. } = self;
+        let Work { container, state, is_running, is_listed, tail } = &self.work;
+        let look = format!("look at its log: kubectl --context={context} -n {namespace} logs {pod} -c {container}");
+        let error = tail.as_ref().ok().and_then(|tail| tail.error.as_ref()).map(|(_, line)| line);
+        if !is_running {
+            let error = error.map_or(String::new(), |error| format!("; rsync's last error: {error}"));
+            return (format!("{container} is down: {state}{error}"), format!("{look} --previous"));
+        }
+        if let Some(error) = error {
+            return (format!("rsync failed: {error}"), look);
+        }
+        if *is_listed {
+            let what = format!("{container} copied it somewhere else, or removed it: its log lists the file as copied");
+            let hint = format!("look at the target and at --delete in the command of {container}, and at its log");
+            return (what, hint);
+        }
+        match tail {
+            Err(_) => (format!("{container} did not copy it, and why is not known without its log"), look),
+            Ok(Tail { has_ended_since: true, .. }) => {
+                let hint = format!("look at what {container} mounts, and at the source and the filters of its rsync");
+                (format!("{container} ends its cycles and does not list the file"), hint)
+            }
+            Ok(_) => {
+                let what =
+                    format!("{container} runs and did not copy it: no cycle has ended since the file was written");
+                let hint = "it hangs, or its interval (sidecar.syncInterval in the values) is longer than the limit";
+                (what, format!("{hint}; {look}"))
+            }
+        }
     }
 
     /// How the folder becomes the pod's again.
@@ -230,123 +220,55 @@ impl Trail {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use serde_json::{Value, json};
 
     use super::*;
     use crate::cluster::example::with;
 
-    type Changes<'a> = &'a [(&'a str, Value)];
-
-    /// A file that is in the export and was not copied.
-    fn trail(changes: &[(&str, Value)]) -> Finding {
+    /// The trail of a file that is in the export and was not copied.
+    pub fn trail(changes: &[(&str, Value)]) -> Value {
         let stop = |place: &str, seen: &str| json!({"place": place, "seen": seen});
+        let said = json!({"Ok": {"has_ended_since": true, "error": null}});
+        let work = json!({"container": "sync-to-windows", "is_running": true, "state": "running", "is_listed": false, "tail": said});
         let trail = json!({
             "context": "file-simulator", "namespace": "n", "pod": "p", "root": "C:\\simulator-data",
             "host_path": "/mnt/simulator-data/nas-output-1", "bytes": 4096, "waited": 61_300,
-            "export": stop("/data of nfs-server", "Whole"), "view": stop("/nfs-data of sync-to-windows", "Whole"),
+            "export": stop("/data of nfs-server", "Whole"),
             "mount": stop("/windows-mount of sync-to-windows", "Absent"),
-            "folder": stop("C:\\simulator-data\\nas-output-1", "Absent"), "by_nfs": false,
-            "work": {
-                "container": "sync-to-windows", "is_running": true, "state": "running", "restarts": 0, "last_exit": null,
-                "is_listed": false,
-                "tail": {"Ok": {"last_end": "2026-11-21T03:00:00Z", "has_ended_since": true, "error": null,
-                    "last": ["2026-11-21T03:00:00Z", "[03:00:00] Synced"], "has_deleted": false}}
-            }
+            "folder": stop("C:\\simulator-data\\nas-output-1", "Absent"), "by_nfs": false, "work": work
         });
-        serde_json::from_value::<Trail>(with(trail, changes)).unwrap().finding()
+        with(trail, changes)
     }
 
     #[test]
-    fn the_first_place_without_the_file_is_named() {
-        let absent = json!("Absent");
-        let other_volume = json!({"NoMount": "sync-to-windows does not mount the volume nfs-export"});
-        let cases: [(Changes, Hop, &str, &str); 7] = [
-            (&[("/export/seen", absent.clone())], Hop::Export, "not even in the export", "--delete"),
-            (&[("/export/seen", json!({"Other": 12}))], Hop::Export, "12 bytes of other content", "both ways"),
-            (&[("/view/seen", absent.clone())], Hop::Sidecar, "mounts another volume", "volumeMounts"),
-            (&[("/view/seen", other_volume)], Hop::Sidecar, "does not mount the volume", "volumeMounts"),
-            (
-                &[("/mount/seen", json!({"Other": 4093}))],
-                Hop::Sidecar,
-                "4093 bytes of other content instead",
-                "changes",
-            ),
-            (
-                &[("/mount/seen", json!("Whole"))],
-                Hop::Mount,
-                "not one folder",
-                r"minikube -p file-simulator mount C:\simulator-data:/mnt/simulator-data",
-            ),
-            (
-                &[("/folder/seen", json!("Whole"))],
-                Hop::Sidecar,
-                "it came late: it is in the folder by now, 61.3 s",
-                "interval",
-            ),
-        ];
-        for (changes, hop, seen, hint) in cases {
-            let finding = trail(changes);
-            let Finding { seen: said, hint: do_, .. } = &finding;
-            assert!(finding.hop == hop && said.contains(seen) && do_.contains(hint), "{finding:?}");
-        }
-        let elsewhere = trail(&[("/by_nfs", json!(true)), ("/export/seen", json!("Absent"))]);
-        assert!(elsewhere.hop == Hop::Nfs && elsewhere.seen.contains("took it"), "{elsewhere:?}");
-        let unreadable = trail(&[("/mount/seen", json!("Whole")), ("/folder/seen", json!({"Trouble": "denied"}))]);
-        assert!(unreadable.hop == Hop::Host && unreadable.seen.contains("cannot be read"), "{unreadable:?}");
-        let other = trail(&[("/mount/seen", json!("Whole")), ("/folder/seen", json!({"Other": 7}))]);
-        assert!(other.hop == Hop::Mount && other.seen.contains("7 bytes of other content under its name"), "{other:?}");
-    }
-
-    #[test]
-    fn why_the_sidecar_did_not_copy_is_read_from_its_log() {
-        let none = json!({"Ok": {"last_end": null, "has_ended_since": false, "error": null, "last": null, "has_deleted": false}});
-        let old = ("/work/tail/Ok/has_ended_since", json!(false));
-        let error = json!(["2026-11-21T03:00:00Z", "rsync: mkstemp failed: Read-only file system (30)"]);
-        let full = (
-            "/work/tail/Ok/error",
-            json!(["2026-11-21T03:00:00Z", "rsync: write failed: No space left on device (28)"]),
-        );
-        let down = ("/work/is_running", json!(false));
-        for changes in [&[full.clone()][..], &[full, down]] {
-            assert!(
-                trail(changes).hint.contains(r"make room in C:\simulator-data\nas-output-1"),
-                "{:?}",
-                trail(changes)
-            );
-        }
-        let cases: [(Changes, &str); 7] = [
-            (&[], "ends its cycles and does not list the file"),
-            (&[old], "no cycle has ended since the file was written, the last at 2026-11-21T03:00:00Z"),
-            (&[("/work/tail", none)], "no cycle has ended in its log, and it has said nothing at all"),
-            (&[("/work/tail/Ok/error", error)], "rsync failed: rsync: mkstemp failed: Read-only file system (30)"),
-            (&[("/work/is_listed", json!(true))], "copied it somewhere else: its log lists the file"),
-            (&[("/work/tail/Ok/has_deleted", json!(true))], "copied it and then deleted it"),
-            (
-                &[("/work/is_running", json!(false)), ("/work/state", json!("waiting: CrashLoopBackOff"))],
-                "is down: waiting: CrashLoopBackOff",
-            ),
-        ];
-        for (changes, seen) in cases {
-            let finding = trail(changes);
-            assert!(finding.hop == Hop::Sidecar && finding.seen.contains(seen), "{finding:?}");
-        }
-    }
-
-    #[test]
-    fn what_was_not_looked_at_is_said_and_blames_nobody() {
+    fn the_first_place_without_the_file_is_named_and_what_the_sidecars_log_says() {
+        let at = |place: &'static str, seen: Value| (place, seen);
+        let whole = json!("Whole");
+        let [export, mount, folder] = ["/export/seen", "/mount/seen", "/folder/seen"];
         let unknown = json!({"Unknown": "no answer"});
-        let stops = ["/export/seen", "/view/seen", "/mount/seen"].map(|at| (at, unknown.clone()));
-        let finding = trail(&[&stops[..], &[("/work/tail", json!({"Err": "forbidden"}))]].concat());
-        assert_eq!(finding.hop, Hop::Sidecar);
-        for said in [
-            "the export was not looked into",
-            "/data of nfs-server was not looked at (no answer)",
-            "its log was not read (forbidden)",
+        let error = json!(["2026-11-21T03:00:00Z", "rsync: mkstemp failed: Read-only file system (30)"]);
+        for (changes, hop, words) in [
+            (vec![at(export, json!("Absent"))], Hop::Export, "not even the export has it"),
+            (vec![at(export, json!({"Other": 12}))], Hop::Export, "12 bytes of other content"),
+            (vec![at(export, json!("Absent")), at("/by_nfs", json!(true))], Hop::Nfs, "took it"),
+            (vec![at(mount, json!({"Other": 4093}))], Hop::Sidecar, "4093 bytes of other content"),
+            (vec![at(mount, json!({"NoMount": "no hostPath"}))], Hop::Sidecar, "goes nowhere: no hostPath"),
+            (vec![at(mount, json!({"Trouble": "stale"}))], Hop::Mount, "cannot be looked into (stale)"),
+            (vec![at(mount, whole.clone())], Hop::Mount, "not one folder"),
+            (vec![at(mount, whole.clone()), at(folder, json!({"Trouble": "denied"}))], Hop::Host, "denied"),
+            (vec![at(folder, whole)], Hop::Sidecar, "it came late: it is in the folder by now, 61.3 s"),
+            (vec![at(export, unknown.clone())], Hop::Sidecar, "export was not looked into"),
+            (vec![at(mount, unknown), at(folder, json!({"Other": 3}))], Hop::Sidecar, "and 3 bytes of other content"),
+            (vec![], Hop::Sidecar, "ends its cycles and does not list the file"),
+            (vec![at("/work/tail/Ok/has_ended_since", json!(false))], Hop::Sidecar, "no cycle has ended since"),
+            (vec![at("/work/tail/Ok/error", error)], Hop::Sidecar, "rsync failed: rsync: mkstemp failed: Read-only"),
+            (vec![at("/work/is_listed", json!(true))], Hop::Sidecar, "copied it somewhere else"),
+            (vec![at("/work/is_running", json!(false))], Hop::Sidecar, "sync-to-windows is down: running"),
+            (vec![at("/work/tail", json!({"Err": "forbidden"}))], Hop::Sidecar, "its log was not read (forbidden)"),
         ] {
-            assert!(finding.seen.contains(said), "{finding:?}");
+            let finding = serde_json::from_value::<Trail>(trail(&changes)).unwrap().finding();
+            assert!(finding.hop == hop && finding.seen.contains(words), "{changes:?}: {finding:?}");
         }
-        let older = trail(&[&stops[..], &[("/folder/seen", json!({"Other": 3}))]].concat());
-        assert!(older.seen.contains("has 3 bytes of other content instead of"), "{older:?}");
     }
 }

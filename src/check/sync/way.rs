@@ -13,15 +13,13 @@ use crate::check::storage::Probe;
 use crate::cluster::container;
 use crate::cluster::{Cycles, Population};
 use crate::event::{Hop, Outcome, Reason, Verdict};
-use crate::host::{Entry, Seen};
+use crate::host::Entry;
 
 /// How long the two sides of the tester's folder may differ while it is probed.
 const MOUNT_WITHIN: Duration = Duration::from_secs(5);
 
-/// Why no file can arrive.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Obstacle {
-    /// There is no sidecar.
     NoSidecar,
     /// The sidecar is down and will not come up soon; its state.
     SidecarDown(String),
@@ -100,15 +98,6 @@ pub async fn probed(
     })
 }
 
-/// What to do where a file that had arrived is not there any more, or not whole.
-pub fn undone(sidecar: &str, seen: &str) -> String {
-    let hint = format!("look for what else {sidecar} or a second pod does to the folder");
-    if seen == Seen::Absent.to_string() {
-        return format!("{hint}, and whether pods still mount this folder: host-mount tells");
-    }
-    hint
-}
-
 /// ERROR where the tester's folder is no longer there: then nothing could arrive in it.
 pub async fn is_there(site: &Site) -> Result<(), Verdict> {
     let entry = site.shared.host.entry(site.server()).await;
@@ -121,15 +110,4 @@ pub async fn is_there(site: &Site) -> Result<(), Verdict> {
         Reason::new(format!("folder {folder}"), "to be there during the whole test", entry.to_string()).hint(hint),
     )
     .at(Hop::Host))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_is_gone_again_points_at_the_mount() {
-        assert!(undone("c", &Seen::Absent.to_string()).contains("host-mount"));
-        assert!(!undone("c", &Seen::Different(1).to_string()).contains("host-mount"));
-    }
 }
