@@ -191,6 +191,3 @@ impl Simulation {
         &self.world.data
     }
 }
-
-#[cfg(test)]
-mod example;

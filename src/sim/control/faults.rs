@@ -17,12 +17,8 @@ use crate::output;
 
 /// Does what is done before there are pods.
 pub(super) fn before(world: &World, created: Timestamp) -> anyhow::Result<()> {
-    let mut faults = world.scenario.faults.iter();
-    faults.try_for_each(|fault| match fault {
-        Fault::Folder { .. } | Fault::NoPod { .. } => Ok(()),
-        fault if fault.after().is_some() => Ok(()),
-        fault => strike(world, fault, created),
-    })
+    let is_early = |fault: &&Fault| fault.after().is_none() && !matches!(fault, Fault::Folder { .. });
+    world.scenario.faults.iter().filter(is_early).try_for_each(|fault| strike(world, fault, created))
 }
 
 /// Does what is done to folders that pods have mounted already, and begins to wait for what is done later.
@@ -74,7 +70,7 @@ fn strike(world: &World, fault: &Fault, created: Timestamp) -> anyhow::Result<()
         Fault::Folder { is, .. } => {
             node::folder(world, own, *is).with_context(|| format!("the folder of server {own}"))
         }
-        Fault::NoPod { .. } => {
+        Fault::NoPod(_) => {
             relent(world, own);
             Ok(())
         }
@@ -82,14 +78,7 @@ fn strike(world: &World, fault: &Fault, created: Timestamp) -> anyhow::Result<()
             world.logs.of(&named(world, Kind::Pod, own)?, name).send_modify(Log::begin);
             Ok(())
         }
-        Fault::Container { .. }
-        | Fault::Api { .. }
-        | Fault::Servers(_)
-        | Fault::Slow { .. }
-        | Fault::Clock { .. }
-        | Fault::Release(_)
-        | Fault::Revision { .. }
-        | Fault::Values(_) => Ok(()),
+        _ => Ok(()),
     }
 }
 

@@ -9,8 +9,7 @@ use super::files::Shell;
 use super::{lock, network};
 use crate::cluster::Operation;
 use crate::sim::World;
-use crate::sim::object::{containers, server, state, text};
-use crate::sim::scenario::Behaviour;
+use crate::sim::object::{state, text};
 use crate::sim::store::Kind;
 
 /// The node's uptime when the cluster was started, in hundredths of a second.
@@ -64,31 +63,28 @@ pub(in crate::sim) async fn run(world: &Arc<World>, pod: &str, container: &str, 
 fn usage(world: &World, pod: &Value, container: &str) -> String {
     let since = text(&state(pod, container)["running"]["startedAt"]).parse::<Timestamp>();
     let age = since.map_or(0, |since| world.node_now().duration_since(since).as_millis().max(0));
-    let limit = containers(pod).find(|spec| spec["name"] == container).map(|spec| &spec["resources"]["limits"]["cpu"]);
-    let limit = limit.and_then(|cpu| text(cpu).strip_suffix('m')?.parse::<i128>().ok()).unwrap_or(1000);
-    // Never quite all: it waits for the disk, too.
-    let is_busy = world.scenario.behaviour(server(pod), container) == Some(Behaviour::NeverRests);
-    let millicores = if is_busy { limit * 98 / 100 } else { 1 };
     let uptime = UPTIME + world.elapsed().as_millis() / 10;
-    format!("2097152 {uptime} {}\n", age * millicores * 1000)
+    format!("2097152 {uptime} {}\n", age * 1000)
 }
 
 #[cfg(all(test, unix))]
 mod tests {
     use std::process::Command;
 
-    use serde_json::json;
-
     use super::super::mounts;
     use super::*;
-    use crate::sim::example::{cluster, pods};
     use crate::sim::object::{name, uid};
+    use crate::sim::scenario::{HEALTHY, named};
+    use crate::sim::{INTERVAL, control};
 
     /// What a real shell and the simulated one do on the same folder.
     #[tokio::test]
     async fn operations_end_as_in_a_shell() {
-        let (_folder, world) = cluster(&json!([]));
-        let pod = &pods(&world)[0];
+        let folder = tempfile::tempdir().unwrap();
+        let world = Arc::new(World::new(folder.path(), named(HEALTHY).unwrap(), INTERVAL));
+        // There is no node.
+        control::start(&world, &mut tokio::task::JoinSet::new()).unwrap();
+        let pod = &world.store.list(Kind::Pod)[0];
         mounts::mount(&world, pod);
         let real = tempfile::tempdir().unwrap();
         let operations = |folder: &str| {

@@ -11,8 +11,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::mounts::{self, Place};
-use super::rsync::{self, Copied, Flags};
-use super::{lock, network, nfs, sidecar};
+use super::rsync::{self, Copied};
+use super::{lock, nfs, sidecar};
 use crate::sim::World;
 use crate::sim::logs::Log;
 use crate::sim::object::{containers, items, name, server, text};
@@ -25,27 +25,22 @@ const LISTEN: Duration = Duration::from_millis(180);
 
 /// One life of a container.
 pub(super) struct Container {
-    /// The cluster.
     pub world: Arc<World>,
-    /// Its pod.
     pub pod: Arc<Value>,
-    /// Its name.
     pub name: String,
-    /// When it began, if it has been running for long when the cluster is started.
-    pub past: Option<Timestamp>,
-    /// What it says.
     pub log: watch::Sender<Log>,
 }
 
 impl Container {
     /// Does its work; `listens` is called when a server has a port. Returns its exit code.
-    pub async fn work(mut self, listens: impl Fn() + Send) -> i32 {
+    pub async fn work(self, listens: impl Fn() + Send) -> i32 {
         match (self.behaviour(), self.name.as_str()) {
             (Some(Behaviour::Hangs), _) => pending().await,
             (Some(Behaviour::Exits), _) => 1,
-            (Some(Behaviour::ExitsAnew), _) if self.past.is_none() => 1,
+            // The others were there before the first request.
+            (Some(Behaviour::ExitsAnew), _) if !self.world.elapsed().is_zero() => 1,
             (_, "sync-windows-data") => self.fill().await,
-            (_, "sync-to-windows") => sidecar::run(&mut self).await,
+            (_, "sync-to-windows") => sidecar::run(&self).await,
             (_, "nfs-server") => self.serve(listens).await,
             _ => pending().await,
         }
@@ -63,19 +58,12 @@ impl Container {
         variable.map_or("", |variable| text(&variable["value"]))
     }
 
-    /// The time in it.
     pub fn now(&self) -> Timestamp {
-        self.past.unwrap_or_else(|| self.world.node_now())
+        self.world.node_now()
     }
 
-    /// Says a line.
     pub fn say(&self, line: impl Into<String>) {
-        self.say_at(self.now(), line);
-    }
-
-    /// Says a line at a time.
-    pub fn say_at(&self, at: Timestamp, line: impl Into<String>) {
-        self.log.send_modify(|log| log.lines.push((at, line.into())));
+        self.log.send_modify(|log| log.lines.push((self.now(), line.into())));
     }
 
     /// A file or folder in it.
@@ -83,16 +71,17 @@ impl Container {
         mounts::place(&self.world, &self.pod, &self.name, path)
     }
 
-    /// Runs rsync from one folder to another and says what it says; files are touched afterwards as given.
-    pub async fn rsync(&self, from: Place, to: Place, flags: Flags, then: fn(&Place, &[String])) -> i32 {
+    /// Runs rsync from one folder to another, of all files or of those that differ, and says what it says; those that it
+    /// copied are changed afterwards as given.
+    pub async fn rsync(&self, from: Place, to: Place, all: bool, then: fn(&Place, &[String])) -> i32 {
         self.say("sending incremental file list");
         let world = Arc::clone(&self.world);
         let work = move || {
-            let copied = rsync::copy(&from, &to, flags, &world.kubelet.files);
+            let copied = rsync::copy(&from, &to, all, &world.kubelet.files);
             then(&to, &copied.files);
             copied
         };
-        let (copied, ()) = tokio::join!(tokio::task::spawn_blocking(work), self.pause(COPY));
+        let (copied, ()) = tokio::join!(tokio::task::spawn_blocking(work), tokio::time::sleep(COPY));
         let Copied { said, code, .. } = copied.unwrap_or_default();
         for line in said {
             self.say(line);
@@ -100,23 +89,13 @@ impl Container {
         code
     }
 
-    /// Sleeps, but not in the past.
-    pub async fn pause(&self, time: Duration) {
-        if self.past.is_none() {
-            tokio::time::sleep(time).await;
-        }
-    }
-
-    /// The work of files/init.sh.
+    /// The work of files/init.sh; the export is empty before.
     async fn fill(&self) -> i32 {
         let name = self.env("NAS_NAME");
         self.say(format!("=== NAS {name} Init Container Starting ==="));
         if self.behaviour() != Some(Behaviour::CopiesNothing) {
             let (Ok(from), Ok(to)) = (self.place("/windows-data"), self.place("/data")) else { return 23 };
-            let flags = self.env("RSYNC_FLAGS");
-            let has = |flag: &str| flags.split_whitespace().any(|word| word == flag);
-            let flags = Flags { delete: has("--delete"), update: has("--update"), ..Flags::default() };
-            let code = self.rsync(from, to, flags, |_, _| ()).await;
+            let code = self.rsync(from, to, false, |_, _| ()).await;
             if code != 0 {
                 return code;
             }
@@ -127,7 +106,8 @@ impl Container {
 
     /// The work of files/server.sh.
     async fn serve(&self, listens: impl Fn() + Send) -> i32 {
-        let exports = format!("/data 0.0.0.0/0({})", self.env("EXPORT_OPTIONS"));
+        let options = self.env("EXPORT_OPTIONS");
+        let exports = format!("/data 0.0.0.0/0({options})");
         let written = self.place("/etc/exports").and_then(|file| {
             std::fs::create_dir_all(file.host.parent().unwrap_or(&file.host))?;
             std::fs::write(file.host, format!("{exports}\n"))
@@ -139,34 +119,18 @@ impl Container {
         if self.behaviour() == Some(Behaviour::DoesNotListen) {
             return pending().await;
         }
-        let Ok(listener) = TcpListener::bind("127.0.0.1:0").await else { return 1 };
-        let Ok(address) = listener.local_addr() else { return 1 };
-        self.pause(LISTEN).await;
-        lock(&self.world.kubelet.listeners).insert(name(&self.pod).to_owned(), address);
-        listens();
-        let options = self.env("EXPORT_OPTIONS");
-        let has = |option: &str| options.split(',').any(|own| own == option);
         let elsewhere = self.behaviour() == Some(Behaviour::ServesElsewhere);
         let served = self.place(if elsewhere { "/srv/data" } else { "/data" });
-        let service = match served.and_then(|place| std::fs::create_dir_all(&place.host).map(|()| place)) {
-            _ if self.behaviour() == Some(Behaviour::Wedged) => nfs::Service::Silent,
-            Ok(Place { host: folder, read_only, .. }) => nfs::Service::Folder {
-                folder,
-                export: "data".to_owned(),
-                read_only: read_only || has("ro"),
-                secure: !has("insecure"),
-                ends: match self.behaviour() {
-                    Some(Behaviour::EndsAfterMount) => Some(nfs::Ends::Connection),
-                    Some(Behaviour::EndsAtRequest) => Some(nfs::Ends::Server),
-                    _ => None,
-                },
-            },
-            Err(_) => return 1,
-        };
-        let world = Arc::clone(&self.world);
-        let is_privileged = move |from| network::is_privileged(&world, from);
-        let Err(error) = nfs::serve(listener, service, is_privileged).await else { return 0 };
-        self.say(error.to_string());
-        1
+        let Ok(Place { host, read_only, .. }) = served else { return 1 };
+        let read_only = read_only || options.split(',').any(|option| option == "ro");
+        if std::fs::create_dir_all(&host).is_err() {
+            return 1;
+        }
+        let Ok(listener) = TcpListener::bind("127.0.0.1:0").await else { return 1 };
+        let Ok(address) = listener.local_addr() else { return 1 };
+        tokio::time::sleep(LISTEN).await;
+        lock(&self.world.kubelet.listeners).insert(name(&self.pod).to_owned(), address);
+        listens();
+        i32::from(nfs::serve(listener, host, read_only).await.is_err())
     }
 }

@@ -93,15 +93,13 @@ pub(in crate::sim) fn folder(world: &World, server: &str, instead: Instead) -> i
             let empty = mounts.host_path(world, DATA)?;
             mounts.turn(&world.data, &empty)?;
         }
-        Instead::Missing | Instead::MadeAnew | Instead::File => {
+        Instead::Missing | Instead::File => {
             let old = world.node.join("old").join(server);
             fs::create_dir_all(world.node.join("old"))?;
             fs::rename(&own, &old)?;
             mounts.turn(&own, &old)?;
-            match instead {
-                Instead::MadeAnew => fs::create_dir(&own)?,
-                Instead::File => fs::write(&own, "")?,
-                _ => {}
+            if instead == Instead::File {
+                fs::write(&own, "")?;
             }
         }
     }
@@ -140,27 +138,4 @@ fn join(folder: &Path, path: &str) -> io::Result<PathBuf> {
         joined.push(part);
     }
     Ok(joined)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::sim::example::{cluster, pods};
-
-    #[test]
-    fn a_path_is_in_the_mount_that_is_nearest_and_never_outside() {
-        let (_folder, world) = cluster(&json!([]));
-        let pod = &pods(&world)[0];
-        mount(&world, pod);
-        let at = |path: &str| place(&world, pod, "sync-to-windows", path).unwrap();
-        let export = world.node.join("pods").join(uid(pod)).join("nfs-export");
-        assert_eq!((at("/nfs-data//b").host, at("/nfs-data").read_only), (export.join("b"), true));
-        assert_eq!(at("/windows-mount/a").host, world.data.join("nas-output-1").join("a"));
-        assert!(at("/nfs-data-2").host.starts_with(world.node.join("roots")));
-        for outside in ["/nfs-data/../x", "/../../x", ".."] {
-            assert!(place(&world, pod, "sync-to-windows", outside).is_err(), "{outside}");
-        }
-    }
 }

@@ -43,8 +43,6 @@ pub(super) enum Event {
 struct Worker {
     world: Arc<World>,
     pod: Arc<Value>,
-    /// The time, as long as the pod is brought to where it has been for long.
-    past: Option<Timestamp>,
     ip: String,
     slots: Vec<Slot>,
     /// Whether the ordinary containers could start, and whether all have; that stays so.
@@ -54,8 +52,8 @@ struct Worker {
     events: mpsc::UnboundedSender<(usize, Event)>,
 }
 
-/// Runs a pod to its end; one of the `past` has been running since it was created.
-pub(super) async fn run(world: Arc<World>, pod: Arc<Value>, past: Option<Timestamp>) {
+/// Runs a pod to its end.
+pub(super) async fn run(world: Arc<World>, pod: Arc<Value>) {
     let mut state = world.store.state();
     mounts::mount(&world, &pod);
     let (events, mut happened) = mpsc::unbounded_channel();
@@ -63,7 +61,7 @@ pub(super) async fn run(world: Arc<World>, pod: Arc<Value>, past: Option<Timesta
     let slots = init.chain(items(&pod["spec"]["containers"]).map(|spec| Slot::new(spec, false))).collect();
     let ip = format!("10.244.0.{}", world.kubelet.addresses.fetch_add(1, Ordering::Relaxed) + 2);
     let (is_initialized, has_started, lives) = (false, false, JoinSet::new());
-    let mut worker = Worker { world, pod, past, ip, slots, is_initialized, has_started, lives, events };
+    let mut worker = Worker { world, pod, ip, slots, is_initialized, has_started, lives, events };
     loop {
         worker.advance();
         worker.publish(false);
@@ -83,11 +81,6 @@ fn is_gone(state: &State, pod: &Value) -> bool {
 }
 
 impl Worker {
-    fn now(&self) -> Timestamp {
-        let now = self.world.node_now();
-        self.past.map_or(now, |past| past.min(now))
-    }
-
     /// Starts every container whose turn it is.
     fn advance(&mut self) {
         for index in 0..self.slots.len() {
@@ -105,13 +98,10 @@ impl Worker {
 
     /// Begins a life of a container after a wait.
     fn live(&mut self, index: usize, wait: Duration) {
-        if let Some(past) = &mut self.past {
-            *past += Duration::from_secs(1);
-        }
         let name = self.slots[index].name().to_owned();
         let log = self.world.logs.of(self::name(&self.pod), &name);
         let (world, pod) = (Arc::clone(&self.world), Arc::clone(&self.pod));
-        let container = Container { world, pod, name, past: self.past.map(|_| self.now()), log: log.clone() };
+        let container = Container { world, pod, name, log: log.clone() };
         let events = self.events.clone();
         // Nobody listens any more once the pod is gone.
         let tell = move |event| drop(events.send((index, event)));
@@ -121,7 +111,7 @@ impl Worker {
                 tell(Event::Waits);
                 tokio::time::sleep(wait.saturating_sub(SHOWN)).await;
             }
-            container.pause(START).await;
+            tokio::time::sleep(START).await;
             log.send_modify(Log::begin);
             tell(Event::Started);
             let code = container.work(|| tell(Event::Ready)).await;
@@ -132,7 +122,7 @@ impl Worker {
     }
 
     fn take(&mut self, index: usize, event: &Event) {
-        let now = self.now();
+        let now = self.world.node_now();
         let slot = &mut self.slots[index];
         match *event {
             Event::Waits => {
@@ -145,7 +135,6 @@ impl Worker {
             Event::Ended(code) => {
                 let restarts = slot.end(code, now);
                 if slot.role != Role::Init || code != 0 {
-                    self.past = None;
                     let wait = if restarts == 0 { 0 } else { 1 << (restarts - 1).min(6) };
                     self.live(index, Duration::from_secs(wait).min(BACK_OFF));
                 }
@@ -181,16 +170,12 @@ impl Worker {
                 pod["status"] = status;
             }
         });
-        if is_ready {
-            self.past = None;
-        }
     }
 
     /// Ends the containers, and removes the pod.
     async fn stop(&mut self) {
-        self.past = None;
         self.lives.shutdown().await;
-        let (now, pod) = (self.now(), Arc::clone(&self.pod));
+        let (now, pod) = (self.world.node_now(), Arc::clone(&self.pod));
         lock(&self.world.kubelet.listeners).remove(name(&pod));
         tokio::time::sleep(STOP).await;
         for slot in self.slots.iter_mut().filter(|slot| slot.runs()) {

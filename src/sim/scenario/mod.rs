@@ -2,7 +2,6 @@
 //!
 //! Imports `error` and the kinds of objects, nothing else of ours.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -20,7 +19,6 @@ use crate::error::{Refusal, suggestion};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
-    /// Its name.
     pub name: String,
     /// What is broken, in a line.
     pub broken: String,
@@ -30,7 +28,6 @@ pub struct Scenario {
     /// The suites that it is tried with; none: `phase2` and `phase3`.
     #[serde(default)]
     pub suites: Vec<String>,
-    /// What is done to the cluster.
     #[serde(default)]
     pub(super) faults: Vec<Fault>,
     /// The tests that FAIL.
@@ -39,15 +36,6 @@ pub struct Scenario {
     /// The tests that end in ERROR.
     #[serde(default)]
     pub error: Vec<String>,
-    /// The tests that are SKIP, besides those that only say where else something is tested, and a part of why.
-    #[serde(default)]
-    pub skip: BTreeMap<String, String>,
-    /// The same where this machine gives no ports below 1024; elsewhere they pass.
-    #[serde(default)]
-    pub skip_from_high_ports: BTreeMap<String, String>,
-    /// Tests of which one FAILs, whichever comes first, and all others end in ERROR.
-    #[serde(default)]
-    pub fails_one_of: Vec<String>,
     /// Parts of tests' names, of which at least one ends in ERROR; which, and whether the others pass, is decided by the
     /// moment.
     #[serde(default)]
@@ -67,15 +55,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, by what they break.
-const FILES: [&str; 7] = [
-    include_str!("healthy.yaml"),
-    include_str!("sidecar.yaml"),
-    include_str!("storage.yaml"),
-    include_str!("pods.yaml"),
-    include_str!("absent.yaml"),
-    include_str!("further.yaml"),
-    include_str!("motion.yaml"),
-];
+const FILES: [&str; 3] = [include_str!("healthy.yaml"), include_str!("broken.yaml"), include_str!("motion.yaml")];
 
 /// The scenario without a fault.
 pub const HEALTHY: &str = "healthy";
@@ -114,13 +94,8 @@ impl fmt::Display for Scenario {
         };
         let refused = self.refused.then(|| "refused, exit code 3".to_owned());
         let moving = its(&self.errors_among, "ERROR of some with");
-        let one = its(&self.fails_one_of, "FAIL of the first, else ERROR, of");
-        let skip: Vec<_> = self.skip.keys().cloned().collect();
         let wrong: Vec<_> =
-            [its(&self.fail, "FAIL"), one, its(&self.error, "ERROR"), its(&skip, "SKIP"), moving, refused]
-                .into_iter()
-                .flatten()
-                .collect();
+            [its(&self.fail, "FAIL"), its(&self.error, "ERROR"), moving, refused].into_iter().flatten().collect();
         let wrong = if wrong.is_empty() { "all green".to_owned() } else { wrong.join("; ") };
         let server = if self.server.is_empty() { String::new() } else { format!("{}: ", self.server) };
         write!(f, "{}: {server}{}; {wrong}", self.name, self.broken)
@@ -137,14 +112,12 @@ impl Scenario {
     }
 
     /// Why no pod of a server comes, so long after the first request.
-    pub(super) fn no_pod(&self, server: &str, elapsed: Duration) -> Option<NoPod<'_>> {
+    pub(super) fn no_pod(&self, server: &str, elapsed: Duration) -> Option<&NoPod> {
         self.faults.iter().filter(|_| self.server == server).find_map(|fault| match fault {
-            Fault::NoPod { unschedulable, says, announced, age, after, .. } => {
-                let has_begun = after.is_none_or(|after| after <= elapsed && !elapsed.is_zero());
-                let is_over = fault.after().is_some_and(|end| end <= elapsed);
-                let age = age.unwrap_or_default();
-                let announced = announced.as_deref();
-                (has_begun && !is_over).then_some(NoPod { unschedulable: *unschedulable, says, announced, age })
+            Fault::NoPod(no_pod) => {
+                let has_begun = no_pod.after.is_none_or(|after| after <= elapsed && !elapsed.is_zero());
+                let is_over = no_pod.end().is_some_and(|end| end <= elapsed);
+                (has_begun && !is_over).then_some(no_pod)
             }
             _ => None,
         })
@@ -191,17 +164,5 @@ impl Scenario {
             }
             _ => None,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scenarios_are_read_and_a_mistyped_one_is_told() {
-        assert!(named(HEALTHY).unwrap().faults.is_empty());
-        let refusal = named("healhty").unwrap_err();
-        assert!(refusal.hint.contains("`healthy`"), "{refusal}");
     }
 }
