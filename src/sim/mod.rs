@@ -32,11 +32,8 @@ use logs::Logs;
 use scenario::Scenario;
 use store::{Kind, Store};
 
-/// The context, the namespace and the release that a simulated cluster has.
 pub const CONTEXT: &str = "simulated";
-/// The namespace.
 pub const NAMESPACE: &str = "file-simulator";
-/// The release.
 pub const RELEASE: &str = "file-sim";
 
 /// What the sidecars of `--simulate` sleep between two cycles, in seconds; the chart has 30.
@@ -50,32 +47,23 @@ pub struct Simulation {
     folder: TempDir,
 }
 
-/// What its parts share.
 struct World {
-    /// The objects.
     store: Store,
-    /// What containers have said.
     logs: Logs,
-    /// What is broken.
     scenario: Scenario,
-    /// What sidecars sleep between two cycles, in seconds.
     interval: u64,
-    /// The tester's folder.
     data: PathBuf,
     /// Where the node keeps volumes and containers' own files.
     node: PathBuf,
-    /// What the node knows.
     kubelet: node::Kubelet,
     /// The node's address: its own among the loopback ones, so that simulations side by side never share a port.
     address: Ipv4Addr,
-    /// How many requests came.
     requests: AtomicUsize,
     /// When the first request came: what happens later is counted from then.
     begun: watch::Sender<Option<Instant>>,
 }
 
 impl World {
-    /// An empty one, with its folders in `folder`.
     fn new(folder: &Path, scenario: Scenario, interval: u64) -> Self {
         let [data, node] = ["data", "node"].map(|name| folder.join(name));
         Self {
@@ -108,7 +96,6 @@ impl World {
         self.requests.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// How long ago the first request came.
     fn elapsed(&self) -> Duration {
         self.begun.borrow().map_or(Duration::ZERO, |begun| begun.elapsed())
     }
@@ -176,7 +163,6 @@ impl Simulation {
         Ok(Self { _tasks: tasks, world, folder })
     }
 
-    /// How it is reached.
     pub fn target(&self) -> Target {
         Target {
             kubeconfig: Some(self.folder.path().join("kubeconfig")),
@@ -186,7 +172,6 @@ impl Simulation {
         }
     }
 
-    /// The tester's folder.
     pub fn data(&self) -> &Path {
         &self.world.data
     }

@@ -14,18 +14,14 @@ use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
 use super::super::{CONTEXT, NAMESPACE};
 
-/// What both need.
 pub(super) struct Credentials {
     /// The server's certificate, signed by itself, in PEM.
     pub certificate: String,
-    /// The user's token.
     pub token: String,
-    /// The server's end of TLS.
     pub acceptor: TlsAcceptor,
 }
 
 impl Credentials {
-    /// New ones.
     pub fn new() -> anyhow::Result<Self> {
         let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
         let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());

@@ -35,15 +35,12 @@ use super::World;
 use super::scenario::Answer;
 use credentials::Credentials;
 
-/// What is left to do on a connection after an upgrade.
 type Later = BoxFuture<'static, ()>;
 
-/// A client's connection.
 struct Connection {
     world: Arc<World>,
     /// What the user has to show.
     token: String,
-    /// What is to be done after an upgrade.
     later: Mutex<Option<Later>>,
     /// When the scenario cuts or silences it, by what was asked last.
     end: Sender<Option<(Duration, Answer)>>,

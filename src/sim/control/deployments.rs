@@ -103,7 +103,6 @@ fn announce(world: &World, pod: &str, reason: &str) {
     world.store.put(Kind::Event, event, world.now());
 }
 
-/// How many pods a Deployment or a ReplicaSet asks for.
 fn replicas(object: &Value) -> usize {
     object["spec"]["replicas"].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(1)
 }

@@ -44,7 +44,6 @@ pub(in super::super) fn begin(world: &Arc<World>, tasks: &mut JoinSet<()>) -> an
     Ok(())
 }
 
-/// Does it.
 fn strike(world: &World, fault: &Fault, created: Timestamp) -> anyhow::Result<()> {
     let own = world.scenario.server.as_str();
     match fault {
@@ -102,7 +101,6 @@ fn patch(object: &mut Value, steps: &json_patch::Patch) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The name of an object of a server.
 fn named(world: &World, kind: Kind, of: &str) -> anyhow::Result<String> {
     let name = if kind == Kind::Pod {
         let pods = world.store.list(kind);

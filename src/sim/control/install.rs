@@ -14,15 +14,11 @@ use super::{Kind, PREFIX};
 
 /// The chart as Helm renders it with [`VALUES`].
 const RENDERED: &str = include_str!("../../../fixtures/helm-chart/golden/multi-nas.yaml");
-/// The values that the release is given.
 const VALUES: &str = include_str!("../../../fixtures/helm-chart/file-simulator/values-multi-nas.yaml");
-/// The node's name.
 pub(super) const NODE: &str = "file-simulator";
 
-/// What Helm makes, and of what.
 #[derive(Clone)]
 pub(super) struct Chart {
-    /// The values that the release is given.
     pub values: Value,
     /// The objects as they are given to the API server.
     pub objects: Vec<Value>,
@@ -58,7 +54,6 @@ fn rendered(world: &World) -> anyhow::Result<Chart> {
     Ok(Chart { values, objects })
 }
 
-/// Puts everything into the store.
 pub(super) fn install(world: &World, created: Timestamp) -> anyhow::Result<Chart> {
     let mut chart = rendered(world)?;
     chart.values["global"]["sidecar"]["syncInterval"] = json!(world.interval);

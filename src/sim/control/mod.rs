@@ -70,7 +70,6 @@ fn owned_by(kind: Kind, owner: &Value, name: &str, labels: &Value) -> Value {
     json!({"name": name, "labels": labels, "ownerReferences": [reference]})
 }
 
-/// The objects that an object owns.
 fn owned(world: &World, kind: Kind, by: &Value) -> Vec<Arc<Value>> {
     let is_its = |object: &Value| items(&object["metadata"]["ownerReferences"]).any(|owner| owner["uid"] == *uid(by));
     world.store.list(kind).into_iter().filter(|object| is_its(object)).collect()
@@ -86,7 +85,6 @@ fn suffix(mut number: u64, length: usize) -> String {
     (0..length).map(|_| letter()).collect()
 }
 
-/// A number that stands for a value.
 fn hash(value: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.to_string().hash(&mut hasher);

@@ -15,9 +15,7 @@ use super::super::{NAMESPACE, RELEASE, World};
 use super::install::{Chart, put};
 use super::{Kind, PREFIX};
 
-/// The chart itself.
 const CHART: &str = include_str!("../../../fixtures/helm-chart/file-simulator/Chart.yaml");
-/// Its default values.
 const DEFAULTS: &str = include_str!("../../../fixtures/helm-chart/file-simulator/values.yaml");
 
 /// Puts the deployed revision into the store, and newer ones if the scenario has them.

@@ -18,7 +18,6 @@ use crate::sim::logs::Log;
 use crate::sim::object::{containers, items, name, server, text};
 use crate::sim::scenario::Behaviour;
 
-/// How long rsync takes at least.
 const COPY: Duration = Duration::from_millis(20);
 /// From the server's start until it listens and a probe has found that out.
 const LISTEN: Duration = Duration::from_millis(180);
@@ -46,12 +45,10 @@ impl Container {
         }
     }
 
-    /// What it does instead of its work.
     pub fn behaviour(&self) -> Option<Behaviour> {
         self.world.scenario.behaviour(server(&self.pod), &self.name)
     }
 
-    /// A variable of its environment.
     pub fn env(&self, key: &str) -> &str {
         let spec = containers(&self.pod).find(|spec| spec["name"] == self.name.as_str());
         let variable = spec.and_then(|spec| items(&spec["env"]).find(|variable| variable["name"] == key));
@@ -66,7 +63,6 @@ impl Container {
         self.log.send_modify(|log| log.lines.push((self.now(), line.into())));
     }
 
-    /// A file or folder in it.
     pub fn place(&self, path: &str) -> io::Result<Place> {
         mounts::place(&self.world, &self.pod, &self.name, path)
     }

@@ -14,15 +14,10 @@ use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::sim::World;
 
-/// A shell in a container.
 pub(super) struct Shell<'a> {
-    /// The cluster.
     pub world: &'a World,
-    /// The pod.
     pub pod: &'a Value,
-    /// The container's name.
     pub container: &'a str,
-    /// Standard output.
     pub stdout: Vec<u8>,
 }
 
@@ -200,7 +195,6 @@ fn find(folder: &Path, name: &str, paths: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// What a tool says when it fails.
 fn said(tool: &str, path: &str) -> impl Fn(io::Error) -> String {
     move |error| format!("operations: {tool} {path}: {}\n", words(&error))
 }

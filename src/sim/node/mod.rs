@@ -35,7 +35,6 @@ pub(super) use network::listener;
 const UP: Duration = Duration::from_secs(1);
 const EACH: Duration = Duration::from_millis(20);
 
-/// What the node knows.
 #[derive(Default)]
 pub(super) struct Kubelet {
     mounts: Mutex<mounts::Mounts>,
@@ -81,7 +80,6 @@ async fn kubelet(world: Arc<World>) {
     }
 }
 
-/// Whether a pod is to run here.
 fn has_node(pod: &Value) -> bool {
     pod["spec"]["nodeName"].is_string()
 }

@@ -24,18 +24,15 @@ pub(super) struct Mounts {
     read_only: Vec<PathBuf>,
 }
 
-/// A file or folder in a container.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     /// Where it is on this machine.
     pub host: PathBuf,
-    /// Its path in the container.
     pub path: String,
     /// Whether writes to it are refused.
     pub read_only: bool,
 }
 
-/// Mounts a pod's volumes.
 pub(super) fn mount(world: &World, pod: &Value) {
     let mut mounts = lock(&world.kubelet.mounts);
     let volumes = items(&pod["spec"]["volumes"]).filter_map(|volume| {
@@ -107,7 +104,6 @@ pub(in crate::sim) fn folder(world: &World, server: &str, instead: Instead) -> i
 }
 
 impl Mounts {
-    /// A folder of the node.
     fn host_path(&self, world: &World, path: &str) -> io::Result<PathBuf> {
         match Path::new(path).strip_prefix(DATA) {
             Ok(rest) if !self.is_unmounted => join(&world.data, &rest.to_string_lossy()),

@@ -15,10 +15,8 @@ use crate::sim::object::{items, name, text};
 use crate::sim::store::Kind;
 use crate::sim::{NAMESPACE, World, serve};
 
-/// The cluster's name server.
 const NAME_SERVER: &str = "10.96.0.10";
 
-/// A port of a Service.
 struct Route {
     ip: String,
     port: u16,
@@ -32,7 +30,6 @@ pub(in crate::sim) fn listener(world: &World, pod: &str, port: u16) -> Option<So
     lock(&world.kubelet.listeners).get(pod).copied().filter(|_| port == 2049)
 }
 
-/// The ports of all Services.
 fn routes(world: &World) -> Vec<Route> {
     let number = |value: &serde_json::Value| value.as_u64().and_then(|port| u16::try_from(port).ok());
     let slices = world.store.list(Kind::EndpointSlice);
@@ -83,7 +80,6 @@ pub(super) async fn proxy(world: Arc<World>) {
     }
 }
 
-/// Passes a connection to a NodePort on to the pod.
 async fn pass(world: Arc<World>, mut client: TcpStream, node_port: u16) {
     let route = routes(&world).into_iter().find(|route| route.node_port == node_port);
     let Some((pod, port)) = route.and_then(|route| route.target) else { return };

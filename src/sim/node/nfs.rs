@@ -20,9 +20,6 @@ use super::lock;
 use crate::sim;
 
 /// Serves a folder to whoever connects, for ever.
-///
-/// # Errors
-/// No second port can be had.
 pub(super) async fn serve(listener: TcpListener, root: PathBuf, read_only: bool) -> io::Result<()> {
     // A listener of its own behind ours: the library's connections outlive whoever waits for them, ours do not.
     let folder = Folder { root, read_only, paths: Mutex::new(vec![PathBuf::new()]) };
@@ -63,7 +60,6 @@ impl Folder {
         path.map(|path| self.root.join(path)).ok_or(nfsstat3::NFS3ERR_BADHANDLE)
     }
 
-    /// Where a name in a folder is, and its handle.
     fn entry(&self, folder: Handle, name: &filename3<'_>) -> Answer<(PathBuf, Handle)> {
         let name = std::str::from_utf8(name.as_ref()).map_err(|_| nfsstat3::NFS3ERR_INVAL)?;
         let mut parts = Path::new(name).components();
@@ -204,7 +200,6 @@ impl NfsFileSystem for Folder {
     }
 }
 
-/// What is left of a folder's list.
 struct List(IntoIter<DirEntryPlus<Handle>>);
 
 impl ReadDirPlusIterator<Handle> for List {
@@ -217,7 +212,6 @@ fn metadata(path: &Path) -> Answer<Metadata> {
     fs::symlink_metadata(path).map_err(status)
 }
 
-/// The status for an error of this machine.
 #[allow(clippy::needless_pass_by_value, reason = "handed to map_err")]
 fn status(error: io::Error) -> nfsstat3 {
     match error.kind() {

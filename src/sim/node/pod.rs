@@ -19,18 +19,14 @@ use crate::sim::object::{is_deleted, items, name, stamp, uid};
 use crate::sim::store::{Kind, State};
 use crate::sim::{NAMESPACE, World};
 
-/// What the runtime needs to start a container.
 const START: Duration = Duration::from_millis(30);
-/// What containers need to end.
 const STOP: Duration = Duration::from_millis(50);
 /// How long a container that ended shows that before it waits for its next start.
 const SHOWN: Duration = Duration::from_millis(200);
-/// The longest wait for the next start.
 const BACK_OFF: Duration = Duration::from_secs(10);
 /// What an init container that runs when the pod is deleted ends with.
 const TERMINATED: i32 = 143;
 
-/// What happened to a container.
 pub(super) enum Event {
     Waits,
     Started,
@@ -39,7 +35,6 @@ pub(super) enum Event {
     Ended(i32),
 }
 
-/// A pod that runs on this node.
 struct Worker {
     world: Arc<World>,
     pod: Arc<Value>,
@@ -52,7 +47,6 @@ struct Worker {
     events: mpsc::UnboundedSender<(usize, Event)>,
 }
 
-/// Runs a pod to its end.
 pub(super) async fn run(world: Arc<World>, pod: Arc<Value>) {
     let mut state = world.store.state();
     mounts::mount(&world, &pod);
@@ -74,7 +68,6 @@ pub(super) async fn run(world: Arc<World>, pod: Arc<Value>) {
     worker.stop().await;
 }
 
-/// Whether a pod is to end.
 fn is_gone(state: &State, pod: &Value) -> bool {
     let live = state.get(Kind::Pod, name(pod));
     live.is_none_or(|live| uid(live) != uid(pod) || is_deleted(live))
@@ -155,7 +148,6 @@ impl Worker {
         store.put(Kind::Event, event, now);
     }
 
-    /// Says in the store how the pod is.
     fn publish(&mut self, has_ended: bool) {
         self.has_started |= self.slots.iter().all(|slot| slot.role != Role::Main || slot.runs());
         let is_ready = self.is_initialized && self.slots.iter().all(|slot| slot.ready);
@@ -172,7 +164,6 @@ impl Worker {
         });
     }
 
-    /// Ends the containers, and removes the pod.
     async fn stop(&mut self) {
         self.lives.shutdown().await;
         let (now, pod) = (self.world.node_now(), Arc::clone(&self.pod));

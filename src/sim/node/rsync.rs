@@ -16,12 +16,10 @@ use super::mounts::Place;
 const SUMMARY: [&str; 3] =
     ["", "sent 46 bytes  received 12 bytes  116.00 bytes/sec", "total size is 0  speedup is 0.00"];
 
-/// What came of it.
 #[derive(Debug, Default)]
 pub(super) struct Copied {
     /// What it said after its first line.
     pub said: Vec<String>,
-    /// Its exit code.
     pub code: i32,
     /// The files that were copied, relative to the folders.
     pub files: Vec<String>,

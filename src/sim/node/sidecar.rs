@@ -45,7 +45,6 @@ async fn cycle(container: &Container) -> i32 {
     container.rsync(export, folder, behaviour == Some(Behaviour::CopiesAgain), then).await
 }
 
-/// Changes files that were copied.
 fn spoil(folder: &Place, files: &[String]) {
     for file in files {
         // One that is gone again is not changed.
