@@ -63,7 +63,7 @@ impl Clusters {
     /// A cluster of this kind; a simulated one has the scenario.
     async fn connect(self, scenario: Scenario) -> Connected {
         let simulation = match self {
-            Self::Simulated => Some(Simulation::start(scenario, 1).await.unwrap()),
+            Self::Simulated => Some(Simulation::start(scenario).await.unwrap()),
             Self::Real => None,
         };
         let target = simulation.as_ref().map_or_else(|| Lab::find().target, Simulation::target);

@@ -122,9 +122,10 @@ fn a_token_in_a_file_is_sent_with_commands_in_pods_too() {
 
 #[test]
 fn doctor_fails_where_a_list_does_and_where_a_pod_is_denied() {
-    let list = |resource| json!({"api": {"verbs": ["list"], "resources": [resource], "gets": {"status": 500}}});
+    let list =
+        |resource| json!({"faults": [{"api": {"verbs": ["list"], "resources": [resource], "gets": {"status": 500}}}]});
     let denied = "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": hostPath";
-    for (fault, words) in [
+    for (mut scenario, words) in [
         (list("deployments"), &["FAIL  objects      list deployments.apps failed"][..]),
         (list("services"), &["FAIL  objects      list services failed"]),
         (list("secrets"), &["FAIL  release      file-sim, revision unknown: list secrets failed"]),
@@ -133,7 +134,9 @@ fn doctor_fails_where_a_list_does_and_where_a_pod_is_denied() {
             &["FAIL  pods         nas-input-2: ReplicaSet", "pod-security.kubernetes.io/enforce"],
         ),
     ] {
-        let scenario = json!({"name": "one", "broken": "one thing", "server": "nas-input-2", "faults": [fault]});
+        for (key, value) in [("name", "one"), ("broken", "one thing"), ("server", "nas-input-2")] {
+            scenario[key] = json!(value);
+        }
         let doctor = Simulated::told(scenario).place().run(&["doctor"]);
         for word in words {
             assert!(doctor.out.contains(word), "no `{word}` in: {}", doctor.out);

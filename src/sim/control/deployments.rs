@@ -60,7 +60,8 @@ fn scale(world: &World, set: &Value, wanted: usize, created: Timestamp) {
     for pod in active.iter().take(active.len().saturating_sub(wanted)) {
         world.terminate(name(pod));
     }
-    let no_pod = world.scenario.no_pod(server(set), world.elapsed());
+    let no_pod = world.scenario.no_pod.as_ref().filter(|_| server(set) == world.scenario.server);
+    let no_pod = no_pod.filter(|no_pod| no_pod.holds(world.elapsed()));
     if let Some(no_pod) = no_pod.filter(|no_pod| !no_pod.unschedulable && active.len() < wanted) {
         return refuse(world, set, no_pod);
     }

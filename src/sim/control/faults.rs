@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::super::logs::Log;
 use super::super::object::{is_deleted, name, server};
-use super::super::scenario::Fault;
+use super::super::scenario::{Fault, NoPod};
 use super::super::{NAMESPACE, World, node};
 use super::{Kind, PREFIX, install};
 use crate::output;
@@ -41,6 +41,14 @@ pub(in super::super) fn begin(world: &Arc<World>, tasks: &mut JoinSet<()>) -> an
         };
         tasks.spawn(strike.boxed());
     }
+    if let Some(end) = world.scenario.no_pod.as_ref().and_then(NoPod::end) {
+        let world = Arc::clone(world);
+        let relent = async move {
+            world.at(end).await;
+            relent(&world, &world.scenario.server);
+        };
+        tasks.spawn(relent.boxed());
+    }
     Ok(())
 }
 
@@ -68,10 +76,6 @@ fn strike(world: &World, fault: &Fault, created: Timestamp) -> anyhow::Result<()
         }
         Fault::Folder { is, .. } => {
             node::folder(world, own, *is).with_context(|| format!("the folder of server {own}"))
-        }
-        Fault::NoPod(_) => {
-            relent(world, own);
-            Ok(())
         }
         Fault::Rotate { name, .. } => {
             world.logs.of(&named(world, Kind::Pod, own)?, name).send_modify(Log::begin);

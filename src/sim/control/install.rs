@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::scenario::Fault;
-use super::super::{NAMESPACE, World, object};
+use super::super::{INTERVAL, NAMESPACE, World, object};
 use super::{Kind, PREFIX};
 
 /// The chart as Helm renders it with [`VALUES`].
@@ -30,11 +30,7 @@ fn rendered(world: &World) -> anyhow::Result<Chart> {
     let mut objects = serde_saphyr::from_multiple::<Value>(RENDERED)?;
     let servers = values["nasServers"].as_array_mut().context("the chart's values have no servers")?;
     let own = servers.clone();
-    let wanted = world.scenario.faults.iter().find_map(|fault| match fault {
-        Fault::Servers(count) => Some(*count),
-        _ => None,
-    });
-    for number in own.len()..wanted.unwrap_or_default() {
+    for number in own.len()..world.scenario.servers {
         let like = &own[number % own.len()];
         let name = like["name"].as_str().context("a server of the chart's values has no name")?;
         let named = |object: &Value| {
@@ -56,7 +52,7 @@ fn rendered(world: &World) -> anyhow::Result<Chart> {
 
 pub(super) fn install(world: &World, created: Timestamp) -> anyhow::Result<Chart> {
     let mut chart = rendered(world)?;
-    chart.values["global"]["sidecar"]["syncInterval"] = json!(world.interval);
+    chart.values["global"]["sidecar"]["syncInterval"] = json!(INTERVAL);
     for fault in &world.scenario.faults {
         if let Fault::Values(steps) = fault {
             json_patch::patch(&mut chart.values, steps)?;
@@ -88,7 +84,7 @@ pub(super) fn install(world: &World, created: Timestamp) -> anyhow::Result<Chart
         if let Some(own) = options.get(object::name(object)) {
             set(object, "containers", "EXPORT_OPTIONS", own);
         }
-        set(object, "initContainers", "SYNC_INTERVAL", &world.interval.to_string());
+        set(object, "initContainers", "SYNC_INTERVAL", &INTERVAL.to_string());
         put(world, kind, object.clone(), created);
     }
     Ok(chart)

@@ -1,7 +1,9 @@
 //! A container's life: what it says and does, from its start to its end.
 
+use std::fs::OpenOptions;
 use std::future::pending;
-use std::io;
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +14,18 @@ use tokio::sync::watch;
 
 use super::mounts::{self, Place};
 use super::rsync::{self, Copied};
-use super::{lock, nfs, sidecar};
-use crate::sim::World;
+use super::{lock, nfs};
 use crate::sim::logs::Log;
 use crate::sim::object::{containers, items, name, server, text};
 use crate::sim::scenario::Behaviour;
+use crate::sim::{INTERVAL, World};
 
 const COPY: Duration = Duration::from_millis(20);
 /// From the server's start until it listens and a probe has found that out.
 const LISTEN: Duration = Duration::from_millis(180);
+
+/// So many times in a row not all may be copied.
+const FAILURES: u32 = 3;
 
 /// One life of a container.
 pub(super) struct Container {
@@ -33,43 +38,44 @@ pub(super) struct Container {
 impl Container {
     /// Does its work; `listens` is called when a server has a port. Returns its exit code.
     pub async fn work(self, listens: impl Fn() + Send) -> i32 {
-        match (self.behaviour(), self.name.as_str()) {
-            (Some(Behaviour::Hangs), _) => pending().await,
-            (Some(Behaviour::Exits), _) => 1,
-            // The others were there before the first request.
-            (Some(Behaviour::ExitsAnew), _) if !self.world.elapsed().is_zero() => 1,
-            (_, "sync-windows-data") => self.fill().await,
-            (_, "sync-to-windows") => sidecar::run(&self).await,
-            (_, "nfs-server") => self.serve(listens).await,
+        // The others were there before the first request.
+        let is_new = !self.world.elapsed().is_zero();
+        match self.name.as_str() {
+            _ if self.does(Behaviour::Hangs) => pending().await,
+            _ if self.does(Behaviour::Exits) || self.does(Behaviour::ExitsAnew) && is_new => 1,
+            "sync-windows-data" => self.fill().await,
+            "sync-to-windows" => self.copy().await,
+            "nfs-server" => self.serve(listens).await,
             _ => pending().await,
         }
     }
 
-    pub fn behaviour(&self) -> Option<Behaviour> {
-        self.world.scenario.behaviour(server(&self.pod), &self.name)
+    /// Whether it does this instead of its work.
+    fn does(&self, behaviour: Behaviour) -> bool {
+        self.world.scenario.behaviour(server(&self.pod), &self.name) == Some(behaviour)
     }
 
-    pub fn env(&self, key: &str) -> &str {
+    fn env(&self, key: &str) -> &str {
         let spec = containers(&self.pod).find(|spec| spec["name"] == self.name.as_str());
         let variable = spec.and_then(|spec| items(&spec["env"]).find(|variable| variable["name"] == key));
         variable.map_or("", |variable| text(&variable["value"]))
     }
 
-    pub fn now(&self) -> Timestamp {
+    fn now(&self) -> Timestamp {
         self.world.node_now()
     }
 
-    pub fn say(&self, line: impl Into<String>) {
+    fn say(&self, line: impl Into<String>) {
         self.log.send_modify(|log| log.lines.push((self.now(), line.into())));
     }
 
-    pub fn place(&self, path: &str) -> io::Result<Place> {
+    fn place(&self, path: &str) -> io::Result<Place> {
         mounts::place(&self.world, &self.pod, &self.name, path)
     }
 
     /// Runs rsync from one folder to another, of all files or of those that differ, and says what it says; those that it
     /// copied are changed afterwards as given.
-    pub async fn rsync(&self, from: Place, to: Place, all: bool, then: fn(&Place, &[String])) -> i32 {
+    async fn rsync(&self, from: Place, to: Place, all: bool, then: fn(&Place, &[String])) -> i32 {
         self.say("sending incremental file list");
         let world = Arc::clone(&self.world);
         let work = move || {
@@ -89,7 +95,7 @@ impl Container {
     async fn fill(&self) -> i32 {
         let name = self.env("NAS_NAME");
         self.say(format!("=== NAS {name} Init Container Starting ==="));
-        if self.behaviour() != Some(Behaviour::CopiesNothing) {
+        if !self.does(Behaviour::CopiesNothing) {
             let (Ok(from), Ok(to)) = (self.place("/windows-data"), self.place("/data")) else { return 23 };
             let code = self.rsync(from, to, false, |_, _| ()).await;
             if code != 0 {
@@ -98,6 +104,38 @@ impl Container {
         }
         self.say(format!("=== NAS {name} Init Container Complete ==="));
         0
+    }
+
+    /// The work of files/sidecar.sh.
+    async fn copy(&self) -> i32 {
+        let interval = self.env("SYNC_INTERVAL").parse().unwrap_or(INTERVAL);
+        self.say(format!("=== NAS {} Sync Sidecar Starting ===", self.env("NAS_NAME")));
+        self.say(format!("Sync interval: {interval}s"));
+        self.say("Direction: NFS export -> Windows mount");
+        let mut failures = 0;
+        loop {
+            let start = self.now();
+            let status = self.cycle().await;
+            let end = self.now();
+            let time = end.strftime("%H:%M:%S");
+            if matches!(status, 0 | 24) {
+                failures = 0;
+                self.say(format!("[{time}] Synced to Windows in {}s", end.as_second() - start.as_second()));
+            } else {
+                failures += 1;
+                if status != 23 || failures == FAILURES {
+                    return status;
+                }
+                self.say(format!("[{time}] Not all was synced to Windows: rsync exit code {status}"));
+            }
+            tokio::time::sleep(Duration::from_secs(interval)).await;
+        }
+    }
+
+    async fn cycle(&self) -> i32 {
+        let (Ok(export), Ok(folder)) = (self.place("/nfs-data"), self.place("/windows-mount")) else { return 23 };
+        let then = if self.does(Behaviour::Corrupts) { spoil } else { |_: &Place, _: &[String]| () };
+        self.rsync(export, folder, self.does(Behaviour::CopiesAgain), then).await
     }
 
     /// The work of files/server.sh.
@@ -112,11 +150,10 @@ impl Container {
             self.say(exports);
         }
         self.say(format!("Starting NFS server (fsid={})", self.env("FSID")));
-        if self.behaviour() == Some(Behaviour::DoesNotListen) {
+        if self.does(Behaviour::DoesNotListen) {
             return pending().await;
         }
-        let elsewhere = self.behaviour() == Some(Behaviour::ServesElsewhere);
-        let served = self.place(if elsewhere { "/srv/data" } else { "/data" });
+        let served = self.place(if self.does(Behaviour::ServesElsewhere) { "/srv/data" } else { "/data" });
         let Ok(Place { host, read_only, .. }) = served else { return 1 };
         let read_only = read_only || options.split(',').any(|option| option == "ro");
         if std::fs::create_dir_all(&host).is_err() {
@@ -129,4 +166,22 @@ impl Container {
         listens();
         i32::from(nfs::serve(listener, host, read_only).await.is_err())
     }
+}
+
+fn spoil(folder: &Place, files: &[String]) {
+    for file in files {
+        // One that is gone again is not changed.
+        let _ = change(&folder.host.join(file));
+    }
+}
+
+/// Changes the first byte, but not the time.
+fn change(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let modified = file.metadata()?.modified()?;
+    let mut first = [0];
+    file.read_exact(&mut first)?;
+    file.rewind()?;
+    file.write_all(&[!first[0]])?;
+    file.set_modified(modified)
 }

@@ -24,7 +24,6 @@ mod network;
 mod nfs;
 mod pod;
 mod rsync;
-mod sidecar;
 mod status;
 
 pub(super) use command::{begin, run};

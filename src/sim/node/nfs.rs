@@ -27,10 +27,10 @@ pub(super) async fn serve(listener: TcpListener, root: PathBuf, read_only: bool)
     server.with_export_name("data");
     let port = server.get_listen_port();
     // Whoever closes the connection knows why.
-    let served = sim::serve(listener, |client| async move { drop(pass(client, port).await) });
+    let work = sim::serve(listener, |client| async move { drop(pass(client, port).await) });
     tokio::select! {
         ended = server.handle_forever() => ended,
-        () = served => Ok(()),
+        () = work => Ok(()),
     }
 }
 
@@ -81,10 +81,6 @@ impl Folder {
     fn attributes(&self, handle: Handle) -> Answer<fattr3> {
         let metadata = metadata(&self.path(handle)?)?;
         Ok(metadata_to_fattr3(handle.as_u64(), &metadata))
-    }
-
-    fn is_writable(&self) -> Answer<()> {
-        if self.read_only { Err(nfsstat3::NFS3ERR_ROFS) } else { Ok(()) }
     }
 }
 
@@ -151,14 +147,12 @@ impl NfsFileSystem for Folder {
         data: &[u8],
         stable: stable_how,
     ) -> Answer<(fattr3, stable_how)> {
-        self.is_writable()?;
         let mut file = OpenOptions::new().write(true).open(self.path(*handle)?).map_err(status)?;
         file.seek(SeekFrom::Start(offset)).and_then(|_| file.write_all(data)).map_err(status)?;
         Ok((self.attributes(*handle)?, stable))
     }
 
     async fn create(&self, folder: &Handle, name: &filename3<'_>, _: sattr3) -> Answer<(Handle, fattr3)> {
-        self.is_writable()?;
         let (path, handle) = self.entry(*folder, name)?;
         OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(status)?;
         Ok((handle, self.attributes(handle)?))
@@ -173,12 +167,10 @@ impl NfsFileSystem for Folder {
     }
 
     async fn remove(&self, folder: &Handle, name: &filename3<'_>) -> Answer<()> {
-        self.is_writable()?;
         fs::remove_file(self.entry(*folder, name)?.0).map_err(status)
     }
 
     async fn rename<'a>(&self, from: &Handle, old: &filename3<'a>, to: &Handle, new: &filename3<'a>) -> Answer<()> {
-        self.is_writable()?;
         let ((old, _), (new, _)) = (self.entry(*from, old)?, self.entry(*to, new)?);
         fs::rename(old, new).map_err(status)
     }
@@ -194,7 +186,6 @@ impl NfsFileSystem for Folder {
     }
 
     async fn commit(&self, handle: &Handle, _: u64, _: u32) -> Answer<()> {
-        self.is_writable()?;
         // Not to the disk: the folder does not outlive the simulation, and a busy disk would hold up all of it.
         metadata(&self.path(*handle)?).map(drop)
     }

@@ -19,13 +19,12 @@ use crate::sim::object::{is_deleted, items, name, stamp, uid};
 use crate::sim::store::{Kind, State};
 use crate::sim::{NAMESPACE, World};
 
+/// What containers need to start and to end.
 const START: Duration = Duration::from_millis(30);
 const STOP: Duration = Duration::from_millis(50);
 /// How long a container that ended shows that before it waits for its next start.
 const SHOWN: Duration = Duration::from_millis(200);
 const BACK_OFF: Duration = Duration::from_secs(10);
-/// What an init container that runs when the pod is deleted ends with.
-const TERMINATED: i32 = 143;
 
 pub(super) enum Event {
     Waits,
@@ -40,9 +39,8 @@ struct Worker {
     pod: Arc<Value>,
     ip: String,
     slots: Vec<Slot>,
-    /// Whether the ordinary containers could start, and whether all have; that stays so.
+    /// Whether the ordinary containers could start; that stays so.
     is_initialized: bool,
-    has_started: bool,
     lives: JoinSet<()>,
     events: mpsc::UnboundedSender<(usize, Event)>,
 }
@@ -54,11 +52,10 @@ pub(super) async fn run(world: Arc<World>, pod: Arc<Value>) {
     let init = items(&pod["spec"]["initContainers"]).map(|spec| Slot::new(spec, true));
     let slots = init.chain(items(&pod["spec"]["containers"]).map(|spec| Slot::new(spec, false))).collect();
     let ip = format!("10.244.0.{}", world.kubelet.addresses.fetch_add(1, Ordering::Relaxed) + 2);
-    let (is_initialized, has_started, lives) = (false, false, JoinSet::new());
-    let mut worker = Worker { world, pod, ip, slots, is_initialized, has_started, lives, events };
+    let mut worker = Worker { world, pod, ip, slots, is_initialized: false, lives: JoinSet::new(), events };
     loop {
         worker.advance();
-        worker.publish(false);
+        worker.publish();
         let pod = Arc::clone(&worker.pod);
         tokio::select! {
             _ = state.wait_for(|now| is_gone(now, &pod)) => break,
@@ -121,7 +118,7 @@ impl Worker {
             Event::Waits => {
                 slot.wait();
                 let container = slot.name().to_owned();
-                self.warn(&container, "BackOff", "Back-off restarting failed container", now);
+                self.warn(&container, now);
             }
             Event::Started => slot.start(now),
             Event::Ready => slot.ready = true,
@@ -136,27 +133,21 @@ impl Worker {
     }
 
     /// Warns of a container in an event; what was said before is counted.
-    fn warn(&self, container: &str, reason: &str, message: &str, now: Timestamp) {
+    fn warn(&self, container: &str, now: Timestamp) {
         let (pod, store) = (name(&self.pod), &self.world.store);
         let event = format!("{pod}.{container}");
-        let message = format!("{message} {container} in pod {pod}");
+        let message = format!("Back-off restarting failed container {container} in pod {pod}");
         let count = store.get(Kind::Event, &event).map_or(0, |event| event["count"].as_u64().unwrap_or_default());
         let object = json!({"kind": "Pod", "name": pod, "uid": uid(&self.pod)});
         let metadata = json!({"name": event, "namespace": NAMESPACE});
-        let event = json!({"metadata": metadata, "involvedObject": object, "type": "Warning", "reason": reason,
+        let event = json!({"metadata": metadata, "involvedObject": object, "type": "Warning", "reason": "BackOff",
             "message": message, "count": count + 1, "lastTimestamp": stamp(now)});
         store.put(Kind::Event, event, now);
     }
 
-    fn publish(&mut self, has_ended: bool) {
-        self.has_started |= self.slots.iter().all(|slot| slot.role != Role::Main || slot.runs());
-        let is_ready = self.is_initialized && self.slots.iter().all(|slot| slot.ready);
-        let phase = match self.is_initialized && self.has_started {
-            _ if has_ended => "Succeeded",
-            true => "Running",
-            false => "Pending",
-        };
-        let status = status::pod(&self.slots, [&self.world.address.to_string(), &self.ip], phase, is_ready);
+    /// Says in the store how the pod is.
+    fn publish(&self) {
+        let status = status::pod(&self.slots, [&self.world.address.to_string(), &self.ip], self.is_initialized);
         self.world.store.edit(Kind::Pod, name(&self.pod), |pod| {
             if uid(pod) == uid(&self.pod) {
                 pod["status"] = status;
@@ -166,16 +157,13 @@ impl Worker {
 
     async fn stop(&mut self) {
         self.lives.shutdown().await;
-        let (now, pod) = (self.world.node_now(), Arc::clone(&self.pod));
-        lock(&self.world.kubelet.listeners).remove(name(&pod));
+        let (world, pod) = (&self.world, &self.pod);
+        lock(&world.kubelet.listeners).remove(name(pod));
         tokio::time::sleep(STOP).await;
-        for slot in self.slots.iter_mut().filter(|slot| slot.runs()) {
-            // The chart's scripts end well, but for the init container's.
-            slot.end(if slot.role == Role::Init { TERMINATED } else { 0 }, now);
-            self.world.logs.of(name(&pod), slot.name()).send_modify(|log| log.has_ended = true);
+        for slot in &self.slots {
+            world.logs.of(name(pod), slot.name()).send_modify(|log| log.has_ended = true);
         }
-        self.publish(true);
-        self.world.store.remove(Kind::Pod, name(&pod));
-        mounts::unmount(&self.world, uid(&pod));
+        world.store.remove(Kind::Pod, name(pod));
+        mounts::unmount(world, uid(pod));
     }
 }

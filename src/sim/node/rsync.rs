@@ -124,12 +124,8 @@ impl Copy<'_> {
             self.copied.said.push(format!("file has vanished: \"{path}\""));
             self.copied.code = self.copied.code.max(24 - self.copied.code);
         } else {
-            let number = match error.kind() {
-                ErrorKind::NotFound => 2,
-                ErrorKind::StorageFull => 28,
-                ErrorKind::ReadOnlyFilesystem => 30,
-                _ => error.raw_os_error().unwrap_or(5),
-            };
+            // EROFS is the one that we make ourselves.
+            let number = error.raw_os_error().unwrap_or(30);
             self.copied.said.push(format!("rsync: {what} \"{path}\" failed: {} ({number})", words(error)));
             self.copied.code = 23;
         }

@@ -95,10 +95,13 @@ impl Slot {
 }
 
 /// A pod's status, with the addresses of its node and its own.
-pub(super) fn pod(slots: &[Slot], [host, ip]: [&str; 2], phase: &str, is_ready: bool) -> Value {
+pub(super) fn pod(slots: &[Slot], [host, ip]: [&str; 2], is_initialized: bool) -> Value {
     let (main, init): (Vec<&Slot>, Vec<&Slot>) = slots.iter().partition(|slot| slot.role == Role::Main);
+    let has_started = is_initialized && main.iter().all(|slot| slot.starts > 0);
+    let is_ready = is_initialized && slots.iter().all(|slot| slot.ready);
     let [init, main] = [init, main].map(|slots| slots.into_iter().map(Slot::status).collect::<Vec<_>>());
     let ready = json!({"type": "Ready", "status": if is_ready { "True" } else { "False" }});
+    let phase = if has_started { "Running" } else { "Pending" };
     json!({"phase": phase, "conditions": [ready], "hostIP": host, "podIP": ip, "podIPs": [{"ip": ip}],
         "initContainerStatuses": init, "containerStatuses": main})
 }

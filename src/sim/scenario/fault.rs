@@ -13,8 +13,6 @@ use super::super::store::Kind;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Fault {
-    /// So many servers in place of seven: each further one is made like one of these, and has a number behind its name.
-    Servers(usize),
     /// A JSON patch of the namespace, or of a Deployment or Service; of the scenario's server, if no other one is named.
     Patch {
         kind: Kind,
@@ -32,8 +30,6 @@ pub enum Fault {
         #[serde(default, with = "span::optional")]
         after: Option<Duration>,
     },
-    /// No pod of the scenario's server comes any more.
-    NoPod(NoPod),
     /// What a container of the scenario's server does instead of its work.
     Container { name: String, does: Behaviour },
     /// What the scenario's server has instead of its folder.
@@ -56,13 +52,6 @@ pub enum Fault {
         #[serde(default, with = "span::optional")]
         lasts: Option<Duration>,
     },
-    /// The node is short of CPU: it begins one command at a time, and takes so long for that.
-    Slow {
-        #[serde(with = "span::required")]
-        command: Duration,
-    },
-    /// How far clocks are off: the cluster's before this machine's, and the node's before the cluster's.
-    Clock { cluster: SignedDuration, node: SignedDuration },
     /// A container's log is rotated: it begins anew, and whoever follows it is at its end.
     Rotate {
         name: String,
@@ -84,7 +73,14 @@ pub enum Fault {
     },
 }
 
-/// Why no pod comes.
+/// How far clocks are off: the cluster's before this machine's, and the node's before the cluster's.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub struct Clock {
+    pub cluster: SignedDuration,
+    pub node: SignedDuration,
+}
+
+/// Why no pod of the scenario's server comes any more.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoPod {
@@ -166,6 +162,12 @@ impl NoPod {
     pub fn end(&self) -> Option<Duration> {
         self.lasts.map(|lasts| self.after.unwrap_or_default() + lasts)
     }
+
+    /// Whether it is so, so long after the first request.
+    pub fn holds(&self, elapsed: Duration) -> bool {
+        let has_begun = self.after.is_none_or(|after| after <= elapsed && !elapsed.is_zero());
+        has_begun && self.end().is_none_or(|end| elapsed < end)
+    }
 }
 
 impl Fault {
@@ -174,8 +176,6 @@ impl Fault {
         match self {
             Self::Patch { after, .. } | Self::Remove { after, .. } | Self::Folder { after, .. } => *after,
             Self::Rotate { after, .. } => Some(*after),
-            // What is done is to end it.
-            Self::NoPod(no_pod) => no_pod.end(),
             _ => None,
         }
     }

@@ -5,13 +5,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use jiff::fmt::serde::unsigned_duration::friendly::compact as span;
 use serde::Deserialize;
 
 mod fault;
 
-pub(super) use fault::{Answer, Behaviour, Fault, Instead, NoPod};
+pub(super) use fault::{Answer, Behaviour, Clock, Fault, Instead, NoPod};
 
 use crate::error::{Refusal, suggestion};
 
@@ -30,6 +29,16 @@ pub struct Scenario {
     pub suites: Vec<String>,
     #[serde(default)]
     pub(super) faults: Vec<Fault>,
+    /// How many servers there are, if more than seven: each further one is made like one of these, and has a number behind
+    /// its name.
+    #[serde(default)]
+    pub(super) servers: usize,
+    #[serde(default)]
+    pub(super) clock: Clock,
+    /// The node is short of CPU: it begins one command at a time, and takes so long for that.
+    #[serde(default, with = "span::optional")]
+    pub(super) slow: Option<Duration>,
+    pub(super) no_pod: Option<NoPod>,
     /// The tests that FAIL.
     #[serde(default)]
     pub fail: Vec<String>,
@@ -109,35 +118,6 @@ impl Scenario {
             Fault::Container { name, does } => (name == container && self.server == server).then_some(*does),
             _ => None,
         })
-    }
-
-    /// Why no pod of a server comes, so long after the first request.
-    pub(super) fn no_pod(&self, server: &str, elapsed: Duration) -> Option<&NoPod> {
-        self.faults.iter().filter(|_| self.server == server).find_map(|fault| match fault {
-            Fault::NoPod(no_pod) => {
-                let has_begun = no_pod.after.is_none_or(|after| after <= elapsed && !elapsed.is_zero());
-                let is_over = no_pod.end().is_some_and(|end| end <= elapsed);
-                (has_begun && !is_over).then_some(no_pod)
-            }
-            _ => None,
-        })
-    }
-
-    /// How long the node takes to begin a command, one at a time; `None` where that is no matter.
-    pub(super) fn slowness(&self) -> Option<Duration> {
-        self.faults.iter().find_map(|fault| match fault {
-            Fault::Slow { command } => Some(*command),
-            _ => None,
-        })
-    }
-
-    /// How far the cluster's clock is before this machine's, and the node's before the cluster's.
-    pub(super) fn clock(&self) -> (SignedDuration, SignedDuration) {
-        let clocks = self.faults.iter().find_map(|fault| match fault {
-            Fault::Clock { cluster, node } => Some((*cluster, *node)),
-            _ => None,
-        });
-        clocks.unwrap_or_default()
     }
 
     /// What a request gets instead of an answer, so long after the first request.
