@@ -101,7 +101,6 @@ mod tests {
             Operation::WriteNested { folder: path("two/three"), name: "deep".into(), content: "deep".into() },
             Operation::Fill { path: path("big"), line: "abc".into(), bytes: 10 },
             Operation::Gather { folder: path(""), prefix: "b".into() },
-            Operation::Files { folder: path("two"), most: 100 },
             Operation::Remove { path: path("two") },
             Operation::Gather { folder: path(""), prefix: "none".into() },
             Operation::Sweep { folder: path(""), prefix: "b".into() },

@@ -35,9 +35,6 @@ pub enum Operation {
     /// The names and contents of the files directly in a folder whose names begin alike, each ended by NUL. With `/` in
     /// the prefix they are of files in a folder there.
     Gather { folder: String, prefix: String },
-    /// The paths of all files in a folder and below, relative to it, each ended by NUL. Others share the answer, so the
-    /// list is cut off at so many bytes.
-    Files { folder: String, most: usize },
     /// When the files in a folder and below were changed: seconds since 1970, a space and the path relative to it, in
     /// lines.
     Times { folder: String },
@@ -97,7 +94,6 @@ impl Operation {
                     [ ! -f "$file" ] || { printf '%s\0' "$file" && cat "$file" && printf '\0'; } || return
                 done"#
             }
-            Self::Files { .. } => r#"cd "$1" && find . -type f -print0 | head -c "$2""#,
             Self::Times { .. } => r#"cd "$1" && find . -type f -exec stat -c '%Y %n' {} +"#,
             Self::Ages { .. } => {
                 r#"cd "$1" && for file in "$2"*; do
@@ -152,7 +148,6 @@ impl Operation {
             Self::Gather { folder, prefix } | Self::Sweep { folder, prefix } | Self::Ages { folder, prefix } => {
                 vec![folder.clone(), prefix.clone()]
             }
-            Self::Files { folder, most } => vec![folder.clone(), most.to_string()],
             Self::Usage => Vec::new(),
             Self::Resolve { names } => names.clone(),
             Self::Connect { address, port } => vec![address.clone(), port.to_string()],
@@ -175,7 +170,6 @@ impl Operation {
             Self::Digest { path: path.clone() },
             Self::WriteNested { folder: folder.clone(), name: text(1), content: text(2) },
             Self::Gather { folder: folder.clone(), prefix: text(1) },
-            Self::Files { folder: folder.clone(), most: text(1).parse().unwrap_or_default() },
             Self::Remove { path },
             Self::Sweep { folder, prefix: text(1) },
             Self::Usage,

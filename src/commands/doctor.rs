@@ -11,7 +11,7 @@ use owo_colors::{OwoColorize, Stream};
 use super::preflight::{self, Known};
 use crate::check::{Access, Check};
 use crate::cli::Options;
-use crate::cluster::{self, ApiError, Population, Watch};
+use crate::cluster::{self, ApiError, Cluster, Operation, Population, ResourceExt, Watch, container};
 use crate::error::Refusal;
 use crate::host::Host;
 use crate::suite::{self, Suite};
@@ -60,6 +60,7 @@ pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
     }
     if let Ok(population) = population {
         report.pods(&population, suites);
+        report.commands(&cluster, &population, suites).await;
     }
     report.is_well
 }
@@ -161,6 +162,23 @@ impl Report {
                 Some(hope) => (Level::Warn, format!("; {hope}")),
             };
             self.say(level, "pods", &format!("{server}: {}: {}{hope}", obstacle.object, obstacle.said), &obstacle.hint);
+        }
+    }
+
+    /// Whether a command in a container gets through: it needs a websocket, which proxies and gateways may refuse.
+    async fn commands(&mut self, cluster: &Cluster, population: &Population, suites: &[Suite]) {
+        let mut running = suite::servers(suites).filter_map(|(suite, server)| {
+            let known = population.server(&suite.pods, server);
+            let pod = known.current().into_iter().next()?;
+            let view = container::all(pod).into_iter().find(|view| view.running_since().is_some())?;
+            Some((pod.name_any(), view.name.to_owned()))
+        });
+        let Some((pod, container)) = running.next() else { return };
+        match cluster.exec(&pod, &container, &[Operation::Usage]).await {
+            Ok(_) => self.say(Level::Pass, "commands", &format!("pod {pod} runs them"), ""),
+            // Of permissions enough was said.
+            Err(ApiError::Forbidden { .. }) => {}
+            Err(error) => self.say(Level::Fail, "commands", &format!("pod {pod}: {error}"), &error.hint()),
         }
     }
 }

@@ -20,8 +20,8 @@ use crate::output;
 use crate::recording::Recording;
 use crate::report::console::Look;
 use crate::run::Signals;
+use crate::sim::Simulation;
 use crate::sim::scenario::{self, Scenario};
-use crate::sim::{self, Simulation};
 use crate::suite::{self, PlannedCase, Suite};
 
 pub fn run(request: &Request) -> Exit {
@@ -66,7 +66,7 @@ fn load(options: &Options) -> (Vec<Suite>, Option<Refusal>) {
 /// The simulated cluster, if one is asked for, as the one to look at; it ends when this is dropped.
 async fn simulated(options: &mut Options) -> Result<Option<Simulation>, Refusal> {
     let Some(scenario) = &options.simulate else { return Ok(None) };
-    let started = Simulation::start(Scenario::clone(scenario), sim::INTERVAL).await?;
+    let started = Simulation::start(Scenario::clone(scenario)).await?;
     options.target = started.target();
     started.data().clone_into(&mut options.host_data);
     Ok(Some(started))

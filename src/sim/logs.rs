@@ -6,21 +6,17 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-/// The logs of all containers, by pod and container.
 #[derive(Default)]
 pub struct Logs(Mutex<HashMap<[String; 2], watch::Sender<Log>>>);
 
 /// The log of one container, of its current life and the one before.
 #[derive(Default)]
 pub struct Log {
-    /// The lines, each with its time.
     pub lines: Vec<(Timestamp, String)>,
     /// Counts lives of the container and rotations of the file: whoever follows another one is at its end. 0: it never
     /// ran.
     pub life: u64,
-    /// Whether the container has ended, so that there will be no more.
     pub has_ended: bool,
-    /// The lines of the life before, if there was one.
     pub before: Option<Vec<(Timestamp, String)>>,
 }
 

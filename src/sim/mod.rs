@@ -32,14 +32,11 @@ use logs::Logs;
 use scenario::Scenario;
 use store::{Kind, Store};
 
-/// The context, the namespace and the release that a simulated cluster has.
 pub const CONTEXT: &str = "simulated";
-/// The namespace.
 pub const NAMESPACE: &str = "file-simulator";
-/// The release.
 pub const RELEASE: &str = "file-sim";
 
-/// What the sidecars of `--simulate` sleep between two cycles, in seconds; the chart has 30.
+/// What its sidecars sleep between two cycles, in seconds; the chart has 30.
 pub const INTERVAL: u64 = 2;
 
 /// A simulated cluster; gone when dropped, with its folders.
@@ -50,56 +47,31 @@ pub struct Simulation {
     folder: TempDir,
 }
 
-/// What its parts share.
 struct World {
-    /// The objects.
     store: Store,
-    /// What containers have said.
     logs: Logs,
-    /// What is broken.
     scenario: Scenario,
-    /// What sidecars sleep between two cycles, in seconds.
-    interval: u64,
     /// The tester's folder.
     data: PathBuf,
     /// Where the node keeps volumes and containers' own files.
     node: PathBuf,
-    /// What the node knows.
     kubelet: node::Kubelet,
     /// The node's address: its own among the loopback ones, so that simulations side by side never share a port.
     address: Ipv4Addr,
-    /// How many requests came.
     requests: AtomicUsize,
     /// When the first request came: what happens later is counted from then.
     begun: watch::Sender<Option<Instant>>,
 }
 
 impl World {
-    /// An empty one, with its folders in `folder`.
-    fn new(folder: &Path, scenario: Scenario, interval: u64) -> Self {
-        let [data, node] = ["data", "node"].map(|name| folder.join(name));
-        Self {
-            store: Store::default(),
-            logs: Logs::default(),
-            scenario,
-            interval,
-            data,
-            node,
-            kubelet: node::Kubelet::default(),
-            address: address(),
-            requests: AtomicUsize::new(0),
-            begun: watch::Sender::new(None),
-        }
-    }
-
     /// The API server's time.
     fn now(&self) -> Timestamp {
-        Timestamp::now() + self.scenario.clock().0
+        Timestamp::now() + self.scenario.clock.cluster
     }
 
     /// The node's time: of logs, and of what the kubelet says of containers.
     fn node_now(&self) -> Timestamp {
-        self.now() + self.scenario.clock().1
+        self.now() + self.scenario.clock.node
     }
 
     /// A request came, and which one it is.
@@ -108,7 +80,7 @@ impl World {
         self.requests.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// How long ago the first request came.
+    /// How long ago the first request came; zero before it.
     fn elapsed(&self) -> Duration {
         self.begun.borrow().map_or(Duration::ZERO, |begun| begun.elapsed())
     }
@@ -160,14 +132,24 @@ impl Simulation {
     ///
     /// # Errors
     /// No port or folder could be had, or the scenario does not fit the chart.
-    pub async fn start(scenario: Scenario, interval: u64) -> Result<Self, Refusal> {
+    pub async fn start(scenario: Scenario) -> Result<Self, Refusal> {
         let failed = |error: anyhow::Error| Refusal::start(format!("cannot simulate a cluster: {error:#}"), "");
-        Self::try_start(scenario, interval).await.map_err(failed)
+        Self::try_start(scenario).await.map_err(failed)
     }
 
-    async fn try_start(scenario: Scenario, interval: u64) -> anyhow::Result<Self> {
+    async fn try_start(scenario: Scenario) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("file-simulator-").tempdir()?;
-        let world = Arc::new(World::new(folder.path(), scenario, interval));
+        let world = Arc::new(World {
+            store: Store::default(),
+            logs: Logs::default(),
+            scenario,
+            data: folder.path().join("data"),
+            node: folder.path().join("node"),
+            kubelet: node::Kubelet::default(),
+            address: address(),
+            requests: AtomicUsize::new(0),
+            begun: watch::Sender::new(None),
+        });
         let mut tasks = JoinSet::new();
         control::start(&world, &mut tasks)?;
         node::start(&world, &mut tasks).await?;
@@ -176,7 +158,6 @@ impl Simulation {
         Ok(Self { _tasks: tasks, world, folder })
     }
 
-    /// How it is reached.
     pub fn target(&self) -> Target {
         Target {
             kubeconfig: Some(self.folder.path().join("kubeconfig")),
@@ -186,11 +167,7 @@ impl Simulation {
         }
     }
 
-    /// The tester's folder.
     pub fn data(&self) -> &Path {
         &self.world.data
     }
 }
-
-#[cfg(test)]
-mod example;

@@ -8,17 +8,14 @@ pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The items of an array; none of what is not one.
 pub fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// An object's name.
 pub fn name(object: &Value) -> &str {
     text(&object["metadata"]["name"])
 }
 
-/// An object's uid.
 pub fn uid(object: &Value) -> &str {
     text(&object["metadata"]["uid"])
 }
@@ -28,7 +25,6 @@ pub fn server(pod: &Value) -> &str {
     text(&pod["metadata"]["labels"]["app.kubernetes.io/component"])
 }
 
-/// The specs of all containers of a pod.
 pub fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     items(&pod["spec"]["initContainers"]).chain(items(&pod["spec"]["containers"]))
 }
@@ -40,12 +36,10 @@ pub fn state<'a>(pod: &'a Value, container: &str) -> &'a Value {
     all.find(|status| status["name"] == container).map_or(&Value::Null, |status| &status["state"])
 }
 
-/// Whether a pod is Ready.
 pub fn is_ready(pod: &Value) -> bool {
     items(&pod["status"]["conditions"]).any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
-/// Whether a pod is being deleted.
 pub fn is_deleted(pod: &Value) -> bool {
     !pod["metadata"]["deletionTimestamp"].is_null()
 }

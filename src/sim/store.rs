@@ -12,7 +12,6 @@ use super::object::{name, stamp};
 /// How many changes are remembered; a watch that asks for older ones has to list again.
 const MEMORY: usize = 2000;
 
-/// A kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -51,9 +50,7 @@ impl Kind {
     }
 }
 
-/// What happened to an object.
 pub struct Change {
-    /// The object's kind.
     pub kind: Kind,
     /// `ADDED`, `MODIFIED` or `DELETED`.
     pub verb: &'static str,
@@ -64,9 +61,7 @@ pub struct Change {
 /// The objects of one namespace, and the cluster's own.
 pub struct Store(watch::Sender<State>);
 
-/// What is in it at one moment.
 pub struct State {
-    /// The version of the last change.
     pub version: u64,
     objects: BTreeMap<(Kind, String), Arc<Value>>,
     history: VecDeque<Change>,
@@ -80,12 +75,10 @@ impl Default for Store {
 }
 
 impl Store {
-    /// The objects of a kind.
     pub fn list(&self, kind: Kind) -> Vec<Arc<Value>> {
         self.0.borrow().list(kind)
     }
 
-    /// One object.
     pub fn get(&self, kind: Kind, name: &str) -> Option<Arc<Value>> {
         self.0.borrow().get(kind, name).cloned()
     }
@@ -109,7 +102,6 @@ impl Store {
         });
     }
 
-    /// Changes an object, if it is there.
     pub fn edit(&self, kind: Kind, name: &str, change: impl FnOnce(&mut Value)) {
         self.0.send_if_modified(|state| {
             let Some(before) = state.get(kind, name) else { return false };
@@ -119,7 +111,6 @@ impl Store {
         });
     }
 
-    /// Removes an object, if it is there.
     pub fn remove(&self, kind: Kind, name: &str) {
         self.0.send_if_modified(|state| {
             let Some(object) = state.objects.remove(&(kind, name.to_owned())) else { return false };
@@ -130,12 +121,10 @@ impl Store {
 }
 
 impl State {
-    /// The objects of a kind.
     pub fn list(&self, kind: Kind) -> Vec<Arc<Value>> {
         self.objects.iter().filter(|((of, _), _)| *of == kind).map(|(_, object)| Arc::clone(object)).collect()
     }
 
-    /// One object.
     pub fn get(&self, kind: Kind, name: &str) -> Option<&Arc<Value>> {
         self.objects.get(&(kind, name.to_owned()))
     }

@@ -5,9 +5,10 @@ use std::pin::Pin;
 
 use file_simulator_e2e::cluster::{self, Cluster, Select, Target, Wanted};
 use file_simulator_e2e::sim::Simulation;
-use file_simulator_e2e::sim::scenario::named;
+use file_simulator_e2e::sim::scenario::{HEALTHY, Scenario, named};
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::json;
 
 use crate::support::lab::Lab;
 
@@ -56,13 +57,13 @@ impl Clusters {
     /// Runs a test on a cluster of this kind.
     pub fn run(self, test: fn(Connected) -> Pin<Box<dyn Future<Output = ()>>>) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(async { test(self.connect("healthy").await).await });
+        runtime.block_on(async { test(self.connect(named(HEALTHY).unwrap()).await).await });
     }
 
     /// A cluster of this kind; a simulated one has the scenario.
-    pub async fn connect(self, scenario: &str) -> Connected {
+    async fn connect(self, scenario: Scenario) -> Connected {
         let simulation = match self {
-            Self::Simulated => Some(Simulation::start(named(scenario).unwrap(), 1).await.unwrap()),
+            Self::Simulated => Some(Simulation::start(scenario).await.unwrap()),
             Self::Real => None,
         };
         let target = simulation.as_ref().map_or_else(|| Lab::find().target, Simulation::target);
@@ -70,6 +71,13 @@ impl Clusters {
         let client = client(&target, None).await;
         Connected { cluster, client, clusters: self, target, _simulation: simulation }
     }
+}
+
+/// A simulated one whose user may not list pods.
+pub async fn forbidding() -> Connected {
+    let faults = json!([{"api": {"verbs": ["list"], "resources": ["pods"], "gets": {"status": 403}}}]);
+    let scenario = json!({"name": "forbidding", "broken": "the user may not list pods", "faults": faults});
+    Clusters::Simulated.connect(serde_json::from_value(scenario).unwrap()).await
 }
 
 /// A client of one's own; perhaps somebody else's.

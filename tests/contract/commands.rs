@@ -26,12 +26,18 @@ pub async fn each_operation_has_its_own_output_and_exit_code(api: Connected) {
         Operation::Read { path: path.clone() },
         Operation::Read { path: "/data/no-such-file".into() },
         Operation::WriteNested { folder: format!("{folder}/two words"), name: "deep".into(), content: "é".into() },
-        Operation::Files { folder: folder.clone(), most: 100 },
+        Operation::Read { path: format!("{folder}/two words/deep") },
         Operation::Gather { folder: "/data".into(), prefix: path.trim_start_matches("/data/").into() },
         Operation::Ages { folder: "/data".into(), prefix: path.trim_start_matches("/data/").into() },
-        Operation::Remove { path: path.clone() },
-        Operation::Remove { path: folder },
+        Operation::Sweep { folder: "/data".into(), prefix: path.trim_start_matches("/data/").into() },
+        Operation::Remove { path: folder.clone() },
         Operation::Usage,
+        Operation::Tree { folder: folder.clone(), line: "line".into(), files: 7 },
+        Operation::Append { path: format!("{folder}/0/0/more"), line: "abc".into(), bytes: 10 },
+        Operation::DiskUsage { folder: folder.clone() },
+        Operation::Times { folder: folder.clone() },
+        Operation::Remove { path: folder.clone() },
+        Operation::Remove { path: folder },
     ];
     let outputs = api.cluster.exec(&pod, "nfs-server", &operations).await.unwrap();
     let said: Vec<_> = outputs.iter().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).collect();
@@ -39,12 +45,15 @@ pub async fn each_operation_has_its_own_output_and_exit_code(api: Connected) {
     assert_eq!(outputs[2].end, End::Exited(1));
     let error = String::from_utf8_lossy(&outputs[2].stderr);
     assert!(error.contains("/data/no-such-file") && error.contains("No such file or directory"), "{error}");
-    assert_eq!(said[3..5], ["é", "./two words/deep\0"]);
+    assert_eq!(said[3..5], ["é", "é"]);
     assert!(said[5].ends_with("\0a; $(touch b) 'c'\n\0"), "{}", said[5]);
     assert!(
         outputs.iter().enumerate().all(|(index, output)| index == 2 || output.end == End::Exited(0)),
         "{outputs:?}"
     );
+    assert_eq!(said[7], said[5].split_inclusive('\0').next().unwrap());
+    assert!(said[12].split_once('\t').is_some_and(|(used, _)| used.parse::<u32>().is_ok()), "{}", said[12]);
+    assert_eq!((said[13].lines().count(), said[14].as_str()), (8, ""), "{}", said[13]);
     let [changed, used, name] = said[6].splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{}", said[6]) };
     let age = api.cluster.now().as_second() - changed.parse::<i64>().unwrap();
     assert!((-2..60).contains(&age) && used == "4" && format!("/data/{name}") == format!("{path}\0"), "{}", said[6]);

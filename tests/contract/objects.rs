@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::support::speed::scaled;
 
-use super::clusters::{Clusters, Connected, client, select, wanted};
+use super::clusters::{self, Clusters, Connected, client, select, wanted};
 
 const SERVER: &str = "nas-input-3";
 
@@ -220,7 +220,7 @@ pub async fn what_is_forbidden_names_verb_and_resource(api: Connected) {
     };
     let error = match api.clusters {
         Clusters::Real => list(client(&api.target, Some("nobody")).await).await,
-        Clusters::Simulated => list(Clusters::Simulated.connect("pods-forbidden").await.client).await,
+        Clusters::Simulated => list(clusters::forbidding().await.client).await,
     };
     let kube::Error::Api(status) = error else { panic!("{error}") };
     assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
@@ -238,7 +238,7 @@ pub async fn what_is_forbidden_names_verb_and_resource(api: Connected) {
     };
     assert!(allowed(api.client.clone(), "list").await);
     if api.clusters == Clusters::Simulated {
-        let forbidding = Clusters::Simulated.connect("pods-forbidden").await;
+        let forbidding = clusters::forbidding().await;
         assert!(!allowed(forbidding.client.clone(), "list").await);
         assert!(allowed(forbidding.client.clone(), "watch").await);
     }

@@ -72,20 +72,25 @@ fn tests_that_disturb_are_skipped_unless_that_is_allowed() {
 }
 
 #[test]
-fn a_broken_server_is_told_with_its_hop() {
-    let place = Place::new();
-    let run = place.run(&["--simulate=service-selects-nothing", "--exact", "phase2::service::nas-input-1"]);
-    assert_eq!(run.code, 1, "{}{}", run.out, run.err);
-    assert!(run.out.contains("FAIL  phase2::service::nas-input-1"), "{}", run.out);
-}
-
-#[test]
 fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
     let place = Place::new();
     for (scenario, code, words) in [
-        ("healthy", 0, &["PASS  folder", "PASS  permissions", "PASS  release      file-sim, revision 1, deployed"][..]),
+        (
+            "healthy",
+            0,
+            &[
+                "PASS  folder",
+                "PASS  permissions",
+                "PASS  commands",
+                "PASS  release      file-sim, revision 1, deployed",
+            ][..],
+        ),
         ("clock-off", 0, &["WARN  clock        the cluster's clock is 420s ahead"]),
-        ("pod-security", 3, &["FAIL  pods         nas-input-2: ReplicaSet", "pod-security.kubernetes.io/enforce"]),
+        (
+            "no-websocket",
+            3,
+            &["PASS  permissions", "FAIL  commands", "403 Forbidden, text/html", "it falls back on SPDY"],
+        ),
         ("exec-forbidden", 3, &["FAIL  permissions  no permission to get pods/exec"]),
         ("gateway-down", 3, &["FAIL  cluster", "no Kubernetes API answers there", "502 Bad Gateway, text/html", "VPN"]),
         ("login-page", 3, &["FAIL  cluster", "302 Found, text/html, Location: https://login.example/start\n"]),
@@ -119,16 +124,27 @@ fn a_token_in_a_file_is_sent_with_commands_in_pods_too() {
 }
 
 #[test]
-fn doctor_fails_where_a_list_does_for_whatever_reason_but_a_permission() {
-    for (resource, word) in [
-        ("deployments", "FAIL  objects      list deployments.apps failed"),
-        ("services", "FAIL  objects      list services failed"),
-        ("secrets", "FAIL  release      file-sim, revision unknown: list secrets failed"),
+fn doctor_fails_where_a_list_does_and_where_a_pod_is_denied() {
+    let list =
+        |resource| json!({"faults": [{"api": {"verbs": ["list"], "resources": [resource], "gets": {"status": 500}}}]});
+    let denied = "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": hostPath";
+    for (mut scenario, words) in [
+        (list("deployments"), &["FAIL  objects      list deployments.apps failed"][..]),
+        (list("services"), &["FAIL  objects      list services failed"]),
+        (list("secrets"), &["FAIL  release      file-sim, revision unknown: list secrets failed"]),
+        (
+            json!({"no-pod": {"says": denied}}),
+            &["FAIL  pods         nas-input-2: ReplicaSet", "pod-security.kubernetes.io/enforce"],
+        ),
     ] {
-        let faults = json!([{"api": {"verbs": ["list"], "resources": [resource], "gets": {"status": 500}}}]);
-        let simulated = Simulated::told(json!({"name": "one-list", "broken": resource, "faults": faults}));
-        let doctor = simulated.place().run(&["doctor"]);
-        assert!(doctor.out.contains(word), "no `{word}` in: {}", doctor.out);
-        assert_eq!((doctor.code, doctor.out.matches("FAIL  ").count()), (3, 1), "{}", doctor.out);
+        for (key, value) in [("name", "one"), ("broken", "one thing"), ("server", "nas-input-2")] {
+            scenario[key] = json!(value);
+        }
+        let doctor = Simulated::told(scenario).place().run(&["doctor"]);
+        for word in words {
+            assert!(doctor.out.contains(word), "no `{word}` in: {}", doctor.out);
+        }
+        let fails = words.iter().filter(|word| word.starts_with("FAIL")).count();
+        assert_eq!((doctor.code, doctor.out.matches("FAIL  ").count()), (3, fails), "{}", doctor.out);
     }
 }

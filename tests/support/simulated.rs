@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use file_simulator_e2e::cluster::Target;
+use file_simulator_e2e::sim::Simulation;
 use file_simulator_e2e::sim::scenario::{self, Scenario};
-use file_simulator_e2e::sim::{INTERVAL, Simulation};
 use tokio::runtime::Runtime;
 
 use super::place::Place;
@@ -20,7 +20,7 @@ impl Simulated {
     /// With this scenario.
     pub fn new(scenario: Scenario) -> Self {
         let runtime = Runtime::new().unwrap();
-        let simulation = runtime.block_on(Simulation::start(scenario, INTERVAL)).unwrap();
+        let simulation = runtime.block_on(Simulation::start(scenario)).unwrap();
         Self { simulation, runtime }
     }
 

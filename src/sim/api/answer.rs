@@ -28,7 +28,6 @@ pub(super) type Body = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infall
 /// An answer, and what is left to do after it.
 pub(super) type Answered = Result<(Response<Body>, Option<Later>), Failure>;
 
-/// Answers a request, and leaves what is to be done after an upgrade.
 pub(super) async fn answer(connection: &Connection, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let world = &connection.world;
     let number = world.asked();

@@ -5,23 +5,18 @@ use serde_json::json;
 
 use super::request::Asked;
 
-/// Who the one user is.
 const USER: &str = "simulated";
 
-/// Why a request fails.
 pub(super) type Failure = Box<Status>;
 
-/// A failure.
 pub(super) fn new(code: u16, reason: &str, message: &str) -> Failure {
     Status::failure(message, reason).with_code(code).boxed()
 }
 
-/// The request cannot be understood.
 pub(super) fn bad(message: &str) -> Failure {
     new(400, "BadRequest", message)
 }
 
-/// There is no such object.
 pub(super) fn not_found(asked: &Asked) -> Failure {
     new(404, "NotFound", &format!("{} not found", subject(asked)))
 }

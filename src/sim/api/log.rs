@@ -53,7 +53,6 @@ pub(super) fn log(world: &World, asked: &Asked) -> Result<BoxStream<'static, Byt
     Ok(first.chain(later).boxed())
 }
 
-/// The text of these lines.
 fn told<'a>(lines: impl IntoIterator<Item = &'a (Timestamp, String)>, has_stamps: bool) -> Vec<u8> {
     let line = |(stamp, line): &(Timestamp, String)| {
         if has_stamps { format!("{stamp:.9} {line}\n") } else { format!("{line}\n") }

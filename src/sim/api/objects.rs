@@ -23,7 +23,6 @@ pub(super) fn shown(object: &Value, kind: Kind, asked: &Asked) -> Value {
     object
 }
 
-/// The object that was asked for.
 pub(super) fn find(world: &World, asked: &Asked, kind: Kind) -> Result<Arc<Value>, Failure> {
     let object = world.store.get(kind, asked.name.as_deref().unwrap_or_default());
     object.filter(|_| asked.has_objects()).ok_or_else(|| not_found(asked))
@@ -40,7 +39,6 @@ pub(super) fn container(world: &World, asked: &Asked) -> Result<(Arc<Value>, Str
     Ok((pod, wanted.to_owned()))
 }
 
-/// One object.
 pub(super) fn get(world: &World, asked: &Asked, kind: Kind) -> Result<Value, Failure> {
     find(world, asked, kind).map(|object| shown(&object, kind, asked))
 }

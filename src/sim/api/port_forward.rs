@@ -18,7 +18,6 @@ use super::objects::find;
 use super::request::Asked;
 use super::websocket::{Done, Socket, accept, close, send};
 
-/// Agrees to forward one port.
 pub(super) fn port_forward(world: &Arc<World>, asked: &Asked, request: &mut Request<Incoming>) -> Answered {
     let pod = find(world, asked, Kind::Pod)?;
     let port: u16 = asked.parsed("ports").ok_or_else(|| bad("query parameter \"ports\" is required"))?;

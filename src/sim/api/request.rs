@@ -7,7 +7,6 @@ use super::super::NAMESPACE;
 use super::super::object::text;
 use super::super::store::Kind;
 
-/// What a request asks.
 pub(super) struct Asked {
     /// The verb as in RBAC.
     pub verb: &'static str,
@@ -19,7 +18,6 @@ pub(super) struct Asked {
     pub kind: Option<Kind>,
     /// The namespace; none where all are asked for, and for what is in none.
     pub namespace: Option<String>,
-    /// The object's name.
     pub name: Option<String>,
     /// Whether metadata alone is asked for.
     pub is_partial: bool,
@@ -27,7 +25,6 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Reads a request.
     pub fn read(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
         let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -71,22 +68,18 @@ impl Asked {
         asked
     }
 
-    /// A parameter's first value.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.query.iter().find(|(own, _)| own == key).map(|(_, value)| value.as_str())
     }
 
-    /// A parameter's first value, if it can be read.
     pub fn parsed<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
         self.get(key)?.parse().ok()
     }
 
-    /// A parameter's values.
     pub fn all(&self, key: &str) -> Vec<String> {
         self.query.iter().filter(|(own, _)| own == key).map(|(_, value)| value.clone()).collect()
     }
 
-    /// Whether a parameter is set.
     pub fn is(&self, key: &str) -> bool {
         matches!(self.get(key), Some("true" | "1"))
     }

@@ -18,7 +18,6 @@ use super::failure::bad;
 /// The longest piece of output in a frame.
 const LONGEST: usize = 32 << 10;
 
-/// An open websocket.
 pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// What is done there ends early when the client is gone.

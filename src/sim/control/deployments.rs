@@ -60,8 +60,9 @@ fn scale(world: &World, set: &Value, wanted: usize, created: Timestamp) {
     for pod in active.iter().take(active.len().saturating_sub(wanted)) {
         world.terminate(name(pod));
     }
-    let no_pod = world.scenario.no_pod(server(set), world.elapsed());
-    if let Some(no_pod) = no_pod.as_ref().filter(|no_pod| !no_pod.unschedulable && active.len() < wanted) {
+    let no_pod = world.scenario.no_pod.as_ref().filter(|_| server(set) == world.scenario.server);
+    let no_pod = no_pod.filter(|no_pod| no_pod.holds(world.elapsed()));
+    if let Some(no_pod) = no_pod.filter(|no_pod| !no_pod.unschedulable && active.len() < wanted) {
         return refuse(world, set, no_pod);
     }
     for _ in active.len()..wanted {
@@ -70,11 +71,11 @@ fn scale(world: &World, set: &Value, wanted: usize, created: Timestamp) {
         let mut metadata = owned_by(Kind::ReplicaSet, set, &own, &template["metadata"]["labels"]);
         metadata["annotations"] = template["metadata"]["annotations"].clone();
         let mut pod = json!({"metadata": metadata, "spec": template["spec"]});
-        if let Some(no_pod) = &no_pod {
+        if let Some(no_pod) = no_pod {
             pod["status"]["conditions"] = json!([condition(world, "PodScheduled", "Unschedulable", no_pod)]);
         }
         install::put(world, Kind::Pod, pod, created);
-        if let Some(reason) = no_pod.as_ref().and_then(|no_pod| no_pod.announced) {
+        if let Some(reason) = no_pod.and_then(|no_pod| no_pod.announced.as_deref()) {
             announce(world, &own, reason);
         }
     }
@@ -92,7 +93,7 @@ fn refuse(world: &World, set: &Value, no_pod: &NoPod) {
 fn condition(world: &World, kind: &str, reason: &str, no_pod: &NoPod) -> Value {
     let status = if no_pod.unschedulable { "False" } else { "True" };
     json!({"type": kind, "status": status, "reason": reason, "message": no_pod.says,
-        "lastTransitionTime": stamp(world.now() - no_pod.age)})
+        "lastTransitionTime": stamp(world.now() - no_pod.age.unwrap_or_default())})
 }
 
 /// The event in which an autoscaler says that it makes a node for a pod.
@@ -103,7 +104,6 @@ fn announce(world: &World, pod: &str, reason: &str) {
     world.store.put(Kind::Event, event, world.now());
 }
 
-/// How many pods a Deployment or a ReplicaSet asks for.
 fn replicas(object: &Value) -> usize {
     object["spec"]["replicas"].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(1)
 }

@@ -10,19 +10,15 @@ use tokio::task::JoinSet;
 
 use super::super::logs::Log;
 use super::super::object::{is_deleted, name, server};
-use super::super::scenario::Fault;
+use super::super::scenario::{Fault, NoPod};
 use super::super::{NAMESPACE, World, node};
 use super::{Kind, PREFIX, install};
 use crate::output;
 
 /// Does what is done before there are pods.
 pub(super) fn before(world: &World, created: Timestamp) -> anyhow::Result<()> {
-    let mut faults = world.scenario.faults.iter();
-    faults.try_for_each(|fault| match fault {
-        Fault::Folder { .. } | Fault::NoPod { .. } => Ok(()),
-        fault if fault.after().is_some() => Ok(()),
-        fault => strike(world, fault, created),
-    })
+    let is_early = |fault: &&Fault| fault.after().is_none() && !matches!(fault, Fault::Folder { .. });
+    world.scenario.faults.iter().filter(is_early).try_for_each(|fault| strike(world, fault, created))
 }
 
 /// Does what is done to folders that pods have mounted already, and begins to wait for what is done later.
@@ -45,10 +41,17 @@ pub(in super::super) fn begin(world: &Arc<World>, tasks: &mut JoinSet<()>) -> an
         };
         tasks.spawn(strike.boxed());
     }
+    if let Some(end) = world.scenario.no_pod.as_ref().and_then(NoPod::end) {
+        let world = Arc::clone(world);
+        let relent = async move {
+            world.at(end).await;
+            relent(&world, &world.scenario.server);
+        };
+        tasks.spawn(relent.boxed());
+    }
     Ok(())
 }
 
-/// Does it.
 fn strike(world: &World, fault: &Fault, created: Timestamp) -> anyhow::Result<()> {
     let own = world.scenario.server.as_str();
     match fault {
@@ -74,22 +77,11 @@ fn strike(world: &World, fault: &Fault, created: Timestamp) -> anyhow::Result<()
         Fault::Folder { is, .. } => {
             node::folder(world, own, *is).with_context(|| format!("the folder of server {own}"))
         }
-        Fault::NoPod { .. } => {
-            relent(world, own);
-            Ok(())
-        }
         Fault::Rotate { name, .. } => {
             world.logs.of(&named(world, Kind::Pod, own)?, name).send_modify(Log::begin);
             Ok(())
         }
-        Fault::Container { .. }
-        | Fault::Api { .. }
-        | Fault::Servers(_)
-        | Fault::Slow { .. }
-        | Fault::Clock { .. }
-        | Fault::Release(_)
-        | Fault::Revision { .. }
-        | Fault::Values(_) => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -113,7 +105,6 @@ fn patch(object: &mut Value, steps: &json_patch::Patch) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The name of an object of a server.
 fn named(world: &World, kind: Kind, of: &str) -> anyhow::Result<String> {
     let name = if kind == Kind::Pod {
         let pods = world.store.list(kind);

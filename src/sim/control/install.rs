@@ -9,27 +9,28 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::scenario::Fault;
-use super::super::{NAMESPACE, World, object};
+use super::super::{INTERVAL, NAMESPACE, World, object};
 use super::{Kind, PREFIX};
 
 /// The chart as Helm renders it with [`VALUES`].
 const RENDERED: &str = include_str!("../../../fixtures/helm-chart/golden/multi-nas.yaml");
-/// The values that the release is given.
 const VALUES: &str = include_str!("../../../fixtures/helm-chart/file-simulator/values-multi-nas.yaml");
-/// The node's name.
 pub(super) const NODE: &str = "file-simulator";
 
-/// The chart's values and the objects that Helm makes of them, for as many servers as there are to be.
-pub(super) fn rendered(world: &World) -> anyhow::Result<(Value, Vec<Value>)> {
+#[derive(Clone)]
+pub(super) struct Chart {
+    pub values: Value,
+    /// The objects as they are given to the API server.
+    pub objects: Vec<Value>,
+}
+
+/// For as many servers as there are to be.
+fn rendered(world: &World) -> anyhow::Result<Chart> {
     let mut values: Value = serde_saphyr::from_str(VALUES)?;
     let mut objects = serde_saphyr::from_multiple::<Value>(RENDERED)?;
     let servers = values["nasServers"].as_array_mut().context("the chart's values have no servers")?;
     let own = servers.clone();
-    let wanted = world.scenario.faults.iter().find_map(|fault| match fault {
-        Fault::Servers(count) => Some(*count),
-        _ => None,
-    });
-    for number in own.len()..wanted.unwrap_or_default() {
+    for number in own.len()..world.scenario.servers {
         let like = &own[number % own.len()];
         let name = like["name"].as_str().context("a server of the chart's values has no name")?;
         let named = |object: &Value| {
@@ -46,22 +47,21 @@ pub(super) fn rendered(world: &World) -> anyhow::Result<(Value, Vec<Value>)> {
         }
         objects.extend(more);
     }
-    Ok((values, objects))
+    Ok(Chart { values, objects })
 }
 
-/// Puts everything into the store; returns the values that the release has been given.
-pub(super) fn chart(world: &World, created: Timestamp) -> anyhow::Result<Value> {
-    let (mut values, objects) = rendered(world)?;
-    values["global"]["sidecar"]["syncInterval"] = json!(world.interval);
+pub(super) fn install(world: &World, created: Timestamp) -> anyhow::Result<Chart> {
+    let mut chart = rendered(world)?;
+    chart.values["global"]["sidecar"]["syncInterval"] = json!(INTERVAL);
     for fault in &world.scenario.faults {
         if let Fault::Values(steps) = fault {
-            json_patch::patch(&mut values, steps)?;
+            json_patch::patch(&mut chart.values, steps)?;
         }
     }
     let (mut ports, mut options) = (BTreeMap::new(), BTreeMap::new());
     // All at once, so that they differ; free ones, so that simulations run side by side.
     let mut listeners = Vec::new();
-    for server in values["nasServers"].as_array_mut().context("the chart's values have no servers")? {
+    for server in chart.values["nasServers"].as_array_mut().context("the chart's values have no servers")? {
         let listener = TcpListener::bind((world.address, 0))?;
         let port = listener.local_addr()?.port();
         listeners.push(listener);
@@ -76,18 +76,18 @@ pub(super) fn chart(world: &World, created: Timestamp) -> anyhow::Result<Value> 
     }
     put(world, Kind::Namespace, json!({"metadata": {"name": NAMESPACE}}), created);
     put(world, Kind::Node, node(world.address), created);
-    for mut object in objects {
+    for object in &mut chart.objects {
         let kind = if object["kind"] == "Service" { Kind::Service } else { Kind::Deployment };
         if kind == Kind::Service {
-            object["spec"]["ports"][0]["nodePort"] = json!(ports.get(object::name(&object)));
+            object["spec"]["ports"][0]["nodePort"] = json!(ports.get(object::name(object)));
         }
-        if let Some(own) = options.get(object::name(&object)) {
-            set(&mut object, "containers", "EXPORT_OPTIONS", own);
+        if let Some(own) = options.get(object::name(object)) {
+            set(object, "containers", "EXPORT_OPTIONS", own);
         }
-        set(&mut object, "initContainers", "SYNC_INTERVAL", &world.interval.to_string());
-        put(world, kind, object, created);
+        set(object, "initContainers", "SYNC_INTERVAL", &INTERVAL.to_string());
+        put(world, kind, object.clone(), created);
     }
-    Ok(values)
+    Ok(chart)
 }
 
 /// Puts an object into the store, with what the API server adds to what it is given.

@@ -30,10 +30,14 @@ const AGE: Duration = Duration::from_secs(600);
 /// What Kubernetes makes suffixes of names of.
 const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// Installs the release, breaks what is broken from the beginning, and starts the controllers; returns when there are
-/// pods.
+/// Installs the release as it was some time ago, breaks what is broken from the beginning, and starts the controllers;
+/// returns when there are pods.
 pub(super) fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
-    install(world, world.now() - AGE)?;
+    let created = world.now() - AGE;
+    let chart = install::install(world, created)?;
+    release::install(world, &chart, created)?;
+    faults::before(world, created)?;
+    settle(world, created);
     let world = Arc::clone(world);
     let controllers = async move {
         let mut state = world.store.state();
@@ -42,15 +46,6 @@ pub(super) fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow::Resu
         }
     };
     tasks.spawn(controllers.boxed());
-    Ok(())
-}
-
-/// Makes the objects that are there from the beginning, as old as `created`.
-pub(super) fn install(world: &Arc<World>, created: Timestamp) -> anyhow::Result<()> {
-    let values = install::chart(world, created)?;
-    release::install(world, &values, created)?;
-    faults::before(world, created)?;
-    settle(world, created);
     Ok(())
 }
 
@@ -75,7 +70,6 @@ fn owned_by(kind: Kind, owner: &Value, name: &str, labels: &Value) -> Value {
     json!({"name": name, "labels": labels, "ownerReferences": [reference]})
 }
 
-/// The objects that an object owns.
 fn owned(world: &World, kind: Kind, by: &Value) -> Vec<Arc<Value>> {
     let is_its = |object: &Value| items(&object["metadata"]["ownerReferences"]).any(|owner| owner["uid"] == *uid(by));
     world.store.list(kind).into_iter().filter(|object| is_its(object)).collect()
@@ -91,12 +85,8 @@ fn suffix(mut number: u64, length: usize) -> String {
     (0..length).map(|_| letter()).collect()
 }
 
-/// A number that stands for a value.
 fn hash(value: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.to_string().hash(&mut hasher);
     hasher.finish()
 }
-
-#[cfg(test)]
-mod tests;

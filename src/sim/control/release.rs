@@ -12,64 +12,35 @@ use serde_json::{Value, json};
 use super::super::object::name;
 use super::super::scenario::Fault;
 use super::super::{NAMESPACE, RELEASE, World};
-use super::install::{put, rendered};
+use super::install::{Chart, put};
 use super::{Kind, PREFIX};
 
-/// The chart itself.
 const CHART: &str = include_str!("../../../fixtures/helm-chart/file-simulator/Chart.yaml");
-/// Its default values.
 const DEFAULTS: &str = include_str!("../../../fixtures/helm-chart/file-simulator/values.yaml");
 
 /// Puts the deployed revision into the store, and newer ones if the scenario has them.
-pub(super) fn install(world: &World, config: &Value, created: Timestamp) -> anyhow::Result<()> {
+pub(super) fn install(world: &World, chart: &Chart, created: Timestamp) -> anyhow::Result<()> {
     let newer = world.scenario.faults.iter().filter_map(|fault| match fault {
         Fault::Release(status) => Some(status.as_str()),
         _ => None,
     });
-    let manifest = manifest(world)?;
     for (revision, status) in (1..).zip(std::iter::once("deployed").chain(newer)) {
-        let (mut config, mut manifest) = (config.clone(), manifest.clone());
+        let Chart { mut values, mut objects } = chart.clone();
         for fault in &world.scenario.faults {
-            let Fault::Revision { number, values, servers, steps } = fault else { continue };
+            let Fault::Revision { number, values: given, servers, steps } = fault else { continue };
             if *number == revision {
-                json_patch::patch(&mut config, values)?;
+                json_patch::patch(&mut values, given)?;
                 let is_its = |object: &Value, server: &String| {
                     object["kind"] == "Deployment" && name(object) == format!("{PREFIX}{server}")
                 };
-                let mut its = manifest.iter_mut().filter(|object| servers.iter().any(|server| is_its(object, server)));
+                let mut its = objects.iter_mut().filter(|object| servers.iter().any(|server| is_its(object, server)));
                 its.try_for_each(|object| json_patch::patch(object, steps))?;
             }
         }
-        let manifest = manifest.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n---\n");
-        put(world, Kind::Secret, secret(revision, status, &config, &manifest, created)?, created);
+        let manifest = objects.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n---\n");
+        put(world, Kind::Secret, secret(revision, status, &values, &manifest, created)?, created);
     }
     Ok(())
-}
-
-/// The chart's objects as they were given to the API server.
-fn manifest(world: &World) -> anyhow::Result<Vec<Value>> {
-    let (_, mut objects) = rendered(world)?;
-    for object in &mut objects {
-        let kind = if object["kind"] == "Service" { Kind::Service } else { Kind::Deployment };
-        if let Some(live) = world.store.get(kind, object["metadata"]["name"].as_str().unwrap_or_default()) {
-            take(object, &live);
-        }
-    }
-    Ok(objects)
-}
-
-/// Gives what a rendered object sets the values that it was installed with.
-fn take(rendered: &mut Value, live: &Value) {
-    match (rendered, live) {
-        (Value::Object(fields), Value::Object(live)) => {
-            fields.iter_mut().for_each(|(name, field)| take(field, live.get(name).unwrap_or(&Value::Null)));
-        }
-        (Value::Array(items), Value::Array(live)) => {
-            items.iter_mut().zip(live).for_each(|(item, live)| take(item, live));
-        }
-        (rendered, live) if !live.is_null() => *rendered = live.clone(),
-        _ => {}
-    }
 }
 
 fn secret(revision: u64, status: &str, config: &Value, manifest: &str, created: Timestamp) -> anyhow::Result<Value> {

@@ -1,7 +1,9 @@
 //! A container's life: what it says and does, from its start to its end.
 
+use std::fs::OpenOptions;
 use std::future::pending;
-use std::io;
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,88 +13,77 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::mounts::{self, Place};
-use super::rsync::{self, Copied, Flags};
-use super::{lock, network, nfs, sidecar};
-use crate::sim::World;
+use super::rsync::{self, Copied};
+use super::{lock, nfs};
 use crate::sim::logs::Log;
 use crate::sim::object::{containers, items, name, server, text};
 use crate::sim::scenario::Behaviour;
+use crate::sim::{INTERVAL, World};
 
-/// How long rsync takes at least.
 const COPY: Duration = Duration::from_millis(20);
 /// From the server's start until it listens and a probe has found that out.
 const LISTEN: Duration = Duration::from_millis(180);
 
+/// So many times in a row not all may be copied.
+const FAILURES: u32 = 3;
+
 /// One life of a container.
 pub(super) struct Container {
-    /// The cluster.
     pub world: Arc<World>,
-    /// Its pod.
     pub pod: Arc<Value>,
-    /// Its name.
     pub name: String,
-    /// When it began, if it has been running for long when the cluster is started.
-    pub past: Option<Timestamp>,
-    /// What it says.
     pub log: watch::Sender<Log>,
 }
 
 impl Container {
     /// Does its work; `listens` is called when a server has a port. Returns its exit code.
-    pub async fn work(mut self, listens: impl Fn() + Send) -> i32 {
-        match (self.behaviour(), self.name.as_str()) {
-            (Some(Behaviour::Hangs), _) => pending().await,
-            (Some(Behaviour::Exits), _) => 1,
-            (Some(Behaviour::ExitsAnew), _) if self.past.is_none() => 1,
-            (_, "sync-windows-data") => self.fill().await,
-            (_, "sync-to-windows") => sidecar::run(&mut self).await,
-            (_, "nfs-server") => self.serve(listens).await,
+    pub async fn work(self, listens: impl Fn() + Send) -> i32 {
+        // The others were there before the first request.
+        let is_new = !self.world.elapsed().is_zero();
+        match self.name.as_str() {
+            _ if self.does(Behaviour::Hangs) => pending().await,
+            _ if self.does(Behaviour::Exits) || self.does(Behaviour::ExitsAnew) && is_new => 1,
+            "sync-windows-data" => self.fill().await,
+            "sync-to-windows" => self.copy().await,
+            "nfs-server" => self.serve(listens).await,
             _ => pending().await,
         }
     }
 
-    /// What it does instead of its work.
-    pub fn behaviour(&self) -> Option<Behaviour> {
-        self.world.scenario.behaviour(server(&self.pod), &self.name)
+    /// Whether it does this instead of its work.
+    fn does(&self, behaviour: Behaviour) -> bool {
+        self.world.scenario.behaviour(server(&self.pod), &self.name) == Some(behaviour)
     }
 
-    /// A variable of its environment.
-    pub fn env(&self, key: &str) -> &str {
+    fn env(&self, key: &str) -> &str {
         let spec = containers(&self.pod).find(|spec| spec["name"] == self.name.as_str());
         let variable = spec.and_then(|spec| items(&spec["env"]).find(|variable| variable["name"] == key));
         variable.map_or("", |variable| text(&variable["value"]))
     }
 
-    /// The time in it.
-    pub fn now(&self) -> Timestamp {
-        self.past.unwrap_or_else(|| self.world.node_now())
+    fn now(&self) -> Timestamp {
+        self.world.node_now()
     }
 
-    /// Says a line.
-    pub fn say(&self, line: impl Into<String>) {
-        self.say_at(self.now(), line);
+    fn say(&self, line: impl Into<String>) {
+        self.log.send_modify(|log| log.lines.push((self.now(), line.into())));
     }
 
-    /// Says a line at a time.
-    pub fn say_at(&self, at: Timestamp, line: impl Into<String>) {
-        self.log.send_modify(|log| log.lines.push((at, line.into())));
-    }
-
-    /// A file or folder in it.
-    pub fn place(&self, path: &str) -> io::Result<Place> {
+    fn place(&self, path: &str) -> io::Result<Place> {
         mounts::place(&self.world, &self.pod, &self.name, path)
     }
 
-    /// Runs rsync from one folder to another and says what it says; files are touched afterwards as given.
-    pub async fn rsync(&self, from: Place, to: Place, flags: Flags, then: fn(&Place, &[String])) -> i32 {
+    /// Runs rsync from one folder to another, of all files or of those that differ, and says what it says; those that it
+    /// copied are changed afterwards as given.
+    async fn rsync(&self, from: Place, to: Place, all: bool, then: fn(&Place, &[String])) -> i32 {
         self.say("sending incremental file list");
         let world = Arc::clone(&self.world);
         let work = move || {
-            let copied = rsync::copy(&from, &to, flags, &world.kubelet.files);
+            let copied = rsync::copy(&from, &to, all, &world.kubelet.files);
             then(&to, &copied.files);
             copied
         };
-        let (copied, ()) = tokio::join!(tokio::task::spawn_blocking(work), self.pause(COPY));
+        let (copied, ()) = tokio::join!(tokio::task::spawn_blocking(work), tokio::time::sleep(COPY));
         let Copied { said, code, .. } = copied.unwrap_or_default();
         for line in said {
             self.say(line);
@@ -100,23 +91,13 @@ impl Container {
         code
     }
 
-    /// Sleeps, but not in the past.
-    pub async fn pause(&self, time: Duration) {
-        if self.past.is_none() {
-            tokio::time::sleep(time).await;
-        }
-    }
-
-    /// The work of files/init.sh.
+    /// The work of files/init.sh; the export is empty before.
     async fn fill(&self) -> i32 {
         let name = self.env("NAS_NAME");
         self.say(format!("=== NAS {name} Init Container Starting ==="));
-        if self.behaviour() != Some(Behaviour::CopiesNothing) {
+        if !self.does(Behaviour::CopiesNothing) {
             let (Ok(from), Ok(to)) = (self.place("/windows-data"), self.place("/data")) else { return 23 };
-            let flags = self.env("RSYNC_FLAGS");
-            let has = |flag: &str| flags.split_whitespace().any(|word| word == flag);
-            let flags = Flags { delete: has("--delete"), update: has("--update"), ..Flags::default() };
-            let code = self.rsync(from, to, flags, |_, _| ()).await;
+            let code = self.rsync(from, to, false, |_, _| ()).await;
             if code != 0 {
                 return code;
             }
@@ -125,9 +106,42 @@ impl Container {
         0
     }
 
+    /// The work of files/sidecar.sh.
+    async fn copy(&self) -> i32 {
+        let interval = self.env("SYNC_INTERVAL").parse().unwrap_or(INTERVAL);
+        self.say(format!("=== NAS {} Sync Sidecar Starting ===", self.env("NAS_NAME")));
+        self.say(format!("Sync interval: {interval}s"));
+        self.say("Direction: NFS export -> Windows mount");
+        let mut failures = 0;
+        loop {
+            let start = self.now();
+            let status = self.cycle().await;
+            let end = self.now();
+            let time = end.strftime("%H:%M:%S");
+            if matches!(status, 0 | 24) {
+                failures = 0;
+                self.say(format!("[{time}] Synced to Windows in {}s", end.as_second() - start.as_second()));
+            } else {
+                failures += 1;
+                if status != 23 || failures == FAILURES {
+                    return status;
+                }
+                self.say(format!("[{time}] Not all was synced to Windows: rsync exit code {status}"));
+            }
+            tokio::time::sleep(Duration::from_secs(interval)).await;
+        }
+    }
+
+    async fn cycle(&self) -> i32 {
+        let (Ok(export), Ok(folder)) = (self.place("/nfs-data"), self.place("/windows-mount")) else { return 23 };
+        let then = if self.does(Behaviour::Corrupts) { spoil } else { |_: &Place, _: &[String]| () };
+        self.rsync(export, folder, self.does(Behaviour::CopiesAgain), then).await
+    }
+
     /// The work of files/server.sh.
     async fn serve(&self, listens: impl Fn() + Send) -> i32 {
-        let exports = format!("/data 0.0.0.0/0({})", self.env("EXPORT_OPTIONS"));
+        let options = self.env("EXPORT_OPTIONS");
+        let exports = format!("/data 0.0.0.0/0({options})");
         let written = self.place("/etc/exports").and_then(|file| {
             std::fs::create_dir_all(file.host.parent().unwrap_or(&file.host))?;
             std::fs::write(file.host, format!("{exports}\n"))
@@ -136,37 +150,38 @@ impl Container {
             self.say(exports);
         }
         self.say(format!("Starting NFS server (fsid={})", self.env("FSID")));
-        if self.behaviour() == Some(Behaviour::DoesNotListen) {
+        if self.does(Behaviour::DoesNotListen) {
             return pending().await;
+        }
+        let served = self.place(if self.does(Behaviour::ServesElsewhere) { "/srv/data" } else { "/data" });
+        let Ok(Place { host, read_only, .. }) = served else { return 1 };
+        let read_only = read_only || options.split(',').any(|option| option == "ro");
+        if std::fs::create_dir_all(&host).is_err() {
+            return 1;
         }
         let Ok(listener) = TcpListener::bind("127.0.0.1:0").await else { return 1 };
         let Ok(address) = listener.local_addr() else { return 1 };
-        self.pause(LISTEN).await;
+        tokio::time::sleep(LISTEN).await;
         lock(&self.world.kubelet.listeners).insert(name(&self.pod).to_owned(), address);
         listens();
-        let options = self.env("EXPORT_OPTIONS");
-        let has = |option: &str| options.split(',').any(|own| own == option);
-        let elsewhere = self.behaviour() == Some(Behaviour::ServesElsewhere);
-        let served = self.place(if elsewhere { "/srv/data" } else { "/data" });
-        let service = match served.and_then(|place| std::fs::create_dir_all(&place.host).map(|()| place)) {
-            _ if self.behaviour() == Some(Behaviour::Wedged) => nfs::Service::Silent,
-            Ok(Place { host: folder, read_only, .. }) => nfs::Service::Folder {
-                folder,
-                export: "data".to_owned(),
-                read_only: read_only || has("ro"),
-                secure: !has("insecure"),
-                ends: match self.behaviour() {
-                    Some(Behaviour::EndsAfterMount) => Some(nfs::Ends::Connection),
-                    Some(Behaviour::EndsAtRequest) => Some(nfs::Ends::Server),
-                    _ => None,
-                },
-            },
-            Err(_) => return 1,
-        };
-        let world = Arc::clone(&self.world);
-        let is_privileged = move |from| network::is_privileged(&world, from);
-        let Err(error) = nfs::serve(listener, service, is_privileged).await else { return 0 };
-        self.say(error.to_string());
-        1
+        i32::from(nfs::serve(listener, host, read_only).await.is_err())
     }
+}
+
+fn spoil(folder: &Place, files: &[String]) {
+    for file in files {
+        // One that is gone again is not changed.
+        let _ = change(&folder.host.join(file));
+    }
+}
+
+/// Changes the first byte, but not the time.
+fn change(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let modified = file.metadata()?.modified()?;
+    let mut first = [0];
+    file.read_exact(&mut first)?;
+    file.rewind()?;
+    file.write_all(&[!first[0]])?;
+    file.set_modified(modified)
 }

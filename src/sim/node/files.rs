@@ -14,15 +14,10 @@ use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::sim::World;
 
-/// A shell in a container.
 pub(super) struct Shell<'a> {
-    /// The cluster.
     pub world: &'a World,
-    /// The pod.
     pub pod: &'a Value,
-    /// The container's name.
     pub container: &'a str,
-    /// Standard output.
     pub stdout: Vec<u8>,
 }
 
@@ -90,11 +85,6 @@ impl Shell<'_> {
                         self.stdout.push(0);
                     }
                 }
-                Ok(())
-            }
-            Operation::Files { folder, most } => {
-                find(&self.place(folder)?.host, ".", &mut self.stdout).map_err(said("cd", folder))?;
-                self.stdout.truncate(*most);
                 Ok(())
             }
             Operation::Remove { path } => self.remove(path),
@@ -200,7 +190,6 @@ fn find(folder: &Path, name: &str, paths: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// What a tool says when it fails.
 fn said(tool: &str, path: &str) -> impl Fn(io::Error) -> String {
     move |error| format!("operations: {tool} {path}: {}\n", words(&error))
 }

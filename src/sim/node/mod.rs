@@ -9,12 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
-use jiff::Timestamp;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::World;
-use super::object::{is_ready, name, text, uid};
+use super::object::{is_ready, uid};
 use super::store::Kind;
 
 mod command;
@@ -25,24 +24,21 @@ mod network;
 mod nfs;
 mod pod;
 mod rsync;
-mod sidecar;
 mod status;
 
 pub(super) use command::{begin, run};
 pub(super) use mounts::folder;
 pub(super) use network::listener;
 
-/// How long the start waits at most for pods that have been running for long: one that cannot be Ready goes on by itself.
+/// How long the start waits at most for pods to be Ready, and for each: one that cannot be goes on by itself.
 const UP: Duration = Duration::from_secs(1);
+const EACH: Duration = Duration::from_millis(20);
 
-/// What the node knows.
 #[derive(Default)]
 pub(super) struct Kubelet {
     mounts: Mutex<mounts::Mounts>,
     /// Where the pods listen, by name.
     listeners: Mutex<HashMap<String, SocketAddr>>,
-    /// This side's addresses of connections to pods whose clients are on ports below 1024.
-    privileged: Mutex<HashSet<SocketAddr>>,
     /// How many pods were given an address.
     addresses: AtomicU32,
     /// Held while a file is written or read, so that it is seen whole.
@@ -51,46 +47,38 @@ pub(super) struct Kubelet {
     busy: tokio::sync::Mutex<HashSet<(String, bool)>>,
 }
 
-/// Starts the node; the pods that are there have been running for long.
+/// Starts the node, and returns when its pods are Ready.
 pub(super) async fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
     for folder in [&world.data, &world.node] {
         std::fs::create_dir_all(folder)?;
     }
-    let mut state = world.store.state();
-    let (mut pods, mut known) = (JoinSet::new(), HashSet::new());
-    let old: Vec<_> = world.store.list(Kind::Pod).into_iter().filter(|pod| has_node(pod)).collect();
-    for pod in &old {
-        known.insert(uid(pod).to_owned());
-        let past = text(&pod["metadata"]["creationTimestamp"]).parse::<Timestamp>().ok();
-        let past = past.map(|past| past + world.scenario.clock().1);
-        pods.spawn(pod::run(Arc::clone(world), Arc::clone(pod), past).boxed());
-    }
-    let is_up = state.wait_for(|now| {
-        let mut live = old.iter().filter_map(|pod| now.get(Kind::Pod, name(pod)));
-        live.all(|pod| is_ready(pod))
-    });
-    // Those that are not up are run on all the same.
-    drop(tokio::time::timeout(UP, is_up).await);
     tasks.spawn(network::proxy(Arc::clone(world)).boxed());
-    let world = Arc::clone(world);
-    let kubelet = async move {
-        loop {
-            for pod in state.borrow_and_update().list(Kind::Pod) {
-                if has_node(&pod) && known.insert(uid(&pod).to_owned()) {
-                    pods.spawn(pod::run(Arc::clone(&world), pod, None).boxed());
-                }
-            }
-            while pods.try_join_next().is_some() {}
-            if state.changed().await.is_err() {
-                return;
-            }
-        }
-    };
-    tasks.spawn(kubelet.boxed());
+    tasks.spawn(kubelet(Arc::clone(world)).boxed());
+    let count = u32::try_from(world.store.list(Kind::Pod).len()).unwrap_or(u32::MAX);
+    let mut state = world.store.state();
+    let are_up = state.wait_for(|now| now.list(Kind::Pod).iter().filter(|pod| has_node(pod)).all(|pod| is_ready(pod)));
+    // Those that are not up are run on all the same.
+    drop(tokio::time::timeout(UP + EACH * count, are_up).await);
     Ok(())
 }
 
-/// Whether a pod is to run here.
+/// Runs every pod that is to run here.
+async fn kubelet(world: Arc<World>) {
+    let mut state = world.store.state();
+    let (mut pods, mut known) = (JoinSet::new(), HashSet::new());
+    loop {
+        for pod in state.borrow_and_update().list(Kind::Pod) {
+            if has_node(&pod) && known.insert(uid(&pod).to_owned()) {
+                pods.spawn(pod::run(Arc::clone(&world), pod).boxed());
+            }
+        }
+        while pods.try_join_next().is_some() {}
+        if state.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 fn has_node(pod: &Value) -> bool {
     pod["spec"]["nodeName"].is_string()
 }

@@ -24,18 +24,15 @@ pub(super) struct Mounts {
     read_only: Vec<PathBuf>,
 }
 
-/// A file or folder in a container.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     /// Where it is on this machine.
     pub host: PathBuf,
-    /// Its path in the container.
     pub path: String,
     /// Whether writes to it are refused.
     pub read_only: bool,
 }
 
-/// Mounts a pod's volumes.
 pub(super) fn mount(world: &World, pod: &Value) {
     let mut mounts = lock(&world.kubelet.mounts);
     let volumes = items(&pod["spec"]["volumes"]).filter_map(|volume| {
@@ -93,15 +90,13 @@ pub(in crate::sim) fn folder(world: &World, server: &str, instead: Instead) -> i
             let empty = mounts.host_path(world, DATA)?;
             mounts.turn(&world.data, &empty)?;
         }
-        Instead::Missing | Instead::MadeAnew | Instead::File => {
+        Instead::Missing | Instead::File => {
             let old = world.node.join("old").join(server);
             fs::create_dir_all(world.node.join("old"))?;
             fs::rename(&own, &old)?;
             mounts.turn(&own, &old)?;
-            match instead {
-                Instead::MadeAnew => fs::create_dir(&own)?,
-                Instead::File => fs::write(&own, "")?,
-                _ => {}
+            if instead == Instead::File {
+                fs::write(&own, "")?;
             }
         }
     }
@@ -109,7 +104,6 @@ pub(in crate::sim) fn folder(world: &World, server: &str, instead: Instead) -> i
 }
 
 impl Mounts {
-    /// A folder of the node.
     fn host_path(&self, world: &World, path: &str) -> io::Result<PathBuf> {
         match Path::new(path).strip_prefix(DATA) {
             Ok(rest) if !self.is_unmounted => join(&world.data, &rest.to_string_lossy()),
@@ -140,27 +134,4 @@ fn join(folder: &Path, path: &str) -> io::Result<PathBuf> {
         joined.push(part);
     }
     Ok(joined)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::sim::example::{cluster, pods};
-
-    #[test]
-    fn a_path_is_in_the_mount_that_is_nearest_and_never_outside() {
-        let (_folder, world) = cluster(&json!([]));
-        let pod = &pods(&world)[0];
-        mount(&world, pod);
-        let at = |path: &str| place(&world, pod, "sync-to-windows", path).unwrap();
-        let export = world.node.join("pods").join(uid(pod)).join("nfs-export");
-        assert_eq!((at("/nfs-data//b").host, at("/nfs-data").read_only), (export.join("b"), true));
-        assert_eq!(at("/windows-mount/a").host, world.data.join("nas-output-1").join("a"));
-        assert!(at("/nfs-data-2").host.starts_with(world.node.join("roots")));
-        for outside in ["/nfs-data/../x", "/../../x", ".."] {
-            assert!(place(&world, pod, "sync-to-windows", outside).is_err(), "{outside}");
-        }
-    }
 }

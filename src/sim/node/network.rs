@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures::FutureExt;
 use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::lock;
@@ -16,10 +15,8 @@ use crate::sim::object::{items, name, text};
 use crate::sim::store::Kind;
 use crate::sim::{NAMESPACE, World, serve};
 
-/// The cluster's name server.
 const NAME_SERVER: &str = "10.96.0.10";
 
-/// A port of a Service.
 struct Route {
     ip: String,
     port: u16,
@@ -33,7 +30,6 @@ pub(in crate::sim) fn listener(world: &World, pod: &str, port: u16) -> Option<So
     lock(&world.kubelet.listeners).get(pod).copied().filter(|_| port == 2049)
 }
 
-/// The ports of all Services.
 fn routes(world: &World) -> Vec<Route> {
     let number = |value: &serde_json::Value| value.as_u64().and_then(|port| u16::try_from(port).ok());
     let slices = world.store.list(Kind::EndpointSlice);
@@ -84,32 +80,13 @@ pub(super) async fn proxy(world: Arc<World>) {
     }
 }
 
-/// Passes a connection to a NodePort on to the pod.
 async fn pass(world: Arc<World>, mut client: TcpStream, node_port: u16) {
     let route = routes(&world).into_iter().find(|route| route.node_port == node_port);
     let Some((pod, port)) = route.and_then(|route| route.target) else { return };
     let Some(address) = listener(&world, &pod, port) else { return };
+    let Ok(mut server) = TcpStream::connect(address).await else { return };
     // Whoever closes the connection knows why.
-    let _ = carry(&world, &mut client, address).await;
-}
-
-/// Carries a connection to a pod, which knows whether it comes from a port below 1024 as behind a real NodePort.
-async fn carry(world: &World, client: &mut TcpStream, pod: SocketAddr) -> io::Result<()> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
-    let own = socket.local_addr()?;
-    // Known before the pod can ask.
-    if client.peer_addr()?.port() < 1024 {
-        lock(&world.kubelet.privileged).insert(own);
-    }
-    let carried = async { copy_bidirectional(client, &mut socket.connect(pod).await?).await }.await;
-    lock(&world.kubelet.privileged).remove(&own);
-    carried.map(drop)
-}
-
-/// Whether the client of a connection to a pod, which comes from that address, is on a port below 1024.
-pub(super) fn is_privileged(world: &World, from: SocketAddr) -> bool {
-    lock(&world.kubelet.privileged).contains(&from)
+    let _ = copy_bidirectional(&mut client, &mut server).await;
 }
 
 /// Connects to a Service's address, or to a NodePort; what nc says if it cannot.

@@ -19,18 +19,13 @@ use crate::sim::object::{is_deleted, items, name, stamp, uid};
 use crate::sim::store::{Kind, State};
 use crate::sim::{NAMESPACE, World};
 
-/// What the runtime needs to start a container.
+/// What containers need to start and to end.
 const START: Duration = Duration::from_millis(30);
-/// What containers need to end.
 const STOP: Duration = Duration::from_millis(50);
 /// How long a container that ended shows that before it waits for its next start.
 const SHOWN: Duration = Duration::from_millis(200);
-/// The longest wait for the next start.
 const BACK_OFF: Duration = Duration::from_secs(10);
-/// What an init container that runs when the pod is deleted ends with.
-const TERMINATED: i32 = 143;
 
-/// What happened to a container.
 pub(super) enum Event {
     Waits,
     Started,
@@ -39,34 +34,28 @@ pub(super) enum Event {
     Ended(i32),
 }
 
-/// A pod that runs on this node.
 struct Worker {
     world: Arc<World>,
     pod: Arc<Value>,
-    /// The time, as long as the pod is brought to where it has been for long.
-    past: Option<Timestamp>,
     ip: String,
     slots: Vec<Slot>,
-    /// Whether the ordinary containers could start, and whether all have; that stays so.
+    /// Whether the ordinary containers could start; that stays so.
     is_initialized: bool,
-    has_started: bool,
     lives: JoinSet<()>,
     events: mpsc::UnboundedSender<(usize, Event)>,
 }
 
-/// Runs a pod to its end; one of the `past` has been running since it was created.
-pub(super) async fn run(world: Arc<World>, pod: Arc<Value>, past: Option<Timestamp>) {
+pub(super) async fn run(world: Arc<World>, pod: Arc<Value>) {
     let mut state = world.store.state();
     mounts::mount(&world, &pod);
     let (events, mut happened) = mpsc::unbounded_channel();
     let init = items(&pod["spec"]["initContainers"]).map(|spec| Slot::new(spec, true));
     let slots = init.chain(items(&pod["spec"]["containers"]).map(|spec| Slot::new(spec, false))).collect();
     let ip = format!("10.244.0.{}", world.kubelet.addresses.fetch_add(1, Ordering::Relaxed) + 2);
-    let (is_initialized, has_started, lives) = (false, false, JoinSet::new());
-    let mut worker = Worker { world, pod, past, ip, slots, is_initialized, has_started, lives, events };
+    let mut worker = Worker { world, pod, ip, slots, is_initialized: false, lives: JoinSet::new(), events };
     loop {
         worker.advance();
-        worker.publish(false);
+        worker.publish();
         let pod = Arc::clone(&worker.pod);
         tokio::select! {
             _ = state.wait_for(|now| is_gone(now, &pod)) => break,
@@ -76,18 +65,12 @@ pub(super) async fn run(world: Arc<World>, pod: Arc<Value>, past: Option<Timesta
     worker.stop().await;
 }
 
-/// Whether a pod is to end.
 fn is_gone(state: &State, pod: &Value) -> bool {
     let live = state.get(Kind::Pod, name(pod));
     live.is_none_or(|live| uid(live) != uid(pod) || is_deleted(live))
 }
 
 impl Worker {
-    fn now(&self) -> Timestamp {
-        let now = self.world.node_now();
-        self.past.map_or(now, |past| past.min(now))
-    }
-
     /// Starts every container whose turn it is.
     fn advance(&mut self) {
         for index in 0..self.slots.len() {
@@ -105,13 +88,10 @@ impl Worker {
 
     /// Begins a life of a container after a wait.
     fn live(&mut self, index: usize, wait: Duration) {
-        if let Some(past) = &mut self.past {
-            *past += Duration::from_secs(1);
-        }
         let name = self.slots[index].name().to_owned();
         let log = self.world.logs.of(self::name(&self.pod), &name);
         let (world, pod) = (Arc::clone(&self.world), Arc::clone(&self.pod));
-        let container = Container { world, pod, name, past: self.past.map(|_| self.now()), log: log.clone() };
+        let container = Container { world, pod, name, log: log.clone() };
         let events = self.events.clone();
         // Nobody listens any more once the pod is gone.
         let tell = move |event| drop(events.send((index, event)));
@@ -121,7 +101,7 @@ impl Worker {
                 tell(Event::Waits);
                 tokio::time::sleep(wait.saturating_sub(SHOWN)).await;
             }
-            container.pause(START).await;
+            tokio::time::sleep(START).await;
             log.send_modify(Log::begin);
             tell(Event::Started);
             let code = container.work(|| tell(Event::Ready)).await;
@@ -132,20 +112,19 @@ impl Worker {
     }
 
     fn take(&mut self, index: usize, event: &Event) {
-        let now = self.now();
+        let now = self.world.node_now();
         let slot = &mut self.slots[index];
         match *event {
             Event::Waits => {
                 slot.wait();
                 let container = slot.name().to_owned();
-                self.warn(&container, "BackOff", "Back-off restarting failed container", now);
+                self.warn(&container, now);
             }
             Event::Started => slot.start(now),
             Event::Ready => slot.ready = true,
             Event::Ended(code) => {
                 let restarts = slot.end(code, now);
                 if slot.role != Role::Init || code != 0 {
-                    self.past = None;
                     let wait = if restarts == 0 { 0 } else { 1 << (restarts - 1).min(6) };
                     self.live(index, Duration::from_secs(wait).min(BACK_OFF));
                 }
@@ -154,52 +133,37 @@ impl Worker {
     }
 
     /// Warns of a container in an event; what was said before is counted.
-    fn warn(&self, container: &str, reason: &str, message: &str, now: Timestamp) {
+    fn warn(&self, container: &str, now: Timestamp) {
         let (pod, store) = (name(&self.pod), &self.world.store);
         let event = format!("{pod}.{container}");
-        let message = format!("{message} {container} in pod {pod}");
+        let message = format!("Back-off restarting failed container {container} in pod {pod}");
         let count = store.get(Kind::Event, &event).map_or(0, |event| event["count"].as_u64().unwrap_or_default());
         let object = json!({"kind": "Pod", "name": pod, "uid": uid(&self.pod)});
         let metadata = json!({"name": event, "namespace": NAMESPACE});
-        let event = json!({"metadata": metadata, "involvedObject": object, "type": "Warning", "reason": reason,
+        let event = json!({"metadata": metadata, "involvedObject": object, "type": "Warning", "reason": "BackOff",
             "message": message, "count": count + 1, "lastTimestamp": stamp(now)});
         store.put(Kind::Event, event, now);
     }
 
     /// Says in the store how the pod is.
-    fn publish(&mut self, has_ended: bool) {
-        self.has_started |= self.slots.iter().all(|slot| slot.role != Role::Main || slot.runs());
-        let is_ready = self.is_initialized && self.slots.iter().all(|slot| slot.ready);
-        let phase = match self.is_initialized && self.has_started {
-            _ if has_ended => "Succeeded",
-            true => "Running",
-            false => "Pending",
-        };
-        let status = status::pod(&self.slots, [&self.world.address.to_string(), &self.ip], phase, is_ready);
+    fn publish(&self) {
+        let status = status::pod(&self.slots, [&self.world.address.to_string(), &self.ip], self.is_initialized);
         self.world.store.edit(Kind::Pod, name(&self.pod), |pod| {
             if uid(pod) == uid(&self.pod) {
                 pod["status"] = status;
             }
         });
-        if is_ready {
-            self.past = None;
-        }
     }
 
-    /// Ends the containers, and removes the pod.
     async fn stop(&mut self) {
-        self.past = None;
         self.lives.shutdown().await;
-        let (now, pod) = (self.now(), Arc::clone(&self.pod));
-        lock(&self.world.kubelet.listeners).remove(name(&pod));
+        let (world, pod) = (&self.world, &self.pod);
+        lock(&world.kubelet.listeners).remove(name(pod));
         tokio::time::sleep(STOP).await;
-        for slot in self.slots.iter_mut().filter(|slot| slot.runs()) {
-            // The chart's scripts end well, but for the init container's.
-            slot.end(if slot.role == Role::Init { TERMINATED } else { 0 }, now);
-            self.world.logs.of(name(&pod), slot.name()).send_modify(|log| log.has_ended = true);
+        for slot in &self.slots {
+            world.logs.of(name(pod), slot.name()).send_modify(|log| log.has_ended = true);
         }
-        self.publish(true);
-        self.world.store.remove(Kind::Pod, name(&pod));
-        mounts::unmount(&self.world, uid(&pod));
+        world.store.remove(Kind::Pod, name(pod));
+        mounts::unmount(world, uid(pod));
     }
 }

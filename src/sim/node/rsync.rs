@@ -13,37 +13,21 @@ use super::lock;
 use super::mounts::Place;
 
 /// What is said at the end; its figures are nobody's business.
-pub(super) const SUMMARY: [&str; 3] =
+const SUMMARY: [&str; 3] =
     ["", "sent 46 bytes  received 12 bytes  116.00 bytes/sec", "total size is 0  speedup is 0.00"];
 
-/// Options of rsync's.
-#[derive(Debug, Clone, Copy, Default)]
-#[allow(clippy::struct_excessive_bools, reason = "each is there or not, as on a command line")]
-pub(super) struct Flags {
-    /// `--delete`
-    pub delete: bool,
-    /// `--update`
-    pub update: bool,
-    /// `--ignore-times`
-    pub again: bool,
-    /// `--ignore-existing`
-    pub keep: bool,
-}
-
-/// What came of it.
 #[derive(Debug, Default)]
 pub(super) struct Copied {
     /// What it said after its first line.
     pub said: Vec<String>,
-    /// Its exit code.
     pub code: i32,
     /// The files that were copied, relative to the folders.
     pub files: Vec<String>,
 }
 
-/// Copies a folder's content. The lock is held while a file is read: an operation's write is never seen half done.
-pub(super) fn copy(from: &Place, to: &Place, flags: Flags, files: &Mutex<()>) -> Copied {
-    let mut copy = Copy { from, to, flags, files, copied: Copied::default() };
+/// Copies a folder's content, all of it or what differs. The lock is held while a file is read: an operation's write is never seen half done.
+pub(super) fn copy(from: &Place, to: &Place, all: bool, files: &Mutex<()>) -> Copied {
+    let mut copy = Copy { from, to, all, files, copied: Copied::default() };
     copy.folder("");
     let mut copied = copy.copied;
     copied.said.extend(SUMMARY.map(str::to_owned));
@@ -59,7 +43,7 @@ pub(super) fn copy(from: &Place, to: &Place, flags: Flags, files: &Mutex<()>) ->
 struct Copy<'a> {
     from: &'a Place,
     to: &'a Place,
-    flags: Flags,
+    all: bool,
     files: &'a Mutex<()>,
     copied: Copied,
 }
@@ -91,13 +75,6 @@ impl Copy<'_> {
             Ok(names) => names,
             Err(error) => return self.failed("[sender] change_dir", self.from, name, &error),
         };
-        if self.flags.delete {
-            for extra in self::names(&target).unwrap_or_default() {
-                if !names.contains(&extra) {
-                    self.delete(&format!("{name}{}", extra.1), extra.0);
-                }
-            }
-        }
         if !target.is_dir() {
             if let Err(error) = self.to.writable().and_then(|()| fs::create_dir(&target)) {
                 return self.failed("[generator] recv_generator: mkdir", self.to, name, &error);
@@ -115,7 +92,7 @@ impl Copy<'_> {
             let _whole = lock(self.files);
             fs::metadata(&source).and_then(|data| {
                 let there = fs::metadata(&target);
-                let is_new = self.flags.again || !there.is_ok_and(|there| self.is_same(&data, &there));
+                let is_new = self.all || !there.is_ok_and(|there| is_same(&data, &there));
                 Ok(if is_new { Some((data.modified()?, fs::read(&source)?)) } else { None })
             })
         };
@@ -140,22 +117,6 @@ impl Copy<'_> {
         }
     }
 
-    fn is_same(&self, source: &Metadata, there: &Metadata) -> bool {
-        let [Ok(own), Ok(its)] = [source.modified(), there.modified()] else { return false };
-        source.len() == there.len() && own == its || self.flags.update && its > own || self.flags.keep
-    }
-
-    fn delete(&mut self, name: &str, is_folder: bool) {
-        let target = self.to.host.join(name);
-        let deleted = self.to.writable();
-        let deleted =
-            deleted.and_then(|()| if is_folder { fs::remove_dir_all(&target) } else { fs::remove_file(&target) });
-        match deleted {
-            Ok(()) => self.copied.said.push(format!("deleting {name}{}", if is_folder { "/" } else { "" })),
-            Err(error) => self.failed("[generator] delete_file", self.to, name, &error),
-        }
-    }
-
     /// Something failed; of what a client has removed meanwhile only that is said.
     fn failed(&mut self, what: &str, place: &Place, name: &str, error: &io::Error) {
         let path = format!("{}/{}", place.path, name.trim_end_matches('/'));
@@ -163,16 +124,17 @@ impl Copy<'_> {
             self.copied.said.push(format!("file has vanished: \"{path}\""));
             self.copied.code = self.copied.code.max(24 - self.copied.code);
         } else {
-            let number = match error.kind() {
-                ErrorKind::NotFound => 2,
-                ErrorKind::StorageFull => 28,
-                ErrorKind::ReadOnlyFilesystem => 30,
-                _ => error.raw_os_error().unwrap_or(5),
-            };
+            // EROFS is the one that we make ourselves.
+            let number = error.raw_os_error().unwrap_or(30);
             self.copied.said.push(format!("rsync: {what} \"{path}\" failed: {} ({number})", words(error)));
             self.copied.code = 23;
         }
     }
+}
+
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    let [Ok(own), Ok(its)] = [one.modified(), other.modified()] else { return false };
+    one.len() == other.len() && own == its
 }
 
 /// What is in a folder, in rsync's order: files before folders, each in the order of their bytes.
@@ -188,49 +150,4 @@ fn names(folder: &Path) -> io::Result<Vec<(bool, String)>> {
     }
     names.sort();
     Ok(names)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::{Duration, SystemTime};
-
-    use super::*;
-
-    fn place(folder: &Path, name: &str) -> Place {
-        let host = folder.join(name);
-        fs::create_dir_all(&host).unwrap();
-        Place { host, path: format!("/{name}"), read_only: false }
-    }
-
-    /// What is said before the blank line, and the exit code.
-    fn listed(from: &Place, to: &Place, flags: Flags) -> (Vec<String>, i32) {
-        let copied = copy(from, to, flags, &Mutex::default());
-        (copied.said.into_iter().take_while(|line| !line.is_empty()).collect(), copied.code)
-    }
-
-    #[test]
-    fn what_is_new_or_changed_is_copied_once_and_listed_in_order() {
-        let folder = tempfile::tempdir().unwrap();
-        let [from, to] = ["from", "to"].map(|name| place(folder.path(), name));
-        fs::create_dir_all(from.host.join("sub/deep")).unwrap();
-        for name in ["b", "a", "Z", "sub/f", "sub/deep/g"] {
-            fs::write(from.host.join(name), name).unwrap();
-        }
-        let (names, code) = listed(&from, &to, Flags::default());
-        assert_eq!((names.join(" "), code), ("Z a b sub/ sub/f sub/deep/ sub/deep/g".to_owned(), 0));
-        assert_eq!(listed(&from, &to, Flags::default()), (Vec::new(), 0));
-        // As long as before, but newer; and older, but of another length.
-        let later = SystemTime::now() + Duration::from_secs(9);
-        File::create(from.host.join("a")).and_then(|file| file.set_modified(later)).unwrap();
-        fs::write(to.host.join("b"), "longer").unwrap();
-        assert_eq!(listed(&from, &to, Flags { update: true, ..Flags::default() }).0, ["a"], "the other one is newer");
-        assert!(listed(&from, &to, Flags { keep: true, ..Flags::default() }).0.is_empty());
-        assert_eq!(listed(&from, &to, Flags::default()).0, ["b"]);
-        assert_eq!(fs::read(to.host.join("b")).unwrap(), b"b");
-        assert_eq!(listed(&from, &to, Flags { again: true, ..Flags::default() }).0.len(), 5);
-        fs::remove_dir_all(from.host.join("sub")).unwrap();
-        fs::remove_file(from.host.join("Z")).unwrap();
-        assert!(listed(&from, &to, Flags::default()).0.is_empty() && to.host.join("Z").exists());
-        assert_eq!(listed(&from, &to, Flags { delete: true, ..Flags::default() }).0, ["deleting Z", "deleting sub/"]);
-    }
 }

@@ -5,11 +5,8 @@ use serde_json::{Value, json};
 
 use crate::sim::object::{stamp, text};
 
-/// What is known of a container.
 pub(super) struct Slot {
-    /// What it is to be.
     pub spec: Value,
-    /// Its place in the pod.
     pub role: Role,
     /// Whether a life of it is under way, or it has completed.
     pub begun: bool,
@@ -20,19 +17,15 @@ pub(super) struct Slot {
     last: Value,
 }
 
-/// A container's place in the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     /// An init container, which must complete.
     Init,
-    /// A native sidecar.
     Sidecar,
-    /// An ordinary container.
     Main,
 }
 
 impl Slot {
-    /// A container that has not run yet.
     pub fn new(spec: &Value, is_init: bool) -> Self {
         let role = match is_init {
             true if spec["restartPolicy"] == "Always" => Role::Sidecar,
@@ -43,12 +36,10 @@ impl Slot {
         Self { spec: spec.clone(), role, begun: false, ready: false, starts: 0, state, last }
     }
 
-    /// Its name.
     pub fn name(&self) -> &str {
         text(&self.spec["name"])
     }
 
-    /// Whether it runs.
     pub fn runs(&self) -> bool {
         self.state["running"].is_object()
     }
@@ -62,7 +53,6 @@ impl Slot {
         }
     }
 
-    /// It waits for its next start.
     pub fn wait(&mut self) {
         self.becomes(json!({"waiting": {"reason": "CrashLoopBackOff"}}));
     }
@@ -105,10 +95,13 @@ impl Slot {
 }
 
 /// A pod's status, with the addresses of its node and its own.
-pub(super) fn pod(slots: &[Slot], [host, ip]: [&str; 2], phase: &str, is_ready: bool) -> Value {
+pub(super) fn pod(slots: &[Slot], [host, ip]: [&str; 2], is_initialized: bool) -> Value {
     let (main, init): (Vec<&Slot>, Vec<&Slot>) = slots.iter().partition(|slot| slot.role == Role::Main);
+    let has_started = is_initialized && main.iter().all(|slot| slot.starts > 0);
+    let is_ready = is_initialized && slots.iter().all(|slot| slot.ready);
     let [init, main] = [init, main].map(|slots| slots.into_iter().map(Slot::status).collect::<Vec<_>>());
     let ready = json!({"type": "Ready", "status": if is_ready { "True" } else { "False" }});
+    let phase = if has_started { "Running" } else { "Pending" };
     json!({"phase": phase, "conditions": [ready], "hostIP": host, "podIP": ip, "podIPs": [{"ip": ip}],
         "initContainerStatuses": init, "containerStatuses": main})
 }

@@ -13,8 +13,6 @@ use super::super::store::Kind;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Fault {
-    /// So many servers in place of seven: each further one is made like one of these, and has a number behind its name.
-    Servers(usize),
     /// A JSON patch of the namespace, or of a Deployment or Service; of the scenario's server, if no other one is named.
     Patch {
         kind: Kind,
@@ -25,29 +23,12 @@ pub enum Fault {
     },
     /// An object that somebody adds; a pod of it is Ready and does nothing.
     Add { kind: Kind, object: Value },
-    /// What is removed of the scenario's server: its Deployment or Service before there are pods, or its pod later, of
-    /// which the Deployment makes another.
+    /// What is removed of the scenario's server: its Deployment before there are pods, or its pod later, of which the
+    /// Deployment makes another.
     Remove {
         kind: Kind,
         #[serde(default, with = "span::optional")]
         after: Option<Duration>,
-    },
-    /// No pod of the scenario's server comes any more: what the API server or the scheduler says.
-    NoPod {
-        /// Whether there are pods, and no node for them; else none is made.
-        #[serde(default)]
-        unschedulable: bool,
-        says: String,
-        /// The reason of an autoscaler's event about it.
-        announced: Option<String>,
-        /// How old the condition is when it is first seen.
-        #[serde(default, with = "span::optional")]
-        age: Option<Duration>,
-        #[serde(default, with = "span::optional")]
-        after: Option<Duration>,
-        /// For ever where not said.
-        #[serde(default, with = "span::optional")]
-        lasts: Option<Duration>,
     },
     /// What a container of the scenario's server does instead of its work.
     Container { name: String, does: Behaviour },
@@ -71,18 +52,6 @@ pub enum Fault {
         #[serde(default, with = "span::optional")]
         lasts: Option<Duration>,
     },
-    /// The node is short of CPU: it begins one command at a time, and takes so long for that.
-    Slow {
-        #[serde(with = "span::required")]
-        command: Duration,
-    },
-    /// How far clocks are off: the cluster's before this machine's, and the node's before the cluster's.
-    Clock {
-        #[serde(default)]
-        cluster: SignedDuration,
-        #[serde(default)]
-        node: SignedDuration,
-    },
     /// A container's log is rotated: it begins anew, and whoever follows it is at its end.
     Rotate {
         name: String,
@@ -104,16 +73,32 @@ pub enum Fault {
     },
 }
 
-/// Why no pod comes.
-pub struct NoPod<'a> {
-    /// Whether there are pods, and no node for them.
+/// How far clocks are off: the cluster's before this machine's, and the node's before the cluster's.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub struct Clock {
+    pub cluster: SignedDuration,
+    pub node: SignedDuration,
+}
+
+/// Why no pod of the scenario's server comes any more.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoPod {
+    /// Whether there are pods, and no node for them; else none is made.
+    #[serde(default)]
     pub unschedulable: bool,
     /// What the API server or the scheduler says.
-    pub says: &'a str,
+    pub says: String,
     /// The reason of an autoscaler's event about it.
-    pub announced: Option<&'a str>,
+    pub announced: Option<String>,
     /// How old the condition is when it is first seen.
-    pub age: Duration,
+    #[serde(default, with = "span::optional")]
+    pub age: Option<Duration>,
+    #[serde(default, with = "span::optional")]
+    pub after: Option<Duration>,
+    /// For ever where not said.
+    #[serde(default, with = "span::optional")]
+    pub lasts: Option<Duration>,
 }
 
 /// What a container may do instead of its work.
@@ -124,44 +109,18 @@ pub enum Behaviour {
     Hangs,
     /// Ends at once, again and again.
     Exits,
-    /// The NFS server runs and does not listen.
-    DoesNotListen,
-    /// The NFS server takes connections and never answers.
-    Wedged,
-    /// The NFS server answers one call and ends the connection at the next.
-    EndsAfterMount,
-    /// The NFS server itself ends at the first call after MOUNT.
-    EndsAtRequest,
-    /// The NFS server serves a folder of its own under the export's name.
-    ServesElsewhere,
     /// It ends at once in pods that are made later, again and again.
     ExitsAnew,
+    /// The NFS server runs and does not listen.
+    DoesNotListen,
+    /// The NFS server serves a folder of its own under the export's name.
+    ServesElsewhere,
     /// The init container says that it is done, and copied nothing.
     CopiesNothing,
-    /// The sidecar copies to a folder of its own.
-    CopiesElsewhere,
-    /// The sidecar's rsync fails in every cycle, and the sidecar goes on.
-    Fails,
-    /// The sidecar copies without a pause.
-    NeverRests,
-    /// The sidecar cuts three bytes off what it copies.
-    Truncates,
-    /// The sidecar changes a byte of what it copies, but neither size nor time.
-    Corrupts,
-    /// The sidecar copies both ways and makes every file look new.
-    CopiesBothWays,
     /// The sidecar copies everything in every cycle.
     CopiesAgain,
-    /// The sidecar removes from the folder what is not in the export.
-    Deletes,
-    /// The sidecar never replaces a file that is there.
-    KeepsOlder,
-    /// The sidecar empties a large file before it writes it again.
-    WritesInPlace,
-    /// The sidecar gives what it copies the time of the copy.
-    LosesTimes,
-    /// The sidecar leaves a temporary beside each file of a folder that it copied.
-    LeavesTemporaries,
+    /// The sidecar changes a byte of what it copies, but neither size nor time.
+    Corrupts,
 }
 
 /// What there may be instead of a tester's folder.
@@ -170,8 +129,6 @@ pub enum Behaviour {
 pub enum Instead {
     /// It is gone for the tester; pods that run still have it.
     Missing,
-    /// It was made anew for the tester; pods that run still have the old one.
-    MadeAnew,
     /// A file is in its place; pods that run still have the folder.
     File,
     /// For all servers: the mount is dead, and pods see empty folders of the node's own.
@@ -200,14 +157,25 @@ pub enum Answer {
     Page(u16),
 }
 
+impl NoPod {
+    /// How long after the first request pods come again.
+    pub fn end(&self) -> Option<Duration> {
+        self.lasts.map(|lasts| self.after.unwrap_or_default() + lasts)
+    }
+
+    /// Whether it is so, so long after the first request.
+    pub fn holds(&self, elapsed: Duration) -> bool {
+        let has_begun = self.after.is_none_or(|after| after <= elapsed && !elapsed.is_zero());
+        has_begun && self.end().is_none_or(|end| elapsed < end)
+    }
+}
+
 impl Fault {
     /// How long after the first request it is done; `None` for what is done before.
     pub fn after(&self) -> Option<Duration> {
         match self {
             Self::Patch { after, .. } | Self::Remove { after, .. } | Self::Folder { after, .. } => *after,
             Self::Rotate { after, .. } => Some(*after),
-            // What is done is to end it.
-            Self::NoPod { after, lasts, .. } => lasts.map(|lasts| after.unwrap_or_default() + lasts),
             _ => None,
         }
     }

@@ -2,17 +2,15 @@
 //!
 //! Imports `error` and the kinds of objects, nothing else of ours.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use jiff::fmt::serde::unsigned_duration::friendly::compact as span;
 use serde::Deserialize;
 
 mod fault;
 
-pub(super) use fault::{Answer, Behaviour, Fault, Instead, NoPod};
+pub(super) use fault::{Answer, Behaviour, Clock, Fault, Instead, NoPod};
 
 use crate::error::{Refusal, suggestion};
 
@@ -20,7 +18,6 @@ use crate::error::{Refusal, suggestion};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
-    /// Its name.
     pub name: String,
     /// What is broken, in a line.
     pub broken: String,
@@ -30,24 +27,24 @@ pub struct Scenario {
     /// The suites that it is tried with; none: `phase2` and `phase3`.
     #[serde(default)]
     pub suites: Vec<String>,
-    /// What is done to the cluster.
     #[serde(default)]
     pub(super) faults: Vec<Fault>,
+    /// How many servers there are, if more than seven: each further one is made like one of these, and has a number behind
+    /// its name.
+    #[serde(default)]
+    pub(super) servers: usize,
+    #[serde(default)]
+    pub(super) clock: Clock,
+    /// The node is short of CPU: it begins one command at a time, and takes so long for that.
+    #[serde(default, with = "span::optional")]
+    pub(super) slow: Option<Duration>,
+    pub(super) no_pod: Option<NoPod>,
     /// The tests that FAIL.
     #[serde(default)]
     pub fail: Vec<String>,
     /// The tests that end in ERROR.
     #[serde(default)]
     pub error: Vec<String>,
-    /// The tests that are SKIP, besides those that only say where else something is tested, and a part of why.
-    #[serde(default)]
-    pub skip: BTreeMap<String, String>,
-    /// The same where this machine gives no ports below 1024; elsewhere they pass.
-    #[serde(default)]
-    pub skip_from_high_ports: BTreeMap<String, String>,
-    /// Tests of which one FAILs, whichever comes first, and all others end in ERROR.
-    #[serde(default)]
-    pub fails_one_of: Vec<String>,
     /// Parts of tests' names, of which at least one ends in ERROR; which, and whether the others pass, is decided by the
     /// moment.
     #[serde(default)]
@@ -67,15 +64,7 @@ pub struct Scenario {
 }
 
 /// All scenarios, by what they break.
-const FILES: [&str; 7] = [
-    include_str!("healthy.yaml"),
-    include_str!("sidecar.yaml"),
-    include_str!("storage.yaml"),
-    include_str!("pods.yaml"),
-    include_str!("absent.yaml"),
-    include_str!("further.yaml"),
-    include_str!("motion.yaml"),
-];
+const FILES: [&str; 3] = [include_str!("healthy.yaml"), include_str!("broken.yaml"), include_str!("motion.yaml")];
 
 /// The scenario without a fault.
 pub const HEALTHY: &str = "healthy";
@@ -114,13 +103,8 @@ impl fmt::Display for Scenario {
         };
         let refused = self.refused.then(|| "refused, exit code 3".to_owned());
         let moving = its(&self.errors_among, "ERROR of some with");
-        let one = its(&self.fails_one_of, "FAIL of the first, else ERROR, of");
-        let skip: Vec<_> = self.skip.keys().cloned().collect();
         let wrong: Vec<_> =
-            [its(&self.fail, "FAIL"), one, its(&self.error, "ERROR"), its(&skip, "SKIP"), moving, refused]
-                .into_iter()
-                .flatten()
-                .collect();
+            [its(&self.fail, "FAIL"), its(&self.error, "ERROR"), moving, refused].into_iter().flatten().collect();
         let wrong = if wrong.is_empty() { "all green".to_owned() } else { wrong.join("; ") };
         let server = if self.server.is_empty() { String::new() } else { format!("{}: ", self.server) };
         write!(f, "{}: {server}{}; {wrong}", self.name, self.broken)
@@ -134,37 +118,6 @@ impl Scenario {
             Fault::Container { name, does } => (name == container && self.server == server).then_some(*does),
             _ => None,
         })
-    }
-
-    /// Why no pod of a server comes, so long after the first request.
-    pub(super) fn no_pod(&self, server: &str, elapsed: Duration) -> Option<NoPod<'_>> {
-        self.faults.iter().filter(|_| self.server == server).find_map(|fault| match fault {
-            Fault::NoPod { unschedulable, says, announced, age, after, .. } => {
-                let has_begun = after.is_none_or(|after| after <= elapsed && !elapsed.is_zero());
-                let is_over = fault.after().is_some_and(|end| end <= elapsed);
-                let age = age.unwrap_or_default();
-                let announced = announced.as_deref();
-                (has_begun && !is_over).then_some(NoPod { unschedulable: *unschedulable, says, announced, age })
-            }
-            _ => None,
-        })
-    }
-
-    /// How long the node takes to begin a command, one at a time; `None` where that is no matter.
-    pub(super) fn slowness(&self) -> Option<Duration> {
-        self.faults.iter().find_map(|fault| match fault {
-            Fault::Slow { command } => Some(*command),
-            _ => None,
-        })
-    }
-
-    /// How far the cluster's clock is before this machine's, and the node's before the cluster's.
-    pub(super) fn clock(&self) -> (SignedDuration, SignedDuration) {
-        let clocks = self.faults.iter().find_map(|fault| match fault {
-            Fault::Clock { cluster, node } => Some((*cluster, *node)),
-            _ => None,
-        });
-        clocks.unwrap_or_default()
     }
 
     /// What a request gets instead of an answer, so long after the first request.
@@ -191,17 +144,5 @@ impl Scenario {
             }
             _ => None,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scenarios_are_read_and_a_mistyped_one_is_told() {
-        assert!(named(HEALTHY).unwrap().faults.is_empty());
-        let refusal = named("healhty").unwrap_err();
-        assert!(refusal.hint.contains("`healthy`"), "{refusal}");
     }
 }

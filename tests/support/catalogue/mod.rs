@@ -1,6 +1,8 @@
 //! The faults as data: how each is applied to which server, and which tests it must make wrong. The lane on the real
-//! cluster applies them and records what it saw; the replays judge the recordings.
+//! cluster applies them and records what it saw; the replays judge the recordings. The scenarios of the simulated cluster
+//! (`src/sim/scenario`) have other faults, but for two, which say there what they make wrong.
 
+use file_simulator_e2e::sim::scenario::{self, Scenario};
 use serde_json::Value;
 
 mod absent;
@@ -112,13 +114,26 @@ pub enum Guard {
 
 /// The tests that the fault makes wrong, by their full names; `all` has the names of all tests.
 pub fn wrong<'a>(fault: &'a Fault, all: &'a [String]) -> impl Iterator<Item = (String, &'static str)> + 'a {
-    let full = move |name: &&str| match fault.server {
-        _ if all.iter().any(|listed| listed == name) => vec![(*name).to_owned()],
-        "" => all.iter().filter(|listed| listed.starts_with(&format!("{name}::"))).cloned().collect(),
-        server => vec![format!("{name}::{server}")],
-    };
     let each = move |(outcome, names): &'a (&'static str, &'static [&'static str])| {
-        names.iter().flat_map(&full).map(|name| (name, *outcome)).collect::<Vec<_>>()
+        names.iter().flat_map(|name| full(name, fault.server, all)).map(|name| (name, *outcome))
     };
     fault.wrong.iter().flat_map(each)
+}
+
+/// The tests that a name stands for: itself, or those of this server or of all.
+pub fn full(name: &str, server: &str, all: &[String]) -> Vec<String> {
+    match server {
+        _ if all.iter().any(|listed| listed == name) => vec![name.to_owned()],
+        "" => all.iter().filter(|listed| listed.starts_with(&format!("{name}::"))).cloned().collect(),
+        server => vec![format!("{name}::{server}")],
+    }
+}
+
+/// What a scenario of the simulated cluster makes wrong with the same fault.
+fn as_simulated(scenario: &str) -> &'static [(&'static str, &'static [&'static str])] {
+    let Scenario { fail, error, .. } = scenario::named(scenario).unwrap();
+    let names = |names: Vec<String>| -> &'static [&'static str] {
+        names.into_iter().map(|name| &*name.leak()).collect::<Vec<_>>().leak()
+    };
+    vec![(rounds::FAIL, names(fail)), (rounds::ERROR, names(error))].leak()
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::patches::{EXPORT, FOLDER, SIDECAR, added_sidecar, command, copying, interval, selecting, sidecar};
-use super::{Change, Fault, Round, absent, drift, further, safety};
+use super::{Change, Fault, Round, absent, as_simulated, drift, further, safety};
 
 pub const FAIL: &str = "FAIL";
 pub const ERROR: &str = "ERROR";
@@ -13,8 +13,6 @@ pub const SKIP: &str = "SKIP";
 pub const DRIFT: &[&str] = &["release::drift", "release::drift-whole"];
 /// What must not PASS where the sidecar copies nothing.
 pub const NOTHING_COPIED: &[&str] = &["phase3::latency", "phase3::multi-write", "phase3::cadence"];
-/// What must not PASS where copies are not what was copied.
-const BENT: &[&str] = &["phase3::latency", "phase3::multi-write"];
 /// The tests of any server that look at its pod.
 pub const OF_THE_POD: &[&str] = &[
     "phase2::export-options",
@@ -77,12 +75,7 @@ fn no_copies() -> Vec<Fault> {
                 json!({"op": "replace", "path": "/spec/strategy", "value": {"type": "Recreate"}}),
                 command("sleep 1; exit 1"),
             ]),
-            wrong: &[
-                (ERROR, &["phase2::host-mount", "phase2::service", "phase2::node-port", "phase2::usage"]),
-                (ERROR, &["phase3::sidecar-set-up"]),
-                (FAIL, NOTHING_COPIED),
-                (FAIL, &["phase2::pods", "phase3::sidecar"]),
-            ],
+            wrong: as_simulated("sidecar-crash-loop"),
         },
         Fault {
             id: "A8 hung",
@@ -108,7 +101,7 @@ fn other_pods() -> Vec<Fault> {
             id: "A14 wrong target",
             server: "nas-output-2",
             change: sidecar(&[command(&copying("rsync -av /nfs-data/ /tmp/out/"))]),
-            wrong: &[(FAIL, BENT)],
+            wrong: &[(FAIL, &["phase3::latency", "phase3::multi-write"])],
         },
         Fault {
             id: "C10 no replica",
@@ -229,7 +222,7 @@ fn folders() -> Vec<Fault> {
                    touch -r \"$file\" /tmp/time; printf '#' | dd of=\"$file\" conv=notrunc 2>/dev/null; \
                    touch -r /tmp/time \"$file\"; } ;; esac; done",
             ))]),
-            wrong: &[(FAIL, BENT)],
+            wrong: as_simulated("sidecar-corrupts"),
         },
         Fault {
             id: "B4 sidecar before the init container",
