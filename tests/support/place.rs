@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use file_simulator_e2e::cluster::Target;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::junit::{self, Results};
@@ -63,6 +64,13 @@ impl Place {
         self.finish(self.command(arguments))
     }
 
+    /// The same, with what it says held to be this.
+    pub fn says(&self, arguments: &[&str], code: i32, words: &[&str]) -> Ended {
+        let ended = self.run(arguments);
+        ended.says(code, words);
+        ended
+    }
+
     /// Starts it and waits for its end.
     pub fn finish(&self, command: Command) -> Ended {
         self.start(command).end(LIMIT)
@@ -89,14 +97,16 @@ impl Place {
         listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
     }
 
-    /// Makes a kubeconfig with the context `file-simulator` for that address.
+    /// Makes a kubeconfig with the context `file-simulator` of this cluster and this user.
+    pub fn configure(&self, cluster: &Value, user: &Value) {
+        let config = json!({"clusters": [{"name": "c", "cluster": cluster}], "users": [{"name": "u", "user": user}],
+            "contexts": [{"name": "file-simulator", "context": {"cluster": "c", "user": "u"}}]});
+        std::fs::write(self.path("kubeconfig"), config.to_string()).unwrap();
+    }
+
+    /// The same for an address without TLS.
     pub fn connect(&self, address: &str) {
-        let text = format!(
-            "apiVersion: v1\nkind: Config\nclusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}]\n\
-             users: [{{name: u, user: {{token: secret}}}}]\n\
-             contexts: [{{name: file-simulator, context: {{cluster: c, user: u}}}}]\n"
-        );
-        std::fs::write(self.path("kubeconfig"), text).unwrap();
+        self.configure(&json!({"server": format!("http://{address}")}), &json!({"token": "secret"}));
     }
 
     /// Where the JUnit report of a suite is.
@@ -181,6 +191,16 @@ impl Ended {
     /// All that it printed.
     pub fn all(&self) -> String {
         [self.out.as_str(), &self.err].concat()
+    }
+
+    /// Holds its exit code to this one, and looks for these words in what it printed.
+    pub fn says(&self, code: i32, words: &[&str]) {
+        let all = self.all();
+        assert_eq!(self.code, code, "{all}");
+        for word in words {
+            assert!(all.contains(word), "no `{word}` in: {all}");
+        }
+        assert!(!all.contains("panicked"), "{all}");
     }
 
     /// The tests that ended so.
