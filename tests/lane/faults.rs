@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::catalogue::{Change, Fault};
-use crate::support::lab::{Lab, name, output};
+use crate::support::lab::{Lab, MOVED, name, output};
 use crate::support::{root, speed};
 
-use super::{MOVED, restore};
+use super::restore;
 
 /// The NFS server's process in the cluster's image.
 const PROCESS: &str = "nfs3-server";

@@ -5,10 +5,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::lab::{Lab, output};
+use crate::support::lab::{FILES_OF_RUNS, Lab, MOVED, output};
 
 use super::faults::Chart;
-use super::{FILES_OF_RUNS, MOVED};
 
 /// The objects of the release and the files of the tester's folder, each in a line, and how often there is one like it.
 pub type State = BTreeMap<String, usize>;

@@ -53,7 +53,7 @@ impl Stages {
             round.faults.iter().flat_map(|fault| catalogue::wrong(fault, &run.listed)).collect();
         let mut found = differences(&run, round, &expected);
         // Whatever became of the tests.
-        found.extend(self.lab.leftovers().iter().map(|file| format!("left behind: {file}")));
+        found.extend(self.lab.leftovers("e2e-").iter().map(|file| format!("left behind: {file}")));
         if !found.is_empty() {
             println!("{}", run.all());
         }

@@ -11,10 +11,9 @@ use file_simulator_e2e::sim::scenario::HEALTHY;
 use crate::support::lab::{Lab, output};
 use crate::support::place::{Ended, LIMIT, Place};
 use crate::support::simulated::Simulated;
-use crate::support::speed;
+use crate::support::{share, speed};
 
-use super::program::start;
-use super::{servers, share};
+use super::program::{start, wait_for};
 
 /// The server whose folder it is.
 const SERVER: &str = "nas-output-1";
@@ -42,7 +41,7 @@ impl Small {
         // Not as long as a file is being written.
         let mut remount = Command::new("mount");
         remount.args(["-o", "remount,ro"]).arg(&self.0);
-        servers::wait_for("nobody to write", || remount.output().unwrap().status.success());
+        wait_for("nobody to write", || remount.output().unwrap().status.success());
     }
 
     fn unmount(&self) {
@@ -77,14 +76,6 @@ fn run(suite: &str, part: Option<&str>, trouble: impl FnOnce(&Small, &Path)) -> 
     (ended, left.iter().map(|path| path.display().to_string()).collect())
 }
 
-/// The same on the real cluster.
-fn run_for_real(lab: &Lab, part: &str, trouble: impl FnOnce(&Small, &Path)) -> (Ended, Vec<String>) {
-    let mounted = Mounted::new(lab);
-    let ended = troubled(&lab.place(), "phase3", &mounted.small, Some(part), trouble);
-    let left = servers::leftovers(lab, ended.run());
-    (ended, left)
-}
-
 fn troubled(
     place: &Place,
     suite: &str,
@@ -110,7 +101,7 @@ struct Mounted<'a> {
 impl<'a> Mounted<'a> {
     fn new(lab: &'a Lab) -> Self {
         let small = Small::mount(&lab.folder.join(SERVER));
-        servers::replace(lab, SERVER);
+        lab.replace(SERVER);
         Self { lab, small }
     }
 }
@@ -118,7 +109,7 @@ impl<'a> Mounted<'a> {
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
         self.small.unmount();
-        servers::replace(self.lab, SERVER);
+        self.lab.replace(SERVER);
     }
 }
 
@@ -170,9 +161,12 @@ pub fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_named() {
         // It depends on the moment whether a file had arrived.
         ("gone", Small::unmount, "FAIL", ["the two are not one folder|no file of that name"; 2]),
     ];
-    for (_, trouble, outcome, words) in share().deal("folders", all, |(name, ..)| ((*name).to_owned(), 1)) {
+    for (_, trouble, outcome, words) in share::deal("folders", all, |(name, ..)| (*name).to_owned()) {
         // The first of its files: those of its second cycle are still to come, whichever moment this is.
-        let ran = run_for_real(&lab, "multi-write", |small, _| trouble(small));
-        judge(ran, &[("phase3::multi-write", outcome)], &words);
+        let mounted = Mounted::new(&lab);
+        let ended = troubled(&lab.place(), "phase3", &mounted.small, Some("multi-write"), |small, _| trouble(small));
+        let left = lab.leftovers(ended.run());
+        drop(mounted);
+        judge((ended, left), &[("phase3::multi-write", outcome)], &words);
     }
 }

@@ -2,8 +2,7 @@
 //! fills, turns read-only or vanishes, and a node that is short of CPU.
 //!
 //! On the real cluster four landings in a row see all of it; `ROUNDS=all` and `SHARE=1/4` choose another part. `MOMENTS` says how
-//! many interruptions there are for each suite, `TWICE` and `THRICE` how many with a second and a third request, and `SUITES`
-//! which suites: with any of these there are no parts. `SEED` repeats the moments of another time, in the same part.
+//! many interruptions there are for each suite, and `SEED` repeats the moments of another time, in the same part.
 
 use std::time::Duration;
 
@@ -11,13 +10,10 @@ use libtest_mimic::Trial;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::support::share::Share;
-
 mod folders;
 mod interrupts;
 mod outages;
 mod program;
-mod servers;
 mod short_of_cpu;
 
 pub fn tests() -> Vec<Trial> {
@@ -45,12 +41,6 @@ const SUITES: [(&str, u64); 7] = [
     ("restarts", 43_000),
 ];
 
-/// What is run of what takes long on the real cluster.
-fn share() -> Share {
-    let is_told = ["MOMENTS", "TWICE", "THRICE", "SUITES"].iter().any(|name| std::env::var_os(name).is_some());
-    if is_told { Share::All } else { Share::chosen() }
-}
-
 /// Moments that can be had again.
 struct Moments(StdRng);
 
@@ -71,11 +61,4 @@ impl Moments {
 /// A number from the environment.
 fn number(name: &str) -> Option<u64> {
     Some(std::env::var(name).ok()?.parse().unwrap())
-}
-
-/// The suites that the environment chooses, else all.
-fn suites() -> Vec<(&'static str, u64)> {
-    let chosen = std::env::var("SUITES").ok();
-    let is_chosen = |suite: &str| chosen.as_ref().is_none_or(|chosen| chosen.split(',').any(|name| name == suite));
-    SUITES.into_iter().filter(|(suite, _)| is_chosen(suite)).collect()
 }

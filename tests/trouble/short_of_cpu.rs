@@ -4,11 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::support::lab::{Lab, name, output};
-use crate::support::share::Share;
+use crate::support::lab::{Lab, output, scripted};
+use crate::support::share;
 
-use super::outages::scripted;
-use super::servers;
+use super::program::wait_for;
 
 /// The suites that are green there; the last one sees whether a container was restarted under the others.
 const SUITES: [&str; 3] = ["phase3", "data-safety", "phase2"];
@@ -76,7 +75,7 @@ impl Drop for Held {
             // A pod may have ended meanwhile.
             let _ = fs::write(group.join(self.quota), quota);
         }
-        servers::wait_for("the cluster's processes to be free", || {
+        wait_for("the cluster's processes to be free", || {
             for process in fs::read_to_string(self.own.join("cgroup.procs")).unwrap().lines() {
                 // It may have ended.
                 let _ = fs::write(self.before.join("cgroup.procs"), process);
@@ -100,10 +99,9 @@ fn group_of(process: &str) -> String {
 
 /// How long a command that does nothing takes: the middle one of three.
 fn command(lab: &Lab) -> Duration {
-    let deployment = format!("deployment/{}", name("nas-output-1"));
     let mut took = [(); 3].map(|()| {
         let began = Instant::now();
-        lab.kubectl(&["exec", &deployment, "-c", "nfs-server", "--", "true"]);
+        lab.in_export("nas-output-1", "true");
         began.elapsed()
     });
     took.sort_unstable();
@@ -111,7 +109,7 @@ fn command(lab: &Lab) -> Duration {
 }
 
 pub fn a_node_short_of_cpu_is_green() {
-    if Share::chosen() != Share::All {
+    if share::chosen().is_some() {
         println!("left out, because it takes minutes: ROUNDS=all runs it");
         return;
     }
@@ -133,10 +131,9 @@ pub fn a_node_short_of_cpu_is_green() {
         let mut running = place.start(place.command(&["--suite", suite]));
         running.listed = place.listed(&["--suite", suite]);
         let ended = running.end(LIMIT);
-        let left = servers::leftovers(&lab, ended.run());
-        let [pass, fail, error] = ["PASS", "FAIL", "ERROR"].map(|outcome| ended.count(outcome));
+        let left = lab.leftovers(ended.run());
         let told = ended.out.lines().find(|line| line.starts_with("the node was slow"));
-        println!("{suite}: {pass} PASS, {fail} FAIL, {error} ERROR in {:.0?}; {told:?}", ended.took);
+        println!("{suite}: exit {} in {:.0?}; {told:?}", ended.code, ended.took);
         if ended.code != 0 || told.is_none() || !left.is_empty() || !ended.missing().is_empty() {
             problems.push(format!("{suite}, commands take {took:.1?}: left {left:?}\n{}", ended.all()));
         }
