@@ -2,35 +2,20 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use file_simulator_e2e::sim::Simulation;
 use file_simulator_e2e::sim::scenario::Scenario;
-use futures::stream::{self, StreamExt};
-use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::{Pod, Service};
-use kube::api::{DeleteParams, ListParams, PostParams};
-use kube::config::KubeConfigOptions;
-use kube::{Api, Client, Config};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::runtime::Runtime;
 
 use super::kubectl::SERVERS;
-use super::measure::{Cost, ours, own};
+use super::measure::{Cost, kubectl, ours, own};
 use super::side_by_side::middle;
 
 /// So many servers.
 const SIZES: [usize; 3] = [7, 70, 400];
 /// So many objects of each kind are other people's.
 const STRANGERS: usize = 5_000;
-/// So many requests are under way at once.
-const AT_ONCE: usize = 16;
-/// The label of other people's objects.
-const LABEL: &str = "bench=stranger";
-const NAMESPACE: &str = "file-simulator";
-
 /// Measures both, and prints tables and a plot.
 pub fn grow(rounds: usize) {
     let runtime = Runtime::new().expect("threads");
@@ -41,17 +26,13 @@ pub fn grow(rounds: usize) {
         row(&format!("{servers} simulated servers"), cost);
         cost
     });
-    let client = runtime.block_on(client());
     let real = || middle(&(0..rounds).map(|_| own(|| ours(&["--suite", "phase2"]))).collect::<Vec<_>>());
     // Of a run that was stopped.
-    runtime.block_on(remove(&client));
-    let alone = real();
-    row("7 servers", alone);
-    let crowded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        runtime.block_on(strangers(&client));
-        real()
-    }));
-    runtime.block_on(remove(&client));
+    remove_strangers();
+    row("7 servers", real());
+    make_strangers();
+    let crowded = std::panic::catch_unwind(real);
+    remove_strangers();
     let crowded = crowded.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     row(&format!("7 servers among {STRANGERS} other Pods, ReplicaSets and Services each"), crowded);
     plot(simulated);
@@ -87,22 +68,8 @@ fn simulated(runtime: &Runtime, servers: usize, rounds: usize) -> Cost {
     let path = |path: &Path| path.display().to_string();
     let kubeconfig = path(target.kubeconfig.as_deref().expect("one of its own"));
     let (suite, data) = (path(&suite), path(simulation.data()));
-    let run = || {
-        ours(&[
-            "--suite",
-            &suite,
-            "--kubeconfig",
-            &kubeconfig,
-            "--context",
-            &target.context,
-            "--namespace",
-            &target.namespace,
-            "--release",
-            &target.release,
-            "--host-data",
-            &data,
-        ])
-    };
+    let (of_suite, at) = (["--suite", &suite, "--kubeconfig", &kubeconfig], ["--context", &target.context]);
+    let run = || ours(&[&of_suite[..], &at, &["--host-data", &data]].concat());
     let costs: Vec<Cost> = (0..rounds).map(|_| own(run)).collect();
     middle(&costs)
 }
@@ -123,52 +90,28 @@ fn suite_of(servers: usize) -> String {
     format!("{head}\nservers:\n{roles}\n{tests}")
 }
 
-async fn client() -> Client {
-    let options = KubeConfigOptions { context: Some("file-simulator".to_owned()), ..KubeConfigOptions::default() };
-    let config = Config::from_kubeconfig(&options).await.expect("the context file-simulator");
-    Client::try_from(config).expect("a client")
-}
-
 /// Makes other people's objects: pods that nobody schedules, ReplicaSets without pods, Services without an address.
-async fn strangers(client: &Client) {
+fn make_strangers() {
     let container = json!({"name": "one", "image": "none", "env": [{"name": "FILLER", "value": "x".repeat(1000)}]});
-    let pod = json!({"schedulerName": "nobody", "containers": [container]});
     let labels = json!({"bench": "stranger", "app": "other"});
+    let pod = json!({"schedulerName": "nobody", "containers": [container]});
     let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [container]}});
     let set = json!({"replicas": 0, "selector": {"matchLabels": labels}, "template": template});
-    make::<Pod>(client, &labels, &pod).await;
-    make::<ReplicaSet>(client, &labels, &set).await;
-    make::<Service>(client, &labels, &json!({"clusterIP": "None", "ports": [{"port": 80}]})).await;
+    let service = json!({"clusterIP": "None", "ports": [{"port": 80}]});
+    let mut items = Vec::new();
+    for (version, kind, spec) in [("v1", "Pod", pod), ("apps/v1", "ReplicaSet", set), ("v1", "Service", service)] {
+        items.extend((0..STRANGERS).map(|number| {
+            let metadata = json!({"name": format!("stranger-{number}"), "labels": labels});
+            json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
+        }));
+    }
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("strangers.json");
+    fs::write(&file, list.to_string()).expect("the objects are written");
+    kubectl(&["create", "-f", &file.display().to_string(), "-o", "name"]);
 }
 
-async fn make<K>(client: &Client, labels: &Value, spec: &Value)
-where
-    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-        + Clone
-        + Serialize
-        + DeserializeOwned
-        + std::fmt::Debug,
-{
-    let api = Arc::new(Api::<K>::namespaced(client.clone(), NAMESPACE));
-    let create = |number: usize| {
-        let object = json!({"metadata": {"name": format!("stranger-{number}"), "labels": labels}, "spec": spec});
-        let (api, object) = (Arc::clone(&api), serde_json::from_value::<K>(object).expect("an object"));
-        async move { api.create(&PostParams::default(), &object).await.map(drop).expect("it is made") }
-    };
-    stream::iter((0..STRANGERS).map(create)).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
-}
-
-async fn remove(client: &Client) {
-    let (now, its) = (DeleteParams::default().grace_period(0), ListParams::default().labels(LABEL));
-    Api::<Pod>::namespaced(client.clone(), NAMESPACE).delete_collection(&now, &its).await.map(drop).expect("pods go");
-    Api::<ReplicaSet>::namespaced(client.clone(), NAMESPACE)
-        .delete_collection(&now, &its)
-        .await
-        .map(drop)
-        .expect("sets go");
-    Api::<Service>::namespaced(client.clone(), NAMESPACE)
-        .delete_collection(&now, &its)
-        .await
-        .map(drop)
-        .expect("Services go");
+fn remove_strangers() {
+    kubectl(&["delete", "pods,replicasets,services", "-l", "bench=stranger", "--force", "--grace-period=0"]);
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::lab::Lab;
 use crate::support::place::Place;
-use crate::support::speed::wait_for;
+use crate::support::speed::until;
 
 use super::{RBAC, all};
 
@@ -17,7 +17,6 @@ const NAME: &str = "file-simulator-e2e";
 /// The account; it is removed with what it may do when this is dropped.
 pub struct Account {
     lab: Lab,
-    /// The minor version of its cluster.
     minor: u32,
     /// docs/rbac.yaml with names of its own, because others may test here at the same time.
     rbac: String,
@@ -27,7 +26,6 @@ pub struct Account {
 }
 
 impl Account {
-    /// Makes it.
     pub fn new() -> Self {
         let (lab, own) = (Lab::find(), tempfile::tempdir().unwrap());
         let name = format!("{NAME}-{:08x}", rand::random::<u32>());
@@ -45,14 +43,12 @@ impl Account {
         account
     }
 
-    /// Has kubectl do something with these objects.
     fn tell(&self, verb: &str, objects: &str) {
         let file = self.own.path().join("objects");
         std::fs::write(&file, objects).unwrap();
         self.lab.kubectl(&[verb, "-f", file.to_str().unwrap()]);
     }
 
-    /// Where it runs the program.
     pub fn place(&self) -> Place {
         Place::at(&self.target, &self.lab.folder)
     }
@@ -73,8 +69,8 @@ impl Account {
         let all: Vec<_> = all().into_iter().collect();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let cluster = runtime.block_on(cluster::connect(self.target.clone())).unwrap();
-        wait_for("the role without one permission", Duration::from_secs(20), Duration::from_millis(50), || {
-            (runtime.block_on(cluster.lacked(&all)).unwrap() == wanted).then_some(())
+        until("the role without one permission", Duration::from_secs(20), || {
+            runtime.block_on(cluster.lacked(&all)).unwrap() == wanted
         });
     }
 

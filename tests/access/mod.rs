@@ -29,13 +29,11 @@ pub fn tests() -> Vec<Trial> {
 
 const RBAC: &str = include_str!("../../docs/rbac.yaml");
 
-/// All that the program may ask for.
 fn all() -> BTreeSet<Permission> {
     let needs = Need::ALL.iter().flat_map(|need| need.permissions());
     needs.chain(ALWAYS).copied().chain(OPTIONAL.iter().map(|(permission, _)| *permission)).collect()
 }
 
-/// The suite that asks for it.
 fn suite(permission: Permission) -> &'static str {
     if permission.verb == "delete" { "restarts" } else { "smoke" }
 }

@@ -8,7 +8,6 @@ const README: &str = include_str!("../../README.md");
 const USING: &str = include_str!("../../docs/using.md");
 pub const SUITES: &str = include_str!("../../docs/suites.md");
 
-/// The fenced blocks of that language.
 pub fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let blocks = text.split("```").skip(1).step_by(2);
     blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).collect()

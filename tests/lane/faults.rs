@@ -15,10 +15,8 @@ use super::restore;
 /// The NFS server's process in the cluster's image.
 const PROCESS: &str = "nfs3-server";
 
-/// What makes the sync interval short.
 const INTERVAL: [&str; 2] = ["--set", "global.sidecar.syncInterval=5"];
 
-/// A chart that can be installed.
 #[derive(Clone, Copy)]
 pub enum Chart {
     /// The project's own, with a short sync interval.
@@ -62,13 +60,8 @@ impl Lab {
         let limit =
             json!([{"op": "replace", "path": "/spec/template/spec/volumes/1/emptyDir/sizeLimit", "value": "8Mi"}]);
         self.kubectl(&["patch", "deployment", &name, "--type=json", "-p", &limit.to_string()]);
-        self.kubectl(&[
-            "rollout",
-            "status",
-            "deployment",
-            &name,
-            &format!("--timeout={}", speed::duration(Duration::from_secs(60))),
-        ]);
+        let limit = format!("--timeout={}", speed::duration(Duration::from_secs(60)));
+        self.kubectl(&["rollout", "status", "deployment", &name, &limit]);
         let label = format!("app.kubernetes.io/component={server}");
         let newest = ["get", "pods", "-l", &label, "--sort-by=.metadata.creationTimestamp", "-o", "name"];
         let pods = self.kubectl(&newest);
@@ -76,9 +69,7 @@ impl Lab {
         let fill = "head -c 25165824 /dev/zero >/data/too-large";
         self.kubectl(&["exec", pod, "-c", "nfs-server", "--", "sh", "-c", fill]);
         let phase = ["get", pod, "-o", "jsonpath={.status.phase}"];
-        speed::wait_for("an evicted pod", Duration::from_secs(120), Duration::from_millis(500), || {
-            (self.kubectl(&phase) != "Running").then_some(())
-        });
+        speed::until("an evicted pod", Duration::from_secs(120), || self.kubectl(&phase) != "Running");
     }
 
     pub fn apply(&self, faults: &[Fault]) {
@@ -117,7 +108,6 @@ impl Lab {
         self.installation().args(INTERVAL).args(arguments).output().unwrap().status.success()
     }
 
-    /// The script that installs the chart, ready to start.
     fn installation(&self) -> Command {
         let mut install = Command::new(root("fixtures/cluster/install"));
         install.env("KUBECONFIG", self.kubeconfig());
@@ -144,13 +134,12 @@ impl Lab {
         if !is_closed && !fails("::service") {
             return;
         }
-        speed::wait_for(fault.id, Duration::from_secs(30), Duration::from_millis(100), || {
-            let has_come = if is_closed {
+        speed::until(fault.id, Duration::from_secs(30), || {
+            if is_closed {
                 TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err()
             } else {
                 self.kubectl(&ask) != before.0 && rules() != before.1
-            };
-            has_come.then_some(())
+            }
         });
     }
 }

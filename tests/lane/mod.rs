@@ -22,6 +22,7 @@ use stages::Stages;
 
 /// The release in which the interval is the usual one.
 const OLDER: &str = "older-chart";
+
 pub fn tests() -> Vec<Trial> {
     trials!("lane::real": the_suites_on_a_real_cluster)
 }
@@ -40,7 +41,6 @@ fn the_suites_on_a_real_cluster() {
     assert!(stages.problems.is_empty(), "\n{}", stages.problems.join("\n"));
 }
 
-/// The rounds that the environment chooses.
 fn chosen() -> Vec<Round> {
     let (before, after) = (catalogue::green(), catalogue::older().into_iter().take(1));
     let named = std::env::var("ROUNDS").ok().filter(|rounds| rounds != "all");

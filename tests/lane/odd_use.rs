@@ -8,7 +8,6 @@ use crate::support::lab::{Lab, OF_A_KILLED_RUN, name, output};
 
 use super::restore;
 
-/// The servers that are used.
 pub const USED: [&str; 4] = ["nas-input-1", "nas-output-1", "nas-output-2", "nas-output-3"];
 /// Names of files that look like something else in a log.
 const STRANGE: [&str; 3] = ["rsync error: failed (code 23)", "error.log", "Synced to Windows failed"];

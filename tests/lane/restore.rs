@@ -12,7 +12,6 @@ use super::faults::Chart;
 /// The objects of the release and the files of the tester's folder, each in a line, and how often there is one like it.
 pub type State = BTreeMap<String, usize>;
 
-/// The label selector of these servers' objects.
 pub fn of(servers: &[&str]) -> String {
     format!("app.kubernetes.io/component in ({})", servers.join(","))
 }
@@ -39,7 +38,6 @@ impl Lab {
         }
     }
 
-    /// What there is now.
     pub fn state(&self) -> State {
         let objects = self.kubectl(&["get", "deployments,services,configmaps,pods", "-o", "json"]);
         let objects: Value = serde_json::from_str(&objects).unwrap();

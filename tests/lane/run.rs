@@ -12,7 +12,6 @@ use super::OLDER;
 
 /// The tests that say where something else is tested.
 const SKIPPED: &str = "phase3::win-02::";
-/// Those that need to be allowed.
 const DISTURBS: &str = "data-safety::reserved-names::";
 /// The longest that a run may take on a usual machine, in which much may be waited for in vain.
 const LIMIT: Duration = Duration::from_secs(1800);
@@ -34,9 +33,8 @@ pub fn run(lab: &Lab, round: &Round) -> Ended {
     let arguments: Vec<&str> = suites.chain(skip).chain(round.disrupts.then_some("--allow-disruption")).collect();
     let mut command = place.command(&arguments);
     command.envs(record.map(|path| ("FILE_SIMULATOR_RECORD", path)));
-    let mut running = place.start(command);
-    running.listed = place.listed(&arguments);
-    running.end(LIMIT)
+    let listed = place.listed(&arguments);
+    Ended { listed, ..place.start(command).end(LIMIT) }
 }
 
 /// What the run says otherwise than expected, in a line each.

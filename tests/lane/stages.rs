@@ -20,7 +20,6 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// Begins with a release that was just installed.
     pub fn new() -> Self {
         let (lab, started) = (Lab::find(), Instant::now());
         lab.install_anew(SERVERS);
@@ -29,7 +28,6 @@ impl Stages {
         stages
     }
 
-    /// Does one thing to the cluster.
     fn do_to_the_lab(&mut self, name: &str, what: impl FnOnce(&Lab)) {
         what(&self.lab);
         self.time(name);
@@ -72,7 +70,6 @@ impl Stages {
         self.restore(round.name, |lab| lab.undo(&round.faults));
     }
 
-    /// The same for a healthy release that is used oddly.
     pub fn judge_odd_use(&mut self, round: &Round) {
         let client = self.lab.use_oddly();
         self.judge(round);
@@ -82,7 +79,6 @@ impl Stages {
         self.restore(round.name, |lab| lab.install_anew(&restore::of(&odd_use::USED)));
     }
 
-    /// What is said of upgrades.
     pub fn judge_upgrades(&mut self) {
         let found = upgrade::differences(&self.lab);
         self.problems.extend(found);

@@ -14,7 +14,6 @@ const NOT_FOUND: &str = r#"{"kind":"Status","status":"Failure","message":"not fo
 const EMPTY: &str = r#"{"kind":"List","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#;
 const NAMESPACE: &str = r#"{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"file-simulator"}}"#;
 
-/// Runs and asserts the exit code and what standard error contains.
 fn refused(place: &Place, arguments: &[&str], code: i32, words: &[&str]) {
     let ended = place.says(arguments, code, words);
     assert!(words.iter().all(|word| ended.err.contains(word)), "{arguments:?}: {}", ended.err);
@@ -26,7 +25,6 @@ fn red(place: &Place, suite: &str, tests: usize) {
     assert!(results.len() == tests && results.values().all(|(outcome, _)| *outcome == "ERROR"), "{results:?}");
 }
 
-/// How many tests a built-in suite has.
 fn tests(suite: &str) -> usize {
     Place::new().listed(&["--suite", suite]).len()
 }

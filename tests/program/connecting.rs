@@ -35,7 +35,6 @@ struct Variant {
 /// What servers on loopback were asked: first lines and headers.
 type Asked = Arc<Mutex<Vec<String>>>;
 
-/// Reads a request's head, and notes it.
 fn head(stream: &mut impl Read, who: &str, asked: &Asked) -> std::io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -106,7 +105,6 @@ fn whatever_kubectl_connects_to_this_connects_to_and_no_secret_is_told() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// What is not as it should be.
 fn tried(variant: &Variant, usual: &[Value; 2], asked: &Asked) -> Result<(), String> {
     let place = Place::new();
     let [cluster, user] =

@@ -11,7 +11,6 @@ use crate::support::root;
 /// A run that passes in a second.
 const RUN: [&str; 5] = ["--simulate", "--suite", "phase2", "--exact", "phase2::release"];
 
-/// What only prints.
 const PRINTING: [&[&str]; 8] = [
     &["schema"],
     &["--list"],
@@ -28,7 +27,6 @@ fn left() -> Stdio {
     pipe().unwrap().1.into()
 }
 
-/// Runs to the end with that standard output and that standard error.
 fn ended(mut command: Command, out: impl Into<Stdio>, err: impl Into<Stdio>) -> (i32, String) {
     let Output { status, stderr, .. } = command.stdin(Stdio::null()).stdout(out).stderr(err).output().unwrap();
     let said = String::from_utf8(stderr).unwrap();

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, Stream
 
 use crate::support::canned::{VERSION, answering, serve};
 use crate::support::place::{LIMIT, Place};
-use crate::support::speed::wait_for;
+use crate::support::speed::until;
 
 /// Where the cluster is, and a plugin that writes down its number and that of what it starts, and hangs from that run on.
 fn place(hangs: u32) -> Place {
@@ -44,7 +44,7 @@ fn ended(place: &Place) {
     let pids = std::fs::read_to_string(place.path("pids")).unwrap();
     assert_eq!(pids.split_whitespace().count(), 2, "{pids}");
     for pid in pids.split_whitespace() {
-        wait_for("the process's end", Duration::from_secs(5), Duration::from_millis(20), || is_gone(pid).then_some(()));
+        until("the plugin's end", Duration::from_secs(5), || is_gone(pid));
     }
 }
 

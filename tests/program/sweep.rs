@@ -18,7 +18,6 @@ const OTHERS: [&str; 3] =
     ["e2e-20261121-report.txt", "e2e-0a1b2c3d-nas-output-1-x.txt", "my-e2e-0a1b2c3d-a-b-nas-output-1-c"];
 
 impl Simulated {
-    /// Writes files into the export of nas-output-1.
     fn write(&self, names: &[&str]) {
         self.runtime.block_on(async {
             let cluster = cluster::connect(self.target()).await.unwrap();
@@ -34,7 +33,6 @@ impl Simulated {
         });
     }
 
-    /// Waits until files of that name are in so many places.
     fn until(&self, name: &str, places: usize) -> Vec<PathBuf> {
         speed::wait_for(name, Duration::from_secs(60), Duration::from_millis(50), || {
             Some(self.files(name)).filter(|found| found.len() == places)

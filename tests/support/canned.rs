@@ -24,7 +24,6 @@ pub fn answering(answer: impl Fn(&str) -> (u16, &'static str) + Send + Sync + 's
     })
 }
 
-/// TLS with this certificate.
 pub fn tls(certificate: &CertificateDer<'static>, key: &KeyPair) -> Arc<ServerConfig> {
     let tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let tls = tls.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
@@ -54,5 +53,4 @@ pub fn serve(each: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync 
     address
 }
 
-/// What `/version` says.
 pub const VERSION: &str = r#"{"major":"1","minor":"34","gitVersion":"v1.34.4","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;

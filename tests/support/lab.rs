@@ -19,10 +19,8 @@ pub const OF_A_KILLED_RUN: &str = "e2e-00000000-phase3-latency-nas-output-2-sync
 /// How the name of a server's folder begins while it is moved away.
 pub const MOVED: &str = "moved-away-";
 
-/// Where everything is.
 pub struct Lab {
     pub target: Target,
-    /// The tester's folder.
     pub folder: PathBuf,
     /// Where `kubectl` is, if not in the user's own PATH.
     bin: String,
@@ -45,7 +43,6 @@ impl Lab {
         Self { target, folder: folder.into(), bin: bin.to_owned() }
     }
 
-    /// For a run of the program on it.
     pub fn place(&self) -> Place {
         Place::at(&self.target, &self.folder)
     }
@@ -54,12 +51,10 @@ impl Lab {
         self.target.kubeconfig.as_deref().unwrap()
     }
 
-    /// What kubectl prints.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         output(&mut self.command(arguments))
     }
 
-    /// `kubectl`, ready to start.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new("kubectl");

@@ -39,7 +39,6 @@ impl Place {
         Self { cluster: options.into_iter().chain(data).collect(), ..Self::new() }
     }
 
-    /// A path in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -59,21 +58,25 @@ impl Place {
         command
     }
 
-    /// Runs the program to its end.
     pub fn run(&self, arguments: &[&str]) -> Ended {
         self.finish(self.command(arguments))
     }
 
-    /// The same, with what it says held to be this.
+    /// Runs it, with what it says held to be this.
     pub fn says(&self, arguments: &[&str], code: i32, words: &[&str]) -> Ended {
         let ended = self.run(arguments);
         ended.says(code, words);
         ended
     }
 
-    /// Starts it and waits for its end.
     pub fn finish(&self, command: Command) -> Ended {
         self.start(command).end(LIMIT)
+    }
+
+    /// The same without the wait, with the tests that it should report.
+    pub fn begin(&self, arguments: &[&str]) -> Running {
+        let listed = self.listed(arguments);
+        Running { listed, ..self.start(self.command(arguments)) }
     }
 
     /// A file with a built-in suite, some of whose limits are others.
@@ -83,7 +86,6 @@ impl Place {
         file
     }
 
-    /// Starts it.
     pub fn start(&self, mut command: Command) -> Running {
         let said = ["out", "err"].map(|name| self.path(name));
         let [out, err] = said.each_ref().map(|path| File::create(path).unwrap());
@@ -91,7 +93,6 @@ impl Place {
         Running { child, said, reports: self.path("reports"), started: Instant::now(), listed: Vec::new() }
     }
 
-    /// The tests that `--list` names.
     pub fn listed(&self, arguments: &[&str]) -> Vec<String> {
         let listed = self.run(&[arguments, &["--list"]].concat()).out;
         listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
@@ -109,18 +110,15 @@ impl Place {
         self.configure(&json!({"server": format!("http://{address}")}), &json!({"token": "secret"}));
     }
 
-    /// Where the JUnit report of a suite is.
     pub fn junit(&self, suite: &str) -> PathBuf {
         self.path(&format!("reports/{suite}.xml"))
     }
 
-    /// The JUnit report of a suite.
     pub fn report(&self, suite: &str) -> String {
         std::fs::read_to_string(self.junit(suite)).unwrap()
     }
 }
 
-/// The program at work.
 pub struct Running {
     child: Child,
     said: [PathBuf; 2],
@@ -137,7 +135,6 @@ impl Running {
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
-    /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
@@ -171,24 +168,18 @@ impl Running {
     }
 }
 
-/// What it did.
 pub struct Ended {
     /// The exit code; -1 if a signal ended it.
     pub code: i32,
-    /// Standard output.
     pub out: String,
-    /// Standard error.
     pub err: String,
-    /// What its reports say.
     pub results: Results,
     /// The tests that it should have reported.
     pub listed: Vec<String>,
-    /// How long it ran.
     pub took: Duration,
 }
 
 impl Ended {
-    /// All that it printed.
     pub fn all(&self) -> String {
         [self.out.as_str(), &self.err].concat()
     }
@@ -203,13 +194,11 @@ impl Ended {
         assert!(!all.contains("panicked"), "{all}");
     }
 
-    /// The tests that ended so.
     pub fn with(&self, outcome: &str) -> BTreeSet<&str> {
         let its = self.results.iter().filter(|(_, (its, _))| *its == outcome);
         its.map(|(name, _)| name.as_str()).collect()
     }
 
-    /// Those that are not reported.
     pub fn missing(&self) -> Vec<String> {
         let missing = self.listed.iter().filter(|name| !self.results.contains_key(*name));
         missing.map(|name| format!("{name}: missing")).collect()

@@ -4,7 +4,6 @@ use std::process::Command;
 
 use super::root;
 
-/// So many landings run everything.
 const SHARES: usize = 4;
 
 /// The number of the share that is run, from 0; none if all are. `ROUNDS=all` or `SHARE=2/4` choose it, else the number of

@@ -17,14 +17,12 @@ pub struct Simulated {
 }
 
 impl Simulated {
-    /// With this scenario.
     pub fn new(scenario: Scenario) -> Self {
         let runtime = Runtime::new().unwrap();
         let simulation = runtime.block_on(Simulation::start(scenario, INTERVAL)).unwrap();
         Self { simulation, runtime }
     }
 
-    /// With the built-in scenario of that name.
     pub fn named(name: &str) -> Self {
         Self::new(scenario::named(name).unwrap())
     }
@@ -34,17 +32,14 @@ impl Simulated {
         Self::new(serde_json::from_value(scenario).unwrap())
     }
 
-    /// How it is reached.
     pub fn target(&self) -> Target {
         self.simulation.target()
     }
 
-    /// The tester's folder.
     pub fn data(&self) -> &Path {
         self.simulation.data()
     }
 
-    /// For a run of the program on it.
     pub fn place(&self) -> Place {
         Place::at(&self.target(), self.data())
     }

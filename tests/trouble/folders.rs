@@ -15,7 +15,6 @@ use crate::support::{share, speed};
 
 use super::program::{start, wait_for};
 
-/// The server whose folder it is.
 const SERVER: &str = "nas-output-1";
 
 /// A file system of its own in the place of a folder; gone when dropped.
@@ -56,7 +55,6 @@ impl Drop for Small {
     }
 }
 
-/// Waits until a file of the run is in the folder; returns it.
 fn first(folder: &Path, part: &str) -> PathBuf {
     let is_its = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_string_lossy();

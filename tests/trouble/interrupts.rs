@@ -28,7 +28,6 @@ struct Plan {
     requests: Vec<(Duration, &'static str)>,
 }
 
-/// What came of it.
 struct Stopped {
     ended: Ended,
     /// How many requests were sent before it ended.
@@ -65,13 +64,11 @@ impl Stopped {
     fn problems(&self, plan: &Plan, left: &[String], pods: Option<String>) -> Vec<String> {
         let Self { ended, sent, after } = self;
         let mut problems = ended.missing();
-        let all_ran = ended.count("ERROR") == 0;
-        if !matches!((ended.code, all_ran), (130, _) | (0, true)) {
-            problems.push(format!("exit code {} with {} ERROR", ended.code, ended.count("ERROR")));
+        let errors = ended.with("ERROR").len();
+        if !matches!((ended.code, errors), (130, _) | (0, 0)) {
+            problems.push(format!("exit code {} with {errors} ERROR", ended.code));
         }
-        if ended.count("FAIL") > 0 {
-            problems.push("a FAIL".to_owned());
-        }
+        problems.extend(ended.with("FAIL").iter().map(|name| format!("FAIL {name}")));
         let bound = if *sent == 3 { AT_ONCE } else { BOUND };
         if *after > speed::scaled(bound) {
             problems.push(format!("it took {after:?} to end"));

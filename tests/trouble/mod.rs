@@ -52,13 +52,11 @@ impl Moments {
         Self(StdRng::seed_from_u64(seed))
     }
 
-    /// Any one before that many milliseconds.
     fn before(&mut self, millis: u64) -> Duration {
         Duration::from_millis(self.0.random_range(0..millis))
     }
 }
 
-/// A number from the environment.
 fn number(name: &str) -> Option<u64> {
     Some(std::env::var(name).ok()?.parse().unwrap())
 }

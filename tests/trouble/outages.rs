@@ -15,10 +15,8 @@ use super::{Moments, SUITES, number};
 const SETTLE: Duration = Duration::from_secs(20);
 /// The longest that a run may take for which the API server does not come back.
 const BOUND: Duration = Duration::from_secs(120);
-/// How long it is away where it comes back.
 const SHORT: Duration = Duration::from_secs(3);
 
-/// The API server of `fixtures/cluster`.
 struct ApiServer {
     command: Vec<String>,
     is_away: bool,
@@ -69,10 +67,8 @@ fn pid() -> String {
 /// What is not as it should be; `was_hit` says whether the API server went away before the run had ended.
 fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Vec<String> {
     let mut problems = ended.missing();
-    if ended.count("FAIL") > 0 {
-        problems.push("a FAIL".to_owned());
-    }
-    let errors = ended.count("ERROR");
+    problems.extend(ended.with("FAIL").iter().map(|name| format!("FAIL {name}")));
+    let errors = ended.with("ERROR").len();
     if was_hit && !is_short && errors == 0 {
         problems.push("no ERROR".to_owned());
     }

@@ -14,25 +14,16 @@ const PATIENCE: Duration = Duration::from_secs(150);
 pub fn start(place: &Place, suite: &str, arguments: &[&str]) -> Running {
     // Some of them wait in vain.
     let file = place.suite(suite, &SHORTER);
-    let arguments = [&["--suite", &file, "--allow-disruption"], arguments].concat();
-    let listed = place.listed(&arguments);
-    let mut running = place.start(place.command(&arguments));
-    running.listed = listed;
+    let mut running = place.begin(&[&["--suite", &file, "--allow-disruption"], arguments].concat());
     running.wait_for("its first report", || place.junit(suite).exists());
     running
 }
 
-/// Waits until a condition holds.
-pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    speed::wait_for(what, PATIENCE, Duration::from_millis(200), || holds().then_some(()));
+pub fn wait_for(what: &str, holds: impl FnMut() -> bool) {
+    speed::until(what, PATIENCE, holds);
 }
 
 impl Ended {
-    /// How many tests ended in that way.
-    pub fn count(&self, outcome: &str) -> usize {
-        self.with(outcome).len()
-    }
-
     /// The run's name; if it did not get so far as to say it, what all names begin with.
     pub fn run(&self) -> &str {
         self.out.lines().find_map(|line| line.strip_prefix("run:")).map_or("e2e-", str::trim)

@@ -16,7 +16,6 @@ const CORE: u32 = 20_000;
 /// So long a command that does nothing takes there, or somewhat longer. Much slower, the kubelet's own probes are late, and it
 /// restarts containers: nothing is healthy any more.
 const SLOW: Duration = Duration::from_millis(2_500);
-/// No suite takes longer.
 const LIMIT: Duration = Duration::from_secs(900);
 
 /// The CPU of the cluster's processes and pods, held; set free when dropped.
@@ -59,7 +58,6 @@ impl Held {
         held
     }
 
-    /// Gives cluster and pods so much CPU each.
     fn give(&self, quota: u32) {
         // No child may have more than its parent.
         let groups = self.pods.iter().rev().map(|(group, _)| group).chain([&self.own]);
@@ -128,9 +126,7 @@ pub fn a_node_short_of_cpu_is_green() {
     let mut problems = Vec::new();
     for suite in SUITES {
         let place = lab.place();
-        let mut running = place.start(place.command(&["--suite", suite]));
-        running.listed = place.listed(&["--suite", suite]);
-        let ended = running.end(LIMIT);
+        let ended = place.begin(&["--suite", suite]).end(LIMIT);
         let left = lab.leftovers(ended.run());
         let told = ended.out.lines().find(|line| line.starts_with("the node was slow"));
         println!("{suite}: exit {} in {:.0?}; {told:?}", ended.code, ended.took);
