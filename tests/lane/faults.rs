@@ -17,23 +17,10 @@ const PROCESS: &str = "nfs3-server";
 
 const INTERVAL: [&str; 2] = ["--set", "global.sidecar.syncInterval=5"];
 
-#[derive(Clone, Copy)]
-pub enum Chart {
-    /// The project's own, with a short sync interval.
-    Current,
-    /// The one that older installations have, as it is.
-    Older,
-}
-
 impl Lab {
     /// Installs or upgrades the release, and returns when the old pods are gone.
-    pub fn install(&self, chart: Chart) {
-        let mut install = self.installation();
-        match chart {
-            Chart::Current => install.args(INTERVAL),
-            Chart::Older => install.env("CHART", root("fixtures/helm-chart/older")),
-        };
-        output(&mut install);
+    pub fn install(&self) {
+        output(self.installation().args(INTERVAL));
     }
 
     fn move_folder_away(&self, server: &str) {
@@ -93,7 +80,9 @@ impl Lab {
                 Change::Signal(signal) => {
                     self.in_export(fault.server, &format!("kill -{signal} $(pidof {PROCESS})"));
                 }
-                Change::OlderChart => self.install(Chart::Older),
+                Change::OlderChart => {
+                    output(self.installation().env("CHART", root("fixtures/helm-chart/older")));
+                }
                 Change::Evicted => self.evict(fault.server),
                 Change::Refused(guard) => self.refuse(fault.server, *guard),
                 Change::Scale(replicas) => {

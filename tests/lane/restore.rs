@@ -7,8 +7,6 @@ use serde_json::Value;
 
 use crate::support::lab::{FILES_OF_RUNS, Lab, MOVED, output};
 
-use super::faults::Chart;
-
 /// The objects of the release and the files of the tester's folder, each in a line, and how often there is one like it.
 pub type State = BTreeMap<String, usize>;
 
@@ -24,7 +22,7 @@ impl Lab {
         output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).args(["-exec", "rm", "-rf", "{}", "+"]));
         output(Command::new("rm").arg("-rf").arg(self.folder.join("shared-export")));
         self.put_folders_back();
-        self.install(Chart::Current);
+        self.install();
     }
 
     fn put_folders_back(&self) {

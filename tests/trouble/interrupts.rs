@@ -12,7 +12,7 @@ use crate::support::simulated::Simulated;
 use crate::support::speed;
 
 use super::program::start;
-use super::{Moments, SUITES, number};
+use super::{Moments, SUITES};
 
 /// The longest that tidying up may take, and writing the reports.
 const BOUND: Duration = Duration::from_secs(95);
@@ -110,7 +110,7 @@ pub fn a_run_can_be_stopped_at_any_moment() {
 
 pub fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
     let (lab, mut moments) = (Lab::find(), Moments::new());
-    let once = number("MOMENTS").unwrap_or(if share::chosen().is_none() { 5 } else { 1 });
+    let once = if share::chosen().is_none() { 5 } else { 1 };
     let with = |requests: usize| SUITES.map(|(suite, length)| (suite, length, requests));
     let more =
         share::deal("runs with more than one request to stop", [with(2), with(3)].concat(), |(suite, _, requests)| {

@@ -9,7 +9,7 @@ use crate::support::place::{Ended, LIMIT};
 use crate::support::{share, speed};
 
 use super::program::{start, wait_for};
-use super::{Moments, SUITES, number};
+use super::{Moments, SUITES};
 
 /// How long rollouts may take to settle, in the runs.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -93,34 +93,32 @@ pub fn an_api_server_that_goes_away_makes_no_test_fail() {
     let mut all = Vec::new();
     for outage in share::deal("outages", wanted.collect(), name) {
         let (suite, length, is_short) = outage;
-        for _ in 0..number("MOMENTS").unwrap_or(1) {
-            let moment = moments.before(length);
-            let place = lab.place();
-            let mut program = start(&place, suite, &["--timeout", &speed::duration(SETTLE)]);
-            // Any moment is meant; there is nothing to wait for.
-            std::thread::sleep(moment);
-            let was_hit = !program.has_ended();
-            server.kill();
-            if is_short {
-                std::thread::sleep(SHORT);
-                server.start();
-            }
-            let ended = program.end(LIMIT);
-            if !is_short {
-                server.start();
-            }
-            lab.wait_until_ready();
-            let left = lab.leftovers(ended.run());
-            let name = format!("{} after {moment:?}", name(&outage));
-            println!("{name}: exit {} in {:.1?}, {} left", ended.code, ended.took, left.len());
-            let found = problems(&ended, is_short, was_hit, &left);
-            all.extend(found.iter().map(|what| format!("{name}: {what}\n{}", ended.all())));
-            if !left.is_empty() {
-                lab.install_anew(SERVERS);
-            }
-            // Scheduler and kubelet need longer to be at work again, and the next run is to begin on a healthy cluster.
-            lab.replace("nas-input-1");
+        let moment = moments.before(length);
+        let place = lab.place();
+        let mut program = start(&place, suite, &["--timeout", &speed::duration(SETTLE)]);
+        // Any moment is meant; there is nothing to wait for.
+        std::thread::sleep(moment);
+        let was_hit = !program.has_ended();
+        server.kill();
+        if is_short {
+            std::thread::sleep(SHORT);
+            server.start();
         }
+        let ended = program.end(LIMIT);
+        if !is_short {
+            server.start();
+        }
+        lab.wait_until_ready();
+        let left = lab.leftovers(ended.run());
+        let name = format!("{} after {moment:?}", name(&outage));
+        println!("{name}: exit {} in {:.1?}, {} left", ended.code, ended.took, left.len());
+        let found = problems(&ended, is_short, was_hit, &left);
+        all.extend(found.iter().map(|what| format!("{name}: {what}\n{}", ended.all())));
+        if !left.is_empty() {
+            lab.install_anew(SERVERS);
+        }
+        // Scheduler and kubelet need longer to be at work again, and the next run is to begin on a healthy cluster.
+        lab.replace("nas-input-1");
     }
     assert!(all.is_empty(), "{}", all.join("\n"));
 }

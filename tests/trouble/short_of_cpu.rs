@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::lab::{Lab, output, scripted};
@@ -34,14 +35,10 @@ impl Held {
         let all = Path::new("/sys/fs/cgroup");
         let is_v2 = all.join("cgroup.controllers").exists();
         let (root, quota) = if is_v2 { (all.to_owned(), "cpu.max") } else { (all.join("cpu"), "cpu.cfs_quota_us") };
-        let mut pods = vec![root.join("kubepods")];
-        let mut next = 0;
-        while let Some(group) = pods.get(next).cloned() {
-            let entries = fs::read_dir(group).unwrap().map(|entry| entry.unwrap());
-            pods.extend(entries.filter(|entry| entry.file_type().unwrap().is_dir()).map(|entry| entry.path()));
-            next += 1;
-        }
-        let with_quota = |group: PathBuf| {
+        // A parent before its children.
+        let pods = output(Command::new("find").arg(root.join("kubepods")).args(["-type", "d"]));
+        let with_quota = |group: &str| {
+            let group = PathBuf::from(group);
             let had = fs::read_to_string(group.join(quota)).unwrap();
             (group, had)
         };
@@ -51,7 +48,7 @@ impl Held {
         let before = root.join(group_of(processes.lines().next().unwrap()));
         let own = root.join("file-simulator-e2e");
         fs::create_dir_all(&own).unwrap();
-        let held = Self { quota, pods: pods.into_iter().map(with_quota).collect(), own, before };
+        let held = Self { quota, pods: pods.lines().map(with_quota).collect(), own, before };
         for process in processes.lines() {
             fs::write(held.own.join("cgroup.procs"), process).unwrap();
         }
@@ -83,16 +80,11 @@ impl Drop for Held {
     }
 }
 
-/// The control group of a process, below the root.
+/// The control group of a process, below the root. Version 2 comes last, and both may be there.
 fn group_of(process: &str) -> String {
-    let groups = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap();
-    let of_cpu = |line: &str| {
-        let [_, controllers, path] = line.splitn(3, ':').collect::<Vec<_>>()[..] else { return None };
-        let is_its = controllers.is_empty() || controllers.split(',').any(|controller| controller == "cpu");
-        is_its.then(|| path.trim_start_matches('/').to_owned())
-    };
-    // Version 2 comes last, and both may be there.
-    groups.lines().find_map(of_cpu).unwrap()
+    let ask =
+        format!(r#"awk -F: '$2 == "" || $2 ~ /(^|,)cpu(,|$)/ {{ print substr($3, 2); exit }}' /proc/{process}/cgroup"#);
+    output(&mut scripted(&ask)).trim().to_owned()
 }
 
 /// How long a command that does nothing takes: the middle one of three.
