@@ -1,6 +1,4 @@
-//! The documentation is true: its commands run, its suites load, its tables name what there is.
-
-use file_simulator_e2e::suite::load::parse;
+//! The documentation is true: its commands run, its tables name what there is.
 
 use crate::support::place::Place;
 
@@ -43,16 +41,6 @@ fn the_readme_names_every_option_and_exit_code() {
     for (code, meaning) in codes.lines().filter_map(|line| line.trim().split_once(' ')) {
         let row = format!("| {code} | {} |", meaning.trim());
         assert!(README.contains(&row), "README.md lacks {row}");
-    }
-}
-
-#[test]
-fn the_suites_of_the_documentation_load() {
-    let suites = blocks(SUITES, "yaml");
-    assert!(!suites.is_empty());
-    for text in suites {
-        let suite = parse("docs/suites.md", text).unwrap_or_else(|refusal| panic!("{refusal}"));
-        assert_eq!(suite.cases.len(), 13);
     }
 }
 

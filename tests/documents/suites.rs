@@ -1,7 +1,6 @@
 //! Writing suites: the schema, the reference, `lint`, `explain`, completion, and files that mean harm.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use file_simulator_e2e::check::Check;
@@ -199,7 +198,7 @@ fn shares(bend: impl Fn(&mut Vec<Value>)) -> Ended {
     let values = root("fixtures/suites/shares/values.yaml").to_string_lossy().into_owned();
     let settle = speed::duration(Duration::from_secs(10));
     let ended = place.run(&["--suite", "shares.yaml", "--values", &values, "--timeout", &settle]);
-    assert_eq!(simulated.files("e2e-"), Vec::<PathBuf>::new(), "left behind");
+    assert_eq!(simulated.left(), Vec::<String>::new(), "left behind");
     ended
 }
 

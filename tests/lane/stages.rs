@@ -71,7 +71,7 @@ impl Stages {
     pub fn judge_upgrades(&mut self) {
         let found = upgrade::differences(&self.lab);
         self.problems.extend(found);
-        self.restore("upgraded", |lab| lab.install());
+        self.restore("upgraded", Lab::install);
     }
 
     /// An older chart takes the place of a release that is healthy again, and goes again.
@@ -81,7 +81,7 @@ impl Stages {
         self.lab.apply(&usual.faults);
         self.judge(&usual);
         self.judge(&nfs);
-        self.restore(usual.name, |lab| lab.install());
+        self.restore(usual.name, Lab::install);
         self.judge(&Round::usual("the chart again", Vec::new()));
     }
 }

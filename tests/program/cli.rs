@@ -42,7 +42,7 @@ fn help_and_version_are_the_programs_own() {
 fn the_list_needs_no_cluster_and_is_what_libtest_prints() {
     let lists = |arguments: &[&str], tests: &[&str]| {
         let list = Place::new().run(&[&["--list"], arguments].concat());
-        let expected = tests.iter().map(|test| format!("{test}: test\n")).collect::<String>();
+        let expected = tests.iter().map(|test| format!("{test}: test\n")).collect::<Vec<_>>().concat();
         assert_eq!((list.code, list.out), (0, expected));
     };
     let latency = ["1", "2", "3"].map(|number| format!("phase3::latency::nas-output-{number}"));

@@ -53,7 +53,7 @@ fn difference(was: &Verdict, now: &Verdict) -> String {
     let [was, now] = [was, now].map(|verdict| serde_json::to_string_pretty(verdict).unwrap());
     let only = |sign: char, text: &str, other: &str| {
         let lines = text.lines().filter(|line| !other.lines().any(|its| its == *line));
-        lines.map(|line| format!("  {sign} {line}\n")).collect::<String>()
+        lines.map(|line| format!("  {sign} {line}\n")).collect::<Vec<_>>().concat()
     };
     only('-', &was, &now) + &only('+', &now, &was)
 }

@@ -1,10 +1,10 @@
 //! The JUnit report: valid whatever a pod printed, complete from the first moment, one file for each suite.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use roxmltree::Document;
 
-use super::stream::{hostile, report, reported, rich, started};
+use super::stream::{hostile, reported, rich};
 
 #[test]
 fn a_hostile_run_is_well_formed_and_loses_no_words() {
@@ -20,18 +20,6 @@ fn a_hostile_run_is_well_formed_and_loses_no_words() {
     assert_eq!(names[1].attribute("name"), Some("one::nas-1"));
     assert_eq!((names[1].attribute("classname"), names[1].attribute("time")), (Some("phase9"), Some("1.234")));
     assert!(text.contains("not finished"), "the test without a result is an error");
-}
-
-#[test]
-fn the_first_report_is_red_and_replaces_the_one_of_yesterday() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("phase9.xml");
-    std::fs::write(&path, "<testsuites/>").unwrap();
-    report(folder.path(), &[started()]);
-    let text = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(text.matches("<error type=\"ERROR\" message=\"not finished\"").count(), 5, "{text}");
-    let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
-    assert_eq!(files.collect::<BTreeSet<_>>(), ["index.html", "phase9.json", "phase9.xml"].map(str::to_owned).into());
 }
 
 #[test]

@@ -25,16 +25,6 @@ fn a_hostile_run_stays_within_its_page() {
     assert!(text(failure).contains(said), "{}", text(failure));
 }
 
-#[test]
-fn a_run_that_was_killed_leaves_a_red_page() {
-    let page = reported(&[started()]).text("index.html");
-    let page = parsed(&page);
-    let head = text(page.descendants().find(|node| node.has_tag_name("header")).unwrap());
-    assert!(head.contains("NOT FINISHED") && head.contains("5 ERROR (5 not finished)"), "{head}");
-    let body = page.descendants().find(|node| node.has_tag_name("body")).unwrap();
-    assert_eq!(body.attribute("class"), Some("FAIL"));
-}
-
 /// What runs or loads something, wherever it stands in a page.
 const ACTIVE: [&str; 12] =
     ["script", "link", "img", "iframe", "object", "embed", "audio", "video", "source", "base", "form", "image"];

@@ -44,6 +44,11 @@ impl Simulated {
         Place::at(&self.target(), self.data())
     }
 
+    /// What runs have left.
+    pub fn left(&self) -> Vec<String> {
+        self.files("e2e-").iter().map(|path| path.display().to_string()).collect()
+    }
+
     /// The paths of all files, in the tester's folder and on the node, whose names begin like that.
     pub fn files(&self, prefix: &str) -> Vec<PathBuf> {
         let mut folders = vec![self.data().parent().unwrap().to_owned()];

@@ -119,11 +119,11 @@ pub fn a_folder_that_is_full_or_read_only_and_a_file_that_cannot_be_touched_are_
     let fill: Trouble = |small, _| small.fill();
     let make_read_only: Trouble = |small, _| small.make_read_only();
     let hold: Trouble = |_, path| drop(output(Command::new("chattr").arg("+i").arg(path)));
-    let full = "No space left on device";
+    let no_space = "No space left on device";
     for (part, trouble, test, outcome, words) in [
-        (None, fill, "phase2::host-mount", "FAIL", [full, "full or read-only"]),
-        (None, fill, "phase3::latency", "ERROR", [full, "full or read-only"]),
-        (Some("multi-write"), fill, "phase3::multi-write", "ERROR", [full, full]),
+        (None, fill, "phase2::host-mount", "FAIL", [no_space, "full or read-only"]),
+        (None, fill, "phase3::latency", "ERROR", [no_space, "full or read-only"]),
+        (Some("multi-write"), fill, "phase3::multi-write", "ERROR", [no_space, no_space]),
         (Some("multi-write"), make_read_only, "phase3::multi-write", "ERROR", ["Read-only file system", "left behind"]),
         (Some("mount"), hold, "phase3::latency", "ERROR", ["Operation not permitted", "left behind"]),
     ] {
@@ -131,8 +131,7 @@ pub fn a_folder_that_is_full_or_read_only_and_a_file_that_cannot_be_touched_are_
         let small = Small::mount(&simulated.data().join(SERVER));
         let (suite, _) = test.split_once("::").unwrap();
         let ended = troubled(&simulated.place(), suite, &small, part, trouble);
-        let left: Vec<String> = simulated.files("e2e-").iter().map(|path| path.display().to_string()).collect();
-        judge(&ended, &left, (test, outcome), &words);
+        judge(&ended, &simulated.left(), (test, outcome), &words);
     }
 }
 

@@ -28,14 +28,6 @@ struct Plan {
     requests: Vec<(Duration, &'static str)>,
 }
 
-struct Stopped {
-    ended: Ended,
-    /// How many requests were sent before it ended.
-    sent: usize,
-    /// From the last of them to the end.
-    after: Duration,
-}
-
 impl Plan {
     fn new(moments: &mut Moments, suite: &'static str, length: u64, requests: usize) -> Self {
         let kind = |moments: &mut Moments| if moments.before(2).is_zero() { "INT" } else { "TERM" };
@@ -43,7 +35,9 @@ impl Plan {
         Self { suite, requests: (0..requests).map(request).collect() }
     }
 
-    fn run(&self, place: &Place) -> Stopped {
+    /// Runs it, and says what is not as it should be; `look` tells afterwards which files are left, and what the servers are if
+    /// not all are Ready.
+    fn run(&self, place: &Place, look: impl FnOnce(&Ended) -> (Vec<String>, Option<String>)) -> Vec<String> {
         let mut program = start(place, self.suite, &[]);
         let (mut sent, mut last) = (0, Instant::now());
         for (pause, signal) in &self.requests {
@@ -55,37 +49,32 @@ impl Plan {
             program.signal(signal);
             (sent, last) = (sent + 1, Instant::now());
         }
-        Stopped { ended: program.end(LIMIT), sent, after: last.elapsed() }
-    }
-}
-
-impl Stopped {
-    /// What is not as it should be; `left` has the files that were found afterwards, and `pods` the servers if not all are Ready.
-    fn problems(&self, plan: &Plan, left: &[String], pods: Option<String>) -> Vec<String> {
-        let Self { ended, sent, after } = self;
+        let ended = program.end(LIMIT);
+        let after = last.elapsed();
+        let (left, pods) = look(&ended);
         let mut problems = ended.missing();
         let errors = ended.with("ERROR").len();
         if !matches!((ended.code, errors), (130, _) | (0, 0)) {
             problems.push(format!("exit code {} with {errors} ERROR", ended.code));
         }
         problems.extend(ended.with("FAIL").iter().map(|name| format!("FAIL {name}")));
-        let bound = if *sent == 3 { AT_ONCE } else { BOUND };
-        if *after > speed::scaled(bound) {
+        if after > speed::scaled(if sent == 3 { AT_ONCE } else { BOUND }) {
             problems.push(format!("it took {after:?} to end"));
         }
         let left = match sent {
-            0 | 1 => left.to_vec(),
-            2 => ended.untold(left),
+            0 | 1 => left,
+            2 => ended.untold(&left),
             // Nothing more is promised.
             _ => Vec::new(),
         };
         problems.extend(left.iter().map(|path| format!("left behind: {path}")));
-        let is_told = *sent > 1 && ended.all().contains("was not seen Ready again");
-        problems.extend(pods.filter(|_| *sent < 3 && !is_told));
+        let is_told = sent > 1 && ended.all().contains("was not seen Ready again");
+        problems.extend(pods.filter(|_| sent < 3 && !is_told));
+        println!("{self:?}: exit {}, {problems:#?}", ended.code);
         if !problems.is_empty() {
-            println!("{plan:?}: {problems:#?}\n{}", ended.all());
+            println!("{}", ended.all());
         }
-        problems.iter().map(|what| format!("{plan:?}: {what}")).collect()
+        problems.iter().map(|what| format!("{self:?}: {what}")).collect()
     }
 }
 
@@ -97,9 +86,7 @@ pub fn a_run_can_be_stopped_at_any_moment() {
     plans.extend([2, 3].map(|requests| Plan::new(&mut moments, "phase3", 3000, requests)));
     let run = |plan: &Plan| {
         let simulated = Simulated::named(HEALTHY);
-        let stopped = plan.run(&simulated.place());
-        let left: Vec<String> = simulated.files("e2e-").iter().map(|path| path.display().to_string()).collect();
-        stopped.problems(plan, &left, None)
+        plan.run(&simulated.place(), |_| (simulated.left(), None))
     };
     let problems: Vec<String> = std::thread::scope(|scope| {
         let running: Vec<_> = plans.iter().map(|plan| scope.spawn(move || run(plan))).collect();
@@ -112,22 +99,20 @@ pub fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
     let (lab, mut moments) = (Lab::find(), Moments::new());
     let once = if share::chosen().is_none() { 5 } else { 1 };
     let with = |requests: usize| SUITES.map(|(suite, length)| (suite, length, requests));
-    let more =
-        share::deal("runs with more than one request to stop", [with(2), with(3)].concat(), |(suite, _, requests)| {
-            format!("{suite} with {requests}")
-        });
+    let more = [with(2), with(3)].concat();
+    let more = share::deal("runs stopped again", more, |(suite, _, requests)| format!("{suite} with {requests}"));
     let mut problems = Vec::new();
     for (suite, length, requests) in (0..once).flat_map(|_| with(1)).chain(more) {
         let plan = Plan::new(&mut moments, suite, length, requests);
-        let stopped = plan.run(&lab.place());
-        let pods = lab.not_ready();
-        lab.wait_until_ready();
-        let left = lab.leftovers(stopped.ended.run());
-        println!("{plan:?}: exit {}, {} left", stopped.ended.code, left.len());
-        problems.extend(stopped.problems(&plan, &left, pods));
-        if !left.is_empty() {
-            lab.install_anew(SERVERS);
-        }
+        problems.extend(plan.run(&lab.place(), |ended| {
+            let pods = lab.not_ready();
+            lab.wait_until_ready();
+            let left = lab.leftovers(ended.run());
+            if !left.is_empty() {
+                lab.install_anew(SERVERS);
+            }
+            (left, pods)
+        }));
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
