@@ -33,9 +33,9 @@ fn healthy() -> Value {
     serde_json::to_value(Recording::read(&path("healthy")).unwrap()).unwrap()
 }
 
-fn judged(told: Recording) -> Vec<(String, Verdict)> {
-    let suites = suites(&told);
-    told.cases.iter().map(|case| (case.id.to_string(), replay::judge(&told, &suites, case))).collect()
+fn judged(told: &Recording) -> Vec<(String, Verdict)> {
+    let suites = suites(told);
+    told.cases.iter().map(|case| (case.id.to_string(), replay::judge(told, &suites, case))).collect()
 }
 
 fn a_healthy_release_is_green_with_other_names_another_order_and_a_restarted_node() {
@@ -47,7 +47,7 @@ fn a_healthy_release_is_green_with_other_names_another_order_and_a_restarted_nod
         reverse(object);
     }
     let text = told.to_string().replace("file-sim-file-simulator-", "elsewhere-");
-    for (test, verdict) in judged(serde_json::from_str(&text).unwrap()) {
+    for (test, verdict) in judged(&serde_json::from_str(&text).unwrap()) {
         assert!(matches!(verdict.outcome, Outcome::Pass | Outcome::Skip), "{test}: {verdict:?}");
     }
 }
@@ -118,6 +118,6 @@ proptest! {
                 left = left.wrapping_sub(1);
             });
         }
-        judged(serde_json::from_value(told).unwrap());
+        judged(&serde_json::from_value(told).unwrap());
     }
 }
