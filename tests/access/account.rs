@@ -1,14 +1,14 @@
 //! A service account of the real cluster that has just docs/rbac.yaml, or all of it but one permission.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use file_simulator_e2e::cluster::{self, Permission, Target};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::lab::Lab;
 use crate::support::place::Place;
-use crate::support::speed::scaled;
+use crate::support::speed::until;
 
 use super::{RBAC, all};
 
@@ -17,7 +17,6 @@ const NAME: &str = "file-simulator-e2e";
 /// The account; it is removed with what it may do when this is dropped.
 pub struct Account {
     lab: Lab,
-    /// The minor version of its cluster.
     minor: u32,
     /// docs/rbac.yaml with names of its own, because others may test here at the same time.
     rbac: String,
@@ -27,7 +26,6 @@ pub struct Account {
 }
 
 impl Account {
-    /// Makes it.
     pub fn new() -> Self {
         let (lab, own) = (Lab::find(), tempfile::tempdir().unwrap());
         let name = format!("{NAME}-{:08x}", rand::random::<u32>());
@@ -40,57 +38,39 @@ impl Account {
         let token = account.lab.kubectl(&["create", "token", &name]);
         let view = account.lab.kubectl(&["config", "view", "--raw", "--minify", "-o", "json"]);
         let mut config: Value = serde_json::from_str(&view).unwrap();
-        config["users"][0]["user"] = serde_json::json!({"token": token.trim()});
+        config["users"][0]["user"] = json!({"token": token.trim()});
         std::fs::write(account.own.path().join("kubeconfig"), config.to_string()).unwrap();
         account
     }
 
-    /// Has kubectl do something with these objects.
     fn tell(&self, verb: &str, objects: &str) {
         let file = self.own.path().join("objects");
         std::fs::write(&file, objects).unwrap();
         self.lab.kubectl(&[verb, "-f", file.to_str().unwrap()]);
     }
 
-    /// Where it runs the program.
     pub fn place(&self) -> Place {
         Place::at(&self.target, &self.lab.folder)
     }
 
     /// Gives it all but this permission, and waits until the API server knows.
     pub fn without(&self, permission: Permission) {
-        let [group, resource, subresource] = permission.parts();
-        let name = [resource, subresource].join("/");
-        let name = name.trim_end_matches('/');
         for mut object in serde_saphyr::from_multiple::<Value>(&self.rbac).unwrap() {
-            let mut rules = Vec::new();
-            // A rule for each resource.
-            for rule in object["rules"].as_array().into_iter().flatten() {
-                for its in rule["resources"].as_array().unwrap() {
-                    let mut rule = rule.clone();
-                    rule["resources"] = serde_json::json!([its]);
-                    if *its == name && rule["apiGroups"][0] == group {
-                        rule["verbs"].as_array_mut().unwrap().retain(|verb| verb != permission.verb);
-                    }
-                    rules.push(rule);
-                }
-            }
-            rules.retain(|rule| !rule["verbs"].as_array().unwrap().is_empty());
-            if object["kind"] == "Role" || object["kind"] == "ClusterRole" {
-                object["rules"] = rules.into();
+            let is_cluster_wide = object["kind"] == "ClusterRole";
+            if is_cluster_wide || object["kind"] == "Role" {
+                let given =
+                    all().into_iter().filter(|its| *its != permission && its.is_cluster_wide() == is_cluster_wide);
+                object["rules"] = given.map(rule).collect();
                 self.tell("replace", &object.to_string());
             }
         }
         // An authorizer takes in each role when it comes to it.
         let wanted: Vec<_> = Some(permission).filter(|lacked| self.is_asked(*lacked)).into_iter().collect();
         let all: Vec<_> = all().into_iter().collect();
-        tokio::runtime::Runtime::new().unwrap().block_on(async {
-            let cluster = cluster::connect(self.target.clone()).await.unwrap();
-            let limit = Instant::now() + scaled(Duration::from_secs(20));
-            while cluster.lacked(&all).await.unwrap() != wanted {
-                assert!(Instant::now() < limit, "{permission} is not the one that is lacked");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let cluster = runtime.block_on(cluster::connect(self.target.clone())).unwrap();
+        until("the role without one permission", Duration::from_secs(20), || {
+            runtime.block_on(cluster.lacked(&all)).unwrap() == wanted
         });
     }
 
@@ -98,6 +78,12 @@ impl Account {
     pub fn is_asked(&self, permission: Permission) -> bool {
         permission.verb != "create" || self.minor >= 35
     }
+}
+
+fn rule(permission: Permission) -> Value {
+    let [group, resource, subresource] = permission.parts();
+    let resource = if subresource.is_empty() { resource.to_owned() } else { format!("{resource}/{subresource}") };
+    json!({"apiGroups": [group], "resources": [resource], "verbs": [permission.verb]})
 }
 
 impl Drop for Account {

@@ -1,5 +1,4 @@
-//! The chart, the documentation, and suites as people write them.
+//! The documentation, and suites as people write them.
 
-mod chart;
 mod docs;
 mod suites;

@@ -7,35 +7,20 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::catalogue::{Change, Fault};
-use crate::support::lab::{Lab, name, output};
+use crate::support::lab::{Lab, MOVED, name, output};
 use crate::support::{root, speed};
 
-use super::{MOVED, restore};
+use super::restore;
 
 /// The NFS server's process in the cluster's image.
 const PROCESS: &str = "nfs3-server";
 
-/// What makes the sync interval short.
 const INTERVAL: [&str; 2] = ["--set", "global.sidecar.syncInterval=5"];
-
-/// A chart that can be installed.
-#[derive(Clone, Copy)]
-pub enum Chart {
-    /// The project's own, with a short sync interval.
-    Current,
-    /// The one that older installations have, as it is.
-    Older,
-}
 
 impl Lab {
     /// Installs or upgrades the release, and returns when the old pods are gone.
-    pub fn install(&self, chart: Chart) {
-        let mut install = self.installation();
-        match chart {
-            Chart::Current => install.args(INTERVAL),
-            Chart::Older => install.env("CHART", root("fixtures/helm-chart/older")),
-        };
-        output(&mut install);
+    pub fn install(&self) {
+        output(self.installation().args(INTERVAL));
     }
 
     fn move_folder_away(&self, server: &str) {
@@ -62,13 +47,8 @@ impl Lab {
         let limit =
             json!([{"op": "replace", "path": "/spec/template/spec/volumes/1/emptyDir/sizeLimit", "value": "8Mi"}]);
         self.kubectl(&["patch", "deployment", &name, "--type=json", "-p", &limit.to_string()]);
-        self.kubectl(&[
-            "rollout",
-            "status",
-            "deployment",
-            &name,
-            &format!("--timeout={}", speed::duration(Duration::from_secs(60))),
-        ]);
+        let limit = format!("--timeout={}", speed::duration(Duration::from_secs(60)));
+        self.kubectl(&["rollout", "status", "deployment", &name, &limit]);
         let label = format!("app.kubernetes.io/component={server}");
         let newest = ["get", "pods", "-l", &label, "--sort-by=.metadata.creationTimestamp", "-o", "name"];
         let pods = self.kubectl(&newest);
@@ -76,9 +56,7 @@ impl Lab {
         let fill = "head -c 25165824 /dev/zero >/data/too-large";
         self.kubectl(&["exec", pod, "-c", "nfs-server", "--", "sh", "-c", fill]);
         let phase = ["get", pod, "-o", "jsonpath={.status.phase}"];
-        speed::wait_for("an evicted pod", Duration::from_secs(120), Duration::from_millis(500), || {
-            (self.kubectl(&phase) != "Running").then_some(())
-        });
+        speed::until("an evicted pod", Duration::from_secs(120), || self.kubectl(&phase) != "Running");
     }
 
     pub fn apply(&self, faults: &[Fault]) {
@@ -102,7 +80,9 @@ impl Lab {
                 Change::Signal(signal) => {
                     self.in_export(fault.server, &format!("kill -{signal} $(pidof {PROCESS})"));
                 }
-                Change::OlderChart => self.install(Chart::Older),
+                Change::OlderChart => {
+                    output(self.installation().env("CHART", root("fixtures/helm-chart/older")));
+                }
                 Change::Evicted => self.evict(fault.server),
                 Change::Refused(guard) => self.refuse(fault.server, *guard),
                 Change::Scale(replicas) => {
@@ -117,7 +97,6 @@ impl Lab {
         self.installation().args(INTERVAL).args(arguments).output().unwrap().status.success()
     }
 
-    /// The script that installs the chart, ready to start.
     fn installation(&self) -> Command {
         let mut install = Command::new(root("fixtures/cluster/install"));
         install.env("KUBECONFIG", self.kubeconfig());
@@ -144,13 +123,12 @@ impl Lab {
         if !is_closed && !fails("::service") {
             return;
         }
-        speed::wait_for(fault.id, Duration::from_secs(30), Duration::from_millis(100), || {
-            let has_come = if is_closed {
+        speed::until(fault.id, Duration::from_secs(30), || {
+            if is_closed {
                 TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err()
             } else {
                 self.kubectl(&ask) != before.0 && rules() != before.1
-            };
-            has_come.then_some(())
+            }
         });
     }
 }

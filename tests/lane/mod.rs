@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use libtest_mimic::Trial;
 
 use crate::support::catalogue::{self, Round};
-use crate::support::share::Share;
+use crate::support::share;
 
 mod faults;
 mod odd_use;
@@ -20,22 +20,11 @@ mod upgrade;
 
 use stages::Stages;
 
-/// For `find`: files and folders that a run makes.
-const FILES_OF_RUNS: [&str; 6] = ["-name", "*e2e-*", "-not", "-name", OF_A_KILLED_RUN, "-prune"];
-/// What a run left that was killed before it could tidy up.
-const OF_A_KILLED_RUN: &str = "e2e-00000000-phase3-latency-nas-output-2-sync.txt";
-/// How the name of a server's folder begins while it is moved away.
-const MOVED: &str = "moved-away-";
 /// The release in which the interval is the usual one.
 const OLDER: &str = "older-chart";
-/// Rounds that take much longer or shorter than others, with about how many seconds that is.
-const SECONDS: [(&str, u64); 5] = [("no-copies", 75), ("cycles", 70), ("rights", 70), ("silent", 70), ("upgraded", 50)];
-/// The others.
-const OTHERS: u64 = 40;
 
 pub fn tests() -> Vec<Trial> {
-    let shares = trials!("lane::shares": four_shares_have_every_round);
-    shares.into_iter().chain(trials!("lane::real": the_suites_on_a_real_cluster)).collect()
+    trials!("lane::real": the_suites_on_a_real_cluster)
 }
 
 fn the_suites_on_a_real_cluster() {
@@ -52,12 +41,11 @@ fn the_suites_on_a_real_cluster() {
     assert!(stages.problems.is_empty(), "\n{}", stages.problems.join("\n"));
 }
 
-/// The rounds that the environment chooses.
 fn chosen() -> Vec<Round> {
     let (before, after) = (catalogue::green(), catalogue::older().into_iter().take(1));
     let named = std::env::var("ROUNDS").ok().filter(|rounds| rounds != "all");
     let Some(named) = named else {
-        let dealt = Share::chosen().deal("rounds", faulty(), cost);
+        let dealt = share::deal("rounds", faulty(), |round| round.name.to_owned());
         return before.into_iter().chain(dealt).chain(after).collect();
     };
     let mut wanted: BTreeSet<&str> = named.split(',').collect();
@@ -71,19 +59,4 @@ fn chosen() -> Vec<Round> {
 fn faulty() -> Vec<Round> {
     let upgraded = Round { suites: &["release"], ..Round::usual("upgraded", Vec::new()) };
     catalogue::rounds().into_iter().chain([upgraded]).collect()
-}
-
-fn cost(round: &Round) -> (String, u64) {
-    let known = SECONDS.iter().find(|(name, _)| *name == round.name);
-    (round.name.to_owned(), known.map_or(OTHERS, |(_, seconds)| *seconds))
-}
-
-fn four_shares_have_every_round() {
-    let names = |rounds: Vec<Round>| rounds.into_iter().map(|round| round.name).collect::<Vec<_>>();
-    let shares = (0..4).map(|number| names(Share::One(number).deal("rounds", faulty(), cost)));
-    let (mut dealt, mut all) = (shares.flatten().collect::<Vec<_>>(), names(faulty()));
-    dealt.sort_unstable();
-    all.sort_unstable();
-    assert_eq!(dealt, all);
-    assert!(SECONDS.iter().all(|(name, _)| all.contains(name)));
 }

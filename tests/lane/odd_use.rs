@@ -4,11 +4,10 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::support::lab::{Lab, SERVERS, name, output};
+use crate::support::lab::{Lab, OF_A_KILLED_RUN, name, output};
 
-use super::{FILES_OF_RUNS, MOVED, OF_A_KILLED_RUN, restore};
+use super::restore;
 
-/// The servers that are used.
 pub const USED: [&str; 4] = ["nas-input-1", "nas-output-1", "nas-output-2", "nas-output-3"];
 /// Names of files that look like something else in a log.
 const STRANGE: [&str; 3] = ["rsync error: failed (code 23)", "error.log", "Synced to Windows failed"];
@@ -57,19 +56,5 @@ impl Lab {
         let killed = self.folder.join("nas-output-2").join(OF_A_KILLED_RUN);
         output(Command::new("rm").arg("-rf").args(strange.as_flattened()).args(others).arg(killed));
         was_there
-    }
-
-    /// Files of runs in the tester's folder and in the exports of all running pods.
-    pub fn leftovers(&self) -> Vec<String> {
-        let folder = output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).arg("-print"));
-        // Only the old pod still reaches a folder that was moved away.
-        let mut found: Vec<_> = folder.lines().filter(|file| !file.contains(MOVED)).map(str::to_owned).collect();
-        let running = ["get", "pods", "-l", SERVERS, "--field-selector=status.phase=Running", "-o", "name"];
-        for pod in self.kubectl(&running).lines() {
-            let find = ["exec", pod, "-c", "nfs-server", "--", "find", "/data"];
-            let export = self.kubectl(&[&find[..], &FILES_OF_RUNS, &["-print"]].concat());
-            found.extend(export.lines().map(|file| format!("{file} in {pod}")));
-        }
-        found
     }
 }

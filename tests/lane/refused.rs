@@ -10,7 +10,6 @@ use crate::support::catalogue::Guard;
 use crate::support::lab::{Lab, name};
 use crate::support::speed;
 
-/// What the guards' objects are called.
 const NAME: &str = "no-pod";
 /// The label by which the namespace asks for `PodSecurity`.
 const LEVEL: &str = "pod-security.kubernetes.io/enforce";
@@ -29,19 +28,15 @@ impl Lab {
         }
         let labels = format!("--labels=app.kubernetes.io/component={server}");
         let pod = ["run", NAME, "--image=alpine:latest", &labels, "--dry-run=server"];
-        speed::wait_for("a guard", Duration::from_secs(30), Duration::from_millis(200), || {
-            (!self.command(&pod).output().unwrap().status.success()).then_some(())
-        });
+        let limit = Duration::from_secs(30);
+        speed::until("a guard", limit, || !self.command(&pod).output().unwrap().status.success());
         self.kubectl(&["rollout", "restart", "deployment", &name(server)]);
         // The next guard may object to the same pod, and the first one's words stay.
-        let set = ["get", "deployment", &name(server), "-o"];
         let condition = "jsonpath={.status.conditions[?(@.type=='ReplicaFailure')].message}";
-        speed::wait_for("a pod that is refused", Duration::from_secs(30), Duration::from_millis(200), || {
-            (!self.kubectl(&[&set[..], &[condition]].concat()).is_empty()).then_some(())
-        });
+        let ask = ["get", "deployment", &name(server), "-o", condition];
+        speed::until("a pod that is refused", limit, || !self.kubectl(&ask).is_empty());
     }
 
-    /// Takes a guard away.
     pub fn allow(&self, guard: Guard) {
         let objects = match guard {
             Guard::PodSecurity => {
@@ -70,7 +65,6 @@ impl Lab {
     }
 }
 
-/// New pods of the server.
 fn rules() -> Value {
     json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}])
 }

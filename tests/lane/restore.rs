@@ -5,15 +5,11 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::lab::{Lab, output};
-
-use super::faults::Chart;
-use super::{FILES_OF_RUNS, MOVED};
+use crate::support::lab::{FILES_OF_RUNS, Lab, MOVED, output};
 
 /// The objects of the release and the files of the tester's folder, each in a line, and how often there is one like it.
 pub type State = BTreeMap<String, usize>;
 
-/// The label selector of these servers' objects.
 pub fn of(servers: &[&str]) -> String {
     format!("app.kubernetes.io/component in ({})", servers.join(","))
 }
@@ -26,7 +22,7 @@ impl Lab {
         output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).args(["-exec", "rm", "-rf", "{}", "+"]));
         output(Command::new("rm").arg("-rf").arg(self.folder.join("shared-export")));
         self.put_folders_back();
-        self.install(Chart::Current);
+        self.install();
     }
 
     fn put_folders_back(&self) {
@@ -40,7 +36,6 @@ impl Lab {
         }
     }
 
-    /// What there is now.
     pub fn state(&self) -> State {
         let objects = self.kubectl(&["get", "deployments,services,configmaps,pods", "-o", "json"]);
         let objects: Value = serde_json::from_str(&objects).unwrap();

@@ -32,9 +32,8 @@ pub fn run(lab: &Lab, round: &Round) -> Ended {
     let arguments: Vec<&str> = suites.chain(skip).chain(round.disrupts.then_some("--allow-disruption")).collect();
     let mut command = place.command(&arguments);
     command.envs(record.map(|path| ("FILE_SIMULATOR_RECORD", path)));
-    let mut running = place.start(command);
-    running.listed = place.listed(&arguments);
-    running.end(LIMIT)
+    let listed = place.listed(&arguments);
+    Ended { listed, ..place.start(command).end(LIMIT) }
 }
 
 /// What the run says otherwise than expected, in a line each.

@@ -1,12 +1,10 @@
 //! What the lane does one after the other: the release is installed, broken, judged, and put back as it was.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use crate::support::catalogue::{self, Round};
 use crate::support::lab::{Lab, SERVERS};
 
-use super::faults::Chart;
 use super::restore::{self, State};
 use super::run::{differences, run};
 use super::{odd_use, upgrade};
@@ -15,33 +13,23 @@ use super::{odd_use, upgrade};
 pub struct Stages {
     lab: Lab,
     installed: State,
-    started: Instant,
     pub problems: Vec<String>,
 }
 
 impl Stages {
-    /// Begins with a release that was just installed.
     pub fn new() -> Self {
-        let (lab, started) = (Lab::find(), Instant::now());
+        let lab = Lab::find();
         lab.install_anew(SERVERS);
-        let mut stages = Self { installed: lab.state(), lab, started, problems: Vec::new() };
-        stages.time("install");
-        stages
-    }
-
-    /// Does one thing to the cluster.
-    fn do_to_the_lab(&mut self, name: &str, what: impl FnOnce(&Lab)) {
-        what(&self.lab);
-        self.time(name);
+        Self { installed: lab.state(), lab, problems: Vec::new() }
     }
 
     /// Puts the release back as it was installed; what is still otherwise is a problem, and not the next round's.
     fn restore(&mut self, name: &str, what: impl FnOnce(&Lab)) {
-        self.do_to_the_lab(&format!("undo {name}"), what);
+        what(&self.lab);
         let found = restore::differences(&self.installed, &self.lab.state());
         if !found.is_empty() {
             self.problems.extend(found.iter().map(|what| format!("{name}, undone: {what}")));
-            self.do_to_the_lab("install anew", |lab| lab.install_anew(SERVERS));
+            self.lab.install_anew(SERVERS);
         }
     }
 
@@ -53,26 +41,24 @@ impl Stages {
             round.faults.iter().flat_map(|fault| catalogue::wrong(fault, &run.listed)).collect();
         let mut found = differences(&run, round, &expected);
         // Whatever became of the tests.
-        found.extend(self.lab.leftovers().iter().map(|file| format!("left behind: {file}")));
+        found.extend(self.lab.leftovers("e2e-").iter().map(|file| format!("left behind: {file}")));
         if !found.is_empty() {
             println!("{}", run.all());
         }
         self.problems.extend(found.iter().map(|what| format!("{name}: {what}")));
-        self.time(&format!("judge {name}"));
+        println!("{name}: {} tests in {:.1?}, {} problems", run.results.len(), run.took, found.len());
     }
 
     /// The same with its faults put in, if it has any, and undone again.
     pub fn judge_faults(&mut self, round: &Round) {
-        let ids = round.faults.iter().map(|fault| fault.id).collect::<Vec<_>>().join(", ");
-        if ids.is_empty() {
+        if round.faults.is_empty() {
             return self.judge(round);
         }
-        self.do_to_the_lab(&format!("apply {ids}"), |lab| lab.apply(&round.faults));
+        self.lab.apply(&round.faults);
         self.judge(round);
         self.restore(round.name, |lab| lab.undo(&round.faults));
     }
 
-    /// The same for a healthy release that is used oddly.
     pub fn judge_odd_use(&mut self, round: &Round) {
         let client = self.lab.use_oddly();
         self.judge(round);
@@ -82,27 +68,20 @@ impl Stages {
         self.restore(round.name, |lab| lab.install_anew(&restore::of(&odd_use::USED)));
     }
 
-    /// What is said of upgrades.
     pub fn judge_upgrades(&mut self) {
         let found = upgrade::differences(&self.lab);
         self.problems.extend(found);
-        self.time("judge upgraded");
-        self.restore("upgraded", |lab| lab.install(Chart::Current));
+        self.restore("upgraded", Lab::install);
     }
 
     /// An older chart takes the place of a release that is healthy again, and goes again.
     pub fn judge_older_chart(&mut self) {
         self.judge(&Round::usual("healthy again", Vec::new()));
         let [usual, nfs] = catalogue::older();
-        self.do_to_the_lab("install the older chart", |lab| lab.apply(&usual.faults));
+        self.lab.apply(&usual.faults);
         self.judge(&usual);
         self.judge(&nfs);
-        self.restore(usual.name, |lab| lab.install(Chart::Current));
+        self.restore(usual.name, Lab::install);
         self.judge(&Round::usual("the chart again", Vec::new()));
-    }
-
-    fn time(&mut self, name: &str) {
-        println!("{:6.1}s  {name}", self.started.elapsed().as_secs_f64());
-        self.started = Instant::now();
     }
 }

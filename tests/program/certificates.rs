@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 use serde_json::{Value, json};
-use tokio_rustls::rustls::{ServerConfig, ServerConnection, Stream, crypto::ring, pki_types::PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{ServerConnection, Stream};
 
-use crate::support::canned::serve;
+use crate::support::canned::{serve, tls};
 use crate::support::place::Place;
 
 /// A server with a certificate of its own for that name, which is changed, and the certificate as PEM.
@@ -16,10 +16,7 @@ fn secure(name: &str, change: impl FnOnce(&mut CertificateParams)) -> (String, S
     let mut params = CertificateParams::new([name.to_owned()]).unwrap();
     change(&mut params);
     let certificate = params.self_signed(&key).unwrap();
-    let tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let tls = tls.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    let tls = Arc::new(tls.with_single_cert(vec![certificate.der().clone()], key.into()).unwrap());
+    let tls = tls(certificate.der(), &key);
     let server = serve(move |stream| {
         let mut secure = ServerConnection::new(Arc::clone(&tls)).unwrap();
         Stream::new(&mut secure, stream).read_exact(&mut [0])
@@ -30,41 +27,37 @@ fn secure(name: &str, change: impl FnOnce(&mut CertificateParams)) -> (String, S
 /// Holds what `doctor` says of a cluster to these words.
 fn says(cluster: &Value, files: &[(&str, &str)], words: &[&str]) {
     let place = Place::new();
-    let config = json!({"clusters": [{"name": "c", "cluster": cluster}], "users": [{"name": "u", "user": {"token": "secret"}}],
-        "contexts": [{"name": "file-simulator", "context": {"cluster": "c", "user": "u"}}]});
-    std::fs::write(place.path("kubeconfig"), config.to_string()).unwrap();
+    place.configure(cluster, &json!({"token": "secret"}));
     for (name, text) in files {
         std::fs::write(place.path(name), text).unwrap();
     }
     let mut command = place.command(&["--suite", "smoke", "--quiet"]);
     // The store of systems that have it in a file.
     command.env("SSL_CERT_FILE", place.path("store.pem"));
-    let ended = place.finish(command);
-    assert_eq!(ended.code, 3, "{}", ended.all());
-    for word in words {
-        assert!(ended.err.contains(word), "{word}: {}", ended.err);
-    }
+    place.finish(command).says(3, words);
 }
 
 #[test]
 fn a_certificate_that_is_not_accepted_is_told_with_what_to_change() {
-    let mut times = [
-        (2000, "expired at 2001-01-01T00:00:00Z; it is 20"),
-        (2090, "is not valid before 2090-01-01T00:00:00Z; it is 20"),
-    ];
-    for (year, said) in &mut times {
-        let (server, pem) = secure("127.0.0.1", |params| {
-            (params.not_before, params.not_after) = (date_time_ymd(*year, 1, 1), date_time_ymd(*year + 1, 1, 1));
-        });
+    let in_year = |year| {
+        move |params: &mut CertificateParams| {
+            (params.not_before, params.not_after) = (date_time_ymd(year, 1, 1), date_time_ymd(year + 1, 1, 1));
+        }
+    };
+    let clock = "set this machine's clock";
+    let authority = IsCa::Ca(BasicConstraints::Unconstrained);
+    for ((server, pem), words) in [
+        (secure("127.0.0.1", in_year(2000)), ["expired at 2001-01-01T00:00:00Z; it is 20", clock]),
+        (secure("127.0.0.1", in_year(2090)), ["is not valid before 2090-01-01T00:00:00Z; it is 20", clock]),
+        (
+            secure("other.example", |params| params.is_ca = IsCa::ExplicitNoCa),
+            ["is for other.example, and not for 127.0.0.1", "`tls-server-name`"],
+        ),
+        (secure("127.0.0.1", |params| params.is_ca = authority), ["is that of a certificate authority", "CA:FALSE"]),
+    ] {
         let cluster = json!({"server": format!("https://{server}"), "certificate-authority": "ca.pem"});
-        says(&cluster, &[("ca.pem", &pem)], &["the server's certificate ", said, "set this machine's clock"]);
+        says(&cluster, &[("ca.pem", &pem)], &words);
     }
-    let (server, pem) = secure("other.example", |params| params.is_ca = IsCa::ExplicitNoCa);
-    let cluster = json!({"server": format!("https://{server}"), "certificate-authority": "ca.pem"});
-    says(&cluster, &[("ca.pem", &pem)], &["is for other.example, and not for 127.0.0.1", "`tls-server-name`"]);
-    let (server, pem) = secure("127.0.0.1", |params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
-    let cluster = json!({"server": format!("https://{server}"), "certificate-authority": "ca.pem"});
-    says(&cluster, &[("ca.pem", &pem)], &["is that of a certificate authority", "CA:FALSE"]);
 }
 
 #[test]

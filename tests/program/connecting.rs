@@ -11,9 +11,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use rcgen::CertifiedKey;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio_rustls::rustls::{ServerConfig, ServerConnection, Stream, crypto::ring, pki_types::PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{ServerConnection, Stream};
 
-use crate::support::canned::{VERSION, serve};
+use crate::support::canned::{VERSION, serve, tls};
 use crate::support::place::Place;
 
 #[derive(Deserialize, Default)]
@@ -35,7 +35,6 @@ struct Variant {
 /// What servers on loopback were asked: first lines and headers.
 type Asked = Arc<Mutex<Vec<String>>>;
 
-/// Reads a request's head, and notes it.
 fn head(stream: &mut impl Read, who: &str, asked: &Asked) -> std::io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -60,10 +59,7 @@ fn answer(mut stream: impl Read + Write, asked: &Asked) -> std::io::Result<()> {
 fn whatever_kubectl_connects_to_this_connects_to_and_no_secret_is_told() {
     let asked = Asked::default();
     let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
-    let tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let tls = tls.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-    let tls = Arc::new(tls.with_single_cert(vec![cert.der().clone()], key.into()).unwrap());
+    let tls = tls(cert.der(), &signing_key);
     let noted = Arc::clone(&asked);
     let server = serve(move |stream| {
         let mut first = [0];
@@ -109,18 +105,15 @@ fn whatever_kubectl_connects_to_this_connects_to_and_no_secret_is_told() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// What is not as it should be.
 fn tried(variant: &Variant, usual: &[Value; 2], asked: &Asked) -> Result<(), String> {
     let place = Place::new();
     let [cluster, user] =
         [(&variant.cluster, &usual[0]), (&variant.user, &usual[1])].map(|(its, usual)| its.as_ref().unwrap_or(usual));
-    let config = json!({"clusters": [{"name": "c", "cluster": cluster}], "users": [{"name": "u", "user": user}],
-        "contexts": [{"name": "file-simulator", "context": {"cluster": "c", "user": "u"}}]});
-    let usual = std::iter::once(("kubeconfig".to_owned(), config.to_string()));
-    for (name, text) in usual.chain(variant.files.clone()) {
-        std::fs::create_dir_all(place.path(&name).parent().unwrap()).unwrap();
+    place.configure(cluster, user);
+    for (name, text) in &variant.files {
+        std::fs::create_dir_all(place.path(name).parent().unwrap()).unwrap();
         let wide = || format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
-        std::fs::write(place.path(&name), if variant.utf16 { wide() } else { text.into_bytes() }).unwrap();
+        std::fs::write(place.path(name), if variant.utf16 { wide() } else { text.clone().into_bytes() }).unwrap();
     }
     let first = if variant.says.is_some() { "--quiet" } else { "doctor" };
     let arguments: Vec<&str> = variant.arguments.iter().map(String::as_str).collect();

@@ -27,7 +27,6 @@ fn left() -> Stdio {
     pipe().unwrap().1.into()
 }
 
-/// Runs to the end with that standard output and that standard error.
 fn ended(mut command: Command, out: impl Into<Stdio>, err: impl Into<Stdio>) -> (i32, String) {
     let Output { status, stderr, .. } = command.stdin(Stdio::null()).stdout(out).stderr(err).output().unwrap();
     let said = String::from_utf8(stderr).unwrap();
@@ -85,8 +84,7 @@ fn a_variable_that_is_empty_is_not_set() {
         place.finish(command)
     };
     for arguments in [&["--list"][..], &RUN, &["doctor", "--simulate"], &["sweep", "--simulate"]] {
-        let ended = with_empty(arguments);
-        assert_eq!(ended.code, 0, "{arguments:?}: {}", ended.all());
+        with_empty(arguments).says(0, &[]);
     }
     assert!(place.path("reports/phase2.xml").is_file(), "the default");
 }
@@ -95,18 +93,13 @@ fn a_variable_that_is_empty_is_not_set() {
 fn a_duration_that_nobody_means_is_refused_with_the_bound_and_the_variable() {
     let place = Place::new();
     for arguments in [&["--timeout", "9999999999h"][..], &["sweep", "--older-than", "9999999999h"]] {
-        let ended = place.run(arguments);
-        assert_eq!(ended.code, 2, "{}", ended.err);
-        assert!(ended.err.contains("it is at most 1000h"), "{}", ended.err);
+        place.says(arguments, 2, &["it is at most 1000h"]);
     }
     let mut command = place.command(&["--list"]);
     command.env("FILE_SIMULATOR_TIMEOUT", "soon");
-    let ended = place.finish(command);
-    assert_eq!(ended.code, 2, "{}", ended.err);
-    assert!(ended.err.contains("90s or 5m (it is the value of FILE_SIMULATOR_TIMEOUT)"), "{}", ended.err);
+    place.finish(command).says(2, &["90s or 5m (it is the value of FILE_SIMULATOR_TIMEOUT)"]);
     let suite = place.suite("phase3", &[("restart-window: 10m", "restart-window: 1001h")]);
-    let listed = place.run(&["--list", "--suite", &suite]);
-    assert!(listed.code == 2 && listed.err.contains("a duration is at most 1000h"), "{}", listed.err);
+    place.says(&["--list", "--suite", &suite], 2, &["a duration is at most 1000h"]);
 }
 
 #[test]
@@ -118,26 +111,23 @@ fn what_powershell_writes_is_read() {
     place.suite("phase2", &[]);
     let suite = fs::read_to_string(place.path("phase2.yaml")).unwrap();
     fs::write(place.path("phase2.yaml"), utf16(&suite)).unwrap();
-    let listed = place.run(&["--list", "--suite", "phase2.yaml"]);
-    assert!(listed.code == 0 && listed.out.starts_with("phase2::"), "{}", listed.all());
+    place.says(&["--list", "--suite", "phase2.yaml", "phase2::cluster"], 0, &["phase2::cluster: test"]);
     let values = fs::read_to_string(root("fixtures/helm-chart/file-simulator/values-multi-nas.yaml")).unwrap();
     // As somebody might write it who overrides it, by hand or with a tool that knows fractions only.
     let values = values.replace("fsid: 4", "fsid: 5\n    fsid: 4.0");
     fs::write(place.path("values.yaml"), utf16(&values)).unwrap();
-    let judged = place.run(&["--simulate", "--values", "values.yaml", "--exact", "phase2::fsid::nas-backup"]);
-    assert_eq!(judged.code, 0, "{}", judged.all());
+    place.says(&["--simulate", "--values", "values.yaml", "--exact", "phase2::fsid::nas-backup"], 0, &[]);
 }
 
 #[test]
 fn a_recording_is_replayed_only_if_it_is_whole() {
     let place = Place::new();
-    assert_eq!(place.run(&[&RUN[..], &["--record", "run.json.gz"]].concat()).code, 0);
+    place.says(&[&RUN[..], &["--record", "run.json.gz"]].concat(), 0, &[]);
     let bytes = fs::read(place.path("run.json.gz")).unwrap();
     for wrong in [&bytes[..bytes.len() / 2], b"{}", b""] {
         fs::write(place.path("cut.json.gz"), wrong).unwrap();
-        let ended = place.run(&["replay", "cut.json.gz"]);
-        assert_eq!(ended.code, 2, "{}", ended.err);
-        assert!(ended.err.contains("is no recording: it is no gzipped JSON, or damaged, or its end"), "{}", ended.err);
+        let words = ["is no recording: it is no gzipped JSON, or damaged, or its end"];
+        place.says(&["replay", "cut.json.gz"], 2, &words);
     }
 }
 
@@ -166,10 +156,8 @@ mod unix {
         let pipe = fifo(&place, "pipe");
         fs::create_dir(place.path("folder")).unwrap();
         for path in [pipe.as_str(), "folder"] {
-            let ended = place.run(&[&RUN[..], &["--record", path]].concat());
-            assert_eq!(ended.code, 2, "{}", ended.err);
             let words = format!("cannot write the recording {path}: it is a folder, device or FIFO");
-            assert!(ended.err.contains(&words), "{}", ended.err);
+            place.says(&[&RUN[..], &["--record", path]].concat(), 2, &[&words]);
         }
         assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
         // As a job would that keeps its results elsewhere.
@@ -180,8 +168,7 @@ mod unix {
         }
         fs::write(place.path("kept.xml"), "of yesterday").unwrap();
         fifo(&place, "reports/diagnostics/pipe.txt");
-        let ended = place.run(&[&RUN[..], &["--record", "run.json.gz"]].concat());
-        assert_eq!(ended.code, 0, "{}", ended.all());
+        place.says(&[&RUN[..], &["--record", "run.json.gz"]].concat(), 0, &[]);
         for (link, kept) in [("run.json.gz", "kept.json.gz"), ("reports/phase2.xml", "kept.xml")] {
             assert!(fs::symlink_metadata(place.path(link)).unwrap().is_symlink(), "{link}");
             assert!(fs::symlink_metadata(place.path(kept)).unwrap().len() > 200, "{kept}");
@@ -189,9 +176,8 @@ mod unix {
         assert_eq!(junit::results(&place.path("kept.xml")).len(), 1);
         fs::create_dir(place.path("others")).unwrap();
         fifo(&place, "others/phase2.xml");
-        let ended = place.run(&[&RUN[..], &["--report-dir", "others"]].concat());
-        assert_eq!(ended.code, 3, "{}", ended.all());
-        assert!(ended.err.contains("phase2.xml: it is a folder, device or FIFO"), "{}", ended.err);
+        let words = ["phase2.xml: it is a folder, device or FIFO"];
+        place.says(&[&RUN[..], &["--report-dir", "others"]].concat(), 3, &words);
     }
 
     #[test]
@@ -199,15 +185,11 @@ mod unix {
         let place = Place::new();
         let (values, suite) = (fifo(&place, "values.yaml"), fifo(&place, "suite.yaml"));
         feed(&values, "nasServers: [{name: a}]");
-        let ended = place.run(&["--values", &values]);
-        assert!(ended.code == 3 && ended.err.contains("cannot read the kubeconfig"), "{}", ended.err);
+        place.says(&["--values", &values], 3, &["cannot read the kubeconfig"]);
         feed(&suite, "suite: x");
-        let ended = place.run(&["--suite", &suite]);
-        assert!(ended.code == 2 && ended.err.contains("suite.yaml:1:"), "{}", ended.err);
+        place.says(&["--list", "--suite", &suite], 2, &["suite.yaml:1:"]);
         for (option, most) in [("--values", "16384"), ("--suite", "1024")] {
-            let ended = place.run(&[option, "/dev/zero"]);
-            assert_eq!(ended.code, 2, "{}", ended.err);
-            assert!(ended.err.contains(&format!("it has more than {most} KiB")), "{}", ended.err);
+            place.says(&[option, "/dev/zero"], 2, &[&format!("it has more than {most} KiB")]);
         }
     }
 

@@ -3,15 +3,16 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, crypto::ring};
 
 use crate::support::canned::{VERSION, answering, serve};
-use crate::support::place::Place;
+use crate::support::place::{LIMIT, Place};
+use crate::support::speed::until;
 
 /// Where the cluster is, and a plugin that writes down its number and hangs from that run on.
 fn place(hangs: u32) -> Place {
@@ -29,16 +30,8 @@ fn place(hangs: u32) -> Place {
          echo '{{\"status\": {{\"token\": \"secret\", \"expirationTimestamp\": \"2026-01-01T00:00:00Z\"}}}}'"
     );
     let exec = json!({"command": "sh", "args": ["-c", script], "interactiveMode": "Never"});
-    known(&place, &json!({"server": format!("http://{server}")}), &exec);
+    place.configure(&json!({"server": format!("http://{server}")}), &json!({"exec": exec}));
     place
-}
-
-/// Makes a kubeconfig.
-fn known(place: &Place, cluster: &Value, exec: &Value) {
-    let config = json!({"clusters": [{"name": "c", "cluster": cluster}],
-        "users": [{"name": "u", "user": {"exec": exec}}],
-        "contexts": [{"name": "file-simulator", "context": {"cluster": "c", "user": "u"}}]});
-    std::fs::write(place.path("kubeconfig"), config.to_string()).unwrap();
 }
 
 fn is_gone(pid: &str) -> bool {
@@ -50,12 +43,8 @@ fn is_gone(pid: &str) -> bool {
 fn ended(place: &Place) {
     let pids = std::fs::read_to_string(place.path("pids")).unwrap();
     assert_eq!(pids.split_whitespace().count(), 1, "{pids}");
-    let limit = Instant::now() + Duration::from_secs(5);
     for pid in pids.split_whitespace() {
-        while !is_gone(pid) {
-            assert!(Instant::now() < limit, "process {pid} still runs");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until("the plugin's end", Duration::from_secs(5), || is_gone(pid));
     }
 }
 
@@ -66,14 +55,14 @@ fn a_plugin_that_hangs_when_somebody_stops_the_program_is_ended() {
     running
         .wait_for("the plugin", || std::fs::read_to_string(place.path("pids")).is_ok_and(|pids| pids.ends_with('\n')));
     running.signal("INT");
-    assert_eq!(running.end(crate::support::place::LIMIT).code, 130);
+    assert_eq!(running.end(LIMIT).code, 130);
     ended(&place);
 }
 
 #[test]
 fn a_plugin_that_renews_a_token_when_the_program_ends_is_ended() {
     let place = place(2);
-    assert_eq!(place.run(&["doctor", "--suite", "smoke"]).code, 3);
+    place.says(&["doctor", "--suite", "smoke"], 3, &[]);
     ended(&place);
 }
 
@@ -102,7 +91,7 @@ fn a_certificate_that_a_plugin_prints_is_used() {
     let exec =
         json!({"command": "sh", "args": ["-c", "printf %s \"$SAID\""], "env": [{"name": "SAID", "value": said}]});
     std::fs::write(place.path("ca.pem"), server.cert.pem()).unwrap();
-    known(&place, &json!({"server": format!("https://{address}"), "certificate-authority": "ca.pem"}), &exec);
-    let ended = place.run(&["doctor", "--suite", "smoke"]);
-    assert!(ended.out.contains("PASS  cluster"), "{}", ended.all());
+    let cluster = json!({"server": format!("https://{address}"), "certificate-authority": "ca.pem"});
+    place.configure(&cluster, &json!({"exec": exec}));
+    place.says(&["doctor", "--suite", "smoke"], 3, &["PASS  cluster"]);
 }

@@ -8,17 +8,11 @@ use crate::support::simulated::Simulated;
 
 #[test]
 fn scenarios_are_listed_with_what_is_broken_and_which_tests_fail() {
-    let help = Place::new().run(&["--simulate=help"]);
-    assert_eq!(help.code, 0, "{}", help.err);
-    assert!(help.out.lines().count() >= 40, "{}", help.out);
     let line = "sidecar-corrupts: nas-output-1: its sidecar changes a byte of each copy, and neither size nor time; \
                 FAIL phase3::latency, phase3::multi-write\n";
-    assert!(help.out.contains(line), "{}", help.out);
-    let mistyped = Place::new().run(&["--simulate=sidecar-corupts"]);
-    assert_eq!(mistyped.code, 2, "{}", mistyped.err);
-    assert!(mistyped.err.contains("did you mean `sidecar-corrupts`?"), "{}", mistyped.err);
-    let two = Place::new().run(&["--simulate", "--context", "mine"]);
-    assert_eq!(two.code, 2, "{}", two.err);
+    Place::new().says(&["--simulate=help"], 0, &[line]);
+    Place::new().says(&["--simulate=sidecar-corupts"], 2, &["did you mean `sidecar-corrupts`?"]);
+    Place::new().says(&["--simulate", "--context", "mine"], 2, &["--simulate", "--context"]);
 }
 
 #[test]
@@ -28,18 +22,15 @@ fn every_output_says_that_the_cluster_was_simulated() {
     assert_eq!(run.code, 0, "{}{}", run.out, run.err);
     assert!(run.out.starts_with(SIMULATED) && run.out.trim_end().ends_with("on a SIMULATED cluster"), "{}", run.out);
     assert!(place.report("phase2").contains("SIMULATED: scenario healthy"), "{}", place.report("phase2"));
-    let replayed = place.run(&["replay", "run.json.gz"]);
-    assert_eq!(replayed.code, 0, "{}", replayed.err);
-    assert!(replayed.out.contains(SIMULATED), "{}", replayed.out);
+    place.says(&["replay", "run.json.gz"], 0, &[SIMULATED]);
 }
 
 #[test]
 fn a_broken_server_is_looked_at_and_a_green_run_removes_what_was_said_of_it() {
     let (place, name) = (Place::new(), "phase3::sidecar::nas-output-2");
-    let run = place.run(&["--simulate=sidecar-crash-loop", "--record", "run.json.gz", "--exact", name]);
-    assert_eq!(run.code, 1, "{}{}", run.out, run.err);
     let file = place.path("reports/diagnostics/nas-output-2.txt");
-    assert!(run.out.contains(&format!("more of nas-output-2: {}\n", file.display())), "{}", run.out);
+    let more = format!("more of nas-output-2: {}\n", file.display());
+    place.says(&["--simulate=sidecar-crash-loop", "--record", "run.json.gz", "--exact", name], 1, &[&more]);
     let text = std::fs::read_to_string(&file).unwrap();
     for part in [
         "nas-output-2  .        .        .        .        FAIL     .\n",
@@ -64,9 +55,8 @@ fn a_broken_server_is_looked_at_and_a_green_run_removes_what_was_said_of_it() {
 
 #[test]
 fn tests_that_disturb_are_skipped_unless_that_is_allowed() {
-    let run = Place::new().run(&["--simulate", "--suite", "restarts"]);
-    assert_eq!(run.code, 4, "{}{}", run.out, run.err);
-    assert!(run.out.contains("0 PASS, 0 FAIL, 0 ERROR, 7 SKIP"), "{}", run.out);
+    let counts = "0 PASS, 0 FAIL, 0 ERROR, 7 SKIP";
+    let run = Place::new().says(&["--simulate", "--suite", "restarts"], 4, &[counts]);
     let why = "it disturbs the server, which --allow-disruption allows";
     assert_eq!(run.out.matches(why).count(), 7, "{}", run.out);
 }
@@ -102,11 +92,7 @@ fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
             &["FAIL  namespace", "is being deleted: Some resources are remaining: pods. has 7 resource"],
         ),
     ] {
-        let doctor = place.run(&["doctor", &format!("--simulate={scenario}")]);
-        assert_eq!(doctor.code, code, "{scenario}: {}{}", doctor.out, doctor.err);
-        for word in words {
-            assert!(doctor.out.contains(word), "{scenario}: no `{word}` in: {}", doctor.out);
-        }
+        place.says(&["doctor", &format!("--simulate={scenario}")], code, words);
     }
 }
 
@@ -119,8 +105,7 @@ fn a_token_in_a_file_is_sent_with_commands_in_pods_too() {
     std::fs::write(path.with_file_name("token"), format!("{}\r\n", user["token"].as_str().unwrap())).unwrap();
     *user = json!({"tokenFile": "token"});
     std::fs::write(&path, config.to_string()).unwrap();
-    let run = simulated.place().run(&["--exact", "phase2::host-mount::nas-output-1"]);
-    assert_eq!(run.code, 0, "{}", run.all());
+    simulated.place().says(&["--exact", "phase2::host-mount::nas-output-1"], 0, &["1 PASS"]);
 }
 
 #[test]

@@ -18,7 +18,6 @@ const OTHERS: [&str; 3] =
     ["e2e-20261121-report.txt", "e2e-0a1b2c3d-nas-output-1-x.txt", "my-e2e-0a1b2c3d-a-b-nas-output-1-c"];
 
 impl Simulated {
-    /// Writes files into the export of nas-output-1.
     fn write(&self, names: &[&str]) {
         self.runtime.block_on(async {
             let cluster = cluster::connect(self.target()).await.unwrap();
@@ -34,15 +33,14 @@ impl Simulated {
         });
     }
 
-    /// Waits until files of that name are in so many places.
     fn until(&self, name: &str, places: usize) -> Vec<PathBuf> {
         speed::wait_for(name, Duration::from_secs(60), Duration::from_millis(50), || {
             Some(self.files(name)).filter(|found| found.len() == places)
         })
     }
 
-    fn sweep(&self, arguments: &[&str]) -> Ended {
-        self.place().run(&[&["sweep"], arguments].concat())
+    fn sweep(&self, arguments: &[&str], code: i32, words: &[&str]) -> Ended {
+        self.place().says(&[&["sweep"], arguments].concat(), code, words)
     }
 }
 
@@ -54,30 +52,25 @@ fn only_what_a_run_that_is_over_has_left_is_removed() {
     std::fs::write(simulated.data().join("nas-output-1").join(OF_RSYNC), "le").unwrap();
     let left = [simulated.until(LEFT, 2), simulated.until(OF_RSYNC, 1)].concat();
     let others: Vec<_> = OTHERS.iter().flat_map(|name| simulated.until(name, 2)).collect();
-    let young = simulated.sweep(&["--yes"]);
-    assert_eq!(young.code, 0, "{}", young.err);
-    assert!(young.out.contains("kept: 3 files of e2e-0a1b2c3d"), "{}", young.out);
+    simulated.sweep(&["--yes"], 0, &["kept: 3 files of e2e-0a1b2c3d"]);
     let old = SystemTime::now() - Duration::from_secs(3630);
     for path in &left {
         File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
     }
-    let listed = simulated.sweep(&[]);
-    assert_eq!(listed.code, 0, "{}", listed.err);
     let lines = [
-        &format!("/data/{LEFT} in container nfs-server of nas-output-1: 4 KiB, 1h old"),
-        &format!("{LEFT} in the folder of nas-output-1: 1 KiB, 1h old"),
-        &format!("{OF_RSYNC} in the folder of nas-output-1: 1 KiB, 1h old"),
-        "3 files of earlier runs; --yes removes them",
+        format!("/data/{LEFT} in container nfs-server of nas-output-1: 4 KiB, 1h old"),
+        format!("{LEFT} in the folder of nas-output-1: 1 KiB, 1h old"),
+        format!("{OF_RSYNC} in the folder of nas-output-1: 1 KiB, 1h old"),
+        "3 files of earlier runs; --yes removes them".to_owned(),
     ];
-    assert!(lines.iter().all(|line| listed.out.contains(*line)), "{}", listed.out);
+    simulated.sweep(&[], 0, &lines.each_ref().map(String::as_str));
     simulated.until(LEFT, 2);
-    let removed = simulated.sweep(&["--yes"]);
-    assert_eq!(removed.code, 0, "{}{}", removed.out, removed.err);
+    let removed = simulated.sweep(&["--yes"], 0, &[]);
     assert!(removed.out.ends_with("removed 3 of 3 files\n"), "{}", removed.out);
     simulated.until(LEFT, 0);
     simulated.until(OF_RSYNC, 0);
     assert!(others.iter().all(|path| path.is_file()));
-    assert!(simulated.sweep(&[]).out.contains("no files of earlier runs"));
+    simulated.sweep(&[], 0, &["no files of earlier runs"]);
 }
 
 #[test]
@@ -94,14 +87,10 @@ fn what_is_to_be_removed_is_although_nobody_reads_on() {
 
 #[test]
 fn what_cannot_be_looked_at_is_said() {
-    let refused = Simulated::named("exec-forbidden").sweep(&["--yes"]);
-    assert_eq!(refused.code, 3, "{}", refused.out);
-    assert!(refused.err.contains("no permission to get pods/exec"), "{}", refused.err);
+    Simulated::named("exec-forbidden").sweep(&["--yes"], 3, &["no permission to get pods/exec"]);
     let cut = Simulated::named("exec-cut");
     let file = cut.data().join("nas-output-1").join(LEFT);
     std::fs::write(&file, "left").unwrap();
-    let ended = cut.sweep(&["--yes", "--older-than", "0s"]);
-    assert_eq!(ended.code, 3, "{}", ended.out);
-    assert!(ended.err.contains("/data in pod") && ended.err.contains("cannot be looked at"), "{}", ended.err);
+    cut.sweep(&["--yes", "--older-than", "0s"], 3, &["/data in pod", "cannot be looked at"]);
     assert!(file.is_file(), "its export would bring it back");
 }

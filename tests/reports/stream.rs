@@ -16,7 +16,6 @@ use tempfile::TempDir;
 pub const HOSTILE: &str = "\0\u{1}\u{8}\u{b}\u{1b}[31mred\u{1b}[0m\u{fffe}\u{ffff} ]]> <b> & \"quoted\" 'too' </pre></style>\
                            <script>alert(1)</script> {{ 7 * 7 }} | `x` ```\r\n::error::next line\npass\u{1b}[0mword=hunter2 too\n";
 
-/// The report files of a run.
 pub struct Reported(TempDir);
 
 impl Reported {
@@ -29,7 +28,6 @@ impl Reported {
     }
 }
 
-/// The report files after these events.
 pub fn reported(events: &[Event]) -> Reported {
     let folder = tempfile::tempdir().unwrap();
     report(folder.path(), events);
@@ -72,7 +70,6 @@ fn section(title: &str, lines: &[&str]) -> Section {
 const HOSTILE_TESTS: [&str; 5] =
     ["phase9::whole", "phase9::one::nas-1", "phase9::two::nas-1", "phase9::three::nas-1", "phase9::four::nas-1"];
 
-/// A run of five tests has begun.
 pub fn started() -> Event {
     run_started(&["phase9"], &HOSTILE_TESTS.map(|name| (name, &[Hop::Nfs][..])))
 }

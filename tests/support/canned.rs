@@ -2,6 +2,11 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+
+use rcgen::KeyPair;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{ServerConfig, crypto::ring};
 
 /// Answers each request by its path with a status and a JSON body, until the test ends; returns its address.
 pub fn answering(answer: impl Fn(&str) -> (u16, &'static str) + Send + Sync + 'static) -> String {
@@ -19,6 +24,13 @@ pub fn answering(answer: impl Fn(&str) -> (u16, &'static str) + Send + Sync + 's
     })
 }
 
+pub fn tls(certificate: &CertificateDer<'static>, key: &KeyPair) -> Arc<ServerConfig> {
+    let tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let tls = tls.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    Arc::new(tls.with_single_cert(vec![certificate.clone()], key.into()).unwrap())
+}
+
 /// Accepts connections and never answers; returns its address.
 pub fn silent() -> String {
     serve(|stream| {
@@ -31,15 +43,14 @@ pub fn silent() -> String {
 pub fn serve(each: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let each = std::sync::Arc::new(each);
+    let each = Arc::new(each);
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
-            let each = std::sync::Arc::clone(&each);
+            let each = Arc::clone(&each);
             std::thread::spawn(move || each(&mut stream));
         }
     });
     address
 }
 
-/// What `/version` says.
 pub const VERSION: &str = r#"{"major":"1","minor":"34","gitVersion":"v1.34.4","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;

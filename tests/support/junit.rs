@@ -8,13 +8,11 @@ use roxmltree::{Document, Node};
 /// By its full name, how each test ended (PASS, FAIL, ERROR or SKIP), and why.
 pub type Results = BTreeMap<String, (&'static str, String)>;
 
-/// The results that the reports in a folder have.
 pub fn all(reports: &Path) -> Results {
     let files = std::fs::read_dir(reports).into_iter().flatten().map(|file| file.unwrap().path());
     files.filter(|file| file.extension().is_some_and(|its| its == "xml")).flat_map(|file| results(&file)).collect()
 }
 
-/// The results that a report has.
 pub fn results(report: &Path) -> Results {
     let text = std::fs::read_to_string(report).unwrap_or_else(|error| panic!("{}: {error}", report.display()));
     let document = Document::parse(&text).unwrap();

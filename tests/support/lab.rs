@@ -12,11 +12,15 @@ use super::root;
 pub const SERVERS: &str = "simulator.protocol=nfs";
 /// Limits of suites that are shorter, as the sync interval of the release is: four of it.
 pub const SHORTER: [(&str, &str); 2] = [("within: 60s", "within: 20s"), ("within: 30s", "within: 20s")];
+/// For `find`: files and folders that a run makes.
+pub const FILES_OF_RUNS: [&str; 6] = ["-name", "*e2e-*", "-not", "-name", OF_A_KILLED_RUN, "-prune"];
+/// What a run left that was killed before it could tidy up.
+pub const OF_A_KILLED_RUN: &str = "e2e-00000000-phase3-latency-nas-output-2-sync.txt";
+/// How the name of a server's folder begins while it is moved away.
+pub const MOVED: &str = "moved-away-";
 
-/// Where everything is.
 pub struct Lab {
     pub target: Target,
-    /// The tester's folder.
     pub folder: PathBuf,
     /// Where `kubectl` is, if not in the user's own PATH.
     bin: String,
@@ -25,9 +29,7 @@ pub struct Lab {
 impl Lab {
     pub fn find() -> Self {
         // The scripts know their defaults best.
-        let ask = r#". fixtures/cluster/cluster.env
-            printf '%s\n' "${KUBECONFIG:-$CLUSTER_DIR/kubeconfig}" "$CLUSTER_CACHE/bin" "$HOST_DATA""#;
-        let told = output(Command::new("bash").args(["-c", ask]).current_dir(root("")));
+        let told = output(&mut scripted(r#"printf '%s\n' "${KUBECONFIG:-$kubeconfig}" "$bin" "$HOST_DATA""#));
         let [kubeconfig, bin, folder] = told.lines().collect::<Vec<_>>()[..] else {
             panic!("expected three lines, got {told}");
         };
@@ -41,22 +43,18 @@ impl Lab {
         Self { target, folder: folder.into(), bin: bin.to_owned() }
     }
 
-    /// For a run of the program on it.
     pub fn place(&self) -> Place {
         Place::at(&self.target, &self.folder)
     }
 
-    /// The kubeconfig's path.
     pub fn kubeconfig(&self) -> &Path {
         self.target.kubeconfig.as_deref().unwrap()
     }
 
-    /// What kubectl prints.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         output(&mut self.command(arguments))
     }
 
-    /// `kubectl`, ready to start.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new("kubectl");
@@ -71,11 +69,34 @@ impl Lab {
         let deployment = format!("deployment/{}", name(server));
         self.kubectl(&["exec", &deployment, "-c", "nfs-server", "--", "sh", "-c", script])
     }
+
+    /// Files and folders of runs whose names have that part, in the tester's folder and in the exports of all running pods.
+    pub fn leftovers(&self, part: &str) -> Vec<String> {
+        let folder = output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).arg("-print"));
+        // Only the old pod still reaches a folder that was moved away.
+        let mut found: Vec<_> = folder.lines().filter(|file| !file.contains(MOVED)).map(str::to_owned).collect();
+        let running = ["get", "pods", "-l", SERVERS, "--field-selector=status.phase=Running", "-o", "name"];
+        for pod in self.kubectl(&running).lines() {
+            let find = ["exec", pod, "-c", "nfs-server", "--", "find", "/data"];
+            let export = self.kubectl(&[&find[..], &FILES_OF_RUNS, &["-print"]].concat());
+            found.extend(export.lines().map(|file| format!("{file} in {pod}")));
+        }
+        found.retain(|file| file.contains(part));
+        found
+    }
 }
 
 /// What a server's objects are called.
 pub fn name(server: &str) -> String {
     format!("file-sim-file-simulator-{server}")
+}
+
+/// Some lines for bash that know where the cluster is.
+pub fn scripted(lines: &str) -> Command {
+    let mut command = Command::new("bash");
+    command.args(["-c", &format!(". fixtures/cluster/common.sh; {lines}"), "fixtures/cluster/test"]);
+    command.current_dir(root(""));
+    command
 }
 
 /// What a command that must succeed printed.

@@ -14,7 +14,6 @@ pub mod share;
 pub mod simulated;
 pub mod speed;
 
-/// A path in this repository.
 pub fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }

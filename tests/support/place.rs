@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use file_simulator_e2e::cluster::Target;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::junit::{self, Results};
@@ -38,7 +39,6 @@ impl Place {
         Self { cluster: options.into_iter().chain(data).collect(), ..Self::new() }
     }
 
-    /// A path in it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -58,14 +58,25 @@ impl Place {
         command
     }
 
-    /// Runs the program to its end.
     pub fn run(&self, arguments: &[&str]) -> Ended {
         self.finish(self.command(arguments))
     }
 
-    /// Starts it and waits for its end.
+    /// Runs it, with what it says held to be this.
+    pub fn says(&self, arguments: &[&str], code: i32, words: &[&str]) -> Ended {
+        let ended = self.run(arguments);
+        ended.says(code, words);
+        ended
+    }
+
     pub fn finish(&self, command: Command) -> Ended {
         self.start(command).end(LIMIT)
+    }
+
+    /// The same without the wait, with the tests that it should report.
+    pub fn begin(&self, arguments: &[&str]) -> Running {
+        let listed = self.listed(arguments);
+        Running { listed, ..self.start(self.command(arguments)) }
     }
 
     /// A file with a built-in suite, some of whose limits are others.
@@ -75,7 +86,6 @@ impl Place {
         file
     }
 
-    /// Starts it.
     pub fn start(&self, mut command: Command) -> Running {
         let said = ["out", "err"].map(|name| self.path(name));
         let [out, err] = said.each_ref().map(|path| File::create(path).unwrap());
@@ -83,34 +93,32 @@ impl Place {
         Running { child, said, reports: self.path("reports"), started: Instant::now(), listed: Vec::new() }
     }
 
-    /// The tests that `--list` names.
     pub fn listed(&self, arguments: &[&str]) -> Vec<String> {
         let listed = self.run(&[arguments, &["--list"]].concat()).out;
         listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
     }
 
-    /// Makes a kubeconfig with the context `file-simulator` for that address.
-    pub fn connect(&self, address: &str) {
-        let text = format!(
-            "apiVersion: v1\nkind: Config\nclusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}]\n\
-             users: [{{name: u, user: {{token: secret}}}}]\n\
-             contexts: [{{name: file-simulator, context: {{cluster: c, user: u}}}}]\n"
-        );
-        std::fs::write(self.path("kubeconfig"), text).unwrap();
+    /// Makes a kubeconfig with the context `file-simulator` of this cluster and this user.
+    pub fn configure(&self, cluster: &Value, user: &Value) {
+        let config = json!({"clusters": [{"name": "c", "cluster": cluster}], "users": [{"name": "u", "user": user}],
+            "contexts": [{"name": "file-simulator", "context": {"cluster": "c", "user": "u"}}]});
+        std::fs::write(self.path("kubeconfig"), config.to_string()).unwrap();
     }
 
-    /// Where the JUnit report of a suite is.
+    /// The same for an address without TLS.
+    pub fn connect(&self, address: &str) {
+        self.configure(&json!({"server": format!("http://{address}")}), &json!({"token": "secret"}));
+    }
+
     pub fn junit(&self, suite: &str) -> PathBuf {
         self.path(&format!("reports/{suite}.xml"))
     }
 
-    /// The JUnit report of a suite.
     pub fn report(&self, suite: &str) -> String {
         std::fs::read_to_string(self.junit(suite)).unwrap()
     }
 }
 
-/// The program at work.
 pub struct Running {
     child: Child,
     said: [PathBuf; 2],
@@ -127,7 +135,6 @@ impl Running {
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
-    /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
@@ -161,35 +168,37 @@ impl Running {
     }
 }
 
-/// What it did.
 pub struct Ended {
     /// The exit code; -1 if a signal ended it.
     pub code: i32,
-    /// Standard output.
     pub out: String,
-    /// Standard error.
     pub err: String,
-    /// What its reports say.
     pub results: Results,
     /// The tests that it should have reported.
     pub listed: Vec<String>,
-    /// How long it ran.
     pub took: Duration,
 }
 
 impl Ended {
-    /// All that it printed.
     pub fn all(&self) -> String {
         [self.out.as_str(), &self.err].concat()
     }
 
-    /// The tests that ended so.
+    /// Holds its exit code to this one, and looks for these words in what it printed.
+    pub fn says(&self, code: i32, words: &[&str]) {
+        let all = self.all();
+        assert_eq!(self.code, code, "{all}");
+        for word in words {
+            assert!(all.contains(word), "no `{word}` in: {all}");
+        }
+        assert!(!all.contains("panicked"), "{all}");
+    }
+
     pub fn with(&self, outcome: &str) -> BTreeSet<&str> {
         let its = self.results.iter().filter(|(_, (its, _))| *its == outcome);
         its.map(|(name, _)| name.as_str()).collect()
     }
 
-    /// Those that are not reported.
     pub fn missing(&self) -> Vec<String> {
         let missing = self.listed.iter().filter(|name| !self.results.contains_key(*name));
         missing.map(|name| format!("{name}: missing")).collect()

@@ -17,14 +17,12 @@ pub struct Simulated {
 }
 
 impl Simulated {
-    /// With this scenario.
     pub fn new(scenario: Scenario) -> Self {
         let runtime = Runtime::new().unwrap();
         let simulation = runtime.block_on(Simulation::start(scenario)).unwrap();
         Self { simulation, runtime }
     }
 
-    /// With the built-in scenario of that name.
     pub fn named(name: &str) -> Self {
         Self::new(scenario::named(name).unwrap())
     }
@@ -34,19 +32,21 @@ impl Simulated {
         Self::new(serde_json::from_value(scenario).unwrap())
     }
 
-    /// How it is reached.
     pub fn target(&self) -> Target {
         self.simulation.target()
     }
 
-    /// The tester's folder.
     pub fn data(&self) -> &Path {
         self.simulation.data()
     }
 
-    /// For a run of the program on it.
     pub fn place(&self) -> Place {
         Place::at(&self.target(), self.data())
+    }
+
+    /// What runs have left.
+    pub fn left(&self) -> Vec<String> {
+        self.files("e2e-").iter().map(|path| path.display().to_string()).collect()
     }
 
     /// The paths of all files, in the tester's folder and on the node, whose names begin like that.

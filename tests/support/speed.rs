@@ -37,7 +37,6 @@ fn work() {
     black_box(sum);
 }
 
-/// A limit for this machine.
 pub fn scaled(limit: Duration) -> Duration {
     limit.mul_f64(slowness())
 }
@@ -54,6 +53,11 @@ pub fn suite(name: &str, replaced: &[(&str, &str)]) -> String {
     let scaled =
         |limit: &Captures| format!("{}{}", &limit[1], duration(Duration::from_secs(limit[2].parse().unwrap())));
     Regex::new(r"(within: )(\d+)s\b").unwrap().replace_all(&text, scaled).into_owned()
+}
+
+/// Waits until that holds, so long at the most on a usual machine.
+pub fn until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
+    wait_for(what, limit, Duration::from_millis(50), || holds().then_some(()));
 }
 
 /// Looks for something again and again, so long at the most on a usual machine.

@@ -11,12 +11,10 @@ use file_simulator_e2e::sim::scenario::HEALTHY;
 use crate::support::lab::{Lab, output};
 use crate::support::place::{Ended, LIMIT, Place};
 use crate::support::simulated::Simulated;
-use crate::support::speed;
+use crate::support::{share, speed};
 
-use super::program::start;
-use super::{servers, share};
+use super::program::{start, wait_for};
 
-/// The server whose folder it is.
 const SERVER: &str = "nas-output-1";
 
 /// A file system of its own in the place of a folder; gone when dropped.
@@ -42,7 +40,7 @@ impl Small {
         // Not as long as a file is being written.
         let mut remount = Command::new("mount");
         remount.args(["-o", "remount,ro"]).arg(&self.0);
-        servers::wait_for("nobody to write", || remount.output().unwrap().status.success());
+        wait_for("nobody to write", || remount.output().unwrap().status.success());
     }
 
     fn unmount(&self) {
@@ -57,7 +55,6 @@ impl Drop for Small {
     }
 }
 
-/// Waits until a file of the run is in the folder; returns it.
 fn first(folder: &Path, part: &str) -> PathBuf {
     let is_its = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_string_lossy();
@@ -68,30 +65,11 @@ fn first(folder: &Path, part: &str) -> PathBuf {
     })
 }
 
+/// What is done to the folder, and to the run's file there.
+type Trouble = fn(&Small, &Path);
+
 /// Runs a suite, with trouble in the folder when a file comes whose name contains `part`, or before.
-fn run(suite: &str, part: Option<&str>, trouble: impl FnOnce(&Small, &Path)) -> (Ended, Vec<String>) {
-    let simulated = Simulated::named(HEALTHY);
-    let small = Small::mount(&simulated.data().join(SERVER));
-    let ended = troubled(&simulated.place(), suite, &small, part, trouble);
-    let left = simulated.files("e2e-");
-    (ended, left.iter().map(|path| path.display().to_string()).collect())
-}
-
-/// The same on the real cluster.
-fn run_for_real(lab: &Lab, part: &str, trouble: impl FnOnce(&Small, &Path)) -> (Ended, Vec<String>) {
-    let mounted = Mounted::new(lab);
-    let ended = troubled(&lab.place(), "phase3", &mounted.small, Some(part), trouble);
-    let left = servers::leftovers(lab, ended.run());
-    (ended, left)
-}
-
-fn troubled(
-    place: &Place,
-    suite: &str,
-    small: &Small,
-    part: Option<&str>,
-    trouble: impl FnOnce(&Small, &Path),
-) -> Ended {
+fn troubled(place: &Place, suite: &str, small: &Small, part: Option<&str>, trouble: Trouble) -> Ended {
     let Some(part) = part else {
         trouble(small, &small.0);
         return start(place, suite, &[]).end(LIMIT);
@@ -110,7 +88,7 @@ struct Mounted<'a> {
 impl<'a> Mounted<'a> {
     fn new(lab: &'a Lab) -> Self {
         let small = Small::mount(&lab.folder.join(SERVER));
-        servers::replace(lab, SERVER);
+        lab.replace(SERVER);
         Self { lab, small }
     }
 }
@@ -118,57 +96,59 @@ impl<'a> Mounted<'a> {
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
         self.small.unmount();
-        servers::replace(self.lab, SERVER);
+        self.lab.replace(SERVER);
     }
 }
 
-/// Whether only tests of the server do not pass, of which these are some, and the output has these words, or others behind a
+/// Whether only tests of the server do not pass, of which this is one, and the output has these words, or others behind a
 /// `|`; whatever is left is named.
-fn judge((ended, left): (Ended, Vec<String>), some: &[(&str, &str)], words: &[&str]) {
+fn judge(ended: &Ended, left: &[String], (name, outcome): (&str, &str), words: &[&str]) {
     let wrong = ended.results.iter().filter(|(_, (outcome, _))| ["FAIL", "ERROR"].contains(outcome));
     let wrong: Vec<_> = wrong.map(|(name, (outcome, _))| (name.as_str(), *outcome)).collect();
     let told = || format!("{wrong:?} {left:?}\n{}", ended.all());
     assert!(ended.missing().is_empty(), "{}", told());
     assert!(wrong.iter().all(|(name, _)| name.ends_with(SERVER) || !name.contains("nas-")), "{}", told());
-    for (name, outcome) in some {
-        assert!(wrong.contains(&(&format!("{name}::{SERVER}"), outcome)), "{name}: {}", told());
-    }
+    assert!(wrong.contains(&(&format!("{name}::{SERVER}"), outcome)), "{name}: {}", told());
     for word in words {
         assert!(word.split('|').any(|word| ended.all().contains(word)), "{word}: {}", told());
     }
-    assert_eq!(ended.untold(&left), Vec::<String>::new(), "{}", told());
+    assert_eq!(ended.untold(left), Vec::<String>::new(), "{}", told());
 }
 
-pub fn a_full_folder_is_named() {
-    let words = ["No space left on device", "full or read-only"];
-    judge(run("phase2", None, |small, _| small.fill()), &[("phase2::host-mount", "FAIL")], &words);
-    judge(run("phase3", None, |small, _| small.fill()), &[("phase3::latency", "ERROR")], &words);
-    judge(run("phase3", Some("multi-write"), |small, _| small.fill()), &[("phase3::multi-write", "FAIL")], &words[..1]);
-}
-
-pub fn a_folder_that_turns_read_only_is_named() {
-    let ran = run("phase3", Some("multi-write"), |small, _| small.make_read_only());
-    judge(ran, &[("phase3::multi-write", "FAIL")], &["Read-only file system", "left behind"]);
-}
-
-pub fn a_file_that_cannot_be_touched_is_named() {
-    let hold = |_: &Small, path: &Path| drop(output(Command::new("chattr").arg("+i").arg(path)));
-    let ran = run("phase3", Some("mount"), hold);
-    judge(ran, &[("phase3::latency", "ERROR")], &["Operation not permitted", "left behind"]);
+pub fn a_folder_that_is_full_or_read_only_and_a_file_that_cannot_be_touched_are_named() {
+    let fill: Trouble = |small, _| small.fill();
+    let make_read_only: Trouble = |small, _| small.make_read_only();
+    let hold: Trouble = |_, path| drop(output(Command::new("chattr").arg("+i").arg(path)));
+    let no_space = "No space left on device";
+    for (part, trouble, test, outcome, words) in [
+        (None, fill, "phase2::host-mount", "FAIL", [no_space, "full or read-only"]),
+        (None, fill, "phase3::latency", "ERROR", [no_space, "full or read-only"]),
+        (Some("multi-write"), fill, "phase3::multi-write", "FAIL", [no_space, no_space]),
+        (Some("multi-write"), make_read_only, "phase3::multi-write", "FAIL", ["Read-only file system", "left behind"]),
+        (Some("mount"), hold, "phase3::latency", "ERROR", ["Operation not permitted", "left behind"]),
+    ] {
+        let simulated = Simulated::named(HEALTHY);
+        let small = Small::mount(&simulated.data().join(SERVER));
+        let (suite, _) = test.split_once("::").unwrap();
+        let ended = troubled(&simulated.place(), suite, &small, part, trouble);
+        judge(&ended, &simulated.left(), (test, outcome), &words);
+    }
 }
 
 pub fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_named() {
-    type Trouble = (&'static str, fn(&Small), [&'static str; 2]);
     let lab = Lab::find();
-    let all: Vec<Trouble> = vec![
-        ("full", Small::fill, ["No space left on device", "make room"]),
-        ("read-only", Small::make_read_only, ["Read-only file system", "left behind"]),
+    let all: Vec<(&str, Trouble, &str, [&str; 2])> = vec![
+        ("full", |small, _| small.fill(), "FAIL", ["No space left on device", "make room"]),
+        ("read-only", |small, _| small.make_read_only(), "FAIL", ["Read-only file system", "left behind"]),
         // It depends on the moment whether a file had arrived.
-        ("gone", Small::unmount, ["the two are not one folder|no file of that name"; 2]),
+        ("gone", |small, _| small.unmount(), "FAIL", ["the two are not one folder|no file of that name"; 2]),
     ];
-    for (_, trouble, words) in share().deal("folders", all, |(name, ..)| ((*name).to_owned(), 1)) {
+    for (_, trouble, outcome, words) in share::deal("folders", all, |(name, ..)| (*name).to_owned()) {
+        let mounted = Mounted::new(&lab);
         // The first of its files: those of its second cycle are still to come, whichever moment this is.
-        let ran = run_for_real(&lab, "multi-write", |small, _| trouble(small));
-        judge(ran, &[("phase3::multi-write", "FAIL")], &words);
+        let ended = troubled(&lab.place(), "phase3", &mounted.small, Some("multi-write"), trouble);
+        let left = lab.leftovers(ended.run());
+        drop(mounted);
+        judge(&ended, &left, ("phase3::multi-write", outcome), &words);
     }
 }

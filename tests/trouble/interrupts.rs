@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use file_simulator_e2e::sim::scenario::HEALTHY;
 
-use crate::support::lab::Lab;
+use crate::support::lab::{Lab, SERVERS};
 use crate::support::place::{Ended, LIMIT, Place};
-use crate::support::share::Share;
+use crate::support::share;
 use crate::support::simulated::Simulated;
 use crate::support::speed;
 
 use super::program::start;
-use super::{Moments, number, servers, share, suites};
+use super::{Moments, SUITES};
 
 /// The longest that tidying up may take, and writing the reports.
 const BOUND: Duration = Duration::from_secs(95);
@@ -21,23 +21,11 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 /// How far requests are apart at the most, in milliseconds.
 const APART: u64 = 1500;
 
-/// What a run takes besides its suite, in milliseconds: about so much.
-const BESIDES: u64 = 8000;
-
 /// A run, and when it is asked to stop: after its first report, and after the request before.
 #[derive(Debug, Clone)]
 struct Plan {
     suite: &'static str,
     requests: Vec<(Duration, &'static str)>,
-}
-
-/// What came of it.
-struct Stopped {
-    ended: Ended,
-    /// How many requests were sent before it ended.
-    sent: usize,
-    /// From the last of them to the end.
-    after: Duration,
 }
 
 impl Plan {
@@ -47,7 +35,9 @@ impl Plan {
         Self { suite, requests: (0..requests).map(request).collect() }
     }
 
-    fn run(&self, place: &Place) -> Stopped {
+    /// Runs it, and says what is not as it should be; `look` tells afterwards which files are left, and what the servers are if
+    /// not all are Ready.
+    fn run(&self, place: &Place, look: impl FnOnce(&Ended) -> (Vec<String>, Option<String>)) -> Vec<String> {
         let mut program = start(place, self.suite, &[]);
         let (mut sent, mut last) = (0, Instant::now());
         for (pause, signal) in &self.requests {
@@ -59,69 +49,44 @@ impl Plan {
             program.signal(signal);
             (sent, last) = (sent + 1, Instant::now());
         }
-        Stopped { ended: program.end(LIMIT), sent, after: last.elapsed() }
-    }
-}
-
-impl Stopped {
-    /// What is not as it should be; `left` has the files that were found afterwards.
-    fn problems(&self, left: &[String]) -> Vec<String> {
-        let Self { ended, sent, after } = self;
+        let ended = program.end(LIMIT);
+        let after = last.elapsed();
+        let (left, pods) = look(&ended);
         let mut problems = ended.missing();
-        let all_ran = ended.count("ERROR") == 0;
-        if !matches!((ended.code, all_ran), (130, _) | (0, true)) {
-            problems.push(format!("exit code {} with {} ERROR", ended.code, ended.count("ERROR")));
+        let errors = ended.with("ERROR").len();
+        if !matches!((ended.code, errors), (130, _) | (0, 0)) {
+            problems.push(format!("exit code {} with {errors} ERROR", ended.code));
         }
-        if ended.count("FAIL") > 0 {
-            problems.push("a FAIL".to_owned());
-        }
-        let bound = if *sent == 3 { AT_ONCE } else { BOUND };
-        if *after > speed::scaled(bound) {
+        problems.extend(ended.with("FAIL").iter().map(|name| format!("FAIL {name}")));
+        if after > speed::scaled(if sent == 3 { AT_ONCE } else { BOUND }) {
             problems.push(format!("it took {after:?} to end"));
         }
         let left = match sent {
-            0 | 1 => left.to_vec(),
-            2 => ended.untold(left),
+            0 | 1 => left,
+            2 => ended.untold(&left),
             // Nothing more is promised.
             _ => Vec::new(),
         };
         problems.extend(left.iter().map(|path| format!("left behind: {path}")));
-        problems
-    }
-}
-
-/// How many of what kind there were.
-#[derive(Debug, Default)]
-struct Counts {
-    interrupted: usize,
-    had_ended: usize,
-    left: usize,
-}
-
-impl Counts {
-    fn take(&mut self, stopped: &Stopped, left: &[String]) {
-        let is_interrupted = stopped.ended.code == 130;
-        self.interrupted += usize::from(is_interrupted);
-        self.had_ended += usize::from(!is_interrupted);
-        self.left += left.len();
+        let is_told = sent > 1 && ended.all().contains("was not seen Ready again");
+        problems.extend(pods.filter(|_| sent < 3 && !is_told));
+        println!("{self:?}: exit {}, {problems:#?}", ended.code);
+        if !problems.is_empty() {
+            println!("{}", ended.all());
+        }
+        problems.iter().map(|what| format!("{self:?}: {what}")).collect()
     }
 }
 
 pub fn a_run_can_be_stopped_at_any_moment() {
     let mut moments = Moments::new();
     // Short, because most of the time they only wait.
-    let one = suites().into_iter().map(|(suite, length)| Plan::new(&mut moments, suite, length.min(3000), 1));
-    let mut plans: Vec<Plan> = one.collect();
+    let one = SUITES.map(|(suite, length)| Plan::new(&mut moments, suite, length.min(3000), 1));
+    let mut plans = one.to_vec();
     plans.extend([2, 3].map(|requests| Plan::new(&mut moments, "phase3", 3000, requests)));
     let run = |plan: &Plan| {
         let simulated = Simulated::named(HEALTHY);
-        let stopped = plan.run(&simulated.place());
-        let left: Vec<String> = simulated.files("e2e-").iter().map(|path| path.display().to_string()).collect();
-        let found = stopped.problems(&left);
-        if !found.is_empty() {
-            println!("{plan:?}: {found:#?}\n{}", stopped.ended.all());
-        }
-        found.iter().map(|what| format!("{plan:?}: {what}")).collect::<Vec<_>>()
+        plan.run(&simulated.place(), |_| (simulated.left(), None))
     };
     let problems: Vec<String> = std::thread::scope(|scope| {
         let running: Vec<_> = plans.iter().map(|plan| scope.spawn(move || run(plan))).collect();
@@ -130,45 +95,24 @@ pub fn a_run_can_be_stopped_at_any_moment() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// How many runs there are of each suite with so many requests, and of which length.
-fn real() -> Vec<(&'static str, u64, usize, u64)> {
-    let (share, suites) = (share(), suites());
-    let [once, twice, thrice] = ["MOMENTS", "TWICE", "THRICE"].map(number);
-    let with =
-        |requests: usize, times: u64| suites.iter().map(move |(suite, length)| (*suite, *length, requests, times));
-    let once = once.unwrap_or(if share == Share::All { 5 } else { 1 });
-    let more = with(2, twice.unwrap_or(1)).chain(with(3, thrice.unwrap_or(1))).collect();
-    let cost =
-        |(suite, length, requests, _): &(&str, u64, usize, u64)| (format!("{suite} with {requests}"), length + BESIDES);
-    with(1, once).chain(share.deal("runs with more than one request to stop", more, cost)).collect()
-}
-
 pub fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
     let (lab, mut moments) = (Lab::find(), Moments::new());
+    let once = if share::chosen().is_none() { 5 } else { 1 };
+    let with = |requests: usize| SUITES.map(|(suite, length)| (suite, length, requests));
+    let more = [with(2), with(3)].concat();
+    let more = share::deal("runs stopped again", more, |(suite, _, requests)| format!("{suite} with {requests}"));
     let mut problems = Vec::new();
-    for (suite, length, requests, times) in real() {
-        let mut counts = Counts::default();
-        for _ in 0..times {
-            let plan = Plan::new(&mut moments, suite, length, requests);
-            let stopped = plan.run(&lab.place());
-            let is_told = stopped.sent > 1 && stopped.ended.all().contains("was not seen Ready again");
-            let pods = servers::not_ready(&lab);
-            servers::wait_for("Ready servers", || servers::not_ready(&lab).is_empty());
-            let left = servers::leftovers(&lab, stopped.ended.run());
-            let mut found = stopped.problems(&left);
-            if stopped.sent < 3 && !is_told {
-                found.extend(pods);
-            }
-            if !found.is_empty() {
-                println!("{plan:?}: {found:#?}\n{}", stopped.ended.all());
-            }
-            problems.extend(found.iter().map(|what| format!("{plan:?}: {what}")));
+    for (suite, length, requests) in (0..once).flat_map(|_| with(1)).chain(more) {
+        let plan = Plan::new(&mut moments, suite, length, requests);
+        problems.extend(plan.run(&lab.place(), |ended| {
+            let pods = lab.not_ready();
+            lab.wait_until_ready();
+            let left = lab.leftovers(ended.run());
             if !left.is_empty() {
-                servers::remove(&lab);
+                lab.install_anew(SERVERS);
             }
-            counts.take(&stopped, &left);
-        }
-        println!("{suite}, {requests} requests: {counts:?}");
+            (left, pods)
+        }));
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }

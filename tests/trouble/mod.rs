@@ -1,9 +1,8 @@
 //! What happens around a run: requests to stop at random moments, an API server that goes away, a tester's folder that
 //! fills, turns read-only or vanishes, and a node that is short of CPU.
 //!
-//! On the real cluster four landings in a row see all of it; `ROUNDS=all` and `SHARE=1/4` choose another part. `MOMENTS` says how
-//! many interruptions there are for each suite, `TWICE` and `THRICE` how many with a second and a third request, and `SUITES`
-//! which suites: with any of these there are no parts. `SEED` repeats the moments of another time, in the same part.
+//! On the real cluster four landings in a row see all of it; `ROUNDS=all` and `SHARE=1/4` choose another part. `SEED` repeats the
+//! moments of another time, in the same part.
 
 use std::time::Duration;
 
@@ -11,21 +10,16 @@ use libtest_mimic::Trial;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::support::share::Share;
-
 mod folders;
 mod interrupts;
 mod outages;
 mod program;
-mod servers;
 mod short_of_cpu;
 
 pub fn tests() -> Vec<Trial> {
     let always = trials!("trouble::simulated": interrupts::a_run_can_be_stopped_at_any_moment);
     let as_root = trials!("trouble::root":
-        folders::a_full_folder_is_named,
-        folders::a_folder_that_turns_read_only_is_named,
-        folders::a_file_that_cannot_be_touched_is_named);
+        folders::a_folder_that_is_full_or_read_only_and_a_file_that_cannot_be_touched_are_named);
     let real = trials!("trouble::real":
         interrupts::a_run_on_a_real_cluster_can_be_stopped_at_any_moment,
         outages::an_api_server_that_goes_away_makes_no_test_fail,
@@ -45,37 +39,19 @@ const SUITES: [(&str, u64); 7] = [
     ("restarts", 43_000),
 ];
 
-/// What is run of what takes long on the real cluster.
-fn share() -> Share {
-    let is_told = ["MOMENTS", "TWICE", "THRICE", "SUITES"].iter().any(|name| std::env::var_os(name).is_some());
-    if is_told { Share::All } else { Share::chosen() }
-}
-
 /// Moments that can be had again.
 struct Moments(StdRng);
 
 impl Moments {
     /// By the seed of the environment, or another one; it is printed.
     fn new() -> Self {
-        let seed = number("SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
+        let seed = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
+        let seed = seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
         println!("SEED={seed}");
         Self(StdRng::seed_from_u64(seed))
     }
 
-    /// Any one before that many milliseconds.
     fn before(&mut self, millis: u64) -> Duration {
         Duration::from_millis(self.0.random_range(0..millis))
     }
-}
-
-/// A number from the environment.
-fn number(name: &str) -> Option<u64> {
-    Some(std::env::var(name).ok()?.parse().unwrap())
-}
-
-/// The suites that the environment chooses, else all.
-fn suites() -> Vec<(&'static str, u64)> {
-    let chosen = std::env::var("SUITES").ok();
-    let is_chosen = |suite: &str| chosen.as_ref().is_none_or(|chosen| chosen.split(',').any(|name| name == suite));
-    SUITES.into_iter().filter(|(suite, _)| is_chosen(suite)).collect()
 }

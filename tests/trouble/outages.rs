@@ -4,21 +4,19 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::lab::{Lab, output};
+use crate::support::lab::{Lab, SERVERS, output, scripted};
 use crate::support::place::{Ended, LIMIT};
-use crate::support::{root, speed};
+use crate::support::{share, speed};
 
-use super::program::start;
-use super::{Moments, number, servers, share, suites};
+use super::program::{start, wait_for};
+use super::{Moments, SUITES};
 
 /// How long rollouts may take to settle, in the runs.
 const SETTLE: Duration = Duration::from_secs(20);
 /// The longest that a run may take for which the API server does not come back.
 const BOUND: Duration = Duration::from_secs(120);
-/// How long it is away where it comes back.
 const SHORT: Duration = Duration::from_secs(3);
 
-/// The API server of `fixtures/cluster`.
 struct ApiServer {
     command: Vec<String>,
     is_away: bool,
@@ -38,7 +36,7 @@ impl ApiServer {
         let pid = pid();
         self.is_away = true;
         output(Command::new("kill").args(["-KILL", &pid]));
-        servers::wait_for("the end of the API server", || !std::fs::exists(format!("/proc/{pid}")).unwrap());
+        wait_for("the end of the API server", || !std::fs::exists(format!("/proc/{pid}")).unwrap());
     }
 
     /// Starts it as `fixtures/cluster/up` does, and waits until it answers.
@@ -47,7 +45,7 @@ impl ApiServer {
         output(scripted(start).args(&self.command));
         let ready =
             || scripted(r#"kubectl --kubeconfig "$kubeconfig" get --raw /readyz"#).output().unwrap().status.success();
-        servers::wait_for("an answer of the API server", ready);
+        wait_for("an answer of the API server", ready);
         self.is_away = false;
     }
 }
@@ -66,21 +64,11 @@ fn pid() -> String {
     output(&mut scripted("pid_of apiserver")).trim().to_owned()
 }
 
-/// Some lines for bash that know where the cluster is.
-pub fn scripted(lines: &str) -> Command {
-    let mut command = Command::new("bash");
-    command.args(["-c", &format!(". fixtures/cluster/common.sh; {lines}"), "fixtures/cluster/outage"]);
-    command.current_dir(root(""));
-    command
-}
-
 /// What is not as it should be; `was_hit` says whether the API server went away before the run had ended.
 fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Vec<String> {
     let mut problems = ended.missing();
-    if ended.count("FAIL") > 0 {
-        problems.push("a FAIL".to_owned());
-    }
-    let errors = ended.count("ERROR");
+    problems.extend(ended.with("FAIL").iter().map(|name| format!("FAIL {name}")));
+    let errors = ended.with("ERROR").len();
     if was_hit && !is_short && errors == 0 {
         problems.push("no ERROR".to_owned());
     }
@@ -97,57 +85,40 @@ fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Ve
     problems
 }
 
-/// Suites with their lengths, and whether the API server comes back.
-fn wanted() -> Vec<(&'static str, u64, bool)> {
-    // Each takes minutes: the others when they are asked for.
-    let is_wanted = |suite| std::env::var_os("SUITES").is_some() || ["phase2", "phase3"].contains(&suite);
-    let suites = suites().into_iter().filter(|(suite, _)| is_wanted(suite));
-    let all = suites.flat_map(|(suite, length)| [true, false].map(|is_short| (suite, length, is_short)));
-    share().deal("outages", all.collect(), |(suite, _, is_short)| (format!("{suite}, {}", away(*is_short)), 1))
-}
-
-fn away(is_short: bool) -> &'static str {
-    if is_short { "away for 3 s" } else { "away for good" }
-}
-
 pub fn an_api_server_that_goes_away_makes_no_test_fail() {
     let (lab, mut moments, mut server) = (Lab::find(), Moments::new(), ApiServer::find());
+    let suites = SUITES.into_iter().filter(|(suite, _)| ["phase2", "phase3"].contains(suite));
+    let wanted = suites.flat_map(|(suite, length)| [(suite, length, true), (suite, length, false)]);
+    let name = |(suite, _, is_short): &_| format!("{suite}, away for {}", if *is_short { "3 s" } else { "good" });
     let mut all = Vec::new();
-    for (suite, length, is_short) in wanted() {
-        for _ in 0..number("MOMENTS").unwrap_or(1) {
-            let moment = moments.before(length);
-            let place = lab.place();
-            let mut program = start(&place, suite, &["--timeout", &speed::duration(SETTLE)]);
-            // Any moment is meant; there is nothing to wait for.
-            std::thread::sleep(moment);
-            let was_hit = !program.has_ended();
-            server.kill();
-            if is_short {
-                std::thread::sleep(SHORT);
-                server.start();
-            }
-            let ended = program.end(LIMIT);
-            if !is_short {
-                server.start();
-            }
-            servers::wait_for("Ready servers", || servers::not_ready(&lab).is_empty());
-            let left = servers::leftovers(&lab, ended.run());
-            let name = format!("{suite}, {} after {moment:?}", away(is_short));
-            let found = problems(&ended, is_short, was_hit, &left);
-            let [pass, error] = ["PASS", "ERROR"].map(|outcome| ended.count(outcome));
-            println!(
-                "{name}: exit {} in {:.1?}, {pass} PASS, {error} ERROR, {} left",
-                ended.code,
-                ended.took,
-                left.len()
-            );
-            all.extend(found.iter().map(|what| format!("{name}: {what}\n{}", ended.all())));
-            if !left.is_empty() {
-                servers::remove(&lab);
-            }
-            // Scheduler and kubelet need longer to be at work again, and the next run is to begin on a healthy cluster.
-            servers::replace(&lab, "nas-input-1");
+    for outage in share::deal("outages", wanted.collect(), name) {
+        let (suite, length, is_short) = outage;
+        let moment = moments.before(length);
+        let place = lab.place();
+        let mut program = start(&place, suite, &["--timeout", &speed::duration(SETTLE)]);
+        // Any moment is meant; there is nothing to wait for.
+        std::thread::sleep(moment);
+        let was_hit = !program.has_ended();
+        server.kill();
+        if is_short {
+            std::thread::sleep(SHORT);
+            server.start();
         }
+        let ended = program.end(LIMIT);
+        if !is_short {
+            server.start();
+        }
+        lab.wait_until_ready();
+        let left = lab.leftovers(ended.run());
+        let name = format!("{} after {moment:?}", name(&outage));
+        println!("{name}: exit {} in {:.1?}, {} left", ended.code, ended.took, left.len());
+        let found = problems(&ended, is_short, was_hit, &left);
+        all.extend(found.iter().map(|what| format!("{name}: {what}\n{}", ended.all())));
+        if !left.is_empty() {
+            lab.install_anew(SERVERS);
+        }
+        // Scheduler and kubelet need longer to be at work again, and the next run is to begin on a healthy cluster.
+        lab.replace("nas-input-1");
     }
     assert!(all.is_empty(), "{}", all.join("\n"));
 }

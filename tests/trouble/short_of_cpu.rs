@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::lab::{Lab, name, output};
-use crate::support::share::Share;
+use crate::support::lab::{Lab, output, scripted};
+use crate::support::share;
 
-use super::outages::scripted;
-use super::servers;
+use super::program::wait_for;
 
 /// The suites that are green there; the last one sees whether a container was restarted under the others.
 const SUITES: [&str; 3] = ["phase3", "data-safety", "phase2"];
@@ -17,7 +17,6 @@ const CORE: u32 = 20_000;
 /// So long a command that does nothing takes there, or somewhat longer. Much slower, the kubelet's own probes are late, and it
 /// restarts containers: nothing is healthy any more.
 const SLOW: Duration = Duration::from_millis(2_500);
-/// No suite takes longer.
 const LIMIT: Duration = Duration::from_secs(900);
 
 /// The CPU of the cluster's processes and pods, held; set free when dropped.
@@ -36,14 +35,10 @@ impl Held {
         let all = Path::new("/sys/fs/cgroup");
         let is_v2 = all.join("cgroup.controllers").exists();
         let (root, quota) = if is_v2 { (all.to_owned(), "cpu.max") } else { (all.join("cpu"), "cpu.cfs_quota_us") };
-        let mut pods = vec![root.join("kubepods")];
-        let mut next = 0;
-        while let Some(group) = pods.get(next).cloned() {
-            let entries = fs::read_dir(group).unwrap().map(|entry| entry.unwrap());
-            pods.extend(entries.filter(|entry| entry.file_type().unwrap().is_dir()).map(|entry| entry.path()));
-            next += 1;
-        }
-        let with_quota = |group: PathBuf| {
+        // A parent before its children.
+        let pods = output(Command::new("find").arg(root.join("kubepods")).args(["-type", "d"]));
+        let with_quota = |group: &str| {
+            let group = PathBuf::from(group);
             let had = fs::read_to_string(group.join(quota)).unwrap();
             (group, had)
         };
@@ -53,14 +48,13 @@ impl Held {
         let before = root.join(group_of(processes.lines().next().unwrap()));
         let own = root.join("file-simulator-e2e");
         fs::create_dir_all(&own).unwrap();
-        let held = Self { quota, pods: pods.into_iter().map(with_quota).collect(), own, before };
+        let held = Self { quota, pods: pods.lines().map(with_quota).collect(), own, before };
         for process in processes.lines() {
             fs::write(held.own.join("cgroup.procs"), process).unwrap();
         }
         held
     }
 
-    /// Gives cluster and pods so much CPU each.
     fn give(&self, quota: u32) {
         // No child may have more than its parent.
         let groups = self.pods.iter().rev().map(|(group, _)| group).chain([&self.own]);
@@ -76,7 +70,7 @@ impl Drop for Held {
             // A pod may have ended meanwhile.
             let _ = fs::write(group.join(self.quota), quota);
         }
-        servers::wait_for("the cluster's processes to be free", || {
+        wait_for("the cluster's processes to be free", || {
             for process in fs::read_to_string(self.own.join("cgroup.procs")).unwrap().lines() {
                 // It may have ended.
                 let _ = fs::write(self.before.join("cgroup.procs"), process);
@@ -86,24 +80,18 @@ impl Drop for Held {
     }
 }
 
-/// The control group of a process, below the root.
+/// The control group of a process, below the root. Version 2 comes last, and both may be there.
 fn group_of(process: &str) -> String {
-    let groups = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap();
-    let of_cpu = |line: &str| {
-        let [_, controllers, path] = line.splitn(3, ':').collect::<Vec<_>>()[..] else { return None };
-        let is_its = controllers.is_empty() || controllers.split(',').any(|controller| controller == "cpu");
-        is_its.then(|| path.trim_start_matches('/').to_owned())
-    };
-    // Version 2 comes last, and both may be there.
-    groups.lines().find_map(of_cpu).unwrap()
+    let ask =
+        format!(r#"awk -F: '$2 == "" || $2 ~ /(^|,)cpu(,|$)/ {{ print substr($3, 2); exit }}' /proc/{process}/cgroup"#);
+    output(&mut scripted(&ask)).trim().to_owned()
 }
 
 /// How long a command that does nothing takes: the middle one of three.
 fn command(lab: &Lab) -> Duration {
-    let deployment = format!("deployment/{}", name("nas-output-1"));
     let mut took = [(); 3].map(|()| {
         let began = Instant::now();
-        lab.kubectl(&["exec", &deployment, "-c", "nfs-server", "--", "true"]);
+        lab.in_export("nas-output-1", "true");
         began.elapsed()
     });
     took.sort_unstable();
@@ -111,7 +99,7 @@ fn command(lab: &Lab) -> Duration {
 }
 
 pub fn a_node_short_of_cpu_is_green() {
-    if Share::chosen() != Share::All {
+    if share::chosen().is_some() {
         println!("left out, because it takes minutes: ROUNDS=all runs it");
         return;
     }
@@ -130,13 +118,10 @@ pub fn a_node_short_of_cpu_is_green() {
     let mut problems = Vec::new();
     for suite in SUITES {
         let place = lab.place();
-        let mut running = place.start(place.command(&["--suite", suite]));
-        running.listed = place.listed(&["--suite", suite]);
-        let ended = running.end(LIMIT);
-        let left = servers::leftovers(&lab, ended.run());
-        let [pass, fail, error] = ["PASS", "FAIL", "ERROR"].map(|outcome| ended.count(outcome));
+        let ended = place.begin(&["--suite", suite]).end(LIMIT);
+        let left = lab.leftovers(ended.run());
         let told = ended.out.lines().find(|line| line.starts_with("the node was slow"));
-        println!("{suite}: {pass} PASS, {fail} FAIL, {error} ERROR in {:.0?}; {told:?}", ended.took);
+        println!("{suite}: exit {} in {:.0?}; {told:?}", ended.code, ended.took);
         if ended.code != 0 || told.is_none() || !left.is_empty() || !ended.missing().is_empty() {
             problems.push(format!("{suite}, commands take {took:.1?}: left {left:?}\n{}", ended.all()));
         }

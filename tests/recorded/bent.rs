@@ -1,0 +1,123 @@
+//! The healthy recording said otherwise: as another cluster might, where it stays green, and with absurd fields, as anybody
+//! may put them into a namespace, where each test says something and none breaks.
+
+use file_simulator_e2e::event::{Outcome, Verdict};
+use file_simulator_e2e::recording::Recording;
+use file_simulator_e2e::replay;
+use jiff::{SignedDuration, Timestamp};
+use libtest_mimic::Trial;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{path, suites};
+
+/// Lists of objects whose order means nothing.
+const UNORDERED: [&str; 7] = [
+    "conditions",
+    "containerStatuses",
+    "initContainerStatuses",
+    "volumes",
+    "volumeMounts",
+    "addresses",
+    "ownerReferences",
+];
+
+pub fn tests() -> Vec<Trial> {
+    trials!("bent":
+        a_healthy_release_is_green_with_other_names_another_order_and_a_restarted_node,
+        absurd_objects_are_judged,
+    )
+}
+
+fn healthy() -> Value {
+    serde_json::to_value(Recording::read(&path("healthy")).unwrap()).unwrap()
+}
+
+fn judged(told: &Recording) -> Vec<(String, Verdict)> {
+    let suites = suites(told);
+    told.cases.iter().map(|case| (case.id.to_string(), replay::judge(told, &suites, case))).collect()
+}
+
+fn a_healthy_release_is_green_with_other_names_another_order_and_a_restarted_node() {
+    let mut told = healthy();
+    for object in told["objects"].as_object_mut().unwrap().values_mut() {
+        if object["kind"] == "Pod" {
+            restart(object);
+        }
+        reverse(object);
+    }
+    let text = told.to_string().replace("file-sim-file-simulator-", "elsewhere-");
+    for (test, verdict) in judged(&serde_json::from_str(&text).unwrap()) {
+        assert!(matches!(verdict.outcome, Outcome::Pass | Outcome::Skip), "{test}: {verdict:?}");
+    }
+}
+
+fn reverse(object: &mut Value) {
+    match object {
+        Value::Array(list) => list.iter_mut().for_each(reverse),
+        Value::Object(map) => {
+            for (key, value) in map {
+                reverse(value);
+                if let Value::Array(list) = value
+                    && UNORDERED.contains(&key.as_str())
+                {
+                    list.reverse();
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A pod after its node was restarted: each container has run before, and the init container began after that.
+fn restart(pod: &mut Value) {
+    let init = &pod["status"]["initContainerStatuses"][0]["state"]["terminated"]["startedAt"];
+    let began: Timestamp = init.as_str().unwrap().parse().unwrap();
+    let ended = (began - SignedDuration::from_secs(20)).to_string();
+    let ended = json!({"exitCode": 255, "reason": "Unknown", "finishedAt": ended});
+    for list in ["initContainerStatuses", "containerStatuses"] {
+        for status in pod["status"][list].as_array_mut().unwrap() {
+            status["restartCount"] = json!(1);
+            status["lastState"] = json!({ "terminated": ended });
+        }
+    }
+}
+
+/// What stands in the place of something else.
+fn absurd() -> impl Strategy<Value = Value> {
+    let moments = ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "-009999-01-02T00:00:00Z"];
+    let texts = ["", "9e999Ei", "-1", "\u{1b}[31m\0", "../..", "é"];
+    let numbers = [i64::MIN, -1, 0, 65536, i64::from(i32::MAX), i64::MAX];
+    let others = [Value::Null, json!([]), json!({}), "x".repeat(100_000).into()];
+    let all = moments.into_iter().chain(texts).map(Value::from).chain(numbers.map(Value::from)).chain(others);
+    prop::sample::select(all.collect::<Vec<_>>())
+}
+
+/// Looks at each value that is neither a list nor an object, in a fixed order.
+fn leaves(value: &mut Value, look: &mut impl FnMut(&mut Value)) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(|item| leaves(item, look)),
+        Value::Object(map) => map.values_mut().for_each(|item| leaves(item, look)),
+        leaf => look(leaf),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
+
+    fn absurd_objects_are_judged(changes in prop::collection::vec((any::<prop::sample::Index>(), absurd()), 1..30)) {
+        let mut told = healthy();
+        let mut count = 0;
+        leaves(&mut told["objects"], &mut |_| count += 1);
+        for (index, with) in &changes {
+            let mut left = index.index(count);
+            leaves(&mut told["objects"], &mut |leaf| {
+                if left == 0 {
+                    leaf.clone_from(with);
+                }
+                left = left.wrapping_sub(1);
+            });
+        }
+        judged(&serde_json::from_value(told).unwrap());
+    }
+}
