@@ -1,5 +1,6 @@
 //! The command line: the only place that knows clap. Imports `cluster`, `error` and `sim` for what options mean.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::check::Check;
-use crate::error::{Exit, Refusal};
+use crate::error::{Exit, Refusal, suggestion};
 use crate::output;
 
 mod options;
@@ -111,10 +112,20 @@ Environment: FILE_SIMULATOR_CONTEXT, _NAMESPACE, _RELEASE, _VALUES, _NODE_ADDRES
 
 /// Reads the command line; prints help, version or an error and ends the process where that is all there is to do.
 pub fn parse() -> Result<Request, Refusal> {
-    match command().try_get_matches() {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    match command().try_get_matches_from(&words) {
         Ok(matches) => from_matches(&matches),
-        Err(error) => shown(&error),
+        // clap takes it for a filter, and what follows for wrong.
+        Err(error) => words.get(1).and_then(|word| mistyped(word.to_str()?)).map_or_else(|| shown(&error), Err),
     }
+}
+
+/// Of a word that looks like a subcommand and is none.
+fn mistyped(word: &str) -> Option<Refusal> {
+    let command = command();
+    let meant = suggestion(word, command.get_subcommands().map(clap::Command::get_name));
+    let is_mistyped = !meant.is_empty() && command.find_subcommand(word).is_none();
+    is_mistyped.then(|| Refusal::usage(format!("there is no subcommand `{word}`"), meant))
 }
 
 /// Shows help, the version, or what is wrong with the command line, and ends the process.
@@ -161,6 +172,9 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Request, Refusal> {
             return Ok(Request::Completion(script));
         }
         None => {}
+    }
+    if let Some(refusal) = line.filter.filter.as_deref().and_then(mistyped) {
+        return Err(refusal);
     }
     paint(line.run.color);
     if line.cluster.asks_for_help() {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use file_simulator_e2e::check::Check;
+use file_simulator_e2e::check::{About, Check};
 use file_simulator_e2e::suite::load::{BUILT_IN, parse};
 use file_simulator_e2e::suite::{explain, schema::schema};
 use proptest::prelude::*;
@@ -19,6 +19,16 @@ use crate::support::speed;
 #[test]
 fn the_published_schema_is_the_codes_own() {
     golden("docs/suite.schema.json", &format!("{:#}\n", schema()));
+}
+
+#[test]
+fn the_reference_of_checks_is_what_explain_says() {
+    let head = "# Checks and their keys\n\nWhat `explain CHECK` says of each kind. [suites.md](suites.md) shows how a suite is \
+                written. Made from the code:\n`GOLDEN=write cargo test --test offline -- the_reference_of_checks` writes it again.\n";
+    let explained =
+        |about: &About| format!("\n## {}\n\n```text\n{}```\n", about.key, explain::explain(about.key).unwrap());
+    let kinds = Check::ALL.iter().map(explained);
+    golden("docs/checks.md", &std::iter::once(head.to_owned()).chain(kinds).collect::<String>());
 }
 
 #[test]

@@ -62,6 +62,8 @@ fn a_wrong_command_line_or_values_file_is_a_usage_error() {
         (&["doctor", "--suite", "phase33"], &["did you mean `phase3`?"]),
         (&["--suite", "mine.yaml"], &["cannot read the suite file mine.yaml"]),
         (&["--suite", "phase2", "--suite", "phase2"], &["two suites are called `phase2`"]),
+        (&["repaly", "run.json.gz"], &["no subcommand `repaly`", "did you mean `replay`?"]),
+        (&["docter"], &["did you mean `doctor`?"]),
         (&["--logfile", "x"], &["--logfile"]),
         (&["--test-threads", "0"], &["--test-threads"]),
         (&["--timeout", "5"], &["90s or 5m"]),

@@ -18,6 +18,8 @@ pub struct RsyncDelete {
     pub container: String,
     /// Whether it must have the flag; else it must not.
     pub wanted: bool,
+    /// Another container, whose flag is worth a note.
+    pub note_in: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,11 +43,19 @@ impl Kind for RsyncDelete {
     fn judge(&self, seen: &Observation) -> Verdict {
         let Observation { pod, flags, unknown } = seen;
         let object = container::place(pod, &self.container);
+        let note = |name: &String| {
+            let place = container::place(pod, name);
+            let deletes = "files that a tester puts into the server's folder are deleted within one sync interval";
+            let flag = flags.get(name).map(|flag| format!("{place} runs rsync with {flag}: {deletes}"));
+            let untold = |why| format!("whether {place} runs rsync with --delete, its spec does not tell: {why}");
+            flag.or_else(|| unknown.get(name).map(untold))
+        };
+        let notes: Vec<String> = self.note_in.as_ref().and_then(note).into_iter().collect();
         let init = container::named(pod, &self.container).filter(|view| view.kind == container::Kind::Init);
         let Some(init) = init else {
             let found = format!("no such init container; the pod has {}", container::names(pod));
             let reason = Reason::new(object, "an init container", found).hint("run helm upgrade again");
-            return Verdict::judged("", vec![reason]).at(Hop::Init);
+            return Verdict::judged("", vec![reason]).notes(notes).at(Hop::Init);
         };
         let expected = if self.wanted { "rsync with --delete" } else { "rsync without --delete" };
         let runs = format!("{} runs rsync", self.container);
@@ -69,7 +79,7 @@ impl Kind for RsyncDelete {
                 Verdict::judged(format!("{runs} without --delete"), reason.into_iter().collect())
             }
         };
-        verdict.at(Hop::Init)
+        verdict.notes(notes).at(Hop::Init)
     }
 }
 
@@ -98,9 +108,31 @@ mod tests {
     fn no_such_init_container_fails() {
         for (field, value) in [("name", "other"), ("restartPolicy", "Always")] {
             let pod = with(output_pod(), &[(&*format!("/spec/initContainers/0/{field}"), json!(value))]);
-            let check = RsyncDelete { container: "sync-windows-data".into(), wanted: false };
+            let check = RsyncDelete { container: "sync-windows-data".into(), wanted: false, note_in: None };
             let verdict = check.judge(&Observation::new(serde_json::from_value(pod).unwrap()));
             assert_eq!(verdict.outcome, Outcome::Fail, "{field}");
+        }
+    }
+
+    #[test]
+    fn a_sidecar_that_has_the_flag_or_may_have_it_is_a_note() {
+        for (script, words) in [
+            ("while true; do rsync -av --delete /a/ /b/; sleep 30; done", Some("within one sync interval")),
+            ("rsync -av $(cat /flags) /a/ /b/", Some("its spec does not tell")),
+            ("echo no --delete; rsync -av /a/ /b/", None),
+        ] {
+            let command = |script: &str| json!(["sh", "-c", script]);
+            let init = ("/spec/initContainers/0/command", command("rsync -a /a/ /b/"));
+            let pod = with(output_pod(), &[init, ("/spec/initContainers/1/command", command(script))]);
+            let note_in = Some("sync-to-windows".into());
+            let check = RsyncDelete { container: "sync-windows-data".into(), wanted: false, note_in };
+            let verdict = check.judge(&Observation::new(serde_json::from_value(pod).unwrap()));
+            assert_eq!(
+                (verdict.outcome, verdict.notes.len()),
+                (Outcome::Pass, usize::from(words.is_some())),
+                "{script}"
+            );
+            assert!(verdict.notes.iter().all(|note| note.contains(words.unwrap_or_default())), "{:?}", verdict.notes);
         }
     }
 }
