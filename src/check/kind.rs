@@ -41,7 +41,7 @@ pub trait Kind: Sync {
 
     /// How many sync cycles it usually waits for; the first of them has already begun.
     fn cycles(&self) -> u8 {
-        u8::from(self.writes().is_some_and(|(_, sidecar)| sidecar.is_some()))
+        0
     }
 
     /// Collects what the judgement needs.

@@ -123,7 +123,11 @@ pub fn parse() -> Result<Request, Refusal> {
 /// Of a word that looks like a subcommand and is none.
 fn mistyped(word: &str) -> Option<Refusal> {
     let command = command();
-    let meant = suggestion(word, command.get_subcommands().map(clap::Command::get_name));
+    let meant = match word {
+        "lint" => "`--list --suite FILE` says what is wrong with a suite file".to_owned(),
+        "schema" => "docs/suite.schema.json is the schema of suite files".to_owned(),
+        _ => suggestion(word, command.get_subcommands().map(clap::Command::get_name)),
+    };
     let is_mistyped = !meant.is_empty() && command.find_subcommand(word).is_none();
     is_mistyped.then(|| Refusal::usage(format!("there is no subcommand `{word}`"), meant))
 }

@@ -11,7 +11,7 @@ use owo_colors::{OwoColorize, Stream};
 use super::preflight::{self, Known};
 use crate::check::{Access, Check};
 use crate::cli::Options;
-use crate::cluster::{self, ApiError, Cluster, Operation, Population, ResourceExt, Watch, container};
+use crate::cluster::{self, ApiError, Cluster, Operation, Output, Population, ResourceExt, Watch, container};
 use crate::error::Refusal;
 use crate::host::Host;
 use crate::suite::{self, Suite};
@@ -26,6 +26,9 @@ pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
     let host = Host::new(options.host_data.clone());
     let folder = preflight::folder(&host).await.map(|()| host.root().display().to_string());
     report.judge("folder", folder);
+    if let Some(path) = &options.values {
+        report.judge("values", preflight::values(options).await.map(|_| path.display().to_string()));
+    }
     let (target, read) = (&options.target, cluster::read(&options.target));
     let origin = read.as_ref().map(|known| format!("{}, context {}", known.origin, target.context));
     report.judge("kubeconfig", origin.map_err(Clone::clone));
@@ -93,12 +96,13 @@ struct Report {
 impl Report {
     fn say(&mut self, level: Level, what: &str, seen: &str, hint: &str) {
         self.is_well &= level != Level::Fail;
+        // Names and errors in it come from pods and plugins.
+        let (seen, hint) = (redact::text(seen), redact::text(hint));
         let mut text = format!("{level}  {what:<12} {}", seen.replace('\n', " "));
         for (index, line) in hint.lines().enumerate() {
             let _ = write!(text, "\n      {:<12} {line}", if index == 0 { "do:" } else { "" });
         }
-        // Names and errors in it come from pods and plugins.
-        output::say(redact::text(&text));
+        output::say(text);
     }
 
     /// What a run would go on with, or be refused for; `true` if it would go on.
@@ -175,7 +179,13 @@ impl Report {
         });
         let Some((pod, container)) = running.next() else { return };
         match cluster.exec(&pod, &container, &[Operation::Usage]).await {
-            Ok(_) => self.say(Level::Pass, "commands", &format!("pod {pod} runs them"), ""),
+            Ok(outputs) => match outputs.first().and_then(Output::problem) {
+                None => self.say(Level::Pass, "commands", &format!("pod {pod} runs them"), ""),
+                Some(problem) => {
+                    let hint = "its tests need commands in it: look at the pod and at its image";
+                    self.say(Level::Fail, "commands", &format!("pod {pod}, container {container}: {problem}"), hint);
+                }
+            },
             // Of permissions enough was said.
             Err(ApiError::Forbidden { .. }) => {}
             Err(error) => self.say(Level::Fail, "commands", &format!("pod {pod}: {error}"), &error.hint()),

@@ -41,7 +41,7 @@ fn start() -> Result<(Runtime, Signals), Refusal> {
     started.map_err(|error| Refusal::start(format!("cannot start: {error}"), ""))
 }
 
-/// Ends what still runs, such as a credential plugin with what it has started; a folder that hangs is hardly waited for.
+/// Ends what still runs, such as a credential plugin; a folder that hangs is hardly waited for.
 fn end(runtime: Runtime) {
     runtime.shutdown_timeout(Duration::from_secs(1));
 }

@@ -1,11 +1,16 @@
 //! What a run and `doctor` look at before anything is written, and what each refuses. Imports `check`, `cluster`, `host`,
 //! `suite`.
 
+use serde_json::Value;
+use tokio::task::spawn_blocking;
+
 use crate::check::{Access, Check};
+use crate::cli::Options;
 use crate::cluster::{ApiError, Cluster, Population, Release, Target, Watch};
 use crate::error::{Refusal, suggestion};
 use crate::host::Host;
 use crate::suite::{self, Suite};
+use crate::values;
 
 /// A failed request as a refusal that says which cluster it was.
 pub fn refused(cluster: &Cluster, error: &ApiError) -> Refusal {
@@ -20,6 +25,14 @@ pub struct Known {
     /// Of all Helm releases in the namespace.
     pub revisions: Result<Vec<Release>, ApiError>,
     pub watch: Result<Watch, ApiError>,
+}
+
+/// The values file that was named, if any.
+pub async fn values(options: &Options) -> Result<Option<Value>, Refusal> {
+    let path = options.values.clone();
+    // Whoever writes into a FIFO may take long.
+    let given = spawn_blocking(move || path.as_deref().map(values::load).transpose()).await;
+    given.map_err(|error| Refusal::start(format!("cannot read the values file: {error}"), ""))?
 }
 
 /// Asks for all of it at the same time; on demand Services are watched, too.

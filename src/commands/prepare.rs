@@ -2,8 +2,6 @@
 
 use std::sync::mpsc;
 
-use tokio::task::spawn_blocking;
-
 use super::preflight::{self, Known};
 use crate::check::{self, Access, Check, Need, Shared, revision};
 use crate::cli::Options;
@@ -28,10 +26,7 @@ pub async fn prepare(
     events: mpsc::Sender<Event>,
 ) -> Result<Shared, Refusal> {
     let needs = |need| cases.iter().any(|case| case.check.needs(need));
-    let path = options.values.clone();
-    // Whoever writes into a FIFO may take long.
-    let given = spawn_blocking(move || path.as_deref().map(values::load).transpose()).await;
-    let given = given.map_err(|error| Refusal::start(format!("cannot read the values file: {error}"), ""))??;
+    let given = preflight::values(options).await?;
     let host = Host::new(options.host_data.clone());
     if needs(Need::Folder) {
         preflight::folder(&host).await?;
@@ -91,7 +86,10 @@ async fn duration(cluster: &Cluster, watch: &Watch, suites: &[Suite], cases: &[P
     let pods = watch.population().ok()?.ready(&suite.pods, &sidecar.container);
     let period = check::period(cluster, &pods.first()?.1, sidecar).await?;
     let (all, each) = ((period * u32::from(cycles)).as_secs(), period.as_secs());
-    Some(Fact { name: "duration".into(), value: format!("up to about {all}s: {cycles} sync cycles of {each}s") })
+    Some(Fact {
+        name: "duration".into(),
+        value: format!("up to about {all}s: {cycles} sync cycle{} of {each}s", if cycles == 1 { "" } else { "s" }),
+    })
 }
 
 /// What the user may not do and tests need, if there is any.

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::check::{Shared, Site};
 use crate::cluster::ApiError;
 use crate::event::{Event, Outcome, Section};
+use crate::redact;
 
 mod gather;
 
@@ -80,9 +81,13 @@ async fn answers(shared: &Shared, is_out: &tokio::sync::Mutex<bool>) -> bool {
 /// A section of lines that strangers wrote: not too much of it.
 fn section(title: impl Into<String>, lines: &[String]) -> Section {
     let all = || lines.iter().flat_map(|line| line.lines());
-    let bounded = |line: &str| match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
+    // What is cut off is not known for a secret any more.
+    let bounded = |line: &str| {
+        let line = redact::text(line);
+        match line.char_indices().nth(LONGEST) {
+            Some((end, _)) => format!("{}…", &line[..end]),
+            None => line,
+        }
     };
     let mut shown: Vec<String> = all().take(LINES).map(bounded).collect();
     let more = all().count() - shown.len();
@@ -93,6 +98,12 @@ fn section(title: impl Into<String>, lines: &[String]) -> Section {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_key_is_removed_before_it_is_cut() {
+        let key = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7".repeat(10);
+        assert_eq!(section("log", &[format!("{key}\n")]).lines, ["[removed]"]);
+    }
 
     #[test]
     fn a_section_is_bounded() {

@@ -86,7 +86,13 @@ fn fields<'a>(object: &'a Value) -> Vec<Field<'a>> {
 impl Field<'_> {
     fn write(&self, schema: &Value, text: &mut String, depth: usize) {
         let indent = "  ".repeat(depth);
-        let _ = writeln!(text, "\n{indent}{}: {}\n{indent}    {}", self.name, self.type_in(schema), self.meaning);
+        let _ = writeln!(
+            text,
+            "\n{indent}{}: {}\n{indent}    {}",
+            self.name,
+            self.type_in(schema),
+            self.meaning.replace('\n', " ")
+        );
         for field in inner(schema, self.schema) {
             field.write(schema, text, depth + 1);
         }

@@ -63,6 +63,7 @@ fn a_wrong_command_line_or_values_file_is_a_usage_error() {
         (&["--suite", "mine.yaml"], &["cannot read the suite file mine.yaml"]),
         (&["--suite", "phase2", "--suite", "phase2"], &["two suites are called `phase2`"]),
         (&["repaly", "run.json.gz"], &["no subcommand `repaly`", "did you mean `replay`?"]),
+        (&["lint", "mine.yaml"], &["no subcommand `lint`", "--list --suite FILE"]),
         (&["docter"], &["did you mean `doctor`?"]),
         (&["--logfile", "x"], &["--logfile"]),
         (&["--test-threads", "0"], &["--test-threads"]),

@@ -60,7 +60,11 @@ pub fn judge(check: &Nfs, seen: &Observation) -> Verdict {
             };
             let made = "it made the file (removed again)";
             let what = if refused.is_empty() { made } else { refused };
-            let hint = "clients can write there: look at its export options, and run helm upgrade";
+            let hint = if refused.is_empty() {
+                "clients can write there: look at its export options, and run helm upgrade"
+            } else {
+                "it refuses for another reason than a read-only export: look at its export options and its log"
+            };
             reasons.push(Reason::new(object, format!("to refuse CREATE as read-only ({who})"), what).hint(hint));
         }
         format!("a file read and listed ({listed}), CREATE refused ({refused})")

@@ -71,11 +71,13 @@ impl Kind for SidecarSetUp {
             // A log that was rotated is empty until the next cycle; a sidecar that starts may have to install rsync first.
             let cycle = interval.text().and_then(|text| text.parse().ok()).map_or(STARTING, SignedDuration::from_secs);
             let starting = (STARTING - population.now.duration_since(since)).min(STARTING);
-            let left = Duration::try_from(starting.max(cycle + SILENCE)).unwrap_or_default();
+            let [cycle, starting] =
+                [cycle + SILENCE, starting].map(|time| Duration::try_from(time).unwrap_or_default());
             let begun = tokio::time::Instant::now();
             loop {
                 let read = site.shared.cluster.log(&pod.name_any(), name, None, self.head).await;
                 let lines = read.map_err(|error| site.no_answer(&error))?;
+                let left = if lines.is_empty() { cycle } else { starting };
                 let is_said = |pattern: &Pattern| lines.iter().any(|(_, line)| pattern.0.is_match(line));
                 let is_complete = is_said(&self.sidecar.interval) && is_said(&self.direction);
                 let is_over = is_said(&self.sidecar.cycle_end) || begun.elapsed() >= left;

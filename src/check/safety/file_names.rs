@@ -47,6 +47,10 @@ impl Kind for FileNames {
         Some((&self.export, Some(&self.sidecar)))
     }
 
+    fn cycles(&self) -> u8 {
+        1
+    }
+
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =
             Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
