@@ -3,18 +3,20 @@
 //! Reads commands and assignments, but not in which order they come: what a variable is at a command is not known, only what
 //! it may be. What the spec does not tell is said, and never guessed.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::{mem, slice};
 
 use super::container::View;
-use read::{Command, Piece, Script, Word};
+use split::{DOLLAR, Role, UNKNOWN, assignment, piece, split, unknown};
 use value::Variables;
 
-mod read;
+mod split;
 mod value;
 
-/// What is nested deeper is not read.
+/// What is nested deeper is not read, nor are more scripts within scripts.
 const DEEPEST: usize = 20;
+const MOST: usize = 2_000;
 
 /// Words before a command, or before assignments, that change nothing about them.
 const KEYWORDS: [&str; 20] = [
@@ -34,14 +36,19 @@ const INERT: [&str; 27] = [
 const READERS: [&str; 6] = ["for", "read", "getopts", "mapfile", "readarray", "unset"];
 
 /// An argument of a program.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Argument {
-    word: Word,
+    /// As it stands there.
+    text: String,
     /// What it may be once its variables are put in; `None`: anything.
     values: Option<Vec<String>>,
 }
 
 impl Argument {
+    fn shown(&self) -> String {
+        self.text.replace(UNKNOWN, "").replace(DOLLAR, "$")
+    }
+
     /// What it is, if it can be but one thing.
     pub fn known(&self) -> Option<&str> {
         self.values.as_deref().and_then(|values| if let [value] = values { Some(&**value) } else { None })
@@ -49,30 +56,43 @@ impl Argument {
 
     /// The flags to delete among what it may be, if any, and whether it is one of them for sure; or that it may be anything.
     fn flags(&self) -> Result<(Option<&str>, bool), ()> {
+        let head = self.text.split(['$', UNKNOWN]).next().unwrap_or_default();
+        let is_fixed =
+            head.len() < self.text.len() && !head.is_empty() && (!head.starts_with('-') || head.contains('='));
+        // A value that would be several words within a path, or behind an option's `=`, is nobody's.
+        if is_fixed || self.text.ends_with('/') {
+            return Ok((None, true));
+        }
         let is_flag = |word: &&str| ["--del", "--delete"].contains(word) || word.starts_with("--delete-");
-        let Some(values) = &self.values else {
-            let head = self.word.shown.split(['$', '`']).next().unwrap_or_default();
-            let is_fixed = !head.is_empty() && (!head.starts_with('-') || head.contains('='));
-            // A value that would be several words within a path, or behind an option's `=`, is nobody's.
-            return if is_fixed || self.word.shown.ends_with('/') { Ok((None, true)) } else { Err(()) };
-        };
-        let flags: Vec<_> = values.iter().map(|value| value.split_whitespace().find(is_flag)).collect();
+        let flags = self.values.as_deref().ok_or(())?.iter().map(|value| value.split_whitespace().find(is_flag));
+        let flags: Vec<_> = flags.collect();
         Ok((flags.iter().flatten().next().copied(), flags.iter().all(Option::is_some)))
     }
 }
 
 /// The arguments of a program wherever a container runs it, and why that may not be all.
 pub fn runs(view: &View<'_>, program: &str) -> (Vec<Vec<Argument>>, Option<String>) {
-    let variables = Variables::of(view.env, view.has_env_from);
-    let mut found = Found { program, variables, ..Found::default() };
-    if view.command.is_empty() {
-        found.doubt("its image says what it runs");
+    let mut script = Script { program, ..Script::default() };
+    script.variables.has_others = view.has_env_from;
+    for variable in view.env {
+        let value = variable.value.as_deref().map(|value| value::shell_like(value, view.env));
+        script.variables.given.insert(variable.name.clone());
+        let is_elsewhere = variable.value_from.is_some();
+        script.variables.assign(&variable.name, value.or((!is_elsewhere).then(String::new)));
     }
-    let words: Vec<_> = view.command.iter().chain(view.args).map(|word| Word::of_spec(word, view.env)).collect();
-    found.command(&words);
-    let argument = |word: Word| Argument { values: found.variables.fill(&word), word };
-    let runs = found.runs.into_iter().map(|words| words.into_iter().map(argument).collect()).collect();
-    (runs, found.doubt)
+    let words: Vec<String> =
+        view.command.iter().chain(view.args).map(|word| value::shell_like(word, view.env)).collect();
+    // Once for what is assigned anywhere, and once more for what is run with it.
+    for _ in 0..2 {
+        (script.runs, script.doubt, script.scripts) = Default::default();
+        if view.command.is_empty() {
+            script.doubt("its image says what it runs");
+        }
+        script.command(&words);
+    }
+    let argument = |text: String| Argument { values: script.variables.fill(&text), text };
+    let runs = script.runs.into_iter().map(|words| words.into_iter().map(argument).collect()).collect();
+    (runs, script.doubt)
 }
 
 /// The flag with which a container's rsync removes what its source does not have, if it has one.
@@ -81,7 +101,7 @@ pub fn runs(view: &View<'_>, program: &str) -> (Vec<Vec<Argument>>, Option<Strin
 /// Why the spec does not tell.
 pub fn delete_flag(view: &View<'_>) -> Result<Option<String>, String> {
     let (runs, doubt) = runs(view, "rsync");
-    let options = || runs.iter().flat_map(|run| run.iter().take_while(|argument| argument.word.shown != "--"));
+    let options = || runs.iter().flat_map(|run| run.iter().take_while(|word| word.text != "--"));
     if let Some(flag) =
         options().find_map(|word| word.flags().ok().and_then(|(flag, is_sure)| flag.filter(|_| is_sure)))
     {
@@ -89,8 +109,8 @@ pub fn delete_flag(view: &View<'_>) -> Result<Option<String>, String> {
     }
     let vague = options().find_map(|word| match word.flags() {
         Ok((None, _)) => None,
-        Ok((Some(flag), _)) => Some(format!("`{}`, an argument of its rsync, may be {flag}", word.word.shown)),
-        Err(()) => Some(format!("the value of `{}`, an argument of its rsync, is not in the spec", word.word.shown)),
+        Ok((Some(flag), _)) => Some(format!("`{}`, an argument of its rsync, may be {flag}", word.shown())),
+        Err(()) => Some(format!("the value of `{}`, an argument of its rsync, is not in the spec", word.shown())),
     });
     let none = runs.is_empty().then(|| "no rsync is seen in its command".to_owned());
     vague.or(doubt).or(none).map_or(Ok(None), Err)
@@ -109,90 +129,137 @@ pub fn delete_flag_or_mention(view: &View<'_>) -> Result<Option<String>, String>
     }
 }
 
-/// What is found of a program's runs.
 #[derive(Default)]
-struct Found<'a> {
+struct Script<'a> {
     program: &'a str,
     variables: Variables,
-    /// How many conditions and functions a command is within, and how many scripts.
+    /// How many conditions and functions a command is within.
     branches: usize,
+    functions: BTreeSet<String>,
     depth: usize,
-    runs: Vec<Vec<Word>>,
+    scripts: usize,
+    runs: Vec<Vec<String>>,
     doubt: Option<String>,
 }
 
-impl Found<'_> {
+impl Script<'_> {
     fn doubt(&mut self, why: impl Into<String>) {
         self.doubt.get_or_insert_with(|| why.into());
     }
 
     fn script(&mut self, text: &str) {
-        if self.depth == DEEPEST {
+        self.scripts += 1;
+        if self.depth >= DEEPEST || self.scripts > MOST {
             return self.doubt("its script is nested too deep");
         }
         self.depth += 1;
-        let script = Script::read(text);
-        if script.is_broken {
-            self.doubt("its script cannot be read to its end");
+        for part in split(&text.replace(DOLLAR, "$")) {
+            if part.role == Role::Function {
+                self.functions.extend(part.text.split_whitespace().last().map(str::to_owned));
+                continue;
+            }
+            if part.role == Role::Pattern && !part.text.trim_start().starts_with("case ") {
+                continue;
+            }
+            let text = self.substituted(&part.text, false);
+            match shlex::split(&text) {
+                Some(words) => self.statement(&words, part.is_conditional),
+                None => self.doubt(format!("`{}` cannot be read", part.text.trim())),
+            }
         }
-        script.assigned.iter().for_each(|name| self.variables.assign(name, vec![Piece::Unknown]));
-        script.commands.iter().for_each(|command| self.statement(command));
-        script.inner.iter().for_each(|text| self.script(text));
         self.depth -= 1;
     }
 
+    /// A text after what it substitutes was run, with something unknown in its place.
+    fn substituted(&mut self, text: &str, is_quoted: bool) -> String {
+        let (mut out, mut rest) = (String::new(), text);
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(piece(rest, is_quoted));
+            rest = after;
+            let inside = |open, close| piece.strip_prefix(open).map(|text| text.strip_suffix(close).unwrap_or(text));
+            if let Some(text) = inside("\"", '"').filter(|_| !is_quoted && self.depth < DEEPEST) {
+                out = format!("{out}\"{}\"", self.substituted(text, true));
+            } else if let Some(script) = inside("$(", ')').or_else(|| inside("`", '`')) {
+                if !script.starts_with('(') {
+                    self.script(script);
+                }
+                out.push_str(&unknown(piece));
+            } else if let Some(text) = inside("${", '}') {
+                if let Some((name, _)) = assignment(&text.replacen(":=", "=", 1)) {
+                    self.variables.assign(name, Some(piece.to_owned()));
+                }
+                out.push_str(&unknown(piece)[unknown("").len()..]);
+            } else if piece.starts_with(['\'', '\\']) {
+                out.push_str(&piece.replace('$', &DOLLAR.to_string()));
+            } else {
+                out.push_str(piece);
+            }
+        }
+        out
+    }
+
     /// Assigns variables, or runs a command.
-    fn statement(&mut self, command: &Command) {
-        let is_keyword = |word: &&Word| KEYWORDS.contains(&word.shown.as_str());
-        let (keywords, words) = command.words.split_at(command.words.iter().take_while(is_keyword).count());
+    fn statement(&mut self, words: &[String], is_conditional: bool) {
+        let is_keyword = |word: &&String| KEYWORDS.contains(&word.as_str());
+        let (keywords, words) = words.split_at(words.iter().take_while(is_keyword).count());
         for keyword in keywords {
-            match keyword.shown.as_str() {
+            match keyword.as_str() {
                 "case" => return self.branches += 1,
                 "if" | "{" => self.branches += 1,
                 "fi" | "esac" | "}" => self.branches = self.branches.saturating_sub(1),
                 _ => {}
             }
         }
-        let assigned = words.iter().take_while(|word| word.assignment().is_some()).count();
-        let is_plain = self.branches == 0 && !command.is_conditional && assigned == words.len();
-        self.assign_all(&words[..assigned], is_plain);
+        let is_plain = self.branches == 0 && !is_conditional;
+        let assigned = words.iter().take_while(|word| assignment(word).is_some()).count();
+        self.assign_all(&words[..assigned], is_plain && assigned == words.len());
         self.command(&words[assigned..]);
     }
 
     /// Assigns what the words assign; if that is not plain, the variables may also be empty.
-    fn assign_all(&mut self, words: &[Word], is_plain: bool) {
-        for (name, value) in words.iter().filter_map(Word::assignment) {
-            self.variables.assign(name, value);
+    fn assign_all(&mut self, words: &[String], is_plain: bool) {
+        for (name, value) in words.iter().filter_map(|word| assignment(word)) {
+            self.variables.assign(name, Some(value.to_owned()));
             if !is_plain {
-                self.variables.assign(name, Vec::new());
+                self.variables.assign(name, Some(String::new()));
             }
         }
     }
 
-    fn command(&mut self, words: &[Word]) {
+    fn command(&mut self, words: &[String]) {
+        let words = without_redirections(words);
         let Some((first, rest)) = words.split_first() else { return };
-        let name = base(&first.shown);
-        let is_question = name == "command" && rest.first().is_some_and(|word| word.shown.eq_ignore_ascii_case("-v"));
-        if is_question || INERT.contains(&name) || rest.last().is_some_and(|last| last.shown == "]]") {
+        let name = base(first);
+        let is_question = name == "command" && rest.first().is_some_and(|word| word.eq_ignore_ascii_case("-v"));
+        if is_question || INERT.contains(&name) || rest.ends_with(&["]]".into()]) {
             return;
         }
         if READERS.contains(&name) {
-            let (names, values) = rest.split_at(rest.iter().position(|word| word.shown == "in").unwrap_or(rest.len()));
+            let (names, values) = rest.split_at(rest.iter().position(|word| word == "in").unwrap_or(rest.len()));
             for name in names {
-                values.iter().skip(1).for_each(|value| self.variables.assign(&name.shown, value.pieces.clone()));
+                values.iter().skip(1).for_each(|value| self.variables.assign(name, Some(value.clone())));
                 if values.is_empty() {
-                    self.variables.assign(&name.shown, vec![Piece::Unknown]);
+                    self.variables.assign(name, None);
                 }
             }
             return;
         }
-        let at = words.iter().position(|word| base(&word.shown) == self.program);
+        if let Some([known]) = self.variables.fill(first).as_deref()
+            && known != first
+        {
+            if rest.is_empty() {
+                return self.script(known);
+            }
+            let words = known.split_whitespace().map(str::to_owned).chain(rest.iter().cloned());
+            return self.command(&words.collect::<Vec<_>>());
+        }
+        let at = words.iter().position(|word| base(word) == self.program);
         let (mut is_script, mut has_script, mut has_runner) = (false, false, false);
         for word in &words[..at.unwrap_or(words.len())] {
-            has_runner |= RUNNERS.contains(&base(&word.shown));
-            let is_option = word.shown.starts_with('-') && !word.shown.starts_with("--") && word.shown.contains('c');
+            has_runner |= RUNNERS.contains(&base(word));
+            let is_option = word.starts_with('-') && !word.starts_with("--") && word.contains('c');
             if mem::replace(&mut is_script, has_runner && is_option) {
-                self.script(&word.shown);
+                self.script(word);
                 has_script = true;
             } else {
                 self.assign_all(slice::from_ref(word), false);
@@ -200,36 +267,46 @@ impl Found<'_> {
         }
         match at {
             Some(at) => self.runs.push(words[at + 1..].to_vec()),
-            None if name == "trap" => rest.iter().take(1).for_each(|script| self.script(&script.shown)),
+            None if name == "trap" => rest.iter().take(1).for_each(|script| self.script(script)),
             None if !has_script => self.others(first, rest),
             None => {}
         }
     }
 
     /// Doubts a command that may run the program all the same.
-    fn others(&mut self, first: &Word, rest: &[Word]) {
-        let name = first.shown.as_str();
+    fn others(&mut self, first: &str, rest: &[String]) {
         let is_file = |word: &str| Path::new(word).extension() == Some("sh".as_ref());
-        let is_of_system = ["/bin/", "/sbin/", "/usr/"].iter().any(|folder| name.starts_with(folder));
-        let is_other = name.contains('/') && !name.contains('*') && !is_of_system;
-        let is_mentioned = |text: &str| text.split_whitespace().any(|word| base(word) == self.program);
-        match name {
+        let is_of_system = ["/bin/", "/sbin/", "/usr/"].iter().any(|folder| first.starts_with(folder));
+        let is_other = first.contains('/') && !first.contains('*') && !is_of_system;
+        let is_mentioned = |word: &String| word.split_whitespace().any(|word| base(word) == self.program);
+        match first {
             // What calls the function or the script with it was looked at.
             "$@" | "$*" | "$1" => {}
-            _ if !first.is_text() => self.doubt(format!("it runs `{name}`")),
-            "eval" | "." | "source" => self.doubt(format!("it runs what `{name}` is given")),
-            _ if RUNNERS[..SHELLS].contains(&base(name)) => {
-                self.doubt(format!("the script that its {name} runs is not in the spec"));
+            _ if self.functions.contains(first) => {}
+            _ if first.contains(['$', UNKNOWN]) => self.doubt(format!("it runs `{}`", first.replace(UNKNOWN, ""))),
+            "eval" | "." | "source" => self.doubt(format!("it runs what `{first}` is given")),
+            _ if RUNNERS[..SHELLS].contains(&base(first)) => {
+                self.doubt(format!("the script that its {first} runs is not in the spec"));
             }
-            _ if is_other
-                || is_file(name)
-                || rest.iter().any(|word| is_file(&word.shown) || is_mentioned(&word.shown)) =>
-            {
-                self.doubt(format!("what its `{name}` runs is not in the spec"));
+            _ if is_other || is_file(first) || rest.iter().any(|word| is_file(word) || is_mentioned(word)) => {
+                self.doubt(format!("what its `{first}` runs is not in the spec"));
             }
             _ => {}
         }
     }
+}
+
+/// Words without what they say of a command's input and output.
+fn without_redirections(words: &[String]) -> Vec<String> {
+    let mut is_target = false;
+    let is_kept = |word: &&String| {
+        let operator = word.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '&');
+        let is_operator = operator.starts_with(['<', '>']);
+        let is_whole = operator.trim_start_matches(['<', '>', '&']).is_empty();
+        let was_target = mem::replace(&mut is_target, is_operator && is_whole);
+        !is_operator && !was_target
+    };
+    words.iter().filter(is_kept).cloned().collect()
 }
 
 /// A program without its folder.

@@ -1,0 +1,193 @@
+//! A script taken apart: its commands as they stand there, and the pieces of a text that belong together. Pure.
+
+use std::{iter, mem};
+
+/// What is nested deeper is not told apart.
+const DEEPEST: usize = 20;
+/// Begins what is not known; what the script has there follows.
+pub(super) const UNKNOWN: char = '\u{2}';
+/// Stands for a dollar that begins no variable.
+pub(super) const DOLLAR: char = '\u{3}';
+
+/// What stands between two separators.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    #[default]
+    Command,
+    /// The name of a function whose body follows.
+    Function,
+    /// A pattern of a case; the first one behind the word for it.
+    Pattern,
+}
+
+/// A command of a script.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) text: String,
+    /// Whether it runs only if the one before succeeded, or failed.
+    pub(super) is_conditional: bool,
+    pub(super) role: Role,
+    /// Whether its output goes to the next one, or it is not the last of several patterns.
+    is_piped: bool,
+}
+
+/// The commands of a script, without comments and the text of here-documents.
+pub(super) fn split(script: &str) -> Vec<Part> {
+    let (mut parts, mut part, mut rest) = (Vec::new(), Part::default(), script);
+    let mut ends: Vec<String> = Vec::new();
+    let mut open = 0_usize;
+    while let Some(first) = rest.chars().next() {
+        let is_start = part.text.is_empty() || part.text.ends_with(char::is_whitespace);
+        let mut size = piece(rest, false);
+        match first {
+            // An array.
+            '(' if part.text.ends_with('=') => {
+                size = nested(rest, false, 1);
+                part.text.push_str(&unknown(&rest[..size]));
+            }
+            '#' if is_start => size = rest.find('\n').unwrap_or(rest.len()),
+            '&' if part.text.ends_with(['>', '<']) || rest.starts_with("&>") => part.text.push(first),
+            '\n' | ';' | '&' | '|' | '(' | ')' => {
+                let is_conditional = rest.starts_with("&&") || rest.starts_with("||");
+                let is_function = rest.starts_with("()");
+                if is_function {
+                    part.role = Role::Function;
+                }
+                part.is_piped = first == '|' && !is_conditional;
+                match first {
+                    '(' if !is_function => open += 1,
+                    ')' if open == 0 => {
+                        part.role = Role::Pattern;
+                        parts
+                            .iter_mut()
+                            .rev()
+                            .take_while(|part: &&mut Part| part.is_piped)
+                            .for_each(|part| part.role = Role::Pattern);
+                    }
+                    ')' => open -= 1,
+                    _ => {}
+                }
+                size += usize::from(is_conditional || is_function);
+                parts.push(mem::replace(&mut part, Part { is_conditional, ..Part::default() }));
+                if first == '\n' {
+                    size = ends.drain(..).fold(size, |size, end| size + document(&rest[size..], &end));
+                }
+            }
+            _ => {
+                if let Some(after) = rest.strip_prefix("<<").filter(|after| !after.starts_with('<')) {
+                    let end = after.trim_start_matches(['-', ' ']).split(|letter: char| " \t\n;&|)".contains(letter));
+                    ends.extend(end.take(1).map(|end| end.replace(['\'', '"', '\\'], "")));
+                    size = 2;
+                }
+                part.text.push_str(&rest[..size]);
+            }
+        }
+        rest = &rest[size..];
+    }
+    parts.push(part);
+    parts
+}
+
+/// How long a here-document is that ends with that line; nothing if there is no such line.
+fn document(text: &str, end: &str) -> usize {
+    let mut size = 0;
+    let is_end = |line: &str| {
+        size += line.len();
+        line.trim() == end
+    };
+    if text.split_inclusive('\n').any(is_end) { size } else { 0 }
+}
+
+/// How long the first piece of a text is: what is escaped, quoted or substituted is one. Within double quotes only some is.
+pub(super) fn piece(text: &str, is_quoted: bool) -> usize {
+    nested(text, is_quoted, 0)
+}
+
+fn nested(text: &str, is_quoted: bool, depth: usize) -> usize {
+    let letter = |at: usize| text[at..].chars().next().map_or(0, char::len_utf8);
+    let until = |begin: usize, close: char, is_quoted: bool| {
+        let mut at = begin;
+        while at < text.len() && !text[at..].starts_with(close) {
+            at += nested(&text[at..], is_quoted, depth + 1);
+        }
+        at + letter(at)
+    };
+    let to_next = |close: char| text[1..].find(close).map_or(text.len(), |at| at + 2);
+    match text.as_bytes() {
+        _ if depth == DEEPEST => letter(0),
+        [b'\\', ..] => 1 + letter(1),
+        [b'\'', ..] if !is_quoted => to_next('\''),
+        [b'"', ..] if !is_quoted => until(1, '"', true),
+        [b'`', ..] => to_next('`'),
+        [b'$', b'(', ..] => until(2, ')', false),
+        [b'$', b'{', ..] => until(2, '}', is_quoted),
+        [b'$', b'@' | b'*' | b'#' | b'?' | b'-' | b'$' | b'!', ..] => 2,
+        [b'$', ..] => 1 + text[1..].find(|letter| !is_of_name(letter)).unwrap_or(text.len() - 1),
+        [b'(', ..] if !is_quoted && depth > 0 => until(1, ')', false),
+        _ => letter(0),
+    }
+}
+
+/// What stands for something that is not known: one word.
+pub(super) fn unknown(source: &str) -> String {
+    let source = source.chars().map(|letter| if letter.is_whitespace() { '\u{a0}' } else { letter });
+    iter::once(UNKNOWN).chain(source.filter(|letter| !"'\"\\".contains(*letter))).collect()
+}
+
+/// The name and the value that a word assigns, also where that is put behind the old one or into an array.
+pub(super) fn assignment(word: &str) -> Option<(&str, &str)> {
+    let (name, value) = word.split_once('=')?;
+    let name = name.strip_suffix('+').unwrap_or(name);
+    let name = name.split_once('[').map_or(name, |(name, _)| name);
+    is_name(name).then_some((name, value))
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|letter: char| !letter.is_ascii_digit()) && text.chars().all(is_of_name)
+}
+
+pub(super) fn is_of_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn commands_are_split_where_a_shell_does() {
+        let texts = |script: &str| {
+            let texts = split(script).into_iter().map(|part| part.text.trim().to_owned());
+            texts.filter(|text| !text.is_empty()).collect::<Vec<_>>()
+        };
+        assert_eq!(texts("a; b & c | d\n(e) # f; g\nh#i"), ["a", "b", "c", "d", "e", "h#i"]);
+        assert_eq!(texts("a 'b;c' \"d|$(e; \"f\")\" \\; g 2>&1 &>h"), ["a 'b;c' \"d|$(e; \"f\")\" \\; g 2>&1 &>h"]);
+        assert_eq!(texts("# don't\na"), ["a"]);
+        assert_eq!(texts("cat <<'E' <<-F\none\nE\n\ttwo; x\n\tF\nb"), ["cat <<'E' <<-F", "b"]);
+        assert_eq!(texts("echo $((1<<2))\nx=1<<2\nb"), ["echo $((1<<2))", "x=1<<2", "b"], "those end nowhere");
+        let parts = split("f() { a && b || c; d; }");
+        let is = |which: fn(&Part) -> bool| {
+            parts.iter().filter(|part| which(part)).map(|part| part.text.trim()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (is(|part| part.role == Role::Function), is(|part| part.is_conditional)),
+            (vec!["f"], vec!["b", "c"])
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_split(text in "([$(){}'\"`\\\\<&|;#\n aé]|<<E\n){0,60}") {
+            prop_assert!(!split(&text).is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_nested_deep_ends() {
+        for open in ["$(", "\"$(", "${a:-", "(", "`"] {
+            split(&open.repeat(100_000));
+        }
+    }
+}
