@@ -17,16 +17,12 @@ fn every_command_that_is_shown_selects_tests() {
     let lines = shown.into_iter().flat_map(|(text, language)| blocks(text, language)).flat_map(str::lines);
     let commands: Vec<&str> = lines.filter_map(|line| Some(line.split_once("cargo run")?.1)).collect();
     assert!(commands.len() > 4, "{commands:?}");
-    // Subcommands have tests of their own.
-    let help = Place::new().run(&["--help"]).out;
-    let subcommands = help.split("Commands:").nth(1).unwrap().split("\n\n").next().unwrap().lines();
-    let subcommands: Vec<&str> = subcommands.filter_map(|line| line.split_whitespace().next()).collect();
-    let is_run = |command: &&str| !command.split_whitespace().any(|word| subcommands.contains(&word));
-    for command in commands.into_iter().filter(is_run) {
+    for command in commands {
         let words = command.split('#').next().unwrap().split_whitespace().filter(|word| *word != "--");
-        let arguments: Vec<&str> = words.chain(["--list"]).collect();
-        let listed = Place::new().run(&arguments);
-        assert_eq!(listed.code, 0, "{command}: {}", listed.err);
+        // What is no run takes the same words before `--help`.
+        let is_run = words.clone().all(|word| !["doctor", "sweep", "replay", "explain"].contains(&word));
+        let arguments: Vec<&str> = words.chain([if is_run { "--list" } else { "--help" }]).collect();
+        Place::new().says(&arguments, 0, &[]);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is done to the release on the real cluster: it is installed, and faults are put in.
+//! What is done to the release on the real cluster: it is installed, faults are put in, and it is installed anew.
 
 use std::net::TcpStream;
 use std::process::Command;
@@ -7,20 +7,40 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::catalogue::{Change, Fault};
-use crate::support::lab::{Lab, MOVED, name, output};
+use crate::support::lab::{FILES_OF_RUNS, Lab, MOVED, name, output};
 use crate::support::{root, speed};
-
-use super::restore;
 
 /// The NFS server's process in the cluster's image.
 const PROCESS: &str = "nfs3-server";
 
 const INTERVAL: [&str; 2] = ["--set", "global.sidecar.syncInterval=5"];
 
+/// Selects these servers' objects.
+pub fn of(servers: &[&str]) -> String {
+    format!("app.kubernetes.io/component in ({})", servers.join(","))
+}
+
 impl Lab {
     /// Installs or upgrades the release, and returns when the old pods are gone.
     pub fn install(&self) {
         output(self.installation().args(INTERVAL));
+    }
+
+    /// Installs the selected servers over nothing: an upgrade alone would leave in place what was added by hand, and a new
+    /// pod would copy what an earlier run left in the tester's folder.
+    pub fn install_anew(&self, servers: &str) {
+        self.kubectl(&["delete", "deployments,services", "-l", servers, "--cascade=foreground"]);
+        output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).args(["-exec", "rm", "-rf", "{}", "+"]));
+        output(Command::new("rm").arg("-rf").arg(self.folder.join("shared-export")));
+        for entry in std::fs::read_dir(&self.folder).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let Some(server) = name.strip_prefix(MOVED) else { continue };
+            let folder = self.folder.join(server);
+            // Only what is empty is not the tester's.
+            assert!(!folder.exists() || std::fs::remove_dir(&folder).is_ok(), "{} is not empty", folder.display());
+            std::fs::rename(self.folder.join(&name), folder).unwrap();
+        }
+        self.install();
     }
 
     fn move_folder_away(&self, server: &str) {
@@ -33,12 +53,12 @@ impl Lab {
             match fault.change {
                 // Else it would not hear that it is to end.
                 Change::Signal(_) => drop(self.in_export(fault.server, &format!("kill -CONT $(pidof {PROCESS})"))),
-                Change::Refused(guard) => self.allow(guard),
+                Change::Refused(guard) => self.allow(fault.server, guard),
                 _ => {}
             }
         }
         let servers: Vec<&str> = faults.iter().map(|fault| fault.server).collect();
-        self.install_anew(&restore::of(&servers));
+        self.install_anew(&of(&servers));
     }
 
     /// Lets the kubelet evict a server's pod: it does so when it next looks how much is in the export.
@@ -76,7 +96,10 @@ impl Lab {
                     self.move_folder_away(fault.server);
                     std::fs::create_dir(self.folder.join(fault.server)).unwrap();
                 }
-                Change::FailedUpgrade(arguments) => assert!(!self.upgrade(arguments)),
+                Change::FailedUpgrade(arguments) => {
+                    let mut upgrade = self.installation();
+                    assert!(!upgrade.args(INTERVAL).args(*arguments).output().unwrap().status.success());
+                }
                 Change::Signal(signal) => {
                     self.in_export(fault.server, &format!("kill -{signal} $(pidof {PROCESS})"));
                 }
@@ -90,11 +113,6 @@ impl Lab {
                 }
             }
         }
-    }
-
-    /// Upgrades the release in a way that may not work; says whether it did.
-    pub fn upgrade(&self, arguments: &[&str]) -> bool {
-        self.installation().args(INTERVAL).args(arguments).output().unwrap().status.success()
     }
 
     fn installation(&self) -> Command {

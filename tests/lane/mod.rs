@@ -7,16 +7,13 @@ use std::collections::BTreeSet;
 
 use libtest_mimic::Trial;
 
-use crate::support::catalogue::{self, Round};
+use crate::support::catalogue::{self, Change, Fault, Round};
 use crate::support::share;
 
 mod faults;
 mod odd_use;
 mod refused;
-mod restore;
-mod run;
 mod stages;
-mod upgrade;
 
 use stages::Stages;
 
@@ -33,7 +30,7 @@ fn the_suites_on_a_real_cluster() {
     for round in &rounds {
         match round.name {
             "oddly-used" => stages.judge_odd_use(round),
-            "upgraded" => stages.judge_upgrades(),
+            "upgraded" => stages.judge_upgrades(round),
             OLDER => stages.judge_older_chart(),
             _ => stages.judge_faults(round),
         }
@@ -55,8 +52,24 @@ fn chosen() -> Vec<Round> {
     all
 }
 
-/// What is dealt to landings: rounds of faults, and one of upgrades.
+/// What is dealt to landings: rounds of faults, and an upgrade for whose pods helm does not wait long enough: they become Ready,
+/// so only what helm says is wrong then.
 fn faulty() -> Vec<Round> {
-    let upgraded = Round { suites: &["release"], ..Round::usual("upgraded", Vec::new()) };
+    let change = Change::FailedUpgrade(&[
+        "--set",
+        "nasDefaults.resources.limits.memory=192Mi",
+        "--set",
+        "nasDefaults.sidecar.resources.limits.memory=96Mi",
+        "--timeout",
+        "1s",
+    ]);
+    let given_up = Fault {
+        id: "an upgrade that helm gave up",
+        server: "",
+        change,
+        wrong: &[("FAIL", &["phase2::release", "release::release"])],
+    };
+    let suites = &["phase2", "phase3", "release"];
+    let upgraded = Round { suites, ..Round::usual("upgraded", vec![given_up]) };
     catalogue::rounds().into_iter().chain([upgraded]).collect()
 }

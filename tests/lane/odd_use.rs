@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::lab::{Lab, OF_A_KILLED_RUN, name, output};
 
-use super::restore;
+use super::faults;
 
 pub const USED: [&str; 4] = ["nas-input-1", "nas-output-1", "nas-output-2", "nas-output-3"];
 /// Names of files that look like something else in a log.
@@ -47,7 +47,7 @@ impl Lab {
             && self.in_export("nas-output-2", "ls /data").contains(OF_A_KILLED_RUN);
         self.kubectl(&["delete", "pod", "crashing", "--now"]);
         // Otherwise the sidecars bring back what is removed here.
-        self.kubectl(&["delete", "deployments", "-l", &restore::of(&USED), "--cascade=foreground"]);
+        self.kubectl(&["delete", "deployments", "-l", &faults::of(&USED), "--cascade=foreground"]);
         client.wait().unwrap();
         let strange =
             ["nas-input-1", "nas-output-1"].map(|server| STRANGE.map(|name| self.folder.join(server).join(name)));

@@ -1,7 +1,5 @@
 //! What keeps the API server from taking a server's next pod, put in and taken away.
 
-use std::io::Write;
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,14 +15,14 @@ const LEVEL: &str = "pod-security.kubernetes.io/enforce";
 impl Lab {
     /// Puts a guard in, and rolls the server out when it guards.
     pub fn refuse(&self, server: &str, guard: Guard) {
-        match guard {
-            Guard::PodSecurity => {
-                let label = format!("{LEVEL}=restricted");
-                self.kubectl(&["label", "namespace", &self.target.namespace, &label]);
-            }
-            Guard::Policy => self.put(&policy(server)),
-            Guard::Webhook => self.put(&webhook(server)),
-            Guard::Quota => self.exhaust(),
+        match objects(server, guard) {
+            Some(objects) => assert!(self.tell("apply", &objects)),
+            None => self.label(&format!("{LEVEL}=restricted")),
+        }
+        if let Guard::Quota = guard {
+            // It has no room; the fixture has no controller that would count.
+            let status = json!({"status": {"hard": {"pods": "9"}, "used": {"pods": "9"}}}).to_string();
+            self.kubectl(&["patch", "resourcequota", NAME, "--subresource=status", "--type=merge", "-p", &status]);
         }
         let labels = format!("--labels=app.kubernetes.io/component={server}");
         let pod = ["run", NAME, "--image=alpine:latest", &labels, "--dry-run=server"];
@@ -37,55 +35,43 @@ impl Lab {
         speed::until("a pod that is refused", limit, || !self.kubectl(&ask).is_empty());
     }
 
-    pub fn allow(&self, guard: Guard) {
-        let objects = match guard {
-            Guard::PodSecurity => {
-                self.kubectl(&["label", "namespace", &self.target.namespace, &format!("{LEVEL}-")]);
-                return;
-            }
-            Guard::Policy => "validatingadmissionpolicies,validatingadmissionpolicybindings",
-            Guard::Webhook => "validatingwebhookconfigurations",
-            Guard::Quota => "resourcequotas",
-        };
-        self.kubectl(&["delete", objects, NAME]);
+    pub fn allow(&self, server: &str, guard: Guard) {
+        match objects(server, guard) {
+            Some(objects) => assert!(self.tell("delete", &objects)),
+            None => self.label(&format!("{LEVEL}-")),
+        }
     }
 
-    /// A quota that has no room; the fixture has no controller that would count.
-    fn exhaust(&self) {
-        self.put(&json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": NAME}, "spec": {"hard": {"pods": "9"}}}));
-        let status = json!({"status": {"hard": {"pods": "9"}, "used": {"pods": "9"}}}).to_string();
-        self.kubectl(&["patch", "resourcequota", NAME, "--subresource=status", "--type=merge", "-p", &status]);
-    }
-
-    fn put(&self, object: &Value) {
-        let mut apply = self.command(&["apply", "-f", "-"]);
-        let mut apply = apply.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        apply.stdin.take().unwrap().write_all(object.to_string().as_bytes()).unwrap();
-        assert!(apply.wait().unwrap().success(), "{object}");
+    fn label(&self, label: &str) {
+        self.kubectl(&["label", "namespace", &self.target.namespace, label]);
     }
 }
 
-fn rules() -> Value {
-    json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}])
-}
-
-fn selector(server: &str) -> Value {
-    json!({"matchLabels": {"app.kubernetes.io/component": server}})
-}
-
-fn policy(server: &str) -> Value {
-    let spec = json!({"matchConstraints": {"objectSelector": selector(server), "resourceRules": rules()},
-        "validations": [{"expression": "false", "message": "no pod of this server"}]});
-    let of = |kind: &str, spec: Value| json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": NAME}, "spec": spec});
-    let binding = json!({"policyName": NAME, "validationActions": ["Deny"]});
-    let objects = [of("ValidatingAdmissionPolicy", spec), of("ValidatingAdmissionPolicyBinding", binding)];
-    json!({"apiVersion": "v1", "kind": "List", "items": objects})
-}
-
-/// One where nobody listens.
-fn webhook(server: &str) -> Value {
-    let webhook = json!({"name": "pods.no-pod.example", "clientConfig": {"url": "https://127.0.0.1:1/"}, "rules": rules(),
-        "objectSelector": selector(server), "admissionReviewVersions": ["v1"], "sideEffects": "None", "timeoutSeconds": 5});
-    json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": NAME}, "webhooks": [webhook]})
+/// The objects that guard; none if it is a label that does.
+fn objects(server: &str, guard: Guard) -> Option<Value> {
+    let selector = json!({"matchLabels": {"app.kubernetes.io/component": server}});
+    let rules = json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}]);
+    let of = |group: &str, kind: &str, key: &str, value: Value| json!({"apiVersion": group, "kind": kind, "metadata": {"name": NAME}, key: value});
+    let admission = "admissionregistration.k8s.io/v1";
+    let objects = match guard {
+        Guard::PodSecurity => return None,
+        Guard::Policy => {
+            let spec = json!({"matchConstraints": {"objectSelector": selector, "resourceRules": rules},
+                "validations": [{"expression": "false", "message": "no pod of this server"}]});
+            let binding = json!({"policyName": NAME, "validationActions": ["Deny"]});
+            vec![
+                of(admission, "ValidatingAdmissionPolicy", "spec", spec),
+                of(admission, "ValidatingAdmissionPolicyBinding", "spec", binding),
+            ]
+        }
+        Guard::Webhook => {
+            // Nobody listens there.
+            let webhook = json!({"name": "pods.no-pod.example", "clientConfig": {"url": "https://127.0.0.1:1/"},
+                "rules": rules, "objectSelector": selector, "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                "timeoutSeconds": 5});
+            vec![of(admission, "ValidatingWebhookConfiguration", "webhooks", json!([webhook]))]
+        }
+        Guard::Quota => vec![of("v1", "ResourceQuota", "spec", json!({"hard": {"pods": "9"}}))],
+    };
+    Some(json!({"apiVersion": "v1", "kind": "List", "items": objects}))
 }

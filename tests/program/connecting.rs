@@ -65,11 +65,15 @@ fn whatever_kubectl_connects_to_this_connects_to_and_no_secret_is_told() {
         let mut first = [0];
         stream.peek(&mut first)?;
         // What a handshake of TLS begins with.
-        let mut secure = (first == [0x16]).then(|| ServerConnection::new(Arc::clone(&tls)).unwrap());
-        match &mut secure {
-            Some(secure) => answer(Stream::new(secure, stream), &noted),
-            None => answer(stream, &noted),
+        if first != [0x16] {
+            return answer(stream, &noted);
         }
+        let mut secure = ServerConnection::new(Arc::clone(&tls)).unwrap();
+        while secure.is_handshaking() {
+            secure.complete_io(stream)?;
+        }
+        noted.lock().unwrap().extend(secure.peer_certificates().map(|_| "server: a client's certificate".to_owned()));
+        answer(Stream::new(&mut secure, stream), &noted)
     });
     let (noted, to) = (Arc::clone(&asked), server.clone());
     // Whatever name it is asked for, it is the server's.
@@ -95,6 +99,8 @@ fn whatever_kubectl_connects_to_this_connects_to_and_no_secret_is_told() {
     let known = [("{server}", server.clone()), ("{proxy}", proxy), ("{picky}", picky), ("{ca}", ca.clone())];
     let separator = if cfg!(windows) { ";" } else { ":" }.to_owned();
     let known = known.into_iter().chain([("{ca lines}", lines.collect()), ("{:}", separator)]);
+    let pem = [("{certificate}", cert.pem()), ("{key}", signing_key.serialize_pem())];
+    let known = known.chain(pem.map(|(name, text)| (name, text.replace('\n', "\\n"))));
     let text = std::fs::read_to_string(crate::support::root("tests/program/connecting.yaml")).unwrap();
     let text = known.fold(text, |text, (name, value)| text.replace(name, &value));
     let trusted = json!({"server": format!("https://{server}"), "certificate-authority-data": ca});

@@ -18,16 +18,15 @@ const OTHERS: [&str; 3] =
     ["e2e-20261121-report.txt", "e2e-0a1b2c3d-nas-output-1-x.txt", "my-e2e-0a1b2c3d-a-b-nas-output-1-c"];
 
 impl Simulated {
+    /// Writes files into the export of nas-output-1.
     fn write(&self, names: &[&str]) {
+        let write = |name: &&str| Operation::Write { path: format!("/data/{name}"), content: "left".to_owned() };
+        let writes: Vec<_> = names.iter().map(write).collect();
         self.runtime.block_on(async {
             let cluster = cluster::connect(self.target()).await.unwrap();
             let watch = cluster.watch(Wanted::default(), false).await.unwrap();
             let pods = watch.population().unwrap().pods;
-            let pod = pods.iter().find(|pod| pod.name_any().contains("nas-output-1")).unwrap().name_any();
-            let writes: Vec<_> = names
-                .iter()
-                .map(|name| Operation::Write { path: format!("/data/{name}"), content: "left".to_owned() })
-                .collect();
+            let pod = pods.iter().map(|pod| pod.name_any()).find(|name| name.contains("nas-output-1")).unwrap();
             let done = cluster.exec(&pod, "nfs-server", &writes).await.unwrap();
             assert!(done.iter().all(|done| done.problem().is_none()));
         });

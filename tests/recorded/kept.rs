@@ -35,17 +35,15 @@ fn is_judged_as_it_was(path: &Path) -> Result<(), Failed> {
             case.verdict = now;
         }
     }
-    if is_renewed() {
-        if !otherwise.is_empty() {
-            println!("{}", otherwise.join("\n"));
-            recording.write(path).unwrap();
-        }
+    if is_renewed() && !otherwise.is_empty() {
+        println!("{}", otherwise.join("\n"));
+        recording.write(path).unwrap();
         otherwise.clear();
     } else if !otherwise.is_empty() {
         otherwise.push("if that is right, GOLDEN=write cargo test --test recordings keeps it".to_owned());
     }
-    let told = [otherwise, unreadable].concat();
-    if told.is_empty() { Ok(()) } else { Err(told.join("\n").into()) }
+    otherwise.extend(unreadable);
+    if otherwise.is_empty() { Ok(()) } else { Err(otherwise.join("\n").into()) }
 }
 
 /// The lines that are gone, and those that are new.

@@ -1,51 +1,46 @@
 //! Runs as their events, for the tests of reporters.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use file_simulator_e2e::event::{
-    Case, CaseId, Ending, Event, Fact, Hop, Outcome, Reason, SIMULATED, Section, Timeline, Verdict,
+    Case, CaseId, Ending, Event, Fact, Hop, Reason, SIMULATED, Section, Timeline, Verdict,
 };
-use file_simulator_e2e::report::Reporter;
+use file_simulator_e2e::report::console::{Console, Look};
 use file_simulator_e2e::report::files::Files;
+use file_simulator_e2e::report::gather::Gathered;
 use file_simulator_e2e::report::sanitize::sanitized;
-use tempfile::TempDir;
+use file_simulator_e2e::report::{Reporter, github};
+use indicatif::ProgressDrawTarget;
 
 /// What a hostile pod might print: control characters, an escape sequence, markup, commands, ends of what it may stand in,
 /// a secret.
 pub const HOSTILE: &str = "\0\u{1}\u{8}\u{b}\u{1b}[31mred\u{1b}[0m\u{fffe}\u{ffff} ]]> <b> & \"quoted\" 'too' </pre></style>\
                            <script>alert(1)</script> {{ 7 * 7 }} | `x` ```\r\n::error::next line\npass\u{1b}[0mword=hunter2 too\n";
 
-pub struct Reported(TempDir);
-
-impl Reported {
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+/// What each reporter says of a run, by the name of its file; the console's is `console.txt`, a step's `summary.md`.
+pub fn said(events: &[Event]) -> BTreeMap<String, String> {
+    let events: Vec<Event> = events.iter().cloned().map(sanitized).collect();
+    let (folder, mut console, mut run) = (tempfile::tempdir().unwrap(), Vec::new(), Gathered::default());
+    let look = Look { quiet: false, verbose: false, reports: "reports".into() };
+    let mut files = Files::new(folder.path().to_owned());
+    let mut on_console = Console::on(&mut console, ProgressDrawTarget::hidden(), look);
+    for event in &events {
+        files.on(event).unwrap();
+        on_console.on(event).unwrap();
+        run.take(event);
     }
-
-    pub fn text(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(name)).unwrap()
-    }
-}
-
-pub fn reported(events: &[Event]) -> Reported {
-    let folder = tempfile::tempdir().unwrap();
-    report(folder.path(), events);
-    Reported(folder)
-}
-
-/// Brings the report files in `folder` up to these events.
-pub fn report(folder: &Path, events: &[Event]) {
-    let mut files = Files::new(folder.to_owned());
-    told(&mut files, events);
     files.flush().unwrap();
-}
-
-/// Tells a reporter the events, as the program does.
-pub fn told(reporter: &mut impl Reporter, events: &[Event]) {
-    for event in events {
-        reporter.on(&sanitized(event.clone())).unwrap();
-    }
+    drop(on_console);
+    let folders = [folder.path().to_owned(), folder.path().join("diagnostics")];
+    let paths = folders.iter().flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten());
+    let paths = paths.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let mut said: BTreeMap<_, _> = paths.map(|path| (name(&path), std::fs::read_to_string(&path).unwrap())).collect();
+    said.insert("console.txt".to_owned(), String::from_utf8(console).unwrap());
+    said.insert("summary.md".to_owned(), github::text(&run.report(None)));
+    said
 }
 
 fn id(name: &str) -> CaseId {
@@ -183,22 +178,4 @@ fn diagnosed() -> [Event; 2] {
     let output = vec![section("events", &["Warning BackOff 3m ago: restarting sync-to-windows"])];
     [("nas-input-1", input), ("nas-output-2", output)]
         .map(|(server, sections)| Event::Diagnosed { server: server.into(), sections })
-}
-
-/// The run with those tests only that ended so.
-pub fn only(outcome: Outcome) -> Vec<Event> {
-    let mut events = rich();
-    let mut kept: Vec<CaseId> = Vec::new();
-    events.retain(|event| match event {
-        Event::CaseFinished { id, verdict, .. } if verdict.outcome == outcome => {
-            kept.push(id.clone());
-            true
-        }
-        Event::CaseFinished { .. } | Event::Diagnosed { .. } | Event::Noticed { is_error: true, .. } => false,
-        _ => true,
-    });
-    if let Some(Event::RunStarted { cases, .. }) = events.first_mut() {
-        cases.retain(|case| kept.contains(&case.id));
-    }
-    events
 }

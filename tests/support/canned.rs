@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use rcgen::KeyPair;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use tokio_rustls::rustls::{ServerConfig, crypto::ring};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::ring};
 
 /// Answers each request by its path with a status and a JSON body, until the test ends; returns its address.
 pub fn answering(answer: impl Fn(&str) -> (u16, &'static str) + Send + Sync + 'static) -> String {
@@ -24,9 +25,14 @@ pub fn answering(answer: impl Fn(&str) -> (u16, &'static str) + Send + Sync + 's
     })
 }
 
+/// TLS with this certificate, which clients may have, too.
 pub fn tls(certificate: &CertificateDer<'static>, key: &KeyPair) -> Arc<ServerConfig> {
-    let tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let tls = tls.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let provider = Arc::new(ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).unwrap();
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let tls = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let tls = tls.with_client_cert_verifier(clients.allow_unauthenticated().build().unwrap());
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
     Arc::new(tls.with_single_cert(vec![certificate.clone()], key.into()).unwrap())
 }

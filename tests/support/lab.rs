@@ -1,9 +1,11 @@
 //! The cluster of `fixtures/cluster`, which must be up, with the release installed on it.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use file_simulator_e2e::cluster::Target;
+use serde_json::Value;
 
 use super::place::Place;
 use super::root;
@@ -53,6 +55,13 @@ impl Lab {
 
     pub fn kubectl(&self, arguments: &[&str]) -> String {
         output(&mut self.command(arguments))
+    }
+
+    /// Has objects applied or deleted; says whether they were.
+    pub fn tell(&self, verb: &str, objects: &Value) -> bool {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(objects.to_string().as_bytes()).unwrap();
+        self.command(&[verb, "-f", file.path().to_str().unwrap()]).output().unwrap().status.success()
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {

@@ -55,16 +55,6 @@ impl Drop for Small {
     }
 }
 
-fn first(folder: &Path, part: &str) -> PathBuf {
-    let is_its = |path: &PathBuf| {
-        let name = path.file_name().unwrap().to_string_lossy();
-        name.starts_with("e2e-") && name.contains(part)
-    };
-    speed::wait_for("a file of the run", Duration::from_secs(30), Duration::from_millis(2), || {
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).find(is_its)
-    })
-}
-
 /// What is done to the folder, and to the run's file there.
 type Trouble = fn(&Small, &Path);
 
@@ -75,29 +65,15 @@ fn troubled(place: &Place, suite: &str, small: &Small, part: Option<&str>, troub
         return start(place, suite, &[]).end(LIMIT);
     };
     let program = start(place, suite, &[]);
-    trouble(small, &first(&small.0, part));
+    let is_its = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.starts_with("e2e-") && name.contains(part)
+    };
+    let file = speed::wait_for("a file of the run", Duration::from_secs(30), Duration::from_millis(2), || {
+        fs::read_dir(&small.0).unwrap().map(|entry| entry.unwrap().path()).find(is_its)
+    });
+    trouble(small, &file);
     program.end(LIMIT)
-}
-
-/// A small file system that the server's pod on the real cluster mounts; its folder again when dropped.
-struct Mounted<'a> {
-    lab: &'a Lab,
-    small: Small,
-}
-
-impl<'a> Mounted<'a> {
-    fn new(lab: &'a Lab) -> Self {
-        let small = Small::mount(&lab.folder.join(SERVER));
-        lab.replace(SERVER);
-        Self { lab, small }
-    }
-}
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        self.small.unmount();
-        self.lab.replace(SERVER);
-    }
 }
 
 /// Whether only tests of the server do not pass, of which this is one, and the output has these words, or others behind a
@@ -144,11 +120,13 @@ pub fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_named() {
         ("gone", |small, _| small.unmount(), "FAIL", ["the two are not one folder|no file of that name"; 2]),
     ];
     for (_, trouble, outcome, words) in share::deal("folders", all, |(name, ..)| (*name).to_owned()) {
-        let mounted = Mounted::new(&lab);
+        let small = Small::mount(&lab.folder.join(SERVER));
+        lab.replace(SERVER);
         // The first of its files: those of its second cycle are still to come, whichever moment this is.
-        let ended = troubled(&lab.place(), "phase3", &mounted.small, Some("multi-write"), trouble);
+        let ended = troubled(&lab.place(), "phase3", &small, Some("multi-write"), trouble);
         let left = lab.leftovers(ended.run());
-        drop(mounted);
+        drop(small);
+        lab.replace(SERVER);
         judge(&ended, &left, ("phase3::multi-write", outcome), &words);
     }
 }

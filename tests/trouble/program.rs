@@ -24,6 +24,13 @@ pub fn wait_for(what: &str, holds: impl FnMut() -> bool) {
 }
 
 impl Ended {
+    /// What is not as it should be, whatever happened around the run: a test without a result, a FAIL, and what is left.
+    pub fn problems(&self, left: &[String]) -> Vec<String> {
+        let fails = self.with("FAIL").into_iter().map(|name| format!("FAIL {name}"));
+        let left = left.iter().map(|path| format!("left behind: {path}"));
+        self.missing().into_iter().chain(fails).chain(left).collect()
+    }
+
     /// The run's name; if it did not get so far as to say it, what all names begin with.
     pub fn run(&self) -> &str {
         self.out.lines().find_map(|line| line.strip_prefix("run:")).map_or("e2e-", str::trim)
@@ -54,8 +61,18 @@ impl Lab {
         (!is_ready).then(|| format!("not all servers are Ready:\n{pods}"))
     }
 
-    pub fn wait_until_ready(&self) {
+    fn wait_until_ready(&self) {
         wait_for("Ready servers", || self.not_ready().is_none());
+    }
+
+    /// What a run left, once all servers are Ready again; for the next run it is gone.
+    pub fn left_by(&self, ended: &Ended) -> Vec<String> {
+        self.wait_until_ready();
+        let left = self.leftovers(ended.run());
+        if !left.is_empty() {
+            self.install_anew(SERVERS);
+        }
+        left
     }
 
     /// Replaces a server's pod, so that it mounts its folder anew.

@@ -45,7 +45,9 @@ impl Held {
         let processes = r#"for name in "${programs[@]}"; do pid_of "$name"; done
             pgrep -f "^[^ ]*containerd-shim.* -address $RUN/containerd.sock""#;
         let processes = output(&mut scripted(processes));
-        let before = root.join(group_of(processes.lines().next().unwrap()));
+        // The control group of a process, below the root. Version 2 comes last, and both may be there.
+        let group = r#"awk -F: '$2 == "" || $2 ~ /(^|,)cpu(,|$)/ { print substr($3, 2); exit }' "/proc/$1/cgroup""#;
+        let before = root.join(output(scripted(group).arg(processes.lines().next().unwrap())).trim());
         let own = root.join("file-simulator-e2e");
         fs::create_dir_all(&own).unwrap();
         let held = Self { quota, pods: pods.lines().map(with_quota).collect(), own, before };
@@ -78,13 +80,6 @@ impl Drop for Held {
             fs::remove_dir(&self.own).is_ok()
         });
     }
-}
-
-/// The control group of a process, below the root. Version 2 comes last, and both may be there.
-fn group_of(process: &str) -> String {
-    let ask =
-        format!(r#"awk -F: '$2 == "" || $2 ~ /(^|,)cpu(,|$)/ {{ print substr($3, 2); exit }}' /proc/{process}/cgroup"#);
-    output(&mut scripted(&ask)).trim().to_owned()
 }
 
 /// How long a command that does nothing takes: the middle one of three.
