@@ -2,7 +2,8 @@
 //! goes wrong around a run. Where it can be, on simulated clusters always.
 //!
 //! The tests called `real` are ignored unless they are asked for, and need the cluster of `fixtures/cluster` with the
-//! release installed on it; those called `root` need root.
+//! release installed on it; those called `root` need root. `fixtures/cluster/up && cargo test --test cluster -- --ignored`
+//! runs a share of them, with `ROUNDS=all` in front all.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use libtest_mimic::Arguments;
@@ -15,20 +16,12 @@ mod lane;
 #[cfg(unix)]
 mod trouble;
 
-/// What is not run here, and how it is.
-const LEFT_OUT: &str = "
-not run: what needs root or a real cluster: the suites with faults in the chart, the contract, least privilege, outages.
-`fixtures/cluster/up && cargo test --test cluster -- --ignored` runs a share of it, with ROUNDS=all in front all.
-";
-
 fn main() {
     let mut arguments = Arguments::from_args();
     support::speed::slowness();
     if arguments.ignored || arguments.include_ignored {
         // There is one real cluster, and nothing else may go wrong on it meanwhile.
         arguments.test_threads = Some(1);
-    } else if !arguments.list {
-        print!("{LEFT_OUT}");
     }
     let themes = [
         lane::tests(),

@@ -6,10 +6,9 @@ use std::time::Duration;
 use file_simulator_e2e::check::Check;
 use file_simulator_e2e::suite::load::{BUILT_IN, parse};
 use file_simulator_e2e::suite::{explain, schema::schema};
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::docs::{SUITES, blocks};
+use super::{SUITES, blocks};
 use crate::support::golden::golden;
 use crate::support::place::{Ended, Place};
 use crate::support::root;
@@ -119,32 +118,6 @@ fn shells_complete_options_and_the_names_of_suites() {
     // Others complete no values.
     for (shell, option) in [("bash", "--suite"), ("zsh", "--suite"), ("fish", "-l suite")] {
         Place::new().says(&["completion", shell], 0, &[&[option], &BUILT_IN.map(|(name, _)| name)[..]].concat());
-    }
-}
-
-/// A text with a part of it replaced.
-fn mutated() -> impl Strategy<Value = String> {
-    let pieces = [": ", "- ", "&a", "*a", "<<: *sidecar", "{", "]", "'", "\t", "\n", "!!binary ", "---\n", "0", "~"];
-    let piece = prop_oneof![".{0,12}", prop::sample::select(pieces.map(str::to_owned).to_vec())];
-    (0..BUILT_IN.len(), any::<prop::sample::Index>(), 0..40_usize, piece).prop_map(|(suite, at, length, piece)| {
-        let mut text: Vec<char> = BUILT_IN[suite].1.chars().collect();
-        let begin = at.index(text.len());
-        let end = (begin + length).min(text.len());
-        text.splice(begin..end, piece.chars());
-        text.into_iter().collect()
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_text_makes_the_reader_panic_and_every_error_has_a_place(text in prop_oneof![mutated(), "\\PC{0,200}", any::<String>()]) {
-        if let Err(refusal) = parse("x.yaml", &text) {
-            let place = refusal.what.strip_prefix("x.yaml:").and_then(|rest| rest.split(':').next()?.parse::<u32>().ok());
-            prop_assert!(place.is_some_and(|line| line > 0), "{}", refusal.what);
-            prop_assert!(!refusal.hint.is_empty());
-        }
     }
 }
 

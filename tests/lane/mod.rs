@@ -1,7 +1,7 @@
 //! The suites on a real cluster: green on a healthy release, and each fault makes exactly its own tests fail.
 //!
 //! `cargo test --test cluster -- --ignored lane::` runs what must be green, and a share of the rounds of faults. `ROUNDS=all`
-//! runs all, `SHARE=1/4` that share, `ROUNDS=drifted,healthy` these alone; `upgraded` is what is said of upgrades.
+//! runs all, `ROUNDS=drifted,healthy` these alone; `upgraded` is what is said of upgrades.
 
 use std::collections::BTreeSet;
 

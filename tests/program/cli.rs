@@ -1,8 +1,7 @@
 //! The program from outside: exit codes, messages and reports for everything that goes wrong before the first test.
 
 use crate::support::canned::{VERSION, answering, silent};
-use crate::support::junit;
-use crate::support::place::Place;
+use crate::support::place::{Ended, Place};
 
 const UNAUTHORIZED: &str =
     r#"{"kind":"Status","status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}"#;
@@ -12,10 +11,9 @@ const NOT_FOUND: &str = r#"{"kind":"Status","status":"Failure","message":"not fo
 const EMPTY: &str = r#"{"kind":"List","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#;
 const NAMESPACE: &str = r#"{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"file-simulator"}}"#;
 
-/// Holds the suite's report to be of so many tests, each of which is an error.
-fn red(place: &Place, suite: &str, tests: usize) {
-    let results = junit::results(&place.junit(suite));
-    assert!(results.len() == tests && results.values().all(|(outcome, _)| *outcome == "ERROR"), "{results:?}");
+/// Holds the reports to be of so many tests, each of which is an error.
+fn red(ended: &Ended, tests: usize) {
+    assert_eq!((ended.results.len(), ended.with("ERROR").len()), (tests, tests), "{}", ended.all());
 }
 
 #[test]
@@ -49,7 +47,6 @@ fn a_wrong_command_line_or_values_file_is_a_usage_error() {
         (&["--contxt", "x"][..], &["--context"][..]),
         (&["--suite", "phase33"], &["did you mean `phase3`?", "phase2, phase3"]),
         (&["doctor", "--suite", "phase33"], &["did you mean `phase3`?"]),
-        (&["--suite", "mine.yaml"], &["cannot read the suite file mine.yaml"]),
         (&["--suite", "phase2", "--suite", "phase2"], &["two suites are called `phase2`"]),
         (&["--logfile", "x"], &["--logfile"]),
         (&["--test-threads", "0"], &["--test-threads"]),
@@ -65,7 +62,6 @@ fn a_wrong_command_line_or_values_file_is_a_usage_error() {
         let ended = place.says(arguments, 2, words);
         assert!(ended.err.contains(words[0]), "{}", ended.all());
     }
-    red(&place, "mine", 1);
 }
 
 #[test]
@@ -84,18 +80,21 @@ fn a_broken_suite_file_is_named_with_line_column_and_a_suggestion() {
     ] {
         let file = format!("{}/fixtures/suites/broken/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
         let place = Place::new();
-        place.says(&["--suite", &file], 2, &[&format!("{name}.yaml:{place_in_file}:"), words]);
-        red(&place, "broken", 1);
+        red(&place.says(&["--suite", &file], 2, &[&format!("{name}.yaml:{place_in_file}:"), words]), 1);
     }
 }
 
 #[test]
-fn a_filter_that_selects_nothing_is_no_success_and_replaces_the_old_report() {
+fn what_cannot_be_run_or_told_is_no_success_and_replaces_the_old_report() {
     let place = Place::new();
     std::fs::create_dir(place.path("reports")).unwrap();
     std::fs::write(place.path("reports/phase3.xml"), "<testsuites/>").unwrap();
-    place.says(&["--suite", "phase3", "latncy"], 4, &["`latncy`", "--list"]);
-    red(&place, "phase3", 1);
+    red(&place.says(&["--suite", "phase3", "latncy"], 4, &["`latncy`", "--list"]), 1);
+    let place = Place::new();
+    red(&place.says(&["--suite", "mine.yaml"], 2, &["cannot read the suite file mine.yaml"]), 1);
+    let place = Place::new();
+    std::fs::write(place.path("reports"), "a file").unwrap();
+    place.says(&[], 3, &["cannot write"]);
 }
 
 #[test]
@@ -104,7 +103,7 @@ fn a_cluster_that_cannot_be_used_makes_every_test_an_error_and_doctor_says_the_s
         answering(move |path| if path == "/version" { (200, VERSION) } else { answer(path) })
     };
     let nobody = || "127.0.0.1:1".to_owned();
-    for (address, arguments, words, line) in [
+    let rows = [
         (None, &[][..], &["cannot read the kubeconfig", "--kubeconfig"][..], "FAIL  kubeconfig"),
         (
             Some(nobody()),
@@ -140,21 +139,19 @@ fn a_cluster_that_cannot_be_used_makes_every_test_an_error_and_doctor_says_the_s
             &["has nothing of the release `file-sim`", "helm upgrade --install"],
             "FAIL  release",
         ),
-    ] {
-        let place = Place::new();
-        if let Some(address) = address {
-            place.connect(&address);
+    ];
+    std::thread::scope(|scope| {
+        for (address, arguments, words, line) in rows {
+            scope.spawn(move || {
+                let place = Place::new();
+                if let Some(address) = address {
+                    place.connect(&address);
+                }
+                let doctor = place.says(&[&["doctor"], arguments].concat(), 3, &[words, &[line]].concat());
+                assert!(!place.path("reports").exists() && doctor.out.lines().count() < 20, "{}", doctor.out);
+                let run = place.says(&[&["--suite", "smoke"], arguments].concat(), 3, words);
+                red(&run, place.listed(&["--suite", "smoke"]).len());
+            });
         }
-        let doctor = place.says(&[&["doctor"], arguments].concat(), 3, &[words, &[line]].concat());
-        assert!(!place.path("reports").exists() && doctor.out.lines().count() < 20, "{}", doctor.out);
-        place.says(&[&["--suite", "smoke"], arguments].concat(), 3, words);
-        red(&place, "smoke", place.listed(&["--suite", "smoke"]).len());
-    }
-}
-
-#[test]
-fn reports_that_cannot_be_written_are_no_success() {
-    let place = Place::new();
-    std::fs::write(place.path("reports"), "a file").unwrap();
-    place.says(&[], 3, &["cannot write"]);
+    });
 }

@@ -73,18 +73,6 @@ fn only_what_a_run_that_is_over_has_left_is_removed() {
 }
 
 #[test]
-fn what_is_to_be_removed_is_although_nobody_reads_on() {
-    let simulated = Simulated::named(HEALTHY);
-    let file = simulated.data().join("nas-output-1").join(LEFT);
-    std::fs::write(&file, "left").unwrap();
-    let left = || std::io::pipe().unwrap().1;
-    let place = simulated.place();
-    let mut sweep = place.command(&["sweep", "--yes", "--older-than", "0s"]);
-    assert_eq!(sweep.stdout(left()).stderr(left()).status().unwrap().code(), Some(0));
-    assert!(!file.exists());
-}
-
-#[test]
 fn what_cannot_be_looked_at_is_said() {
     Simulated::named("exec-forbidden").sweep(&["--yes"], 3, &["no permission to get pods/exec"]);
     let cut = Simulated::named("exec-cut");

@@ -8,17 +8,18 @@ use roxmltree::{Document, Node};
 /// By its full name, how each test ended (PASS, FAIL, ERROR or SKIP), and why.
 pub type Results = BTreeMap<String, (&'static str, String)>;
 
+/// Of all reports in a folder.
 pub fn all(reports: &Path) -> Results {
     let files = std::fs::read_dir(reports).into_iter().flatten().map(|file| file.unwrap().path());
-    files.filter(|file| file.extension().is_some_and(|its| its == "xml")).flat_map(|file| results(&file)).collect()
-}
-
-pub fn results(report: &Path) -> Results {
-    let text = std::fs::read_to_string(report).unwrap_or_else(|error| panic!("{}: {error}", report.display()));
-    let document = Document::parse(&text).unwrap();
-    let cases = document.descendants().filter(|node| node.has_tag_name("testcase"));
-    let name = |case: Node| ["classname", "name"].map(|part| case.attribute(part).unwrap()).join("::");
-    cases.map(|case| (name(case), result(case))).collect()
+    let mut results = Results::new();
+    for file in files.filter(|file| file.extension().is_some_and(|its| its == "xml")) {
+        let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let document = Document::parse(&text).unwrap();
+        let cases = document.descendants().filter(|node| node.has_tag_name("testcase"));
+        let name = |case: Node| ["classname", "name"].map(|part| case.attribute(part).unwrap()).join("::");
+        results.extend(cases.map(|case| (name(case), result(case))));
+    }
+    results
 }
 
 fn result(case: Node) -> (&'static str, String) {

@@ -6,19 +6,10 @@ use super::root;
 
 const SHARES: usize = 4;
 
-/// The number of the share that is run, from 0; none if all are. `ROUNDS=all` or `SHARE=2/4` choose it, else the number of
-/// commits; all where nobody counted them.
+/// The number of the share that is run, from 0: that of the commits; none if all are, as `ROUNDS=all` asks for and where nobody
+/// counted the commits.
 pub fn chosen() -> Option<usize> {
-    let [rounds, share] = ["ROUNDS", "SHARE"].map(|name| std::env::var(name).ok());
-    match (rounds.as_deref(), share) {
-        (Some("all"), _) => None,
-        (_, Some(share)) => {
-            let number = share.strip_suffix("/4").and_then(|number| number.parse::<usize>().ok());
-            let number = number.filter(|number| (1..=SHARES).contains(number));
-            Some(number.unwrap_or_else(|| panic!("SHARE={share}: expected 1/4, 2/4, 3/4 or 4/4")) - 1)
-        }
-        (_, None) => Some(commits()? % SHARES),
-    }
+    if std::env::var("ROUNDS").is_ok_and(|rounds| rounds == "all") { None } else { Some(commits()? % SHARES) }
 }
 
 /// Those of a list that are run: every fourth. Prints which they are and which are left out.
@@ -29,7 +20,7 @@ pub fn deal<T>(what: &str, all: Vec<T>, name: impl Fn(&T) -> String) -> Vec<T> {
     let names = |these: &[(usize, T)]| these.iter().map(|(_, one)| name(one)).collect::<Vec<_>>().join(", ");
     println!("{what}: {}", names(&dealt));
     if !others.is_empty() {
-        println!("  left out: {}\n  SHARE=1/4 to 4/4 runs another share, ROUNDS=all runs all", names(&others));
+        println!("  left out: {}\n  ROUNDS=all runs all", names(&others));
     }
     dealt.into_iter().map(|(_, one)| one).collect()
 }

@@ -13,7 +13,7 @@ use crate::support::place::{Ended, LIMIT, Place};
 use crate::support::simulated::Simulated;
 use crate::support::{share, speed};
 
-use super::program::{start, wait_for};
+use super::{start, wait_for};
 
 const SERVER: &str = "nas-output-1";
 

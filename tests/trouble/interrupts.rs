@@ -11,8 +11,7 @@ use crate::support::share;
 use crate::support::simulated::Simulated;
 use crate::support::speed;
 
-use super::program::start;
-use super::{Moments, SUITES};
+use super::{SUITES, moment, start};
 
 /// The longest that tidying up may take, and writing the reports.
 const BOUND: Duration = Duration::from_secs(95);
@@ -29,9 +28,9 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(moments: &mut Moments, suite: &'static str, length: u64, requests: usize) -> Self {
-        let kind = |moments: &mut Moments| if moments.before(2).is_zero() { "INT" } else { "TERM" };
-        let request = |number| (moments.before(if number == 0 { length } else { APART }), kind(moments));
+    fn new(suite: &'static str, length: u64, requests: usize) -> Self {
+        let kind = || if rand::random() { "INT" } else { "TERM" };
+        let request = |number| (moment(if number == 0 { length } else { APART }), kind());
         Self { suite, requests: (0..requests).map(request).collect() }
     }
 
@@ -77,11 +76,10 @@ impl Plan {
 }
 
 pub fn a_run_can_be_stopped_at_any_moment() {
-    let mut moments = Moments::new();
     // Short, because most of the time they only wait.
-    let one = SUITES.map(|(suite, length)| Plan::new(&mut moments, suite, length.min(3000), 1));
+    let one = SUITES.map(|(suite, length)| Plan::new(suite, length.min(3000), 1));
     let mut plans = one.to_vec();
-    plans.extend([2, 3].map(|requests| Plan::new(&mut moments, "phase3", 3000, requests)));
+    plans.extend([2, 3].map(|requests| Plan::new("phase3", 3000, requests)));
     let run = |plan: &Plan| {
         let simulated = Simulated::named(HEALTHY);
         plan.run(&simulated.place(), |_| (simulated.left(), None))
@@ -94,14 +92,14 @@ pub fn a_run_can_be_stopped_at_any_moment() {
 }
 
 pub fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
-    let (lab, mut moments) = (Lab::find(), Moments::new());
+    let lab = Lab::find();
     let once = if share::chosen().is_none() { 5 } else { 1 };
     let with = |requests: usize| SUITES.map(|(suite, length)| (suite, length, requests));
     let more = [with(2), with(3)].concat();
     let more = share::deal("runs stopped again", more, |(suite, _, requests)| format!("{suite} with {requests}"));
     let mut problems = Vec::new();
     for (suite, length, requests) in (0..once).flat_map(|_| with(1)).chain(more) {
-        let plan = Plan::new(&mut moments, suite, length, requests);
+        let plan = Plan::new(suite, length, requests);
         problems.extend(plan.run(&lab.place(), |ended| {
             let pods = lab.not_ready();
             (lab.left_by(ended), pods)

@@ -1,19 +1,20 @@
 //! What happens around a run: requests to stop at random moments, an API server that goes away, a tester's folder that
 //! fills, turns read-only or vanishes, and a node that is short of CPU.
 //!
-//! On the real cluster four landings in a row see all of it; `ROUNDS=all` and `SHARE=1/4` choose another part. `SEED` repeats the
-//! moments of another time, in the same part.
+//! On the real cluster four landings in a row see all of it; `ROUNDS=all` chooses all.
 
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
+
+use crate::support::lab::{Lab, SERVERS, SHORTER};
+use crate::support::place::{Ended, Place, Running};
+use crate::support::speed;
 
 mod folders;
 mod interrupts;
 mod outages;
-mod program;
 mod short_of_cpu;
 
 pub fn tests() -> Vec<Trial> {
@@ -39,19 +40,83 @@ const SUITES: [(&str, u64); 7] = [
     ("restarts", 43_000),
 ];
 
-/// Moments that can be had again.
-struct Moments(StdRng);
+/// A moment before so many milliseconds are over, another one each time.
+fn moment(millis: u64) -> Duration {
+    Duration::from_millis(rand::rng().random_range(0..millis))
+}
 
-impl Moments {
-    /// By the seed of the environment, or another one; it is printed.
-    fn new() -> Self {
-        let seed = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
-        let seed = seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
-        println!("SEED={seed}");
-        Self(StdRng::seed_from_u64(seed))
+/// How long a usual cluster may take for what it does by itself.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// Starts a suite, and returns when its first report is there: before that there is nothing to interrupt.
+fn start(place: &Place, suite: &str, arguments: &[&str]) -> Running {
+    // Some of them wait in vain.
+    let file = place.suite(suite, &SHORTER);
+    let mut running = place.begin(&[&["--suite", &file, "--allow-disruption"], arguments].concat());
+    let report = place.path(&format!("reports/{suite}.xml"));
+    running.wait_for("its first report", || report.exists());
+    running
+}
+
+fn wait_for(what: &str, holds: impl FnMut() -> bool) {
+    speed::until(what, PATIENCE, holds);
+}
+
+impl Ended {
+    /// What is not as it should be, whatever happened around the run: a test without a result, a FAIL, and what is left.
+    pub fn problems(&self, left: &[String]) -> Vec<String> {
+        let fails = self.with("FAIL").into_iter().map(|name| format!("FAIL {name}"));
+        let left = left.iter().map(|path| format!("left behind: {path}"));
+        self.missing().into_iter().chain(fails).chain(left).collect()
     }
 
-    fn before(&mut self, millis: u64) -> Duration {
-        Duration::from_millis(self.0.random_range(0..millis))
+    /// The run's name; if it did not get so far as to say it, what all names begin with.
+    pub fn run(&self) -> &str {
+        self.out.lines().find_map(|line| line.strip_prefix("run:")).map_or("e2e-", str::trim)
+    }
+
+    /// Files that were left and that it does not name.
+    pub fn untold(&self, left: &[String]) -> Vec<String> {
+        // rsync's temporary `.NAME.XXXXXX` is told with the file.
+        let of_rsync = |part: &str| Some(part.strip_prefix('.')?.rsplit_once('.')?.0.to_owned());
+        let own = |part: &str| of_rsync(part).unwrap_or_else(|| part.to_owned());
+        let name = |path: &String| path.split([' ', '/']).map(own).find(|part| part.starts_with("e2e-"));
+        let untold = left.iter().filter(|path| name(path).is_none_or(|name| !self.all().contains(&name)));
+        untold.cloned().collect()
+    }
+}
+
+impl Lab {
+    /// What its pods are; none if each of the seven servers has exactly one that is Ready and stays.
+    pub fn not_ready(&self) -> Option<String> {
+        let told = "jsonpath={range .items[*]}{.metadata.labels['app\\.kubernetes\\.io/component']} \
+                    {.status.conditions[?(@.type=='Ready')].status}{.metadata.deletionTimestamp}{'\\n'}{end}";
+        let running = "--field-selector=status.phase=Running";
+        let pods = self.kubectl(&["get", "pods", "-l", SERVERS, running, "-o", told]);
+        let mut ready: Vec<&str> = pods.lines().filter_map(|pod| pod.strip_suffix(" True")).collect();
+        ready.sort_unstable();
+        ready.dedup();
+        let is_ready = ready.len() == 7 && pods.lines().count() == 7;
+        (!is_ready).then(|| format!("not all servers are Ready:\n{pods}"))
+    }
+
+    fn wait_until_ready(&self) {
+        wait_for("Ready servers", || self.not_ready().is_none());
+    }
+
+    /// What a run left, once all servers are Ready again; for the next run it is gone.
+    pub fn left_by(&self, ended: &Ended) -> Vec<String> {
+        self.wait_until_ready();
+        let left = self.leftovers(ended.run());
+        if !left.is_empty() {
+            self.install_anew(SERVERS);
+        }
+        left
+    }
+
+    /// Replaces a server's pod, so that it mounts its folder anew.
+    pub fn replace(&self, server: &str) {
+        self.kubectl(&["delete", "pod", "-l", &format!("app.kubernetes.io/component={server}")]);
+        self.wait_until_ready();
     }
 }

@@ -8,8 +8,7 @@ use crate::support::lab::{Lab, output, scripted};
 use crate::support::place::{Ended, LIMIT};
 use crate::support::{share, speed};
 
-use super::program::{start, wait_for};
-use super::{Moments, SUITES};
+use super::{SUITES, moment, start, wait_for};
 
 /// How long rollouts may take to settle, in the runs.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -84,14 +83,14 @@ fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Ve
 }
 
 pub fn an_api_server_that_goes_away_makes_no_test_fail() {
-    let (lab, mut moments, mut server) = (Lab::find(), Moments::new(), ApiServer::find());
+    let (lab, mut server) = (Lab::find(), ApiServer::find());
     let suites = SUITES.into_iter().filter(|(suite, _)| ["phase2", "phase3"].contains(suite));
     let wanted = suites.flat_map(|(suite, length)| [(suite, length, true), (suite, length, false)]);
     let name = |(suite, _, is_short): &_| format!("{suite}, away for {}", if *is_short { "3 s" } else { "good" });
     let mut all = Vec::new();
     for outage in share::deal("outages", wanted.collect(), name) {
         let (suite, length, is_short) = outage;
-        let moment = moments.before(length);
+        let moment = moment(length);
         let place = lab.place();
         let mut program = start(&place, suite, &["--timeout", &speed::duration(SETTLE)]);
         // Any moment is meant; there is nothing to wait for.

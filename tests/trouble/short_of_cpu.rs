@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::lab::{Lab, output, scripted};
 use crate::support::share;
 
-use super::program::wait_for;
+use super::wait_for;
 
 /// The suites that are green there; the last one sees whether a container was restarted under the others.
 const SUITES: [&str; 3] = ["phase3", "data-safety", "phase2"];
