@@ -80,8 +80,8 @@ const ACTIVE: [&str; 12] =
 
 /// How it looks is in `fixtures/reports/index.html`.
 #[test]
-fn a_page_loads_nothing_and_each_failure_is_open() {
-    for (events, failures) in [(rich(), 3), (hostile(), 3), (vec![started()], 0)] {
+fn a_page_loads_nothing() {
+    for events in [rich(), hostile(), vec![started()]] {
         let page = &said(&events)["index.html"];
         assert!(page.contains("http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'"), "{page}");
         let page = parsed(page);
@@ -93,15 +93,6 @@ fn a_page_loads_nothing_and_each_failure_is_open() {
         assert!(elements().flat_map(|node| node.attributes()).all(|attribute| is_quiet(attribute.name())));
         let mut links = elements().filter(|node| node.has_tag_name("a"));
         assert!(links.all(|link| link.attribute("href").is_some_and(|href| href.starts_with('#'))));
-        let has_class =
-            |node: &Node, class| node.attribute("class").is_some_and(|its| its.split(' ').any(|its| its == class));
-        let in_sight = |reason: &Node| {
-            let details =
-                reason.parent_element().filter(|its| its.has_tag_name("details") && its.has_attribute("open"));
-            details.and_then(|its| its.parent_element()).is_some_and(|card| has_class(&card, "failure"))
-        };
-        let reasons = elements().filter(|node| has_class(node, "reason"));
-        assert_eq!(reasons.filter(in_sight).count(), failures, "each failure says why, and is not folded");
     }
 }
 

@@ -12,17 +12,14 @@ pub fn chosen() -> Option<usize> {
     if std::env::var("ROUNDS").is_ok_and(|rounds| rounds == "all") { None } else { Some(commits()? % SHARES) }
 }
 
-/// Those of a list that are run: every fourth. Prints which they are and which are left out.
+/// Those of a list that are run: every fourth. Prints which they are.
 pub fn deal<T>(what: &str, all: Vec<T>, name: impl Fn(&T) -> String) -> Vec<T> {
-    let chosen = chosen();
-    let (dealt, others): (Vec<_>, Vec<_>) =
-        all.into_iter().enumerate().partition(|(index, _)| chosen.is_none_or(|share| index % SHARES == share));
-    let names = |these: &[(usize, T)]| these.iter().map(|(_, one)| name(one)).collect::<Vec<_>>().join(", ");
-    println!("{what}: {}", names(&dealt));
-    if !others.is_empty() {
-        println!("  left out: {}\n  ROUNDS=all runs all", names(&others));
-    }
-    dealt.into_iter().map(|(_, one)| one).collect()
+    let (chosen, count) = (chosen(), all.len());
+    let dealt = all.into_iter().enumerate().filter(|(index, _)| chosen.is_none_or(|share| index % SHARES == share));
+    let dealt: Vec<T> = dealt.map(|(_, one)| one).collect();
+    let names: Vec<String> = dealt.iter().map(name).collect();
+    println!("{what}: {} of {count} (ROUNDS=all runs all): {}", dealt.len(), names.join(", "));
+    dealt
 }
 
 /// How many commits there are, if this is a clone of all of them.
