@@ -15,6 +15,10 @@ use crate::support::root;
 use crate::support::simulated::Simulated;
 use crate::support::speed;
 
+fn broken(name: &str) -> String {
+    std::fs::read_to_string(root(&format!("fixtures/suites/broken/{name}.yaml"))).unwrap()
+}
+
 #[test]
 fn the_published_schema_is_the_codes_own_and_refuses_what_is_not_in_the_form_of_a_suite() {
     golden("docs/suite.schema.json", &format!("{:#}\n", schema()));
@@ -28,8 +32,7 @@ fn the_published_schema_is_the_codes_own_and_refuses_what_is_not_in_the_form_of_
         assert!(wrong.is_empty(), "{name}: {wrong:?}");
     }
     for name in ["unknown-check", "unknown-key", "wrong-duration", "tests-nothing", "no-time", "no-group"] {
-        let text = std::fs::read_to_string(root(&format!("fixtures/suites/broken/{name}.yaml"))).unwrap();
-        assert!(!validator.is_valid(&value(&text)), "{name}");
+        assert!(!validator.is_valid(&value(&broken(name))), "{name}");
     }
 }
 
@@ -76,6 +79,21 @@ fn whatever_is_wrong_with_a_suite_is_refused_with_its_place() {
     ] {
         let refusal = parse("f", &good.replace(there, instead)).unwrap_err();
         assert!(refusal.what.contains(words), "{words}: {refusal}");
+    }
+    for (name, place, words) in [
+        ("unknown-check", "12:7", "unknown check `podz`"),
+        ("unknown-key", "13:9", "did you mean `restart-window`?"),
+        ("unknown-server", "10:10", "did you mean `input`?"),
+        ("slug-twice", "11:11", "slug `count` makes a second test broken::count"),
+        ("no-server", "9:11", "no server is named"),
+        ("wrong-duration", "13:25", "write a duration like 90s or 10m"),
+        ("not-yaml", "3:1", "quoted scalar"),
+        ("no-group", "13:63", "has no group"),
+        ("no-time", "13:25", "must be more than zero"),
+        ("tests-nothing", "17:17", "must not be zero or empty"),
+    ] {
+        let refusal = parse(name, &broken(name)).unwrap_err().to_string();
+        assert!(refusal.contains(&format!("{name}:{place}:")) && refusal.contains(words), "{words}: {refusal}");
     }
 }
 
