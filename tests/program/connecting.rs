@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_rustls::rustls::{ServerConnection, Stream};
 
-use crate::support::canned::{VERSION, serve, tls};
+use crate::support::canned::{VERSION, head, respond, serve, tls};
 use crate::support::place::Place;
 
 #[derive(Deserialize, Default)]
@@ -35,24 +35,15 @@ struct Variant {
 /// What servers on loopback were asked: first lines and headers.
 type Asked = Arc<Mutex<Vec<String>>>;
 
-fn head(stream: &mut impl Read, who: &str, asked: &Asked) -> std::io::Result<String> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte)?;
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
+fn note(who: &str, head: &str, asked: &Asked) {
     asked.lock().unwrap().extend(head.lines().map(|line| format!("{who}: {line}").to_lowercase()));
-    Ok(head)
 }
 
-fn answer(mut stream: impl Read + Write, asked: &Asked) -> std::io::Result<()> {
-    let is_known = head(&mut stream, "server", asked)?.contains("/version");
-    let (status, body) = if is_known { (200, VERSION) } else { (403, "{}") };
-    let fixed = "X\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length:";
-    stream.write_all(format!("HTTP/1.1 {status} {fixed} {}\r\n\r\n{body}", body.len()).as_bytes())?;
-    stream.flush()
+fn answer(stream: impl Read + Write, asked: &Asked) -> std::io::Result<()> {
+    respond(stream, |head| {
+        note("server", head, asked);
+        if head.contains("/version") { (200, VERSION) } else { (403, "{}") }
+    })
 }
 
 #[test]
@@ -78,7 +69,8 @@ fn whatever_kubectl_connects_to_this_connects_to_and_no_secret_is_told() {
     let (noted, to) = (Arc::clone(&asked), server.clone());
     // Whatever name it is asked for, it is the server's.
     let proxy = serve(move |stream| {
-        let head = head(stream, "proxy", &noted)?;
+        let head = head(stream)?;
+        note("proxy", &head, &noted);
         let mut server = TcpStream::connect(&to)?;
         let is_tunnel = head.starts_with("CONNECT");
         server.write_all(if is_tunnel { b"" } else { head.as_bytes() })?;
@@ -90,7 +82,7 @@ fn whatever_kubectl_connects_to_this_connects_to_and_no_secret_is_told() {
     });
     let noted = Arc::clone(&asked);
     let picky = serve(move |stream| {
-        head(stream, "proxy", &noted)?;
+        note("proxy", &head(stream)?, &noted);
         let wants = "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0";
         stream.write_all(format!("HTTP/1.1 407 No\r\n{wants}\r\n\r\n").as_bytes())
     });

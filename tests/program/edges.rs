@@ -159,7 +159,7 @@ mod unix {
         let values = fifo(&place, "values.yaml");
         let mut run = place.start(place.command(&["--values", &values, "--suite", "smoke"]));
         let report = place.path("reports/smoke.xml");
-        run.wait_for("its first report", || report.is_file());
+        run.wait_for("its first report", LIMIT, |_| report.is_file());
         run.signal("INT");
         assert_eq!(run.end(LIMIT).code, 130);
     }

@@ -37,8 +37,8 @@ fn a_plugin_that_hangs_when_the_program_is_stopped_or_ends_is_ended() {
         let place = place(hangs);
         let mut running = place.start(place.command(&["doctor", "--suite", "smoke"]));
         if hangs == 1 {
-            running
-                .wait_for("the plugin", || read_to_string(place.path("pids")).is_ok_and(|pids| pids.ends_with('\n')));
+            let pids = place.path("pids");
+            running.wait_for("the plugin", LIMIT, |_| read_to_string(&pids).is_ok_and(|pids| pids.ends_with('\n')));
             running.signal("INT");
         }
         assert_eq!(running.end(LIMIT).code, code);

@@ -112,11 +112,6 @@ pub fn rich() -> Vec<Event> {
     ];
     let notice = |text: &str, is_error| Event::Noticed { text: text.into(), is_error };
     let mut events = vec![run_started(&["phase2", "phase3"], &names), Event::Connected { facts }];
-    events.push(Event::CaseWaiting {
-        id: id("phase3::latency::nas-output-1"),
-        what: "e2e-4f2a-1 in /mnt/simulator-data/nas-output-1".into(),
-        limit: Duration::from_secs(60),
-    });
     events.extend(results().into_iter().map(|(name, millis, verdict)| finished(name, millis, verdict)));
     events.extend(diagnosed());
     events.push(notice("removed e2e-4f2a-3 from nas-output-1, into which it had been copied", false));

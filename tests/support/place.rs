@@ -131,20 +131,8 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits for something that it does, no longer than any run may take.
-    pub fn wait_for(&mut self, what: &str, mut holds: impl FnMut() -> bool) {
-        self.within(LIMIT, what, |_| holds());
-    }
-
-    /// Waits for its end, so long after its start at the most on a usual machine.
-    pub fn end(mut self, limit: Duration) -> Ended {
-        self.within(limit, "its end", Self::has_ended);
-        let (code, took) = (self.child.wait().unwrap().code().unwrap_or(-1), self.started.elapsed());
-        let [out, err] = self.said();
-        Ended { code, out, err, results: junit::all(&self.reports), listed: self.listed, took }
-    }
-
-    fn within(&mut self, limit: Duration, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
+    /// Waits for something that it does, so long after its start at the most on a usual machine.
+    pub fn wait_for(&mut self, what: &str, limit: Duration, mut holds: impl FnMut(&mut Self) -> bool) {
         let limit = speed::scaled(limit);
         while !holds(self) {
             if self.started.elapsed() > limit {
@@ -153,6 +141,14 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self, limit: Duration) -> Ended {
+        self.wait_for("its end", limit, Self::has_ended);
+        let (code, took) = (self.child.wait().unwrap().code().unwrap_or(-1), self.started.elapsed());
+        let [out, err] = self.said();
+        Ended { code, out, err, results: junit::all(&self.reports), listed: self.listed, took }
     }
 
     fn said(&self) -> [String; 2] {

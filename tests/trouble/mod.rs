@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use rand::RngExt;
 
 use crate::support::lab::{Lab, SERVERS, SHORTER};
-use crate::support::place::{Ended, Place, Running};
+use crate::support::place::{Ended, LIMIT, Place, Running};
 use crate::support::speed;
 
 mod folders;
@@ -54,7 +54,7 @@ fn start(place: &Place, suite: &str, arguments: &[&str]) -> Running {
     let file = place.suite(suite, &SHORTER);
     let mut running = place.begin(&[&["--suite", &file, "--allow-disruption"], arguments].concat());
     let report = place.path(&format!("reports/{suite}.xml"));
-    running.wait_for("its first report", || report.exists());
+    running.wait_for("its first report", LIMIT, |_| report.exists());
     running
 }
 
