@@ -44,14 +44,6 @@ fn the_role_has_what_the_code_asks_for_and_nothing_more() {
     }
     let asked: BTreeSet<_> = all().iter().map(|asked| (asked.to_string(), asked.is_cluster_wide())).collect();
     assert_eq!(granted, asked);
-    let (_, optional) = RBAC.split_once("# Optional").unwrap();
-    for permission in all() {
-        let [_, resource, _] = permission.parts();
-        let is_optional = ["namespaces", "events"].contains(&resource) || permission.resource == "pods.metrics.k8s.io";
-        let needs = Need::ALL.iter().flat_map(|need| need.permissions()).chain(ALWAYS);
-        assert_ne!(is_optional, needs.copied().any(|needed| needed == permission), "{permission}");
-        assert!(!is_optional || optional.contains(resource), "{permission}");
-    }
 }
 
 fn without_a_permission_a_simulated_run_names_it() {

@@ -6,8 +6,6 @@ use crate::support::root;
 
 const UNAUTHORIZED: &str =
     r#"{"kind":"Status","status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}"#;
-const FORBIDDEN: &str =
-    r#"{"kind":"Status","status":"Failure","message":"pods is forbidden","reason":"Forbidden","code":403}"#;
 const NOT_FOUND: &str = r#"{"kind":"Status","status":"Failure","message":"not found","reason":"NotFound","code":404}"#;
 const EMPTY: &str = r#"{"kind":"List","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#;
 const NAMESPACE: &str = r#"{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"file-simulator"}}"#;
@@ -101,12 +99,6 @@ fn a_cluster_that_cannot_be_used_makes_every_test_an_error_and_doctor_says_the_s
         (Some("no-such-name.invalid:1".to_owned()), &[], &["no-such-name.invalid"], "FAIL  cluster"),
         (Some(silent()), &[], &["no answer to get /version within 10s"], "FAIL  cluster"),
         (Some(answering(|_| (401, UNAUTHORIZED))), &[], &["401", "get /version", "log in"], "FAIL  cluster"),
-        (
-            Some(version_and(|_| (403, FORBIDDEN))),
-            &[],
-            &["no permission to list pods", "pods is forbidden", "Role"],
-            "FAIL  objects",
-        ),
         (
             Some(version_and(|path| if path.ends_with("/file-simulator") { (404, NOT_FOUND) } else { (200, EMPTY) })),
             &[],

@@ -7,15 +7,11 @@ use crate::support::place::Place;
 use crate::support::simulated::Simulated;
 
 #[test]
-fn scenarios_are_listed_with_what_is_broken_and_which_tests_fail() {
+fn scenarios_are_listed_and_every_output_says_that_the_cluster_was_simulated() {
+    let place = Place::new();
     let line = "sidecar-corrupts: nas-output-1: its sidecar changes a byte of each copy, and neither size nor time; \
                 FAIL phase3::latency, phase3::multi-write\n";
-    Place::new().says(&["--simulate=help"], 0, &[line]);
-}
-
-#[test]
-fn every_output_says_that_the_cluster_was_simulated() {
-    let place = Place::new();
+    place.says(&["--simulate=help"], 0, &[line]);
     let run = ["--simulate", "--suite", "phase2", "--record", "run.json.gz", "--exact", "phase2::release"];
     let run = place.says(&run, 0, &[]);
     assert!(run.out.starts_with(SIMULATED) && run.out.trim_end().ends_with("on a SIMULATED cluster"), "{}", run.out);
@@ -90,7 +86,6 @@ fn doctor_fails_where_a_list_does_and_where_a_pod_is_denied() {
     let denied = "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": hostPath";
     for (mut scenario, words) in [
         (list("deployments"), &["FAIL  objects      list deployments.apps failed"][..]),
-        (list("services"), &["FAIL  objects      list services failed"]),
         (list("secrets"), &["FAIL  release      file-sim, revision unknown: list secrets failed"]),
         (
             json!({"no-pod": {"says": denied}}),

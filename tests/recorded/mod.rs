@@ -117,10 +117,8 @@ fn replaying_gives_the_reports_and_the_exit_code_of_the_run() {
     let replays = |name: &str, code, words: &[&str]| place.says(&["replay", path(name).to_str().unwrap()], code, words);
     replays("healthy", 0, &["judged again without a cluster", "0 FAIL"]);
     replays("no-copies", 1, &[]);
-    for (file, words) in [("phase3.xml", r#"<failure type="FAIL""#), ("index.html", "judged again without a cluster")] {
-        let text = std::fs::read_to_string(place.path("reports/replay").join(file)).unwrap();
-        assert!(text.contains(words), "{file}");
-    }
+    let page = std::fs::read_to_string(place.path("reports/replay/index.html")).unwrap();
+    assert!(page.contains("FAIL") && page.contains("judged again without a cluster"), "{page}");
     place.says(&["replay", "missing.json.gz"], 2, &["missing.json.gz"]);
     std::fs::write(place.path("file"), "good").unwrap();
     // Before anything is run.

@@ -90,19 +90,8 @@ pub fn hostile() -> Vec<Event> {
 
 /// A run with something of everything, on a simulated cluster.
 pub fn rich() -> Vec<Event> {
-    use Hop::{Export, Host, Init, Mount, Nfs, Sidecar};
-    let names: [(&str, &[Hop]); 10] = [
-        ("phase2::cluster", &[]),
-        ("phase2::pods::nas-input-1", &[Nfs]),
-        ("phase2::init::nas-input-1", &[Init]),
-        ("phase2::host-mount::nas-input-1", &[Host, Mount]),
-        ("phase2::host-mount::nas-output-1", &[Host, Mount]),
-        ("phase2::usage::nas-output-1", &[]),
-        ("phase3::sidecar::nas-output-1", &[Sidecar]),
-        ("phase3::sidecar::nas-output-2", &[Sidecar]),
-        ("phase3::latency::nas-output-1", &[Export, Sidecar, Host]),
-        ("phase3::latency::nas-output-2", &[Export, Sidecar, Host]),
-    ];
+    let results = results();
+    let names: Vec<_> = results.iter().map(|(name, hops, ..)| (*name, *hops)).collect();
     let fact = |name: &'static str, value: &str| Fact { name: name.into(), value: value.into() };
     let facts = vec![
         fact(SIMULATED, "scenario healthy, with cycles of 5 s"),
@@ -110,17 +99,29 @@ pub fn rich() -> Vec<Event> {
         fact("release", "file-sim, revision 4, in namespace file-simulator"),
         fact("run", "4f2a"),
     ];
+    let pod = section(
+        "pod file-sim-nas-input-1-6d4f",
+        &["not Ready: ContainersNotReady", "nfs-server waits: CrashLoopBackOff"],
+    );
+    let log = section("nfs-server's log before it ended", &["exports: line 1: no such option <sinc>", "exit 1"]);
+    let warning = section("events", &["Warning BackOff 3m ago: restarting sync-to-windows"]);
+    let diagnosed = |server: &str, sections| Event::Diagnosed { server: server.into(), sections };
     let notice = |text: &str, is_error| Event::Noticed { text: text.into(), is_error };
     let mut events = vec![run_started(&["phase2", "phase3"], &names), Event::Connected { facts }];
-    events.extend(results().into_iter().map(|(name, millis, verdict)| finished(name, millis, verdict)));
-    events.extend(diagnosed());
-    events.push(notice("removed e2e-4f2a-3 from nas-output-1, into which it had been copied", false));
-    events.push(notice("left behind: e2e-4f2a-2 in nas-output-2 (no pod); remove it by hand", true));
-    events.push(Event::RunFinished { ending: Ending::Completed, elapsed: Duration::from_millis(123_456) });
+    events.extend(results.into_iter().map(|(name, _, millis, verdict)| finished(name, millis, verdict)));
+    events.extend([
+        diagnosed("nas-input-1", vec![pod, log]),
+        diagnosed("nas-output-2", vec![warning]),
+        notice("removed e2e-4f2a-3 from nas-output-1, into which it had been copied", false),
+        notice("left behind: e2e-4f2a-2 in nas-output-2 (no pod); remove it by hand", true),
+        Event::RunFinished { ending: Ending::Completed, elapsed: Duration::from_millis(123_456) },
+    ]);
     events
 }
 
-fn results() -> Vec<(&'static str, u64, Verdict)> {
+/// Tests with the hops that they judge, how long they took, and how they ended.
+fn results() -> Vec<(&'static str, &'static [Hop], u64, Verdict)> {
+    use Hop::{Export, Host, Init, Mount, Nfs, Sidecar};
     let timeline = |files: &[(u64, Option<u64>)]| {
         let cycles = (0..=12).map(|cycle| 3_200 + cycle * 5_000).collect();
         Some(Box::new(Timeline { limit: 60_000, files: files.to_vec(), cycles }))
@@ -137,40 +138,26 @@ fn results() -> Vec<(&'static str, u64, Verdict)> {
         Verdict::blocked("pods::nas-input-1", reason)
     };
     let crash = "CrashLoopBackOff\nexit code 1, 4 restarts";
-    let pods =
-        fail(Hop::Nfs, "pod file-sim-nas-input-1-6d4f", "Ready within 2m", crash, "read what its containers logged");
+    let pods = fail(Nfs, "pod file-sim-nas-input-1-6d4f", "Ready within 2m", crash, "read what its containers logged");
     let (object, hint) = ("pod file-sim-nas-output-2-7c5f9, container sync-to-windows", "enable the server's sidecar");
-    let sidecar = fail(Hop::Sidecar, object, "a native sidecar", "an ordinary container", hint);
+    let sidecar = fail(Sidecar, object, "a native sidecar", "an ordinary container", hint);
     let file = "file e2e-4f2a-2 of pod file-sim-nas-output-2-7c5f9";
     let (expected, seen) = ("in /mnt/simulator-data/nas-output-2 within 1m", "in the export, and not in the folder");
-    let late = fail(Hop::Sidecar, file, expected, seen, "look at the target of its rsync");
+    let late = fail(Sidecar, file, expected, seen, "look at the target of its rsync");
     let late = late.notes(vec!["of 3 files written over one cycle, these arrived: 2".into()]);
     let native = pass("native, running for 3h");
     let native = native.notes(vec!["it uses --delete: your own files in nas-output-1 vanish within 5 s".into()]);
     let quick = pass("5 files: 1.1 to 4.9 s, median 3.5 s, p95 4.9 s; limit 1m");
     vec![
-        ("phase2::cluster", 12, pass("Kubernetes v1.34.1, 1 node is Ready")),
-        ("phase2::pods::nas-input-1", 120_004, pods),
-        ("phase2::init::nas-input-1", 120_005, blocked()),
-        ("phase2::host-mount::nas-input-1", 120_005, blocked()),
-        ("phase2::host-mount::nas-output-1", 214, pass("85 ms to the pod, 95 ms back")),
-        ("phase2::usage::nas-output-1", 3, Verdict::skip("the cluster has no metrics")),
-        ("phase3::sidecar::nas-output-1", 40, native),
-        ("phase3::sidecar::nas-output-2", 41, sidecar),
-        ("phase3::latency::nas-output-1", 14_020, Verdict { timeline: in_time, ..quick }),
-        ("phase3::latency::nas-output-2", 63_544, Verdict { timeline: lost, ..late }),
+        ("phase2::cluster", &[], 12, pass("Kubernetes v1.34.1, 1 node is Ready")),
+        ("phase2::pods::nas-input-1", &[Nfs], 120_004, pods),
+        ("phase2::init::nas-input-1", &[Init], 120_005, blocked()),
+        ("phase2::host-mount::nas-input-1", &[Host, Mount], 120_005, blocked()),
+        ("phase2::host-mount::nas-output-1", &[Host, Mount], 214, pass("85 ms to the pod, 95 ms back")),
+        ("phase2::usage::nas-output-1", &[], 3, Verdict::skip("the cluster has no metrics")),
+        ("phase3::sidecar::nas-output-1", &[Sidecar], 40, native),
+        ("phase3::sidecar::nas-output-2", &[Sidecar], 41, sidecar),
+        ("phase3::latency::nas-output-1", &[Export, Sidecar, Host], 14_020, Verdict { timeline: in_time, ..quick }),
+        ("phase3::latency::nas-output-2", &[Export, Sidecar, Host], 63_544, Verdict { timeline: lost, ..late }),
     ]
-}
-
-fn diagnosed() -> [Event; 2] {
-    let input = vec![
-        section(
-            "pod file-sim-nas-input-1-6d4f",
-            &["not Ready: ContainersNotReady", "nfs-server waits: CrashLoopBackOff"],
-        ),
-        section("nfs-server's log before it ended", &["exports: line 1: no such option <sinc>", "exit 1"]),
-    ];
-    let output = vec![section("events", &["Warning BackOff 3m ago: restarting sync-to-windows"])];
-    [("nas-input-1", input), ("nas-output-2", output)]
-        .map(|(server, sections)| Event::Diagnosed { server: server.into(), sections })
 }
