@@ -86,17 +86,6 @@ fn a_variable_that_is_empty_is_not_set_and_one_that_is_wrong_is_named() {
     place.finish(command).says(2, &["90s or 5m (it is the value of FILE_SIMULATOR_TIMEOUT)"]);
 }
 
-#[test]
-fn a_recording_is_replayed_only_if_it_is_whole() {
-    let place = Place::new();
-    place.says(&[&RUN[..], &["--record", "run.json.gz"]].concat(), 0, &[]);
-    let bytes = fs::read(place.path("run.json.gz")).unwrap();
-    for wrong in [&bytes[..bytes.len() / 2], b"{}", b""] {
-        fs::write(place.path("cut.json.gz"), wrong).unwrap();
-        place.says(&["replay", "cut.json.gz"], 2, &["is no recording: it is no gzipped JSON, or damaged, or its end"]);
-    }
-}
-
 #[cfg(unix)]
 mod unix {
     use std::os::unix::fs::{FileTypeExt, symlink};

@@ -120,6 +120,11 @@ fn replaying_gives_the_reports_and_the_exit_code_of_the_run() {
     let page = std::fs::read_to_string(place.path("reports/replay/index.html")).unwrap();
     assert!(page.contains("FAIL") && page.contains("judged again without a cluster"), "{page}");
     place.says(&["replay", "missing.json.gz"], 2, &["missing.json.gz"]);
+    let bytes = std::fs::read(path("healthy")).unwrap();
+    for wrong in [&bytes[..bytes.len() / 2], b"{}", b""] {
+        std::fs::write(place.path("cut.json.gz"), wrong).unwrap();
+        place.says(&["replay", "cut.json.gz"], 2, &["is no recording: it is no gzipped JSON, or damaged, or its end"]);
+    }
     std::fs::write(place.path("file"), "good").unwrap();
     // Before anything is run.
     place.says(&["--record", "file/run.json.gz"], 2, &["file/run.json.gz"]);
