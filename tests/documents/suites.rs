@@ -131,14 +131,6 @@ fn a_file_that_is_too_large_or_a_bomb_is_refused() {
     }
 }
 
-#[test]
-fn shells_complete_options_and_the_names_of_suites() {
-    // Others complete no values.
-    for (shell, option) in [("bash", "--suite"), ("zsh", "--suite"), ("fish", "-l suite")] {
-        Place::new().says(&["completion", shell], 0, &[&[option], &BUILT_IN.map(|(name, _)| name)[..]].concat());
-    }
-}
-
 /// The objects of somebody else's chart.
 fn objects() -> Vec<Value> {
     serde_saphyr::from_multiple(include_str!("../../fixtures/suites/shares/manifests.yaml")).unwrap()

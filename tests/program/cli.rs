@@ -31,11 +31,6 @@ fn the_list_needs_no_cluster_and_is_what_libtest_prints() {
         let list = Place::new().says(&[&["--list"], arguments].concat(), 0, &[]);
         assert_eq!(list.out.split_terminator(": test\n").collect::<Vec<_>>(), tests);
     }
-    let detailed = ["--list", "-v", "--suite", "restarts", "--suite", "phase2", "--exact"];
-    let of = |test| Place::new().run(&[&detailed[..], &[test]].concat()).out;
-    assert_eq!(of("phase2::cluster"), "phase2::cluster  cluster; needs nodes\n");
-    let restart = of("restarts::win-02::nas-backup");
-    assert!(restart.contains("  restart; needs the tester's folder") && restart.ends_with("; disturbs\n"), "{restart}");
 }
 
 #[test]

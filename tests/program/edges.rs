@@ -10,16 +10,20 @@ use crate::support::place::Place;
 /// A run that passes in a second.
 const RUN: [&str; 5] = ["--simulate", "--suite", "phase2", "--exact", "phase2::release"];
 
-/// What only prints.
-const PRINTING: [&[&str]; 7] = [
-    &["--list"],
-    &["--list", "--verbose"],
-    &["explain"],
-    &["explain", "drift"],
-    &["completion", "bash"],
-    &["--simulate=help"],
-    &["--help"],
+/// What only prints, and a part of that.
+const PRINTING: [(&[&str], &str); 9] = [
+    (&["--list"], "phase3::latency::nas-output-1: test\n"),
+    (&["--list", "-v"], "phase2::cluster  cluster; needs nodes\n"),
+    (&["--list", "-v", "--suite=restarts", "nas-backup"], "logs, deleting pods; disturbs\n"),
+    (&["explain"], "file-sync "),
+    (&["completion", "bash"], "data-safety"),
+    (&["completion", "fish"], "-l suite"),
+    (&["--simulate=help"], SCENARIO),
+    (&["--help"], "Exit codes:"),
+    (&["--version"], concat!("file-simulator-e2e ", env!("CARGO_PKG_VERSION"))),
 ];
+const SCENARIO: &str = "sidecar-corrupts: nas-output-1: its sidecar changes a byte of each copy, and neither size nor time; \
+                        FAIL phase3::latency, phase3::multi-write\n";
 
 /// A pipe whose reader has left.
 fn left() -> Stdio {
@@ -34,9 +38,10 @@ fn ended(mut command: Command, out: impl Into<Stdio>, err: impl Into<Stdio>) -> 
 }
 
 #[test]
-fn a_program_whose_reader_left_ends_by_its_verdicts_and_writes_its_reports() {
+fn a_program_says_what_was_asked_and_ends_by_its_verdicts_although_its_reader_left() {
     let place = Place::new();
-    for arguments in PRINTING {
+    for (arguments, words) in PRINTING {
+        place.says(arguments, 0, &[words]);
         assert_eq!(ended(place.command(arguments), left(), Stdio::piped()), (0, String::new()), "{arguments:?}");
     }
     for (arguments, code) in [
@@ -59,7 +64,8 @@ fn a_program_whose_reader_left_ends_by_its_verdicts_and_writes_its_reports() {
 #[test]
 fn a_full_disk_is_no_success_and_is_said() {
     let place = Place::new();
-    for arguments in PRINTING.into_iter().chain([&RUN[..], &["sweep", "--simulate"], &["doctor", "--simulate"]]) {
+    let printing = PRINTING.map(|(arguments, _)| arguments);
+    for arguments in printing.into_iter().chain([&RUN[..], &["sweep", "--simulate"], &["doctor", "--simulate"]]) {
         let full = fs::File::create("/dev/full").unwrap();
         let (code, said) = ended(place.command(arguments), full, Stdio::piped());
         assert_eq!(code, 3, "{arguments:?}: {said}");
