@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use file_simulator_e2e::cluster::Target;
+use file_simulator_e2e::suite::load;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -73,12 +74,6 @@ impl Place {
         self.start(command).end(LIMIT)
     }
 
-    /// The same without the wait, with the tests that it should report.
-    pub fn begin(&self, arguments: &[&str]) -> Running {
-        let listed = self.listed(arguments);
-        Running { listed, ..self.start(self.command(arguments)) }
-    }
-
     /// A file with a built-in suite, some of whose limits are others.
     pub fn suite(&self, name: &str, replaced: &[(&str, &str)]) -> String {
         let file = format!("{name}.yaml");
@@ -90,12 +85,7 @@ impl Place {
         let said = ["out", "err"].map(|name| self.path(name));
         let [out, err] = said.each_ref().map(|path| File::create(path).unwrap());
         let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap();
-        Running { child, said, reports: self.path("reports"), started: Instant::now(), listed: Vec::new() }
-    }
-
-    pub fn listed(&self, arguments: &[&str]) -> Vec<String> {
-        let listed = self.run(&[arguments, &["--list"]].concat()).out;
-        listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
+        Running { child, said, reports: self.path("reports"), started: Instant::now() }
     }
 
     /// Makes a kubeconfig with the context `file-simulator` of this cluster and this user.
@@ -116,8 +106,6 @@ pub struct Running {
     said: [PathBuf; 2],
     reports: PathBuf,
     started: Instant,
-    /// The tests that it should report, where that is of interest.
-    pub listed: Vec<String>,
 }
 
 impl Running {
@@ -148,7 +136,7 @@ impl Running {
         self.wait_for("its end", limit, Self::has_ended);
         let (code, took) = (self.child.wait().unwrap().code().unwrap_or(-1), self.started.elapsed());
         let [out, err] = self.said();
-        Ended { code, out, err, results: junit::all(&self.reports), listed: self.listed, took }
+        Ended { code, out, err, results: junit::all(&self.reports), took }
     }
 
     fn said(&self) -> [String; 2] {
@@ -162,8 +150,6 @@ pub struct Ended {
     pub out: String,
     pub err: String,
     pub results: Results,
-    /// The tests that it should have reported.
-    pub listed: Vec<String>,
     pub took: Duration,
 }
 
@@ -187,8 +173,15 @@ impl Ended {
         its.map(|(name, _)| name.as_str()).collect()
     }
 
-    pub fn missing(&self) -> Vec<String> {
-        let missing = self.listed.iter().filter(|name| !self.results.contains_key(*name));
+    /// Those tests of built-in suites that it did not report.
+    pub fn missing(&self, suites: &[&str]) -> Vec<String> {
+        let missing = tests(suites).into_iter().filter(|name| !self.results.contains_key(name));
         missing.map(|name| format!("{name}: missing")).collect()
     }
+}
+
+/// The names of all tests of built-in suites.
+pub fn tests(suites: &[&str]) -> Vec<String> {
+    let cases = suites.iter().flat_map(|suite| load(suite).unwrap().cases);
+    cases.map(|case| case.id.to_string()).collect()
 }

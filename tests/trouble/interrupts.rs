@@ -50,7 +50,7 @@ fn stopped(
         // Nothing more is promised.
         _ => Vec::new(),
     };
-    let mut problems = ended.problems(&left);
+    let mut problems = ended.problems(suite, &left);
     let errors = ended.with("ERROR").len();
     if !matches!((ended.code, errors), (130, _) | (0, 0)) {
         problems.push(format!("exit code {} with {errors} ERROR", ended.code));

@@ -52,7 +52,7 @@ const PATIENCE: Duration = Duration::from_secs(150);
 fn start(place: &Place, suite: &str, arguments: &[&str]) -> Running {
     // Some of them wait in vain.
     let file = place.suite(suite, &SHORTER);
-    let mut running = place.begin(&[&["--suite", &file, "--allow-disruption"], arguments].concat());
+    let mut running = place.start(place.command(&[&["--suite", &file, "--allow-disruption"], arguments].concat()));
     let report = place.path(&format!("reports/{suite}.xml"));
     running.wait_for("its first report", LIMIT, |_| report.exists());
     running
@@ -63,11 +63,11 @@ fn wait_for(what: &str, holds: impl FnMut() -> bool) {
 }
 
 impl Ended {
-    /// What is not as it should be, whatever happened around the run: a test without a result, a FAIL, and what is left.
-    pub fn problems(&self, left: &[String]) -> Vec<String> {
+    /// What is not as it should be, whatever happened around the suite: a test without a result, a FAIL, and what is left.
+    pub fn problems(&self, suite: &str, left: &[String]) -> Vec<String> {
         let fails = self.with("FAIL").into_iter().map(|name| format!("FAIL {name}"));
         let left = left.iter().map(|path| format!("left behind: {path}"));
-        self.missing().into_iter().chain(fails).chain(left).collect()
+        self.missing(&[suite]).into_iter().chain(fails).chain(left).collect()
     }
 
     /// The run's name; if it did not get so far as to say it, what all names begin with.

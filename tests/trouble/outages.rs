@@ -64,9 +64,9 @@ fn pid() -> String {
 }
 
 /// What is not as it should be; `was_hit` says whether the API server went away before the run had ended.
-fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Vec<String> {
+fn problems(ended: &Ended, suite: &str, is_short: bool, was_hit: bool, left: &[String]) -> Vec<String> {
     let left = if is_short { left.to_vec() } else { ended.untold(left) };
-    let mut problems = ended.problems(&left);
+    let mut problems = ended.problems(suite, &left);
     let errors = ended.with("ERROR").len();
     if was_hit && !is_short && errors == 0 {
         problems.push("no ERROR".to_owned());
@@ -108,7 +108,7 @@ pub fn an_api_server_that_goes_away_makes_no_test_fail() {
         let left = lab.left_by(&ended);
         let name = format!("{} after {moment:?}", name(&outage));
         println!("{name}: exit {} in {:.1?}, {} left", ended.code, ended.took, left.len());
-        let found = problems(&ended, is_short, was_hit, &left);
+        let found = problems(&ended, suite, is_short, was_hit, &left);
         all.extend(found.iter().map(|what| format!("{name}: {what}\n{}", ended.all())));
         // Scheduler and kubelet need longer to be at work again, and the next run is to begin on a healthy cluster.
         lab.replace("nas-input-1");
