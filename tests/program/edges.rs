@@ -13,7 +13,7 @@ const RUN: [&str; 5] = ["--simulate", "--suite", "phase2", "--exact", "phase2::r
 /// What only prints, and a part of that.
 const PRINTING: [(&[&str], &str); 9] = [
     (&["--list"], "phase3::latency::nas-output-1: test\n"),
-    (&["--list", "-v"], "phase2::cluster  cluster; needs nodes\n"),
+    (&["--list", "-v", "--exact", "phase2::cluster"], "phase2::cluster  cluster; needs nodes\n"),
     (&["--list", "-v", "--suite=restarts", "nas-backup"], "logs, deleting pods; disturbs\n"),
     (&["explain"], "file-sync "),
     (&["completion", "bash"], "data-safety"),
