@@ -1,4 +1,49 @@
-//! The documentation, and suites as people write them.
+//! The documentation is true: its commands run, its tables name what there is; and suites as people write them.
 
-mod docs;
+use crate::support::place::Place;
+
 mod suites;
+
+const README: &str = include_str!("../../README.md");
+const USING: &str = include_str!("../../docs/using.md");
+const SUITES: &str = include_str!("../../docs/suites.md");
+
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let blocks = text.split("```").skip(1).step_by(2);
+    blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).collect()
+}
+
+#[test]
+fn every_command_that_is_shown_selects_tests() {
+    let shown = [(README, "sh"), (README, "powershell"), (USING, "sh")];
+    let lines = shown.into_iter().flat_map(|(text, language)| blocks(text, language)).flat_map(str::lines);
+    let commands: Vec<&str> = lines.filter_map(|line| Some(line.split_once("cargo run")?.1)).collect();
+    assert!(commands.len() > 4, "{commands:?}");
+    for command in commands {
+        let words = command.split('#').next().unwrap().split_whitespace().filter(|word| *word != "--");
+        // What is no run takes the same words before `--help`.
+        let is_run = words.clone().all(|word| !["doctor", "sweep", "replay", "explain"].contains(&word));
+        let arguments: Vec<&str> = words.chain([if is_run { "--list" } else { "--help" }]).collect();
+        Place::new().says(&arguments, 0, &[]);
+    }
+}
+
+#[test]
+fn the_readme_names_every_option_and_exit_code() {
+    let help = Place::new().run(&["--help"]).out;
+    let words = help.split(|c: char| !(c.is_alphanumeric() || c == '-'));
+    for option in words.filter(|word| word.starts_with("--") && !["--help", "--version"].contains(word)) {
+        assert!(README.contains(&format!("`{option}")), "README.md lacks {option}");
+    }
+    for code in [0, 1, 2, 3, 4, 130] {
+        assert!(README.contains(&format!("| {code} | ")) && help.contains(&format!(" {code} ")), "{code}: {help}");
+    }
+}
+
+#[test]
+fn every_test_of_the_built_in_suites_is_documented() {
+    let listed = Place::new().run(&["--list"]).out;
+    for slug in listed.lines().filter_map(|line| line.split("::").nth(1)?.split(':').next()) {
+        assert!(SUITES.contains(&format!("| `{slug}`")), "docs/suites.md lacks {slug}");
+    }
+}

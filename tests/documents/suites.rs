@@ -9,16 +9,15 @@ use file_simulator_e2e::suite::{explain, schema::schema};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::docs::{SUITES, blocks};
+use super::{SUITES, blocks};
 use crate::support::golden::golden;
 use crate::support::place::{Ended, Place};
 use crate::support::root;
 use crate::support::simulated::Simulated;
 use crate::support::speed;
 
-#[test]
-fn the_published_schema_is_the_codes_own() {
-    golden("docs/suite.schema.json", &format!("{:#}\n", schema()));
+fn broken(name: &str) -> String {
+    std::fs::read_to_string(root(&format!("fixtures/suites/broken/{name}.yaml"))).unwrap()
 }
 
 #[test]
@@ -32,18 +31,19 @@ fn the_reference_of_checks_is_what_explain_says() {
 }
 
 #[test]
-fn the_schema_takes_what_a_run_takes_and_refuses_what_is_not_in_the_form_of_a_suite() {
+fn the_published_schema_is_the_codes_own_and_refuses_what_is_not_in_the_form_of_a_suite() {
+    golden("docs/suite.schema.json", &format!("{:#}\n", schema()));
     let validator = jsonschema::draft202012::new(&schema()).unwrap();
-    let options = || serde_saphyr::options! { strict_booleans: true };
-    let value = |text: &str| serde_saphyr::from_str_with_options::<Value>(text, options()).unwrap();
+    let value = |text: &str| {
+        serde_saphyr::from_str_with_options::<Value>(text, serde_saphyr::options! { strict_booleans: true }).unwrap()
+    };
     let examples = blocks(SUITES, "yaml").into_iter().map(|text| ("docs/suites.md", text));
     for (name, text) in BUILT_IN.into_iter().chain(examples) {
         let wrong: Vec<_> = validator.iter_errors(&value(text)).map(|error| error.to_string()).collect();
         assert!(wrong.is_empty(), "{name}: {wrong:?}");
     }
     for name in ["unknown-check", "unknown-key", "wrong-duration", "tests-nothing", "no-time", "no-group"] {
-        let text = std::fs::read_to_string(root(&format!("fixtures/suites/broken/{name}.yaml"))).unwrap();
-        assert!(!validator.is_valid(&value(&text)), "{name}");
+        assert!(!validator.is_valid(&value(&broken(name))), "{name}");
     }
 }
 
@@ -70,16 +70,6 @@ fn every_check_is_explained_with_its_keys_and_an_example_that_works() {
         "  within: duration\n",
     ];
     Place::new().says(&["explain", "file-sync"], 0, &words);
-    Place::new().says(&["explain", "file-synk"], 2, &["'file-sync'"]);
-}
-
-#[test]
-fn the_list_tells_what_tests_need_and_disturb_only_when_asked() {
-    let list = Place::new().run(&["--list", "--verbose", "--suite", "restarts", "--suite", "phase2", "cluster"]);
-    assert_eq!(list.out, "phase2::cluster  cluster; needs nodes\n");
-    let list = Place::new().run(&["--list", "-v", "--suite", "restarts", "nas-backup"]);
-    assert!(list.out.starts_with("restarts::win-02::nas-backup  restart; needs the tester's folder"), "{}", list.out);
-    assert!(list.out.ends_with("; disturbs\n"), "{}", list.out);
 }
 
 #[test]
@@ -101,6 +91,21 @@ fn whatever_is_wrong_with_a_suite_is_refused_with_its_place() {
         let refusal = parse("f", &good.replace(there, instead)).unwrap_err();
         assert!(refusal.what.contains(words), "{words}: {refusal}");
     }
+    for (name, place, words) in [
+        ("unknown-check", "12:7", "unknown check `podz`"),
+        ("unknown-key", "13:9", "did you mean `restart-window`?"),
+        ("unknown-server", "10:10", "did you mean `input`?"),
+        ("slug-twice", "11:11", "slug `count` makes a second test broken::count"),
+        ("no-server", "9:11", "no server is named"),
+        ("wrong-duration", "13:25", "write a duration like 90s or 10m"),
+        ("not-yaml", "3:1", "quoted scalar"),
+        ("no-group", "13:63", "has no group"),
+        ("no-time", "13:25", "must be more than zero"),
+        ("tests-nothing", "17:17", "must not be zero or empty"),
+    ] {
+        let refusal = parse(name, &broken(name)).unwrap_err().to_string();
+        assert!(refusal.contains(&format!("{name}:{place}:")) && refusal.contains(words), "{words}: {refusal}");
+    }
 }
 
 #[test]
@@ -115,43 +120,25 @@ fn a_file_that_is_too_large_or_a_bomb_is_refused() {
         let again = format!("*a{}, ", n - 1).repeat(10);
         let _ = writeln!(bomb, "            a{n}: &a{n} [{again}]");
     }
-    let servers = (0..2000).fold(String::new(), |servers, n| format!("{servers}s{n}, "));
-    let tests = (0..500).fold(String::new(), |tests, n| {
-        format!("{tests}  - {{slug: t{n}, on: [all], check: {{host-folder: {{}}}}}}\n")
-    });
-    let many = head.replace("[s]", &format!("[{servers}]")) + "tests:\n" + &tests;
+    let servers = (0..2000).map(|n| format!("s{n}, ")).collect::<Vec<_>>().concat();
+    let test = |n| format!("  - {{slug: t{n}, on: [all], check: {{host-folder: {{}}}}}}\n");
+    let tests = (0..500).map(test).collect::<Vec<_>>().concat();
     for (name, text, words) in [
         ("large", format!("{head}#{}", " ".repeat(10 << 20)), "more than 1024 KiB"),
         ("bomb", bomb, "larger or deeper than any such file"),
         ("deep", format!("{head}tests: {}", "[".repeat(5000)), "deep.yaml:5:"),
-        ("many", many, "more than 10000 tests"),
+        ("many", head.replace("[s]", &format!("[{servers}]")) + "tests:\n" + &tests, "more than 10000 tests"),
         ("twice", format!("{head}about: y\n"), "the key `about` is there twice"),
         ("documents", format!("{head}tests: []\n---\n{head}"), "there are several documents, and one is expected"),
         ("control", "suite: \0".to_owned(), "control.yaml:1:"),
     ] {
         let file = format!("{name}.yaml");
         std::fs::write(place.path(&file), text).unwrap();
-        for arguments in [vec!["--list", "--suite", &file], vec!["--suite", &file]] {
-            let refused = place.run(&arguments);
-            assert_eq!(refused.code, 2, "{name}: {}", refused.err);
-            assert!(refused.err.starts_with("error: ") && refused.err.contains(words), "{name}: {}", refused.err);
-            assert!(refused.err.len() < 1000, "{name}: {}", refused.err);
-            for library in ["Options", "from_str", "breached", " {"] {
-                assert!(!refused.err.contains(library), "{name}: {}", refused.err);
-            }
+        let refused = place.says(&["--list", "--suite", &file], 2, &[words]);
+        assert!(refused.err.starts_with("error: ") && refused.err.len() < 1000, "{name}: {}", refused.err);
+        for library in ["Options", "from_str", "breached", " {"] {
+            assert!(!refused.err.contains(library), "{name}: {}", refused.err);
         }
-    }
-}
-
-#[test]
-fn shells_complete_options_and_the_names_of_suites() {
-    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
-        let script = Place::new().run(&["completion", shell]);
-        assert_eq!(script.code, 0, "{}", script.err);
-        // Fish leaves out the hyphens; the last two complete no values.
-        assert!(script.out.contains(if shell == "fish" { "-l suite" } else { "--suite" }), "{shell}");
-        let names = BUILT_IN.iter().all(|(name, _)| script.out.contains(name));
-        assert!(names || ["powershell", "elvish"].contains(&shell), "{shell}");
     }
 }
 
@@ -181,11 +168,13 @@ proptest! {
     }
 }
 
-/// What the documentation's suite says of somebody else's chart, whose objects are bent first.
-fn shares(bend: impl Fn(&mut Vec<Value>)) -> Ended {
-    let mut objects =
-        serde_saphyr::from_multiple::<Value>(include_str!("../../fixtures/suites/shares/manifests.yaml")).unwrap();
-    bend(&mut objects);
+/// The objects of somebody else's chart.
+fn objects() -> Vec<Value> {
+    serde_saphyr::from_multiple(include_str!("../../fixtures/suites/shares/manifests.yaml")).unwrap()
+}
+
+/// What the documentation's suite says of them.
+fn shares(objects: &[Value]) -> Ended {
     let add =
         |object: &Value| json!({"add": {"kind": object["kind"].as_str().unwrap().to_lowercase(), "object": object}});
     let faults: Vec<Value> = objects.iter().map(add).collect();
@@ -202,23 +191,23 @@ fn shares(bend: impl Fn(&mut Vec<Value>)) -> Ended {
 
 #[test]
 fn a_suite_for_somebody_elses_chart_passes_there_and_fails_where_that_is_broken() {
-    let ended = shares(|_| ());
+    let ended = shares(&objects());
     assert!(ended.code == 0 && ended.with("PASS").len() == 13, "{}", ended.all());
-    let ended = shares(|objects| {
-        for object in objects.iter_mut().filter(|object| object["metadata"]["name"] == "share-b") {
-            if object["kind"] == "Service" {
-                object["spec"]["selector"]["app"] = json!("sheares");
-                continue;
-            }
-            let pod = &mut object["spec"]["template"]["spec"];
-            pod["volumes"][0]["emptyDir"] = json!({});
-            pod["containers"][0]["securityContext"]["capabilities"]["add"] = json!(["NET_ADMIN"]);
-            pod["containers"][0]["volumeMounts"][0]["readOnly"] = json!(true);
+    let mut objects = objects();
+    for object in objects.iter_mut().filter(|object| object["metadata"]["name"] == "share-b") {
+        if object["kind"] == "Service" {
+            object["spec"]["selector"]["app"] = json!("sheares");
+            continue;
         }
-        let labels = json!({"app": "shares", "app.kubernetes.io/name": "share-c"});
-        let spec = json!({"containers": [{"name": "files", "image": "alpine:latest"}]});
-        objects.push(json!({"kind": "Pod", "metadata": {"name": "stray", "labels": labels}, "spec": spec}));
-    });
+        let pod = &mut object["spec"]["template"]["spec"];
+        pod["volumes"][0]["emptyDir"] = json!({});
+        pod["containers"][0]["securityContext"]["capabilities"]["add"] = json!(["NET_ADMIN"]);
+        pod["containers"][0]["volumeMounts"][0]["readOnly"] = json!(true);
+    }
+    let labels = json!({"app": "shares", "app.kubernetes.io/name": "share-c"});
+    let spec = json!({"containers": [{"name": "files", "image": "alpine:latest"}]});
+    objects.push(json!({"kind": "Pod", "metadata": {"name": "stray", "labels": labels}, "spec": spec}));
+    let ended = shares(&objects);
     let wrong = ["apart::share-b", "count", "folder::share-b", "limit::share-b", "rights::share-b", "service::share-b"];
     let wrong = wrong.map(|test| format!("shares::{test}"));
     assert_eq!((ended.code, ended.with("FAIL")), (1, wrong.iter().map(String::as_str).collect()), "{}", ended.all());

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_rustls::rustls::{ServerConnection, Stream};
 
-use crate::support::canned::{VERSION, serve, tls};
+use crate::support::canned::{VERSION, head, respond, serve, tls};
 use crate::support::place::Place;
 
 #[derive(Deserialize, Default)]
@@ -35,24 +35,15 @@ struct Variant {
 /// What servers on loopback were asked: first lines and headers.
 type Asked = Arc<Mutex<Vec<String>>>;
 
-fn head(stream: &mut impl Read, who: &str, asked: &Asked) -> std::io::Result<String> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte)?;
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
+fn note(who: &str, head: &str, asked: &Asked) {
     asked.lock().unwrap().extend(head.lines().map(|line| format!("{who}: {line}").to_lowercase()));
-    Ok(head)
 }
 
-fn answer(mut stream: impl Read + Write, asked: &Asked) -> std::io::Result<()> {
-    let is_known = head(&mut stream, "server", asked)?.contains("/version");
-    let (status, body) = if is_known { (200, VERSION) } else { (403, "{}") };
-    let fixed = "X\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length:";
-    stream.write_all(format!("HTTP/1.1 {status} {fixed} {}\r\n\r\n{body}", body.len()).as_bytes())?;
-    stream.flush()
+fn answer(stream: impl Read + Write, asked: &Asked) -> std::io::Result<()> {
+    respond(stream, |head| {
+        note("server", head, asked);
+        if head.contains("/version") { (200, VERSION) } else { (403, "{}") }
+    })
 }
 
 #[test]
@@ -65,16 +56,21 @@ fn whatever_kubectl_connects_to_this_connects_to_and_no_secret_is_told() {
         let mut first = [0];
         stream.peek(&mut first)?;
         // What a handshake of TLS begins with.
-        let mut secure = (first == [0x16]).then(|| ServerConnection::new(Arc::clone(&tls)).unwrap());
-        match &mut secure {
-            Some(secure) => answer(Stream::new(secure, stream), &noted),
-            None => answer(stream, &noted),
+        if first != [0x16] {
+            return answer(stream, &noted);
         }
+        let mut secure = ServerConnection::new(Arc::clone(&tls)).unwrap();
+        while secure.is_handshaking() {
+            secure.complete_io(stream)?;
+        }
+        noted.lock().unwrap().extend(secure.peer_certificates().map(|_| "server: a client's certificate".to_owned()));
+        answer(Stream::new(&mut secure, stream), &noted)
     });
     let (noted, to) = (Arc::clone(&asked), server.clone());
     // Whatever name it is asked for, it is the server's.
     let proxy = serve(move |stream| {
-        let head = head(stream, "proxy", &noted)?;
+        let head = head(stream)?;
+        note("proxy", &head, &noted);
         let mut server = TcpStream::connect(&to)?;
         let is_tunnel = head.starts_with("CONNECT");
         server.write_all(if is_tunnel { b"" } else { head.as_bytes() })?;
@@ -86,7 +82,7 @@ fn whatever_kubectl_connects_to_this_connects_to_and_no_secret_is_told() {
     });
     let noted = Arc::clone(&asked);
     let picky = serve(move |stream| {
-        head(stream, "proxy", &noted)?;
+        note("proxy", &head(stream)?, &noted);
         let wants = "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0";
         stream.write_all(format!("HTTP/1.1 407 No\r\n{wants}\r\n\r\n").as_bytes())
     });
@@ -95,6 +91,8 @@ fn whatever_kubectl_connects_to_this_connects_to_and_no_secret_is_told() {
     let known = [("{server}", server.clone()), ("{proxy}", proxy), ("{picky}", picky), ("{ca}", ca.clone())];
     let separator = if cfg!(windows) { ";" } else { ":" }.to_owned();
     let known = known.into_iter().chain([("{ca lines}", lines.collect()), ("{:}", separator)]);
+    let pem = [("{certificate}", cert.pem()), ("{key}", signing_key.serialize_pem())];
+    let known = known.chain(pem.map(|(name, text)| (name, text.replace('\n', "\\n"))));
     let text = std::fs::read_to_string(crate::support::root("tests/program/connecting.yaml")).unwrap();
     let text = known.fold(text, |text, (name, value)| text.replace(name, &value));
     let trusted = json!({"server": format!("https://{server}"), "certificate-authority-data": ca});

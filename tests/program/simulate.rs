@@ -1,27 +1,19 @@
 //! The simulated cluster from outside: what is listed, what is refused, and that every output says so.
 
 use file_simulator_e2e::event::SIMULATED;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::place::Place;
 use crate::support::simulated::Simulated;
 
 #[test]
-fn scenarios_are_listed_with_what_is_broken_and_which_tests_fail() {
-    let line = "sidecar-corrupts: nas-output-1: its sidecar changes a byte of each copy, and neither size nor time; \
-                FAIL phase3::latency, phase3::multi-write\n";
-    Place::new().says(&["--simulate=help"], 0, &[line]);
-    Place::new().says(&["--simulate=sidecar-corupts"], 2, &["did you mean `sidecar-corrupts`?"]);
-    Place::new().says(&["--simulate", "--context", "mine"], 2, &["--simulate", "--context"]);
-}
-
-#[test]
 fn every_output_says_that_the_cluster_was_simulated() {
     let place = Place::new();
-    let run = place.run(&["--simulate", "--suite", "phase2", "--record", "run.json.gz", "--exact", "phase2::release"]);
-    assert_eq!(run.code, 0, "{}{}", run.out, run.err);
+    let run = ["--simulate", "--suite", "phase2", "--record", "run.json.gz", "--exact", "phase2::release"];
+    let run = place.says(&run, 0, &[]);
     assert!(run.out.starts_with(SIMULATED) && run.out.trim_end().ends_with("on a SIMULATED cluster"), "{}", run.out);
-    assert!(place.report("phase2").contains("SIMULATED: scenario healthy"), "{}", place.report("phase2"));
+    let junit = std::fs::read_to_string(place.path("reports/phase2.xml")).unwrap();
+    assert!(junit.contains("SIMULATED: scenario healthy"), "{junit}");
     place.says(&["replay", "run.json.gz"], 0, &[SIMULATED]);
 }
 
@@ -35,10 +27,8 @@ fn a_broken_server_is_looked_at_and_a_green_run_removes_what_was_said_of_it() {
     for part in [
         "nas-output-2  .        .        .        .        FAIL     .\n",
         "FAIL phase3::sidecar::nas-output-2, at the hop sidecar\n",
-        "container sync-to-windows, a native sidecar: ",
         "    its life before: ",
         "Back-off restarting failed container sync-to-windows",
-        "log of nfs-server in pod ",
         "Starting NFS server (fsid=6)",
     ] {
         assert!(text.contains(part), "no {part} in {text}");
@@ -55,33 +45,23 @@ fn a_broken_server_is_looked_at_and_a_green_run_removes_what_was_said_of_it() {
 
 #[test]
 fn tests_that_disturb_are_skipped_unless_that_is_allowed() {
-    let counts = "0 PASS, 0 FAIL, 0 ERROR, 7 SKIP";
-    let run = Place::new().says(&["--simulate", "--suite", "restarts"], 4, &[counts]);
+    let run = Place::new().says(&["--simulate", "--suite", "restarts"], 4, &["0 PASS, 0 FAIL, 0 ERROR, 7 SKIP"]);
     let why = "it disturbs the server, which --allow-disruption allows";
     assert_eq!(run.out.matches(why).count(), 7, "{}", run.out);
 }
 
 #[test]
 fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
-    let place = Place::new();
+    let healthy =
+        ["PASS  folder", "PASS  permissions", "PASS  commands", "PASS  release      file-sim, revision 1, deployed"];
     for (scenario, code, words) in [
-        (
-            "healthy",
-            0,
-            &[
-                "PASS  folder",
-                "PASS  permissions",
-                "PASS  commands",
-                "PASS  release      file-sim, revision 1, deployed",
-            ][..],
-        ),
+        ("healthy", 0, &healthy[..]),
         ("clock-off", 0, &["WARN  clock        the cluster's clock is 420s ahead"]),
         (
             "no-websocket",
             3,
             &["PASS  permissions", "FAIL  commands", "403 Forbidden, text/html", "it falls back on SPDY"],
         ),
-        ("exec-forbidden", 3, &["FAIL  permissions  no permission to get pods/exec"]),
         ("gateway-down", 3, &["FAIL  cluster", "no Kubernetes API answers there", "502 Bad Gateway, text/html", "VPN"]),
         ("login-page", 3, &["FAIL  cluster", "302 Found, text/html, Location: https://login.example/start\n"]),
         ("api-later", 3, &["FAIL  cluster", "429 Too Many Requests, Retry-After: 60, request 1"]),
@@ -92,20 +72,8 @@ fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
             &["FAIL  namespace", "is being deleted: Some resources are remaining: pods. has 7 resource"],
         ),
     ] {
-        place.says(&["doctor", &format!("--simulate={scenario}")], code, words);
+        Place::new().says(&["doctor", &format!("--simulate={scenario}")], code, words);
     }
-}
-
-#[test]
-fn a_token_in_a_file_is_sent_with_commands_in_pods_too() {
-    let simulated = Simulated::named("healthy");
-    let path = simulated.target().kubeconfig.unwrap();
-    let mut config: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-    let user = &mut config["users"][0]["user"];
-    std::fs::write(path.with_file_name("token"), format!("{}\r\n", user["token"].as_str().unwrap())).unwrap();
-    *user = json!({"tokenFile": "token"});
-    std::fs::write(&path, config.to_string()).unwrap();
-    simulated.place().says(&["--exact", "phase2::host-mount::nas-output-1"], 0, &["1 PASS"]);
 }
 
 #[test]
@@ -115,7 +83,6 @@ fn doctor_fails_where_a_list_does_and_where_a_pod_is_denied() {
     let denied = "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": hostPath";
     for (mut scenario, words) in [
         (list("deployments"), &["FAIL  objects      list deployments.apps failed"][..]),
-        (list("services"), &["FAIL  objects      list services failed"]),
         (list("secrets"), &["FAIL  release      file-sim, revision unknown: list secrets failed"]),
         (
             json!({"no-pod": {"says": denied}}),
@@ -125,11 +92,7 @@ fn doctor_fails_where_a_list_does_and_where_a_pod_is_denied() {
         for (key, value) in [("name", "one"), ("broken", "one thing"), ("server", "nas-input-2")] {
             scenario[key] = json!(value);
         }
-        let doctor = Simulated::told(scenario).place().run(&["doctor"]);
-        for word in words {
-            assert!(doctor.out.contains(word), "no `{word}` in: {}", doctor.out);
-        }
-        let fails = words.iter().filter(|word| word.starts_with("FAIL")).count();
-        assert_eq!((doctor.code, doctor.out.matches("FAIL  ").count()), (3, fails), "{}", doctor.out);
+        let doctor = Simulated::told(scenario).place().says(&["doctor"], 3, words);
+        assert_eq!(doctor.out.matches("FAIL  ").count(), 1, "{}", doctor.out);
     }
 }

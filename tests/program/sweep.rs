@@ -18,16 +18,15 @@ const OTHERS: [&str; 3] =
     ["e2e-20261121-report.txt", "e2e-0a1b2c3d-nas-output-1-x.txt", "my-e2e-0a1b2c3d-a-b-nas-output-1-c"];
 
 impl Simulated {
+    /// Writes files into the export of nas-output-1.
     fn write(&self, names: &[&str]) {
+        let write = |name: &&str| Operation::Write { path: format!("/data/{name}"), content: "left".to_owned() };
+        let writes: Vec<_> = names.iter().map(write).collect();
         self.runtime.block_on(async {
             let cluster = cluster::connect(self.target()).await.unwrap();
             let watch = cluster.watch(Wanted::default(), false).await.unwrap();
             let pods = watch.population().unwrap().pods;
-            let pod = pods.iter().find(|pod| pod.name_any().contains("nas-output-1")).unwrap().name_any();
-            let writes: Vec<_> = names
-                .iter()
-                .map(|name| Operation::Write { path: format!("/data/{name}"), content: "left".to_owned() })
-                .collect();
+            let pod = pods.iter().map(|pod| pod.name_any()).find(|name| name.contains("nas-output-1")).unwrap();
             let done = cluster.exec(&pod, "nfs-server", &writes).await.unwrap();
             assert!(done.iter().all(|done| done.problem().is_none()));
         });
@@ -71,18 +70,6 @@ fn only_what_a_run_that_is_over_has_left_is_removed() {
     simulated.until(OF_RSYNC, 0);
     assert!(others.iter().all(|path| path.is_file()));
     simulated.sweep(&[], 0, &["no files of earlier runs"]);
-}
-
-#[test]
-fn what_is_to_be_removed_is_although_nobody_reads_on() {
-    let simulated = Simulated::named(HEALTHY);
-    let file = simulated.data().join("nas-output-1").join(LEFT);
-    std::fs::write(&file, "left").unwrap();
-    let left = || std::io::pipe().unwrap().1;
-    let place = simulated.place();
-    let mut sweep = place.command(&["sweep", "--yes", "--older-than", "0s"]);
-    assert_eq!(sweep.stdout(left()).stderr(left()).status().unwrap().code(), Some(0));
-    assert!(!file.exists());
 }
 
 #[test]

@@ -1,51 +1,46 @@
 //! Runs as their events, for the tests of reporters.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use file_simulator_e2e::event::{
-    Case, CaseId, Ending, Event, Fact, Hop, Outcome, Reason, SIMULATED, Section, Timeline, Verdict,
+    Case, CaseId, Ending, Event, Fact, Hop, Reason, SIMULATED, Section, Timeline, Verdict,
 };
-use file_simulator_e2e::report::Reporter;
+use file_simulator_e2e::report::console::{Console, Look};
 use file_simulator_e2e::report::files::Files;
+use file_simulator_e2e::report::gather::Gathered;
 use file_simulator_e2e::report::sanitize::sanitized;
-use tempfile::TempDir;
+use file_simulator_e2e::report::{Reporter, github};
+use indicatif::ProgressDrawTarget;
 
 /// What a hostile pod might print: control characters, an escape sequence, markup, commands, ends of what it may stand in,
 /// a secret.
 pub const HOSTILE: &str = "\0\u{1}\u{8}\u{b}\u{1b}[31mred\u{1b}[0m\u{fffe}\u{ffff} ]]> <b> & \"quoted\" 'too' </pre></style>\
                            <script>alert(1)</script> {{ 7 * 7 }} | `x` ```\r\n::error::next line\npass\u{1b}[0mword=hunter2 too\n";
 
-pub struct Reported(TempDir);
-
-impl Reported {
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+/// What each reporter says of a run, by the name of its file; the console's is `console.txt`, a step's `summary.md`.
+pub fn said(events: &[Event]) -> BTreeMap<String, String> {
+    let events: Vec<Event> = events.iter().cloned().map(sanitized).collect();
+    let (folder, mut console, mut run) = (tempfile::tempdir().unwrap(), Vec::new(), Gathered::default());
+    let look = Look { quiet: false, verbose: false, reports: "reports".into() };
+    let mut files = Files::new(folder.path().to_owned());
+    let mut on_console = Console::on(&mut console, ProgressDrawTarget::hidden(), look);
+    for event in &events {
+        files.on(event).unwrap();
+        on_console.on(event).unwrap();
+        run.take(event);
     }
-
-    pub fn text(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(name)).unwrap()
-    }
-}
-
-pub fn reported(events: &[Event]) -> Reported {
-    let folder = tempfile::tempdir().unwrap();
-    report(folder.path(), events);
-    Reported(folder)
-}
-
-/// Brings the report files in `folder` up to these events.
-pub fn report(folder: &Path, events: &[Event]) {
-    let mut files = Files::new(folder.to_owned());
-    told(&mut files, events);
     files.flush().unwrap();
-}
-
-/// Tells a reporter the events, as the program does.
-pub fn told(reporter: &mut impl Reporter, events: &[Event]) {
-    for event in events {
-        reporter.on(&sanitized(event.clone())).unwrap();
-    }
+    drop(on_console);
+    let folders = [folder.path().to_owned(), folder.path().join("diagnostics")];
+    let paths = folders.iter().flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten());
+    let paths = paths.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let mut said: BTreeMap<_, _> = paths.map(|path| (name(&path), std::fs::read_to_string(&path).unwrap())).collect();
+    said.insert("console.txt".to_owned(), String::from_utf8(console).unwrap());
+    said.insert("summary.md".to_owned(), github::text(&run.report(None)));
+    said
 }
 
 fn id(name: &str) -> CaseId {
@@ -95,19 +90,8 @@ pub fn hostile() -> Vec<Event> {
 
 /// A run with something of everything, on a simulated cluster.
 pub fn rich() -> Vec<Event> {
-    use Hop::{Export, Host, Init, Mount, Nfs, Sidecar};
-    let names: [(&str, &[Hop]); 10] = [
-        ("phase2::cluster", &[]),
-        ("phase2::pods::nas-input-1", &[Nfs]),
-        ("phase2::init::nas-input-1", &[Init]),
-        ("phase2::host-mount::nas-input-1", &[Host, Mount]),
-        ("phase2::host-mount::nas-output-1", &[Host, Mount]),
-        ("phase2::usage::nas-output-1", &[]),
-        ("phase3::sidecar::nas-output-1", &[Sidecar]),
-        ("phase3::sidecar::nas-output-2", &[Sidecar]),
-        ("phase3::latency::nas-output-1", &[Export, Sidecar, Host]),
-        ("phase3::latency::nas-output-2", &[Export, Sidecar, Host]),
-    ];
+    let results = results();
+    let names: Vec<_> = results.iter().map(|(name, hops, ..)| (*name, *hops)).collect();
     let fact = |name: &'static str, value: &str| Fact { name: name.into(), value: value.into() };
     let facts = vec![
         fact(SIMULATED, "scenario healthy, with cycles of 5 s"),
@@ -115,22 +99,29 @@ pub fn rich() -> Vec<Event> {
         fact("release", "file-sim, revision 4, in namespace file-simulator"),
         fact("run", "4f2a"),
     ];
+    let pod = section(
+        "pod file-sim-nas-input-1-6d4f",
+        &["not Ready: ContainersNotReady", "nfs-server waits: CrashLoopBackOff"],
+    );
+    let log = section("nfs-server's log before it ended", &["exports: line 1: no such option <sinc>", "exit 1"]);
+    let warning = section("events", &["Warning BackOff 3m ago: restarting sync-to-windows"]);
+    let diagnosed = |server: &str, sections| Event::Diagnosed { server: server.into(), sections };
     let notice = |text: &str, is_error| Event::Noticed { text: text.into(), is_error };
     let mut events = vec![run_started(&["phase2", "phase3"], &names), Event::Connected { facts }];
-    events.push(Event::CaseWaiting {
-        id: id("phase3::latency::nas-output-1"),
-        what: "e2e-4f2a-1 in /mnt/simulator-data/nas-output-1".into(),
-        limit: Duration::from_secs(60),
-    });
-    events.extend(results().into_iter().map(|(name, millis, verdict)| finished(name, millis, verdict)));
-    events.extend(diagnosed());
-    events.push(notice("removed e2e-4f2a-3 from nas-output-1, into which it had been copied", false));
-    events.push(notice("left behind: e2e-4f2a-2 in nas-output-2 (no pod); remove it by hand", true));
-    events.push(Event::RunFinished { ending: Ending::Completed, elapsed: Duration::from_millis(123_456) });
+    events.extend(results.into_iter().map(|(name, _, millis, verdict)| finished(name, millis, verdict)));
+    events.extend([
+        diagnosed("nas-input-1", vec![pod, log]),
+        diagnosed("nas-output-2", vec![warning]),
+        notice("removed e2e-4f2a-3 from nas-output-1, into which it had been copied", false),
+        notice("left behind: e2e-4f2a-2 in nas-output-2 (no pod); remove it by hand", true),
+        Event::RunFinished { ending: Ending::Completed, elapsed: Duration::from_millis(123_456) },
+    ]);
     events
 }
 
-fn results() -> Vec<(&'static str, u64, Verdict)> {
+/// Tests with the hops that they judge, how long they took, and how they ended.
+fn results() -> Vec<(&'static str, &'static [Hop], u64, Verdict)> {
+    use Hop::{Export, Host, Init, Mount, Nfs, Sidecar};
     let timeline = |files: &[(u64, Option<u64>)]| {
         let cycles = (0..=12).map(|cycle| 3_200 + cycle * 5_000).collect();
         Some(Box::new(Timeline { limit: 60_000, files: files.to_vec(), cycles }))
@@ -147,58 +138,26 @@ fn results() -> Vec<(&'static str, u64, Verdict)> {
         Verdict::blocked("pods::nas-input-1", reason)
     };
     let crash = "CrashLoopBackOff\nexit code 1, 4 restarts";
-    let pods =
-        fail(Hop::Nfs, "pod file-sim-nas-input-1-6d4f", "Ready within 2m", crash, "read what its containers logged");
+    let pods = fail(Nfs, "pod file-sim-nas-input-1-6d4f", "Ready within 2m", crash, "read what its containers logged");
     let (object, hint) = ("pod file-sim-nas-output-2-7c5f9, container sync-to-windows", "enable the server's sidecar");
-    let sidecar = fail(Hop::Sidecar, object, "a native sidecar", "an ordinary container", hint);
+    let sidecar = fail(Sidecar, object, "a native sidecar", "an ordinary container", hint);
     let file = "file e2e-4f2a-2 of pod file-sim-nas-output-2-7c5f9";
     let (expected, seen) = ("in /mnt/simulator-data/nas-output-2 within 1m", "in the export, and not in the folder");
-    let late = fail(Hop::Sidecar, file, expected, seen, "look at the target of its rsync");
+    let late = fail(Sidecar, file, expected, seen, "look at the target of its rsync");
     let late = late.notes(vec!["of 3 files written over one cycle, these arrived: 2".into()]);
     let native = pass("native, running for 3h");
     let native = native.notes(vec!["it uses --delete: your own files in nas-output-1 vanish within 5 s".into()]);
     let quick = pass("5 files: 1.1 to 4.9 s, median 3.5 s, p95 4.9 s; limit 1m");
     vec![
-        ("phase2::cluster", 12, pass("Kubernetes v1.34.1, 1 node is Ready")),
-        ("phase2::pods::nas-input-1", 120_004, pods),
-        ("phase2::init::nas-input-1", 120_005, blocked()),
-        ("phase2::host-mount::nas-input-1", 120_005, blocked()),
-        ("phase2::host-mount::nas-output-1", 214, pass("85 ms to the pod, 95 ms back")),
-        ("phase2::usage::nas-output-1", 3, Verdict::skip("the cluster has no metrics")),
-        ("phase3::sidecar::nas-output-1", 40, native),
-        ("phase3::sidecar::nas-output-2", 41, sidecar),
-        ("phase3::latency::nas-output-1", 14_020, Verdict { timeline: in_time, ..quick }),
-        ("phase3::latency::nas-output-2", 63_544, Verdict { timeline: lost, ..late }),
+        ("phase2::cluster", &[], 12, pass("Kubernetes v1.34.1, 1 node is Ready")),
+        ("phase2::pods::nas-input-1", &[Nfs], 120_004, pods),
+        ("phase2::init::nas-input-1", &[Init], 120_005, blocked()),
+        ("phase2::host-mount::nas-input-1", &[Host, Mount], 120_005, blocked()),
+        ("phase2::host-mount::nas-output-1", &[Host, Mount], 214, pass("85 ms to the pod, 95 ms back")),
+        ("phase2::usage::nas-output-1", &[], 3, Verdict::skip("the cluster has no metrics")),
+        ("phase3::sidecar::nas-output-1", &[Sidecar], 40, native),
+        ("phase3::sidecar::nas-output-2", &[Sidecar], 41, sidecar),
+        ("phase3::latency::nas-output-1", &[Export, Sidecar, Host], 14_020, Verdict { timeline: in_time, ..quick }),
+        ("phase3::latency::nas-output-2", &[Export, Sidecar, Host], 63_544, Verdict { timeline: lost, ..late }),
     ]
-}
-
-fn diagnosed() -> [Event; 2] {
-    let input = vec![
-        section(
-            "pod file-sim-nas-input-1-6d4f",
-            &["not Ready: ContainersNotReady", "nfs-server waits: CrashLoopBackOff"],
-        ),
-        section("nfs-server's log before it ended", &["exports: line 1: no such option <sinc>", "exit 1"]),
-    ];
-    let output = vec![section("events", &["Warning BackOff 3m ago: restarting sync-to-windows"])];
-    [("nas-input-1", input), ("nas-output-2", output)]
-        .map(|(server, sections)| Event::Diagnosed { server: server.into(), sections })
-}
-
-/// The run with those tests only that ended so.
-pub fn only(outcome: Outcome) -> Vec<Event> {
-    let mut events = rich();
-    let mut kept: Vec<CaseId> = Vec::new();
-    events.retain(|event| match event {
-        Event::CaseFinished { id, verdict, .. } if verdict.outcome == outcome => {
-            kept.push(id.clone());
-            true
-        }
-        Event::CaseFinished { .. } | Event::Diagnosed { .. } | Event::Noticed { is_error: true, .. } => false,
-        _ => true,
-    });
-    if let Some(Event::RunStarted { cases, .. }) = events.first_mut() {
-        cases.retain(|case| kept.contains(&case.id));
-    }
-    events
 }
