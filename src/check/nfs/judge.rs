@@ -25,7 +25,7 @@ pub fn judge(check: &Nfs, seen: &Observation) -> Verdict {
         let (object, said) = (&seen.object, format!("{options}: {}", seen.expected.source));
         let others = &seen.others;
         let stopped = Stopped { object, trouble, answered, from, live, said, others, within };
-        let stopped = self::stopped(&stopped).at(Hop::Nfs);
+        let stopped = self::stopped(&stopped);
         let Some(contradicted) = contradicted else { return stopped };
         // Also where clients from here are not taken at all.
         let notes = (stopped.outcome == Outcome::Skip).then_some(stopped.summary);
@@ -65,17 +65,14 @@ pub fn judge(check: &Nfs, seen: &Observation) -> Verdict {
         }
         format!("a file read and listed ({listed}), CREATE refused ({refused})")
     } else {
-        match &seen.seen.export {
-            Some(Ok(())) => {}
-            Some(Err(problem)) => {
-                let expected = "to write into the export of this pod, where its container sees the file";
-                let hint = match check.via {
-                    Via::NodePort => "the NodePort leads to another server: see the test service",
-                    Via::PortForward => "the server exports another folder: look at its mounts and its exports file",
-                };
-                reasons.push(Reason::new(object, expected, problem).hint(hint));
-            }
-            None => reasons.push(Reason::new(object, "a file that the container sees too", "nothing was written")),
+        let unwritten = || Err("nothing was written".to_owned());
+        if let Err(problem) = seen.seen.export.clone().unwrap_or_else(unwritten) {
+            let expected = "to write into the export of this pod, where its container sees the file";
+            let hint = match check.via {
+                Via::NodePort => "the NodePort leads to another server: see the test service",
+                Via::PortForward => "the server exports another folder: look at its mounts and its exports file",
+            };
+            reasons.push(Reason::new(object, expected, problem).hint(hint));
         }
         let writes = seen.seen.writes;
         format!(
@@ -107,43 +104,33 @@ pub struct Stopped<'a> {
 }
 
 pub fn stopped(seen: &Stopped<'_>) -> Verdict {
-    let Stopped { object, trouble: Trouble { call, what }, answered, live, said, within, .. } = seen;
-    let failed = |expected: String, what: String, hint: &str| {
-        Verdict::judged("", vec![Reason::new(*object, expected, what).hint(hint)])
-    };
-    match what {
+    let Stopped { object, trouble: Trouble { call, what }, answered, live, said, within, others, .. } = seen;
+    let see = "see the tests service and node-port of this server";
+    let connect = || "to take a connection".to_owned();
+    let (expected, what, hint) = match what {
         What::Refused(status) if call.starts_with("MOUNT") && UNWANTED.contains(&status.as_str()) => {
             let from = seen.from.map_or("a high port".to_owned(), |port| format!("port {port}"));
-            if live.iter().any(|option| option == "insecure") {
-                let expected = format!("{call} to work, also from {from} (its options have insecure)");
-                return failed(expected, status.clone(), "look which clients the server's exports file names");
+            if !live.iter().any(|option| option == "insecure") {
+                return Verdict::skip(format!(
+                    "export lacks insecure: add it to exportOptions ({object}: {call} from {from} gave {status}; its options are {})",
+                    live.join(",")
+                ));
             }
-            Verdict::skip(format!(
-                "export lacks insecure: add it to exportOptions ({object}: {call} from {from} gave {status}; its options are {})",
-                live.join(",")
-            ))
+            let expected = format!("{call} to work, also from {from} (its options have insecure)");
+            (expected, status.clone(), "look which clients the server's exports file names")
         }
-        What::Unreachable(why) if seen.others.is_empty() => {
-            Verdict::skip(format!("{object} is not reachable from here ({why}): see the test node-port"))
+        What::Unreachable(why) if others.is_empty() => {
+            return Verdict::skip(format!("{object} is not reachable from here ({why}): see the test node-port"));
         }
-        What::Unreachable(why) => {
-            let ports = seen.others.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
-            let what = format!("{why}, while its ports {ports} answer");
-            failed("to take a connection".to_owned(), what, "see the tests service and node-port of this server")
-        }
+        What::Unreachable(why) => (connect(), format!("{why}, while ports of other servers answer: {others:?}"), see),
         What::Silent => {
             let after = if *answered == 0 { String::new() } else { format!(" after {answered} answers") };
-            failed(
+            (
                 format!("to answer {call} within {within}, and all calls within {}", Span(within.0 * SESSION)),
                 format!("it takes the connection, and was waited for in vain{after}"),
                 "its probes only look for a connection: look at its log, at what it waits for and its CPU limit, or delete \
                  its pod",
             )
-        }
-        What::Ended(why) | What::Broken(why) if call == CONNECT => {
-            let hint =
-                "see the tests service and node-port of this server: its NodePort, and whether it has a ready endpoint";
-            failed("to take a connection".to_owned(), why.clone(), hint)
         }
         What::Exited(exit) => {
             let said = exit.said.iter().map(|line| format!("`{line}`")).collect::<Vec<_>>().join(", ");
@@ -151,24 +138,20 @@ pub fn stopped(seen: &Stopped<'_>) -> Verdict {
                 "this request ended it: container {}, {}; its log ends with {said}; this run sends it no other",
                 exit.container, exit.how
             );
-            let may_not_switch = exit.said.iter().any(|line| line.contains(MAY_NOT_SWITCH));
-            let hint = if may_not_switch {
+            let hint = if said.contains(MAY_NOT_SWITCH) {
                 "start unfsd with -s: it may not become another user here, and with SETUID and SETGID it would have more \
                  rights than the test security allows"
             } else {
                 "look at its previous log: every client that does the same ends it again"
             };
-            failed(format!("to answer {call}"), what, hint)
+            (format!("to answer {call}"), what, hint)
         }
-        What::Ended(why) | What::Broken(why) if *answered > 0 => failed(
+        What::Ended(why) | What::Broken(why) if call == CONNECT => (connect(), why.clone(), see),
+        What::Ended(why) | What::Broken(why) => (
             format!("to answer {call}"),
             format!("the connection ended ({why}); calls answered before: {answered}"),
-            "look at the server's log",
+            "look whether the server listens, at its log and its restarts",
         ),
-        What::Ended(why) | What::Broken(why) => {
-            let hint = "the server does not listen, or ends connections: look at its log and its restarts";
-            failed(format!("to answer {call}"), why.clone(), hint)
-        }
         What::Refused(status) => {
             let hint = match status.as_str() {
                 "NFS3ERR_ROFS" => "the export is read-only: see the test export-options, and the container's mounts",
@@ -179,12 +162,13 @@ pub fn stopped(seen: &Stopped<'_>) -> Verdict {
                 }
                 _ => "look at the server's log",
             };
-            failed(format!("{call} to work ({said})"), status.clone(), hint)
+            (format!("{call} to work ({said})"), status.clone(), hint)
         }
         What::Wrong(expected, what) => {
-            failed(format!("of {call}: {expected}"), what.clone(), "look at the server's log; restart its pod")
+            (format!("of {call}: {expected}"), what.clone(), "look at the server's log; restart its pod")
         }
-    }
+    };
+    Verdict::judged("", vec![Reason::new(*object, expected, what).hint(hint)]).at(Hop::Nfs)
 }
 
 #[cfg(test)]

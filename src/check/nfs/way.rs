@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all, ready};
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,7 +20,7 @@ use crate::cluster::{Forwarded, Network, ResourceExt};
 use crate::event::{Reason, Verdict};
 
 /// How long a node may take to take a connection, or to say why a port-forward ended.
-const TAKE: Duration = Duration::from_secs(3);
+pub const TAKE: Duration = Duration::from_secs(3);
 /// The ports from which only the system's own programs connect, and of which the system gives some away by itself.
 const LOW: std::ops::Range<u16> = 600..1024;
 /// So many low ports are tried.
@@ -63,9 +64,12 @@ pub enum Way {
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-pub enum Connection {
-    Forwarded(Forwarded),
-    Tcp(TcpStream),
+pub struct Connection {
+    pub stream: Box<dyn Stream>,
+    /// The port that it comes from; `None` where only the node knows.
+    pub from: Option<u16>,
+    /// What the node says went wrong with a port-forward, once it has ended.
+    pub said: BoxFuture<'static, Option<String>>,
 }
 
 impl Way {
@@ -106,7 +110,8 @@ impl Way {
         let (found, port) = match self {
             Self::Pod(port) => {
                 let made = site.shared.cluster.forward(&pod.name_any(), *port).await;
-                return made.map(|made| Ok(Connection::Forwarded(made))).map_err(|error| site.no_answer(&error));
+                let Forwarded { stream, trouble: said } = made.map_err(|error| site.no_answer(&error))?;
+                return Ok(Ok(Connection { stream: Box::new(stream), from: None, said }));
             }
             Self::Node { found, port, .. } => (found, *port),
         };
@@ -116,7 +121,10 @@ impl Way {
         for (address, is_low) in ways {
             let limit = deadline.min(Instant::now() + TAKE);
             what = match timeout_at(limit, dial(*address, is_low)).await {
-                Ok(Ok(stream)) => return Ok(Ok(Connection::Tcp(stream))),
+                Ok(Ok(stream)) => {
+                    let from = stream.local_addr().ok().map(|address| address.port());
+                    return Ok(Ok(Connection { stream: Box::new(stream), from, said: ready(None).boxed() }));
+                }
                 Ok(Err(error)) if is_refusal(error.kind()) => What::Ended(format!("port {port} refused it")),
                 Ok(Err(error)) => What::Unreachable(error.to_string()),
                 Err(_) => What::Unreachable(format!("no answer within {}s", TAKE.as_secs())),
@@ -136,38 +144,6 @@ impl Way {
             join_all(dials).await.contains(&true).then_some(port)
         };
         join_all(others.iter().map(|port| knock(*port))).await.into_iter().flatten().collect()
-    }
-}
-
-impl Connection {
-    pub fn stream(&mut self) -> &mut dyn Stream {
-        match self {
-            Self::Forwarded(forwarded) => &mut forwarded.stream,
-            Self::Tcp(stream) => stream,
-        }
-    }
-
-    /// The port that it comes from; `None` where only the node knows.
-    pub fn from(&self) -> Option<u16> {
-        match self {
-            Self::Forwarded(_) => None,
-            Self::Tcp(stream) => stream.local_addr().ok().map(|address| address.port()),
-        }
-    }
-
-    /// What ended it, in the node's words where it has any.
-    pub async fn explain(self, trouble: Trouble) -> Trouble {
-        let Trouble { call, what: What::Ended(why) } = trouble else { return trouble };
-        let said = match self {
-            Self::Forwarded(forwarded) => timeout(TAKE, forwarded.trouble()).await.ok().flatten(),
-            Self::Tcp(_) => None,
-        };
-        let what = match said {
-            // The kubelet's words for a port that nobody listens on, and for a server that ended; others are of its own troubles.
-            Some(said) if !said.contains("refused") && !said.contains("reset by peer") => What::Broken(said),
-            said => What::Ended(said.unwrap_or(why)),
-        };
-        Trouble { call, what }
     }
 }
 
