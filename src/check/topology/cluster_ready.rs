@@ -16,8 +16,8 @@ pub struct Cluster {
 }
 
 /// A Kubernetes version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, schemars::JsonSchema)]
+#[serde(try_from = "String")]
 #[schemars(extend("pattern" = r"^\d+\.\d+\+?$"))]
 pub struct Version {
     major: u32,
@@ -37,12 +37,6 @@ impl TryFrom<String> for Version {
     }
 }
 
-impl From<Version> for String {
-    fn from(version: Version) -> Self {
-        version.to_string()
-    }
-}
-
 impl std::fmt::Display for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)
@@ -52,7 +46,7 @@ impl std::fmt::Display for Version {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     context: String,
-    version: Version,
+    version: String,
     nodes: Vec<Node>,
     /// The nodes that the servers' pods run on.
     used: Vec<String>,
@@ -65,10 +59,7 @@ impl Kind for Cluster {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let cluster = &site.shared.cluster;
-        let said = format!("{}.{}", cluster.version.major, cluster.version.minor);
-        let object = format!("cluster {}", cluster.context());
-        let version =
-            Version::try_from(said).map_err(|error| Verdict::error(Reason::new(object, "a version", error)))?;
+        let version = format!("{}.{}", cluster.version.major, cluster.version.minor);
         let mut nodes = cluster.nodes().await.map_err(|error| site.no_answer(&error))?;
         // A node says much of its machine that is nobody's business here.
         for node in &mut nodes {
@@ -86,9 +77,13 @@ impl Kind for Cluster {
     fn judge(&self, seen: &Observation) -> Verdict {
         let (mut reasons, mut notes) = (Vec::new(), Vec::new());
         let object = format!("cluster {}", seen.context);
-        if seen.version < self.min_version {
+        let version = match Version::try_from(seen.version.clone()) {
+            Ok(version) => version,
+            Err(error) => return Verdict::error(Reason::new(object, "a version", error)),
+        };
+        if version < self.min_version {
             let expected = format!("Kubernetes {} or newer, for native sidecars", self.min_version);
-            let found = format!("Kubernetes {}", seen.version);
+            let found = format!("Kubernetes {version}");
             reasons.push(Reason::new(&object, expected, found).hint("upgrade the cluster"));
         }
         if seen.nodes.is_empty() {
@@ -104,7 +99,7 @@ impl Kind for Cluster {
             }
         }
         let names = ready.iter().map(|node| node.name_any()).collect::<Vec<_>>().join(", ");
-        Verdict::judged(format!("Kubernetes {}, node {names} Ready", seen.version), reasons).notes(notes)
+        Verdict::judged(format!("Kubernetes {version}, node {names} Ready"), reasons).notes(notes)
     }
 }
 

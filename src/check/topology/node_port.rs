@@ -118,27 +118,16 @@ impl Kind for NodePort {
 
     fn judge(&self, seen: &Observation) -> Verdict {
         let source = &seen.expected.source;
-        let listed = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
-        let Some(tried) = &seen.tried else {
+        let Some(Tried { address, port, knock, is_late, others, inside }) = &seen.tried else {
             let object = format!("server {}", seen.server);
             let what = seen.expected.text().map_or("its Service has none".to_owned(), |text| format!("`{text}`"));
             let hint = "see the test service of this server; give it a NodePort in the values and run helm upgrade";
             let reason = Reason::new(object, format!("a NodePort ({source})"), what).hint(hint);
             return Verdict::judged("", vec![reason]).at(Hop::Nfs);
         };
-        let Tried { address, port, knock, is_late, others, inside } = tried;
         let object = format!("node {address}, NodePort {port}");
-        let failed = |what: String, hint: String| {
-            let expected = format!("to take a TCP connection ({source})");
-            let what = match seen.live.contains(port) {
-                true => what,
-                false if seen.live.is_empty() => format!("{what}; no Service of the server has a NodePort"),
-                false => format!("{what}; the Service has NodePort {}", listed(&seen.live)),
-            };
-            Verdict::judged("", vec![Reason::new(&object, expected, what).hint(hint)]).at(Hop::Nfs)
-        };
         let service = format!("see the test service of {}: whether its Service has a ready endpoint", seen.server);
-        let why = match knock {
+        let (what, hint) = match knock {
             Knock::Taken(ms) => {
                 let within = self.within;
                 let late =
@@ -148,32 +137,45 @@ impl Kind for NodePort {
             }
             Knock::Refused => {
                 let hint = format!("{service}; if {address} is not the node from here, give --node-address");
-                return failed(format!("refused for {}", self.within), hint);
+                (format!("refused for {}", self.within), hint)
             }
-            Knock::Silence(why) => why,
+            Knock::Silence(why) if others.iter().any(|(_, knock)| knock.is_answer()) => {
+                let answering = others.iter().filter(|(_, knock)| knock.is_answer()).map(|(port, _)| *port);
+                let what = format!("{why}, while its ports {} answer", listed(answering));
+                (what, format!("{service}; look for a firewall that lets only some ports through"))
+            }
+            Knock::Silence(why) => {
+                let unreachable =
+                    format!("node {address} is not reachable from here ({why}, as for every other server)");
+                match inside {
+                    None => {
+                        return Verdict::error(Reason::new(object, "to be tried from inside the cluster", unreachable));
+                    }
+                    Some((node, said)) if said.code == 0 => {
+                        return Verdict::skip(format!(
+                            "{unreachable}; inside the cluster {node} takes connections on {port}; \
+                             name the node as it is here with --node-address"
+                        ));
+                    }
+                    Some((_, said)) if said.code == NOT_FOUND || said.text.contains("option") => {
+                        let expected = "an nc that can connect, to judge from inside";
+                        let reason = Reason::new(&said.place, expected, said.text.trim());
+                        return Verdict::error(reason.hint("give the node's address from here: --node-address"));
+                    }
+                    Some((node, said)) => {
+                        let what = format!("{unreachable}; nor is {node} from {}: {}", said.place, said.text.trim());
+                        (what, service)
+                    }
+                }
+            }
         };
-        let answering = others.iter().filter(|(other, knock)| other != port && knock.is_answer());
-        let answering: Vec<u16> = answering.map(|(port, _)| *port).collect();
-        if !answering.is_empty() {
-            let what = format!("{why}, while its ports {} answer", listed(&answering));
-            return failed(what, format!("{service}; look for a firewall that lets only some ports through"));
-        }
-        let unreachable = format!("node {address} is not reachable from here ({why}, as for every other server)");
-        match inside {
-            Some((node, said)) if said.code == 0 => Verdict::skip(format!(
-                "{unreachable}; inside the cluster {node} takes connections on {port}; \
-                 name the node as it is here with --node-address"
-            )),
-            Some((_, said)) if said.code == NOT_FOUND || said.text.contains("option") => {
-                let reason = Reason::new(&said.place, "an nc that can connect, to judge from inside", said.text.trim());
-                Verdict::error(reason.hint("give the node's address as it is from here: --node-address"))
-            }
-            Some((node, said)) => {
-                let what = format!("{unreachable}; nor is {node} from {}: {}", said.place, said.text.trim());
-                failed(what, service)
-            }
-            None => Verdict::error(Reason::new(object, "to be tried from inside the cluster", unreachable)),
-        }
+        let what = match seen.live.as_slice() {
+            [] => format!("{what}; no Service of the server has a NodePort"),
+            live if live.contains(port) => what,
+            live => format!("{what}; the Service has NodePort {}", listed(live.iter().copied())),
+        };
+        let expected = format!("to take a TCP connection ({source})");
+        Verdict::judged("", vec![Reason::new(object, expected, what).hint(hint)]).at(Hop::Nfs)
     }
 }
 
@@ -193,6 +195,10 @@ impl Knock {
     fn is_answer(&self) -> bool {
         !matches!(self, Self::Silence(_))
     }
+}
+
+fn listed(ports: impl Iterator<Item = u16>) -> String {
+    ports.map(|port| port.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// Connects until it is taken, or the time is over.
@@ -249,18 +255,13 @@ pub(in crate::check) async fn node(site: &Site, pod: &Pod) -> Result<Node, Verdi
     let host_ip = pod.status.as_ref().and_then(|status| status.host_ip.clone()).unwrap_or_default();
     let given = site.shared.wishes.node_address.as_ref();
     let address = given.unwrap_or(&host_ip).trim_matches(['[', ']']).to_owned();
-    let found = resolve(&address).await.map_err(|why| {
+    let found = lookup_host((address.as_str(), 0)).await.map_err(|error| {
         let who = if given.is_some() { "--node-address" } else { "the pod's status.hostIP" };
-        let reason = Reason::new(format!("node {address} ({who})"), "an address", why);
+        let reason = Reason::new(format!("node {address} ({who})"), "an address", error.to_string());
         Verdict::error(reason.hint("give an address that this machine knows with --node-address"))
     })?;
+    let found = found.collect();
     Ok(Node { host_ip, address, found })
-}
-
-/// The addresses of a name or address; the ports do not count.
-async fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
-    let found: Vec<SocketAddr> = lookup_host((address, 0)).await.map_err(|error| error.to_string())?.collect();
-    if found.is_empty() { Err("it has none".to_owned()) } else { Ok(found) }
 }
 
 pub fn live(services: &[Arc<Service>]) -> Vec<u16> {
@@ -305,11 +306,10 @@ mod tests {
     #[test]
     fn silence_fails_only_where_the_node_answers_on_other_ports_or_not_even_inside() {
         let silence = json!({"Silence": "no answer within 3s"});
-        let (quiet, own) = (json!([[32154, silence]]), json!([[32155, {"Taken": 1}], [32154, silence]]));
+        let quiet = json!([[32154, silence]]);
         for (others, inside, outcome) in [
             (json!([[32154, {"Taken": 1}]]), None, Outcome::Fail),
             (json!([[32154, "Refused"]]), None, Outcome::Fail),
-            (own, Some((0, "")), Outcome::Skip),
             (quiet.clone(), Some((0, "")), Outcome::Skip),
             (quiet.clone(), Some((1, "nc: can't connect: Connection refused")), Outcome::Fail),
             (quiet.clone(), Some((127, "sh: nc: not found")), Outcome::Error),
