@@ -14,8 +14,7 @@ use nfs3_client::rpc::RpcClient;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::bounded::{self, Bounded};
-use super::record::Records;
+use super::record::{Bounded, Records};
 use super::turn::{Exit, Turn};
 use super::way::{Connection, Stream, TAKE};
 
@@ -71,7 +70,7 @@ impl Session {
     pub fn new(Connection { stream, from, said }: Connection, within: Duration, turn: Turn) -> Self {
         let credential = auth_unix { machinename: Opaque::borrowed(b"file-simulator-e2e"), ..auth_unix::default() };
         let (credential, verifier) = (opaque_auth::auth_unix(&credential), opaque_auth::default());
-        let rpc = RpcClient::new_with_auth(Records::new(stream, bounded::message), credential, verifier);
+        let rpc = RpcClient::new_with_auth(Records::new(stream), credential, verifier);
         let deadline = Instant::now() + within * SESSION;
         Self { rpc, from, said, turn, within, deadline, paused: Duration::ZERO, answered: 0 }
     }

@@ -105,13 +105,14 @@ pub struct Stopped<'a> {
 
 pub fn stopped(seen: &Stopped<'_>) -> Verdict {
     let Stopped { object, trouble: Trouble { call, what }, answered, live, said, within, others, .. } = seen;
+    let skip = |why: String| Verdict::skip(why).at(Hop::Nfs);
     let see = "see the tests service and node-port of this server";
     let connect = || "to take a connection".to_owned();
     let (expected, what, hint) = match what {
         What::Refused(status) if call.starts_with("MOUNT") && UNWANTED.contains(&status.as_str()) => {
             let from = seen.from.map_or("a high port".to_owned(), |port| format!("port {port}"));
             if !live.iter().any(|option| option == "insecure") {
-                return Verdict::skip(format!(
+                return skip(format!(
                     "export lacks insecure: add it to exportOptions ({object}: {call} from {from} gave {status}; its options are {})",
                     live.join(",")
                 ));
@@ -120,7 +121,7 @@ pub fn stopped(seen: &Stopped<'_>) -> Verdict {
             (expected, status.clone(), "look which clients the server's exports file names")
         }
         What::Unreachable(why) if others.is_empty() => {
-            return Verdict::skip(format!("{object} is not reachable from here ({why}): see the test node-port"));
+            return skip(format!("{object} is not reachable from here ({why}): see the test node-port"));
         }
         What::Unreachable(why) => (connect(), format!("{why}, while ports of other servers answer: {others:?}"), see),
         What::Silent => {
@@ -178,14 +179,11 @@ mod tests {
     use super::*;
     use crate::cluster::example::with;
 
-    fn check(requires: impl Into<Value>) -> Value {
-        json!({
-            "port": 2049, "export": {"container": "nfs-server", "folder": "/data"}, "requires": requires.into(),
+    fn judged_by(requires: &Value, changes: &[(&str, Value)]) -> Verdict {
+        let check = json!({
+            "port": 2049, "export": {"container": "nfs-server", "folder": "/data"}, "requires": requires,
             "access": {"values": "exportOptions"}, "file": "/etc/exports", "within": "10s"
-        })
-    }
-
-    fn seen(changes: &[(&str, Value)]) -> Value {
+        });
         let healthy = json!({
             "object": "NFS server of pod p", "mounted": "/data",
             "expected": {"value": "rw,sync,insecure", "source": "exportOptions in the values"},
@@ -193,48 +191,39 @@ mod tests {
                 "listed": {"Found": "READDIRPLUS"}, "export": {"Ok": null}, "refused": null},
             "end": {"Ok": null}, "live": null, "others": []
         });
-        with(healthy, changes)
-    }
-
-    fn judged(changes: &[(&str, Value)]) -> Verdict {
-        let check: Nfs = serde_json::from_value(check(Value::Null)).unwrap();
-        judge(&check, &serde_json::from_value(seen(changes)).unwrap())
+        let check: Nfs = serde_json::from_value(check).unwrap();
+        judge(&check, &serde_json::from_value(with(healthy, changes)).unwrap())
     }
 
     fn stopped(call: &str, what: &Value, changes: &[(&str, Value)]) -> Verdict {
         let end = ("/end", json!({"Err": {"call": call, "what": what}}));
-        judged(&[&[end], changes].concat())
+        judged_by(&Value::Null, &[&[end], changes].concat())
     }
 
     #[test]
     fn what_a_whole_session_did_is_judged() {
-        let read_only = ("/expected/value", json!("ro,sync"));
-        let refused = |status: &str| ("/seen/refused", json!(status));
         let changing = ("/seen/listed", json!("Changing"));
         let unseen = ("/seen/export", json!({"Err": "No such file"}));
+        let read_only = |refused: Value| vec![("/expected/value", json!("ro,sync")), ("/seen/refused", refused)];
         for (changes, outcome) in [
-            (vec![], Outcome::Pass),
             (vec![("/seen/listed", json!({"Missing": 2}))], Outcome::Fail),
             (vec![("/seen/listed", Value::Null)], Outcome::Fail),
-            (vec![unseen.clone()], Outcome::Fail),
             (vec![("/seen/export", Value::Null)], Outcome::Fail),
             (vec![changing.clone()], Outcome::Error),
             (vec![changing, unseen], Outcome::Fail),
-            (vec![read_only.clone(), refused("NFS3ERR_ROFS")], Outcome::Pass),
-            (vec![read_only.clone()], Outcome::Fail),
-            (vec![read_only, refused("NFS3ERR_ACCES")], Outcome::Fail),
+            (read_only(json!("NFS3ERR_ROFS")), Outcome::Pass),
+            (read_only(Value::Null), Outcome::Fail),
+            (read_only(json!("NFS3ERR_ACCES")), Outcome::Fail),
         ] {
-            let verdict = judged(&changes);
+            let verdict = judged_by(&Value::Null, &changes);
             assert_eq!(verdict.outcome, outcome, "{changes:?}: {verdict:?}");
         }
     }
 
     #[test]
     fn values_that_the_suite_contradicts_fail_also_where_no_client_is_taken_from_here() {
-        let check: Nfs = serde_json::from_value(check("read-write")).unwrap();
         let end = json!({"Err": {"call": "MOUNT /data", "what": {"Refused": "MNT3ERR_ACCES"}}});
-        let seen = serde_json::from_value(seen(&[("/expected/value", json!("ro,sync")), ("/end", end)])).unwrap();
-        let secure = judge(&check, &seen);
+        let secure = judged_by(&json!("read-write"), &[("/expected/value", json!("ro,sync")), ("/end", end)]);
         assert_eq!((secure.outcome, secure.reasons.len(), secure.notes.len()), (Outcome::Fail, 1, 1));
     }
 
@@ -252,16 +241,17 @@ mod tests {
     }
 
     #[test]
-    fn whatever_ends_a_session_fails_and_names_the_call() {
-        for what in [
-            json!("Silent"),
-            json!({"Ended": "connection refused"}),
-            json!({"Refused": "NFS3ERR_NOSPC"}),
-            json!({"Wrong": ["a", "b"]}),
+    fn silence_an_end_a_refusal_and_nonsense_fail_and_a_node_that_is_not_reached_only_where_it_answers_elsewhere() {
+        for (what, others, outcome) in [
+            (json!("Silent"), json!([]), Outcome::Fail),
+            (json!({"Ended": "connection refused"}), json!([]), Outcome::Fail),
+            (json!({"Refused": "NFS3ERR_NOSPC"}), json!([]), Outcome::Fail),
+            (json!({"Wrong": ["a", "b"]}), json!([]), Outcome::Fail),
+            (json!({"Unreachable": "no answer"}), json!([]), Outcome::Skip),
+            (json!({"Unreachable": "no answer"}), json!([32150]), Outcome::Fail),
         ] {
-            let verdict = stopped("WRITE", &what, &[]);
-            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Nfs)));
-            assert!(verdict.reasons[0].expected.contains("WRITE"), "{verdict:?}");
+            let verdict = stopped("WRITE", &what, &[("/others", others)]);
+            assert_eq!((verdict.outcome, verdict.hop), (outcome, Some(Hop::Nfs)), "{what}: {verdict:?}");
         }
     }
 
@@ -279,13 +269,5 @@ mod tests {
             assert!(reason.seen.contains(part), "{reason:?}");
         }
         assert!(!exited("Segmentation fault").hint.contains("-s"));
-    }
-
-    #[test]
-    fn a_node_that_is_not_reached_fails_only_where_it_answers_elsewhere() {
-        let unreachable =
-            |others: Value| stopped("connect", &json!({"Unreachable": "no answer"}), &[("/others", others)]);
-        assert_eq!(unreachable(json!([])).outcome, Outcome::Skip);
-        assert_eq!(unreachable(json!([32150])).outcome, Outcome::Fail);
     }
 }

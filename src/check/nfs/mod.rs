@@ -9,7 +9,6 @@ use crate::event::{Hop, Reason, Verdict};
 
 pub(super) mod access;
 mod attempts;
-mod bounded;
 mod call;
 mod judge;
 mod put;
@@ -116,7 +115,7 @@ impl Kind for Nfs {
             Err(trouble) => {
                 live = attempts.options(trouble, &self.file).await?;
                 if let What::Unreachable(_) = trouble.what {
-                    others = way.answering().await;
+                    others = way.answering(site, &self.port).await?;
                 }
             }
         }

@@ -139,19 +139,19 @@ impl Session {
         let (mut cookie, mut cookieverf) = (0, cookieverf3([0; 8]));
         loop {
             let dir = folder.clone();
-            let (names, eof);
+            let (names, eof): (Vec<_>, bool);
             if plus {
                 let arguments = READDIRPLUS3args { dir, cookie, cookieverf, dircount: PAGE / 4, maxcount: PAGE };
-                let page: READDIRPLUS3resok =
-                    self.nfs::<_, READDIRPLUS3resfail>(NFS_PROGRAM::NFSPROC3_READDIRPLUS, &arguments).await?;
-                (cookieverf, eof) = (page.cookieverf, page.reply.eof);
-                names = page.reply.entries.0.into_iter().map(|entry| (entry.name, entry.cookie)).collect::<Vec<_>>();
+                let called = self.nfs::<_, READDIRPLUS3resfail>(NFS_PROGRAM::NFSPROC3_READDIRPLUS, &arguments);
+                let READDIRPLUS3resok { reply, cookieverf: next, .. } = called.await?;
+                names = reply.entries.0.into_iter().map(|entry| (entry.name, entry.cookie)).collect();
+                (cookieverf, eof) = (next, reply.eof);
             } else {
                 let arguments = READDIR3args { dir, cookie, cookieverf, count: PAGE };
-                let page: READDIR3resok =
-                    self.nfs::<_, READDIR3resfail>(NFS_PROGRAM::NFSPROC3_READDIR, &arguments).await?;
-                (cookieverf, eof) = (page.cookieverf, page.reply.eof);
-                names = page.reply.entries.0.into_iter().map(|entry| (entry.name, entry.cookie)).collect();
+                let called = self.nfs::<_, READDIR3resfail>(NFS_PROGRAM::NFSPROC3_READDIR, &arguments);
+                let READDIR3resok { reply, cookieverf: next, .. } = called.await?;
+                names = reply.entries.0.into_iter().map(|entry| (entry.name, entry.cookie)).collect();
+                (cookieverf, eof) = (next, reply.eof);
             }
             if names.iter().any(|(own, _)| own.as_ref() == name.as_bytes()) {
                 return Ok(Listed::Found(call.to_owned()));

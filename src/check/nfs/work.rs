@@ -25,44 +25,45 @@ pub struct Work<'a> {
     pod: &'a Pod,
     read_only: bool,
     pub mounted: String,
-    /// What was put into the mounted folder through the container: a name and its content.
-    known: Option<(String, String)>,
-    /// The file or folder of the run's own, if anything was put there.
-    own: Option<Placed>,
+    put: Option<Put>,
+}
+
+/// What was put into the mounted folder through the container.
+struct Put {
+    name: String,
+    content: String,
+    /// The file, or the folder of the run's own that it is in.
+    exported: Placed,
 }
 
 impl<'a> Work<'a> {
     /// Puts what will be read where nothing can be written through NFS, or where a folder is mounted by itself.
     pub async fn prepare(check: &'a Nfs, site: &'a Site, pod: &'a Arc<Pod>, read_only: bool) -> Result<Self, Verdict> {
         let (root, container) = (&check.export.folder, &check.export.container);
-        let mounted = root.clone();
-        let mut work = Self { check, site, pod, read_only, mounted, known: None, own: None };
-        let (own, operation) = match &check.path {
+        let (own, mounted, name) = match &check.path {
             Some(path) => {
                 let own = site.file("folder");
-                let content = format!("made for {}", own.name);
-                work.mounted = format!("{root}/{}/{path}", own.name);
-                work.known = Some((MADE.to_owned(), content.clone()));
-                (own, Operation::WriteNested { folder: work.mounted.clone(), name: MADE.to_owned(), content })
+                let mounted = format!("{root}/{}/{path}", own.name);
+                (own, mounted, MADE.to_owned())
             }
             None if read_only => {
                 let own = site.file("read.txt");
-                let content = format!("written for {}", own.name);
-                work.known = Some((own.name.clone(), content.clone()));
-                let path = format!("{root}/{}", own.name);
-                (own, Operation::Write { path, content })
+                let name = own.name.clone();
+                (own, root.clone(), name)
             }
-            None => return Ok(work),
+            None => return Ok(Self { check, site, pod, read_only, mounted: root.clone(), put: None }),
         };
-        work.own = Some(site.place(pod, &check.export, check.sidecar.as_ref(), &own));
-        let (_, problem) = site.try_exec(pod, container, &operation).await?;
+        let exported = site.place(pod, &check.export, check.sidecar.as_ref(), &own);
+        let content = format!("made for {}", own.name);
+        let write = Operation::WriteNested { folder: mounted.clone(), name: name.clone(), content: content.clone() };
+        let (_, problem) = site.try_exec(pod, container, &write).await?;
         if let Some(problem) = problem {
             let object = format!("export {root} of container {container}");
             let reason = Reason::new(object, format!("to take {}, to be read through NFS", own.name), problem);
             let by = format!("subfolder::{}", site.server());
             return Err(Verdict::blocked(by, reason.hint("look whether the export is full or read-only")));
         }
-        Ok(work)
+        Ok(Self { check, site, pod, read_only, mounted, put: Some(Put { name, content, exported }) })
     }
 
     /// Has sessions with the server until one went as far as the server lets it, or the time is over.
@@ -93,7 +94,7 @@ impl<'a> Work<'a> {
     async fn session(&self, session: &mut Session, number: u32, seen: &mut Seen) -> Answer<Result<(), Verdict>> {
         let root = session.mount(&self.mounted).await?;
         let [write, read] = session.sizes(&root).await?;
-        if let Some((name, content)) = &self.known {
+        if let Some(Put { name, content, .. }) = &self.put {
             let file = session.lookup(&root, name).await?;
             let expected = || format!("the file, which was put into {}", self.mounted);
             let none = || wrong(&format!("LOOKUP {name}"), expected(), "no such file");
@@ -175,13 +176,13 @@ impl<'a> Work<'a> {
 
     /// Removes what was put into the export through the container.
     pub async fn tidy(&self) -> Result<(), Verdict> {
-        let Some(own) = &self.own else { return Ok(()) };
+        let Some(Put { exported, .. }) = &self.put else { return Ok(()) };
         self.quiet().await;
-        let path = format!("{}/{}", self.check.export.folder, own.name);
+        let path = format!("{}/{}", self.check.export.folder, exported.name);
         let remove = Operation::Remove { path };
         let (_, problem) = self.site.try_exec(self.pod, &self.check.export.container, &remove).await?;
         if problem.is_none() {
-            self.site.shared.ledger.removed(own);
+            self.site.shared.ledger.removed(exported);
         }
         Ok(())
     }

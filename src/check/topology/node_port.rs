@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use super::inside::{self, NOT_FOUND, Said};
 use crate::check::parameter::{Expected, Fact, Span};
 use crate::check::{Kind, Need, Site, millis};
-use crate::cluster::{Network, Operation};
+use crate::cluster::Operation;
 use crate::event::{Hop, Reason, Verdict};
 
 /// The pause after a refusal: there is no event for a port that opens.
@@ -68,7 +68,7 @@ struct Tried {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum Knock {
+pub(in crate::check) enum Knock {
     /// It was taken, after so many milliseconds.
     Taken(u64),
     /// It was refused: the node is reachable.
@@ -90,21 +90,21 @@ impl Kind for NodePort {
         let port = port(&expected, &live);
         let mut seen = Observation { server: site.server().to_owned(), expected, live, tried: None };
         let Some(port) = port else { return Ok(seen) };
-        let Node { host_ip, address, found } = node(site, &pod).await?;
-        let mut knock = try_port(&found, port, self.within.0).await;
+        let node = node(site, &pod).await?;
+        let mut knock = try_port(&node.found, port, self.within.0).await;
         let (mut others, mut inside) = (Vec::new(), None);
         if let Knock::Silence(_) = knock {
-            let look = self.knock_all(site, &network, &found);
-            others = site.shared.once(format!("node-port {address}"), look).await;
+            others = knock_all(site, &self.port, &node, self.within.0).await?;
         }
         let is_taken = |knock: &Knock| matches!(knock, Knock::Taken(_));
         // Its own port among them: where that or another one answers by now, this one may, too.
         let is_again = !is_taken(&knock) && (knock.is_answer() || others.iter().any(|(_, knock)| knock.is_answer()));
         if is_again {
             site.waiting(format!("NodePort {port} to take a connection"), self.within.0 * SECOND);
-            knock = try_port(&found, port, self.within.0 * SECOND).await;
+            knock = try_port(&node.found, port, self.within.0 * SECOND).await;
         }
         let is_late = is_again && is_taken(&knock);
+        let Node { host_ip, address, .. } = node;
         others.retain(|(other, _)| *other != port);
         if !knock.is_answer() && !others.iter().any(|(_, knock)| knock.is_answer()) {
             // Rather another server's: some networks keep a pod from reaching itself through its Service.
@@ -179,20 +179,25 @@ impl Kind for NodePort {
     }
 }
 
-impl NodePort {
-    /// Connects to the ports of all servers, side by side: does the node answer at all?
-    async fn knock_all(&self, site: &Site, network: &Network, addresses: &[SocketAddr]) -> Vec<(u16, Knock)> {
-        let ports = site.servers.iter().filter_map(|server| {
-            let live = live(&network.services(&site.select, server));
-            port(&site.expected_of(server, &self.port).ok()?, &live)
-        });
-        join_all(ports.map(|port| async move { (port, try_port(addresses, port, self.within.0).await) })).await
-    }
+/// What the ports of all servers say at a node, side by side, looked at once in a run: does it answer at all?
+pub(in crate::check) async fn knock_all(
+    site: &Site,
+    fact: &Fact,
+    node: &Node,
+    within: Duration,
+) -> Result<Vec<(u16, Knock)>, Verdict> {
+    let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
+    let ports = site.servers.iter().filter_map(|server| {
+        let live = live(&network.services(&site.select, server));
+        port(&site.expected_of(server, fact).ok()?, &live)
+    });
+    let look = join_all(ports.map(|port| async move { (port, try_port(&node.found, port, within).await) }));
+    Ok(site.shared.once(format!("node-port {}", node.address), look).await)
 }
 
 impl Knock {
     /// Whether the node said anything.
-    fn is_answer(&self) -> bool {
+    pub fn is_answer(&self) -> bool {
         !matches!(self, Self::Silence(_))
     }
 }

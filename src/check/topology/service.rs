@@ -132,8 +132,10 @@ impl Service {
         let object = format!("EndpointSlices of Service {}", service.name_any());
         let expected = format!("exactly one ready endpoint, pod {own}, port {}", self.target_port);
         // A Service of two address families has two slices with the same pod.
-        let slices = seen.slices.iter().filter(|slice| slice.address_type != "FQDN");
-        let all = slices.flat_map(|slice| slice.endpoints.iter().map(move |end| (whose(end, &seen.pod), end, slice)));
+        let all = seen
+            .slices
+            .iter()
+            .flat_map(|slice| slice.endpoints.iter().map(move |end| (whose(end, &seen.pod), end, slice)));
         let (ready, idle): (Vec<_>, Vec<_>) = all.partition(|(_, end, _)| is_in_use(end));
         let (ends, others): (Vec<_>, Vec<_>) = ready.into_iter().partition(|(name, ..)| *name == own);
         let others: BTreeSet<String> = others.into_iter().map(|(name, ..)| name).collect();
@@ -206,17 +208,18 @@ fn is_in_use(end: &Endpoint) -> bool {
         && conditions.and_then(|conditions| conditions.terminating) != Some(true)
 }
 
-/// The name of the endpoint's pod, or else what is known of it.
+/// The name of the endpoint's pod, or else its addresses.
 fn whose(end: &Endpoint, own: &Pod) -> String {
-    if let Some(ObjectReference { name: Some(name), uid, .. }) = &end.target_ref {
+    match &end.target_ref {
         // Another pod of the same name that is gone.
-        let is_former = *name == own.name_any() && uid.is_some() && *uid != own.metadata.uid;
-        return if is_former { format!("a former {name}") } else { name.clone() };
+        Some(ObjectReference { name: Some(name), uid: Some(uid), .. })
+            if *name == own.name_any() && own.uid().as_ref() != Some(uid) =>
+        {
+            format!("a former {name}")
+        }
+        Some(ObjectReference { name: Some(name), .. }) => name.clone(),
+        _ => end.addresses.join(", "),
     }
-    let status = own.status.as_ref();
-    let ips = status.iter().flat_map(|status| status.pod_ips.iter().flatten()).map(|ip| &ip.ip);
-    let mut ips = ips.chain(status.and_then(|status| status.pod_ip.as_ref()));
-    if ips.any(|ip| end.addresses.contains(ip)) { own.name_any() } else { end.addresses.join(", ") }
 }
 
 fn is_tcp(protocol: Option<&str>) -> bool {
@@ -263,7 +266,6 @@ mod tests {
         let old = with(endpoint("nas-output-1-old", "pod-0", "10.244.0.4"), &[("/conditions", going)]);
         for change in [
             ("/slices/0/endpoints/0/conditions", json!({})),
-            ("/slices/0/endpoints", json!([{"addresses": ["10.244.0.5"]}])),
             ("/node_port/value", Value::Null),
             ("/slices/-", slice("IPv6", &[endpoint("nas-output-1-abc", "pod-1", "fd00::5")])),
             ("/services/0/spec/ports/-", json!({"name": "metrics", "port": 9100, "protocol": "TCP"})),
