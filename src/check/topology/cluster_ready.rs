@@ -19,10 +19,7 @@ pub struct Cluster {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(extend("pattern" = r"^\d+\.\d+\+?$"))]
-pub struct Version {
-    major: u32,
-    minor: u32,
-}
+pub struct Version(u32, u32);
 
 impl TryFrom<String> for Version {
     type Error = String;
@@ -31,7 +28,7 @@ impl TryFrom<String> for Version {
     fn try_from(text: String) -> Result<Self, String> {
         let parse = || {
             let (major, minor) = text.split_once('.')?;
-            Some(Self { major: major.parse().ok()?, minor: minor.trim_end_matches('+').parse().ok()? })
+            Some(Self(major.parse().ok()?, minor.trim_end_matches('+').parse().ok()?))
         };
         parse().ok_or_else(|| format!("`{text}` is not a version such as \"1.29\""))
     }
@@ -39,7 +36,7 @@ impl TryFrom<String> for Version {
 
 impl std::fmt::Display for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
+        write!(f, "{}.{}", self.0, self.1)
     }
 }
 
@@ -126,7 +123,7 @@ mod tests {
             ("1.34", vec![], "one", Outcome::Fail),
         ] {
             let seen = json!({"context": "c", "version": version, "nodes": nodes, "used": [used]});
-            let check = Cluster { min_version: Version { major: 1, minor: 29 } };
+            let check = Cluster { min_version: Version(1, 29) };
             let verdict = check.judge(&serde_json::from_value(seen.clone()).unwrap());
             assert_eq!(verdict.outcome, outcome, "{seen}");
         }

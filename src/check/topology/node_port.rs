@@ -46,8 +46,6 @@ pub struct NodePort {
 pub struct Observation {
     server: String,
     expected: Expected,
-    /// The NodePorts that the live Services have.
-    live: Vec<u16>,
     /// What was connected to; `None` where there is no port.
     tried: Option<Tried>,
 }
@@ -86,9 +84,8 @@ impl Kind for NodePort {
         let (pod, _) = site.steady_pod(self.restart_window).await?;
         let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
         let expected = site.expected(&self.port)?;
-        let live = live(&network.services(&site.select, site.server()));
-        let port = port(&expected, &live);
-        let mut seen = Observation { server: site.server().to_owned(), expected, live, tried: None };
+        let port = port(&expected, &live(&network.services(&site.select, site.server())));
+        let mut seen = Observation { server: site.server().to_owned(), expected, tried: None };
         let Some(port) = port else { return Ok(seen) };
         let node = node(site, &pod).await?;
         let mut knock = try_port(&node.found, port, self.within.0).await;
@@ -140,8 +137,8 @@ impl Kind for NodePort {
                 (format!("refused for {}", self.within), hint)
             }
             Knock::Silence(why) if others.iter().any(|(_, knock)| knock.is_answer()) => {
-                let answering = others.iter().filter(|(_, knock)| knock.is_answer()).map(|(port, _)| *port);
-                let what = format!("{why}, while its ports {} answer", listed(answering));
+                let answering = others.iter().filter(|(_, knock)| knock.is_answer()).map(|(port, _)| port.to_string());
+                let what = format!("{why}, while its ports {} answer", answering.collect::<Vec<_>>().join(", "));
                 (what, format!("{service}; look for a firewall that lets only some ports through"))
             }
             Knock::Silence(why) => {
@@ -169,11 +166,6 @@ impl Kind for NodePort {
                 }
             }
         };
-        let what = match seen.live.as_slice() {
-            [] => format!("{what}; no Service of the server has a NodePort"),
-            live if live.contains(port) => what,
-            live => format!("{what}; the Service has NodePort {}", listed(live.iter().copied())),
-        };
         let expected = format!("to take a TCP connection ({source})");
         Verdict::judged("", vec![Reason::new(object, expected, what).hint(hint)]).at(Hop::Nfs)
     }
@@ -200,10 +192,6 @@ impl Knock {
     pub fn is_answer(&self) -> bool {
         !matches!(self, Self::Silence(_))
     }
-}
-
-fn listed(ports: impl Iterator<Item = u16>) -> String {
-    ports.map(|port| port.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// Connects until it is taken, or the time is over.
@@ -292,7 +280,7 @@ mod tests {
 
     fn judged(changes: &[(&str, Value)]) -> Verdict {
         let seen = json!({
-            "server": "nas", "live": [32155], "expected": {"value": 32155, "source": "the values"},
+            "server": "nas", "expected": {"value": 32155, "source": "the values"},
             "tried": {"address": "10.0.0.1", "port": 32155, "knock": {"Taken": 1}, "others": [], "inside": null}
         });
         let check = json!({

@@ -61,14 +61,12 @@ impl Kind for Release {
             let Deployed { name, chart, revision, .. } = deployed;
             return Verdict::judged(format!("{name} is deployed: {chart}, revision {revision}, {ago}"), Vec::new());
         }
-        let history = helm("history");
-        let again = format!("run helm upgrade again or go back: `{}`", helm("rollback"));
-        let is_pending = deployed.status.starts_with("pending-") || deployed.status == "uninstalling";
-        let hint = if is_pending {
-            format!("another helm may still be running: wait for its end. If it was killed: `{history}`, then {again}")
-        } else {
-            format!("see `{history}`; mend what Helm says, then {again}")
-        };
+        let hint = format!(
+            "if another helm still runs, wait for its end; else see `{}`, mend what Helm says, and run helm upgrade again \
+             or go back: `{}`",
+            helm("history"),
+            helm("rollback")
+        );
         let colon = if deployed.description.is_empty() { "" } else { ": " };
         let mut said = format!("{}, {ago}{colon}{}", deployed.status, deployed.description);
         said.extend(deployed.judged_by.iter().map(|by| format!("; {by}")));

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service as Object, ServicePort};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
@@ -151,11 +150,8 @@ impl Service {
             } else {
                 "no ready endpoint".to_owned()
             };
-            let selector = service.spec.iter().flat_map(|spec| spec.selector.iter().flatten());
-            let selector: Vec<_> = selector.map(|(key, value)| format!("{key}={value}")).collect();
             let hint = format!(
-                "the Service selects {}: look whether the pod has these labels, and see the test pods::{}",
-                if selector.is_empty() { "nothing".to_owned() } else { selector.join(", ") },
+                "look whether the pod has the labels that the Service selects, and see the test pods::{}",
                 seen.server
             );
             return Err(Reason::new(object, expected, what).hint(hint));
@@ -175,13 +171,8 @@ impl Service {
             let open = open.collect::<Vec<_>>().join(", ");
             let what =
                 if open.is_empty() { "the pod, but no port".to_owned() } else { format!("the pod, port {open}") };
-            let target = match &port.target_port {
-                Some(IntOrString::Int(number)) => number.to_string(),
-                Some(IntOrString::String(name)) => format!("`{name}`"),
-                None => port.port.to_string(),
-            };
             let hint = format!(
-                "the Service's targetPort is {target}: make it {} or the name that the pod's container gives this port",
+                "make the Service's targetPort {} or the name that the pod's container gives this port",
                 self.target_port
             );
             return Err(Reason::new(object, expected, what).hint(hint));
