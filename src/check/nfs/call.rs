@@ -49,8 +49,7 @@ pub enum What {
 
 pub struct Session {
     rpc: RpcClient<Records<Box<dyn Stream>>>,
-    /// The port that it comes from; `None` where only the node knows.
-    pub from: Option<u16>,
+    /// What the node says went wrong with a port-forward, once it has ended.
     said: BoxFuture<'static, Option<String>>,
     /// Held until it is known that the server survives its first request.
     pub turn: Turn,
@@ -67,12 +66,12 @@ pub type Answer<T> = Result<T, Trouble>;
 
 impl Session {
     /// On a connection, with so much time for each call; as uid 0, as the nodes of a cluster mount it.
-    pub fn new(Connection { stream, from, said }: Connection, within: Duration, turn: Turn) -> Self {
+    pub fn new(Connection { stream, said }: Connection, within: Duration, turn: Turn) -> Self {
         let credential = auth_unix { machinename: Opaque::borrowed(b"file-simulator-e2e"), ..auth_unix::default() };
         let (credential, verifier) = (opaque_auth::auth_unix(&credential), opaque_auth::default());
         let rpc = RpcClient::new_with_auth(Records::new(stream), credential, verifier);
         let deadline = Instant::now() + within * SESSION;
-        Self { rpc, from, said, turn, within, deadline, paused: Duration::ZERO, answered: 0 }
+        Self { rpc, said, turn, within, deadline, paused: Duration::ZERO, answered: 0 }
     }
 
     /// Waits for something else, for which the server is not to blame.
@@ -195,7 +194,7 @@ pub mod tests {
     }
 
     fn over(stream: DuplexStream, within: Duration) -> Session {
-        let connection = Connection { stream: Box::new(stream), from: None, said: Box::pin(async { None }) };
+        let connection = Connection { stream: Box::new(stream), said: Box::pin(async { None }) };
         Session::new(connection, within, None)
     }
 

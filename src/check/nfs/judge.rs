@@ -3,7 +3,7 @@
 use super::call::{CONNECT, SESSION, Trouble, What};
 use super::session::Listed;
 use super::way::Via;
-use super::{Access, Nfs, Observation};
+use super::{Access, Nfs, Observation, access};
 use crate::check::parameter::Span;
 use crate::event::{Hop, Outcome, Reason, Verdict};
 
@@ -19,13 +19,17 @@ pub fn judge(check: &Nfs, seen: &Observation) -> Verdict {
     let Some(options) = seen.expected.text() else { return check.unknown(&seen.expected) };
     let contradicted = check.requires.and_then(|own| own.contradicted(&check.access.values, &options, &seen.expected));
     if let Err(trouble) = &seen.end {
-        let live = || options.split(',').map(|one| one.trim().to_owned()).collect();
-        let live: &Vec<String> = &seen.live.clone().unwrap_or_else(live);
-        let (answered, from, within) = (seen.seen.answered, seen.seen.from, check.within);
-        let (object, said) = (&seen.object, format!("{options}: {}", seen.expected.source));
-        let others = &seen.others;
-        let stopped = Stopped { object, trouble, answered, from, live, said, others, within };
-        let stopped = self::stopped(&stopped);
+        let said = || access::words(&options).map(str::to_owned).collect();
+        let live: Vec<String> = seen.live.clone().unwrap_or_else(said);
+        let stopped = stopped(&Stopped {
+            object: &seen.object,
+            trouble,
+            answered: seen.seen.answered,
+            live: &live,
+            said: format!("{options}: {}", seen.expected.source),
+            others: &seen.others,
+            within: check.within,
+        });
         let Some(contradicted) = contradicted else { return stopped };
         // Also where clients from here are not taken at all.
         let notes = (stopped.outcome == Outcome::Skip).then_some(stopped.summary);
@@ -79,9 +83,8 @@ pub fn judge(check: &Nfs, seen: &Observation) -> Verdict {
             "a file written ({writes} WRITEs), committed, read, listed ({listed}), seen in the pod, renamed, removed"
         )
     };
-    let from = seen.seen.from.map(|port| format!(" from port {port}")).unwrap_or_default();
     let (mounted, answered) = (&seen.mounted, seen.seen.answered);
-    let summary = format!("{object}: {mounted} mounted{from}, {what}; {answered} calls");
+    let summary = format!("{object}: {mounted} mounted, {what}; {answered} calls");
     match unlisted {
         Some(reason) if reasons.is_empty() => Verdict::error(reason).at(Hop::Nfs),
         _ => Verdict::judged(summary, reasons).at(Hop::Nfs),
@@ -93,8 +96,6 @@ pub struct Stopped<'a> {
     pub object: &'a str,
     pub trouble: &'a Trouble,
     pub answered: u32,
-    /// The port that the connection came from; `None` where only the node knows.
-    pub from: Option<u16>,
     pub live: &'a [String],
     /// What its options should be, and who says so.
     pub said: String,
@@ -110,14 +111,13 @@ pub fn stopped(seen: &Stopped<'_>) -> Verdict {
     let connect = || "to take a connection".to_owned();
     let (expected, what, hint) = match what {
         What::Refused(status) if call.starts_with("MOUNT") && UNWANTED.contains(&status.as_str()) => {
-            let from = seen.from.map_or("a high port".to_owned(), |port| format!("port {port}"));
             if !live.iter().any(|option| option == "insecure") {
                 return skip(format!(
-                    "export lacks insecure: add it to exportOptions ({object}: {call} from {from} gave {status}; its options are {})",
+                    "export lacks insecure: add it to exportOptions ({object}: {call} gave {status}; its options are {})",
                     live.join(",")
                 ));
             }
-            let expected = format!("{call} to work, also from {from} (its options have insecure)");
+            let expected = format!("{call} to work (its options have insecure)");
             (expected, status.clone(), "look which clients the server's exports file names")
         }
         What::Unreachable(why) if others.is_empty() => {
@@ -187,7 +187,7 @@ mod tests {
         let healthy = json!({
             "object": "NFS server of pod p", "mounted": "/data",
             "expected": {"value": "rw,sync,insecure", "source": "exportOptions in the values"},
-            "seen": {"from": null, "answered": 17, "writes": 3,
+            "seen": {"answered": 17, "writes": 3,
                 "listed": {"Found": "READDIRPLUS"}, "export": {"Ok": null}, "refused": null},
             "end": {"Ok": null}, "live": null, "others": []
         });

@@ -68,8 +68,6 @@ pub struct Observation {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Seen {
-    /// The port that the connection came from; `None` where only the node knows.
-    from: Option<u16>,
     answered: u32,
     writes: u32,
     listed: Option<Listed>,

@@ -37,9 +37,7 @@ impl Unwritten {
     pub fn verdict(&self) -> Verdict {
         let Self { object, trouble, answered, live } = self;
         let said = format!("{}: its exports file", live.join(","));
-        let (answered, from, others) = (*answered, None, &[][..]);
-        let stopped = Stopped { object, trouble, answered, from, live, said, others, within: WITHIN };
-        judge::stopped(&stopped)
+        judge::stopped(&Stopped { object, trouble, answered: *answered, live, said, others: &[], within: WITHIN })
     }
 }
 

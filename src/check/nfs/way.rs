@@ -58,8 +58,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 pub struct Connection {
     pub stream: Box<dyn Stream>,
-    /// The port that it comes from; `None` where only the node knows.
-    pub from: Option<u16>,
     /// What the node says went wrong with a port-forward, once it has ended.
     pub said: BoxFuture<'static, Option<String>>,
 }
@@ -95,7 +93,7 @@ impl Way {
             Self::Pod(port) => {
                 let made = site.shared.cluster.forward(&pod.name_any(), *port).await;
                 let Forwarded { stream, trouble: said } = made.map_err(|error| site.no_answer(&error))?;
-                return Ok(Ok(Connection { stream: Box::new(stream), from: None, said }));
+                return Ok(Ok(Connection { stream: Box::new(stream), said }));
             }
             Self::Node(node, port) => (&node.found, *port),
         };
@@ -105,10 +103,7 @@ impl Way {
         for (address, is_low) in ways {
             let limit = deadline.min(Instant::now() + TAKE);
             what = match timeout_at(limit, dial(SocketAddr::new(address.ip(), port), is_low)).await {
-                Ok(Ok(stream)) => {
-                    let from = stream.local_addr().ok().map(|address| address.port());
-                    return Ok(Ok(Connection { stream: Box::new(stream), from, said: ready(None).boxed() }));
-                }
+                Ok(Ok(stream)) => return Ok(Ok(Connection { stream: Box::new(stream), said: ready(None).boxed() })),
                 Ok(Err(error)) if is_refusal(error.kind()) => What::Ended(format!("port {port} refused it")),
                 Ok(Err(error)) => What::Unreachable(error.to_string()),
                 Err(_) => What::Unreachable(format!("no answer within {}s", TAKE.as_secs())),

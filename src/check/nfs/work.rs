@@ -75,7 +75,6 @@ impl<'a> Work<'a> {
             let trouble = match attempts.session().await? {
                 Err(trouble) => trouble,
                 Ok(mut session) => {
-                    seen.from = session.from;
                     let end = self.session(&mut session, attempts.served, &mut seen).await;
                     seen.answered = session.answered;
                     match end {
