@@ -76,9 +76,11 @@ impl Kind for Unique {
             for service in &server.services {
                 let object = format!("Service {}", service.name_any());
                 let spec = service.spec.as_ref();
-                match spec.and_then(|spec| spec.cluster_ip.as_deref()) {
-                    None | Some("" | "None") => reasons.push(Reason::new(&object, "a ClusterIP", "none").hint(repair)),
-                    Some(ip) => drop(has("ClusterIP", ip)),
+                let ip = spec.and_then(|spec| spec.cluster_ip.as_deref());
+                if let Some(ip) = ip.filter(|ip| !matches!(*ip, "" | "None")) {
+                    has("ClusterIP", ip);
+                } else {
+                    reasons.push(Reason::new(&object, "a ClusterIP", "none").hint(repair));
                 }
                 let ports = spec.iter().flat_map(|spec| spec.ports.iter().flatten());
                 let ports: Vec<String> = ports.filter_map(|port| Some(port.node_port?.to_string())).collect();
