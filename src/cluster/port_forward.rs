@@ -10,14 +10,8 @@ use super::{ApiError, Cluster, Work, answered_within};
 pub struct Forwarded {
     /// The connection. It ends too when the port does not take one, and then [`Self::trouble`] says why.
     pub stream: DuplexStream,
-    trouble: BoxFuture<'static, Option<String>>,
-}
-
-impl Forwarded {
     /// Waits for the end of the connection: what the node says went wrong, if anything did.
-    pub async fn trouble(self) -> Option<String> {
-        self.trouble.await
-    }
+    pub trouble: BoxFuture<'static, Option<String>>,
 }
 
 impl Cluster {

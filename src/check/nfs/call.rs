@@ -4,19 +4,19 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use nfs3_client::RpcError;
 use nfs3_client::nfs3_types::mount::{self, FHSIZE3, MOUNT_PROGRAM, dirpath, mountres3};
-use nfs3_client::nfs3_types::nfs3::{self, NFS_PROGRAM, Nfs3Result, nfs_fh3, nfsstat3};
+use nfs3_client::nfs3_types::nfs3::{self, NFS_PROGRAM, Nfs3Result, nfs_fh3};
 use nfs3_client::nfs3_types::rpc::{auth_unix, opaque_auth};
 use nfs3_client::nfs3_types::xdr_codec::{Opaque, Pack, Unpack};
 use nfs3_client::rpc::RpcClient;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::bounded::{self, Bounded};
-use super::record::Records;
-use super::turn::Exit;
+use super::record::{Bounded, Records};
+use super::turn::{Exit, Turn};
+use super::way::{Connection, Stream, TAKE};
 
 /// All calls of a session are answered within so many times the time of one.
 pub const SESSION: u32 = 3;
@@ -47,8 +47,12 @@ pub enum What {
     Wrong(String, String),
 }
 
-pub struct Session<S> {
-    rpc: RpcClient<Records<S>>,
+pub struct Session {
+    rpc: RpcClient<Records<Box<dyn Stream>>>,
+    /// What the node says went wrong with a port-forward, once it has ended.
+    said: BoxFuture<'static, Option<String>>,
+    /// Held until it is known that the server survives its first request.
+    pub turn: Turn,
     /// Each call is answered within this time.
     within: Duration,
     /// When the last answer must have come.
@@ -60,14 +64,14 @@ pub struct Session<S> {
 
 pub type Answer<T> = Result<T, Trouble>;
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+impl Session {
     /// On a connection, with so much time for each call; as uid 0, as the nodes of a cluster mount it.
-    pub fn new(stream: S, within: Duration) -> Self {
+    pub fn new(Connection { stream, said }: Connection, within: Duration, turn: Turn) -> Self {
         let credential = auth_unix { machinename: Opaque::borrowed(b"file-simulator-e2e"), ..auth_unix::default() };
         let (credential, verifier) = (opaque_auth::auth_unix(&credential), opaque_auth::default());
-        let rpc = RpcClient::new_with_auth(Records::new(stream, bounded::message), credential, verifier);
+        let rpc = RpcClient::new_with_auth(Records::new(stream), credential, verifier);
         let deadline = Instant::now() + within * SESSION;
-        Self { rpc, within, deadline, paused: Duration::ZERO, answered: 0 }
+        Self { rpc, said, turn, within, deadline, paused: Duration::ZERO, answered: 0 }
     }
 
     /// Waits for something else, for which the server is not to blame.
@@ -78,6 +82,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.deadline += took;
         self.paused += took;
         result
+    }
+
+    /// What ended it, in the node's words where it has any.
+    pub async fn explain(self, trouble: Trouble) -> Trouble {
+        let Trouble { call, what: What::Ended(why) } = trouble else { return trouble };
+        drop(self.rpc);
+        let what = match timeout(TAKE, self.said).await.ok().flatten() {
+            // The kubelet's words for a port that nobody listens on, and for a server that ended; others are of its own troubles.
+            Some(said) if !said.contains("refused") && !said.contains("reset by peer") => What::Broken(said),
+            said => What::Ended(said.unwrap_or(why)),
+        };
+        Trouble { call, what }
     }
 
     async fn call<R: Unpack>(
@@ -108,17 +124,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         &mut self,
         procedure: NFS_PROGRAM,
         arguments: &(impl Pack + Send + Sync),
-    ) -> Result<T, Failed> {
+    ) -> Answer<T> {
         let name = procedure.to_string();
         let name = name.trim_start_matches("NFSPROC3_");
         let number = [nfs3::PROGRAM, nfs3::VERSION, procedure as u32];
-        match self.call::<Nfs3Result<T, E>>(name, number, arguments).await {
-            Ok(Nfs3Result::Ok(answer)) => Ok(answer),
-            Ok(Nfs3Result::Err((status, _))) => {
-                let trouble = Trouble { call: name.to_owned(), what: What::Refused(status.to_string()) };
-                Err(Failed { trouble, status: Some(status) })
+        match self.call::<Nfs3Result<T, E>>(name, number, arguments).await? {
+            Nfs3Result::Ok(answer) => Ok(answer),
+            Nfs3Result::Err((status, _)) => {
+                Err(Trouble { call: name.to_owned(), what: What::Refused(status.to_string()) })
             }
-            Err(trouble) => Err(trouble.into()),
         }
     }
 
@@ -139,22 +153,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     }
 }
 
-/// A call that did not work, and the status that says so.
-pub struct Failed {
-    pub trouble: Trouble,
-    /// The status; `None` if there was no answer of NFS.
-    pub status: Option<nfsstat3>,
-}
-
-impl From<Trouble> for Failed {
-    fn from(trouble: Trouble) -> Self {
-        Self { trouble, status: None }
-    }
-}
-
-impl From<Failed> for Trouble {
-    fn from(failed: Failed) -> Self {
-        failed.trouble
+impl Trouble {
+    /// The status that the server refused the call with; empty if it did not.
+    pub fn status(&self) -> &str {
+        if let What::Refused(status) = &self.what { status } else { "" }
     }
 }
 
@@ -170,7 +172,7 @@ pub mod tests {
     use super::*;
 
     /// A session with a server that answers the calls with these bodies, one after the other, and then stays silent.
-    pub fn session(bodies: Vec<Vec<u32>>) -> Session<DuplexStream> {
+    pub fn session(bodies: Vec<Vec<u32>>) -> Session {
         let (client, mut server) = duplex(1 << 20);
         tokio::spawn(async move {
             for body in bodies {
@@ -188,7 +190,12 @@ pub mod tests {
             }
             std::future::pending::<()>().await;
         });
-        Session::new(client, Duration::from_millis(200))
+        over(client, Duration::from_millis(200))
+    }
+
+    fn over(stream: DuplexStream, within: Duration) -> Session {
+        let connection = Connection { stream: Box::new(stream), said: Box::pin(async { None }) };
+        Session::new(connection, within, None)
     }
 
     #[tokio::test]
@@ -198,6 +205,15 @@ pub mod tests {
         assert_eq!(good.answered, 1);
         let refused = session(vec![vec![13]]).mount("/data").await.unwrap_err();
         assert_eq!(refused.what, What::Refused("MNT3ERR_ACCES".into()));
+    }
+
+    #[tokio::test]
+    async fn silence_and_an_end_are_told_apart() {
+        let silent = session(vec![]).mount("/data").await.unwrap_err();
+        assert_eq!(silent, Trouble { call: "MOUNT /data".into(), what: What::Silent });
+        let (client, _) = duplex(64);
+        let ended = over(client, Duration::from_secs(10)).mount("/data").await.unwrap_err();
+        assert!(matches!(ended.what, What::Ended(_)), "{ended:?}");
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use super::call::{CONNECT, SESSION, Trouble, What};
 use super::session::Listed;
 use super::way::Via;
-use super::{Access, Nfs, Observation};
+use super::{Access, Nfs, Observation, access};
 use crate::check::parameter::Span;
 use crate::event::{Hop, Outcome, Reason, Verdict};
 
@@ -19,13 +19,17 @@ pub fn judge(check: &Nfs, seen: &Observation) -> Verdict {
     let Some(options) = seen.expected.text() else { return check.unknown(&seen.expected) };
     let contradicted = check.requires.and_then(|own| own.contradicted(&check.access.values, &options, &seen.expected));
     if let Err(trouble) = &seen.end {
-        let live = || options.split(',').map(|one| one.trim().to_owned()).collect();
-        let live: &Vec<String> = &seen.live.clone().unwrap_or_else(live);
-        let (answered, from, within) = (seen.seen.answered, seen.seen.from, check.within);
-        let (object, said) = (&seen.object, format!("{options}: {}", seen.expected.source));
-        let others = &seen.others;
-        let stopped = Stopped { object, trouble, answered, from, live, said, others, within };
-        let stopped = self::stopped(&stopped).at(Hop::Nfs);
+        let said = || access::words(&options).map(str::to_owned).collect();
+        let live: Vec<String> = seen.live.clone().unwrap_or_else(said);
+        let stopped = stopped(&Stopped {
+            object: &seen.object,
+            trouble,
+            answered: seen.seen.answered,
+            live: &live,
+            said: format!("{options}: {}", seen.expected.source),
+            others: &seen.others,
+            within: check.within,
+        });
         let Some(contradicted) = contradicted else { return stopped };
         // Also where clients from here are not taken at all.
         let notes = (stopped.outcome == Outcome::Skip).then_some(stopped.summary);
@@ -69,26 +73,22 @@ pub fn judge(check: &Nfs, seen: &Observation) -> Verdict {
         }
         format!("a file read and listed ({listed}), CREATE refused ({refused})")
     } else {
-        match &seen.seen.export {
-            Some(Ok(())) => {}
-            Some(Err(problem)) => {
-                let expected = "to write into the export of this pod, where its container sees the file";
-                let hint = match check.via {
-                    Via::NodePort => "the NodePort leads to another server: see the test service",
-                    Via::PortForward => "the server exports another folder: look at its mounts and its exports file",
-                };
-                reasons.push(Reason::new(object, expected, problem).hint(hint));
-            }
-            None => reasons.push(Reason::new(object, "a file that the container sees too", "nothing was written")),
+        let unwritten = || Err("nothing was written".to_owned());
+        if let Err(problem) = seen.seen.export.clone().unwrap_or_else(unwritten) {
+            let expected = "to write into the export of this pod, where its container sees the file";
+            let hint = match check.via {
+                Via::NodePort => "the NodePort leads to another server: see the test service",
+                Via::PortForward => "the server exports another folder: look at its mounts and its exports file",
+            };
+            reasons.push(Reason::new(object, expected, problem).hint(hint));
         }
         let writes = seen.seen.writes;
         format!(
             "a file written ({writes} WRITEs), committed, read, listed ({listed}), seen in the pod, renamed, removed"
         )
     };
-    let from = seen.seen.from.map(|port| format!(" from port {port}")).unwrap_or_default();
     let (mounted, answered) = (&seen.mounted, seen.seen.answered);
-    let summary = format!("{object}: {mounted} mounted{from}, {what}; {answered} calls");
+    let summary = format!("{object}: {mounted} mounted, {what}; {answered} calls");
     match unlisted {
         Some(reason) if reasons.is_empty() => Verdict::error(reason).at(Hop::Nfs),
         _ => Verdict::judged(summary, reasons).at(Hop::Nfs),
@@ -100,8 +100,6 @@ pub struct Stopped<'a> {
     pub object: &'a str,
     pub trouble: &'a Trouble,
     pub answered: u32,
-    /// The port that the connection came from; `None` where only the node knows.
-    pub from: Option<u16>,
     pub live: &'a [String],
     /// What its options should be, and who says so.
     pub said: String,
@@ -111,43 +109,33 @@ pub struct Stopped<'a> {
 }
 
 pub fn stopped(seen: &Stopped<'_>) -> Verdict {
-    let Stopped { object, trouble: Trouble { call, what }, answered, live, said, within, .. } = seen;
-    let failed = |expected: String, what: String, hint: &str| {
-        Verdict::judged("", vec![Reason::new(*object, expected, what).hint(hint)])
-    };
-    match what {
+    let Stopped { object, trouble: Trouble { call, what }, answered, live, said, within, others, .. } = seen;
+    let skip = |why: String| Verdict::skip(why).at(Hop::Nfs);
+    let see = "see the tests service and node-port of this server";
+    let connect = || "to take a connection".to_owned();
+    let (expected, what, hint) = match what {
         What::Refused(status) if call.starts_with("MOUNT") && UNWANTED.contains(&status.as_str()) => {
-            let from = seen.from.map_or("a high port".to_owned(), |port| format!("port {port}"));
-            if live.iter().any(|option| option == "insecure") {
-                let expected = format!("{call} to work, also from {from} (its options have insecure)");
-                return failed(expected, status.clone(), "look which clients the server's exports file names");
+            if !live.iter().any(|option| option == "insecure") {
+                return skip(format!(
+                    "export lacks insecure: add it to exportOptions ({object}: {call} gave {status}; its options are {})",
+                    live.join(",")
+                ));
             }
-            Verdict::skip(format!(
-                "export lacks insecure: add it to exportOptions ({object}: {call} from {from} gave {status}; its options are {})",
-                live.join(",")
-            ))
+            let expected = format!("{call} to work (its options have insecure)");
+            (expected, status.clone(), "look which clients the server's exports file names")
         }
-        What::Unreachable(why) if seen.others.is_empty() => {
-            Verdict::skip(format!("{object} is not reachable from here ({why}): see the test node-port"))
+        What::Unreachable(why) if others.is_empty() => {
+            return skip(format!("{object} is not reachable from here ({why}): see the test node-port"));
         }
-        What::Unreachable(why) => {
-            let ports = seen.others.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
-            let what = format!("{why}, while its ports {ports} answer");
-            failed("to take a connection".to_owned(), what, "see the tests service and node-port of this server")
-        }
+        What::Unreachable(why) => (connect(), format!("{why}, while ports of other servers answer: {others:?}"), see),
         What::Silent => {
             let after = if *answered == 0 { String::new() } else { format!(" after {answered} answers") };
-            failed(
+            (
                 format!("to answer {call} within {within}, and all calls within {}", Span(within.0 * SESSION)),
                 format!("it takes the connection, and was waited for in vain{after}"),
                 "its probes only look for a connection: look at its log, at what it waits for and its CPU limit, or delete \
                  its pod",
             )
-        }
-        What::Ended(why) | What::Broken(why) if call == CONNECT => {
-            let hint =
-                "see the tests service and node-port of this server: its NodePort, and whether it has a ready endpoint";
-            failed("to take a connection".to_owned(), why.clone(), hint)
         }
         What::Exited(exit) => {
             let said = exit.said.iter().map(|line| format!("`{line}`")).collect::<Vec<_>>().join(", ");
@@ -155,24 +143,20 @@ pub fn stopped(seen: &Stopped<'_>) -> Verdict {
                 "this request ended it: container {}, {}; its log ends with {said}; this run sends it no other",
                 exit.container, exit.how
             );
-            let may_not_switch = exit.said.iter().any(|line| line.contains(MAY_NOT_SWITCH));
-            let hint = if may_not_switch {
+            let hint = if said.contains(MAY_NOT_SWITCH) {
                 "start unfsd with -s: it may not become another user here, and with SETUID and SETGID it would have more \
                  rights than the test security allows"
             } else {
                 "look at its previous log: every client that does the same ends it again"
             };
-            failed(format!("to answer {call}"), what, hint)
+            (format!("to answer {call}"), what, hint)
         }
-        What::Ended(why) | What::Broken(why) if *answered > 0 => failed(
+        What::Ended(why) | What::Broken(why) if call == CONNECT => (connect(), why.clone(), see),
+        What::Ended(why) | What::Broken(why) => (
             format!("to answer {call}"),
             format!("the connection ended ({why}); calls answered before: {answered}"),
-            "look at the server's log",
+            "look whether the server listens, at its log and its restarts",
         ),
-        What::Ended(why) | What::Broken(why) => {
-            let hint = "the server does not listen, or ends connections: look at its log and its restarts";
-            failed(format!("to answer {call}"), why.clone(), hint)
-        }
         What::Refused(status) => {
             let hint = match status.as_str() {
                 "NFS3ERR_ROFS" => "the export is read-only: see the test export-options, and the container's mounts",
@@ -183,12 +167,13 @@ pub fn stopped(seen: &Stopped<'_>) -> Verdict {
                 }
                 _ => "look at the server's log",
             };
-            failed(format!("{call} to work ({said})"), status.clone(), hint)
+            (format!("{call} to work ({said})"), status.clone(), hint)
         }
         What::Wrong(expected, what) => {
-            failed(format!("of {call}: {expected}"), what.clone(), "look at the server's log; restart its pod")
+            (format!("of {call}: {expected}"), what.clone(), "look at the server's log; restart its pod")
         }
-    }
+    };
+    Verdict::judged("", vec![Reason::new(*object, expected, what).hint(hint)]).at(Hop::Nfs)
 }
 
 #[cfg(test)]
@@ -198,63 +183,51 @@ mod tests {
     use super::*;
     use crate::cluster::example::with;
 
-    fn check(requires: impl Into<Value>) -> Value {
-        json!({
-            "port": 2049, "export": {"container": "nfs-server", "folder": "/data"}, "requires": requires.into(),
+    fn judged_by(requires: &Value, changes: &[(&str, Value)]) -> Verdict {
+        let check = json!({
+            "port": 2049, "export": {"container": "nfs-server", "folder": "/data"}, "requires": requires,
             "access": {"values": "exportOptions"}, "file": "/etc/exports", "within": "10s"
-        })
-    }
-
-    fn seen(changes: &[(&str, Value)]) -> Value {
+        });
         let healthy = json!({
             "object": "NFS server of pod p", "mounted": "/data",
             "expected": {"value": "rw,sync,insecure", "source": "exportOptions in the values"},
-            "seen": {"from": null, "answered": 17, "writes": 3,
+            "seen": {"answered": 17, "writes": 3,
                 "listed": {"Found": "READDIRPLUS"}, "export": {"Ok": null}, "refused": null},
             "end": {"Ok": null}, "live": null, "others": []
         });
-        with(healthy, changes)
-    }
-
-    fn judged(changes: &[(&str, Value)]) -> Verdict {
-        let check: Nfs = serde_json::from_value(check(Value::Null)).unwrap();
-        judge(&check, &serde_json::from_value(seen(changes)).unwrap())
+        let check: Nfs = serde_json::from_value(check).unwrap();
+        judge(&check, &serde_json::from_value(with(healthy, changes)).unwrap())
     }
 
     fn stopped(call: &str, what: &Value, changes: &[(&str, Value)]) -> Verdict {
         let end = ("/end", json!({"Err": {"call": call, "what": what}}));
-        judged(&[&[end], changes].concat())
+        judged_by(&Value::Null, &[&[end], changes].concat())
     }
 
     #[test]
     fn what_a_whole_session_did_is_judged() {
-        let read_only = ("/expected/value", json!("ro,sync"));
-        let refused = |status: &str| ("/seen/refused", json!(status));
         let changing = ("/seen/listed", json!("Changing"));
         let unseen = ("/seen/export", json!({"Err": "No such file"}));
+        let read_only = |refused: Value| vec![("/expected/value", json!("ro,sync")), ("/seen/refused", refused)];
         for (changes, outcome) in [
-            (vec![], Outcome::Pass),
             (vec![("/seen/listed", json!({"Missing": 2}))], Outcome::Fail),
             (vec![("/seen/listed", Value::Null)], Outcome::Fail),
-            (vec![unseen.clone()], Outcome::Fail),
             (vec![("/seen/export", Value::Null)], Outcome::Fail),
             (vec![changing.clone()], Outcome::Error),
             (vec![changing, unseen], Outcome::Fail),
-            (vec![read_only.clone(), refused("NFS3ERR_ROFS")], Outcome::Pass),
-            (vec![read_only.clone()], Outcome::Fail),
-            (vec![read_only, refused("NFS3ERR_ACCES")], Outcome::Fail),
+            (read_only(json!("NFS3ERR_ROFS")), Outcome::Pass),
+            (read_only(Value::Null), Outcome::Fail),
+            (read_only(json!("NFS3ERR_ACCES")), Outcome::Fail),
         ] {
-            let verdict = judged(&changes);
+            let verdict = judged_by(&Value::Null, &changes);
             assert_eq!(verdict.outcome, outcome, "{changes:?}: {verdict:?}");
         }
     }
 
     #[test]
     fn values_that_the_suite_contradicts_fail_also_where_no_client_is_taken_from_here() {
-        let check: Nfs = serde_json::from_value(check("read-write")).unwrap();
         let end = json!({"Err": {"call": "MOUNT /data", "what": {"Refused": "MNT3ERR_ACCES"}}});
-        let seen = serde_json::from_value(seen(&[("/expected/value", json!("ro,sync")), ("/end", end)])).unwrap();
-        let secure = judge(&check, &seen);
+        let secure = judged_by(&json!("read-write"), &[("/expected/value", json!("ro,sync")), ("/end", end)]);
         assert_eq!((secure.outcome, secure.reasons.len(), secure.notes.len()), (Outcome::Fail, 1, 1));
     }
 
@@ -272,16 +245,17 @@ mod tests {
     }
 
     #[test]
-    fn whatever_ends_a_session_fails_and_names_the_call() {
-        for what in [
-            json!("Silent"),
-            json!({"Ended": "connection refused"}),
-            json!({"Refused": "NFS3ERR_NOSPC"}),
-            json!({"Wrong": ["a", "b"]}),
+    fn silence_an_end_a_refusal_and_nonsense_fail_and_a_node_that_is_not_reached_only_where_it_answers_elsewhere() {
+        for (what, others, outcome) in [
+            (json!("Silent"), json!([]), Outcome::Fail),
+            (json!({"Ended": "connection refused"}), json!([]), Outcome::Fail),
+            (json!({"Refused": "NFS3ERR_NOSPC"}), json!([]), Outcome::Fail),
+            (json!({"Wrong": ["a", "b"]}), json!([]), Outcome::Fail),
+            (json!({"Unreachable": "no answer"}), json!([]), Outcome::Skip),
+            (json!({"Unreachable": "no answer"}), json!([32150]), Outcome::Fail),
         ] {
-            let verdict = stopped("WRITE", &what, &[]);
-            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Nfs)));
-            assert!(verdict.reasons[0].expected.contains("WRITE"), "{verdict:?}");
+            let verdict = stopped("WRITE", &what, &[("/others", others)]);
+            assert_eq!((verdict.outcome, verdict.hop), (outcome, Some(Hop::Nfs)), "{what}: {verdict:?}");
         }
     }
 
@@ -299,13 +273,5 @@ mod tests {
             assert!(reason.seen.contains(part), "{reason:?}");
         }
         assert!(!exited("Segmentation fault").hint.contains("-s"));
-    }
-
-    #[test]
-    fn a_node_that_is_not_reached_fails_only_where_it_answers_elsewhere() {
-        let unreachable =
-            |others: Value| stopped("connect", &json!({"Unreachable": "no answer"}), &[("/others", others)]);
-        assert_eq!(unreachable(json!([])).outcome, Outcome::Skip);
-        assert_eq!(unreachable(json!([32150])).outcome, Outcome::Fail);
     }
 }

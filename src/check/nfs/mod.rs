@@ -1,8 +1,6 @@
 //! `nfs`: MOUNT and NFSv3 calls from outside the pod work, or are refused as read-only; and what they do is done in the
 //! export. Without a kernel client, so that it works where none may mount.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::parameter::{Expected, Export, Fact, Sidecar, Span};
@@ -10,7 +8,7 @@ use super::{Kind, Need, Site};
 use crate::event::{Hop, Reason, Verdict};
 
 pub(super) mod access;
-mod bounded;
+mod attempts;
 mod call;
 mod judge;
 mod put;
@@ -24,16 +22,11 @@ pub(super) use put::{Target, Unwritten, put, take_back};
 pub(super) use turn::{Exit, Exits};
 
 use access::Access;
+use attempts::Attempts;
 use call::{Trouble, What};
 use session::Listed;
 use way::{Port, Via, Way};
 use work::Work;
-
-/// The pause before a connection that was not taken, or ended, is made again: there is no event for a port that opens.
-const PAUSE: Duration = Duration::from_millis(200);
-/// In so many sessions a server may answer and not come to the end: one whose connection ended is tried again, because the
-/// way to the server may have broken and not the server.
-const SESSIONS: u32 = 2;
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -75,8 +68,6 @@ pub struct Observation {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Seen {
-    /// The port that the connection came from; `None` where only the node knows.
-    from: Option<u16>,
     answered: u32,
     writes: u32,
     listed: Option<Listed>,
@@ -113,19 +104,18 @@ impl Kind for Nfs {
         let (pod, _) = site.pod().await?;
         site.running(&pod, &self.export.container)?;
         let way = Way::find(site, &pod, self.via, &self.port).await?;
-        let mut work = Work::prepare(self, site, &pod, self.access(&options) == Access::ReadOnly).await?;
-        let (seen, end, others) = work.sessions(&way).await?;
-        let live = match &end {
-            // Nothing can be asked in a container that has just ended, and its options are not to blame.
-            Ok(()) | Err(Trouble { what: What::Exited(_), .. }) => None,
-            // Also whether the node does what it is asked at all.
-            _ => access::live(site, &pod, &self.export, &self.file).await?,
-        };
-        if let Err(trouble) = &end {
-            not_forwarded(site, trouble)?;
-        }
-        if end.is_ok() {
-            work.tidy().await?;
+        let work = Work::prepare(self, site, &pod, self.access(&options) == Access::ReadOnly).await?;
+        let mut attempts = Attempts::new(site, &pod, &self.export, &way, self.within.0);
+        let (seen, end) = work.sessions(&mut attempts).await?;
+        let (mut live, mut others) = (None, Vec::new());
+        match &end {
+            Ok(()) => work.tidy().await?,
+            Err(trouble) => {
+                live = attempts.options(trouble, &self.file).await?;
+                if let What::Unreachable(_) = trouble.what {
+                    others = way.answering(site, &self.port).await?;
+                }
+            }
         }
         let (object, mounted) = (way.object(&pod), work.mounted);
         Ok(Observation { object, mounted, expected, seen, end, live, others })
@@ -147,12 +137,4 @@ impl Nfs {
         let reason = Reason::new("values", format!("{} of the server", self.access.values), &expected.source);
         Verdict::error(reason.hint("say it there, or give the check a default"))
     }
-}
-
-/// ERROR if it was not the server that ended the connection.
-fn not_forwarded(site: &Site, trouble: &Trouble) -> Result<(), Verdict> {
-    let What::Broken(why) = &trouble.what else { return Ok(()) };
-    let object = format!("cluster {}", site.shared.cluster.context());
-    let reason = Reason::new(object, "to forward a port of the pod", why);
-    Err(Verdict::error(reason.hint("try kubectl port-forward; look at the node's kubelet")))
 }

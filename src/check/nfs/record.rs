@@ -1,13 +1,16 @@
-//! RPC records on a stream (RFC 5531 §11): joins fragments, of which `nfs3_client` takes only one for a reply, and bounds
-//! them, because a reply is somebody else's. Knows nothing of what is in a record.
+//! RPC records on a stream (RFC 5531 §11), as somebody else sends them: joins fragments, of which `nfs3_client` takes only one
+//! for a reply, bounds them, and reserves nothing for what they only claim to hold. `nfs3_types` makes room for as many bytes
+//! as a length says, up to 4 GiB, before it looks whether they are there.
 
 use std::io::{Cursor, Error, ErrorKind, Read, Result};
 
 use nfs3_client::io;
+use nfs3_client::nfs3_types::rpc::rpc_msg;
+use nfs3_client::nfs3_types::xdr_codec::{self, Unpack};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The longest record: much more than any reply that is asked for.
-pub const LONGEST: usize = 1 << 20;
+const LONGEST: usize = 1 << 20;
 /// The most fragments of a record; empty ones could go on for ever.
 const MOST: usize = 4096;
 /// The bit of a fragment's header that says that it is the last.
@@ -18,13 +21,11 @@ pub struct Records<S> {
     stream: S,
     /// The record that is being read, with its header.
     record: Cursor<Vec<u8>>,
-    /// Whether a record can be shown to the client.
-    check: fn(&[u8]) -> Result<()>,
 }
 
 impl<S> Records<S> {
-    pub fn new(stream: S, check: fn(&[u8]) -> Result<()>) -> Self {
-        Self { stream, record: Cursor::default(), check }
+    pub fn new(stream: S) -> Self {
+        Self { stream, record: Cursor::default() }
     }
 }
 
@@ -33,7 +34,7 @@ impl<S: AsyncRead + Unpin + Send> io::AsyncRead for Records<S> {
         let is_read = self.record.position() >= self.record.get_ref().len() as u64;
         if is_read {
             let record = next(&mut self.stream).await?;
-            (self.check)(&record[4..])?;
+            message(&record[4..])?;
             self.record = Cursor::new(record);
         }
         Read::read(&mut self.record, buffer)
@@ -73,9 +74,47 @@ async fn next(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>> {
     Err(Error::new(ErrorKind::InvalidData, format!("a reply of more than {MOST} fragments")))
 }
 
+/// Something unpacked whose lengths were looked at first.
+pub struct Bounded<T>(pub T);
+
+impl<T: Unpack> Unpack for Bounded<T> {
+    fn unpack(input: &mut impl Read) -> std::result::Result<(Self, usize), xdr_codec::Error> {
+        let mut rest = Vec::new();
+        input.read_to_end(&mut rest).map_err(xdr_codec::Error::Io)?;
+        T::unpack(&mut Clamped(&rest))?;
+        let mut left = rest.as_slice();
+        let (value, length) = T::unpack(&mut left)?;
+        if left.is_empty() { Ok((Self(value), length)) } else { Err(xdr_codec::Error::InvalidLength(length)) }
+    }
+}
+
+/// Whether a record begins with an RPC message whose lengths fit.
+fn message(record: &[u8]) -> Result<()> {
+    let read = rpc_msg::unpack(&mut Clamped(record)).map(drop);
+    read.map_err(|error| Error::new(ErrorKind::InvalidData, error.to_string()))
+}
+
+/// Reads bytes as they are, but no number above the longest record: what such a length claims is not there, so that reading
+/// ends with an error. Numbers that are no lengths come out wrong.
+struct Clamped<'a>(&'a [u8]);
+
+impl Read for Clamped<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let count = Read::read(&mut self.0, buffer)?;
+        if let Ok(number) = <[u8; 4]>::try_from(&*buffer)
+            && count == number.len()
+        {
+            let most = u32::try_from(LONGEST).unwrap_or(u32::MAX);
+            buffer.copy_from_slice(&u32::from_be_bytes(number).min(most).to_be_bytes());
+        }
+        Ok(count)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use nfs3_client::io::AsyncRead as _;
+    use futures::FutureExt;
+    use nfs3_client::nfs3_types::xdr_codec::Opaque;
     use proptest::prelude::*;
 
     use super::*;
@@ -85,23 +124,10 @@ mod tests {
         [&header.to_be_bytes(), data].concat()
     }
 
-    /// What is read of some bytes and then the end of the stream: so many records, without their headers.
-    fn read(bytes: &[u8], count: usize) -> Result<Vec<Vec<u8>>> {
-        let mut records = Records::new(bytes, |_| Ok(()));
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async move {
-            let mut all = Vec::new();
-            for _ in 0..count {
-                let mut header = [0; 4];
-                records.async_read_exact(&mut header).await?;
-                let header = u32::from_be_bytes(header);
-                assert_ne!(header & LAST, 0);
-                let mut record = vec![0; (header & !LAST) as usize];
-                records.async_read_exact(&mut record).await?;
-                all.push(record);
-            }
-            Ok(all)
-        })
+    /// So many records of some bytes and then the end of the stream, without their headers.
+    fn read(mut bytes: &[u8], count: usize) -> Result<Vec<Vec<u8>>> {
+        let record = || next(&mut bytes).now_or_never().unwrap().map(|record| record[4..].to_vec());
+        std::iter::repeat_with(record).take(count).collect()
     }
 
     proptest! {
@@ -117,12 +143,6 @@ mod tests {
             let whole: Vec<Vec<u8>> = records.iter().map(|record| record.concat()).collect();
             prop_assert_eq!(read(&bytes, whole.len()).unwrap(), whole);
         }
-
-        #[test]
-        fn any_bytes_end_in_an_error_or_a_record(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            // More records than could be there.
-            prop_assert!(read(&bytes, 20).is_err());
-        }
     }
 
     #[test]
@@ -137,5 +157,26 @@ mod tests {
             assert_eq!(kind(&whole[..length]), ErrorKind::UnexpectedEof, "{length}");
         }
         assert_eq!(read(&fragment(b"", true), 1).unwrap(), [b""]);
+    }
+
+    fn bytes(words: &[u32]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_be_bytes()).collect()
+    }
+
+    #[test]
+    fn a_length_is_believed_only_if_so_much_is_there() {
+        let whole = bytes(&[4, 7]);
+        let (Bounded(read), length) = Bounded::<Opaque>::unpack(&mut whole.as_slice()).unwrap();
+        assert_eq!((read.as_ref(), length), (&whole[4..], 8));
+        for words in [&[u32::MAX, 7][..], &[1 << 20, 7], &[8, 7], &[4], &[4, 7, 7]] {
+            assert!(Bounded::<Opaque>::unpack(&mut bytes(words).as_slice()).is_err(), "{words:?}");
+        }
+        // A number that is no length may be as large as it likes.
+        let (Bounded(read), _) = Bounded::<u32>::unpack(&mut bytes(&[u32::MAX]).as_slice()).unwrap();
+        assert_eq!(read, u32::MAX);
+        // An accepted reply whose verifier claims 4 GiB, and a call that does.
+        for words in [&[1, 1, 0, 0, u32::MAX][..], &[1, 0, 2, 3, 3, 3, 0, u32::MAX]] {
+            assert_eq!(message(&bytes(words)).unwrap_err().kind(), ErrorKind::InvalidData);
+        }
     }
 }

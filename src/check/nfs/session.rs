@@ -5,14 +5,13 @@ use nfs3_client::nfs3_types::nfs3::{
     FSINFO3resok, GETATTR3args, GETATTR3resok, LOOKUP3args, LOOKUP3resfail, LOOKUP3resok, NFS_PROGRAM, Nfs3Option,
     READ3args, READ3resfail, READ3resok, READDIR3args, READDIR3resfail, READDIR3resok, READDIRPLUS3args,
     READDIRPLUS3resfail, READDIRPLUS3resok, REMOVE3args, REMOVE3resfail, REMOVE3resok, RENAME3args, RENAME3resfail,
-    RENAME3resok, WRITE3args, WRITE3resfail, WRITE3resok, cookieverf3, createhow3, diropargs3, nfs_fh3, nfsstat3,
-    sattr3, stable_how,
+    RENAME3resok, WRITE3args, WRITE3resfail, WRITE3resok, cookieverf3, createhow3, diropargs3, nfs_fh3, sattr3,
+    stable_how,
 };
 use nfs3_client::nfs3_types::xdr_codec::{Opaque, Void};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::call::{Answer, Failed, Session, wrong};
+use super::call::{Answer, Session, wrong};
 
 /// How much is read or written with one call: small, so that a file takes several, and that a call goes in one piece through
 /// a port-forward, which has 4 KiB for each.
@@ -30,11 +29,13 @@ pub enum Listed {
     Changing,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+impl Session {
     /// What the server says of itself; returns how much it takes with one WRITE and gives with one READ.
     pub async fn sizes(&mut self, root: &nfs_fh3) -> Answer<[u32; 2]> {
         let arguments = FSINFO3args { fsroot: root.clone() };
         let info = self.nfs::<FSINFO3resok, FSINFO3resfail>(NFS_PROGRAM::NFSPROC3_FSINFO, &arguments).await?;
+        // It has survived its first request, which was MOUNT.
+        self.turn = None;
         let sizes = [info.wtmax, info.rtmax];
         if sizes.contains(&0) {
             let seen = format!("wtmax {}, rtmax {}", info.wtmax, info.rtmax);
@@ -125,32 +126,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             match self.list_once(folder, name, plus).await {
                 Ok(listed) => return Ok(listed),
                 // unfs3 does not know READDIRPLUS.
-                Err(Failed { status: Some(nfsstat3::NFS3ERR_NOTSUPP), .. }) if plus => plus = false,
-                Err(Failed { status: Some(nfsstat3::NFS3ERR_BAD_COOKIE), .. }) => {}
-                Err(failed) => return Err(failed.trouble),
+                Err(trouble) if plus && trouble.status() == "NFS3ERR_NOTSUPP" => plus = false,
+                Err(trouble) if trouble.status() == "NFS3ERR_BAD_COOKIE" => {}
+                Err(trouble) => return Err(trouble),
             }
         }
         Ok(Listed::Changing)
     }
 
-    async fn list_once(&mut self, folder: &nfs_fh3, name: &str, plus: bool) -> Result<Listed, Failed> {
+    async fn list_once(&mut self, folder: &nfs_fh3, name: &str, plus: bool) -> Answer<Listed> {
         let (call, mut count) = (if plus { "READDIRPLUS" } else { "READDIR" }, 0);
         let (mut cookie, mut cookieverf) = (0, cookieverf3([0; 8]));
         loop {
             let dir = folder.clone();
-            let (names, eof);
+            let (names, eof): (Vec<_>, bool);
             if plus {
                 let arguments = READDIRPLUS3args { dir, cookie, cookieverf, dircount: PAGE / 4, maxcount: PAGE };
-                let page: READDIRPLUS3resok =
-                    self.nfs::<_, READDIRPLUS3resfail>(NFS_PROGRAM::NFSPROC3_READDIRPLUS, &arguments).await?;
-                (cookieverf, eof) = (page.cookieverf, page.reply.eof);
-                names = page.reply.entries.0.into_iter().map(|entry| (entry.name, entry.cookie)).collect::<Vec<_>>();
+                let called = self.nfs::<_, READDIRPLUS3resfail>(NFS_PROGRAM::NFSPROC3_READDIRPLUS, &arguments);
+                let READDIRPLUS3resok { reply, cookieverf: next, .. } = called.await?;
+                names = reply.entries.0.into_iter().map(|entry| (entry.name, entry.cookie)).collect();
+                (cookieverf, eof) = (next, reply.eof);
             } else {
                 let arguments = READDIR3args { dir, cookie, cookieverf, count: PAGE };
-                let page: READDIR3resok =
-                    self.nfs::<_, READDIR3resfail>(NFS_PROGRAM::NFSPROC3_READDIR, &arguments).await?;
-                (cookieverf, eof) = (page.cookieverf, page.reply.eof);
-                names = page.reply.entries.0.into_iter().map(|entry| (entry.name, entry.cookie)).collect();
+                let called = self.nfs::<_, READDIR3resfail>(NFS_PROGRAM::NFSPROC3_READDIR, &arguments);
+                let READDIR3resok { reply, cookieverf: next, .. } = called.await?;
+                names = reply.entries.0.into_iter().map(|entry| (entry.name, entry.cookie)).collect();
+                (cookieverf, eof) = (next, reply.eof);
             }
             if names.iter().any(|(own, _)| own.as_ref() == name.as_bytes()) {
                 return Ok(Listed::Found(call.to_owned()));
@@ -159,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             match names.last() {
                 _ if eof => return Ok(Listed::Missing(count)),
                 Some((_, last)) => cookie = *last,
-                None => return Err(wrong(call, "names, or the end of the list", "neither").into()),
+                None => return Err(wrong(call, "names, or the end of the list", "neither")),
             }
         }
     }
@@ -187,11 +188,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 }
 
 /// What was found; `None` if it is not there.
-fn unless_gone<T>(looked: Result<T, Failed>) -> Answer<Option<T>> {
+fn unless_gone<T>(looked: Answer<T>) -> Answer<Option<T>> {
     match looked {
-        Ok(found) => Ok(Some(found)),
-        Err(Failed { status: Some(nfsstat3::NFS3ERR_NOENT | nfsstat3::NFS3ERR_STALE), .. }) => Ok(None),
-        Err(failed) => Err(failed.trouble),
+        Err(trouble) if ["NFS3ERR_NOENT", "NFS3ERR_STALE"].contains(&trouble.status()) => Ok(None),
+        looked => looked.map(Some),
     }
 }
 
@@ -241,7 +241,6 @@ mod tests {
         let list = vec![0, 0, 0, 0, 1, 0, 9, 4, 0x6e61_6d65, 0, 1, 0, 1];
         let mut session = session(vec![vec![10004, 0], list.clone(), list]);
         assert_eq!(session.list(&handle(), "name").await, Ok(Listed::Found("READDIR".into())));
-        let other = session.list_once(&handle(), "other", false).await.map_err(|failed| failed.trouble);
-        assert_eq!(other, Ok(Listed::Missing(1)));
+        assert_eq!(session.list_once(&handle(), "other", false).await, Ok(Listed::Missing(1)));
     }
 }

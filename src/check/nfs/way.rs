@@ -4,12 +4,13 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::call::{Answer, CONNECT, Trouble, What};
 use crate::check::Site;
@@ -19,7 +20,7 @@ use crate::cluster::{Forwarded, Network, ResourceExt};
 use crate::event::{Reason, Verdict};
 
 /// How long a node may take to take a connection, or to say why a port-forward ended.
-const TAKE: Duration = Duration::from_secs(3);
+pub const TAKE: Duration = Duration::from_secs(3);
 /// The ports from which only the system's own programs connect, and of which the system gives some away by itself.
 const LOW: std::ops::Range<u16> = 600..1024;
 /// So many low ports are tried.
@@ -49,23 +50,16 @@ pub enum Port {
 pub enum Way {
     /// A port of its pod.
     Pod(u16),
-    /// A port of the node, and the ports of the other servers there.
-    Node {
-        /// The node, as it is reached from here.
-        address: String,
-        found: Vec<SocketAddr>,
-        port: u16,
-        /// The other servers' ports.
-        others: Vec<u16>,
-    },
+    Node(Node, u16),
 }
 
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-pub enum Connection {
-    Forwarded(Forwarded),
-    Tcp(TcpStream),
+pub struct Connection {
+    pub stream: Box<dyn Stream>,
+    /// What the node says went wrong with a port-forward, once it has ended.
+    pub said: BoxFuture<'static, Option<String>>,
 }
 
 impl Way {
@@ -81,15 +75,7 @@ impl Way {
         if via == Via::PortForward {
             return own.map(Self::Pod).ok_or_else(none);
         }
-        let network = network.map_err(|error| site.no_answer(&error))?;
-        let own = own.ok_or_else(none)?;
-        let others = site.servers.iter().filter(|other| *other != server);
-        let others = others.filter_map(|other| number(site, other, port, Some(&network)).ok()?).collect();
-        let Node { address, mut found, .. } = node_port::node(site, pod).await?;
-        for address in &mut found {
-            address.set_port(own);
-        }
-        Ok(Self::Node { address, found, port: own, others })
+        Ok(Self::Node(node_port::node(site, pod).await?, own.ok_or_else(none)?))
     }
 
     /// The server on this way, for messages.
@@ -97,7 +83,7 @@ impl Way {
         let pod = pod.name_any();
         match self {
             Self::Pod(port) => format!("NFS server of pod {pod} (port-forward to {port})"),
-            Self::Node { address, port, .. } => format!("NFS server at node {address}, NodePort {port} (pod {pod})"),
+            Self::Node(node, port) => format!("NFS server at node {}, NodePort {port} (pod {pod})", node.address),
         }
     }
 
@@ -106,17 +92,18 @@ impl Way {
         let (found, port) = match self {
             Self::Pod(port) => {
                 let made = site.shared.cluster.forward(&pod.name_any(), *port).await;
-                return made.map(|made| Ok(Connection::Forwarded(made))).map_err(|error| site.no_answer(&error));
+                let Forwarded { stream, trouble: said } = made.map_err(|error| site.no_answer(&error))?;
+                return Ok(Ok(Connection { stream: Box::new(stream), said }));
             }
-            Self::Node { found, port, .. } => (found, *port),
+            Self::Node(node, port) => (&node.found, *port),
         };
         let mut what = What::Silent;
         // From a high port too, before it counts as silence: a network on the way may drop what comes from low ones.
         let ways = found.iter().flat_map(|address| [(address, true), (address, false)]);
         for (address, is_low) in ways {
             let limit = deadline.min(Instant::now() + TAKE);
-            what = match timeout_at(limit, dial(*address, is_low)).await {
-                Ok(Ok(stream)) => return Ok(Ok(Connection::Tcp(stream))),
+            what = match timeout_at(limit, dial(SocketAddr::new(address.ip(), port), is_low)).await {
+                Ok(Ok(stream)) => return Ok(Ok(Connection { stream: Box::new(stream), said: ready(None).boxed() })),
                 Ok(Err(error)) if is_refusal(error.kind()) => What::Ended(format!("port {port} refused it")),
                 Ok(Err(error)) => What::Unreachable(error.to_string()),
                 Err(_) => What::Unreachable(format!("no answer within {}s", TAKE.as_secs())),
@@ -125,49 +112,11 @@ impl Way {
         Ok(Err(Trouble { call: CONNECT.to_owned(), what }))
     }
 
-    /// The ports of other servers that answer.
-    pub async fn answering(&self) -> Vec<u16> {
-        let Self::Node { found, others, .. } = self else { return Vec::new() };
-        let knock = |port: u16| async move {
-            let dials = found.iter().map(|address| async move {
-                let dialled = timeout(TAKE, TcpStream::connect(SocketAddr::new(address.ip(), port))).await;
-                dialled.is_ok_and(|dialled| dialled.map_or_else(|error| is_refusal(error.kind()), |_| true))
-            });
-            join_all(dials).await.contains(&true).then_some(port)
-        };
-        join_all(others.iter().map(|port| knock(*port))).await.into_iter().flatten().collect()
-    }
-}
-
-impl Connection {
-    pub fn stream(&mut self) -> &mut dyn Stream {
-        match self {
-            Self::Forwarded(forwarded) => &mut forwarded.stream,
-            Self::Tcp(stream) => stream,
-        }
-    }
-
-    /// The port that it comes from; `None` where only the node knows.
-    pub fn from(&self) -> Option<u16> {
-        match self {
-            Self::Forwarded(_) => None,
-            Self::Tcp(stream) => stream.local_addr().ok().map(|address| address.port()),
-        }
-    }
-
-    /// What ended it, in the node's words where it has any.
-    pub async fn explain(self, trouble: Trouble) -> Trouble {
-        let Trouble { call, what: What::Ended(why) } = trouble else { return trouble };
-        let said = match self {
-            Self::Forwarded(forwarded) => timeout(TAKE, forwarded.trouble()).await.ok().flatten(),
-            Self::Tcp(_) => None,
-        };
-        let what = match said {
-            // The kubelet's words for a port that nobody listens on, and for a server that ended; others are of its own troubles.
-            Some(said) if !said.contains("refused") && !said.contains("reset by peer") => What::Broken(said),
-            said => What::Ended(said.unwrap_or(why)),
-        };
-        Trouble { call, what }
+    /// The ports of other servers that answer at the node.
+    pub async fn answering(&self, site: &Site, ports: &Port) -> Result<Vec<u16>, Verdict> {
+        let (Self::Node(node, own), Port::Fact(ports)) = (self, ports) else { return Ok(Vec::new()) };
+        let all = node_port::knock_all(site, ports, node, TAKE).await?;
+        Ok(all.into_iter().filter(|(port, knock)| port != own && knock.is_answer()).map(|(port, _)| port).collect())
     }
 }
 

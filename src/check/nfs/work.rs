@@ -6,10 +6,9 @@ use k8s_openapi::api::core::v1::Pod;
 use nfs3_client::nfs3_types::nfs3::nfs_fh3;
 use tokio::time::Instant;
 
+use super::attempts::Attempts;
 use super::call::{Answer, SESSION, Session, Trouble, What, wrong};
-use super::turn::{self, Turn};
-use super::way::{Stream, Way};
-use super::{Look, Nfs, PAUSE, SESSIONS, Seen};
+use super::{Look, Nfs, Seen};
 use crate::check::{Placed, Site};
 use crate::cluster::{Operation, QUIET};
 use crate::event::{Reason, Verdict};
@@ -26,100 +25,75 @@ pub struct Work<'a> {
     pod: &'a Pod,
     read_only: bool,
     pub mounted: String,
-    /// What was put into the mounted folder through the container: a name and its content.
-    known: Option<(String, String)>,
-    /// The file or folder of the run's own, if anything was put there.
-    own: Option<Placed>,
-    /// In how many sessions the server has answered.
-    served: u32,
+    put: Option<Put>,
+}
+
+/// What was put into the mounted folder through the container.
+struct Put {
+    name: String,
+    content: String,
+    /// The file, or the folder of the run's own that it is in.
+    exported: Placed,
 }
 
 impl<'a> Work<'a> {
     /// Puts what will be read where nothing can be written through NFS, or where a folder is mounted by itself.
     pub async fn prepare(check: &'a Nfs, site: &'a Site, pod: &'a Arc<Pod>, read_only: bool) -> Result<Self, Verdict> {
         let (root, container) = (&check.export.folder, &check.export.container);
-        let mounted = root.clone();
-        let mut work = Self { check, site, pod, read_only, mounted, known: None, own: None, served: 0 };
-        let (own, operation) = match &check.path {
+        let (own, mounted, name) = match &check.path {
             Some(path) => {
                 let own = site.file("folder");
-                let content = format!("made for {}", own.name);
-                work.mounted = format!("{root}/{}/{path}", own.name);
-                work.known = Some((MADE.to_owned(), content.clone()));
-                (own, Operation::WriteNested { folder: work.mounted.clone(), name: MADE.to_owned(), content })
+                let mounted = format!("{root}/{}/{path}", own.name);
+                (own, mounted, MADE.to_owned())
             }
             None if read_only => {
                 let own = site.file("read.txt");
-                let content = format!("written for {}", own.name);
-                work.known = Some((own.name.clone(), content.clone()));
-                let path = format!("{root}/{}", own.name);
-                (own, Operation::Write { path, content })
+                let name = own.name.clone();
+                (own, root.clone(), name)
             }
-            None => return Ok(work),
+            None => return Ok(Self { check, site, pod, read_only, mounted: root.clone(), put: None }),
         };
-        work.own = Some(site.place(pod, &check.export, check.sidecar.as_ref(), &own));
-        let (_, problem) = site.try_exec(pod, container, &operation).await?;
+        let exported = site.place(pod, &check.export, check.sidecar.as_ref(), &own);
+        let content = format!("made for {}", own.name);
+        let write = Operation::WriteNested { folder: mounted.clone(), name: name.clone(), content: content.clone() };
+        let (_, problem) = site.try_exec(pod, container, &write).await?;
         if let Some(problem) = problem {
             let object = format!("export {root} of container {container}");
             let reason = Reason::new(object, format!("to take {}, to be read through NFS", own.name), problem);
             let by = format!("subfolder::{}", site.server());
             return Err(Verdict::blocked(by, reason.hint("look whether the export is full or read-only")));
         }
-        Ok(work)
+        Ok(Self { check, site, pod, read_only, mounted, put: Some(Put { name, content, exported }) })
     }
 
     /// Has sessions with the server until one went as far as the server lets it, or the time is over.
-    pub async fn sessions(&mut self, way: &Way) -> Result<(Seen, Result<(), Trouble>, Vec<u16>), Verdict> {
-        let (site, within) = (self.site, self.check.within);
-        site.waiting(format!("the NFS server to answer for {}", self.mounted), within.0 * SESSION);
-        let mut deadline = Instant::now() + within.0 + turn::slack(site);
-        let container = &self.check.export.container;
-        let before = turn::before(site, self.pod, container);
+    pub async fn sessions(&self, attempts: &mut Attempts<'_>) -> Result<(Seen, Result<(), Trouble>), Verdict> {
+        let (site, within) = (self.site, self.check.within.0);
+        site.waiting(format!("the NFS server to answer for {}", self.mounted), within * SESSION);
         loop {
             let mut seen = Seen::default();
-            let end = match way.connect(site, self.pod, deadline).await? {
-                Err(trouble) => Err(trouble),
-                Ok(mut connection) => {
-                    let mut turn = turn::turn(site, &mut deadline).await?;
-                    seen.from = connection.from();
-                    let mut session = Session::new(connection.stream(), within.0);
-                    let end = self.session(&mut session, &mut seen, &mut turn).await;
-                    deadline += session.paused;
+            let trouble = match attempts.session().await? {
+                Err(trouble) => trouble,
+                Ok(mut session) => {
+                    let end = self.session(&mut session, attempts.served, &mut seen).await;
                     seen.answered = session.answered;
-                    drop(session);
-                    self.served += u32::from(seen.answered > 0);
                     match end {
-                        Ok(done) => Ok(done?),
-                        Err(trouble) => {
-                            let trouble = connection.explain(trouble).await;
-                            Err(turn::explain(site, self.pod, container, &before, trouble).await?)
-                        }
+                        Ok(done) => return done.map(|()| (seen, Ok(()))),
+                        Err(trouble) => attempts.ended(session, trouble).await?,
                     }
                 }
             };
-            let is_passing =
-                matches!(&end, Err(Trouble { what: What::Ended(_) | What::Broken(_) | What::Unreachable(_), .. }));
-            if !is_passing || self.served >= SESSIONS || Instant::now() + PAUSE >= deadline {
-                let is_unreachable = matches!(&end, Err(Trouble { what: What::Unreachable(_), .. }));
-                let others = if is_unreachable { way.answering().await } else { Vec::new() };
-                return Ok((seen, end, others));
+            if !attempts.again(&trouble).await {
+                return Ok((seen, Err(trouble)));
             }
-            tokio::time::sleep(PAUSE).await;
         }
     }
 
     /// Does all that is to be tried; a verdict if the container cannot be asked.
-    async fn session(
-        &self,
-        session: &mut Session<&mut dyn Stream>,
-        seen: &mut Seen,
-        turn: &mut Turn,
-    ) -> Answer<Result<(), Verdict>> {
+    async fn session(&self, session: &mut Session, number: u32, seen: &mut Seen) -> Answer<Result<(), Verdict>> {
         let root = session.mount(&self.mounted).await?;
         let [write, read] = session.sizes(&root).await?;
-        // It has survived its first request.
-        *turn = None;
-        if let Some((name, content)) = &self.known {
+        if let Some(Put { name, content, .. }) = &self.put {
             let file = session.lookup(&root, name).await?;
             let expected = || format!("the file, which was put into {}", self.mounted);
             let none = || wrong(&format!("LOOKUP {name}"), expected(), "no such file");
@@ -128,7 +102,7 @@ impl<'a> Work<'a> {
                 seen.listed = Some(session.list(&root, name).await?);
             }
         }
-        let [first, second] = ["file", "renamed"].map(|what| self.site.file(&format!("{what}-{}", self.served)));
+        let [first, second] = ["file", "renamed"].map(|what| self.site.file(&format!("{what}-{number}")));
         let placed = self.place(&[&first, &second]);
         let (first, second) = (first.name, second.name);
         let looked = if self.read_only {
@@ -150,7 +124,7 @@ impl<'a> Work<'a> {
     /// Writes a file, has the container look at it, renames and removes it; returns what the container saw.
     async fn write(
         &self,
-        session: &mut Session<&mut dyn Stream>,
+        session: &mut Session,
         root: &nfs_fh3,
         [first, second]: [&str; 2],
         [write, read]: [u32; 2],
@@ -201,13 +175,13 @@ impl<'a> Work<'a> {
 
     /// Removes what was put into the export through the container.
     pub async fn tidy(&self) -> Result<(), Verdict> {
-        let Some(own) = &self.own else { return Ok(()) };
+        let Some(Put { exported, .. }) = &self.put else { return Ok(()) };
         self.quiet().await;
-        let path = format!("{}/{}", self.check.export.folder, own.name);
+        let path = format!("{}/{}", self.check.export.folder, exported.name);
         let remove = Operation::Remove { path };
         let (_, problem) = self.site.try_exec(self.pod, &self.check.export.container, &remove).await?;
         if problem.is_none() {
-            self.site.shared.ledger.removed(own);
+            self.site.shared.ledger.removed(exported);
         }
         Ok(())
     }

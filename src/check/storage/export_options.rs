@@ -53,21 +53,17 @@ impl Kind for ExportOptions {
             let reason = Reason::new(object, format!("{} in the values", self.options.values), &seen.expected.source);
             return Verdict::error(reason.hint("say it there, or give the check a default"));
         };
-        let clients = match &seen.clients {
-            Ok(clients) if clients.is_empty() => Err(format!("no line for {folder}")),
-            Ok(clients) => Ok(clients),
-            Err(problem) => Err(problem.clone()),
+        let problem = match &seen.clients {
+            Ok(clients) if clients.is_empty() => Some(format!("no line for {folder}")),
+            clients => clients.as_ref().err().cloned(),
         };
-        let clients = match clients {
-            Ok(clients) => clients,
-            Err(problem) => {
-                let reason = Reason::new(object, format!("a line that exports {folder}"), problem);
-                return Verdict::judged("", vec![reason.hint("look at the log of the server")]).at(Hop::Nfs);
-            }
-        };
+        if let Some(problem) = problem {
+            let reason = Reason::new(object, format!("a line that exports {folder}"), problem);
+            return Verdict::judged("", vec![reason.hint("look at the log of the server")]).at(Hop::Nfs);
+        }
         let set = |options| words(options).collect::<BTreeSet<_>>();
         let wanted = set(&expected);
-        let differing = clients.iter().filter(|(_, options)| set(options.as_str()) != wanted);
+        let differing = seen.clients.iter().flatten().filter(|(_, options)| set(options.as_str()) != wanted);
         let contradicted = |own: Access| own.contradicted(&self.options.values, &expected, &seen.expected);
         let differing = differing.map(|(client, options)| {
             let expected = format!("{folder} with {expected} ({})", seen.expected.source);
@@ -86,30 +82,28 @@ mod tests {
     use super::*;
     use crate::event::Outcome;
 
-    fn judged(expected: &Value, exports: Result<&str, &str>) -> Outcome {
-        let check: ExportOptions = serde_json::from_value(json!({
-            "export": {"container": "nfs-server", "folder": "/data"}, "file": "/etc/exports",
-            "options": {"values": "exportOptions"}
-        }))
-        .unwrap();
-        let expected = serde_json::from_value(json!({"value": expected, "source": "test"})).unwrap();
-        let clients = exports.map(|text| clients(text, "/data")).map_err(str::to_owned);
-        check.judge(&Observation { pod: "p".into(), expected, clients }).outcome
-    }
-
     #[test]
     fn the_options_of_every_client_must_be_those_of_the_values_in_any_order() {
-        for (exports, outcome) in [
-            ("# exports\n/data 0.0.0.0/0(sync, rw)\n/data2 *(x)", Outcome::Fail),
-            ("# /data *(ro)\n/data 0.0.0.0/0(sync,rw)\n/data2 *(x)", Outcome::Pass),
-            ("/data *(rw,sync,insecure)", Outcome::Fail),
-            ("/data *(rw,sync) 10.0.0.0/8(ro)", Outcome::Fail),
-            ("/data", Outcome::Fail),
-            ("/data2 *(rw,sync)", Outcome::Fail),
+        let values = json!("rw,sync");
+        for (expected, exports, outcome) in [
+            (&values, Ok("# exports\n/data 0.0.0.0/0(sync, rw)\n/data2 *(x)"), Outcome::Fail),
+            (&values, Ok("# /data *(ro)\n/data 0.0.0.0/0(sync,rw)\n/data2 *(x)"), Outcome::Pass),
+            (&values, Ok("/data *(rw,sync,insecure)"), Outcome::Fail),
+            (&values, Ok("/data *(rw,sync) 10.0.0.0/8(ro)"), Outcome::Fail),
+            (&values, Ok("/data"), Outcome::Fail),
+            (&values, Ok("/data2 *(rw,sync)"), Outcome::Fail),
+            (&values, Err("No such file"), Outcome::Fail),
+            (&Value::Null, Ok("/data *(rw)"), Outcome::Error),
         ] {
-            assert_eq!(judged(&json!("rw,sync"), Ok(exports)), outcome, "{exports}");
+            let check: ExportOptions = serde_json::from_value(json!({
+                "export": {"container": "nfs-server", "folder": "/data"}, "file": "/etc/exports",
+                "options": {"values": "exportOptions"}
+            }))
+            .unwrap();
+            let clients = exports.map(|text| clients(text, "/data")).map_err(str::to_owned);
+            let expected = serde_json::from_value(json!({"value": expected, "source": "test"})).unwrap();
+            let seen = Observation { pod: "p".into(), expected, clients };
+            assert_eq!(check.judge(&seen).outcome, outcome, "{exports:?}");
         }
-        assert_eq!(judged(&json!("rw"), Err("No such file")), Outcome::Fail);
-        assert_eq!(judged(&Value::Null, Ok("/data *(rw)")), Outcome::Error);
     }
 }

@@ -3,8 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::check::{Kind, Need, Site};
-use crate::cluster::ResourceExt;
-use crate::cluster::server::has_ended;
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Entry;
 
@@ -17,9 +15,6 @@ pub struct HostFolder {}
 pub struct Observation {
     folder: String,
     entry: Entry,
-    /// The server's pods, which mount the folder that was there when they started.
-    pods: Vec<String>,
-    kubectl: String,
 }
 
 impl Kind for HostFolder {
@@ -28,17 +23,9 @@ impl Kind for HostFolder {
     const NEEDS: &'static [Need] = &[Need::Folder];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let shared = &site.shared;
-        // A watch that was just cut comes back.
-        let population = site.settled(None, |_| None).await?;
-        let server = population.server(&site.select, site.server());
-        let pods = server.pods.iter().filter(|pod| !has_ended(pod)).map(|pod| pod.name_any());
-        Ok(Observation {
-            folder: shared.host.folder(site.server()).display().to_string(),
-            entry: shared.host.entry(site.server()).await,
-            pods: pods.collect(),
-            kubectl: format!("kubectl --context={} -n {}", shared.cluster.context(), shared.cluster.namespace()),
-        })
+        let host = &site.shared.host;
+        let folder = host.folder(site.server()).display().to_string();
+        Ok(Observation { folder, entry: host.entry(site.server()).await })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
@@ -46,14 +33,11 @@ impl Kind for HostFolder {
             return Verdict::judged(format!("{} is a folder", seen.folder), Vec::new());
         }
         let make = if seen.folder.contains('\\') { "New-Item -ItemType Directory -Path" } else { "mkdir" };
-        let make = format!("make it: {make} '{}'", seen.folder);
-        let hint = match (&seen.entry, seen.pods.as_slice()) {
-            (Entry::Missing, []) => make,
+        let hint = match &seen.entry {
             // One made again under a running pod stays invisible to it for ever.
-            (Entry::Missing, pods) => format!(
-                "{make}; then restart the server's pod, which would never see the new folder: {} delete pod {}",
-                seen.kubectl,
-                pods.join(" ")
+            Entry::Missing => format!(
+                "make it: {make} '{}'; if the server's pod runs, delete the pod then: it would never see the new folder",
+                seen.folder
             ),
             _ => "look what stands there, and whether --host-data names the right folder".to_owned(),
         };
@@ -67,25 +51,16 @@ mod tests {
     use super::*;
     use crate::event::Outcome;
 
-    fn judged(entry: Entry, pods: &[&str]) -> Verdict {
-        let pods = pods.iter().map(|pod| (*pod).to_owned()).collect();
-        HostFolder {}.judge(&Observation { folder: "f".into(), entry, pods, kubectl: "kubectl".into() })
-    }
-
     #[test]
     fn only_a_folder_passes() {
-        assert_eq!(judged(Entry::Folder, &["p"]).outcome, Outcome::Pass);
-        for entry in [Entry::Missing, Entry::Other, Entry::Unreadable("denied".into())] {
-            let verdict = judged(entry, &[]);
-            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Host)));
+        for (entry, outcome) in [
+            (Entry::Folder, Outcome::Pass),
+            (Entry::Missing, Outcome::Fail),
+            (Entry::Other, Outcome::Fail),
+            (Entry::Unreadable("denied".into()), Outcome::Fail),
+        ] {
+            let seen = Observation { folder: "f".into(), entry };
+            assert_eq!(HostFolder {}.judge(&seen).outcome, outcome, "{seen:?}");
         }
-    }
-
-    #[test]
-    fn under_a_running_pod_the_pod_must_be_restarted() {
-        let hint = judged(Entry::Missing, &["nas-1-abc"]).reasons[0].hint.clone();
-        assert!(hint.contains("kubectl delete pod nas-1-abc"), "{hint}");
-        let hint = judged(Entry::Missing, &[]).reasons[0].hint.clone();
-        assert!(hint.ends_with(" 'f'") && !hint.contains("delete pod"), "{hint}");
     }
 }

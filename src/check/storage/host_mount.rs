@@ -38,8 +38,7 @@ impl Kind for HostMount {
 
     async fn observe(&self, site: &Site) -> Result<Mount, Verdict> {
         let (pod, population) = site.pod().await?;
-        let probe = Probe { site, pod: &pod, sidecar: &self.sidecar, within: self.within.0 };
-        probe.once(self.restart_window, population.now).await
+        self.once(site, &pod, population.now).await
     }
 
     fn judge(&self, seen: &Mount) -> Verdict {
@@ -47,32 +46,22 @@ impl Kind for HostMount {
     }
 }
 
-pub struct Probe<'a> {
-    pub site: &'a Site,
-    pub pod: &'a Arc<Pod>,
-    /// The container that mounts the tester's folder.
-    pub sidecar: &'a Sidecar,
-    /// How long the two sides may differ.
-    pub within: Duration,
-}
-
-impl Probe<'_> {
+impl HostMount {
     /// The mount of the server under test, probed once in a run.
-    pub async fn once(&self, restart_window: Span, now: Timestamp) -> Result<Mount, Verdict> {
+    pub async fn once(&self, site: &Site, pod: &Arc<Pod>, now: Timestamp) -> Result<Mount, Verdict> {
         let container = &self.sidecar.container;
-        let place = container::place(self.pod, container);
-        if let Some(view) = container::named(self.pod, container)
-            && let Restarts::Recent = container::restarts(self.pod, &view, restart_window.signed(), now)
+        let place = container::place(pod, container);
+        if let Some(view) = container::named(pod, container)
+            && let Restarts::Recent = container::restarts(pod, &view, self.restart_window.signed(), now)
         {
-            return Err(self.site.blocked(Reason::new(place, "to run steadily", view.describe())));
+            return Err(site.blocked(Reason::new(place, "to run steadily", view.describe())));
         }
-        self.site.shared.once(place, self.probe()).await
+        site.shared.once(place, self.probe(site, pod)).await
     }
 
     /// Writes a file here and looks at it there, then changes it there and looks at it here.
-    async fn probe(&self) -> Result<Mount, Verdict> {
-        let Self { site, pod, sidecar, .. } = *self;
-        let (shared, container) = (&site.shared, sidecar.container.as_str());
+    async fn probe(&self, site: &Site, pod: &Pod) -> Result<Mount, Verdict> {
+        let (shared, container) = (&site.shared, self.sidecar.container.as_str());
         let object = || container::place(pod, container);
         let view = container::named(pod, container);
         let mounts = view.as_ref().map(|view| container::tester_folders(pod, view, site.server())).unwrap_or_default();
@@ -100,13 +89,13 @@ impl Probe<'_> {
             return Ok(seen);
         }
         // Followed so that tidying up knows when the probe can go.
-        site.cycles(pod, sidecar);
+        site.cycles(pod, &self.sidecar);
         // A sidecar with --delete removes the file when its cycle falls between writing and looking, for which a
         // command that waits for its turn leaves it more time: try again then.
         for attempt in ["mount.txt", "mount-again.txt", "mount-once-more.txt"] {
             let placed = site.file(attempt);
             shared.ledger.place(placed.clone());
-            let vanished = self.both_ways(&placed.name, &mut seen).await?;
+            let vanished = self.both_ways(site, pod, &placed.name, &mut seen).await?;
             // It was there a moment ago.
             way::is_there(site).await?;
             if !vanished {
@@ -120,9 +109,8 @@ impl Probe<'_> {
     }
 
     /// Fills in both ways; `true` if the file vanished meanwhile.
-    async fn both_ways(&self, name: &str, seen: &mut Mount) -> Result<bool, Verdict> {
-        let Self { site, pod, within, .. } = *self;
-        let container = &self.sidecar.container;
+    async fn both_ways(&self, site: &Site, pod: &Pod, name: &str, seen: &mut Mount) -> Result<bool, Verdict> {
+        let (container, within) = (&self.sidecar.container, self.within.0);
         let host = &site.shared.host;
         let path = format!("{}/{name}", seen.path);
         let (here, there) = (format!("{name} written here"), format!("{name} written in the pod"));

@@ -1,7 +1,6 @@
 //! `isolation`: a marker written into one export is there, whole, and in no other server's.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
@@ -33,7 +32,6 @@ const SHARED: &str = "look at the volumes of both pods: each must have an emptyD
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     server: String,
-    servers: Vec<String>,
     exports: Vec<Look>,
 }
 
@@ -49,9 +47,6 @@ struct Look {
     found: Result<BTreeMap<String, String>, String>,
 }
 
-/// What is known of all exports; looked at once for the tests of all servers.
-type Looks = Arc<Vec<Look>>;
-
 impl Kind for Isolation {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Export];
@@ -65,84 +60,70 @@ impl Kind for Isolation {
         let population = site.all_settled().await?;
         let (pod, _) = site.pod().await?;
         site.running(&pod, &self.export.container)?;
-        let looks: Looks = site.shared.once(site.prefix(), self.look(site, &population)).await;
-        let (server, servers) = (site.server().to_owned(), site.servers.to_vec());
-        Ok(Observation { server, servers, exports: looks.to_vec() })
+        let exports = site.shared.once(site.prefix(), self.look(site, &population)).await;
+        Ok(Observation { server: site.server().to_owned(), exports })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
         let (own, others): (Vec<_>, Vec<_>) = seen.exports.iter().partition(|look| look.server == seen.server);
-        let object = |look: &Look| format!("export {} of pod {}", self.export.folder, look.pod);
-        let full = "look whether the export is full or read-only";
-        let (mut reasons, mut unknown) = (Vec::new(), Vec::new());
-        for look in &own {
+        let (mut reasons, mut unknown) = (Vec::new(), None);
+        for look in own.iter().chain(&others) {
+            let is_own = look.server == seen.server;
+            let object = format!("export {} of pod {}", self.export.folder, look.pod);
+            let full = "look whether the export is full or read-only";
             let (name, text) = &look.marker;
-            match (&look.not_written, &look.found) {
-                (Some(problem), _) => {
-                    reasons.push(Reason::new(object(look), format!("to take the file {name}"), problem).hint(full));
+            if let (Some(problem), true) = (&look.not_written, is_own) {
+                reasons.push(Reason::new(object, format!("to take the file {name}"), problem).hint(full));
+                continue;
+            }
+            let found = match &look.found {
+                Ok(found) => found,
+                Err(problem) => {
+                    unknown = Some(Reason::new(object, "to be listed", problem).hint(AGAIN));
+                    continue;
                 }
-                (None, Err(problem)) => unknown.push(Reason::new(object(look), "to be listed", problem).hint(AGAIN)),
-                (None, Ok(found)) if found.get(name) == Some(text) => {}
-                (None, Ok(found)) => {
-                    let seen =
-                        found.get(name).map_or("no such file".to_owned(), |text| format!("{} other bytes", text.len()));
-                    let expected = format!("the file {name}, as it was written");
-                    reasons.push(Reason::new(object(look), expected, seen).hint(full));
-                }
+            };
+            if is_own && found.get(name) != Some(text) {
+                let other = |text: &String| format!("{} other bytes", text.len());
+                let seen = found.get(name).map_or("no such file".to_owned(), other);
+                let expected = format!("the file {name}, as it was written");
+                reasons.push(Reason::new(&object, expected, seen).hint(full));
+            }
+            let (strange, expected, place) = if is_own {
+                (&others, "only files of its own".to_owned(), "another server's export".to_owned())
+            } else {
+                (&own, format!("nothing of {}", seen.server), format!("the export of {}", seen.server))
+            };
+            for (name, _) in strange.iter().map(|other| &other.marker).filter(|(name, _)| found.contains_key(name)) {
+                let seen = format!("the file {name}, which was written into {place}");
+                reasons.push(Reason::new(&object, &expected, seen).hint(SHARED));
             }
         }
-        let foreign = |look: &Look| -> Vec<String> {
-            let markers = others.iter().map(|other| &other.marker.0);
-            let found = look.found.iter().flat_map(BTreeMap::keys);
-            found.filter(|name| markers.clone().any(|marker| marker == *name)).cloned().collect()
-        };
-        for look in &own {
-            for name in foreign(look) {
-                let seen = format!("the file {name}, which was written into another server's export");
-                reasons.push(Reason::new(object(look), "only files of its own", seen).hint(SHARED));
-            }
-        }
-        for look in &others {
-            match &look.found {
-                Err(problem) => unknown.push(Reason::new(object(look), "to be listed", problem).hint(AGAIN)),
-                Ok(found) => {
-                    for (name, _) in own.iter().map(|own| &own.marker).filter(|(name, _)| found.contains_key(name)) {
-                        let expected = format!("nothing of {}", seen.server);
-                        let seen = format!("the file {name}, which was written into the export of {}", seen.server);
-                        reasons.push(Reason::new(object(look), expected, seen).hint(SHARED));
-                    }
-                }
-            }
-        }
-        let is_unseen = |server: &&String| !seen.exports.iter().any(|look| look.server == **server);
-        let unseen: Vec<&str> = seen.servers.iter().filter(is_unseen).map(String::as_str).collect();
         if own.is_empty() || others.is_empty() {
-            let object = format!("server {}", seen.server);
-            let expected = "its own export and another to compare it with";
-            unknown.push(Reason::new(object, expected, format!("not looked at: {}", unseen.join(", "))).hint(AGAIN));
+            let expected = "its own export and another to compare it with, in containers that run";
+            let what = format!("{} of its own, {} of others", own.len(), others.len());
+            unknown = Some(Reason::new(format!("server {}", seen.server), expected, what).hint(AGAIN));
         }
         if reasons.is_empty()
-            && let Some(reason) = unknown.pop()
+            && let Some(reason) = unknown
         {
             return Verdict::error(reason);
         }
         let summary = format!("its marker is in its own export and in none of {} others", others.len());
-        let notes = unseen.iter().map(|server| format!("server {server} has no running container to look into"));
-        Verdict::judged(summary, reasons).notes(notes.collect()).at(Hop::Export)
+        Verdict::judged(summary, reasons).at(Hop::Export)
     }
 }
 
 impl Isolation {
-    /// Writes a marker into every export that can be reached, then looks at them all.
-    async fn look(&self, site: &Site, population: &Population) -> Looks {
+    /// Writes a marker into every export that can be reached, then looks at them all: once for the tests of all servers.
+    async fn look(&self, site: &Site, population: &Population) -> Vec<Look> {
+        let servers = site.servers.iter().map(|name| population.server(&site.select, name));
+        let pods = servers.flat_map(|server| {
+            let current = server.current().into_iter().cloned().collect::<Vec<_>>();
+            current.into_iter().map(move |pod| (server.name.clone(), pod))
+        });
         // A server that has no running container has no export that anything could have come into.
-        let runs = |pod: &Arc<Pod>| container::runs(pod, &self.export.container);
-        let of = |name: &String| {
-            let current = population.server(&site.select, name).current().into_iter().cloned().collect::<Vec<_>>();
-            let name = name.clone();
-            current.into_iter().filter(runs).map(move |pod| (name.clone(), pod))
-        };
-        let pods: Vec<(String, Arc<Pod>)> = site.servers.iter().flat_map(of).collect();
+        let pods: Vec<_> = pods.filter(|(_, pod)| container::runs(pod, &self.export.container)).collect();
         let written = join_all(pods.iter().map(|(server, pod)| self.write(site, server, pod))).await;
         // Each may remove its own right after looking. Of two that are one and the same, the first still sees the other's.
         let found = join_all(pods.iter().map(|(server, pod)| self.gather(site, server, pod))).await;
@@ -155,7 +136,7 @@ impl Isolation {
             };
             Look { server, pod, marker, not_written, found }
         });
-        Arc::new(looks.collect())
+        looks.collect()
     }
 
     /// Writes a marker; returns it and why the export did not take it.
@@ -233,7 +214,7 @@ mod tests {
             (vec![], Outcome::Error),
         ] {
             let check = json!({"export": {"container": "nfs-server", "folder": "/data"}});
-            let seen = json!({"server": "a", "servers": ["a", "b"], "exports": exports});
+            let seen = json!({"server": "a", "exports": exports});
             let check: Isolation = serde_json::from_value(check).unwrap();
             assert_eq!(check.judge(&serde_json::from_value(seen).unwrap()).outcome, outcome, "{exports:?}");
         }

@@ -8,5 +8,5 @@ pub mod isolation;
 pub mod mount;
 pub mod subfolder;
 
-pub use host_mount::Probe;
+pub use host_mount::HostMount;
 pub use mount::remount;

@@ -37,26 +37,20 @@ impl Mount {
             return Verdict::judged("", vec![Reason::new(object, "a folder", "no folder").hint(hint)]).at(Hop::Host);
         }
         let there = format!("pod {}, container {}, {}", self.pod, self.container, self.path);
-        let mut reasons = Vec::new();
-        let mut differs = |way: &str, seen: &str| {
-            let expected = format!("to be the folder that {there} shows");
-            let seen = format!("a file written {way} is not the same at the other end: {seen}");
-            reasons.push(Reason::new(&object, expected, seen).hint(self.hint()));
-        };
-        match (&self.to_pod, &self.to_host) {
+        let (way, seen) = match (&self.to_pod, &self.to_host) {
             (Some(Way::Same(to_pod)), Some(Way::Same(to_host))) => {
                 let summary = format!("{} is {there}: {to_pod} ms to the pod, {to_host} ms back", self.folder);
                 return Verdict::judged(summary, Vec::new());
             }
             (Some(Way::Unwritable(why)), _) => return self.unwritable(&self.folder, why).at(Hop::Host),
             (_, Some(Way::Unwritable(why))) => return self.unwritable(&there, why).at(Hop::Mount),
-            (Some(Way::Same(_)), Some(Way::Other(seen))) => differs("in the pod", seen),
-            (Some(Way::Other(seen)), _) => differs("here", seen),
-            (to_pod, to_host) => {
-                differs("here or there", &format!("not both ways were tried: {to_pod:?}, {to_host:?}"));
-            }
-        }
-        Verdict::judged("", reasons).at(Hop::Mount)
+            (Some(Way::Same(_)), Some(Way::Other(seen))) => ("in the pod", seen.clone()),
+            (Some(Way::Other(seen)), _) => ("here", seen.clone()),
+            (to_pod, to_host) => ("here or there", format!("not both ways were tried: {to_pod:?}, {to_host:?}")),
+        };
+        let expected = format!("to be the folder that {there} shows");
+        let seen = format!("a file written {way} is not the same at the other end: {seen}");
+        Verdict::judged("", vec![Reason::new(object, expected, seen).hint(self.hint())]).at(Hop::Mount)
     }
 
     /// Full, read-only, or somebody else's: no question of which folder it is.

@@ -133,7 +133,7 @@ impl FileSync {
         let Sample { hosted, content, .. } = sample;
         let written = if self.write == Write::Nfs {
             match nfs::put(ground.site, &ground.pod, self.target(), &hosted.name, content.as_bytes()).await? {
-                Ok(put) => put.acknowledged,
+                Ok(acknowledged) => acknowledged,
                 Err(unwritten) => return Ok(Err(Box::new(unwritten))),
             }
         } else {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::Site;
 use crate::check::parameter::{Export, Sidecar, Span};
-use crate::check::storage::Probe;
+use crate::check::storage::HostMount;
 use crate::cluster::container;
 use crate::cluster::{Cycles, Population};
 use crate::event::{Hop, Outcome, Reason, Verdict};
@@ -87,8 +87,8 @@ pub async fn probed(
     sidecar: &Sidecar,
     restart_window: Span,
 ) -> Result<Result<(), Verdict>, Verdict> {
-    let probe = Probe { site, pod, sidecar, within: MOUNT_WITHIN };
-    let verdict = probe.once(restart_window, now).await?.verdict();
+    let probe = HostMount { sidecar: sidecar.clone(), restart_window, within: Span(MOUNT_WITHIN) };
+    let verdict = probe.once(site, pod, now).await?.verdict();
     let hop = verdict.hop.unwrap_or(Hop::Mount);
     Ok(match verdict.reasons.into_iter().next() {
         Some(reason) if verdict.outcome == Outcome::Fail => {

@@ -16,13 +16,10 @@ pub struct Cluster {
 }
 
 /// A Kubernetes version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, schemars::JsonSchema)]
+#[serde(try_from = "String")]
 #[schemars(extend("pattern" = r"^\d+\.\d+\+?$"))]
-pub struct Version {
-    major: u32,
-    minor: u32,
-}
+pub struct Version(u32, u32);
 
 impl TryFrom<String> for Version {
     type Error = String;
@@ -31,28 +28,22 @@ impl TryFrom<String> for Version {
     fn try_from(text: String) -> Result<Self, String> {
         let parse = || {
             let (major, minor) = text.split_once('.')?;
-            Some(Self { major: major.parse().ok()?, minor: minor.trim_end_matches('+').parse().ok()? })
+            Some(Self(major.parse().ok()?, minor.trim_end_matches('+').parse().ok()?))
         };
         parse().ok_or_else(|| format!("`{text}` is not a version such as \"1.29\""))
     }
 }
 
-impl From<Version> for String {
-    fn from(version: Version) -> Self {
-        version.to_string()
-    }
-}
-
 impl std::fmt::Display for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
+        write!(f, "{}.{}", self.0, self.1)
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     context: String,
-    version: Version,
+    version: String,
     nodes: Vec<Node>,
     /// The nodes that the servers' pods run on.
     used: Vec<String>,
@@ -65,10 +56,7 @@ impl Kind for Cluster {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let cluster = &site.shared.cluster;
-        let said = format!("{}.{}", cluster.version.major, cluster.version.minor);
-        let object = format!("cluster {}", cluster.context());
-        let version =
-            Version::try_from(said).map_err(|error| Verdict::error(Reason::new(object, "a version", error)))?;
+        let version = format!("{}.{}", cluster.version.major, cluster.version.minor);
         let mut nodes = cluster.nodes().await.map_err(|error| site.no_answer(&error))?;
         // A node says much of its machine that is nobody's business here.
         for node in &mut nodes {
@@ -86,9 +74,13 @@ impl Kind for Cluster {
     fn judge(&self, seen: &Observation) -> Verdict {
         let (mut reasons, mut notes) = (Vec::new(), Vec::new());
         let object = format!("cluster {}", seen.context);
-        if seen.version < self.min_version {
+        let version = match Version::try_from(seen.version.clone()) {
+            Ok(version) => version,
+            Err(error) => return Verdict::error(Reason::new(object, "a version", error)),
+        };
+        if version < self.min_version {
             let expected = format!("Kubernetes {} or newer, for native sidecars", self.min_version);
-            let found = format!("Kubernetes {}", seen.version);
+            let found = format!("Kubernetes {version}");
             reasons.push(Reason::new(&object, expected, found).hint("upgrade the cluster"));
         }
         if seen.nodes.is_empty() {
@@ -104,7 +96,7 @@ impl Kind for Cluster {
             }
         }
         let names = ready.iter().map(|node| node.name_any()).collect::<Vec<_>>().join(", ");
-        Verdict::judged(format!("Kubernetes {}, node {names} Ready", seen.version), reasons).notes(notes)
+        Verdict::judged(format!("Kubernetes {version}, node {names} Ready"), reasons).notes(notes)
     }
 }
 
@@ -131,7 +123,7 @@ mod tests {
             ("1.34", vec![], "one", Outcome::Fail),
         ] {
             let seen = json!({"context": "c", "version": version, "nodes": nodes, "used": [used]});
-            let check = Cluster { min_version: Version { major: 1, minor: 29 } };
+            let check = Cluster { min_version: Version(1, 29) };
             let verdict = check.judge(&serde_json::from_value(seen.clone()).unwrap());
             assert_eq!(verdict.outcome, outcome, "{seen}");
         }

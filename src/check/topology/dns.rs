@@ -48,7 +48,7 @@ impl Kind for Dns {
             let resolve = Operation::Resolve { names };
             let look = async {
                 let first = inside::ask(site, pod.clone(), &self.container, &resolve).await?;
-                if !Answers::read(&first.text).has_silence() {
+                if Answers::read(&first.text).silences() == 0 {
                     return Ok::<_, Verdict>((first, false));
                 }
                 // A name server that is short of CPU drops questions.
@@ -71,43 +71,39 @@ impl Kind for Dns {
         let (mut reasons, mut resolved, mut is_silent) = (Vec::new(), Vec::new(), false);
         for service in &seen.services {
             let name = service.name_any();
-            let object = format!("the name of Service {name}");
             let wanted = cluster_ips(service);
-            if wanted.is_empty() {
-                let kind = service.spec.as_ref().and_then(|spec| spec.type_.clone()).unwrap_or_default();
-                let what = format!("the Service has none: it is headless or not of this cluster (type {kind})");
-                let hint = "run helm upgrade again; a Service that was headless must be deleted before";
-                reasons.push(Reason::new(object, "to resolve to its ClusterIP", what).hint(hint));
-                continue;
-            }
-            let expected = format!("to resolve to its ClusterIP {} in {}", list(&wanted), said.place);
-            match answers.names.get(&name) {
+            let (what, hint) = match answers.names.get(&name) {
+                _ if wanted.is_empty() => {
+                    let kind = service.spec.as_ref().and_then(|spec| spec.type_.clone()).unwrap_or_default();
+                    let what = format!("the Service has none: it is headless or not of this cluster (type {kind})");
+                    (what, "run helm upgrade again; a Service that was headless must be deleted before")
+                }
                 Some(Answer::Addresses(found)) if required(&wanted).all(|ip| found.contains(&ip)) => {
                     let foreign: Vec<IpAddr> = found.iter().filter(|ip| !wanted.contains(ip)).copied().collect();
                     if foreign.is_empty() {
                         resolved.push(format!("{name} resolves to {}", list(found)));
-                    } else {
-                        let what = format!("also {}", list(&foreign));
-                        let hint =
-                            "ask the cluster's DNS where that comes from: look at the ConfigMap coredns in kube-system";
-                        reasons.push(Reason::new(object, expected, what).hint(hint));
+                        continue;
                     }
+                    let hint =
+                        "ask the cluster's DNS where that comes from: look at the ConfigMap coredns in kube-system";
+                    (format!("also {}", list(&foreign)), hint)
                 }
                 Some(Answer::Addresses(found)) => {
                     let hint = "a Service made again has a new address, and CoreDNS keeps the old one for up to 30 s; \
                                 then look at the pods and the log of CoreDNS in kube-system";
-                    reasons.push(Reason::new(object, expected, list(found)).hint(hint));
+                    (list(found), hint)
                 }
                 Some(Answer::Nothing(text)) => {
                     let hint = "look at the log of CoreDNS in kube-system, and at the pod's /etc/resolv.conf";
-                    let what = format!("name server {name_servers}: {text}");
-                    reasons.push(Reason::new(object, expected, what).hint(hint));
+                    (format!("name server {name_servers}: {text}"), hint)
                 }
-                Some(Answer::Silence) if answers.is_silent() => is_silent = true,
+                Some(Answer::Silence) if answers.silences() == answers.names.len() => {
+                    is_silent = true;
+                    continue;
+                }
                 Some(Answer::Silence) => {
                     let what = format!("no answer of name server {name_servers}, which does answer for other names");
-                    let hint = "look whether every pod of CoreDNS in kube-system is Ready";
-                    reasons.push(Reason::new(object, expected, what).hint(hint));
+                    (what, "look whether every pod of CoreDNS in kube-system is Ready")
                 }
                 Some(Answer::NoTool(text)) => {
                     let reason = Reason::new(&said.place, "nslookup in its image", text);
@@ -117,15 +113,17 @@ impl Kind for Dns {
                     let text = said.text.trim();
                     return Verdict::error(Reason::new(&said.place, format!("an answer for {name}"), text));
                 }
-            }
+            };
+            let expected = format!("to resolve to its ClusterIP {} in {}", list(&wanted), said.place);
+            reasons.push(Reason::new(format!("the name of Service {name}"), expected, what).hint(hint));
         }
         if is_silent && reasons.is_empty() {
             let whose = format!("name server {name_servers} of the resolv.conf in {}", said.place);
             return Verdict::skip(format!("{whose} does not answer at all"));
         }
         let slow =
-            format!("name server {name_servers} did not answer for all names when it was first asked: it is slow");
-        let notes = if seen.is_late { vec![slow] } else { Vec::new() };
+            || format!("name server {name_servers} did not answer for all names when it was first asked: it is slow");
+        let notes = seen.is_late.then(slow).into_iter().collect();
         Verdict::judged(format!("{}, by name server {name_servers}", resolved.join("; ")), reasons).notes(notes)
     }
 }
@@ -151,7 +149,6 @@ fn list(ips: &[IpAddr]) -> String {
 }
 
 /// What [`Operation::Resolve`] printed.
-#[derive(Debug, Default)]
 struct Answers {
     /// The name servers of the container's `resolv.conf`.
     servers: Vec<String>,
@@ -173,33 +170,21 @@ enum Answer {
 
 impl Answers {
     fn read(text: &str) -> Self {
-        let mut answers = Self::default();
-        let mut block: Option<(&str, i32, Vec<&str>)> = None;
-        let mut close = |block: Option<(&str, i32, Vec<&str>)>| {
-            block.map(|(name, code, lines)| answers.names.insert(name.to_owned(), Answer::read(code, &lines)))
-        };
-        for line in text.lines() {
-            let asked = line.strip_prefix("? ").and_then(|rest| rest.split_once(' '));
-            if let Some((name, code)) = asked {
-                close(block.replace((name, code.trim().parse().unwrap_or(-1), Vec::new())));
-            } else if let Some((.., lines)) = &mut block {
-                lines.push(line);
-            }
-        }
-        close(block);
         let servers = text.lines().filter_map(|line| line.strip_prefix("! "));
-        answers.servers = servers.map(|server| server.trim().to_owned()).collect();
-        answers
+        let servers = servers.map(|server| server.trim().to_owned()).collect();
+        // Each answer begins with the name that was asked for and the code of nslookup.
+        let text = format!("\n{text}");
+        let names = text.split("\n? ").skip(1).filter_map(|answer| {
+            let (asked, said) = answer.split_once('\n').unwrap_or((answer, ""));
+            let (name, code) = asked.split_once(' ')?;
+            Some((name.to_owned(), Answer::read(code.trim().parse().unwrap_or(-1), &said.lines().collect::<Vec<_>>())))
+        });
+        Self { servers, names: names.collect() }
     }
 
-    /// Whether any name got no answer.
-    fn has_silence(&self) -> bool {
-        self.names.values().any(|answer| *answer == Answer::Silence)
-    }
-
-    /// Whether no name got an answer.
-    fn is_silent(&self) -> bool {
-        self.names.values().all(|answer| *answer == Answer::Silence)
+    /// How many names got no answer.
+    fn silences(&self) -> usize {
+        self.names.values().filter(|answer| **answer == Answer::Silence).count()
     }
 }
 
@@ -284,6 +269,6 @@ mod tests {
             let verdict = judged(&said, ips);
             assert_eq!(verdict.outcome, outcome, "{said:?}: {verdict:?}");
         }
-        assert!(Answers::read(SILENT).has_silence() && !Answers::read(old).has_silence());
+        assert_eq!([SILENT, old].map(|said| Answers::read(said).silences()), [1, 0]);
     }
 }

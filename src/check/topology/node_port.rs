@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use super::inside::{self, NOT_FOUND, Said};
 use crate::check::parameter::{Expected, Fact, Span};
 use crate::check::{Kind, Need, Site, millis};
-use crate::cluster::{Network, Operation};
+use crate::cluster::Operation;
 use crate::event::{Hop, Reason, Verdict};
 
 /// The pause after a refusal: there is no event for a port that opens.
@@ -46,8 +46,6 @@ pub struct NodePort {
 pub struct Observation {
     server: String,
     expected: Expected,
-    /// The NodePorts that the live Services have.
-    live: Vec<u16>,
     /// What was connected to; `None` where there is no port.
     tried: Option<Tried>,
 }
@@ -68,7 +66,7 @@ struct Tried {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum Knock {
+pub(in crate::check) enum Knock {
     /// It was taken, after so many milliseconds.
     Taken(u64),
     /// It was refused: the node is reachable.
@@ -86,25 +84,24 @@ impl Kind for NodePort {
         let (pod, _) = site.steady_pod(self.restart_window).await?;
         let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
         let expected = site.expected(&self.port)?;
-        let live = live(&network.services(&site.select, site.server()));
-        let port = port(&expected, &live);
-        let mut seen = Observation { server: site.server().to_owned(), expected, live, tried: None };
+        let port = port(&expected, &live(&network.services(&site.select, site.server())));
+        let mut seen = Observation { server: site.server().to_owned(), expected, tried: None };
         let Some(port) = port else { return Ok(seen) };
-        let Node { host_ip, address, found } = node(site, &pod).await?;
-        let mut knock = try_port(&found, port, self.within.0).await;
+        let node = node(site, &pod).await?;
+        let mut knock = try_port(&node.found, port, self.within.0).await;
         let (mut others, mut inside) = (Vec::new(), None);
         if let Knock::Silence(_) = knock {
-            let look = self.knock_all(site, &network, &found);
-            others = site.shared.once(format!("node-port {address}"), look).await;
+            others = knock_all(site, &self.port, &node, self.within.0).await?;
         }
         let is_taken = |knock: &Knock| matches!(knock, Knock::Taken(_));
         // Its own port among them: where that or another one answers by now, this one may, too.
         let is_again = !is_taken(&knock) && (knock.is_answer() || others.iter().any(|(_, knock)| knock.is_answer()));
         if is_again {
             site.waiting(format!("NodePort {port} to take a connection"), self.within.0 * SECOND);
-            knock = try_port(&found, port, self.within.0 * SECOND).await;
+            knock = try_port(&node.found, port, self.within.0 * SECOND).await;
         }
         let is_late = is_again && is_taken(&knock);
+        let Node { host_ip, address, .. } = node;
         others.retain(|(other, _)| *other != port);
         if !knock.is_answer() && !others.iter().any(|(_, knock)| knock.is_answer()) {
             // Rather another server's: some networks keep a pod from reaching itself through its Service.
@@ -118,27 +115,16 @@ impl Kind for NodePort {
 
     fn judge(&self, seen: &Observation) -> Verdict {
         let source = &seen.expected.source;
-        let listed = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
-        let Some(tried) = &seen.tried else {
+        let Some(Tried { address, port, knock, is_late, others, inside }) = &seen.tried else {
             let object = format!("server {}", seen.server);
             let what = seen.expected.text().map_or("its Service has none".to_owned(), |text| format!("`{text}`"));
             let hint = "see the test service of this server; give it a NodePort in the values and run helm upgrade";
             let reason = Reason::new(object, format!("a NodePort ({source})"), what).hint(hint);
             return Verdict::judged("", vec![reason]).at(Hop::Nfs);
         };
-        let Tried { address, port, knock, is_late, others, inside } = tried;
         let object = format!("node {address}, NodePort {port}");
-        let failed = |what: String, hint: String| {
-            let expected = format!("to take a TCP connection ({source})");
-            let what = match seen.live.contains(port) {
-                true => what,
-                false if seen.live.is_empty() => format!("{what}; no Service of the server has a NodePort"),
-                false => format!("{what}; the Service has NodePort {}", listed(&seen.live)),
-            };
-            Verdict::judged("", vec![Reason::new(&object, expected, what).hint(hint)]).at(Hop::Nfs)
-        };
         let service = format!("see the test service of {}: whether its Service has a ready endpoint", seen.server);
-        let why = match knock {
+        let (what, hint) = match knock {
             Knock::Taken(ms) => {
                 let within = self.within;
                 let late =
@@ -148,49 +134,62 @@ impl Kind for NodePort {
             }
             Knock::Refused => {
                 let hint = format!("{service}; if {address} is not the node from here, give --node-address");
-                return failed(format!("refused for {}", self.within), hint);
+                (format!("refused for {}", self.within), hint)
             }
-            Knock::Silence(why) => why,
+            Knock::Silence(why) if others.iter().any(|(_, knock)| knock.is_answer()) => {
+                let answering = others.iter().filter(|(_, knock)| knock.is_answer()).map(|(port, _)| port.to_string());
+                let what = format!("{why}, while its ports {} answer", answering.collect::<Vec<_>>().join(", "));
+                (what, format!("{service}; look for a firewall that lets only some ports through"))
+            }
+            Knock::Silence(why) => {
+                let unreachable =
+                    format!("node {address} is not reachable from here ({why}, as for every other server)");
+                match inside {
+                    None => {
+                        return Verdict::error(Reason::new(object, "to be tried from inside the cluster", unreachable));
+                    }
+                    Some((node, said)) if said.code == 0 => {
+                        return Verdict::skip(format!(
+                            "{unreachable}; inside the cluster {node} takes connections on {port}; \
+                             name the node as it is here with --node-address"
+                        ));
+                    }
+                    Some((_, said)) if said.code == NOT_FOUND || said.text.contains("option") => {
+                        let expected = "an nc that can connect, to judge from inside";
+                        let reason = Reason::new(&said.place, expected, said.text.trim());
+                        return Verdict::error(reason.hint("give the node's address from here: --node-address"));
+                    }
+                    Some((node, said)) => {
+                        let what = format!("{unreachable}; nor is {node} from {}: {}", said.place, said.text.trim());
+                        (what, service)
+                    }
+                }
+            }
         };
-        let answering = others.iter().filter(|(other, knock)| other != port && knock.is_answer());
-        let answering: Vec<u16> = answering.map(|(port, _)| *port).collect();
-        if !answering.is_empty() {
-            let what = format!("{why}, while its ports {} answer", listed(&answering));
-            return failed(what, format!("{service}; look for a firewall that lets only some ports through"));
-        }
-        let unreachable = format!("node {address} is not reachable from here ({why}, as for every other server)");
-        match inside {
-            Some((node, said)) if said.code == 0 => Verdict::skip(format!(
-                "{unreachable}; inside the cluster {node} takes connections on {port}; \
-                 name the node as it is here with --node-address"
-            )),
-            Some((_, said)) if said.code == NOT_FOUND || said.text.contains("option") => {
-                let reason = Reason::new(&said.place, "an nc that can connect, to judge from inside", said.text.trim());
-                Verdict::error(reason.hint("give the node's address as it is from here: --node-address"))
-            }
-            Some((node, said)) => {
-                let what = format!("{unreachable}; nor is {node} from {}: {}", said.place, said.text.trim());
-                failed(what, service)
-            }
-            None => Verdict::error(Reason::new(object, "to be tried from inside the cluster", unreachable)),
-        }
+        let expected = format!("to take a TCP connection ({source})");
+        Verdict::judged("", vec![Reason::new(object, expected, what).hint(hint)]).at(Hop::Nfs)
     }
 }
 
-impl NodePort {
-    /// Connects to the ports of all servers, side by side: does the node answer at all?
-    async fn knock_all(&self, site: &Site, network: &Network, addresses: &[SocketAddr]) -> Vec<(u16, Knock)> {
-        let ports = site.servers.iter().filter_map(|server| {
-            let live = live(&network.services(&site.select, server));
-            port(&site.expected_of(server, &self.port).ok()?, &live)
-        });
-        join_all(ports.map(|port| async move { (port, try_port(addresses, port, self.within.0).await) })).await
-    }
+/// What the ports of all servers say at a node, side by side, looked at once in a run: does it answer at all?
+pub(in crate::check) async fn knock_all(
+    site: &Site,
+    fact: &Fact,
+    node: &Node,
+    within: Duration,
+) -> Result<Vec<(u16, Knock)>, Verdict> {
+    let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
+    let ports = site.servers.iter().filter_map(|server| {
+        let live = live(&network.services(&site.select, server));
+        port(&site.expected_of(server, fact).ok()?, &live)
+    });
+    let look = join_all(ports.map(|port| async move { (port, try_port(&node.found, port, within).await) }));
+    Ok(site.shared.once(format!("node-port {}", node.address), look).await)
 }
 
 impl Knock {
     /// Whether the node said anything.
-    fn is_answer(&self) -> bool {
+    pub fn is_answer(&self) -> bool {
         !matches!(self, Self::Silence(_))
     }
 }
@@ -249,18 +248,13 @@ pub(in crate::check) async fn node(site: &Site, pod: &Pod) -> Result<Node, Verdi
     let host_ip = pod.status.as_ref().and_then(|status| status.host_ip.clone()).unwrap_or_default();
     let given = site.shared.wishes.node_address.as_ref();
     let address = given.unwrap_or(&host_ip).trim_matches(['[', ']']).to_owned();
-    let found = resolve(&address).await.map_err(|why| {
+    let found = lookup_host((address.as_str(), 0)).await.map_err(|error| {
         let who = if given.is_some() { "--node-address" } else { "the pod's status.hostIP" };
-        let reason = Reason::new(format!("node {address} ({who})"), "an address", why);
+        let reason = Reason::new(format!("node {address} ({who})"), "an address", error.to_string());
         Verdict::error(reason.hint("give an address that this machine knows with --node-address"))
     })?;
+    let found = found.collect();
     Ok(Node { host_ip, address, found })
-}
-
-/// The addresses of a name or address; the ports do not count.
-async fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
-    let found: Vec<SocketAddr> = lookup_host((address, 0)).await.map_err(|error| error.to_string())?.collect();
-    if found.is_empty() { Err("it has none".to_owned()) } else { Ok(found) }
 }
 
 pub fn live(services: &[Arc<Service>]) -> Vec<u16> {
@@ -286,7 +280,7 @@ mod tests {
 
     fn judged(changes: &[(&str, Value)]) -> Verdict {
         let seen = json!({
-            "server": "nas", "live": [32155], "expected": {"value": 32155, "source": "the values"},
+            "server": "nas", "expected": {"value": 32155, "source": "the values"},
             "tried": {"address": "10.0.0.1", "port": 32155, "knock": {"Taken": 1}, "others": [], "inside": null}
         });
         let check = json!({
@@ -305,11 +299,10 @@ mod tests {
     #[test]
     fn silence_fails_only_where_the_node_answers_on_other_ports_or_not_even_inside() {
         let silence = json!({"Silence": "no answer within 3s"});
-        let (quiet, own) = (json!([[32154, silence]]), json!([[32155, {"Taken": 1}], [32154, silence]]));
+        let quiet = json!([[32154, silence]]);
         for (others, inside, outcome) in [
             (json!([[32154, {"Taken": 1}]]), None, Outcome::Fail),
             (json!([[32154, "Refused"]]), None, Outcome::Fail),
-            (own, Some((0, "")), Outcome::Skip),
             (quiet.clone(), Some((0, "")), Outcome::Skip),
             (quiet.clone(), Some((1, "nc: can't connect: Connection refused")), Outcome::Fail),
             (quiet.clone(), Some((127, "sh: nc: not found")), Outcome::Error),

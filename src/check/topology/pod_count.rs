@@ -49,30 +49,29 @@ impl Kind for PodCount {
         let server_of = |pod: &Pod| pod.labels().get(&seen.server_label).cloned().unwrap_or_default();
         let (current, others): (Vec<_>, Vec<_>) =
             seen.pods.iter().partition(|pod| !is_terminating(pod) && !has_ended(pod));
+        let of = |server: &str| current.iter().copied().filter(|pod| server_of(pod) == server).collect::<Vec<_>>();
         for server in &seen.servers {
-            let its: Vec<_> = current.iter().copied().filter(|pod| server_of(pod) == *server).collect();
+            let its = of(server);
             if its.len() != 1 {
-                let what = counted(&its);
                 let hint = "look at the Deployment's replicas and events, then run helm upgrade again";
-                reasons.push(Reason::new(format!("server {server}"), "exactly one current pod", what).hint(hint));
+                let object = format!("server {server}");
+                reasons.push(Reason::new(object, "exactly one current pod", counted(&its)).hint(hint));
             }
         }
         for pod in current.iter().filter(|pod| !seen.servers.contains(&server_of(pod))) {
-            let server = server_of(pod);
-            let what =
-                if server.is_empty() { format!("no label {}", seen.server_label) } else { format!("server {server}") };
+            let what = format!("{}={}", seen.server_label, server_of(pod));
             let expected = format!("a pod of one of {}", seen.servers.join(", "));
             let hint = "delete the pod or what owns it: it has the labels of the release's pods";
             reasons.push(Reason::new(format!("pod {}", pod.name_any()), expected, what).hint(hint));
         }
         for pod in others {
             let object = format!("pod {}", pod.name_any());
-            let newer = current.iter().filter(|other| server_of(other) == server_of(pod));
+            let newest = of(&server_of(pod)).into_iter().map(|other| created(other)).max();
             if is_terminating(pod) {
                 let hint = "look at its finalizers and its node; until it is gone its sidecar may still write";
                 let expected = "to be gone after its grace period";
                 reasons.push(Reason::new(object, expected, "still being deleted").hint(hint));
-            } else if newer.map(|other| created(other)).max().is_none_or(|newest| created(pod) > newest) {
+            } else if newest.is_none_or(|newest| created(pod) > newest) {
                 reasons.push(Reason::new(object, "no pod that ended after the current one was made", ended(pod)));
             } else {
                 notes.push(format!("{object} of the past is still listed: {}", ended(pod)));
@@ -100,40 +99,29 @@ fn ended(pod: &Pod) -> String {
 mod tests {
     use super::*;
     use crate::event::Outcome;
-    use serde_json::{Value, json};
-
-    /// One pod of each server, and a third one.
-    fn judged(third: &Value) -> Verdict {
-        let pod = |name: &str, server: &str| {
-            json!({
-                "metadata": {"name": name, "labels": {"server": server}, "creationTimestamp": "2026-11-21T03:00:00Z"},
-                "status": {"phase": "Running"}
-            })
-        };
-        let mut more = pod("a-0", "a");
-        json_patch::merge(&mut more, third);
-        let pods = [pod("a-1", "a"), pod("b-1", "b"), more];
-        let seen = json!({"servers": ["a", "b"], "server_label": "server", "pods": pods});
-        PodCount {}.judge(&serde_json::from_value(seen).unwrap())
-    }
+    use serde_json::json;
 
     #[test]
-    fn one_that_is_still_being_deleted_fails() {
-        let going = judged(&json!({"metadata": {"deletionTimestamp": "2026-11-21T03:00:00Z"}}));
-        assert_eq!((going.outcome, going.reasons.len()), (Outcome::Fail, 1));
-        assert_eq!(going.reasons[0].seen, "still being deleted");
-    }
-
-    #[test]
-    fn an_evicted_pod_fails_only_if_it_is_younger_than_the_current_one() {
-        for (created, outcome, notes) in [
-            ("2026-11-21T02:00:00Z", Outcome::Pass, 1),
-            ("2026-11-21T03:00:00Z", Outcome::Pass, 1),
-            ("2026-11-21T04:00:00Z", Outcome::Fail, 0),
+    fn a_pod_that_does_not_go_fails_and_one_that_ended_only_if_it_is_younger_than_the_current_one() {
+        let ended = |at: &str| json!({"metadata": {"creationTimestamp": at}, "status": {"phase": "Failed", "reason": "Evicted"}});
+        for (third, outcome, notes) in [
+            (json!({"metadata": {"deletionTimestamp": "2026-11-21T03:00:00Z"}}), Outcome::Fail, 0),
+            (ended("2026-11-21T02:00:00Z"), Outcome::Pass, 1),
+            (ended("2026-11-21T03:00:00Z"), Outcome::Pass, 1),
+            (ended("2026-11-21T04:00:00Z"), Outcome::Fail, 0),
         ] {
-            let status = json!({"phase": "Failed", "reason": "Evicted"});
-            let verdict = judged(&json!({"metadata": {"creationTimestamp": created}, "status": status}));
-            assert_eq!((verdict.outcome, verdict.notes.len()), (outcome, notes), "{created}");
+            let pod = |server: &str| {
+                let created = "2026-11-21T03:00:00Z";
+                json!({"metadata": {"name": server, "labels": {"server": server}, "creationTimestamp": created},
+                    "status": {"phase": "Running"}})
+            };
+            let mut more = pod("a");
+            json_patch::merge(&mut more, &third);
+            let seen = json!({"servers": ["a", "b"], "server_label": "server", "pods": [pod("a"), pod("b"), more]});
+            let verdict = PodCount {}.judge(&serde_json::from_value(seen).unwrap());
+            let wrong = usize::from(outcome == Outcome::Fail);
+            let counts = (verdict.reasons.len(), verdict.notes.len());
+            assert_eq!((verdict.outcome, counts), (outcome, (wrong, notes)), "{third}");
         }
     }
 }

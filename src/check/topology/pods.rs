@@ -6,10 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::check::nfs::Exit;
 use crate::check::parameter::Span;
 use crate::check::{Kind, Site};
-use crate::cluster::ResourceExt;
-use crate::cluster::Server;
 use crate::cluster::container::{self, Restarts};
 use crate::cluster::server::{Settlement, counted, has_ended, is_ready, is_terminating, progress};
+use crate::cluster::{ResourceExt, Server};
 use crate::event::{Hop, Reason, Verdict};
 
 /// Kubernetes' word for a pod that has used too much.
@@ -161,7 +160,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cluster::example::{NOW, output_pod, output_server, with};
+    use crate::cluster::example::{NOW, output_server, with};
     use crate::event::Outcome;
 
     fn judged(changes: &[(&str, Value)], more: &Value) -> Verdict {
@@ -169,21 +168,6 @@ mod tests {
         json_patch::merge(&mut seen, more);
         let check: Pods = serde_json::from_value(json!({"restart-window": "10m"})).unwrap();
         check.judge(&serde_json::from_value(seen).unwrap())
-    }
-
-    #[test]
-    fn what_keeps_a_pod_from_coming_is_the_one_reason() {
-        let condition = json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
-            "message": "violates PodSecurity \"restricted:latest\"", "lastTransitionTime": NOW});
-        let denied = ("/replica_sets/1/status", json!({"replicas": 0, "conditions": [condition]}));
-        let older = with(output_pod(), &[("/metadata/ownerReferences/0/uid", json!("set-1"))]);
-        for pods in [json!([]), json!([older])] {
-            let verdict = judged(&[denied.clone(), ("/pods", pods)], &json!({}));
-            let [reason] = &verdict.reasons[..] else { panic!("{:?}", verdict.reasons) };
-            assert_eq!((verdict.outcome, reason.object.as_str()), (Outcome::Fail, "ReplicaSet set-2"));
-        }
-        let older = ("/pods/0/metadata/ownerReferences/0/uid", json!("set-1"));
-        assert_eq!(judged(&[older], &json!({})).outcome, Outcome::Fail, "nothing keeps it, and it does not come");
     }
 
     #[test]
@@ -196,34 +180,6 @@ mod tests {
         ] {
             let verdict = judged(&[], &json!({"ended": [{"pod": "gone", "at": at, "evicted": evicted}]}));
             assert_eq!((verdict.outcome, verdict.notes.len()), (outcome, notes), "{at} {evicted}");
-        }
-    }
-
-    #[test]
-    fn a_failing_init_container_is_the_broken_hop() {
-        let state = json!({"waiting": {"reason": "CrashLoopBackOff"}});
-        let not_ready = ("/pods/0/status/conditions/0/status", json!("False"));
-        let verdict = judged(&[("/pods/0/status/initContainerStatuses/0/state", state), not_ready], &json!({}));
-        assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Init)));
-    }
-
-    #[test]
-    fn a_restarted_node_is_no_crash_loop() {
-        let server = "/pods/0/status/containerStatuses/0";
-        for (at, outcome) in [
-            ("2026-11-21T03:59:20Z", Outcome::Pass),
-            // After the init container, so by itself.
-            ("2026-11-21T03:59:28Z", Outcome::Fail),
-        ] {
-            let init = "/pods/0/status/initContainerStatuses/0";
-            let changes = [
-                (&*format!("{init}/restartCount"), json!(1)),
-                (&*format!("{init}/state/terminated/startedAt"), json!("2026-11-21T03:59:25Z")),
-                (&*format!("{server}/restartCount"), json!(1)),
-                (&*format!("{server}/state/running/startedAt"), json!("2026-11-21T03:59:30Z")),
-                (&*format!("{server}/lastState"), json!({"terminated": {"exitCode": 137, "finishedAt": at}})),
-            ];
-            assert_eq!(judged(&changes, &json!({})).outcome, outcome, "{at}");
         }
     }
 

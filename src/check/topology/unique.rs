@@ -1,6 +1,6 @@
 //! `unique`: one Service for each server, and nothing that must differ between servers is alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -62,48 +62,46 @@ impl Kind for Unique {
 
     fn judge(&self, seen: &Observation) -> Verdict {
         let repair = "run helm upgrade again with the release's values";
-        let (mut reasons, mut unseen) = (Vec::new(), None);
-        let mut values: [Shared; 3] = ["ClusterIP", "NodePort", "hostPath"].map(Shared::new);
+        let mut reasons = Vec::new();
+        // Who has which of the values that must differ between servers.
+        let mut owners: BTreeMap<(&str, String), BTreeSet<&str>> = BTreeMap::new();
         for server in &seen.servers {
-            let name = &server.name;
+            let name = server.name.as_str();
+            let mut has = |what, value: &str| owners.entry((what, value.to_owned())).or_default().insert(name);
             if server.services.len() != 1 {
-                let names = named(&server.services);
-                let what = if names.is_empty() { "none".to_owned() } else { names };
+                let names: Vec<String> = server.services.iter().map(|service| service.name_any()).collect();
                 let hint = "run helm upgrade again, which makes a missing one; delete one that is not the release's";
-                reasons.push(Reason::new(format!("server {name}"), "exactly one Service", what).hint(hint));
+                reasons.push(Reason::new(format!("server {name}"), "exactly one Service", or_none(&names)).hint(hint));
             }
             for service in &server.services {
                 let object = format!("Service {}", service.name_any());
                 let spec = service.spec.as_ref();
-                match spec.and_then(|spec| spec.cluster_ip.as_ref()).filter(|ip| !matches!(ip.as_str(), "" | "None")) {
-                    Some(ip) => values[0].add(ip, name),
-                    None => reasons.push(Reason::new(&object, "a ClusterIP", "none").hint(repair)),
+                let ip = spec.and_then(|spec| spec.cluster_ip.as_deref());
+                if let Some(ip) = ip.filter(|ip| !matches!(*ip, "" | "None")) {
+                    has("ClusterIP", ip);
+                } else {
+                    reasons.push(Reason::new(&object, "a ClusterIP", "none").hint(repair));
                 }
                 let ports = spec.iter().flat_map(|spec| spec.ports.iter().flatten());
                 let ports: Vec<String> = ports.filter_map(|port| Some(port.node_port?.to_string())).collect();
                 for port in &ports {
-                    values[1].add(port, name);
+                    has("NodePort", port);
                 }
-                let Expected { source, .. } = &server.node_port;
                 let wanted = server.node_port.text();
                 if wanted.as_ref().map_or(ports.is_empty(), |wanted| !ports.contains(wanted)) {
-                    let expected = format!("NodePort {} ({source})", wanted.unwrap_or("of its own".to_owned()));
-                    let live = if ports.is_empty() { "none".to_owned() } else { ports.join(", ") };
-                    reasons.push(Reason::new(&object, expected, live).hint(repair));
+                    let wanted = wanted.unwrap_or("of its own".to_owned());
+                    let expected = format!("NodePort {wanted} ({})", server.node_port.source);
+                    reasons.push(Reason::new(&object, expected, or_none(&ports)).hint(repair));
                 }
             }
             // A pod that only has the server's labels has no such volume: the test pod-count names it.
             let paths: Vec<&str> = server.pods.iter().filter_map(|pod| self.host_path(pod)).collect();
             for path in &paths {
-                values[2].add(path, name);
+                has("hostPath", path);
             }
             if let ([], Some(pod)) = (paths.as_slice(), server.pods.first()) {
                 let expected = format!("a volume {} with a hostPath", self.folder_volume);
                 reasons.push(Reason::new(format!("pod {}", pod.name_any()), expected, "none").hint(repair));
-            }
-            if server.pods.is_empty() && unseen.is_none() {
-                let expected = format!("a pod with its volume {}", self.folder_volume);
-                unseen = Some((name, Reason::new(format!("server {name}"), expected, "no current pod")));
             }
         }
         for service in &seen.strangers {
@@ -112,16 +110,20 @@ impl Kind for Unique {
             let object = format!("Service {}", service.name_any());
             reasons.push(Reason::new(object, format!("a Service of one of {names}"), "it is of none").hint(hint));
         }
-        for value in &values {
-            reasons.extend(value.reasons());
+        for ((what, value), servers) in owners.iter().filter(|(_, servers)| servers.len() > 1) {
+            let servers = servers.iter().copied().collect::<Vec<_>>().join(" and ");
+            let hint = "give each server its own in the values and run helm upgrade";
+            reasons.push(Reason::new(format!("{what} {value}"), "to be one server's", servers).hint(hint));
         }
-        match unseen {
-            Some((name, reason)) if reasons.is_empty() => return Verdict::blocked(format!("pods::{name}"), reason),
-            Some((_, reason)) => reasons.push(reason),
-            None => {}
+        if let Some(Seen { name, .. }) = seen.servers.iter().find(|server| server.pods.is_empty())
+            && reasons.is_empty()
+        {
+            let expected = format!("a pod with its volume {}", self.folder_volume);
+            let reason = Reason::new(format!("server {name}"), expected, "no current pod");
+            return Verdict::blocked(format!("pods::{name}"), reason);
         }
-        let [.., ports, _] = &values;
-        let ports = ports.of.keys().cloned().collect::<Vec<_>>().join(", ");
+        let ports = owners.keys().filter(|(what, _)| *what == "NodePort").map(|(_, port)| port.as_str());
+        let ports = ports.collect::<Vec<_>>().join(", ");
         let count = seen.servers.len();
         let summary = format!("{count} Services; {count} ClusterIPs, NodePorts ({ports}) and hostPaths, all different");
         Verdict::judged(summary, reasons)
@@ -137,36 +139,8 @@ impl Unique {
     }
 }
 
-/// A value that must differ between servers: who has which.
-struct Shared {
-    what: &'static str,
-    of: BTreeMap<String, Vec<String>>,
-}
-
-impl Shared {
-    fn new(what: &'static str) -> Self {
-        Self { what, of: BTreeMap::new() }
-    }
-
-    fn add(&mut self, value: &str, server: &str) {
-        let servers = self.of.entry(value.to_owned()).or_default();
-        if !servers.iter().any(|other| other == server) {
-            servers.push(server.to_owned());
-        }
-    }
-
-    /// One for each value that several servers have.
-    fn reasons(&self) -> impl Iterator<Item = Reason> {
-        let hint = "give each server its own in the values and run helm upgrade";
-        self.of.iter().filter(|(_, servers)| servers.len() > 1).map(move |(value, servers)| {
-            let object = format!("{} {value}", self.what);
-            Reason::new(object, "to be one server's", servers.join(" and ")).hint(hint)
-        })
-    }
-}
-
-fn named(services: &[Arc<Service>]) -> String {
-    services.iter().map(|service| service.name_any()).collect::<Vec<_>>().join(", ")
+fn or_none(found: &[String]) -> String {
+    if found.is_empty() { "none".to_owned() } else { found.join(", ") }
 }
 
 #[cfg(test)]
@@ -211,6 +185,8 @@ mod tests {
             let is_said = verdict.reasons.iter().any(|reason| format!("{reason:?}").contains(words));
             assert!(verdict.outcome == Outcome::Fail && is_said, "{words}: {verdict:?}");
         }
+        let both = judged(&[("/servers/1/pods", json!([])), ("/servers/0/services", json!([]))]);
+        assert_eq!(both.outcome, Outcome::Fail, "a pod that is missing hides nothing else");
     }
 
     #[test]
@@ -218,13 +194,5 @@ mod tests {
         let stranger = with(output_pod(), &[("/spec/volumes", json!([]))]);
         let two = json!([output_pod(), output_pod(), stranger]);
         assert_eq!(judged(&[("/servers/0/pods", two)]).reasons, Vec::new());
-    }
-
-    #[test]
-    fn a_missing_pod_cannot_be_judged_unless_something_else_is_wrong() {
-        let none = ("/servers/1/pods", json!([]));
-        let blocked = judged(std::slice::from_ref(&none));
-        assert_eq!((blocked.outcome, blocked.blocked_by.as_deref()), (Outcome::Error, Some("pods::b")));
-        assert_eq!(judged(&[none, ("/servers/0/services", json!([]))]).outcome, Outcome::Fail);
     }
 }
