@@ -1,12 +1,14 @@
 //! Why a request got no useful answer, in the words that a user needs: verb, resource, what to do.
 
 use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use kube::client::UpgradeConnectionError;
 use tokio::time::error::Elapsed;
 
 use super::connect::CONNECT;
+use super::proxy::UNDERLYING;
 use super::tls;
 use super::way::Trouble;
 
@@ -52,7 +54,13 @@ impl ApiError {
             return Self::OnTheWay(verb, resource, trouble);
         }
         let kube::Error::Api(status) = error else {
-            return Self::Failed { verb, resource, message: chain(&error) };
+            let message = chain(&error);
+            let is_refused =
+                tls::cause::<io::Error>(&error).is_some_and(|it| it.kind() == ErrorKind::ConnectionRefused);
+            // What refuses a tunnel is the proxy, which is told of with the whole chain.
+            let is_of_proxy = message.contains(UNDERLYING);
+            let message = if is_refused && !is_of_proxy { "the connection was refused".to_owned() } else { message };
+            return Self::Failed { verb, resource, message };
         };
         let message = status.message.clone();
         match status.code {
@@ -100,18 +108,17 @@ fn chain(error: &kube::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use tokio_rustls::rustls::{self, AlertDescription};
 
     use super::*;
 
     #[tokio::test]
-    async fn an_alert_and_a_connection_that_is_not_made_are_told_in_words() {
+    async fn an_alert_and_a_connection_that_is_refused_or_not_made_are_told_in_words() {
         let elapsed = tokio::time::timeout(Duration::ZERO, std::future::pending::<()>()).await.unwrap_err();
         let alert = rustls::Error::AlertReceived(AlertDescription::CertificateRequired);
         for (error, said, hint) in [
-            (io::Error::new(io::ErrorKind::TimedOut, elapsed), "no connection was made within 5 s", "a firewall"),
+            (io::Error::new(ErrorKind::TimedOut, elapsed), "no connection was made within 5 s", "a firewall"),
+            (ErrorKind::ConnectionRefused.into(), "the connection was refused", "get --raw /readyz"),
             (
                 io::Error::other(alert),
                 "ended the connection by TLS, with its alert CertificateRequired",

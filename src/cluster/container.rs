@@ -56,8 +56,6 @@ pub struct View<'a> {
     pub command: &'a [String],
     pub args: &'a [String],
     pub env: &'a [EnvVar],
-    /// Whether it has more, from elsewhere.
-    pub has_env_from: bool,
     pub resources: Option<&'a ResourceRequirements>,
     pub security: Option<&'a SecurityContext>,
     /// What the kubelet says; `None` before it said anything.
@@ -75,7 +73,6 @@ macro_rules! view {
             mounts: $container.volume_mounts.as_deref().unwrap_or_default(),
             command: $container.command.as_deref().unwrap_or_default(),
             args: $container.args.as_deref().unwrap_or_default(),
-            has_env_from: $container.env_from.as_ref().is_some_and(|from| !from.is_empty()),
             env: $container.env.as_deref().unwrap_or_default(),
             resources: $container.resources.as_ref(),
             security: $container.security_context.as_ref(),

@@ -202,7 +202,7 @@ fn mounts(object: &str, view: &View<'_>, volume: &str, read_only: bool) -> Vec<R
 fn intervals(view: &View<'_>) -> Vec<String> {
     let (runs, doubt) = script::runs(view, "sleep");
     let seconds = |text: &str| text.trim_end_matches('s').parse().ok();
-    let sleeps: Option<Vec<u32>> = runs.iter().flatten().map(|time| time.known().and_then(seconds)).collect();
+    let sleeps: Option<Vec<u32>> = runs.iter().flatten().map(|time| time.value.as_deref().and_then(seconds)).collect();
     let named = view.env.iter().filter(|variable| variable.name.to_ascii_uppercase().contains("INTERVAL"));
     // Nothing but numbers: the environment may have secrets.
     let named: Vec<u32> = named.filter_map(|variable| seconds(variable.value.as_deref()?)).collect();

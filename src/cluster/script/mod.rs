@@ -1,20 +1,21 @@
 //! The programs that a container runs, as far as its spec tells: its command, or what that script of a shell runs. Pure.
 //!
-//! Reads commands and assignments, but not in which order they come: what a variable is at a command is not known, only what
-//! it may be. What the spec does not tell is said, and never guessed.
+//! Reads commands and assignments, but not in which order they come: a variable is known where it gets a value once and in any
+//! case. What the spec does not tell is said, and never guessed.
 
+use std::collections::BTreeMap;
+use std::mem;
 use std::path::Path;
-use std::{mem, slice};
 
 use super::container::View;
 use read::{Command, Piece, Script, Word};
-use value::Variables;
 
 mod read;
-mod value;
 
 /// What is nested deeper is not read.
 const DEEPEST: usize = 20;
+/// Of a word that takes more steps, it is not known what it is.
+const STEPS: usize = 500;
 
 /// Words before a command, or before assignments, that change nothing about them.
 const KEYWORDS: [&str; 20] = [
@@ -36,43 +37,47 @@ const READERS: [&str; 6] = ["for", "read", "getopts", "mapfile", "readarray", "u
 /// An argument of a program.
 #[derive(Debug)]
 pub struct Argument {
-    word: Word,
-    /// What it may be once its variables are put in; `None`: anything.
-    values: Option<Vec<String>>,
+    /// As it stands in the script, but for its quotes.
+    shown: String,
+    /// What it is once its variables are put in, if that is known.
+    pub value: Option<String>,
 }
 
 impl Argument {
-    /// What it is, if it can be but one thing.
-    pub fn known(&self) -> Option<&str> {
-        self.values.as_deref().and_then(|values| if let [value] = values { Some(&**value) } else { None })
-    }
-
-    /// The flags to delete among what it may be, if any, and whether it is one of them for sure; or that it may be anything.
-    fn flags(&self) -> Result<(Option<&str>, bool), ()> {
+    /// The flag to delete in it, if any; or that it may be one.
+    fn flag(&self) -> Result<Option<&str>, ()> {
         let is_flag = |word: &&str| ["--del", "--delete"].contains(word) || word.starts_with("--delete-");
-        let Some(values) = &self.values else {
-            let head = self.word.shown.split(['$', '`']).next().unwrap_or_default();
-            let is_fixed = !head.is_empty() && (!head.starts_with('-') || head.contains('='));
-            // A value that would be several words within a path, or behind an option's `=`, is nobody's.
-            return if is_fixed || self.word.shown.ends_with('/') { Ok((None, true)) } else { Err(()) };
-        };
-        let flags: Vec<_> = values.iter().map(|value| value.split_whitespace().find(is_flag)).collect();
-        Ok((flags.iter().flatten().next().copied(), flags.iter().all(Option::is_some)))
+        if let Some(value) = &self.value {
+            return Ok(value.split_whitespace().find(is_flag));
+        }
+        let head = self.shown.split(['$', '`']).next().unwrap_or_default();
+        let is_fixed = !head.is_empty() && (!head.starts_with('-') || head.contains('='));
+        // A value that would be several words within a path, or behind an option's `=`, is nobody's.
+        if is_fixed || self.shown.ends_with('/') { Ok(None) } else { Err(()) }
     }
 }
 
 /// The arguments of a program wherever a container runs it, and why that may not be all.
 pub fn runs(view: &View<'_>, program: &str) -> (Vec<Vec<Argument>>, Option<String>) {
-    let variables = Variables::of(view.env, view.has_env_from);
-    let mut found = Found { program, variables, ..Found::default() };
+    let mut found = Found { program, ..Found::default() };
+    for variable in view.env {
+        let value = match (&variable.value, &variable.value_from) {
+            (Some(value), _) => Some(Word::of_spec(value, view.env).pieces),
+            (None, from) => from.is_none().then(Vec::new),
+        };
+        found.assign(&variable.name, value);
+    }
     if view.command.is_empty() {
         found.doubt("its image says what it runs");
     }
     let words: Vec<_> = view.command.iter().chain(view.args).map(|word| Word::of_spec(word, view.env)).collect();
     found.command(&words);
-    let argument = |word: Word| Argument { values: found.variables.fill(&word), word };
-    let runs = found.runs.into_iter().map(|words| words.into_iter().map(argument).collect()).collect();
-    (runs, found.doubt)
+    let value = |word: &Word| {
+        let mut text = String::new();
+        found.fill(&word.pieces, &mut STEPS.clone(), &mut text).map(|()| text)
+    };
+    let argument = |word: &Word| Argument { shown: word.shown.clone(), value: value(word) };
+    (found.runs.iter().map(|words| words.iter().map(argument).collect()).collect(), found.doubt.clone())
 }
 
 /// The flag with which a container's rsync removes what its source does not have, if it has one.
@@ -81,17 +86,15 @@ pub fn runs(view: &View<'_>, program: &str) -> (Vec<Vec<Argument>>, Option<Strin
 /// Why the spec does not tell.
 pub fn delete_flag(view: &View<'_>) -> Result<Option<String>, String> {
     let (runs, doubt) = runs(view, "rsync");
-    let options = || runs.iter().flat_map(|run| run.iter().take_while(|argument| argument.word.shown != "--"));
-    if let Some(flag) =
-        options().find_map(|word| word.flags().ok().and_then(|(flag, is_sure)| flag.filter(|_| is_sure)))
-    {
-        return Ok(Some(flag.to_owned()));
+    let mut vague = None;
+    for argument in runs.iter().flat_map(|run| run.iter().take_while(|argument| argument.shown != "--")) {
+        match argument.flag() {
+            Ok(Some(flag)) => return Ok(Some(flag.to_owned())),
+            Ok(None) => {}
+            Err(()) => drop(vague.get_or_insert(&argument.shown)),
+        }
     }
-    let vague = options().find_map(|word| match word.flags() {
-        Ok((None, _)) => None,
-        Ok((Some(flag), _)) => Some(format!("`{}`, an argument of its rsync, may be {flag}", word.word.shown)),
-        Err(()) => Some(format!("the value of `{}`, an argument of its rsync, is not in the spec", word.word.shown)),
-    });
+    let vague = vague.map(|shown| format!("the value of `{shown}`, an argument of its rsync, is not in the spec"));
     let none = runs.is_empty().then(|| "no rsync is seen in its command".to_owned());
     vague.or(doubt).or(none).map_or(Ok(None), Err)
 }
@@ -113,7 +116,8 @@ pub fn delete_flag_or_mention(view: &View<'_>) -> Result<Option<String>, String>
 #[derive(Default)]
 struct Found<'a> {
     program: &'a str,
-    variables: Variables,
+    /// The values of variables; `None` for what is not known, such as one that is assigned twice.
+    variables: BTreeMap<String, Option<Vec<Piece>>>,
     /// How many conditions and functions a command is within, and how many scripts.
     branches: usize,
     depth: usize,
@@ -135,7 +139,6 @@ impl Found<'_> {
         if script.is_broken {
             self.doubt("its script cannot be read to its end");
         }
-        script.assigned.iter().for_each(|name| self.variables.assign(name, vec![Piece::Unknown]));
         script.commands.iter().for_each(|command| self.statement(command));
         script.inner.iter().for_each(|text| self.script(text));
         self.depth -= 1;
@@ -159,14 +162,28 @@ impl Found<'_> {
         self.command(&words[assigned..]);
     }
 
-    /// Assigns what the words assign; if that is not plain, the variables may also be empty.
     fn assign_all(&mut self, words: &[Word], is_plain: bool) {
         for (name, value) in words.iter().filter_map(Word::assignment) {
-            self.variables.assign(name, value);
-            if !is_plain {
-                self.variables.assign(name, Vec::new());
+            self.assign(name, is_plain.then_some(value));
+        }
+    }
+
+    fn assign(&mut self, name: &str, value: Option<Vec<Piece>>) {
+        let value = if self.variables.contains_key(name) { None } else { value };
+        self.variables.insert(name.to_owned(), value);
+    }
+
+    /// Appends what a word is once its variables are put in; `None` if that is not known.
+    fn fill(&self, pieces: &[Piece], steps: &mut usize, text: &mut String) -> Option<()> {
+        for piece in pieces {
+            *steps = steps.checked_sub(1)?;
+            match piece {
+                Piece::Text(more) => text.push_str(more),
+                Piece::Variable(name) => self.fill(self.variables.get(name)?.as_ref()?, steps, text)?,
+                Piece::Unknown => return None,
             }
         }
+        Some(())
     }
 
     fn command(&mut self, words: &[Word]) {
@@ -177,14 +194,7 @@ impl Found<'_> {
             return;
         }
         if READERS.contains(&name) {
-            let (names, values) = rest.split_at(rest.iter().position(|word| word.shown == "in").unwrap_or(rest.len()));
-            for name in names {
-                values.iter().skip(1).for_each(|value| self.variables.assign(&name.shown, value.pieces.clone()));
-                if values.is_empty() {
-                    self.variables.assign(&name.shown, vec![Piece::Unknown]);
-                }
-            }
-            return;
+            return rest.iter().for_each(|word| self.assign(&word.shown, None));
         }
         let at = words.iter().position(|word| base(&word.shown) == self.program);
         let (mut is_script, mut has_script, mut has_runner) = (false, false, false);
@@ -195,7 +205,7 @@ impl Found<'_> {
                 self.script(&word.shown);
                 has_script = true;
             } else {
-                self.assign_all(slice::from_ref(word), false);
+                self.assign_all(std::slice::from_ref(word), false);
             }
         }
         match at {

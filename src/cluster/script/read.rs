@@ -11,8 +11,7 @@ const ENDS: &str = " \t\r\n;&|()<>";
 #[derive(Debug, Clone)]
 pub(super) enum Piece {
     Text(String),
-    /// A variable, and what stands for it where it is empty.
-    Variable(String, String),
+    Variable(String),
     /// What only a shell that runs can tell.
     Unknown,
 }
@@ -33,7 +32,7 @@ impl Word {
             word.push(before);
             let named = after.strip_prefix('(').and_then(|after| after.split_once(')'));
             rest = if let Some((name, after)) = named.filter(|(name, _)| env.iter().any(|its| its.name == *name)) {
-                word.put(&format!("${{{name}}}"), Piece::Variable(name.to_owned(), String::new()));
+                word.put(&format!("${{{name}}}"), Piece::Variable(name.to_owned()));
                 after
             } else {
                 word.push("$");
@@ -87,9 +86,7 @@ pub(super) struct Script {
     pub(super) commands: Vec<Command>,
     /// The scripts whose output is put into words.
     pub(super) inner: Vec<String>,
-    /// Variables that get something where they are put in, as by `${NAME:=value}`.
-    pub(super) assigned: Vec<String>,
-    /// Whether not all of it was read, as where it has a here-document.
+    /// Whether not all of it was read, as where it has a here-document, or assigns a variable within a word.
     pub(super) is_broken: bool,
 }
 
@@ -198,18 +195,14 @@ impl Script {
         if let Some(text) = text.strip_prefix('{') {
             let (inside, after) = self.until(text, '}');
             let (name, how) = inside.split_at(name(inside));
-            let default = how.strip_prefix(':').unwrap_or(how).strip_prefix('-');
-            let default =
-                default.or(how.is_empty().then_some("")).filter(|text| !text.contains(['$', '`', '\'', '"', '\\']));
-            if how.trim_start_matches(':').starts_with('=') {
-                self.assigned.push(name.to_owned());
-            }
-            let variable = |default: &str| Piece::Variable(name.to_owned(), default.to_owned());
-            return (default.map_or(Piece::Unknown, variable), after);
+            // As `${NAME:=value}` does.
+            self.is_broken |= how.trim_start_matches(':').starts_with('=');
+            let piece = if how.is_empty() { Piece::Variable(name.to_owned()) } else { Piece::Unknown };
+            return (piece, after);
         }
         match text.split_at(if text.starts_with(['@', '*', '#', '?', '-', '$', '!']) { 1 } else { name(text) }) {
             ("", after) => (Piece::Text("$".to_owned()), after),
-            (name, after) => (Piece::Variable(name.to_owned(), String::new()), after),
+            (name, after) => (Piece::Variable(name.to_owned()), after),
         }
     }
 
