@@ -15,6 +15,9 @@ use super::way::Trouble;
 /// Where a Role is that suffices.
 const ROLE: &str = "; docs/rbac.yaml has all that the suites need";
 
+const DROPPED: &str = "look at the server's address in the kubeconfig, whether its machine runs, and whether a firewall or a VPN that \
+                       is off drops what is sent there";
+
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ApiError {
     /// 403: the user lacks a permission.
@@ -44,13 +47,16 @@ impl ApiError {
         let trouble = match &error {
             // After it was let through, the connection broke.
             kube::Error::UpgradeConnection(UpgradeConnectionError::GetPendingUpgrade(_)) => None,
-            kube::Error::UpgradeConnection(error) => Some(Trouble::NoWebsocket(error.to_string())),
+            kube::Error::UpgradeConnection(error) => Some(Trouble::no_websocket(&error.to_string())),
             kube::Error::Service(error) => error.downcast_ref().cloned(),
             _ => None,
         };
         // Only the wait for a connection has a deadline of its own.
-        let dropped = || tls::cause::<Elapsed>(&error).map(|_| Trouble::Dropped(CONNECT));
-        if let Some(trouble) = trouble.or_else(|| tls::fault(&error).map(Trouble::Tls)).or_else(dropped) {
+        let dropped = || {
+            let what = format!("no connection was made within {} s, nor was one refused", CONNECT.as_secs());
+            tls::cause::<Elapsed>(&error).map(|_| Trouble::new(what, DROPPED))
+        };
+        if let Some(trouble) = trouble.or_else(|| tls::fault(&error)).or_else(dropped) {
             return Self::OnTheWay(verb, resource, trouble);
         }
         let kube::Error::Api(status) = error else {
@@ -82,7 +88,7 @@ impl ApiError {
             }
             Self::Unauthorized { .. } => "log in to the cluster again, or choose another --context".to_owned(),
             Self::NotFound { .. } => "look whether it was deleted meanwhile".to_owned(),
-            Self::OnTheWay(.., trouble) => trouble.hint().to_owned(),
+            Self::OnTheWay(.., trouble) => trouble.hint.to_owned(),
             Self::Ending(..) => "remove what keeps it, and install the release anew when it is gone".to_owned(),
             Self::Silent { .. } | Self::Failed { .. } => {
                 "look whether the cluster runs and is reachable from here: `kubectl --context=… get --raw /readyz`"

@@ -44,8 +44,10 @@ pub async fn reach(target: Target, known: Known) -> Result<Cluster, Refusal> {
     }
     let client = way::guarded(login::log_in(config, token_file).await.map_err(place)?);
     let mut answer = answered("get", "/version", version(&client)).await;
-    if let Err(ApiError::OnTheWay(.., way::Trouble::Tls(fault))) = &mut answer {
-        fault.trusting(&trusted);
+    if let Err(ApiError::OnTheWay(.., trouble)) = &mut answer
+        && trouble.is_of_trust
+    {
+        trouble.what += &format!(" (those are in {trusted})");
     }
     let (version, ahead) = match (answer, proxy) {
         (Ok(answer), _) => answer,
@@ -66,7 +68,7 @@ async fn version(client: &Client) -> Result<(Info, SignedDuration), kube::Error>
     let body = response.into_body().collect_bytes().await?;
     if status.is_success() {
         let version: Info = serde_json::from_slice(&body).unwrap_or_default();
-        let foreign = || way::Trouble::Foreign(format!("{status}, without a gitVersion"));
+        let foreign = || way::Trouble::foreign(&format!("{status}, without a gitVersion"));
         let is_kubernetes = !version.git_version.is_empty();
         return is_kubernetes.then_some((version, ahead)).ok_or_else(|| kube::Error::Service(foreign().into()));
     }

@@ -118,12 +118,12 @@ impl Cluster {
         let about =
             Arc::new(About { cluster: self.clone(), wanted, bell: Arc::default(), trouble: Trouble::default() });
         let mut tasks = JoinSet::new();
-        let pods = follow(&about, PODS, Labels::Own, &mut tasks);
-        let deployments = follow(&about, DEPLOYMENTS, Labels::Template, &mut tasks);
-        let replica_sets = follow(&about, REPLICA_SETS, Labels::Own, &mut tasks);
+        let pods = follow(&about, PODS, OWN, &mut tasks);
+        let deployments = follow(&about, DEPLOYMENTS, TEMPLATE, &mut tasks);
+        let replica_sets = follow(&about, REPLICA_SETS, OWN, &mut tasks);
         let network = with_services.then(|| {
-            let services = follow(&about, SERVICES, Labels::Own, &mut tasks);
-            (services, follow(&about, SLICES, Labels::Own, &mut tasks))
+            let services = follow(&about, SERVICES, OWN, &mut tasks);
+            (services, follow(&about, SLICES, OWN, &mut tasks))
         });
         let announced = Arc::default();
         let waiting =
@@ -168,25 +168,12 @@ struct About {
     trouble: Trouble,
 }
 
-/// Which labels of an object say whether it is wanted.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Labels {
-    /// Its own: the API selects by them.
-    Own,
-    /// Those that it gives its pods, which may differ from its own.
-    Template,
-}
+/// Where the labels of an object are that say whether it is wanted: its own, by which the API selects, or those that it gives its
+/// pods, which may differ.
+const OWN: &str = "/metadata/labels";
+const TEMPLATE: &str = "/spec/template/metadata/labels";
 
-impl Labels {
-    fn of(self, object: &Value) -> &Value {
-        match self {
-            Self::Own => &object["metadata"]["labels"],
-            Self::Template => &object["spec"]["template"]["metadata"]["labels"],
-        }
-    }
-}
-
-fn follow<K>(about: &Arc<About>, resource: &'static str, labels: Labels, tasks: &mut JoinSet<()>) -> Store<K>
+fn follow<K>(about: &Arc<About>, resource: &'static str, labels: &'static str, tasks: &mut JoinSet<()>) -> Store<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Send + Sync + 'static,
 {
@@ -194,7 +181,7 @@ where
     let follower = Follower {
         about: Arc::clone(about),
         requests: requests::<K>(Some(about.cluster.namespace())),
-        selector: if labels == Labels::Own { about.wanted.selector() } else { String::new() },
+        selector: if labels == OWN { about.wanted.selector() } else { String::new() },
         labels,
         resource,
         store: Arc::clone(&store) as Arc<dyn Keep>,
@@ -243,7 +230,7 @@ struct Follower {
     about: Arc<About>,
     requests: Request,
     selector: String,
-    labels: Labels,
+    labels: &'static str,
     resource: &'static str,
     store: Arc<dyn Keep>,
 }
@@ -305,13 +292,14 @@ impl Follower {
     }
 
     fn is_wanted(&self, object: &Value) -> bool {
-        self.about.wanted.matches(self.labels.of(object))
+        self.about.wanted.matches(object.pointer(self.labels).unwrap_or(&Value::Null))
     }
 
     /// Takes what a watch tells of an object, and wakes whoever waits for it.
     fn take(&self, object: Value, is_there: bool) -> Result<(), Error> {
         if is_there && self.is_wanted(&object) {
-            let server = self.about.wanted.server(self.labels.of(&object)).map(str::to_owned);
+            let server =
+                object.pointer(self.labels).and_then(|labels| self.about.wanted.server(labels)).map(str::to_owned);
             self.store.put(object)?;
             self.about.bell.ring(server.as_deref());
         } else if let Some(name) = object["metadata"]["name"].as_str()

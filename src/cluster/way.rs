@@ -19,35 +19,29 @@ const AUDIT_ID: &str = "audit-id";
 /// How the kubelet begins its own words, where the API server passes a websocket through to it.
 const KUBELET: [&str; 3] = ["unable to upgrade connection", "pod does not exist", "container not found"];
 
-/// Why there is no answer of the API server's own.
+/// Why there is no answer of the API server's own, and what to do.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Trouble {
-    #[error("no Kubernetes API answers there, but something else: {0}")]
-    Foreign(String),
-    #[error("no websocket is let through to the API server: {0}")]
-    NoWebsocket(String),
-    #[error("{0}")]
-    Tls(tls::Fault),
-    /// Something drops what is sent there.
-    #[error("no connection was made within {} s, nor was one refused", .0.as_secs())]
-    Dropped(Duration),
-    /// It would have to be asked later than an answer is waited for.
-    #[error("the API server is busy: {0}")]
-    Busy(String),
+#[error("{what}")]
+pub struct Trouble {
+    pub(super) what: String,
+    pub(super) hint: &'static str,
+    /// Whether it depends on the certificate authorities that are trusted.
+    pub(super) is_of_trust: bool,
 }
 
 impl Trouble {
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::Foreign(_) => "look at the server's URL in the kubeconfig, at the proxy and at the VPN",
-            Self::NoWebsocket(_) => "let websockets pass there; `kubectl exec` proves nothing: it falls back on SPDY",
-            Self::Tls(fault) => fault.hint,
-            Self::Dropped(_) => {
-                "look at the server's address in the kubeconfig, whether its machine runs, and whether a firewall or a VPN that \
-                 is off drops what is sent there"
-            }
-            Self::Busy(_) => "wait for as long as it asks, then run again",
-        }
+    pub(super) fn new(what: impl Into<String>, hint: &'static str) -> Self {
+        Self { what: what.into(), hint, is_of_trust: false }
+    }
+
+    pub(super) fn foreign(said: &str) -> Self {
+        let what = format!("no Kubernetes API answers there, but something else: {said}");
+        Self::new(what, "look at the server's URL in the kubeconfig, at the proxy and at the VPN")
+    }
+
+    pub(super) fn no_websocket(said: &str) -> Self {
+        let what = format!("no websocket is let through to the API server: {said}");
+        Self::new(what, "let websockets pass there; `kubectl exec` proves nothing: it falls back on SPDY")
     }
 }
 
@@ -76,8 +70,8 @@ async fn send(client: Client, request: Request<Body>) -> Result<Response<Body>, 
         };
         let Some(wait) = wait.filter(|_| is_repeatable) else { return checked(is_upgrade, is_log, response).await };
         if times > AGAIN || wait >= ANSWER.saturating_sub(began.elapsed()) {
-            let said = format!("{}, Retry-After: {said}, request {times}", response.status());
-            return Err(Trouble::Busy(said).into());
+            let what = format!("the API server is busy: {}, Retry-After: {said}, request {times}", response.status());
+            return Err(Trouble::new(what, "wait for as long as it asks, then run again").into());
         }
         tokio::time::sleep(wait).await;
         times += 1;
@@ -112,12 +106,12 @@ async fn checked(is_upgrade: bool, is_log: bool, response: Response<Body>) -> Re
     }
     // So say Go's servers, and nginx.
     if status == StatusCode::BAD_REQUEST && text.contains("HTTP request") && text.contains("HTTPS") {
-        return Err(Trouble::Tls(tls::Fault::of_http()).into());
+        return Err(tls::no_http().into());
     }
     let text = if kind == "text/html" { String::new() } else { text.trim().chars().take(200).collect() };
     let parts = [status.to_string(), kind, place, text].into_iter();
     let said = parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
-    Err(if is_upgrade { Trouble::NoWebsocket(said) } else { Trouble::Foreign(said) }.into())
+    Err(if is_upgrade { Trouble::no_websocket(&said) } else { Trouble::foreign(&said) }.into())
 }
 
 /// Whether it is an error of Kubernetes. One says that the request to open a websocket came without its headers.
