@@ -20,18 +20,14 @@ const DROPPED: &str = "look at the server's address in the kubeconfig, whether i
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ApiError {
-    /// 403: the user lacks a permission.
     #[error("no permission to {verb} {resource}: {message}")]
     Forbidden { verb: &'static str, resource: &'static str, message: String },
-    /// 401: the credentials are not accepted.
     #[error("the cluster does not accept the credentials (401) for {verb} {resource}: {message}")]
     Unauthorized { verb: &'static str, resource: &'static str, message: String },
-    /// 404: the object is not there.
     #[error("not found: {message}")]
     NotFound { message: String },
     #[error("no answer to {verb} {resource} within {}s", waited.as_secs())]
     Silent { verb: &'static str, resource: &'static str, waited: Duration },
-    /// Something on the way to the API server, with the verb and the resource.
     #[error("{0} {1} failed: {2}")]
     OnTheWay(&'static str, &'static str, Trouble),
     /// The namespace of that name is being deleted, as its conditions say.

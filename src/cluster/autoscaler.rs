@@ -35,15 +35,13 @@ impl Cluster {
     }
 }
 
-/// What is known of pods, for whoever finds out more.
-pub(super) struct Waiting {
-    pub pods: Store<Pod>,
-    pub announced: Arc<Mutex<BTreeMap<String, Announced>>>,
-    pub bell: Arc<Bell>,
-}
-
 /// Asks whether an autoscaler has announced a node for a pod that does not come for longer than it is waited for anyhow.
-pub(super) async fn follow(cluster: Cluster, Waiting { pods, announced, bell }: Waiting) {
+pub(super) async fn follow(
+    cluster: Cluster,
+    pods: Store<Pod>,
+    announced: Arc<Mutex<BTreeMap<String, Announced>>>,
+    bell: Arc<Bell>,
+) {
     let mut changes = Changes::new(bell.listen(), None);
     let mut asked: BTreeMap<String, Instant> = BTreeMap::new();
     loop {

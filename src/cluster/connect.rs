@@ -15,10 +15,6 @@ use crate::error::Refusal;
 
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
 
-/// Connects to the target's context and asks for its version.
-///
-/// # Errors
-/// A refusal with exit code 3: no kubeconfig, unknown context, no answer, no permission.
 pub async fn connect(target: Target) -> Result<Cluster, Refusal> {
     let known = kubeconfig::read(&target)?;
     Box::pin(reach(target, known)).await

@@ -85,7 +85,6 @@ pub fn names(pod: &Pod) -> String {
     all(pod).iter().map(|view| view.name).collect::<Vec<_>>().join(", ")
 }
 
-/// What is seen where a container should be and is not.
 pub fn missing(pod: &Pod) -> String {
     format!("no such container; the pod has {}", names(pod))
 }
@@ -138,7 +137,6 @@ impl<'a> View<'a> {
         self.status.map_or(0, |status| status.restart_count)
     }
 
-    /// Whether it waits for something that does not go away by itself within a test's time.
     pub fn is_stuck(&self) -> bool {
         let waiting = self.state().and_then(|state| state.waiting.as_ref());
         waiting.and_then(|waiting| waiting.reason.as_deref()).is_some_and(|reason| HOPELESS.contains(&reason))

@@ -17,7 +17,6 @@ const LONGEST: usize = 300;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// When it was given last.
     pub last: Option<Timestamp>,
     pub reason: String,
     pub message: String,

@@ -4,7 +4,6 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// The kubeconfig in the user's home folder.
 pub(super) fn kubeconfig() -> Option<PathBuf> {
     let windows = if cfg!(windows) { windows_home(|name| env::var_os(name)) } else { None };
     Some(windows.or_else(env::home_dir)?.join(".kube").join("config"))

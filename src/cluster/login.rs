@@ -129,7 +129,6 @@ fn client(config: Config) -> Result<Client, Refusal> {
     })
 }
 
-/// With the credential's certificate and token.
 fn with(config: &Config, credential: Credential) -> Result<LoggedIn, Refusal> {
     let mut config = config.clone();
     if let Some([certificate, key]) = credential.identity {

@@ -1,9 +1,7 @@
 //! Credential plugins: runs one as kubectl does, and ends it when nobody waits for it any more, as after Ctrl-C. Nothing that it
 //! prints is told: it may hold a token. Imports `error`.
 
-use std::env;
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
 use std::process::Stdio;
 
 use http::HeaderValue;
@@ -45,22 +43,30 @@ pub(super) async fn run(exec: &ExecConfig, has_terminal: bool) -> Result<Credent
     }
     let info = json!({"kind": "ExecCredential", "apiVersion": exec.api_version, "spec": spec});
     let variables = exec.env.iter().flatten();
-    let mut command = Command::new(file(name));
-    command
-        .args(exec.args.iter().flatten())
-        .envs(variables.filter_map(|variable| Some((variable.get("name")?, variable.get("value")?))))
-        .env("KUBERNETES_EXEC_INFO", info.to_string())
-        .stdin(if is_interactive { Stdio::inherit() } else { Stdio::null() })
-        .stdout(Stdio::piped())
-        // Where to log in, and with which code.
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true);
+    let start = |extension: &str| {
+        Command::new(format!("{name}{extension}"))
+            .args(exec.args.iter().flatten())
+            .envs(variables.clone().filter_map(|variable| Some((variable.get("name")?, variable.get("value")?))))
+            .env("KUBERNETES_EXEC_INFO", info.to_string())
+            .stdin(if is_interactive { Stdio::inherit() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            // Where to log in, and with which code.
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()
+    };
+    // Windows itself finds programs without their extension, and no scripts.
+    let scripts = if cfg!(windows) { &[".cmd", ".bat"][..] } else { &[] };
+    let started = scripts.iter().fold(start(""), |started, extension| match started {
+        Err(error) if error.kind() == ErrorKind::NotFound => start(extension),
+        started => started,
+    });
     let failed = |error: std::io::Error| {
         let hint = exec.install_hint.as_deref().unwrap_or_default();
         let hint = format!("install it, or repair `users[].user.exec` in the kubeconfig. {hint}");
         refused(&format!("cannot be run: {error}"), hint.trim_end())
     };
-    let mut plugin = command.spawn().map_err(failed)?;
+    let mut plugin = started.map_err(failed)?;
     let mut printed = Vec::new();
     if let Some(output) = plugin.stdout.take() {
         output.take(MOST).read_to_end(&mut printed).await.map_err(failed)?;
@@ -94,55 +100,9 @@ fn credential(printed: &str) -> Result<Credential, &'static str> {
     })
 }
 
-/// The file of a command. On Windows its extension may be left out; elsewhere the system finds it.
-fn file(command: &str) -> PathBuf {
-    let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
-    let extensions = set("PATHEXT").unwrap_or_else(|| ".com;.exe;.bat;.cmd".to_owned());
-    let found = || by_extension(command, &env::var_os("PATH").unwrap_or_default(), &extensions);
-    cfg!(windows).then(found).flatten().unwrap_or_else(|| command.into())
-}
-
-/// The first file with that name, or with one of these extensions behind it, in the folders of a path.
-fn by_extension(command: &str, path: &OsStr, extensions: &str) -> Option<PathBuf> {
-    let itself = Path::new(command).extension().map(|_| command.to_owned());
-    let extensions = extensions.split(';').map(|extension| extension.trim_start_matches('.'));
-    let longer = extensions.filter(|extension| !extension.is_empty()).map(|extension| format!("{command}.{extension}"));
-    let names: Vec<String> = itself.into_iter().chain(longer).collect();
-    let folders = if command.contains(['/', '\\']) {
-        vec![PathBuf::new()]
-    } else {
-        // As for kubectl, nothing is run because of the folder that somebody is in.
-        env::split_paths(path).filter(|folder| folder.is_absolute()).collect()
-    };
-    let mut files = folders.iter().flat_map(|folder| names.iter().map(|name| folder.join(name)));
-    files.find(|file| file.is_file())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_command_without_its_extension_is_found_in_the_folders_of_the_path() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["a/login.cmd", "b/login.exe", "b/login", "b/x.y.exe", "b/z.cmd"] {
-            std::fs::create_dir_all(folder.path().join(name).parent().unwrap()).unwrap();
-            std::fs::write(folder.path().join(name), "").unwrap();
-        }
-        let path = env::join_paths([Path::new("b"), &folder.path().join("a"), &folder.path().join("b")]).unwrap();
-        let direct = folder.path().join("a/login").display().to_string();
-        for (command, found) in [
-            ("login", Some("a/login.cmd")),
-            ("login.exe", Some("b/login.exe")),
-            ("x.y", Some("b/x.y.exe")),
-            ("z.cmd", Some("b/z.cmd")),
-            (&direct, Some("a/login.cmd")),
-            ("none", None),
-        ] {
-            let expected = found.map(|name| folder.path().join(name));
-            assert_eq!(by_extension(command, &path, ".COM;.exe;;cmd"), expected, "{command}");
-        }
-    }
 
     #[test]
     fn what_a_plugin_printed_is_read_or_told_without_it() {

@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use super::server::{Settlement, has_ended, is_ready, is_terminating};
 use super::{Announced, Select, Server, container};
 
-/// What was in the namespace at one moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Population {
     pub pods: Arc<[Arc<Pod>]>,

@@ -8,16 +8,10 @@ use super::{ApiError, Cluster, Work, answered_within};
 
 /// A connection to a port of a pod; it ends when dropped.
 pub struct Forwarded {
-    /// The connection. It ends too when the port does not take one, and then [`Self::trouble`] says why.
+    /// The connection. It ends too when the port does not take one, and then `trouble` says why.
     pub stream: DuplexStream,
-    trouble: BoxFuture<'static, Option<String>>,
-}
-
-impl Forwarded {
     /// Waits for the end of the connection: what the node says went wrong, if anything did.
-    pub async fn trouble(self) -> Option<String> {
-        self.trouble.await
-    }
+    pub trouble: BoxFuture<'static, Option<String>>,
 }
 
 impl Cluster {

@@ -37,7 +37,6 @@ pub enum Settlement {
     Settled,
     /// It changes by itself: wait.
     Pending(String),
-    /// It will not get better by waiting.
     Hopeless(String),
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::autoscaler::{self, Announced, Waiting};
+use super::autoscaler::{self, Announced};
 use super::object::{list, requests, typed, version};
 use super::wake::{Bell, Changes, Counts};
 use super::{ANSWER, ApiError, Cluster, Network, Population, Wanted, answered};
@@ -126,9 +126,8 @@ impl Cluster {
             (services, follow(&about, SLICES, OWN, &mut tasks))
         });
         let announced = Arc::default();
-        let waiting =
-            Waiting { pods: Arc::clone(&pods), announced: Arc::clone(&announced), bell: Arc::clone(&about.bell) };
-        tasks.spawn(autoscaler::follow(self.clone(), waiting).boxed());
+        let (known, bell) = (Arc::clone(&announced), Arc::clone(&about.bell));
+        tasks.spawn(autoscaler::follow(self.clone(), Arc::clone(&pods), known, bell).boxed());
         let (counts, trouble) = (about.bell.listen(), Arc::clone(&about.trouble));
         let last = Mutex::default();
         let watch = Watch {

@@ -159,7 +159,7 @@ impl Connection {
     pub async fn explain(self, trouble: Trouble) -> Trouble {
         let Trouble { call, what: What::Ended(why) } = trouble else { return trouble };
         let said = match self {
-            Self::Forwarded(forwarded) => timeout(TAKE, forwarded.trouble()).await.ok().flatten(),
+            Self::Forwarded(forwarded) => timeout(TAKE, forwarded.trouble).await.ok().flatten(),
             Self::Tcp(_) => None,
         };
         let what = match said {

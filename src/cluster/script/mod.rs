@@ -80,10 +80,7 @@ pub fn runs(view: &View<'_>, program: &str) -> (Vec<Vec<Argument>>, Option<Strin
     (found.runs.iter().map(|words| words.iter().map(argument).collect()).collect(), found.doubt.clone())
 }
 
-/// The flag with which a container's rsync removes what its source does not have, if it has one.
-///
-/// # Errors
-/// Why the spec does not tell.
+/// The flag with which a container's rsync removes what its source does not have, if it has one; or why the spec does not tell.
 pub fn delete_flag(view: &View<'_>) -> Result<Option<String>, String> {
     let (runs, doubt) = runs(view, "rsync");
     let mut vague = None;
@@ -100,9 +97,6 @@ pub fn delete_flag(view: &View<'_>) -> Result<Option<String>, String> {
 }
 
 /// As `delete_flag`, where a mistake would cost files: a script may be misread, so a mere mention is an error, too.
-///
-/// # Errors
-/// Why it is not sure that there is none.
 pub fn delete_flag_or_mention(view: &View<'_>) -> Result<Option<String>, String> {
     let values = view.env.iter().filter_map(|variable| variable.value.as_ref());
     let mut texts = view.command.iter().chain(view.args).chain(values);
@@ -112,7 +106,6 @@ pub fn delete_flag_or_mention(view: &View<'_>) -> Result<Option<String>, String>
     }
 }
 
-/// What is found of a program's runs.
 #[derive(Default)]
 struct Found<'a> {
     program: &'a str,
@@ -242,7 +235,6 @@ impl Found<'_> {
     }
 }
 
-/// A program without its folder.
 fn base(command: &str) -> &str {
     command.rsplit('/').next().unwrap_or_default()
 }

@@ -16,7 +16,6 @@ pub(super) enum Piece {
     Unknown,
 }
 
-/// A word of a command.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Word {
     /// As it stands there, but for its quotes.
@@ -80,7 +79,6 @@ pub(super) struct Command {
     pub(super) is_conditional: bool,
 }
 
-/// A script.
 #[derive(Debug, Default)]
 pub(super) struct Script {
     pub(super) commands: Vec<Command>,
