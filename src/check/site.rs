@@ -62,11 +62,6 @@ impl Site {
         let _ = self.shared.events.send(event);
     }
 
-    pub fn waiting_for_cycle(&self, cycles: &Cycles, what: impl Into<String>, limit: Duration) {
-        let due = cycles.log().next_end(Instant::now()).map(|left| format!(" (next cycle in {}s)", left.as_secs()));
-        self.waiting(what.into() + &due.unwrap_or_default(), limit);
-    }
-
     /// Waits until `pending` has nothing more to wait for, of a server or of all, at most until rollouts must have settled; then
     /// what there is.
     pub async fn settled(
