@@ -265,16 +265,3 @@ impl Entry {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_bytes_make_it_panic() {
-        proptest::proptest!(|(bytes: Vec<u8>, mark in 0..4_usize)| {
-            let marks: [&[u8]; 4] = [b"", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"];
-            let _ = input::decoded(&[marks[mark], &bytes].concat()).map(|text| document(&text));
-        });
-    }
-}

@@ -43,18 +43,16 @@ pub struct Watch {
     counts: watch::Receiver<Counts>,
     /// What was there after so many changes, so that not every look gathers it.
     last: Mutex<Option<(u64, Population)>>,
-    trouble: Trouble,
+    listed: Listed,
     announced: Arc<Mutex<BTreeMap<String, Announced>>>,
     _tasks: JoinSet<()>,
 }
 
-/// The last error of each watched resource; empty while all is well.
-type Trouble = Arc<Mutex<BTreeMap<&'static str, ApiError>>>;
+/// Of each resource that was listed, or could not be: what is wrong with it, if anything is.
+type Listed = Arc<Mutex<BTreeMap<&'static str, Option<ApiError>>>>;
 
-pub(super) type Store<K> = Arc<Mutex<Objects<K>>>;
-
-/// By their names; none before they were listed.
-type Objects<K> = Option<BTreeMap<String, Arc<K>>>;
+/// By their names.
+pub(super) type Store<K> = Arc<Mutex<BTreeMap<String, Arc<K>>>>;
 
 impl Watch {
     /// # Errors
@@ -90,20 +88,14 @@ impl Watch {
         Changes::new(self.counts.clone(), server)
     }
 
-    /// Whether each resource was listed, or could not be.
     fn is_listed(&self) -> bool {
-        let is_done = |resource, is_known: bool| is_known || locked(&self.trouble).contains_key(resource);
-        is_done(PODS, locked(&self.pods).is_some())
-            && is_done(DEPLOYMENTS, locked(&self.deployments).is_some())
-            && is_done(REPLICA_SETS, locked(&self.replica_sets).is_some())
-            && self.network.as_ref().is_none_or(|(services, slices)| {
-                is_done(SERVICES, locked(services).is_some()) && is_done(SLICES, locked(slices).is_some())
-            })
+        locked(&self.listed).len() == if self.network.is_some() { 5 } else { 3 }
     }
 
     fn untroubled(&self, resources: &[&str]) -> Result<(), ApiError> {
-        let trouble = locked(&self.trouble);
-        resources.iter().find_map(|resource| trouble.get(resource)).map_or(Ok(()), |error| Err(error.clone()))
+        let listed = locked(&self.listed);
+        let trouble = resources.iter().find_map(|resource| listed.get(resource)?.as_ref());
+        trouble.map_or(Ok(()), |error| Err(error.clone()))
     }
 }
 
@@ -115,8 +107,7 @@ impl Cluster {
     /// Pods could not be listed: nothing can be judged then.
     pub async fn watch(&self, wanted: Wanted, with_services: bool) -> Result<Watch, ApiError> {
         let cluster = self.clone();
-        let about =
-            Arc::new(About { cluster: self.clone(), wanted, bell: Arc::default(), trouble: Trouble::default() });
+        let about = Arc::new(About { cluster: self.clone(), wanted, bell: Arc::default(), listed: Listed::default() });
         let mut tasks = JoinSet::new();
         let pods = follow(&about, PODS, OWN, &mut tasks);
         let deployments = follow(&about, DEPLOYMENTS, TEMPLATE, &mut tasks);
@@ -128,20 +119,10 @@ impl Cluster {
         let announced = Arc::default();
         let (known, bell) = (Arc::clone(&announced), Arc::clone(&about.bell));
         tasks.spawn(autoscaler::follow(self.clone(), Arc::clone(&pods), known, bell).boxed());
-        let (counts, trouble) = (about.bell.listen(), Arc::clone(&about.trouble));
+        let (counts, listed) = (about.bell.listen(), Arc::clone(&about.listed));
         let last = Mutex::default();
-        let watch = Watch {
-            cluster,
-            pods,
-            deployments,
-            replica_sets,
-            network,
-            counts,
-            last,
-            trouble,
-            announced,
-            _tasks: tasks,
-        };
+        let watch =
+            Watch { cluster, pods, deployments, replica_sets, network, counts, last, listed, announced, _tasks: tasks };
         let listed = async {
             let mut changes = watch.changes(None);
             while !watch.is_listed() {
@@ -157,14 +138,14 @@ impl Cluster {
 }
 
 pub(super) fn objects<K>(store: &Store<K>) -> Vec<Arc<K>> {
-    locked(store).iter().flat_map(BTreeMap::values).cloned().collect()
+    locked(store).values().cloned().collect()
 }
 
 struct About {
     cluster: Cluster,
     wanted: Wanted,
     bell: Arc<Bell>,
-    trouble: Trouble,
+    listed: Listed,
 }
 
 /// Where the labels of an object are that say whether it is wanted: its own, by which the API selects, or those that it gives its
@@ -197,21 +178,21 @@ trait Keep: Send + Sync {
     fn remove(&self, name: &str) -> bool;
 }
 
-impl<K: Resource + DeserializeOwned + Send + Sync> Keep for Mutex<Objects<K>> {
+impl<K: Resource + DeserializeOwned + Send + Sync> Keep for Mutex<BTreeMap<String, Arc<K>>> {
     fn replace(&self, objects: Vec<Value>) -> Result<(), Error> {
         let objects = objects.into_iter().map(named).collect::<Result<_, _>>()?;
-        *locked(self) = Some(objects);
+        *locked(self) = objects;
         Ok(())
     }
 
     fn put(&self, object: Value) -> Result<(), Error> {
         let (name, object) = named(object)?;
-        locked(self).get_or_insert_default().insert(name, object);
+        locked(self).insert(name, object);
         Ok(())
     }
 
     fn remove(&self, name: &str) -> bool {
-        locked(self).as_mut().is_some_and(|known| known.remove(name).is_some())
+        locked(self).remove(name).is_some()
     }
 }
 
@@ -238,7 +219,7 @@ impl Follower {
     async fn run(self) {
         loop {
             if let Err(error) = self.list_and_watch().await {
-                locked(&self.about.trouble).insert(self.resource, error);
+                locked(&self.about.listed).insert(self.resource, Some(error));
             }
             self.about.bell.ring(None);
             // Starting over with a new LIST is how one knows that the trouble is past.
@@ -258,7 +239,7 @@ impl Follower {
         };
         let mut known = answered("list", self.resource, list(client, &self.requests, &params, take)).await?;
         self.store.replace(wanted).map_err(failed)?;
-        locked(&self.about.trouble).remove(self.resource);
+        locked(&self.about.listed).insert(self.resource, None);
         self.about.bell.ring(None);
         let params = WatchParams::default().labels(&self.selector).timeout(LASTS);
         loop {

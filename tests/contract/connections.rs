@@ -22,6 +22,6 @@ pub async fn a_port_is_forwarded_and_one_that_nobody_has_is_refused(api: Connect
     let _ = refused.stream.write_all(&[0]).await;
     let read = tokio::time::timeout(scaled(Duration::from_secs(10)), refused.stream.read(&mut byte)).await;
     assert!(matches!(read, Ok(Ok(0) | Err(_))), "{read:?}");
-    let trouble = tokio::time::timeout(scaled(Duration::from_secs(10)), refused.trouble()).await.unwrap().unwrap();
+    let trouble = tokio::time::timeout(scaled(Duration::from_secs(10)), refused.trouble).await.unwrap().unwrap();
     assert!(trouble.contains("connection refused"), "{trouble}");
 }
