@@ -170,15 +170,12 @@ mod tests {
 
     fn operation() -> impl Strategy<Value = Operation> {
         let words = prop_oneof![".{0,12}", "[\"$'\\\\ \n;}{()]{0,6}"];
-        (0..8u8, words.clone(), words, any::<u16>()).prop_map(|(kind, path, other, number)| match kind {
+        (0..5u8, words.clone(), words, any::<u16>()).prop_map(|(kind, path, other, number)| match kind {
             0 => Operation::Write { path, content: other },
             1 => Operation::Read { path },
             2 => Operation::Fill { path, line: other, bytes: number.into() },
-            3 => Operation::Gather { folder: path, prefix: other },
-            4 => Operation::WriteNested { folder: path, name: other.clone(), content: other },
-            5 => Operation::Resolve { names: vec![path, other] },
-            6 => Operation::Connect { address: path, port: number },
-            _ => Operation::Sweep { folder: path, prefix: other },
+            3 => Operation::WriteNested { folder: path, name: other.clone(), content: other },
+            _ => Operation::Resolve { names: vec![path, other] },
         })
     }
 

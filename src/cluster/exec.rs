@@ -40,6 +40,8 @@ pub struct Output {
     pub ended: Instant,
 }
 
+type Outputs = Result<Vec<Output>, ApiError>;
+
 impl Output {
     /// Whether it ran to an end of its own: one that a signal ended has 128 and the signal's number for its exit code, and
     /// then its container has probably ended under it.
@@ -66,20 +68,14 @@ impl Cluster {
     /// for each. One that fails does not keep later ones from being done, and is no error of this call.
     ///
     /// The container must have started.
-    pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Result<Vec<Output>, ApiError> {
+    pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Outputs {
         let ask = |limit| self.exec_within(pod, container, operations, limit);
         self.pace.run(pod, Operation::work(operations), ask).await
     }
 
     /// One whose output was lost, and that says the same when it is done again, is done once more: where a node is short of CPU,
     /// containerd's shim drops what it has not read 2 s after a command's end.
-    async fn exec_within(
-        &self,
-        pod: &str,
-        container: &str,
-        operations: &[Operation],
-        limit: Duration,
-    ) -> Result<Vec<Output>, ApiError> {
+    async fn exec_within(&self, pod: &str, container: &str, operations: &[Operation], limit: Duration) -> Outputs {
         let deadline = Instant::now() + limit;
         let mut outputs = self.exec_once(pod, container, operations, limit).await?;
         // What stands before a removal would not see the same any more.
@@ -96,13 +92,7 @@ impl Cluster {
         Ok(outputs)
     }
 
-    async fn exec_once(
-        &self,
-        pod: &str,
-        container: &str,
-        operations: &[Operation],
-        limit: Duration,
-    ) -> Result<Vec<Output>, ApiError> {
+    async fn exec_once(&self, pod: &str, container: &str, operations: &[Operation], limit: Duration) -> Outputs {
         // Random, because outputs are other people's files.
         let mark = random::text(16);
         let params = AttachParams::default().container(container).stdout(true).stderr(true).stdin(false);

@@ -11,7 +11,7 @@ use super::mount::{Mount, Way};
 use crate::check::parameter::{Sidecar, Span};
 use crate::check::sync::way;
 use crate::check::{Kind, Need, Site, millis};
-use crate::cluster::container::{self, Restarts};
+use crate::cluster::container;
 use crate::cluster::{Operation, ResourceExt};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
@@ -62,7 +62,7 @@ impl Probe<'_> {
         let container = &self.sidecar.container;
         let place = container::place(self.pod, container);
         if let Some(view) = container::named(self.pod, container)
-            && let Restarts::Recent = container::restarts(self.pod, &view, restart_window.signed(), now)
+            && container::is_restless(self.pod, &view, restart_window.signed(), now)
         {
             return Err(self.site.blocked(Reason::new(place, "to run steadily", view.describe())));
         }
