@@ -12,7 +12,6 @@ use super::proxy::UNDERLYING;
 use super::tls;
 use super::way::Trouble;
 
-/// Where a Role is that suffices.
 const ROLE: &str = "; docs/rbac.yaml has all that the suites need";
 
 const DROPPED: &str = "look at the server's address in the kubeconfig, whether its machine runs, and whether a firewall or a VPN that \

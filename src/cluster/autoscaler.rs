@@ -35,7 +35,6 @@ impl Cluster {
     }
 }
 
-/// Asks whether an autoscaler has announced a node for a pod that does not come for longer than it is waited for anyhow.
 pub(super) async fn follow(
     cluster: Cluster,
     pods: Store<Pod>,

@@ -53,7 +53,6 @@ pub async fn reach(target: Target, known: Known) -> Result<Cluster, Refusal> {
     Ok(Cluster { client, target: Arc::new(target), address, version, ahead, pace: Arc::default() })
 }
 
-/// The server's version, and how far its clock is ahead of ours.
 async fn version(client: &Client) -> Result<(Info, SignedDuration), kube::Error> {
     let request = http::Request::get("/version").body(Body::empty()).map_err(kube::Error::HttpError)?;
     let sent = Timestamp::now();
@@ -73,7 +72,6 @@ async fn version(client: &Client) -> Result<(Info, SignedDuration), kube::Error>
     Err(kube::Error::Api(Box::new(answer)))
 }
 
-/// How far the clock that wrote a `Date` header is ahead of ours.
 fn ahead(date: &str, sent: Timestamp) -> Option<SignedDuration> {
     let date = rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
     // The header has whole seconds: on average it is half a second late.

@@ -24,7 +24,6 @@ const HOPELESS: [&str; 7] = [
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// An init container: runs to its end before the next one starts.
     Init,
     /// An init container with `restartPolicy: Always`: runs beside the ordinary ones.
     /// <https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/>
@@ -150,8 +149,7 @@ impl<'a> View<'a> {
             n => format!(", restarted {n} times"),
         };
         if let Some(running) = &state.running {
-            let since =
-                running.started_at.as_ref().map(|time| format!(" since {}", seconds(time.0))).unwrap_or_default();
+            let since = running.started_at.as_ref().map(|time| format!(" since {:.0}", time.0)).unwrap_or_default();
             return format!("running{since}{restarts}");
         }
         if let Some(ended) = &state.terminated {
@@ -194,21 +192,17 @@ pub struct HostPath<'a> {
 pub fn host_paths<'a>(pod: &'a Pod, view: &View<'a>) -> Vec<HostPath<'a>> {
     let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
     let path = |name: &str| volumes.clone().find(|volume| volume.name == name)?.host_path.as_ref();
-    let mounts = view.mounts.iter();
-    mounts
-        .filter_map(|mount| Some(HostPath { path: &path(&mount.name)?.path, mount_path: &mount.mount_path }))
-        .collect()
+    let mount =
+        |mount: &'a VolumeMount| Some(HostPath { path: &path(&mount.name)?.path, mount_path: &mount.mount_path });
+    view.mounts.iter().filter_map(mount).collect()
 }
 
 /// The hostPath volumes of a container that may be the tester's folder of that server: those that are named like the
 /// server; all of them, if none is.
 pub fn tester_folders<'a>(pod: &'a Pod, view: &View<'a>, server: &str) -> Vec<HostPath<'a>> {
     let all = host_paths(pod, view);
-    let named: Vec<_> = all
-        .iter()
-        .filter(|mount| mount.path.trim_end_matches('/').rsplit('/').next() == Some(server))
-        .copied()
-        .collect();
+    let is_named = |mount: &&HostPath| mount.path.trim_end_matches('/').rsplit('/').next() == Some(server);
+    let named: Vec<_> = all.iter().filter(is_named).copied().collect();
     if named.is_empty() { all } else { named }
 }
 
@@ -232,10 +226,6 @@ fn came_with_sandbox(pod: &Pod, view: &View<'_>) -> bool {
     let init = all(pod).into_iter().filter(|other| other.kind == Kind::Init);
     let began = init.map(|init| Some(init.state()?.terminated.as_ref()?.started_at.as_ref()?.0));
     began.min().flatten().is_some_and(|began| began >= ended.0)
-}
-
-fn seconds(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 #[cfg(test)]

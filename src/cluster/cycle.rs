@@ -82,7 +82,6 @@ impl CycleLog {
         (self.ends.len(), self.ends.iter().filter(|(_, stamp)| *stamp > after).count())
     }
 
-    /// When the last cycles ended, at most 16, oldest first.
     pub fn moments(&self) -> impl Iterator<Item = Instant> {
         self.ends.iter().map(|(at, _)| *at)
     }

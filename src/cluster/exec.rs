@@ -65,9 +65,8 @@ impl Output {
 
 impl Cluster {
     /// Does operations in a container one after another in one shell, without standard input, and waits for their end; one output
-    /// for each. One that fails does not keep later ones from being done, and is no error of this call.
-    ///
-    /// The container must have started.
+    /// for each. One that fails does not keep later ones from being done, and is no error of this call. The container must
+    /// have started.
     pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Outputs {
         let ask = |limit| self.exec_within(pod, container, operations, limit);
         self.pace.run(pod, Operation::work(operations), ask).await

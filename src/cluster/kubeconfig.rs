@@ -142,7 +142,6 @@ impl Files {
         Refusal::start(format!("the kubeconfig ({}) has no context `{context}`", self.told()), hint.trim_start())
     }
 
-    /// Which files were read, and which are not there.
     fn told(&self) -> String {
         let told = |(path, document): &(PathBuf, Option<Value>)| {
             format!("{}{}", path.display(), if document.is_some() { "" } else { " (missing)" })

@@ -13,7 +13,6 @@ use super::{ApiError, Cluster, answered};
 
 const AT_ONCE: usize = 8;
 
-/// What every object has that Helm has made.
 const HELM: &str = "app.kubernetes.io/managed-by=Helm";
 /// What a manifest usually has many of, listed all at once: apiVersion, kind, path, and resource.
 const LISTED: [[&str; 5]; 2] = [
@@ -30,9 +29,7 @@ pub enum Live {
 
 impl Cluster {
     /// The live objects that a manifest names, in its order, and those Deployments and Services of Helm's that it does not name.
-    ///
-    /// # Errors
-    /// Deployments or Services could not be listed, or an answer was lost. One that may not be looked at is no error.
+    /// Deployments or Services that cannot be listed, or an answer that is lost, are an error; one that may not be looked at is none.
     pub async fn live(&self, manifest: &[Value]) -> Result<(Vec<Live>, Vec<Value>), ApiError> {
         let mut listed = Vec::new();
         for kind in &LISTED {

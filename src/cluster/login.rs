@@ -84,10 +84,8 @@ pub(super) async fn log_in(mut config: Config, token_file: Option<token::File>) 
     Ok(Client::new(service, "default"))
 }
 
-/// A client, and the token that it is to send.
 type LoggedIn = (Client, Option<HeaderValue>);
 
-/// Puts another credential into its place before each expires.
 async fn renew(
     config: Config,
     source: Source,

@@ -11,9 +11,6 @@ const LONGEST: usize = 80;
 const BEFORE: usize = 20;
 
 /// The objects of a manifest, those of lists each by itself.
-///
-/// # Errors
-/// It is no YAML that Helm could have rendered.
 pub fn objects(manifest: &str) -> anyhow::Result<Vec<Value>> {
     // As Go's YAML reads it, which Helm uses: of keys that stand twice the last, and 0644 is octal.
     let options = serde_saphyr::options! {

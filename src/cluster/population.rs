@@ -152,7 +152,6 @@ fn owners(set: &ReplicaSet) -> impl Iterator<Item = Option<String>> {
     set.owner_references().iter().map(|owner| Some(owner.uid.clone()))
 }
 
-/// The Services of the namespace at one moment, and where they lead.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Network {
     pub services: Vec<Arc<Service>>,

@@ -74,7 +74,6 @@ pub(super) fn url(text: &str, scheme: &str, ports: &[(&str, u16)]) -> Option<Uri
     Uri::from_parts(uri).ok()
 }
 
-/// A URL without user and password.
 pub(super) fn bare(url: &Uri) -> String {
     let place = format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or_default());
     format!("{}://{place}{}", url.scheme_str().unwrap_or_default(), url.path().trim_end_matches('/'))

@@ -113,7 +113,6 @@ impl Cluster {
     }
 }
 
-/// The JSON that Helm keeps of a revision.
 async fn payload(client: &Client, target: &Target, release: &Release) -> Result<Value, ApiError> {
     let name = format!("sh.helm.release.v1.{}.v{}", release.name, release.revision);
     let request = requests::<Secret>(Some(&target.namespace)).get(&name, &GetParams::default());

@@ -22,7 +22,6 @@ const ALERT: &str = "give the kubeconfig's user the client certificate that the 
                      and whether it speaks TLS 1.2 or 1.3";
 const HTTPS: &str = "begin the server's URL in the kubeconfig with https://, or look at its port";
 
-/// What is wrong with TLS, if that is why there is no answer.
 pub(super) fn fault(error: &(dyn Error + 'static)) -> Option<Trouble> {
     if let Some(error) = cause::<rustls::Error>(error) {
         return Some(match error {
@@ -65,7 +64,6 @@ fn certificate(error: &CertificateError) -> Trouble {
     }
 }
 
-/// Something answers a request without TLS, and not by HTTP.
 pub(super) fn no_http() -> Trouble {
     Trouble::new("what answers there speaks no HTTP without TLS", HTTPS)
 }

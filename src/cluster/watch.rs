@@ -55,8 +55,7 @@ type Listed = Arc<Mutex<BTreeMap<&'static str, Option<ApiError>>>>;
 pub(super) type Store<K> = Arc<Mutex<BTreeMap<String, Arc<K>>>>;
 
 impl Watch {
-    /// # Errors
-    /// A resource could not be listed or is no longer watched: what is known of it may be wrong.
+    /// An error where a resource could not be listed or is no longer watched: what is known of it may be wrong.
     pub fn population(&self) -> Result<Population, ApiError> {
         self.untroubled(&[PODS, DEPLOYMENTS, REPLICA_SETS])?;
         let changes = self.counts.borrow().of(None);
@@ -101,10 +100,7 @@ impl Watch {
 
 impl Cluster {
     /// Watches the pods, Deployments and ReplicaSets of the namespace that are wanted, and on demand Services and
-    /// EndpointSlices; returns when each was listed once, or could not be.
-    ///
-    /// # Errors
-    /// Pods could not be listed: nothing can be judged then.
+    /// EndpointSlices; returns when each was listed once, or could not be. Without pods nothing can be judged.
     pub async fn watch(&self, wanted: Wanted, with_services: bool) -> Result<Watch, ApiError> {
         let cluster = self.clone();
         let about = Arc::new(About { cluster: self.clone(), wanted, bell: Arc::default(), listed: Listed::default() });

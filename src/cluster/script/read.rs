@@ -4,7 +4,6 @@ use std::mem;
 
 use k8s_openapi::api::core::v1::EnvVar;
 
-/// What ends a word.
 const ENDS: &str = " \t\r\n;&|()<>";
 
 /// What stands together in a word.
@@ -204,7 +203,6 @@ impl Script {
         }
     }
 
-    /// A text to what ends it, and what follows that.
     fn until<'a>(&mut self, text: &'a str, end: char) -> (&'a str, &'a str) {
         self.is_broken |= !text.contains(end);
         text.split_once(end).unwrap_or((text, ""))
