@@ -95,12 +95,9 @@ async fn renew(
 ) {
     while let Some(at) = expires {
         let due = Timestamp::now().saturating_add(usable(at, Timestamp::now())).unwrap_or(Timestamp::MAX);
-        loop {
-            let left = Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default();
-            if left.is_zero() {
-                break;
-            }
-            sleep(left.min(STEP)).await;
+        let left = || Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default();
+        while !left().is_zero() {
+            sleep(left().min(STEP)).await;
         }
         let Some(next) = source.renew(has_terminal).await else {
             // What there is serves until the API server refuses it.

@@ -75,17 +75,12 @@ impl Server {
     fn refused(&self, set: &ReplicaSet, condition: &ReplicaSetCondition) -> Obstacle {
         let said = condition.message.clone().unwrap_or_default();
         let needs_room = said.contains("exceeded quota");
-        let name = self.deployment().map(ResourceExt::name_any).unwrap_or_default();
         let hope = || self.hope(condition.last_transition_time.as_ref().map(|time| time.0), needs_room);
         Obstacle {
             object: format!("ReplicaSet {}", set.name_any()),
             expected: "to make the server's pod".to_owned(),
             hope: if is_denial(&said) { None } else { hope() },
-            hint: format!(
-                "change the pod, or what the message names: the policy, webhook, quota or PodSecurity level (the label \
-                 pod-security.kubernetes.io/enforce of its namespace); then kubectl rollout restart deployment {name}, because the \
-                 controller tries ever more seldom"
-            ),
+            hint: self.hint(&said),
             said,
         }
     }
@@ -119,6 +114,23 @@ impl Server {
         let is_young = since.is_none_or(|since| self.now.duration_since(since) < PATIENCE);
         let young = || is_young.then(|| format!("it is not {} s old", PATIENCE.as_secs()));
         own.or_else(others).or_else(young)
+    }
+
+    fn hint(&self, said: &str) -> String {
+        let deployment = self.deployment();
+        let name = deployment.map(ResourceExt::name_any).unwrap_or_default();
+        let namespace = deployment.and_then(ResourceExt::namespace).unwrap_or_default();
+        let what = if said.contains("violates PodSecurity") {
+            format!(
+                "set the label pod-security.kubernetes.io/enforce of namespace {namespace} to a level that allows the pod \
+                 (hostPath needs privileged), or change the pod"
+            )
+        } else {
+            format!(
+                "change the pod, or what the message names: the policy, webhook or quota (of namespace {namespace})"
+            )
+        };
+        format!("{what}; then kubectl rollout restart deployment {name}, because the controller tries ever more seldom")
     }
 }
 
