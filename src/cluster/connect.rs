@@ -43,7 +43,7 @@ pub async fn reach(target: Target, known: Known) -> Result<Cluster, Refusal> {
     if let Err(ApiError::OnTheWay(.., trouble)) = &mut answer
         && trouble.is_of_trust
     {
-        trouble.what += &format!(" (those are in {trusted})");
+        trouble.what = format!("{} (those are in {trusted})", trouble.what);
     }
     let (version, ahead) = match (answer, proxy) {
         (Ok(answer), _) => answer,
