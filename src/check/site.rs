@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::ledger::{Place, Placed};
 use super::parameter::{Expected, Export, Fact, Sidecar, Span};
 use super::shared::Shared;
-use crate::cluster::container::{self, Restarts};
+use crate::cluster::container;
 use crate::cluster::server::{Settlement, counted, is_terminating};
 use crate::cluster::{ApiError, COMMAND, Cycles, Operation, Output, Population, ResourceExt, SLOW, Select, Server};
 use crate::event::{CaseId, Event, Reason, Verdict};
@@ -60,11 +60,6 @@ impl Site {
         let event = Event::CaseWaiting { id: self.id.clone(), what: what.into(), limit };
         // Nobody listens any more only when the run is over.
         let _ = self.shared.events.send(event);
-    }
-
-    pub fn waiting_for_cycle(&self, cycles: &Cycles, what: impl Into<String>, limit: Duration) {
-        let due = cycles.log().next_end(Instant::now()).map(|left| format!(" (next cycle in {}s)", left.as_secs()));
-        self.waiting(what.into() + &due.unwrap_or_default(), limit);
     }
 
     /// Waits until `pending` has nothing more to wait for, of a server or of all, at most until rollouts must have settled; then
@@ -319,8 +314,8 @@ impl Site {
 /// A container of the pod that was restarted within the window.
 pub(super) fn restless(pod: &Pod, window: Span, now: Timestamp) -> Option<container::View<'_>> {
     let is_restless = |view: &container::View| {
-        let restarts = container::restarts(pod, view, window.signed(), now);
-        restarts == Restarts::Recent && !(view.kind == container::Kind::Init && view.has_completed())
+        container::is_restless(pod, view, window.signed(), now)
+            && !(view.kind == container::Kind::Init && view.has_completed())
     };
     container::all(pod).into_iter().find(is_restless)
 }

@@ -1,32 +1,32 @@
 //! Why a request got no useful answer, in the words that a user needs: verb, resource, what to do.
 
 use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use kube::client::UpgradeConnectionError;
 use tokio::time::error::Elapsed;
 
 use super::connect::CONNECT;
+use super::proxy::UNDERLYING;
 use super::tls;
 use super::way::Trouble;
 
-/// Where a Role is that suffices.
 const ROLE: &str = "; docs/rbac.yaml has all that the suites need";
+
+const DROPPED: &str = "look at the server's address in the kubeconfig, whether its machine runs, and whether a firewall or a VPN that \
+                       is off drops what is sent there";
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ApiError {
-    /// 403: the user lacks a permission.
     #[error("no permission to {verb} {resource}: {message}")]
     Forbidden { verb: &'static str, resource: &'static str, message: String },
-    /// 401: the credentials are not accepted.
     #[error("the cluster does not accept the credentials (401) for {verb} {resource}: {message}")]
     Unauthorized { verb: &'static str, resource: &'static str, message: String },
-    /// 404: the object is not there.
     #[error("not found: {message}")]
     NotFound { message: String },
     #[error("no answer to {verb} {resource} within {}s", waited.as_secs())]
     Silent { verb: &'static str, resource: &'static str, waited: Duration },
-    /// Something on the way to the API server, with the verb and the resource.
     #[error("{0} {1} failed: {2}")]
     OnTheWay(&'static str, &'static str, Trouble),
     /// The namespace of that name is being deleted, as its conditions say.
@@ -42,17 +42,26 @@ impl ApiError {
         let trouble = match &error {
             // After it was let through, the connection broke.
             kube::Error::UpgradeConnection(UpgradeConnectionError::GetPendingUpgrade(_)) => None,
-            kube::Error::UpgradeConnection(error) => Some(Trouble::NoWebsocket(error.to_string())),
+            kube::Error::UpgradeConnection(error) => Some(Trouble::no_websocket(&error.to_string())),
             kube::Error::Service(error) => error.downcast_ref().cloned(),
             _ => None,
         };
         // Only the wait for a connection has a deadline of its own.
-        let dropped = || tls::cause::<Elapsed>(&error).map(|_| Trouble::Dropped(CONNECT));
-        if let Some(trouble) = trouble.or_else(|| tls::fault(&error).map(Trouble::Tls)).or_else(dropped) {
+        let dropped = || {
+            let what = format!("no connection was made within {} s, nor was one refused", CONNECT.as_secs());
+            tls::cause::<Elapsed>(&error).map(|_| Trouble::new(what, DROPPED))
+        };
+        if let Some(trouble) = trouble.or_else(|| tls::fault(&error)).or_else(dropped) {
             return Self::OnTheWay(verb, resource, trouble);
         }
         let kube::Error::Api(status) = error else {
-            return Self::Failed { verb, resource, message: chain(&error) };
+            let message = chain(&error);
+            let is_refused =
+                tls::cause::<io::Error>(&error).is_some_and(|it| it.kind() == ErrorKind::ConnectionRefused);
+            // What refuses a tunnel is the proxy, which is told of with the whole chain.
+            let is_of_proxy = message.contains(UNDERLYING);
+            let message = if is_refused && !is_of_proxy { "the connection was refused".to_owned() } else { message };
+            return Self::Failed { verb, resource, message };
         };
         let message = status.message.clone();
         match status.code {
@@ -74,7 +83,7 @@ impl ApiError {
             }
             Self::Unauthorized { .. } => "log in to the cluster again, or choose another --context".to_owned(),
             Self::NotFound { .. } => "look whether it was deleted meanwhile".to_owned(),
-            Self::OnTheWay(.., trouble) => trouble.hint().to_owned(),
+            Self::OnTheWay(.., trouble) => trouble.hint.to_owned(),
             Self::Ending(..) => "remove what keeps it, and install the release anew when it is gone".to_owned(),
             Self::Silent { .. } | Self::Failed { .. } => {
                 "look whether the cluster runs and is reachable from here: `kubectl --context=… get --raw /readyz`"
@@ -100,18 +109,17 @@ fn chain(error: &kube::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use tokio_rustls::rustls::{self, AlertDescription};
 
     use super::*;
 
     #[tokio::test]
-    async fn an_alert_and_a_connection_that_is_not_made_are_told_in_words() {
+    async fn an_alert_and_a_connection_that_is_refused_or_not_made_are_told_in_words() {
         let elapsed = tokio::time::timeout(Duration::ZERO, std::future::pending::<()>()).await.unwrap_err();
         let alert = rustls::Error::AlertReceived(AlertDescription::CertificateRequired);
         for (error, said, hint) in [
-            (io::Error::new(io::ErrorKind::TimedOut, elapsed), "no connection was made within 5 s", "a firewall"),
+            (io::Error::new(ErrorKind::TimedOut, elapsed), "no connection was made within 5 s", "a firewall"),
+            (ErrorKind::ConnectionRefused.into(), "the connection was refused", "get --raw /readyz"),
             (
                 io::Error::other(alert),
                 "ended the connection by TLS, with its alert CertificateRequired",

@@ -7,7 +7,6 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
 use kube::api::ListParams;
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::object::requests;
@@ -24,8 +23,7 @@ const REASONS: [&str; 2] = ["TriggeredScaleUp", "Nominated"];
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// The event in which an autoscaler has announced a node, if any has; or why that is not known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Announced(pub Result<Option<String>, String>);
+pub type Announced = Result<Option<String>, String>;
 
 impl Cluster {
     async fn announced(&self, uid: &str) -> Result<Option<String>, ApiError> {
@@ -37,15 +35,12 @@ impl Cluster {
     }
 }
 
-/// What is known of pods, for whoever finds out more.
-pub(super) struct Waiting {
-    pub pods: Store<Pod>,
-    pub announced: Arc<Mutex<BTreeMap<String, Announced>>>,
-    pub bell: Arc<Bell>,
-}
-
-/// Asks whether an autoscaler has announced a node for a pod that does not come for longer than it is waited for anyhow.
-pub(super) async fn follow(cluster: Cluster, Waiting { pods, announced, bell }: Waiting) {
+pub(super) async fn follow(
+    cluster: Cluster,
+    pods: Store<Pod>,
+    announced: Arc<Mutex<BTreeMap<String, Announced>>>,
+    bell: Arc<Bell>,
+) {
     let mut changes = Changes::new(bell.listen(), None);
     let mut asked: BTreeMap<String, Instant> = BTreeMap::new();
     loop {
@@ -56,7 +51,7 @@ pub(super) async fn follow(cluster: Cluster, Waiting { pods, announced, bell }: 
         };
         let due: Vec<String> = objects(&pods).iter().filter_map(is_due).collect();
         for uid in due {
-            let found = Announced(cluster.announced(&uid).await.map_err(|error| error.to_string()));
+            let found = cluster.announced(&uid).await.map_err(|error| error.to_string());
             asked.insert(uid.clone(), Instant::now());
             let known = announced.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, found.clone());
             if known != Some(found) {

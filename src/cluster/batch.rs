@@ -22,11 +22,11 @@ pub fn encode(operations: &[Operation], mark: &str) -> Vec<String> {
     let mut script = String::new();
     let mut arguments = vec![mark.to_owned()];
     for operation in operations {
-        let own = operation.arguments();
+        let (body, own) = operation.call();
         let numbers = (0..own.len()).map(|index| format!(r#" "${{{}}}""#, arguments.len() + 1 + index));
         let numbers: String = numbers.collect();
         // Writing to a String cannot fail.
-        let _ = write!(script, "{HEAD}{}{CALL}{numbers}{TAIL}", operation.script());
+        let _ = write!(script, "{HEAD}{body}{CALL}{numbers}{TAIL}");
         arguments.extend(own);
     }
     script.push_str(END);
@@ -82,6 +82,7 @@ mod tests {
     #[cfg(unix)]
     fn run(operations: &[Operation]) -> Vec<(String, String, Option<i32>)> {
         let argv = encode(operations, "mark");
+        assert_eq!(decode(&argv), Some(("mark", operations.to_vec())));
         let output = std::process::Command::new(&argv[0]).args(&argv[1..]).output().unwrap();
         let text = |part: &[u8]| String::from_utf8(part.to_owned()).unwrap();
         let parts = parts(&output.stdout, "mark").zip(parts(&output.stderr, "mark"));
@@ -94,28 +95,63 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| format!("{}/{name}", folder.path().display());
         let content = "a; $(touch b) 'c'\n".to_owned();
-        let ended = run(&[
-            Operation::Write { path: path("one file"), content: content.clone() },
-            Operation::Read { path: path("missing") },
-            Operation::Read { path: path("one file") },
-            Operation::WriteNested { folder: path("two/three"), name: "deep".into(), content: "deep".into() },
-            Operation::Fill { path: path("big"), line: "abc".into(), bytes: 10 },
-            Operation::Gather { folder: path(""), prefix: "b".into() },
-            Operation::Remove { path: path("two") },
-            Operation::Gather { folder: path(""), prefix: "none".into() },
-            Operation::Sweep { folder: path(""), prefix: "b".into() },
-            Operation::Sweep { folder: path(""), prefix: String::new() },
-        ]);
-        let codes: Vec<_> = ended.iter().map(|(.., code)| *code).collect();
-        assert_eq!(codes[1].map(|code| code != 0), Some(true), "{ended:?}");
-        assert!(ended[1].1.contains("missing") && ended[2].1.is_empty(), "{ended:?}");
-        assert_eq!(codes.iter().filter(|code| **code == Some(0)).count(), 8, "{ended:?}");
-        assert_eq!((ended[2].0.as_str(), ended[3].0.as_str()), (content.as_str(), "deep"));
-        assert_eq!(ended[5].0, "big\0abc\nabc\nab\0");
-        assert_eq!(ended[7].0, "");
-        assert_eq!((ended[8].0.as_str(), codes[9]), ("big\0", Some(1)));
+        let digest = format!("{}\n", crate::digest::Digest::of(&content));
+        let fails = "";
+        let gather = |prefix: &str| Operation::Gather { folder: path(""), prefix: prefix.into() };
+        let sweep = |prefix: &str| Operation::Sweep { folder: path(""), prefix: prefix.into() };
+        let (operations, said): (Vec<_>, Vec<_>) = [
+            (Operation::Write { path: path("one file"), content: content.clone() }, ""),
+            (Operation::Digest { path: path("one file") }, &*digest),
+            (Operation::Digest { path: path("missing") }, ""),
+            (Operation::Read { path: path("missing") }, fails),
+            (Operation::Read { path: path("one file") }, &content),
+            (Operation::WriteNested { folder: path("two/three"), name: "deep".into(), content: "deep".into() }, "deep"),
+            (Operation::Fill { path: path("big"), line: "abc".into(), bytes: 10 }, ""),
+            (Operation::Append { path: path("big"), line: "ab".into(), bytes: 4 }, ""),
+            (gather("b"), "big\0abc\nabc\nabab\na\0"),
+            (gather("two/"), ""),
+            (gather("two/three/d"), "two/three/deep\0deep\0"),
+            (Operation::Remove { path: path("two") }, ""),
+            (gather("none"), ""),
+            (sweep("b"), "big\0"),
+            (sweep(""), fails),
+        ]
+        .into_iter()
+        .unzip();
+        let ended = run(&operations);
+        assert_eq!(ended.iter().map(|(out, ..)| out.as_str()).collect::<Vec<_>>(), said, "{ended:?}");
+        let failed = ended.iter().enumerate().filter(|(_, (.., code))| *code != Some(0)).map(|(at, _)| at);
+        assert_eq!(failed.collect::<Vec<_>>(), [3, 14], "{ended:?}");
+        assert!(ended[3].1.contains("missing") && ended[4].1.is_empty(), "{ended:?}");
         assert!(folder.path().join("one file").exists());
         assert!(!folder.path().join("two").exists() && !folder.path().join("b").exists());
+        assert_eq!(
+            [("abc", 10), ("ab", 0)].map(|(line, bytes)| Operation::filling(line, bytes)),
+            [b"abc\nabc\nab".to_vec(), Vec::new()]
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_tree_is_what_it_is_said_to_be_and_knows_its_times() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("a tree").display().to_string();
+        let made = Operation::Tree { folder: folder.clone(), line: "-n %s".into(), files: 20 };
+        let ended =
+            run(&[made, Operation::Times { folder: folder.clone() }, Operation::DiskUsage { folder: folder.clone() }]);
+        let tree = Operation::tree("-n %s", 20);
+        for (path, content) in &tree {
+            assert_eq!(std::fs::read(format!("{folder}/{path}")).unwrap(), *content, "{path}");
+        }
+        let times = &ended[1].0;
+        assert_eq!(times.lines().filter(|line| line.contains(" ./")).count(), tree.len());
+        for line in times.lines() {
+            let seconds = line.split(' ').next().unwrap().parse().unwrap();
+            let changed = jiff::Timestamp::from_second(seconds).unwrap().to_zoned(jiff::tz::TimeZone::UTC);
+            assert_eq!(changed.year(), Operation::YEAR, "{line}");
+        }
+        let used = &ended[2].0;
+        assert!(used.split_whitespace().next().unwrap().parse::<u64>().unwrap() > 0, "{used}");
     }
 
     #[test]
@@ -134,15 +170,12 @@ mod tests {
 
     fn operation() -> impl Strategy<Value = Operation> {
         let words = prop_oneof![".{0,12}", "[\"$'\\\\ \n;}{()]{0,6}"];
-        (0..8u8, words.clone(), words, any::<u16>()).prop_map(|(kind, path, other, number)| match kind {
+        (0..5u8, words.clone(), words, any::<u16>()).prop_map(|(kind, path, other, number)| match kind {
             0 => Operation::Write { path, content: other },
             1 => Operation::Read { path },
             2 => Operation::Fill { path, line: other, bytes: number.into() },
-            3 => Operation::Gather { folder: path, prefix: other },
-            4 => Operation::WriteNested { folder: path, name: other.clone(), content: other },
-            5 => Operation::Resolve { names: vec![path, other] },
-            6 => Operation::Connect { address: path, port: number },
-            _ => Operation::Sweep { folder: path, prefix: other },
+            3 => Operation::WriteNested { folder: path, name: other.clone(), content: other },
+            _ => Operation::Resolve { names: vec![path, other] },
         })
     }
 

@@ -15,10 +15,6 @@ use crate::error::Refusal;
 
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
 
-/// Connects to the target's context and asks for its version.
-///
-/// # Errors
-/// A refusal with exit code 3: no kubeconfig, unknown context, no answer, no permission.
 pub async fn connect(target: Target) -> Result<Cluster, Refusal> {
     let known = kubeconfig::read(&target)?;
     Box::pin(reach(target, known)).await
@@ -44,8 +40,10 @@ pub async fn reach(target: Target, known: Known) -> Result<Cluster, Refusal> {
     }
     let client = way::guarded(login::log_in(config, token_file).await.map_err(place)?);
     let mut answer = answered("get", "/version", version(&client)).await;
-    if let Err(ApiError::OnTheWay(.., way::Trouble::Tls(fault))) = &mut answer {
-        fault.trusting(&trusted);
+    if let Err(ApiError::OnTheWay(.., trouble)) = &mut answer
+        && trouble.is_of_trust
+    {
+        trouble.what = format!("{} (those are in {trusted})", trouble.what);
     }
     let (version, ahead) = match (answer, proxy) {
         (Ok(answer), _) => answer,
@@ -55,7 +53,6 @@ pub async fn reach(target: Target, known: Known) -> Result<Cluster, Refusal> {
     Ok(Cluster { client, target: Arc::new(target), address, version, ahead, pace: Arc::default() })
 }
 
-/// The server's version, and how far its clock is ahead of ours.
 async fn version(client: &Client) -> Result<(Info, SignedDuration), kube::Error> {
     let request = http::Request::get("/version").body(Body::empty()).map_err(kube::Error::HttpError)?;
     let sent = Timestamp::now();
@@ -66,7 +63,7 @@ async fn version(client: &Client) -> Result<(Info, SignedDuration), kube::Error>
     let body = response.into_body().collect_bytes().await?;
     if status.is_success() {
         let version: Info = serde_json::from_slice(&body).unwrap_or_default();
-        let foreign = || way::Trouble::Foreign(format!("{status}, without a gitVersion"));
+        let foreign = || way::Trouble::foreign(&format!("{status}, without a gitVersion"));
         let is_kubernetes = !version.git_version.is_empty();
         return is_kubernetes.then_some((version, ahead)).ok_or_else(|| kube::Error::Service(foreign().into()));
     }
@@ -75,7 +72,6 @@ async fn version(client: &Client) -> Result<(Info, SignedDuration), kube::Error>
     Err(kube::Error::Api(Box::new(answer)))
 }
 
-/// How far the clock that wrote a `Date` header is ahead of ours.
 fn ahead(date: &str, sent: Timestamp) -> Option<SignedDuration> {
     let date = rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
     // The header has whole seconds: on average it is half a second late.

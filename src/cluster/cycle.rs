@@ -82,18 +82,8 @@ impl CycleLog {
         (self.ends.len(), self.ends.iter().filter(|(_, stamp)| *stamp > after).count())
     }
 
-    /// When the last cycles ended, at most 16, oldest first.
     pub fn moments(&self) -> impl Iterator<Item = Instant> {
         self.ends.iter().map(|(at, _)| *at)
-    }
-
-    /// How long it is until the next cycle should end: as long after the last as that was after the one before, or the
-    /// interval that the sidecar said. `None` if that is not known, or if the cycle is late.
-    pub fn next_end(&self, now: Instant) -> Option<Duration> {
-        let (last, _) = *self.ends.last()?;
-        let before = self.ends.len().checked_sub(2).map(|before| last - self.ends[before].0);
-        let left = (last + before.or(self.interval)?).saturating_duration_since(now);
-        (!left.is_zero()).then_some(left)
     }
 
     /// Whether the user may not read the log; other trouble passes, and the log is opened again.
@@ -199,47 +189,44 @@ mod tests {
     #[test]
     fn between_cycles_it_is_quiet_until_the_next_is_near() {
         const SAID: &str = "Sync interval: 30s";
-        const FAILED: &str =
-            "rsync error: some files could not be transferred (code 23) at main.c(1338) [sender=3.4.1]";
+        const FAILED: &str = "rsync error: some files were not transferred (code 23) at main.c(1338) [sender=3.4.1]";
         let cycles = |since: u64| [(since + 40, SENDING), (since + 40, SYNCED), (since + 10, SENDING), (since, SYNCED)];
         let first = |since: u64, interval| [(since, interval), (since, SENDING), (since, SYNCED)];
         let failed = |last| [(20, SAID), (20, SENDING), (10, FAILED), (10, last)];
-        let now = long_ago();
-        for (why, lines, lag, is_quiet) in [
-            ("a cycle has just ended", &cycles(0)[..], 0, true),
-            ("it sleeps for 30 s", &cycles(20), 0, true),
-            ("it ends its sleep soon", &cycles(28), 0, false),
-            ("it takes 10 s to copy", &cycles(31), 0, false),
-            ("the next cycle is farther than a command takes", &first(20, SAID), 9, true),
-            ("it is nearer", &first(22, SAID), 9, false),
-            ("half of the sleep has to do", &first(14, SAID), 81, true),
-            ("the second half is too near", &first(15, SAID), 81, false),
-            ("after its first cycle it has said what it will sleep", &first(27, SAID), 0, true),
-            ("the first sleep ends", &first(29, SAID), 0, false),
-            ("half of a very short sleep", &first(0, "Sync interval: 2s"), 0, true),
-            ("that half is over", &first(1, "Sync interval: 2s"), 0, false),
-            ("less than the guard is known to be left", &first(0, "no word of it"), 0, true),
-            ("nothing is known to be left", &first(1, "no word of it"), 0, false),
-            ("it copies, however long it lists files", &[(60, SYNCED), (30, SENDING), (3, "some/file.txt")], 0, false),
-            ("its first cycle", &[(1, "=== Starting ==="), (0, SENDING)], 0, false),
-            ("it has said nothing yet", &[], 0, true),
-            ("it says nothing any more", &[(90, SENDING), (90, SYNCED), (60, SENDING)], 0, true),
-            ("rsync has failed", &failed(FAILED), 0, true),
-            (
-                "what it says of that begins no cycle",
-                &failed("[03:00:50] Not all was synced: rsync exit code 23"),
-                0,
-                true,
-            ),
-            (
-                "a file of that name is no failure",
-                &[(9, SAID), (9, SENDING), (8, "rsync error: failed (code 23)")],
-                0,
-                false,
-            ),
-            ("it copies again after a failure", &[(20, SAID), (20, FAILED), (10, SENDING)], 0, false),
+        let of_no_rsync = [(9, SAID), (9, SENDING), (8, "rsync error: failed (code 23)")];
+        let silent = [(90, SENDING), (90, SYNCED), (60, SENDING)];
+        let (now, just) = (long_ago(), Some(0));
+        for (why, lines, heard, lag, is_quiet) in [
+            ("a cycle has just ended", &cycles(0)[..], just, 0, true),
+            ("it sleeps for 30 s", &cycles(20), just, 0, true),
+            ("it ends its sleep soon", &cycles(28), just, 0, false),
+            ("it takes 10 s to copy", &cycles(31), just, 0, false),
+            ("the next cycle is farther than a command takes", &first(20, SAID), just, 9, true),
+            ("it is nearer", &first(22, SAID), just, 9, false),
+            ("half of the sleep has to do", &first(14, SAID), just, 81, true),
+            ("the second half is too near", &first(15, SAID), just, 81, false),
+            ("after its first cycle it has said what it will sleep", &first(27, SAID), just, 0, true),
+            ("the first sleep ends", &first(29, SAID), just, 0, false),
+            ("less than the guard is known to be left", &first(0, "no word of it"), just, 0, true),
+            ("nothing is known to be left", &first(1, "no word of it"), just, 0, false),
+            ("it copies, however long it lists files", &[(60, SYNCED), (30, SENDING), (3, "a.txt")], just, 0, false),
+            ("its first cycle", &[(1, "=== Starting ==="), (0, SENDING)], just, 0, false),
+            ("rsync has failed", &failed(FAILED), just, 0, true),
+            ("what it says of that begins no cycle", &failed("[03:00:50] Not all was synced"), just, 0, true),
+            ("a file of that name is no failure", &of_no_rsync, just, 0, false),
+            ("it copies again after a failure", &[(20, SAID), (20, FAILED), (10, SENDING)], just, 0, false),
+            ("it has said nothing yet", &[], just, 0, true),
+            ("the stream may be mute", &[], None, 0, false),
+            ("it says nothing any more", &silent, just, 0, true),
+            ("so it was just now", &silent, Some(3), 0, true),
+            ("it may have begun since", &silent, Some(30), 0, false),
+            ("the stream may have become mute", &silent, None, 0, false),
+            ("31 s of silence were heard", &[(60, SYNCED), (40, SENDING)], Some(9), 0, false),
+            ("a sleep needs no asking", &[(60, SAID), (10, SYNCED)], None, 0, true),
         ] {
-            assert_eq!(log(now, lines).is_quiet(now, Duration::from_secs(lag)), is_quiet, "{why}: {lines:?}");
+            let heard = heard.map(|ago| now - Duration::from_secs(ago));
+            let log = CycleLog { heard, ..log(now, lines) };
+            assert_eq!(log.is_quiet(now, Duration::from_secs(lag)), is_quiet, "{why}: {lines:?}");
         }
         for opened in [None, Some(now)] {
             assert!(!CycleLog { opened, ..CycleLog::default() }.is_quiet(now, Duration::ZERO), "nothing was read yet");
@@ -247,34 +234,9 @@ mod tests {
     }
 
     #[test]
-    fn silence_counts_only_where_the_sidecar_was_asked_about_just_now() {
-        let now = long_ago();
-        let in_a_cycle = &[(90, SENDING), (90, SYNCED), (60, SENDING)][..];
-        for (why, asked, lines, is_quiet) in [
-            ("the stream may be mute", None, in_a_cycle, false),
-            ("so it may without a line", None, &[], false),
-            ("it may have begun since", Some(30), in_a_cycle, false),
-            ("just now", Some(3), in_a_cycle, true),
-            ("31 s of silence were heard", Some(9), &[(60, SYNCED), (40, SENDING)], false),
-            ("a sleep needs no asking", None, &[(60, "Sync interval: 30s"), (10, SYNCED)], true),
-        ] {
-            let heard = asked.map(|ago| now - Duration::from_secs(ago));
-            let log = CycleLog { heard, ..log(now, lines) };
-            assert_eq!(log.is_quiet(now, Duration::ZERO), is_quiet, "{why}: {lines:?}");
-        }
-    }
-
-    #[test]
-    fn ends_are_counted_and_the_next_is_as_far_off_as_the_last_ones_were_apart() {
-        let now = long_ago();
-        let counted = log(now, &[(40, SYNCED), (20, SYNCED), (10, SYNCED)]);
-        assert_eq!(counted.ends(counted.ends[0].1), (3, 2), "that moment is none");
-        let left = |lines: &[(u64, &str)]| log(now, lines).next_end(now).map(|left| left.as_secs());
-        assert_eq!(left(&[(50, SYNCED), (10, SYNCED)]), Some(30));
-        assert_eq!(left(&[(12, "Sync interval: 30s"), (10, SYNCED)]), Some(20));
-        let absurd = format!("Sync interval: {}s", u64::MAX);
-        assert_eq!(left(&[(12, &absurd), (10, SYNCED)]), None, "no clock can tell it");
-        assert_eq!([left(&[(10, SYNCED)]), left(&[(50, SYNCED), (41, SYNCED)])], [None; 2]);
+    fn ends_after_a_moment_are_counted_without_it() {
+        let log = log(long_ago(), &[(40, SYNCED), (20, SYNCED), (10, SYNCED)]);
+        assert_eq!(log.ends(log.ends[0].1), (3, 2));
     }
 
     #[test]

@@ -3,8 +3,6 @@
 //! Our own loop on `Client::connect`: in kube 5.0.0 the readers of `Api::exec` hang when a connection breaks.
 //! Protocol: channels 1 stdout, 2 stderr, 3 the final Status, as in Kubernetes' `remotecommand` package, version 5.
 
-use crate::random;
-
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -14,7 +12,8 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::batch::{FAILED, encode, parts};
-use super::{ApiError, Cluster, Operation};
+use super::{ApiError, Cluster, Operation, answered_within};
+use crate::random;
 
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
@@ -41,6 +40,8 @@ pub struct Output {
     pub ended: Instant,
 }
 
+type Outputs = Result<Vec<Output>, ApiError>;
+
 impl Output {
     /// Whether it ran to an end of its own: one that a signal ended has 128 and the signal's number for its exit code, and
     /// then its container has probably ended under it.
@@ -64,23 +65,16 @@ impl Output {
 
 impl Cluster {
     /// Does operations in a container one after another in one shell, without standard input, and waits for their end; one output
-    /// for each. One that fails does not keep later ones from being done, and is no error of this call.
-    ///
-    /// The container must have started.
-    pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Result<Vec<Output>, ApiError> {
+    /// for each. One that fails does not keep later ones from being done, and is no error of this call. The container must
+    /// have started.
+    pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Outputs {
         let ask = |limit| self.exec_within(pod, container, operations, limit);
         self.pace.run(pod, Operation::work(operations), ask).await
     }
 
     /// One whose output was lost, and that says the same when it is done again, is done once more: where a node is short of CPU,
     /// containerd's shim drops what it has not read 2 s after a command's end.
-    async fn exec_within(
-        &self,
-        pod: &str,
-        container: &str,
-        operations: &[Operation],
-        limit: Duration,
-    ) -> Result<Vec<Output>, ApiError> {
+    async fn exec_within(&self, pod: &str, container: &str, operations: &[Operation], limit: Duration) -> Outputs {
         let deadline = Instant::now() + limit;
         let mut outputs = self.exec_once(pod, container, operations, limit).await?;
         // What stands before a removal would not see the same any more.
@@ -97,28 +91,16 @@ impl Cluster {
         Ok(outputs)
     }
 
-    async fn exec_once(
-        &self,
-        pod: &str,
-        container: &str,
-        operations: &[Operation],
-        limit: Duration,
-    ) -> Result<Vec<Output>, ApiError> {
-        let failed = |error| ApiError::new("get", "pods/exec", error);
+    async fn exec_once(&self, pod: &str, container: &str, operations: &[Operation], limit: Duration) -> Outputs {
         // Random, because outputs are other people's files.
         let mark = random::text(16);
         let params = AttachParams::default().container(container).stdout(true).stderr(true).stdin(false);
         let request = Request::new(format!("/api/v1/namespaces/{}/pods", self.namespace()))
             .exec(pod, encode(operations, &mark), &params)
-            .map_err(|error| failed(kube::Error::BuildRequest(error)))?;
+            .map_err(|error| ApiError::new("get", "pods/exec", kube::Error::BuildRequest(error)))?;
         let sent = Instant::now();
         let deadline = sent + limit;
-        let silent = ApiError::Silent { verb: "get", resource: "pods/exec", waited: limit };
-        let connection = tokio::time::timeout_at(deadline, self.client.connect(request))
-            .await
-            .map_err(|_| silent)?
-            .map_err(failed)?;
-        let mut stream = connection.into_stream();
+        let mut stream = answered_within(limit, "get", "pods/exec", self.client.connect(request)).await?.into_stream();
         let (mut stdout, mut stderr, mut status) = (Vec::new(), Vec::new(), None);
         // Output may follow the status: the API server copies each channel on its own. Only the close ends it.
         let closed = loop {
@@ -192,14 +174,5 @@ mod tests {
             End::Unknown("no such container".into())
         );
         assert!(matches!(end(b"nonsense"), End::Unknown(_)));
-    }
-
-    #[test]
-    fn more_than_the_longest_output_is_not_kept() {
-        let mut output = Vec::new();
-        for _ in 0..5 {
-            keep(&mut output, &vec![0; LONGEST_OUTPUT / 2 - 1]);
-        }
-        assert_eq!(output.len(), LONGEST_OUTPUT);
     }
 }

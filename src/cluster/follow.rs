@@ -89,7 +89,6 @@ impl Cycles {
 }
 
 impl Cluster {
-    /// Follows the log of a sidecar and keeps what it says of its cycles.
     pub fn follow_cycles(&self, pod: &str, container: &str, marks: Marks) -> Cycles {
         let (sender, log) = watch::channel(CycleLog::default());
         let (cluster, pace) = (self.clone(), Arc::clone(&self.pace));

@@ -4,7 +4,6 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// The kubeconfig in the user's home folder.
 pub(super) fn kubeconfig() -> Option<PathBuf> {
     let windows = if cfg!(windows) { windows_home(|name| env::var_os(name)) } else { None };
     Some(windows.or_else(env::home_dir)?.join(".kube").join("config"))
@@ -25,19 +24,13 @@ mod tests {
     #[test]
     fn on_windows_the_first_home_folder_with_a_kubeconfig_counts() {
         let folder = tempfile::tempdir().unwrap();
-        let homes = || {
-            windows_home(|name| {
-                let home = match name {
-                    "HOME" => "home",
-                    "HOMEDRIVE" => "dri",
-                    "HOMEPATH" => return Some("ve".into()),
-                    _ => "profile",
-                };
-                Some(folder.path().join(home).into_os_string())
-            })
+        let variable = |name: &str| match name {
+            "HOMEPATH" => Some("ve".into()),
+            name => Some(folder.path().join(name.to_lowercase().replace("homedrive", "dri")).into_os_string()),
         };
+        let homes = || windows_home(variable);
         assert_eq!(homes(), None);
-        for home in ["profile", "drive", "home"] {
+        for home in ["userprofile", "drive", "home"] {
             let home = folder.path().join(home);
             std::fs::create_dir_all(home.join(".kube")).unwrap();
             std::fs::write(home.join(".kube/config"), "").unwrap();

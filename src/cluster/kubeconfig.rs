@@ -142,7 +142,6 @@ impl Files {
         Refusal::start(format!("the kubeconfig ({}) has no context `{context}`", self.told()), hint.trim_start())
     }
 
-    /// Which files were read, and which are not there.
     fn told(&self) -> String {
         let told = |(path, document): &(PathBuf, Option<Value>)| {
             format!("{}{}", path.display(), if document.is_some() { "" } else { " (missing)" })
@@ -263,18 +262,5 @@ impl Entry {
             Some((key, _)) => Err(self.wrong(key, "has a value of another type than kubectl reads")),
             None => Ok(serde_json::from_value(Value::Object(self.fields)).unwrap_or_default()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_bytes_make_it_panic() {
-        proptest::proptest!(|(bytes: Vec<u8>, mark in 0..4_usize)| {
-            let marks: [&[u8]; 4] = [b"", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"];
-            let _ = input::decoded(&[marks[mark], &bytes].concat()).map(|text| document(&text));
-        });
     }
 }

@@ -2,7 +2,7 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::Resource;
-use kube::api::{ApiResource, DynamicObject, GetParams, GroupVersionKind, ListParams};
+use kube::api::{DynamicObject, GetParams, ListParams};
 use kube::core::Request;
 use kube::core::gvk::GroupVersion;
 use kube::discovery::{Scope, pinned_kind};
@@ -13,11 +13,12 @@ use super::{ApiError, Cluster, answered};
 
 const AT_ONCE: usize = 8;
 
-/// What every object has that Helm has made.
 const HELM: &str = "app.kubernetes.io/managed-by=Helm";
-/// What a manifest usually has many of: listed all at once.
-const LISTED: [[&str; 4]; 2] =
-    [["apps/v1", "Deployment", "deployments", "deployments.apps"], ["v1", "Service", "services", "services"]];
+/// What a manifest usually has many of, listed all at once: apiVersion, kind, path, and resource.
+const LISTED: [[&str; 5]; 2] = [
+    ["apps/v1", "Deployment", "/apis/apps/v1", "deployments", "deployments.apps"],
+    ["v1", "Service", "/api/v1", "services", "services"],
+];
 
 #[derive(Debug, Clone)]
 pub enum Live {
@@ -28,66 +29,66 @@ pub enum Live {
 
 impl Cluster {
     /// The live objects that a manifest names, in its order, and those Deployments and Services of Helm's that it does not name.
-    ///
-    /// # Errors
-    /// Deployments or Services could not be listed, or an answer was lost. One that may not be looked at is no error.
+    /// Deployments or Services that cannot be listed, or an answer that is lost, are an error; one that may not be looked at is none.
     pub async fn live(&self, manifest: &[Value]) -> Result<(Vec<Live>, Vec<Value>), ApiError> {
         let mut listed = Vec::new();
         for kind in &LISTED {
-            if manifest.iter().any(|object| self.is_listed(object, kind[0], kind[1])) {
+            if manifest.iter().any(|object| self.is_listed(object, kind)) {
                 listed.extend(self.listed(kind, ListParams::default().labels(HELM)).await?);
             }
         }
-        let look = |object: &Value| {
-            let object = object.clone();
-            let listed = &listed;
-            async move {
-                let Some(kind) = LISTED.iter().find(|[version, kind, ..]| self.is_listed(&object, version, kind))
-                else {
-                    return self.live_one(&object).await;
-                };
-                if let Some(live) = listed.iter().find(|live| is_same(live, &object)) {
-                    return Ok(Live::Object(live.clone()));
-                }
-                // Somebody may have taken the label away.
-                let name = object["metadata"]["name"].as_str().unwrap_or_default();
-                let found = self.listed(kind, ListParams::default().fields(&format!("metadata.name={name}"))).await?;
-                Ok(found.into_iter().next().map_or(Live::Missing, Live::Object))
+        let look = async |object: &Value| {
+            let Some(kind) = LISTED.iter().find(|kind| self.is_listed(object, kind)) else {
+                return self.live_one(object).await;
+            };
+            if let Some(live) = listed.iter().find(|live| is_same(live, object)) {
+                return Ok(Live::Object(live.clone()));
             }
+            // Somebody may have taken the label away.
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            let found = self.listed(kind, ListParams::default().fields(&format!("metadata.name={name}"))).await?;
+            Ok(found.into_iter().next().map_or(Live::Missing, Live::Object))
         };
         let live: Vec<Live> = stream::iter(manifest.iter().map(look)).buffered(AT_ONCE).try_collect().await?;
         listed.retain(|live| !manifest.iter().any(|object| is_same(live, object)));
         Ok((live, listed))
     }
 
-    async fn listed(&self, kind: &[&'static str; 4], params: ListParams) -> Result<Vec<Value>, ApiError> {
-        let [version, kind, plural, resource] = *kind;
-        let resource_type = ApiResource::from_gvk_with_plural(&gvk(version, kind)?, plural);
-        let requests = Request::new(DynamicObject::url_path(&resource_type, Some(self.namespace())));
-        let found = self.list(resource, &requests, &params).await?;
-        Ok(found.into_iter().map(|object| with_kind(object, version, kind)).collect())
+    async fn listed(&self, kind: &[&'static str; 5], params: ListParams) -> Result<Vec<Value>, ApiError> {
+        let [version, kind, path, plural, resource] = *kind;
+        let requests = Request::new(format!("{path}/namespaces/{}/{plural}", self.namespace()));
+        let mut found: Vec<Value> = self.list(resource, &requests, &params).await?;
+        for object in &mut found {
+            // Items of a list do not say themselves what they are.
+            object["apiVersion"] = version.into();
+            object["kind"] = kind.into();
+        }
+        Ok(found)
     }
 
-    fn is_listed(&self, object: &Value, version: &str, kind: &str) -> bool {
-        object["apiVersion"] == version
-            && object["kind"] == kind
+    fn is_listed(&self, object: &Value, [version, kind, ..]: &[&str; 5]) -> bool {
+        object["apiVersion"] == *version
+            && object["kind"] == *kind
             && object["metadata"]["namespace"].as_str().is_none_or(|namespace| namespace == self.namespace())
     }
 
     async fn live_one(&self, object: &Value) -> Result<Live, ApiError> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
-        let Ok(gvk) = gvk(&version, &kind) else { return Ok(Live::Unread(format!("`{version}` is no apiVersion"))) };
-        let found = tokio::time::timeout(super::ANSWER, pinned_kind(&self.client, &gvk)).await;
-        let (resource, scope) = match found {
-            Ok(Ok((resource, capabilities))) => (resource, capabilities.scope),
-            Ok(Err(kube::Error::Discovery(_))) => {
-                return Ok(Live::Unread(format!("the cluster has no {kind} in {version}")));
+        let Ok(group) = version.parse::<GroupVersion>() else {
+            return Ok(Live::Unread(format!("`{version}` is no apiVersion")));
+        };
+        let gvk = group.with_kind(&kind);
+        let asked = async {
+            match pinned_kind(&self.client, &gvk).await {
+                Err(kube::Error::Discovery(_)) => Ok(None),
+                found => found.map(Some),
             }
-            Ok(Err(error)) => return unread(ApiError::new("get", "the API's kinds", error)),
-            Err(_) => {
-                return Err(ApiError::Silent { verb: "get", resource: "the API's kinds", waited: super::ANSWER });
-            }
+        };
+        let (resource, scope) = match answered("get", "the API's kinds", asked).await {
+            Ok(Some((resource, capabilities))) => (resource, capabilities.scope),
+            Ok(None) => return Ok(Live::Unread(format!("the cluster has no {kind} in {version}"))),
+            Err(error) => return unread(error),
         };
         let namespace = object["metadata"]["namespace"].as_str().unwrap_or_else(|| self.namespace());
         let namespace = (scope == Scope::Namespaced).then_some(namespace);
@@ -106,22 +107,6 @@ fn unread(error: ApiError) -> Result<Live, ApiError> {
         ApiError::Forbidden { .. } | ApiError::NotFound { .. } => Ok(Live::Unread(error.to_string())),
         error => Err(error),
     }
-}
-
-fn gvk(version: &str, kind: &str) -> Result<GroupVersionKind, ApiError> {
-    let group: GroupVersion = version.parse().map_err(|_| ApiError::Failed {
-        verb: "get",
-        resource: "objects of the release",
-        message: format!("`{version}` is no apiVersion"),
-    })?;
-    Ok(group.with_kind(kind))
-}
-
-/// Items of a list do not say themselves what they are.
-fn with_kind(mut object: Value, version: &str, kind: &str) -> Value {
-    object["apiVersion"] = version.into();
-    object["kind"] = kind.into();
-    object
 }
 
 fn is_same(live: &Value, object: &Value) -> bool {

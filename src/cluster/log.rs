@@ -9,46 +9,29 @@ use super::{ANSWER, ApiError, Cluster, answered};
 const LONGEST_LINE: usize = 1 << 16;
 
 pub type LogLine = (Timestamp, String);
+type Lines = Result<Vec<LogLine>, ApiError>;
 
 impl Cluster {
     /// Reads a container's log from the moment `since`, or from its beginning, line by line; at most `bytes` of it.
-    pub async fn log(
-        &self,
-        pod: &str,
-        container: &str,
-        since: Option<Timestamp>,
-        bytes: i64,
-    ) -> Result<Vec<LogLine>, ApiError> {
+    pub async fn log(&self, pod: &str, container: &str, since: Option<Timestamp>, bytes: i64) -> Lines {
         let params = LogParams { since_time: since.map(whole_second), ..LogParams::default() };
         self.read_log(pod, container, params, bytes).await
     }
 
     /// Reads the last lines of a container's log; at most `bytes` of them, from the first on.
-    pub async fn log_tail(&self, pod: &str, container: &str, lines: i64, bytes: i64) -> Result<Vec<LogLine>, ApiError> {
+    pub async fn log_tail(&self, pod: &str, container: &str, lines: i64, bytes: i64) -> Lines {
         let params = LogParams { tail_lines: Some(lines), ..LogParams::default() };
         self.read_log(pod, container, params, bytes).await
     }
 
     /// The same of the container's life before this one.
-    pub async fn log_tail_before(
-        &self,
-        pod: &str,
-        container: &str,
-        lines: i64,
-        bytes: i64,
-    ) -> Result<Vec<LogLine>, ApiError> {
+    pub async fn log_tail_before(&self, pod: &str, container: &str, lines: i64, bytes: i64) -> Lines {
         let params = LogParams { tail_lines: Some(lines), previous: true, ..LogParams::default() };
         self.read_log(pod, container, params, bytes).await
     }
 
     /// Reads at most so many bytes, of which the last line may be cut off.
-    async fn read_log(
-        &self,
-        pod: &str,
-        container: &str,
-        params: LogParams,
-        bytes: i64,
-    ) -> Result<Vec<LogLine>, ApiError> {
+    async fn read_log(&self, pod: &str, container: &str, params: LogParams, bytes: i64) -> Lines {
         let container = Some(container.to_owned());
         let params = LogParams { container, timestamps: true, limit_bytes: Some(bytes), ..params };
         let pods = self.pods();

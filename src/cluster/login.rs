@@ -84,10 +84,8 @@ pub(super) async fn log_in(mut config: Config, token_file: Option<token::File>) 
     Ok(Client::new(service, "default"))
 }
 
-/// A client, and the token that it is to send.
 type LoggedIn = (Client, Option<HeaderValue>);
 
-/// Puts another credential into its place before each expires.
 async fn renew(
     config: Config,
     source: Source,
@@ -97,12 +95,9 @@ async fn renew(
 ) {
     while let Some(at) = expires {
         let due = Timestamp::now().saturating_add(usable(at, Timestamp::now())).unwrap_or(Timestamp::MAX);
-        loop {
-            let left = Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default();
-            if left.is_zero() {
-                break;
-            }
-            sleep(left.min(STEP)).await;
+        let left = || Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default();
+        while !left().is_zero() {
+            sleep(left().min(STEP)).await;
         }
         let Some(next) = source.renew(has_terminal).await else {
             // What there is serves until the API server refuses it.
@@ -129,7 +124,6 @@ fn client(config: Config) -> Result<Client, Refusal> {
     })
 }
 
-/// With the credential's certificate and token.
 fn with(config: &Config, credential: Credential) -> Result<LoggedIn, Refusal> {
     let mut config = config.clone();
     if let Some([certificate, key]) = credential.identity {

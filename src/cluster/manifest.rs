@@ -3,29 +3,14 @@
 use serde_json::Value;
 use serde_saphyr::DuplicateKeyPolicy;
 
-/// Words in the names of fields whose values are shown nowhere, and in values that are not.
-const SECRET: [&str; 11] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "token",
-    "secret",
-    "credential",
-    "apikey",
-    "api_key",
-    "api-key",
-    "private_key",
-    "privatekey",
-];
+/// Words in the names of fields whose values are shown nowhere, and in values that are not; `_` and `-` within are left out.
+const SECRET: &str = "password passwd passphrase token secret credential apikey privatekey";
 
 const LONGEST: usize = 80;
 /// How much of what is alike is shown before what differs.
 const BEFORE: usize = 20;
 
 /// The objects of a manifest, those of lists each by itself.
-///
-/// # Errors
-/// It is no YAML that Helm could have rendered.
 pub fn objects(manifest: &str) -> anyhow::Result<Vec<Value>> {
     // As Go's YAML reads it, which Helm uses: of keys that stand twice the last, and 0644 is octal.
     let options = serde_saphyr::options! {
@@ -78,9 +63,9 @@ pub fn told(place: &str, values: [Option<&Value>; 2]) -> Option<[String; 2]> {
 }
 
 fn is_secret(text: &str) -> bool {
-    let text = text.to_lowercase();
+    let words = text.to_lowercase().replace(['_', '-'], "");
     // A password in an address.
-    SECRET.iter().any(|word| text.contains(word)) || text.contains("://") && text.contains('@')
+    SECRET.split(' ').any(|word| words.contains(word)) || text.contains("://") && text.contains('@')
 }
 
 pub fn text(value: &Value) -> String {

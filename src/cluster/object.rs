@@ -16,15 +16,14 @@ pub(super) fn requests<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -
     Request::new(K::url_path(&(), namespace))
 }
 
-pub(super) async fn ask(client: &Client, request: Result<http::Request<Vec<u8>>, Malformed>) -> Result<Value, Error> {
+type Made = Result<http::Request<Vec<u8>>, Malformed>;
+
+pub(super) async fn ask(client: &Client, request: Made) -> Result<Value, Error> {
     client.request(request.map_err(Error::BuildRequest)?).await
 }
 
 /// The same; `None` for what is not there.
-pub(super) async fn find(
-    client: &Client,
-    request: Result<http::Request<Vec<u8>>, Malformed>,
-) -> Result<Option<Value>, Error> {
+pub(super) async fn find(client: &Client, request: Made) -> Result<Option<Value>, Error> {
     match ask(client, request).await {
         Err(Error::Api(status)) if status.code == 404 => Ok(None),
         answer => answer.map(Some),

@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 
+use super::Server;
 use super::server::has_ended;
-use super::{Announced, Server};
 
 /// What may pass by itself, such as a webhook that is just being replaced, is waited for until it is so old.
 pub const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
@@ -87,11 +87,9 @@ impl Server {
 
     fn unschedulable(&self, pod: &Pod, condition: &PodCondition) -> Obstacle {
         let announced = || match self.announced.get(&pod.uid().unwrap_or_default()) {
-            Some(Announced(Ok(None))) => None,
-            Some(Announced(Ok(Some(event)))) => Some(format!("an autoscaler has announced a node: {event}")),
-            Some(Announced(Err(why))) => {
-                Some(format!("whether an autoscaler has announced a node is not known: {why}"))
-            }
+            Some(Ok(None)) => None,
+            Some(Ok(Some(event))) => Some(format!("an autoscaler has announced a node: {event}")),
+            Some(Err(why)) => Some(format!("whether an autoscaler has announced a node is not known: {why}")),
             None => Some("whether an autoscaler has announced a node is being asked".to_owned()),
         };
         // Pods of lower priority have to end first.

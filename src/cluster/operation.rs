@@ -59,14 +59,19 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The script, which takes its arguments as `$1` and so on.
-    pub fn script(&self) -> &'static str {
+    /// The script, which takes its arguments as `$1` and so on, and those.
+    pub fn call(&self) -> (&'static str, Vec<String>) {
+        let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         match self {
-            Self::Write { .. } => r#"printf %s "$2" >"$1""#,
-            Self::Fill { .. } => r#"yes "$2" | head -c "$3" >"$1""#,
-            Self::Append { .. } => r#"yes "$2" | head -c "$3" >>"$1""#,
+            Self::Write { path, content } => (r#"printf %s "$2" >"$1""#, own(&[path, content])),
+            Self::Fill { path, line, bytes } => {
+                (r#"yes "$2" | head -c "$3" >"$1""#, own(&[path, line, &bytes.to_string()]))
+            }
+            Self::Append { path, line, bytes } => {
+                (r#"yes "$2" | head -c "$3" >>"$1""#, own(&[path, line, &bytes.to_string()]))
+            }
             // Hardly anything but the shell itself: a process for each file would take seconds.
-            Self::Tree { .. } => {
+            Self::Tree { folder, line, files } => (
                 r#"mkdir -p "$1" && cd "$1" || return
                 file=0
                 while [ "$file" -lt "$3" ]; do
@@ -79,38 +84,45 @@ impl Operation {
                     done >"$folder/$file.txt" || return
                     file=$((file + 1))
                 done
-                find . -type f -exec touch -t 200102030405.06 {} +"#
-            }
-            Self::Read { .. } => r#"cat "$1""#,
-            Self::Digest { .. } => {
+                find . -type f -exec touch -t 200102030405.06 {} +"#,
+                own(&[folder, line, &files.to_string()]),
+            ),
+            Self::Read { path } => (r#"cat "$1""#, own(&[path])),
+            Self::Digest { path } => (
                 r#"[ ! -e "$1" ] || {
                     size=$(wc -c <"$1") && sum=$(sha1sum <"$1") || return
                     printf '%d %s\n' "$size" "${sum%% *}"
-                }"#
+                }"#,
+                own(&[path]),
+            ),
+            Self::WriteNested { folder, name, content } => {
+                (r#"mkdir -p "$1" && printf %s "$3" >"$1/$2" && cat "$1/$2""#, own(&[folder, name, content]))
             }
-            Self::WriteNested { .. } => r#"mkdir -p "$1" && printf %s "$3" >"$1/$2" && cat "$1/$2""#,
-            Self::Gather { .. } => {
+            Self::Gather { folder, prefix } => (
                 r#"cd "$1" && for file in "$2"*; do
                     [ ! -f "$file" ] || { printf '%s\0' "$file" && cat "$file" && printf '\0'; } || return
-                done"#
-            }
-            Self::Times { .. } => r#"cd "$1" && find . -type f -exec stat -c '%Y %n' {} +"#,
-            Self::Ages { .. } => {
+                done"#,
+                own(&[folder, prefix]),
+            ),
+            Self::Times { folder } => (r#"cd "$1" && find . -type f -exec stat -c '%Y %n' {} +"#, own(&[folder])),
+            Self::Ages { folder, prefix } => (
                 r#"cd "$1" && for file in "$2"*; do
                     [ -e "$file" ] || continue
                     changed=$(stat -c %Y "$file") && used=$(du -sk "$file") || return
                     printf '%s %s %s\0' "$changed" "${used%%[!0-9]*}" "$file"
-                done"#
-            }
-            Self::DiskUsage { .. } => r#"du -sk "$1""#,
-            Self::Remove { .. } => r#"rm -rf "$1""#,
-            Self::Sweep { .. } => {
+                done"#,
+                own(&[folder, prefix]),
+            ),
+            Self::DiskUsage { folder } => (r#"du -sk "$1""#, own(&[folder])),
+            Self::Remove { path } => (r#"rm -rf "$1""#, own(&[path])),
+            Self::Sweep { folder, prefix } => (
                 r#"[ -n "$2" ] && cd "$1" && for file in "$2"*; do
                     [ ! -e "$file" ] || { rm -rf "$file" && printf '%s\0' "$file"; } || return
-                done"#
-            }
+                done"#,
+                own(&[folder, prefix]),
+            ),
             // Nothing but the shell itself, so that reading the CPU time costs little of it.
-            Self::Usage => {
+            Self::Usage => (
                 r#"cd /sys/fs/cgroup || return
                 { read -r memory <memory.current; } 2>/dev/null || read -r memory <memory/memory.usage_in_bytes || return
                 read -r up rest </proc/uptime || return
@@ -119,42 +131,25 @@ impl Operation {
                 else
                     read -r cpu <cpuacct/cpuacct.usage
                 fi
-                echo "$memory ${up%.*}${up#*.} $cpu""#
-            }
+                echo "$memory ${up%.*}${up#*.} $cpu""#,
+                Vec::new(),
+            ),
             // Only the full name works with every nslookup; `search` has the domain. All at once: a name server that
             // does not answer costs the same 5 s for many names as for one, and a command has 30.
-            Self::Resolve { .. } => {
+            Self::Resolve { names } => (
                 r#"domain=$(sed -n 's/^search[[:space:]]\{1,\}\([^[:space:]]*\).*/\1/p' /etc/resolv.conf | head -n 1)
                 sed -n 's/^nameserver[[:space:]]\{1,\}/! /p' /etc/resolv.conf
                 for name do
                     { said=$(nslookup "$name${domain:+.$domain.}" 2>&1); printf '? %s %s\n%s\n' "$name" $? "$said"; } &
                 done
-                wait"#
-            }
-            Self::Connect { .. } => r#"nc -w 2 "$1" "$2" -e true"#,
+                wait"#,
+                names.clone(),
+            ),
+            Self::Connect { address, port } => (r#"nc -w 2 "$1" "$2" -e true"#, own(&[address, &port.to_string()])),
         }
     }
 
-    pub fn arguments(&self) -> Vec<String> {
-        match self {
-            Self::Write { path, content } => vec![path.clone(), content.clone()],
-            Self::Fill { path, line, bytes } | Self::Append { path, line, bytes } => {
-                vec![path.clone(), line.clone(), bytes.to_string()]
-            }
-            Self::Tree { folder, line, files } => vec![folder.clone(), line.clone(), files.to_string()],
-            Self::Times { folder } | Self::DiskUsage { folder } => vec![folder.clone()],
-            Self::Read { path } | Self::Digest { path } | Self::Remove { path } => vec![path.clone()],
-            Self::WriteNested { folder, name, content } => vec![folder.clone(), name.clone(), content.clone()],
-            Self::Gather { folder, prefix } | Self::Sweep { folder, prefix } | Self::Ages { folder, prefix } => {
-                vec![folder.clone(), prefix.clone()]
-            }
-            Self::Usage => Vec::new(),
-            Self::Resolve { names } => names.clone(),
-            Self::Connect { address, port } => vec![address.clone(), port.to_string()],
-        }
-    }
-
-    /// The operation with that script and those arguments; `None` if there is none.
+    /// The operation with that script; whether its arguments are these shows when it is encoded again.
     pub(super) fn read(script: &str, arguments: &[String]) -> Option<Self> {
         let text = |index: usize| arguments.get(index).cloned().unwrap_or_default();
         let [path, folder, address] = [text(0), text(0), text(0)];
@@ -176,7 +171,7 @@ impl Operation {
             Self::Resolve { names: arguments.to_vec() },
             Self::Connect { address, port: text(1).parse().unwrap_or_default() },
         ];
-        all.into_iter().find(|operation| operation.script() == script && operation.arguments() == arguments)
+        all.into_iter().find(|operation| operation.call().0 == script)
     }
 
     /// What operations that are done together are like: one that is slow makes all slow.
@@ -233,60 +228,5 @@ impl Operation {
             (format!("{}/{}/{index}.txt", index % 5, index % 3), content.into_bytes())
         };
         (0..files).map(file).collect()
-    }
-}
-
-#[cfg(test)]
-#[cfg(unix)]
-mod tests {
-    use super::*;
-    use crate::cluster::batch::{decode, encode};
-    use crate::digest::Digest;
-
-    fn done(operation: &Operation) -> String {
-        let argv = encode(std::slice::from_ref(operation), "mark");
-        assert_eq!(decode(&argv), Some(("mark", vec![operation.clone()])));
-        let output = std::process::Command::new(&argv[0]).args(&argv[1..]).output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        said.strip_suffix("\nmark 0\n").unwrap_or_else(|| panic!("{said} {:?}", output.stderr)).to_owned()
-    }
-
-    #[test]
-    fn a_tree_is_what_it_is_said_to_be_and_knows_its_times() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("a tree").display().to_string();
-        done(&Operation::Tree { folder: folder.clone(), line: "-n %s".into(), files: 20 });
-        let tree = Operation::tree("-n %s", 20);
-        for (path, content) in &tree {
-            assert_eq!(std::fs::read(format!("{folder}/{path}")).unwrap(), *content, "{path}");
-        }
-        let times = done(&Operation::Times { folder: folder.clone() });
-        assert_eq!(times.lines().filter(|line| line.contains(" ./")).count(), tree.len());
-        for line in times.lines() {
-            let seconds = line.split(' ').next().unwrap().parse().unwrap();
-            let changed = jiff::Timestamp::from_second(seconds).unwrap().to_zoned(jiff::tz::TimeZone::UTC);
-            assert_eq!(changed.year(), Operation::YEAR, "{line}");
-        }
-        let used = done(&Operation::DiskUsage { folder });
-        assert!(used.split_whitespace().next().unwrap().parse::<u64>().unwrap() > 0, "{used}");
-    }
-
-    #[test]
-    fn a_digest_is_that_of_the_content() {
-        let root = tempfile::tempdir().unwrap();
-        let digest = |name: &str| done(&Operation::Digest { path: root.path().join(name).display().to_string() });
-        std::fs::write(root.path().join("a file"), "content").unwrap();
-        assert_eq!(digest("a file"), format!("{}\n", Digest::of("content")));
-        assert_eq!(digest("none"), "");
-    }
-
-    #[test]
-    fn what_is_appended_follows_what_was_there() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("file").display().to_string();
-        done(&Operation::Write { path: path.clone(), content: "first ".into() });
-        done(&Operation::Append { path: path.clone(), line: "ab".into(), bytes: 5 });
-        assert_eq!(std::fs::read_to_string(path).unwrap(), "first ab\nab");
-        assert_eq!([Operation::filling("ab", 5), Operation::filling("ab", 0)], [b"ab\nab".to_vec(), Vec::new()]);
     }
 }

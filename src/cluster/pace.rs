@@ -151,22 +151,17 @@ mod tests {
     #[tokio::test]
     async fn few_run_at_first_and_more_as_quick_ones_end() {
         let pace = Pace::default();
-        assert!(
-            poll!(Box::pin(join_all((0..20).map(|_| pace.run("a", Work::Quick, |_| pending::<Result<(), _>>())))))
-                .is_pending()
-        );
+        let many = join_all((0..20).map(|_| pace.run("a", Work::Quick, |_| pending::<Result<(), _>>())));
+        assert!(poll!(Box::pin(many)).is_pending());
         assert_eq!(pace.told().1, FIRST);
-        assert!(
-            poll!(Box::pin(pace.run("a", Work::Removal, |_| ready(Ok(()))))).is_ready(),
-            "a removal waits for no command"
-        );
+        let removal = pace.run("a", Work::Removal, |_| ready(Ok(())));
+        assert!(poll!(Box::pin(removal)).is_ready(), "it waits for no command");
         let quick = |_| async {
             yield_now().await;
             Ok(())
         };
-        assert!(
-            join_all((0..60).map(|_| pace.run("a", Work::Quick, quick))).await.into_iter().all(|done| done.is_ok())
-        );
+        let done = join_all((0..60).map(|_| pace.run("a", Work::Quick, quick))).await;
+        assert!(done.iter().all(Result::is_ok));
         let state = pace.state();
         assert_eq!((state.limit, pace.turns.available_permits()), (MOST, MOST));
     }
@@ -180,16 +175,12 @@ mod tests {
             yield_now().await;
             Err::<(), _>(ApiError::Silent { verb: "get", resource: "pods/exec", waited: SLOW })
         };
-        assert!(
-            join_all((0..20).map(|_| pace.run("a", Work::Quick, &silent)))
-                .await
-                .into_iter()
-                .all(|ended| ended.is_err())
-        );
+        let ended = join_all((0..20).map(|_| pace.run("a", Work::Quick, &silent))).await;
+        assert!(ended.iter().all(Result::is_err));
         assert_eq!(*began.lock().unwrap(), FIRST);
         // What is done in another pod says itself whether it has an answer.
         let others = (0..8).map(|number| pace.run(if number < FIRST { "a" } else { "b" }, Work::Quick, &silent));
-        assert!(join_all(others).await.into_iter().all(|ended| ended.is_err()));
+        assert!(join_all(others).await.iter().all(Result::is_err));
         assert_eq!(*began.lock().unwrap(), 3 * FIRST);
         // Whoever comes later tries again, and knows of it.
         for expected in [ANSWER, COMMAND] {

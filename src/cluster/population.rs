@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use super::server::{Settlement, has_ended, is_ready, is_terminating};
 use super::{Announced, Select, Server, container};
 
-/// What was in the namespace at one moment.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Population {
     pub pods: Arc<[Arc<Pod>]>,
@@ -153,7 +152,6 @@ fn owners(set: &ReplicaSet) -> impl Iterator<Item = Option<String>> {
     set.owner_references().iter().map(|owner| Some(owner.uid.clone()))
 }
 
-/// The Services of the namespace at one moment, and where they lead.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Network {
     pub services: Vec<Arc<Service>>,
@@ -196,22 +194,9 @@ mod tests {
         serde_json::from_value(json!({"labels": {"simulator.protocol": "nfs"}, "server-label": SERVER})).unwrap()
     }
 
-    /// An object with one label only, with both of them of another server, and with both of the example's.
-    fn labelled(object: &Value, labels: &str) -> Vec<Value> {
-        let [alone, other] =
-            [json!({SERVER: "nas-output-1"}), json!({"simulator.protocol": "nfs", SERVER: "nas-input-1"})];
-        vec![with(object.clone(), &[(labels, alone)]), with(object.clone(), &[(labels, other)]), object.clone()]
-    }
-
-    fn population(pods: &[Value]) -> Population {
-        let server = output_server();
-        let deployments = labelled(&server["deployments"][0], "/spec/template/metadata/labels");
-        let strange = with(deployments[0].clone(), &[("/metadata/uid", json!("strange"))]);
-        let owned = |set: &Value, uid: &str| with(set.clone(), &[("/metadata/ownerReferences", owner(uid))]);
-        let sets = [owned(&server["replica_sets"][0], "strange"), owned(&server["replica_sets"][1], "deployment-1")];
-        let deployments = [strange, deployments[2].clone()];
-        let all =
-            json!({"pods": pods, "deployments": deployments, "replica_sets": sets, "now": "2026-11-21T04:00:00Z"});
+    fn population(pods: &[Value], deployments: &[Value], replica_sets: &[Value]) -> Population {
+        let all = json!({"pods": pods, "deployments": deployments, "replica_sets": replica_sets,
+            "now": "2026-11-21T04:00:00Z", "announced": {"new": {"Ok": null}}});
         serde_json::from_value(all).unwrap()
     }
 
@@ -221,14 +206,20 @@ mod tests {
 
     #[test]
     fn a_server_has_the_objects_with_all_of_its_labels() {
-        let population = population(&labelled(&output_pod(), "/metadata/labels"));
-        assert_eq!(population.selected(&select()).len(), 2, "of two servers");
+        let (server, alone) = (output_server(), json!({SERVER: "nas-output-1"}));
+        let pods = [with(output_pod(), &[("/metadata/labels", alone.clone())]), output_pod()];
+        let deployment = &server["deployments"][0];
+        let strange = [("/metadata/uid", json!("strange")), ("/spec/template/metadata/labels", alone)];
+        let owned = |index: usize, uid: &str| {
+            with(server["replica_sets"][index].clone(), &[("/metadata/ownerReferences", owner(uid))])
+        };
+        let deployments = [with(deployment.clone(), &strange), deployment.clone()];
+        let population = population(&pods, &deployments, &[owned(0, "strange"), owned(1, "deployment-1")]);
+        assert_eq!(population.selected(&select()).len(), 1);
         let server = population.server(&select(), "nas-output-1");
-        let uid = |metadata: &[Option<String>]| metadata.iter().flatten().cloned().collect::<Vec<_>>();
-        let deployments: Vec<_> = server.deployments.iter().map(|its| its.metadata.uid.clone()).collect();
-        let sets: Vec<_> = server.replica_sets.iter().map(|its| its.metadata.uid.clone()).collect();
-        assert_eq!((uid(&deployments), uid(&sets)), (vec!["deployment-1".to_owned()], vec!["set-2".to_owned()]));
-        assert_eq!((server.name.as_str(), server.pods.len()), ("nas-output-1", 1));
+        assert_eq!((server.pods.len(), server.deployments.len(), server.replica_sets.len()), (1, 1, 1));
+        assert_eq!(server.deployment().unwrap().uid().unwrap(), "deployment-1");
+        assert_eq!(server.newest_set().unwrap().uid().unwrap(), "set-2");
     }
 
     #[test]
@@ -263,12 +254,9 @@ mod tests {
             ("its successor starts", vec![other(&older), starts], 1),
             ("its successor has no node, either", vec![other(&older), has_no_node], 0),
         ] {
-            let population = json!({
-                "pods": pods, "deployments": [deployment, other(deployment)],
-                "replica_sets": [sets[0], refused, other(&sets[0]), other(&sets[1])],
-                "now": "2026-11-21T04:00:00Z", "announced": {"new": {"Ok": null}},
-            });
-            let server = serde_json::from_value::<Population>(population).unwrap().server(&select(), "nas-output-1");
+            let sets = [sets[0].clone(), refused.clone(), other(&sets[0]), other(&sets[1])];
+            let population = population(&pods, &[deployment.clone(), other(deployment)], &sets);
+            let server = population.server(&select(), "nas-output-1");
             assert_eq!(server.leaving.len(), leaving, "{what}: {:?}", server.leaving);
             assert_eq!(matches!(server.settlement(), Settlement::Pending(_)), leaving > 0, "{what}");
         }
@@ -276,30 +264,20 @@ mod tests {
 
     #[test]
     fn only_a_ready_pod_that_stays_and_runs_the_container_can_be_asked() {
-        let changed = |pointer: &str, value: Value| with(output_pod(), &[(pointer, value)]);
-        let asked = |pod: Value, container: &str| {
-            let ready = population(&[pod]).ready(&select(), container);
-            ready.into_iter().map(|(server, _)| server).collect::<Vec<_>>()
-        };
-        assert_eq!(asked(output_pod(), "nfs-server"), ["nas-output-1"]);
-        assert!(asked(output_pod(), "sync-windows-data").is_empty(), "it has completed");
-        assert!(asked(changed("/status/conditions/0/status", json!("False")), "nfs-server").is_empty());
-        let going = changed("/metadata/deletionTimestamp", json!("2026-11-21T03:00:00Z"));
-        assert!(asked(going, "nfs-server").is_empty());
-        assert!(asked(changed("/metadata/labels", json!({SERVER: "nas-output-1"})), "nfs-server").is_empty());
-    }
-
-    #[test]
-    fn a_server_has_the_services_with_its_labels_and_they_the_slices_with_their_name() {
-        let service = json!({"metadata": {"name": "nas", "labels": output_pod()["metadata"]["labels"]}});
-        let slice = |of: &str| json!({"metadata": {"labels": {"kubernetes.io/service-name": of}}, "addressType": "IPv4", "endpoints": []});
-        let all = json!({"services": labelled(&service, "/metadata/labels"), "slices": [slice("nas"), slice("other")]});
-        let network: Network = serde_json::from_value(all).unwrap();
-        let services = network.services(&select(), "nas-output-1");
-        assert_eq!(services.iter().map(|service| service.labels().len()).collect::<Vec<_>>(), [2]);
-        assert_eq!((network.selected(&select()).len(), network.services(&select(), "nas-backup").len()), (2, 0));
-        let slices = network.slices(&services[0]);
-        assert_eq!(slices.len(), 1);
-        assert_eq!(slices[0].labels()["kubernetes.io/service-name"], "nas");
+        let going = ("/metadata/deletionTimestamp", json!("2026-11-21T03:00:00Z"));
+        for (changes, container, is_ready) in [
+            (vec![], "nfs-server", true),
+            (vec![], "sync-windows-data", false),
+            (vec![("/status/conditions/0/status", json!("False"))], "nfs-server", false),
+            (vec![going], "nfs-server", false),
+            (vec![("/metadata/labels", json!({SERVER: "nas-output-1"}))], "nfs-server", false),
+        ] {
+            let ready = population(&[with(output_pod(), &changes)], &[], &[]).ready(&select(), container);
+            assert_eq!(
+                ready.first().map(|(server, _)| server.as_str()),
+                is_ready.then_some("nas-output-1"),
+                "{changes:?}"
+            );
+        }
     }
 }

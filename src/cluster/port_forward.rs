@@ -8,7 +8,7 @@ use super::{ApiError, Cluster, Work, answered_within};
 
 /// A connection to a port of a pod; it ends when dropped.
 pub struct Forwarded {
-    /// The connection. It ends too when the port does not take one, and then [`Self::trouble`] says why.
+    /// The connection. It ends too when the port does not take one, and then `trouble` says why.
     pub stream: DuplexStream,
     /// Waits for the end of the connection: what the node says went wrong, if anything did.
     pub trouble: BoxFuture<'static, Option<String>>,

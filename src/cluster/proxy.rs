@@ -14,6 +14,9 @@ use crate::error::Refusal;
 /// How long a proxy is asked how to log in.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// How kube's client begins to say that the proxy itself cannot be reached.
+pub(super) const UNDERLYING: &str = "failed to create underlying connection";
+
 /// A proxy's URL, and which one it is, without user and password.
 pub(super) type Proxy = (Uri, String);
 
@@ -71,7 +74,6 @@ pub(super) fn url(text: &str, scheme: &str, ports: &[(&str, u16)]) -> Option<Uri
     Uri::from_parts(uri).ok()
 }
 
-/// A URL without user and password.
 pub(super) fn bare(url: &Uri) -> String {
     let place = format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or_default());
     format!("{}://{place}{}", url.scheme_str().unwrap_or_default(), url.path().trim_end_matches('/'))
@@ -115,7 +117,7 @@ pub(super) async fn refusal((proxy, named): &Proxy, server: &Uri, error: &ApiErr
         let takes_none = "it takes no password in a URL: ask for a local proxy that logs in to it";
         let hint = if asked.is_empty() || asked.contains("Basic") { takes_password } else { takes_none };
         (format!("wants a login (407{asked})"), hint)
-    } else if let Some((_, why)) = failure.split_once("failed to create underlying connection") {
+    } else if let Some((_, why)) = failure.split_once(UNDERLYING) {
         (format!("cannot be reached{why}"), "look whether it runs and whether this is its URL")
     } else if failure.contains("tunnel error") || failure.contains("SOCKS error") {
         (format!("does not connect to {to}: {why}"), "ask whether it lets you connect there")
@@ -186,31 +188,26 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_shown_without_its_password_and_what_is_none_is_not_shown() {
-        let server = "https://a.b:6443".parse().unwrap();
-        let chosen = |proxy: &str| choose(&server, None, |name| (name == "HTTPS_PROXY").then(|| proxy.to_owned()));
-        for (proxy, shown) in [
-            ("proxy", "http://proxy:80"),
-            ("me:@sentinel@proxy:8080", "http://proxy:8080"),
-            ("https://me:%40sentinel@proxy/", "https://proxy:443"),
-            ("socks5h://proxy", "socks5://proxy:1080"),
-            ("http://[fd00::1]:3128", "http://[fd00::1]:3128"),
+    fn a_url_has_the_port_of_its_scheme_and_is_shown_without_its_password() {
+        let ports = [("http", 80), ("https", 443), ("socks5", 1080)];
+        for (text, shown) in [
+            ("proxy", Some("http://proxy:80")),
+            ("me:@sentinel@proxy:8080", Some("http://proxy:8080")),
+            ("https://me:%40sentinel@proxy/", Some("https://proxy:443")),
+            ("socks5://proxy", Some("socks5://proxy:1080")),
+            ("http://[fd00::1]:3128", Some("http://[fd00::1]:3128")),
+            ("me:sentinel#1@proxy", None),
+            ("a:b:c", None),
+            ("sentinel:x", None),
+            ("http://proxy:99999", None),
+            ("http://me:1/sentinel@proxy", None),
+            ("se nt", None),
+            ("%zz@", None),
         ] {
-            let (url, named) = chosen(proxy).unwrap().unwrap();
-            assert_eq!(named, format!("the proxy {shown} (HTTPS_PROXY in the environment)"));
-            assert_eq!(proxy.contains("sentinel"), url.to_string().contains("me:%40sentinel@"), "{url}");
-        }
-        for proxy in [
-            "me:sentinel#1@proxy",
-            "a:b:c",
-            "sentinel:x",
-            "http://proxy:99999",
-            "http://me:1/sentinel@proxy",
-            "se nt",
-            "%zz@",
-        ] {
-            let refusal = chosen(proxy).map(|chosen| chosen.map(|proxy| proxy.1)).unwrap_err();
-            assert!(refusal.what == "HTTPS_PROXY in the environment is not the URL of a proxy", "{proxy}: {refusal}");
+            let url = url(text, "http", &ports);
+            assert_eq!(url.as_ref().map(bare).as_deref(), shown, "{text}");
+            let is_kept = url.is_some_and(|url| url.to_string().contains("me:%40sentinel@"));
+            assert_eq!(is_kept, shown.is_some() && text.contains("sentinel"), "{text}");
         }
     }
 }

@@ -62,23 +62,20 @@ mod tests {
 
     use super::*;
 
-    fn select(labels: &[(&str, &str)], server_label: &str) -> Select {
-        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Select { labels, server_label: server_label.to_owned() }
-    }
-
     #[test]
     fn what_suites_have_in_common_is_asked_for() {
-        let one = select(&[("app", "sim"), ("tier", "nas")], "component");
-        assert_eq!(Wanted::of([&one]).selector(), "app=sim,tier=nas");
-        let both = Wanted::of([&one, &select(&[("app", "sim")], "component")]);
-        assert_eq!(both.selector(), "app=sim");
-        let named_otherwise = Wanted::of([&one, &select(&[("app", "sim")], "name")]);
-        assert_eq!(named_otherwise.server(&json!({"component": "nas-1", "name": "nas-1"})), None);
-        assert_eq!(Wanted::of([]).selector(), "");
-        let labels = json!({"app": "sim", "component": "nas-1"});
-        assert!(both.matches(&labels) && !Wanted::of([&one]).matches(&labels));
-        assert!(!both.matches(&json!({"component": "nas-1"})) && !both.matches(&json!(null)));
-        assert_eq!((both.server(&labels), both.server(&json!(null))), (Some("nas-1"), None));
+        let select = |labels: Value, name: &str| Select {
+            labels: serde_json::from_value(labels).unwrap(),
+            server_label: name.to_owned(),
+        };
+        let one = select(json!({"app": "sim", "tier": "nas"}), "component");
+        let both = Wanted::of([&one, &select(json!({"app": "sim"}), "component")]);
+        let named_otherwise = Wanted::of([&one, &select(json!({"app": "sim"}), "name")]);
+        let selectors = [&Wanted::of([&one]), &both, &Wanted::of([])].map(Wanted::selector);
+        assert_eq!(selectors, ["app=sim,tier=nas", "app=sim", ""]);
+        let labels = json!({"app": "sim", "component": "nas-1", "name": "nas-1"});
+        assert!(both.matches(&labels) && !Wanted::of([&one]).matches(&labels) && !both.matches(&json!(null)));
+        let servers = [(&both, &labels), (&both, &json!(null)), (&named_otherwise, &labels)];
+        assert_eq!(servers.map(|(wanted, labels)| wanted.server(labels)), [Some("nas-1"), None, None]);
     }
 }

@@ -37,7 +37,6 @@ pub enum Settlement {
     Settled,
     /// It changes by itself: wait.
     Pending(String),
-    /// It will not get better by waiting.
     Hopeless(String),
 }
 
@@ -132,11 +131,8 @@ impl Server {
         }
         // Without a Deployment nothing is going to change.
         let Some(deployment) = self.deployment() else {
-            return self
-                .current()
-                .into_iter()
-                .find_map(|pod| stuck(pod))
-                .map_or(Settlement::Settled, Settlement::Hopeless);
+            let stuck = self.current().into_iter().find_map(|pod| stuck(pod));
+            return stuck.map_or(Settlement::Settled, Settlement::Hopeless);
         };
         let name = deployment.name_any();
         if !self.is_observed() {
@@ -151,15 +147,17 @@ impl Server {
             return Settlement::Pending(format!("{object}: {said}; {hope}"));
         }
         if newest.len() != wanted {
+            let count = newest.len();
             return Settlement::Pending(format!(
-                "Deployment {name} has {} of {wanted} pods of its newest ReplicaSet",
-                newest.len()
+                "Deployment {name} has {count} of {wanted} pods of its newest ReplicaSet"
             ));
         }
         if let Some(pod) = newest.iter().find(|pod| !is_ready(pod)) {
             return Settlement::Pending(format!("pod {} is not Ready yet ({})", pod.name_any(), progress(pod)));
         }
-        match self.current().into_iter().find(|pod| !self.is_newest(pod) && is_owned(pod)) {
+        // A pod without an owner is not replaced by anybody: there is nothing to wait for.
+        let is_older = |pod: &&Arc<Pod>| !self.is_newest(pod) && !pod.owner_references().is_empty();
+        match self.current().into_iter().find(is_older) {
             Some(old) => Settlement::Pending(format!("pod {} of an older ReplicaSet is still there", old.name_any())),
             None => Settlement::Settled,
         }
@@ -182,11 +180,6 @@ fn stuck(pod: &Pod) -> Option<String> {
     let views = container::all(pod);
     let view = views.iter().find(|view| view.is_stuck())?;
     Some(format!("pod {}, container {}: {}", pod.name_any(), view.name, view.describe()))
-}
-
-/// A pod without an owner is not replaced by anybody: there is nothing to wait for.
-fn is_owned(pod: &Pod) -> bool {
-    !pod.owner_references().is_empty()
 }
 
 /// Where a pod stands that is not Ready yet: its phase, and why it has no node, or the containers that are not ready.

@@ -1,4 +1,4 @@
-//! What is wrong with a connection by TLS, in words: a certificate, or that one side speaks no TLS. Imports nothing of ours.
+//! What is wrong with a connection by TLS, in words: a certificate, or that one side speaks no TLS.
 
 use std::error::Error;
 use std::io;
@@ -7,14 +7,7 @@ use jiff::Timestamp;
 use tokio_rustls::rustls::pki_types::UnixTime;
 use tokio_rustls::rustls::{self, CertificateError, InvalidMessage};
 
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{what}")]
-pub struct Fault {
-    what: String,
-    pub(super) hint: &'static str,
-    /// Whether it depends on the certificate authorities that are trusted.
-    is_of_trust: bool,
-}
+use super::way::Trouble;
 
 const CLOCK: &str = "set this machine's clock if it is wrong; else have the server's certificate renewed";
 const NAME: &str = "use one of its names in the kubeconfig's cluster: in `server`, or in `tls-server-name`";
@@ -29,68 +22,50 @@ const ALERT: &str = "give the kubeconfig's user the client certificate that the 
                      and whether it speaks TLS 1.2 or 1.3";
 const HTTPS: &str = "begin the server's URL in the kubeconfig with https://, or look at its port";
 
-/// What is wrong with TLS, if that is why there is no answer.
-pub(super) fn fault(error: &(dyn Error + 'static)) -> Option<Fault> {
+pub(super) fn fault(error: &(dyn Error + 'static)) -> Option<Trouble> {
     if let Some(error) = cause::<rustls::Error>(error) {
         return Some(match error {
             rustls::Error::InvalidCertificate(error) => certificate(error),
             rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-                Fault::new("what answers there speaks no TLS".to_owned(), HTTP)
+                Trouble::new("what answers there speaks no TLS", HTTP)
             }
             rustls::Error::AlertReceived(alert) => {
-                Fault::new(format!("what answers there ended the connection by TLS, with its alert {alert:?}"), ALERT)
+                Trouble::new(format!("what answers there ended the connection by TLS, with its alert {alert:?}"), ALERT)
             }
             _ => return None,
         });
     }
-    cause::<hyper::Error>(error).is_some_and(hyper::Error::is_parse).then(Fault::of_http)
+    cause::<hyper::Error>(error).is_some_and(hyper::Error::is_parse).then(no_http)
 }
 
-fn certificate(error: &CertificateError) -> Fault {
+fn certificate(error: &CertificateError) -> Trouble {
     let its = |what: &str| format!("the server's certificate {what}");
     match error {
         CertificateError::ExpiredContext { time, not_after } => {
-            Fault::new(its(&format!("expired at {}; it is {} here", at(*not_after), at(*time))), CLOCK)
+            Trouble::new(its(&format!("expired at {}; it is {} here", at(*not_after), at(*time))), CLOCK)
         }
-        CertificateError::Expired => Fault::new(its("has expired"), CLOCK),
         CertificateError::NotValidYetContext { time, not_before } => {
-            Fault::new(its(&format!("is not valid before {}; it is {} here", at(*not_before), at(*time))), CLOCK)
+            Trouble::new(its(&format!("is not valid before {}; it is {} here", at(*not_before), at(*time))), CLOCK)
         }
-        CertificateError::NotValidYet => Fault::new(its("is not valid yet"), CLOCK),
         CertificateError::NotValidForNameContext { expected, presented } => {
             let names = presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ");
             let names = if names.is_empty() { "no name" } else { &names };
-            Fault::new(its(&format!("is for {names}, and not for {}", expected.to_str())), NAME)
+            Trouble::new(its(&format!("is for {names}, and not for {}", expected.to_str())), NAME)
         }
-        CertificateError::NotValidForName => Fault::new(its("is not for this server's name"), NAME),
         // A new authority of the same name has another key.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             let what = its("was issued by no authority that is trusted");
-            Fault { is_of_trust: true, ..Fault::new(what, TRUST) }
+            Trouble { is_of_trust: true, ..Trouble::new(what, TRUST) }
         }
         CertificateError::Other(error) if error.to_string().contains("CaUsedAsEndEntity") => {
-            Fault::new(its("is that of a certificate authority, which is accepted for none (kubectl does)"), ISSUE)
+            Trouble::new(its("is that of a certificate authority, which is accepted for none (kubectl does)"), ISSUE)
         }
-        other => Fault::new(its(&format!("is not accepted: {other}")), "have it issued anew"),
+        other => Trouble::new(its(&format!("is not accepted: {other}")), "have it issued anew"),
     }
 }
 
-impl Fault {
-    fn new(what: String, hint: &'static str) -> Self {
-        Self { what, hint, is_of_trust: false }
-    }
-
-    /// Says which authorities are trusted, if that matters.
-    pub(super) fn trusting(&mut self, store: &str) {
-        if self.is_of_trust {
-            self.what = format!("{} (those are in {store})", self.what);
-        }
-    }
-
-    /// Something answers a request without TLS, and not by HTTP.
-    pub(super) fn of_http() -> Self {
-        Self::new("what answers there speaks no HTTP without TLS".to_owned(), HTTPS)
-    }
+pub(super) fn no_http() -> Trouble {
+    Trouble::new("what answers there speaks no HTTP without TLS", HTTPS)
 }
 
 /// A name without its kind, which is written around it.

@@ -57,9 +57,6 @@ impl Changes {
     }
 
     /// Waits for the next change, or for some time: that a server's pod does not come may also lie in what becomes of another's.
-    ///
-    /// # Errors
-    /// Nobody watches any more.
     pub async fn changed(&mut self) -> Result<(), RecvError> {
         let Self { counts, server, known } = self;
         if let Ok(changed) = timeout(LONGEST, counts.wait_for(|counts| counts.of(server.as_deref()) != *known)).await {

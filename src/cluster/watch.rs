@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::autoscaler::{self, Announced, Waiting};
+use super::autoscaler::{self, Announced};
 use super::object::{list, requests, typed, version};
 use super::wake::{Bell, Changes, Counts};
 use super::{ANSWER, ApiError, Cluster, Network, Population, Wanted, answered};
@@ -43,22 +43,19 @@ pub struct Watch {
     counts: watch::Receiver<Counts>,
     /// What was there after so many changes, so that not every look gathers it.
     last: Mutex<Option<(u64, Population)>>,
-    trouble: Trouble,
+    listed: Listed,
     announced: Arc<Mutex<BTreeMap<String, Announced>>>,
     _tasks: JoinSet<()>,
 }
 
-/// The last error of each watched resource; empty while all is well.
-type Trouble = Arc<Mutex<BTreeMap<&'static str, ApiError>>>;
+/// Of each resource that was listed, or could not be: what is wrong with it, if anything is.
+type Listed = Arc<Mutex<BTreeMap<&'static str, Option<ApiError>>>>;
 
-pub(super) type Store<K> = Arc<Mutex<Objects<K>>>;
-
-/// By their names; none before they were listed.
-type Objects<K> = Option<BTreeMap<String, Arc<K>>>;
+/// By their names.
+pub(super) type Store<K> = Arc<Mutex<BTreeMap<String, Arc<K>>>>;
 
 impl Watch {
-    /// # Errors
-    /// A resource could not be listed or is no longer watched: what is known of it may be wrong.
+    /// An error where a resource could not be listed or is no longer watched: what is known of it may be wrong.
     pub fn population(&self) -> Result<Population, ApiError> {
         self.untroubled(&[PODS, DEPLOYMENTS, REPLICA_SETS])?;
         let changes = self.counts.borrow().of(None);
@@ -90,59 +87,38 @@ impl Watch {
         Changes::new(self.counts.clone(), server)
     }
 
-    /// Whether each resource was listed, or could not be.
     fn is_listed(&self) -> bool {
-        let is_done = |resource, is_known: bool| is_known || locked(&self.trouble).contains_key(resource);
-        is_done(PODS, locked(&self.pods).is_some())
-            && is_done(DEPLOYMENTS, locked(&self.deployments).is_some())
-            && is_done(REPLICA_SETS, locked(&self.replica_sets).is_some())
-            && self.network.as_ref().is_none_or(|(services, slices)| {
-                is_done(SERVICES, locked(services).is_some()) && is_done(SLICES, locked(slices).is_some())
-            })
+        locked(&self.listed).len() == if self.network.is_some() { 5 } else { 3 }
     }
 
     fn untroubled(&self, resources: &[&str]) -> Result<(), ApiError> {
-        let trouble = locked(&self.trouble);
-        resources.iter().find_map(|resource| trouble.get(resource)).map_or(Ok(()), |error| Err(error.clone()))
+        let listed = locked(&self.listed);
+        let trouble = resources.iter().find_map(|resource| listed.get(resource)?.as_ref());
+        trouble.map_or(Ok(()), |error| Err(error.clone()))
     }
 }
 
 impl Cluster {
     /// Watches the pods, Deployments and ReplicaSets of the namespace that are wanted, and on demand Services and
-    /// EndpointSlices; returns when each was listed once, or could not be.
-    ///
-    /// # Errors
-    /// Pods could not be listed: nothing can be judged then.
+    /// EndpointSlices; returns when each was listed once, or could not be. Without pods nothing can be judged.
     pub async fn watch(&self, wanted: Wanted, with_services: bool) -> Result<Watch, ApiError> {
         let cluster = self.clone();
-        let about =
-            Arc::new(About { cluster: self.clone(), wanted, bell: Arc::default(), trouble: Trouble::default() });
+        let about = Arc::new(About { cluster: self.clone(), wanted, bell: Arc::default(), listed: Listed::default() });
         let mut tasks = JoinSet::new();
-        let pods = follow(&about, PODS, Labels::Own, &mut tasks);
-        let deployments = follow(&about, DEPLOYMENTS, Labels::Template, &mut tasks);
-        let replica_sets = follow(&about, REPLICA_SETS, Labels::Own, &mut tasks);
+        let pods = follow(&about, PODS, OWN, &mut tasks);
+        let deployments = follow(&about, DEPLOYMENTS, TEMPLATE, &mut tasks);
+        let replica_sets = follow(&about, REPLICA_SETS, OWN, &mut tasks);
         let network = with_services.then(|| {
-            let services = follow(&about, SERVICES, Labels::Own, &mut tasks);
-            (services, follow(&about, SLICES, Labels::Own, &mut tasks))
+            let services = follow(&about, SERVICES, OWN, &mut tasks);
+            (services, follow(&about, SLICES, OWN, &mut tasks))
         });
         let announced = Arc::default();
-        let waiting =
-            Waiting { pods: Arc::clone(&pods), announced: Arc::clone(&announced), bell: Arc::clone(&about.bell) };
-        tasks.spawn(autoscaler::follow(self.clone(), waiting).boxed());
-        let (counts, trouble) = (about.bell.listen(), Arc::clone(&about.trouble));
+        let (known, bell) = (Arc::clone(&announced), Arc::clone(&about.bell));
+        tasks.spawn(autoscaler::follow(self.clone(), Arc::clone(&pods), known, bell).boxed());
+        let (counts, listed) = (about.bell.listen(), Arc::clone(&about.listed));
         let last = Mutex::default();
-        let watch = Watch {
-            cluster,
-            pods,
-            deployments,
-            replica_sets,
-            network,
-            counts,
-            last,
-            trouble,
-            announced,
-            _tasks: tasks,
-        };
+        let watch =
+            Watch { cluster, pods, deployments, replica_sets, network, counts, last, listed, announced, _tasks: tasks };
         let listed = async {
             let mut changes = watch.changes(None);
             while !watch.is_listed() {
@@ -158,35 +134,22 @@ impl Cluster {
 }
 
 pub(super) fn objects<K>(store: &Store<K>) -> Vec<Arc<K>> {
-    locked(store).iter().flat_map(BTreeMap::values).cloned().collect()
+    locked(store).values().cloned().collect()
 }
 
 struct About {
     cluster: Cluster,
     wanted: Wanted,
     bell: Arc<Bell>,
-    trouble: Trouble,
+    listed: Listed,
 }
 
-/// Which labels of an object say whether it is wanted.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Labels {
-    /// Its own: the API selects by them.
-    Own,
-    /// Those that it gives its pods, which may differ from its own.
-    Template,
-}
+/// Where the labels of an object are that say whether it is wanted: its own, by which the API selects, or those that it gives its
+/// pods, which may differ.
+const OWN: &str = "/metadata/labels";
+const TEMPLATE: &str = "/spec/template/metadata/labels";
 
-impl Labels {
-    fn of(self, object: &Value) -> &Value {
-        match self {
-            Self::Own => &object["metadata"]["labels"],
-            Self::Template => &object["spec"]["template"]["metadata"]["labels"],
-        }
-    }
-}
-
-fn follow<K>(about: &Arc<About>, resource: &'static str, labels: Labels, tasks: &mut JoinSet<()>) -> Store<K>
+fn follow<K>(about: &Arc<About>, resource: &'static str, labels: &'static str, tasks: &mut JoinSet<()>) -> Store<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Send + Sync + 'static,
 {
@@ -194,7 +157,7 @@ where
     let follower = Follower {
         about: Arc::clone(about),
         requests: requests::<K>(Some(about.cluster.namespace())),
-        selector: if labels == Labels::Own { about.wanted.selector() } else { String::new() },
+        selector: if labels == OWN { about.wanted.selector() } else { String::new() },
         labels,
         resource,
         store: Arc::clone(&store) as Arc<dyn Keep>,
@@ -211,21 +174,21 @@ trait Keep: Send + Sync {
     fn remove(&self, name: &str) -> bool;
 }
 
-impl<K: Resource + DeserializeOwned + Send + Sync> Keep for Mutex<Objects<K>> {
+impl<K: Resource + DeserializeOwned + Send + Sync> Keep for Mutex<BTreeMap<String, Arc<K>>> {
     fn replace(&self, objects: Vec<Value>) -> Result<(), Error> {
         let objects = objects.into_iter().map(named).collect::<Result<_, _>>()?;
-        *locked(self) = Some(objects);
+        *locked(self) = objects;
         Ok(())
     }
 
     fn put(&self, object: Value) -> Result<(), Error> {
         let (name, object) = named(object)?;
-        locked(self).get_or_insert_default().insert(name, object);
+        locked(self).insert(name, object);
         Ok(())
     }
 
     fn remove(&self, name: &str) -> bool {
-        locked(self).as_mut().is_some_and(|known| known.remove(name).is_some())
+        locked(self).remove(name).is_some()
     }
 }
 
@@ -243,7 +206,7 @@ struct Follower {
     about: Arc<About>,
     requests: Request,
     selector: String,
-    labels: Labels,
+    labels: &'static str,
     resource: &'static str,
     store: Arc<dyn Keep>,
 }
@@ -252,7 +215,7 @@ impl Follower {
     async fn run(self) {
         loop {
             if let Err(error) = self.list_and_watch().await {
-                locked(&self.about.trouble).insert(self.resource, error);
+                locked(&self.about.listed).insert(self.resource, Some(error));
             }
             self.about.bell.ring(None);
             // Starting over with a new LIST is how one knows that the trouble is past.
@@ -272,7 +235,7 @@ impl Follower {
         };
         let mut known = answered("list", self.resource, list(client, &self.requests, &params, take)).await?;
         self.store.replace(wanted).map_err(failed)?;
-        locked(&self.about.trouble).remove(self.resource);
+        locked(&self.about.listed).insert(self.resource, None);
         self.about.bell.ring(None);
         let params = WatchParams::default().labels(&self.selector).timeout(LASTS);
         loop {
@@ -305,13 +268,14 @@ impl Follower {
     }
 
     fn is_wanted(&self, object: &Value) -> bool {
-        self.about.wanted.matches(self.labels.of(object))
+        self.about.wanted.matches(object.pointer(self.labels).unwrap_or(&Value::Null))
     }
 
     /// Takes what a watch tells of an object, and wakes whoever waits for it.
     fn take(&self, object: Value, is_there: bool) -> Result<(), Error> {
         if is_there && self.is_wanted(&object) {
-            let server = self.about.wanted.server(self.labels.of(&object)).map(str::to_owned);
+            let server =
+                object.pointer(self.labels).and_then(|labels| self.about.wanted.server(labels)).map(str::to_owned);
             self.store.put(object)?;
             self.about.bell.ring(server.as_deref());
         } else if let Some(name) = object["metadata"]["name"].as_str()

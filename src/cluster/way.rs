@@ -19,35 +19,29 @@ const AUDIT_ID: &str = "audit-id";
 /// How the kubelet begins its own words, where the API server passes a websocket through to it.
 const KUBELET: [&str; 3] = ["unable to upgrade connection", "pod does not exist", "container not found"];
 
-/// Why there is no answer of the API server's own.
+/// Why there is no answer of the API server's own, and what to do.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Trouble {
-    #[error("no Kubernetes API answers there, but something else: {0}")]
-    Foreign(String),
-    #[error("no websocket is let through to the API server: {0}")]
-    NoWebsocket(String),
-    #[error("{0}")]
-    Tls(tls::Fault),
-    /// Something drops what is sent there.
-    #[error("no connection was made within {} s, nor was one refused", .0.as_secs())]
-    Dropped(Duration),
-    /// It would have to be asked later than an answer is waited for.
-    #[error("the API server is busy: {0}")]
-    Busy(String),
+#[error("{what}")]
+pub struct Trouble {
+    pub(super) what: String,
+    pub(super) hint: &'static str,
+    /// Whether it depends on the certificate authorities that are trusted.
+    pub(super) is_of_trust: bool,
 }
 
 impl Trouble {
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::Foreign(_) => "look at the server's URL in the kubeconfig, at the proxy and at the VPN",
-            Self::NoWebsocket(_) => "let websockets pass there; `kubectl exec` proves nothing: it falls back on SPDY",
-            Self::Tls(fault) => fault.hint,
-            Self::Dropped(_) => {
-                "look at the server's address in the kubeconfig, whether its machine runs, and whether a firewall or a VPN that \
-                 is off drops what is sent there"
-            }
-            Self::Busy(_) => "wait for as long as it asks, then run again",
-        }
+    pub(super) fn new(what: impl Into<String>, hint: &'static str) -> Self {
+        Self { what: what.into(), hint, is_of_trust: false }
+    }
+
+    pub(super) fn foreign(said: &str) -> Self {
+        let what = format!("no Kubernetes API answers there, but something else: {said}");
+        Self::new(what, "look at the server's URL in the kubeconfig, at the proxy and at the VPN")
+    }
+
+    pub(super) fn no_websocket(said: &str) -> Self {
+        let what = format!("no websocket is let through to the API server: {said}");
+        Self::new(what, "let websockets pass there; `kubectl exec` proves nothing: it falls back on SPDY")
     }
 }
 
@@ -76,8 +70,8 @@ async fn send(client: Client, request: Request<Body>) -> Result<Response<Body>, 
         };
         let Some(wait) = wait.filter(|_| is_repeatable) else { return checked(is_upgrade, is_log, response).await };
         if times > AGAIN || wait >= ANSWER.saturating_sub(began.elapsed()) {
-            let said = format!("{}, Retry-After: {said}, request {times}", response.status());
-            return Err(Trouble::Busy(said).into());
+            let what = format!("the API server is busy: {}, Retry-After: {said}, request {times}", response.status());
+            return Err(Trouble::new(what, "wait for as long as it asks, then run again").into());
         }
         tokio::time::sleep(wait).await;
         times += 1;
@@ -112,12 +106,12 @@ async fn checked(is_upgrade: bool, is_log: bool, response: Response<Body>) -> Re
     }
     // So say Go's servers, and nginx.
     if status == StatusCode::BAD_REQUEST && text.contains("HTTP request") && text.contains("HTTPS") {
-        return Err(Trouble::Tls(tls::Fault::of_http()).into());
+        return Err(tls::no_http().into());
     }
     let text = if kind == "text/html" { String::new() } else { text.trim().chars().take(200).collect() };
     let parts = [status.to_string(), kind, place, text].into_iter();
     let said = parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
-    Err(if is_upgrade { Trouble::NoWebsocket(said) } else { Trouble::Foreign(said) }.into())
+    Err(if is_upgrade { Trouble::no_websocket(&said) } else { Trouble::foreign(&said) }.into())
 }
 
 /// Whether it is an error of Kubernetes. One says that the request to open a websocket came without its headers.
@@ -136,106 +130,97 @@ fn place(location: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::*;
     use tower::BoxError;
 
-    const STATUS: &str = r#"{"kind":"Status","status":"Failure","message":"no","code":429}"#;
+    use super::*;
 
     /// An answer: code, headers, body.
     type Canned = (u16, &'static [(&'static str, &'static str)], &'static str);
 
-    /// What becomes of a request that gets these answers, one after the other and the last for ever; how many were asked for.
-    async fn ask(method: Method, path: &str, headers: &[(&str, &str)], answers: &[Canned]) -> (String, usize) {
-        let left: Arc<Mutex<VecDeque<Canned>>> = Arc::new(Mutex::new(answers.iter().copied().collect()));
-        let asked = Arc::new(Mutex::new(0));
-        let count = Arc::clone(&asked);
-        let server = tower::service_fn(move |_: Request<Body>| {
-            *count.lock().unwrap() += 1;
-            let mut left = left.lock().unwrap();
-            let (code, headers, body) = if left.len() > 1 { left.pop_front().unwrap() } else { left[0] };
-            let answer =
-                headers.iter().fold(Response::builder().status(code), |all, (key, value)| all.header(*key, *value));
-            std::future::ready(Ok::<_, BoxError>(answer.body(Body::from(body.as_bytes().to_vec())).unwrap()))
-        });
-        let request = headers
-            .iter()
-            .fold(Request::builder().method(method).uri(path), |all, (key, value)| all.header(*key, *value));
-        let answer = guarded(Client::new(server, "default")).send(request.body(Body::empty()).unwrap()).await;
-        let answer = answer.map_or_else(|error| error.to_string(), |answer| answer.status().as_u16().to_string());
-        let asked = *asked.lock().unwrap();
-        (answer, asked)
-    }
-
+    const STATUS: &str = r#"{"kind":"Status","status":"Failure","message":"no","code":429}"#;
+    const STRIPPED: &str = r#"{"kind":"Status","status":"Failure","message":"Upgrade request required","code":400}"#;
+    const KUBELETS: &str = "unable to upgrade connection: container not found (\"nfs-server\")\n";
     const JSON: (&str, &str) = ("content-type", "application/json");
     const HTML: (&str, &str) = ("content-type", "text/html; charset=utf-8");
     const TEXT: (&str, &str) = ("content-type", "text/plain");
-    const WEBSOCKET: &[(&str, &str)] = &[("upgrade", "websocket")];
+    const BUSY: Canned = (429, &[JSON, ("retry-after", "0")], STATUS);
+    const DOWN: Canned = (503, &[JSON, ("retry-after", "0")], STATUS);
+    const OK: Canned = (200, &[JSON], "{}");
+    const UPGRADED: Canned = (101, &[], "");
+
+    /// What becomes of a request that gets these answers, one after the other and the last for ever; how many were asked for.
+    async fn ask(method: Method, path: &str, answers: &[Canned]) -> (String, usize) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (count, answers) = (Arc::clone(&asked), answers.to_vec());
+        let server = tower::service_fn(move |_: Request<Body>| {
+            let (code, headers, body) = answers[count.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1)];
+            let answer = Response::builder().status(code);
+            let answer = headers.iter().fold(answer, |answer, (key, value)| answer.header(*key, *value));
+            std::future::ready(Ok::<_, BoxError>(answer.body(Body::from(body.as_bytes().to_vec())).unwrap()))
+        });
+        let mut request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        if path == "/exec" {
+            request.headers_mut().insert(UPGRADE, "websocket".parse().unwrap());
+        }
+        let answer = guarded(Client::new(server, "default")).send(request).await;
+        let said = answer.map_or_else(|error| error.to_string(), |answer| answer.status().as_u16().to_string());
+        (said, asked.load(Ordering::SeqCst))
+    }
 
     #[tokio::test]
     async fn what_asks_to_come_again_is_asked_again_and_no_command_that_may_have_run() {
-        let busy: Canned = (429, &[JSON, ("retry-after", "0")], STATUS);
-        let down: Canned = (503, &[JSON, ("retry-after", "0")], STATUS);
-        let (ok, upgraded): (Canned, Canned) = ((200, &[JSON], "{}"), (101, &[], ""));
         let review = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-        assert_eq!(ask(Method::GET, "/api", &[], &[busy, down, (429, &[], ""), ok]).await, ("200".into(), 4));
-        assert_eq!(ask(Method::POST, review, &[], &[busy, ok]).await, ("200".into(), 2));
-        assert_eq!(ask(Method::DELETE, "/api/v1/pods/a", &[], &[busy, ok]).await, ("429".into(), 1));
-        assert_eq!(ask(Method::GET, "/api", &[], &[(503, &[JSON], STATUS), ok]).await, ("503".into(), 1), "no wish");
-        assert_eq!(ask(Method::GET, "/exec", WEBSOCKET, &[busy, upgraded]).await, ("101".into(), 2));
-        assert_eq!(ask(Method::GET, "/exec", WEBSOCKET, &[down, upgraded]).await, ("503".into(), 1));
-        let (said, asked) = ask(Method::GET, "/api", &[], &[busy]).await;
-        assert!(asked == 11 && said.contains("429 Too Many Requests, Retry-After: 0, request 11"), "{said}");
-        for late in [&[("retry-after", "60")], &[("retry-after", "10")], &[("retry-after", "18446744073709551615")]] {
-            let (said, asked) = ask(Method::GET, "/api", &[], &[(429, late, STATUS)]).await;
-            assert!(asked == 1 && said.contains(late[0].1), "{said}");
+        for (method, path, answers, said, times) in [
+            (Method::GET, "/api", &[BUSY, DOWN, (429, &[], ""), OK][..], "200", 4),
+            (Method::POST, review, &[BUSY, OK], "200", 2),
+            (Method::DELETE, "/api/v1/pods/a", &[BUSY, OK], "429", 1),
+            // It does not say that it wants to be asked again.
+            (Method::GET, "/api", &[(503, &[JSON], STATUS), OK], "503", 1),
+            (Method::GET, "/exec", &[BUSY, UPGRADED], "101", 2),
+            (Method::GET, "/exec", &[DOWN, UPGRADED], "503", 1),
+            (Method::GET, "/api", &[BUSY], "429 Too Many Requests, Retry-After: 0, request 11", 11),
+            (Method::GET, "/api", &[(429, &[("retry-after", "10")], STATUS)], "Retry-After: 10, request 1", 1),
+            (Method::GET, "/api", &[(429, &[("retry-after", "18446744073709551615")], STATUS)], "5, request 1", 1),
+        ] {
+            let (answer, asked) = ask(method, path, answers).await;
+            assert!(answer.ends_with(said) && asked == times, "{answer}, asked {asked} times, in place of {said}");
         }
     }
 
     #[tokio::test]
     async fn what_is_not_kubernetes_is_told_from_its_errors() {
-        let says = async |path: &str, headers: &[(&str, &str)], answer: Canned| {
-            ask(Method::GET, path, headers, &[answer]).await.0
-        };
-        assert_eq!(says("/api", &[], (403, &[JSON], STATUS)).await, "403");
-        assert_eq!(says("/apis/none", &[], (404, &[TEXT, (AUDIT_ID, "1")], "404 page not found")).await, "404");
-        assert_eq!(says("/a/log", &[], (200, &[TEXT], "a line")).await, "200");
-        assert_eq!(says("/api", &[], (401, &[JSON], "{}")).await, "401", "a gateway's own words");
-        for (path, answer, part) in [
-            ("/version", (200, &[HTML][..], "<html>"), "200 OK, text/html"),
-            ("/a/log", (200, &[HTML], "<html>"), "200 OK, text/html"),
-            ("/version", (200, &[TEXT], "hello"), "200 OK, text/plain, hello"),
-            ("/version", (404, &[TEXT], "404 page not found"), "404 Not Found, text/plain, 404 page not found"),
-            ("/version", (502, &[HTML], "<html>"), "502 Bad Gateway, text/html"),
-            ("/version", (403, &[JSON], "{}"), "403 Forbidden, application/json, {}"),
+        let [foreign, no_websocket] = [
+            "no Kubernetes API answers there, but something else: ",
+            "no websocket is let through to the API server: ",
+        ];
+        for (path, answer, begin, said) in [
+            ("/api", &[(403, &[JSON][..], STATUS)], "", "403"),
+            ("/apis/none", &[(404, &[TEXT, (AUDIT_ID, "1")], "404 page not found")], "", "404"),
+            ("/a/log", &[(200, &[TEXT], "a line")], "", "200"),
+            // A gateway's own words.
+            ("/api", &[(401, &[JSON], "{}")], "", "401"),
+            ("/a/log", &[(200, &[HTML], "<html>")], foreign, "200 OK, text/html"),
+            ("/version", &[(200, &[TEXT], "hello")], foreign, "200 OK, text/plain, hello"),
+            ("/version", &[(404, &[TEXT], "not found")], foreign, "404 Not Found, text/plain, not found"),
+            ("/version", &[(403, &[JSON], "{}")], foreign, "403 Forbidden, application/json, {}"),
             (
                 "/version",
-                (302, &[HTML, ("location", "https://me:pw@sso.example/start?state=secret#a")], ""),
-                "302 Found, text/html, Location: https://sso.example/start",
+                &[(302, &[("location", "https://me:pw@sso.example/start?state=secret#a")], "")],
+                foreign,
+                "302 Found, Location: https://sso.example/start",
             ),
-            ("/version", (303, &[("location", "/login?next=secret")], ""), "303 See Other, Location: /login"),
+            ("/exec", &[(403, &[JSON], STATUS)], "", "403"),
+            ("/exec", &[(500, &[TEXT], KUBELETS)], "", "500"),
+            ("/exec", &[(502, &[TEXT, (AUDIT_ID, "1")], "no")], no_websocket, "502 Bad Gateway, text/plain, no"),
+            ("/exec", &[(200, &[JSON], "{}")], no_websocket, "200 OK, application/json, {}"),
         ] {
-            let said = says(path, &[], answer).await;
-            assert!(said.contains("no Kubernetes API answers there") && said.ends_with(part), "{said}");
+            let (seen, _) = ask(Method::GET, path, answer).await;
+            assert_eq!(seen.trim_start_matches("ServiceError: "), format!("{begin}{said}"), "{path}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_websocket_that_is_not_let_through_is_no_want_of_permission() {
-        let stripped = r#"{"kind":"Status","status":"Failure","message":"Upgrade request required","code":400}"#;
-        assert_eq!(ask(Method::GET, "/exec", WEBSOCKET, &[(403, &[JSON], STATUS)]).await.0, "403");
-        let ended = "unable to upgrade connection: container not found (\"nfs-server\")\n";
-        assert_eq!(ask(Method::GET, "/exec", WEBSOCKET, &[(500, &[TEXT], ended)]).await.0, "500", "by the kubelet");
-        for (answer, part) in [
-            ((403, &[HTML][..], "<html>"), "403 Forbidden, text/html"),
-            ((502, &[TEXT, (AUDIT_ID, "1")], "upstream"), "502 Bad Gateway, text/plain, upstream"),
-            ((400, &[JSON], stripped), "Upgrade request required"),
-            ((200, &[JSON], "{}"), "200 OK"),
-        ] {
-            let (said, _) = ask(Method::GET, "/exec", WEBSOCKET, &[answer]).await;
-            assert!(said.contains("no websocket is let through") && said.contains(part), "{said}");
-        }
+        let (stripped, _) = ask(Method::GET, "/exec", &[(400, &[JSON], STRIPPED)]).await;
+        assert!(stripped.contains(no_websocket) && stripped.contains("Upgrade request required"), "{stripped}");
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::parameter::Span;
 use crate::check::{Kind, Site};
-use crate::cluster::container::{self, Restarts};
+use crate::cluster::container;
 use crate::event::{Hop, Reason, Verdict};
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -62,8 +62,7 @@ impl Kind for NativeSidecar {
                 reasons.push(Reason::new(&object, expected, seen).hint(hint));
             }
         }
-        let restarts = container::restarts(&seen.pod, &sidecar, self.restart_window.signed(), seen.now);
-        if let Restarts::Recent = restarts {
+        if container::is_restless(&seen.pod, &sidecar, self.restart_window.signed(), seen.now) {
             let expected = format!("no restart within {}", self.restart_window);
             let hint = "look at its previous log: kubectl logs --previous";
             reasons.push(Reason::new(&object, expected, sidecar.describe()).hint(hint));
@@ -74,7 +73,6 @@ impl Kind for NativeSidecar {
             reasons.push(Reason::new(&object, "running and started", sidecar.describe()).hint(hint));
         }
         Verdict::judged(format!("{name} is a native sidecar after {}, {}", self.after, sidecar.describe()), reasons)
-            .notes(restarts.note(&object).into_iter().collect())
             .at(Hop::Sidecar)
     }
 }

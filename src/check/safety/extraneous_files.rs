@@ -108,11 +108,7 @@ impl Kind for ExtraneousFiles {
                 }
             }
         }
-        site.waiting_for_cycle(
-            &ground.cycles,
-            format!("{} sync cycles over the tester's own files", self.cycles),
-            ground.within.0,
-        );
+        site.waiting(format!("{} sync cycles over the tester's own files", self.cycles), ground.within.0);
         ground.ends(self.cycles).await?;
         for (name, place, content, before) in put {
             seen.files.push(Self::look(&ground, name, place, &Digest::of(&content), before).await?);

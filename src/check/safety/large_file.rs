@@ -215,7 +215,7 @@ impl LargeFile {
         let (mut listed, mut written_bytes) = (0, 0);
         for part in 1..=parts {
             let what = format!("part {part} of {parts} of a file of {} bytes", self.bytes);
-            ground.site.waiting_for_cycle(&ground.cycles, what, ground.within.0);
+            ground.site.waiting(what, ground.within.0);
             let until = self.bytes / parts * part;
             listed = ground.listed(name);
             let until = if part == parts { self.bytes } else { until };

@@ -11,7 +11,7 @@ use super::mount::{Mount, Way};
 use crate::check::parameter::{Sidecar, Span};
 use crate::check::sync::way;
 use crate::check::{Kind, Need, Site, millis};
-use crate::cluster::container::{self, Restarts};
+use crate::cluster::container;
 use crate::cluster::{Operation, ResourceExt};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
@@ -52,7 +52,7 @@ impl HostMount {
         let container = &self.sidecar.container;
         let place = container::place(pod, container);
         if let Some(view) = container::named(pod, container)
-            && let Restarts::Recent = container::restarts(pod, &view, self.restart_window.signed(), now)
+            && container::is_restless(pod, &view, self.restart_window.signed(), now)
         {
             return Err(site.blocked(Reason::new(place, "to run steadily", view.describe())));
         }

@@ -133,7 +133,7 @@ impl Kind for Cadence {
         // Its own cycle, and two more that could list it again.
         let each = self.within.signed().max(interval + self.tolerance.signed());
         let patience = unsigned(each * (i32::from(self.cycles) + 2) + SLACK);
-        site.waiting_for_cycle(&followed, format!("{} sync cycles, every {interval:#}", self.cycles), patience);
+        site.waiting(format!("{} sync cycles, every {interval:#}", self.cycles), patience);
         let start = self.newest(site, &pod).await?;
         let has_enough = |log: &CycleLog| {
             let listed = log.listings(&file.name);

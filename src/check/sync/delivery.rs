@@ -34,7 +34,7 @@ impl FileSync {
         let folder = ground.site.shared.host.folder(ground.site.server());
         let what = if count == 1 { "a file".to_owned() } else { format!("{count} files") };
         let what = format!("{what} on the way to {}", folder.display());
-        ground.site.waiting_for_cycle(&ground.cycles, what, self.within.0 + apart * (count - 1));
+        ground.site.waiting(what, self.within.0 + apart * (count - 1));
         let start = Instant::now();
         let one = |number| async move {
             // By the clock and not one after another: what delays one must not shift the others into another cycle.

@@ -94,7 +94,7 @@ impl<'a> Ground<'a> {
     pub async fn deliver(&self, writes: Vec<Operation>, wanted: &[Wanted]) -> Result<Delivery, Verdict> {
         let listed: Vec<usize> = wanted.iter().map(|(name, _)| self.listed(name)).collect();
         let what = format!("{} on the way to the folder", counted(wanted.len()));
-        self.site.waiting_for_cycle(&self.cycles, what, self.within.0);
+        self.site.waiting(what, self.within.0);
         match self.perform(writes).await? {
             Err(problem) => Ok(Delivery(Err(problem))),
             Ok(_) => self.follow_to_the_end(wanted, &listed, Instant::now()).await,

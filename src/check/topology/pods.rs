@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::nfs::Exit;
 use crate::check::parameter::Span;
 use crate::check::{Kind, Site};
-use crate::cluster::container::{self, Restarts};
+use crate::cluster::container;
 use crate::cluster::server::{Settlement, counted, has_ended, is_ready, is_terminating, progress};
 use crate::cluster::{ResourceExt, Server};
 use crate::event::{Hop, Reason, Verdict};
@@ -94,15 +94,13 @@ impl Kind for Pods {
                     notes.push(format!("{object} was started again: a request of {} had ended it", exit.by));
                     continue;
                 }
-                let restarts = container::restarts(pod, &view, window, seen.now);
+                let is_restless = container::is_restless(pod, &view, window, seen.now);
                 // A completed init container is no loop, whatever it took.
-                if matches!(restarts, Restarts::Recent) && !(view.kind == container::Kind::Init && view.has_completed())
-                {
+                if is_restless && !(view.kind == container::Kind::Init && view.has_completed()) {
                     let expected = format!("no restart within {}", self.restart_window);
                     let hint = "look at its previous log and the pod's events";
                     reasons.push(Reason::new(&object, expected, view.describe()).hint(hint));
                 }
-                notes.extend(restarts.note(&object));
                 if view.kind == container::Kind::Init && !view.has_completed() {
                     hop = Hop::Init;
                 }

@@ -49,27 +49,34 @@ fn of_another_set() -> Value {
     with(output_pod(), &[("/metadata/ownerReferences/0/uid", json!("set-1"))])
 }
 
-fn ending(pod: Value) -> Value {
-    with(pod, &[("/metadata/deletionTimestamp", json!(NOW))])
-}
-
 #[test]
-fn a_denial_counts_at_once_and_what_may_pass_when_it_is_20_s_old() {
-    for denial in [
-        DENIED,
-        "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": hostPath",
-        "pods \"x\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
+fn a_denial_counts_at_once_and_what_may_pass_when_it_is_20_s_old_and_nothing_goes() {
+    let older = ("/pods", json!([of_another_set()]));
+    let own = ("/pods", json!([with(of_another_set(), &[("/metadata/deletionTimestamp", json!(NOW))])]));
+    let others = ("/leaving", json!(["pod other is being deleted"]));
+    for (says, ago, change, is_final) in [
+        (DENIED, 0, None, true),
+        ("pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": hostPath", 0, None, true),
+        ("pods \"x\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no", 0, None, true),
+        (QUOTA, 19, None, false),
+        (QUOTA, 20, None, true),
+        (WEBHOOK, 19, None, false),
+        (WEBHOOK, 20, None, true),
+        ("pods \"x\" is forbidden: error looking up service account", 19, None, false),
+        // An older pod that serves on hides it not.
+        (QUOTA, 60, Some(&older), true),
+        (QUOTA, 60, Some(&own), false),
+        (WEBHOOK, 60, Some(&own), false),
+        (DENIED, 60, Some(&own), true),
+        (QUOTA, 60, Some(&others), false),
+        (WEBHOOK, 60, Some(&others), true),
     ] {
-        assert!(is_hopeless(&refused(denial, 0, &[])), "{denial}");
+        let changes: Vec<_> = change.into_iter().cloned().collect();
+        assert_eq!(is_hopeless(&refused(says, ago, &changes)), is_final, "{says}, {ago} s ago, {change:?}");
     }
-    for may_pass in [QUOTA, WEBHOOK, "pods \"x\" is forbidden: error looking up service account"] {
-        assert!(!is_hopeless(&refused(may_pass, 19, &[])), "{may_pass}");
-        assert!(is_hopeless(&refused(may_pass, 20, &[])), "{may_pass}");
-    }
-    let serving = ("/pods", json!([of_another_set()]));
-    assert!(is_hopeless(&refused(QUOTA, 60, &[serving])), "an older pod that serves on hides it not");
     let nobody = json!({"pod-1": {"Ok": null}});
-    assert!(!is_hopeless(&unscheduled(19, nobody.clone(), &[])) && is_hopeless(&unscheduled(20, nobody, &[])));
+    let is_final = |ago, changes: &[(&str, Value)]| is_hopeless(&unscheduled(ago, nobody.clone(), changes));
+    assert_eq!([is_final(19, &[]), is_final(20, &[]), is_final(60, &[others])], [false, true, false]);
 }
 
 #[test]
@@ -91,18 +98,6 @@ fn only_what_the_newest_replica_set_says_now_counts() {
         let server = refused(DENIED, 60, &[change]);
         assert!(!is_hopeless(&server) && server.obstacle().is_none(), "{what}");
     }
-}
-
-#[test]
-fn what_is_going_may_make_room() {
-    let own = ("/pods", json!([ending(of_another_set())]));
-    assert!(!is_hopeless(&refused(QUOTA, 60, std::slice::from_ref(&own))));
-    assert!(!is_hopeless(&refused(WEBHOOK, 60, std::slice::from_ref(&own))));
-    assert!(is_hopeless(&refused(DENIED, 60, &[own])));
-    let others = ("/leaving", json!(["pod other is being deleted"]));
-    assert!(!is_hopeless(&refused(QUOTA, 60, std::slice::from_ref(&others))));
-    assert!(is_hopeless(&refused(WEBHOOK, 60, std::slice::from_ref(&others))));
-    assert!(!is_hopeless(&unscheduled(60, json!({"pod-1": {"Ok": null}}), &[others])));
 }
 
 #[test]
