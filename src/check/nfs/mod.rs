@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::parameter::{Expected, Export, Fact, Sidecar, Span};
-use super::{Kind, Need, Site};
+use super::{Kind, Need, Site, Writes};
 use crate::event::{Hop, Reason, Verdict};
 
 pub(super) mod access;
@@ -103,8 +103,9 @@ impl Kind for Nfs {
         }
     }
 
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
-        Some((&self.export, self.sidecar.as_ref()))
+    fn writes(&self) -> Option<Writes<'_>> {
+        let sidecar = self.sidecar.as_ref();
+        Some(Writes { export: &self.export, sidecar, cycles: sidecar.is_some().into() })
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {

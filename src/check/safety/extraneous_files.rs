@@ -8,7 +8,7 @@ use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::sync::ground::{self, Ground};
 use crate::check::sync::scene::{Delivery, Scene};
 use crate::check::sync::way;
-use crate::check::{Kind, Need, Site};
+use crate::check::{Kind, Need, Site, Writes};
 use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
@@ -38,7 +38,7 @@ pub struct ExtraneousFiles {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     scene: Scene,
-    companion: Option<Delivery>,
+    companion: Delivery,
     not_put: Option<String>,
     files: Vec<Kept>,
 }
@@ -60,26 +60,20 @@ impl Kind for ExtraneousFiles {
     const HOPS: &'static [Hop] = &[Hop::Sidecar, Hop::Host];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
 
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
-        Some((&self.export, Some(&self.sidecar)))
-    }
-
-    fn cycles(&self) -> u8 {
-        self.cycles.saturating_add(1)
+    fn writes(&self) -> Option<Writes<'_>> {
+        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles: self.cycles.saturating_add(1) })
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =
             Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
-        let mut seen = Observation { scene, companion: None, not_put: None, files: Vec::new() };
-        let Some(ground) = ground else { return Ok(seen) };
         // All are in the ledger for both places: what is broken may copy them back.
         let [alone, own, both] = ["tester.txt", "tester", "both"].map(|what| ground.place(what).name);
         let (write, wanted) = ground.nested(&both, "exported.txt", ground::line());
         // How whole it arrives is for others to judge: it is here for its folder.
-        let delivery = ground.deliver(vec![write], &[wanted]).await?;
+        let companion = ground.deliver(vec![write], &[wanted]).await?;
+        let mut seen = Observation { scene, companion, not_put: None, files: Vec::new() };
         let has_folder = site.shared.host.stat(site.server(), &both).await.is_ok_and(|stat| stat.is_some());
-        seen.companion = Some(delivery);
         if !has_folder {
             return Ok(seen);
         }
@@ -134,7 +128,7 @@ impl Kind for ExtraneousFiles {
         }
         if seen.files.is_empty() {
             let what = "a file whose folder is in both places";
-            if let Err(verdict) = scene.delivered(seen.companion.as_ref(), what, &self.sidecar, self.within) {
+            if let Err(verdict) = scene.delivered(Some(&seen.companion), what, &self.sidecar, self.within) {
                 return verdict;
             }
             let object = format!("folder {}", scene.folder);
@@ -193,39 +187,34 @@ impl ExtraneousFiles {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::check::sync::scene::tests::{arrived, parameters, scene, wrong};
+    use crate::check::sync::scene::tests::{arrived, judged, wrong};
+    use crate::cluster::example::with;
     use crate::event::Outcome;
-
-    fn judged(changes: &Value) -> Verdict {
-        let check: ExtraneousFiles = serde_json::from_value(parameters(&json!({"cycles": 2}))).unwrap();
-        let file = json!({"name": "a", "place": "here", "changed": null, "retimed": 0, "exported": false});
-        let mut seen = json!({"scene": scene(), "companion": arrived(), "not_put": null, "files": [file]});
-        for (pointer, value) in changes.as_object().unwrap() {
-            *seen.pointer_mut(pointer).unwrap() = value.clone();
-        }
-        check.judge(&serde_json::from_value(seen).unwrap())
-    }
 
     #[test]
     fn files_of_the_testers_must_stay_as_they_are() {
+        let kept = json!({"name": "a", "place": "here", "changed": null, "retimed": 0, "exported": false});
+        let file = |key: &str, value| json!({"files": [with(kept.clone(), &[(key, value)])]});
+        let seen = json!({"companion": arrived(), "not_put": null, "files": [kept]});
         for (changes, outcome, hop, notes) in [
-            (json!({}), Outcome::Pass, Some(Hop::Sidecar), 0),
-            (json!({"/files/0/retimed": 2_000}), Outcome::Pass, Some(Hop::Sidecar), 0),
-            (json!({"/files/0/exported": true}), Outcome::Pass, Some(Hop::Sidecar), 1),
+            (json!({}), Outcome::Pass, Hop::Sidecar, 0),
+            (file("/retimed", json!(2_000)), Outcome::Pass, Hop::Sidecar, 0),
+            (file("/exported", json!(true)), Outcome::Pass, Hop::Sidecar, 1),
             // Others judge that.
-            (json!({"/companion": wrong(true)}), Outcome::Pass, Some(Hop::Sidecar), 0),
-            (json!({"/files/0/changed": "no file"}), Outcome::Fail, Some(Hop::Sidecar), 0),
-            (json!({"/files/0/retimed": 2_001}), Outcome::Fail, Some(Hop::Sidecar), 0),
-            (json!({"/not_put": "denied"}), Outcome::Fail, Some(Hop::Host), 0),
-            (json!({"/files": []}), Outcome::Error, None, 0),
-            (json!({"/files": [], "/companion": wrong(false)}), Outcome::Fail, Some(Hop::Sidecar), 0),
+            (json!({"companion": wrong(true)}), Outcome::Pass, Hop::Sidecar, 0),
+            (file("/changed", json!("no file")), Outcome::Fail, Hop::Sidecar, 0),
+            (file("/retimed", json!(2_001)), Outcome::Fail, Hop::Sidecar, 0),
+            (json!({"not_put": "denied"}), Outcome::Fail, Hop::Host, 0),
+            (json!({"files": [], "companion": wrong(false)}), Outcome::Fail, Hop::Sidecar, 0),
         ] {
-            let verdict = judged(&changes);
+            let verdict = judged::<ExtraneousFiles>(&json!({"cycles": 2}), &seen, &changes);
             assert_eq!((verdict.outcome, verdict.notes.len()), (outcome, notes), "{changes}");
-            assert!(outcome == Outcome::Pass || verdict.hop == hop, "{changes}: {verdict:?}");
+            assert!(outcome == Outcome::Pass || verdict.hop == Some(hop), "{changes}: {verdict:?}");
         }
+        let none = judged::<ExtraneousFiles>(&json!({"cycles": 2}), &seen, &json!({"files": []}));
+        assert_eq!(none.outcome, Outcome::Error);
     }
 }

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::log::{self, Cycle, Marks};
-use super::way::{self, Obstacle};
+use super::way;
 use crate::check::parameter::{Expected, Export, Fact, Pattern, Sidecar, Span};
-use crate::check::{Kind, Need, Site};
+use crate::check::{Kind, Need, Site, Writes};
 use crate::cluster::container;
 use crate::cluster::{CycleLog, Cycles, Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
@@ -64,7 +64,6 @@ fn win_03() -> Span {
 pub struct Observation {
     pod: String,
     expected: Expected,
-    obstacle: Option<Obstacle>,
     /// How long cycles were waited for, in seconds.
     waited: i64,
     cycles: Vec<Cycle>,
@@ -90,13 +89,9 @@ impl Kind for Cadence {
     const HOPS: &'static [Hop] = &[Hop::Sidecar];
     const NEEDS: &'static [Need] = &[Need::Values, Need::Commands, Need::Logs];
 
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
-        Some((&self.export, Some(&self.sidecar)))
-    }
-
-    fn cycles(&self) -> u8 {
-        // One lists its file, and one more could do so again.
-        2
+    fn writes(&self) -> Option<Writes<'_>> {
+        // One cycle lists its file, and one more could do so again.
+        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles: 2 })
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
@@ -111,20 +106,13 @@ impl Kind for Cadence {
         let mut seen = Observation {
             pod: pod.name_any(),
             expected,
-            obstacle: None,
             waited: 0,
             cycles: Vec::new(),
             file: file.name.clone(),
             not_written: None,
             listed: Vec::new(),
         };
-        let followed = match way::cycles(site, &pod, &self.export, &self.sidecar)? {
-            Err(obstacle) => {
-                seen.obstacle = Some(obstacle);
-                return Ok(seen);
-            }
-            Ok(cycles) => cycles,
-        };
+        let followed = way::cycles(site, &pod, &self.export, &self.sidecar)?;
         site.place(&pod, &self.export, Some(&self.sidecar), &file);
         let path = format!("{}/{}", self.export.folder, file.name);
         let write = Operation::Write { path, content: format!("copied once: {}", file.name) };
@@ -159,9 +147,6 @@ impl Kind for Cadence {
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
-        if let Some(obstacle) = &seen.obstacle {
-            return obstacle.verdict(&seen.pod, &self.sidecar);
-        }
         let name = &self.sidecar.container;
         let object = format!("pod {}, container {name}", seen.pod);
         let look = format!("look at the log and the command of {name}");
@@ -350,7 +335,7 @@ mod tests {
         let cycle = |(index, paused): (usize, &Value)| json!({"began": at(index, 0), "ended": at(index, 2), "paused": paused, "errors": errors, "excuse": null});
         let cycles: Vec<_> = pauses.iter().enumerate().map(cycle).collect();
         let seen = json!({
-            "pod": "p", "expected": {"value": 30, "source": "test"}, "obstacle": null, "waited": 60, "cycles": cycles,
+            "pod": "p", "expected": {"value": 30, "source": "test"}, "waited": 60, "cycles": cycles,
             "file": "x", "not_written": null, "listed": listed
         });
         check().judge(&serde_json::from_value(seen).unwrap())

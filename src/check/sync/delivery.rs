@@ -146,7 +146,7 @@ impl FileSync {
         };
         let wanted = [(hosted.name.clone(), Digest::of(&*content))];
         sample.written = Some(written);
-        ground.follow_to_the_end(&wanted, &[0], written).await.map(Ok)
+        ground.follow(&wanted, &[0], written).await.map(Ok)
     }
 
     /// Uses one file as the tester would and removes all, there and here; what the tester could not do, if anything.

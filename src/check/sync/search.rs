@@ -35,8 +35,10 @@ impl Ground<'_> {
         let (shared, container) = (&site.shared, sidecar.container.as_str());
         let limit = Instant::now() + LIMIT;
         let inside = Instant::now() + INSIDE;
-        let newest = self.newest();
-        let newest = newest.as_ref().unwrap_or(pod);
+        // As it is now, unless it is gone, or that is not known.
+        let population = shared.watch.population().ok();
+        let is_it = |other: &&Arc<Pod>| other.metadata.uid == pod.metadata.uid;
+        let newest = population.as_ref().and_then(|population| population.pods.iter().find(is_it)).unwrap_or(pod);
         let mount_at = mount_of(newest, site.server(), container);
         let pod_name = pod.name_any();
         let look = |at| self.look(newest, at, name, content, inside);
@@ -89,12 +91,6 @@ impl Ground<'_> {
             },
             by_nfs: false,
         }
-    }
-
-    /// The pod as it is now; `None` if it is gone, or that is not known.
-    pub fn newest(&self) -> Option<Arc<Pod>> {
-        let population = self.site.shared.watch.population().ok()?;
-        population.pods.iter().find(|pod| pod.metadata.uid == self.pod.metadata.uid).cloned()
     }
 
     /// Looks for the file in a folder of a container.

@@ -80,16 +80,6 @@ pub struct Tail {
     pub error: Option<LogLine>,
 }
 
-/// What a trail means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// The hop that is broken.
-    pub hop: Hop,
-    pub seen: String,
-    /// What the user can do.
-    pub hint: String,
-}
-
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = &self.place;
@@ -112,13 +102,13 @@ impl Stop {
 }
 
 impl Trail {
-    /// The first place without the file, what that means, and everything that was seen.
-    pub fn finding(&self) -> Finding {
+    /// The hop that is broken: the first place without the file; everything that was seen, and what the user can do.
+    pub fn finding(&self) -> (Hop, String, String) {
         let (hop, what, hint) = self.first_without();
         let way = [&self.export, &self.mount, &self.folder].map(Stop::to_string).join("; ");
         let Work { container, state, tail, .. } = &self.work;
         let unread = tail.as_ref().err().map_or(String::new(), |why| format!("; its log was not read ({why})"));
-        Finding { hop, seen: format!("{what}.\nOn the way: {way}.\n{container}: {state}{unread}."), hint }
+        (hop, format!("{what}.\nOn the way: {way}.\n{container}: {state}{unread}."), hint)
     }
 
     fn first_without(&self) -> (Hop, String, String) {
@@ -220,14 +210,14 @@ impl Trail {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use serde_json::{Value, json};
 
     use super::*;
     use crate::cluster::example::with;
 
     /// The trail of a file that is in the export and was not copied.
-    pub fn trail(changes: &[(&str, Value)]) -> Value {
+    fn trail(changes: &[(&str, Value)]) -> Value {
         let stop = |place: &str, seen: &str| json!({"place": place, "seen": seen});
         let said = json!({"Ok": {"has_ended_since": true, "error": null}});
         let work = json!({"container": "sync-to-windows", "is_running": true, "state": "running", "is_listed": false, "tail": said});
@@ -267,8 +257,8 @@ pub mod tests {
             (vec![at("/work/is_running", json!(false))], Hop::Sidecar, "sync-to-windows is down: running"),
             (vec![at("/work/tail", json!({"Err": "forbidden"}))], Hop::Sidecar, "its log was not read (forbidden)"),
         ] {
-            let finding = serde_json::from_value::<Trail>(trail(&changes)).unwrap().finding();
-            assert!(finding.hop == hop && finding.seen.contains(words), "{changes:?}: {finding:?}");
+            let (broken, seen, _) = serde_json::from_value::<Trail>(trail(&changes)).unwrap().finding();
+            assert!(broken == hop && seen.contains(words), "{changes:?}: {broken} {seen}");
         }
     }
 }
