@@ -70,7 +70,7 @@ pub struct Shared {
     /// Those of which that was given up.
     down: Mutex<Vec<Disturbed>>,
     started: Instant,
-    commands: Arc<Commands>,
+    pub commands: Arc<Commands>,
     /// What was looked at once, by what it is and where.
     memory: Mutex<HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>>,
     cycles: Mutex<Followed>,
@@ -246,10 +246,5 @@ impl Shared {
     ) -> Result<Vec<Output>, ApiError> {
         let place = [pod, container].map(str::to_owned);
         self.commands.run(&self.cluster, server, place, operations).await
-    }
-
-    /// Waits until no command runs in the server's containers, so that nothing is written behind a removal.
-    pub async fn commands_ended(&self, server: &str) {
-        self.commands.ended(server).await;
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! So rsync calls what is in its target and not in its source; with `--delete` it removes them.
 
+use futures::TryFutureExt;
 use serde::{Deserialize, Serialize};
 
 use crate::check::parameter::{Export, Sidecar, Span};
@@ -12,7 +13,7 @@ use crate::check::{Kind, Need, Site, Writes};
 use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
-use crate::host::{Seen, Stat};
+use crate::host::Seen;
 
 /// How far a time may be off without having been changed: FAT counts in two seconds.
 const TOLERANCE: u64 = 2_000;
@@ -73,8 +74,8 @@ impl Kind for ExtraneousFiles {
         // How whole it arrives is for others to judge: it is here for its folder.
         let companion = ground.deliver(vec![write], &[wanted]).await?;
         let mut seen = Observation { scene, companion, not_put: None, files: Vec::new() };
-        let has_folder = site.shared.host.stat(site.server(), &both).await.is_ok_and(|stat| stat.is_some());
-        if !has_folder {
+        let (host, server) = (&site.shared.host, site.server());
+        if !host.stat(server, &both).await.is_ok_and(|stat| stat.is_some()) {
             return Ok(seen);
         }
         let places = [
@@ -83,18 +84,14 @@ impl Kind for ExtraneousFiles {
             (format!("{both}/tester.txt"), "beside a file that is in the export"),
         ];
         let mut put = Vec::new();
-        if let Err(error) = site.shared.host.make_folder_in(site.server(), &own).await {
+        if let Err(error) = host.make_folder_in(server, &own).await {
             seen.not_put = Some(format!("{own}: {error}"));
             return Ok(seen);
         }
         for (name, place) in places {
             let content = ground::line();
-            let host = &site.shared.host;
-            let stat = match host.create(site.server(), &name, content.as_bytes()).await {
-                Ok(()) => host.stat(site.server(), &name).await,
-                Err(error) => Err(error),
-            };
-            match stat {
+            let created = host.create(server, &name, content.as_bytes()).and_then(|()| host.stat(server, &name));
+            match created.await {
                 Ok(stat) => put.push((name, place, content, stat)),
                 Err(error) => {
                     seen.not_put = Some(format!("{name}: {error}"));
@@ -109,7 +106,13 @@ impl Kind for ExtraneousFiles {
         );
         ground.ends(self.cycles).await?;
         for (name, place, content, before) in put {
-            seen.files.push(Self::look(&ground, name, place, &Digest::of(&content), before).await?);
+            let looked = host.look(server, &name, &Digest::of(&content)).await;
+            let changed = (looked != Seen::Whole).then(|| looked.to_string());
+            let after = host.stat(server, &name).await.ok().flatten();
+            let retimed = before.zip(after).map_or(0, |(before, after)| before.modified.abs_diff(after.modified));
+            // One that is not there cannot be read.
+            let exported = ground.perform(vec![Operation::Read { path: ground.path(&name) }]).await?.is_ok();
+            seen.files.push(Kept { name, place: place.to_owned(), changed, retimed, exported });
         }
         if seen.files.iter().any(|file| file.changed.is_some()) {
             way::is_there(site).await?;
@@ -161,27 +164,6 @@ impl Kind for ExtraneousFiles {
             seen.files.iter().map(|file| file.place.as_str()).collect::<Vec<_>>().join(", ")
         );
         Verdict::judged(summary, reasons).notes(notes).at(Hop::Sidecar)
-    }
-}
-
-impl ExtraneousFiles {
-    async fn look(
-        ground: &Ground<'_>,
-        name: String,
-        place: &str,
-        content: &Digest,
-        before: Option<Stat>,
-    ) -> Result<Kept, Verdict> {
-        let (host, server) = (&ground.site.shared.host, ground.site.server());
-        let changed = match host.look(server, &name, content).await {
-            Seen::Whole => None,
-            other => Some(other.to_string()),
-        };
-        let after = host.stat(server, &name).await.ok().flatten();
-        let retimed = before.zip(after).map_or(0, |(before, after)| before.modified.abs_diff(after.modified));
-        // One that is not there cannot be read.
-        let exported = ground.perform(vec![Operation::Read { path: ground.path(&name) }]).await?.is_ok();
-        Ok(Kept { name, place: place.to_owned(), changed, retimed, exported })
     }
 }
 
