@@ -11,7 +11,6 @@ use super::parameter::{Export, Sidecar};
 use super::site::Site;
 use crate::event::{Hop, Verdict};
 
-/// A kind of check with its parameters.
 pub trait Kind: Sync {
     /// What it observes; can be stored and judged again elsewhere.
     type Observation: Serialize + DeserializeOwned + Send;

@@ -15,7 +15,7 @@ use crate::check::sync::ground::{self, Ground};
 use crate::check::sync::scene::{Arrival, Delivery, Scene, Wrong};
 use crate::check::sync::way;
 use crate::check::{Kind, Need, Site, Writes, millis};
-use crate::cluster::{Operation, container};
+use crate::cluster::{Operation, ResourceExt, container};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Host;
@@ -179,7 +179,7 @@ impl LargeFile {
             text.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok())
         });
         let Ok(Some(used)) = used else {
-            let object = format!("export {folder} of pod {}", ground.pod.metadata.name.as_deref().unwrap_or_default());
+            let object = format!("export {folder} of pod {}", ground.pod.name_any());
             return Err(Verdict::error(Reason::new(object, "to tell how much is in it", format!("{used:?}"))));
         };
         let free = limit - used * 1024.0;
@@ -211,9 +211,8 @@ impl LargeFile {
         for part in 1..=parts {
             let what = format!("part {part} of {parts} of a file of {} bytes", self.bytes);
             ground.site.waiting_for_cycle(&ground.cycles, what, ground.within.0);
-            let until = self.bytes / parts * part;
+            let until = if part == parts { self.bytes } else { self.bytes / parts * part };
             listed = ground.listed(name);
-            let until = if part == parts { self.bytes } else { until };
             while written_bytes < until {
                 let (line, bytes) = (ground::line(), self.piece.max(1).min(until - written_bytes));
                 let append = Operation::Append { path: ground.path(name), line: line.clone(), bytes };

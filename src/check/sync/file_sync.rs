@@ -82,14 +82,12 @@ pub struct Observation {
     scene: Scene,
     /// What came of the file, of several of the one that was used, or of the first that went astray.
     pub(super) delivery: Option<Delivery>,
-    /// Why the NFS server did not take it.
     pub(super) unserved: Option<Box<Unwritten>>,
     /// What the tester could not do with it: open, extend and remove it.
     pub(super) unusable: Option<String>,
     /// How long each file took that arrived, in the order of the writes: milliseconds from the acknowledged write on, by this
     /// machine's monotonic clock.
     pub(super) samples: Vec<u64>,
-    /// When the files and the cycles came.
     pub(super) timeline: Option<Timeline>,
 }
 

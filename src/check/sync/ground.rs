@@ -14,7 +14,7 @@ use crate::check::{Placed, Site, millis};
 use crate::cluster::{CycleLog, Cycles, Operation, Output, ResourceExt, container};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
-use crate::host::{Host, Seen};
+use crate::host::Host;
 use crate::random;
 
 /// How long all looks into the tester's folder may take beyond the wait for what is looked at.
@@ -90,7 +90,6 @@ impl<'a> Ground<'a> {
         }
     }
 
-    /// How often the log has listed a file by now.
     pub fn listed(&self, name: &str) -> usize {
         self.cycles.log().listings(name).len()
     }
@@ -193,17 +192,12 @@ async fn not_whole(
 ) -> Result<Vec<Wrong>, usize> {
     let (mut wrong, mut unknown) = (Vec::new(), 0);
     for (name, content) in wanted {
-        let look = async {
-            match limit {
-                Some(limit) => host.arrival(server, name, content, limit).await.err(),
-                None => Some(host.look(server, name, content).await).filter(|seen| *seen != Seen::Whole),
-            }
-        };
+        let look = host.arrival(server, name, content, limit.unwrap_or_else(Instant::now));
         let looked = if Instant::now() < end { tokio::time::timeout_at(end, look).await.ok() } else { None };
         match looked {
             None => unknown += 1,
-            Some(None) => {}
-            Some(Some(seen)) => {
+            Some(Ok(_)) => {}
+            Some(Err(seen)) => {
                 let seen = seen.to_string();
                 wrong.push(Wrong { name: name.clone(), had_arrived: limit.is_none(), seen, trail: None });
             }

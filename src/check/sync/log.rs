@@ -18,7 +18,6 @@ const QUOTED: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cycle {
     pub began: Timestamp,
-    /// When it ended; `None` if the log does not say.
     pub ended: Option<Timestamp>,
     /// How long the sidecar had paused since the end of the cycle before, in milliseconds; `None` where that is not
     /// known, as after a restart.
@@ -28,7 +27,7 @@ pub struct Cycle {
 }
 
 impl Cycle {
-    /// How long it took, in milliseconds; `None` if the log does not say.
+    /// How long it took, in milliseconds.
     pub fn copying(&self) -> Option<i64> {
         i64::try_from(self.ended?.duration_since(self.began).as_millis()).ok()
     }

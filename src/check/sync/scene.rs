@@ -123,7 +123,6 @@ impl Scene {
     }
 }
 
-/// So many files.
 pub fn counted(files: usize) -> String {
     if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
 }
@@ -160,7 +159,6 @@ pub mod tests {
         check.judge(&serde_json::from_value(all).unwrap())
     }
 
-    /// Files that arrived whole.
     pub fn arrived() -> Value {
         json!({"Ok": {"files": 2, "millis": 900, "wrong": []}})
     }

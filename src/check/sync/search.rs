@@ -48,19 +48,13 @@ impl Ground<'_> {
             timeout_at(inside, shared.cluster.log_tail(&pod_name, container, LINES, BYTES)),
         );
         let folder = shared.host.folder(site.server()).display().to_string();
-        let here = async {
-            if mount.seen != Found::Whole {
-                return shared.host.look(site.server(), name, content).await;
-            }
-            let patience = limit.min(Instant::now() + MOUNT);
-            let arrived = shared.host.arrival(site.server(), name, content, patience).await;
-            arrived.map_or_else(|last| last, |_| Seen::Whole)
-        };
-        let here = match timeout_at(limit, here).await {
-            Ok(Seen::Whole) => Found::Whole,
-            Ok(Seen::Absent) => Found::Absent,
-            Ok(Seen::Different(bytes)) => Found::Other(usize::try_from(bytes).unwrap_or(usize::MAX)),
-            Ok(Seen::Unreadable(error)) => Found::Trouble(error),
+        let patience = if mount.seen == Found::Whole { MOUNT } else { Duration::ZERO };
+        let patience = limit.min(Instant::now() + patience);
+        let here = match timeout_at(limit, shared.host.arrival(site.server(), name, content, patience)).await {
+            Ok(Ok(_) | Err(Seen::Whole)) => Found::Whole,
+            Ok(Err(Seen::Absent)) => Found::Absent,
+            Ok(Err(Seen::Different(bytes))) => Found::Other(usize::try_from(bytes).unwrap_or(usize::MAX)),
+            Ok(Err(Seen::Unreadable(error))) => Found::Trouble(error),
             Err(_) => Found::Unknown("no answer".to_owned()),
         };
         let log = cycles.log();

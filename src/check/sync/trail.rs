@@ -19,7 +19,6 @@ pub struct Trail {
     pub root: String,
     /// The server's folder on the node; empty if nothing mounts it.
     pub host_path: String,
-    /// The file's size.
     pub bytes: usize,
     /// How long after the acknowledged write this was seen, in milliseconds.
     pub waited: u64,
@@ -27,7 +26,7 @@ pub struct Trail {
     pub export: Stop,
     /// In the tester's folder, by a container.
     pub mount: Stop,
-    /// In the tester's folder, here.
+    /// There too, from here.
     pub folder: Stop,
     pub work: Work,
     /// Whether the file was written through NFS, and not by the export's container.
@@ -43,7 +42,6 @@ pub struct Stop {
     pub seen: Found,
 }
 
-/// What was at a place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Found {
     Whole,
