@@ -125,18 +125,14 @@ impl Site {
             return Err(exit.blocks(self.server()));
         }
         let (server, population) = self.settled_server().await?;
+        let object = format!("server {}", self.server());
         if let Some(obstacle) = server.obstacle() {
             let what = format!("{}: {}", obstacle.object, obstacle.seen());
-            return Err(self.blocked(Reason::new(format!("server {}", self.server()), "its newest pod", what)));
+            return Err(self.blocked(Reason::new(object, "its newest pod", what)));
         }
         let current = server.current();
         let [pod] = current.as_slice() else {
-            let seen = counted(&current);
-            return Err(self.blocked(Reason::new(
-                format!("server {}", self.server()),
-                "exactly one current pod",
-                seen,
-            )));
+            return Err(self.blocked(Reason::new(object, "exactly one current pod", counted(&current))));
         };
         let _ = self.pod.set(pod.uid().unwrap_or_default());
         Ok((Arc::clone(pod), population))
@@ -212,17 +208,14 @@ impl Site {
             let hint = "give the values that the release was installed with: --values FILE";
             return Err(Verdict::error(Reason::new(object, expected, values.names().join(", ")).hint(hint)));
         };
-        Ok(match (facts.get(&fact.values), &fact.default) {
-            (Some(value), _) => {
-                let source = format!("{} in the values ({})", fact.values, values.origin);
-                Expected { value: Some(value.clone()), source }
-            }
+        let (value, source) = match (facts.get(&fact.values), &fact.default) {
+            (Some(value), _) => (Some(value), format!("{} in the values ({})", fact.values, values.origin)),
             (None, Some(default)) => {
-                let source = format!("the suite, because the values do not have {}", fact.values);
-                Expected { value: Some(default.clone()), source }
+                (Some(default), format!("the suite, because the values do not have {}", fact.values))
             }
-            (None, None) => Expected { value: None, source: format!("nobody: the values do not have {}", fact.values) },
-        })
+            (None, None) => (None, format!("nobody: the values do not have {}", fact.values)),
+        };
+        Ok(Expected { value: value.cloned(), source })
     }
 
     /// Waits for commands in a pod, and says so where that takes long.

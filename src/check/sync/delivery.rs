@@ -106,11 +106,9 @@ impl FileSync {
 
     /// A file of random content, noted before it is written.
     fn sample(&self, ground: &Ground<'_>, number: u32) -> Sample {
-        let hosted =
-            ground.site.file(&if number == 0 { "sync.txt".to_owned() } else { format!("sync-{}.txt", number + 1) });
+        let what = if number == 0 { "sync.txt".to_owned() } else { format!("sync-{}.txt", number + 1) };
         let content = random::text(usize::from(self.bytes.get()));
-        ground.site.place(&ground.pod, &self.export, Some(&self.sidecar), &hosted);
-        Sample { hosted, content, written: None }
+        Sample { hosted: ground.place(&what), content, written: None }
     }
 
     /// Writes a file and follows it until the cycle has ended that brought it; the error is why the NFS server did not take it.

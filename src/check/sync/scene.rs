@@ -84,6 +84,7 @@ impl Scene {
                         1 => String::new(),
                         wrong => format!("; so with {wrong} of {}", counted(arrival.files)),
                     };
+                    let seen = format!("{}{others}", wrong.seen);
                     if wrong.had_arrived {
                         let hint = format!(
                             "look for what else {name} or a second pod does to the folder, and whether pods still mount it: \
@@ -91,16 +92,16 @@ impl Scene {
                         );
                         let expected =
                             format!("{what} to stay whole in {} after the cycle that brought it", self.folder);
-                        return Reason::new(object, expected, format!("{}{others}", wrong.seen)).hint(hint);
+                        return Reason::new(object, expected, seen).hint(hint);
                     }
                     let expected = format!("{what} whole in {} within {within}", self.folder);
                     let Some(trail) = &wrong.trail else {
                         let hint = format!("look at the log of {name} and at the target of its rsync");
-                        return Reason::new(object, expected, format!("{}{others}", wrong.seen)).hint(hint);
+                        return Reason::new(object, expected, seen).hint(hint);
                     };
                     let (broken, found, hint) = trail.finding();
                     hop = broken;
-                    Reason::new(object, expected, format!("{}{others}\n{found}", wrong.seen)).hint(hint)
+                    Reason::new(object, expected, format!("{seen}\n{found}")).hint(hint)
                 });
                 let reasons = reasons.collect();
                 Err(Verdict::judged("", reasons).at(hop))
