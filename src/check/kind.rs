@@ -11,7 +11,6 @@ use super::parameter::{Export, Sidecar};
 use super::site::Site;
 use crate::event::{Hop, Verdict};
 
-/// A kind of check with its parameters.
 pub trait Kind: Sync {
     /// What it observes; can be stored and judged again elsewhere.
     type Observation: Serialize + DeserializeOwned + Send;
@@ -34,14 +33,8 @@ pub trait Kind: Sync {
         Self::NEEDS
     }
 
-    /// Where it puts files into an export, and what copies them from there.
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
+    fn writes(&self) -> Option<Writes<'_>> {
         None
-    }
-
-    /// How many sync cycles it usually waits for; the first of them has already begun.
-    fn cycles(&self) -> u8 {
-        0
     }
 
     /// Collects what the judgement needs.
@@ -51,6 +44,14 @@ pub trait Kind: Sync {
     fn observe(&self, site: &Site) -> impl Future<Output = Result<Self::Observation, Verdict>> + Send;
 
     fn judge(&self, seen: &Self::Observation) -> Verdict;
+}
+
+/// Where a check puts files into an export, and what copies them from there.
+pub struct Writes<'a> {
+    pub export: &'a Export,
+    pub sidecar: Option<&'a Sidecar>,
+    /// How many of the sidecar's cycles it usually waits for; the first of them has already begun.
+    pub cycles: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +94,7 @@ impl About {
 /// coroutine of all kinds.
 pub trait AnyKind {
     fn needs(&self) -> &'static [Need];
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)>;
-    fn cycles(&self) -> u8;
+    fn writes(&self) -> Option<Writes<'_>>;
     fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)>;
     /// Judges what was observed in another run; an error if it is no observation of this kind of check.
     fn judge(&self, seen: Value) -> Result<Verdict, serde_json::Error>;
@@ -105,12 +105,8 @@ impl<K: Kind> AnyKind for K {
         Kind::needs(self)
     }
 
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
+    fn writes(&self) -> Option<Writes<'_>> {
         Kind::writes(self)
-    }
-
-    fn cycles(&self) -> u8 {
-        Kind::cycles(self)
     }
 
     fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)> {

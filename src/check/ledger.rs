@@ -12,7 +12,6 @@ pub struct Placed {
     /// The test that put it there, or will.
     pub case: CaseId,
     pub server: String,
-    /// How the server's pods are recognised.
     pub select: Select,
     pub place: Place,
     pub name: String,

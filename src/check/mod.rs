@@ -28,7 +28,7 @@ mod sync;
 mod topology;
 
 pub use drift::revision;
-pub use kind::{About, AnyKind, Kind, Subject};
+pub use kind::{About, AnyKind, Kind, Subject, Writes};
 pub use ledger::{Place, Placed};
 pub use need::{ALWAYS, Access, Need, OPTIONAL};
 pub use shared::{Disturbed, Shared, Wishes};

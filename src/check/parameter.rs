@@ -121,7 +121,6 @@ pub struct Fact {
 pub struct Expected {
     /// The value; `None` if anything will do.
     pub value: Option<Value>,
-    /// Who says so, for messages.
     pub source: String,
 }
 

@@ -28,7 +28,6 @@ use crate::values::Values;
 pub struct Wishes {
     /// How long rollouts may take to settle, from the start of the run.
     pub settle: Duration,
-    /// Record what tests observe.
     pub record: bool,
     pub allow_disruption: bool,
     /// The node's address, as it is reached from this machine; `None`: the one that it has in the cluster.
@@ -40,11 +39,9 @@ pub struct Wishes {
 pub struct Disturbed {
     pub case: CaseId,
     pub server: String,
-    /// How the server's pods are recognised.
     pub select: Select,
     /// The uid of the pod that the test deletes.
     pub deletes: String,
-    /// When it began.
     pub at: Instant,
 }
 
@@ -70,7 +67,7 @@ pub struct Shared {
     /// Those of which that was given up.
     down: Mutex<Vec<Disturbed>>,
     started: Instant,
-    commands: Arc<Commands>,
+    pub commands: Arc<Commands>,
     /// What was looked at once, by what it is and where.
     memory: Mutex<HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>>,
     cycles: Mutex<Followed>,
@@ -215,13 +212,8 @@ impl Shared {
             let its = cycles.iter().filter(|([its, ..], _)| its == server);
             its.map(|(_, (sidecar, _))| sidecar.clone()).collect()
         };
-        let running = known.into_iter().filter(|sidecar| container::runs(pod, &sidecar.container));
-        running
-            .map(|sidecar| {
-                let cycles = self.cycles(server, &pod.name_any(), &sidecar);
-                (sidecar.container, cycles)
-            })
-            .collect()
+        let running = known.iter().filter(|sidecar| container::runs(pod, &sidecar.container));
+        running.map(|it| (it.container.clone(), self.cycles(server, &pod.name_any(), it))).collect()
     }
 
     pub async fn exec(
@@ -236,7 +228,6 @@ impl Shared {
         outputs.into_iter().next().ok_or(lost)
     }
 
-    /// Does operations in a container of a server's pod, one right after the other.
     pub async fn exec_all(
         &self,
         server: &str,
@@ -246,10 +237,5 @@ impl Shared {
     ) -> Result<Vec<Output>, ApiError> {
         let place = [pod, container].map(str::to_owned);
         self.commands.run(&self.cluster, server, place, operations).await
-    }
-
-    /// Waits until no command runs in the server's containers, so that nothing is written behind a removal.
-    pub async fn commands_ended(&self, server: &str) {
-        self.commands.ended(server).await;
     }
 }

@@ -102,8 +102,7 @@ impl Site {
         Ok((population.server(&self.select, self.server()), population))
     }
 
-    /// What there is when the rollouts of all servers of the suite have settled or cannot: for what is looked at once for
-    /// all.
+    /// What there is when the rollouts of all servers of the suite have settled or cannot.
     pub async fn all_settled(&self) -> Result<Population, Verdict> {
         self.settled(None, |population| {
             let mut settlements = self.servers.iter().map(|name| population.server(&self.select, name).settlement());
@@ -121,18 +120,14 @@ impl Site {
             return Err(exit.blocks(self.server()));
         }
         let (server, population) = self.settled_server().await?;
+        let object = format!("server {}", self.server());
         if let Some(obstacle) = server.obstacle() {
             let what = format!("{}: {}", obstacle.object, obstacle.seen());
-            return Err(self.blocked(Reason::new(format!("server {}", self.server()), "its newest pod", what)));
+            return Err(self.blocked(Reason::new(object, "its newest pod", what)));
         }
         let current = server.current();
         let [pod] = current.as_slice() else {
-            let seen = counted(&current);
-            return Err(self.blocked(Reason::new(
-                format!("server {}", self.server()),
-                "exactly one current pod",
-                seen,
-            )));
+            return Err(self.blocked(Reason::new(object, "exactly one current pod", counted(&current))));
         };
         let _ = self.pod.set(pod.uid().unwrap_or_default());
         Ok((Arc::clone(pod), population))
@@ -200,9 +195,6 @@ impl Site {
     }
 
     /// The same of any server.
-    ///
-    /// # Errors
-    /// The values do not have the server.
     pub fn expected_of(&self, server: &str, fact: &Fact) -> Result<Expected, Verdict> {
         let values = &self.shared.values;
         let Some(facts) = values.server(server) else {
@@ -211,17 +203,14 @@ impl Site {
             let hint = "give the values that the release was installed with: --values FILE";
             return Err(Verdict::error(Reason::new(object, expected, values.names().join(", ")).hint(hint)));
         };
-        Ok(match (facts.get(&fact.values), &fact.default) {
-            (Some(value), _) => {
-                let source = format!("{} in the values ({})", fact.values, values.origin);
-                Expected { value: Some(value.clone()), source }
-            }
+        let (value, source) = match (facts.get(&fact.values), &fact.default) {
+            (Some(value), _) => (Some(value), format!("{} in the values ({})", fact.values, values.origin)),
             (None, Some(default)) => {
-                let source = format!("the suite, because the values do not have {}", fact.values);
-                Expected { value: Some(default.clone()), source }
+                (Some(default), format!("the suite, because the values do not have {}", fact.values))
             }
-            (None, None) => Expected { value: None, source: format!("nobody: the values do not have {}", fact.values) },
-        })
+            (None, None) => (None, format!("nobody: the values do not have {}", fact.values)),
+        };
+        Ok(Expected { value: value.cloned(), source })
     }
 
     /// Waits for commands in a pod, and says so where that takes long.
@@ -237,38 +226,38 @@ impl Site {
         }
     }
 
-    /// Does an operation in a container of the pod and says what went wrong with it, if anything did.
+    /// Does operations in a container of any server's pod, one right after the other.
     ///
     /// # Errors
-    /// Nothing is known of its end, which says nothing about what was asked for.
+    /// Nothing is known of the end of one, which says nothing about what was asked for.
+    pub async fn exec_all(
+        &self,
+        pod: &Pod,
+        container: &str,
+        operations: Vec<Operation>,
+    ) -> Result<Vec<Output>, Verdict> {
+        let (name, object) = (pod.name_any(), container::place(pod, container));
+        let outputs = self.shared.exec_all(self.server_of(pod), &name, container, operations);
+        let outputs = self.patiently(&name, outputs).await.map_err(|error| {
+            Verdict::error(Reason::new(&object, "to run a command in it", error.to_string()).hint(error.hint()))
+        })?;
+        let Some(lost) = outputs.iter().find(|output| !output.ended_by_itself()) else { return Ok(outputs) };
+        let reason = Reason::new(object, "to run a command to its end", lost.problem().unwrap_or_default());
+        Err(Verdict::error(reason.hint("look whether it restarts, and run again")))
+    }
+
+    /// Does one, and says what went wrong with it, if anything did.
     pub async fn try_exec(
         &self,
         pod: &Pod,
         container: &str,
         operation: &Operation,
     ) -> Result<(Output, Option<String>), Verdict> {
-        self.try_exec_of(self.server(), pod, container, operation).await
-    }
-
-    /// The same in the pod of any server.
-    pub async fn try_exec_of(
-        &self,
-        server: &str,
-        pod: &Pod,
-        container: &str,
-        operation: &Operation,
-    ) -> Result<(Output, Option<String>), Verdict> {
-        let (name, object) = (pod.name_any(), container::place(pod, container));
-        let output = self.patiently(&name, self.shared.exec(server, &name, container, operation)).await;
-        let output = output.map_err(|error| {
-            Verdict::error(Reason::new(&object, "to run a command in it", error.to_string()).hint(error.hint()))
-        })?;
+        let outputs = self.exec_all(pod, container, vec![operation.clone()]).await?;
+        let lost = || Verdict::error(Reason::new(container::place(pod, container), "a command's output", "none"));
+        let output = outputs.into_iter().next().ok_or_else(lost)?;
         let problem = output.problem();
-        if output.ended_by_itself() {
-            return Ok((output, problem));
-        }
-        let reason = Reason::new(object, "to run a command to its end", problem.unwrap_or_default());
-        Err(Verdict::error(reason.hint("look whether it restarts, and run again")))
+        Ok((output, problem))
     }
 
     /// ERROR unless the container runs, so that something can be done in it.
@@ -281,9 +270,14 @@ impl Site {
         Err(self.blocked(Reason::new(container::place(pod, container), "running", seen)))
     }
 
-    /// The followed log of a sidecar of the server under test; `None` if the pod has no such container.
+    /// The followed log of a sidecar of any server; `None` if the pod has no such container.
     pub fn cycles(&self, pod: &Pod, sidecar: &Sidecar) -> Option<Arc<Cycles>> {
-        self.cycles_of(self.server(), pod, sidecar)
+        container::named(pod, &sidecar.container)?;
+        Some(self.shared.cycles(self.server_of(pod), &pod.name_any(), sidecar))
+    }
+
+    fn server_of<'a>(&'a self, pod: &'a Pod) -> &'a str {
+        pod.labels().get(&self.select.server_label).map_or(self.server(), String::as_str)
     }
 
     /// A file of the tester's folder where it is in the export.
@@ -295,19 +289,13 @@ impl Site {
     /// Notes a file of this test in the ledger before it is written into the export, and where it may be copied to.
     pub fn place(&self, pod: &Pod, export: &Export, sidecar: Option<&Sidecar>, file: &Placed) -> Placed {
         // Followed so that tidying up knows when the file can go.
-        let copied = sidecar.is_some_and(|sidecar| self.cycles_of(&file.server, pod, sidecar).is_some());
+        let copied = sidecar.is_some_and(|sidecar| self.cycles(pod, sidecar).is_some());
         let exported = self.exported(export, file);
         self.shared.ledger.place(exported.clone());
         if copied {
             self.shared.ledger.place(file.clone());
         }
         exported
-    }
-
-    /// The followed log of a sidecar of a server; `None` if the pod has no such container.
-    pub fn cycles_of(&self, server: &str, pod: &Pod, sidecar: &Sidecar) -> Option<Arc<Cycles>> {
-        container::named(pod, &sidecar.container)?;
-        Some(self.shared.cycles(server, &pod.name_any(), sidecar))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `skip`: says in every report what a suite does not test, and why.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Kind, Site, Subject};
 use crate::event::Verdict;
@@ -15,19 +15,15 @@ pub struct Skip {
     pub reason: String,
 }
 
-/// Nothing is looked at.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Nothing;
-
 impl Kind for Skip {
-    type Observation = Nothing;
+    type Observation = ();
     const SUBJECT: Subject = Subject::Any;
 
-    async fn observe(&self, _: &Site) -> Result<Nothing, Verdict> {
-        Ok(Nothing)
+    async fn observe(&self, _: &Site) -> Result<(), Verdict> {
+        Ok(())
     }
 
-    fn judge(&self, _: &Nothing) -> Verdict {
+    fn judge(&self, (): &()) -> Verdict {
         Verdict::skip(&self.reason)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use super::preflight::{self, Known};
-use crate::check::{self, Access, Check, Need, Shared, revision};
+use crate::check::{self, Access, Check, Need, Shared, Writes, revision};
 use crate::cli::Options;
 use crate::cluster::{self, ApiError, Cluster, Contents, Deployed, Release, Watch};
 use crate::error::Refusal;
@@ -80,8 +80,8 @@ async fn deployed(cluster: &Cluster, revisions: &[Release]) -> Result<Option<Dep
 
 /// How long the sync cycles will take that tests wait for, if any does.
 async fn duration(cluster: &Cluster, watch: &Watch, suites: &[Suite], cases: &[PlannedCase]) -> Option<Fact> {
-    let (cycles, case) = cases.iter().map(|case| (case.check.cycles(), case)).max_by_key(|(cycles, _)| *cycles)?;
-    let (_, sidecar) = case.check.writes().filter(|_| cycles > 0)?;
+    let writing = cases.iter().filter_map(|case| Some((case.check.writes()?, case)));
+    let (Writes { sidecar, cycles, .. }, case) = writing.max_by_key(|(writes, _)| writes.cycles)?;
     let (sidecar, suite) = (sidecar?, suites.iter().find(|suite| suite.name == case.id.suite)?);
     let pods = watch.population().ok()?.ready(&suite.pods, &sidecar.container);
     let period = check::period(cluster, &pods.first()?.1, sidecar).await?;

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::preflight;
 use crate::check::parameter::{Export, Sidecar};
-use crate::check::{Access, Need, Place, Placed, Shared};
+use crate::check::{Access, Need, Place, Placed, Shared, Writes};
 use crate::cli::{Options, Sweep};
 use crate::cluster::server::has_ended;
 use crate::cluster::{self, Operation, Permission, ResourceExt, container};
@@ -180,7 +180,7 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
 fn exports<'a>(suites: &'a [Suite], server: &str) -> Vec<(&'a Export, Vec<&'a Sidecar>)> {
     let mut exports: Vec<(&Export, Vec<&Sidecar>)> = Vec::new();
     let cases = suites.iter().flat_map(|suite| &suite.cases).filter(|case| case.id.server.as_deref() == Some(server));
-    for (export, sidecar) in cases.filter_map(|case| case.check.writes()) {
+    for Writes { export, sidecar, .. } in cases.filter_map(|case| case.check.writes()) {
         let is_same = |other: &Export| other.container == export.container && other.folder == export.folder;
         match exports.iter_mut().find(|(other, _)| is_same(other)) {
             Some((_, sidecars)) => sidecars.extend(sidecar),

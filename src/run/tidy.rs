@@ -25,7 +25,7 @@ pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Pl
     let coming = shared.disturbed();
     join_all(coming.iter().map(|disturbed| recover(shared, disturbed))).await;
     let servers: BTreeSet<String> = shared.ledger.placed(&which).into_iter().map(|placed| placed.server).collect();
-    join_all(servers.iter().map(|server| shared.commands_ended(server))).await;
+    join_all(servers.iter().map(|server| shared.commands.ended(server))).await;
     shared.host.written().await;
     let mut files: BTreeMap<String, Vec<Placed>> = BTreeMap::new();
     for placed in shared.ledger.placed(which) {

@@ -10,10 +10,9 @@ use tokio::time::Instant;
 use super::replacement::{Deleted, File};
 use super::seen::{Came, Content, Observation, Restarted};
 use super::{Restart, Written, judge, sound};
-use crate::check::parameter::{Export, Sidecar};
 use crate::check::sync::ground::Ground;
 use crate::check::sync::way;
-use crate::check::{Disturbed, Kind, Need, Place, Placed, Site};
+use crate::check::{Disturbed, Kind, Need, Place, Placed, Site, Writes};
 use crate::cluster::{ApiError, Operation, ResourceExt, Server};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
@@ -37,8 +36,9 @@ impl Kind for Restart {
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs, Need::Deletion];
     const DISTURBS: bool = true;
 
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
-        Some((&self.export, self.sidecar.as_ref()))
+    fn writes(&self) -> Option<Writes<'_>> {
+        let sidecar = self.sidecar.as_ref();
+        Some(Writes { export: &self.export, sidecar, cycles: sidecar.is_some().into() })
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::parameter::{Expected, Export, Fact, Sidecar, Span};
-use super::{Kind, Need, Site};
+use super::{Kind, Need, Site, Writes};
 use crate::event::{Hop, Reason, Verdict};
 
 pub(super) mod access;
@@ -94,8 +94,9 @@ impl Kind for Nfs {
         }
     }
 
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
-        Some((&self.export, self.sidecar.as_ref()))
+    fn writes(&self) -> Option<Writes<'_>> {
+        let sidecar = self.sidecar.as_ref();
+        Some(Writes { export: &self.export, sidecar, cycles: 0 })
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {

@@ -80,7 +80,7 @@ impl Kind for Usage {
                 break;
             }
             site.waiting(format!("{name} to be idle"), self.within.0);
-            let again = look(site, &server, &pod, name, Some(PAUSE)).await?;
+            let again = look(site, &pod, name, Some(PAUSE)).await?;
             containers.insert(name.clone(), again);
         }
         servers.insert(server.clone(), Ok(total(containers.values().copied())));
@@ -163,26 +163,26 @@ async fn measure(site: &Site, server: &str) -> Measured {
     }
     let looks = names
         .iter()
-        .map(|name| async move { Ok::<_, Verdict>(((*name).to_owned(), look(site, server, pod, name, None).await?)) });
+        .map(|name| async move { Ok::<_, Verdict>(((*name).to_owned(), look(site, pod, name, None).await?)) });
     let containers = try_join_all(looks).await?.into_iter().collect();
     Ok((Arc::clone(pod), "from the cgroup files", containers))
 }
 
 /// Reads a container's cgroup files twice. The first time without a pause: for most containers their whole life tells
 /// enough.
-async fn look(site: &Site, server: &str, pod: &Pod, name: &str, pause: Option<Duration>) -> Result<Used, Verdict> {
-    let before = read(site, server, pod, name).await?;
+async fn look(site: &Site, pod: &Pod, name: &str, pause: Option<Duration>) -> Result<Used, Verdict> {
+    let before = read(site, pod, name).await?;
     if let Some(pause) = pause {
         tokio::time::sleep(pause).await;
     }
-    let after = read(site, server, pod, name).await?;
+    let after = read(site, pod, name).await?;
     let since = container::named(pod, name).and_then(|view| view.running_since());
     let age = since.map_or(SignedDuration::ZERO, |since| site.shared.cluster.now().duration_since(since));
     Ok(used::between(before, after, age))
 }
 
-async fn read(site: &Site, server: &str, pod: &Pod, name: &str) -> Result<used::Reading, Verdict> {
-    let (output, problem) = site.try_exec_of(server, pod, name, &Operation::Usage).await?;
+async fn read(site: &Site, pod: &Pod, name: &str) -> Result<used::Reading, Verdict> {
+    let (output, problem) = site.try_exec(pod, name, &Operation::Usage).await?;
     used::reading(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
         let (object, why) = (container::place(pod, name), problem.unwrap_or("they are not as expected".to_owned()));
         Verdict::skip(format!("no metrics.k8s.io, and the cgroup files of {object} cannot be read: {why}"))

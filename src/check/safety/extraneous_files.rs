@@ -2,17 +2,18 @@
 //!
 //! So rsync calls what is in its target and not in its source; with `--delete` it removes them.
 
+use futures::TryFutureExt;
 use serde::{Deserialize, Serialize};
 
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::sync::ground::{self, Ground};
 use crate::check::sync::scene::{Delivery, Scene};
 use crate::check::sync::way;
-use crate::check::{Kind, Need, Site};
+use crate::check::{Kind, Need, Site, Writes};
 use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
-use crate::host::{Seen, Stat};
+use crate::host::Seen;
 
 /// How far a time may be off without having been changed: FAT counts in two seconds.
 const TOLERANCE: u64 = 2_000;
@@ -38,7 +39,7 @@ pub struct ExtraneousFiles {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     scene: Scene,
-    companion: Option<Delivery>,
+    companion: Delivery,
     not_put: Option<String>,
     files: Vec<Kept>,
 }
@@ -60,27 +61,21 @@ impl Kind for ExtraneousFiles {
     const HOPS: &'static [Hop] = &[Hop::Sidecar, Hop::Host];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
 
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
-        Some((&self.export, Some(&self.sidecar)))
-    }
-
-    fn cycles(&self) -> u8 {
-        self.cycles.saturating_add(1)
+    fn writes(&self) -> Option<Writes<'_>> {
+        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles: self.cycles.saturating_add(1) })
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =
             Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
-        let mut seen = Observation { scene, companion: None, not_put: None, files: Vec::new() };
-        let Some(ground) = ground else { return Ok(seen) };
         // All are in the ledger for both places: what is broken may copy them back.
         let [alone, own, both] = ["tester.txt", "tester", "both"].map(|what| ground.place(what).name);
         let (write, wanted) = ground.nested(&both, "exported.txt", ground::line());
         // How whole it arrives is for others to judge: it is here for its folder.
-        let delivery = ground.deliver(vec![write], &[wanted]).await?;
-        let has_folder = site.shared.host.stat(site.server(), &both).await.is_ok_and(|stat| stat.is_some());
-        seen.companion = Some(delivery);
-        if !has_folder {
+        let companion = ground.deliver(vec![write], &[wanted]).await?;
+        let mut seen = Observation { scene, companion, not_put: None, files: Vec::new() };
+        let (host, server) = (&site.shared.host, site.server());
+        if !host.stat(server, &both).await.is_ok_and(|stat| stat.is_some()) {
             return Ok(seen);
         }
         let places = [
@@ -89,18 +84,14 @@ impl Kind for ExtraneousFiles {
             (format!("{both}/tester.txt"), "beside a file that is in the export"),
         ];
         let mut put = Vec::new();
-        if let Err(error) = site.shared.host.make_folder_in(site.server(), &own).await {
+        if let Err(error) = host.make_folder_in(server, &own).await {
             seen.not_put = Some(format!("{own}: {error}"));
             return Ok(seen);
         }
         for (name, place) in places {
             let content = ground::line();
-            let host = &site.shared.host;
-            let stat = match host.create(site.server(), &name, content.as_bytes()).await {
-                Ok(()) => host.stat(site.server(), &name).await,
-                Err(error) => Err(error),
-            };
-            match stat {
+            let created = host.create(server, &name, content.as_bytes()).and_then(|()| host.stat(server, &name));
+            match created.await {
                 Ok(stat) => put.push((name, place, content, stat)),
                 Err(error) => {
                     seen.not_put = Some(format!("{name}: {error}"));
@@ -111,7 +102,13 @@ impl Kind for ExtraneousFiles {
         site.waiting(format!("{} sync cycles over the tester's own files", self.cycles), ground.within.0);
         ground.ends(self.cycles).await?;
         for (name, place, content, before) in put {
-            seen.files.push(Self::look(&ground, name, place, &Digest::of(&content), before).await?);
+            let looked = host.look(server, &name, &Digest::of(&content)).await;
+            let changed = (looked != Seen::Whole).then(|| looked.to_string());
+            let after = host.stat(server, &name).await.ok().flatten();
+            let retimed = before.zip(after).map_or(0, |(before, after)| before.modified.abs_diff(after.modified));
+            // One that is not there cannot be read.
+            let exported = ground.perform(vec![Operation::Read { path: ground.path(&name) }]).await?.is_ok();
+            seen.files.push(Kept { name, place: place.to_owned(), changed, retimed, exported });
         }
         if seen.files.iter().any(|file| file.changed.is_some()) {
             way::is_there(site).await?;
@@ -130,7 +127,7 @@ impl Kind for ExtraneousFiles {
         }
         if seen.files.is_empty() {
             let what = "a file whose folder is in both places";
-            if let Err(verdict) = scene.delivered(seen.companion.as_ref(), what, &self.sidecar, self.within) {
+            if let Err(verdict) = scene.delivered(Some(&seen.companion), what, &self.sidecar, self.within) {
                 return verdict;
             }
             let object = format!("folder {}", scene.folder);
@@ -166,62 +163,36 @@ impl Kind for ExtraneousFiles {
     }
 }
 
-impl ExtraneousFiles {
-    async fn look(
-        ground: &Ground<'_>,
-        name: String,
-        place: &str,
-        content: &Digest,
-        before: Option<Stat>,
-    ) -> Result<Kept, Verdict> {
-        let (host, server) = (&ground.site.shared.host, ground.site.server());
-        let changed = match host.look(server, &name, content).await {
-            Seen::Whole => None,
-            other => Some(other.to_string()),
-        };
-        let after = host.stat(server, &name).await.ok().flatten();
-        let retimed = before.zip(after).map_or(0, |(before, after)| before.modified.abs_diff(after.modified));
-        // One that is not there cannot be read.
-        let exported = ground.perform(vec![Operation::Read { path: ground.path(&name) }]).await?.is_ok();
-        Ok(Kept { name, place: place.to_owned(), changed, retimed, exported })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::check::sync::scene::tests::{arrived, parameters, scene, wrong};
+    use crate::check::sync::scene::tests::{arrived, judged, wrong};
+    use crate::cluster::example::with;
     use crate::event::Outcome;
-
-    fn judged(changes: &Value) -> Verdict {
-        let check: ExtraneousFiles = serde_json::from_value(parameters(&json!({"cycles": 2}))).unwrap();
-        let file = json!({"name": "a", "place": "here", "changed": null, "retimed": 0, "exported": false});
-        let mut seen = json!({"scene": scene(), "companion": arrived(), "not_put": null, "files": [file]});
-        for (pointer, value) in changes.as_object().unwrap() {
-            *seen.pointer_mut(pointer).unwrap() = value.clone();
-        }
-        check.judge(&serde_json::from_value(seen).unwrap())
-    }
 
     #[test]
     fn files_of_the_testers_must_stay_as_they_are() {
+        let kept = json!({"name": "a", "place": "here", "changed": null, "retimed": 0, "exported": false});
+        let file = |key: &str, value| json!({"files": [with(kept.clone(), &[(key, value)])]});
+        let seen = json!({"companion": arrived(), "not_put": null, "files": [kept]});
         for (changes, outcome, hop, notes) in [
-            (json!({}), Outcome::Pass, Some(Hop::Sidecar), 0),
-            (json!({"/files/0/retimed": 2_000}), Outcome::Pass, Some(Hop::Sidecar), 0),
-            (json!({"/files/0/exported": true}), Outcome::Pass, Some(Hop::Sidecar), 1),
+            (json!({}), Outcome::Pass, Hop::Sidecar, 0),
+            (file("/retimed", json!(2_000)), Outcome::Pass, Hop::Sidecar, 0),
+            (file("/exported", json!(true)), Outcome::Pass, Hop::Sidecar, 1),
             // Others judge that.
-            (json!({"/companion": wrong(true)}), Outcome::Pass, Some(Hop::Sidecar), 0),
-            (json!({"/files/0/changed": "no file"}), Outcome::Fail, Some(Hop::Sidecar), 0),
-            (json!({"/files/0/retimed": 2_001}), Outcome::Fail, Some(Hop::Sidecar), 0),
-            (json!({"/not_put": "denied"}), Outcome::Fail, Some(Hop::Host), 0),
-            (json!({"/files": []}), Outcome::Error, None, 0),
-            (json!({"/files": [], "/companion": wrong(false)}), Outcome::Fail, Some(Hop::Sidecar), 0),
+            (json!({"companion": wrong(true)}), Outcome::Pass, Hop::Sidecar, 0),
+            (file("/changed", json!("no file")), Outcome::Fail, Hop::Sidecar, 0),
+            (file("/retimed", json!(2_001)), Outcome::Fail, Hop::Sidecar, 0),
+            (json!({"not_put": "denied"}), Outcome::Fail, Hop::Host, 0),
+            (json!({"files": [], "companion": wrong(false)}), Outcome::Fail, Hop::Sidecar, 0),
         ] {
-            let verdict = judged(&changes);
+            let verdict = judged::<ExtraneousFiles>(&json!({"cycles": 2}), &seen, &changes);
             assert_eq!((verdict.outcome, verdict.notes.len()), (outcome, notes), "{changes}");
-            assert!(outcome == Outcome::Pass || verdict.hop == hop, "{changes}: {verdict:?}");
+            assert!(outcome == Outcome::Pass || verdict.hop == Some(hop), "{changes}: {verdict:?}");
         }
+        let none = judged::<ExtraneousFiles>(&json!({"cycles": 2}), &seen, &json!({"files": []}));
+        assert_eq!(none.outcome, Outcome::Error);
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::sync::ground::{self, Ground};
 use crate::check::sync::scene::{Delivery, Scene, Wanted, counted};
-use crate::check::{Kind, Need, Site};
+use crate::check::{Kind, Need, Site, Writes};
 use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::event::{Hop, Verdict};
@@ -33,7 +33,7 @@ pub struct FileNames {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     scene: Scene,
-    delivery: Option<Delivery>,
+    delivery: Delivery,
     /// What else was in the folder.
     strangers: Vec<String>,
 }
@@ -43,19 +43,13 @@ impl Kind for FileNames {
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
 
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
-        Some((&self.export, Some(&self.sidecar)))
-    }
-
-    fn cycles(&self) -> u8 {
-        1
+    fn writes(&self) -> Option<Writes<'_>> {
+        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles: 1 })
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =
             Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
-        let mut seen = Observation { scene, delivery: None, strangers: Vec::new() };
-        let Some(ground) = ground else { return Ok(seen) };
         let folder = ground.place("names").name;
         // Not in a folder: with it the path would be longer than the 260 characters that many programs on Windows take.
         let length = site.file("").name.chars().count();
@@ -66,17 +60,13 @@ impl Kind for FileNames {
         writes.push(Operation::Write { path: ground.path(&long), content: text.clone() });
         wanted.push((long, Digest::of(text)));
         let delivery = ground.deliver(writes, &wanted).await?;
-        let is_whole = delivery.is_whole();
-        seen.delivery = Some(delivery);
-        if is_whole && !self.names.is_empty() {
-            seen.strangers = ground.strangers(&folder, &wanted).await?;
-        }
-        Ok(seen)
+        let strangers = if delivery.is_whole() { ground.strangers(&folder, &wanted).await? } else { Vec::new() };
+        Ok(Observation { scene, delivery, strangers })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
         let what = "a file of this name";
-        let arrival = match seen.scene.delivered(seen.delivery.as_ref(), what, &self.sidecar, self.within) {
+        let arrival = match seen.scene.delivered(Some(&seen.delivery), what, &self.sidecar, self.within) {
             Ok(arrival) => arrival,
             Err(verdict) => return verdict,
         };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::sync::ground::{self, Ground};
 use crate::check::sync::scene::{Delivery, Scene, Wanted, counted};
-use crate::check::{Kind, Need, Site};
+use crate::check::{Kind, Need, Site, Writes};
 use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
@@ -39,7 +39,7 @@ pub struct FileTree {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     scene: Scene,
-    delivery: Option<Delivery>,
+    delivery: Delivery,
     /// What else was in the folder.
     strangers: Vec<String>,
     times: Option<Times>,
@@ -59,19 +59,13 @@ impl Kind for FileTree {
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
 
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
-        Some((&self.export, Some(&self.sidecar)))
-    }
-
-    fn cycles(&self) -> u8 {
-        1
+    fn writes(&self) -> Option<Writes<'_>> {
+        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles: 1 })
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =
             Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
-        let mut seen = Observation { scene, delivery: None, strangers: Vec::new(), times: None };
-        let Some(ground) = ground else { return Ok(seen) };
         let folder = ground.place("tree").name;
         let line = ground::line();
         let files = Operation::tree(&line, self.files).into_iter();
@@ -79,23 +73,21 @@ impl Kind for FileTree {
             files.map(|(path, content)| (format!("{folder}/{path}"), Digest::of(content))).collect();
         let write = Operation::Tree { folder: ground.path(&folder), line, files: self.files };
         let delivery = ground.deliver(vec![write], &wanted).await?;
-        let is_whole = delivery.is_whole();
-        seen.delivery = Some(delivery);
-        if is_whole {
-            seen.strangers = ground.strangers(&folder, &wanted).await?;
-            let mut times = self.times(&ground, &folder).await?;
-            if !times.wrong.is_empty() {
-                // A cycle may have come between the writes and the old time that the files got after them.
-                ground.ends(2).await?;
-                times = self.times(&ground, &folder).await?;
-            }
-            seen.times = Some(times);
+        if !delivery.is_whole() {
+            return Ok(Observation { scene, delivery, strangers: Vec::new(), times: None });
         }
-        Ok(seen)
+        let strangers = ground.strangers(&folder, &wanted).await?;
+        let mut times = self.times(&ground, &folder).await?;
+        if !times.wrong.is_empty() {
+            // A cycle may have come between the writes and the old time that the files got after them.
+            ground.ends(2).await?;
+            times = self.times(&ground, &folder).await?;
+        }
+        Ok(Observation { scene, delivery, strangers, times: Some(times) })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
-        let arrival = match seen.scene.delivered(seen.delivery.as_ref(), "a small file", &self.sidecar, self.within) {
+        let arrival = match seen.scene.delivered(Some(&seen.delivery), "a small file", &self.sidecar, self.within) {
             Ok(arrival) => arrival,
             Err(verdict) => return verdict,
         };
@@ -161,25 +153,20 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::check::sync::scene::tests::{arrived, parameters, scene};
+    use crate::check::sync::scene::tests::{arrived, judged};
     use crate::event::Outcome;
 
     #[test]
     fn all_must_be_there_with_their_times() {
-        let check: FileTree = serde_json::from_value(parameters(&json!({"files": 2, "tolerance": "2s"}))).unwrap();
-        let judged = |times: Value| {
-            let seen = json!({"scene": scene(), "delivery": arrived(), "strangers": [], "times": times});
-            check.judge(&serde_json::from_value(seen).unwrap()).outcome
-        };
-        assert_eq!(judged(json!({"compared": 2, "worst": 1, "wrong": []})), Outcome::Pass);
-        assert_eq!(judged(json!({"compared": 2, "worst": 9, "wrong": [["a", 9]]})), Outcome::Fail);
-        assert_eq!(judged(json!({"compared": 1, "worst": 0, "wrong": []})), Outcome::Error);
-        assert_eq!(judged(Value::Null), Outcome::Error);
-    }
-
-    #[test]
-    fn a_line_has_a_time_and_a_path_with_spaces() {
-        assert_eq!(time("1763726400 ./a b/c.txt"), Some(("a b/c.txt", 1_763_726_400)));
-        assert_eq!(time("nonsense"), None);
+        let seen = json!({"delivery": arrived(), "strangers": []});
+        for (times, outcome) in [
+            (json!({"compared": 2, "worst": 1, "wrong": []}), Outcome::Pass),
+            (json!({"compared": 2, "worst": 9, "wrong": [["a", 9]]}), Outcome::Fail),
+            (json!({"compared": 1, "worst": 0, "wrong": []}), Outcome::Error),
+            (Value::Null, Outcome::Error),
+        ] {
+            let verdict = judged::<FileTree>(&json!({"files": 2, "tolerance": "2s"}), &seen, &json!({"times": times}));
+            assert_eq!(verdict.outcome, outcome, "{times}");
+        }
     }
 }

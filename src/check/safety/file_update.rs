@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::sync::ground::{self, Ground};
 use crate::check::sync::scene::{Delivery, Scene};
-use crate::check::{Kind, Need, Site};
+use crate::check::{Kind, Need, Site, Writes};
 use crate::cluster::Operation;
 use crate::event::{Hop, Reason, Verdict};
 
@@ -34,7 +34,7 @@ pub struct FileUpdate {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     scene: Scene,
-    first: Option<Delivery>,
+    first: Delivery,
     /// Why the tester could not change a file.
     not_edited: Option<String>,
     second: Option<Delivery>,
@@ -47,29 +47,22 @@ impl Kind for FileUpdate {
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
 
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
-        Some((&self.export, Some(&self.sidecar)))
-    }
-
-    fn cycles(&self) -> u8 {
-        2
+    fn writes(&self) -> Option<Writes<'_>> {
+        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles: 2 })
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (scene, ground) =
             Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
-        let mut seen = Observation { scene, first: None, not_edited: None, second: None, removed_stays: None };
-        let Some(ground) = ground else { return Ok(seen) };
         let folder = ground.place("update").name;
         let [edited, removed] = ["edited.txt", "removed.txt"].map(|name| format!("{folder}/{name}"));
         let version = |(name, lines): (&str, usize)| ground.nested(&folder, name, ground::line().repeat(lines));
         let first = [("same-size.txt", 2), ("shorter.txt", 2), ("edited.txt", 2), ("removed.txt", 2)].map(version);
         let (writes, wanted): (_, Vec<_>) = first.into_iter().unzip();
-        let delivery = ground.deliver(writes, &wanted).await?;
+        let first = ground.deliver(writes, &wanted).await?;
         let written = Instant::now();
-        let is_whole = delivery.is_whole();
-        seen.first = Some(delivery);
-        if !is_whole {
+        let mut seen = Observation { scene, first, not_edited: None, second: None, removed_stays: None };
+        if !seen.first.is_whole() {
             return Ok(seen);
         }
         let edit = site.shared.host.append(site.server(), &edited, b" and the tester's own words").await;
@@ -86,21 +79,16 @@ impl Kind for FileUpdate {
         if is_quiet {
             writes.insert(0, Operation::Remove { path: ground.path(&removed) });
         }
-        let delivery = ground.deliver(writes, &wanted).await?;
-        let is_whole = delivery.is_whole();
-        seen.second = Some(delivery);
-        if is_whole && is_quiet {
+        let second = seen.second.insert(ground.deliver(writes, &wanted).await?);
+        if second.is_whole() && is_quiet {
             seen.removed_stays = site.shared.host.stat(site.server(), &removed).await.ok().map(|stat| stat.is_some());
         }
         Ok(seen)
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
-        let judged = |delivery: &Option<Delivery>, what: &str| {
-            let arrival = seen.scene.delivered(delivery.as_ref(), what, &self.sidecar, self.within);
-            arrival.map(|arrival| arrival.millis)
-        };
-        if let Err(verdict) = judged(&seen.first, "its first version") {
+        let judged = |delivery, what| seen.scene.delivered(delivery, what, &self.sidecar, self.within);
+        if let Err(verdict) = judged(Some(&seen.first), "its first version") {
             return verdict;
         }
         if let Some(problem) = &seen.not_edited {
@@ -109,8 +97,8 @@ impl Kind for FileUpdate {
             let reason = Reason::new(object, "a file that the tester can extend", problem).hint(hint);
             return Verdict::judged("", vec![reason]).at(Hop::Host);
         }
-        let millis = match judged(&seen.second, "its newer version from the export") {
-            Ok(millis) => millis,
+        let millis = match judged(seen.second.as_ref(), "its newer version from the export") {
+            Ok(arrival) => arrival.millis,
             Err(verdict) => return verdict,
         };
         let sidecar = &self.sidecar.container;
@@ -128,24 +116,16 @@ impl Kind for FileUpdate {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::check::sync::scene::tests::{arrived, parameters, scene, wrong};
+    use crate::check::sync::scene::tests::{arrived, judged, wrong};
     use crate::event::Outcome;
-
-    fn judged(changes: &Value) -> Verdict {
-        let check: FileUpdate = serde_json::from_value(parameters(&json!({}))).unwrap();
-        let mut seen = json!({
-            "scene": scene(), "first": arrived(), "not_edited": null, "second": arrived(), "removed_stays": true
-        });
-        seen.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        check.judge(&serde_json::from_value(seen).unwrap())
-    }
 
     #[test]
     fn the_newer_version_must_win_and_what_deletions_do_is_a_note() {
         let sidecar = Some(Hop::Sidecar);
+        let seen = json!({"first": arrived(), "not_edited": null, "second": arrived(), "removed_stays": true});
         for (changes, outcome, hop, notes) in [
             (json!({}), Outcome::Pass, None, 1),
             (json!({"removed_stays": false}), Outcome::Pass, None, 1),
@@ -155,7 +135,7 @@ mod tests {
             (json!({"not_edited": "denied", "second": null}), Outcome::Fail, Some(Hop::Host), 0),
             (json!({"second": null}), Outcome::Error, None, 0),
         ] {
-            let verdict = judged(&changes);
+            let verdict = judged::<FileUpdate>(&json!({}), &seen, &changes);
             assert_eq!((verdict.outcome, verdict.hop, verdict.notes.len()), (outcome, hop, notes), "{changes}");
         }
     }

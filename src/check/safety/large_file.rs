@@ -14,8 +14,8 @@ use crate::check::pod::quantity;
 use crate::check::sync::ground::{self, Ground};
 use crate::check::sync::scene::{Arrival, Delivery, Scene, Wrong};
 use crate::check::sync::way;
-use crate::check::{Kind, Need, Site, millis};
-use crate::cluster::{Operation, container};
+use crate::check::{Kind, Need, Site, Writes, millis};
+use crate::cluster::{Operation, ResourceExt, container};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Host;
@@ -102,12 +102,8 @@ impl Kind for LargeFile {
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
 
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
-        Some((&self.export, Some(&self.sidecar)))
-    }
-
-    fn cycles(&self) -> u8 {
-        self.cycles.saturating_add(1)
+    fn writes(&self) -> Option<Writes<'_>> {
+        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles: self.cycles.saturating_add(1) })
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
@@ -115,7 +111,6 @@ impl Kind for LargeFile {
             Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
         let mut seen =
             Observation { scene, no_room: None, delivery: None, sizes: Sizes::default(), strangers: Vec::new() };
-        let Some(ground) = ground else { return Ok(seen) };
         seen.no_room = self.no_room(&ground).await?;
         if seen.no_room.is_some() {
             return Ok(seen);
@@ -184,7 +179,7 @@ impl LargeFile {
             text.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok())
         });
         let Ok(Some(used)) = used else {
-            let object = format!("export {folder} of pod {}", ground.pod.metadata.name.as_deref().unwrap_or_default());
+            let object = format!("export {folder} of pod {}", ground.pod.name_any());
             return Err(Verdict::error(Reason::new(object, "to tell how much is in it", format!("{used:?}"))));
         };
         let free = limit - used * 1024.0;
@@ -216,9 +211,8 @@ impl LargeFile {
         for part in 1..=parts {
             let what = format!("part {part} of {parts} of a file of {} bytes", self.bytes);
             ground.site.waiting(what, ground.within.0);
-            let until = self.bytes / parts * part;
+            let until = if part == parts { self.bytes } else { self.bytes / parts * part };
             listed = ground.listed(name);
-            let until = if part == parts { self.bytes } else { until };
             while written_bytes < until {
                 let (line, bytes) = (ground::line(), self.piece.max(1).min(until - written_bytes));
                 let append = Operation::Append { path: ground.path(name), line: line.clone(), bytes };
@@ -254,7 +248,7 @@ impl LargeFile {
         // Only when it is long enough is it worth reading.
         let here = sizes.wait_for(|sizes| sizes.now == Some(whole));
         let _ = tokio::time::timeout_at(written + ground.within.0, here).await;
-        ground.follow_to_the_end(&[(name.to_owned(), content)], &[listed], written).await
+        ground.follow(&[(name.to_owned(), content)], &[listed], written).await
     }
 }
 
@@ -291,25 +285,15 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::check::sync::scene::tests::{arrived, parameters, scene, wrong};
+    use crate::check::sync::scene::tests::{arrived, judged, wrong};
     use crate::cluster::example::output_pod;
     use crate::event::Outcome;
 
-    fn check() -> LargeFile {
-        serde_json::from_value(parameters(&json!({"bytes": 1000, "cycles": 2, "piece": 100}))).unwrap()
-    }
-
-    fn judged(changes: &Value) -> Outcome {
-        let mut seen = json!({
-            "scene": scene(), "no_room": null, "delivery": arrived(), "sizes": {"seen": [300, 1000], "shrunk": null},
-            "strangers": []
-        });
-        seen.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        check().judge(&serde_json::from_value(seen).unwrap()).outcome
-    }
-
     #[test]
     fn it_must_end_whole_and_never_shrink() {
+        let parameters = json!({"bytes": 1000, "cycles": 2, "piece": 100});
+        let sizes = json!({"seen": [300, 1000], "shrunk": null});
+        let seen = json!({"no_room": null, "delivery": arrived(), "sizes": sizes, "strangers": []});
         let shrunk = |after: Value| json!({"seen": [300], "shrunk": [300, after]});
         for (changes, outcome) in [
             (json!({}), Outcome::Pass),
@@ -322,7 +306,7 @@ mod tests {
             (json!({"no_room": "12Mi are free", "delivery": null}), Outcome::Skip),
             (json!({"delivery": null}), Outcome::Error),
         ] {
-            assert_eq!(judged(&changes), outcome, "{changes}");
+            assert_eq!(judged::<LargeFile>(&parameters, &seen, &changes).outcome, outcome, "{changes}");
         }
     }
 
@@ -348,8 +332,7 @@ mod tests {
     #[test]
     fn the_limit_is_that_of_the_exports_volume() {
         let pod = serde_json::from_value(output_pod()).unwrap();
-        assert_eq!(limit(&pod, &check().export), Some(f64::from(500 << 20)));
-        let other = Export { folder: "/elsewhere".into(), ..check().export };
-        assert_eq!(limit(&pod, &other), None);
+        let limit = |folder: &str| limit(&pod, &Export { container: "nfs-server".into(), folder: folder.into() });
+        assert_eq!([limit("/data"), limit("/elsewhere")], [Some(f64::from(500 << 20)), None]);
     }
 }

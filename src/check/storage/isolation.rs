@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
 use crate::check::parameter::{Export, Sidecar};
-use crate::check::{Kind, Need, Site};
+use crate::check::{Kind, Need, Site, Writes};
 use crate::cluster::container;
 use crate::cluster::{Operation, Population, ResourceExt, SLOW};
 use crate::event::{Hop, Reason, Verdict};
@@ -52,8 +52,9 @@ impl Kind for Isolation {
     const HOPS: &'static [Hop] = &[Hop::Export];
     const NEEDS: &'static [Need] = &[Need::Commands];
 
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
-        Some((&self.export, self.sidecar.as_ref()))
+    fn writes(&self) -> Option<Writes<'_>> {
+        let sidecar = self.sidecar.as_ref();
+        Some(Writes { export: &self.export, sidecar, cycles: 0 })
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
@@ -160,7 +161,7 @@ impl Isolation {
     async fn gather(&self, site: &Site, server: &str, pod: &Pod) -> Result<BTreeMap<String, String>, String> {
         let file = site.file_of(server, MARKER);
         let exported = site.exported(&self.export, &file);
-        let cycles = self.sidecar.as_ref().and_then(|sidecar| site.cycles_of(server, pod, sidecar));
+        let cycles = self.sidecar.as_ref().and_then(|sidecar| site.cycles(pod, sidecar));
         let Export { container, folder } = &self.export;
         let gather = Operation::Gather { folder: folder.clone(), prefix: site.prefix() };
         let remove = Operation::Remove { path: format!("{folder}/{}", file.name) };

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::check::parameter::{Export, Sidecar};
-use crate::check::{Kind, Need, Site, millis};
+use crate::check::{Kind, Need, Site, Writes, millis};
 use crate::cluster::{Operation, QUIET, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 
@@ -36,8 +36,9 @@ impl Kind for Subfolder {
     const HOPS: &'static [Hop] = &[Hop::Export];
     const NEEDS: &'static [Need] = &[Need::Commands];
 
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
-        Some((&self.export, self.sidecar.as_ref()))
+    fn writes(&self) -> Option<Writes<'_>> {
+        let sidecar = self.sidecar.as_ref();
+        Some(Writes { export: &self.export, sidecar, cycles: 0 })
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {

@@ -12,12 +12,12 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::log::{self, Cycle, Marks};
-use super::way::{self, Obstacle};
+use super::log::{self, Cycle};
+use super::way;
 use crate::check::parameter::{Expected, Export, Fact, Pattern, Sidecar, Span};
-use crate::check::{Kind, Need, Site};
+use crate::check::{Kind, Need, Site, Writes};
 use crate::cluster::container;
-use crate::cluster::{CycleLog, Cycles, Operation, ResourceExt};
+use crate::cluster::{CycleLog, Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 
 /// So much of the log is asked for at the most, and more text than this is not all of it: each line has a timestamp too.
@@ -64,9 +64,8 @@ fn win_03() -> Span {
 pub struct Observation {
     pod: String,
     expected: Expected,
-    obstacle: Option<Obstacle>,
     /// How long cycles were waited for, in seconds.
-    waited: i64,
+    waited: u64,
     cycles: Vec<Cycle>,
     /// The harness's own file.
     file: String,
@@ -75,28 +74,14 @@ pub struct Observation {
     listed: Vec<Timestamp>,
 }
 
-/// How far the cycles are apart.
-#[derive(Debug, PartialEq, Eq)]
-enum Pace {
-    Right,
-    /// Farther, and yet files arrive in time.
-    Late,
-    /// Nearer, or so far that files do not arrive in time.
-    Wrong,
-}
-
 impl Kind for Cadence {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Sidecar];
     const NEEDS: &'static [Need] = &[Need::Values, Need::Commands, Need::Logs];
 
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
-        Some((&self.export, Some(&self.sidecar)))
-    }
-
-    fn cycles(&self) -> u8 {
-        // One lists its file, and one more could do so again.
-        2
+    fn writes(&self) -> Option<Writes<'_>> {
+        // One cycle lists its file, and one more could do so again.
+        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles: 2 })
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
@@ -108,27 +93,11 @@ impl Kind for Cadence {
         };
         let (pod, _) = site.pod().await?;
         let file = site.file("cadence.txt");
-        let mut seen = Observation {
-            pod: pod.name_any(),
-            expected,
-            obstacle: None,
-            waited: 0,
-            cycles: Vec::new(),
-            file: file.name.clone(),
-            not_written: None,
-            listed: Vec::new(),
-        };
-        let followed = match way::cycles(site, &pod, &self.export, &self.sidecar)? {
-            Err(obstacle) => {
-                seen.obstacle = Some(obstacle);
-                return Ok(seen);
-            }
-            Ok(cycles) => cycles,
-        };
+        let followed = way::cycles(site, &pod, &self.export, &self.sidecar)?;
         site.place(&pod, &self.export, Some(&self.sidecar), &file);
         let path = format!("{}/{}", self.export.folder, file.name);
         let write = Operation::Write { path, content: format!("copied once: {}", file.name) };
-        (_, seen.not_written) = site.try_exec(&pod, &self.export.container, &write).await?;
+        let (_, not_written) = site.try_exec(&pod, &self.export.container, &write).await?;
         let began = Instant::now();
         // Its own cycle, and two more that could list it again.
         let each = self.within.signed().max(interval + self.tolerance.signed());
@@ -145,38 +114,39 @@ impl Kind for Cadence {
         let wanted = usize::from(self.cycles);
         let needed = (interval + self.tolerance.signed()) * i32::from(self.cycles) + SLACK;
         let since = start.checked_sub(needed).unwrap_or(Timestamp::UNIX_EPOCH);
-        seen.cycles = self.read(site, &pod, &followed, since).await?;
-        if ended(&seen.cycles) < wanted && followed.log().ends(start).0 >= wanted {
+        let mut cycles = self.read(site, &pod, since).await?;
+        if ended(&cycles) < wanted && followed.log().ends(start).0 >= wanted {
             // The stream saw more than is left: rotation took it. The cycles that come now are in one piece.
             let now = self.newest(site, &pod).await?;
             let has_enough = |log: &CycleLog| log.is_denied() || log.ends(now).1 > wanted;
             followed.wait_while_cycles_end(each, Instant::now() + patience, has_enough).await;
-            seen.cycles = self.read(site, &pod, &followed, since).await?;
+            cycles = self.read(site, &pod, since).await?;
         }
-        seen.waited = began.elapsed().as_secs().try_into().unwrap_or(i64::MAX);
-        seen.listed = followed.log().listings(&file.name);
-        Ok(seen)
+        Ok(Observation {
+            pod: pod.name_any(),
+            expected,
+            waited: began.elapsed().as_secs(),
+            cycles,
+            listed: followed.log().listings(&file.name),
+            file: file.name,
+            not_written,
+        })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
-        if let Some(obstacle) = &seen.obstacle {
-            return obstacle.verdict(&seen.pod, &self.sidecar);
-        }
         let name = &self.sidecar.container;
         let object = format!("pod {}, container {name}", seen.pod);
         let look = format!("look at the log and the command of {name}");
         let mut reasons = Vec::new();
         let mut notes = Vec::new();
-        for (cycle, error) in seen.cycles.iter().filter_map(|cycle| Some((cycle, cycle.errors.first()?))) {
-            if let Some(excuse) = &cycle.excuse {
-                notes.push(format!(
-                    "{object}: a client wrote to a file while it was copied, at {}: {excuse}",
-                    cycle.began
-                ));
-                continue;
+        for Cycle { began, errors, excuse, .. } in &seen.cycles {
+            let Some(error) = errors.first() else { continue };
+            if let Some(excuse) = excuse {
+                notes.push(format!("{object}: a client wrote to a file while it was copied, at {began}: {excuse}"));
+            } else {
+                let expected = "sync cycles without errors, also where the log says Synced afterwards";
+                reasons.push(Reason::new(&object, expected, format!("at {began}: {error}")).hint(&look));
             }
-            let expected = "sync cycles without errors, also where the log says Synced afterwards";
-            reasons.push(Reason::new(&object, expected, format!("at {}: {error}", cycle.began)).hint(&look));
         }
         // One says it all.
         reasons.truncate(1);
@@ -193,34 +163,20 @@ impl Kind for Cadence {
             reasons.push(Reason::new(&object, expected, format!("{ended} ended")).hint(&look));
         }
         let pause = middle(seen.cycles.iter().filter_map(|cycle| cycle.paused).collect());
-        let copying = middle(seen.cycles.iter().filter_map(Cycle::copying).collect());
-        if let (Some(pause), Some(interval)) = (pause, seconds(&seen.expected)) {
-            let copying = copying.unwrap_or_default();
-            match self.pace(SignedDuration::from_millis(pause), SignedDuration::from_millis(copying), interval) {
-                Pace::Right => {}
-                Pace::Late => notes.push(format!(
-                    "{object}: {pause} ms instead of a pause of {interval:#} between two cycles ({}): it is slow, and yet files \
-                     arrive within {}",
-                    seen.expected.source, self.within
-                )),
-                Pace::Wrong => {
-                    let expected = format!(
-                        "a pause of {interval:#} between two cycles ({}), give or take {}, and files within {}",
-                        seen.expected.source, self.tolerance, self.within
-                    );
-                    let hint = format!("{look}; compare with sidecar.syncInterval in the values");
-                    let paused = format!("{pause} ms, and {copying} ms of copying");
-                    reasons.push(Reason::new(&object, expected, paused).hint(hint));
-                }
+        match pause.zip(seconds(&seen.expected)).map(|(pause, interval)| self.pace(seen, pause, interval)) {
+            Some(Err((expected, paused))) => {
+                let hint = format!("{look}; compare with sidecar.syncInterval in the values");
+                reasons.push(Reason::new(&object, expected, paused).hint(hint));
             }
+            Some(Ok(late)) => notes.extend(late.map(|late| format!("{object}: {late}"))),
+            None => {}
         }
+        let file = format!("file {} of pod {}", seen.file, seen.pod);
         if let Some(problem) = &seen.not_written {
-            let file = format!("file {} of pod {}", seen.file, seen.pod);
-            let reason = Reason::new(file, "to be written into the export", problem);
+            let reason = Reason::new(&file, "to be written into the export", problem);
             reasons.push(reason.hint("look whether the export is full or read-only"));
         }
         if let [_, _, again, ..] = seen.listed.as_slice() {
-            let file = format!("file {} of pod {}", seen.file, seen.pod);
             let expected = format!("to be copied once by {name}, because nobody changed it");
             let copied = format!("copied {} times, again at {again}", seen.listed.len());
             let hint = format!("look whether {name} copies back into the export, or changes what it copied");
@@ -241,18 +197,34 @@ impl Kind for Cadence {
 }
 
 impl Cadence {
-    /// Judges the usual pause and the usual time of copying. That a wrong interval is set is not said here: a node that is
-    /// short of CPU makes pauses longer, too.
-    fn pace(&self, pause: SignedDuration, copying: SignedDuration, interval: SignedDuration) -> Pace {
+    /// Judges the usual pause, in milliseconds, and the usual time of copying: a note where the pause is longer, and yet files
+    /// arrive in time. That a wrong interval is set is not said here: a node that is short of CPU makes pauses longer, too.
+    ///
+    /// # Errors
+    /// What was expected and seen, where it is shorter, or so long that files do not arrive in time.
+    fn pace(
+        &self,
+        seen: &Observation,
+        pause: i64,
+        interval: SignedDuration,
+    ) -> Result<Option<String>, (String, String)> {
+        let (Self { tolerance, within, .. }, source) = (self, &seen.expected.source);
+        let copying = middle(seen.cycles.iter().filter_map(Cycle::copying).collect()).unwrap_or_default();
+        let [paused, copied] = [pause, copying].map(SignedDuration::from_millis);
         // No pause at all must never be within it.
-        let tolerance = self.tolerance.signed().min(interval / 2);
-        if (pause - interval).abs() <= tolerance {
-            Pace::Right
-        } else if pause > interval && pause + copying <= self.within.signed() {
-            Pace::Late
-        } else {
-            Pace::Wrong
+        if (paused - interval).abs() <= tolerance.signed().min(interval / 2) {
+            return Ok(None);
         }
+        if paused > interval && paused + copied <= within.signed() {
+            return Ok(Some(format!(
+                "{pause} ms instead of a pause of {interval:#} between two cycles ({source}): it is slow, and yet files \
+                 arrive within {within}"
+            )));
+        }
+        let expected = format!(
+            "a pause of {interval:#} between two cycles ({source}), give or take {tolerance}, and files within {within}"
+        );
+        Err((expected, format!("{pause} ms, and {copying} ms of copying")))
     }
 
     /// When the sidecar said its newest line, by the log's own clock, which is the node's and may differ from all others.
@@ -263,10 +235,7 @@ impl Cadence {
     }
 
     /// The cycles that the log has since a moment.
-    async fn read(&self, site: &Site, pod: &Pod, followed: &Cycles, since: Timestamp) -> Result<Vec<Cycle>, Verdict> {
-        if let Some(error) = followed.log().trouble.filter(|_| followed.log().is_denied()) {
-            return Err(site.no_answer(&error));
-        }
+    async fn read(&self, site: &Site, pod: &Pod, since: Timestamp) -> Result<Vec<Cycle>, Verdict> {
         let sidecar = &self.sidecar.container;
         let lines = site.shared.cluster.log(&pod.name_any(), sidecar, Some(since), MOST).await;
         let lines = lines.map_err(|error| site.no_answer(&error))?;
@@ -275,13 +244,7 @@ impl Cadence {
             let reason = Reason::new(container::place(pod, sidecar), expected, "more than that");
             return Err(Verdict::error(reason.hint("run the test again when less is copied")));
         }
-        let marks = Marks {
-            begin: &self.cycle_begin.0,
-            end: &self.sidecar.cycle_end.0,
-            error: &self.error.0,
-            excuse: &self.excuse.0,
-        };
-        Ok(log::cycles(&lines, marks))
+        Ok(log::cycles(&lines, self))
     }
 
     /// Whether the log says all that it can, by the ends of cycles in all and since the file was listed last (or written),
@@ -328,29 +291,31 @@ fn middle(mut values: Vec<i64>) -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use serde_json::{Value, json};
 
     use super::*;
     use crate::event::Outcome;
 
-    fn check() -> Cadence {
+    /// Every 30 s, give or take 3 s, and files within 40 s.
+    pub fn check() -> Cadence {
         serde_json::from_value(json!({
             "export": {"container": "nfs-server", "folder": "/data"},
-            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced", "interval": r"^Sync interval: (\d+)s"},
-            "cycle-begin": "^sending", "error": "^rsync error", "excuse": "^ERROR: ", "interval": {"values": "sidecar.syncInterval"},
+            "sidecar": {"container": "sync-to-windows", "cycle-end": r"^\[\d\d:\d\d:\d\d\] Synced\b", "interval": r"^Sync interval: (\d+)s"},
+            "cycle-begin": "^sending incremental file list$", "error": r"^rsync error: .*\(code \d+\)",
+            "excuse": "^ERROR: .* failed verification", "interval": {"values": "sidecar.syncInterval"},
             "tolerance": "3s", "within": "40s", "cycles": 3
         }))
         .unwrap()
     }
 
-    /// Cycles that pause for so many milliseconds each, and take 2 s.
-    fn judged(pauses: &[Value], errors: &[&str], listed: &[&str]) -> Verdict {
+    /// Cycles that should come so many seconds apart, pause for so many milliseconds each, and take 2 s.
+    fn judged(interval: u8, pauses: &[Value], errors: &[&str], listed: &[&str]) -> Verdict {
         let at = |index: usize, seconds: u8| format!("2026-11-21T03:0{index}:0{seconds}Z");
         let cycle = |(index, paused): (usize, &Value)| json!({"began": at(index, 0), "ended": at(index, 2), "paused": paused, "errors": errors, "excuse": null});
         let cycles: Vec<_> = pauses.iter().enumerate().map(cycle).collect();
         let seen = json!({
-            "pod": "p", "expected": {"value": 30, "source": "test"}, "obstacle": null, "waited": 60, "cycles": cycles,
+            "pod": "p", "expected": {"value": interval, "source": "test"}, "waited": 60, "cycles": cycles,
             "file": "x", "not_written": null, "listed": listed
         });
         check().judge(&serde_json::from_value(seen).unwrap())
@@ -362,45 +327,29 @@ mod tests {
         let thrice = [once[0], "2026-11-21T03:01:00Z", "2026-11-21T03:01:30Z"];
         let paused = |millis: &[i64]| [vec![Value::Null], millis.iter().map(|pause| json!(pause)).collect()].concat();
         let steady = || paused(&[30_040, 30_160]);
-        for (pauses, errors, listed, outcome, why) in [
-            (steady(), &[][..], &once[..], Outcome::Pass, "steady"),
-            (paused(&[30_040, 8_000_000, 30_010]), &[], &once, Outcome::Pass, "the machine slept once"),
-            (steady(), &[], &thrice[..2], Outcome::Pass, "it was being written in the first cycle"),
-            (steady(), &[], &thrice, Outcome::Fail, "copied again and again"),
-            (steady(), &["rsync error: (code 11)"], &once, Outcome::Fail, "an error"),
-            (paused(&[1_050, 1_040]), &[], &once, Outcome::Fail, "too short"),
-            (paused(&[38_000, 38_000]), &[], &once, Outcome::Pass, "late"),
-            (paused(&[38_001, 38_001]), &[], &once, Outcome::Fail, "too long"),
-            (paused(&[]), &[], &[], Outcome::Fail, "too few"),
-            (vec![], &[], &[], Outcome::Fail, "none"),
-            (steady(), &[], &[], Outcome::Error, "the file was never listed"),
-            (vec![Value::Null; 3], &[], &once, Outcome::Error, "no pause is known"),
-            (steady(), &[], &["2026-11-21T03:02:00Z"], Outcome::Error, "no cycle after the copy"),
+        for (interval, pauses, errors, listed, outcome, why) in [
+            (30, steady(), &[][..], &once[..], Outcome::Pass, "steady"),
+            (30, paused(&[30_040, 8_000_000, 30_010]), &[], &once, Outcome::Pass, "the machine slept once"),
+            (30, steady(), &[], &thrice[..2], Outcome::Pass, "it was being written in the first cycle"),
+            (30, steady(), &[], &thrice, Outcome::Fail, "copied again and again"),
+            (30, steady(), &["rsync error: (code 11)"], &once, Outcome::Fail, "an error"),
+            (30, paused(&[27_000, 27_000]), &[], &once, Outcome::Pass, "within the tolerance"),
+            (30, paused(&[26_999, 26_999]), &[], &once, Outcome::Fail, "too short"),
+            (30, paused(&[33_000, 33_000]), &[], &once, Outcome::Pass, "within the tolerance"),
+            (30, paused(&[33_001, 33_001]), &[], &once, Outcome::Pass, "late"),
+            (30, paused(&[38_000, 38_000]), &[], &once, Outcome::Pass, "late"),
+            (30, paused(&[38_001, 38_001]), &[], &once, Outcome::Fail, "too long"),
+            (2, paused(&[1_000, 1_000]), &[], &once, Outcome::Pass, "half of a short interval"),
+            (2, paused(&[999, 999]), &[], &once, Outcome::Fail, "less than half of it"),
+            (30, paused(&[]), &[], &[], Outcome::Fail, "too few"),
+            (30, vec![], &[], &[], Outcome::Fail, "none"),
+            (30, steady(), &[], &[], Outcome::Error, "the file was never listed"),
+            (30, vec![Value::Null; 3], &[], &once, Outcome::Error, "no pause is known"),
+            (30, steady(), &[], &["2026-11-21T03:02:00Z"], Outcome::Error, "no cycle after the copy"),
         ] {
-            let verdict = judged(&pauses, errors, listed);
+            let verdict = judged(interval, &pauses, errors, listed);
             assert_eq!(verdict.outcome, outcome, "{why}: {verdict:?}");
             assert_eq!(verdict.notes.len(), usize::from(why == "late"), "{why}: {verdict:?}");
-        }
-    }
-
-    #[test]
-    fn a_longer_pause_is_late_as_long_as_files_arrive_in_time() {
-        let pace = |pause, copying, interval| {
-            let [pause, copying, interval] = [pause, copying, interval].map(SignedDuration::from_millis);
-            check().pace(pause, copying, interval)
-        };
-        for (pause, copying, interval, expected) in [
-            (27_000, 0, 30_000, Pace::Right),
-            (33_000, 0, 30_000, Pace::Right),
-            (26_999, 0, 30_000, Pace::Wrong),
-            (33_001, 0, 30_000, Pace::Late),
-            (35_000, 5_000, 30_000, Pace::Late),
-            (35_000, 5_001, 30_000, Pace::Wrong),
-            // No more than half of a short interval.
-            (1_000, 0, 2_000, Pace::Right),
-            (999, 0, 2_000, Pace::Wrong),
-        ] {
-            assert_eq!(pace(pause, copying, interval), expected, "{pause} {copying} {interval}");
         }
     }
 
@@ -412,9 +361,6 @@ mod tests {
         assert!(!is_enough(3, 1, 1) && !is_enough(3, 1, 2), "it may be listed again");
         assert!(!is_enough(3, 2, 0), "the file may have come in the middle of a cycle");
         let read = |value: Value| seconds(&Expected { value: Some(value), source: "test".into() });
-        assert_eq!(
-            [read(json!(1)), read(json!(0)), read(json!("often"))],
-            [Some(SignedDuration::from_secs(1)), None, None]
-        );
+        assert_eq!([json!(1), json!(0), json!("often")].map(read), [Some(SignedDuration::from_secs(1)), None, None]);
     }
 }

@@ -20,7 +20,6 @@ use crate::random;
 
 struct Sample {
     hosted: Placed,
-    exported: Placed,
     content: String,
     /// When its write was acknowledged.
     written: Option<Instant>,
@@ -41,28 +40,33 @@ impl FileSync {
             sleep_until(start + apart * number).await;
             let mut sample = self.sample(ground, number);
             let brought = self.bring(ground, &mut sample).await?;
-            Ok::<_, Verdict>((number, sample, brought))
+            Ok::<_, Verdict>((sample, brought))
         };
         let mut underway: FuturesUnordered<_> = (0..count).map(one).collect();
         let mut whole = Vec::new();
         let mut astray = None;
         while let Some(ended) = underway.next().await {
-            let (number, sample, brought) = ended?;
-            match brought {
-                Ok(Delivery(Ok(arrival))) if arrival.wrong.is_empty() => whole.push((number, sample, arrival)),
+            match ended? {
+                (sample, Ok(Delivery(Ok(arrival)))) if arrival.wrong.is_empty() => whole.push((sample, arrival)),
                 brought => {
                     // What becomes of the others says nothing more.
-                    astray = Some((sample, brought));
+                    astray = Some(brought);
                     break;
                 }
             }
         }
         drop(underway);
-        whole.sort_by_key(|(number, ..)| *number);
-        seen.samples = whole.iter().map(|(_, _, arrival)| arrival.millis).collect();
-        let arrived = whole.iter().map(|(_, sample, arrival)| (sample.written, Some(arrival.millis)));
+        whole.sort_by_key(|(sample, _)| sample.written);
+        seen.samples = whole.iter().map(|(_, arrival)| arrival.millis).collect();
+        let at = |moment: Instant| ground.site.shared.since_start(moment);
+        let arrived = whole.iter().map(|(sample, arrival)| (sample.written, Some(arrival.millis)));
         let lost = astray.iter().map(|(sample, _)| (sample.written, None));
-        seen.timeline = Some(self.timeline(ground, arrived.chain(lost)));
+        let files = arrived.chain(lost).filter_map(|(written, took)| {
+            let written = at(written?)?;
+            Some((written, took.map(|took| written + took)))
+        });
+        let cycles = ground.cycles.log().moments().filter_map(at).collect();
+        seen.timeline = Some(Timeline { limit: millis(self.within.0), files: files.collect(), cycles });
         match astray {
             Some((_, Err(unserved))) => seen.unserved = Some(unserved),
             Some((sample, Ok(mut delivery))) => {
@@ -78,29 +82,14 @@ impl FileSync {
             }
             None => {
                 // The last came just now: nobody else had time to take it away.
-                let samples: Vec<_> = whole.iter().map(|(_, sample, _)| sample).collect();
+                let samples: Vec<_> = whole.iter().map(|(sample, _)| sample).collect();
                 if let Some(used) = samples.last() {
                     seen.unusable = self.try_out(ground, used, &samples).await?;
                 }
-                seen.delivery = whole.pop().map(|(_, _, arrival)| Delivery(Ok(arrival)));
+                seen.delivery = whole.pop().map(|(_, arrival)| Delivery(Ok(arrival)));
             }
         }
         Ok(())
-    }
-
-    /// Files by when their writes were acknowledged and how long they took, beside the cycles so far.
-    fn timeline(
-        &self,
-        Ground { site, cycles, .. }: &Ground<'_>,
-        files: impl Iterator<Item = (Option<Instant>, Option<u64>)>,
-    ) -> Timeline {
-        let at = |moment: Instant| site.shared.since_start(moment);
-        let files = files.filter_map(|(written, took)| {
-            let written = at(written?)?;
-            Some((written, took.map(|took| written + took)))
-        });
-        let cycles = cycles.log().moments().filter_map(at).collect();
-        Timeline { limit: millis(self.within.0), files: files.collect(), cycles }
     }
 
     /// How far the writes are apart, so that they are spread over one cycle.
@@ -117,11 +106,9 @@ impl FileSync {
 
     /// A file of random content, noted before it is written.
     fn sample(&self, ground: &Ground<'_>, number: u32) -> Sample {
-        let hosted =
-            ground.site.file(&if number == 0 { "sync.txt".to_owned() } else { format!("sync-{}.txt", number + 1) });
+        let what = if number == 0 { "sync.txt".to_owned() } else { format!("sync-{}.txt", number + 1) };
         let content = random::text(usize::from(self.bytes.get()));
-        let exported = ground.site.place(&ground.pod, &self.export, Some(&self.sidecar), &hosted);
-        Sample { hosted, exported, content, written: None }
+        Sample { hosted: ground.place(&what), content, written: None }
     }
 
     /// Writes a file and follows it until the cycle has ended that brought it; the error is why the NFS server did not take it.
@@ -146,7 +133,7 @@ impl FileSync {
         };
         let wanted = [(hosted.name.clone(), Digest::of(&*content))];
         sample.written = Some(written);
-        ground.follow_to_the_end(&wanted, &[0], written).await.map(Ok)
+        ground.follow(&wanted, &[0], written).await.map(Ok)
     }
 
     /// Uses one file as the tester would and removes all, there and here; what the tester could not do, if anything.
@@ -166,7 +153,7 @@ impl FileSync {
             return Err(Verdict::error(Reason::new(object, format!("to remove {files}"), problem)));
         }
         for sample in all {
-            ledger.removed(&sample.exported);
+            ledger.removed(&site.exported(&self.export, &sample.hosted));
         }
         for sample in all {
             if let Err(error) = host.remove(server, &sample.hosted.name).await {

@@ -10,7 +10,7 @@ use super::ground::Ground;
 use super::scene::{Delivery, Scene};
 use crate::check::nfs::{Target, Unwritten};
 use crate::check::parameter::{Export, Sidecar, Span};
-use crate::check::{Kind, Need, Site};
+use crate::check::{Kind, Need, Site, Writes};
 use crate::event::{Hop, Reason, Timeline, Verdict};
 use crate::profile::Profile;
 
@@ -82,14 +82,12 @@ pub struct Observation {
     scene: Scene,
     /// What came of the file, of several of the one that was used, or of the first that went astray.
     pub(super) delivery: Option<Delivery>,
-    /// Why the NFS server did not take it.
     pub(super) unserved: Option<Box<Unwritten>>,
     /// What the tester could not do with it: open, extend and remove it.
     pub(super) unusable: Option<String>,
     /// How long each file took that arrived, in the order of the writes: milliseconds from the acknowledged write on, by this
     /// machine's monotonic clock.
     pub(super) samples: Vec<u64>,
-    /// When the files and the cycles came.
     pub(super) timeline: Option<Timeline>,
 }
 
@@ -106,13 +104,10 @@ impl Kind for FileSync {
         }
     }
 
-    fn writes(&self) -> Option<(&Export, Option<&Sidecar>)> {
-        Some((&self.export, Some(&self.sidecar)))
-    }
-
-    fn cycles(&self) -> u8 {
+    fn writes(&self) -> Option<Writes<'_>> {
         // Those that are written over one cycle arrive with the next.
-        if self.samples == 1 { 1 } else { 2 }
+        let cycles = if self.samples == 1 { 1 } else { 2 };
+        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles })
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
@@ -120,9 +115,7 @@ impl Kind for FileSync {
             Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
         let (delivery, unserved, unusable, samples, timeline) = Default::default();
         let mut seen = Observation { scene, delivery, unserved, unusable, samples, timeline };
-        if let Some(ground) = ground {
-            self.follow(&ground, &mut seen).boxed().await?;
-        }
+        self.follow(&ground, &mut seen).boxed().await?;
         Ok(seen)
     }
 
@@ -169,34 +162,28 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::check::sync::scene::tests::{arrived, parameters, scene, wrong};
+    use crate::check::sync::scene::tests::{arrived, judged, parameters, wrong};
     use crate::event::Outcome;
-
-    fn check(changes: &Value) -> Result<FileSync, serde_json::Error> {
-        let mut all = parameters(&json!({"bytes": 4096}));
-        all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        serde_json::from_value(all)
-    }
 
     #[test]
     fn samples_are_from_1_to_20_and_a_port_is_forwarded_only_where_files_are_written_by_nfs() {
-        assert_eq!(check(&json!({})).unwrap().samples, 1);
+        let read = |samples: u32, write: &str| {
+            let others = json!({"bytes": 4096, "samples": samples, "write": write});
+            serde_json::from_value::<FileSync>(parameters(&others))
+        };
         for count in [0, 21] {
-            let refused = check(&json!({"samples": count})).unwrap_err().to_string();
+            let refused = read(count, "exec").unwrap_err().to_string();
             assert!(refused.contains(&format!("samples must be from 1 to 20, not {count}")), "{refused}");
         }
-        let needs = |write: &str| check(&json!({"write": write})).unwrap().needs().contains(&Need::PortForward);
+        let needs = |write| read(1, write).unwrap().needs().contains(&Need::PortForward);
         assert_eq!(["exec", "nfs"].map(needs), [false, true]);
     }
 
     #[test]
     fn only_a_file_that_the_tester_can_use_passes() {
         let judged = |changes: &Value| {
-            let mut seen = json!({
-                "scene": scene(), "delivery": arrived(), "unserved": null, "unusable": null, "samples": [900], "timeline": null
-            });
-            seen.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-            check(&json!({"samples": 4})).unwrap().judge(&serde_json::from_value(seen).unwrap())
+            let seen = json!({"delivery": arrived(), "samples": [900]});
+            judged::<FileSync>(&json!({"bytes": 4096, "samples": 4}), &seen, changes)
         };
         let refused = |live: &[&str]| {
             let trouble = json!({"call": "MOUNT /data", "what": {"Refused": "MNT3ERR_ACCES"}});

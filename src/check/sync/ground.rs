@@ -11,10 +11,10 @@ use super::scene::{Arrival, Delivery, Scene, Wanted, Wrong, counted};
 use super::way;
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::{Placed, Site, millis};
-use crate::cluster::{Cycles, Operation, Output, ResourceExt, container};
+use crate::cluster::{CycleLog, Cycles, Operation, Output, ResourceExt, container};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
-use crate::host::{Host, Seen};
+use crate::host::Host;
 use crate::random;
 
 /// How long all looks into the tester's folder may take beyond the wait for what is looked at.
@@ -35,26 +35,25 @@ pub struct Ground<'a> {
 }
 
 impl<'a> Ground<'a> {
-    /// The ground of a test; `None` if nothing would copy what is written.
+    /// The ground of a test.
+    ///
+    /// # Errors
+    /// FAIL, because nothing would copy what is written; ERROR where nothing can be written, or the tester's folder is seen not
+    /// to be the one that the pod mounts. Where the mount cannot be probed, or only through a container that may end meanwhile,
+    /// a file is the better witness.
     pub async fn enter(
         site: &'a Site,
         export: &'a Export,
         sidecar: &'a Sidecar,
         restart_window: Span,
         within: Span,
-    ) -> Result<(Scene, Option<Self>), Verdict> {
+    ) -> Result<(Scene, Self), Verdict> {
         let (pod, population) = site.pod().await?;
+        let cycles = way::cycles(site, &pod, export, sidecar)?;
+        way::probed(site, &pod, population.now, sidecar, restart_window).await.unwrap_or(Ok(()))?;
         let folder = site.shared.host.folder(site.server()).display().to_string();
-        let mut scene = Scene { pod: pod.name_any(), folder, obstacle: None };
-        let cycles = match way::cycles(site, &pod, export, sidecar)? {
-            Err(obstacle) => {
-                scene.obstacle = Some(obstacle);
-                return Ok((scene, None));
-            }
-            Ok(cycles) => cycles,
-        };
-        way::mounted(site, &pod, &population, sidecar, restart_window).await?;
-        Ok((scene, Some(Self { site, pod, cycles, export, sidecar, within })))
+        let scene = Scene { pod: pod.name_any(), folder };
+        Ok((scene, Self { site, pod, cycles, export, sidecar, within }))
     }
 
     /// A file or folder of the test's, noted in the ledger here and in the export; `what` tells it from its others.
@@ -76,17 +75,7 @@ impl<'a> Ground<'a> {
 
     /// Does operations in the export's container, one right after the other; the error says what went wrong first.
     pub async fn perform(&self, operations: Vec<Operation>) -> Result<Result<Vec<Output>, String>, Verdict> {
-        let (site, container) = (self.site, &self.export.container);
-        let object = container::place(&self.pod, container);
-        let pod = self.pod.name_any();
-        let outputs = site.patiently(&pod, site.shared.exec_all(site.server(), &pod, container, operations)).await;
-        let outputs = outputs.map_err(|error| {
-            Verdict::error(Reason::new(&object, "to run a command in it", error.to_string()).hint(error.hint()))
-        })?;
-        if let Some(lost) = outputs.iter().find(|output| !output.ended_by_itself()) {
-            let reason = Reason::new(object, "to run a command to its end", lost.problem().unwrap_or_default());
-            return Err(Verdict::error(reason.hint("look whether it restarts, and run again")));
-        }
+        let outputs = self.site.exec_all(&self.pod, &self.export.container, operations).await?;
         Ok(outputs.iter().find_map(Output::problem).map_or(Ok(outputs), Err))
     }
 
@@ -97,56 +86,42 @@ impl<'a> Ground<'a> {
         self.site.waiting(what, self.within.0);
         match self.perform(writes).await? {
             Err(problem) => Ok(Delivery(Err(problem))),
-            Ok(_) => self.follow_to_the_end(wanted, &listed, Instant::now()).await,
+            Ok(_) => self.follow(wanted, &listed, Instant::now()).await,
         }
     }
 
-    /// How often the log has listed a file by now.
     pub fn listed(&self, name: &str) -> usize {
         self.cycles.log().listings(name).len()
     }
 
-    /// Follows files until the cycle has ended that brought them, and looks for the first that did not arrive.
-    pub async fn follow_to_the_end(
-        &self,
-        wanted: &[Wanted],
-        listed: &[usize],
-        written: Instant,
-    ) -> Result<Delivery, Verdict> {
-        let mut arrival = self.follow(wanted, listed, written).await?;
-        if let Some(first) = arrival.wrong.first_mut().filter(|first| !first.had_arrived)
-            && let Some((name, content)) = wanted.iter().find(|(name, _)| *name == first.name)
-        {
-            first.trail = Some(self.search(name, content, written).await);
-        }
-        Ok(Delivery(Ok(arrival)))
-    }
-
-    /// Follows files until the cycle has ended that brought them; each had been listed so often before it was written.
-    pub async fn follow(&self, wanted: &[Wanted], listed: &[usize], written: Instant) -> Result<Arrival, Verdict> {
+    /// Follows files until the cycle has ended that brought them, and looks for the first that did not arrive; each had been
+    /// listed so often before it was written.
+    pub async fn follow(&self, wanted: &[Wanted], listed: &[usize], written: Instant) -> Result<Delivery, Verdict> {
         let limit = written + self.within.0;
         let (host, server) = (&self.site.shared.host, self.site.server());
         let looked = not_whole(host, server, wanted, Some(limit), limit + LOOKS).await;
-        let wrong = looked.map_err(|unknown| self.no_answer(unknown))?;
+        let mut wrong = looked.map_err(|unknown| self.no_answer(unknown))?;
         let noticed = Instant::now();
-        let millis = millis(noticed - written);
-        if !wrong.is_empty() {
-            way::is_there(self.site).await?;
-            return Ok(Arrival { files: wanted.len(), millis, wrong });
+        if wrong.is_empty() {
+            let ended = self.cycles.wait_for(noticed + self.within.0, |log| {
+                let mut files = wanted.iter().zip(listed);
+                log.is_denied() || files.all(|((name, _), listed)| log.ended_after(name, *listed, noticed))
+            });
+            let has_ended = ended.await && !self.cycles.log().is_denied();
+            let looked = not_whole(host, server, wanted, None, Instant::now() + LOOKS).await;
+            wrong = looked.map_err(|unknown| self.no_answer(unknown))?;
+            if wrong.is_empty() && !has_ended {
+                return Err(self.no_end());
+            }
         }
-        let ended = self.cycles.wait_for(noticed + self.within.0, |log| {
-            let mut files = wanted.iter().zip(listed);
-            log.is_denied() || files.all(|((name, _), listed)| log.ended_after(name, *listed, noticed))
-        });
-        let has_ended = ended.await && !self.cycles.log().is_denied();
-        let looked = not_whole(host, server, wanted, None, Instant::now() + LOOKS).await;
-        let wrong = looked.map_err(|unknown| self.no_answer(unknown))?;
-        if !wrong.is_empty() {
+        if let Some(first) = wrong.first_mut() {
             way::is_there(self.site).await?;
-        } else if !has_ended {
-            return Err(self.no_end());
+            let lost = wanted.iter().find(|(name, _)| *name == first.name && !first.had_arrived);
+            if let Some((name, content)) = lost {
+                first.trail = Some(self.search(name, content, written).await);
+            }
         }
-        Ok(Arrival { files: wanted.len(), millis, wrong })
+        Ok(Delivery(Ok(Arrival { files: wanted.len(), millis: millis(noticed - written), wrong })))
     }
 
     /// ERROR, because the tester's folder did not answer for so many files.
@@ -163,27 +138,17 @@ impl<'a> Ground<'a> {
     /// One took longer than it may.
     pub async fn ends(&self, count: u8) -> Result<(), Verdict> {
         for _ in 0..count {
-            if !self.ended(1, Instant::now() + self.within.0).await {
+            let since = Instant::now();
+            let has_ended = |log: &CycleLog| log.is_denied() || log.ended_after(NO_FILE, 0, since);
+            if !self.cycles.wait_for(since + self.within.0, has_ended).await || self.cycles.log().is_denied() {
                 return Err(self.no_end());
             }
         }
         Ok(())
     }
 
-    /// Whether so many cycles end until then, one after the other. All but the first began after this was called.
-    pub async fn ended(&self, count: u8, limit: Instant) -> bool {
-        for _ in 0..count {
-            let since = Instant::now();
-            let ended = self.cycles.wait_for(limit, |log| log.is_denied() || log.ended_after(NO_FILE, 0, since));
-            if !ended.await || self.cycles.log().is_denied() {
-                return false;
-            }
-        }
-        true
-    }
-
     /// ERROR, because the log told of no end of a cycle.
-    pub fn no_end(&self) -> Verdict {
+    fn no_end(&self) -> Verdict {
         let log = self.cycles.log();
         if let Some(error) = log.trouble.as_ref().filter(|_| log.is_denied()) {
             return self.site.no_answer(error);
@@ -227,17 +192,12 @@ async fn not_whole(
 ) -> Result<Vec<Wrong>, usize> {
     let (mut wrong, mut unknown) = (Vec::new(), 0);
     for (name, content) in wanted {
-        let look = async {
-            match limit {
-                Some(limit) => host.arrival(server, name, content, limit).await.err(),
-                None => Some(host.look(server, name, content).await).filter(|seen| *seen != Seen::Whole),
-            }
-        };
+        let look = host.arrival(server, name, content, limit.unwrap_or_else(Instant::now));
         let looked = if Instant::now() < end { tokio::time::timeout_at(end, look).await.ok() } else { None };
         match looked {
             None => unknown += 1,
-            Some(None) => {}
-            Some(Some(seen)) => {
+            Some(Ok(_)) => {}
+            Some(Err(seen)) => {
                 let seen = seen.to_string();
                 wrong.push(Wrong { name: name.clone(), had_arrived: limit.is_none(), seen, trail: None });
             }
@@ -249,7 +209,6 @@ async fn not_whole(
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use crate::digest::Digest;
 
     #[tokio::test]
     async fn a_folder_that_does_not_answer_is_not_asked_for_each_of_many_files() {

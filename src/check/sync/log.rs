@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 
+use super::cadence::Cadence;
 use crate::check::parameter::Sidecar;
 use crate::cluster::{LogLine, is_last_word};
 
@@ -14,20 +14,10 @@ const ERRORS: usize = 3;
 /// So much of a line is quoted.
 const QUOTED: usize = 200;
 
-#[derive(Debug, Clone, Copy)]
-pub struct Marks<'a> {
-    pub begin: &'a Regex,
-    pub end: &'a Regex,
-    pub error: &'a Regex,
-    /// It went wrong because a client wrote to a file while it was copied, which is the client's good right.
-    pub excuse: &'a Regex,
-}
-
 /// One cycle, on the cluster's clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cycle {
     pub began: Timestamp,
-    /// When it ended; `None` if the log does not say.
     pub ended: Option<Timestamp>,
     /// How long the sidecar had paused since the end of the cycle before, in milliseconds; `None` where that is not
     /// known, as after a restart.
@@ -37,28 +27,28 @@ pub struct Cycle {
 }
 
 impl Cycle {
-    /// How long it took, in milliseconds; `None` if the log does not say.
+    /// How long it took, in milliseconds.
     pub fn copying(&self) -> Option<i64> {
         i64::try_from(self.ended?.duration_since(self.began).as_millis()).ok()
     }
 }
 
-pub fn cycles(lines: &[LogLine], marks: Marks) -> Vec<Cycle> {
+pub fn cycles(lines: &[LogLine], Cadence { sidecar, cycle_begin, error, excuse, .. }: &Cadence) -> Vec<Cycle> {
     let mut cycles: Vec<Cycle> = Vec::new();
     // What rsync said went wrong, before its last word, which has the exit code alone.
     let mut cause: Option<&str> = None;
     // When the last cycle ended, if nothing was said since.
     let mut paused_since: Option<Timestamp> = None;
     for (stamp, line) in lines {
-        if marks.begin.is_match(line) {
+        if cycle_begin.0.is_match(line) {
             let paused = paused_since.take().and_then(|end| i64::try_from(stamp.duration_since(end).as_millis()).ok());
             cycles.push(Cycle { began: *stamp, ended: None, paused, errors: Vec::new(), excuse: None });
-        } else if marks.end.is_match(line) {
+        } else if sidecar.cycle_end.0.is_match(line) {
             if let Some(cycle) = cycles.last_mut().filter(|cycle| cycle.ended.is_none()) {
                 cycle.ended = Some(*stamp);
             }
             (cause, paused_since) = (None, Some(*stamp));
-        } else if marks.error.is_match(line) {
+        } else if error.0.is_match(line) {
             // Of a cycle that did not even begin to list files, the error is all there is.
             if cycles.last().is_none_or(|cycle| cycle.ended.is_some()) {
                 cycles.push(Cycle { began: *stamp, ended: None, paused: None, errors: Vec::new(), excuse: None });
@@ -70,8 +60,7 @@ pub fn cycles(lines: &[LogLine], marks: Marks) -> Vec<Cycle> {
             paused_since = None;
         } else if !line.trim().is_empty() {
             cause = is_error(line).then_some(line.as_str()).or(cause);
-            if let Some(cycle) = cycles.last_mut().filter(|cycle| cycle.ended.is_none() && marks.excuse.is_match(line))
-            {
+            if let Some(cycle) = cycles.last_mut().filter(|cycle| cycle.ended.is_none() && excuse.0.is_match(line)) {
                 cycle.excuse = Some(line.clone());
             }
             // Something else was said, such as by a sidecar that starts again: what follows is no plain pause.
@@ -113,8 +102,8 @@ pub fn period(lines: &[LogLine], sidecar: &Sidecar) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
-    use serde_json::json;
 
+    use super::super::cadence::tests::check;
     use super::*;
 
     const BEGIN: &str = "sending incremental file list";
@@ -130,19 +119,7 @@ mod tests {
     }
 
     fn read(text: &[(i64, &str)]) -> Vec<Cycle> {
-        let [begin, end, error, excuse] = [
-            "^sending incremental file list$",
-            r"^\[\d\d:\d\d:\d\d\] Synced\b",
-            r"^rsync error: .*\(code \d+\)",
-            "^ERROR: .* failed verification",
-        ]
-        .map(|pattern| Regex::new(pattern).unwrap());
-        cycles(&lines(text), Marks { begin: &begin, end: &end, error: &error, excuse: &excuse })
-    }
-
-    fn sidecar() -> Sidecar {
-        let text = json!({"container": "c", "cycle-end": r"^\[\d\d:\d\d:\d\d\] Synced\b", "interval": r"^Sync interval: (\d+)s"});
-        serde_json::from_value(text).unwrap()
+        cycles(&lines(text), &check())
     }
 
     #[test]
@@ -179,7 +156,7 @@ mod tests {
 
     #[test]
     fn an_error_counts_until_a_cycle_ends_without_one() {
-        let error = |text: &[(i64, &str)]| last_error(&lines(text), &sidecar()).map(|(_, line)| line);
+        let error = |text: &[(i64, &str)]| last_error(&lines(text), &check().sidecar).map(|(_, line)| line);
         assert_eq!(error(&[(0, END), (30, CAUSE), (30, ERROR), (30, GONE)]).as_deref(), Some(CAUSE));
         assert_eq!(
             error(&[(0, END), (30, ERROR), (30, END)]).as_deref(),
@@ -192,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_period_is_the_shortest_seen_or_the_interval_that_was_said() {
-        let period = |text: &[(i64, &str)]| period(&lines(text), &sidecar()).map(|period| period.as_secs());
+        let period = |text: &[(i64, &str)]| period(&lines(text), &check().sidecar).map(|period| period.as_secs());
         assert_eq!(period(&[(0, "Sync interval: 9s"), (1_000, END), (31_000, END), (900_000, END)]), Some(30));
         assert_eq!(period(&[(0, "Sync interval: 9s"), (1_000, END)]), Some(9));
         assert_eq!((period(&[(0, "Sync interval: 0s")]), period(&[])), (None, None));

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::trail::Trail;
-use super::way::Obstacle;
 use crate::check::parameter::{Sidecar, Span};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
@@ -11,12 +10,11 @@ use crate::event::{Hop, Reason, Verdict};
 /// So many reasons say enough.
 const MOST_REASONS: usize = 3;
 
-/// The pod and the folder of a test, for its messages, and why nothing could be written.
+/// The pod and the folder of a test, for its messages.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Scene {
     pub pod: String,
     pub folder: String,
-    pub obstacle: Option<Obstacle>,
 }
 
 /// A file that must arrive: its path in the server's folder, and its content.
@@ -57,7 +55,7 @@ impl Scene {
     /// What was delivered whole.
     ///
     /// # Errors
-    /// FAIL: there is an obstacle, the export did not take the files, or they are not whole in the folder.
+    /// FAIL: the export did not take the files, or they are not whole in the folder.
     pub fn delivered<'s>(
         &self,
         delivery: Option<&'s Delivery>,
@@ -65,16 +63,18 @@ impl Scene {
         sidecar: &Sidecar,
         within: Span,
     ) -> Result<&'s Arrival, Verdict> {
-        if let Some(obstacle) = &self.obstacle {
-            return Err(obstacle.verdict(&self.pod, sidecar));
-        }
         let name = &sidecar.container;
         match delivery.map(|delivery| &delivery.0) {
             None => {
                 let object = format!("pod {}", self.pod);
                 Err(Verdict::error(Reason::new(object, format!("to take {what}"), "nothing was written")))
             }
-            Some(Err(problem)) => Err(self.refused(what, problem)),
+            Some(Err(problem)) => {
+                let object = format!("export of pod {}", self.pod);
+                let reason = Reason::new(object, format!("to take {what}"), problem);
+                let reason = reason.hint("look whether the export is full or read-only");
+                Err(Verdict::judged("", vec![reason]).at(Hop::Export))
+            }
             Some(Ok(arrival)) if arrival.wrong.is_empty() => Ok(arrival),
             Some(Ok(arrival)) => {
                 let mut hop = Hop::Sidecar;
@@ -84,6 +84,7 @@ impl Scene {
                         1 => String::new(),
                         wrong => format!("; so with {wrong} of {}", counted(arrival.files)),
                     };
+                    let seen = format!("{}{others}", wrong.seen);
                     if wrong.had_arrived {
                         let hint = format!(
                             "look for what else {name} or a second pod does to the folder, and whether pods still mount it: \
@@ -91,29 +92,21 @@ impl Scene {
                         );
                         let expected =
                             format!("{what} to stay whole in {} after the cycle that brought it", self.folder);
-                        return Reason::new(object, expected, format!("{}{others}", wrong.seen)).hint(hint);
+                        return Reason::new(object, expected, seen).hint(hint);
                     }
                     let expected = format!("{what} whole in {} within {within}", self.folder);
                     let Some(trail) = &wrong.trail else {
                         let hint = format!("look at the log of {name} and at the target of its rsync");
-                        return Reason::new(object, expected, format!("{}{others}", wrong.seen)).hint(hint);
+                        return Reason::new(object, expected, seen).hint(hint);
                     };
-                    let finding = trail.finding();
-                    hop = finding.hop;
-                    let seen = format!("{}{others}\n{}", wrong.seen, finding.seen);
-                    Reason::new(object, expected, seen).hint(finding.hint)
+                    let (broken, found, hint) = trail.finding();
+                    hop = broken;
+                    Reason::new(object, expected, format!("{seen}\n{found}")).hint(hint)
                 });
                 let reasons = reasons.collect();
                 Err(Verdict::judged("", reasons).at(hop))
             }
         }
-    }
-
-    /// FAIL: the export did not take what was to be written.
-    pub fn refused(&self, what: &str, problem: &str) -> Verdict {
-        let object = format!("export of pod {}", self.pod);
-        let reason = Reason::new(object, format!("to take {what}"), problem);
-        Verdict::judged("", vec![reason.hint("look whether the export is full or read-only")]).at(Hop::Export)
     }
 
     /// FAIL reasons for files that nobody wrote.
@@ -131,7 +124,6 @@ impl Scene {
     }
 }
 
-/// So many files.
 pub fn counted(files: usize) -> String {
     if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
 }
@@ -140,9 +132,11 @@ pub fn counted(files: usize) -> String {
 pub mod tests {
     use std::time::Duration;
 
+    use serde::de::DeserializeOwned;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::Kind;
     use crate::event::Outcome;
 
     /// The parameters that all have, with others.
@@ -156,12 +150,16 @@ pub mod tests {
         all
     }
 
-    /// A scene without an obstacle.
-    pub fn scene() -> Value {
-        json!({"pod": "p", "folder": "f", "obstacle": null})
+    /// What a check with these parameters besides says of an observation, the scene and changes added to it.
+    pub fn judged<K: Kind + DeserializeOwned>(others: &Value, seen: &Value, changes: &Value) -> Verdict {
+        let check: K = serde_json::from_value(parameters(others)).unwrap();
+        let mut all = json!({"scene": {"pod": "p", "folder": "f"}});
+        for part in [seen, changes] {
+            all.as_object_mut().unwrap().extend(part.as_object().unwrap().clone());
+        }
+        check.judge(&serde_json::from_value(all).unwrap())
     }
 
-    /// Files that arrived whole.
     pub fn arrived() -> Value {
         json!({"Ok": {"files": 2, "millis": 900, "wrong": []}})
     }
@@ -175,21 +173,16 @@ pub mod tests {
     #[test]
     fn only_what_stays_whole_is_delivered() {
         let sidecar: Sidecar = serde_json::from_value(parameters(&json!({}))["sidecar"].clone()).unwrap();
-        let judged = |obstacle: &Value, delivery: &Value| {
-            let mut scene = scene();
-            scene["obstacle"] = obstacle.clone();
-            let scene: Scene = serde_json::from_value(scene).unwrap();
-            let delivery: Option<Delivery> = serde_json::from_value(delivery.clone()).unwrap();
+        let scene = Scene { pod: "p".into(), folder: "f".into() };
+        let judged = |delivery: Value| {
+            let delivery: Option<Delivery> = serde_json::from_value(delivery).unwrap();
             let within = Span(Duration::from_secs(60));
             let judged = scene.delivered(delivery.as_ref(), "it", &sidecar, within).map(|arrival| arrival.millis);
             judged.map_err(|verdict| (verdict.outcome, verdict.hop))
         };
-        let none = Value::Null;
-        assert_eq!(judged(&none, &arrived()), Ok(900));
-        let sidecar = Err((Outcome::Fail, Some(Hop::Sidecar)));
-        assert_eq!([wrong(true), wrong(false)].map(|delivery| judged(&none, &delivery)), [sidecar; 2]);
-        assert_eq!(judged(&json!("NoSidecar"), &none), sidecar);
-        assert_eq!(judged(&none, &json!({"Err": "No space left"})), Err((Outcome::Fail, Some(Hop::Export))));
-        assert_eq!(judged(&none, &none), Err((Outcome::Error, None)));
+        assert_eq!(judged(arrived()), Ok(900));
+        assert_eq!([wrong(true), wrong(false)].map(judged), [Err((Outcome::Fail, Some(Hop::Sidecar))); 2]);
+        assert_eq!(judged(json!({"Err": "No space left"})), Err((Outcome::Fail, Some(Hop::Export))));
+        assert_eq!(judged(Value::Null), Err((Outcome::Error, None)));
     }
 }

@@ -35,8 +35,10 @@ impl Ground<'_> {
         let (shared, container) = (&site.shared, sidecar.container.as_str());
         let limit = Instant::now() + LIMIT;
         let inside = Instant::now() + INSIDE;
-        let newest = self.newest();
-        let newest = newest.as_ref().unwrap_or(pod);
+        // As it is now, unless it is gone, or that is not known.
+        let population = shared.watch.population().ok();
+        let is_it = |other: &&Arc<Pod>| other.metadata.uid == pod.metadata.uid;
+        let newest = population.as_ref().and_then(|population| population.pods.iter().find(is_it)).unwrap_or(pod);
         let mount_at = mount_of(newest, site.server(), container);
         let pod_name = pod.name_any();
         let look = |at| self.look(newest, at, name, content, inside);
@@ -46,19 +48,13 @@ impl Ground<'_> {
             timeout_at(inside, shared.cluster.log_tail(&pod_name, container, LINES, BYTES)),
         );
         let folder = shared.host.folder(site.server()).display().to_string();
-        let here = async {
-            if mount.seen != Found::Whole {
-                return shared.host.look(site.server(), name, content).await;
-            }
-            let patience = limit.min(Instant::now() + MOUNT);
-            let arrived = shared.host.arrival(site.server(), name, content, patience).await;
-            arrived.map_or_else(|last| last, |_| Seen::Whole)
-        };
-        let here = match timeout_at(limit, here).await {
-            Ok(Seen::Whole) => Found::Whole,
-            Ok(Seen::Absent) => Found::Absent,
-            Ok(Seen::Different(bytes)) => Found::Other(usize::try_from(bytes).unwrap_or(usize::MAX)),
-            Ok(Seen::Unreadable(error)) => Found::Trouble(error),
+        let patience = if mount.seen == Found::Whole { MOUNT } else { Duration::ZERO };
+        let patience = limit.min(Instant::now() + patience);
+        let here = match timeout_at(limit, shared.host.arrival(site.server(), name, content, patience)).await {
+            Ok(Ok(_) | Err(Seen::Whole)) => Found::Whole,
+            Ok(Err(Seen::Absent)) => Found::Absent,
+            Ok(Err(Seen::Different(bytes))) => Found::Other(usize::try_from(bytes).unwrap_or(usize::MAX)),
+            Ok(Err(Seen::Unreadable(error))) => Found::Trouble(error),
             Err(_) => Found::Unknown("no answer".to_owned()),
         };
         let log = cycles.log();
@@ -89,12 +85,6 @@ impl Ground<'_> {
             },
             by_nfs: false,
         }
-    }
-
-    /// The pod as it is now; `None` if it is gone, or that is not known.
-    pub fn newest(&self) -> Option<Arc<Pod>> {
-        let population = self.site.shared.watch.population().ok()?;
-        population.pods.iter().find(|pod| pod.metadata.uid == self.pod.metadata.uid).cloned()
     }
 
     /// Looks for the file in a folder of a container.

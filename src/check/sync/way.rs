@@ -5,75 +5,38 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use serde::{Deserialize, Serialize};
 
 use crate::check::Site;
 use crate::check::parameter::{Export, Sidecar, Span};
 use crate::check::storage::HostMount;
-use crate::cluster::container;
-use crate::cluster::{Cycles, Population};
+use crate::cluster::{Cycles, ResourceExt, container};
 use crate::event::{Hop, Outcome, Reason, Verdict};
 use crate::host::Entry;
 
 /// How long the two sides of the tester's folder may differ while it is probed.
 const MOUNT_WITHIN: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Obstacle {
-    NoSidecar,
-    /// The sidecar is down and will not come up soon; its state.
-    SidecarDown(String),
-}
-
-impl Obstacle {
-    /// FAIL, because nothing copies the export.
-    pub fn verdict(&self, pod: &str, sidecar: &Sidecar) -> Verdict {
-        let name = &sidecar.container;
-        let reason = match self {
-            Self::NoSidecar => {
-                let expected = format!("a container {name}, which copies the export");
-                let reason = Reason::new(format!("pod {pod}"), expected, "no such container");
-                reason.hint("enable the server's sidecar in the values and run helm upgrade")
-            }
-            Self::SidecarDown(state) => {
-                let object = format!("pod {pod}, container {name}");
-                let reason = Reason::new(object, "to run, because it copies the export", state);
-                reason.hint("look at its log and the pod's events")
-            }
-        };
-        Verdict::judged("", vec![reason]).at(Hop::Sidecar)
-    }
-}
-
-/// The sidecar's followed log, if it runs.
+/// The sidecar's followed log.
 ///
 /// # Errors
-/// Nothing can be written in the export's container.
-pub fn cycles(
-    site: &Site,
-    pod: &Pod,
-    export: &Export,
-    sidecar: &Sidecar,
-) -> Result<Result<Arc<Cycles>, Obstacle>, Verdict> {
-    let Some(view) = container::named(pod, &sidecar.container) else { return Ok(Err(Obstacle::NoSidecar)) };
+/// FAIL, because nothing copies the export: there is no sidecar, or it is down and will not come up soon. ERROR, because
+/// nothing can be written in the export's container.
+pub fn cycles(site: &Site, pod: &Pod, export: &Export, sidecar: &Sidecar) -> Result<Arc<Cycles>, Verdict> {
+    let name = &sidecar.container;
+    let fail = |reason: Reason| Verdict::judged("", vec![reason]).at(Hop::Sidecar);
+    let no_sidecar = || {
+        let expected = format!("a container {name}, which copies the export");
+        let reason = Reason::new(format!("pod {}", pod.name_any()), expected, "no such container");
+        fail(reason.hint("enable the server's sidecar in the values and run helm upgrade"))
+    };
+    let view = container::named(pod, name).ok_or_else(no_sidecar)?;
     if view.is_stuck() {
-        return Ok(Err(Obstacle::SidecarDown(view.describe())));
+        let object = container::place(pod, name);
+        let reason = Reason::new(object, "to run, because it copies the export", view.describe());
+        return Err(fail(reason.hint("look at its log and the pod's events")));
     }
     site.running(pod, &export.container)?;
-    Ok(site.cycles(pod, sidecar).ok_or(Obstacle::NoSidecar))
-}
-
-/// ERROR where the tester's folder is seen not to be the one that the pod mounts. Where the mount cannot be probed, or
-/// only through a container that may end meanwhile, a file is the better witness.
-pub async fn mounted(
-    site: &Site,
-    pod: &Arc<Pod>,
-    population: &Population,
-    sidecar: &Sidecar,
-    restart_window: Span,
-) -> Result<(), Verdict> {
-    // What could not be probed is no sign.
-    probed(site, pod, population.now, sidecar, restart_window).await.unwrap_or(Ok(()))
+    site.cycles(pod, sidecar).ok_or_else(no_sidecar)
 }
 
 /// Whether the tester's folder is seen not to be the one that the pod mounts: ERROR, blocked by the test `host-mount`.

@@ -43,11 +43,11 @@ pub async fn pod(
 /// What an operation says in a container of a server's pod; ERROR if nothing is known of its end.
 pub async fn ask(
     site: &Site,
-    (server, pod): (String, Arc<Pod>),
+    (_, pod): (String, Arc<Pod>),
     container: &str,
     operation: &Operation,
 ) -> Result<Said, Verdict> {
-    let (output, _) = site.try_exec_of(&server, &pod, container, operation).await?;
+    let (output, _) = site.try_exec(&pod, container, operation).await?;
     let text = [output.stdout.as_slice(), output.stderr.as_slice()].map(String::from_utf8_lossy).concat();
     // What ended by itself has a code.
     let code = if let End::Exited(code) = output.end { code } else { -1 };
