@@ -27,11 +27,11 @@ pub enum Live {
 }
 
 impl Cluster {
-    /// The live objects that a manifest names, in its order, and those Deployments and Services of Helm's that it does not name.
+    /// The live objects that a manifest names, in its order.
     ///
     /// # Errors
     /// Deployments or Services could not be listed, or an answer was lost. One that may not be looked at is no error.
-    pub async fn live(&self, manifest: &[Value]) -> Result<(Vec<Live>, Vec<Value>), ApiError> {
+    pub async fn live(&self, manifest: &[Value]) -> Result<Vec<Live>, ApiError> {
         let mut listed = Vec::new();
         for kind in &LISTED {
             if manifest.iter().any(|object| self.is_listed(object, kind[0], kind[1])) {
@@ -55,9 +55,7 @@ impl Cluster {
                 Ok(found.into_iter().next().map_or(Live::Missing, Live::Object))
             }
         };
-        let live: Vec<Live> = stream::iter(manifest.iter().map(look)).buffered(AT_ONCE).try_collect().await?;
-        listed.retain(|live| !manifest.iter().any(|object| is_same(live, object)));
-        Ok((live, listed))
+        stream::iter(manifest.iter().map(look)).buffered(AT_ONCE).try_collect().await
     }
 
     async fn listed(&self, kind: &[&'static str; 4], params: ListParams) -> Result<Vec<Value>, ApiError> {

@@ -9,14 +9,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::check::{Shared, Site};
-use crate::cluster::ApiError;
 use crate::event::{Event, Outcome, Section};
 
 mod gather;
 
-/// How long the API server has to answer before it is asked anything else.
-const PROBE: Duration = Duration::from_secs(5);
-/// How long it has for each question about a server; they are asked side by side.
+/// How long the API server has for each question about a server; they are asked side by side.
 const ANSWER: Duration = Duration::from_secs(4);
 /// How long the run waits for what is still being looked at when its last test has ended.
 const LAST: Duration = Duration::from_secs(10);
@@ -29,14 +26,12 @@ const LONGEST: usize = 400;
 pub struct Diagnoses {
     shared: Arc<Shared>,
     begun: Mutex<(BTreeSet<String>, JoinSet<()>)>,
-    /// Whether the API server did not answer when the first server was to be looked at: it is not asked for each of them.
-    is_out: Arc<tokio::sync::Mutex<bool>>,
 }
 
 impl Diagnoses {
     /// For a run in which nothing went wrong yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, begun: Mutex::default(), is_out: Arc::default() }
+        Self { shared, begun: Mutex::default() }
     }
 
     /// Begins to look at the server of a test that went wrong, unless that was done.
@@ -48,11 +43,8 @@ impl Diagnoses {
         }
         // As it is now, before tidying up changes it.
         let population = self.shared.watch.population();
-        let (shared, select, is_out) = (Arc::clone(&self.shared), site.select.clone(), Arc::clone(&self.is_out));
+        let (shared, select) = (Arc::clone(&self.shared), site.select.clone());
         begun.1.spawn(async move {
-            if !answers(&shared, &is_out).await {
-                return;
-            }
             let sections = gather::gather(&shared, population.as_ref(), &select, &server).await;
             // Nobody listens any more only when the run is over.
             let _ = shared.events.send(Event::Diagnosed { server, sections });
@@ -64,17 +56,6 @@ impl Diagnoses {
         let mut tasks = std::mem::take(&mut self.begun.lock().unwrap_or_else(PoisonError::into_inner).1);
         let _ = timeout(LAST, async { while tasks.join_next().await.is_some() {} }).await;
     }
-}
-
-/// Whether the API server answers; once it does not, it is not asked again.
-async fn answers(shared: &Shared, is_out: &tokio::sync::Mutex<bool>) -> bool {
-    let mut is_out = is_out.lock().await;
-    if !*is_out {
-        let answer = timeout(PROBE, shared.cluster.answers()).await;
-        // Who may not ask for the version may perhaps ask for the rest.
-        *is_out = !matches!(answer, Ok(Ok(()) | Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. })));
-    }
-    !*is_out
 }
 
 /// A section of lines that strangers wrote: not too much of it.

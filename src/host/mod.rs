@@ -13,7 +13,6 @@ use tokio::sync::RwLock;
 use tokio::time::{Instant, timeout};
 
 use crate::digest::Digest;
-use watch::Awaited;
 
 mod leftovers;
 mod watch;
@@ -34,8 +33,8 @@ pub struct Host {
     root: PathBuf,
     /// Held while something is written, also when the test that wanted it is gone.
     writing: Arc<RwLock<()>>,
-    /// By server, the files that somebody waits for; absent where nobody does.
-    awaited: Arc<Mutex<BTreeMap<String, Vec<Awaited>>>>,
+    /// By server, what tells those who wait for a file to look; absent where nobody does.
+    ticks: Arc<Mutex<BTreeMap<String, tokio::sync::watch::Sender<()>>>>,
     /// Files that another program held when they were last looked at, with the system's words.
     held: Arc<Mutex<BTreeMap<PathBuf, String>>>,
 }
@@ -89,7 +88,7 @@ pub struct Stat {
 
 impl Host {
     pub fn new(root: PathBuf) -> Self {
-        Self { root, writing: Arc::default(), awaited: Arc::default(), held: Arc::default() }
+        Self { root, writing: Arc::default(), ticks: Arc::default(), held: Arc::default() }
     }
 
     pub fn root(&self) -> &Path {
