@@ -1,4 +1,5 @@
-//! The command line: the only place that knows clap. Imports `cluster`, `error` and `sim` for what options mean.
+//! The command line: the only place that knows clap; answers what needs no more than words. Imports `cluster`, `error`, `sim` and
+//! `suite` for what options mean.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,25 +11,24 @@ use clap_complete::Shell;
 use crate::check::Check;
 use crate::error::{Exit, Refusal};
 use crate::output;
+use crate::sim::scenario;
+use crate::suite::explain;
+use crate::suite::load::BUILT_IN;
+use crate::suite::select::Filter;
 
 mod options;
 
 use options::{ClusterOptions, Looking, Suites};
 pub use options::{Options, RunOptions};
 
-use crate::suite::load::BUILT_IN;
-use crate::suite::select::Filter;
-
 #[derive(Debug)]
 pub enum Request {
     Run(Box<Options>),
     Replay(Replay),
     Doctor(Box<Options>),
-    Sweep(Sweep),
-    Scenarios,
-    Explain(Option<String>),
-    /// A script that completes the command line in a shell.
-    Completion(Vec<u8>),
+    Sweep(Box<Options>, Sweep),
+    /// What needs no cluster: a text.
+    Say(String),
 }
 
 /// A recorded run to judge again.
@@ -50,11 +50,13 @@ pub struct Replay {
     color: Option<ColorChoice>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, clap::Args)]
 pub struct Sweep {
-    pub options: Box<Options>,
-    pub removes: bool,
-    /// What a run must have left alone for so long to count as over.
+    /// Remove them
+    #[arg(long)]
+    pub yes: bool,
+    /// A run counts as over when all its files are older than this
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = options::duration)]
     pub older_than: Duration,
 }
 
@@ -83,12 +85,8 @@ enum Command {
     Sweep {
         #[command(flatten)]
         looking: Looking,
-        /// Remove them
-        #[arg(long)]
-        yes: bool,
-        /// A run counts as over when all its files are older than this
-        #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = options::duration)]
-        older_than: Duration,
+        #[command(flatten)]
+        sweep: Sweep,
     },
     /// Say what a check is and takes, with an example; without CHECK, which there are
     Explain {
@@ -133,45 +131,51 @@ fn command() -> clap::Command {
 
 fn from_matches(matches: &clap::ArgMatches) -> Result<Request, Refusal> {
     let line = CommandLine::from_arg_matches(matches).map_err(|error| Refusal::usage(error.to_string(), ""))?;
+    let own = matches.subcommand().map_or(matches, |(_, own)| own);
     match line.command {
+        None => {
+            paint(line.run.color);
+            if line.cluster.asks_for_help() {
+                return scenarios();
+            }
+            let options = options::options(own, line.filter, line.suites, line.cluster, line.run)?;
+            Ok(Request::Run(Box::new(options)))
+        }
         Some(Command::Replay(replay)) => {
             paint(replay.color);
-            return Ok(Request::Replay(replay));
+            Ok(Request::Replay(replay))
         }
         Some(Command::Doctor(looking) | Command::Sweep { looking, .. }) if looking.cluster.asks_for_help() => {
-            return Ok(Request::Scenarios);
+            scenarios()
         }
-        Some(Command::Doctor(looking)) => {
-            paint(looking.color);
-            return options::looking(own(matches), looking).map(|options| Request::Doctor(Box::new(options)));
-        }
-        Some(Command::Sweep { mut looking, yes, older_than }) => {
-            paint(looking.color);
+        Some(Command::Doctor(looking)) => Ok(Request::Doctor(Box::new(look(own, looking)?))),
+        Some(Command::Sweep { mut looking, sweep }) => {
             // Also what those have left that are run only when they are asked for.
             if looking.suites.names.is_empty() {
                 looking.suites.names = BUILT_IN.map(|(name, _)| name.to_owned()).into();
             }
-            let options = Box::new(options::looking(own(matches), looking)?);
-            return Ok(Request::Sweep(Sweep { options, removes: yes, older_than }));
+            Ok(Request::Sweep(Box::new(look(own, looking)?), sweep))
         }
-        Some(Command::Explain { check }) => return Ok(Request::Explain(check)),
+        Some(Command::Explain { check }) => {
+            Ok(Request::Say(check.and_then(|check| explain::explain(&check)).unwrap_or_else(explain::list)))
+        }
         Some(Command::Completion { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command(), env!("CARGO_PKG_NAME"), &mut script);
-            return Ok(Request::Completion(script));
+            Ok(Request::Say(String::from_utf8_lossy(&script).into_owned()))
         }
-        None => {}
     }
-    paint(line.run.color);
-    if line.cluster.asks_for_help() {
-        return Ok(Request::Scenarios);
-    }
-    let options = options::options(matches, line.filter, line.suites, line.cluster, line.run)?;
-    Ok(Request::Run(Box::new(options)))
 }
 
-fn own(matches: &clap::ArgMatches) -> &clap::ArgMatches {
-    matches.subcommand().map_or(matches, |(_, own)| own)
+fn scenarios() -> Result<Request, Refusal> {
+    let all: Vec<String> = scenario::all()?.iter().map(ToString::to_string).collect();
+    Ok(Request::Say(all.join("\n")))
+}
+
+/// The options of a subcommand that runs no test.
+fn look(own: &clap::ArgMatches, Looking { suites, cluster, color }: Looking) -> Result<Options, Refusal> {
+    paint(color);
+    options::options(own, Filter::default(), suites, cluster, RunOptions::default())
 }
 
 fn paint(color: Option<ColorChoice>) {

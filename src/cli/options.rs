@@ -1,13 +1,12 @@
 //! The options of a run: which tests, which cluster, which folder, and what else the user wants.
 
-use std::ffi::OsStr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValue, Resettable, StringValueParser, TypedValueParser};
+use clap::builder::Resettable;
 use clap::parser::ValueSource;
-use clap::{Arg, Args, ColorChoice, Command};
+use clap::{Arg, Args, ColorChoice};
 use jiff::SignedDuration;
 
 use crate::check::Wishes;
@@ -15,7 +14,7 @@ use crate::check::parameter::LONGEST;
 use crate::cluster::Target;
 use crate::error::Refusal;
 use crate::sim::scenario::{self, HEALTHY, Scenario};
-use crate::suite::load::{BUILT_IN, undisturbing};
+use crate::suite::load::undisturbing;
 use crate::suite::select::Filter;
 
 #[derive(Debug, Clone)]
@@ -32,26 +31,10 @@ pub struct Options {
     pub run: RunOptions,
 }
 
-/// Takes any name of a suite; knows those of the built-in ones, for completion.
-#[derive(Clone)]
-struct Name;
-
-impl TypedValueParser for Name {
-    type Value = String;
-
-    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
-        StringValueParser::new().parse_ref(command, arg, value)
-    }
-
-    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(BUILT_IN.iter().map(|(name, _)| PossibleValue::new(*name))))
-    }
-}
-
 #[derive(Args, Default)]
 pub(super) struct Suites {
     /// A built-in suite or a YAML file; repeatable [default: all that disturb nothing]
-    #[arg(long = "suite", value_name = "NAME|FILE", value_parser = Name, hide_possible_values = true, help_heading = "Tests")]
+    #[arg(long = "suite", value_name = "NAME|FILE", help_heading = "Tests")]
     pub(super) names: Vec<String>,
 }
 
@@ -128,7 +111,7 @@ pub struct RunOptions {
     #[arg(long)]
     allow_disruption: bool,
     /// How long rollouts may take to settle, such as 90s or 5m
-    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = timeout, env = "FILE_SIMULATOR_TIMEOUT", hide_env = true)]
+    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration, env = "FILE_SIMULATOR_TIMEOUT", hide_env = true)]
     timeout: Duration,
     /// Print nothing of tests that pass
     #[arg(long, short)]
@@ -185,11 +168,6 @@ pub(super) fn options(
     })
 }
 
-/// The same for a subcommand that runs no test.
-pub(super) fn looking(matches: &clap::ArgMatches, looking: Looking) -> Result<Options, Refusal> {
-    options(matches, Filter::default(), looking.suites, looking.cluster, RunOptions::default())
-}
-
 /// The simulated cluster that is asked for; it has a context and a folder of its own.
 fn simulate(matches: &clap::ArgMatches, name: Option<&str>) -> Result<Option<Box<Scenario>>, Refusal> {
     let Some(name) = name else { return Ok(None) };
@@ -206,13 +184,6 @@ fn simulate(matches: &clap::ArgMatches, name: Option<&str>) -> Result<Option<Box
 pub(super) fn unset(arg: Arg) -> Arg {
     let is_empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
     if is_empty { arg.env(Resettable::Reset) } else { arg }
-}
-
-/// A duration; what is wrong with one from the environment is said of its variable.
-fn timeout(text: &str) -> Result<Duration, String> {
-    let name = "FILE_SIMULATOR_TIMEOUT";
-    let is_its = std::env::var(name).is_ok_and(|value| value == text);
-    duration(text).map_err(|why| if is_its { format!("{why} (it is the value of {name})") } else { why })
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {

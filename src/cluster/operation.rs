@@ -38,8 +38,8 @@ pub enum Operation {
     /// When the files in a folder and below were changed: seconds since 1970, a space and the path relative to it, in
     /// lines.
     Times { folder: String },
-    /// What is directly in a folder and whose names begin alike: when it was changed in seconds since 1970, a space,
-    /// how much disk it uses in KiB, a space, its name and NUL.
+    /// What is directly in a folder and whose names begin alike: when it was changed in seconds since 1970, a space, its
+    /// name and NUL.
     Ages { folder: String, prefix: String },
     /// How much disk a folder uses, in KiB.
     DiskUsage { folder: String },
@@ -98,8 +98,7 @@ impl Operation {
             Self::Ages { .. } => {
                 r#"cd "$1" && for file in "$2"*; do
                     [ -e "$file" ] || continue
-                    changed=$(stat -c %Y "$file") && used=$(du -sk "$file") || return
-                    printf '%s %s %s\0' "$changed" "${used%%[!0-9]*}" "$file"
+                    changed=$(stat -c %Y "$file") && printf '%s %s\0' "$changed" "$file" || return
                 done"#
             }
             Self::DiskUsage { .. } => r#"du -sk "$1""#,

@@ -21,7 +21,7 @@ use crate::recording::Recording;
 use crate::report::console::Look;
 use crate::run::Signals;
 use crate::sim::Simulation;
-use crate::sim::scenario::{self, Scenario};
+use crate::sim::scenario::Scenario;
 use crate::suite::{self, PlannedCase, Suite};
 
 pub fn run(request: &Request) -> Exit {
@@ -29,10 +29,11 @@ pub fn run(request: &Request) -> Exit {
         Request::Run(options) => suites::run(options),
         Request::Replay(asked) => replay(asked),
         Request::Doctor(options) => inspect(options, None),
-        Request::Sweep(asked) => inspect(&asked.options, Some(asked)),
-        Request::Scenarios => scenarios(),
-        Request::Explain(check) => explain(check.as_deref()),
-        Request::Completion(script) => print([String::from_utf8_lossy(script).into_owned()].into_iter()),
+        Request::Sweep(options, asked) => inspect(options, Some(asked)),
+        Request::Say(text) => {
+            output::say(text);
+            Exit::Passed
+        }
     }
 }
 
@@ -70,11 +71,6 @@ async fn simulated(options: &mut Options) -> Result<Option<Simulation>, Refusal>
     options.target = started.target();
     started.data().clone_into(&mut options.host_data);
     Ok(Some(started))
-}
-
-fn print(lines: impl Iterator<Item = String>) -> Exit {
-    lines.for_each(output::say);
-    Exit::Passed
 }
 
 fn refuse(refusal: &Refusal) -> Exit {
@@ -133,20 +129,13 @@ fn replay(asked: &Replay) -> Exit {
 
 /// As libtest lists tests, for scripts; or for people, with what each is, needs and disturbs.
 fn list(cases: &[PlannedCase], is_verbose: bool) -> Exit {
-    if !is_verbose {
-        return print(cases.iter().map(|case| format!("{}: test", case.id)));
-    }
     let width = cases.iter().map(|case| case.id.to_string().len()).max().unwrap_or_default();
-    print(cases.iter().map(|case| format!("{:width$}  {}", case.id.to_string(), suite::explain::line(&case.check))))
-}
-
-fn explain(check: Option<&str>) -> Exit {
-    match check {
-        Some(check) => print(suite::explain::explain(check).into_iter()),
-        None => print(suite::explain::list().into_iter()),
+    for PlannedCase { id, check } in cases {
+        if is_verbose {
+            output::say(format!("{:width$}  {}", id.to_string(), suite::explain::line(check)));
+        } else {
+            output::say(format!("{id}: test"));
+        }
     }
-}
-
-fn scenarios() -> Exit {
-    scenario::all().map_or_else(|refusal| refuse(&refusal), |all| print(all.iter().map(Scenario::to_string)))
+    Exit::Passed
 }

@@ -27,15 +27,11 @@ use crate::run_id;
 use crate::suite::{self, Suite};
 use crate::values::Values;
 
-/// A folder of a run with more files than this is not looked through.
-const MOST: usize = 100_000;
-
 #[derive(Debug)]
 struct Left {
     run: String,
     placed: Placed,
     age: SignedDuration,
-    kib: u64,
 }
 
 #[derive(Default)]
@@ -66,13 +62,13 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
             say(format!("kept: {files} files of {run}, of which the newest is {newest:#}: {why}"));
             continue;
         }
-        for Left { placed, age, kib, .. } in left {
-            say(redact::text(&format!("{placed}: {kib} KiB, {age:#} old")));
+        for Left { placed, age, .. } in left {
+            say(redact::text(&format!("{placed}: {age:#} old")));
             shared.ledger.place(placed.clone());
             count += 1;
         }
     }
-    if asked.removes {
+    if asked.yes {
         found.problems.extend(remove(&shared).await);
         say(format!("removed {} of {count} files", count - shared.ledger.placed(|_| true).len()));
     } else if count > 0 {
@@ -110,21 +106,22 @@ async fn reach(options: &Options, suites: &[Suite]) -> Result<Shared, Refusal> {
 /// Looks through a server's folder, and its exports in all its pods.
 async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) -> Found {
     let names: Vec<String> = suites.iter().flat_map(|suite| suite.servers.iter().cloned()).collect();
-    let left = |name: &str, place: Place, changed: Timestamp, kib: u64| {
+    let left = |name: &str, place: Place, changed: Timestamp| {
         // By the clock that makes it younger: which one its time is of depends on who wrote it.
         let age = shared.cluster.now().min(Timestamp::now()).duration_since(changed);
         let case = CaseId { suite: "sweep".into(), slug: "sweep".into(), server: Some(server.to_owned()) };
         let placed =
             Placed { case, server: server.to_owned(), select: suite.pods.clone(), place, name: name.to_owned() };
         let age = SignedDuration::from_mins(age.as_mins().max(0));
-        Some(Left { run: run_id::of(name, &names)?.to_owned(), placed, age, kib })
+        Some(Left { run: run_id::of(name, &names)?.to_owned(), placed, age })
     };
     let mut found = Found::default();
-    match shared.host.listed(server, run_id::PREFIX, MOST).await {
-        Ok(listed) => found.left.extend(listed.iter().filter_map(|(name, known)| {
-            let changed = Timestamp::from_millisecond(known.modified).ok()?;
-            left(name, Place::Host, changed, known.bytes.div_ceil(1024))
-        })),
+    match shared.host.listed(server, run_id::PREFIX).await {
+        Ok(listed) => found.left.extend(
+            listed
+                .iter()
+                .filter_map(|(name, changed)| left(name, Place::Host, Timestamp::from_millisecond(*changed).ok()?)),
+        ),
         Err(error) => found.problems.push(format!("the folder of {server} cannot be looked at: {error}")),
     }
     let population = match shared.watch.population() {
@@ -157,12 +154,10 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
                 }
             };
             for line in String::from_utf8_lossy(&output).split_terminator('\0') {
-                let [changed, kib, name] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { continue };
-                let (Ok(changed), Ok(kib)) = (changed.parse().map(Timestamp::from_second), kib.parse()) else {
-                    continue;
-                };
-                let place = Place::Export { container: container.clone(), folder: folder.clone() };
-                let known = changed.ok().and_then(|changed| left(name, place, changed, kib));
+                let known = line.split_once(' ').and_then(|(changed, name)| {
+                    let place = Place::Export { container: container.clone(), folder: folder.clone() };
+                    left(name, place, Timestamp::from_second(changed.parse().ok()?).ok()?)
+                });
                 // Of several pods any will do: it is removed from all of them.
                 let is_new = |left: &Left| found.left.iter().all(|other| other.placed != left.placed);
                 found.left.extend(known.filter(is_new));

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Host, Stat, blocking, stat, walk};
+use super::{Host, blocking, stat};
 
 /// Whether a name begins so, or is that of rsync's temporary of such a file.
 fn begins(name: &str, prefix: &str) -> bool {
@@ -10,22 +10,17 @@ fn begins(name: &str, prefix: &str) -> bool {
 }
 
 impl Host {
-    /// What is directly in a server's folder and whose names begin alike, with what is known of each; of a folder it is
-    /// when the folder was changed, and the size of the files in it. A folder that is not there holds nothing.
-    pub async fn listed(&self, server: &str, prefix: &str, most: usize) -> io::Result<Vec<(String, Stat)>> {
+    /// What is directly in a server's folder and whose names begin alike, with when it was changed, in milliseconds since
+    /// 1970. A folder that is not there holds nothing.
+    pub async fn listed(&self, server: &str, prefix: &str) -> io::Result<Vec<(String, i64)>> {
         let (root, prefix) = (self.folder(server), prefix.to_owned());
         let look = move || {
             let mut listed = Vec::new();
             for entry in std::fs::read_dir(&root)? {
                 let name = entry?.file_name().to_string_lossy().into_owned();
                 // One that was removed meanwhile is none.
-                let Some(mut known) = stat(&root.join(&name))?.filter(|_| begins(&name, &prefix)) else { continue };
-                if root.join(&name).is_dir() {
-                    let files = walk(&root.join(&name), most)?;
-                    let sizes = files.iter().filter_map(|path| Some(stat(&root.join(&name).join(path)).ok()??.bytes));
-                    known.bytes = sizes.sum();
-                }
-                listed.push((name, known));
+                let Some(known) = stat(&root.join(&name))?.filter(|_| begins(&name, &prefix)) else { continue };
+                listed.push((name, known.modified));
             }
             Ok(listed)
         };

@@ -1,36 +1,33 @@
-//! What each kind of check is and takes, in words. All of it comes from the code: its keys from the [schema], its example
-//! from a built-in suite.
+//! What each kind of check is and takes, in words. All of it comes from the code: its keys from the [`schema`], its
+//! example from a built-in suite.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use indexmap::IndexMap;
+use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::SuiteFile;
 use super::load::{BUILT_IN, parse};
-use super::schema::schema;
 use crate::check::{About, Check, Need, Subject};
 
-pub fn list() -> Vec<String> {
-    Check::ALL.iter().map(|about| format!("{:<18}{}", about.key, about.summary)).collect()
+/// The JSON Schema of suite files, for editors, of draft 2020-12; [`explain`] says the same in words.
+pub fn schema() -> Value {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let mut schema = generator.into_root_schema_for::<SuiteFile>();
+    schema.insert("title".to_owned(), "A suite of file-simulator-e2e".into());
+    schema.to_value()
+}
+
+pub fn list() -> String {
+    Check::ALL.iter().map(|about| format!("{:<18}{}", about.key, about.summary)).collect::<Vec<_>>().join("\n")
 }
 
 /// What a kind is and takes, with an example; `None` if there is none of that name.
 pub fn explain(key: &str) -> Option<String> {
     let (about, schema) = (Check::ALL.iter().find(|about| about.key == key)?, schema());
     let mut text = format!("{key}: {}\n{}.\n", about.summary, facts(about).join("; "));
-    let permitted = |needs: &[Need]| -> BTreeSet<_> {
-        needs.iter().flat_map(|need| need.permissions()).map(ToString::to_string).collect()
-    };
-    let permissions = permitted(about.needs);
-    let further = permitted(about.may_need).difference(&permissions).cloned().collect::<BTreeSet<_>>();
-    for (what, permissions) in [("besides those that every test needs", permissions), ("with some keys", further)] {
-        if !permissions.is_empty() {
-            let permissions: Vec<_> = permissions.into_iter().collect();
-            let _ = writeln!(text, "Permissions, {what}: {}.", permissions.join(", "));
-        }
-    }
     for field in fields(&schema["$defs"]["Check"]["properties"][key]) {
         field.write(&schema, &mut text, 1);
     }

@@ -17,7 +17,6 @@ use crate::recording::SuiteText;
 pub mod explain;
 pub mod load;
 mod read;
-pub mod schema;
 pub mod select;
 
 pub use load::load;

@@ -90,14 +90,14 @@ fn a_variable_that_is_empty_is_not_set() {
 }
 
 #[test]
-fn a_duration_that_nobody_means_is_refused_with_the_bound_and_the_variable() {
+fn a_duration_that_nobody_means_is_refused_with_the_bound() {
     let place = Place::new();
     for arguments in [&["--timeout", "9999999999h"][..], &["sweep", "--older-than", "9999999999h"]] {
         place.says(arguments, 2, &["it is at most 1000h"]);
     }
     let mut command = place.command(&["--list"]);
     command.env("FILE_SIMULATOR_TIMEOUT", "soon");
-    place.finish(command).says(2, &["90s or 5m (it is the value of FILE_SIMULATOR_TIMEOUT)"]);
+    place.finish(command).says(2, &["90s or 5m"]);
     let suite = place.suite("phase3", &[("restart-window: 10m", "restart-window: 1001h")]);
     place.says(&["--list", "--suite", &suite], 2, &["a duration is at most 1000h"]);
 }

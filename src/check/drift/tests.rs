@@ -64,7 +64,7 @@ fn live() -> Value {
 }
 
 fn seen(objects: Vec<Compared>) -> Observation {
-    Observation { release: "file-sim".into(), server: None, revision: 3, objects, left: Vec::new() }
+    Observation { release: "file-sim".into(), server: None, revision: 3, objects }
 }
 
 fn judge(said: &Value, live: Value) -> Verdict {

@@ -53,8 +53,7 @@ impl Shell<'_> {
                     let path = format!("{folder}/{name}");
                     let data = fs::metadata(self.place(&path)?.host).map_err(said("stat", &name))?;
                     let time = data.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
-                    let used = data.len().div_ceil(4096) * 4;
-                    self.stdout.extend(format!("{} {used} {name}\0", time.unwrap_or_default().as_second()).bytes());
+                    self.stdout.extend(format!("{} {name}\0", time.unwrap_or_default().as_second()).bytes());
                 }
                 Ok(())
             }
