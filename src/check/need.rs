@@ -96,7 +96,6 @@ pub const OPTIONAL: &[(Permission, &str)] = &[
         Permission::new("list", "events"),
         "what is told of a server that fails lacks the cluster's events, and a pod that has no node is waited for until --timeout",
     ),
-    (Permission::new("list", "pods.metrics.k8s.io"), "what containers use is read in them, not from metrics-server"),
 ];
 
 /// Which permissions the user lacks, of those that tests need or are better with.

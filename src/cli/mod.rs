@@ -191,13 +191,9 @@ mod tests {
     use super::*;
     use crate::sim::scenario::HEALTHY;
 
-    fn asked(words: &[&str]) -> Result<Request, Refusal> {
-        let words = std::iter::once("file-simulator-e2e").chain(words.iter().copied());
-        from_matches(&command().try_get_matches_from(words).unwrap())
-    }
-
     fn parsed(words: &[&str]) -> Result<Options, Refusal> {
-        match asked(words)? {
+        let words = std::iter::once("file-simulator-e2e").chain(words.iter().copied());
+        match from_matches(&command().try_get_matches_from(words).unwrap())? {
             Request::Run(options) => Ok(*options),
             other => panic!("{other:?}"),
         }

@@ -13,7 +13,6 @@ use kube::api::{DeleteParams, GetParams, ListParams, Preconditions};
 use kube::core::Request;
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 mod access;
 mod api_error;
@@ -159,12 +158,6 @@ impl Cluster {
             Err(ApiError::Forbidden { .. }) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// What metrics-server says of the pods that are wanted; `None` where there is none, or the user may not ask it.
-    pub async fn metrics(&self, wanted: &Wanted) -> Option<Vec<Value>> {
-        let requests = Request::new(format!("/apis/metrics.k8s.io/v1beta1/namespaces/{}/pods", self.namespace()));
-        self.list("pods.metrics.k8s.io", &requests, &ListParams::default().labels(&wanted.selector())).await.ok()
     }
 
     /// Deletes a pod, if it is still the one with that uid; its containers end afterwards.

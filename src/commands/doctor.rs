@@ -3,10 +3,10 @@
 //! It asks what a run asks before its first test ([`preflight`]) and goes on where a run would be refused. What tests say for
 //! sure, such as whether pods mount the tester's folder, is theirs to say. Imports `preflight`, `check`, `cluster`.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use k8s_openapi::jiff::SignedDuration;
-use owo_colors::{OwoColorize, Stream};
+use owo_colors::AnsiColors;
 
 use super::preflight::{self, Known};
 use crate::check::{Access, Check};
@@ -14,6 +14,7 @@ use crate::cli::Options;
 use crate::cluster::{self, ApiError, Cluster, Operation, Population, ResourceExt, Watch, container};
 use crate::error::Refusal;
 use crate::host::Host;
+use crate::report::console::painted;
 use crate::suite::{self, Suite};
 use crate::{output, redact};
 
@@ -56,7 +57,7 @@ pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
     if let Some(error) =
         unlisted.filter(|error| access.unknown.is_some() || !matches!(error, ApiError::Forbidden { .. }))
     {
-        report.say(Level::Fail, "objects", &error.to_string(), &error.hint());
+        report.say(FAIL, "objects", &error.to_string(), &error.hint());
     }
     if let Ok(population) = population {
         report.pods(&population, suites);
@@ -65,25 +66,12 @@ pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
     report.is_well
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Level {
-    /// As it should be.
-    Pass,
-    /// A run goes on, and says less.
-    Warn,
-    /// A run cannot start, or tests cannot be judged.
-    Fail,
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pass => "PASS".if_supports_color(Stream::Stdout, |text| text.green()).fmt(f),
-            Self::Warn => "WARN".if_supports_color(Stream::Stdout, |text| text.yellow()).fmt(f),
-            Self::Fail => "FAIL".if_supports_color(Stream::Stdout, |text| text.red()).fmt(f),
-        }
-    }
-}
+/// As it should be.
+const PASS: &str = "PASS";
+/// A run goes on, and says less.
+const WARN: &str = "WARN";
+/// A run cannot start, or tests cannot be judged.
+const FAIL: &str = "FAIL";
 
 /// Says what was found, as it is found: a line each, and what to do about it.
 struct Report {
@@ -91,9 +79,14 @@ struct Report {
 }
 
 impl Report {
-    fn say(&mut self, level: Level, what: &str, seen: &str, hint: &str) {
-        self.is_well &= level != Level::Fail;
-        let mut text = format!("{level}  {what:<12} {}", seen.replace('\n', " "));
+    fn say(&mut self, level: &str, what: &str, seen: &str, hint: &str) {
+        self.is_well &= level != FAIL;
+        let colour = match level {
+            PASS => AnsiColors::Green,
+            WARN => AnsiColors::Yellow,
+            _ => AnsiColors::Red,
+        };
+        let mut text = format!("{}  {what:<12} {}", painted(level, colour), seen.replace('\n', " "));
         for (index, line) in hint.lines().enumerate() {
             let _ = write!(text, "\n      {:<12} {line}", if index == 0 { "do:" } else { "" });
         }
@@ -105,11 +98,11 @@ impl Report {
     fn judge(&mut self, what: &str, looked: Result<String, Refusal>) -> bool {
         match looked {
             Ok(seen) => {
-                self.say(Level::Pass, what, &seen, "");
+                self.say(PASS, what, &seen, "");
                 true
             }
             Err(refusal) => {
-                self.say(Level::Fail, what, &refusal.what, &refusal.hint);
+                self.say(FAIL, what, &refusal.what, &refusal.hint);
                 false
             }
         }
@@ -120,7 +113,7 @@ impl Report {
         let seen = format!("the cluster's clock is {:.0}s {way} this machine's", ahead.abs().as_secs_f64());
         let hint = "set this machine's clock or the cluster's: logs and reports tell different times, and credentials may seem \
                     to have expired";
-        let (level, hint) = if ahead.abs() < CLOCK { (Level::Pass, "") } else { (Level::Warn, hint) };
+        let (level, hint) = if ahead.abs() < CLOCK { (PASS, "") } else { (WARN, hint) };
         self.say(level, "clock", &seen, hint);
     }
 
@@ -128,7 +121,7 @@ impl Report {
         let what = "permissions";
         if let Some(error) = &access.unknown {
             let hint = "tests find out by themselves what they may not do";
-            return self.say(Level::Warn, what, &format!("not known: {error}"), hint);
+            return self.say(WARN, what, &format!("not known: {error}"), hint);
         }
         let some = access.lacked_by_some(checks);
         if all.is_err() || some.is_empty() {
@@ -136,8 +129,8 @@ impl Report {
         }
         for (lacked, tests, lost) in some {
             let (level, then) = match tests {
-                0 => (Level::Warn, lost.to_owned()),
-                tests => (Level::Fail, format!("{tests} tests cannot be judged")),
+                0 => (WARN, lost.to_owned()),
+                tests => (FAIL, format!("{tests} tests cannot be judged")),
             };
             self.say(level, what, &format!("no permission to {lacked}: {then}"), &lacked.lacking().hint());
         }
@@ -146,9 +139,9 @@ impl Report {
     fn release(&mut self, looked: Result<String, Refusal>, unknown: Option<ApiError>) {
         let (what, hint) = ("release", "the tests of the release, helm status and helm history say more");
         match (looked, unknown) {
-            (Ok(seen), None) if !seen.ends_with(", deployed") => self.say(Level::Warn, what, &seen, hint),
-            (Ok(seen), Some(error @ ApiError::Forbidden { .. })) => self.say(Level::Warn, what, &seen, &error.hint()),
-            (Ok(seen), Some(error)) => self.say(Level::Fail, what, &seen, &error.hint()),
+            (Ok(seen), None) if !seen.ends_with(", deployed") => self.say(WARN, what, &seen, hint),
+            (Ok(seen), Some(error @ ApiError::Forbidden { .. })) => self.say(WARN, what, &seen, &error.hint()),
+            (Ok(seen), Some(error)) => self.say(FAIL, what, &seen, &error.hint()),
             (looked, _) => drop(self.judge(what, looked)),
         }
     }
@@ -158,8 +151,8 @@ impl Report {
         for (suite, server) in suite::servers(suites) {
             let Some(obstacle) = population.server(&suite.pods, server).obstacle() else { continue };
             let (level, hope) = match obstacle.hope {
-                None => (Level::Fail, String::new()),
-                Some(hope) => (Level::Warn, format!("; {hope}")),
+                None => (FAIL, String::new()),
+                Some(hope) => (WARN, format!("; {hope}")),
             };
             self.say(level, "pods", &format!("{server}: {}: {}{hope}", obstacle.object, obstacle.said), &obstacle.hint);
         }
@@ -175,10 +168,10 @@ impl Report {
         });
         let Some((pod, container)) = running.next() else { return };
         match cluster.exec(&pod, &container, &[Operation::Usage]).await {
-            Ok(_) => self.say(Level::Pass, "commands", &format!("pod {pod} runs them"), ""),
+            Ok(_) => self.say(PASS, "commands", &format!("pod {pod} runs them"), ""),
             // Of permissions enough was said.
             Err(ApiError::Forbidden { .. }) => {}
-            Err(error) => self.say(Level::Fail, "commands", &format!("pod {pod}: {error}"), &error.hint()),
+            Err(error) => self.say(FAIL, "commands", &format!("pod {pod}: {error}"), &error.hint()),
         }
     }
 }

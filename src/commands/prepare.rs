@@ -62,11 +62,8 @@ pub async fn prepare(
     let run = run_id::new();
     let judged_by = deployed.as_ref().ok().and_then(|deployed| deployed.as_ref()?.judged_by.clone());
     let release = [release].into_iter().chain(judged_by).collect::<Vec<_>>().join("; ");
-    let mut facts = facts(options, &cluster, release, &run);
-    if needs(Need::Values) {
-        let place = facts.iter().position(|fact| fact.name == "folder").unwrap_or_default();
-        facts.insert(place, Fact { name: "values".into(), value: values.origin.clone() });
-    }
+    let origin = needs(Need::Values).then(|| values.origin.clone());
+    let mut facts = facts(options, &cluster, release, origin, &run);
     facts.extend(duration(&cluster, &watch, suites, cases).await);
     facts.extend(lacking(&access, &checks));
     let _ = events.send(Event::Connected { facts });
@@ -116,20 +113,21 @@ fn values_of(deployed: &Result<Option<Deployed>, ApiError>) -> Result<Values, Re
     }
 }
 
-fn facts(options: &Options, cluster: &Cluster, release: String, run: &str) -> Vec<Fact> {
+fn facts(options: &Options, cluster: &Cluster, release: String, values: Option<String>, run: &str) -> Vec<Fact> {
     let cluster_fact =
         format!("{} at {}, Kubernetes {}", cluster.context(), cluster.address, cluster.version.git_version);
     let simulated = options.simulate.as_ref().map(|scenario| {
         let Scenario { name, broken, .. } = scenario.as_ref();
-        let value = format!("scenario {name}, broken: {broken}; sidecars sync every {INTERVAL}s");
-        Fact { name: SIMULATED.into(), value }
+        format!("scenario {name}, broken: {broken}; sidecars sync every {INTERVAL}s")
     });
     let facts = [
-        Fact { name: "cluster".into(), value: cluster_fact },
-        Fact { name: "namespace".into(), value: cluster.namespace().to_owned() },
-        Fact { name: "release".into(), value: release },
-        Fact { name: "folder".into(), value: options.host_data.display().to_string() },
-        Fact { name: "run".into(), value: run.to_owned() },
+        (SIMULATED, simulated),
+        ("cluster", Some(cluster_fact)),
+        ("namespace", Some(cluster.namespace().to_owned())),
+        ("release", Some(release)),
+        ("values", values),
+        ("folder", Some(options.host_data.display().to_string())),
+        ("run", Some(run.to_owned())),
     ];
-    simulated.into_iter().chain(facts).collect()
+    facts.into_iter().filter_map(|(name, value)| Some(Fact { name: name.into(), value: value? })).collect()
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressDrawTarget;
-use owo_colors::{OwoColorize, Stream};
+use owo_colors::{AnsiColors, OwoColorize, Stream};
 
 use super::gather::{Gathered, test};
 use super::live::Live;
@@ -55,10 +55,6 @@ impl<W: Write + Send> Console<W> {
         self.live.suspend(|| writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush()))
     }
 
-    fn result(&mut self, test: &TestReport) -> std::io::Result<()> {
-        if self.look.quiet && test.outcome == Outcome::Pass { Ok(()) } else { self.print(&result_lines(test)) }
-    }
-
     fn summary(&mut self, ending: &Ending, elapsed: Duration) -> std::io::Result<()> {
         self.live.clear();
         // Standard error says why, and no test has anything to tell.
@@ -98,7 +94,7 @@ impl<W: Write + Send> Console<W> {
 }
 
 fn result_lines(test: &TestReport) -> Vec<String> {
-    let head = format!("{} {} ({})", painted(test.outcome), test.id(), seconds(Duration::from_millis(test.millis)));
+    let head = format!("{} {} ({})", outcome(test.outcome), test.id(), seconds(Duration::from_millis(test.millis)));
     let details = || test.details.iter().map(indented);
     match (test.outcome, &test.blocked_by) {
         (Outcome::Pass | Outcome::Skip, _) => {
@@ -121,7 +117,7 @@ pub(super) fn failure_lines(report: &RunReport) -> Vec<String> {
         let Some(first) = tests.first().filter(|first| first.is_finished) else { continue };
         let mut ids: Vec<String> = tests.iter().map(|test| test.id()).collect();
         ids.sort();
-        let head = format!("{} {} {why}", painted(Outcome::Error), count(ids.len(), "test"));
+        let head = format!("{} {} {why}", outcome(Outcome::Error), count(ids.len(), "test"));
         lines.extend([String::new(), format!("{head}: {}", ids.join(", "))]);
         // The blocker says why itself, if it was run.
         if !report.tests.iter().any(|test| Some(&test.name) == first.blocked_by.as_ref()) {
@@ -135,15 +131,19 @@ fn indented(line: impl Display) -> String {
     format!("      {line}")
 }
 
-/// The outcome in its colour, if standard output takes colours.
-fn painted(outcome: Outcome) -> String {
-    let word = format!("{outcome:<5}");
-    match outcome {
-        Outcome::Pass => word.if_supports_color(Stream::Stdout, |word| word.green()).to_string(),
-        Outcome::Fail => word.if_supports_color(Stream::Stdout, |word| word.red()).to_string(),
-        Outcome::Error => word.if_supports_color(Stream::Stdout, |word| word.magenta()).to_string(),
-        Outcome::Skip => word.if_supports_color(Stream::Stdout, |word| word.yellow()).to_string(),
-    }
+fn outcome(outcome: Outcome) -> String {
+    let colour = match outcome {
+        Outcome::Pass => AnsiColors::Green,
+        Outcome::Fail => AnsiColors::Red,
+        Outcome::Error => AnsiColors::Magenta,
+        Outcome::Skip => AnsiColors::Yellow,
+    };
+    painted(&format!("{outcome:<5}"), colour)
+}
+
+/// A word in its colour, if standard output takes colours.
+pub fn painted(word: &str, colour: AnsiColors) -> String {
+    word.if_supports_color(Stream::Stdout, |word| word.color(colour)).to_string()
 }
 
 impl<W: Write + Send> Reporter for Console<W> {
@@ -165,7 +165,9 @@ impl<W: Write + Send> Reporter for Console<W> {
             }
             Event::CaseFinished { id, verdict, elapsed } => {
                 self.live.end(id);
-                self.result(&test(id, verdict.clone(), *elapsed))?;
+                if !(self.look.quiet && verdict.outcome == Outcome::Pass) {
+                    self.print(&result_lines(&test(id, verdict.clone(), *elapsed)))?;
+                }
             }
             Event::Interrupted { tidying } => {
                 let text = format!(

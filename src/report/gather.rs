@@ -72,7 +72,10 @@ impl Gathered {
         let tests: Vec<TestReport> = cases()
             .map(|(case, result)| match result {
                 Some((verdict, elapsed)) => test(&case.id, verdict.clone(), *elapsed),
-                None => unfinished(case, &why),
+                None => {
+                    let verdict = Verdict { outcome: Outcome::Error, ..Verdict::judged(&why, Vec::new()) };
+                    TestReport { is_finished: false, ..test(&case.id, verdict, Duration::ZERO) }
+                }
             })
             .collect();
         let judged = cases().map(|(case, result)| (case, result.as_ref().map(|(verdict, _)| verdict)));
@@ -122,11 +125,6 @@ impl Gathered {
         };
         (conclusion, Some(exit))
     }
-}
-
-fn unfinished(case: &Case, why: &str) -> TestReport {
-    let verdict = Verdict { outcome: Outcome::Error, ..Verdict::judged(why, Vec::new()) };
-    TestReport { is_finished: false, ..test(&case.id, verdict, Duration::ZERO) }
 }
 
 pub fn test(id: &CaseId, verdict: Verdict, elapsed: Duration) -> TestReport {

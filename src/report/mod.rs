@@ -55,7 +55,14 @@ pub fn consume(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>]) ->
             }
         }
         if is_last {
-            problems.extend(flush_at_last(reporters));
+            let mut last = flush(reporters);
+            for _ in 1..LAST_TRIES {
+                if !last.is_empty() {
+                    std::thread::sleep(REWRITE / 2);
+                    last = flush(reporters);
+                }
+            }
+            problems.extend(last);
             return problems;
         }
         if is_first || Instant::now() >= due {
@@ -69,18 +76,6 @@ pub fn consume(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>]) ->
 fn flush(reporters: &mut [Box<dyn Reporter>]) -> Vec<String> {
     let problems = reporters.iter_mut().filter_map(|reporter| reporter.flush().err());
     problems.map(|problem| format!("{problem:#}")).collect()
-}
-
-fn flush_at_last(reporters: &mut [Box<dyn Reporter>]) -> Vec<String> {
-    let mut problems = flush(reporters);
-    for _ in 1..LAST_TRIES {
-        if problems.is_empty() {
-            break;
-        }
-        std::thread::sleep(REWRITE / 2);
-        problems = flush(reporters);
-    }
-    problems
 }
 
 #[cfg(test)]

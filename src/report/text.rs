@@ -19,21 +19,16 @@ pub fn headline(verdict: &Verdict) -> String {
 
 pub fn details(verdict: &Verdict) -> Vec<String> {
     let mut lines = Vec::new();
-    for reason in &verdict.reasons {
-        lines.extend(explain(reason));
+    for Reason { object, expected, seen, hint } in &verdict.reasons {
+        lines.push(object.clone());
+        for (name, text) in
+            [("expected", expected), ("seen", seen), ("do", hint)].iter().filter(|(_, text)| !text.is_empty())
+        {
+            lines.extend(field(name, text).into_iter().map(|line| format!("  {line}")));
+        }
     }
     for note in &verdict.notes {
         lines.extend(field("note", note));
-    }
-    lines
-}
-
-fn explain(reason: &Reason) -> Vec<String> {
-    let mut lines = vec![reason.object.clone()];
-    for (name, text) in [("expected", &reason.expected), ("seen", &reason.seen), ("do", &reason.hint)] {
-        if !text.is_empty() {
-            lines.extend(field(name, text).into_iter().map(|line| format!("  {line}")));
-        }
     }
     lines
 }

@@ -352,6 +352,7 @@ mod tests {
         let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
         let stuck = with(coming, &[("/status/initContainerStatuses/1/state", waiting)]);
         assert!(matches!(state_of(soon, &[("/pods", json!([stuck]))]), Settlement::Hopeless(_)));
+        assert_eq!(state_of(ANSWER * 2, &[]), Settlement::Settled, "a deletion that was never sent");
     }
 
     #[test]
@@ -364,10 +365,5 @@ mod tests {
         assert_eq!(unreachable(&[]), None);
         assert!(unreachable(std::slice::from_ref(&crashing)).unwrap().contains("CrashLoopBackOff"));
         assert_eq!(unreachable(&[crashing, filling]), None, "there is nothing in it yet");
-    }
-
-    #[test]
-    fn a_deletion_that_was_never_sent_is_not_waited_for() {
-        assert_eq!(state_of(ANSWER * 2, &[]), Settlement::Settled);
     }
 }

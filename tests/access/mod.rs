@@ -90,7 +90,7 @@ fn the_role_has_what_the_code_asks_for_and_nothing_more() {
     let (_, optional) = RBAC.split_once("# Optional").unwrap();
     for permission in all() {
         let [_, resource, _] = permission.parts();
-        let is_optional = ["namespaces", "events"].contains(&resource) || permission.resource == "pods.metrics.k8s.io";
+        let is_optional = ["namespaces", "events"].contains(&resource);
         let needs = Need::ALL.iter().flat_map(|need| need.permissions()).chain(ALWAYS);
         assert_ne!(is_optional, needs.copied().any(|needed| needed == permission), "{permission}");
         assert!(!is_optional || optional.contains(resource), "{permission}");
@@ -110,11 +110,7 @@ fn without_a_permission_a_simulated_run_names_it() {
 fn lacks_simulated(permission: Permission) {
     let [_, plural, subresource] = permission.parts();
     // As the scenarios name them: what the simulated cluster has goes without its group.
-    let resource = match (subresource, permission.resource) {
-        ("", "pods.metrics.k8s.io") => permission.resource.to_owned(),
-        ("", _) => plural.to_owned(),
-        _ => format!("{plural}/{subresource}"),
-    };
+    let resource = if subresource.is_empty() { plural.to_owned() } else { format!("{plural}/{subresource}") };
     let fault = json!({"verbs": [permission.verb], "resources": [resource], "gets": {"status": 403}});
     let simulated = Simulated::told(json!({"name": "x", "broken": "x", "faults": [{"api": fault}]}));
     lacks(&simulated.place(), permission, permission.verb != "create");

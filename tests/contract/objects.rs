@@ -209,7 +209,6 @@ pub async fn what_is_not_there_is_not_found(api: Connected) {
     assert_eq!(status.message, "pods \"no-such-pod\" not found");
     let nothing: Api<Pod> = Api::namespaced(api.client.clone(), "no-such-namespace");
     assert!(nothing.list(&ListParams::default()).await.unwrap().items.is_empty());
-    assert_eq!(api.cluster.metrics(&wanted()).await.map(|found| found.len()), None, "there is no metrics-server");
 }
 
 pub async fn what_is_forbidden_names_verb_and_resource(api: Connected) {

@@ -34,17 +34,13 @@ pub fn verdict(check: &Restart, seen: &Restarted) -> Verdict {
             written(&mut findings, check, seen, pod);
             removed(&mut findings, check, seen, pod);
         }
-        Came::Stuck(trouble) => {
-            let container = trouble.container.as_deref();
-            let object = match container {
-                Some(container) => format!("pod {}, container {container}", trouble.pod),
-                None => format!("pod {}", trouble.pod),
-            };
+        Came::Stuck { pod, container, state, after } => {
+            let place = container.as_ref().map(|container| format!(", container {container}")).unwrap_or_default();
             let expected = format!("to become Ready in place of pod {}", seen.deleted);
-            let state = format!("{}, {} after the deletion", trouble.state, seconds(trouble.after));
-            let hint = format!("the server is down until it does; kubectl describe pod {} says more", trouble.pod);
-            findings.reasons.insert(0, Reason::new(object, expected, state).hint(hint));
-            findings.hop = container.and_then(|container| hop_of(check, container)).or(findings.hop);
+            let state = format!("{state}, {} after the deletion", seconds(*after));
+            let hint = format!("the server is down until it does; kubectl describe pod {pod} says more");
+            findings.reasons.insert(0, Reason::new(format!("pod {pod}{place}"), expected, state).hint(hint));
+            findings.hop = container.as_ref().and_then(|container| hop_of(check, container)).or(findings.hop);
         }
         Came::Nothing { after, obstacle } => {
             let expected = format!("another pod in place of {}", seen.deleted);
@@ -73,11 +69,7 @@ pub fn verdict(check: &Restart, seen: &Restarted) -> Verdict {
         Some(reason) if findings.reasons.is_empty() => Verdict::error(reason),
         _ => Verdict::judged(summary, findings.reasons),
     };
-    let verdict = verdict.notes(notes);
-    match findings.hop {
-        Some(hop) => verdict.at(hop),
-        None => verdict,
-    }
+    Verdict { hop: findings.hop, ..verdict.notes(notes) }
 }
 
 /// What became of the files, in words.

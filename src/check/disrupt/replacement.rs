@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
-use super::seen::{Arrival, Came, Content, Trouble};
+use super::seen::{Arrival, Came, Content};
 use crate::check::parameter::{Export, Span};
 use crate::check::{Site, millis};
 use crate::cluster::container::{self, Kind};
@@ -152,7 +152,7 @@ impl Deleted<'_> {
                 return Ok((Came::Nothing { after, obstacle }, None));
             }
         };
-        Ok((Came::Stuck(Trouble { pod: pod.name_any(), container, state, after }), Some(pod)))
+        Ok((Came::Stuck { pod: pod.name_any(), container, state, after }, Some(pod)))
     }
 
     /// What the containers of the replacement that mount the tester's folder say of removing these files, in rsync's words.

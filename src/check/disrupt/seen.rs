@@ -49,7 +49,15 @@ pub enum Came {
         after: u64,
     },
     /// Another, which does not become Ready.
-    Stuck(Trouble),
+    Stuck {
+        pod: String,
+        /// The container that it hangs on, if that is known.
+        container: Option<String>,
+        /// What the API says of it.
+        state: String,
+        /// How long after the deletion this was seen.
+        after: u64,
+    },
     Nothing {
         /// Within so much time.
         after: u64,
@@ -57,17 +65,6 @@ pub enum Came {
         #[serde(default)]
         obstacle: Option<Obstacle>,
     },
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Trouble {
-    pub pod: String,
-    /// The container that it hangs on, if that is known.
-    pub container: Option<String>,
-    /// What the API says of it.
-    pub state: String,
-    /// How long after the deletion this was seen.
-    pub after: u64,
 }
 
 /// When a file was seen in the replacement's export, counted from its creation.

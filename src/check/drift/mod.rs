@@ -161,7 +161,9 @@ async fn look(site: &Site) -> Result<Arc<Looked>, Verdict> {
     let Some(deployed) = deployed else {
         return Err(blocked("a manifest to compare with", "Helm does not know it".to_owned()));
     };
-    if is_moving(&deployed.status) && !deployed.is_newest_live {
+    // A helm is at work, or was killed.
+    let is_moving = deployed.status.starts_with("pending-") || deployed.status == "uninstalling";
+    if is_moving && !deployed.is_newest_live {
         return Err(blocked("no helm at work", format!("revision {} is {}", deployed.revision, deployed.status)));
     }
     let said = manifest::objects(&deployed.contents.manifest).map_err(|error| {
@@ -180,11 +182,6 @@ async fn look(site: &Site) -> Result<Arc<Looked>, Verdict> {
     }
     let compared = said.iter().zip(live).map(|(said, live)| compared(said, live)).collect::<Vec<_>>();
     Ok(Arc::new(Looked { deployed: deployed.clone(), objects: said.into_iter().zip(compared).collect() }))
-}
-
-/// Whether a helm is at work, or was killed.
-fn is_moving(status: &str) -> bool {
-    status.starts_with("pending-") || status == "uninstalling"
 }
 
 fn compared(said: &Value, live: Live) -> Compared {

@@ -61,10 +61,9 @@ impl Kind for InitContainer {
         let fail = |expected: &str, found: String, hint: &str| {
             Verdict::judged("", vec![Reason::new(&object, expected, found).hint(hint)]).at(Hop::Init)
         };
-        let view = container::named(&seen.pod, &self.container).filter(|view| view.kind == container::Kind::Init);
-        let Some(view) = view else {
-            let found = format!("no such init container; the pod has {}", container::names(&seen.pod));
-            return fail("an init container", found, "without it the export stays empty: run helm upgrade again");
+        let view = match super::init(&seen.pod, &self.container) {
+            Ok(view) => view,
+            Err(reason) => return Verdict::judged("", vec![reason]).at(Hop::Init),
         };
         let Some(log) = seen.log.as_ref().filter(|_| view.has_completed()) else {
             let hint = format!("look at its log: kubectl logs {} -c {}", seen.pod.name_any(), self.container);

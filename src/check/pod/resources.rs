@@ -172,14 +172,10 @@ mod tests {
         assert_eq!(live("/limits/ephemeral-storage", json!("1Gi")), 2, "one too many, which is a request too");
         assert_eq!(live("", json!({})), 4);
         assert_eq!(judged(&json!({}), &[]).reasons.len(), 4, "the values have none");
-    }
-
-    #[test]
-    fn a_limit_alone_is_a_request_too() {
-        let limits = json!({"limits": {"memory": "64Mi"}});
-        let live = json!({"requests": {"memory": "64Mi"}, "limits": {"memory": "64Mi"}});
-        let verdict = judged(&limits, &[("/spec/containers/0/resources", live)]);
-        assert_eq!(verdict.reasons, Vec::new());
+        let limits = json!({"limits": {"memory": "1Gi", "cpu": 1}});
+        let both = json!({"requests": limits["limits"], "limits": limits["limits"]});
+        let verdict = judged(&limits, &[("/spec/containers/0/resources", both)]);
+        assert_eq!(verdict.reasons, Vec::new(), "a limit alone is a request too");
     }
 
     #[test]

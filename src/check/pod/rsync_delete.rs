@@ -35,17 +35,23 @@ impl Kind for RsyncDelete {
     const HOPS: &'static [Hop] = &[Hop::Init];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        Ok(Observation::new(site.pod().await?.0))
+        let (pod, _) = site.pod().await?;
+        let (mut flags, mut unknown) = (BTreeMap::new(), BTreeMap::new());
+        for view in container::all(&pod) {
+            match delete_flag(&view) {
+                Ok(flag) => flags.extend(flag.map(|flag| (view.name.to_owned(), flag))),
+                Err(why) => drop(unknown.insert(view.name.to_owned(), why)),
+            }
+        }
+        Ok(Observation { pod, flags, unknown })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
         let Observation { pod, flags, unknown } = seen;
         let object = container::place(pod, &self.container);
-        let init = container::named(pod, &self.container).filter(|view| view.kind == container::Kind::Init);
-        let Some(init) = init else {
-            let found = format!("no such init container; the pod has {}", container::names(pod));
-            let reason = Reason::new(object, "an init container", found).hint("run helm upgrade again");
-            return Verdict::judged("", vec![reason]).at(Hop::Init);
+        let init = match super::init(pod, &self.container) {
+            Ok(init) => init,
+            Err(reason) => return Verdict::judged("", vec![reason]).at(Hop::Init),
         };
         let expected = if self.wanted { "rsync with --delete" } else { "rsync without --delete" };
         let runs = format!("{} runs rsync", self.container);
@@ -70,37 +76,5 @@ impl Kind for RsyncDelete {
             }
         };
         verdict.at(Hop::Init)
-    }
-}
-
-impl Observation {
-    fn new(pod: Arc<Pod>) -> Self {
-        let (mut flags, mut unknown) = (BTreeMap::new(), BTreeMap::new());
-        for view in container::all(&pod) {
-            match delete_flag(&view) {
-                Ok(flag) => flags.extend(flag.map(|flag| (view.name.to_owned(), flag))),
-                Err(why) => drop(unknown.insert(view.name.to_owned(), why)),
-            }
-        }
-        Self { pod, flags, unknown }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::cluster::example::{output_pod, with};
-    use crate::event::Outcome;
-
-    #[test]
-    fn no_such_init_container_fails() {
-        for (field, value) in [("name", "other"), ("restartPolicy", "Always")] {
-            let pod = with(output_pod(), &[(&*format!("/spec/initContainers/0/{field}"), json!(value))]);
-            let check = RsyncDelete { container: "sync-windows-data".into(), wanted: false };
-            let verdict = check.judge(&Observation::new(serde_json::from_value(pod).unwrap()));
-            assert_eq!(verdict.outcome, Outcome::Fail, "{field}");
-        }
     }
 }

@@ -101,8 +101,8 @@ impl Kind for SidecarSetUp {
             let hint = "enable the server's sidecar in the values and run helm upgrade";
             return Verdict::judged("", vec![reason.hint(hint)]).at(Hop::Sidecar);
         };
-        let mut reasons = mounts(&object, &view, &self.export_volume, true);
-        reasons.extend(mounts(&object, &view, &self.folder_volume, false));
+        let export = mount(&object, &view, &self.export_volume, true);
+        let mut reasons: Vec<_> = export.into_iter().chain(mount(&object, &view, &self.folder_volume, false)).collect();
         reasons.extend(resources::differences(&object, view.resources, &seen.resources));
         let mut notes = Vec::new();
         match &seen.head {
@@ -175,26 +175,22 @@ impl SidecarSetUp {
     }
 }
 
-/// Why a volume is not mounted as it should be; empty if it is.
-fn mounts(object: &str, view: &View<'_>, volume: &str, read_only: bool) -> Vec<Reason> {
-    let wanted = if read_only { "readOnly" } else { "writable" };
-    let expected = format!("volume {volume} mounted {wanted}");
-    let hint = "run helm upgrade: the live object was edited, or the chart has it otherwise";
-    let fail = |found: String| Reason::new(object, &expected, found).hint(hint);
-    let mut declared = view.mounts.iter().filter(|mount| mount.name == volume).peekable();
-    if declared.peek().is_none() {
-        return vec![fail("the container does not mount it".to_owned())];
-    }
-    let other = if read_only { "writable" } else { "readOnly" };
-    let declared = declared.filter(|mount| (mount.read_only == Some(true)) != read_only);
-    let reasons: Vec<_> = declared.map(|mount| fail(format!("{other} at {}", mount.mount_path))).collect();
-    if !reasons.is_empty() {
-        return reasons;
-    }
+/// Why a volume is not mounted as it should be, if it is not.
+fn mount(object: &str, view: &View<'_>, volume: &str, read_only: bool) -> Option<Reason> {
+    let [wanted, other] = if read_only { ["readOnly", "writable"] } else { ["writable", "readOnly"] };
+    let declared: Vec<_> = view.mounts.iter().filter(|mount| mount.name == volume).collect();
     // Since Kubernetes 1.31 the kubelet says how it mounted what is declared.
-    let status = view.status.and_then(|status| status.volume_mounts.as_ref()).into_iter().flatten();
-    let status = status.filter(|mount| mount.name == volume && (mount.read_only == Some(true)) != read_only);
-    status.map(|mount| fail(format!("the status says that it is {other} at {}", mount.mount_path))).collect()
+    let mut status = view.status.and_then(|status| status.volume_mounts.as_ref()).into_iter().flatten();
+    let seen = if declared.is_empty() {
+        "the container does not mount it".to_owned()
+    } else if let Some(mount) = declared.iter().find(|mount| (mount.read_only == Some(true)) != read_only) {
+        format!("{other} at {}", mount.mount_path)
+    } else {
+        let mount = status.find(|mount| mount.name == volume && (mount.read_only == Some(true)) != read_only)?;
+        format!("the status says that it is {other} at {}", mount.mount_path)
+    };
+    let hint = "run helm upgrade: the live object was edited, or the chart has it otherwise";
+    Some(Reason::new(object, format!("volume {volume} mounted {wanted}"), seen).hint(hint))
 }
 
 /// The seconds that a container's command sleeps for; where its spec does not tell, or where it counts shorter pauses, the

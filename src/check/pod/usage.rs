@@ -13,10 +13,10 @@ use tokio::time::Instant;
 use super::quantity::{Amount, cpu, memory};
 use super::used::{self, Containers, Used, total};
 use crate::check::parameter::{Sidecar, Span};
-use crate::check::{Kind, Site};
+use crate::check::{Kind, Need, Site};
 use crate::cluster::container;
 use crate::cluster::server::counted;
-use crate::cluster::{Operation, ResourceExt, Wanted};
+use crate::cluster::{Operation, ResourceExt};
 use crate::event::{Reason, Verdict};
 
 /// The time between two readings of CPU of a sidecar that is looked at again, so long that a short cycle weighs little.
@@ -45,7 +45,6 @@ pub struct Usage {
 pub struct Observation {
     server: String,
     pod: Arc<Pod>,
-    source: String,
     containers: Containers,
     /// What it lists as copied, where the sidecar is not idle.
     copied: Option<String>,
@@ -53,11 +52,12 @@ pub struct Observation {
     servers: BTreeMap<String, Result<Used, String>>,
 }
 
-/// A pod, where its numbers are from, and they.
-type Measured = Result<(Arc<Pod>, &'static str, Containers), Verdict>;
+/// A pod and its numbers.
+type Measured = Result<(Arc<Pod>, Containers), Verdict>;
 
 impl Kind for Usage {
     type Observation = Observation;
+    const NEEDS: &'static [Need] = &[Need::Commands];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         // In a container that comes and goes nothing can be read.
@@ -70,7 +70,7 @@ impl Kind for Usage {
         let (own, others) = tokio::join!(once(site.server().to_owned()), join_all(others.cloned().map(once)));
         let mut servers: BTreeMap<_, _> =
             others.into_iter().map(|(server, measured)| (server, sum(measured))).collect();
-        let (server, (pod, source, mut containers)) = (own.0, own.1?);
+        let (server, (pod, mut containers)) = (own.0, own.1?);
         let name = &self.sidecar.container;
         let limit = Instant::now() + self.within.0;
         let mut copied = None;
@@ -84,7 +84,7 @@ impl Kind for Usage {
             containers.insert(name.clone(), again);
         }
         servers.insert(server.clone(), Ok(total(containers.values().copied())));
-        Ok(Observation { server, pod, source: source.to_owned(), containers, copied, servers })
+        Ok(Observation { server, pod, containers, copied, servers })
     }
 
     fn judge(&self, seen: &Observation) -> Verdict {
@@ -118,9 +118,8 @@ impl Kind for Usage {
         let each =
             seen.containers.iter().map(|(name, used)| format!("{name} {}, {}", memory(used.memory), cpu(used.cpu)));
         let summary = format!(
-            "{} ({}); {count} servers together {} of {}, {}",
+            "{} (from the cgroup files); {count} servers together {} of {}, {}",
             each.collect::<Vec<_>>().join("; "),
-            seen.source,
             memory(sum.memory),
             self.node_memory.text,
             cpu(sum.cpu)
@@ -142,7 +141,7 @@ impl Usage {
     }
 }
 
-/// Measures a server's running containers, from metrics-server where there is one, else in the containers.
+/// Measures a server's running containers, in them.
 async fn measure(site: &Site, server: &str) -> Measured {
     let population = site.server_settled(server).await?;
     let server_now = population.server(&site.select, server);
@@ -153,19 +152,10 @@ async fn measure(site: &Site, server: &str) -> Measured {
     };
     let views = container::all(pod);
     let running = views.iter().filter(|view| view.kind != container::Kind::Ephemeral && view.running_since().is_some());
-    let names: Vec<&str> = running.map(|view| view.name).collect();
-    let wanted = Wanted::of([&site.select]);
-    let place = format!("metrics of {}", wanted.selector());
-    let metrics = site.shared.once(place, site.shared.cluster.metrics(&wanted)).await;
-    let its = metrics.iter().flatten().find(|object| object["metadata"]["name"] == pod.name_any());
-    if let Some(containers) = its.and_then(|object| used::from_metrics(object, &names)) {
-        return Ok((Arc::clone(pod), "from metrics.k8s.io", containers));
-    }
-    let looks = names
-        .iter()
-        .map(|name| async move { Ok::<_, Verdict>(((*name).to_owned(), look(site, server, pod, name, None).await?)) });
-    let containers = try_join_all(looks).await?.into_iter().collect();
-    Ok((Arc::clone(pod), "from the cgroup files", containers))
+    let looks = running.map(|view| async {
+        Ok::<_, Verdict>((view.name.to_owned(), look(site, server, pod, view.name, None).await?))
+    });
+    Ok((Arc::clone(pod), try_join_all(looks).await?.into_iter().collect()))
 }
 
 /// Reads a container's cgroup files twice. The first time without a pause: for most containers their whole life tells
@@ -185,7 +175,7 @@ async fn read(site: &Site, server: &str, pod: &Pod, name: &str) -> Result<used::
     let (output, problem) = site.try_exec_of(server, pod, name, &Operation::Usage).await?;
     used::reading(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
         let (object, why) = (container::place(pod, name), problem.unwrap_or("they are not as expected".to_owned()));
-        Verdict::skip(format!("no metrics.k8s.io, and the cgroup files of {object} cannot be read: {why}"))
+        Verdict::skip(format!("the cgroup files of {object} cannot be read: {why}"))
     })
 }
 
@@ -217,7 +207,7 @@ mod tests {
             (0.0, Value::Null, json!({"Err": "no pod"}), Outcome::Pass, 1),
         ] {
             let seen = json!({
-                "server": "nas-output-1", "pod": output_pod(), "source": "test", "copied": copied,
+                "server": "nas-output-1", "pod": output_pod(), "copied": copied,
                 "containers": {"nfs-server": {"memory": 1e6, "cpu": 0.9}, "sync-to-windows": {"memory": 1e6, "cpu": sidecar}},
                 "servers": {"nas-output-1": {"Ok": {"memory": 2e6, "cpu": 0.9}}, "nas-output-2": other}
             });

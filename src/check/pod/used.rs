@@ -1,4 +1,4 @@
-//! What containers use, as metrics-server and the kernel say it, and what a sidecar copies, as its log says it. Pure.
+//! What containers use, as the kernel says it, and what a sidecar copies, as its log says it. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,9 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::quantity;
 use crate::cluster::LogLine;
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -18,16 +16,6 @@ pub struct Used {
 }
 
 pub type Containers = BTreeMap<String, Used>;
-
-/// What metrics-server says of these containers; `None` unless it knows them all.
-pub fn from_metrics(data: &Value, names: &[&str]) -> Option<Containers> {
-    let container = |name: &&str| {
-        let usage = &data["containers"].as_array()?.iter().find(|container| container["name"] == *name)?["usage"];
-        let amount = |key: &str| quantity::number(usage[key].as_str()?);
-        Some(((*name).to_owned(), Used { memory: amount("memory")?, cpu: amount("cpu")? }))
-    };
-    names.iter().map(container).collect()
-}
 
 #[derive(Debug, Clone, Copy)]
 pub struct Reading {
@@ -88,9 +76,7 @@ pub fn copied(log: &[LogLine], since: Timestamp, recent: Timestamp, cycle_end: &
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
-    use super::super::quantity::{cpu, memory};
+    use super::super::quantity::cpu;
     use super::*;
 
     #[test]
@@ -104,14 +90,6 @@ mod tests {
         for broken in ["", "1\n2", "1\n2\n3\n4", "no\n1\n2"] {
             assert!(reading(broken).is_none(), "{broken}");
         }
-    }
-
-    #[test]
-    fn metrics_count_only_if_they_know_every_container() {
-        let data = json!({"containers": [{"name": "a", "usage": {"cpu": "1234567n", "memory": "1024Ki"}}]});
-        let used = from_metrics(&data, &["a"]).unwrap()["a"];
-        assert_eq!((memory(used.memory), cpu(used.cpu)), ("1.0Mi".into(), "1m".into()));
-        assert!(from_metrics(&data, &["a", "b"]).is_none());
     }
 
     #[test]
