@@ -1,7 +1,6 @@
 //! Asks what there is to know of a server, side by side; what is not answered is told as that.
 
 use std::cmp::Reverse;
-use std::fmt::Display;
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -12,7 +11,7 @@ use super::{ANSWER, section};
 use crate::check::Shared;
 use crate::cluster::container::{self, View};
 use crate::cluster::server::{has_ended, is_terminating, phase};
-use crate::cluster::{ApiError, LogLine, Population, ResourceExt, Select, Server};
+use crate::cluster::{ApiError, Population, ResourceExt, Select, Server};
 use crate::event::Section;
 
 /// So many pods of a server are looked at: two during a rollout.
@@ -98,39 +97,34 @@ async fn events(shared: &Shared, server: &Server, pods: &[Arc<Pod>]) -> Vec<Stri
 
 /// The last lines of every container, and of its previous life.
 async fn logs(shared: &Shared, pods: &[Arc<Pod>]) -> Vec<Section> {
-    let each = pods.iter().flat_map(|pod| container::all(pod).into_iter().map(move |view| (pod.name_any(), view)));
-    let sections = each.map(|(pod, view)| async move {
-        let (name, cluster) = (view.name, &shared.cluster);
-        let (now, before) = lives(&view);
-        let current = async {
-            let log = now.then(|| asked(cluster.log_tail(&pod, name, LINES, BYTES)));
-            Some(told(format!("log of {name} in pod {pod}, the last {LINES} lines"), log?.await))
-        };
-        let previous = async {
-            let log = before.then(|| asked(cluster.log_tail_before(&pod, name, LINES, BYTES)));
-            Some(told(format!("log of {name} in pod {pod}, its life before, the last {LINES} lines"), log?.await))
-        };
-        let (current, previous) = tokio::join!(current, previous);
-        current.into_iter().chain(previous)
+    let views = pods.iter().flat_map(|pod| container::all(pod).into_iter().map(move |view| (pod.name_any(), view)));
+    let each = views.flat_map(|(pod, view)| {
+        let which = lives(&view).into_iter().enumerate().filter(|(_, has_log)| *has_log);
+        which.map(move |(life, _)| (pod.clone(), view.name, life == 1))
     });
-    join_all(sections).await.into_iter().flatten().collect()
+    let sections = each.map(|(pod, name, is_before)| async move {
+        let log = if is_before {
+            asked(shared.cluster.log_tail_before(&pod, name, LINES, BYTES)).await
+        } else {
+            asked(shared.cluster.log_tail(&pod, name, LINES, BYTES)).await
+        };
+        let lines = match log {
+            Ok(lines) if lines.is_empty() => vec!["nothing".to_owned()],
+            Ok(lines) => lines.into_iter().map(|(stamp, line)| format!("{stamp:.0} {line}")).collect(),
+            Err(why) => vec![why],
+        };
+        let life = if is_before { ", its life before" } else { "" };
+        section(format!("log of {name} in pod {pod}{life}, the last {LINES} lines"), &lines)
+    });
+    join_all(sections).await
 }
 
 /// Whether a container has a log, and whether there is another one of its life before: while it waits, the kubelet gives
 /// the one that ended for both.
-fn lives(view: &View<'_>) -> (bool, bool) {
-    let Some(status) = view.status else { return (false, false) };
+fn lives(view: &View<'_>) -> [bool; 2] {
+    let Some(status) = view.status else { return [false; 2] };
     let state = status.state.as_ref();
     let has_begun = state.is_some_and(|state| state.running.is_some() || state.terminated.is_some());
     let has_ended = status.last_state.as_ref().is_some_and(|last| last.terminated.is_some());
-    (has_begun || has_ended, has_begun && has_ended)
-}
-
-fn told(title: impl Display, log: Result<Vec<LogLine>, String>) -> Section {
-    let lines = match log {
-        Ok(lines) if lines.is_empty() => vec!["nothing".to_owned()],
-        Ok(lines) => lines.into_iter().map(|(stamp, line)| format!("{stamp:.0} {line}")).collect(),
-        Err(why) => vec![why],
-    };
-    section(title.to_string(), &lines)
+    [has_begun || has_ended, has_begun && has_ended]
 }

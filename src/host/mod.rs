@@ -58,7 +58,7 @@ impl std::fmt::Display for Entry {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Seen {
     Absent,
     /// A file with other content, of this many bytes.

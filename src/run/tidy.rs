@@ -118,17 +118,12 @@ pub async fn sweep(shared: &Shared, servers: &[(String, Select)], is_broken: boo
 }
 
 async fn sweep_once(shared: &Shared, servers: &[(String, Select)], is_broken: bool) -> Found {
-    let prefix = format!("{}-", shared.run);
-    let mut found = Found::default();
+    let prefix = &format!("{}-", shared.run);
     // The exports first: otherwise a sidecar brings files back.
     // All of them, if anything is broken: a NodePort that leads to another server had files written there.
     let exports = servers.iter().filter(|_| is_broken);
-    join_all(exports.map(|(server, select)| sweep_exports(shared, server, select, &prefix)))
-        .await
-        .into_iter()
-        .flatten()
-        .for_each(|swept| found.take(swept));
-    let prefix = prefix.as_str();
+    let mut all =
+        join_all(exports.map(|(server, select)| sweep_exports(shared, server, select, prefix))).await.concat();
     let folders = servers.iter().map(|(server, select)| async move {
         if shared.host.holds_temporary(server, prefix).await
             && let Ok(population) = population(shared).await
@@ -139,17 +134,15 @@ async fn sweep_once(shared: &Shared, servers: &[(String, Select)], is_broken: bo
         let swept = shared.host.sweep(server, prefix).await.map_err(|error| error.to_string());
         (format!("the folder of {server}"), swept)
     });
-    join_all(folders).await.into_iter().for_each(|swept| found.take(swept));
-    found
-}
-
-impl Found {
-    fn take(&mut self, (place, swept): (String, Result<Vec<String>, String>)) {
+    all.extend(join_all(folders).await);
+    let mut found = Found::default();
+    for (place, swept) in all {
         match swept {
-            Ok(names) => self.removed.extend(names.iter().map(|name| format!("{name} from {place}"))),
-            Err(problem) => self.problems.push(format!("perhaps files of this run in {place} ({problem})")),
+            Ok(names) => found.removed.extend(names.iter().map(|name| format!("{name} from {place}"))),
+            Err(problem) => found.problems.push(format!("perhaps files of this run in {place} ({problem})")),
         }
     }
+    found
 }
 
 type Swept = Vec<(String, Result<Vec<String>, String>)>;

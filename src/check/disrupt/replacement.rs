@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
-use super::seen::{Arrival, Came, Content};
+use super::seen::{Arrival, Came};
 use crate::check::parameter::{Export, Span};
 use crate::check::{Site, millis};
 use crate::cluster::container::{self, Kind};
 use crate::cluster::server::{has_ended, is_ready, is_terminating, phase, progress};
 use crate::cluster::{Obstacle, Operation, Population, ResourceExt, Server};
 use crate::event::{Reason, Verdict};
+use crate::host::Seen;
 
 /// The first pause between two looks into an export; it doubles up to the second.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -184,11 +185,11 @@ impl Deleted<'_> {
                     age = self.since_creation(&pod);
                     if container::runs(&pod, &export.container) {
                         match self.look(&pod, export, file).await {
-                            Content::Whole => {
+                            Seen::Whole => {
                                 return Arrival { there: Some(millis(self.since_creation(&pod))), ..seen };
                             }
                             // What is not known yet is no sign of absence.
-                            Content::Unknown(why) => seen.last = why,
+                            Seen::Unreadable(why) => seen.last = why,
                             other => (seen.absent, seen.last) = (Some(millis(age)), other.to_string()),
                         }
                         pause = LONGEST.min(pause * 2);
@@ -210,25 +211,24 @@ impl Deleted<'_> {
         }
     }
 
-    pub async fn look(&self, pod: &Pod, export: &Export, file: &File) -> Content {
+    pub async fn look(&self, pod: &Pod, export: &Export, file: &File) -> Seen {
         let gather = Operation::Gather { folder: export.folder.clone(), prefix: file.name.clone() };
         let output = self.site.shared.exec(self.site.server(), &pod.name_any(), &export.container, &gather).await;
         let output = match output {
             Ok(output) => output,
-            Err(error) => return Content::Unknown(error.to_string()),
+            Err(error) => return Seen::Unreadable(error.to_string()),
         };
         if let Some(problem) = output.problem() {
-            return Content::Unknown(problem);
+            return Seen::Unreadable(problem);
         }
         let text = String::from_utf8_lossy(&output.stdout);
         let mut parts = text.split_terminator('\0');
         while let (Some(name), Some(content)) = (parts.next(), parts.next()) {
             if name == file.name {
-                let other = || Content::Other(format!("a file of {} bytes with other content", content.len()));
-                return if content == file.content { Content::Whole } else { other() };
+                return if content == file.content { Seen::Whole } else { Seen::Different(content.len() as u64) };
             }
         }
-        Content::Absent
+        Seen::Absent
     }
 
     /// How old a pod is: by the cluster's clock, in whose timestamps there are no fractions, or by this machine's, on which

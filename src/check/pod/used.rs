@@ -17,20 +17,12 @@ pub struct Used {
 
 pub type Containers = BTreeMap<String, Used>;
 
-#[derive(Debug, Clone, Copy)]
-pub struct Reading {
-    memory: u64,
-    /// The node's uptime in hundredths of a second.
-    at: u64,
-    /// The CPU time used until then, in nanoseconds.
-    cpu: u64,
-}
-
 /// Memory in bytes, the node's uptime in hundredths of a second and the CPU time until then in nanoseconds.
+pub type Reading = [u64; 3];
+
 pub fn reading(text: &str) -> Option<Reading> {
     let numbers: Vec<u64> = text.split_whitespace().map(|word| word.parse().ok()).collect::<Option<_>>()?;
-    let [memory, at, cpu] = numbers[..] else { return None };
-    Some(Reading { memory, at, cpu })
+    numbers.try_into().ok()
 }
 
 /// What a container uses, of the age that it has at the second reading.
@@ -38,12 +30,12 @@ pub fn reading(text: &str) -> Option<Reading> {
 /// CPU is the lesser of what was used between the two and the mean of the container's life: reading it costs CPU in the
 /// container too, as does every other command that is run there.
 #[allow(clippy::cast_precision_loss, reason = "2^53 ns are 104 days of CPU time, and nobody needs all digits")]
-pub fn between(before: Reading, after: Reading, age: SignedDuration) -> Used {
-    let window = Duration::from_millis(10 * after.at.saturating_sub(before.at));
+pub fn between([_, began, before]: Reading, [memory, ended, after]: Reading, age: SignedDuration) -> Used {
+    let window = Duration::from_millis(10 * ended.saturating_sub(began));
     let cores = |nanos: u64, time: f64| if time > 0.0 { nanos as f64 / 1e9 / time } else { f64::INFINITY };
-    let now = cores(after.cpu.saturating_sub(before.cpu), window.as_secs_f64());
-    let mean = cores(after.cpu, age.as_secs_f64());
-    Used { memory: after.memory as f64, cpu: now.min(mean) }
+    let now = cores(after.saturating_sub(before), window.as_secs_f64());
+    let mean = cores(after, age.as_secs_f64());
+    Used { memory: memory as f64, cpu: now.min(mean) }
 }
 
 pub fn total(all: impl IntoIterator<Item = Used>) -> Used {
