@@ -60,11 +60,6 @@ impl Refusal {
     pub fn start(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { what: what.into(), hint: hint.into(), exit: Exit::CouldNotJudge }
     }
-
-    /// Nothing was selected: exit code 4.
-    pub fn nothing(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: hint.into(), exit: Exit::Nothing }
-    }
 }
 
 impl fmt::Display for Refusal {

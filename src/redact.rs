@@ -96,11 +96,7 @@ fn is_part_of_key(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn redacted(text: &str) -> String {
-        super::text(text)
-    }
+    use super::{text as redacted, *};
 
     #[test]
     fn what_a_pod_printed_cannot_steer_a_terminal_or_break_xml() {

@@ -26,7 +26,7 @@ pub enum Request {
     Run(Box<Options>),
     Replay(Replay),
     Doctor(Box<Options>),
-    Sweep(Box<Options>, Sweep),
+    Sweep(Box<Options>, Sweeping),
     /// What needs no cluster: a text.
     Say(String),
 }
@@ -51,7 +51,7 @@ pub struct Replay {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Sweep {
+pub struct Sweeping {
     /// Remove them
     #[arg(long)]
     pub yes: bool,
@@ -86,7 +86,7 @@ enum Command {
         #[command(flatten)]
         looking: Looking,
         #[command(flatten)]
-        sweep: Sweep,
+        sweep: Sweeping,
     },
     /// Say what a check is and takes, with an example; without CHECK, which there are
     Explain {

@@ -14,7 +14,7 @@ mod suites;
 mod sweep;
 
 use self::reporting::{Reporting, reporters};
-use crate::cli::{Options, Replay, Request, Sweep};
+use crate::cli::{Options, Replay, Request, Sweeping};
 use crate::error::{Exit, Refusal};
 use crate::output;
 use crate::recording::Recording;
@@ -79,7 +79,7 @@ fn refuse(refusal: &Refusal) -> Exit {
 }
 
 /// Looks whether a run could start, or what earlier runs have left: on the cluster that is asked for, and without tests.
-fn inspect(options: &Options, sweeps: Option<&Sweep>) -> Exit {
+fn inspect(options: &Options, sweeps: Option<&Sweeping>) -> Exit {
     let (suites, refusal) = load(options);
     if let Some(refusal) = refusal {
         return refuse(&refusal);

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::preflight;
 use crate::check::parameter::{Export, Sidecar};
 use crate::check::{Access, Need, Place, Placed, Shared};
-use crate::cli::{Options, Sweep};
+use crate::cli::{Options, Sweeping};
 use crate::cluster::server::has_ended;
 use crate::cluster::{self, Operation, Permission, ResourceExt, container};
 use crate::error::Refusal;
@@ -42,7 +42,7 @@ struct Found {
 
 /// Lists what earlier runs have left, and removes it if that is asked for; `false` if something could not be looked at or
 /// removed.
-pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result<bool, Refusal> {
+pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweeping) -> Result<bool, Refusal> {
     let shared = reach(options, suites).await?;
     let mut found = Found::default();
     let looks = suite::servers(suites).map(|(suite, server)| look(&shared, suites, suite, server).boxed_local());

@@ -4,55 +4,40 @@ use std::io;
 
 use super::{Host, blocking, stat};
 
-/// Whether a name begins so, or is that of rsync's temporary of such a file.
-fn begins(name: &str, prefix: &str) -> bool {
-    name.strip_prefix('.').unwrap_or(name).starts_with(prefix)
-}
-
 impl Host {
-    /// What is directly in a server's folder and whose names begin alike, with when it was changed, in milliseconds since
-    /// 1970. A folder that is not there holds nothing.
+    /// What is directly in a server's folder and whose names begin alike, rsync's temporaries included, with when it was
+    /// changed, in milliseconds since 1970. A folder that is not there holds nothing.
     pub async fn listed(&self, server: &str, prefix: &str) -> io::Result<Vec<(String, i64)>> {
         let (root, prefix) = (self.folder(server), prefix.to_owned());
         let look = move || {
             let mut listed = Vec::new();
             for entry in std::fs::read_dir(&root)? {
                 let name = entry?.file_name().to_string_lossy().into_owned();
-                // One that was removed meanwhile is none.
-                let Some(known) = stat(&root.join(&name))?.filter(|_| begins(&name, &prefix)) else { continue };
-                listed.push((name, known.modified));
+                if name.strip_prefix('.').unwrap_or(&name).starts_with(&prefix)
+                    // One that was removed meanwhile is none.
+                    && let Some(known) = stat(&root.join(&name))?
+                {
+                    listed.push((name, known.modified));
+                }
             }
             Ok(listed)
         };
         match blocking(look).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(Vec::new())
+            }
             listed => listed,
         }
     }
 
     /// Whether rsync's temporary of a file whose name begins so is directly in a server's folder.
     pub async fn holds_temporary(&self, server: &str, prefix: &str) -> bool {
-        let (path, prefix) = (self.folder(server), format!(".{prefix}"));
-        let look = move || {
-            let mut entries = std::fs::read_dir(&path)?.flatten();
-            Ok(entries.any(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)))
-        };
-        blocking(look).await.unwrap_or_default()
+        self.listed(server, prefix).await.is_ok_and(|listed| listed.iter().any(|(name, _)| name.starts_with('.')))
     }
 
-    /// Removes what is directly in a server's folder and whose names begin alike, rsync's temporaries included; returns
-    /// those names.
+    /// Removes what is [`listed`](Self::listed); returns those names.
     pub async fn sweep(&self, server: &str, prefix: &str) -> io::Result<Vec<String>> {
-        let (path, prefix) = (self.folder(server), prefix.to_owned());
-        let names = blocking(move || {
-            let names = std::fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-            names.filter(|name| name.as_ref().is_ok_and(|name| begins(name, &prefix))).collect()
-        });
-        let names: Vec<String> = match names.await {
-            // A folder that is not there holds nothing.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Vec::new(),
-            names => names?,
-        };
+        let names: Vec<String> = self.listed(server, prefix).await?.into_iter().map(|(name, _)| name).collect();
         let mut problem = Ok(());
         for name in &names {
             problem = self.remove(server, name).await.and(problem);
@@ -63,16 +48,14 @@ impl Host {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::tests::host;
 
     #[tokio::test]
     async fn what_is_left_of_a_run_is_removed_with_rsyncs_temporaries() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir(root.path().join("nas")).unwrap();
+        let (root, host) = host();
         for name in ["e2e-1-a", ".e2e-1-a.Ab12Cd", "e2e-2-a", ".e2e-2-a.Ab12Cd", "my-e2e-1-a"] {
             std::fs::write(root.path().join("nas").join(name), "").unwrap();
         }
-        let host = Host::new(root.path().to_owned());
         assert!(host.holds_temporary("nas", "e2e-1-").await && !host.holds_temporary("nas", "e2e-3-").await);
         let mut swept = host.sweep("nas", "e2e-1-").await.unwrap();
         swept.sort();

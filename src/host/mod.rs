@@ -256,12 +256,6 @@ fn is_held(error: &io::Error) -> bool {
 /// Calls the file system where it may stall without holding up anything else; tries again for a moment while another
 /// program, such as a virus scanner, holds the file (only on Windows).
 async fn blocking<T: Send + 'static>(attempt: impl Fn() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    // One for each type of result, and not for each call.
-    let attempt: Box<dyn Fn() -> io::Result<T> + Send> = Box::new(attempt);
-    patient(attempt).await
-}
-
-async fn patient<T: Send + 'static>(attempt: Box<dyn Fn() -> io::Result<T> + Send>) -> io::Result<T> {
     let patiently = move || {
         let limit = Instant::now() + HELD;
         loop {
@@ -280,14 +274,21 @@ async fn patient<T: Send + 'static>(attempt: Box<dyn Fn() -> io::Result<T> + Sen
 mod tests {
     use super::*;
 
+    /// A tester's folder with one of a server.
+    pub fn host() -> (tempfile::TempDir, Host) {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("nas")).unwrap();
+        let host = Host::new(root.path().to_owned());
+        (root, host)
+    }
+
     #[tokio::test]
     async fn files_are_listed_with_those_in_folders_or_not_at_all() {
-        let root = tempfile::tempdir().unwrap();
+        let (root, host) = host();
         std::fs::create_dir_all(root.path().join("nas/a/b")).unwrap();
         for name in ["nas/one", "nas/a/b/two"] {
             std::fs::write(root.path().join(name), "").unwrap();
         }
-        let host = Host::new(root.path().to_owned());
         let mut files = host.files("nas", 4).await.unwrap();
         files.sort();
         assert_eq!(files, ["a/b/two", "one"]);

@@ -122,13 +122,12 @@ impl Host {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::host;
     use super::*;
 
     #[tokio::test]
     async fn an_arrival_is_noticed_and_a_truncated_file_is_none() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir(root.path().join("nas")).unwrap();
-        let host = Host::new(root.path().to_owned());
+        let (_root, host) = host();
         let whole = Digest::of("whole");
         let soon = || Instant::now() + Duration::from_millis(300);
         assert_eq!(host.arrival("nas", "a.txt", &whole, soon()).await, Err(Seen::Absent));

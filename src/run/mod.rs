@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use crate::check::{Disturbed, Place, Placed, Shared, Site};
+use crate::check::{Place, Placed, Shared, Site};
 use crate::cluster::{SLOW, Select};
 use crate::diagnose::Diagnoses;
 use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
@@ -140,7 +140,12 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     if job.case.check.about().disturbs
         && let Some(down) = shared.down()
     {
-        return (down_already(&down), Duration::ZERO);
+        // What keeps it so may do the same to the next.
+        let expected = "to be Ready again before another server is disturbed";
+        let seen = format!("it is not, since {} disturbed it", down.case);
+        let reason = Reason::new(format!("server {}", down.server), expected, seen);
+        let reason = reason.hint("nothing was disturbed here; repair it first");
+        return (Verdict::blocked(down.case.to_string(), reason), Duration::ZERO);
     }
     let (verdict, seen) = tokio::select! {
         judged = AssertUnwindSafe(job.case.check.run(&site)).catch_unwind() => {
@@ -187,14 +192,6 @@ async fn considered(site: &Site, verdict: Verdict) -> Verdict {
     let hosted = || shared.ledger.placed(|placed| placed.case == site.id && placed.place == Place::Host);
     let ended = site.ended_under_it().await;
     ended.or_else(|| hosted().into_iter().find_map(held).map(Verdict::error)).unwrap_or(verdict)
-}
-
-/// ERROR, because another server that the run has disturbed is not well: what keeps it so may do the same to the next.
-fn down_already(down: &Disturbed) -> Verdict {
-    let expected = "to be Ready again before another server is disturbed";
-    let seen = format!("it is not, since {} disturbed it", down.case);
-    let reason = Reason::new(format!("server {}", down.server), expected, seen);
-    Verdict::blocked(down.case.to_string(), reason.hint("nothing was disturbed here; repair it first"))
 }
 
 fn defect(seen: String) -> Verdict {

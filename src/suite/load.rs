@@ -31,13 +31,8 @@ pub fn undisturbing() -> Vec<String> {
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn load(name: &str) -> Result<Suite, Refusal> {
-    let (origin, text) = find(name)?;
-    parse(&origin, &text)
-}
-
-fn find(name: &str) -> Result<(String, String), Refusal> {
     if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
-        return Ok((format!("suites/{name}.yaml"), (*text).to_owned()));
+        return parse(&format!("suites/{name}.yaml"), text);
     }
     let path = Path::new(name);
     if path.extension().is_none() && !path.exists() {
@@ -53,7 +48,7 @@ fn find(name: &str) -> Result<(String, String), Refusal> {
     let text = input::text(path, MOST_KIB).map_err(|error| {
         Refusal::usage(format!("cannot read the suite file {name}: {error}"), "give the path of a suite's YAML file")
     })?;
-    Ok((name.to_owned(), text))
+    parse(name, &text)
 }
 
 /// What a suite file that could not be read probably calls its suite; `None` for what is no file at all.

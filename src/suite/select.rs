@@ -1,7 +1,7 @@
 //! Which of the suites' tests run: FILTER, `--skip` and `--exact`, as libtest takes them.
 
 use super::{PlannedCase, Suite};
-use crate::error::{Refusal, suggestion};
+use crate::error::{Exit, Refusal, suggestion};
 
 /// Which tests run.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -42,5 +42,6 @@ pub fn select(suites: &[Suite], filter: &Filter) -> Result<Vec<PlannedCase>, Ref
         None => Default::default(),
     };
     let hint = super::join(&nearest, "--list shows the names");
-    Err(Refusal::nothing(format!("no test of {suites} is selected by this filter{what}"), hint))
+    let what = format!("no test of {suites} is selected by this filter{what}");
+    Err(Refusal { what, hint, exit: Exit::Nothing })
 }

@@ -109,21 +109,11 @@ impl Deleted<'_> {
         Verdict::error(reason.hint("run the test again when that is over"))
     }
 
-    /// What comes, and when the file is in its export.
-    pub async fn follow(
-        &self,
-        export: &Export,
-        file: &File,
-        within: Span,
-    ) -> (Result<(Came, Option<Arc<Pod>>), Verdict>, Arrival) {
-        tokio::join!(self.ready(), self.arrival(export, file, within))
-    }
-
     /// Waits for the replacement to be Ready, or to be known not to become so; the pod, if there is one.
     ///
     /// # Errors
     /// Something else happened to the server, or the API did not say.
-    async fn ready(&self) -> Result<(Came, Option<Arc<Pod>>), Verdict> {
+    pub async fn ready(&self) -> Result<(Came, Option<Arc<Pod>>), Verdict> {
         let shared = &self.site.shared;
         let mut last = None;
         let found = shared.until(self.site.server(), self.limit, |population| match self.stage(population)? {
@@ -174,7 +164,7 @@ impl Deleted<'_> {
     }
 
     /// Waits until the file is in the replacement's export, or is seen not to come within the time.
-    async fn arrival(&self, export: &Export, file: &File, within: Span) -> Arrival {
+    pub async fn arrival(&self, export: &Export, file: &File, within: Span) -> Arrival {
         let mut seen = Arrival { last: "no replacement".to_owned(), ..Arrival::default() };
         let mut pause = PAUSE;
         loop {

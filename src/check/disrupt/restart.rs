@@ -98,7 +98,7 @@ impl Restart {
         let limit = sent + shared.wishes.settle;
         let deleted = Deleted { site, known, owner, sent, limit };
         site.waiting(format!("the replacement of pod {}", pod.name_any()), shared.wishes.settle);
-        let (came, arrival) = deleted.follow(&self.export, &file, self.within).await;
+        let (came, arrival) = tokio::join!(deleted.ready(), deleted.arrival(&self.export, &file, self.within));
         let (came, replacement) = came?;
         let mut old = None;
         let mut found = None;

@@ -321,16 +321,7 @@ fn is_same(said: &Value, live: &Value, is_quantity: bool) -> bool {
     if one == other || is_quantity && quantity::same(&one, &other) {
         return true;
     }
-    match (said, live) {
-        (Value::Number(said), Value::Number(live)) => said.as_f64() == live.as_f64(),
-        // Words that Helm's YAML takes for a truth value.
-        (Value::String(said), Value::Bool(live)) => match said.to_lowercase().as_str() {
-            "yes" | "on" | "y" => *live,
-            "no" | "off" | "n" => !live,
-            _ => false,
-        },
-        _ => false,
-    }
+    said.is_number() && live.is_number() && said.as_f64() == live.as_f64()
 }
 
 /// A Secret's fields as they are stored: what is given as text is in `data`, in base64.

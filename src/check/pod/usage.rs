@@ -68,6 +68,10 @@ impl Kind for Usage {
             (server, measured)
         };
         let (own, others) = tokio::join!(once(site.server().to_owned()), join_all(others.cloned().map(once)));
+        let sum = |measured: Measured| match measured {
+            Ok((_, containers)) => Ok(total(containers.into_values())),
+            Err(verdict) => Err(verdict.reasons.into_iter().next().map_or(verdict.summary, |reason| reason.seen)),
+        };
         let mut servers: BTreeMap<_, _> =
             others.into_iter().map(|(server, measured)| (server, sum(measured))).collect();
         let (server, (pod, mut containers)) = (own.0, own.1?);
@@ -177,13 +181,6 @@ async fn read(site: &Site, server: &str, pod: &Pod, name: &str) -> Result<used::
         let (object, why) = (container::place(pod, name), problem.unwrap_or("they are not as expected".to_owned()));
         Verdict::skip(format!("the cgroup files of {object} cannot be read: {why}"))
     })
-}
-
-fn sum(measured: Measured) -> Result<Used, String> {
-    match measured {
-        Ok((.., containers)) => Ok(total(containers.into_values())),
-        Err(verdict) => Err(verdict.reasons.into_iter().next().map_or(verdict.summary, |reason| reason.seen)),
-    }
 }
 
 #[cfg(test)]
