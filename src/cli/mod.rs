@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
-use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::check::Check;
@@ -45,9 +45,6 @@ pub struct Replay {
     /// Tell also what is known of broken servers
     #[arg(long, short, conflicts_with = "quiet")]
     pub verbose: bool,
-    /// Colour the output [default: auto, on a terminal]
-    #[arg(long, value_enum, value_name = "WHEN", hide_possible_values = true)]
-    color: Option<ColorChoice>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -134,17 +131,13 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Request, Refusal> {
     let own = matches.subcommand().map_or(matches, |(_, own)| own);
     match line.command {
         None => {
-            paint(line.run.color);
             if line.cluster.asks_for_help() {
                 return scenarios();
             }
             let options = options::options(own, line.filter, line.suites, line.cluster, line.run)?;
             Ok(Request::Run(Box::new(options)))
         }
-        Some(Command::Replay(replay)) => {
-            paint(replay.color);
-            Ok(Request::Replay(replay))
-        }
+        Some(Command::Replay(replay)) => Ok(Request::Replay(replay)),
         Some(Command::Doctor(looking) | Command::Sweep { looking, .. }) if looking.cluster.asks_for_help() => {
             scenarios()
         }
@@ -173,17 +166,8 @@ fn scenarios() -> Result<Request, Refusal> {
 }
 
 /// The options of a subcommand that runs no test.
-fn look(own: &clap::ArgMatches, Looking { suites, cluster, color }: Looking) -> Result<Options, Refusal> {
-    paint(color);
+fn look(own: &clap::ArgMatches, Looking { suites, cluster }: Looking) -> Result<Options, Refusal> {
     options::options(own, Filter::default(), suites, cluster, RunOptions::default())
-}
-
-fn paint(color: Option<ColorChoice>) {
-    match color {
-        Some(ColorChoice::Always) => owo_colors::set_override(true),
-        Some(ColorChoice::Never) => owo_colors::set_override(false),
-        Some(ColorChoice::Auto) | None => {}
-    }
 }
 
 #[cfg(test)]

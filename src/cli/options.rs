@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::Resettable;
 use clap::parser::ValueSource;
-use clap::{Arg, Args, ColorChoice};
+use clap::{Arg, Args};
 use jiff::SignedDuration;
 
 use crate::check::Wishes;
@@ -92,9 +92,6 @@ pub(super) struct Looking {
     pub(super) suites: Suites,
     #[command(flatten)]
     pub(super) cluster: ClusterOptions,
-    /// Colour the output [default: auto, on a terminal]
-    #[arg(long, value_enum, value_name = "WHEN", hide_possible_values = true)]
-    pub(super) color: Option<ColorChoice>,
 }
 
 #[derive(Debug, Clone, Args, Default)]
@@ -119,9 +116,6 @@ pub struct RunOptions {
     /// Tell also waits and broken servers; with --list, what tests need
     #[arg(long, short, conflicts_with = "quiet")]
     pub verbose: bool,
-    /// Colour the output [default: auto, on a terminal]
-    #[arg(long, value_enum, value_name = "WHEN", hide_possible_values = true)]
-    pub(super) color: Option<ColorChoice>,
     /// Where the page, JUnit and JSON go
     #[arg(long, value_name = "DIR", default_value = "reports", env = "FILE_SIMULATOR_REPORT_DIR", hide_env = true)]
     pub report_dir: PathBuf,

@@ -25,7 +25,7 @@ const CLOCK: SignedDuration = SignedDuration::from_secs(5);
 pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
     let mut report = Report { is_well: true };
     let host = Host::new(options.host_data.clone());
-    let folder = preflight::folder(&host).await.map(|()| host.root().display().to_string());
+    let folder = preflight::folder(&host).await.map(|()| host.root.display().to_string());
     report.judge("folder", folder);
     let (target, read) = (&options.target, cluster::read(&options.target));
     let origin = read.as_ref().map(|known| format!("{}, context {}", known.origin, target.context));

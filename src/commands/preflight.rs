@@ -38,7 +38,7 @@ pub async fn folder(host: &Host) -> Result<(), Refusal> {
     if host.is_folder("").await {
         return Ok(());
     }
-    let what = format!("the tester's folder {} is not a folder", host.root().display());
+    let what = format!("the tester's folder {} is not a folder", host.root.display());
     Err(Refusal::start(what, "name the folder that the pods share with --host-data, or make it"))
 }
 
@@ -59,9 +59,8 @@ pub fn access(cluster: &Cluster, access: &Access) -> Result<(), Refusal> {
     let lacked = access.lacked_by_all();
     let Some(first) = lacked.first() else { return Ok(()) };
     let all = lacked.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let mut refusal = refused(cluster, &first.lacking());
-    refusal.what = format!("context `{}` at {}: no permission to {all}", cluster.context(), cluster.address);
-    Err(refusal)
+    let what = format!("context `{}` at {}: no permission to {all}", cluster.context(), cluster.address);
+    Err(Refusal::start(what, first.lacking().hint()))
 }
 
 /// The release is there, known to Helm or not; what is known of it. One that Helm does not know, where it knows others, is

@@ -83,9 +83,8 @@ async fn execute(
         prepared = prepared => Arc::new(prepared?),
         () = signals.asked(1) => return Ok((Ending::Interrupted, Vec::new())),
     };
-    let suite_of = |case: &PlannedCase| suites.iter().find(|suite| suite.name == case.id.suite);
     let jobs = cases.into_iter().filter_map(|case| {
-        let suite = suite_of(&case)?;
+        let suite = suites.iter().find(|suite| suite.name == case.id.suite)?;
         Some(Job { case, select: suite.pods.clone(), servers: suite.servers.clone() })
     });
     Ok(run::run(shared, jobs.collect(), options.run.test_threads.map_or(run::AT_ONCE, NonZeroUsize::get), signals)

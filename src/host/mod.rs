@@ -30,7 +30,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
 pub struct Host {
-    root: PathBuf,
+    pub root: PathBuf,
     /// Held while something is written, also when the test that wanted it is gone.
     writing: Arc<RwLock<()>>,
     /// By server, what tells those who wait for a file to look; absent where nobody does.
@@ -89,10 +89,6 @@ pub struct Stat {
 impl Host {
     pub fn new(root: PathBuf) -> Self {
         Self { root, writing: Arc::default(), ticks: Arc::default(), held: Arc::default() }
-    }
-
-    pub fn root(&self) -> &Path {
-        &self.root
     }
 
     pub fn folder(&self, server: &str) -> PathBuf {

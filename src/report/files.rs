@@ -68,7 +68,7 @@ impl Reporter for Files {
         }
         // Every file is tried, whatever becomes of the others.
         let mut written = vec![self.remove_stale()];
-        for suite in self.run.suites() {
+        for suite in &self.run.suites {
             let report = self.run.report(Some(suite));
             written.push(write(&self.folder.join(format!("{suite}.xml")), junit::text(&report)));
             let json = serde_json::to_string_pretty(&report).map(|text| text + "\n");

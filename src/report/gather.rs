@@ -14,7 +14,7 @@ use crate::profile::Profile;
 #[derive(Debug, Default)]
 pub struct Gathered {
     started: Timestamp,
-    suites: Vec<String>,
+    pub suites: Vec<String>,
     cases: Vec<(Case, Option<(Verdict, Duration)>)>,
     facts: Vec<Fact>,
     diagnosed: Vec<Diagnosis>,
@@ -54,10 +54,6 @@ impl Gathered {
             }
         }
         true
-    }
-
-    pub fn suites(&self) -> &[String] {
-        &self.suites
     }
 
     /// The run as it stands; of one suite, or of all.

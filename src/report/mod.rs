@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_reporter_that_fails_does_not_stop_the_others_and_none_gets_a_secret() {
         for (fails, problems) in [(3, &[][..]), (100, &["the file is held"])] {
-            let told: Arc<Mutex<Vec<String>>> = Arc::default();
+            let told = Arc::default();
             let keeping = |fails| Box::new(Keeping { fails, told: Arc::clone(&told) }) as Box<dyn Reporter>;
             let (sender, events) = mpsc::channel();
             sender.send(Event::Noticed { text: "password=hunter2".into(), is_error: false }).unwrap();
