@@ -46,8 +46,7 @@ impl Diagnoses {
         let (shared, select) = (Arc::clone(&self.shared), site.select.clone());
         begun.1.spawn(async move {
             let sections = gather::gather(&shared, population.as_ref(), &select, &server).await;
-            // Nobody listens any more only when the run is over.
-            let _ = shared.events.send(Event::Diagnosed { server, sections });
+            shared.tell(Event::Diagnosed { server, sections });
         });
     }
 

@@ -66,12 +66,10 @@ impl Gathered {
         };
         let why = refusal.as_ref().map_or_else(|| "not finished".to_owned(), |why| format!("could not start: {why}"));
         let tests: Vec<TestReport> = cases()
-            .map(|(case, result)| match result {
-                Some((verdict, elapsed)) => test(&case.id, verdict.clone(), *elapsed),
-                None => {
-                    let verdict = Verdict { outcome: Outcome::Error, ..Verdict::judged(&why, Vec::new()) };
-                    TestReport { is_finished: false, ..test(&case.id, verdict, Duration::ZERO) }
-                }
+            .map(|(case, result)| {
+                let unfinished = || Verdict { outcome: Outcome::Error, ..Verdict::judged(&why, Vec::new()) };
+                let (verdict, elapsed) = result.clone().unwrap_or_else(|| (unfinished(), Duration::ZERO));
+                TestReport { is_finished: result.is_some(), ..test(&case.id, verdict, elapsed) }
             })
             .collect();
         let judged = cases().map(|(case, result)| (case, result.as_ref().map(|(verdict, _)| verdict)));

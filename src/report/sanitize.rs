@@ -54,14 +54,10 @@ fn of_verdict(verdict: Verdict) -> Verdict {
     Verdict {
         summary: text(&verdict.summary),
         reasons: verdict.reasons.into_iter().map(reason).collect(),
-        notes: texts(&verdict.notes),
+        notes: verdict.notes.iter().map(|note| text(note)).collect(),
         blocked_by: verdict.blocked_by.map(|by| name(&by)),
         ..verdict
     }
-}
-
-fn texts(texts: &[String]) -> Vec<String> {
-    texts.iter().map(|one| text(one)).collect()
 }
 
 fn lines(lines: &[String]) -> Vec<String> {

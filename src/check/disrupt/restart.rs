@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::future::join;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
@@ -98,7 +99,7 @@ impl Restart {
         let limit = sent + shared.wishes.settle;
         let deleted = Deleted { site, known, owner, sent, limit };
         site.waiting(format!("the replacement of pod {}", pod.name_any()), shared.wishes.settle);
-        let (came, arrival) = tokio::join!(deleted.ready(), deleted.arrival(&self.export, &file, self.within));
+        let (came, arrival) = join(deleted.ready(), deleted.arrival(&self.export, &file, self.within)).await;
         let (came, replacement) = came?;
         let mut old = None;
         let mut found = None;
