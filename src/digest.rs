@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use sha1::Sha1;
 
 /// The size and SHA-1 of a content, which more may be added to.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Digest {
     bytes: u64,
     sha1: Sha1,
@@ -35,12 +35,6 @@ impl fmt::Display for Digest {
         write!(f, "{} ", self.bytes)?;
         let sha1 = sha1::Digest::finalize(self.sha1.clone());
         sha1.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

@@ -35,7 +35,7 @@ impl Values {
 
     /// The values in the binary; `why` says why no others are used.
     pub fn embedded(why: &str) -> Result<Self, Refusal> {
-        Ok(Self::new(format!("embedded ones, because {why}"), parse("embedded values", CHART)?, &installed()?))
+        Ok(Self::new(format!("embedded ones, because {why}"), chart_defaults()?, &parse("embedded values", INSTALLED)?))
     }
 
     /// What the values say of a server; `None` if they do not have it.
@@ -96,10 +96,6 @@ pub fn chart_defaults() -> Result<Value, Refusal> {
     parse("embedded values", CHART)
 }
 
-fn installed() -> Result<Value, Refusal> {
-    parse("embedded values", INSTALLED)
-}
-
 /// Reads values as Helm does: of a key that is there twice the last is taken, and `7.0` is 7. Several documents are refused:
 /// it depends on Helm's version whether all are read or the first.
 fn parse(origin: &str, text: &str) -> Result<Value, Refusal> {
@@ -145,10 +141,7 @@ mod tests {
         assert_eq!([a.get("service.port"), a.get("service.nodePort")], [Some(&json!(2049)), Some(&json!(32150))]);
         assert_eq!([a.get("sidecar.syncInterval"), b.get("sidecar.syncInterval")], [Some(&json!(30)), Some(&json!(5))]);
         assert_eq!((a.get("fsid"), values.server("c").is_none(), values.names()), (None, true, vec!["a", "b"]));
-    }
-
-    #[test]
-    fn a_release_that_was_given_nothing_has_the_charts_own_values() {
+        // A release that was given nothing has the chart's own values.
         let values = Values::new("test", json!({"nasServers": [{"name": "a", "fsid": 1}]}), &Value::Null);
         assert_eq!(values.server("a").unwrap().get("fsid"), Some(&json!(1)));
     }

@@ -109,6 +109,11 @@ impl Shared {
         }
     }
 
+    pub fn tell(&self, event: Event) {
+        // Nobody listens any more only when the run is over.
+        let _ = self.events.send(event);
+    }
+
     pub fn settle_limit(&self) -> Instant {
         self.started + self.wishes.settle
     }

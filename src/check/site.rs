@@ -58,8 +58,7 @@ impl Site {
     /// Says that the test waits, for the live display.
     pub fn waiting(&self, what: impl Into<String>, limit: Duration) {
         let event = Event::CaseWaiting { id: self.id.clone(), what: what.into(), limit };
-        // Nobody listens any more only when the run is over.
-        let _ = self.shared.events.send(event);
+        self.shared.tell(event);
     }
 
     /// Waits until `pending` has nothing more to wait for, of a server or of all, at most until rollouts must have settled; then

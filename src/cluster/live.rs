@@ -28,9 +28,11 @@ pub enum Live {
 }
 
 impl Cluster {
-    /// The live objects that a manifest names, in its order, and those Deployments and Services of Helm's that it does not name.
-    /// Deployments or Services that cannot be listed, or an answer that is lost, are an error; one that may not be looked at is none.
-    pub async fn live(&self, manifest: &[Value]) -> Result<(Vec<Live>, Vec<Value>), ApiError> {
+    /// The live objects that a manifest names, in its order.
+    ///
+    /// # Errors
+    /// Deployments or Services could not be listed, or an answer was lost. One that may not be looked at is no error.
+    pub async fn live(&self, manifest: &[Value]) -> Result<Vec<Live>, ApiError> {
         let mut listed = Vec::new();
         for kind in &LISTED {
             if manifest.iter().any(|object| self.is_listed(object, kind)) {
@@ -49,9 +51,7 @@ impl Cluster {
             let found = self.listed(kind, ListParams::default().fields(&format!("metadata.name={name}"))).await?;
             Ok(found.into_iter().next().map_or(Live::Missing, Live::Object))
         };
-        let live: Vec<Live> = stream::iter(manifest.iter().map(look)).buffered(AT_ONCE).try_collect().await?;
-        listed.retain(|live| !manifest.iter().any(|object| is_same(live, object)));
-        Ok((live, listed))
+        stream::iter(manifest.iter().map(look)).buffered(AT_ONCE).try_collect().await
     }
 
     async fn listed(&self, kind: &[&'static str; 5], params: ListParams) -> Result<Vec<Value>, ApiError> {

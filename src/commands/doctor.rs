@@ -24,7 +24,7 @@ const CLOCK: SignedDuration = SignedDuration::from_secs(5);
 pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
     let mut report = Report { is_well: true };
     let host = Host::new(options.host_data.clone());
-    let folder = preflight::folder(&host).await.map(|()| host.root().display().to_string());
+    let folder = preflight::folder(&host).await.map(|()| host.root.display().to_string());
     report.judge("folder", folder);
     if let Some(path) = &options.values {
         report.judge("values", preflight::values(options).await.map(|_| path.display().to_string()));

@@ -51,7 +51,7 @@ pub async fn folder(host: &Host) -> Result<(), Refusal> {
     if host.is_folder("").await {
         return Ok(());
     }
-    let what = format!("the tester's folder {} is not a folder", host.root().display());
+    let what = format!("the tester's folder {} is not a folder", host.root.display());
     Err(Refusal::start(what, "name the folder that the pods share with --host-data, or make it"))
 }
 

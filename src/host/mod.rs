@@ -13,7 +13,6 @@ use tokio::sync::RwLock;
 use tokio::time::{Instant, timeout};
 
 use crate::digest::Digest;
-use watch::Awaited;
 
 mod leftovers;
 mod watch;
@@ -31,11 +30,11 @@ const ANSWER: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
 pub struct Host {
-    root: PathBuf,
+    pub root: PathBuf,
     /// Held while something is written, also when the test that wanted it is gone.
     writing: Arc<RwLock<()>>,
-    /// By server, the files that somebody waits for; absent where nobody does.
-    awaited: Arc<Mutex<BTreeMap<String, Vec<Awaited>>>>,
+    /// By server, what tells those who wait for a file to look; absent where nobody does.
+    ticks: Arc<Mutex<BTreeMap<String, tokio::sync::watch::Sender<()>>>>,
     /// Files that another program held when they were last looked at, with the system's words.
     held: Arc<Mutex<BTreeMap<PathBuf, String>>>,
 }
@@ -59,7 +58,7 @@ impl std::fmt::Display for Entry {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Seen {
     Absent,
     /// A file with other content, of this many bytes.
@@ -89,11 +88,7 @@ pub struct Stat {
 
 impl Host {
     pub fn new(root: PathBuf) -> Self {
-        Self { root, writing: Arc::default(), awaited: Arc::default(), held: Arc::default() }
-    }
-
-    pub fn root(&self) -> &Path {
-        &self.root
+        Self { root, writing: Arc::default(), ticks: Arc::default(), held: Arc::default() }
     }
 
     pub fn folder(&self, server: &str) -> PathBuf {
@@ -257,12 +252,6 @@ fn is_held(error: &io::Error) -> bool {
 /// Calls the file system where it may stall without holding up anything else; tries again for a moment while another
 /// program, such as a virus scanner, holds the file (only on Windows).
 async fn blocking<T: Send + 'static>(attempt: impl Fn() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    // One for each type of result, and not for each call.
-    let attempt: Box<dyn Fn() -> io::Result<T> + Send> = Box::new(attempt);
-    patient(attempt).await
-}
-
-async fn patient<T: Send + 'static>(attempt: Box<dyn Fn() -> io::Result<T> + Send>) -> io::Result<T> {
     let patiently = move || {
         let limit = Instant::now() + HELD;
         loop {
@@ -281,14 +270,21 @@ async fn patient<T: Send + 'static>(attempt: Box<dyn Fn() -> io::Result<T> + Sen
 mod tests {
     use super::*;
 
+    /// A tester's folder with one of a server.
+    pub fn host() -> (tempfile::TempDir, Host) {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("nas")).unwrap();
+        let host = Host::new(root.path().to_owned());
+        (root, host)
+    }
+
     #[tokio::test]
     async fn files_are_listed_with_those_in_folders_or_not_at_all() {
-        let root = tempfile::tempdir().unwrap();
+        let (root, host) = host();
         std::fs::create_dir_all(root.path().join("nas/a/b")).unwrap();
         for name in ["nas/one", "nas/a/b/two"] {
             std::fs::write(root.path().join(name), "").unwrap();
         }
-        let host = Host::new(root.path().to_owned());
         let mut files = host.files("nas", 4).await.unwrap();
         files.sort();
         assert_eq!(files, ["a/b/two", "one"]);

@@ -1,15 +1,14 @@
 //! Noticing what happens in the tester's folder: by notifications, behind which a poll stands, because network file systems
 //! send none. In each server's folder there is one of both, for all who wait there.
 
-use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::{Host, POLL, Seen, Stat, blocking, stat};
+use super::{Host, POLL, Seen, Stat};
 use crate::digest::Digest;
 
 /// What comes within this time is one piece of news: rsync makes many.
@@ -21,27 +20,6 @@ const SELDOM: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(1);
 /// A file is looked at after this time whatever is told of it: some file systems remember what a file was like until it is opened.
 const LATEST: Duration = Duration::from_secs(2);
-
-/// A file that somebody waits for.
-pub(super) struct Awaited {
-    path: PathBuf,
-    bytes: u64,
-    /// What it was like when somebody last was told to read it, and when that was.
-    told: Option<(Stat, Instant)>,
-    tell: mpsc::Sender<()>,
-}
-
-impl Awaited {
-    /// Has it read if that is worth it.
-    fn take(&mut self, stat: Option<Stat>) {
-        let Some(stat) = stat.filter(|stat| stat.bytes == self.bytes) else { return };
-        if self.told.is_none_or(|(told, at)| told != stat || at.elapsed() >= AGAIN) {
-            self.told = Some((stat, Instant::now()));
-            // A full channel means that a look is already due.
-            let _ = self.tell.try_send(());
-        }
-    }
-}
 
 /// What happens in a folder, as the system tells it; where that does not, a poll has to do.
 pub struct News {
@@ -89,7 +67,8 @@ impl Host {
     /// # Errors
     /// The time is over: what was seen last.
     pub async fn arrival(&self, server: &str, name: &str, expected: &Digest, limit: Instant) -> Result<Instant, Seen> {
-        let mut told = None;
+        let mut ticks = None;
+        let mut read = None;
         loop {
             let seen = self.look(server, name, expected).await;
             if seen == Seen::Whole {
@@ -98,64 +77,57 @@ impl Host {
             if Instant::now() >= limit {
                 return Err(seen);
             }
-            let told = told.get_or_insert_with(|| self.wait_for(server, name, expected.bytes()));
-            let _ = timeout_at(limit.min(Instant::now() + LATEST), told.recv()).await;
+            let ticks = ticks.get_or_insert_with(|| self.ticks(server));
+            let worth_reading = async {
+                loop {
+                    let _ = ticks.changed().await;
+                    let stat = self.stat(server, name).await.ok().flatten();
+                    let Some(stat) = stat.filter(|stat| stat.bytes == expected.bytes()) else { continue };
+                    if read.is_none_or(|(then, at): (Stat, Instant)| then != stat || at.elapsed() >= AGAIN) {
+                        read = Some((stat, Instant::now()));
+                        return;
+                    }
+                }
+            };
+            let _ = timeout_at(limit.min(Instant::now() + LATEST), worth_reading).await;
         }
     }
 
-    /// Tells when a file is worth reading, for as long as somebody listens.
-    fn wait_for(&self, server: &str, name: &str, bytes: u64) -> mpsc::Receiver<()> {
-        let (tell, listen) = mpsc::channel(1);
-        let awaited = Awaited { path: self.folder(server).join(name), bytes, told: None, tell };
-        let mut all = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_first = !all.contains_key(server);
-        all.entry(server.to_owned()).or_default().push(awaited);
-        if is_first {
-            let (host, server) = (self.clone(), server.to_owned());
-            tokio::spawn(async move { host.look_out(&server).await });
+    /// Tells when files of a server's folder are worth a look, for as long as somebody listens.
+    fn ticks(&self, server: &str) -> watch::Receiver<()> {
+        let mut all = self.ticks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = all.get(server) {
+            return sender.subscribe();
         }
-        listen
-    }
-
-    /// Looks for what is awaited in a server's folder until nothing is.
-    async fn look_out(&self, server: &str) {
-        let mut news = self.news(server, "");
-        loop {
-            let began = Instant::now();
-            news.next(POLL).await;
-            sleep_until(began + GATHER).await;
-            let Some(paths) = self.still_awaited(server) else { return };
-            let stats = blocking(move || Ok(paths.iter().map(|path| stat(path).ok().flatten()).collect::<Vec<_>>()));
-            let stats = stats.await.unwrap_or_default();
-            let mut all = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
-            // Those that came meanwhile are behind these.
-            let awaited = all.get_mut(server).into_iter().flatten();
-            awaited.zip(stats).for_each(|(awaited, stat)| awaited.take(stat));
-        }
-    }
-
-    /// The files that somebody still waits for; `None` if there are none, and then nobody looks out any more.
-    fn still_awaited(&self, server: &str) -> Option<Vec<PathBuf>> {
-        let mut all = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
-        let awaited = all.get_mut(server)?;
-        awaited.retain(|awaited| !awaited.tell.is_closed());
-        if awaited.is_empty() {
-            all.remove(server);
-            return None;
-        }
-        Some(awaited.iter().map(|awaited| awaited.path.clone()).collect())
+        let (sender, receiver) = watch::channel(());
+        all.insert(server.to_owned(), sender.clone());
+        let (host, server) = (self.clone(), server.to_owned());
+        tokio::spawn(async move {
+            let mut news = host.news(&server, "");
+            loop {
+                let began = Instant::now();
+                news.next(POLL).await;
+                sleep_until(began + GATHER).await;
+                let mut all = host.ticks.lock().unwrap_or_else(PoisonError::into_inner);
+                if sender.send(()).is_err() {
+                    // Nobody waits any more.
+                    all.remove(&server);
+                    return;
+                }
+            }
+        });
+        receiver
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::host;
     use super::*;
 
     #[tokio::test]
     async fn an_arrival_is_noticed_and_a_truncated_file_is_none() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir(root.path().join("nas")).unwrap();
-        let host = Host::new(root.path().to_owned());
+        let (_root, host) = host();
         let whole = Digest::of("whole");
         let soon = || Instant::now() + Duration::from_millis(300);
         assert_eq!(host.arrival("nas", "a.txt", &whole, soon()).await, Err(Seen::Absent));

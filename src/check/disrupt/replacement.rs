@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
-use super::seen::{Arrival, Came, Content, Trouble};
+use super::seen::{Arrival, Came};
 use crate::check::parameter::{Export, Span};
 use crate::check::{Site, millis};
 use crate::cluster::container::{self, Kind};
 use crate::cluster::server::{has_ended, is_ready, is_terminating, phase, progress};
 use crate::cluster::{Obstacle, Operation, Population, ResourceExt, Server};
 use crate::event::{Reason, Verdict};
+use crate::host::Seen;
 
 /// The first pause between two looks into an export; it doubles up to the second.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -108,21 +109,11 @@ impl Deleted<'_> {
         Verdict::error(reason.hint("run the test again when that is over"))
     }
 
-    /// What comes, and when the file is in its export.
-    pub async fn follow(
-        &self,
-        export: &Export,
-        file: &File,
-        within: Span,
-    ) -> (Result<(Came, Option<Arc<Pod>>), Verdict>, Arrival) {
-        tokio::join!(self.ready(), self.arrival(export, file, within))
-    }
-
     /// Waits for the replacement to be Ready, or to be known not to become so; the pod, if there is one.
     ///
     /// # Errors
     /// Something else happened to the server, or the API did not say.
-    async fn ready(&self) -> Result<(Came, Option<Arc<Pod>>), Verdict> {
+    pub async fn ready(&self) -> Result<(Came, Option<Arc<Pod>>), Verdict> {
         let shared = &self.site.shared;
         let mut last = None;
         let found = shared.until(self.site.server(), self.limit, |population| match self.stage(population)? {
@@ -152,7 +143,7 @@ impl Deleted<'_> {
                 return Ok((Came::Nothing { after, obstacle }, None));
             }
         };
-        Ok((Came::Stuck(Trouble { pod: pod.name_any(), container, state, after }), Some(pod)))
+        Ok((Came::Stuck { pod: pod.name_any(), container, state, after }, Some(pod)))
     }
 
     /// What the containers of the replacement that mount the tester's folder say of removing these files, in rsync's words.
@@ -173,7 +164,7 @@ impl Deleted<'_> {
     }
 
     /// Waits until the file is in the replacement's export, or is seen not to come within the time.
-    async fn arrival(&self, export: &Export, file: &File, within: Span) -> Arrival {
+    pub async fn arrival(&self, export: &Export, file: &File, within: Span) -> Arrival {
         let mut seen = Arrival { last: "no replacement".to_owned(), ..Arrival::default() };
         let mut pause = PAUSE;
         loop {
@@ -184,11 +175,11 @@ impl Deleted<'_> {
                     age = self.since_creation(&pod);
                     if container::runs(&pod, &export.container) {
                         match self.look(&pod, export, file).await {
-                            Content::Whole => {
+                            Seen::Whole => {
                                 return Arrival { there: Some(millis(self.since_creation(&pod))), ..seen };
                             }
                             // What is not known yet is no sign of absence.
-                            Content::Unknown(why) => seen.last = why,
+                            Seen::Unreadable(why) => seen.last = why,
                             other => (seen.absent, seen.last) = (Some(millis(age)), other.to_string()),
                         }
                         pause = LONGEST.min(pause * 2);
@@ -210,25 +201,24 @@ impl Deleted<'_> {
         }
     }
 
-    pub async fn look(&self, pod: &Pod, export: &Export, file: &File) -> Content {
+    pub async fn look(&self, pod: &Pod, export: &Export, file: &File) -> Seen {
         let gather = Operation::Gather { folder: export.folder.clone(), prefix: file.name.clone() };
         let output = self.site.shared.exec(self.site.server(), &pod.name_any(), &export.container, &gather).await;
         let output = match output {
             Ok(output) => output,
-            Err(error) => return Content::Unknown(error.to_string()),
+            Err(error) => return Seen::Unreadable(error.to_string()),
         };
         if let Some(problem) = output.problem() {
-            return Content::Unknown(problem);
+            return Seen::Unreadable(problem);
         }
         let text = String::from_utf8_lossy(&output.stdout);
         let mut parts = text.split_terminator('\0');
         while let (Some(name), Some(content)) = (parts.next(), parts.next()) {
             if name == file.name {
-                let other = || Content::Other(format!("a file of {} bytes with other content", content.len()));
-                return if content == file.content { Content::Whole } else { other() };
+                return if content == file.content { Seen::Whole } else { Seen::Different(content.len() as u64) };
             }
         }
-        Content::Absent
+        Seen::Absent
     }
 
     /// How old a pod is: by the cluster's clock, in whose timestamps there are no fractions, or by this machine's, on which

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::future::join;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
 use super::replacement::{Deleted, File};
-use super::seen::{Came, Content, Observation, Restarted};
+use super::seen::{Came, Observation, Restarted};
 use super::{Restart, Written, judge, sound};
 use crate::check::sync::ground::Ground;
 use crate::check::sync::way;
@@ -98,7 +99,7 @@ impl Restart {
         let limit = sent + shared.wishes.settle;
         let deleted = Deleted { site, known, owner, sent, limit };
         site.waiting(format!("the replacement of pod {}", pod.name_any()), shared.wishes.settle);
-        let (came, arrival) = deleted.follow(&self.export, &file, self.within).await;
+        let (came, arrival) = join(deleted.ready(), deleted.arrival(&self.export, &file, self.within)).await;
         let (came, replacement) = came?;
         let mut old = None;
         let mut found = None;
@@ -117,7 +118,8 @@ impl Restart {
         if self.sidecar.is_none() || arrival.there.is_none() {
             limit = Instant::now();
         }
-        let kept = on_host(site, &file, limit).await;
+        let kept = shared.host.arrival(name, &file.name, &Digest::of(&file.content), limit).await;
+        let kept = kept.map_or_else(|last| last, |_| Seen::Whole);
         let vanished = match (before, shared.host.files(name, 2 * MOST).await) {
             (Ok(before), Ok(after)) => Some(gone(before, after, &shared.run)),
             _ => None,
@@ -204,16 +206,6 @@ impl Restart {
         }
         let object = format!("pod {}", pod.name_any());
         Err(Verdict::error(Reason::new(object, "to be deleted", error.to_string()).hint(error.hint())))
-    }
-}
-
-/// What there is of a file in the tester's folder at the latest then.
-async fn on_host(site: &Site, file: &File, limit: Instant) -> Content {
-    match site.shared.host.arrival(site.server(), &file.name, &Digest::of(&file.content), limit).await {
-        Ok(_) | Err(Seen::Whole) => Content::Whole,
-        Err(Seen::Absent) => Content::Absent,
-        Err(Seen::Unreadable(error)) => Content::Unknown(error),
-        Err(other @ Seen::Different(_)) => Content::Other(other.to_string()),
     }
 }
 

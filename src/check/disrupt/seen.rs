@@ -1,11 +1,10 @@
 //! What became of a server whose pod was deleted, as far as it was seen. Types only, and their words.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::Obstacle;
 use crate::event::Reason;
+use crate::host::Seen;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Observation {
@@ -28,9 +27,9 @@ pub struct Restarted {
     /// When the first file was in the export again.
     pub arrival: Arrival,
     /// The other one, when the replacement was Ready.
-    pub written: Option<Content>,
+    pub written: Option<Seen>,
     /// The first file in the folder, at the end.
-    pub kept: Content,
+    pub kept: Seen,
     /// How many other files have gone from the folder, and some of their names; `None` if there were too many to compare.
     pub vanished: Option<(usize, Vec<String>)>,
     /// Lines of the new pod's logs that say that it removed such files.
@@ -49,7 +48,15 @@ pub enum Came {
         after: u64,
     },
     /// Another, which does not become Ready.
-    Stuck(Trouble),
+    Stuck {
+        pod: String,
+        /// The container that it hangs on, if that is known.
+        container: Option<String>,
+        /// What the API says of it.
+        state: String,
+        /// How long after the deletion this was seen.
+        after: u64,
+    },
     Nothing {
         /// Within so much time.
         after: u64,
@@ -57,17 +64,6 @@ pub enum Came {
         #[serde(default)]
         obstacle: Option<Obstacle>,
     },
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Trouble {
-    pub pod: String,
-    /// The container that it hangs on, if that is known.
-    pub container: Option<String>,
-    /// What the API says of it.
-    pub state: String,
-    /// How long after the deletion this was seen.
-    pub after: u64,
 }
 
 /// When a file was seen in the replacement's export, counted from its creation.
@@ -79,25 +75,6 @@ pub struct Arrival {
     pub absent: Option<u64>,
     /// What was seen last in its place.
     pub last: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Content {
-    Whole,
-    Absent,
-    Other(String),
-    Unknown(String),
-}
-
-impl fmt::Display for Content {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Whole => f.write_str("the file, whole"),
-            Self::Absent => f.write_str("no file of that name"),
-            Self::Other(what) => f.write_str(what),
-            Self::Unknown(why) => write!(f, "it is not known: {why}"),
-        }
-    }
 }
 
 /// Milliseconds in words.

@@ -87,16 +87,12 @@ const FALSE: [&str; 8] = [
     "shareProcessNamespace",
     "publishNotReadyAddresses",
 ];
-/// Maps that it leaves as they are, too.
-const WHOLE_MAPS: [&str; 1] = ["nodeSelector"];
 /// The versions of objects that have them.
 const KNOWN: [&str; 3] = ["v1", "apps/v1", "batch/v1"];
 /// Lists without an order.
 const SETS: [&str; 6] = ["add", "drop", "accessModes", "externalIPs", "loadBalancerSourceRanges", "finalizers"];
 /// Lists that controllers add to.
 const SHARED: [&str; 3] = ["finalizers", "secrets", "imagePullSecrets"];
-/// What controllers fill in later.
-const FILLED: [&str; 1] = ["caBundle"];
 /// What is assigned where the manifest says nothing, or nothing in so many words.
 const ASSIGNED: [&str; 5] = ["clusterIP", "nodePort", "healthCheckNodePort", "volumeName", "nodeName"];
 /// Fields that are kept also where they are false, zero or empty. Source: those are pointers in the API's types; any
@@ -155,11 +151,12 @@ impl Compared {
     /// Compares a field; `within` is the name of what it is a field of.
     fn value(&mut self, path: &Path, within: &str, said: &Value, live: Option<&Value>) {
         let name = path.name.as_str();
-        let is_nothing = is_nothing(said);
         if said.is_null() {
             return;
         }
-        if FILLED.contains(&name) || is_nothing && ASSIGNED.contains(&name) {
+        let is_nothing = is_nothing(said);
+        // The first is what controllers fill in later.
+        if name == "caBundle" || is_nothing && ASSIGNED.contains(&name) {
             self.places.push(path.text.clone());
             return;
         }
@@ -203,7 +200,7 @@ impl Compared {
             if FALSE.contains(&name.as_str()) && has_none && *value == true {
                 self.note(&below, How::Added, [None, Some(value)]);
             }
-            if WHOLE_MAPS.contains(&name.as_str()) {
+            if name == "nodeSelector" {
                 self.entries(&below, said.get(name).unwrap_or(&Value::Null), value);
             }
         }
@@ -324,16 +321,7 @@ fn is_same(said: &Value, live: &Value, is_quantity: bool) -> bool {
     if one == other || is_quantity && quantity::same(&one, &other) {
         return true;
     }
-    match (said, live) {
-        (Value::Number(said), Value::Number(live)) => said.as_f64() == live.as_f64(),
-        // Words that Helm's YAML takes for a truth value.
-        (Value::String(said), Value::Bool(live)) => match said.to_lowercase().as_str() {
-            "yes" | "on" | "y" => *live,
-            "no" | "off" | "n" => !live,
-            _ => false,
-        },
-        _ => false,
-    }
+    said.is_number() && live.is_number() && said.as_f64() == live.as_f64()
 }
 
 /// A Secret's fields as they are stored: what is given as text is in `data`, in base64.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Kind, Need, Site, Subject};
-use crate::cluster::manifest::{self, named};
+use crate::cluster::manifest;
 use crate::cluster::{Deployed, Live, Select};
 use crate::event::{Reason, Verdict};
 
@@ -37,8 +37,6 @@ pub struct Observation {
     server: Option<String>,
     revision: u64,
     objects: Vec<Compared>,
-    /// Objects of this release, as they say, that the manifest does not have.
-    left: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -73,7 +71,6 @@ struct Setter {
 struct Looked {
     deployed: Deployed,
     objects: Vec<(Value, Compared)>,
-    left: Vec<String>,
 }
 
 impl Kind for Drift {
@@ -91,7 +88,6 @@ impl Kind for Drift {
             release: site.shared.cluster.release().to_owned(),
             revision: looked.deployed.contents.revision,
             objects: objects.map(|(_, compared)| compared.clone()).collect(),
-            left: if server.is_none() { looked.left.clone() } else { Vec::new() },
             server,
         })
     }
@@ -139,9 +135,6 @@ impl Kind for Drift {
             return Verdict::error(Reason::new(manifest, "its objects to be readable", unread.join("; ")).hint(hint));
         }
         notes.extend(unread);
-        let left =
-            |name: &String| format!("{name} says it is of release {}, and {manifest} does not have it", seen.release);
-        notes.extend(seen.left.iter().map(left));
         if reasons.len() > REASONS {
             let more = reasons.len() - (REASONS - 1);
             reasons.truncate(REASONS - 1);
@@ -168,14 +161,16 @@ async fn look(site: &Site) -> Result<Arc<Looked>, Verdict> {
     let Some(deployed) = deployed else {
         return Err(blocked("a manifest to compare with", "Helm does not know it".to_owned()));
     };
-    if is_moving(&deployed.status) && !deployed.is_newest_live {
+    // A helm is at work, or was killed.
+    let is_moving = deployed.status.starts_with("pending-") || deployed.status == "uninstalling";
+    if is_moving && !deployed.is_newest_live {
         return Err(blocked("no helm at work", format!("revision {} is {}", deployed.revision, deployed.status)));
     }
     let said = manifest::objects(&deployed.contents.manifest).map_err(|error| {
         let seen = format!("it cannot be read: {error}");
         Verdict::error(Reason::new(format!("the manifest of {object}"), "YAML of objects", seen).hint("report this"))
     })?;
-    let (live, others) = shared.cluster.live(&said).await.map_err(|error| site.no_answer(&error))?;
+    let live = shared.cluster.live(&said).await.map_err(|error| site.no_answer(&error))?;
     // Who upgrades meanwhile has begun with a new revision before any object is another one.
     let revisions = shared.cluster.revisions().await.map_err(|error| site.no_answer(&error))?;
     let newest = revisions.iter().find(|release| release.name == deployed.name);
@@ -186,17 +181,7 @@ async fn look(site: &Site) -> Result<Arc<Looked>, Verdict> {
         return Err(Verdict::error(Reason::new(object, expected, seen).hint("run again when no helm is at work")));
     }
     let compared = said.iter().zip(live).map(|(said, live)| compared(said, live)).collect::<Vec<_>>();
-    let is_left = |object: &&Value| {
-        let annotation = &object["metadata"]["annotations"]["meta.helm.sh/release-name"];
-        *annotation == deployed.name
-    };
-    let left = others.iter().filter(is_left).map(named).collect();
-    Ok(Arc::new(Looked { deployed: deployed.clone(), objects: said.into_iter().zip(compared).collect(), left }))
-}
-
-/// Whether a helm is at work, or was killed.
-fn is_moving(status: &str) -> bool {
-    status.starts_with("pending-") || status == "uninstalling"
+    Ok(Arc::new(Looked { deployed: deployed.clone(), objects: said.into_iter().zip(compared).collect() }))
 }
 
 fn compared(said: &Value, live: Live) -> Compared {

@@ -31,7 +31,7 @@ pub async fn settle(cluster: &Cluster, deployed: &mut Deployed) -> Result<(), Ap
         }
         let is_gone = |object: &&Value| !newest.iter().any(|other| named(other) == named(object));
         let both: Vec<Value> = newest.iter().chain(older.iter().filter(is_gone)).cloned().collect();
-        let (live, _) = cluster.live(&both).await?;
+        let live = cluster.live(&both).await?;
         if are_newer(&newest, &older, both.iter().zip(&live)) {
             live_one = Some(newer.clone());
             break;

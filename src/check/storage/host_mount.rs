@@ -77,7 +77,7 @@ impl HostMount {
             namespace: shared.cluster.namespace().to_owned(),
             pod: pod.name_any(),
             container: container.to_owned(),
-            root: shared.host.root().display().to_string(),
+            root: shared.host.root.display().to_string(),
             is_folder: shared.host.is_folder(site.server()).await,
             folder: folder.display().to_string(),
             host_path: mount.path.to_owned(),

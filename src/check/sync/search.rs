@@ -69,7 +69,7 @@ impl Ground<'_> {
             context: shared.cluster.context().to_owned(),
             namespace: shared.cluster.namespace().to_owned(),
             pod: pod_name,
-            root: shared.host.root().display().to_string(),
+            root: shared.host.root.display().to_string(),
             host_path: mount_at.map(|(_, path, _)| path).unwrap_or_default(),
             bytes: usize::try_from(content.bytes()).unwrap_or(usize::MAX),
             waited: millis(written.elapsed()),
