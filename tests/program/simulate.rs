@@ -8,10 +8,9 @@ use crate::support::simulated::Simulated;
 
 #[test]
 fn scenarios_are_listed_with_what_is_broken_and_which_tests_fail() {
-    let line = "sidecar-corrupts: nas-output-1: its sidecar changes a byte of each copy, and neither size nor time; \
-                FAIL phase3::latency, phase3::multi-write\n";
+    let line = "nfs-files-stay: nas-output-3: its sidecar does not see the export that clients write to; FAIL nfs::sync\n";
     Place::new().says(&["--simulate=help"], 0, &[line]);
-    Place::new().says(&["--simulate=sidecar-corupts"], 2, &["did you mean `sidecar-corrupts`?"]);
+    Place::new().says(&["--simulate=nfs-files-stray"], 2, &["did you mean `nfs-files-stay`?"]);
     Place::new().says(&["--simulate", "--context", "mine"], 2, &["--simulate", "--context"]);
 }
 
@@ -112,13 +111,14 @@ fn a_token_in_a_file_is_sent_with_commands_in_pods_too() {
 fn doctor_fails_where_a_list_does_and_where_a_pod_is_denied() {
     let list =
         |resource| json!({"faults": [{"api": {"verbs": ["list"], "resources": [resource], "gets": {"status": 500}}}]});
-    let denied = "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": hostPath";
+    let level = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+    let steps = json!([{"op": "add", "path": "/metadata/labels", "value": level}]);
     for (mut scenario, words) in [
         (list("deployments"), &["FAIL  objects      list deployments.apps failed"][..]),
         (list("services"), &["FAIL  objects      list services failed"]),
         (list("secrets"), &["FAIL  release      file-sim, revision unknown: list secrets failed"]),
         (
-            json!({"no-pod": {"says": denied}}),
+            json!({"faults": [{"patch": {"kind": "namespace", "steps": steps}}]}),
             &["FAIL  pods         nas-input-2: ReplicaSet", "pod-security.kubernetes.io/enforce"],
         ),
     ] {

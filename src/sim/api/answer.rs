@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::super::World;
 use super::super::object::text;
-use super::super::scenario::Answer;
+use super::super::scenario::{Answer, Span};
 use super::super::store::Kind;
 use super::failure::{self, Failure};
 use super::request::Asked;
@@ -70,7 +70,7 @@ pub(super) async fn answer(connection: &Connection, request: Request<Incoming>) 
 async fn dispatch(world: &Arc<World>, asked: Asked, mut request: Request<Incoming>, now: Option<Answer>) -> Answered {
     let is_half = now == Some(Answer::Half);
     let mute = |chunks: BoxStream<'static, Bytes>| match now {
-        Some(Answer::Mute(after)) => chunks.take_until(sleep(after)).chain(stream::pending()).boxed(),
+        Some(Answer::Mute(Span(after))) => chunks.take_until(sleep(after)).chain(stream::pending()).boxed(),
         _ => chunks,
     };
     let response = match (asked.verb, asked.resource.as_str(), asked.kind) {

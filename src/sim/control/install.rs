@@ -5,7 +5,6 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::Context;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::scenario::Fault;
@@ -15,7 +14,7 @@ use super::{Kind, PREFIX};
 /// The chart as Helm renders it with [`VALUES`].
 const RENDERED: &str = include_str!("../../../fixtures/helm-chart/golden/multi-nas.yaml");
 const VALUES: &str = include_str!("../../../fixtures/helm-chart/file-simulator/values-multi-nas.yaml");
-pub(super) const NODE: &str = "file-simulator";
+const NODE: &str = "file-simulator";
 
 #[derive(Clone)]
 pub(super) struct Chart {
@@ -50,7 +49,7 @@ fn rendered(world: &World) -> anyhow::Result<Chart> {
     Ok(Chart { values, objects })
 }
 
-pub(super) fn install(world: &World, created: Timestamp) -> anyhow::Result<Chart> {
+pub(super) fn install(world: &World) -> anyhow::Result<Chart> {
     let mut chart = rendered(world)?;
     chart.values["global"]["sidecar"]["syncInterval"] = json!(INTERVAL);
     for fault in &world.scenario.faults {
@@ -74,8 +73,8 @@ pub(super) fn install(world: &World, created: Timestamp) -> anyhow::Result<Chart
         fs::write(folder.join("README.txt"), format!("The tester's folder of {name}.\n"))?;
         fs::write(folder.join("samples").join("sample.csv"), "id,name\n1,one\n")?;
     }
-    put(world, Kind::Namespace, json!({"metadata": {"name": NAMESPACE}}), created);
-    put(world, Kind::Node, node(world.address), created);
+    put(world, Kind::Namespace, json!({"metadata": {"name": NAMESPACE}}));
+    put(world, Kind::Node, node(world.address));
     for object in &mut chart.objects {
         let kind = if object["kind"] == "Service" { Kind::Service } else { Kind::Deployment };
         if kind == Kind::Service {
@@ -85,22 +84,20 @@ pub(super) fn install(world: &World, created: Timestamp) -> anyhow::Result<Chart
             set(object, "containers", "EXPORT_OPTIONS", own);
         }
         set(object, "initContainers", "SYNC_INTERVAL", &INTERVAL.to_string());
-        put(world, kind, object.clone(), created);
+        put(world, kind, object.clone());
     }
     Ok(chart)
 }
 
 /// Puts an object into the store, with what the API server adds to what it is given.
-pub(super) fn put(world: &World, kind: Kind, mut object: Value, created: Timestamp) {
+pub(super) fn put(world: &World, kind: Kind, mut object: Value) {
     if !matches!(kind, Kind::Node | Kind::Namespace) {
         object["metadata"]["namespace"] = json!(NAMESPACE);
     }
     match kind {
         Kind::Pod => {
-            // There is no scheduler, which leaves a pod that no node fits without one.
-            if object["status"]["conditions"].is_null() {
-                object["spec"]["nodeName"] = json!(NODE);
-            }
+            // There is no scheduler.
+            object["spec"]["nodeName"] = json!(NODE);
             object["status"]["phase"] = json!("Pending");
         }
         Kind::Deployment => object["metadata"]["generation"] = json!(1),
@@ -112,7 +109,7 @@ pub(super) fn put(world: &World, kind: Kind, mut object: Value, created: Timesta
         }
         _ => {}
     }
-    world.store.put(kind, object, created);
+    world.store.put(kind, object, world.created());
 }
 
 /// Gives a variable of a Deployment's containers another value.

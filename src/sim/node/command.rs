@@ -10,6 +10,7 @@ use super::{lock, network};
 use crate::cluster::Operation;
 use crate::sim::World;
 use crate::sim::object::{state, text};
+use crate::sim::scenario::Span;
 use crate::sim::store::Kind;
 
 /// The node's uptime when the cluster was started, in hundredths of a second.
@@ -25,7 +26,7 @@ pub(in crate::sim) struct Done {
 /// Waits until commands in a pod can be done; `true` if what they say will be lost, as the first ones' of each kind is where the
 /// node is short of CPU.
 pub(in crate::sim) async fn begin(world: &World, pod: &str, operations: &[Operation]) -> bool {
-    let Some(takes) = world.scenario.slow else { return false };
+    let Some(Span(takes)) = world.scenario.slow else { return false };
     let mut lost = world.kubelet.busy.lock().await;
     tokio::time::sleep(takes).await;
     lost.insert((pod.to_owned(), operations.iter().all(Operation::says_nothing)))

@@ -43,8 +43,7 @@ impl Shell<'_> {
             }
             Operation::Times { folder } => {
                 for (path, data) in self.found(folder)? {
-                    let time = data.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
-                    self.stdout.extend(format!("{} {path}\n", time.unwrap_or_default().as_second()).bytes());
+                    self.stdout.extend(format!("{} {path}\n", changed(&data)).bytes());
                 }
                 Ok(())
             }
@@ -52,14 +51,12 @@ impl Shell<'_> {
                 for name in self.matching(folder, prefix)? {
                     let path = format!("{folder}/{name}");
                     let data = fs::metadata(self.place(&path)?.host).map_err(said("stat", &name))?;
-                    let time = data.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
-                    let used = data.len().div_ceil(4096) * 4;
-                    self.stdout.extend(format!("{} {used} {name}\0", time.unwrap_or_default().as_second()).bytes());
+                    self.stdout.extend(format!("{} {} {name}\0", changed(&data), used(&data)).bytes());
                 }
                 Ok(())
             }
             Operation::DiskUsage { folder } => {
-                let used: u64 = self.found(folder)?.iter().map(|(_, data)| data.len().div_ceil(4096) * 4).sum();
+                let used: u64 = self.found(folder)?.iter().map(|(_, data)| used(data)).sum();
                 self.stdout.extend(format!("{used}\t{folder}\n").bytes());
                 Ok(())
             }
@@ -111,14 +108,9 @@ impl Shell<'_> {
 
     /// The files in a folder and below, with what is known of them.
     fn found(&self, folder: &str) -> Result<Vec<(String, Metadata)>, String> {
-        let (host, mut paths) = (self.place(folder)?.host, Vec::new());
-        find(&host, ".", &mut paths).map_err(said("find", folder))?;
-        let paths = String::from_utf8_lossy(&paths);
-        // One that is gone by now is none.
-        let known = paths
-            .split_terminator('\0')
-            .filter_map(|path| Some((path.to_owned(), fs::metadata(host.join(path)).ok()?)));
-        Ok(known.collect())
+        let mut files = Vec::new();
+        find(&self.place(folder)?.host, ".", &mut files).map_err(said("find", folder))?;
+        Ok(files)
     }
 
     fn write(&self, path: &str, content: &[u8]) -> Result<(), String> {
@@ -169,25 +161,29 @@ fn age(path: &Path) -> io::Result<()> {
     fs::OpenOptions::new().write(true).open(path)?.set_modified(time)
 }
 
-impl Place {
-    /// An error if writes to it are refused.
-    pub fn writable(&self) -> io::Result<()> {
-        if self.read_only { Err(ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
-    }
-}
-
-/// The paths of the files in a folder and below, each ended by NUL.
-fn find(folder: &Path, name: &str, paths: &mut Vec<u8>) -> io::Result<()> {
+/// The files in a folder and below, with their paths.
+fn find(folder: &Path, name: &str, files: &mut Vec<(String, Metadata)>) -> io::Result<()> {
     for entry in fs::read_dir(folder)?.flatten() {
         let own = format!("{name}/{}", entry.file_name().display());
-        match entry.file_type() {
+        match entry.metadata() {
             // One that is gone by now has no files.
-            Ok(kind) if kind.is_dir() => drop(find(&entry.path(), &own, paths)),
-            Ok(kind) if kind.is_file() => paths.extend(format!("{own}\0").bytes()),
+            Ok(data) if data.is_dir() => drop(find(&entry.path(), &own, files)),
+            Ok(data) if data.is_file() => files.push((own, data)),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// When a file was changed, in seconds since 1970.
+fn changed(data: &Metadata) -> i64 {
+    let time = data.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
+    time.unwrap_or_default().as_second()
+}
+
+/// How much disk a file uses, in KiB.
+fn used(data: &Metadata) -> u64 {
+    data.len().div_ceil(4096) * 4
 }
 
 fn said(tool: &str, path: &str) -> impl Fn(io::Error) -> String {

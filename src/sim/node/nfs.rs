@@ -9,40 +9,23 @@ use std::vec::IntoIter;
 
 use nfs3_server::fs_util::metadata_to_fattr3;
 use nfs3_server::nfs3_types::nfs3::{createverf3, fattr3, filename3, nfspath3, nfsstat3, sattr3, stable_how};
-use nfs3_server::tcp::{NFSTcp, NFSTcpListener};
+use nfs3_server::tcp::NFSTcpListener;
 use nfs3_server::vfs::{
     DirEntryPlus, FileHandleU64, NextResult, NfsFileSystem, NfsReadFileSystem, ReadDirPlusIterator, VFSCapabilities,
 };
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
 
 use super::lock;
-use crate::sim;
 
-/// Serves a folder to whoever connects, for ever.
-pub(super) async fn serve(listener: TcpListener, root: PathBuf, read_only: bool) -> io::Result<()> {
-    // A listener of its own behind ours: the library's connections outlive whoever waits for them, ours do not.
+/// Listens on a port of this machine; what comes serves the folder to whoever connects, for ever.
+pub(super) async fn listen(root: PathBuf, read_only: bool) -> io::Result<NFSTcpListener<Folder>> {
     let folder = Folder { root, read_only, paths: Mutex::new(vec![PathBuf::new()]) };
     let mut server = NFSTcpListener::bind("127.0.0.1:0", folder).await?;
     server.with_export_name("data");
-    let port = server.get_listen_port();
-    // Whoever closes the connection knows why.
-    let work = sim::serve(listener, |client| async move { drop(pass(client, port).await) });
-    tokio::select! {
-        ended = server.handle_forever() => ended,
-        () = work => Ok(()),
-    }
-}
-
-async fn pass(mut client: TcpStream, port: u16) -> io::Result<()> {
-    let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
-    server.set_nodelay(true)?;
-    client.set_nodelay(true)?;
-    copy_bidirectional(&mut client, &mut server).await.map(drop)
+    Ok(server)
 }
 
 /// A folder, as a file system. A handle is a place in `paths`: what had it once, has it for ever.
-struct Folder {
+pub(super) struct Folder {
     root: PathBuf,
     read_only: bool,
     /// Relative to the root.
