@@ -38,13 +38,7 @@ pub fn judge(scenario: &Scenario, (ended, diagnosed): (Ended, Option<BTreeSet<St
         }
     }
     let has = |outcome: &str| results.values().any(|(its, _)| *its == outcome);
-    let right = if has("FAIL") {
-        1
-    } else if has("ERROR") {
-        3
-    } else {
-        0
-    };
+    let right = [("FAIL", 1), ("ERROR", 3)].iter().find(|(outcome, _)| has(outcome)).map_or(0, |(_, code)| *code);
     if wrong == expected && code == right {
         skipped(&results)?;
         return looked_at(&results, diagnosed);

@@ -34,7 +34,6 @@ const LIMIT: Duration = Duration::from_secs(100);
 static TURNS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-/// The tests.
 pub fn tests() -> Vec<Trial> {
     let scenarios = scenario::all().unwrap();
     assert!((40..60).contains(&scenarios.len()), "{}: the real cluster proves what it can", scenarios.len());
@@ -73,7 +72,6 @@ fn two_runs(healthy: &Scenario) -> Result<(), Failed> {
     nothing_left(healthy, &simulated)
 }
 
-/// The program at work.
 struct Run(Place, Running);
 
 impl Run {

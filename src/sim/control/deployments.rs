@@ -22,7 +22,13 @@ pub(super) fn reconcile(world: &World) {
         let wanted = replicas(&deployment);
         for set in owned(world, Kind::ReplicaSet, &deployment) {
             let is_newest = name(&set) == name(&newest);
-            let count = if is_newest { wanted } else if ready >= wanted { 0 } else { replicas(&set) };
+            let count = if is_newest {
+                wanted
+            } else if ready >= wanted {
+                0
+            } else {
+                replicas(&set)
+            };
             scale(world, &set, count);
         }
         let status = json!({"observedGeneration": deployment["metadata"]["generation"]});

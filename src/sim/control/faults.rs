@@ -15,8 +15,8 @@ use crate::output;
 
 /// Does what is done before there are pods.
 pub(super) fn before(world: &World) -> anyhow::Result<()> {
-    let early = world.scenario.faults.iter().filter(|fault| fault.after().is_none());
-    early.map(|fault| strike(world, fault)).collect()
+    let mut early = world.scenario.faults.iter().filter(|fault| fault.after().is_none());
+    early.try_for_each(|fault| strike(world, fault))
 }
 
 /// Begins to wait for what is done later.

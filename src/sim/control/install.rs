@@ -1,6 +1,5 @@
 //! What the chart makes, and what is there before it: the objects with what the API server adds, the tester's folders.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -57,7 +56,8 @@ pub(super) fn install(world: &World) -> anyhow::Result<Chart> {
             json_patch::patch(&mut chart.values, steps)?;
         }
     }
-    let (mut ports, mut options) = (BTreeMap::new(), BTreeMap::new());
+    put(world, Kind::Namespace, json!({"metadata": {"name": NAMESPACE}}));
+    put(world, Kind::Node, node(world.address));
     // All at once, so that they differ; free ones, so that simulations run side by side.
     let mut listeners = Vec::new();
     for server in chart.values["nasServers"].as_array_mut().context("the chart's values have no servers")? {
@@ -66,25 +66,22 @@ pub(super) fn install(world: &World) -> anyhow::Result<Chart> {
         listeners.push(listener);
         server["service"]["nodePort"] = json!(port);
         let name = server["name"].as_str().context("a server of the chart's values has no name")?;
-        ports.insert(format!("{PREFIX}{name}"), port);
-        options.extend(server["exportOptions"].as_str().map(|own| (format!("{PREFIX}{name}"), own.to_owned())));
         let folder = world.data.join(name);
         fs::create_dir_all(folder.join("samples"))?;
         fs::write(folder.join("README.txt"), format!("The tester's folder of {name}.\n"))?;
         fs::write(folder.join("samples").join("sample.csv"), "id,name\n1,one\n")?;
-    }
-    put(world, Kind::Namespace, json!({"metadata": {"name": NAMESPACE}}));
-    put(world, Kind::Node, node(world.address));
-    for object in &mut chart.objects {
-        let kind = if object["kind"] == "Service" { Kind::Service } else { Kind::Deployment };
-        if kind == Kind::Service {
-            object["spec"]["ports"][0]["nodePort"] = json!(ports.get(object::name(object)));
+        for object in chart.objects.iter_mut().filter(|object| object::name(object) == format!("{PREFIX}{name}")) {
+            if object["kind"] == "Service" {
+                object["spec"]["ports"][0]["nodePort"] = json!(port);
+                put(world, Kind::Service, object.clone());
+                continue;
+            }
+            if let Some(options) = server["exportOptions"].as_str() {
+                set(object, "containers", "EXPORT_OPTIONS", options);
+            }
+            set(object, "initContainers", "SYNC_INTERVAL", &INTERVAL.to_string());
+            put(world, Kind::Deployment, object.clone());
         }
-        if let Some(own) = options.get(object::name(object)) {
-            set(object, "containers", "EXPORT_OPTIONS", own);
-        }
-        set(object, "initContainers", "SYNC_INTERVAL", &INTERVAL.to_string());
-        put(world, kind, object.clone());
     }
     Ok(chart)
 }

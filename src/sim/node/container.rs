@@ -110,7 +110,7 @@ impl Container {
             let status = self.rsync("/nfs-data", "/windows-mount").await;
             let end = self.now();
             let time = end.strftime("%H:%M:%S");
-            if matches!(status, 0 | 24) {
+            if status == 0 {
                 failures = 0;
                 self.say(format!("[{time}] Synced to Windows in {}s", end.as_second() - start.as_second()));
             } else {
@@ -139,8 +139,8 @@ impl Container {
         if self.does(Behaviour::DoesNotListen) {
             return pending().await;
         }
-        let served = self.place(if self.does(Behaviour::ServesElsewhere) { "/srv/data" } else { "/data" });
-        let Ok(Place { host, read_only, .. }) = served else { return 1 };
+        let folder = self.place(if self.does(Behaviour::ServesElsewhere) { "/srv/data" } else { "/data" });
+        let Ok(Place { host, read_only, .. }) = folder else { return 1 };
         let read_only = read_only || options.split(',').any(|option| option == "ro");
         if std::fs::create_dir_all(&host).is_err() {
             return 1;

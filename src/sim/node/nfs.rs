@@ -60,11 +60,6 @@ impl Folder {
         drop(paths);
         Ok((path, Handle::new(index as u64 + 1)))
     }
-
-    fn attributes(&self, handle: Handle) -> Answer<fattr3> {
-        let metadata = metadata(&self.path(handle)?)?;
-        Ok(metadata_to_fattr3(handle.as_u64(), &metadata))
-    }
 }
 
 impl NfsReadFileSystem for Folder {
@@ -80,7 +75,8 @@ impl NfsReadFileSystem for Folder {
     }
 
     async fn getattr(&self, handle: &Handle) -> Answer<fattr3> {
-        self.attributes(*handle)
+        let metadata = metadata(&self.path(*handle)?)?;
+        Ok(metadata_to_fattr3(handle.as_u64(), &metadata))
     }
 
     async fn read(&self, handle: &Handle, offset: u64, count: u32) -> Answer<(Vec<u8>, bool)> {
@@ -132,13 +128,13 @@ impl NfsFileSystem for Folder {
     ) -> Answer<(fattr3, stable_how)> {
         let mut file = OpenOptions::new().write(true).open(self.path(*handle)?).map_err(status)?;
         file.seek(SeekFrom::Start(offset)).and_then(|_| file.write_all(data)).map_err(status)?;
-        Ok((self.attributes(*handle)?, stable))
+        Ok((self.getattr(handle).await?, stable))
     }
 
     async fn create(&self, folder: &Handle, name: &filename3<'_>, _: sattr3) -> Answer<(Handle, fattr3)> {
         let (path, handle) = self.entry(*folder, name)?;
         OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(status)?;
-        Ok((handle, self.attributes(handle)?))
+        Ok((handle, self.getattr(&handle).await?))
     }
 
     async fn create_exclusive(&self, _: &Handle, _: &filename3<'_>, _: createverf3) -> Answer<Handle> {
@@ -190,10 +186,6 @@ fn metadata(path: &Path) -> Answer<Metadata> {
 fn status(error: io::Error) -> nfsstat3 {
     match error.kind() {
         ErrorKind::NotFound => nfsstat3::NFS3ERR_NOENT,
-        ErrorKind::AlreadyExists => nfsstat3::NFS3ERR_EXIST,
-        ErrorKind::NotADirectory => nfsstat3::NFS3ERR_NOTDIR,
-        ErrorKind::IsADirectory => nfsstat3::NFS3ERR_ISDIR,
-        ErrorKind::DirectoryNotEmpty => nfsstat3::NFS3ERR_NOTEMPTY,
         ErrorKind::PermissionDenied => nfsstat3::NFS3ERR_ACCES,
         ErrorKind::StorageFull => nfsstat3::NFS3ERR_NOSPC,
         _ => nfsstat3::NFS3ERR_IO,

@@ -65,7 +65,7 @@ impl Worker {
             // The sender is in here.
             let _ = slots.wait_for(|slots| slots[index].lets_others_start()).await;
         }
-        pending().await
+        pending::<()>().await;
     }
 
     /// A container's lives, one after another; an init container's last one is that which completes.

@@ -20,12 +20,10 @@ pub(super) fn copy(from: &Place, to: &Place, files: &Mutex<()>) -> (Vec<String>,
     copy.folder("");
     let Copy { mut said, code, .. } = copy;
     said.extend(SUMMARY.map(str::to_owned));
-    let why = match code {
-        0 => return (said, code),
-        24 => "rsync warning: some files vanished before they could be transferred",
-        _ => "rsync error: some files/attrs were not transferred (see previous errors)",
-    };
-    said.push(format!("{why} (code {code}) at main.c(1338) [sender=3.4.1]"));
+    if code != 0 {
+        let why = "rsync error: some files/attrs were not transferred (see previous errors)";
+        said.push(format!("{why} (code {code}) at main.c(1338) [sender=3.4.1]"));
+    }
     (said, code)
 }
 
@@ -69,6 +67,8 @@ impl Copy<'_> {
         let (modified, content) = match read {
             Ok(None) => return,
             Ok(Some(read)) => read,
+            // Somebody has removed it meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => return,
             Err(error) => return self.failed("[sender] send_files failed to open", self.from, name, &error),
         };
         self.said.push(name.to_owned());
@@ -86,18 +86,12 @@ impl Copy<'_> {
         }
     }
 
-    /// Something failed; of what a client has removed meanwhile only that is said.
     fn failed(&mut self, what: &str, place: &Place, name: &str, error: &io::Error) {
         let path = format!("{}/{}", place.path, name.trim_end_matches('/'));
-        if error.kind() == ErrorKind::NotFound && what.starts_with("[sender]") && !name.is_empty() {
-            self.said.push(format!("file has vanished: \"{path}\""));
-            self.code = self.code.max(24 - self.code);
-        } else {
-            // EROFS is the one that we make ourselves.
-            let number = error.raw_os_error().unwrap_or(30);
-            self.said.push(format!("rsync: {what} \"{path}\" failed: {} ({number})", words(error)));
-            self.code = 23;
-        }
+        // EROFS is the one that we make ourselves.
+        let number = error.raw_os_error().unwrap_or(30);
+        self.said.push(format!("rsync: {what} \"{path}\" failed: {} ({number})", words(error)));
+        self.code = 23;
     }
 }
 

@@ -9,8 +9,8 @@ use serde::Deserialize;
 
 mod fault;
 
-pub(super) use fault::{Answer, Behaviour, Clock, Fault};
 pub use fault::Span;
+pub(super) use fault::{Answer, Behaviour, Clock, Fault};
 
 use crate::error::{Refusal, suggestion};
 
