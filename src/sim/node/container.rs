@@ -84,7 +84,7 @@ impl Container {
         code
     }
 
-    /// The work of files/init.sh; the export is empty before.
+    /// The work of files/init.sh.
     async fn fill(&self) -> i32 {
         let name = self.env("NAS_NAME");
         self.say(format!("=== NAS {name} Init Container Starting ==="));

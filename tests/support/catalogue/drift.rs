@@ -12,8 +12,7 @@ use super::{Change, Fault, fault};
 pub fn drift() -> Vec<Fault> {
     vec![
         fault("A2 sidecar on an input", "nas-input-1", deployment(&[added_sidecar()])).fail(&["phase3::no-sidecar"]),
-        // Recreate: else the healthy predecessor stays.
-        // Its command has no rsync any more.
+        // Recreate: else the healthy predecessor stays. The command has no rsync any more, whose flags could be told.
         fault(
             "B1 init container fails",
             "nas-input-2",
@@ -23,23 +22,17 @@ pub fn drift() -> Vec<Fault> {
             ]),
         )
         .fail(&["phase2::pods", "phase2::init-sync"])
-        .error(&[
-            "phase3::init-flags",
-            "phase2::isolation",
-            "phase2::subfolder",
-            "phase2::export-options",
-            "phase2::nfs-mount",
-            "phase2::subfolder-mount",
-            "phase2::service",
-            "phase2::node-port",
-            "phase2::usage",
-        ]),
+        .error(&["phase3::init-flags", "phase2::isolation", "phase2::subfolder"])
+        .error(&["phase2::export-options", "phase2::nfs-mount"])
+        .error(&["phase2::subfolder-mount", "phase2::service", "phase2::node-port"])
+        .error(&["phase2::usage"]),
         fault(
             "C4 backup exported for writing",
             "nas-backup",
             server(&[variable(SERVER, 2, "EXPORT_OPTIONS", "rw,sync,no_root_squash,insecure")]),
         )
-        .fail(&["phase2::export-options", "phase2::nfs-mount", "phase2::subfolder-mount"]),
+        .fail(&["phase2::export-options", "phase2::nfs-mount"])
+        .fail(&["phase2::subfolder-mount"]),
         fault("C8 another NodePort", "nas-output-1", service(&[replace("/spec/ports/0/nodePort", 32164)])).fail(&[
             "phase2::service",
             "phase2::node-port",
@@ -97,7 +90,8 @@ pub fn elsewhere() -> Vec<Fault> {
         )
         .fail(&["phase2::release", "release::release"]),
         fault("no Service", "nas-input-2", Change::NoService)
-            .fail(&["phase2::service", "phase2::node-port", "phase2::dns", "phase2::unique"])
+            .fail(&["phase2::service", "phase2::node-port", "phase2::dns"])
+            .fail(&["phase2::unique"])
             .fail(DRIFT),
         fault("no folder", "nas-input-3", Change::NoFolder).fail(&["phase2::host-folder"]),
     ]

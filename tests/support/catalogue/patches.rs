@@ -59,22 +59,15 @@ pub fn interval(seconds: &str) -> Value {
     variable(SIDECAR, 1, "SYNC_INTERVAL", seconds)
 }
 
-/// What ends a good cycle.
-pub const SYNCED: &str = r#"echo "[$(date +%H:%M:%S)] Synced to Windows in 0s""#;
-
-/// The script of a sidecar that does this in each cycle, and says what a good one does.
+/// The script of a sidecar that does this in each cycle, in its own shell, and says what a good one does.
 pub fn copying(what: &str) -> String {
-    again(&format!("({what})\n{SYNCED}"))
-}
-
-/// The script of a sidecar that does and says this again and again, in its own shell.
-pub fn again(what: &str) -> String {
     format!(
         "trap 'exit 0' TERM
         echo 'Sync interval: 5s'
         echo 'Direction: NFS export -> Windows mount'
         while :; do
-          {what}
+          ({what})
+          echo \"[$(date +%H:%M:%S)] Synced to Windows in 0s\"
           sleep 5 & wait $!
         done"
     )

@@ -63,13 +63,8 @@ fn no_copies() -> Vec<Fault> {
         )
         .fail(&["phase2::pods", "phase3::sidecar"])
         .fail(NOTHING_COPIED)
-        .error(&[
-            "phase2::host-mount",
-            "phase2::service",
-            "phase2::node-port",
-            "phase2::usage",
-            "phase3::sidecar-set-up",
-        ]),
+        .error(&["phase2::host-mount", "phase2::service", "phase2::node-port"])
+        .error(&["phase2::usage", "phase3::sidecar-set-up"]),
         fault("A8 hung", "nas-output-3", sidecar(&[command("trap 'exit 0' TERM; sleep infinity & wait")]))
             .fail(NOTHING_COPIED)
             .fail(&["phase3::sidecar-set-up"]),
