@@ -29,10 +29,14 @@ impl Cluster {
     async fn announced(&self, uid: &str) -> Result<Option<String>, ApiError> {
         let params = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Normal"));
         let events: Vec<Event> = self.list("events", &requests::<Event>(Some(self.namespace())), &params).await?;
-        let is_it = |event: &Event| REASONS.iter().any(|reason| event.reason.as_deref() == Some(reason));
-        let found = events.into_iter().find(is_it);
-        Ok(found.map(|event| format!("{}: {}", event.reason.unwrap_or_default(), event.message.unwrap_or_default())))
+        Ok(announcement(events))
     }
+}
+
+fn announcement(events: Vec<Event>) -> Option<String> {
+    let is_it = |event: &Event| REASONS.iter().any(|reason| event.reason.as_deref() == Some(reason));
+    let found = events.into_iter().find(is_it);
+    found.map(|event| format!("{}: {}", event.reason.unwrap_or_default(), event.message.unwrap_or_default()))
 }
 
 pub(super) async fn follow(
@@ -60,5 +64,18 @@ pub(super) async fn follow(
         }
         // It looks anew after some seconds, too. The sender lives as long as this.
         let _ = changes.changed().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_events_of_autoscalers_announce_a_node() {
+        let event = |reason: &str| Event { reason: Some(reason.to_owned()), ..Event::default() };
+        for (reason, told) in [("TriggeredScaleUp", true), ("Nominated", true), ("NotTriggerScaleUp", false)] {
+            assert_eq!(announcement(vec![event("Scheduled"), event(reason)]).is_some(), told, "{reason}");
+        }
     }
 }

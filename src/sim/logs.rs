@@ -13,8 +13,7 @@ pub struct Logs(Mutex<HashMap<[String; 2], watch::Sender<Log>>>);
 #[derive(Default)]
 pub struct Log {
     pub lines: Vec<(Timestamp, String)>,
-    /// Counts lives of the container and rotations of the file: whoever follows another one is at its end. 0: it never
-    /// ran.
+    /// Counts lives of the container: whoever follows another one is at its end. 0: it never ran.
     pub life: u64,
     pub has_ended: bool,
     pub before: Option<Vec<(Timestamp, String)>>,
@@ -29,10 +28,9 @@ impl Logs {
 }
 
 impl Log {
-    /// A container begins to run, again perhaps, or its log is rotated: what it said before is gone.
+    /// A container begins to run, again perhaps.
     pub fn begin(&mut self) {
-        let lines = std::mem::take(&mut self.lines);
-        let before = if self.has_ended { Some(lines) } else { self.before.take() };
+        let before = (self.life > 0).then(|| std::mem::take(&mut self.lines));
         *self = Self { life: self.life + 1, before, ..Self::default() };
     }
 }

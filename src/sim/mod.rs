@@ -39,6 +39,9 @@ pub const RELEASE: &str = "file-sim";
 /// What its sidecars sleep between two cycles, in seconds; the chart has 30.
 pub const INTERVAL: u64 = 2;
 
+/// How long ago the release was installed.
+const AGE: Duration = Duration::from_secs(600);
+
 /// A simulated cluster; gone when dropped, with its folders.
 pub struct Simulation {
     // Dropped first: what still runs would write into folders that are being removed.
@@ -72,6 +75,11 @@ impl World {
     /// The node's time: of logs, and of what the kubelet says of containers.
     fn node_now(&self) -> Timestamp {
         self.now() + self.scenario.clock.node
+    }
+
+    /// When what is made now was made: before the first request, some time ago.
+    fn created(&self) -> Timestamp {
+        self.now() - if self.elapsed().is_zero() { AGE } else { Duration::ZERO }
     }
 
     /// A request came, and which one it is.
@@ -153,7 +161,7 @@ impl Simulation {
         let mut tasks = JoinSet::new();
         control::start(&world, &mut tasks)?;
         node::start(&world, &mut tasks).await?;
-        control::begin(&world, &mut tasks)?;
+        control::begin(&world, &mut tasks);
         api::start(&world, &folder.path().join("kubeconfig"), &mut tasks).await?;
         Ok(Self { _tasks: tasks, world, folder })
     }

@@ -1,6 +1,6 @@
 //! The objects of the simulated cluster, their versions, and what happened to them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use super::object::{name, stamp};
 
-/// How many changes are remembered; a watch that asks for older ones has to list again.
-const MEMORY: usize = 2000;
+/// The version before the first change: as on any cluster, there have been others, which are forgotten.
+const FIRST: u64 = 1000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -64,13 +64,12 @@ pub struct Store(watch::Sender<State>);
 pub struct State {
     pub version: u64,
     objects: BTreeMap<(Kind, String), Arc<Value>>,
-    history: VecDeque<Change>,
+    history: Vec<Change>,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        // As on any cluster, not the first version.
-        Self(watch::Sender::new(State { version: 1000, objects: BTreeMap::new(), history: VecDeque::new() }))
+        Self(watch::Sender::new(State { version: FIRST, objects: BTreeMap::new(), history: Vec::new() }))
     }
 }
 
@@ -129,12 +128,11 @@ impl State {
         self.objects.get(&(kind, name.to_owned()))
     }
 
-    /// What happened after a version; `None` if that is no longer remembered.
-    pub fn since(&self, version: u64) -> Option<impl Iterator<Item = &Change>> {
+    /// What happened after a version; `None` if that is forgotten.
+    pub fn since(&self, version: u64) -> Option<&[Change]> {
         // Every version has its change.
-        let oldest = self.version - self.history.len() as u64;
-        let known = usize::try_from(version.checked_sub(oldest)?).unwrap_or(usize::MAX);
-        Some(self.history.range(known.min(self.history.len())..))
+        let known = usize::try_from(version.checked_sub(FIRST)?).ok()?;
+        Some(self.history.get(known..).unwrap_or_default())
     }
 
     /// Puts an object there; `false` if nothing changes.
@@ -153,10 +151,7 @@ impl State {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         let object = Arc::new(object);
-        self.history.push_back(Change { kind, verb, object: Arc::clone(&object) });
-        if self.history.len() > MEMORY {
-            self.history.pop_front();
-        }
+        self.history.push(Change { kind, verb, object: Arc::clone(&object) });
         object
     }
 }

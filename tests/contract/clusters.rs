@@ -1,6 +1,5 @@
 //! Where the contract is tested: a simulated cluster for each test, or the real one.
 
-use std::fmt;
 use std::pin::Pin;
 
 use file_simulator_e2e::cluster::{self, Cluster, Select, Target, Wanted};
@@ -12,30 +11,19 @@ use serde_json::json;
 
 use crate::support::lab::Lab;
 
-/// One of the two kinds of clusters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clusters {
-    /// The simulated one.
     Simulated,
     /// The one of `fixtures/cluster`.
     Real,
 }
 
-impl fmt::Display for Clusters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Self::Real { "real" } else { "simulated" })
-    }
-}
-
 /// A cluster with the release on it, as a test sees it.
 pub struct Connected {
-    /// Our own layer.
     pub cluster: Cluster,
     /// For requests that the harness never sends.
     pub client: Client,
-    /// Which of the two it is.
     pub clusters: Clusters,
-    /// How it is reached.
     pub target: Target,
     _simulation: Option<Simulation>,
 }
@@ -48,19 +36,17 @@ pub fn select() -> Select {
     }
 }
 
-/// What the API is asked for because of that.
 pub fn wanted() -> Wanted {
     Wanted::of([&select()])
 }
 
 impl Clusters {
-    /// Runs a test on a cluster of this kind.
     pub fn run(self, test: fn(Connected) -> Pin<Box<dyn Future<Output = ()>>>) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async { test(self.connect(named(HEALTHY).unwrap()).await).await });
     }
 
-    /// A cluster of this kind; a simulated one has the scenario.
+    /// A simulated one has the scenario.
     async fn connect(self, scenario: Scenario) -> Connected {
         let simulation = match self {
             Self::Simulated => Some(Simulation::start(scenario).await.unwrap()),

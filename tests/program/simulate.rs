@@ -80,19 +80,25 @@ fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
 fn doctor_fails_where_a_list_does_and_where_a_pod_is_denied() {
     let list =
         |resource| json!({"faults": [{"api": {"verbs": ["list"], "resources": [resource], "gets": {"status": 500}}}]});
-    let denied = "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": hostPath";
-    for (mut scenario, words) in [
-        (list("deployments"), &["FAIL  objects      list deployments.apps failed"][..]),
-        (list("secrets"), &["FAIL  release      file-sim, revision unknown: list secrets failed"]),
+    let level = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+    let steps = json!([{"op": "add", "path": "/metadata/labels", "value": level}]);
+    for (mut scenario, fails, words) in [
+        (list("deployments"), 1, &["FAIL  objects      list deployments.apps failed"][..]),
+        (list("services"), 1, &["FAIL  objects      list services failed"]),
+        (list("secrets"), 1, &["FAIL  release      file-sim, revision unknown: list secrets failed"]),
         (
-            json!({"no-pod": {"says": denied}}),
+            json!({"faults": [{"patch": {"kind": "namespace", "steps": steps}}]}),
+            7,
             &["FAIL  pods         nas-input-2: ReplicaSet", "pod-security.kubernetes.io/enforce"],
         ),
     ] {
-        for (key, value) in [("name", "one"), ("broken", "one thing"), ("server", "nas-input-2")] {
+        for (key, value) in [("name", "one"), ("broken", "one thing")] {
             scenario[key] = json!(value);
         }
-        let doctor = Simulated::told(scenario).place().says(&["doctor"], 3, words);
-        assert_eq!(doctor.out.matches("FAIL  ").count(), 1, "{}", doctor.out);
+        let doctor = Simulated::told(scenario).place().run(&["doctor"]);
+        for word in words {
+            assert!(doctor.out.contains(word), "no `{word}` in: {}", doctor.out);
+        }
+        assert_eq!((doctor.code, doctor.out.matches("FAIL  ").count()), (3, fails), "{}", doctor.out);
     }
 }

@@ -1,6 +1,6 @@
 //! Whether a run said of a scenario what the scenario says, and nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use file_simulator_e2e::sim::scenario::Scenario;
 use file_simulator_e2e::suite::load::{BUILT_IN, load};
@@ -22,39 +22,33 @@ pub fn judge(scenario: &Scenario, (ended, diagnosed): (Ended, Option<BTreeSet<St
     let names: Vec<String> = results.keys().cloned().collect();
     let with = |tests: &[String], outcome| {
         let its = tests.iter().flat_map(|name| full(name, &scenario.server, &names));
-        its.map(|name| (name, outcome)).collect::<Vec<_>>()
+        its.map(|name| (name, outcome)).collect::<BTreeSet<_>>()
     };
-    let mut expected: BTreeMap<String, &str> =
-        with(&scenario.fail, "FAIL").into_iter().chain(with(&scenario.error, "ERROR")).collect();
-    let wrong = results.iter().filter(|(_, (outcome, _))| !["PASS", "SKIP"].contains(outcome));
-    let mut wrong: BTreeMap<String, &str> = wrong.map(|(name, (outcome, _))| (name.clone(), *outcome)).collect();
+    let mut expected = &with(&scenario.fail, "FAIL") | &with(&scenario.error, "ERROR");
+    let outcomes = results.iter().map(|(name, (outcome, _))| (name.clone(), *outcome));
+    let mut wrong: BTreeSet<(String, &str)> =
+        outcomes.filter(|(_, outcome)| !["PASS", "SKIP"].contains(outcome)).collect();
     if !scenario.errors_among.is_empty() {
         // Which of them the moment decides: at least one, none of them FAIL.
-        let among = |name: &String| scenario.errors_among.iter().any(|part| name.contains(part));
-        let moved = wrong.iter().filter(|(name, outcome)| among(name) && **outcome == "ERROR").count();
-        wrong.retain(|name, outcome| !(among(name) && *outcome == "ERROR"));
-        if moved == 0 && !scenario.may_pass {
-            expected.insert(format!("one of {:?}", scenario.errors_among), "ERROR");
+        let all = wrong.len();
+        wrong.retain(|(name, outcome)| {
+            *outcome != "ERROR" || !scenario.errors_among.iter().any(|part| name.contains(part))
+        });
+        if wrong.len() == all && !scenario.may_pass {
+            expected.insert((format!("one of {:?}", scenario.errors_among), "ERROR"));
         }
     }
     let has = |outcome: &str| results.values().any(|(its, _)| *its == outcome);
-    let right = if has("FAIL") {
-        1
-    } else if has("ERROR") {
-        3
-    } else {
-        0
-    };
+    let right = [("FAIL", 1), ("ERROR", 3)].iter().find(|(outcome, _)| has(outcome)).map_or(0, |(_, code)| *code);
     if wrong == expected && code == right {
         skipped(&results)?;
         return looked_at(&results, diagnosed);
     }
-    let lines = |these: &BTreeMap<String, &str>, others: &BTreeMap<String, &str>| {
-        let only = these.iter().filter(|(name, outcome)| others.get(*name) != Some(outcome));
-        let line = |(name, outcome): (&String, &&str)| {
+    let lines = |these: &BTreeSet<(String, &str)>, others: &BTreeSet<(String, &str)>| {
+        let line = |(name, outcome): &(String, &str)| {
             format!("  {outcome} {name}: {}", results.get(name).map_or("", |(_, why)| why.as_str()))
         };
-        only.map(line).collect::<Vec<_>>().join("\n")
+        these.difference(others).map(line).collect::<Vec<_>>().join("\n")
     };
     let notices: Vec<&str> = out.lines().rev().take(5).collect();
     Err(format!(

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use file_simulator_e2e::sim::scenario::{self, HEALTHY, Scenario};
+use file_simulator_e2e::sim::scenario::{self, HEALTHY, Scenario, Span};
 use libtest_mimic::{Failed, Trial};
 
 use crate::support::place::{Ended, Place, Running};
@@ -34,7 +34,6 @@ const LIMIT: Duration = Duration::from_secs(100);
 static TURNS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-/// The tests.
 pub fn tests() -> Vec<Trial> {
     let scenarios = scenario::all().unwrap();
     assert!((40..60).contains(&scenarios.len()), "{}: the real cluster proves what it can", scenarios.len());
@@ -73,7 +72,6 @@ fn two_runs(healthy: &Scenario) -> Result<(), Failed> {
     nothing_left(healthy, &simulated)
 }
 
-/// The program at work.
 struct Run(Place, Running);
 
 impl Run {
@@ -82,7 +80,7 @@ impl Run {
         let place = simulated.place();
         let suites = if suites.is_empty() { &SUITES[..] } else { &suites };
         let files: Vec<String> = suites.iter().map(|suite| place.suite(suite, &SHORTER)).collect();
-        let settle = speed::duration(scenario.settle.unwrap_or(SETTLE));
+        let settle = speed::duration(scenario.settle.map_or(SETTLE, |Span(settle)| settle));
         let mut arguments = vec!["--allow-disruption", "--timeout", &settle, "--report-dir", "reports"];
         arguments.extend(files.iter().flat_map(|file| ["--suite", file]));
         let running = place.start(place.command(&arguments));

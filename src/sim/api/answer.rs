@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::super::World;
 use super::super::object::text;
-use super::super::scenario::Answer;
+use super::super::scenario::{Answer, Span};
 use super::super::store::Kind;
 use super::failure::{self, Failure};
 use super::request::Asked;
@@ -70,7 +70,7 @@ pub(super) async fn answer(connection: &Connection, request: Request<Incoming>) 
 async fn dispatch(world: &Arc<World>, asked: Asked, mut request: Request<Incoming>, now: Option<Answer>) -> Answered {
     let is_half = now == Some(Answer::Half);
     let mute = |chunks: BoxStream<'static, Bytes>| match now {
-        Some(Answer::Mute(after)) => chunks.take_until(sleep(after)).chain(stream::pending()).boxed(),
+        Some(Answer::Mute(Span(after))) => chunks.take_until(sleep(after)).chain(stream::pending()).boxed(),
         _ => chunks,
     };
     let response = match (asked.verb, asked.resource.as_str(), asked.kind) {
@@ -82,23 +82,23 @@ async fn dispatch(world: &Arc<World>, asked: Asked, mut request: Request<Incomin
         ("get", _, Some(kind)) => object(&objects::get(world, &asked, kind)?, 200),
         ("list", _, Some(kind)) => object(&objects::list(world, &asked, kind), 200),
         ("watch", _, Some(kind)) => response("application/json", mute(watch::watch(world, asked, kind))),
-        ("delete", "pods", _) => {
-            // Whoever goes while it sends the body gets no answer.
-            let options = request.body_mut().collect().await.map(Collected::to_bytes).unwrap_or_default();
-            object(&objects::delete(world, &asked, &options)?, 200)
-        }
+        ("delete", "pods", _) => object(&objects::delete(world, &asked, &body(request).await)?, 200),
         ("create", "selfsubjectaccessreviews.authorization.k8s.io", _) => {
-            let review = request.body_mut().collect().await.map(Collected::to_bytes).unwrap_or_default();
-            object(&review_access(world, &review), 201)
+            object(&review_access(world, body(request).await), 201)
         }
         _ => return Err(failure::of(404, &asked)),
     };
     Ok((response, None))
 }
 
+/// What was sent; nothing of whoever goes meanwhile, who gets no answer.
+async fn body(request: Request<Incoming>) -> Value {
+    let sent = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
+    serde_json::from_slice(&sent).unwrap_or_default()
+}
+
 /// Whether the user may do something: whatever the scenario does not forbid.
-fn review_access(world: &World, review: &[u8]) -> Value {
-    let mut review: Value = serde_json::from_slice(review).unwrap_or_default();
+fn review_access(world: &World, mut review: Value) -> Value {
     let asked = |key: &str| text(&review["spec"]["resourceAttributes"][key]);
     let (group, plural) = (asked("group"), asked("resource"));
     let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };

@@ -31,7 +31,7 @@ pub(super) fn exec(world: &Arc<World>, asked: &Asked, request: &mut Request<Inco
             let why = format!("container not found (\"{container}\")");
             json!(new(500, "InternalError", &format!("Internal error occurred: unable to upgrade connection: {why}")))
         } else {
-            run(&mut socket, &world, [name(&pod), &container, &mark], &operations, is_half).await?
+            run(&mut socket, &world, &pod, [&container, &mark], &operations, is_half).await?
         };
         if is_half {
             return Ok(());
@@ -45,28 +45,32 @@ pub(super) fn exec(world: &Arc<World>, asked: &Asked, request: &mut Request<Inco
 async fn run(
     socket: &mut Socket,
     world: &Arc<World>,
-    [pod, container, mark]: [&str; 3],
+    pod: &Arc<Value>,
+    [container, mark]: [&str; 2],
     operations: &[Operation],
     is_half: bool,
 ) -> Result<Value, Error> {
-    let is_lost = node::begin(world, pod, operations).await;
+    let is_lost = node::begin(world, name(pod), operations).await;
     let mut status = json!({"status": "Success"});
     for operation in operations {
-        let done = node::run(world, pod, container, operation).await;
-        if done.code != 0 {
+        let said = node::run(world, pod, container, operation).await;
+        let code = i32::from(said.is_err());
+        if code != 0 {
             let causes = json!([{"reason": "ExitCode", "message": batch::FAILED.to_string()}]);
             status = json!({"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": causes}});
         }
         if is_lost {
             continue;
         }
-        let [stdout, stderr] = batch::marks(mark, done.code);
-        send(socket, STDOUT, &done.stdout).await?;
+        let [stdout, stderr] = batch::marks(mark, code);
+        match said {
+            Ok(said) => send(socket, STDOUT, &said).await?,
+            Err(why) => send(socket, STDERR, why.as_bytes()).await?,
+        }
         if is_half {
             break;
         }
         send(socket, STDOUT, stdout.as_bytes()).await?;
-        send(socket, STDERR, &done.stderr).await?;
         send(socket, STDERR, stderr.as_bytes()).await?;
     }
     Ok(status)

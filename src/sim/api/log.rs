@@ -24,12 +24,12 @@ pub(super) fn log(world: &World, asked: &Asked) -> Result<BoxStream<'static, Byt
             let waits = format!("container \"{container}\" in pod \"{}\" is waiting to start: {reason}", name(&pod));
             return Err(bad(&waits));
         }
-        let is_previous = asked.is("previous");
-        if is_previous && said.before.is_none() {
-            let pod = name(&pod);
-            return Err(bad(&format!("previous terminated container \"{container}\" in pod \"{pod}\" not found")));
-        }
-        let lines = said.before.as_ref().filter(|_| is_previous).unwrap_or(&said.lines);
+        let none = || format!("previous terminated container \"{container}\" in pod \"{}\" not found", name(&pod));
+        let lines = match &said.before {
+            _ if !asked.is("previous") => &said.lines,
+            Some(before) => before,
+            None => return Err(bad(&none())),
+        };
         // The last lines are counted before the times are looked at, of which nothing below a second reaches the kubelet.
         let tail = asked.parsed("tailLines").unwrap_or(usize::MAX);
         let since = asked.parsed("sinceTime").unwrap_or(Timestamp::MIN).as_second();

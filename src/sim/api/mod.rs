@@ -102,16 +102,12 @@ impl Connection {
         loop {
             let now = *end.borrow_and_update();
             let reached = async {
-                match now {
-                    Some((after, answer)) => {
-                        self.world.at(after).await;
-                        answer
-                    }
-                    None => pending().await,
-                }
+                let (after, answer) = now?;
+                self.world.at(after).await;
+                Some(answer)
             };
             tokio::select! {
-                answer = reached => return answer,
+                Some(answer) = reached => return answer,
                 _ = end.changed() => {}
             }
         }

@@ -68,8 +68,7 @@ pub(super) fn list(world: &World, asked: &Asked, kind: Kind) -> Value {
 }
 
 /// Tells the node to end a pod and to remove it then.
-pub(super) fn delete(world: &World, asked: &Asked, options: &[u8]) -> Result<Value, Failure> {
-    let options: Value = serde_json::from_slice(options).unwrap_or_default();
+pub(super) fn delete(world: &World, asked: &Asked, options: &Value) -> Result<Value, Failure> {
     let pod = find(world, asked, Kind::Pod)?;
     let name = asked.name.as_deref().unwrap_or_default();
     if let Some(wanted) = options["preconditions"]["uid"].as_str().filter(|wanted| *wanted != uid(&pod)) {

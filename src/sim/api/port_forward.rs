@@ -26,11 +26,7 @@ pub(super) fn port_forward(world: &Arc<World>, asked: &Asked, request: &mut Requ
         for channel in [0, 1] {
             send(&mut socket, channel, &port.to_le_bytes()).await?;
         }
-        let connection = match node::listener(&world, name(&pod), port) {
-            Some(address) => TcpStream::connect(address).await.ok(),
-            None => None,
-        };
-        let Some(connection) = connection else {
+        let Some(connection) = node::connect_pod(&world, name(&pod), port).await else {
             let refused = format!("error forwarding port {port} to pod {}: connection refused", name(&pod));
             send(&mut socket, 1, refused.as_bytes()).await?;
             return close(socket).await;
@@ -41,7 +37,6 @@ pub(super) fn port_forward(world: &Arc<World>, asked: &Asked, request: &mut Requ
 
 /// Copies both ways until the pod closes the connection, or the client is gone.
 async fn forward(socket: Socket, mut connection: TcpStream) -> Done {
-    connection.set_nodelay(true)?;
     let (mut reader, mut writer) = connection.split();
     let (mut to_client, mut from_client) = socket.split();
     let write = async {

@@ -39,7 +39,7 @@ fn events(state: &State, asked: &Asked, kind: Kind, told: u64) -> (String, Optio
         let message = format!("too old resource version: {told} ({})", state.version);
         return (line("ERROR", &failure::new(410, "Expired", &message)), None);
     };
-    let its = changes.filter(|change| change.kind == kind && asked.selects(&change.object));
+    let its = changes.iter().filter(|change| change.kind == kind && asked.selects(&change.object));
     let lines = its.map(|change| line(change.verb, &shown(&change.object, kind, asked)));
     (lines.collect(), Some(state.version))
 }

@@ -1,12 +1,12 @@
 //! The controllers of Deployments and ReplicaSets: from a Deployment's spec to its pods.
 
-use jiff::Timestamp;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use serde_json::{Value, json};
 
-use super::super::object::{is_deleted, is_ready, items, name, server, stamp, uid};
-use super::super::scenario::NoPod;
+use super::super::object::{is_deleted, is_ready, name, stamp};
 use super::super::{NAMESPACE, World};
-use super::{Kind, hash, install, owned, owned_by, suffix};
+use super::{Kind, install, owned, owned_by};
 
 /// The annotation that numbers the ReplicaSets of a Deployment.
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -15,17 +15,21 @@ const HASH: &str = "pod-template-hash";
 
 /// Takes every Deployment a step further, as a rolling update goes with the usual `maxSurge` and `maxUnavailable` and one
 /// pod: the old one goes when the new one is Ready.
-pub(super) fn reconcile(world: &World, created: Timestamp) {
+pub(super) fn reconcile(world: &World) {
     for deployment in world.store.list(Kind::Deployment) {
-        let newest = newest(world, &deployment, created);
+        let newest = newest(world, &deployment);
         let ready = owned(world, Kind::Pod, &newest).iter().filter(|pod| !is_deleted(pod) && is_ready(pod)).count();
         let wanted = replicas(&deployment);
         for set in owned(world, Kind::ReplicaSet, &deployment) {
-            if name(&set) == name(&newest) {
-                scale(world, &set, wanted, created);
+            let is_newest = name(&set) == name(&newest);
+            let count = if is_newest {
+                wanted
+            } else if ready >= wanted {
+                0
             } else {
-                scale(world, &set, if ready >= wanted { 0 } else { replicas(&set) }, created);
-            }
+                replicas(&set)
+            };
+            scale(world, &set, count);
         }
         let status = json!({"observedGeneration": deployment["metadata"]["generation"]});
         world.store.edit(Kind::Deployment, name(&deployment), |live| live["status"] = status);
@@ -33,9 +37,11 @@ pub(super) fn reconcile(world: &World, created: Timestamp) {
 }
 
 /// The ReplicaSet of the Deployment's template, which is made if it is not there.
-fn newest(world: &World, deployment: &Value, created: Timestamp) -> Value {
+fn newest(world: &World, deployment: &Value) -> Value {
     let mut template = deployment["spec"]["template"].clone();
-    let hash = suffix(hash(&template), 10);
+    let mut hasher = DefaultHasher::new();
+    template.to_string().hash(&mut hasher);
+    let hash = format!("{:x}", hasher.finish());
     let newest = format!("{}-{hash}", name(deployment));
     if world.store.get(Kind::ReplicaSet, &newest).is_none() {
         let revision = (owned(world, Kind::ReplicaSet, deployment).len() + 1).to_string();
@@ -43,7 +49,7 @@ fn newest(world: &World, deployment: &Value, created: Timestamp) -> Value {
         let mut metadata = owned_by(Kind::Deployment, deployment, &newest, &template["metadata"]["labels"]);
         metadata["annotations"] = json!({REVISION: revision});
         let set = json!({"metadata": metadata, "spec": {"replicas": 0, "template": template}});
-        install::put(world, Kind::ReplicaSet, set, created);
+        install::put(world, Kind::ReplicaSet, set);
         world.store.edit(Kind::Deployment, name(deployment), |live| {
             live["metadata"]["annotations"][REVISION] = json!(revision);
         });
@@ -52,56 +58,41 @@ fn newest(world: &World, deployment: &Value, created: Timestamp) -> Value {
 }
 
 /// Makes pods of a ReplicaSet, or marks some as deleted, until as many count as wanted.
-fn scale(world: &World, set: &Value, wanted: usize, created: Timestamp) {
-    world.store.edit(Kind::ReplicaSet, name(set), |live| live["spec"]["replicas"] = json!(wanted));
+fn scale(world: &World, set: &Value, wanted: usize) {
     let mut active: Vec<_> = owned(world, Kind::Pod, set).into_iter().filter(|pod| !is_deleted(pod)).collect();
+    let refusal = refusal(world).filter(|_| active.len() < wanted);
+    world.store.edit(Kind::ReplicaSet, name(set), |live| {
+        live["spec"]["replicas"] = json!(wanted);
+        if let Some(refusal) = &refusal
+            && live["status"].is_null()
+        {
+            live["status"] = json!({"conditions": [refusal]});
+        }
+    });
+    if refusal.is_some() {
+        return;
+    }
     // Ready ones last.
     active.sort_by_key(|pod| is_ready(pod));
     for pod in active.iter().take(active.len().saturating_sub(wanted)) {
         world.terminate(name(pod));
     }
-    let no_pod = world.scenario.no_pod.as_ref().filter(|_| server(set) == world.scenario.server);
-    let no_pod = no_pod.filter(|no_pod| no_pod.holds(world.elapsed()));
-    if let Some(no_pod) = no_pod.filter(|no_pod| !no_pod.unschedulable && active.len() < wanted) {
-        return refuse(world, set, no_pod);
-    }
     for _ in active.len()..wanted {
         let template = &set["spec"]["template"];
-        let own = format!("{}-{}", name(set), suffix(rand::random(), 5));
+        let own = format!("{}-{:08x}", name(set), rand::random::<u32>());
         let mut metadata = owned_by(Kind::ReplicaSet, set, &own, &template["metadata"]["labels"]);
         metadata["annotations"] = template["metadata"]["annotations"].clone();
-        let mut pod = json!({"metadata": metadata, "spec": template["spec"]});
-        if let Some(no_pod) = no_pod {
-            pod["status"]["conditions"] = json!([condition(world, "PodScheduled", "Unschedulable", no_pod)]);
-        }
-        install::put(world, Kind::Pod, pod, created);
-        if let Some(reason) = no_pod.and_then(|no_pod| no_pod.announced.as_deref()) {
-            announce(world, &own, reason);
-        }
+        install::put(world, Kind::Pod, json!({"metadata": metadata, "spec": template["spec"]}));
     }
 }
 
-/// Says, if that is not said yet, that no pod is made.
-fn refuse(world: &World, set: &Value, no_pod: &NoPod) {
-    world.store.edit(Kind::ReplicaSet, name(set), |live| {
-        if items(&live["status"]["conditions"]).next().is_none() {
-            live["status"]["conditions"] = json!([condition(world, "ReplicaFailure", "FailedCreate", no_pod)]);
-        }
-    });
-}
-
-fn condition(world: &World, kind: &str, reason: &str, no_pod: &NoPod) -> Value {
-    let status = if no_pod.unschedulable { "False" } else { "True" };
-    json!({"type": kind, "status": status, "reason": reason, "message": no_pod.says,
-        "lastTransitionTime": stamp(world.now() - no_pod.age.unwrap_or_default())})
-}
-
-/// The event in which an autoscaler says that it makes a node for a pod.
-fn announce(world: &World, pod: &str, reason: &str) {
-    let uid = world.store.get(Kind::Pod, pod).map(|pod| uid(&pod).to_owned());
-    let event = json!({"metadata": {"name": format!("{pod}.{reason}"), "namespace": NAMESPACE}, "type": "Normal",
-        "reason": reason, "involvedObject": {"kind": "Pod", "name": pod, "uid": uid}, "message": "pod triggered scale-up"});
-    world.store.put(Kind::Event, event, world.now());
+/// What a ReplicaSet's status says where the namespace's level of `PodSecurity` allows no `hostPath`, which all pods have.
+fn refusal(world: &World) -> Option<Value> {
+    let namespace = world.store.get(Kind::Namespace, NAMESPACE)?;
+    let level = namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"].as_str()?;
+    let message = format!("pods \"x\" is forbidden: violates PodSecurity \"{level}:latest\": hostPath");
+    Some(json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message,
+        "lastTransitionTime": stamp(world.now())}))
 }
 
 fn replicas(object: &Value) -> usize {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::World;
@@ -10,7 +9,7 @@ use super::super::object::{is_deleted, is_ready, items, name, uid};
 use super::{Kind, install, owned_by};
 
 /// Brings the slices up to date: one for each Service, because its pods have the same ports.
-pub(super) fn reconcile(world: &World, created: Timestamp) {
+pub(super) fn reconcile(world: &World) {
     let pods = world.store.list(Kind::Pod);
     for service in world.store.list(Kind::Service) {
         let selector = service["spec"]["selector"].as_object();
@@ -26,7 +25,7 @@ pub(super) fn reconcile(world: &World, created: Timestamp) {
         let endpoints: Vec<_> = its.iter().map(|pod| endpoint(pod)).collect();
         let ports = its.iter().map(|pod| ports(&service, pod)).find(|ports| !ports.is_empty()).unwrap_or_default();
         let slice = json!({"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints, "ports": ports});
-        install::put(world, Kind::EndpointSlice, slice, created);
+        install::put(world, Kind::EndpointSlice, slice);
     }
 }
 

@@ -1,11 +1,9 @@
 //! What the chart makes, and what is there before it: the objects with what the API server adds, the tester's folders.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::Context;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::scenario::Fault;
@@ -15,7 +13,7 @@ use super::{Kind, PREFIX};
 /// The chart as Helm renders it with [`VALUES`].
 const RENDERED: &str = include_str!("../../../fixtures/helm-chart/golden/multi-nas.yaml");
 const VALUES: &str = include_str!("../../../fixtures/helm-chart/file-simulator/values-multi-nas.yaml");
-pub(super) const NODE: &str = "file-simulator";
+const NODE: &str = "file-simulator";
 
 #[derive(Clone)]
 pub(super) struct Chart {
@@ -50,7 +48,7 @@ fn rendered(world: &World) -> anyhow::Result<Chart> {
     Ok(Chart { values, objects })
 }
 
-pub(super) fn install(world: &World, created: Timestamp) -> anyhow::Result<Chart> {
+pub(super) fn install(world: &World) -> anyhow::Result<Chart> {
     let mut chart = rendered(world)?;
     chart.values["global"]["sidecar"]["syncInterval"] = json!(INTERVAL);
     for fault in &world.scenario.faults {
@@ -58,7 +56,8 @@ pub(super) fn install(world: &World, created: Timestamp) -> anyhow::Result<Chart
             json_patch::patch(&mut chart.values, steps)?;
         }
     }
-    let (mut ports, mut options) = (BTreeMap::new(), BTreeMap::new());
+    put(world, Kind::Namespace, json!({"metadata": {"name": NAMESPACE}}));
+    put(world, Kind::Node, node(world.address));
     // All at once, so that they differ; free ones, so that simulations run side by side.
     let mut listeners = Vec::new();
     for server in chart.values["nasServers"].as_array_mut().context("the chart's values have no servers")? {
@@ -67,40 +66,35 @@ pub(super) fn install(world: &World, created: Timestamp) -> anyhow::Result<Chart
         listeners.push(listener);
         server["service"]["nodePort"] = json!(port);
         let name = server["name"].as_str().context("a server of the chart's values has no name")?;
-        ports.insert(format!("{PREFIX}{name}"), port);
-        options.extend(server["exportOptions"].as_str().map(|own| (format!("{PREFIX}{name}"), own.to_owned())));
         let folder = world.data.join(name);
         fs::create_dir_all(folder.join("samples"))?;
         fs::write(folder.join("README.txt"), format!("The tester's folder of {name}.\n"))?;
         fs::write(folder.join("samples").join("sample.csv"), "id,name\n1,one\n")?;
-    }
-    put(world, Kind::Namespace, json!({"metadata": {"name": NAMESPACE}}), created);
-    put(world, Kind::Node, node(world.address), created);
-    for object in &mut chart.objects {
-        let kind = if object["kind"] == "Service" { Kind::Service } else { Kind::Deployment };
-        if kind == Kind::Service {
-            object["spec"]["ports"][0]["nodePort"] = json!(ports.get(object::name(object)));
+        for object in chart.objects.iter_mut().filter(|object| object::name(object) == format!("{PREFIX}{name}")) {
+            if object["kind"] == "Service" {
+                object["spec"]["ports"][0]["nodePort"] = json!(port);
+                put(world, Kind::Service, object.clone());
+                continue;
+            }
+            if let Some(options) = server["exportOptions"].as_str() {
+                set(object, "containers", "EXPORT_OPTIONS", options);
+            }
+            set(object, "initContainers", "SYNC_INTERVAL", &INTERVAL.to_string());
+            put(world, Kind::Deployment, object.clone());
         }
-        if let Some(own) = options.get(object::name(object)) {
-            set(object, "containers", "EXPORT_OPTIONS", own);
-        }
-        set(object, "initContainers", "SYNC_INTERVAL", &INTERVAL.to_string());
-        put(world, kind, object.clone(), created);
     }
     Ok(chart)
 }
 
 /// Puts an object into the store, with what the API server adds to what it is given.
-pub(super) fn put(world: &World, kind: Kind, mut object: Value, created: Timestamp) {
+pub(super) fn put(world: &World, kind: Kind, mut object: Value) {
     if !matches!(kind, Kind::Node | Kind::Namespace) {
         object["metadata"]["namespace"] = json!(NAMESPACE);
     }
     match kind {
         Kind::Pod => {
-            // There is no scheduler, which leaves a pod that no node fits without one.
-            if object["status"]["conditions"].is_null() {
-                object["spec"]["nodeName"] = json!(NODE);
-            }
+            // There is no scheduler.
+            object["spec"]["nodeName"] = json!(NODE);
             object["status"]["phase"] = json!("Pending");
         }
         Kind::Deployment => object["metadata"]["generation"] = json!(1),
@@ -112,7 +106,7 @@ pub(super) fn put(world: &World, kind: Kind, mut object: Value, created: Timesta
         }
         _ => {}
     }
-    world.store.put(kind, object, created);
+    world.store.put(kind, object, world.created());
 }
 
 /// Gives a variable of a Deployment's containers another value.

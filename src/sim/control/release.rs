@@ -6,7 +6,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::object::name;
@@ -19,7 +18,7 @@ const CHART: &str = include_str!("../../../fixtures/helm-chart/file-simulator/Ch
 const DEFAULTS: &str = include_str!("../../../fixtures/helm-chart/file-simulator/values.yaml");
 
 /// Puts the deployed revision into the store, and newer ones if the scenario has them.
-pub(super) fn install(world: &World, chart: &Chart, created: Timestamp) -> anyhow::Result<()> {
+pub(super) fn install(world: &World, chart: &Chart) -> anyhow::Result<()> {
     let newer = world.scenario.faults.iter().filter_map(|fault| match fault {
         Fault::Release(status) => Some(status.as_str()),
         _ => None,
@@ -38,15 +37,15 @@ pub(super) fn install(world: &World, chart: &Chart, created: Timestamp) -> anyho
             }
         }
         let manifest = objects.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n---\n");
-        put(world, Kind::Secret, secret(revision, status, &values, &manifest, created)?, created);
+        put(world, Kind::Secret, secret(world, revision, status, &values, &manifest)?);
     }
     Ok(())
 }
 
-fn secret(revision: u64, status: &str, config: &Value, manifest: &str, created: Timestamp) -> anyhow::Result<Value> {
+fn secret(world: &World, revision: u64, status: &str, config: &Value, manifest: &str) -> anyhow::Result<Value> {
     let failed = format!("Upgrade \"{RELEASE}\" failed: context deadline exceeded");
     let description = if status == "deployed" { "Install complete" } else { &failed };
-    let info = json!({"status": status, "description": description, "last_deployed": created.to_string()});
+    let info = json!({"status": status, "description": description, "last_deployed": world.created().to_string()});
     let metadata: Value = serde_saphyr::from_str(CHART)?;
     let defaults: Value = serde_saphyr::from_str(DEFAULTS)?;
     let payload = json!({"name": RELEASE, "version": revision, "namespace": NAMESPACE, "info": info, "config": config,

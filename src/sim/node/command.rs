@@ -5,52 +5,44 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::files::Shell;
+use super::files::{Said, Shell};
 use super::{lock, network};
 use crate::cluster::Operation;
 use crate::sim::World;
-use crate::sim::object::{state, text};
+use crate::sim::object::{name, state, text};
+use crate::sim::scenario::Span;
 use crate::sim::store::Kind;
 
 /// The node's uptime when the cluster was started, in hundredths of a second.
 const UPTIME: u128 = 8_640_000;
 
-#[derive(Debug, Default)]
-pub(in crate::sim) struct Done {
-    pub stdout: Vec<u8>,
-    pub stderr: Vec<u8>,
-    pub code: i32,
-}
-
 /// Waits until commands in a pod can be done; `true` if what they say will be lost, as the first ones' of each kind is where the
 /// node is short of CPU.
 pub(in crate::sim) async fn begin(world: &World, pod: &str, operations: &[Operation]) -> bool {
-    let Some(takes) = world.scenario.slow else { return false };
+    let Some(Span(takes)) = world.scenario.slow else { return false };
     let mut lost = world.kubelet.busy.lock().await;
     tokio::time::sleep(takes).await;
     lost.insert((pod.to_owned(), operations.iter().all(Operation::says_nothing)))
 }
 
-pub(in crate::sim) async fn run(world: &Arc<World>, pod: &str, container: &str, operation: &Operation) -> Done {
-    let Some(pod) = world.store.get(Kind::Pod, pod) else { return Done { code: 137, ..Done::default() } };
-    let (stdout, ended) = match operation {
-        Operation::Usage => (usage(world, &pod, container).into_bytes(), Ok(())),
-        Operation::Resolve { names } => (network::resolve(world, names).into_bytes(), Ok(())),
-        Operation::Connect { address, port } => (Vec::new(), network::connect(world, address, *port)),
+/// Does an operation in a container.
+pub(in crate::sim) async fn run(world: &Arc<World>, pod: &Arc<Value>, container: &str, operation: &Operation) -> Said {
+    if world.store.get(Kind::Pod, name(pod)).is_none() {
+        return Err("its pod is gone\n".to_owned());
+    }
+    match operation {
+        Operation::Usage => Ok(usage(world, pod, container).into()),
+        Operation::Resolve { names } => Ok(network::resolve(world, names).into()),
+        Operation::Connect { address, port } => network::connect(world, address, *port).map(|()| Vec::new()),
         _ => {
-            let (world, container, operation) = (Arc::clone(world), container.to_owned(), operation.clone());
+            let (world, pod) = (Arc::clone(world), Arc::clone(pod));
+            let (container, operation) = (container.to_owned(), operation.clone());
             let work = move || {
                 let _whole = lock(&world.kubelet.files);
-                let mut shell = Shell { world: &world, pod: &pod, container: &container, stdout: Vec::new() };
-                let ended = shell.run(&operation);
-                (shell.stdout, ended)
+                Shell { world: &world, pod: &pod, container: &container }.run(&operation)
             };
-            tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| (Vec::new(), Err(error.to_string())))
+            tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
         }
-    };
-    match ended {
-        Ok(()) => Done { stdout, ..Done::default() },
-        Err(stderr) => Done { stdout, stderr: stderr.into_bytes(), code: 1 },
     }
 }
 

@@ -1,20 +1,17 @@
 //! A container's life: what it says and does, from its start to its end.
 
-use std::fs::OpenOptions;
 use std::future::pending;
-use std::io::{self, Read, Seek, Write};
-use std::path::Path;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use nfs3_server::tcp::NFSTcp;
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::mounts::{self, Place};
-use super::rsync::{self, Copied};
-use super::{lock, nfs};
+use super::{lock, nfs, rsync};
 use crate::sim::logs::Log;
 use crate::sim::object::{containers, items, name, server, text};
 use crate::sim::scenario::Behaviour;
@@ -73,31 +70,26 @@ impl Container {
         mounts::place(&self.world, &self.pod, &self.name, path)
     }
 
-    /// Runs rsync from one folder to another, of all files or of those that differ, and says what it says; those that it
-    /// copied are changed afterwards as given.
-    async fn rsync(&self, from: Place, to: Place, all: bool, then: fn(&Place, &[String])) -> i32 {
+    /// Runs rsync from one folder to another, and says what it says.
+    async fn rsync(&self, from: &str, to: &str) -> i32 {
+        let (Ok(from), Ok(to)) = (self.place(from), self.place(to)) else { return 23 };
         self.say("sending incremental file list");
         let world = Arc::clone(&self.world);
-        let work = move || {
-            let copied = rsync::copy(&from, &to, all, &world.kubelet.files);
-            then(&to, &copied.files);
-            copied
-        };
-        let (copied, ()) = tokio::join!(tokio::task::spawn_blocking(work), tokio::time::sleep(COPY));
-        let Copied { said, code, .. } = copied.unwrap_or_default();
+        let work = tokio::task::spawn_blocking(move || rsync::copy(&from, &to, &world.kubelet.files));
+        let (copied, ()) = tokio::join!(work, tokio::time::sleep(COPY));
+        let (said, code) = copied.unwrap_or_default();
         for line in said {
             self.say(line);
         }
         code
     }
 
-    /// The work of files/init.sh; the export is empty before.
+    /// The work of files/init.sh.
     async fn fill(&self) -> i32 {
         let name = self.env("NAS_NAME");
         self.say(format!("=== NAS {name} Init Container Starting ==="));
         if !self.does(Behaviour::CopiesNothing) {
-            let (Ok(from), Ok(to)) = (self.place("/windows-data"), self.place("/data")) else { return 23 };
-            let code = self.rsync(from, to, false, |_, _| ()).await;
+            let code = self.rsync("/windows-data", "/data").await;
             if code != 0 {
                 return code;
             }
@@ -115,10 +107,10 @@ impl Container {
         let mut failures = 0;
         loop {
             let start = self.now();
-            let status = self.cycle().await;
+            let status = self.rsync("/nfs-data", "/windows-mount").await;
             let end = self.now();
             let time = end.strftime("%H:%M:%S");
-            if matches!(status, 0 | 24) {
+            if status == 0 {
                 failures = 0;
                 self.say(format!("[{time}] Synced to Windows in {}s", end.as_second() - start.as_second()));
             } else {
@@ -130,12 +122,6 @@ impl Container {
             }
             tokio::time::sleep(Duration::from_secs(interval)).await;
         }
-    }
-
-    async fn cycle(&self) -> i32 {
-        let (Ok(export), Ok(folder)) = (self.place("/nfs-data"), self.place("/windows-mount")) else { return 23 };
-        let then = if self.does(Behaviour::Corrupts) { spoil } else { |_: &Place, _: &[String]| () };
-        self.rsync(export, folder, self.does(Behaviour::CopiesAgain), then).await
     }
 
     /// The work of files/server.sh.
@@ -153,35 +139,16 @@ impl Container {
         if self.does(Behaviour::DoesNotListen) {
             return pending().await;
         }
-        let served = self.place(if self.does(Behaviour::ServesElsewhere) { "/srv/data" } else { "/data" });
-        let Ok(Place { host, read_only, .. }) = served else { return 1 };
+        let folder = self.place(if self.does(Behaviour::ServesElsewhere) { "/srv/data" } else { "/data" });
+        let Ok(Place { host, read_only, .. }) = folder else { return 1 };
         let read_only = read_only || options.split(',').any(|option| option == "ro");
         if std::fs::create_dir_all(&host).is_err() {
             return 1;
         }
-        let Ok(listener) = TcpListener::bind("127.0.0.1:0").await else { return 1 };
-        let Ok(address) = listener.local_addr() else { return 1 };
+        let Ok(server) = nfs::listen(host, read_only).await else { return 1 };
         tokio::time::sleep(LISTEN).await;
-        lock(&self.world.kubelet.listeners).insert(name(&self.pod).to_owned(), address);
+        lock(&self.world.kubelet.ports).insert(name(&self.pod).to_owned(), server.get_listen_port());
         listens();
-        i32::from(nfs::serve(listener, host, read_only).await.is_err())
+        i32::from(server.handle_forever().await.is_err())
     }
-}
-
-fn spoil(folder: &Place, files: &[String]) {
-    for file in files {
-        // One that is gone again is not changed.
-        let _ = change(&folder.host.join(file));
-    }
-}
-
-/// Changes the first byte, but not the time.
-fn change(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
-    let modified = file.metadata()?.modified()?;
-    let mut first = [0];
-    file.read_exact(&mut first)?;
-    file.rewind()?;
-    file.write_all(&[!first[0]])?;
-    file.set_modified(modified)
 }

@@ -1,4 +1,5 @@
-//! What the harness does with files in a container: its operations, as their scripts would do it with busybox.
+//! What the harness does with files in a container: its operations, as their scripts would do it with busybox, but that one
+//! that fails says nothing else.
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
@@ -18,12 +19,13 @@ pub(super) struct Shell<'a> {
     pub world: &'a World,
     pub pod: &'a Value,
     pub container: &'a str,
-    pub stdout: Vec<u8>,
 }
 
+/// What is said on standard output, or on standard error by what fails.
+pub(super) type Said = Result<Vec<u8>, String>;
+
 impl Shell<'_> {
-    /// Does an operation; an error is what it says on standard error.
-    pub fn run(&mut self, operation: &Operation) -> Result<(), String> {
+    pub fn run(&self, operation: &Operation) -> Said {
         match operation {
             Operation::Write { path, content } => self.write(path, content.as_bytes()),
             Operation::Fill { path, line, bytes } => self.write(path, &Operation::filling(line, *bytes)),
@@ -37,38 +39,26 @@ impl Shell<'_> {
                     let path = format!("{folder}/{name}");
                     self.make(path.rsplit_once('/').map_or(folder, |(folder, _)| folder))?;
                     self.write(&path, &content)?;
-                    age(&self.place(&path)?.host).map_err(said("touch", &path))?;
+                    age(&self.place(&path)?.host).map_err(failed("touch", &path))?;
                 }
-                Ok(())
+                Ok(Vec::new())
             }
             Operation::Times { folder } => {
-                for (path, data) in self.found(folder)? {
-                    let time = data.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
-                    self.stdout.extend(format!("{} {path}\n", time.unwrap_or_default().as_second()).bytes());
-                }
-                Ok(())
+                let line = |(path, data): &(String, Metadata)| format!("{} {path}\n", changed(data));
+                Ok(self.found(folder)?.iter().map(line).collect::<String>().into())
             }
-            Operation::Ages { folder, prefix } => {
-                for name in self.matching(folder, prefix)? {
-                    let path = format!("{folder}/{name}");
-                    let data = fs::metadata(self.place(&path)?.host).map_err(said("stat", &name))?;
-                    let time = data.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
-                    let used = data.len().div_ceil(4096) * 4;
-                    self.stdout.extend(format!("{} {used} {name}\0", time.unwrap_or_default().as_second()).bytes());
-                }
-                Ok(())
-            }
+            Operation::Ages { folder, prefix } => self.each(folder, prefix, |name, path| {
+                let data = fs::metadata(self.place(path)?.host).map_err(failed("stat", name))?;
+                Ok(format!("{} {} {name}\0", changed(&data), used(&data)).into())
+            }),
             Operation::DiskUsage { folder } => {
-                let used: u64 = self.found(folder)?.iter().map(|(_, data)| data.len().div_ceil(4096) * 4).sum();
-                self.stdout.extend(format!("{used}\t{folder}\n").bytes());
-                Ok(())
+                let used: u64 = self.found(folder)?.iter().map(|(_, data)| used(data)).sum();
+                Ok(format!("{used}\t{folder}\n").into())
             }
             Operation::Read { path } => self.read(path),
             Operation::Digest { path } => {
-                if let Ok(content) = fs::read(self.place(path)?.host) {
-                    self.stdout.extend(format!("{}\n", Digest::of(&content)).bytes());
-                }
-                Ok(())
+                let content = fs::read(self.place(path)?.host);
+                Ok(content.map_or(Vec::new(), |content| format!("{}\n", Digest::of(&content)).into()))
             }
             Operation::WriteNested { folder, name, content } => {
                 self.make(folder)?;
@@ -76,65 +66,61 @@ impl Shell<'_> {
                 self.write(&path, content.as_bytes())?;
                 self.read(&path)
             }
-            Operation::Gather { folder, prefix } => {
-                for name in self.matching(folder, prefix)? {
-                    let path = format!("{folder}/{name}");
-                    if self.place(&path)?.host.is_file() {
-                        self.stdout.extend(format!("{name}\0").bytes());
-                        self.read(&path)?;
-                        self.stdout.push(0);
-                    }
-                }
-                Ok(())
-            }
+            Operation::Gather { folder, prefix } => self.each(folder, prefix, |name, path| {
+                let is_file = self.place(path)?.host.is_file();
+                Ok(if is_file {
+                    [format!("{name}\0").as_bytes(), &self.read(path)?, b"\0"].concat()
+                } else {
+                    Vec::new()
+                })
+            }),
             Operation::Remove { path } => self.remove(path),
-            Operation::Sweep { folder, prefix } if !prefix.is_empty() => {
-                for name in self.matching(folder, prefix)? {
-                    self.remove(&format!("{folder}/{name}"))?;
-                    self.stdout.extend(format!("{name}\0").bytes());
-                }
-                Ok(())
-            }
+            Operation::Sweep { folder, prefix } if !prefix.is_empty() => self.each(folder, prefix, |name, path| {
+                self.remove(path)?;
+                Ok(format!("{name}\0").into())
+            }),
             _ => Err(String::new()),
         }
     }
 
     fn place(&self, path: &str) -> Result<Place, String> {
-        mounts::place(self.world, self.pod, self.container, path).map_err(said("sh", path))
+        mounts::place(self.world, self.pod, self.container, path).map_err(failed("sh", path))
     }
 
     /// Makes a folder and those above it; the container's own root is made when it is needed.
     fn make(&self, folder: &str) -> Result<(), String> {
         let place = self.place(folder)?;
-        place.writable().and_then(|()| fs::create_dir_all(place.host)).map_err(said("mkdir", folder))
+        place.writable().and_then(|()| fs::create_dir_all(place.host)).map_err(failed("mkdir", folder))
     }
 
     /// The files in a folder and below, with what is known of them.
     fn found(&self, folder: &str) -> Result<Vec<(String, Metadata)>, String> {
-        let (host, mut paths) = (self.place(folder)?.host, Vec::new());
-        find(&host, ".", &mut paths).map_err(said("find", folder))?;
-        let paths = String::from_utf8_lossy(&paths);
-        // One that is gone by now is none.
-        let known = paths
-            .split_terminator('\0')
-            .filter_map(|path| Some((path.to_owned(), fs::metadata(host.join(path)).ok()?)));
-        Ok(known.collect())
+        let mut files = Vec::new();
+        find(&self.place(folder)?.host, ".", &mut files).map_err(failed("find", folder))?;
+        Ok(files)
     }
 
-    fn write(&self, path: &str, content: &[u8]) -> Result<(), String> {
+    fn write(&self, path: &str, content: &[u8]) -> Said {
         let place = self.place(path)?;
-        place.writable().and_then(|()| fs::write(place.host, content)).map_err(said("can't create", path))
+        place.writable().and_then(|()| fs::write(place.host, content)).map_err(failed("can't create", path))?;
+        Ok(Vec::new())
     }
 
-    fn read(&mut self, path: &str) -> Result<(), String> {
-        self.stdout.extend(fs::read(self.place(path)?.host).map_err(said("cat", path))?);
-        Ok(())
+    fn read(&self, path: &str) -> Said {
+        fs::read(self.place(path)?.host).map_err(failed("cat", path))
+    }
+
+    /// What is said of each that is in a folder and begins so.
+    fn each(&self, folder: &str, prefix: &str, say: impl Fn(&str, &str) -> Said) -> Said {
+        let names = self.matching(folder, prefix)?;
+        let said = names.iter().map(|name| say(name, &format!("{folder}/{name}")));
+        said.collect::<Result<Vec<_>, _>>().map(|said| said.concat())
     }
 
     /// The names of what is in a folder that begin so, in order; as in a shell, a beginning may lead into a folder there.
     fn matching(&self, folder: &str, prefix: &str) -> Result<Vec<String>, String> {
         let host = self.place(folder)?.host;
-        let mut entries = fs::read_dir(&host).map_err(said("cd", folder))?;
+        let mut entries = fs::read_dir(&host).map_err(failed("cd", folder))?;
         let own = prefix.rfind('/').map_or("", |end| &prefix[..=end]);
         if !own.is_empty() {
             let Ok(inner) = fs::read_dir(self.place(&format!("{folder}/{own}"))?.host) else { return Ok(Vec::new()) };
@@ -147,17 +133,15 @@ impl Shell<'_> {
         Ok(names)
     }
 
-    fn remove(&self, path: &str) -> Result<(), String> {
+    fn remove(&self, path: &str) -> Said {
         let place = self.place(path)?;
-        let removed = match fs::symlink_metadata(&place.host) {
-            Err(error) => Err(error),
-            Ok(data) => place.writable().and_then(|()| {
-                if data.is_dir() { fs::remove_dir_all(&place.host) } else { fs::remove_file(&place.host) }
-            }),
-        };
+        let removed = fs::symlink_metadata(&place.host).and_then(|data| {
+            place.writable()?;
+            if data.is_dir() { fs::remove_dir_all(&place.host) } else { fs::remove_file(&place.host) }
+        });
         match removed {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(said("rm", path)(error)),
-            _ => Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("rm", path)(error)),
+            _ => Ok(Vec::new()),
         }
     }
 }
@@ -169,28 +153,32 @@ fn age(path: &Path) -> io::Result<()> {
     fs::OpenOptions::new().write(true).open(path)?.set_modified(time)
 }
 
-impl Place {
-    /// An error if writes to it are refused.
-    pub fn writable(&self) -> io::Result<()> {
-        if self.read_only { Err(ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
-    }
-}
-
-/// The paths of the files in a folder and below, each ended by NUL.
-fn find(folder: &Path, name: &str, paths: &mut Vec<u8>) -> io::Result<()> {
+/// The files in a folder and below, with their paths.
+fn find(folder: &Path, name: &str, files: &mut Vec<(String, Metadata)>) -> io::Result<()> {
     for entry in fs::read_dir(folder)?.flatten() {
         let own = format!("{name}/{}", entry.file_name().display());
-        match entry.file_type() {
+        match entry.metadata() {
             // One that is gone by now has no files.
-            Ok(kind) if kind.is_dir() => drop(find(&entry.path(), &own, paths)),
-            Ok(kind) if kind.is_file() => paths.extend(format!("{own}\0").bytes()),
+            Ok(data) if data.is_dir() => drop(find(&entry.path(), &own, files)),
+            Ok(data) if data.is_file() => files.push((own, data)),
             _ => {}
         }
     }
     Ok(())
 }
 
-fn said(tool: &str, path: &str) -> impl Fn(io::Error) -> String {
+/// When a file was changed, in seconds since 1970.
+fn changed(data: &Metadata) -> i64 {
+    let time = data.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
+    time.unwrap_or_default().as_second()
+}
+
+/// How much disk a file uses, in KiB.
+fn used(data: &Metadata) -> u64 {
+    data.len().div_ceil(4096) * 4
+}
+
+fn failed(tool: &str, path: &str) -> impl Fn(io::Error) -> String {
     move |error| format!("operations: {tool} {path}: {}\n", words(&error))
 }
 

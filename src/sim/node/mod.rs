@@ -3,13 +3,11 @@
 //! Speaks with the other parts through the store and the logs, and does what the API server is asked to do in a pod.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
-use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::World;
@@ -27,8 +25,8 @@ mod rsync;
 mod status;
 
 pub(super) use command::{begin, run};
-pub(super) use mounts::folder;
-pub(super) use network::listener;
+pub(super) use mounts::vanish;
+pub(super) use network::connect_pod;
 
 /// How long the start waits at most for pods to be Ready, and for each: one that cannot be goes on by itself.
 const UP: Duration = Duration::from_secs(1);
@@ -37,8 +35,8 @@ const EACH: Duration = Duration::from_millis(20);
 #[derive(Default)]
 pub(super) struct Kubelet {
     mounts: Mutex<mounts::Mounts>,
-    /// Where the pods listen, by name.
-    listeners: Mutex<HashMap<String, SocketAddr>>,
+    /// Where the pods' servers listen on this machine, by the pods' names.
+    ports: Mutex<HashMap<String, u16>>,
     /// How many pods were given an address.
     addresses: AtomicU32,
     /// Held while a file is written or read, so that it is seen whole.
@@ -56,7 +54,7 @@ pub(super) async fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow
     tasks.spawn(kubelet(Arc::clone(world)).boxed());
     let count = u32::try_from(world.store.list(Kind::Pod).len()).unwrap_or(u32::MAX);
     let mut state = world.store.state();
-    let are_up = state.wait_for(|now| now.list(Kind::Pod).iter().filter(|pod| has_node(pod)).all(|pod| is_ready(pod)));
+    let are_up = state.wait_for(|now| now.list(Kind::Pod).iter().all(|pod| is_ready(pod)));
     // Those that are not up are run on all the same.
     drop(tokio::time::timeout(UP + EACH * count, are_up).await);
     Ok(())
@@ -68,7 +66,7 @@ async fn kubelet(world: Arc<World>) {
     let (mut pods, mut known) = (JoinSet::new(), HashSet::new());
     loop {
         for pod in state.borrow_and_update().list(Kind::Pod) {
-            if has_node(&pod) && known.insert(uid(&pod).to_owned()) {
+            if known.insert(uid(&pod).to_owned()) {
                 pods.spawn(pod::run(Arc::clone(&world), pod).boxed());
             }
         }
@@ -77,10 +75,6 @@ async fn kubelet(world: Arc<World>) {
             return;
         }
     }
-}
-
-fn has_node(pod: &Value) -> bool {
-    pod["spec"]["nodeName"].is_string()
 }
 
 /// What the mutex guards, also after a panic.

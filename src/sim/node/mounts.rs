@@ -1,4 +1,4 @@
-//! What a path in a container is on this machine: volumes, mounts, containers' own roots, and faults of folders.
+//! What a path in a container is on this machine: volumes, mounts, and containers' own roots.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,19 +10,12 @@ use serde_json::Value;
 use super::lock;
 use crate::sim::World;
 use crate::sim::object::{containers, items, text, uid};
-use crate::sim::scenario::Instead;
 
 /// The tester's folder on the node.
 const DATA: &str = "/mnt/simulator-data";
 
-/// What is mounted; as on Linux a mount stays what it was when its folder is renamed or made anew.
-#[derive(Default)]
-pub(super) struct Mounts {
-    /// By pod and volume.
-    volumes: HashMap<String, HashMap<String, PathBuf>>,
-    is_unmounted: bool,
-    read_only: Vec<PathBuf>,
-}
+/// The folders that are mounted, by pod and volume; as on Linux a mount stays what it was when its folder is renamed.
+pub(super) type Mounts = HashMap<String, HashMap<String, PathBuf>>;
 
 #[derive(Debug, Clone)]
 pub(super) struct Place {
@@ -33,11 +26,20 @@ pub(super) struct Place {
     pub read_only: bool,
 }
 
+impl Place {
+    /// An error if writes to it are refused.
+    pub fn writable(&self) -> io::Result<()> {
+        if self.read_only { Err(ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
+    }
+}
+
 pub(super) fn mount(world: &World, pod: &Value) {
-    let mut mounts = lock(&world.kubelet.mounts);
     let volumes = items(&pod["spec"]["volumes"]).filter_map(|volume| {
         let path = match volume["hostPath"]["path"].as_str() {
-            Some(path) => mounts.host_path(world, path),
+            Some(path) => match Path::new(path).strip_prefix(DATA) {
+                Ok(rest) => join(&world.data, &rest.to_string_lossy()),
+                Err(_) => join(&world.node.join("host"), path),
+            },
             None => join(&world.node.join("pods").join(uid(pod)), text(&volume["name"])),
         };
         // One that cannot be made is missed by who uses it.
@@ -45,12 +47,12 @@ pub(super) fn mount(world: &World, pod: &Value) {
         Some((text(&volume["name"]).to_owned(), path))
     });
     let volumes = volumes.collect();
-    mounts.volumes.insert(uid(pod).to_owned(), volumes);
+    lock(&world.kubelet.mounts).insert(uid(pod).to_owned(), volumes);
 }
 
 /// Forgets a pod that has ended, with its own folders.
 pub(super) fn unmount(world: &World, uid: &str) {
-    lock(&world.kubelet.mounts).volumes.remove(uid);
+    lock(&world.kubelet.mounts).remove(uid);
     for kind in ["pods", "roots"] {
         let [folder, gone] = [uid.to_owned(), format!("{uid}-gone")].map(|name| world.node.join(kind).join(name));
         // Away in one go: a copy that is under way must not take it for emptied. What cannot be removed goes with the node.
@@ -65,62 +67,28 @@ pub(super) fn place(world: &World, pod: &Value, container: &str, path: &str) -> 
         |mount: &Value| Some(Path::new(path).strip_prefix(text(&mount["mountPath"])).ok()?.to_str()?.to_owned());
     let inside = items(&spec["volumeMounts"]).filter_map(|mount| Some((mount, within(mount)?)));
     let nearest = inside.min_by_key(|(_, rest)| rest.len());
-    let mounts = lock(&world.kubelet.mounts);
     let (host, read_only) = match nearest {
         None => (join(&world.node.join("roots").join(uid(pod)).join(container), path)?, false),
         Some((mount, rest)) => {
-            let volume = mounts.volumes.get(uid(pod)).and_then(|volumes| volumes.get(text(&mount["name"])));
+            let mounts = lock(&world.kubelet.mounts);
+            let volume = mounts.get(uid(pod)).and_then(|volumes| volumes.get(text(&mount["name"])));
             (join(volume.ok_or(ErrorKind::NotFound)?, &rest)?, mount["readOnly"] == true)
         }
     };
-    let read_only = read_only || mounts.read_only.iter().any(|folder| host.starts_with(folder));
     Ok(Place { host, path: path.to_owned(), read_only })
 }
 
-/// Puts something else in the place of a server's folder; pods that run keep what they have mounted.
-pub(in crate::sim) fn folder(world: &World, server: &str, instead: Instead) -> io::Result<()> {
-    let own = world.data.join(server);
+/// Takes a server's folder away from the tester; pods that run keep what they have mounted.
+pub(in crate::sim) fn vanish(world: &World, server: &str) -> io::Result<()> {
+    let [own, kept] = [&world.data, &world.node].map(|folder| folder.join(server));
     // An operation that is under way has its paths already.
     let _whole = lock(&world.kubelet.files);
     let mut mounts = lock(&world.kubelet.mounts);
-    match instead {
-        Instead::ReadOnly => mounts.read_only.push(own),
-        Instead::Unmounted => {
-            mounts.is_unmounted = true;
-            let empty = mounts.host_path(world, DATA)?;
-            mounts.turn(&world.data, &empty)?;
-        }
-        Instead::Missing | Instead::File => {
-            let old = world.node.join("old").join(server);
-            fs::create_dir_all(world.node.join("old"))?;
-            fs::rename(&own, &old)?;
-            mounts.turn(&own, &old)?;
-            if instead == Instead::File {
-                fs::write(&own, "")?;
-            }
-        }
+    fs::rename(&own, &kept)?;
+    for path in mounts.values_mut().flat_map(HashMap::values_mut).filter(|path| **path == own) {
+        path.clone_from(&kept);
     }
     Ok(())
-}
-
-impl Mounts {
-    fn host_path(&self, world: &World, path: &str) -> io::Result<PathBuf> {
-        match Path::new(path).strip_prefix(DATA) {
-            Ok(rest) if !self.is_unmounted => join(&world.data, &rest.to_string_lossy()),
-            _ => join(&world.node.join("host"), path),
-        }
-    }
-
-    /// Lets all mounts of a folder, and what is below it, be another one.
-    fn turn(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        for path in self.volumes.values_mut().flat_map(HashMap::values_mut) {
-            if let Ok(rest) = path.strip_prefix(from) {
-                *path = to.components().chain(rest.components()).collect();
-                fs::create_dir_all(path)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// A path of a container or of the node below a folder of this machine, and never outside of it.

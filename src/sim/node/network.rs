@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::net::SocketAddr;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -25,9 +25,13 @@ struct Route {
     target: Option<(String, u16)>,
 }
 
-/// Where a port of a pod listens on this machine.
-pub(in crate::sim) fn listener(world: &World, pod: &str, port: u16) -> Option<SocketAddr> {
-    lock(&world.kubelet.listeners).get(pod).copied().filter(|_| port == 2049)
+/// Connects to a port of a pod.
+pub(in crate::sim) async fn connect_pod(world: &World, pod: &str, port: u16) -> Option<TcpStream> {
+    let own = lock(&world.kubelet.ports).get(pod).copied().filter(|_| port == 2049)?;
+    let connection = TcpStream::connect((Ipv4Addr::LOCALHOST, own)).await.ok()?;
+    // Small records are not kept back.
+    connection.set_nodelay(true).ok()?;
+    Some(connection)
 }
 
 fn routes(world: &World) -> Vec<Route> {
@@ -83,8 +87,8 @@ pub(super) async fn proxy(world: Arc<World>) {
 async fn pass(world: Arc<World>, mut client: TcpStream, node_port: u16) {
     let route = routes(&world).into_iter().find(|route| route.node_port == node_port);
     let Some((pod, port)) = route.and_then(|route| route.target) else { return };
-    let Some(address) = listener(&world, &pod, port) else { return };
-    let Ok(mut server) = TcpStream::connect(address).await else { return };
+    let Some(mut server) = connect_pod(&world, &pod, port).await else { return };
+    let _ = client.set_nodelay(true);
     // Whoever closes the connection knows why.
     let _ = copy_bidirectional(&mut client, &mut server).await;
 }

@@ -9,40 +9,23 @@ use std::vec::IntoIter;
 
 use nfs3_server::fs_util::metadata_to_fattr3;
 use nfs3_server::nfs3_types::nfs3::{createverf3, fattr3, filename3, nfspath3, nfsstat3, sattr3, stable_how};
-use nfs3_server::tcp::{NFSTcp, NFSTcpListener};
+use nfs3_server::tcp::NFSTcpListener;
 use nfs3_server::vfs::{
     DirEntryPlus, FileHandleU64, NextResult, NfsFileSystem, NfsReadFileSystem, ReadDirPlusIterator, VFSCapabilities,
 };
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
 
 use super::lock;
-use crate::sim;
 
-/// Serves a folder to whoever connects, for ever.
-pub(super) async fn serve(listener: TcpListener, root: PathBuf, read_only: bool) -> io::Result<()> {
-    // A listener of its own behind ours: the library's connections outlive whoever waits for them, ours do not.
+/// Listens on a port of this machine; what comes serves the folder to whoever connects, for ever.
+pub(super) async fn listen(root: PathBuf, read_only: bool) -> io::Result<NFSTcpListener<Folder>> {
     let folder = Folder { root, read_only, paths: Mutex::new(vec![PathBuf::new()]) };
     let mut server = NFSTcpListener::bind("127.0.0.1:0", folder).await?;
     server.with_export_name("data");
-    let port = server.get_listen_port();
-    // Whoever closes the connection knows why.
-    let work = sim::serve(listener, |client| async move { drop(pass(client, port).await) });
-    tokio::select! {
-        ended = server.handle_forever() => ended,
-        () = work => Ok(()),
-    }
-}
-
-async fn pass(mut client: TcpStream, port: u16) -> io::Result<()> {
-    let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
-    server.set_nodelay(true)?;
-    client.set_nodelay(true)?;
-    copy_bidirectional(&mut client, &mut server).await.map(drop)
+    Ok(server)
 }
 
 /// A folder, as a file system. A handle is a place in `paths`: what had it once, has it for ever.
-struct Folder {
+pub(super) struct Folder {
     root: PathBuf,
     read_only: bool,
     /// Relative to the root.
@@ -77,11 +60,6 @@ impl Folder {
         drop(paths);
         Ok((path, Handle::new(index as u64 + 1)))
     }
-
-    fn attributes(&self, handle: Handle) -> Answer<fattr3> {
-        let metadata = metadata(&self.path(handle)?)?;
-        Ok(metadata_to_fattr3(handle.as_u64(), &metadata))
-    }
 }
 
 impl NfsReadFileSystem for Folder {
@@ -97,7 +75,8 @@ impl NfsReadFileSystem for Folder {
     }
 
     async fn getattr(&self, handle: &Handle) -> Answer<fattr3> {
-        self.attributes(*handle)
+        let metadata = metadata(&self.path(*handle)?)?;
+        Ok(metadata_to_fattr3(handle.as_u64(), &metadata))
     }
 
     async fn read(&self, handle: &Handle, offset: u64, count: u32) -> Answer<(Vec<u8>, bool)> {
@@ -149,13 +128,13 @@ impl NfsFileSystem for Folder {
     ) -> Answer<(fattr3, stable_how)> {
         let mut file = OpenOptions::new().write(true).open(self.path(*handle)?).map_err(status)?;
         file.seek(SeekFrom::Start(offset)).and_then(|_| file.write_all(data)).map_err(status)?;
-        Ok((self.attributes(*handle)?, stable))
+        Ok((self.getattr(handle).await?, stable))
     }
 
     async fn create(&self, folder: &Handle, name: &filename3<'_>, _: sattr3) -> Answer<(Handle, fattr3)> {
         let (path, handle) = self.entry(*folder, name)?;
         OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(status)?;
-        Ok((handle, self.attributes(handle)?))
+        Ok((handle, self.getattr(&handle).await?))
     }
 
     async fn create_exclusive(&self, _: &Handle, _: &filename3<'_>, _: createverf3) -> Answer<Handle> {
@@ -207,10 +186,6 @@ fn metadata(path: &Path) -> Answer<Metadata> {
 fn status(error: io::Error) -> nfsstat3 {
     match error.kind() {
         ErrorKind::NotFound => nfsstat3::NFS3ERR_NOENT,
-        ErrorKind::AlreadyExists => nfsstat3::NFS3ERR_EXIST,
-        ErrorKind::NotADirectory => nfsstat3::NFS3ERR_NOTDIR,
-        ErrorKind::IsADirectory => nfsstat3::NFS3ERR_ISDIR,
-        ErrorKind::DirectoryNotEmpty => nfsstat3::NFS3ERR_NOTEMPTY,
         ErrorKind::PermissionDenied => nfsstat3::NFS3ERR_ACCES,
         ErrorKind::StorageFull => nfsstat3::NFS3ERR_NOSPC,
         _ => nfsstat3::NFS3ERR_IO,

@@ -1,6 +1,7 @@
 //! The kubelet's work for one pod: starts its containers in their order, starts them again, says how they are, and
 //! removes it when it is deleted.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,14 +9,15 @@ use std::time::Duration;
 use futures::FutureExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::watch::Sender;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::container::Container;
 use super::status::{self, Role, Slot};
 use super::{lock, mounts};
 use crate::sim::logs::Log;
-use crate::sim::object::{is_deleted, items, name, stamp, uid};
+use crate::sim::object::{is_deleted, name, stamp, uid};
 use crate::sim::store::{Kind, State};
 use crate::sim::{NAMESPACE, World};
 
@@ -26,43 +28,26 @@ const STOP: Duration = Duration::from_millis(50);
 const SHOWN: Duration = Duration::from_millis(200);
 const BACK_OFF: Duration = Duration::from_secs(10);
 
-pub(super) enum Event {
-    Waits,
-    Started,
-    /// A server listens.
-    Ready,
-    Ended(i32),
-}
-
 struct Worker {
     world: Arc<World>,
     pod: Arc<Value>,
     ip: String,
-    slots: Vec<Slot>,
-    /// Whether the ordinary containers could start; that stays so.
-    is_initialized: bool,
-    lives: JoinSet<()>,
-    events: mpsc::UnboundedSender<(usize, Event)>,
+    slots: Sender<Vec<Slot>>,
 }
 
 pub(super) async fn run(world: Arc<World>, pod: Arc<Value>) {
     let mut state = world.store.state();
     mounts::mount(&world, &pod);
-    let (events, mut happened) = mpsc::unbounded_channel();
-    let init = items(&pod["spec"]["initContainers"]).map(|spec| Slot::new(spec, true));
-    let slots = init.chain(items(&pod["spec"]["containers"]).map(|spec| Slot::new(spec, false))).collect();
+    let slots = Sender::new(Slot::all(&pod));
     let ip = format!("10.244.0.{}", world.kubelet.addresses.fetch_add(1, Ordering::Relaxed) + 2);
-    let mut worker = Worker { world, pod, ip, slots, is_initialized: false, lives: JoinSet::new(), events };
-    loop {
-        worker.advance();
-        worker.publish();
-        let pod = Arc::clone(&worker.pod);
-        tokio::select! {
-            _ = state.wait_for(|now| is_gone(now, &pod)) => break,
-            Some((index, event)) = happened.recv() => worker.take(index, &event),
-        }
+    let worker = Arc::new(Worker { world, pod, ip, slots });
+    let mut lives = JoinSet::new();
+    tokio::select! {
+        _ = state.wait_for(|now| is_gone(now, &worker.pod)) => {}
+        () = worker.start(&mut lives) => {}
     }
-    worker.stop().await;
+    lives.shutdown().await;
+    worker.remove().await;
 }
 
 fn is_gone(state: &State, pod: &Value) -> bool {
@@ -71,70 +56,64 @@ fn is_gone(state: &State, pod: &Value) -> bool {
 }
 
 impl Worker {
-    /// Starts every container whose turn it is.
-    fn advance(&mut self) {
-        for index in 0..self.slots.len() {
-            if !self.slots[index].begun {
-                self.slots[index].begun = true;
-                self.live(index, Duration::ZERO);
-            }
-            // A sidecar that started once is enough: others do not end with it.
-            if !self.is_initialized && !self.slots[index].lets_others_start() {
+    /// Starts every container when it is its turn; does not return.
+    async fn start(self: &Arc<Self>, lives: &mut JoinSet<()>) {
+        let mut slots = self.slots.subscribe();
+        let count = slots.borrow().len();
+        for index in 0..count {
+            lives.spawn(Arc::clone(self).live(index).boxed());
+            // The sender is in here.
+            let _ = slots.wait_for(|slots| slots[index].lets_others_start()).await;
+        }
+        pending::<()>().await;
+    }
+
+    /// A container's lives, one after another; an init container's last one is that which completes.
+    async fn live(self: Arc<Self>, index: usize) {
+        let (name, role) = {
+            let slot = &self.slots.borrow()[index];
+            (slot.name().to_owned(), slot.role)
+        };
+        let (world, pod) = (&self.world, &self.pod);
+        let log = world.logs.of(self::name(pod), &name);
+        for restarts in 0_u32.. {
+            sleep(START).await;
+            log.send_modify(Log::begin);
+            self.change(index, Slot::start);
+            let container =
+                Container { world: Arc::clone(world), pod: Arc::clone(pod), name: name.clone(), log: log.clone() };
+            let code = container.work(|| self.change(index, |slot, _| slot.ready = true)).await;
+            log.send_modify(|log| log.has_ended = true);
+            self.change(index, |slot, now| slot.end(code, now));
+            if role == Role::Init && code == 0 {
                 return;
             }
+            if let Some(doublings) = restarts.checked_sub(1) {
+                sleep(SHOWN).await;
+                self.change(index, |slot, _| slot.wait());
+                self.warn(&name);
+                let wait = Duration::from_secs(1 << doublings.min(6)).min(BACK_OFF);
+                sleep(wait.saturating_sub(SHOWN)).await;
+            }
         }
-        self.is_initialized = true;
     }
 
-    /// Begins a life of a container after a wait.
-    fn live(&mut self, index: usize, wait: Duration) {
-        let name = self.slots[index].name().to_owned();
-        let log = self.world.logs.of(self::name(&self.pod), &name);
-        let (world, pod) = (Arc::clone(&self.world), Arc::clone(&self.pod));
-        let container = Container { world, pod, name, log: log.clone() };
-        let events = self.events.clone();
-        // Nobody listens any more once the pod is gone.
-        let tell = move |event| drop(events.send((index, event)));
-        let live = async move {
-            if !wait.is_zero() {
-                tokio::time::sleep(SHOWN).await;
-                tell(Event::Waits);
-                tokio::time::sleep(wait.saturating_sub(SHOWN)).await;
-            }
-            tokio::time::sleep(START).await;
-            log.send_modify(Log::begin);
-            tell(Event::Started);
-            let code = container.work(|| tell(Event::Ready)).await;
-            log.send_modify(|log| log.has_ended = true);
-            tell(Event::Ended(code));
-        };
-        self.lives.spawn(live.boxed());
-    }
-
-    fn take(&mut self, index: usize, event: &Event) {
-        let now = self.world.node_now();
-        let slot = &mut self.slots[index];
-        match *event {
-            Event::Waits => {
-                slot.wait();
-                let container = slot.name().to_owned();
-                self.warn(&container, now);
-            }
-            Event::Started => slot.start(now),
-            Event::Ready => slot.ready = true,
-            Event::Ended(code) => {
-                let restarts = slot.end(code, now);
-                if slot.role != Role::Init || code != 0 {
-                    let wait = if restarts == 0 { 0 } else { 1 << (restarts - 1).min(6) };
-                    self.live(index, Duration::from_secs(wait).min(BACK_OFF));
+    /// Changes what is known of a container, and says in the store how the pod is.
+    fn change(&self, index: usize, change: impl FnOnce(&mut Slot, Timestamp)) {
+        self.slots.send_modify(|slots| {
+            change(&mut slots[index], self.world.node_now());
+            let status = status::pod(slots, [&self.world.address.to_string(), &self.ip]);
+            self.world.store.edit(Kind::Pod, name(&self.pod), |pod| {
+                if uid(pod) == uid(&self.pod) {
+                    pod["status"] = status;
                 }
-            }
-        }
+            });
+        });
     }
 
     /// Warns of a container in an event; what was said before is counted.
-    fn warn(&self, container: &str, now: Timestamp) {
-        let (pod, store) = (name(&self.pod), &self.world.store);
+    fn warn(&self, container: &str) {
+        let (pod, store, now) = (name(&self.pod), &self.world.store, self.world.node_now());
         let event = format!("{pod}.{container}");
         let message = format!("Back-off restarting failed container {container} in pod {pod}");
         let count = store.get(Kind::Event, &event).map_or(0, |event| event["count"].as_u64().unwrap_or_default());
@@ -145,22 +124,12 @@ impl Worker {
         store.put(Kind::Event, event, now);
     }
 
-    /// Says in the store how the pod is.
-    fn publish(&self) {
-        let status = status::pod(&self.slots, [&self.world.address.to_string(), &self.ip], self.is_initialized);
-        self.world.store.edit(Kind::Pod, name(&self.pod), |pod| {
-            if uid(pod) == uid(&self.pod) {
-                pod["status"] = status;
-            }
-        });
-    }
-
-    async fn stop(&mut self) {
-        self.lives.shutdown().await;
+    /// Removes the pod, whose containers have ended.
+    async fn remove(&self) {
         let (world, pod) = (&self.world, &self.pod);
-        lock(&world.kubelet.listeners).remove(name(pod));
-        tokio::time::sleep(STOP).await;
-        for slot in &self.slots {
+        lock(&world.kubelet.ports).remove(name(pod));
+        sleep(STOP).await;
+        for slot in &*self.slots.borrow() {
             world.logs.of(name(pod), slot.name()).send_modify(|log| log.has_ended = true);
         }
         world.store.remove(Kind::Pod, name(pod));

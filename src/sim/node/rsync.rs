@@ -1,12 +1,9 @@
 //! Copying as `rsync -av --no-perms` does, with its words. Of regular files and folders only, whose times stay theirs.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
-
-use tempfile::NamedTempFile;
 
 use super::files::words;
 use super::lock;
@@ -16,55 +13,26 @@ use super::mounts::Place;
 const SUMMARY: [&str; 3] =
     ["", "sent 46 bytes  received 12 bytes  116.00 bytes/sec", "total size is 0  speedup is 0.00"];
 
-#[derive(Debug, Default)]
-pub(super) struct Copied {
-    /// What it said after its first line.
-    pub said: Vec<String>,
-    pub code: i32,
-    /// The files that were copied, relative to the folders.
-    pub files: Vec<String>,
-}
-
-/// Copies a folder's content, all of it or what differs. The lock is held while a file is read: an operation's write is never seen half done.
-pub(super) fn copy(from: &Place, to: &Place, all: bool, files: &Mutex<()>) -> Copied {
-    let mut copy = Copy { from, to, all, files, copied: Copied::default() };
+/// Copies what differs in a folder; what it said after its first line, and its exit code. The lock is held while a file is
+/// read: an operation's write is never seen half done.
+pub(super) fn copy(from: &Place, to: &Place, files: &Mutex<()>) -> (Vec<String>, i32) {
+    let mut copy = Copy { from, to, files, said: Vec::new(), code: 0 };
     copy.folder("");
-    let mut copied = copy.copied;
-    copied.said.extend(SUMMARY.map(str::to_owned));
-    let why = match copied.code {
-        0 => return copied,
-        24 => "rsync warning: some files vanished before they could be transferred",
-        _ => "rsync error: some files/attrs were not transferred (see previous errors)",
-    };
-    copied.said.push(format!("{why} (code {}) at main.c(1338) [sender=3.4.1]", copied.code));
-    copied
+    let Copy { mut said, code, .. } = copy;
+    said.extend(SUMMARY.map(str::to_owned));
+    if code != 0 {
+        let why = "rsync error: some files/attrs were not transferred (see previous errors)";
+        said.push(format!("{why} (code {code}) at main.c(1338) [sender=3.4.1]"));
+    }
+    (said, code)
 }
 
 struct Copy<'a> {
     from: &'a Place,
     to: &'a Place,
-    all: bool,
     files: &'a Mutex<()>,
-    copied: Copied,
-}
-
-/// How long a file that somebody reads is tried to be replaced, where that is not possible.
-const READ: Duration = Duration::from_secs(1);
-
-/// Moves a file into its place; on Windows not while somebody reads the one that is there.
-fn persist(mut file: NamedTempFile, target: &Path) -> io::Result<File> {
-    let limit = Instant::now() + READ;
-    loop {
-        match file.persist(target) {
-            Err(held)
-                if cfg!(windows) && held.error.kind() == ErrorKind::PermissionDenied && Instant::now() < limit =>
-            {
-                file = held.file;
-                std::thread::sleep(READ / 100);
-            }
-            persisted => return Ok(persisted?),
-        }
-    }
+    said: Vec<String>,
+    code: i32,
 }
 
 impl Copy<'_> {
@@ -79,7 +47,7 @@ impl Copy<'_> {
             if let Err(error) = self.to.writable().and_then(|()| fs::create_dir(&target)) {
                 return self.failed("[generator] recv_generator: mkdir", self.to, name, &error);
             }
-            self.copied.said.push(name.to_owned());
+            self.said.push(name.to_owned());
         }
         for (is_folder, file) in names {
             if is_folder { self.folder(&format!("{name}{file}/")) } else { self.file(&format!("{name}{file}")) }
@@ -92,43 +60,38 @@ impl Copy<'_> {
             let _whole = lock(self.files);
             fs::metadata(&source).and_then(|data| {
                 let there = fs::metadata(&target);
-                let is_new = self.all || !there.is_ok_and(|there| is_same(&data, &there));
+                let is_new = !there.is_ok_and(|there| is_same(&data, &there));
                 Ok(if is_new { Some((data.modified()?, fs::read(&source)?)) } else { None })
             })
         };
         let (modified, content) = match read {
             Ok(None) => return,
             Ok(Some(read)) => read,
+            // Somebody has removed it meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => return,
             Err(error) => return self.failed("[sender] send_files failed to open", self.from, name, &error),
         };
-        self.copied.said.push(name.to_owned());
-        // Into its place with a rename.
+        self.said.push(name.to_owned());
+        // Into its place with a rename, also while somebody reads the one that is there.
         let replaced = self.to.writable().and_then(|()| {
             let stem = target.file_name().unwrap_or_default().to_string_lossy();
             let folder = target.parent().ok_or(ErrorKind::NotFound)?;
             let mut file = tempfile::Builder::new().prefix(&format!(".{stem}.")).tempfile_in(folder)?;
             file.write_all(&content)?;
             file.as_file().set_modified(modified)?;
-            persist(file, &target)
+            fs::rename(file.into_temp_path(), &target)
         });
-        match replaced {
-            Ok(_) => self.copied.files.push(name.to_owned()),
-            Err(error) => self.failed("[receiver] mkstemp", self.to, name, &error),
+        if let Err(error) = replaced {
+            self.failed("[receiver] mkstemp", self.to, name, &error);
         }
     }
 
-    /// Something failed; of what a client has removed meanwhile only that is said.
     fn failed(&mut self, what: &str, place: &Place, name: &str, error: &io::Error) {
         let path = format!("{}/{}", place.path, name.trim_end_matches('/'));
-        if error.kind() == ErrorKind::NotFound && what.starts_with("[sender]") && !name.is_empty() {
-            self.copied.said.push(format!("file has vanished: \"{path}\""));
-            self.copied.code = self.copied.code.max(24 - self.copied.code);
-        } else {
-            // EROFS is the one that we make ourselves.
-            let number = error.raw_os_error().unwrap_or(30);
-            self.copied.said.push(format!("rsync: {what} \"{path}\" failed: {} ({number})", words(error)));
-            self.copied.code = 23;
-        }
+        // EROFS is the one that we make ourselves.
+        let number = error.raw_os_error().unwrap_or(30);
+        self.said.push(format!("rsync: {what} \"{path}\" failed: {} ({number})", words(error)));
+        self.code = 23;
     }
 }
 

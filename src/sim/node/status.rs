@@ -3,13 +3,11 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::sim::object::{stamp, text};
+use crate::sim::object::{items, stamp, text};
 
 pub(super) struct Slot {
     pub spec: Value,
     pub role: Role,
-    /// Whether a life of it is under way, or it has completed.
-    pub begun: bool,
     /// Whether it has all that a Ready pod needs of it.
     pub ready: bool,
     starts: u32,
@@ -26,29 +24,27 @@ pub(super) enum Role {
 }
 
 impl Slot {
-    pub fn new(spec: &Value, is_init: bool) -> Self {
-        let role = match is_init {
-            true if spec["restartPolicy"] == "Always" => Role::Sidecar,
-            true => Role::Init,
-            false => Role::Main,
+    /// Those of a pod, in the order of their starts.
+    pub fn all(pod: &Value) -> Vec<Self> {
+        let new = |role, spec: &Value| {
+            let (state, last) = (json!({"waiting": {"reason": "PodInitializing"}}), json!({}));
+            Self { spec: spec.clone(), role, ready: false, starts: 0, state, last }
         };
-        let (state, last) = (json!({"waiting": {"reason": "PodInitializing"}}), json!({}));
-        Self { spec: spec.clone(), role, begun: false, ready: false, starts: 0, state, last }
+        let is_sidecar = |spec: &Value| spec["restartPolicy"] == "Always";
+        let init = items(&pod["spec"]["initContainers"])
+            .map(|spec| new(if is_sidecar(spec) { Role::Sidecar } else { Role::Init }, spec));
+        init.chain(items(&pod["spec"]["containers"]).map(|spec| new(Role::Main, spec))).collect()
     }
 
     pub fn name(&self) -> &str {
         text(&self.spec["name"])
     }
 
-    pub fn runs(&self) -> bool {
-        self.state["running"].is_object()
-    }
-
-    /// Whether those behind it may start.
+    /// Whether those behind it may start. A sidecar that started once is enough: others do not end with it.
     pub fn lets_others_start(&self) -> bool {
         match self.role {
             Role::Init => self.state["terminated"]["exitCode"] == 0,
-            Role::Sidecar => self.runs(),
+            Role::Sidecar => self.starts > 0,
             Role::Main => true,
         }
     }
@@ -69,14 +65,12 @@ impl Slot {
         };
     }
 
-    /// It ended; returns how often it was started again before.
-    pub fn end(&mut self, code: i32, now: Timestamp) -> u32 {
+    pub fn end(&mut self, code: i32, now: Timestamp) {
         let reason = if code == 0 { "Completed" } else { "Error" };
         let started = self.state["running"]["startedAt"].take();
         let ended = json!({"exitCode": code, "reason": reason, "startedAt": started, "finishedAt": stamp(now)});
         self.state = json!({"terminated": ended});
         self.ready = self.role == Role::Init && code == 0;
-        self.starts.saturating_sub(1)
     }
 
     fn becomes(&mut self, state: Value) {
@@ -87,7 +81,7 @@ impl Slot {
     }
 
     fn status(&self) -> Value {
-        let started = self.runs() && (self.ready || self.role != Role::Main);
+        let started = self.state["running"].is_object() && (self.ready || self.role != Role::Main);
         json!({"name": self.name(), "ready": self.ready, "started": started, "restartCount": self.starts.saturating_sub(1),
             "state": self.state, "lastState": self.last, "image": self.spec["image"], "imageID": "",
             "volumeMounts": self.spec["volumeMounts"]})
@@ -95,13 +89,13 @@ impl Slot {
 }
 
 /// A pod's status, with the addresses of its node and its own.
-pub(super) fn pod(slots: &[Slot], [host, ip]: [&str; 2], is_initialized: bool) -> Value {
+pub(super) fn pod(slots: &[Slot], [host, ip]: [&str; 2]) -> Value {
     let (main, init): (Vec<&Slot>, Vec<&Slot>) = slots.iter().partition(|slot| slot.role == Role::Main);
-    let has_started = is_initialized && main.iter().all(|slot| slot.starts > 0);
-    let is_ready = is_initialized && slots.iter().all(|slot| slot.ready);
+    let is_running = main.iter().all(|slot| slot.starts > 0);
+    let is_ready = slots.iter().all(|slot| slot.ready);
     let [init, main] = [init, main].map(|slots| slots.into_iter().map(Slot::status).collect::<Vec<_>>());
     let ready = json!({"type": "Ready", "status": if is_ready { "True" } else { "False" }});
-    let phase = if has_started { "Running" } else { "Pending" };
+    let phase = if is_running { "Running" } else { "Pending" };
     json!({"phase": phase, "conditions": [ready], "hostIP": host, "podIP": ip, "podIPs": [{"ip": ip}],
         "initContainerStatuses": init, "containerStatuses": main})
 }

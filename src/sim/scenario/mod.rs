@@ -5,12 +5,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use jiff::fmt::serde::unsigned_duration::friendly::compact as span;
 use serde::Deserialize;
 
 mod fault;
 
-pub(super) use fault::{Answer, Behaviour, Clock, Fault, Instead, NoPod};
+pub use fault::Span;
+pub(super) use fault::{Answer, Behaviour, Clock, Fault};
 
 use crate::error::{Refusal, suggestion};
 
@@ -36,9 +36,7 @@ pub struct Scenario {
     #[serde(default)]
     pub(super) clock: Clock,
     /// The node is short of CPU: it begins one command at a time, and takes so long for that.
-    #[serde(default, with = "span::optional")]
-    pub(super) slow: Option<Duration>,
-    pub(super) no_pod: Option<NoPod>,
+    pub(super) slow: Option<Span>,
     /// The tests that FAIL.
     #[serde(default)]
     pub fail: Vec<String>,
@@ -53,8 +51,7 @@ pub struct Scenario {
     #[serde(default)]
     pub may_pass: bool,
     /// How long rollouts may take to settle, where that is much longer than the run.
-    #[serde(default, with = "span::optional")]
-    pub settle: Option<Duration>,
+    pub settle: Option<Span>,
     /// Whether files of the run are left, because the cluster is not there to remove them from.
     #[serde(default)]
     pub leaves_files: bool,
@@ -139,8 +136,8 @@ impl Scenario {
             Fault::Api { verbs, resources, gets, after, lasts }
                 if matches(verbs, verb) && matches(resources, resource) =>
             {
-                let begin = after.unwrap_or_default();
-                Some((begin, lasts.map_or(Duration::MAX, |lasts| begin + lasts), *gets))
+                let begin = after.map_or(Duration::ZERO, |Span(after)| after);
+                Some((begin, lasts.map_or(Duration::MAX, |Span(lasts)| begin + lasts), *gets))
             }
             _ => None,
         })

@@ -2,43 +2,30 @@
 
 use serde_json::json;
 
-use super::rounds::{ERROR, FAIL, NOTHING_COPIED, OF_THE_POD};
-use super::{Change, Fault, Guard, Round};
+use super::patches::{add, deployment};
+use super::rounds::{NOTHING_COPIED, OF_THE_POD};
+use super::{Change, Guard, Round, fault};
 
 /// The other tests of an output server that look at its pod.
 const OF_THE_OUTPUT: &[&str] = &["phase2::host-mount", "phase3::sidecar", "phase3::sidecar-set-up"];
 
 pub fn round() -> Round {
-    let refused = |id, server, guard, wrong| Fault { id, server, change: Change::Refused(guard), wrong };
+    let no_node = add("/spec/template/spec/nodeSelector", json!({"no-such-label": "true"}));
+    let refused =
+        |id, server, guard| fault(id, server, Change::Refused(guard)).fail(&["phase2::pods"]).error(OF_THE_POD);
+    let of_an_input = |id, server, guard| refused(id, server, guard).error(&["phase3::no-sidecar"]);
     let faults = vec![
-        Fault {
-            id: "E1 no node",
-            server: "nas-output-1",
-            change: Change::Deployment(json!([
-                {"op": "add", "path": "/spec/template/spec/nodeSelector", "value": {"no-such-label": "true"}},
-            ])),
-            // The older pod serves on, beside the one without a node.
-            wrong: &[
-                (FAIL, &["phase2::pods-count", "phase2::pods"]),
-                (ERROR, OF_THE_POD),
-                (ERROR, NOTHING_COPIED),
-                (ERROR, OF_THE_OUTPUT),
-            ],
-        },
-        refused("E2 a policy denies", "nas-input-1", Guard::Policy, OF_AN_INPUT),
-        refused("E3 a webhook cannot be called", "nas-input-2", Guard::Webhook, OF_AN_INPUT),
-        refused(
-            "E4 quota",
-            "nas-output-2",
-            Guard::Quota,
-            &[(FAIL, &["phase2::pods"]), (ERROR, OF_THE_POD), (ERROR, NOTHING_COPIED), (ERROR, OF_THE_OUTPUT)],
-        ),
+        // The older pod serves on, beside the one without a node.
+        fault("E1 no node", "nas-output-1", deployment(&[no_node]))
+            .fail(&["phase2::pods-count", "phase2::pods"])
+            .error(OF_THE_POD)
+            .error(NOTHING_COPIED)
+            .error(OF_THE_OUTPUT),
+        of_an_input("E2 a policy denies", "nas-input-1", Guard::Policy),
+        of_an_input("E3 a webhook cannot be called", "nas-input-2", Guard::Webhook),
+        refused("E4 quota", "nas-output-2", Guard::Quota).error(NOTHING_COPIED).error(OF_THE_OUTPUT),
         // Last: it is of the whole namespace.
-        refused("E5 PodSecurity", "nas-backup", Guard::PodSecurity, OF_AN_INPUT),
+        of_an_input("E5 PodSecurity", "nas-backup", Guard::PodSecurity),
     ];
     Round::usual("absent", faults)
 }
-
-/// What must not PASS where the newest pod of a server without a sidecar does not come.
-const OF_AN_INPUT: &[(&str, &[&str])] =
-    &[(FAIL, &["phase2::pods"]), (ERROR, OF_THE_POD), (ERROR, &["phase3::no-sidecar"])];

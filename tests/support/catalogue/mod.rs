@@ -1,8 +1,7 @@
 //! The faults as data: how each is applied to which server, and which tests it must make wrong. The lane on the real
 //! cluster applies them and records what it saw; the replays judge the recordings. The scenarios of the simulated cluster
-//! (`src/sim/scenario`) have other faults, but for two, which say there what they make wrong.
+//! (`src/sim/scenario`) have other faults, but for a sidecar that crashes.
 
-use file_simulator_e2e::sim::scenario::{self, Scenario};
 use serde_json::Value;
 
 mod absent;
@@ -10,7 +9,6 @@ mod drift;
 mod further;
 mod patches;
 mod rounds;
-mod safety;
 
 pub use rounds::rounds;
 
@@ -18,13 +16,11 @@ pub use rounds::rounds;
 pub struct Round {
     /// The name of its recording.
     pub name: &'static str,
-    /// The suites that are run.
     pub suites: &'static [&'static str],
     /// Parts of the names of tests that are not.
     pub skip: &'static [&'static str],
     /// Whether tests that disturb are run.
     pub disrupts: bool,
-    /// The faults.
     pub faults: Vec<Fault>,
 }
 
@@ -49,12 +45,11 @@ pub fn green() -> [Round; 4] {
 /// An older chart, whose exports take no clients on high ports: the suites that most rounds are of, and `nfs`, of whose
 /// requests from low ports the first ends each server.
 pub fn older() -> [Round; 2] {
-    let fault = |id, wrong| Fault { id, server: "", change: Change::OlderChart, wrong };
-    let refused = fault("takes no high ports", &[(rounds::SKIP, &["phase2::nfs-mount", "phase2::subfolder-mount"])]);
-    let ends = fault(
-        "C19 ends at the first request",
-        &[(rounds::FAIL, &["nfs::node-port"]), (rounds::SKIP, &["nfs::port-forward", "nfs::sync"])],
-    );
+    let refused = fault("takes no high ports", "", Change::OlderChart)
+        .wrong("SKIP", &["phase2::nfs-mount", "phase2::subfolder-mount"]);
+    let ends = fault("C19 ends at the first request", "", Change::OlderChart)
+        .fail(&["nfs::node-port"])
+        .wrong("SKIP", &["nfs::port-forward", "nfs::sync"]);
     [
         Round::usual("older-chart", vec![refused]),
         Round { suites: &["nfs"], ..Round::usual("older-chart with NFS", vec![ends]) },
@@ -67,21 +62,37 @@ pub struct Fault {
     pub id: &'static str,
     /// The server; empty for all.
     pub server: &'static str,
-    /// What is done to its objects.
     pub change: Change,
     /// Every test that must not PASS, with its outcome; a name without a server is of this one.
-    pub wrong: &'static [(&'static str, &'static [&'static str])],
+    pub wrong: Vec<(&'static str, &'static [&'static str])>,
 }
 
-/// A change of a server's objects.
+/// A fault that makes nothing wrong yet.
+pub fn fault(id: &'static str, server: &'static str, change: Change) -> Fault {
+    Fault { id, server, change, wrong: Vec::new() }
+}
+
+impl Fault {
+    fn wrong(mut self, outcome: &'static str, tests: &'static [&'static str]) -> Self {
+        self.wrong.push((outcome, tests));
+        self
+    }
+
+    fn fail(self, tests: &'static [&'static str]) -> Self {
+        self.wrong("FAIL", tests)
+    }
+
+    fn error(self, tests: &'static [&'static str]) -> Self {
+        self.wrong("ERROR", tests)
+    }
+}
+
 pub enum Change {
-    /// A JSON patch of the Deployment.
+    /// A JSON patch.
     Deployment(Value),
-    /// A JSON patch of the Service.
     Service(Value),
     /// The number of replicas.
     Scale(u8),
-    /// The Service is deleted.
     NoService,
     /// The tester's folder is moved away.
     NoFolder,
@@ -93,7 +104,6 @@ pub enum Change {
     NewFolder,
     /// The export's limit is lowered and exceeded, until the pod is evicted.
     Evicted,
-    /// An older chart takes the place of this one.
     OlderChart,
     /// The server is rolled out, and the API server does not take the new pod.
     Refused(Guard),
@@ -114,10 +124,8 @@ pub enum Guard {
 
 /// The tests that the fault makes wrong, by their full names; `all` has the names of all tests.
 pub fn wrong<'a>(fault: &'a Fault, all: &'a [String]) -> impl Iterator<Item = (String, &'static str)> + 'a {
-    let each = move |(outcome, names): &'a (&'static str, &'static [&'static str])| {
-        names.iter().flat_map(|name| full(name, fault.server, all)).map(|name| (name, *outcome))
-    };
-    fault.wrong.iter().flat_map(each)
+    let named = fault.wrong.iter().flat_map(|(outcome, names)| names.iter().map(move |name| (*outcome, *name)));
+    named.flat_map(|(outcome, name)| full(name, fault.server, all).into_iter().map(move |name| (name, outcome)))
 }
 
 /// The tests that a name stands for: itself, or those of this server or of all.
@@ -127,13 +135,4 @@ pub fn full(name: &str, server: &str, all: &[String]) -> Vec<String> {
         "" => all.iter().filter(|listed| listed.starts_with(&format!("{name}::"))).cloned().collect(),
         server => vec![format!("{name}::{server}")],
     }
-}
-
-/// What a scenario of the simulated cluster makes wrong with the same fault.
-fn as_simulated(scenario: &str) -> &'static [(&'static str, &'static [&'static str])] {
-    let Scenario { fail, error, .. } = scenario::named(scenario).unwrap();
-    let names = |names: Vec<String>| -> &'static [&'static str] {
-        names.into_iter().map(|name| &*name.leak()).collect::<Vec<_>>().leak()
-    };
-    vec![(rounds::FAIL, names(fail)), (rounds::ERROR, names(error))].leak()
 }

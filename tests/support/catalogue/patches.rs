@@ -9,16 +9,49 @@ pub const FOLDER: &str = "/spec/template/spec/volumes/0";
 pub const EXPORT: &str = "/spec/template/spec/volumes/1";
 /// Where the sidecar is in an output server's Deployment: after the init container.
 pub const SIDECAR: &str = "/spec/template/spec/initContainers/1";
+pub const SERVER: &str = "/spec/template/spec/containers/0";
+
+pub fn deployment(steps: &[Value]) -> Change {
+    Change::Deployment(steps.into())
+}
+
+pub fn service(steps: &[Value]) -> Change {
+    Change::Service(steps.into())
+}
 
 /// A change of the sidecar; refused by the API if it is not where we take it to be.
 pub fn sidecar(steps: &[Value]) -> Change {
-    let first = json!({"op": "test", "path": format!("{SIDECAR}/name"), "value": "sync-to-windows"});
-    Change::Deployment([&[first][..], steps].concat().into())
+    deployment(&[&[test(&format!("{SIDECAR}/name"), "sync-to-windows")], steps].concat())
+}
+
+/// A change of the NFS server's container; refused by the API if it is not where we take it to be.
+pub fn server(steps: &[Value]) -> Change {
+    deployment(&[&[test(&format!("{SERVER}/name"), "nfs-server")], steps].concat())
+}
+
+fn step(op: &str, path: &str, value: impl Into<Value>) -> Value {
+    json!({"op": op, "path": path, "value": value.into()})
+}
+
+pub fn test(path: &str, value: &str) -> Value {
+    step("test", path, value)
+}
+
+pub fn add(path: &str, value: impl Into<Value>) -> Value {
+    step("add", path, value)
+}
+
+pub fn replace(path: &str, value: impl Into<Value>) -> Value {
+    step("replace", path, value)
+}
+
+pub fn remove(path: &str) -> Value {
+    json!({"op": "remove", "path": path})
 }
 
 /// The sidecar runs this script instead, which must end soon after SIGTERM.
 pub fn command(script: &str) -> Value {
-    json!({"op": "replace", "path": format!("{SIDECAR}/command"), "value": ["/bin/sh", "-c", script]})
+    replace(&format!("{SIDECAR}/command"), json!(["/bin/sh", "-c", script]))
 }
 
 /// The sidecar's own script with another interval.
@@ -26,22 +59,15 @@ pub fn interval(seconds: &str) -> Value {
     variable(SIDECAR, 1, "SYNC_INTERVAL", seconds)
 }
 
-/// What ends a good cycle.
-pub const SYNCED: &str = r#"echo "[$(date +%H:%M:%S)] Synced to Windows in 0s""#;
-
-/// The script of a sidecar that does this in each cycle, and says what a good one does.
+/// The script of a sidecar that does this in each cycle, in its own shell, and says what a good one does.
 pub fn copying(what: &str) -> String {
-    again(&format!("({what})\n{SYNCED}"))
-}
-
-/// The script of a sidecar that does and says this again and again, in its own shell.
-pub fn again(what: &str) -> String {
     format!(
         "trap 'exit 0' TERM
         echo 'Sync interval: 5s'
         echo 'Direction: NFS export -> Windows mount'
         while :; do
-          {what}
+          ({what})
+          echo \"[$(date +%H:%M:%S)] Synced to Windows in 0s\"
           sleep 5 & wait $!
         done"
     )
@@ -49,8 +75,7 @@ pub fn again(what: &str) -> String {
 
 /// The Service takes another server's pods.
 pub fn selecting(server: &str) -> Change {
-    let path = "/spec/selector/app.kubernetes.io~1component";
-    Change::Service(json!([{"op": "replace", "path": path, "value": server}]))
+    service(&[replace("/spec/selector/app.kubernetes.io~1component", server)])
 }
 
 /// Adds a sidecar at the end: a strategic merge would put it first, where it sees an empty export.
@@ -67,19 +92,10 @@ pub fn added_sidecar() -> Value {
             {"name": "windows-data", "mountPath": "/windows-mount"},
         ],
     });
-    json!({"op": "add", "path": "/spec/template/spec/initContainers/-", "value": container})
-}
-
-/// Where the NFS server's container is.
-pub const SERVER: &str = "/spec/template/spec/containers/0";
-
-/// A change of the NFS server's container; refused by the API if it is not where we take it to be.
-pub fn server(steps: &[Value]) -> Change {
-    let first = json!({"op": "test", "path": format!("{SERVER}/name"), "value": "nfs-server"});
-    Change::Deployment([&[first][..], steps].concat().into())
+    add("/spec/template/spec/initContainers/-", container)
 }
 
 /// Another value of the environment variable in that place of a container's list.
 pub fn variable(container: &str, index: usize, name: &str, value: &str) -> Value {
-    json!({"op": "replace", "path": format!("{container}/env/{index}"), "value": {"name": name, "value": value}})
+    replace(&format!("{container}/env/{index}"), json!({"name": name, "value": value}))
 }
