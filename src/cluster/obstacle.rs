@@ -65,11 +65,34 @@ fn is_denial(said: &str) -> bool {
 impl Server {
     /// What keeps a pod of the newest ReplicaSet from coming, if anything does.
     pub fn obstacle(&self) -> Option<Obstacle> {
-        let set = self.newest_set().filter(|_| self.is_observed())?;
+        if !self.is_observed() {
+            return self.not_taken_up();
+        }
+        let set = self.newest_set()?;
         let newest = self.newest();
         let refusal = refusal(set).filter(|_| newest.len() < self.wanted());
         let refused = refusal.map(|condition| self.refused(set, condition));
         refused.or_else(|| newest.iter().find_map(|pod| Some(self.unschedulable(pod, unscheduled(pod)?))))
+    }
+
+    /// Why the controller could make no ReplicaSet of the newest change. These words are still there when the Deployment is
+    /// changed again, so that only those of its first generation are surely of it.
+    /// Source: <https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/controller/deployment/sync.go#L272>
+    fn not_taken_up(&self) -> Option<Obstacle> {
+        let deployment = self.deployment()?;
+        let mut conditions = deployment.status.as_ref()?.conditions.iter().flatten();
+        let condition = conditions.find(|condition| {
+            condition.status == "False" && condition.reason.as_deref() == Some("ReplicaSetCreateError")
+        })?;
+        let said = condition.message.clone().unwrap_or_default();
+        let is_final = is_denial(&said) && deployment.metadata.generation == Some(1);
+        Some(Obstacle {
+            object: format!("Deployment {}", deployment.name_any()),
+            expected: "to make a ReplicaSet".to_owned(),
+            hope: (!is_final).then(|| "the controller tries again".to_owned()),
+            hint: self.hint(&said),
+            said,
+        })
     }
 
     fn refused(&self, set: &ReplicaSet, condition: &ReplicaSetCondition) -> Obstacle {

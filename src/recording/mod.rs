@@ -25,7 +25,7 @@ mod objects;
 pub use objects::Objects;
 
 /// Counts changes of the format that older programs cannot read.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Recording {

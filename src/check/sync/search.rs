@@ -1,16 +1,17 @@
 //! Looks for a file that did not arrive, everywhere on its way, side by side and within a bound.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, VolumeMount};
 use tokio::time::{Instant, timeout_at};
 
 use super::ground::{Ground, NO_FILE};
 use super::log;
 use super::trail::{Found, Stop, Tail, Trail, Work};
 use crate::check::millis;
-use crate::check::parameter::Sidecar;
+use crate::check::parameter::{Export, Sidecar};
 use crate::cluster::container;
 use crate::cluster::{Cluster, Operation, ResourceExt};
 use crate::digest::Digest;
@@ -42,8 +43,9 @@ impl Ground<'_> {
         let mount_at = mount_of(newest, site.server(), container);
         let pod_name = pod.name_any();
         let look = |at| self.look(newest, at, name, content, inside);
-        let (export_stop, mount, lines) = tokio::join!(
+        let (export_stop, view, mount, lines) = tokio::join!(
             look(Ok((export.container.clone(), export.folder.clone()))),
+            look(view_of(newest, export, container)),
             look(mount_at.clone().map(|(container, _, folder)| (container, folder))),
             timeout_at(inside, shared.cluster.log_tail(&pod_name, container, LINES, BYTES)),
         );
@@ -74,6 +76,7 @@ impl Ground<'_> {
             bytes: usize::try_from(content.bytes()).unwrap_or(usize::MAX),
             waited: millis(written.elapsed()),
             export: export_stop,
+            view: Some(view),
             mount,
             folder: Stop { place: folder, seen: here },
             work: Work {
@@ -148,6 +151,24 @@ fn found(listed: &[u8], name: &str, content: &Digest) -> Found {
     if Digest::of(&rest[..size]) == *content { Found::Whole } else { Found::Other(size) }
 }
 
+/// Where the sidecar sees the folder of the export: the same volume, mounted there. Or why it does not.
+fn view_of(pod: &Pod, export: &Export, sidecar: &str) -> Result<(String, String), String> {
+    let [server, view] = [&export.container, sidecar].map(|name| container::named(pod, name));
+    let holds = |mount: &&VolumeMount| Path::new(&export.folder).starts_with(&mount.mount_path);
+    let held = server.iter().flat_map(|server| server.mounts.iter().filter(holds));
+    let Some(mount) = held.max_by_key(|mount| mount.mount_path.len()) else {
+        return Err(format!("{} of {} is on no volume, so nobody else sees it", export.folder, export.container));
+    };
+    let below = export.folder[mount.mount_path.len()..].trim_matches('/');
+    let is_same = |other: &&VolumeMount| other.name == mount.name && other.sub_path == mount.sub_path;
+    let seen = view.iter().find_map(|view| view.mounts.iter().find(is_same));
+    let folder = seen.map(|seen| format!("{}/{below}", seen.mount_path).trim_end_matches('/').to_owned());
+    folder.map(|folder| (sidecar.to_owned(), folder)).ok_or_else(|| {
+        let part = mount.sub_path.as_ref().map_or_else(String::new, |part| format!(", folder {part}"));
+        format!("{sidecar} does not mount volume {}{part}", mount.name)
+    })
+}
+
 /// A container that mounts the tester's folder, rather the sidecar than another, and one that runs; with the path on the
 /// node and the folder in the container. Or why there is none.
 fn mount_of(pod: &Pod, server: &str, sidecar: &str) -> Result<(String, String, String), String> {
@@ -183,6 +204,22 @@ mod tests {
         let also = ("/spec/containers/0/volumeMounts/-", json!({"name": "windows-data", "mountPath": "/w"}));
         assert_eq!(at(&[down, also]).unwrap().0, "nfs-server");
         assert!(at(&[("/spec/initContainers/1/volumeMounts", json!([]))]).is_err());
+    }
+
+    #[test]
+    fn the_sidecar_sees_the_export_where_it_mounts_the_same_part_of_the_volume() {
+        let export: Export = serde_json::from_value(json!({"container": "nfs-server", "folder": "/data"})).unwrap();
+        let deep: Export = serde_json::from_value(json!({"container": "nfs-server", "folder": "/data/a/b"})).unwrap();
+        let seen = |export, changes: &[(&str, Value)]| view_of(&pod(changes), export, "sync-to-windows");
+        let (container, folder) = seen(&export, &[]).unwrap();
+        assert_eq!((container.as_str(), seen(&deep, &[]).unwrap().1), ("sync-to-windows", format!("{folder}/a/b")));
+        let mount = "/spec/initContainers/1/volumeMounts/0";
+        for (key, value, why) in
+            [("name", "other", "does not mount volume"), ("subPath", "part", "does not mount volume")]
+        {
+            let why_not = seen(&export, &[(&*format!("{mount}/{key}"), json!(value))]).unwrap_err();
+            assert!(why_not.contains(why), "{why_not}");
+        }
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub struct Trail {
     pub waited: u64,
     /// In the export, by the container that it was written in.
     pub export: Stop,
+    /// In the export, by the sidecar; `None` in recordings of runs that did not look there.
+    #[serde(default)]
+    pub view: Option<Stop>,
     /// In the tester's folder, by a container.
     pub mount: Stop,
     /// There too, from here.
@@ -103,7 +106,8 @@ impl Trail {
     /// The hop that is broken: the first place without the file; everything that was seen, and what the user can do.
     pub fn finding(&self) -> (Hop, String, String) {
         let (hop, what, hint) = self.first_without();
-        let way = [&self.export, &self.mount, &self.folder].map(Stop::to_string).join("; ");
+        let stops = [Some(&self.export), self.view.as_ref(), Some(&self.mount), Some(&self.folder)];
+        let way = stops.into_iter().flatten().map(Stop::to_string).collect::<Vec<_>>().join("; ");
         let Work { container, state, tail, .. } = &self.work;
         let unread = tail.as_ref().err().map_or(String::new(), |why| format!("; its log was not read ({why})"));
         (hop, format!("{what}.\nOn the way: {way}.\n{container}: {state}{unread}."), hint)
@@ -134,6 +138,13 @@ impl Trail {
             return (Hop::Export, format!("not even the export has it as it was written: {export}"), hint);
         }
         let so_far = if export.seen == Found::Whole { "it is in the export" } else { "the export was not looked into" };
+        if let Some(view) = self.view.as_ref().filter(|view| view.lacks()) {
+            let hint = format!(
+                "compare the volumeMounts of both containers: kubectl --context={} -n {} get pod {} -o yaml",
+                self.context, self.namespace, self.pod
+            );
+            return (Hop::Sidecar, format!("{so_far}, and {container} does not see it there: {view}"), hint);
+        }
         match (&mount.seen, &folder.seen) {
             (Found::Whole, Found::Trouble(_)) => {
                 let hint = "look at the permissions of the folder, and whether another program holds the file";
@@ -173,12 +184,20 @@ impl Trail {
         let Work { container, state, is_running, is_listed, tail } = &self.work;
         let look = format!("look at its log: kubectl --context={context} -n {namespace} logs {pod} -c {container}");
         let error = tail.as_ref().ok().and_then(|tail| tail.error.as_ref()).map(|(_, line)| line);
+        let folder = &self.folder.place;
+        let remedy = error.and_then(|error| match error {
+            full if full.contains("No space left on device") => Some(format!("make room in {folder}: it is full")),
+            fixed if fixed.contains("Read-only file system") => {
+                Some(format!("make {folder} writable, or the mount of it in {container}: rsync sees it read-only"))
+            }
+            _ => None,
+        });
         if !is_running {
             let error = error.map_or(String::new(), |error| format!("; rsync's last error: {error}"));
-            return (format!("{container} is down: {state}{error}"), format!("{look} --previous"));
+            return (format!("{container} is down: {state}{error}"), remedy.unwrap_or(format!("{look} --previous")));
         }
         if let Some(error) = error {
-            return (format!("rsync failed: {error}"), look);
+            return (format!("rsync failed: {error}"), remedy.unwrap_or(look));
         }
         if *is_listed {
             let what = format!("{container} copied it somewhere else, or removed it: its log lists the file as copied");

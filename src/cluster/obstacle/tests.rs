@@ -111,3 +111,20 @@ fn an_autoscaler_that_has_or_may_have_announced_a_node_is_waited_for() {
     let nominated = unscheduled(600, json!({"pod-1": {"Ok": null}}), &nominated).obstacle().unwrap();
     assert!(nominated.hope.unwrap().contains("node-1"), "lower priorities make room");
 }
+
+#[test]
+fn a_replica_set_that_is_denied_counts_at_once_if_the_words_are_of_the_newest_change() {
+    let denied = |generation: i64| {
+        let condition = json!({"type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError",
+            "message": format!("Failed to create new replica set \"x\": {DENIED}")});
+        let deployment = "/deployments/0";
+        let changes = [
+            (format!("{deployment}/metadata/generation"), json!(generation)),
+            (format!("{deployment}/status"), json!({"conditions": [condition]})),
+        ];
+        let changes = changes.each_ref().map(|(pointer, value)| (pointer.as_str(), value.clone()));
+        serde_json::from_value::<Server>(with(output_server(), &changes)).unwrap()
+    };
+    assert!(is_hopeless(&denied(1)) && !is_hopeless(&denied(2)));
+    assert_eq!(denied(2).obstacle().unwrap().object, "Deployment nas-output-1");
+}
