@@ -52,7 +52,7 @@ fn a_wrong_command_line_or_values_file_is_a_usage_error() {
         (&["sweep", "--older-than", "9999999999h"], &["it is at most 1000h"]),
         (&["--values", "missing.yaml"], &["missing.yaml", "give the path of a Helm values file"]),
         (&["--values", "values.yaml"], &["no `nasServers` with names"]),
-        (&["--simulate=sidecar-corupts"], &["did you mean `sidecar-corrupts`?"]),
+        (&["--simulate=nfs-files-stray"], &["did you mean `nfs-files-stay`?"]),
         (&["--simulate", "--context", "mine"], &["--simulate", "--context"]),
         (&["explain", "file-synk"], &["'file-sync'"]),
     ] {

@@ -22,8 +22,8 @@ const PRINTING: [(&[&str], &str); 9] = [
     (&["--help"], "Exit codes:"),
     (&["--version"], concat!("file-simulator-e2e ", env!("CARGO_PKG_VERSION"))),
 ];
-const SCENARIO: &str = "sidecar-corrupts: nas-output-1: its sidecar changes a byte of each copy, and neither size nor time; \
-                        FAIL phase3::latency, phase3::multi-write\n";
+const SCENARIO: &str =
+    "nfs-files-stay: nas-output-3: its sidecar does not see the export that clients write to; FAIL nfs::sync\n";
 
 /// A pipe whose reader has left.
 fn left() -> Stdio {

@@ -2,7 +2,7 @@
 
 use std::future::pending;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -72,10 +72,15 @@ impl Container {
 
     /// Runs rsync from one folder to another, and says what it says.
     async fn rsync(&self, from: &str, to: &str) -> i32 {
-        let (Ok(from), Ok(to)) = (self.place(from), self.place(to)) else { return 23 };
         self.say("sending incremental file list");
-        let world = Arc::clone(&self.world);
-        let work = tokio::task::spawn_blocking(move || rsync::copy(&from, &to, &world.kubelet.files));
+        let (world, pod, name) = (Arc::clone(&self.world), self.pod.clone(), self.name.clone());
+        let folders = [from, to].map(str::to_owned);
+        let work = tokio::task::spawn_blocking(move || {
+            let _copies = world.kubelet.copies.read().unwrap_or_else(PoisonError::into_inner);
+            let places = folders.each_ref().map(|folder| mounts::place(&world, &pod, &name, folder));
+            let [Ok(from), Ok(to)] = &places else { return (Vec::new(), 23) };
+            rsync::copy(from, to, &world.kubelet.files)
+        });
         let (copied, ()) = tokio::join!(work, tokio::time::sleep(COPY));
         let (said, code) = copied.unwrap_or_default();
         for line in said {

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -41,6 +41,8 @@ pub(super) struct Kubelet {
     addresses: AtomicU32,
     /// Held while a file is written or read, so that it is seen whole.
     files: Mutex<()>,
+    /// Held while something is copied, which finds its folders once: so long none of them goes away.
+    copies: RwLock<()>,
     /// Held while a command is begun on a node that is short of CPU; what commands it has lost an output of.
     busy: tokio::sync::Mutex<HashSet<(String, bool)>>,
 }

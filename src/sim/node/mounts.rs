@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
+use std::sync::PoisonError;
 
 use serde_json::Value;
 
@@ -81,6 +82,7 @@ pub(super) fn place(world: &World, pod: &Value, container: &str, path: &str) -> 
 /// Takes a server's folder away from the tester; pods that run keep what they have mounted.
 pub(in crate::sim) fn vanish(world: &World, server: &str) -> io::Result<()> {
     let [own, kept] = [&world.data, &world.node].map(|folder| folder.join(server));
+    let _copies = world.kubelet.copies.write().unwrap_or_else(PoisonError::into_inner);
     // An operation that is under way has its paths already.
     let _whole = lock(&world.kubelet.files);
     let mut mounts = lock(&world.kubelet.mounts);
