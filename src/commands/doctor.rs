@@ -11,7 +11,7 @@ use owo_colors::{OwoColorize, Stream};
 use super::preflight::{self, Known};
 use crate::check::{Access, Check};
 use crate::cli::Options;
-use crate::cluster::{self, ApiError, Cluster, Operation, Output, Population, ResourceExt, Watch, container};
+use crate::cluster::{self, ApiError, Cluster, End, Operation, Output, Population, ResourceExt, Watch, container};
 use crate::error::Refusal;
 use crate::host::Host;
 use crate::suite::{self, Suite};
@@ -174,18 +174,23 @@ impl Report {
         let mut running = suite::servers(suites).filter_map(|(suite, server)| {
             let known = population.server(&suite.pods, server);
             let pod = known.current().into_iter().next()?;
-            let view = container::all(pod).into_iter().find(|view| view.running_since().is_some())?;
-            Some((pod.name_any(), view.name.to_owned()))
+            // One in which tests run commands: others may have no shell.
+            let name = suite.cases.iter().find_map(|case| Some(&case.check.writes()?.export.container))?;
+            container::runs(pod, name).then(|| (pod.name_any(), name.clone()))
         });
         let Some((pod, container)) = running.next() else { return };
         match cluster.exec(&pod, &container, &[Operation::Usage]).await {
-            Ok(outputs) => match outputs.first().and_then(Output::problem) {
-                None => self.say(Level::Pass, "commands", &format!("pod {pod} runs them"), ""),
-                Some(problem) => {
-                    let hint = "its tests need commands in it: look at the pod and at its image";
-                    self.say(Level::Fail, "commands", &format!("pod {pod}, container {container}: {problem}"), hint);
+            Ok(outputs) => {
+                let place = format!("pod {pod}, container {container}");
+                let output = outputs.first();
+                // Whether that succeeds which it runs, `usage` says; these are the shell's codes for what cannot be run.
+                if output.is_some_and(|output| matches!(output.end, End::Exited(code) if ![126, 127].contains(&code))) {
+                    return self.say(Level::Pass, "commands", &format!("{place}, runs them"), "");
                 }
-            },
+                let problem = output.and_then(Output::problem).unwrap_or_default();
+                let hint = "tests need commands in it: look at the pod and at its image";
+                self.say(Level::Fail, "commands", &format!("{place}: {problem}"), hint);
+            }
             // Of permissions enough was said.
             Err(ApiError::Forbidden { .. }) => {}
             Err(error) => self.say(Level::Fail, "commands", &format!("pod {pod}: {error}"), &error.hint()),

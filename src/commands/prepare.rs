@@ -82,6 +82,9 @@ async fn deployed(cluster: &Cluster, revisions: &[Release]) -> Result<Option<Dep
 async fn duration(cluster: &Cluster, watch: &Watch, suites: &[Suite], cases: &[PlannedCase]) -> Option<Fact> {
     let writing = cases.iter().filter_map(|case| Some((case.check.writes()?, case)));
     let (Writes { sidecar, cycles, .. }, case) = writing.max_by_key(|(writes, _)| writes.cycles)?;
+    if cycles == 0 {
+        return None;
+    }
     let (sidecar, suite) = (sidecar?, suites.iter().find(|suite| suite.name == case.id.suite)?);
     let pods = watch.population().ok()?.ready(&suite.pods, &sidecar.container);
     let period = check::period(cluster, &pods.first()?.1, sidecar).await?;

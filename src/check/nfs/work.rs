@@ -55,7 +55,10 @@ impl<'a> Work<'a> {
         };
         let exported = site.place(pod, &check.export, check.sidecar.as_ref(), &own);
         let content = format!("made for {}", own.name);
-        let write = Operation::WriteNested { folder: mounted.clone(), name: name.clone(), content: content.clone() };
+        let write = match &check.path {
+            Some(_) => Operation::WriteNested { folder: mounted.clone(), name: name.clone(), content: content.clone() },
+            None => Operation::Write { path: format!("{root}/{name}"), content: content.clone() },
+        };
         let (_, problem) = site.try_exec(pod, container, &write).await?;
         if let Some(problem) = problem {
             let object = format!("export {root} of container {container}");

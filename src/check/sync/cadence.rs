@@ -17,7 +17,7 @@ use super::way;
 use crate::check::parameter::{Expected, Export, Fact, Pattern, Sidecar, Span};
 use crate::check::{Kind, Need, Site, Writes};
 use crate::cluster::container;
-use crate::cluster::{CycleLog, Operation, ResourceExt};
+use crate::cluster::{CycleLog, Cycles, Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 
 /// So much of the log is asked for at the most, and more text than this is not all of it: each line has a timestamp too.
@@ -114,13 +114,13 @@ impl Kind for Cadence {
         let wanted = usize::from(self.cycles);
         let needed = (interval + self.tolerance.signed()) * i32::from(self.cycles) + SLACK;
         let since = start.checked_sub(needed).unwrap_or(Timestamp::UNIX_EPOCH);
-        let mut cycles = self.read(site, &pod, since).await?;
+        let mut cycles = self.read(site, &pod, &followed, since).await?;
         if ended(&cycles) < wanted && followed.log().ends(start).0 >= wanted {
             // The stream saw more than is left: rotation took it. The cycles that come now are in one piece.
             let now = self.newest(site, &pod).await?;
             let has_enough = |log: &CycleLog| log.is_denied() || log.ends(now).1 > wanted;
             followed.wait_while_cycles_end(each, Instant::now() + patience, has_enough).await;
-            cycles = self.read(site, &pod, since).await?;
+            cycles = self.read(site, &pod, &followed, since).await?;
         }
         Ok(Observation {
             pod: pod.name_any(),
@@ -235,7 +235,10 @@ impl Cadence {
     }
 
     /// The cycles that the log has since a moment.
-    async fn read(&self, site: &Site, pod: &Pod, since: Timestamp) -> Result<Vec<Cycle>, Verdict> {
+    async fn read(&self, site: &Site, pod: &Pod, followed: &Cycles, since: Timestamp) -> Result<Vec<Cycle>, Verdict> {
+        if let Some(error) = followed.log().trouble.filter(|_| followed.log().is_denied()) {
+            return Err(site.no_answer(&error));
+        }
         let sidecar = &self.sidecar.container;
         let lines = site.shared.cluster.log(&pod.name_any(), sidecar, Some(since), MOST).await;
         let lines = lines.map_err(|error| site.no_answer(&error))?;

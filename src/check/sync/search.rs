@@ -45,7 +45,7 @@ impl Ground<'_> {
         let look = |at| self.look(newest, at, name, content, inside);
         let (export_stop, view, mount, lines) = tokio::join!(
             look(Ok((export.container.clone(), export.folder.clone()))),
-            look(view_of(newest, export, container)),
+            async { Some(look(view_of(newest, export, container)?).await) },
             look(mount_at.clone().map(|(container, _, folder)| (container, folder))),
             timeout_at(inside, shared.cluster.log_tail(&pod_name, container, LINES, BYTES)),
         );
@@ -76,7 +76,7 @@ impl Ground<'_> {
             bytes: usize::try_from(content.bytes()).unwrap_or(usize::MAX),
             waited: millis(written.elapsed()),
             export: export_stop,
-            view: Some(view),
+            view,
             mount,
             folder: Stop { place: folder, seen: here },
             work: Work {
@@ -151,22 +151,24 @@ fn found(listed: &[u8], name: &str, content: &Digest) -> Found {
     if Digest::of(&rest[..size]) == *content { Found::Whole } else { Found::Other(size) }
 }
 
-/// Where the sidecar sees the folder of the export: the same volume, mounted there. Or why it does not.
-fn view_of(pod: &Pod, export: &Export, sidecar: &str) -> Result<(String, String), String> {
+/// Where the sidecar sees the folder of the export: the same volume, mounted there. An error says that it does not; `None`
+/// where it mounts another part of it, which may hold the folder or not.
+fn view_of(pod: &Pod, export: &Export, sidecar: &str) -> Option<Result<(String, String), String>> {
     let [server, view] = [&export.container, sidecar].map(|name| container::named(pod, name));
-    let holds = |mount: &&VolumeMount| Path::new(&export.folder).starts_with(&mount.mount_path);
-    let held = server.iter().flat_map(|server| server.mounts.iter().filter(holds));
-    let Some(mount) = held.max_by_key(|mount| mount.mount_path.len()) else {
-        return Err(format!("{} of {} is on no volume, so nobody else sees it", export.folder, export.container));
-    };
-    let below = export.folder[mount.mount_path.len()..].trim_matches('/');
-    let is_same = |other: &&VolumeMount| other.name == mount.name && other.sub_path == mount.sub_path;
-    let seen = view.iter().find_map(|view| view.mounts.iter().find(is_same));
-    let folder = seen.map(|seen| format!("{}/{below}", seen.mount_path).trim_end_matches('/').to_owned());
-    folder.map(|folder| (sidecar.to_owned(), folder)).ok_or_else(|| {
-        let part = mount.sub_path.as_ref().map_or_else(String::new, |part| format!(", folder {part}"));
-        format!("{sidecar} does not mount volume {}{part}", mount.name)
-    })
+    let below = |mount: &VolumeMount| Some(Path::new(&export.folder).strip_prefix(&mount.mount_path).ok()?.to_owned());
+    let held = server.iter().flat_map(|server| server.mounts).filter_map(|mount| Some((mount, below(mount)?)));
+    let (mount, below) = held.min_by_key(|(_, below)| below.components().count())?;
+    let seen: Vec<_> = view.iter().flat_map(|view| view.mounts).filter(|other| other.name == mount.name).collect();
+    let part = |mount: &VolumeMount| (mount.sub_path.clone(), mount.sub_path_expr.clone());
+    match seen.iter().find(|other| part(other) == part(mount)) {
+        Some(same) => {
+            // A path of Linux, also where the harness runs on Windows.
+            let below = below.iter().flat_map(|part| ["/".into(), part.to_string_lossy()]).collect::<String>();
+            Some(Ok((sidecar.to_owned(), format!("{}{below}", same.mount_path.trim_end_matches('/')))))
+        }
+        None if seen.is_empty() => Some(Err(format!("{sidecar} does not mount volume {}", mount.name))),
+        None => None,
+    }
 }
 
 /// A container that mounts the tester's folder, rather the sidecar than another, and one that runs; with the path on the
@@ -211,15 +213,14 @@ mod tests {
         let export: Export = serde_json::from_value(json!({"container": "nfs-server", "folder": "/data"})).unwrap();
         let deep: Export = serde_json::from_value(json!({"container": "nfs-server", "folder": "/data/a/b"})).unwrap();
         let seen = |export, changes: &[(&str, Value)]| view_of(&pod(changes), export, "sync-to-windows");
-        let (container, folder) = seen(&export, &[]).unwrap();
-        assert_eq!((container.as_str(), seen(&deep, &[]).unwrap().1), ("sync-to-windows", format!("{folder}/a/b")));
-        let mount = "/spec/initContainers/1/volumeMounts/0";
-        for (key, value, why) in
-            [("name", "other", "does not mount volume"), ("subPath", "part", "does not mount volume")]
-        {
-            let why_not = seen(&export, &[(&*format!("{mount}/{key}"), json!(value))]).unwrap_err();
-            assert!(why_not.contains(why), "{why_not}");
-        }
+        let (container, folder) = seen(&export, &[]).unwrap().unwrap();
+        assert_eq!(container, "sync-to-windows");
+        assert_eq!(seen(&deep, &[]).unwrap().unwrap().1, format!("{folder}/a/b"));
+        let slash = ("/spec/containers/0/volumeMounts/0/mountPath", json!("/data/"));
+        assert_eq!(seen(&export, &[slash]).unwrap().unwrap().1, folder);
+        let other = seen(&export, &[("/spec/initContainers/1/volumeMounts/0/name", json!("other"))]);
+        assert!(other.unwrap().unwrap_err().contains("does not mount volume"));
+        assert!(seen(&export, &[("/spec/initContainers/1/volumeMounts/0/subPath", json!("part"))]).is_none());
     }
 
     #[test]

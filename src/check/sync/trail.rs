@@ -138,7 +138,8 @@ impl Trail {
             return (Hop::Export, format!("not even the export has it as it was written: {export}"), hint);
         }
         let so_far = if export.seen == Found::Whole { "it is in the export" } else { "the export was not looked into" };
-        if let Some(view) = self.view.as_ref().filter(|view| view.lacks()) {
+        let is_other = |view: &&Stop| matches!(view.seen, Found::Absent | Found::Other(_) | Found::NoMount(_));
+        if let Some(view) = self.view.as_ref().filter(is_other) {
             let hint = format!(
                 "compare the volumeMounts of both containers: kubectl --context={} -n {} get pod {} -o yaml",
                 self.context, self.namespace, self.pod

@@ -199,6 +199,12 @@ fn is_in_use(end: &Endpoint) -> bool {
         && conditions.and_then(|conditions| conditions.terminating) != Some(true)
 }
 
+fn addresses(pod: &Pod) -> impl Iterator<Item = &String> {
+    let status = pod.status.as_ref();
+    let ips = status.into_iter().flat_map(|status| status.pod_ips.iter().flatten()).map(|ip| &ip.ip);
+    ips.chain(status.and_then(|status| status.pod_ip.as_ref()))
+}
+
 /// The name of the endpoint's pod, or else its addresses.
 fn whose(end: &Endpoint, own: &Pod) -> String {
     match &end.target_ref {
@@ -209,6 +215,8 @@ fn whose(end: &Endpoint, own: &Pod) -> String {
             format!("a former {name}")
         }
         Some(ObjectReference { name: Some(name), .. }) => name.clone(),
+        // Made by hand, or for a Service that selects nothing.
+        _ if addresses(own).any(|ip| end.addresses.contains(ip)) => own.name_any(),
         _ => end.addresses.join(", "),
     }
 }
@@ -257,6 +265,7 @@ mod tests {
         let old = with(endpoint("nas-output-1-old", "pod-0", "10.244.0.4"), &[("/conditions", going)]);
         for change in [
             ("/slices/0/endpoints/0/conditions", json!({})),
+            ("/slices/0/endpoints", json!([{"addresses": ["10.244.0.5"]}])),
             ("/node_port/value", Value::Null),
             ("/slices/-", slice("IPv6", &[endpoint("nas-output-1-abc", "pod-1", "fd00::5")])),
             ("/services/0/spec/ports/-", json!({"name": "metrics", "port": 9100, "protocol": "TCP"})),
