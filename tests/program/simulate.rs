@@ -44,6 +44,14 @@ fn a_broken_server_is_looked_at_and_a_green_run_removes_what_was_said_of_it() {
 }
 
 #[test]
+fn the_header_says_how_long_cycles_are_waited_for_where_any_is() {
+    let run = |test| Place::new().run(&["--simulate", "--exact", test]);
+    let (waits, waits_not) = (run("phase3::latency::nas-output-1"), run("phase2::isolation::nas-output-1"));
+    assert!(waits.out.contains("up to about 4s: 2 sync cycles of 2s"), "{}", waits.all());
+    assert!(waits_not.code == 0 && !waits_not.out.contains("sync cycle"), "{}", waits_not.all());
+}
+
+#[test]
 fn tests_that_disturb_are_skipped_unless_that_is_allowed() {
     let run = Place::new().says(&["--simulate", "--suite", "restarts"], 4, &["0 PASS, 0 FAIL, 0 ERROR, 7 SKIP"]);
     let why = "it disturbs the server, which --allow-disruption allows";
