@@ -16,6 +16,8 @@ use crate::support::{share, speed};
 use super::program::{start, wait_for};
 
 const SERVER: &str = "nas-output-1";
+/// In the name of the first file that `multi-write` writes into the export.
+const WRITTEN: &str = "multi-write-nas-output-1-0";
 
 /// A file system of its own in the place of a folder; gone when dropped.
 struct Small(PathBuf);
@@ -68,13 +70,15 @@ fn first(folder: &Path, part: &str) -> PathBuf {
 /// What is done to the folder, and to the run's file there.
 type Trouble = fn(&Small, &Path);
 
-/// Runs a suite, with trouble in the folder when a file comes whose name contains `part`, or before.
-fn troubled(place: &Place, suite: &str, small: &Small, part: Option<&str>, trouble: Trouble) -> Ended {
+/// Runs a test, with trouble in the folder when a file comes whose name contains `part`, or before. It alone: what others
+/// remove would make room.
+fn troubled(place: &Place, test: &str, small: &Small, part: Option<&str>, trouble: Trouble) -> Ended {
+    let (suite, check) = test.split_once("::").unwrap();
     let Some(part) = part else {
         trouble(small, &small.0);
-        return start(place, suite, &[]).end(LIMIT);
+        return start(place, suite, &[check]).end(LIMIT);
     };
-    let program = start(place, suite, &[]);
+    let program = start(place, suite, &[check]);
     trouble(small, &first(&small.0, part));
     program.end(LIMIT)
 }
@@ -123,14 +127,13 @@ pub fn a_folder_that_is_full_or_read_only_and_a_file_that_cannot_be_touched_are_
     for (part, trouble, test, outcome, words) in [
         (None, fill, "phase2::host-mount", "FAIL", [no_space, "full or read-only"]),
         (None, fill, "phase3::latency", "ERROR", [no_space, "full or read-only"]),
-        (Some("multi-write"), fill, "phase3::multi-write", "FAIL", [no_space, no_space]),
-        (Some("multi-write"), make_read_only, "phase3::multi-write", "FAIL", ["Read-only file system", "left behind"]),
+        (Some(WRITTEN), fill, "phase3::multi-write", "FAIL", [no_space, no_space]),
+        (Some(WRITTEN), make_read_only, "phase3::multi-write", "FAIL", ["Read-only file system", "left behind"]),
         (Some("mount"), hold, "phase3::latency", "ERROR", ["Operation not permitted", "left behind"]),
     ] {
         let simulated = Simulated::named(HEALTHY);
         let small = Small::mount(&simulated.data().join(SERVER));
-        let (suite, _) = test.split_once("::").unwrap();
-        let ended = troubled(&simulated.place(), suite, &small, part, trouble);
+        let ended = troubled(&simulated.place(), test, &small, part, trouble);
         judge(&ended, &simulated.left(), (test, outcome), &words);
     }
 }
@@ -146,7 +149,7 @@ pub fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_named() {
     for (_, trouble, outcome, words) in share::deal("folders", all, |(name, ..)| (*name).to_owned()) {
         let mounted = Mounted::new(&lab);
         // The first of its files: those of its second cycle are still to come, whichever moment this is.
-        let ended = troubled(&lab.place(), "phase3", &mounted.small, Some("multi-write"), trouble);
+        let ended = troubled(&lab.place(), "phase3::multi-write", &mounted.small, Some(WRITTEN), trouble);
         let left = lab.leftovers(ended.run());
         drop(mounted);
         judge(&ended, &left, ("phase3::multi-write", outcome), &words);

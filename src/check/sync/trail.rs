@@ -109,8 +109,14 @@ impl Trail {
         let stops = [Some(&self.export), self.view.as_ref(), Some(&self.mount), Some(&self.folder)];
         let way = stops.into_iter().flatten().map(Stop::to_string).collect::<Vec<_>>().join("; ");
         let Work { container, state, tail, .. } = &self.work;
-        let unread = tail.as_ref().err().map_or(String::new(), |why| format!("; its log was not read ({why})"));
-        (hop, format!("{what}.\nOn the way: {way}.\n{container}: {state}{unread}."), hint)
+        let log = match tail {
+            Err(why) => format!("; its log was not read ({why})"),
+            Ok(_) => match self.error().filter(|error| !what.contains(*error)) {
+                Some(error) => format!("; rsync's last error: {error}"),
+                None => String::new(),
+            },
+        };
+        (hop, format!("{what}.\nOn the way: {way}.\n{container}: {state}{log}."), hint)
     }
 
     fn first_without(&self) -> (Hop, String, String) {
@@ -176,7 +182,23 @@ impl Trail {
             "look whether {container} replaces files that are there, and whether it or a second pod with this folder \
              changes what it copies"
         );
-        (Hop::Sidecar, format!("{so_far}, and {at}, instead of {}", self.bytes), hint)
+        (Hop::Sidecar, format!("{so_far}, and {at}, instead of {}", self.bytes), self.remedy().unwrap_or(hint))
+    }
+
+    /// rsync's last error, as the log says.
+    fn error(&self) -> Option<&str> {
+        let (_, line) = self.work.tail.as_ref().ok()?.error.as_ref()?;
+        Some(line)
+    }
+
+    /// What to do where rsync's error is the folder's.
+    fn remedy(&self) -> Option<String> {
+        let (error, folder, container) = (self.error()?, &self.folder.place, &self.work.container);
+        if error.contains("No space left on device") {
+            return Some(format!("make room in {folder}: it is full"));
+        }
+        let hint = || format!("make {folder} writable, or the mount of it in {container}: rsync sees it read-only");
+        error.contains("Read-only file system").then(hint)
     }
 
     /// Why the sidecar did not copy the file, as far as its log says, and what to do: to look into that log, at least.
@@ -184,15 +206,7 @@ impl Trail {
         let Self { context, namespace, pod, .. } = self;
         let Work { container, state, is_running, is_listed, tail } = &self.work;
         let look = format!("look at its log: kubectl --context={context} -n {namespace} logs {pod} -c {container}");
-        let error = tail.as_ref().ok().and_then(|tail| tail.error.as_ref()).map(|(_, line)| line);
-        let folder = &self.folder.place;
-        let remedy = error.and_then(|error| match error {
-            full if full.contains("No space left on device") => Some(format!("make room in {folder}: it is full")),
-            fixed if fixed.contains("Read-only file system") => {
-                Some(format!("make {folder} writable, or the mount of it in {container}: rsync sees it read-only"))
-            }
-            _ => None,
-        });
+        let (error, remedy) = (self.error(), self.remedy());
         if !is_running {
             let error = error.map_or(String::new(), |error| format!("; rsync's last error: {error}"));
             return (format!("{container} is down: {state}{error}"), remedy.unwrap_or(format!("{look} --previous")));
