@@ -156,7 +156,7 @@ pub async fn a_watch_from_a_forgotten_version_has_expired(api: Connected) {
     let events: Api<Event> = Api::namespaced(api.client.clone(), namespace);
     let expires = async {
         loop {
-            match events.watch(&WatchParams::default(), "1").await {
+            match events.watch(&WatchParams::default().timeout(5), "1").await {
                 Err(kube::Error::Api(status)) => return status.code,
                 Err(error) => panic!("{error}"),
                 Ok(stream) => {
