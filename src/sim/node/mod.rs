@@ -29,7 +29,7 @@ pub(super) use mounts::vanish;
 pub(super) use network::connect_pod;
 
 /// How long the start waits at most for pods to be Ready, and for each: one that cannot be goes on by itself.
-const UP: Duration = Duration::from_secs(1);
+const UP: Duration = Duration::from_secs(5);
 const EACH: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
