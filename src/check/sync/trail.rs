@@ -270,6 +270,7 @@ mod tests {
         let whole = json!("Whole");
         let [export, mount, folder] = ["/export/seen", "/mount/seen", "/folder/seen"];
         let unknown = json!({"Unknown": "no answer"});
+        let view = |seen| at("/view", json!({"place": "/nfs-data of sync-to-windows", "seen": seen}));
         for (changes, hop, words) in [
             (vec![at(export, json!("Absent"))], Hop::Export, "not even the export has it"),
             (vec![at(export, json!({"Other": 12}))], Hop::Export, "12 bytes of other content"),
@@ -281,11 +282,28 @@ mod tests {
             (vec![at(folder, whole)], Hop::Sidecar, "it came late: it is in the folder by now, 61.3 s"),
             (vec![at(export, unknown.clone())], Hop::Sidecar, "export was not looked into"),
             (vec![at(mount, unknown), at(folder, json!({"Other": 3}))], Hop::Sidecar, "and 3 bytes of other content"),
+            (vec![view(json!("Absent"))], Hop::Sidecar, "does not see it there: not in /nfs-data of sync-to-windows"),
+            (vec![view(json!({"NoMount": "no volume"}))], Hop::Sidecar, "does not see it there: no volume"),
+            (vec![view(json!({"Trouble": "no cat"}))], Hop::Sidecar, "ends its cycles and does not list the file"),
             (vec![], Hop::Sidecar, "ends its cycles and does not list the file"),
             (vec![at("/work/tail", json!({"Err": "forbidden"}))], Hop::Sidecar, "its log was not read (forbidden)"),
         ] {
             let (broken, seen, _) = serde_json::from_value::<Trail>(trail(&changes)).unwrap().finding();
             assert!(broken == hop && seen.contains(words), "{changes:?}: {broken} {seen}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_rsyncs_is_told_with_what_to_do_wherever_the_file_was_lost() {
+        for (error, remedy) in
+            [("No space left on device (28)", "make room"), ("Read-only file system (30)", "writable")]
+        {
+            let tail = json!({"Ok": {"has_ended_since": true, "error": ["2026-11-21T03:00:30Z", error]}});
+            for seen in ["Absent".into(), json!({"Other": 3})] {
+                let changes = [("/mount/seen", seen), ("/work/tail", tail.clone())];
+                let (_, seen, hint) = serde_json::from_value::<Trail>(trail(&changes)).unwrap().finding();
+                assert!(seen.matches(error).count() == 1 && hint.contains(remedy), "{seen} {hint}");
+            }
         }
     }
 }
