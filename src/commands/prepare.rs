@@ -39,11 +39,14 @@ pub async fn prepare(
     namespace?;
     preflight::access(&cluster, &access)?;
     let watch = watch.map_err(|error| preflight::refused(&cluster, &error))?;
-    let deployed = match &revisions {
-        Ok(known) if needs(Need::Values) || needs(Need::Release) => deployed(&cluster, known).await,
-        Ok(_) => Ok(None),
-        Err(error) => Err(error.clone()),
+    let deployed = async {
+        match &revisions {
+            Ok(known) if needs(Need::Values) || needs(Need::Release) => deployed(&cluster, known).await,
+            Ok(_) => Ok(None),
+            Err(error) => Err(error.clone()),
+        }
     };
+    let (deployed, duration) = tokio::join!(deployed, duration(&cluster, &watch, suites, cases));
     let release = preflight::release(&options.target, &revisions, &watch.population(), suites)?;
     let values = match (given, &options.values) {
         (Some(given), Some(path)) => {
@@ -62,7 +65,7 @@ pub async fn prepare(
         let place = facts.iter().position(|fact| fact.name == "folder").unwrap_or_default();
         facts.insert(place, Fact { name: "values".into(), value: values.origin.clone() });
     }
-    facts.extend(duration(&cluster, &watch, suites, cases).await);
+    facts.extend(duration);
     facts.extend(lacking(&access, &checks));
     let _ = events.send(Event::Connected { facts });
     Ok(Shared::new(cluster, host, run, options.wishes.clone(), access, deployed, values, watch, events))

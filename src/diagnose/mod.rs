@@ -55,8 +55,7 @@ impl Diagnoses {
                 return;
             }
             let sections = gather::gather(&shared, population.as_ref(), &select, &server).await;
-            // Nobody listens any more only when the run is over.
-            let _ = shared.events.send(Event::Diagnosed { server, sections });
+            shared.tell(Event::Diagnosed { server, sections });
         });
     }
 

@@ -56,8 +56,7 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
         if let (Outcome::Fail | Outcome::Error, Some(server)) = (verdict.outcome, &id.server) {
             broken.insert(server.clone());
         }
-        // Nobody listens any more only when the run is over.
-        let _ = shared.events.send(Event::CaseFinished { id, verdict, elapsed });
+        shared.tell(Event::CaseFinished { id, verdict, elapsed });
     };
     for job in jobs {
         let id = job.case.id.clone();
@@ -114,7 +113,7 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
     }
     for text in ending::tidy_up(&shared, signals, &servers, &broken).await {
         outcomes.push(Outcome::Error);
-        let _ = shared.events.send(Event::Noticed { text, is_error: true });
+        shared.tell(Event::Noticed { text, is_error: true });
     }
     let (slowest, at_once) = shared.cluster.pace();
     if slowest > SLOW {
@@ -122,7 +121,7 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
             "the node was slow: a command took up to {:.1} s, so no more than {at_once} ran at once",
             slowest.as_secs_f64()
         );
-        let _ = shared.events.send(Event::Noticed { text, is_error: false });
+        shared.tell(Event::Noticed { text, is_error: false });
     }
     (if signals.came() { Ending::Interrupted } else { ending }, outcomes)
 }
@@ -166,7 +165,7 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     diagnoses.begin(&site, verdict.outcome);
     // What tidying up made of a verdict cannot be judged again.
     if let Some(seen) = seen.filter(|_| verdict == judged) {
-        let _ = shared.events.send(Event::CaseObserved { id: site.id.clone(), seen: Arc::new(seen) });
+        shared.tell(Event::CaseObserved { id: site.id.clone(), seen: Arc::new(seen) });
     }
     (verdict, elapsed)
 }

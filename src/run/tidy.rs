@@ -50,8 +50,7 @@ async fn recover(shared: &Shared, disturbed: &Disturbed) {
             if !is_told {
                 let what = format!("server {server} to be Ready again: {what}");
                 let limit = limit.saturating_duration_since(Instant::now());
-                // Nobody listens any more only when the run is over.
-                let _ = shared.events.send(Event::CaseWaiting { id: case.clone(), what, limit });
+                shared.tell(Event::CaseWaiting { id: case.clone(), what, limit });
                 is_told = true;
             }
             last = what;
@@ -70,8 +69,7 @@ async fn recover(shared: &Shared, disturbed: &Disturbed) {
         Err(error) => error.to_string(),
     };
     shared.gave_up(disturbed);
-    // Nobody listens any more only when the run is over.
-    let _ = shared.events.send(Event::Noticed { text: not_ready(shared, disturbed, &why), is_error: true });
+    shared.tell(Event::Noticed { text: not_ready(shared, disturbed, &why), is_error: true });
 }
 
 /// What the user has to know of a server that was disturbed and not seen to be Ready again.
@@ -270,19 +268,17 @@ async fn begun(shared: &Shared, placed: &Placed, limit: Instant) -> Result<Popul
 
 /// Waits for a moment at which none of the sidecars is, or will soon be, in the middle of a cycle.
 async fn quiet(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<Cycles>>, limit: Instant) {
-    // Nobody listens any more only when the run is over.
-    let tell = |event| drop(shared.events.send(event));
     if sidecars.iter().all(|cycles| cycles.is_quiet()) {
         return;
     }
     let what = "a moment between two sync cycles, to remove its file".to_owned();
     let left = limit.saturating_duration_since(Instant::now());
-    tell(Event::CaseWaiting { id: placed.case.clone(), what, limit: left });
+    shared.tell(Event::CaseWaiting { id: placed.case.clone(), what, limit: left });
     while !sidecars.iter().all(|cycles| cycles.is_quiet()) {
         for cycles in &sidecars {
             if !cycles.quiet(limit).await {
                 let text = format!("{placed} was removed while nothing was known of the sidecar's cycle");
-                return tell(Event::Noticed { text, is_error: false });
+                return shared.tell(Event::Noticed { text, is_error: false });
             }
         }
     }
