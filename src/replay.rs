@@ -14,14 +14,14 @@ use crate::suite::{self, PlannedCase, Suite};
 /// # Errors
 /// A refusal with exit code 2: this program cannot read the recording's suites.
 pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<Vec<Outcome>, Refusal> {
-    let suites = recording.suites.iter().map(|suite| suite::load::parse(&suite.origin, &suite.text));
+    let suites = recording.suites.iter().map(suite::load::recorded);
     let suites = suites.collect::<Result<Vec<_>, _>>()?;
     let send = |event| {
         // The reporting thread ends only after the last event.
         let _ = events.send(event);
     };
     let case = |id: &CaseId| {
-        let hops = planned(&suites, id).map(|planned| planned.check.about().hops);
+        let hops = planned(&suites, id).map(|(_, planned)| planned.check.about().hops);
         Case { id: id.clone(), hops: hops.unwrap_or_default() }
     };
     let names = suites.iter().map(|suite| suite.name.clone()).collect();
@@ -60,16 +60,17 @@ pub fn judge(recording: &Recording, suites: &[Suite], case: &RecordedCase) -> Ve
         let reason = Reason::new(format!("recording of {}", case.id), "an observation that can be read", why);
         Verdict::error(reason.hint(format!("replay it with version {}, which recorded it", recording.program)))
     };
-    let Some(planned) = planned(suites, &case.id) else {
+    let Some((suite, planned)) = planned(suites, &case.id) else {
         return unreadable("its suite has no such test".to_owned());
     };
     let mut seen = seen.clone();
     if let Err(key) = recording.objects.unpack(&mut seen) {
         return unreadable(format!("it lacks object {key}"));
     }
-    planned.check.judge(seen).unwrap_or_else(|error| unreadable(error.to_string()))
+    planned.check.judge(&suite.system, seen).unwrap_or_else(|error| unreadable(error.to_string()))
 }
 
-fn planned<'a>(suites: &'a [Suite], id: &CaseId) -> Option<&'a PlannedCase> {
-    suites.iter().flat_map(|suite| &suite.cases).find(|planned| planned.id == *id)
+fn planned<'a>(suites: &'a [Suite], id: &CaseId) -> Option<(&'a Suite, &'a PlannedCase)> {
+    let mut all = suites.iter().flat_map(|suite| suite.cases.iter().map(move |case| (suite, case)));
+    all.find(|(_, planned)| planned.id == *id)
 }

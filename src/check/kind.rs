@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::need::Need;
-use super::parameter::{Export, Sidecar};
 use super::site::Site;
+use super::system::{Part, System};
 use crate::event::{Hop, Verdict};
 
 pub trait Kind: Sync {
@@ -25,6 +25,8 @@ pub trait Kind: Sync {
     /// What else it needs with some parameters.
     const MAY_NEED: &'static [Need] = &[];
 
+    /// The parts that the system must have for it.
+    const PARTS: &'static [Part] = &[];
     /// Whether it deletes pods: then it runs alone, when all others have ended, and only if
     /// that was allowed.
     const DISTURBS: bool = false;
@@ -33,7 +35,9 @@ pub trait Kind: Sync {
         Self::NEEDS
     }
 
-    fn writes(&self) -> Option<Writes<'_>> {
+    /// For how many of the sidecar's cycles it usually waits, of which the first has already begun; `None` if it puts no files
+    /// into an export.
+    fn writes(&self) -> Option<u8> {
         None
     }
 
@@ -43,15 +47,7 @@ pub trait Kind: Sync {
     /// A verdict, for what could not be observed.
     fn observe(&self, site: &Site) -> impl Future<Output = Result<Self::Observation, Verdict>> + Send;
 
-    fn judge(&self, seen: &Self::Observation) -> Verdict;
-}
-
-/// Where a check puts files into an export, and what copies them from there.
-pub struct Writes<'a> {
-    pub export: &'a Export,
-    pub sidecar: Option<&'a Sidecar>,
-    /// How many of the sidecar's cycles it usually waits for; the first of them has already begun.
-    pub cycles: u8,
+    fn judge(&self, system: &System, seen: &Self::Observation) -> Verdict;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +67,7 @@ pub struct About {
     pub hops: &'static [Hop],
     pub needs: &'static [Need],
     pub may_need: &'static [Need],
+    pub parts: &'static [Part],
     pub disturbs: bool,
     pub parameters: fn(&mut SchemaGenerator) -> Schema,
 }
@@ -84,6 +81,7 @@ impl About {
             hops: P::HOPS,
             needs: P::NEEDS,
             may_need: P::MAY_NEED,
+            parts: P::PARTS,
             disturbs: P::DISTURBS,
             parameters: P::json_schema,
         }
@@ -94,10 +92,10 @@ impl About {
 /// coroutine of all kinds.
 pub trait AnyKind {
     fn needs(&self) -> &'static [Need];
-    fn writes(&self) -> Option<Writes<'_>>;
+    fn writes(&self) -> Option<u8>;
     fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)>;
     /// Judges what was observed in another run; an error if it is no observation of this kind of check.
-    fn judge(&self, seen: Value) -> Result<Verdict, serde_json::Error>;
+    fn judge(&self, system: &System, seen: Value) -> Result<Verdict, serde_json::Error>;
 }
 
 impl<K: Kind> AnyKind for K {
@@ -105,7 +103,7 @@ impl<K: Kind> AnyKind for K {
         Kind::needs(self)
     }
 
-    fn writes(&self) -> Option<Writes<'_>> {
+    fn writes(&self) -> Option<u8> {
         Kind::writes(self)
     }
 
@@ -114,14 +112,29 @@ impl<K: Kind> AnyKind for K {
             match self.observe(site).await {
                 Ok(seen) => {
                     let is_recorded = site.shared.wishes.record;
-                    (Kind::judge(self, &seen), is_recorded.then(|| serde_json::to_value(&seen).ok()).flatten())
+                    (
+                        Kind::judge(self, &site.system, &seen),
+                        is_recorded.then(|| serde_json::to_value(&seen).ok()).flatten(),
+                    )
                 }
                 Err(verdict) => (verdict, None),
             }
         })
     }
 
-    fn judge(&self, seen: Value) -> Result<Verdict, serde_json::Error> {
-        Ok(Kind::judge(self, &serde_json::from_value(seen)?))
+    fn judge(&self, system: &System, seen: Value) -> Result<Verdict, serde_json::Error> {
+        Ok(Kind::judge(self, system, &serde_json::from_value(seen)?))
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::check::system::tests::system;
+
+    /// What a check with these parameters says of an observation of the file simulator.
+    pub fn judged<K: Kind + DeserializeOwned>(check: Value, seen: Value) -> Verdict {
+        let check: K = serde_json::from_value(check).unwrap();
+        Kind::judge(&check, &system(), &serde_json::from_value(seen).unwrap())
     }
 }

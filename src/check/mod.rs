@@ -25,15 +25,17 @@ mod site;
 mod skip;
 mod storage;
 mod sync;
+pub mod system;
 mod topology;
 
 pub use drift::revision;
-pub use kind::{About, AnyKind, Kind, Subject, Writes};
+pub use kind::{About, AnyKind, Kind, Subject};
 pub use ledger::{Place, Placed};
 pub use need::{ALWAYS, Access, Need, OPTIONAL};
 pub use shared::{Disturbed, Shared, Wishes};
 pub use site::Site;
 pub use sync::search::period;
+pub use system::{Export, Part, Sidecar, System};
 
 /// Declares the kinds of checks: the key that names each in a suite, and its parameters.
 macro_rules! kinds {

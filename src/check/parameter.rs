@@ -82,30 +82,6 @@ where
     if value == T::default() { Err(serde::de::Error::custom("must not be zero or empty")) } else { Ok(value) }
 }
 
-/// An export.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Export {
-    /// The container that files are written in: the NFS server's.
-    pub container: String,
-    /// The export's folder in it.
-    pub folder: String,
-}
-
-/// A container that copies the export to the tester's folder, in cycles.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Sidecar {
-    /// Its name.
-    pub container: String,
-    /// The line of its log that ends a cycle.
-    pub cycle_end: Pattern,
-    /// The line that it says its interval with when it starts, in seconds in the first group.
-    #[serde(deserialize_with = "with_group")]
-    #[schemars(extend("pattern" = r"\("))]
-    pub interval: Pattern,
-}
-
 /// Something that a server should have, as the values say.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

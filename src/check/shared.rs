@@ -13,7 +13,7 @@ use super::commands::Commands;
 use super::ledger::Ledger;
 use super::need::Access;
 use super::nfs::Exits;
-use super::parameter::Sidecar;
+use super::system::Sidecar;
 use crate::cluster::container;
 use crate::cluster::server::Settlement;
 use crate::cluster::{

@@ -9,24 +9,25 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
 use super::ledger::{Place, Placed};
-use super::parameter::{Expected, Export, Fact, Sidecar, Span};
+use super::parameter::{Expected, Fact, Span};
 use super::shared::Shared;
+use super::system::System;
 use crate::cluster::container;
 use crate::cluster::server::{Settlement, counted, is_terminating};
-use crate::cluster::{ApiError, COMMAND, Cycles, Operation, Output, Population, ResourceExt, SLOW, Select, Server};
+use crate::cluster::{ApiError, COMMAND, Cycles, Operation, Output, Population, QUIET, ResourceExt, SLOW, Server};
 use crate::event::{CaseId, Event, Reason, Verdict};
 
 pub struct Site {
     pub shared: Arc<Shared>,
     pub id: CaseId,
-    pub select: Select,
+    pub system: Arc<System>,
     pub servers: Arc<[String]>,
     pod: OnceLock<String>,
 }
 
 impl Site {
-    pub fn new(shared: Arc<Shared>, id: CaseId, select: Select, servers: Arc<[String]>) -> Self {
-        Self { shared, id, select, servers, pod: OnceLock::new() }
+    pub fn new(shared: Arc<Shared>, id: CaseId, system: Arc<System>, servers: Arc<[String]>) -> Self {
+        Self { shared, id, system, servers, pod: OnceLock::new() }
     }
 
     /// The server under test; empty for a check of the whole.
@@ -49,7 +50,7 @@ impl Site {
         Placed {
             case: CaseId { server: Some(server.to_owned()), ..self.id.clone() },
             server: server.to_owned(),
-            select: self.select.clone(),
+            select: self.system.pods.clone(),
             place: Place::Host,
             name: format!("{}{server}-{what}", self.prefix()),
         }
@@ -92,19 +93,21 @@ impl Site {
 
     /// What there is when the rollout of a server has settled or cannot.
     pub async fn server_settled(&self, server: &str) -> Result<Population, Verdict> {
-        self.settled(Some(server), |population| population.server(&self.select, server).settlement().pending()).await
+        self.settled(Some(server), |population| population.server(&self.system.pods, server).settlement().pending())
+            .await
     }
 
     /// The server under test, after its rollout has settled or cannot.
     pub async fn settled_server(&self) -> Result<(Server, Population), Verdict> {
         let population = self.server_settled(self.server()).await?;
-        Ok((population.server(&self.select, self.server()), population))
+        Ok((population.server(&self.system.pods, self.server()), population))
     }
 
     /// What there is when the rollouts of all servers of the suite have settled or cannot.
     pub async fn all_settled(&self) -> Result<Population, Verdict> {
         self.settled(None, |population| {
-            let mut settlements = self.servers.iter().map(|name| population.server(&self.select, name).settlement());
+            let mut settlements =
+                self.servers.iter().map(|name| population.server(&self.system.pods, name).settlement());
             settlements.find_map(Settlement::pending)
         })
         .await
@@ -136,9 +139,9 @@ impl Site {
     ///
     /// # Errors
     /// There is not exactly one, or it does not run steadily: blocked by the test `pods` of this server.
-    pub async fn steady_pod(&self, window: Span) -> Result<(Arc<Pod>, Population), Verdict> {
+    pub async fn steady_pod(&self) -> Result<(Arc<Pod>, Population), Verdict> {
         let (pod, population) = self.pod().await?;
-        if let Some(view) = restless(&pod, window, population.now) {
+        if let Some(view) = restless(&pod, self.system.restart_window, population.now) {
             let object = container::place(&pod, view.name);
             return Err(self.blocked(Reason::new(object, "to run steadily", view.describe())));
         }
@@ -189,12 +192,15 @@ impl Site {
     ///
     /// # Errors
     /// The values do not have the server.
-    pub fn expected(&self, fact: &Fact) -> Result<Expected, Verdict> {
+    pub fn expected(&self, fact: Option<&Fact>) -> Result<Expected, Verdict> {
         self.expected_of(self.server(), fact)
     }
 
     /// The same of any server.
-    pub fn expected_of(&self, server: &str, fact: &Fact) -> Result<Expected, Verdict> {
+    pub fn expected_of(&self, server: &str, fact: Option<&Fact>) -> Result<Expected, Verdict> {
+        let Some(fact) = fact else {
+            return Ok(Expected { value: None, source: "nobody: the system does not have it".to_owned() });
+        };
         let values = &self.shared.values;
         let Some(facts) = values.server(server) else {
             let object = format!("values ({})", values.origin);
@@ -205,7 +211,7 @@ impl Site {
         let (value, source) = match (facts.get(&fact.values), &fact.default) {
             (Some(value), _) => (Some(value), format!("{} in the values ({})", fact.values, values.origin)),
             (None, Some(default)) => {
-                (Some(default), format!("the suite, because the values do not have {}", fact.values))
+                (Some(default), format!("the system, because the values do not have {}", fact.values))
             }
             (None, None) => (None, format!("nobody: the values do not have {}", fact.values)),
         };
@@ -259,6 +265,40 @@ impl Site {
         Ok((output, problem))
     }
 
+    /// Does one in the export's container.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn in_export(&self, pod: &Pod, operation: &Operation) -> Result<(Output, Option<String>), Verdict> {
+        self.try_exec(pod, &self.system.export.container, operation).await
+    }
+
+    /// Where a file is in the export's container.
+    pub fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.system.export.folder)
+    }
+
+    /// Waits until no cycle of the sidecar copies. Whoever waits goes on in any case: if no quiet moment is seen, nothing is
+    /// known to be in the middle of a cycle either.
+    pub async fn quiet(&self, pod: &Pod) {
+        if let Some(cycles) = self.cycles(pod) {
+            cycles.quiet(Instant::now() + QUIET).await;
+        }
+    }
+
+    /// Removes a file of this test from the export, between two cycles; what kept it there, if anything did.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn remove(&self, pod: &Pod, exported: &Placed) -> Result<Option<String>, Verdict> {
+        self.quiet(pod).await;
+        let (_, problem) = self.in_export(pod, &Operation::Remove { path: self.path(&exported.name) }).await?;
+        if problem.is_none() {
+            self.shared.ledger.removed(exported);
+        }
+        Ok(problem)
+    }
+
     /// ERROR unless the container runs, so that something can be done in it.
     pub fn running(&self, pod: &Pod, container: &str) -> Result<(), Verdict> {
         let view = container::named(pod, container);
@@ -269,27 +309,29 @@ impl Site {
         Err(self.blocked(Reason::new(container::place(pod, container), "running", seen)))
     }
 
-    /// The followed log of a sidecar of any server; `None` if the pod has no such container.
-    pub fn cycles(&self, pod: &Pod, sidecar: &Sidecar) -> Option<Arc<Cycles>> {
+    /// The followed log of the sidecar of any server; `None` if the pod has no such container.
+    pub fn cycles(&self, pod: &Pod) -> Option<Arc<Cycles>> {
+        let sidecar = self.system.sidecar.as_ref()?;
         container::named(pod, &sidecar.container)?;
         Some(self.shared.cycles(self.server_of(pod), &pod.name_any(), sidecar))
     }
 
     fn server_of<'a>(&'a self, pod: &'a Pod) -> &'a str {
-        pod.labels().get(&self.select.server_label).map_or(self.server(), String::as_str)
+        pod.labels().get(&self.system.pods.server_label).map_or(self.server(), String::as_str)
     }
 
     /// A file of the tester's folder where it is in the export.
-    pub fn exported(&self, export: &Export, file: &Placed) -> Placed {
+    pub fn exported(&self, file: &Placed) -> Placed {
+        let export = &self.system.export;
         let place = Place::Export { container: export.container.clone(), folder: export.folder.clone() };
         Placed { place, ..file.clone() }
     }
 
     /// Notes a file of this test in the ledger before it is written into the export, and where it may be copied to.
-    pub fn place(&self, pod: &Pod, export: &Export, sidecar: Option<&Sidecar>, file: &Placed) -> Placed {
+    pub fn place(&self, pod: &Pod, file: &Placed) -> Placed {
         // Followed so that tidying up knows when the file can go.
-        let copied = sidecar.is_some_and(|sidecar| self.cycles(pod, sidecar).is_some());
-        let exported = self.exported(export, file);
+        let copied = self.cycles(pod).is_some();
+        let exported = self.exported(file);
         self.shared.ledger.place(exported.clone());
         if copied {
             self.shared.ledger.place(file.clone());

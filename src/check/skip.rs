@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Kind, Site, Subject};
+use super::{Kind, Site, Subject, System};
 use crate::event::Verdict;
 
 /// Parameters.
@@ -23,7 +23,7 @@ impl Kind for Skip {
         Ok(())
     }
 
-    fn judge(&self, (): &()) -> Verdict {
+    fn judge(&self, _: &System, (): &()) -> Verdict {
         Verdict::skip(&self.reason)
     }
 }

@@ -160,7 +160,7 @@ impl Report {
     /// Servers whose newest pod does not come.
     fn pods(&mut self, population: &Population, suites: &[Suite]) {
         for (suite, server) in suite::servers(suites) {
-            let Some(obstacle) = population.server(&suite.pods, server).obstacle() else { continue };
+            let Some(obstacle) = population.server(&suite.system.pods, server).obstacle() else { continue };
             let (level, hope) = match obstacle.hope {
                 None => (Level::Fail, String::new()),
                 Some(hope) => (Level::Warn, format!("; {hope}")),
@@ -172,10 +172,11 @@ impl Report {
     /// Whether a command in a container gets through: it needs a websocket, which proxies and gateways may refuse.
     async fn commands(&mut self, cluster: &Cluster, population: &Population, suites: &[Suite]) {
         let mut running = suite::servers(suites).filter_map(|(suite, server)| {
-            let known = population.server(&suite.pods, server);
+            let known = population.server(&suite.system.pods, server);
             let pod = known.current().into_iter().next()?;
             // One in which tests run commands: others may have no shell.
-            let name = suite.cases.iter().find_map(|case| Some(&case.check.writes()?.export.container))?;
+            suite.cases.iter().find_map(|case| case.check.writes())?;
+            let name = &suite.system.export.container;
             container::runs(pod, name).then(|| (pod.name_any(), name.clone()))
         });
         let Some((pod, container)) = running.next() else { return };

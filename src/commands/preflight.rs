@@ -103,7 +103,7 @@ pub fn release(
         return Err(Refusal::start(what, hint.trim_start()));
     }
     // What cannot be looked at may be there.
-    let is_empty = |population: &Population| !suites.iter().any(|suite| population.has_any(&suite.pods));
+    let is_empty = |population: &Population| !suites.iter().any(|suite| population.has_any(&suite.system.pods));
     if population.as_ref().is_ok_and(is_empty) {
         let what =
             format!("namespace `{}` has nothing of the release `{name}`: no pod, no Deployment", target.namespace);

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use super::preflight::{self, Known};
-use crate::check::{self, Access, Check, Need, Shared, Writes, revision};
+use crate::check::{self, Access, Check, Need, Shared, revision};
 use crate::cli::Options;
 use crate::cluster::{self, ApiError, Cluster, Contents, Deployed, Release, Watch};
 use crate::error::Refusal;
@@ -84,12 +84,10 @@ async fn deployed(cluster: &Cluster, revisions: &[Release]) -> Result<Option<Dep
 /// How long the sync cycles will take that tests wait for, if any does.
 async fn duration(cluster: &Cluster, watch: &Watch, suites: &[Suite], cases: &[PlannedCase]) -> Option<Fact> {
     let writing = cases.iter().filter_map(|case| Some((case.check.writes()?, case)));
-    let (Writes { sidecar, cycles, .. }, case) = writing.max_by_key(|(writes, _)| writes.cycles)?;
-    if cycles == 0 {
-        return None;
-    }
-    let (sidecar, suite) = (sidecar?, suites.iter().find(|suite| suite.name == case.id.suite)?);
-    let pods = watch.population().ok()?.ready(&suite.pods, &sidecar.container);
+    let (cycles, case) = writing.max_by_key(|(cycles, _)| *cycles).filter(|(cycles, _)| *cycles > 0)?;
+    let system = &suites.iter().find(|suite| suite.name == case.id.suite)?.system;
+    let sidecar = system.sidecar.as_ref()?;
+    let pods = watch.population().ok()?.ready(&system.pods, &sidecar.container);
     let period = check::period(cluster, &pods.first()?.1, sidecar).await?;
     let (all, each) = ((period * u32::from(cycles)).as_secs(), period.as_secs());
     Some(Fact {

@@ -86,7 +86,7 @@ async fn execute(
     let suite_of = |case: &PlannedCase| suites.iter().find(|suite| suite.name == case.id.suite);
     let jobs = cases.into_iter().filter_map(|case| {
         let suite = suite_of(&case)?;
-        Some(Job { case, select: suite.pods.clone(), servers: suite.servers.clone() })
+        Some(Job { case, system: Arc::clone(&suite.system), servers: suite.servers.clone() })
     });
     Ok(run::run(shared, jobs.collect(), options.run.test_threads.map_or(run::AT_ONCE, NonZeroUsize::get), signals)
         .await)

@@ -12,8 +12,7 @@ use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 
 use super::preflight;
-use crate::check::parameter::{Export, Sidecar};
-use crate::check::{Access, Need, Place, Placed, Shared, Writes};
+use crate::check::{Access, Export, Need, Place, Placed, Shared, Sidecar, System};
 use crate::cli::{Options, Sweep};
 use crate::cluster::server::has_ended;
 use crate::cluster::{self, Operation, Permission, ResourceExt, container};
@@ -115,7 +114,7 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
         let age = shared.cluster.now().min(Timestamp::now()).duration_since(changed);
         let case = CaseId { suite: "sweep".into(), slug: "sweep".into(), server: Some(server.to_owned()) };
         let placed =
-            Placed { case, server: server.to_owned(), select: suite.pods.clone(), place, name: name.to_owned() };
+            Placed { case, server: server.to_owned(), select: suite.system.pods.clone(), place, name: name.to_owned() };
         let age = SignedDuration::from_mins(age.as_mins().max(0));
         Some(Left { run: run_id::of(name, &names)?.to_owned(), placed, age, kib })
     };
@@ -134,9 +133,9 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
             return found;
         }
     };
-    let its = population.server(&suite.pods, server);
+    let its = population.server(&suite.system.pods, server);
     for (export, sidecars) in exports(suites, server) {
-        let Export { container, folder } = export;
+        let Export { container, folder, .. } = export;
         for pod in its.pods.iter().filter(|pod| !has_ended(pod) && container::runs(pod, container)) {
             // Followed so that it is known when a file can go.
             for sidecar in &sidecars {
@@ -179,12 +178,15 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
 /// Where the suites' tests write on a server, and what copies from there.
 fn exports<'a>(suites: &'a [Suite], server: &str) -> Vec<(&'a Export, Vec<&'a Sidecar>)> {
     let mut exports: Vec<(&Export, Vec<&Sidecar>)> = Vec::new();
-    let cases = suites.iter().flat_map(|suite| &suite.cases).filter(|case| case.id.server.as_deref() == Some(server));
-    for Writes { export, sidecar, .. } in cases.filter_map(|case| case.check.writes()) {
+    let writes = |suite: &&Suite| {
+        let mut its = suite.cases.iter().filter(|case| case.id.server.as_deref() == Some(server));
+        its.any(|case| case.check.writes().is_some())
+    };
+    for System { export, sidecar, .. } in suites.iter().filter(writes).map(|suite| &*suite.system) {
         let is_same = |other: &Export| other.container == export.container && other.folder == export.folder;
         match exports.iter_mut().find(|(other, _)| is_same(other)) {
             Some((_, sidecars)) => sidecars.extend(sidecar),
-            None => exports.push((export, sidecar.into_iter().collect())),
+            None => exports.push((export, sidecar.iter().collect())),
         }
     }
     exports

@@ -49,7 +49,7 @@ impl Diagnoses {
         }
         // As it is now, before tidying up changes it.
         let population = self.shared.watch.population();
-        let (shared, select, is_out) = (Arc::clone(&self.shared), site.select.clone(), Arc::clone(&self.is_out));
+        let (shared, select, is_out) = (Arc::clone(&self.shared), site.system.pods.clone(), Arc::clone(&self.is_out));
         begun.1.spawn(async move {
             if !answers(&shared, &is_out).await {
                 return;

@@ -25,7 +25,7 @@ mod objects;
 pub use objects::Objects;
 
 /// Counts changes of the format that older programs cannot read.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Recording {
@@ -51,6 +51,15 @@ pub struct Recording {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuiteText {
+    pub origin: String,
+    pub text: String,
+    /// The system that it names; `None` if that stands in it.
+    pub system: Option<Text>,
+}
+
+/// A file's text, and where it is from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Text {
     pub origin: String,
     pub text: String,
 }

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use crate::check::{Disturbed, Place, Placed, Shared, Site};
+use crate::check::{Disturbed, Place, Placed, Shared, Site, System};
 use crate::cluster::{SLOW, Select};
 use crate::diagnose::Diagnoses;
 use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
@@ -29,7 +29,7 @@ pub const AT_ONCE: usize = 512;
 #[derive(Debug, Clone)]
 pub struct Job {
     pub case: PlannedCase,
-    pub select: Select,
+    pub system: Arc<System>,
     pub servers: Arc<[String]>,
 }
 
@@ -47,8 +47,8 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
     let mut servers: Vec<(String, Select)> = Vec::new();
     let diagnoses = Arc::new(Diagnoses::new(Arc::clone(&shared)));
     for its in jobs.chunk_by(|one, next| Arc::ptr_eq(&one.servers, &next.servers)) {
-        let Job { servers: names, select, .. } = &its[0];
-        let its = names.iter().map(|server| (server.clone(), select.clone()));
+        let Job { servers: names, system, .. } = &its[0];
+        let its = names.iter().map(|server| (server.clone(), system.pods.clone()));
         servers.extend(its.filter(|server| !servers.contains(server)).collect::<Vec<_>>());
     }
     let mut finished = |id: CaseId, verdict: Verdict, elapsed| {
@@ -132,7 +132,7 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     if job.case.check.about().disturbs && !shared.wishes.allow_disruption {
         return (Verdict::skip("it disturbs the server, which --allow-disruption allows"), Duration::ZERO);
     }
-    let site = Site::new(Arc::clone(&shared), job.case.id, job.select, job.servers);
+    let site = Site::new(Arc::clone(&shared), job.case.id, job.system, job.servers);
     if let Some(lacked) = shared.access.lacked_by(&job.case.check) {
         return (site.no_answer(&lacked.lacking()), Duration::ZERO);
     }

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::load::{BUILT_IN, parse};
+use super::load::{BUILT_IN, load};
 use super::schema::schema;
 use crate::check::{About, Check, Need, Subject};
 
@@ -175,7 +175,7 @@ fn example(key: &str) -> Option<(&'static str, String)> {
         tests: Vec<Node>,
     }
     BUILT_IN.iter().find_map(|(name, text)| {
-        let suite = parse(name, text).ok()?;
+        let suite = load(name).ok()?;
         let slug = &suite.cases.iter().find(|case| case.check.kind() == key)?.id.slug;
         let options = serde_saphyr::options! { strict_booleans: true };
         let file: File = serde_saphyr::from_str_with_options(text, options).ok()?;

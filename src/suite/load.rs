@@ -6,6 +6,7 @@ pub use super::read::parse;
 use super::{Suite, join};
 use crate::error::{Refusal, suggestion};
 use crate::input;
+use crate::recording::{SuiteText, Text};
 
 pub const BUILT_IN: [(&str, &str); 7] = [
     ("phase2", include_str!("../../suites/phase2.yaml")),
@@ -16,6 +17,9 @@ pub const BUILT_IN: [(&str, &str); 7] = [
     ("smoke", include_str!("../../suites/smoke.yaml")),
     ("restarts", include_str!("../../suites/restarts.yaml")),
 ];
+
+/// The systems that suites can name.
+pub const SYSTEMS: [(&str, &str); 1] = [("file-simulator", include_str!("../../suites/systems/file-simulator.yaml"))];
 
 /// The largest file that is read, in KiB: a hundred times the largest of ours.
 const MOST_KIB: u64 = 1024;
@@ -32,7 +36,37 @@ pub fn undisturbing() -> Vec<String> {
 /// The first thing that is wrong with it.
 pub fn load(name: &str) -> Result<Suite, Refusal> {
     let (origin, text) = find(name)?;
-    parse(&origin, &text)
+    parse(&origin, &text, |system| self::system(&origin, system))
+}
+
+/// Reads a suite as it was recorded, with the system that it named then.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn recorded(suite: &SuiteText) -> Result<Suite, Refusal> {
+    let missing = || ("the recording does not have this system".to_owned(), "record the run again".to_owned());
+    parse(&suite.origin, &suite.text, |_| suite.system.clone().ok_or_else(missing))
+}
+
+/// The text of a system: a built-in one by its name, or a file by its path, which begins where the suite is.
+///
+/// # Errors
+/// What is wrong with it, and what to do.
+pub fn system(suite: &str, name: &str) -> Result<Text, (String, String)> {
+    if let Some((_, text)) = SYSTEMS.iter().find(|(known, _)| *known == name) {
+        return Ok(Text { origin: format!("suites/systems/{name}.yaml"), text: (*text).to_owned() });
+    }
+    let path = Path::new(suite).with_file_name(name);
+    if Path::new(name).extension().is_none() && !path.exists() {
+        let known = SYSTEMS.map(|(known, _)| known);
+        let hint = format!("the built-in ones are {}; anything else is the path of a YAML file", known.join(", "));
+        return Err((format!("there is no system `{name}`"), join(&suggestion(name, known), &hint)));
+    }
+    let origin = path.display().to_string();
+    let text = input::text(&path, MOST_KIB).map_err(|error| {
+        (format!("cannot read the system {origin}: {error}"), "give the path of its YAML file".to_owned())
+    })?;
+    Ok(Text { origin, text })
 }
 
 fn find(name: &str) -> Result<(String, String), Refusal> {

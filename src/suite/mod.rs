@@ -2,15 +2,19 @@
 //!
 //! Imports `check` for the kinds of checks and their parameters, and `cluster` for how pods are told apart.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
-use crate::check::Check;
-use crate::cluster::{Select, Wanted};
+use crate::check::{Check, System};
+use crate::cluster::Wanted;
 use crate::event::CaseId;
 use crate::recording::SuiteText;
 
@@ -32,12 +36,9 @@ pub struct SuiteFile {
     pub suite: Spanned<String>,
     /// What the suite is about, for a reader.
     pub about: String,
-    /// How the pods under test are found.
-    pub pods: Select,
-    /// The servers that must exist, by role. The requirement stands here and not in the release's values,
-    /// so that a release that lost a server fails.
-    #[schemars(with = "IndexMap<String, Vec<String>>")]
-    pub servers: Spanned<IndexMap<String, Vec<Spanned<String>>>>,
+    /// The system under test: `file-simulator`, the path of a file with another, or that other itself.
+    #[schemars(with = "Described")]
+    pub system: Spanned<Described>,
     /// The tests.
     #[schemars(with = "Vec<Test>", length(min = 1))]
     pub tests: Spanned<Vec<Test>>,
@@ -58,12 +59,54 @@ pub struct Test {
     pub check: Check,
 }
 
+/// What a suite says of the system under test.
+#[derive(Debug)]
+pub enum Described {
+    /// Its name, or the path of its file.
+    Elsewhere(String),
+    Here(Arc<System>),
+}
+
+impl<'de> Deserialize<'de> for Described {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(DescribedVisitor)
+    }
+}
+
+struct DescribedVisitor;
+
+/// By hand, so that what is wrong in it has its place.
+impl<'de> Visitor<'de> for DescribedVisitor {
+    type Value = Described;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("the name of a system, the path of its file, or its description")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Described, E> {
+        Ok(Described::Elsewhere(name.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Described, A::Error> {
+        System::deserialize(MapAccessDeserializer::new(map)).map(|system| Described::Here(Arc::new(system)))
+    }
+}
+
+impl JsonSchema for Described {
+    fn schema_name() -> Cow<'static, str> {
+        "Described".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "string"}, generator.subschema_for::<System>()]})
+    }
+}
+
 #[derive(Debug)]
 pub struct Suite {
     pub name: String,
-    /// How the pods under test are found.
-    pub pods: Select,
-    /// The servers that must exist, in the order of the file.
+    pub system: Arc<System>,
+    /// The servers that must exist, in the order of the system's file.
     pub servers: Arc<[String]>,
     pub text: SuiteText,
     pub cases: Vec<PlannedCase>,
@@ -77,7 +120,7 @@ pub fn servers(suites: &[Suite]) -> impl Iterator<Item = (&Suite, &String)> {
 }
 
 pub fn wanted(suites: &[Suite]) -> Wanted {
-    Wanted::of(suites.iter().map(|suite| &suite.pods))
+    Wanted::of(suites.iter().map(|suite| &suite.system.pods))
 }
 
 #[derive(Debug, Clone)]

@@ -4,24 +4,77 @@ use std::collections::HashSet;
 use std::fmt::Display;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde_saphyr::{Location, Spanned};
 
-use super::{PlannedCase, Suite, SuiteFile, Test, join};
-use crate::check::Subject;
+use super::{Described, PlannedCase, Suite, SuiteFile, Test, join};
+use crate::check::{Subject, System};
 use crate::error::{Refusal, suggestion};
 use crate::event::CaseId;
-use crate::recording::SuiteText;
+use crate::recording::{SuiteText, Text};
 use crate::yaml::{self, place};
 
 const ALL: &str = "all";
+/// Keys that suites and checks had before systems were described.
+const MOVED: [&str; 24] = [
+    "pods",
+    "servers",
+    "export",
+    "sidecar",
+    "restart-window",
+    "container",
+    "containers",
+    "init-container",
+    "after",
+    "access",
+    "options",
+    "file",
+    "port",
+    "target-port",
+    "node-port",
+    "type",
+    "volume",
+    "folder-volume",
+    "export-volume",
+    "interval",
+    "cycle-begin",
+    "error",
+    "excuse",
+    "server",
+];
 /// The most tests that a suite makes: every test that runs costs the cluster requests.
 const MOST_TESTS: usize = 10_000;
 
-/// Reads a suite's text; `origin` is its file name, for messages.
+/// Reads a suite's text; `origin` is its file name, for messages, and `find` finds the text of a system that it names.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub fn parse(origin: &str, text: &str) -> Result<Suite, Refusal> {
+pub fn parse(
+    origin: &str,
+    text: &str,
+    find: impl Fn(&str) -> Result<Text, (String, String)>,
+) -> Result<Suite, Refusal> {
+    let file: SuiteFile = yaml(origin, text)?;
+    let written = |text: &Text| yaml(&text.origin, &text.text).map(Arc::new);
+    let (system, elsewhere) = match &file.system.value {
+        Described::Here(system) => (Arc::clone(system), None),
+        Described::Elsewhere(name) => {
+            let refused =
+                |(what, hint)| Refusal::usage(format!("{}: {what}", place(origin, file.system.referenced)), hint);
+            let text = find(name).map_err(refused)?;
+            (written(&text)?, Some(text))
+        }
+    };
+    names(elsewhere.as_ref().map_or(origin, |text| &text.origin), &system)?;
+    let examiner = Examiner { origin, file: &file, system: &system };
+    let cases = examiner.cases()?;
+    let servers = system.names().map(|server| server.value.clone()).collect();
+    let text = SuiteText { origin: origin.to_owned(), text: text.to_owned(), system: elsewhere };
+    Ok(Suite { name: file.suite.value, system, servers, text, cases })
+}
+
+/// Reads YAML, bounded.
+fn yaml<T: DeserializeOwned>(origin: &str, text: &str) -> Result<T, Refusal> {
     // What is below is a hundred times what ours have; a bomb of aliases has more.
     let options = serde_saphyr::options! {
         strict_booleans: true,
@@ -34,18 +87,13 @@ pub fn parse(origin: &str, text: &str) -> Result<Suite, Refusal> {
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000, max_replay_stack_depth: 8 },
     };
-    let file = serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax(origin, &error))?;
-    let examiner = Examiner { origin, file: &file };
-    examiner.names()?;
-    let cases = examiner.cases()?;
-    let servers = names(&file).map(|server| server.value.clone()).collect();
-    let text = SuiteText { origin: origin.to_owned(), text: text.to_owned() };
-    Ok(Suite { name: file.suite.value, pods: file.pods, servers, text, cases })
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax(origin, &error))
 }
 
 struct Examiner<'a> {
     origin: &'a str,
     file: &'a SuiteFile,
+    system: &'a System,
 }
 
 impl Examiner<'_> {
@@ -53,55 +101,16 @@ impl Examiner<'_> {
         Err(Refusal::usage(format!("{}: {what}", place(self.origin, at)), hint))
     }
 
-    fn names(&self) -> Result<(), Refusal> {
-        let file = self.file;
-        let (suite, roles, tests) = (&file.suite, &file.servers, &file.tests);
+    /// The tests: one for each server that a check is made of.
+    fn cases(&self) -> Result<Vec<PlannedCase>, Refusal> {
+        let (suite, tests) = (&self.file.suite, &self.file.tests);
         if !is_name(&suite.value) {
             let hint = "use lower-case letters, digits and hyphens";
             return self.problem(suite.referenced, format!("`{}` cannot name a suite", suite.value), hint);
         }
-        if names(file).next().is_none() {
-            return self.problem(roles.referenced, "the suite names no servers", "list them by role under `servers:`");
-        }
         if tests.value.is_empty() {
             return self.problem(tests.referenced, "the suite has no tests", "list at least one under `tests:`");
         }
-        for (role, its) in &roles.value {
-            if its.is_empty() {
-                return self.problem(
-                    roles.referenced,
-                    format!("role `{role}` has no servers"),
-                    "name one, or remove the role",
-                );
-            }
-            // The same word for the same servers is no matter.
-            let is_ambiguous = role == ALL
-                || names(file).any(|server| server.value == *role) && its.iter().any(|server| server.value != *role);
-            if is_ambiguous {
-                let what = format!("role `{role}` is called like a server, or like all of them");
-                return self.problem(roles.referenced, what, "call it otherwise");
-            }
-        }
-        let mut seen = HashSet::new();
-        for server in names(file) {
-            let name = &server.value;
-            if !is_label(name) || name == ALL {
-                let hint = "it is a label's value: at most 63 letters, digits, `-`, `_` and `.`, and not `all`";
-                return self.problem(server.referenced, format!("`{name}` cannot name a server"), hint);
-            }
-            if !seen.insert(name) {
-                return self.problem(
-                    server.referenced,
-                    format!("server `{name}` is listed twice"),
-                    "name each server once",
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// The tests: one for each server that a check is made of.
-    fn cases(&self) -> Result<Vec<PlannedCase>, Refusal> {
         let mut known = HashSet::new();
         let mut cases = Vec::new();
         for test in &self.file.tests.value {
@@ -124,6 +133,11 @@ impl Examiner<'_> {
                     );
                 }
                 _ => {}
+            }
+            if let Some(part) = test.check.about().parts.iter().find(|part| !self.system.has(**part)) {
+                let key = part.key();
+                let hint = format!("describe the system's `{key}`, or leave this check out");
+                return self.problem(at, format!("check `{kind}` needs a system with a `{key}`"), hint);
             }
             let check = Arc::new(test.check.clone());
             for server in self.subjects(test)? {
@@ -150,7 +164,7 @@ impl Examiner<'_> {
         if test.on.is_empty() {
             return Ok(vec![None]);
         }
-        let (file, roles) = (self.file, &self.file.servers.value);
+        let (system, roles) = (self.system, &self.system.servers.value);
         let mut chosen: HashSet<&str> = HashSet::new();
         for Spanned { value: word, referenced, .. } in &test.on {
             let role = roles.get(word);
@@ -158,21 +172,52 @@ impl Examiner<'_> {
                 Some(its) => its.iter().any(|its| its.value == server.value),
                 None => word == ALL || *word == server.value,
             };
-            let meant = names(file).filter(is_meant).map(|server| chosen.insert(&server.value)).count();
+            let meant = system.names().filter(is_meant).map(|server| chosen.insert(&server.value)).count();
             if meant == 0 && role.is_none() {
-                let servers = names(file).map(|server| server.value.as_str());
+                let servers = system.names().map(|server| server.value.as_str());
                 let known: Vec<&str> = roles.keys().map(String::as_str).chain(servers).chain([ALL]).collect();
                 let hint = join(&suggestion(word, known.iter().copied()), &format!("known are {}", known.join(", ")));
                 return self.problem(*referenced, format!("there is no role or server `{word}`"), hint);
             }
         }
-        let its = names(file).filter(|server| chosen.contains(server.value.as_str()));
+        let its = system.names().filter(|server| chosen.contains(server.value.as_str()));
         Ok(its.map(|server| Some(server.value.clone())).collect())
     }
 }
 
-fn names(file: &SuiteFile) -> impl Iterator<Item = &Spanned<String>> {
-    file.servers.value.values().flatten()
+/// Whether the servers of a system can be told apart, and their roles from them.
+fn names(origin: &str, system: &System) -> Result<(), Refusal> {
+    let problem =
+        |at, what: String, hint: &str| Err(Refusal::usage(format!("{}: {what}", place(origin, at)), hint.to_owned()));
+    let roles = &system.servers;
+    if system.names().next().is_none() {
+        let what = "the system has no servers".to_owned();
+        return problem(roles.referenced, what, "list them by role under `servers:`");
+    }
+    for (role, its) in &roles.value {
+        if its.is_empty() {
+            return problem(roles.referenced, format!("role `{role}` has no servers"), "name one, or remove the role");
+        }
+        // The same word for the same servers is no matter.
+        let is_ambiguous = role == ALL
+            || system.names().any(|server| server.value == *role) && its.iter().any(|server| server.value != *role);
+        if is_ambiguous {
+            let what = format!("role `{role}` is called like a server, or like all of them");
+            return problem(roles.referenced, what, "call it otherwise");
+        }
+    }
+    let mut seen = HashSet::new();
+    for server in system.names() {
+        let name = &server.value;
+        if !is_label(name) || name == ALL {
+            let hint = "it is a label's value: at most 63 letters, digits, `-`, `_` and `.`, and not `all`";
+            return problem(server.referenced, format!("`{name}` cannot name a server"), hint);
+        }
+        if !seen.insert(name) {
+            return problem(server.referenced, format!("server `{name}` is listed twice"), "name each server once");
+        }
+    }
+    Ok(())
 }
 
 /// What the YAML reader says, with place and a suggestion.
@@ -184,6 +229,10 @@ fn syntax(origin: &str, error: &serde_saphyr::Error) -> Refusal {
         _ => return Refusal::usage(yaml::wrong(origin, error), "docs/suites.md shows how a suite is written"),
     };
     let place = place(origin, *at);
+    if MOVED.contains(&wrong.as_str()) && !expected.contains(&wrong.as_str()) {
+        let hint = "the suite's `system` describes it now, once for all checks: see docs/suites.md";
+        return Refusal::usage(format!("{place}: unknown {what} `{wrong}`"), hint);
+    }
     let mut known = expected.clone();
     known.sort_unstable();
     Refusal::usage(

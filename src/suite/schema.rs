@@ -1,14 +1,24 @@
 //! The JSON Schema of suite files, for editors; [`explain`](super::explain) says the same in words.
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use super::SuiteFile;
+use crate::check::System;
 
-/// The schema, of draft 2020-12.
+/// The schema of suites, of draft 2020-12.
 pub fn schema() -> Value {
-    let generator = SchemaSettings::draft2020_12().into_generator();
-    let mut schema = generator.into_root_schema_for::<SuiteFile>();
-    schema.insert("title".to_owned(), "A suite of file-simulator-e2e".into());
+    titled::<SuiteFile>("A suite of file-simulator-e2e")
+}
+
+/// The same of systems.
+pub fn system() -> Value {
+    titled::<System>("A system under test of file-simulator-e2e")
+}
+
+fn titled<T: JsonSchema>(title: &str) -> Value {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
+    schema.insert("title".to_owned(), title.into());
     schema.to_value()
 }

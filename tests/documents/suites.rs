@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use file_simulator_e2e::check::{About, Check};
-use file_simulator_e2e::suite::load::{BUILT_IN, parse};
-use file_simulator_e2e::suite::{explain, schema::schema};
+use file_simulator_e2e::error::Refusal;
+use file_simulator_e2e::suite::load::{self, BUILT_IN, SYSTEMS};
+use file_simulator_e2e::suite::schema::{self, schema};
+use file_simulator_e2e::suite::{Suite, explain};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -16,8 +18,16 @@ use crate::support::root;
 use crate::support::simulated::Simulated;
 use crate::support::speed;
 
+/// A suite without tests, with a system of its own.
+const HEAD: &str = "suite: x\nabout: x\nsystem:\n  pods: {labels: {a: b}, server-label: c}\n  servers: {r: [s, t]}\n  \
+                    restart-window: 1m\n  export: {container: c, folder: /d, volume: v, port: 1}\n";
+
 fn broken(name: &str) -> String {
     std::fs::read_to_string(root(&format!("fixtures/suites/broken/{name}.yaml"))).unwrap()
+}
+
+fn parse(origin: &str, text: &str) -> Result<Suite, Refusal> {
+    load::parse(origin, text, |system| load::system(origin, system))
 }
 
 #[test]
@@ -33,6 +43,7 @@ fn the_reference_of_checks_is_what_explain_says() {
 #[test]
 fn the_published_schema_is_the_codes_own_and_refuses_what_is_not_in_the_form_of_a_suite() {
     golden("docs/suite.schema.json", &format!("{:#}\n", schema()));
+    golden("docs/system.schema.json", &format!("{:#}\n", schema::system()));
     let validator = jsonschema::draft202012::new(&schema()).unwrap();
     let value = |text: &str| {
         serde_saphyr::from_str_with_options::<Value>(text, serde_saphyr::options! { strict_booleans: true }).unwrap()
@@ -42,7 +53,9 @@ fn the_published_schema_is_the_codes_own_and_refuses_what_is_not_in_the_form_of_
         let wrong: Vec<_> = validator.iter_errors(&value(text)).map(|error| error.to_string()).collect();
         assert!(wrong.is_empty(), "{name}: {wrong:?}");
     }
-    for name in ["unknown-check", "unknown-key", "wrong-duration", "tests-nothing", "no-time", "no-group"] {
+    let systems = jsonschema::draft202012::new(&schema::system()).unwrap();
+    assert!(SYSTEMS.iter().all(|(_, text)| systems.is_valid(&value(text))));
+    for name in ["unknown-check", "unknown-key", "wrong-duration", "tests-nothing", "no-time", "no-group", "old-form"] {
         assert!(!validator.is_valid(&value(&broken(name))), "{name}");
     }
 }
@@ -54,9 +67,7 @@ fn every_check_is_explained_with_its_keys_and_an_example_that_works() {
         assert!(listed.contains(&format!("{} ", about.key)), "{listed}");
         let text = explain::explain(about.key).unwrap();
         let (_, example) = text.split_once(":\n\n- slug:").unwrap_or_else(|| panic!("{text}"));
-        let head = "suite: x\nabout: x\npods: {labels: {a: b}, server-label: c}\n";
-        let suite =
-            format!("{head}servers: {{backup: [nas-backup], input: [a], output: [b]}}\ntests:\n- slug:{example}");
+        let suite = format!("suite: x\nabout: x\nsystem: file-simulator\ntests:\n- slug:{example}");
         let suite = parse("explain", &suite).unwrap_or_else(|refusal| panic!("{refusal}\n{text}"));
         assert_eq!(suite.cases[0].check.kind(), about.key);
     }
@@ -64,8 +75,7 @@ fn every_check_is_explained_with_its_keys_and_an_example_that_works() {
         "judges a server; needs the tester's folder, commands in containers, logs; with some keys also port-forwards; proves",
         "Permissions, besides those that every test needs: create pods/exec, get pods/exec, get pods/log.\n",
         "Permissions, with some keys: create pods/portforward, get pods/portforward.\n",
-        "  export: export\n",
-        "    folder: text\n",
+        "  bytes: number from 1 to 65535\n",
         "  samples: number from 1 to 20, else `1`\n",
         "  within: duration\n",
     ];
@@ -74,34 +84,35 @@ fn every_check_is_explained_with_its_keys_and_an_example_that_works() {
 
 #[test]
 fn whatever_is_wrong_with_a_suite_is_refused_with_its_place() {
-    let good = "suite: x\nabout: x\npods: {labels: {a: b}, server-label: c}\nservers: {r: [s, t]}\ntests:\n  \
-                - slug: one\n    on: [r]\n    check: {host-folder: {}}\n";
-    assert_eq!(parse("f", good).unwrap().cases.len(), 2);
+    let good = format!("{HEAD}tests:\n  - slug: one\n    on: [r]\n    check: {{host-folder: {{}}}}\n");
+    assert_eq!(parse("f", &good).unwrap().cases.len(), 2);
     for (there, instead, words) in [
         ("suite: x", "suite: X", "f:1:8: `X` cannot name a suite"),
-        ("[s, t]", "[../s]", "f:4:15: `../s` cannot name a server"),
-        ("[s, t]", "[s, s]", "f:4:18: server `s` is listed twice"),
-        ("{r: [s, t]}", "{r: [s, t], s: [t]}", "f:4:10: role `s` is called like a server"),
-        ("{r: [s, t]}", "{r: [s], q: []}", "f:4:10: role `q` has no servers"),
-        ("{r: [s, t]}", "{}", "f:4:10: the suite names no servers"),
-        ("host-folder: {}", "pod-count: {}", "f:6:11: check `pod-count` judges the whole"),
-        ("slug: one", "slug: one two", "f:6:11: slug `one two` cannot name a check"),
-        ("[r]", "[rr]", "f:7:10: there is no role or server `rr`"),
+        ("[s, t]", "[../s]", "f:5:17: `../s` cannot name a server"),
+        ("[s, t]", "[s, s]", "f:5:20: server `s` is listed twice"),
+        ("{r: [s, t]}", "{r: [s, t], s: [t]}", "f:5:12: role `s` is called like a server"),
+        ("{r: [s, t]}", "{r: [s], q: []}", "f:5:12: role `q` has no servers"),
+        ("{r: [s, t]}", "{}", "f:5:12: the system has no servers"),
+        ("host-folder: {}", "pod-count: {}", "f:9:11: check `pod-count` judges the whole"),
+        ("slug: one", "slug: one two", "f:9:11: slug `one two` cannot name a check"),
+        ("[r]", "[rr]", "f:10:10: there is no role or server `rr`"),
     ] {
         let refusal = parse("f", &good.replace(there, instead)).unwrap_err();
         assert!(refusal.what.contains(words), "{words}: {refusal}");
     }
     for (name, place, words) in [
-        ("unknown-check", "12:7", "unknown check `podz`"),
-        ("unknown-key", "13:9", "did you mean `restart-window`?"),
-        ("unknown-server", "10:10", "did you mean `input`?"),
-        ("slug-twice", "11:11", "slug `count` makes a second test broken::count"),
-        ("no-server", "9:11", "no server is named"),
-        ("wrong-duration", "13:25", "write a duration like 90s or 10m"),
+        ("unknown-check", "8:7", "unknown check `podz`"),
+        ("unknown-key", "9:9", "did you mean `within`?"),
+        ("unknown-server", "6:10", "did you mean `input`?"),
+        ("slug-twice", "7:11", "slug `count` makes a second test broken::count"),
+        ("no-server", "5:11", "no server is named"),
+        ("wrong-duration", "9:17", "write a duration like 90s or 10m"),
         ("not-yaml", "3:1", "quoted scalar"),
-        ("no-group", "13:63", "has no group"),
-        ("no-time", "13:25", "must be more than zero"),
-        ("tests-nothing", "17:17", "must not be zero or empty"),
+        ("no-sidecar", "9:11", "check `file-update` needs a system with a `sidecar`"),
+        ("old-form", "3:1", "the suite's `system` describes it now"),
+        ("no-group", "8:77", "has no group"),
+        ("no-time", "9:17", "must be more than zero"),
+        ("tests-nothing", "10:17", "must not be zero or empty"),
     ] {
         let refusal = parse(name, &broken(name)).unwrap_err().to_string();
         assert!(refusal.contains(&format!("{name}:{place}:")) && refusal.contains(words), "{words}: {refusal}");
@@ -111,10 +122,9 @@ fn whatever_is_wrong_with_a_suite_is_refused_with_its_place() {
 #[test]
 fn a_file_that_is_too_large_or_a_bomb_is_refused() {
     let place = Place::new();
-    let head = "suite: x\nabout: x\npods: {labels: {a: b}, server-label: c}\nservers: {r: [s]}\n";
+    let head = HEAD;
     let mut bomb = format!(
-        "{head}tests:\n  - slug: a\n    on: [r]\n    check:\n      nfs:\n        access:\n          values: v\n          default:\n            \
-         a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+        "{head}  facts:\n    fsid:\n      values: v\n      default:\n            a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
     );
     for n in 1..9 {
         let again = format!("*a{}, ", n - 1).repeat(10);
@@ -122,12 +132,13 @@ fn a_file_that_is_too_large_or_a_bomb_is_refused() {
     }
     let servers = (0..2000).map(|n| format!("s{n}, ")).collect::<Vec<_>>().concat();
     let test = |n| format!("  - {{slug: t{n}, on: [all], check: {{host-folder: {{}}}}}}\n");
+    let many = head.replace("[s, t]", &format!("[{servers}]"));
     let tests = (0..500).map(test).collect::<Vec<_>>().concat();
     for (name, text, words) in [
         ("large", format!("{head}#{}", " ".repeat(10 << 20)), "more than 1024 KiB"),
         ("bomb", bomb, "larger or deeper than any such file"),
-        ("deep", format!("{head}tests: {}", "[".repeat(5000)), "deep.yaml:5:"),
-        ("many", head.replace("[s]", &format!("[{servers}]")) + "tests:\n" + &tests, "more than 10000 tests"),
+        ("deep", format!("{head}tests: {}", "[".repeat(5000)), "deep.yaml:8:"),
+        ("many", many + "tests:\n" + &tests, "more than 10000 tests"),
         ("twice", format!("{head}about: y\n"), "the key `about` is there twice"),
         ("documents", format!("{head}tests: []\n---\n{head}"), "there are several documents, and one is expected"),
         ("control", "suite: \0".to_owned(), "control.yaml:1:"),

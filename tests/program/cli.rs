@@ -71,7 +71,7 @@ fn what_cannot_be_run_or_told_is_no_success_and_replaces_the_old_report() {
     red(&place.says(&["--suite", "mine.yaml"], 2, &["cannot read the suite file mine.yaml"]), 1);
     let place = Place::new();
     let broken = root("fixtures/suites/broken/unknown-check.yaml");
-    let words = ["unknown-check.yaml:12:7: unknown check `podz`"];
+    let words = ["unknown-check.yaml:8:7: unknown check `podz`"];
     red(&place.says(&["--suite", broken.to_str().unwrap()], 2, &words), 1);
     let place = Place::new();
     std::fs::write(place.path("reports"), "a file").unwrap();

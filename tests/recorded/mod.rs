@@ -9,7 +9,7 @@ use file_simulator_e2e::recording::Recording;
 use file_simulator_e2e::replay;
 use file_simulator_e2e::sim::scenario;
 use file_simulator_e2e::suite::Suite;
-use file_simulator_e2e::suite::load::{BUILT_IN, load, parse};
+use file_simulator_e2e::suite::load::{BUILT_IN, load, recorded};
 use libtest_mimic::{Failed, Trial};
 
 use crate::support::catalogue::{self, Round};
@@ -40,7 +40,7 @@ fn read(name: &str) -> (Recording, Vec<Suite>) {
 }
 
 fn suites(recording: &Recording) -> Vec<Suite> {
-    let parsed = recording.suites.iter().map(|suite| parse(&suite.origin, &suite.text));
+    let parsed = recording.suites.iter().map(recorded);
     parsed.map(|suite| suite.unwrap_or_else(|refusal| panic!("{refusal}"))).collect()
 }
 

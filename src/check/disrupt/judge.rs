@@ -2,7 +2,7 @@
 
 use super::seen::{Came, Restarted, seconds};
 use super::{Restart, Written};
-use crate::check::millis;
+use crate::check::{System, millis};
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Seen;
 
@@ -21,19 +21,23 @@ impl Findings {
     }
 }
 
-pub fn verdict(check: &Restart, seen: &Restarted) -> Verdict {
+pub fn verdict(check: &Restart, system: &System, seen: &Restarted) -> Verdict {
     let mut findings = Findings::default();
-    let init = &check.init_container;
+    let init = &system.init_container;
     folder(&mut findings, init, seen);
     let mut summary = String::new();
     let mut notes = Vec::new();
     match &seen.came {
         Came::Ready { pod, after } => {
-            summary =
-                format!("Ready {} after pod {} was deleted; {}", seconds(*after), seen.deleted, file(check, seen));
-            arrived(&mut findings, check, seen, pod);
-            written(&mut findings, check, seen, pod);
-            removed(&mut findings, check, seen, pod);
+            summary = format!(
+                "Ready {} after pod {} was deleted; {}",
+                seconds(*after),
+                seen.deleted,
+                file(check, system, seen)
+            );
+            arrived(&mut findings, check, system, seen, pod);
+            written(&mut findings, check, system, seen, pod);
+            removed(&mut findings, init, seen, pod);
         }
         Came::Stuck { pod, container, state, after } => {
             let place = container.as_ref().map(|container| format!(", container {container}")).unwrap_or_default();
@@ -41,7 +45,7 @@ pub fn verdict(check: &Restart, seen: &Restarted) -> Verdict {
             let state = format!("{state}, {} after the deletion", seconds(*after));
             let hint = format!("the server is down until it does; kubectl describe pod {pod} says more");
             findings.reasons.insert(0, Reason::new(format!("pod {pod}{place}"), expected, state).hint(hint));
-            findings.hop = container.as_ref().and_then(|container| hop_of(check, container)).or(findings.hop);
+            findings.hop = container.as_ref().and_then(|container| hop_of(system, container)).or(findings.hop);
         }
         Came::Nothing { after, obstacle } => {
             let expected = format!("another pod in place of {}", seen.deleted);
@@ -74,13 +78,13 @@ pub fn verdict(check: &Restart, seen: &Restarted) -> Verdict {
 }
 
 /// What became of the files, in words.
-fn file(check: &Restart, seen: &Restarted) -> String {
+fn file(check: &Restart, system: &System, seen: &Restarted) -> String {
     let there = seen.arrival.there.map(seconds).unwrap_or_default();
     let written = match check.written {
         Written::Lost => "what was only in the export is gone, as designed",
         Written::Kept => "what had been synced is back",
     };
-    format!("a file of the folder was in {} after {there}, limit {}; {written}", check.export.folder, check.within)
+    format!("a file of the folder was in {} after {there}, limit {}; {written}", system.export.folder, check.within)
 }
 
 /// Whether the tester's folder still has the file that nobody else knows of. Others' files are others' to remove.
@@ -104,7 +108,7 @@ fn folder(findings: &mut Findings, init: &str, seen: &Restarted) {
 }
 
 /// Whether the new pod removed files of the tester's that the old one had left.
-fn removed(findings: &mut Findings, check: &Restart, seen: &Restarted, pod: &str) {
+fn removed(findings: &mut Findings, init: &str, seen: &Restarted, pod: &str) {
     if seen.removed.is_empty() {
         return;
     }
@@ -113,20 +117,19 @@ fn removed(findings: &mut Findings, check: &Restart, seen: &Restarted, pod: &str
     let lines = seen.removed.join("\n  ");
     let last = format!("files that are gone: {count}; the log of pod {pod} says:\n  {lines}");
     let hint = format!(
-        "{} does not fill the export with all of the folder, and a sidecar with --delete then removes the rest",
-        check.init_container
+        "{init} does not fill the export with all of the folder, and a sidecar with --delete then removes the rest"
     );
     findings.wrong(Hop::Init, Reason::new(format!("folder {}", seen.folder), expected, last).hint(hint));
 }
 
 /// Whether the file of the folder was in the export in time.
-fn arrived(findings: &mut Findings, check: &Restart, seen: &Restarted, pod: &str) {
+fn arrived(findings: &mut Findings, check: &Restart, system: &System, seen: &Restarted, pod: &str) {
     let within = millis(check.within.0);
-    let (arrival, init) = (&seen.arrival, &check.init_container);
+    let (arrival, init) = (&seen.arrival, &system.init_container);
     if arrival.there.is_some_and(|there| there <= within) {
         return;
     }
-    let object = format!("file {} in {} of pod {pod}", seen.put, check.export.folder);
+    let object = format!("file {} in {} of pod {pod}", seen.put, system.export.folder);
     let expected = format!("from {} within {} of the pod's creation (WIN-02)", seen.folder, check.within);
     let there = arrival.there.map(|there| format!("; it was there after {}", seconds(there))).unwrap_or_default();
     match arrival.absent {
@@ -147,10 +150,10 @@ fn arrived(findings: &mut Findings, check: &Restart, seen: &Restarted, pod: &str
 }
 
 /// Whether of the file that was written into the old export became what should.
-fn written(findings: &mut Findings, check: &Restart, seen: &Restarted, pod: &str) {
+fn written(findings: &mut Findings, check: &Restart, system: &System, seen: &Restarted, pod: &str) {
     let unknown = Seen::Unreadable("not looked at".to_owned());
     let found = seen.written.as_ref().unwrap_or(&unknown);
-    let object = format!("file {} in {} of pod {pod}", seen.wrote, check.export.folder);
+    let object = format!("file {} in {} of pod {pod}", seen.wrote, system.export.folder);
     match (check.written, found) {
         (Written::Lost, Seen::Absent) | (Written::Kept, Seen::Whole) => {}
         (_, Seen::Unreadable(why)) => {
@@ -165,16 +168,16 @@ fn written(findings: &mut Findings, check: &Restart, seen: &Restarted, pod: &str
         }
         (Written::Kept, found) => {
             let expected = format!("back from {}, into which it had been synced", seen.folder);
-            let hint = format!("look at the log of {}, and whether the folder still has it", check.init_container);
+            let hint = format!("look at the log of {}, and whether the folder still has it", system.init_container);
             findings.wrong(Hop::Init, Reason::new(object, expected, found.to_string()).hint(hint));
         }
     }
 }
 
 /// The hop of the container that the replacement hangs on.
-fn hop_of(check: &Restart, container: &String) -> Option<Hop> {
-    let sidecar = check.sidecar.as_ref().map(|sidecar| (&sidecar.container, Hop::Sidecar));
-    let others = [(&check.init_container, Hop::Init), (&check.export.container, Hop::Nfs)];
+fn hop_of(system: &System, container: &String) -> Option<Hop> {
+    let sidecar = system.sidecar.as_ref().map(|sidecar| (&sidecar.container, Hop::Sidecar));
+    let others = [(&system.init_container, Hop::Init), (&system.export.container, Hop::Nfs)];
     others.into_iter().chain(sidecar).find(|(name, _)| *name == container).map(|(_, hop)| hop)
 }
 
@@ -183,23 +186,17 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::check::Kind;
+    use crate::check::kind::tests::judged as judged_by;
     use crate::cluster::example::with;
     use crate::event::Outcome;
 
     fn judged(written: &str, changes: &[(&str, Value)]) -> Verdict {
-        let check: Restart = serde_json::from_value(json!({
-            "export": {"container": "nfs-server", "folder": "/data"}, "init-container": "sync-windows-data",
-            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced", "interval": r"^Sync interval: (\d+)s"},
-            "restart-window": "10m", "within": "30s", "written": written
-        }))
-        .unwrap();
         let seen = json!({"Restarted": {
             "server": "nas-output-1", "folder": "/f", "deleted": "old", "put": "put.txt", "wrote": "written.txt",
             "came": {"Ready": {"pod": "new", "after": 3210}}, "arrival": {"there": 540, "absent": null, "last": ""},
             "written": if written == "kept" { "Whole" } else { "Absent" }, "kept": "Whole", "vanished": [0, []], "old": null
         }});
-        check.judge(&serde_json::from_value(with(seen, changes)).unwrap())
+        judged_by::<Restart>(json!({"within": "30s", "written": written}), with(seen, changes))
     }
 
     #[test]

@@ -8,21 +8,12 @@ mod sound;
 
 use serde::Deserialize;
 
-use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::parameter::Span;
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Restart {
-    /// The export.
-    pub export: Export,
-    /// What fills it when a pod starts.
-    pub init_container: String,
-    /// What copies it to the tester's folder, where a server has that.
-    pub sidecar: Option<Sidecar>,
-    /// A container that was restarted must have been running for so long since, or nothing is deleted.
-    #[serde(rename = "restart-window")]
-    pub window: Span,
     /// The longest time from the replacement's creation until a file of the tester's is in its export.
     pub within: Span,
     /// What becomes of a file that a client wrote into the export.

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
 use super::seen::{Arrival, Came};
-use crate::check::parameter::{Export, Span};
+use crate::check::parameter::Span;
 use crate::check::{Site, millis};
 use crate::cluster::container::{self, Kind};
 use crate::cluster::server::{has_ended, is_ready, is_terminating, phase, progress};
@@ -100,7 +100,7 @@ impl Deleted<'_> {
     }
 
     fn server(&self, population: &Population) -> Server {
-        population.server(&self.site.select, self.site.server())
+        population.server(&self.site.system.pods, self.site.server())
     }
 
     fn disturbed(&self, seen: String) -> Verdict {
@@ -164,7 +164,8 @@ impl Deleted<'_> {
     }
 
     /// Waits until the file is in the replacement's export, or is seen not to come within the time.
-    pub async fn arrival(&self, export: &Export, file: &File, within: Span) -> Arrival {
+    pub async fn arrival(&self, file: &File, within: Span) -> Arrival {
+        let container = &self.site.system.export.container;
         let mut seen = Arrival { last: "no replacement".to_owned(), ..Arrival::default() };
         let mut pause = PAUSE;
         loop {
@@ -173,8 +174,8 @@ impl Deleted<'_> {
             match population.map(|population| self.stage(&population)) {
                 Ok(Some(Stage::Coming(pod) | Stage::Ready(pod))) => {
                     age = self.since_creation(&pod);
-                    if container::runs(&pod, &export.container) {
-                        match self.look(&pod, export, file).await {
+                    if container::runs(&pod, container) {
+                        match self.look(&pod, file).await {
                             Seen::Whole => {
                                 return Arrival { there: Some(millis(self.since_creation(&pod))), ..seen };
                             }
@@ -184,9 +185,9 @@ impl Deleted<'_> {
                         }
                         pause = LONGEST.min(pause * 2);
                     } else {
-                        let view = container::named(&pod, &export.container);
+                        let view = container::named(&pod, container);
                         let state = view.map_or("there is no such container".to_owned(), |view| view.describe());
-                        (seen.absent, seen.last) = (Some(millis(age)), format!("{} is {state}", export.container));
+                        (seen.absent, seen.last) = (Some(millis(age)), format!("{container} is {state}"));
                     }
                 }
                 Ok(Some(_)) => return seen,
@@ -201,7 +202,8 @@ impl Deleted<'_> {
         }
     }
 
-    pub async fn look(&self, pod: &Pod, export: &Export, file: &File) -> Seen {
+    pub async fn look(&self, pod: &Pod, file: &File) -> Seen {
+        let export = &self.site.system.export;
         let gather = Operation::Gather { folder: export.folder.clone(), prefix: file.name.clone() };
         let output = self.site.shared.exec(self.site.server(), &pod.name_any(), &export.container, &gather).await;
         let output = match output {

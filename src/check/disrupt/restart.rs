@@ -13,7 +13,7 @@ use super::seen::{Came, Observation, Restarted};
 use super::{Restart, Written, judge, sound};
 use crate::check::sync::ground::Ground;
 use crate::check::sync::way;
-use crate::check::{Disturbed, Kind, Need, Place, Placed, Site, Writes};
+use crate::check::{Disturbed, Kind, Need, Part, Place, Placed, Site, System};
 use crate::cluster::{ApiError, Operation, ResourceExt, Server};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
@@ -35,35 +35,41 @@ impl Kind for Restart {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Host, Hop::Mount, Hop::Init, Hop::Export];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs, Need::Deletion];
+    const PARTS: &'static [Part] = &[Part::Init];
     const DISTURBS: bool = true;
 
-    fn writes(&self) -> Option<Writes<'_>> {
-        let sidecar = self.sidecar.as_ref();
-        Some(Writes { export: &self.export, sidecar, cycles: sidecar.is_some().into() })
+    fn writes(&self) -> Option<u8> {
+        Some((self.written == Written::Kept).into())
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (server, population) = site.settled_server().await?;
-        let pod = sound::steady(&server, self.window, population.now).map_err(|reason| site.blocked(reason))?;
+        let pod = sound::steady(&server, site.system.restart_window, population.now)
+            .map_err(|reason| site.blocked(reason))?;
         let owner = sound::owner(&server, &pod).map_err(Verdict::error)?;
-        let sidecar = self.sidecar.as_ref().map(|sidecar| sidecar.container.as_str());
-        if let Some(danger) = sound::danger(&pod, &self.init_container, sidecar).map_err(Verdict::error)? {
+        let sidecar = self.copies(site).then_some(site.system.sidecar_name());
+        if let Some(danger) = sound::danger(&pod, &site.system.init_container, sidecar).map_err(Verdict::error)? {
             return Ok(Observation::Spared(danger));
         }
-        site.running(&pod, &self.export.container)?;
+        site.running(&pod, &site.system.export.container)?;
         self.mounted(site, &pod, population.now).await?;
         Ok(Observation::Restarted(Box::new(self.restart(site, &server, &pod, owner).await?)))
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         match seen {
             Observation::Spared(danger) => Verdict::judged("", vec![danger.clone()]).at(Hop::Sidecar),
-            Observation::Restarted(restarted) => judge::verdict(self, restarted),
+            Observation::Restarted(restarted) => judge::verdict(self, system, restarted),
         }
     }
 }
 
 impl Restart {
+    /// Whether a sidecar is to copy what is written: what is lost by design, none copies.
+    fn copies(&self, site: &Site) -> bool {
+        self.written == Written::Kept && site.system.sidecar.is_some()
+    }
+
     /// ERROR where the tester's folder is not there, or is seen not to be the one that the pod mounts.
     async fn mounted(&self, site: &Site, pod: &Arc<Pod>, now: Timestamp) -> Result<(), Verdict> {
         let entry = site.shared.host.entry(site.server()).await;
@@ -72,8 +78,7 @@ impl Restart {
             let reason = Reason::new(format!("folder {folder}"), "the tester's folder", entry.to_string());
             return Err(Verdict::error(reason.hint("make it, or name the right one with --host-data")).at(Hop::Host));
         }
-        let Some(sidecar) = &self.sidecar else { return Ok(()) };
-        way::probed(site, pod, now, sidecar, self.window).await?
+        if self.copies(site) { way::probed(site, pod, now).await? } else { Ok(()) }
     }
 
     /// Prepares, deletes the pod, and follows what comes.
@@ -86,7 +91,7 @@ impl Restart {
         let before = shared.host.files(name, MOST).await;
         let put = site.file(PUT);
         // Wherever the pod's containers may copy it.
-        shared.ledger.place(site.exported(&self.export, &put));
+        shared.ledger.place(site.exported(&put));
         shared.ledger.place(put);
         if let Err(error) = shared.host.create(name, &file.name, file.content.as_bytes()).await {
             let folder = shared.host.folder(name).display().to_string();
@@ -99,23 +104,23 @@ impl Restart {
         let limit = sent + shared.wishes.settle;
         let deleted = Deleted { site, known, owner, sent, limit };
         site.waiting(format!("the replacement of pod {}", pod.name_any()), shared.wishes.settle);
-        let (came, arrival) = join(deleted.ready(), deleted.arrival(&self.export, &file, self.within)).await;
+        let (came, arrival) = join(deleted.ready(), deleted.arrival(&file, self.within)).await;
         let (came, replacement) = came?;
         let mut old = None;
         let mut found = None;
         let mut limit = Instant::now();
         if let (Came::Ready { .. }, Some(pod)) = (&came, &replacement) {
-            found = Some(deleted.look(pod, &self.export, &written).await);
+            found = Some(deleted.look(pod, &written).await);
             site.waiting("the old pod's end", shared.wishes.settle);
             old = deleted.old_gone().await;
             limit = Instant::now() + self.synced_within.unwrap_or(self.within).0;
-            if let Some(cycles) = self.sidecar.as_ref().and_then(|sidecar| site.cycles(pod, sidecar)) {
+            if let Some(cycles) = site.cycles(pod).filter(|_| self.copies(site)) {
                 // What the first cycle removes is gone then. The next one may bring back what the old pod's removed.
                 cycles.wait_for(limit, |log| log.ends(Timestamp::UNIX_EPOCH).0 > 0 || log.is_denied()).await;
             }
         }
         // What is not in the export is brought back by no cycle.
-        if self.sidecar.is_none() || arrival.there.is_none() {
+        if !self.copies(site) || arrival.there.is_none() {
             limit = Instant::now();
         }
         let kept = shared.host.arrival(name, &file.name, &Digest::of(&file.content), limit).await;
@@ -147,21 +152,20 @@ impl Restart {
 
     /// Writes a file into the export and, where it is to be kept, waits until it was copied to the tester's folder.
     async fn write(&self, site: &Site, pod: &Arc<Pod>, file: &File) -> Result<(), Verdict> {
-        let path = format!("{}/{}", self.export.folder, file.name);
+        let path = site.path(&file.name);
         let write = Operation::Write { path, content: file.content.clone() };
         let astray = |hop, expected: &str, seen: String| {
             let object = format!("file {} of pod {}", file.name, pod.name_any());
             Err(Verdict::error(Reason::new(object, expected, seen).hint(SPARED)).at(hop))
         };
         let refused = |problem| astray(Hop::Export, "to be written into the export", problem);
-        let followed = self.sidecar.as_ref().and_then(|sidecar| Some((sidecar, site.cycles(pod, sidecar)?)));
-        let Some((sidecar, cycles)) = followed else {
-            site.place(pod, &self.export, None, &site.file(WRITTEN));
-            let (_, problem) = site.try_exec(pod, &self.export.container, &write).await?;
+        let Some(cycles) = site.cycles(pod).filter(|_| self.copies(site)) else {
+            site.place(pod, &site.file(WRITTEN));
+            let (_, problem) = site.in_export(pod, &write).await?;
             return problem.map_or(Ok(()), refused);
         };
         let within = self.synced_within.unwrap_or(self.within);
-        let ground = Ground { site, pod: Arc::clone(pod), cycles, export: &self.export, sidecar, within };
+        let ground = Ground { site, pod: Arc::clone(pod), cycles, within };
         ground.place(WRITTEN);
         if self.written == Written::Kept {
             let wanted = [(file.name.clone(), Digest::of(&file.content))];
@@ -189,7 +193,7 @@ impl Restart {
             if site.shared.host.remove(&placed.server, &placed.name).await.is_ok() {
                 site.shared.ledger.removed(&placed);
             } else {
-                site.shared.ledger.place(site.exported(&self.export, &placed));
+                site.shared.ledger.place(site.exported(&placed));
             }
         }
     }
@@ -197,7 +201,7 @@ impl Restart {
     async fn delete(&self, site: &Site, pod: &Pod, at: Instant) -> Result<(), Verdict> {
         let shared = &site.shared;
         let uid = pod.uid().unwrap_or_default();
-        let (server, select) = (site.server().to_owned(), site.select.clone());
+        let (server, select) = (site.server().to_owned(), site.system.pods.clone());
         let disturbed = Disturbed { case: site.id.clone(), server, select, deletes: uid.clone(), at };
         shared.disturb(disturbed.clone());
         let Err(error) = shared.cluster.delete_pod(&pod.name_any(), &uid).await else { return Ok(()) };

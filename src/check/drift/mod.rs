@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Kind, Need, Site, Subject};
+use super::{Kind, Need, Site, Subject, System};
 use crate::cluster::manifest;
 use crate::cluster::{Deployed, Live, Select};
 use crate::event::{Reason, Verdict};
@@ -82,7 +82,7 @@ impl Kind for Drift {
         let looked: Result<Arc<Looked>, Verdict> = site.shared.once("drift", Box::pin(look(site))).await;
         let looked = looked?;
         let server = site.id.server.clone();
-        let is_asked = |object: &Value| server.as_ref().is_none_or(|server| is_of(&site.select, server, object));
+        let is_asked = |object: &Value| server.as_ref().is_none_or(|server| is_of(&site.system.pods, server, object));
         let objects = looked.objects.iter().filter(|(object, _)| is_asked(object));
         Ok(Observation {
             release: site.shared.cluster.release().to_owned(),
@@ -92,7 +92,7 @@ impl Kind for Drift {
         })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, _: &System, seen: &Observation) -> Verdict {
         let whose = seen.server.as_ref().map_or(String::new(), |server| format!(" of {server}"));
         let manifest = format!("the manifest of revision {} of {}", seen.revision, seen.release);
         if seen.objects.is_empty() {

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::check::system::tests::system;
 use crate::cluster::example::with;
 use crate::event::Outcome;
 
@@ -71,7 +72,7 @@ fn judge(said: &Value, live: Value) -> Verdict {
     let seen = seen(vec![compared(said, Live::Object(live))]);
     // As from a recording.
     let seen = serde_json::from_value(serde_json::to_value(seen).unwrap()).unwrap();
-    Drift {}.judge(&seen)
+    Drift {}.judge(&system(), &seen)
 }
 
 /// What is said of the live Deployment after some changes: of each reason what was expected and seen.
@@ -275,7 +276,7 @@ fn what_is_missing_fails_and_what_cannot_be_read_is_said() {
         // What is known is told.
         (vec![unread(), State::Missing], Outcome::Fail, 1),
     ] {
-        let verdict = Drift {}.judge(&seen(states.into_iter().map(object).collect()));
+        let verdict = Drift {}.judge(&system(), &seen(states.into_iter().map(object).collect()));
         assert_eq!((verdict.outcome, verdict.notes.len()), (outcome, notes), "{verdict:?}");
         let is_told = outcome == Outcome::Fail || verdict.reasons[0].seen.contains("Service s: no permission");
         assert!(is_told, "{verdict:?}");

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Pod;
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::check::Site;
-use crate::check::parameter::{Expected, Export};
+use crate::check::parameter::{Expected, Fact};
+use crate::check::{Site, System};
 use crate::cluster::Operation;
 use crate::event::{Reason, Verdict};
 
@@ -26,15 +27,15 @@ impl Access {
         if words(options).any(|word| word == "ro") { Self::ReadOnly } else { Self::ReadWrite }
     }
 
-    /// The reason to fail if the values say something else than this, which the suite requires; `key` is their path.
-    pub fn contradicted(self, key: &str, options: &str, expected: &Expected) -> Option<Reason> {
+    /// The reason to fail if the values say something else than this, which the suite requires.
+    pub fn contradicted(self, system: &System, options: &str, expected: &Expected) -> Option<Reason> {
         let is_open = !words(options).any(|word| word == "ro" || word == "rw");
         // What options leave to the server shows in what it does.
         if is_open || Self::of(options) == self {
             return None;
         }
         let (name, option) = self.names();
-        let wanted = format!("{key} with {option}, because the suite requires {name}");
+        let wanted = format!("{} with {option}, because the suite requires {name}", key(system));
         let hint = format!("say {option} there, and run helm upgrade; or use a suite that requires something else");
         Some(Reason::new("values", wanted, format!("{options} ({})", expected.source)).hint(hint))
     }
@@ -48,10 +49,24 @@ impl Access {
     }
 }
 
+/// The options that an export should have: where the values do not say, the system's with what is required.
+pub fn options(system: &System, requires: Option<Access>) -> Option<Fact> {
+    let fact = system.facts.export_options.clone()?;
+    let word = requires.map(|access| access.names().1);
+    let default = fact.default.as_ref().and_then(Value::as_str);
+    let default = default.map(|others| word.into_iter().chain([others]).collect::<Vec<_>>().join(",").into());
+    Some(Fact { default, ..fact })
+}
+
+/// The path of the options in the values.
+pub fn key(system: &System) -> &str {
+    system.facts.export_options.as_ref().map_or("", |fact| &fact.values)
+}
+
 /// The live options of an export for all clients, from the file that its server reads; `None` if the file does not say.
-pub async fn live(site: &Site, pod: &Pod, export: &Export, file: &str) -> Result<Option<Vec<String>>, Verdict> {
-    let read = Operation::Read { path: file.to_owned() };
-    let (output, problem) = site.try_exec(pod, &export.container, &read).await?;
+pub async fn live(site: &Site, pod: &Pod) -> Result<Option<Vec<String>>, Verdict> {
+    let export = &site.system.export;
+    let (output, problem) = site.in_export(pod, &Operation::Read { path: export.file.clone() }).await?;
     let clients = clients(&String::from_utf8_lossy(&output.stdout), &export.folder);
     let options: BTreeSet<&str> = clients.iter().flat_map(|(_, options)| words(options)).collect();
     let options = options.into_iter().map(str::to_owned).collect::<Vec<_>>();
@@ -77,12 +92,13 @@ pub fn words(options: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::system::tests::system;
 
     #[test]
     fn values_that_say_something_else_than_the_suite_are_told() {
         let told = |access: Access, options: &str| {
             let expected = Expected { value: None, source: "exportOptions in the values".to_owned() };
-            access.contradicted("exportOptions", options, &expected)
+            access.contradicted(&system(), options, &expected)
         };
         assert_eq!([told(Access::ReadOnly, "ro,sync"), told(Access::ReadWrite, "rw")], [None, None]);
         assert_eq!(told(Access::ReadOnly, "sync"), None, "left to the server, which the calls try");

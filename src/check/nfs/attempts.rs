@@ -10,7 +10,6 @@ use super::call::{Answer, Session, Trouble, What};
 use super::turn::{self, Before};
 use super::way::Way;
 use crate::check::Site;
-use crate::check::parameter::Export;
 use crate::event::{Reason, Verdict};
 
 /// The pause before a connection that was not taken, or ended, is made again: there is no event for a port that opens.
@@ -21,7 +20,6 @@ const SESSIONS: u32 = 2;
 pub struct Attempts<'a> {
     site: &'a Site,
     pod: &'a Pod,
-    export: &'a Export,
     way: &'a Way,
     /// Each call is answered within this time.
     within: Duration,
@@ -33,10 +31,10 @@ pub struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    pub fn new(site: &'a Site, pod: &'a Pod, export: &'a Export, way: &'a Way, within: Duration) -> Self {
-        let before = turn::before(site, pod, &export.container);
+    pub fn new(site: &'a Site, pod: &'a Pod, way: &'a Way, within: Duration) -> Self {
+        let before = turn::before(site, pod);
         let deadline = Instant::now() + within + turn::slack(site);
-        Self { site, pod, export, way, within, before, deadline, served: 0 }
+        Self { site, pod, way, within, before, deadline, served: 0 }
     }
 
     /// Connects, and waits until no other test is at the server's first request.
@@ -63,7 +61,7 @@ impl<'a> Attempts<'a> {
         // Nobody else begins until it is known whether the server ended.
         let _turn = session.turn.take();
         let trouble = session.explain(trouble).await;
-        turn::explain(self.site, self.pod, &self.export.container, &self.before, trouble).await
+        turn::explain(self.site, self.pod, &self.before, trouble).await
     }
 
     /// Whether another session may go further; after a pause.
@@ -80,7 +78,7 @@ impl<'a> Attempts<'a> {
     ///
     /// # Errors
     /// It was not the server that ended the connection, or the node does not do what it is asked.
-    pub async fn options(&self, trouble: &Trouble, file: &str) -> Result<Option<Vec<String>>, Verdict> {
+    pub async fn options(&self, trouble: &Trouble) -> Result<Option<Vec<String>>, Verdict> {
         match &trouble.what {
             What::Exited(_) => Ok(None),
             What::Broken(why) => {
@@ -88,7 +86,7 @@ impl<'a> Attempts<'a> {
                 let reason = Reason::new(object, "to forward a port of the pod", why);
                 Err(Verdict::error(reason.hint("try kubectl port-forward; look at the node's kubelet")))
             }
-            _ => access::live(self.site, self.pod, self.export, file).await,
+            _ => access::live(self.site, self.pod).await,
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::call::{CONNECT, SESSION, Trouble, What};
 use super::session::Listed;
 use super::way::Via;
-use super::{Access, Nfs, Observation, access};
+use super::{Access, Nfs, Observation, access, unknown};
+use crate::check::System;
 use crate::check::parameter::Span;
 use crate::event::{Hop, Outcome, Reason, Verdict};
 
@@ -15,9 +16,9 @@ const UNWANTED: [&str; 4] = ["MNT3ERR_ACCES", "MNT3ERR_PERM", "AUTH_TOOWEAK", "A
 /// The last word of an unfs3 that wants to become a client's user and may not.
 const MAY_NOT_SWITCH: &str = "euid/egid switching failed";
 
-pub fn judge(check: &Nfs, seen: &Observation) -> Verdict {
-    let Some(options) = seen.expected.text() else { return check.unknown(&seen.expected) };
-    let contradicted = check.requires.and_then(|own| own.contradicted(&check.access.values, &options, &seen.expected));
+pub fn judge(check: &Nfs, system: &System, seen: &Observation) -> Verdict {
+    let Some(options) = seen.expected.text() else { return unknown(system, &seen.expected) };
+    let contradicted = check.requires.and_then(|own| own.contradicted(system, &options, &seen.expected));
     if let Err(trouble) = &seen.end {
         let said = || access::words(&options).map(str::to_owned).collect();
         let live: Vec<String> = seen.live.clone().unwrap_or_else(said);
@@ -181,13 +182,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::kind::tests::judged;
     use crate::cluster::example::with;
 
     fn judged_by(requires: &Value, changes: &[(&str, Value)]) -> Verdict {
-        let check = json!({
-            "port": 2049, "export": {"container": "nfs-server", "folder": "/data"}, "requires": requires,
-            "access": {"values": "exportOptions"}, "file": "/etc/exports", "within": "10s"
-        });
         let healthy = json!({
             "object": "NFS server of pod p", "mounted": "/data",
             "expected": {"value": "rw,sync,insecure", "source": "exportOptions in the values"},
@@ -195,8 +193,7 @@ mod tests {
                 "listed": {"Found": "READDIRPLUS"}, "export": {"Ok": null}, "refused": null},
             "end": {"Ok": null}, "live": null, "others": []
         });
-        let check: Nfs = serde_json::from_value(check).unwrap();
-        judge(&check, &serde_json::from_value(with(healthy, changes)).unwrap())
+        judged::<Nfs>(json!({"requires": requires, "within": "10s"}), with(healthy, changes))
     }
 
     fn stopped(call: &str, what: &Value, changes: &[(&str, Value)]) -> Verdict {

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::parameter::{Expected, Export, Fact, Sidecar, Span};
-use super::{Kind, Need, Site, Writes};
+use super::parameter::{Expected, Span};
+use super::{Kind, Need, Site, System};
 use crate::event::{Hop, Reason, Verdict};
 
 pub(super) mod access;
@@ -18,39 +18,29 @@ mod turn;
 mod way;
 mod work;
 
-pub(super) use put::{Target, Unwritten, put, take_back};
+pub(super) use put::{Unwritten, put, take_back};
 pub(super) use turn::{Exit, Exits};
 
 use access::Access;
 use attempts::Attempts;
 use call::{Trouble, What};
 use session::Listed;
-use way::{Port, Via, Way};
+use way::{Via, Way};
 use work::Work;
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Nfs {
-    /// The port: the container's for a port-forward, the node's for a NodePort.
-    port: Port,
     /// How the server is reached.
     #[serde(default)]
     via: Via,
-    /// The export, in the server's container.
-    export: Export,
     /// A folder that is made at run time in one of the run's own in the export, and mounted by itself.
     path: Option<String>,
-    /// The export's options: with `ro`, nothing can be written.
-    access: Fact,
     /// What clients may do there, whatever the values say; where it is not said, the values decide.
     requires: Option<Access>,
-    /// The file that the server reads its exports from, in the format of exports(5).
-    file: String,
     /// Each call is answered within this time, and all of a session within three times as long.
     within: Span,
-    /// What copies the export, where a server has that: files are renamed and removed between two of its cycles.
-    sidecar: Option<Sidecar>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,34 +77,32 @@ impl Kind for Nfs {
     const MAY_NEED: &'static [Need] = &[Need::Services, Need::PortForward];
 
     fn needs(&self) -> &'static [Need] {
-        match (self.via, &self.port) {
-            (Via::PortForward, Port::Number(_)) => &[Need::Values, Need::Commands, Need::PortForward],
-            (Via::PortForward, Port::Fact(_)) => &[Need::Values, Need::Services, Need::Commands, Need::PortForward],
-            (Via::NodePort, _) => &[Need::Values, Need::Services, Need::Commands],
+        match self.via {
+            Via::PortForward => &[Need::Values, Need::Commands, Need::PortForward],
+            Via::NodePort => &[Need::Values, Need::Services, Need::Commands],
         }
     }
 
-    fn writes(&self) -> Option<Writes<'_>> {
-        let sidecar = self.sidecar.as_ref();
-        Some(Writes { export: &self.export, sidecar, cycles: 0 })
+    fn writes(&self) -> Option<u8> {
+        Some(0)
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let expected = site.expected(&self.access)?;
-        let Some(options) = expected.text() else { return Err(self.unknown(&expected)) };
+        let expected = site.expected(access::options(&site.system, self.requires).as_ref())?;
+        let Some(options) = expected.text() else { return Err(unknown(&site.system, &expected)) };
         let (pod, _) = site.pod().await?;
-        site.running(&pod, &self.export.container)?;
-        let way = Way::find(site, &pod, self.via, &self.port).await?;
+        site.running(&pod, &site.system.export.container)?;
+        let way = Way::find(site, &pod, self.via).await?;
         let work = Work::prepare(self, site, &pod, self.access(&options) == Access::ReadOnly).await?;
-        let mut attempts = Attempts::new(site, &pod, &self.export, &way, self.within.0);
+        let mut attempts = Attempts::new(site, &pod, &way, self.within.0);
         let (seen, end) = work.sessions(&mut attempts).await?;
         let (mut live, mut others) = (None, Vec::new());
         match &end {
             Ok(()) => work.tidy().await?,
             Err(trouble) => {
-                live = attempts.options(trouble, &self.file).await?;
+                live = attempts.options(trouble).await?;
                 if let What::Unreachable(_) = trouble.what {
-                    others = way.answering(site, &self.port).await?;
+                    others = way.answering(site).await?;
                 }
             }
         }
@@ -122,8 +110,8 @@ impl Kind for Nfs {
         Ok(Observation { object, mounted, expected, seen, end, live, others })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
-        judge::judge(self, seen)
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
+        judge::judge(self, system, seen)
     }
 }
 
@@ -132,10 +120,10 @@ impl Nfs {
     fn access(&self, options: &str) -> Access {
         self.requires.unwrap_or_else(|| Access::of(options))
     }
+}
 
-    /// ERROR, because nobody says what clients may do.
-    fn unknown(&self, expected: &Expected) -> Verdict {
-        let reason = Reason::new("values", format!("{} of the server", self.access.values), &expected.source);
-        Verdict::error(reason.hint("say it there, or give the check a default"))
-    }
+/// ERROR, because nobody says what clients may do.
+fn unknown(system: &System, expected: &Expected) -> Verdict {
+    let reason = Reason::new("values", format!("{} of the server", access::key(system)), &expected.source);
+    Verdict::error(reason.hint("say it there, or give the system a default"))
 }

@@ -11,18 +11,11 @@ use super::call::{Answer, Session, Trouble, What};
 use super::judge::{self, Stopped};
 use super::way::Way;
 use crate::check::Site;
-use crate::check::parameter::{Export, Span};
+use crate::check::parameter::Span;
 use crate::event::{Hop, Reason, Verdict};
 
 /// Each call is answered within this time.
 const WITHIN: Span = Span(Duration::from_secs(20));
-
-#[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
-    pub export: &'a Export,
-    pub port: u16,
-    pub file: &'a str,
-}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Unwritten {
@@ -45,21 +38,14 @@ impl Unwritten {
 ///
 /// # Errors
 /// A verdict if it says nothing of the server: the API makes no port-forward, or the options cannot be read.
-pub async fn put(
-    site: &Site,
-    pod: &Pod,
-    target: Target<'_>,
-    name: &str,
-    content: &[u8],
-) -> Result<Result<Instant, Unwritten>, Verdict> {
-    let Target { export, port, file } = target;
-    let way = Way::Pod(port);
-    let mut attempts = Attempts::new(site, pod, export, &way, WITHIN.0);
+pub async fn put(site: &Site, pod: &Pod, name: &str, content: &[u8]) -> Result<Result<Instant, Unwritten>, Verdict> {
+    let way = Way::Pod(site.system.export.port);
+    let mut attempts = Attempts::new(site, pod, &way, WITHIN.0);
     let (trouble, answered) = loop {
         let (trouble, answered) = match attempts.session().await? {
             Err(trouble) => (trouble, 0),
             Ok(mut session) => {
-                let written = write(&mut session, export, name, content).await;
+                let written = write(&mut session, &site.system.export.folder, name, content).await;
                 let answered = session.answered;
                 match written {
                     Ok(()) => return Ok(Ok(Instant::now())),
@@ -73,26 +59,26 @@ pub async fn put(
         }
     };
     let object = way.object(pod);
-    let live = attempts.options(&trouble, file).await?;
+    let live = attempts.options(&trouble).await?;
     if live.is_none() && !matches!(trouble.what, What::Exited(_)) {
-        let seen = format!("{file} does not tell; {} gave {:?}", trouble.call, trouble.what);
+        let seen = format!("{} does not tell; {} gave {:?}", site.system.export.file, trouble.call, trouble.what);
         return Err(Verdict::error(Reason::new(object, "to say its export's options", seen)).at(Hop::Nfs));
     }
     Ok(Err(Unwritten { object, trouble, answered, live: live.unwrap_or_default() }))
 }
 
 /// Removes a file that was put and that no container sees: nobody else can. Whether it is there says nothing any more.
-pub async fn take_back(site: &Site, pod: &Pod, Target { export, port, .. }: Target<'_>, name: &str) {
-    let way = Way::Pod(port);
-    if let Ok(Ok(mut session)) = Attempts::new(site, pod, export, &way, WITHIN.0).session().await
-        && let Ok(root) = session.mount(&export.folder).await
+pub async fn take_back(site: &Site, pod: &Pod, name: &str) {
+    let way = Way::Pod(site.system.export.port);
+    if let Ok(Ok(mut session)) = Attempts::new(site, pod, &way, WITHIN.0).session().await
+        && let Ok(root) = session.mount(&site.system.export.folder).await
     {
         let _ = session.remove(&root, name).await;
     }
 }
 
-async fn write(session: &mut Session, export: &Export, name: &str, content: &[u8]) -> Answer<()> {
-    let root = session.mount(&export.folder).await?;
+async fn write(session: &mut Session, folder: &str, name: &str, content: &[u8]) -> Answer<()> {
+    let root = session.mount(folder).await?;
     let [most, _] = session.sizes(&root).await?;
     let file = session.create(&root, name).await?;
     session.write(&file, content, most).await?;

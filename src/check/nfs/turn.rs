@@ -134,10 +134,10 @@ pub async fn turn(site: &Site, deadline: &mut Instant) -> Result<Turn, Verdict> 
     site.shared.exits.of(site.server()).map_or(Ok(turn), |exit| Err(exit.blocks(site.server())))
 }
 
-pub fn before(site: &Site, pod: &Pod, container: &str) -> Before {
+pub fn before(site: &Site, pod: &Pod) -> Before {
     let population = site.shared.watch.population().ok();
     let now = population.as_ref().and_then(|population| same(population, pod)).unwrap_or(pod);
-    let restarts = container::named(now, container).map_or(0, |view| view.restarts());
+    let restarts = container::named(now, &site.system.export.container).map_or(0, |view| view.restarts());
     Before { restarts, at: site.shared.cluster.now() }
 }
 
@@ -145,13 +145,7 @@ pub fn before(site: &Site, pod: &Pod, container: &str) -> Before {
 ///
 /// # Errors
 /// It ended at a request of another test.
-pub async fn explain(
-    site: &Site,
-    pod: &Pod,
-    container: &str,
-    before: &Before,
-    trouble: Trouble,
-) -> Result<Trouble, Verdict> {
+pub async fn explain(site: &Site, pod: &Pod, before: &Before, trouble: Trouble) -> Result<Trouble, Verdict> {
     let Trouble { call, what: What::Ended(why) | What::Broken(why) } = &trouble else { return Ok(trouble) };
     if call == CONNECT {
         return Ok(trouble);
@@ -160,7 +154,7 @@ pub async fn explain(
     let _question = question.lock().await;
     // A request that was not taken ended nothing: only one before it could have.
     let told = if why.contains("refused") { Duration::ZERO } else { TOLD + slack(site) };
-    let Some(exit) = exit(site, pod, container, before, told).await else { return Ok(trouble) };
+    let Some(exit) = exit(site, pod, before, told).await else { return Ok(trouble) };
     let exit = site.shared.exits.note(site.server(), exit);
     if exit.by != site.id {
         return Err(exit.blocks(site.server()));
@@ -184,7 +178,8 @@ fn same<'a>(population: &'a Population, pod: &Pod) -> Option<&'a Pod> {
 }
 
 /// How a server ended since then at a request, if that is told in time.
-async fn exit(site: &Site, pod: &Pod, container: &str, before: &Before, told: Duration) -> Option<Exit> {
+async fn exit(site: &Site, pod: &Pod, before: &Before, told: Duration) -> Option<Exit> {
+    let container = site.system.export.container.as_str();
     let (cluster, name, restarts) = (&site.shared.cluster, pod.name_any(), before.restarts);
     let ended = |population: &Population| {
         let view = container::named(same(population, pod)?, container)?;

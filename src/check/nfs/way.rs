@@ -14,9 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::call::{Answer, CONNECT, Trouble, What};
 use crate::check::Site;
-use crate::check::parameter::Fact;
 use crate::check::topology::node_port::{self, Node, is_refusal};
-use crate::cluster::{Forwarded, Network, ResourceExt};
+use crate::cluster::{Forwarded, ResourceExt};
 use crate::event::{Reason, Verdict};
 
 /// How long a node may take to take a connection, or to say why a port-forward ended.
@@ -37,16 +36,6 @@ pub enum Via {
     NodePort,
 }
 
-/// A port.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
-#[serde(untagged)]
-pub enum Port {
-    /// Its number.
-    Number(u16),
-    /// Where the values have it; what they do not have is the live Service's NodePort.
-    Fact(Fact),
-}
-
 pub enum Way {
     /// A port of its pod.
     Pod(u16),
@@ -64,17 +53,18 @@ pub struct Connection {
 
 impl Way {
     /// The way to the server under test; a verdict if it has no port, or the node no address.
-    pub async fn find(site: &Site, pod: &Pod, via: Via, port: &Port) -> Result<Self, Verdict> {
+    pub async fn find(site: &Site, pod: &Pod, via: Via) -> Result<Self, Verdict> {
+        if via == Via::PortForward {
+            return Ok(Self::Pod(site.system.export.port));
+        }
         let network = site.shared.watch.network();
         let (server, by) = (site.server(), format!("node-port::{}", site.server()));
-        let own = number(site, server, port, network.as_ref().ok())?;
+        let live = network.map(|network| node_port::live(&network.services(&site.system.pods, server)));
+        let own = node_port::port(&site.expected(site.system.facts.node_port.as_ref())?, &live.unwrap_or_default());
         let none = || {
             let expected = "a port for NFS, in the values or as its Service's NodePort";
             Verdict::blocked(by, Reason::new(format!("server {server}"), expected, "none"))
         };
-        if via == Via::PortForward {
-            return own.map(Self::Pod).ok_or_else(none);
-        }
         Ok(Self::Node(node_port::node(site, pod).await?, own.ok_or_else(none)?))
     }
 
@@ -113,9 +103,9 @@ impl Way {
     }
 
     /// The ports of other servers that answer at the node.
-    pub async fn answering(&self, site: &Site, ports: &Port) -> Result<Vec<u16>, Verdict> {
-        let (Self::Node(node, own), Port::Fact(ports)) = (self, ports) else { return Ok(Vec::new()) };
-        let all = node_port::knock_all(site, ports, node, TAKE).await?;
+    pub async fn answering(&self, site: &Site) -> Result<Vec<u16>, Verdict> {
+        let Self::Node(node, own) = self else { return Ok(Vec::new()) };
+        let all = node_port::knock_all(site, node, TAKE).await?;
         Ok(all.into_iter().filter(|(port, knock)| port != own && knock.is_answer()).map(|(port, _)| port).collect())
     }
 }
@@ -150,13 +140,4 @@ fn low(address: SocketAddr) -> Option<TcpSocket> {
         }
     }
     None
-}
-
-fn number(site: &Site, server: &str, port: &Port, network: Option<&Network>) -> Result<Option<u16>, Verdict> {
-    let fact = match port {
-        Port::Number(number) => return Ok(Some(*number)),
-        Port::Fact(fact) => fact,
-    };
-    let live = network.map(|network| node_port::live(&network.services(&site.select, server)));
-    Ok(node_port::port(&site.expected_of(server, fact)?, &live.unwrap_or_default()))
 }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 use nfs3_client::nfs3_types::nfs3::nfs_fh3;
-use tokio::time::Instant;
 
 use super::attempts::Attempts;
 use super::call::{Answer, SESSION, Session, Trouble, What, wrong};
 use super::{Look, Nfs, Seen};
 use crate::check::{Placed, Site};
-use crate::cluster::{Operation, QUIET};
+use crate::cluster::Operation;
 use crate::event::{Reason, Verdict};
 use crate::random;
 
@@ -39,7 +38,7 @@ struct Put {
 impl<'a> Work<'a> {
     /// Puts what will be read where nothing can be written through NFS, or where a folder is mounted by itself.
     pub async fn prepare(check: &'a Nfs, site: &'a Site, pod: &'a Arc<Pod>, read_only: bool) -> Result<Self, Verdict> {
-        let (root, container) = (&check.export.folder, &check.export.container);
+        let (root, container) = (&site.system.export.folder, &site.system.export.container);
         let (own, mounted, name) = match &check.path {
             Some(path) => {
                 let own = site.file("folder");
@@ -53,13 +52,13 @@ impl<'a> Work<'a> {
             }
             None => return Ok(Self { check, site, pod, read_only, mounted: root.clone(), put: None }),
         };
-        let exported = site.place(pod, &check.export, check.sidecar.as_ref(), &own);
+        let exported = site.place(pod, &own);
         let content = format!("made for {}", own.name);
         let write = match &check.path {
             Some(_) => Operation::WriteNested { folder: mounted.clone(), name: name.clone(), content: content.clone() },
             None => Operation::Write { path: format!("{root}/{name}"), content: content.clone() },
         };
-        let (_, problem) = site.try_exec(pod, container, &write).await?;
+        let (_, problem) = site.in_export(pod, &write).await?;
         if let Some(problem) = problem {
             let object = format!("export {root} of container {container}");
             let reason = Reason::new(object, format!("to take {}, to be read through NFS", own.name), problem);
@@ -139,7 +138,7 @@ impl<'a> Work<'a> {
         session.read(&file, content.as_bytes(), read).await?;
         seen.listed = Some(session.list(root, first).await?);
         let looked = session.paused(self.look(first, &content)).await;
-        session.paused(self.quiet()).await;
+        session.paused(self.site.quiet(self.pod)).await;
         session.rename(root, first, second).await?;
         // Also where the container cannot be asked: then it cannot remove the file either.
         session.remove(root, second).await?;
@@ -151,16 +150,13 @@ impl<'a> Work<'a> {
         if self.check.path.is_some() {
             return Vec::new();
         }
-        let (check, site) = (self.check, self.site);
-        // Nothing should be written there at all, nor copied.
-        let sidecar = check.sidecar.as_ref().filter(|_| !self.read_only);
-        files.iter().map(|file| site.place(self.pod, &check.export, sidecar, file)).collect()
+        files.iter().map(|file| self.site.place(self.pod, file)).collect()
     }
 
     /// What the container sees of the file that was written through NFS: what differs, if anything does.
     async fn look(&self, name: &str, content: &str) -> Result<Look, Verdict> {
         let read = Operation::Read { path: format!("{}/{name}", self.mounted) };
-        let (output, problem) = self.site.try_exec(self.pod, &self.check.export.container, &read).await?;
+        let (output, problem) = self.site.in_export(self.pod, &read).await?;
         Ok(match problem {
             Some(problem) => Err(problem),
             None if output.stdout == content.as_bytes() => Ok(()),
@@ -168,24 +164,10 @@ impl<'a> Work<'a> {
         })
     }
 
-    async fn quiet(&self) {
-        let sidecar = self.check.sidecar.as_ref();
-        if let Some(cycles) = sidecar.and_then(|sidecar| self.site.cycles(self.pod, sidecar)) {
-            // Gone on in any case: if no quiet moment is seen, nothing is known to be in the middle of a cycle either.
-            cycles.quiet(Instant::now() + QUIET).await;
-        }
-    }
-
     /// Removes what was put into the export through the container.
     pub async fn tidy(&self) -> Result<(), Verdict> {
         let Some(Put { exported, .. }) = &self.put else { return Ok(()) };
-        self.quiet().await;
-        let path = format!("{}/{}", self.check.export.folder, exported.name);
-        let remove = Operation::Remove { path };
-        let (_, problem) = self.site.try_exec(self.pod, &self.check.export.container, &remove).await?;
-        if problem.is_none() {
-            self.site.shared.ledger.removed(exported);
-        }
-        Ok(())
+        // What keeps it there, the end of the test says.
+        self.site.remove(self.pod, exported).await.map(drop)
     }
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
-use crate::check::parameter::Pattern;
-use crate::check::{Kind, Need, Site};
+use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::container;
 use crate::cluster::{ApiError, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
@@ -15,14 +14,10 @@ use crate::event::{Hop, Reason, Verdict};
 const TAIL: i64 = 50;
 const BYTES: i64 = 1 << 20;
 
+/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct InitContainer {
-    /// Its name.
-    pub container: String,
-    /// A line of its log that tells of an error.
-    pub error: Pattern,
-}
+pub struct InitContainer {}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
@@ -35,6 +30,7 @@ impl Kind for InitContainer {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Init];
     const NEEDS: &'static [Need] = &[Need::Logs];
+    const PARTS: &'static [Part] = &[Part::Init];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (server, _) = site.settled_server().await?;
@@ -45,10 +41,11 @@ impl Kind for InitContainer {
             [newest] if current.len() > 1 && server.obstacle().is_none() => Arc::clone(newest),
             _ => site.pod().await?.0,
         };
-        if !container::named(&pod, &self.container).is_some_and(|view| view.has_completed()) {
+        let name = &site.system.init_container;
+        if !container::named(&pod, name).is_some_and(|view| view.has_completed()) {
             return Ok(Observation { pod, log: None });
         }
-        let lines = match site.shared.cluster.log_tail(&pod.name_any(), &self.container, TAIL, BYTES).await {
+        let lines = match site.shared.cluster.log_tail(&pod.name_any(), name, TAIL, BYTES).await {
             Ok(lines) => lines.into_iter().map(|(_, line)| line).collect(),
             Err(error) if is_gone(&error) => Vec::new(),
             Err(error) => return Err(site.no_answer(&error)),
@@ -56,26 +53,27 @@ impl Kind for InitContainer {
         Ok(Observation { log: Some(lines), pod })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
-        let object = container::place(&seen.pod, &self.container);
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
+        let name = &system.init_container;
+        let object = container::place(&seen.pod, name);
         let fail = |expected: &str, found: String, hint: &str| {
             Verdict::judged("", vec![Reason::new(&object, expected, found).hint(hint)]).at(Hop::Init)
         };
-        let view = container::named(&seen.pod, &self.container).filter(|view| view.kind == container::Kind::Init);
+        let view = container::named(&seen.pod, name).filter(|view| view.kind == container::Kind::Init);
         let Some(view) = view else {
             let found = format!("no such init container; the pod has {}", container::names(&seen.pod));
             return fail("an init container", found, "without it the export stays empty: run helm upgrade again");
         };
         let Some(log) = seen.log.as_ref().filter(|_| view.has_completed()) else {
-            let hint = format!("look at its log: kubectl logs {} -c {}", seen.pod.name_any(), self.container);
+            let hint = format!("look at its log: kubectl logs {} -c {name}", seen.pod.name_any());
             return fail("completed with exit code 0", view.describe(), &hint);
         };
-        if let Some(line) = log.iter().rfind(|line| self.error.0.is_match(line)) {
+        if let Some(line) = log.iter().rfind(|line| system.tells_error(line)) {
             let hint = "the export may lack files although the exit code is 0: look at the lines before it, then restart \
                         the pod";
             return fail("a log that ends without an error", line.clone(), hint);
         }
-        let summary = format!("{} {}", self.container, view.describe());
+        let summary = format!("{name} {}", view.describe());
         if log.is_empty() {
             let note = format!("{object}: its log is not there, or not any more; only its exit code was judged");
             return Verdict::judged(summary, Vec::new()).notes(vec![note]);
@@ -98,14 +96,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::kind::tests::judged as judged_by;
     use crate::cluster::example::{output_pod, with};
     use crate::event::Outcome;
 
     fn judged(changes: &[(&str, Value)], log: &Value) -> Verdict {
-        let error = r"^rsync error: .*\(code \d+\) at \w+\.c\(\d+\)";
-        let check = json!({"container": "sync-windows-data", "error": error});
-        let seen = json!({"pod": with(output_pod(), changes), "log": log});
-        serde_json::from_value::<InitContainer>(check).unwrap().judge(&serde_json::from_value(seen).unwrap())
+        judged_by::<InitContainer>(json!({}), json!({"pod": with(output_pod(), changes), "log": log}))
     }
 
     #[test]

@@ -6,21 +6,14 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
-use crate::check::parameter::Span;
-use crate::check::{Kind, Site};
+use crate::check::{Kind, Part, Site, System};
 use crate::cluster::container;
 use crate::event::{Hop, Reason, Verdict};
 
+/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct NativeSidecar {
-    /// The sidecar's name.
-    pub container: String,
-    /// The init container that must come before it: a sidecar that starts first would see an empty export.
-    pub after: String,
-    /// A sidecar that was restarted must have been running for so long since.
-    pub restart_window: Span,
-}
+pub struct NativeSidecar {}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
@@ -31,14 +24,15 @@ pub struct Observation {
 impl Kind for NativeSidecar {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Sidecar];
+    const PARTS: &'static [Part] = &[Part::Init, Part::Sidecar];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pod, population) = site.pod().await?;
         Ok(Observation { pod, now: population.now })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
-        let name = &self.container;
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
+        let (name, after) = (system.sidecar_name(), &system.init_container);
         let object = container::place(&seen.pod, name);
         let repair = "enable the server's sidecar in the values and run helm upgrade; if the release has it, the live object was edited";
         let Some(sidecar) = container::named(&seen.pod, name) else {
@@ -50,20 +44,20 @@ impl Kind for NativeSidecar {
             let expected = "a native sidecar (in initContainers, with restartPolicy: Always)";
             reasons.push(Reason::new(&object, expected, sidecar.kind.to_string()).hint(repair));
         }
-        match container::named(&seen.pod, &self.after) {
+        match container::named(&seen.pod, after) {
             Some(init) if init.kind == container::Kind::Init && init.index < sidecar.index => {}
             Some(init) if init.kind == container::Kind::Init && sidecar.kind != container::Kind::NativeSidecar => {}
             found => {
                 let seen = found.map_or("there is no such init container".to_owned(), |init| {
-                    format!("{} is {}, in place {}", self.after, init.kind, init.index + 1)
+                    format!("{after} is {}, in place {}", init.kind, init.index + 1)
                 });
-                let expected = format!("to come after the init container {}", self.after);
+                let expected = format!("to come after the init container {after}");
                 let hint = "put it behind: before it, the sidecar copies an empty export over the tester's folder";
                 reasons.push(Reason::new(&object, expected, seen).hint(hint));
             }
         }
-        if container::is_restless(&seen.pod, &sidecar, self.restart_window.signed(), seen.now) {
-            let expected = format!("no restart within {}", self.restart_window);
+        if container::is_restless(&seen.pod, &sidecar, system.restart_window.signed(), seen.now) {
+            let expected = format!("no restart within {}", system.restart_window);
             let hint = "look at its previous log: kubectl logs --previous";
             reasons.push(Reason::new(&object, expected, sidecar.describe()).hint(hint));
         }
@@ -72,7 +66,7 @@ impl Kind for NativeSidecar {
             let hint = "look at the pod's events: kubectl describe pod";
             reasons.push(Reason::new(&object, "running and started", sidecar.describe()).hint(hint));
         }
-        Verdict::judged(format!("{name} is a native sidecar after {}, {}", self.after, sidecar.describe()), reasons)
+        Verdict::judged(format!("{name} is a native sidecar after {after}, {}", sidecar.describe()), reasons)
             .at(Hop::Sidecar)
     }
 }
@@ -82,17 +76,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::check::kind::tests::judged;
     use crate::cluster::example::{NOW, output_pod, with};
     use crate::event::Outcome;
 
     #[test]
     fn one_that_runs_and_has_not_started_fails() {
-        let check = json!({"container": "sync-to-windows", "after": "sync-windows-data", "restart-window": "10m"});
-        let check: NativeSidecar = serde_json::from_value(check).unwrap();
         for (started, outcome) in [(true, Outcome::Pass), (false, Outcome::Fail)] {
             let pod = with(output_pod(), &[("/status/initContainerStatuses/1/started", json!(started))]);
-            let seen = serde_json::from_value(json!({"pod": pod, "now": NOW})).unwrap();
-            assert_eq!(check.judge(&seen).outcome, outcome);
+            assert_eq!(judged::<NativeSidecar>(json!({}), json!({"pod": pod, "now": NOW})).outcome, outcome);
         }
     }
 }

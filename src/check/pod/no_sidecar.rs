@@ -6,17 +6,15 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Kind, Site};
+use crate::check::{Kind, Part, Site, System};
 use crate::cluster::ResourceExt;
 use crate::cluster::container;
 use crate::event::{Hop, Reason, Verdict};
 
+/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct NoSidecar {
-    /// The init container that may mount the host folder.
-    pub init_container: String,
-}
+pub struct NoSidecar {}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
@@ -27,19 +25,20 @@ pub struct Observation {
 impl Kind for NoSidecar {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Sidecar];
+    const PARTS: &'static [Part] = &[Part::Init];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pod, _) = site.pod().await?;
         Ok(Observation { server: site.server().to_owned(), pod })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let views = container::all(&seen.pod);
         let object = format!("pod {}", seen.pod.name_any());
-        let init = views.iter().find(|view| view.name == self.init_container && view.kind == container::Kind::Init);
+        let init = views.iter().find(|view| view.name == system.init_container && view.kind == container::Kind::Init);
         let folders = init.map(|init| container::tester_folders(&seen.pod, init, &seen.server)).unwrap_or_default();
         let (Some(init), false) = (init, folders.is_empty()) else {
-            let expected = format!("an init container {} that mounts the host folder", self.init_container);
+            let expected = format!("an init container {} that mounts the host folder", system.init_container);
             let found = format!("none does; the pod has {}", container::names(&seen.pod));
             let reason = Reason::new(object, expected, found);
             return Verdict::judged("", vec![reason]).at(Hop::Sidecar);
@@ -68,6 +67,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::kind::tests::judged;
     use crate::cluster::example::{output_pod, with};
     use crate::event::Outcome;
 
@@ -75,8 +75,7 @@ mod tests {
     fn input(changes: &[(&str, Value)]) -> Outcome {
         let init = output_pod()["spec"]["initContainers"][0].clone();
         let pod = with(with(output_pod(), &[("/spec/initContainers", json!([init]))]), changes);
-        let check = NoSidecar { init_container: "sync-windows-data".into() };
-        check.judge(&serde_json::from_value(json!({"server": "nas-output-1", "pod": pod})).unwrap()).outcome
+        judged::<NoSidecar>(json!({}), json!({"server": "nas-output-1", "pod": pod})).outcome
     }
 
     fn container(volume: &str) -> Value {

@@ -3,38 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use indexmap::IndexMap;
 use k8s_openapi::api::core::v1::{Pod, ResourceRequirements};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::quantity;
 use crate::check::parameter::{Expected, Fact};
-use crate::check::{Kind, Need, Site};
+use crate::check::{Kind, Need, Site, System};
 use crate::cluster::{ResourceExt, container};
 use crate::event::{Reason, Verdict};
 
+/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Resources {
-    /// The containers, by name.
-    #[serde(deserialize_with = "crate::check::parameter::some")]
-    #[schemars(extend("minProperties" = 1))]
-    pub containers: IndexMap<String, Wanted>,
-}
-
-/// What one container should have.
-#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Wanted {
-    /// The path in the values, such as `sidecar.resources`.
-    pub values: String,
-    /// What holds where the values do not have it.
-    pub default: Option<Value>,
-    /// Whether a server may do without the container.
-    #[serde(default)]
-    pub optional: bool,
-}
+pub struct Resources {}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
@@ -48,20 +30,21 @@ impl Kind for Resources {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pod, _) = site.pod().await?;
-        let expect = |(name, wanted): (&String, &Wanted)| {
-            let fact = Fact { values: wanted.values.clone(), default: wanted.default.clone() };
-            Ok((name.clone(), site.expected(&fact)?))
-        };
-        Ok(Observation { expected: self.containers.iter().map(expect).collect::<Result<_, Verdict>>()?, pod })
+        let system = &site.system;
+        let mut expected = BTreeMap::new();
+        for (name, fact, _) in containers(system) {
+            expected.insert(name.to_owned(), site.expected(fact)?);
+        }
+        Ok(Observation { pod, expected })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let (mut reasons, mut notes, mut established) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, wanted) in &self.containers {
+        for (name, _, is_optional) in containers(system) {
             let object = container::place(&seen.pod, name);
             let Some(expected) = seen.expected.get(name) else { continue };
             match container::named(&seen.pod, name) {
-                None if wanted.optional => {}
+                None if is_optional => {}
                 None => {
                     let reason = Reason::new(object, "to be there", container::missing(&seen.pod));
                     reasons.push(reason.hint("run helm upgrade again"));
@@ -77,12 +60,20 @@ impl Kind for Resources {
         }
         if reasons.is_empty() && established.is_empty() {
             let object = format!("pod {}", seen.pod.name_any());
-            let hint = "give the suite's check a default, or the values that the release was installed with";
+            let hint = "give the system a default, or the values that the release was installed with";
             let reason = Reason::new(object, "a container whose resources somebody lays down", "none").hint(hint);
             return Verdict::error(reason).notes(notes);
         }
         Verdict::judged(established.join("; "), reasons).notes(notes)
     }
+}
+
+/// The containers, what the values say of each, and whether a server may do without it.
+fn containers(system: &System) -> impl Iterator<Item = (&str, Option<&Fact>, bool)> {
+    let (export, facts) = (&system.export, &system.facts);
+    let sidecar = system.sidecar.as_ref();
+    let sidecar = sidecar.map(|sidecar| (sidecar.container.as_str(), facts.sidecar_resources.as_ref(), true));
+    [(export.container.as_str(), facts.resources.as_ref(), false)].into_iter().chain(sidecar)
 }
 
 /// Requests and limits by resource; a limit without a request is a request too, as Kubernetes fills it in.
@@ -143,6 +134,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::check::kind::tests::judged as judged_by;
     use crate::cluster::example::{output_pod, with};
     use crate::event::Outcome;
 
@@ -154,11 +146,8 @@ mod tests {
         let live = json!({"requests": {"memory": "64Mi", "cpu": "50m"}, "limits": {"memory": "1024Mi", "cpu": "1"}});
         let pod = with(with(output_pod(), &[("/spec/containers/0/resources", live)]), changes);
         let expected = json!({"value": wanted, "source": "resources in the values"});
-        let seen = json!({"pod": pod, "expected": {"nfs-server": expected, "extra": expected}});
-        let check = json!({"containers": {
-            "nfs-server": {"values": "resources"}, "extra": {"values": "resources", "optional": true}}});
-        let check: Resources = serde_json::from_value(check).unwrap();
-        check.judge(&serde_json::from_value(seen).unwrap())
+        let seen = json!({"pod": pod, "expected": {"nfs-server": expected}});
+        judged_by::<Resources>(json!({}), seen)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Kind, Site};
+use crate::check::{Kind, Part, Site, System};
 use crate::cluster::container;
 use crate::cluster::script::delete_flag;
 use crate::event::{Hop, Reason, Verdict};
@@ -14,12 +14,8 @@ use crate::event::{Hop, Reason, Verdict};
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RsyncDelete {
-    /// The init container.
-    pub container: String,
-    /// Whether it must have the flag; else it must not.
+    /// Whether the init container must have the flag; else it must not.
     pub wanted: bool,
-    /// Another container, whose flag is worth a note.
-    pub note_in: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,30 +31,32 @@ pub struct Observation {
 impl Kind for RsyncDelete {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Init];
+    const PARTS: &'static [Part] = &[Part::Init];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         Ok(Observation::new(site.pod().await?.0))
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let Observation { pod, flags, unknown } = seen;
-        let object = container::place(pod, &self.container);
-        let note = |name: &String| {
+        let name = &system.init_container;
+        let object = container::place(pod, name);
+        let note = |name: &str| {
             let place = container::place(pod, name);
             let deletes = "files that a tester puts into the server's folder are deleted within one sync interval";
             let flag = flags.get(name).map(|flag| format!("{place} runs rsync with {flag}: {deletes}"));
             let untold = |why| format!("whether {place} runs rsync with --delete, its spec does not tell: {why}");
             flag.or_else(|| unknown.get(name).map(untold))
         };
-        let notes: Vec<String> = self.note_in.as_ref().and_then(note).into_iter().collect();
-        let init = container::named(pod, &self.container).filter(|view| view.kind == container::Kind::Init);
+        let notes: Vec<String> = note(system.sidecar_name()).into_iter().collect();
+        let init = container::named(pod, name).filter(|view| view.kind == container::Kind::Init);
         let Some(init) = init else {
             let found = format!("no such init container; the pod has {}", container::names(pod));
             let reason = Reason::new(object, "an init container", found).hint("run helm upgrade again");
             return Verdict::judged("", vec![reason]).notes(notes).at(Hop::Init);
         };
         let expected = if self.wanted { "rsync with --delete" } else { "rsync without --delete" };
-        let runs = format!("{} runs rsync", self.container);
+        let runs = format!("{name} runs rsync");
         let verdict = match (flags.get(init.name), unknown.get(init.name)) {
             (Some(flag), _) => {
                 let hint = "take it out of the command and its environment: where the container runs again over a kept \
@@ -101,6 +99,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::check::system::tests::system;
     use crate::cluster::example::{output_pod, with};
     use crate::event::Outcome;
 
@@ -108,8 +107,8 @@ mod tests {
     fn no_such_init_container_fails() {
         for (field, value) in [("name", "other"), ("restartPolicy", "Always")] {
             let pod = with(output_pod(), &[(&*format!("/spec/initContainers/0/{field}"), json!(value))]);
-            let check = RsyncDelete { container: "sync-windows-data".into(), wanted: false, note_in: None };
-            let verdict = check.judge(&Observation::new(serde_json::from_value(pod).unwrap()));
+            let seen = Observation::new(serde_json::from_value(pod).unwrap());
+            let verdict = RsyncDelete { wanted: false }.judge(&system(), &seen);
             assert_eq!(verdict.outcome, Outcome::Fail, "{field}");
         }
     }
@@ -124,9 +123,8 @@ mod tests {
             let command = |script: &str| json!(["sh", "-c", script]);
             let init = ("/spec/initContainers/0/command", command("rsync -a /a/ /b/"));
             let pod = with(output_pod(), &[init, ("/spec/initContainers/1/command", command(script))]);
-            let note_in = Some("sync-to-windows".into());
-            let check = RsyncDelete { container: "sync-windows-data".into(), wanted: false, note_in };
-            let verdict = check.judge(&Observation::new(serde_json::from_value(pod).unwrap()));
+            let seen = Observation::new(serde_json::from_value(pod).unwrap());
+            let verdict = RsyncDelete { wanted: false }.judge(&system(), &seen);
             assert_eq!(
                 (verdict.outcome, verdict.notes.len()),
                 (Outcome::Pass, usize::from(words.is_some())),

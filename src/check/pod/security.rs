@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Capabilities, Pod};
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Kind, Site};
+use crate::check::{Kind, Site, System};
 use crate::cluster::ResourceExt;
 use crate::cluster::container::{self, View};
 use crate::event::{Reason, Verdict};
@@ -14,9 +14,7 @@ use crate::event::{Reason, Verdict};
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Security {
-    /// The NFS server's container, which drops all capabilities.
-    pub server: String,
-    /// Those that it adds again, and no others; the other containers add none.
+    /// The capabilities that the NFS server's container adds, which drops all, and no others; the other containers add none.
     pub add: Vec<String>,
 }
 
@@ -32,8 +30,8 @@ impl Kind for Security {
         Ok(Observation { pod: site.pod().await?.0 })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
-        let pod = &seen.pod;
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
+        let (pod, server) = (&seen.pod, &system.export.container);
         let mut reasons = Vec::new();
         let repair = "run helm upgrade: the live object was edited, or the chart has it otherwise";
         let mut views = container::all(pod);
@@ -41,11 +39,11 @@ impl Kind for Security {
         views.retain(|view| view.kind != container::Kind::Ephemeral || view.running_since().is_some());
         for view in &views {
             let object = container::place(pod, view.name);
-            let wrong = wrong(view, (view.name == self.server).then_some(&self.add));
+            let wrong = wrong(view, (view.name == server).then_some(&self.add));
             reasons.extend(wrong.map(|(expected, seen)| Reason::new(&object, expected, seen).hint(repair)));
         }
-        if !views.iter().any(|view| view.name == self.server) {
-            let object = container::place(pod, &self.server);
+        if !views.iter().any(|view| view.name == server) {
+            let object = container::place(pod, server);
             reasons.push(Reason::new(object, "to be there", container::missing(pod)).hint(repair));
         }
         let shared = pod.spec.iter().flat_map(|spec| {
@@ -56,9 +54,8 @@ impl Kind for Security {
             reasons.push(Reason::new(object, format!("{field} not true"), "true").hint(repair));
         }
         let summary = format!(
-            "none of {} containers is privileged or escalates; {} drops ALL and adds {}, the others add nothing",
+            "none of {} containers is privileged or escalates; {server} drops ALL and adds {}, the others add nothing",
             views.len(),
-            self.server,
             shown(&self.add.iter().map(|name| plain(name)).collect())
         );
         Verdict::judged(summary, reasons)
@@ -106,6 +103,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::kind::tests::judged as judged_by;
     use crate::cluster::example::{output_pod, with};
     use crate::event::Outcome;
 
@@ -116,8 +114,7 @@ mod tests {
         let healthy = json!({"allowPrivilegeEscalation": false,
             "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}});
         let pod = with(with(output_pod(), &[(SERVER, healthy)]), changes);
-        let check = Security { server: "nfs-server".into(), add: vec!["NET_BIND_SERVICE".into()] };
-        check.judge(&serde_json::from_value(json!({ "pod": pod })).unwrap())
+        judged_by::<Security>(json!({"add": ["NET_BIND_SERVICE"]}), json!({ "pod": pod }))
     }
 
     #[test]

@@ -8,8 +8,8 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
 use super::resources;
-use crate::check::parameter::{Expected, Fact, Pattern, Sidecar, Span};
-use crate::check::{Kind, Need, Site};
+use crate::check::parameter::{Expected, Pattern};
+use crate::check::{Kind, Need, Part, Sidecar, Site, System};
 use crate::cluster::container::{self, View};
 use crate::cluster::{LogLine, ResourceExt, script};
 use crate::event::{Hop, Reason, Verdict};
@@ -20,29 +20,15 @@ const ROTATED: SignedDuration = SignedDuration::from_secs(10);
 const STARTING: SignedDuration = SignedDuration::from_secs(60);
 /// How much longer than its interval a sidecar may say nothing.
 const SILENCE: SignedDuration = SignedDuration::from_secs(5);
+/// So much of the log's head is read: what it says when it starts comes after what apk says.
+const HEAD: i64 = 8192;
 /// The pause between two looks at the log of one that starts.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct SidecarSetUp {
-    /// The sidecar.
-    pub sidecar: Sidecar,
-    /// The volume that it must not write to.
-    pub export_volume: String,
-    /// The volume that it must be able to write to: the tester's folder.
-    pub folder_volume: String,
-    /// Its requests and limits.
-    pub resources: Fact,
-    /// Its interval in seconds.
-    pub interval: Fact,
-    /// The line that it says its direction with.
-    pub direction: Pattern,
-    /// How much of the log's head is read, in bytes.
-    pub head: i64,
-    /// A sidecar that was restarted must have been running for so long since.
-    pub restart_window: Span,
-}
+pub struct SidecarSetUp {}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
@@ -60,11 +46,14 @@ impl Kind for SidecarSetUp {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Sidecar];
     const NEEDS: &'static [Need] = &[Need::Values, Need::Logs];
+    const PARTS: &'static [Part] = &[Part::Sidecar, Part::Folder];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (pod, population) = site.steady_pod(self.restart_window).await?;
-        let (resources, interval) = (site.expected(&self.resources)?, site.expected(&self.interval)?);
-        let name = &self.sidecar.container;
+        let (pod, population) = site.steady_pod().await?;
+        let (sidecar, facts) = (site.system.sidecar()?, &site.system.facts);
+        let resources = site.expected(facts.sidecar_resources.as_ref())?;
+        let interval = site.expected(facts.sync_interval.as_ref())?;
+        let name = &sidecar.container;
         let since = container::named(&pod, name).and_then(|view| view.running_since());
         let mut head = None;
         if let Some(since) = since {
@@ -75,12 +64,12 @@ impl Kind for SidecarSetUp {
                 [cycle + SILENCE, starting].map(|time| Duration::try_from(time).unwrap_or_default());
             let begun = tokio::time::Instant::now();
             loop {
-                let read = site.shared.cluster.log(&pod.name_any(), name, None, self.head).await;
+                let read = site.shared.cluster.log(&pod.name_any(), name, None, HEAD).await;
                 let lines = read.map_err(|error| site.no_answer(&error))?;
                 let left = if lines.is_empty() { cycle } else { starting };
                 let is_said = |pattern: &Pattern| lines.iter().any(|(_, line)| pattern.0.is_match(line));
-                let is_complete = is_said(&self.sidecar.interval) && is_said(&self.direction);
-                let is_over = is_said(&self.sidecar.cycle_end) || begun.elapsed() >= left;
+                let is_complete = is_said(&sidecar.interval) && sidecar.direction.as_ref().is_none_or(is_said);
+                let is_over = is_said(&sidecar.cycle_end) || begun.elapsed() >= left;
                 let is_first = head.replace(lines).is_none();
                 if is_complete || is_over {
                     break;
@@ -95,20 +84,24 @@ impl Kind for SidecarSetUp {
         Ok(Observation { server: site.server().to_owned(), pod, resources, interval, head, live })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
-        let name = &self.sidecar.container;
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
+        let sidecar = match system.sidecar() {
+            Ok(sidecar) => sidecar,
+            Err(undescribed) => return undescribed,
+        };
+        let name = &sidecar.container;
         let object = container::place(&seen.pod, name);
         let Some(view) = container::named(&seen.pod, name) else {
             let reason = Reason::new(object, "a sidecar", container::missing(&seen.pod));
             let hint = "enable the server's sidecar in the values and run helm upgrade";
             return Verdict::judged("", vec![reason.hint(hint)]).at(Hop::Sidecar);
         };
-        let mut reasons = mounts(&object, &view, &self.export_volume, true);
-        reasons.extend(mounts(&object, &view, &self.folder_volume, false));
+        let mut reasons = mounts(&object, &view, &system.export.volume, true);
+        reasons.extend(mounts(&object, &view, &system.folder_volume, false));
         reasons.extend(resources::differences(&object, view.resources, &seen.resources));
         let mut notes = Vec::new();
         match &seen.head {
-            Some(head) => match self.began(&object, &view, &seen.interval, head, &seen.live) {
+            Some(head) => match began(sidecar, &object, &view, &seen.interval, head, &seen.live) {
                 Ok(note) => notes.extend(note),
                 Err(found) => reasons.extend(found),
             },
@@ -121,60 +114,63 @@ impl Kind for SidecarSetUp {
         let interval = seen.interval.text().unwrap_or_default();
         let summary = format!(
             "{name} mounts {} readOnly and {} writable, starts with an interval of {interval}s, {}",
-            self.export_volume,
-            self.folder_volume,
+            system.export.volume,
+            system.folder_volume,
             resources::described(view.resources)
         );
         Verdict::judged(summary, reasons).notes(notes).at(Hop::Sidecar)
     }
 }
 
-impl SidecarSetUp {
-    /// Judges what the sidecar said when it started: a note where that is not there any more, or reasons to fail.
-    fn began(
-        &self,
-        object: &str,
-        view: &View<'_>,
-        interval: &Expected,
-        head: &[LogLine],
-        live: &[String],
-    ) -> Result<Option<String>, Vec<Reason>> {
-        let wanted = interval.text().unwrap_or_default();
-        let since = view.running_since().unwrap_or(Timestamp::UNIX_EPOCH);
-        let said = |pattern: &Pattern| head.iter().find_map(|(_, line)| pattern.0.captures(line));
-        let repair = "restart the pod; if it says the same again, run helm upgrade with the values that are meant";
-        if head.is_empty() {
-            let expected = format!("to say {} and {} when it starts", self.sidecar.interval.0, self.direction.0);
-            return Err(vec![Reason::new(object, expected, "nothing, not even for a whole cycle").hint(repair)]);
-        }
-        // A longer interval than the log says shows nowhere else: a slow cycle is no fault by itself.
-        let is_other = interval.value.is_some() && !live.is_empty() && !live.contains(&wanted);
-        let other = is_other.then(|| {
-            let expected = format!("an interval of {wanted}s ({})", interval.source);
-            let found = format!("its command or environment has {}", live.join(", "));
-            Reason::new(object, expected, found).hint(repair)
-        });
-        if head.first().is_none_or(|(first, _)| first.duration_since(since) > ROTATED) {
-            let note = format!(
-                "{object}: its start-up lines are not in its log any more, so its command and the cadence of its cycles \
-                 say how it was started"
-            );
-            return other.map_or(Ok(Some(note)), |other| Err(vec![other]));
-        }
-        let mut reasons = Vec::new();
-        let none = format!("no such line in the first {} bytes of its log", self.head);
-        let seconds = said(&self.sidecar.interval).and_then(|groups| Some(groups.get(1)?.as_str().to_owned()));
-        if seconds.is_some() && (interval.value.is_none() || seconds.as_ref() == Some(&wanted)) {
-            reasons.extend(other);
-        } else {
-            let expected = format!("a line like {} with {wanted} ({})", self.sidecar.interval.0, interval.source);
-            reasons.push(Reason::new(object, expected, seconds.unwrap_or(none.clone())).hint(repair));
-        }
-        if said(&self.direction).is_none() {
-            reasons.push(Reason::new(object, format!("a line like {}", self.direction.0), none).hint(repair));
-        }
-        if reasons.is_empty() { Ok(None) } else { Err(reasons) }
+/// Judges what the sidecar said when it started: a note where that is not there any more, or reasons to fail.
+fn began(
+    sidecar: &Sidecar,
+    object: &str,
+    view: &View<'_>,
+    interval: &Expected,
+    head: &[LogLine],
+    live: &[String],
+) -> Result<Option<String>, Vec<Reason>> {
+    let wanted = interval.text().unwrap_or_default();
+    let since = view.running_since().unwrap_or(Timestamp::UNIX_EPOCH);
+    let said = |pattern: &Pattern| head.iter().find_map(|(_, line)| pattern.0.captures(line));
+    let repair = "restart the pod; if it says the same again, run helm upgrade with the values that are meant";
+    if head.is_empty() {
+        let lines: Vec<&str> = [Some(&sidecar.interval), sidecar.direction.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|line| line.0.as_str())
+            .collect();
+        let expected = format!("to say {} when it starts", lines.join(" and "));
+        return Err(vec![Reason::new(object, expected, "nothing, not even for a whole cycle").hint(repair)]);
     }
+    // A longer interval than the log says shows nowhere else: a slow cycle is no fault by itself.
+    let is_other = interval.value.is_some() && !live.is_empty() && !live.contains(&wanted);
+    let other = is_other.then(|| {
+        let expected = format!("an interval of {wanted}s ({})", interval.source);
+        let found = format!("its command or environment has {}", live.join(", "));
+        Reason::new(object, expected, found).hint(repair)
+    });
+    if head.first().is_none_or(|(first, _)| first.duration_since(since) > ROTATED) {
+        let note = format!(
+            "{object}: its start-up lines are not in its log any more, so its command and the cadence of its cycles \
+             say how it was started"
+        );
+        return other.map_or(Ok(Some(note)), |other| Err(vec![other]));
+    }
+    let mut reasons = Vec::new();
+    let none = format!("no such line in the first {HEAD} bytes of its log");
+    let seconds = said(&sidecar.interval).and_then(|groups| Some(groups.get(1)?.as_str().to_owned()));
+    if seconds.is_some() && (interval.value.is_none() || seconds.as_ref() == Some(&wanted)) {
+        reasons.extend(other);
+    } else {
+        let expected = format!("a line like {} with {wanted} ({})", sidecar.interval.0, interval.source);
+        reasons.push(Reason::new(object, expected, seconds.unwrap_or(none.clone())).hint(repair));
+    }
+    if let Some(direction) = sidecar.direction.as_ref().filter(|direction| said(direction).is_none()) {
+        reasons.push(Reason::new(object, format!("a line like {}", direction.0), none).hint(repair));
+    }
+    if reasons.is_empty() { Ok(None) } else { Err(reasons) }
 }
 
 /// Why a volume is not mounted as it should be; empty if it is.
@@ -218,6 +214,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::kind::tests::judged as judged_by;
     use crate::cluster::example::{output_pod, with};
     use crate::event::Outcome;
 
@@ -226,12 +223,6 @@ mod tests {
 
     /// The lines of a log that begins so long after the container, and changes of the pod.
     fn judged(lines: Option<&[&str]>, after: i64, changes: &[(&str, Value)]) -> Verdict {
-        let check = json!({
-            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced", "interval": r"^Sync interval: (\d+)s"},
-            "export-volume": "nfs-export", "folder-volume": "windows-data",
-            "resources": {"values": "sidecar.resources"}, "interval": {"values": "sidecar.syncInterval"},
-            "direction": "^Direction: NFS export -> Windows mount", "head": 4096, "restart-window": "10m"
-        });
         let start: Timestamp = "2026-11-21T03:00:00Z".parse().unwrap();
         let at = start + SignedDuration::from_secs(after);
         let head = lines.map(|lines| lines.iter().map(|line| (at, (*line).to_owned())).collect::<Vec<LogLine>>());
@@ -241,7 +232,7 @@ mod tests {
             "server": "nas-output-1", "pod": pod, "head": head, "live": live,
             "resources": {"value": null, "source": "values"}, "interval": {"value": 30, "source": "values"}
         });
-        serde_json::from_value::<SidecarSetUp>(check).unwrap().judge(&serde_json::from_value(seen).unwrap())
+        judged_by::<SidecarSetUp>(json!({}), seen)
     }
 
     #[test]

@@ -6,16 +6,14 @@ use k8s_openapi::api::core::v1::{Pod, Volume};
 use serde::{Deserialize, Serialize};
 
 use super::quantity;
-use crate::check::{Kind, Site};
+use crate::check::{Kind, Site, System};
 use crate::cluster::ResourceExt;
 use crate::event::{Hop, Reason, Verdict};
 
+/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct SizeLimit {
-    /// The volume's name.
-    pub volume: String,
-}
+pub struct SizeLimit {}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
@@ -30,14 +28,15 @@ impl Kind for SizeLimit {
         Ok(Observation { pod: site.pod().await?.0 })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
+        let name = &system.export.volume;
         let volumes = || seen.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
         let fail = |expected: &str, found: String, hint: &str| {
-            let object = format!("pod {}, volume {}", seen.pod.name_any(), self.volume);
+            let object = format!("pod {}, volume {name}", seen.pod.name_any());
             Verdict::judged("", vec![Reason::new(object, expected, found).hint(hint)]).at(Hop::Export)
         };
         let repair = "run helm upgrade: the live object was edited, or the chart has it otherwise";
-        let Some(volume) = volumes().find(|volume| volume.name == self.volume) else {
+        let Some(volume) = volumes().find(|volume| volume.name == *name) else {
             let names: Vec<_> = volumes().map(|volume| volume.name.as_str()).collect();
             return fail("an emptyDir", format!("no such volume; the pod has {}", names.join(", ")), repair);
         };
@@ -49,7 +48,7 @@ impl Kind for SizeLimit {
         // The kubelet takes 0 for no limit.
         match &empty_dir.size_limit {
             Some(limit) if quantity::number(&limit.0).is_some_and(|bytes| bytes > 0.0) => {
-                Verdict::judged(format!("{} is an emptyDir of at most {}", self.volume, limit.0), Vec::new())
+                Verdict::judged(format!("{name} is an emptyDir of at most {}", limit.0), Vec::new())
             }
             limit => {
                 let found = limit.as_ref().map_or("none".to_owned(), |limit| limit.0.clone());
@@ -71,6 +70,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::check::kind::tests::judged;
     use crate::cluster::example::{output_pod, with};
     use crate::event::Outcome;
 
@@ -83,7 +83,7 @@ mod tests {
         ] {
             let volume = json!({"name": name, "emptyDir": {"sizeLimit": limit}});
             let seen = json!({"pod": with(output_pod(), &[("/spec/volumes/1", volume)])});
-            let verdict = SizeLimit { volume: "nfs-export".into() }.judge(&serde_json::from_value(seen).unwrap());
+            let verdict = judged::<SizeLimit>(json!({}), seen);
             assert_eq!(verdict.outcome, outcome, "{name} {limit}");
         }
     }

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::quantity::{Amount, cpu, memory};
 use super::used::{self, Containers, Used, total};
-use crate::check::parameter::{Sidecar, Span};
-use crate::check::{Kind, Site};
+use crate::check::parameter::Span;
+use crate::check::{Kind, Site, System};
 use crate::cluster::container;
 use crate::cluster::server::counted;
 use crate::cluster::{Operation, ResourceExt, Wanted};
@@ -29,16 +29,12 @@ const RECENT: SignedDuration = SignedDuration::from_secs(60);
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Usage {
-    /// The sidecar; servers without it are only measured.
-    pub sidecar: Sidecar,
-    /// It must use less CPU than this unless it copies.
+    /// A sidecar must use less CPU than this unless it copies.
     pub idle_below: Amount,
     /// The memory of the node that all servers must fit on.
     pub node_memory: Amount,
     /// How long a sidecar is looked at again.
     pub within: Span,
-    /// A container that was restarted must have been running for so long since.
-    pub restart_window: Span,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,7 +57,7 @@ impl Kind for Usage {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         // In a container that comes and goes nothing can be read.
-        site.steady_pod(self.restart_window).await?;
+        site.steady_pod().await?;
         let others = site.servers.iter().filter(|server| *server != site.server());
         let once = |server: String| async move {
             let measured = site.shared.once(format!("usage of {server}"), Box::pin(measure(site, &server))).await;
@@ -71,25 +67,25 @@ impl Kind for Usage {
         let mut servers: BTreeMap<_, _> =
             others.into_iter().map(|(server, measured)| (server, sum(measured))).collect();
         let (server, (pod, source, mut containers)) = (own.0, own.1?);
-        let name = &self.sidecar.container;
+        let name = site.system.sidecar_name();
         let limit = Instant::now() + self.within.0;
         let mut copied = None;
         while containers.get(name).is_some_and(|used| used.cpu >= self.idle_below.number) {
-            copied = self.copied(site, &pod).await?;
+            copied = newest_copy(site, &pod).await?;
             if copied.is_some() || Instant::now() >= limit {
                 break;
             }
             site.waiting(format!("{name} to be idle"), self.within.0);
             let again = look(site, &pod, name, Some(PAUSE)).await?;
-            containers.insert(name.clone(), again);
+            containers.insert(name.to_owned(), again);
         }
         servers.insert(server.clone(), Ok(total(containers.values().copied())));
         Ok(Observation { server, pod, source: source.to_owned(), containers, copied, servers })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let (mut reasons, mut notes) = (Vec::new(), Vec::new());
-        let name = &self.sidecar.container;
+        let name = system.sidecar_name();
         let sidecar = seen.containers.get(name).filter(|used| used.cpu >= self.idle_below.number);
         if let Some(used) = sidecar {
             let object = container::place(&seen.pod, name);
@@ -129,23 +125,22 @@ impl Kind for Usage {
     }
 }
 
-impl Usage {
-    /// A file that the sidecar lists as copied in its newest cycles.
-    async fn copied(&self, site: &Site, pod: &Pod) -> Result<Option<String>, Verdict> {
-        let name = &self.sidecar.container;
-        let log = site.shared.cluster.log_tail(&pod.name_any(), name, LINES, BYTES).await;
-        let log = log.map_err(|error| site.no_answer(&error))?;
-        let since = container::named(pod, name).and_then(|view| view.running_since()).unwrap_or(Timestamp::MAX);
-        // Files of this run are no excuse: they are copied in a moment.
-        let log: Vec<_> = log.into_iter().filter(|(_, line)| !line.contains(&site.shared.run)).collect();
-        Ok(used::copied(&log, since, site.shared.cluster.now() - RECENT, &self.sidecar.cycle_end.0))
-    }
+/// A file that the sidecar lists as copied in its newest cycles.
+async fn newest_copy(site: &Site, pod: &Pod) -> Result<Option<String>, Verdict> {
+    let sidecar = site.system.sidecar()?;
+    let name = &sidecar.container;
+    let log = site.shared.cluster.log_tail(&pod.name_any(), name, LINES, BYTES).await;
+    let log = log.map_err(|error| site.no_answer(&error))?;
+    let since = container::named(pod, name).and_then(|view| view.running_since()).unwrap_or(Timestamp::MAX);
+    // Files of this run are no excuse: they are copied in a moment.
+    let log: Vec<_> = log.into_iter().filter(|(_, line)| !line.contains(&site.shared.run)).collect();
+    Ok(used::copied(&log, since, site.shared.cluster.now() - RECENT, &sidecar.cycle_end.0))
 }
 
 /// Measures a server's running containers, from metrics-server where there is one, else in the containers.
 async fn measure(site: &Site, server: &str) -> Measured {
     let population = site.server_settled(server).await?;
-    let server_now = population.server(&site.select, server);
+    let server_now = population.server(&site.system.pods, server);
     let current = server_now.current();
     let [pod] = current[..] else {
         let reason = Reason::new(format!("server {server}"), "exactly one current pod", counted(&current));
@@ -154,7 +149,7 @@ async fn measure(site: &Site, server: &str) -> Measured {
     let views = container::all(pod);
     let running = views.iter().filter(|view| view.kind != container::Kind::Ephemeral && view.running_since().is_some());
     let names: Vec<&str> = running.map(|view| view.name).collect();
-    let wanted = Wanted::of([&site.select]);
+    let wanted = Wanted::of([&site.system.pods]);
     let place = format!("metrics of {}", wanted.selector());
     let metrics = site.shared.once(place, site.shared.cluster.metrics(&wanted)).await;
     let its = metrics.iter().flatten().find(|object| object["metadata"]["name"] == pod.name_any());
@@ -201,6 +196,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::kind::tests::judged;
     use crate::cluster::example::output_pod;
     use crate::event::Outcome;
 
@@ -221,12 +217,8 @@ mod tests {
                 "containers": {"nfs-server": {"memory": 1e6, "cpu": 0.9}, "sync-to-windows": {"memory": 1e6, "cpu": sidecar}},
                 "servers": {"nas-output-1": {"Ok": {"memory": 2e6, "cpu": 0.9}}, "nas-output-2": other}
             });
-            let check = json!({
-                "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced", "interval": r"^Sync interval: (\d+)s"},
-                "idle-below": "50m", "node-memory": "8Gi", "within": "10s", "restart-window": "10m"
-            });
-            let check: Usage = serde_json::from_value(check).unwrap();
-            let verdict = check.judge(&serde_json::from_value(seen).unwrap());
+            let check = json!({"idle-below": "50m", "node-memory": "8Gi", "within": "10s"});
+            let verdict = judged::<Usage>(check, seen);
             assert_eq!((verdict.outcome, verdict.notes.len()), (outcome, notes), "{verdict:?}");
         }
     }

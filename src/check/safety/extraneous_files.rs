@@ -5,11 +5,11 @@
 use futures::TryFutureExt;
 use serde::{Deserialize, Serialize};
 
-use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::parameter::Span;
 use crate::check::sync::ground::{self, Ground};
 use crate::check::sync::scene::{Delivery, Scene};
 use crate::check::sync::way;
-use crate::check::{Kind, Need, Site, Writes};
+use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
@@ -22,12 +22,6 @@ const TOLERANCE: u64 = 2_000;
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ExtraneousFiles {
-    /// Where a file is written, to have a folder that is in both places.
-    pub export: Export,
-    /// What copies it to the tester's folder.
-    pub sidecar: Sidecar,
-    /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
-    pub restart_window: Span,
     /// The longest time until a file has arrived, and until each cycle has ended.
     pub within: Span,
     /// How many cycles must end while the tester's files are there; all but the first begin after the files were put.
@@ -60,14 +54,14 @@ impl Kind for ExtraneousFiles {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Sidecar, Hop::Host];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
+    const PARTS: &'static [Part] = &[Part::Sidecar];
 
-    fn writes(&self) -> Option<Writes<'_>> {
-        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles: self.cycles.saturating_add(1) })
+    fn writes(&self) -> Option<u8> {
+        Some(self.cycles.saturating_add(1))
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (scene, ground) =
-            Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
+        let (scene, ground) = Ground::enter(site, self.within).await?;
         // All are in the ledger for both places: what is broken may copy them back.
         let [alone, own, both] = ["tester.txt", "tester", "both"].map(|what| ground.place(what).name);
         let (write, wanted) = ground.nested(&both, "exported.txt", ground::line());
@@ -116,9 +110,9 @@ impl Kind for ExtraneousFiles {
         Ok(seen)
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let scene = &seen.scene;
-        let name = &self.sidecar.container;
+        let name = system.sidecar_name();
         if let Some(problem) = &seen.not_put {
             let object = format!("folder {}", scene.folder);
             let hint = "look at the permissions of the folder and of what is in it";
@@ -127,7 +121,7 @@ impl Kind for ExtraneousFiles {
         }
         if seen.files.is_empty() {
             let what = "a file whose folder is in both places";
-            if let Err(verdict) = scene.delivered(Some(&seen.companion), what, &self.sidecar, self.within) {
+            if let Err(verdict) = scene.delivered(Some(&seen.companion), what, system.sidecar_name(), self.within) {
                 return verdict;
             }
             let object = format!("folder {}", scene.folder);

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::parameter::Span;
 use crate::check::sync::ground::{self, Ground};
 use crate::check::sync::scene::{Delivery, Scene, Wanted, counted};
-use crate::check::{Kind, Need, Site, Writes};
+use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::event::{Hop, Verdict};
@@ -14,12 +14,6 @@ use crate::event::{Hop, Verdict};
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileNames {
-    /// Where the files are written.
-    pub export: Export,
-    /// What copies them to the tester's folder.
-    pub sidecar: Sidecar,
-    /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
-    pub restart_window: Span,
     /// The longest time from the acknowledged write to the arrival of all files, and from there to the cycle's end.
     pub within: Span,
     /// The names; Windows must be able to hold them.
@@ -42,14 +36,14 @@ impl Kind for FileNames {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
+    const PARTS: &'static [Part] = &[Part::Sidecar];
 
-    fn writes(&self) -> Option<Writes<'_>> {
-        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles: 1 })
+    fn writes(&self) -> Option<u8> {
+        Some(1)
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (scene, ground) =
-            Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
+        let (scene, ground) = Ground::enter(site, self.within).await?;
         let folder = ground.place("names").name;
         // Not in a folder: with it the path would be longer than the 260 characters that many programs on Windows take.
         let length = site.file("").name.chars().count();
@@ -64,13 +58,13 @@ impl Kind for FileNames {
         Ok(Observation { scene, delivery, strangers })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let what = "a file of this name";
-        let arrival = match seen.scene.delivered(Some(&seen.delivery), what, &self.sidecar, self.within) {
+        let arrival = match seen.scene.delivered(Some(&seen.delivery), what, system.sidecar_name(), self.within) {
             Ok(arrival) => arrival,
             Err(verdict) => return verdict,
         };
-        let reasons = seen.scene.strange(&seen.strangers, &self.sidecar);
+        let reasons = seen.scene.strange(&seen.strangers, system.sidecar_name());
         let summary = format!(
             "{} arrived under their names {} ms after the write was acknowledged: {}, and one of {} characters",
             counted(arrival.files),

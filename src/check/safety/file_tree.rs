@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::parameter::Span;
 use crate::check::sync::ground::{self, Ground};
 use crate::check::sync::scene::{Delivery, Scene, Wanted, counted};
-use crate::check::{Kind, Need, Site, Writes};
+use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
@@ -20,12 +20,6 @@ const MOST: usize = 3;
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileTree {
-    /// Where the files are written.
-    pub export: Export,
-    /// What copies them to the tester's folder.
-    pub sidecar: Sidecar,
-    /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
-    pub restart_window: Span,
     /// The longest time from the acknowledged write to the arrival of all files, and from there to the cycle's end.
     pub within: Span,
     /// How many files.
@@ -58,14 +52,14 @@ impl Kind for FileTree {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
+    const PARTS: &'static [Part] = &[Part::Sidecar];
 
-    fn writes(&self) -> Option<Writes<'_>> {
-        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles: 1 })
+    fn writes(&self) -> Option<u8> {
+        Some(1)
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (scene, ground) =
-            Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
+        let (scene, ground) = Ground::enter(site, self.within).await?;
         let folder = ground.place("tree").name;
         let line = ground::line();
         let files = Operation::tree(&line, self.files).into_iter();
@@ -86,12 +80,13 @@ impl Kind for FileTree {
         Ok(Observation { scene, delivery, strangers, times: Some(times) })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
-        let arrival = match seen.scene.delivered(Some(&seen.delivery), "a small file", &self.sidecar, self.within) {
-            Ok(arrival) => arrival,
-            Err(verdict) => return verdict,
-        };
-        let mut reasons = seen.scene.strange(&seen.strangers, &self.sidecar);
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
+        let arrival =
+            match seen.scene.delivered(Some(&seen.delivery), "a small file", system.sidecar_name(), self.within) {
+                Ok(arrival) => arrival,
+                Err(verdict) => return verdict,
+            };
+        let mut reasons = seen.scene.strange(&seen.strangers, system.sidecar_name());
         let times = seen.times.as_ref().filter(|times| times.compared == self.files && self.files > 0);
         let Some(times) = times else {
             let object = format!("export of pod {}", seen.scene.pod);
@@ -102,7 +97,7 @@ impl Kind for FileTree {
         for (name, off) in &times.wrong {
             let object = format!("file {name} in {}", seen.scene.folder);
             let expected = format!("the time that it has in the export, give or take {}", self.tolerance);
-            let hint = format!("look whether {} runs rsync with -a or -t", self.sidecar.container);
+            let hint = format!("look whether {} runs rsync with -a or -t", system.sidecar_name());
             reasons.push(Reason::new(object, expected, format!("{off} s off")).hint(hint));
         }
         let summary = format!(

@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::parameter::Span;
 use crate::check::sync::ground::{self, Ground};
 use crate::check::sync::scene::{Delivery, Scene};
-use crate::check::{Kind, Need, Site, Writes};
+use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::Operation;
 use crate::event::{Hop, Reason, Verdict};
 
@@ -21,12 +21,6 @@ const APART: Duration = Duration::from_millis(2_100);
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileUpdate {
-    /// Where the files are written.
-    pub export: Export,
-    /// What copies them to the tester's folder.
-    pub sidecar: Sidecar,
-    /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
-    pub restart_window: Span,
     /// The longest time from an acknowledged write to the arrival of all files, and from there to the cycle's end.
     pub within: Span,
 }
@@ -46,14 +40,14 @@ impl Kind for FileUpdate {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
+    const PARTS: &'static [Part] = &[Part::Sidecar];
 
-    fn writes(&self) -> Option<Writes<'_>> {
-        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles: 2 })
+    fn writes(&self) -> Option<u8> {
+        Some(2)
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (scene, ground) =
-            Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
+        let (scene, ground) = Ground::enter(site, self.within).await?;
         let folder = ground.place("update").name;
         let [edited, removed] = ["edited.txt", "removed.txt"].map(|name| format!("{folder}/{name}"));
         let version = |(name, lines): (&str, usize)| ground.nested(&folder, name, ground::line().repeat(lines));
@@ -86,8 +80,8 @@ impl Kind for FileUpdate {
         Ok(seen)
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
-        let judged = |delivery, what| seen.scene.delivered(delivery, what, &self.sidecar, self.within);
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
+        let judged = |delivery, what| seen.scene.delivered(delivery, what, system.sidecar_name(), self.within);
         if let Err(verdict) = judged(Some(&seen.first), "its first version") {
             return verdict;
         }
@@ -101,7 +95,7 @@ impl Kind for FileUpdate {
             Ok(arrival) => arrival.millis,
             Err(verdict) => return verdict,
         };
-        let sidecar = &self.sidecar.container;
+        let sidecar = system.sidecar_name();
         let note = seen.removed_stays.map(|stays| {
             let what = if stays { "stays in" } else { "is removed from" };
             format!("{sidecar}: a file that is removed from the export {what} {}", seen.scene.folder)

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::parameter::Span;
 use crate::check::pod::quantity;
 use crate::check::sync::ground::{self, Ground};
 use crate::check::sync::scene::{Arrival, Delivery, Scene, Wrong};
 use crate::check::sync::way;
-use crate::check::{Kind, Need, Site, Writes, millis};
+use crate::check::{Export, Kind, Need, Part, Site, System, millis};
 use crate::cluster::{Operation, ResourceExt, container};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
@@ -36,12 +36,6 @@ const MOST: usize = 64;
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LargeFile {
-    /// Where the file is written.
-    pub export: Export,
-    /// What copies it to the tester's folder.
-    pub sidecar: Sidecar,
-    /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
-    pub restart_window: Span,
     /// The longest time from the last write to the whole file's arrival, and until each cycle has ended.
     pub within: Span,
     /// The size of the whole file.
@@ -101,14 +95,14 @@ impl Kind for LargeFile {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
+    const PARTS: &'static [Part] = &[Part::Sidecar];
 
-    fn writes(&self) -> Option<Writes<'_>> {
-        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles: self.cycles.saturating_add(1) })
+    fn writes(&self) -> Option<u8> {
+        Some(self.cycles.saturating_add(1))
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (scene, ground) =
-            Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
+        let (scene, ground) = Ground::enter(site, self.within).await?;
         let mut seen =
             Observation { scene, no_room: None, delivery: None, sizes: Sizes::default(), strangers: Vec::new() };
         seen.no_room = self.no_room(&ground).await?;
@@ -135,12 +129,12 @@ impl Kind for LargeFile {
         Ok(seen)
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         if let Some(why) = &seen.no_room {
             return Verdict::skip(why);
         }
         let file = format!("the file of {} bytes", self.bytes);
-        let delivered = seen.scene.delivered(seen.delivery.as_ref(), &file, &self.sidecar, self.within);
+        let delivered = seen.scene.delivered(seen.delivery.as_ref(), &file, system.sidecar_name(), self.within);
         let (mut reasons, millis) = match delivered {
             Ok(arrival) => (Vec::new(), arrival.millis),
             // That it shrank says more.
@@ -153,11 +147,11 @@ impl Kind for LargeFile {
             let after = after.map_or("no file of that name".to_owned(), |after| format!("{after} bytes"));
             let hint = format!(
                 "look whether {} writes in place, with --inplace or cp, or removes the file first; rsync renames",
-                self.sidecar.container
+                system.sidecar_name()
             );
             reasons.insert(0, Reason::new(object, expected, format!("{after} after {before}")).hint(hint));
         }
-        reasons.extend(seen.scene.strange(&seen.strangers, &self.sidecar));
+        reasons.extend(seen.scene.strange(&seen.strangers, system.sidecar_name()));
         let sizes = seen.sizes.seen.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
         let summary = format!(
             "{} bytes, written across {} cycles, were whole {millis} ms after the last write; sizes seen here: \
@@ -171,8 +165,8 @@ impl Kind for LargeFile {
 impl LargeFile {
     /// Why there is too little room for the file; a volume without a limit has room.
     async fn no_room(&self, ground: &Ground<'_>) -> Result<Option<String>, Verdict> {
-        let Some(limit) = limit(&ground.pod, &self.export) else { return Ok(None) };
-        let folder = &self.export.folder;
+        let Some(limit) = limit(&ground.pod, &ground.site.system.export) else { return Ok(None) };
+        let folder = &ground.site.system.export.folder;
         let outputs = ground.perform(vec![Operation::DiskUsage { folder: folder.clone() }]).await?;
         let used = outputs.map(|outputs| {
             let text: String = outputs.iter().map(|output| String::from_utf8_lossy(&output.stdout)).collect();
@@ -286,6 +280,7 @@ mod tests {
 
     use super::*;
     use crate::check::sync::scene::tests::{arrived, judged, wrong};
+    use crate::check::system::tests::system;
     use crate::cluster::example::output_pod;
     use crate::event::Outcome;
 
@@ -332,7 +327,7 @@ mod tests {
     #[test]
     fn the_limit_is_that_of_the_exports_volume() {
         let pod = serde_json::from_value(output_pod()).unwrap();
-        let limit = |folder: &str| limit(&pod, &Export { container: "nfs-server".into(), folder: folder.into() });
+        let limit = |folder: &str| limit(&pod, &Export { folder: folder.into(), ..system().export });
         assert_eq!([limit("/data"), limit("/elsewhere")], [Some(f64::from(500 << 20)), None]);
     }
 }

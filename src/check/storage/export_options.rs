@@ -4,21 +4,15 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::nfs::access::{Access, clients, words};
-use crate::check::parameter::{Expected, Export, Fact};
-use crate::check::{Kind, Need, Site};
+use crate::check::nfs::access::{self, Access, clients, words};
+use crate::check::parameter::Expected;
+use crate::check::{Export, Kind, Need, Site, System};
 use crate::cluster::{Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ExportOptions {
-    /// The export, in the server's container.
-    pub export: Export,
-    /// The file that the server reads its exports from, in the format of exports(5).
-    pub file: String,
-    /// The options, separated by commas.
-    pub options: Fact,
     /// What clients may do there, whatever the values say; where it is not said, the values decide.
     pub requires: Option<Access>,
 }
@@ -37,21 +31,22 @@ impl Kind for ExportOptions {
     const NEEDS: &'static [Need] = &[Need::Values, Need::Commands];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let expected = site.expected(&self.options)?;
+        let system = &site.system;
+        let expected = site.expected(access::options(system, self.requires).as_ref())?;
         let (pod, _) = site.pod().await?;
-        site.running(&pod, &self.export.container)?;
-        let read = Operation::Read { path: self.file.clone() };
-        let (output, problem) = site.try_exec(&pod, &self.export.container, &read).await?;
-        let clients = clients(&String::from_utf8_lossy(&output.stdout), &self.export.folder);
+        site.running(&pod, &system.export.container)?;
+        let read = Operation::Read { path: system.export.file.clone() };
+        let (output, problem) = site.in_export(&pod, &read).await?;
+        let clients = clients(&String::from_utf8_lossy(&output.stdout), &system.export.folder);
         Ok(Observation { pod: pod.name_any(), expected, clients: problem.map_or(Ok(clients), Err) })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
-        let Export { container, folder } = &self.export;
-        let object = format!("pod {}, container {container}, {}", seen.pod, self.file);
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
+        let Export { container, folder, file, .. } = &system.export;
+        let object = format!("pod {}, container {container}, {file}", seen.pod);
         let Some(expected) = seen.expected.text() else {
-            let reason = Reason::new(object, format!("{} in the values", self.options.values), &seen.expected.source);
-            return Verdict::error(reason.hint("say it there, or give the check a default"));
+            let reason = Reason::new(object, format!("{} in the values", access::key(system)), &seen.expected.source);
+            return Verdict::error(reason.hint("say it there, or give the system a default"));
         };
         let problem = match &seen.clients {
             Ok(clients) if clients.is_empty() => Some(format!("no line for {folder}")),
@@ -64,7 +59,7 @@ impl Kind for ExportOptions {
         let set = |options| words(options).collect::<BTreeSet<_>>();
         let wanted = set(&expected);
         let differing = seen.clients.iter().flatten().filter(|(_, options)| set(options.as_str()) != wanted);
-        let contradicted = |own: Access| own.contradicted(&self.options.values, &expected, &seen.expected);
+        let contradicted = |own: Access| own.contradicted(system, &expected, &seen.expected);
         let differing = differing.map(|(client, options)| {
             let expected = format!("{folder} with {expected} ({})", seen.expected.source);
             let reason = Reason::new(&object, expected, format!("{options} for {client}"));
@@ -80,6 +75,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::system::tests::system;
     use crate::event::Outcome;
 
     #[test]
@@ -95,15 +91,10 @@ mod tests {
             (&values, Err("No such file"), Outcome::Fail),
             (&Value::Null, Ok("/data *(rw)"), Outcome::Error),
         ] {
-            let check: ExportOptions = serde_json::from_value(json!({
-                "export": {"container": "nfs-server", "folder": "/data"}, "file": "/etc/exports",
-                "options": {"values": "exportOptions"}
-            }))
-            .unwrap();
             let clients = exports.map(|text| clients(text, "/data")).map_err(str::to_owned);
             let expected = serde_json::from_value(json!({"value": expected, "source": "test"})).unwrap();
             let seen = Observation { pod: "p".into(), expected, clients };
-            assert_eq!(check.judge(&seen).outcome, outcome, "{exports:?}");
+            assert_eq!(ExportOptions { requires: None }.judge(&system(), &seen).outcome, outcome, "{exports:?}");
         }
     }
 }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use crate::check::parameter::{Expected, Fact, Pattern};
-use crate::check::{Kind, Need, Site};
+use crate::check::parameter::Expected;
+use crate::check::{Export, Kind, Need, Site, System};
 use crate::cluster::container::{self, View};
 use crate::cluster::{ApiError, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
@@ -17,20 +16,10 @@ use crate::event::{Hop, Reason, Verdict};
 /// The server says its id when it starts: so much of its log is read.
 const HEAD: i64 = 8 << 10;
 
+/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Fsid {
-    /// The server's container.
-    pub container: String,
-    /// Where the id stands, in its first group: in the command, or in a line of the log.
-    #[serde(deserialize_with = "crate::check::parameter::with_group")]
-    #[schemars(extend("pattern" = r"\("))]
-    pub pattern: Pattern,
-    /// The environment variable that may have it.
-    pub variable: String,
-    /// The id.
-    pub id: Fact,
-}
+pub struct Fsid {}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
@@ -53,9 +42,9 @@ impl Kind for Fsid {
     const NEEDS: &'static [Need] = &[Need::Values];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let expected = site.expected(&self.id)?;
+        let expected = site.expected(site.system.facts.fsid.as_ref())?;
         let (_, population) = site.pod().await?;
-        let servers = site.servers.iter().map(|name| population.server(&site.select, name));
+        let servers = site.servers.iter().map(|name| population.server(&site.system.pods, name));
         // Of a server that rolls out the newest.
         let newest = servers.filter_map(|server| {
             let current = server.current();
@@ -65,7 +54,7 @@ impl Kind for Fsid {
         let pods: Vec<_> = newest.collect();
         let looks = pods.iter().map(|(_, pod)| {
             let place = format!("{} {}", site.prefix(), pod.name_any());
-            site.shared.once(place, self.of(site, pod))
+            site.shared.once(place, of(site, pod))
         });
         let found = join_all(looks).await;
         let found = pods.iter().zip(found).map(|((server, _), found)| Ok((server.clone(), found?)));
@@ -73,15 +62,15 @@ impl Kind for Fsid {
         Ok(Observation { server: site.server().to_owned(), expected, found })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let hint = "run helm upgrade; if the release has it, the live Deployment was edited";
         let Some(own) = seen.found.get(&seen.server) else {
             let reason = Reason::new(format!("server {}", seen.server), "a pod that was looked at", "none");
             return Verdict::error(reason.hint("run the test again when the rollout is over"));
         };
-        let object = format!("pod {}, container {}", own.pod, self.container);
+        let object = format!("pod {}, container {}", own.pod, system.export.container);
         let Some(id) = &own.id else {
-            let expected = format!("an fsid in its command, {} or its log", self.variable);
+            let expected = format!("an fsid in its command, {} or its log", variable(&system.export));
             return Verdict::judged("", vec![Reason::new(object, expected, "none").hint(hint)]).at(Hop::Nfs);
         };
         let mut reasons = Vec::new();
@@ -103,34 +92,40 @@ impl Kind for Fsid {
     }
 }
 
-impl Fsid {
-    async fn of(&self, site: &Site, pod: &Pod) -> Result<Found, ApiError> {
-        let found = |id: Option<String>, place: &str| Found { pod: pod.name_any(), id, place: place.to_owned() };
-        // A pod's spec never changes, so what it says is what the running server was given.
-        if let Some((id, place)) = container::named(pod, &self.container).and_then(|view| self.declared(&view)) {
-            return Ok(found(id, place));
-        }
-        match site.shared.cluster.log(&pod.name_any(), &self.container, None, HEAD).await {
-            Ok(lines) => Ok(found(lines.iter().find_map(|(_, line)| capture(&self.pattern.0, line)), "its log")),
-            // Nothing was said yet, or it is said no more.
-            Err(ApiError::Failed { .. } | ApiError::NotFound { .. }) => Ok(found(None, "its log")),
-            Err(error) => Err(error),
-        }
+async fn of(site: &Site, pod: &Pod) -> Result<Found, ApiError> {
+    let export = &site.system.export;
+    let found = |id: Option<String>, place: &str| Found { pod: pod.name_any(), id, place: place.to_owned() };
+    // A pod's spec never changes, so what it says is what the running server was given.
+    if let Some((id, place)) = container::named(pod, &export.container).and_then(|view| declared(export, &view)) {
+        return Ok(found(id, place));
     }
-
-    /// The id that a container's spec has, and where. A variable that comes from elsewhere the server has to say itself.
-    fn declared(&self, view: &View<'_>) -> Option<(Option<String>, &str)> {
-        let mut words = view.command.iter().chain(view.args);
-        if let Some(id) = words.find_map(|word| capture(&self.pattern.0, word)) {
-            return Some((Some(id), "its command"));
-        }
-        let variable = view.env.iter().find(|variable| variable.name == self.variable)?;
-        variable.value_from.is_none().then(|| (variable.value.clone(), self.variable.as_str()))
+    match site.shared.cluster.log(&pod.name_any(), &export.container, None, HEAD).await {
+        Ok(lines) => Ok(found(lines.iter().find_map(|(_, line)| id_in(line)), "its log")),
+        // Nothing was said yet, or it is said no more.
+        Err(ApiError::Failed { .. } | ApiError::NotFound { .. }) => Ok(found(None, "its log")),
+        Err(error) => Err(error),
     }
 }
 
-fn capture(pattern: &Regex, text: &str) -> Option<String> {
-    Some(pattern.captures(text)?.get(1)?.as_str().to_owned())
+/// The id that a container's spec has, and where. A variable that comes from elsewhere the server has to say itself.
+fn declared<'a>(export: &'a Export, view: &View<'_>) -> Option<(Option<String>, &'a str)> {
+    if let Some(id) = view.command.iter().chain(view.args).find_map(|word| id_in(word)) {
+        return Some((Some(id), "its command"));
+    }
+    let name = export.fsid_variable.as_deref()?;
+    let variable = view.env.iter().find(|variable| variable.name == name)?;
+    variable.value_from.is_none().then(|| (variable.value.clone(), name))
+}
+
+fn variable(export: &Export) -> &str {
+    export.fsid_variable.as_deref().unwrap_or("its environment")
+}
+
+/// The id in a command or a line of a log, as exports(5) writes it.
+fn id_in(text: &str) -> Option<String> {
+    let digits =
+        text.split("fsid=").skip(1).map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default());
+    digits.into_iter().find(|digits| !digits.is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -138,14 +133,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::kind::tests::judged;
+    use crate::check::system::tests::system;
     use crate::cluster::example::output_pod;
     use crate::event::Outcome;
-
-    fn check() -> Fsid {
-        let id = json!({"values": "fsid"});
-        let check = json!({"container": "nfs-server", "pattern": r"fsid=(\d+)", "variable": "FSID", "id": id});
-        serde_json::from_value(check).unwrap()
-    }
 
     #[test]
     fn a_variable_from_elsewhere_is_left_to_the_log() {
@@ -159,7 +150,7 @@ mod tests {
             json_patch::merge(&mut pod["spec"]["containers"][0], &container);
             let pod = serde_json::from_value(pod).unwrap();
             let view = container::named(&pod, "nfs-server").unwrap();
-            assert_eq!(check().declared(&view).map(|(id, _)| id), id, "{container}");
+            assert_eq!(declared(&system().export, &view).map(|(id, _)| id), id, "{container}");
         }
     }
 
@@ -175,7 +166,7 @@ mod tests {
             let found = |id: &Value| json!({"pod": "p", "id": id, "place": "its log"});
             let seen = json!({"server": "a", "expected": {"value": expected, "source": "test"},
                 "found": {"a": found(&own), "b": found(&json!("6"))}});
-            let verdict = check().judge(&serde_json::from_value(seen).unwrap());
+            let verdict = judged::<Fsid>(json!({}), seen);
             assert_eq!(verdict.outcome, outcome, "{expected} {own}");
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Kind, Need, Site};
+use crate::check::{Kind, Need, Site, System};
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Entry;
 
@@ -28,7 +28,7 @@ impl Kind for HostFolder {
         Ok(Observation { folder, entry: host.entry(site.server()).await })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, _: &System, seen: &Observation) -> Verdict {
         if seen.entry == Entry::Folder {
             return Verdict::judged(format!("{} is a folder", seen.folder), Vec::new());
         }
@@ -49,6 +49,7 @@ impl Kind for HostFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::system::tests::system;
     use crate::event::Outcome;
 
     #[test]
@@ -60,7 +61,7 @@ mod tests {
             (Entry::Unreadable("denied".into()), Outcome::Fail),
         ] {
             let seen = Observation { folder: "f".into(), entry };
-            assert_eq!(HostFolder {}.judge(&seen).outcome, outcome, "{seen:?}");
+            assert_eq!(HostFolder {}.judge(&system(), &seen).outcome, outcome, "{seen:?}");
         }
     }
 }

@@ -8,9 +8,9 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::Deserialize;
 
 use super::mount::{Mount, Way};
-use crate::check::parameter::{Sidecar, Span};
+use crate::check::parameter::Span;
 use crate::check::sync::way;
-use crate::check::{Kind, Need, Site, millis};
+use crate::check::{Kind, Need, Part, Site, System, millis};
 use crate::cluster::container;
 use crate::cluster::{Operation, ResourceExt};
 use crate::digest::Digest;
@@ -23,10 +23,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostMount {
-    /// The container that mounts the tester's folder; the probe is removed between two of its cycles.
-    pub sidecar: Sidecar,
-    /// A container that was restarted must have been running for so long since, or it cannot be relied on.
-    pub restart_window: Span,
     /// How long the two sides may differ.
     pub within: Span,
 }
@@ -35,13 +31,14 @@ impl Kind for HostMount {
     type Observation = Mount;
     const HOPS: &'static [Hop] = &[Hop::Host, Hop::Mount];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands];
+    const PARTS: &'static [Part] = &[Part::Sidecar];
 
     async fn observe(&self, site: &Site) -> Result<Mount, Verdict> {
         let (pod, population) = site.pod().await?;
         self.once(site, &pod, population.now).await
     }
 
-    fn judge(&self, seen: &Mount) -> Verdict {
+    fn judge(&self, _: &System, seen: &Mount) -> Verdict {
         seen.verdict()
     }
 }
@@ -49,10 +46,10 @@ impl Kind for HostMount {
 impl HostMount {
     /// The mount of the server under test, probed once in a run.
     pub async fn once(&self, site: &Site, pod: &Arc<Pod>, now: Timestamp) -> Result<Mount, Verdict> {
-        let container = &self.sidecar.container;
+        let container = site.system.sidecar_name();
         let place = container::place(pod, container);
         if let Some(view) = container::named(pod, container)
-            && container::is_restless(pod, &view, self.restart_window.signed(), now)
+            && container::is_restless(pod, &view, site.system.restart_window.signed(), now)
         {
             return Err(site.blocked(Reason::new(place, "to run steadily", view.describe())));
         }
@@ -61,7 +58,7 @@ impl HostMount {
 
     /// Writes a file here and looks at it there, then changes it there and looks at it here.
     async fn probe(&self, site: &Site, pod: &Pod) -> Result<Mount, Verdict> {
-        let (shared, container) = (&site.shared, self.sidecar.container.as_str());
+        let (shared, container) = (&site.shared, site.system.sidecar_name());
         let object = || container::place(pod, container);
         let view = container::named(pod, container);
         let mounts = view.as_ref().map(|view| container::tester_folders(pod, view, site.server())).unwrap_or_default();
@@ -89,7 +86,7 @@ impl HostMount {
             return Ok(seen);
         }
         // Followed so that tidying up knows when the probe can go.
-        site.cycles(pod, &self.sidecar);
+        site.cycles(pod);
         // A sidecar with --delete removes the file when its cycle falls between writing and looking, for which a
         // command that waits for its turn leaves it more time: try again then.
         for attempt in ["mount.txt", "mount-again.txt", "mount-once-more.txt"] {
@@ -110,7 +107,7 @@ impl HostMount {
 
     /// Fills in both ways; `true` if the file vanished meanwhile.
     async fn both_ways(&self, site: &Site, pod: &Pod, name: &str, seen: &mut Mount) -> Result<bool, Verdict> {
-        let (container, within) = (&self.sidecar.container, self.within.0);
+        let (container, within) = (site.system.sidecar_name(), self.within.0);
         let host = &site.shared.host;
         let path = format!("{}/{name}", seen.path);
         let (here, there) = (format!("{name} written here"), format!("{name} written in the pod"));

@@ -6,8 +6,7 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
-use crate::check::parameter::{Export, Sidecar};
-use crate::check::{Kind, Need, Site, Writes};
+use crate::check::{Export, Kind, Need, Site, System};
 use crate::cluster::container;
 use crate::cluster::{Operation, Population, ResourceExt, SLOW};
 use crate::event::{Hop, Reason, Verdict};
@@ -15,14 +14,10 @@ use crate::random;
 
 const MARKER: &str = "marker.txt";
 
+/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Isolation {
-    /// Where the markers are written.
-    pub export: Export,
-    /// What copies the exports, where a server has that: the markers are removed between two of its cycles.
-    pub sidecar: Option<Sidecar>,
-}
+pub struct Isolation {}
 
 /// What to do about exports that could not be looked at.
 const AGAIN: &str = "look whether the server's containers restart, and run the test again";
@@ -52,25 +47,24 @@ impl Kind for Isolation {
     const HOPS: &'static [Hop] = &[Hop::Export];
     const NEEDS: &'static [Need] = &[Need::Commands];
 
-    fn writes(&self) -> Option<Writes<'_>> {
-        let sidecar = self.sidecar.as_ref();
-        Some(Writes { export: &self.export, sidecar, cycles: 0 })
+    fn writes(&self) -> Option<u8> {
+        Some(0)
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let population = site.all_settled().await?;
         let (pod, _) = site.pod().await?;
-        site.running(&pod, &self.export.container)?;
-        let exports = site.shared.once(site.prefix(), self.look(site, &population)).await;
+        site.running(&pod, &site.system.export.container)?;
+        let exports = site.shared.once(site.prefix(), look(site, &population)).await;
         Ok(Observation { server: site.server().to_owned(), exports })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let (own, others): (Vec<_>, Vec<_>) = seen.exports.iter().partition(|look| look.server == seen.server);
         let (mut reasons, mut unknown) = (Vec::new(), None);
         for look in own.iter().chain(&others) {
             let is_own = look.server == seen.server;
-            let object = format!("export {} of pod {}", self.export.folder, look.pod);
+            let object = format!("export {} of pod {}", system.export.folder, look.pod);
             let full = "look whether the export is full or read-only";
             let (name, text) = &look.marker;
             if let (Some(problem), true) = (&look.not_written, is_own) {
@@ -115,74 +109,71 @@ impl Kind for Isolation {
     }
 }
 
-impl Isolation {
-    /// Writes a marker into every export that can be reached, then looks at them all: once for the tests of all servers.
-    async fn look(&self, site: &Site, population: &Population) -> Vec<Look> {
-        let servers = site.servers.iter().map(|name| population.server(&site.select, name));
-        let pods = servers.flat_map(|server| {
-            let current = server.current().into_iter().cloned().collect::<Vec<_>>();
-            current.into_iter().map(move |pod| (server.name.clone(), pod))
-        });
-        // A server that has no running container has no export that anything could have come into.
-        let pods: Vec<_> = pods.filter(|(_, pod)| container::runs(pod, &self.export.container)).collect();
-        let written = join_all(pods.iter().map(|(server, pod)| self.write(site, server, pod))).await;
-        // Each may remove its own right after looking. Of two that are one and the same, the first still sees the other's.
-        let found = join_all(pods.iter().map(|(server, pod)| self.gather(site, server, pod))).await;
-        let looks = pods.iter().zip(written).zip(found).map(|(((server, pod), (marker, written)), found)| {
-            let (server, pod) = (server.clone(), pod.name_any());
-            // Of a command of which nothing is known, neither is what came of it.
-            let (not_written, found) = match written {
-                Ok(not_written) => (not_written, found),
-                Err(unknown) => (None, Err(unknown)),
-            };
-            Look { server, pod, marker, not_written, found }
-        });
-        looks.collect()
-    }
-
-    /// Writes a marker; returns it and why the export did not take it.
-    async fn write(&self, site: &Site, server: &str, pod: &Pod) -> ((String, String), Result<Option<String>, String>) {
-        let file = site.file_of(server, MARKER);
-        let content = random::text(64);
-        site.place(pod, &self.export, self.sidecar.as_ref(), &file);
-        let path = format!("{}/{}", self.export.folder, file.name);
-        let operation = Operation::Write { path, content: content.clone() };
-        let (pod, container) = (pod.name_any(), &self.export.container);
-        let output = site.patiently(&pod, site.shared.exec(server, &pod, container, &operation)).await;
-        let written = match output {
-            Ok(output) if output.ended_by_itself() => Ok(output.problem()),
-            Ok(output) => Err(output.problem().unwrap_or_default()),
-            Err(error) => Err(error.to_string()),
+/// Writes a marker into every export that can be reached, then looks at them all: once for the tests of all servers.
+async fn look(site: &Site, population: &Population) -> Vec<Look> {
+    let servers = site.servers.iter().map(|name| population.server(&site.system.pods, name));
+    let pods = servers.flat_map(|server| {
+        let current = server.current().into_iter().cloned().collect::<Vec<_>>();
+        current.into_iter().map(move |pod| (server.name.clone(), pod))
+    });
+    // A server that has no running container has no export that anything could have come into.
+    let pods: Vec<_> = pods.filter(|(_, pod)| container::runs(pod, &site.system.export.container)).collect();
+    let written = join_all(pods.iter().map(|(server, pod)| write(site, server, pod))).await;
+    // Each may remove its own right after looking. Of two that are one and the same, the first still sees the other's.
+    let found = join_all(pods.iter().map(|(server, pod)| gather(site, server, pod))).await;
+    let looks = pods.iter().zip(written).zip(found).map(|(((server, pod), (marker, written)), found)| {
+        let (server, pod) = (server.clone(), pod.name_any());
+        // Of a command of which nothing is known, neither is what came of it.
+        let (not_written, found) = match written {
+            Ok(not_written) => (not_written, found),
+            Err(unknown) => (None, Err(unknown)),
         };
-        ((file.name, content), written)
-    }
+        Look { server, pod, marker, not_written, found }
+    });
+    looks.collect()
+}
 
-    /// The markers of all servers in one export, which loses its own.
-    async fn gather(&self, site: &Site, server: &str, pod: &Pod) -> Result<BTreeMap<String, String>, String> {
-        let file = site.file_of(server, MARKER);
-        let exported = site.exported(&self.export, &file);
-        let cycles = self.sidecar.as_ref().and_then(|sidecar| site.cycles(pod, sidecar));
-        let Export { container, folder } = &self.export;
-        let gather = Operation::Gather { folder: folder.clone(), prefix: site.prefix() };
-        let remove = Operation::Remove { path: format!("{folder}/{}", file.name) };
-        // In the middle of a cycle the ledger keeps it for later; so it does on a slow node, which may lose what the first one
-        // says, and it could not be asked again.
-        let is_quiet = cycles.is_none_or(|cycles| cycles.is_quiet()) && site.shared.cluster.pace().0 <= SLOW;
-        let operations = if is_quiet { vec![gather, remove] } else { vec![gather] };
-        let pod = pod.name_any();
-        let outputs = site.patiently(&pod, site.shared.exec_all(server, &pod, container, operations)).await;
-        let outputs = outputs.map_err(|error| error.to_string())?;
-        let Some((output, removed)) = outputs.split_first() else { return Err("no output".to_owned()) };
-        if removed.iter().any(|removed| removed.problem().is_none()) {
-            site.shared.ledger.removed(&exported);
-        }
-        if let Some(problem) = output.problem() {
-            return Err(problem);
-        }
-        let text = String::from_utf8_lossy(&output.stdout);
-        let mut parts = text.split_terminator('\0').map(str::to_owned);
-        Ok(std::iter::from_fn(|| Some((parts.next()?, parts.next()?))).collect())
+/// Writes a marker; returns it and why the export did not take it.
+async fn write(site: &Site, server: &str, pod: &Pod) -> ((String, String), Result<Option<String>, String>) {
+    let file = site.file_of(server, MARKER);
+    let content = random::text(64);
+    site.place(pod, &file);
+    let operation = Operation::Write { path: site.path(&file.name), content: content.clone() };
+    let (pod, container) = (pod.name_any(), &site.system.export.container);
+    let output = site.patiently(&pod, site.shared.exec(server, &pod, container, &operation)).await;
+    let written = match output {
+        Ok(output) if output.ended_by_itself() => Ok(output.problem()),
+        Ok(output) => Err(output.problem().unwrap_or_default()),
+        Err(error) => Err(error.to_string()),
+    };
+    ((file.name, content), written)
+}
+
+/// The markers of all servers in one export, which loses its own.
+async fn gather(site: &Site, server: &str, pod: &Pod) -> Result<BTreeMap<String, String>, String> {
+    let file = site.file_of(server, MARKER);
+    let exported = site.exported(&file);
+    let cycles = site.cycles(pod);
+    let Export { container, folder, .. } = &site.system.export;
+    let gather = Operation::Gather { folder: folder.clone(), prefix: site.prefix() };
+    let remove = Operation::Remove { path: site.path(&file.name) };
+    // In the middle of a cycle the ledger keeps it for later; so it does on a slow node, which may lose what the first one
+    // says, and it could not be asked again.
+    let is_quiet = cycles.is_none_or(|cycles| cycles.is_quiet()) && site.shared.cluster.pace().0 <= SLOW;
+    let operations = if is_quiet { vec![gather, remove] } else { vec![gather] };
+    let pod = pod.name_any();
+    let outputs = site.patiently(&pod, site.shared.exec_all(server, &pod, container, operations)).await;
+    let outputs = outputs.map_err(|error| error.to_string())?;
+    let Some((output, removed)) = outputs.split_first() else { return Err("no output".to_owned()) };
+    if removed.iter().any(|removed| removed.problem().is_none()) {
+        site.shared.ledger.removed(&exported);
     }
+    if let Some(problem) = output.problem() {
+        return Err(problem);
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut parts = text.split_terminator('\0').map(str::to_owned);
+    Ok(std::iter::from_fn(|| Some((parts.next()?, parts.next()?))).collect())
 }
 
 #[cfg(test)]
@@ -190,6 +181,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::kind::tests::judged;
     use crate::event::Outcome;
 
     fn look(server: &str, found: &Value) -> Value {
@@ -214,10 +206,8 @@ mod tests {
             (vec![other], Outcome::Error),
             (vec![], Outcome::Error),
         ] {
-            let check = json!({"export": {"container": "nfs-server", "folder": "/data"}});
             let seen = json!({"server": "a", "exports": exports});
-            let check: Isolation = serde_json::from_value(check).unwrap();
-            assert_eq!(check.judge(&serde_json::from_value(seen).unwrap()).outcome, outcome, "{exports:?}");
+            assert_eq!(judged::<Isolation>(json!({}), seen).outcome, outcome, "{exports:?}");
         }
     }
 }

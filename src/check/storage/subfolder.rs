@@ -1,24 +1,18 @@
 //! `subfolder`: a nested folder can be made, written to, read and removed in the export at run time.
 
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
-use crate::check::parameter::{Export, Sidecar};
-use crate::check::{Kind, Need, Site, Writes, millis};
-use crate::cluster::{Operation, QUIET, ResourceExt};
+use crate::check::{Kind, Need, Site, System, millis};
+use crate::cluster::{Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 
 /// How deep the folder is nested in the run's own.
 const NESTED: &str = "nested/deeper";
 
+/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Subfolder {
-    /// Where it is made.
-    pub export: Export,
-    /// What copies the export, where a server has that: the folder is removed between two of its cycles.
-    pub sidecar: Option<Sidecar>,
-}
+pub struct Subfolder {}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
@@ -36,30 +30,21 @@ impl Kind for Subfolder {
     const HOPS: &'static [Hop] = &[Hop::Export];
     const NEEDS: &'static [Need] = &[Need::Commands];
 
-    fn writes(&self) -> Option<Writes<'_>> {
-        let sidecar = self.sidecar.as_ref();
-        Some(Writes { export: &self.export, sidecar, cycles: 0 })
+    fn writes(&self) -> Option<u8> {
+        Some(0)
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pod, _) = site.pod().await?;
-        let container = &self.export.container;
-        site.running(&pod, container)?;
+        site.running(&pod, &site.system.export.container)?;
         let own = site.file("folder");
-        let exported = site.place(&pod, &self.export, self.sidecar.as_ref(), &own);
-        let (path, content) = (format!("{}/{}", self.export.folder, own.name), format!("written by {}", own.name));
-        let folder = format!("{path}/{NESTED}");
+        let exported = site.place(&pod, &own);
+        let content = format!("written by {}", own.name);
+        let folder = format!("{}/{NESTED}", site.path(&own.name));
         let write =
             Operation::WriteNested { folder: folder.clone(), name: "file.txt".into(), content: content.clone() };
-        let (output, problem) = site.try_exec(&pod, container, &write).await?;
-        if let Some(cycles) = self.sidecar.as_ref().and_then(|sidecar| site.cycles(&pod, sidecar)) {
-            // Removed in any case: if no quiet moment is seen, nothing is known to be in the middle of a cycle either.
-            cycles.quiet(Instant::now() + QUIET).await;
-        }
-        let (_, not_removed) = site.try_exec(&pod, container, &Operation::Remove { path }).await?;
-        if not_removed.is_none() {
-            site.shared.ledger.removed(&exported);
-        }
+        let (output, problem) = site.in_export(&pod, &write).await?;
+        let not_removed = site.remove(&pod, &exported).await?;
         Ok(Observation {
             pod: pod.name_any(),
             folder,
@@ -71,8 +56,8 @@ impl Kind for Subfolder {
         })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
-        let object = format!("pod {}, container {}, folder {}", seen.pod, self.export.container, seen.folder);
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
+        let object = format!("pod {}, container {}, folder {}", seen.pod, system.export.container, seen.folder);
         let hint = "look whether the export is full or read-only";
         let mut reasons = Vec::new();
         if let Some(problem) = &seen.problem {
@@ -94,16 +79,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::check::kind::tests::judged;
     use crate::event::Outcome;
 
     #[test]
     fn a_file_that_reads_otherwise_and_a_folder_that_stays_fail() {
         for (read, not_removed) in [("tex", None), ("text", Some("busy"))] {
-            let check = json!({"export": {"container": "nfs-server", "folder": "/data"}});
             let seen = json!({"pod": "p", "folder": "/data/x", "written": "text", "read": read, "problem": null,
                 "not_removed": not_removed, "millis": 80});
-            let check: Subfolder = serde_json::from_value(check).unwrap();
-            assert_eq!(check.judge(&serde_json::from_value(seen).unwrap()).outcome, Outcome::Fail);
+            assert_eq!(judged::<Subfolder>(json!({}), seen).outcome, Outcome::Fail);
         }
     }
 }

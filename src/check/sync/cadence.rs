@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use super::log::{self, Cycle};
 use super::way;
-use crate::check::parameter::{Expected, Export, Fact, Pattern, Sidecar, Span};
-use crate::check::{Kind, Need, Site, Writes};
+use crate::check::parameter::{Expected, Span};
+use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::container;
 use crate::cluster::{CycleLog, Cycles, Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
@@ -32,18 +32,6 @@ const WIN_03: Span = Span(Duration::from_secs(60));
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Cadence {
-    /// Where a file is written that must be copied once.
-    pub export: Export,
-    /// What copies it.
-    pub sidecar: Sidecar,
-    /// The line of its log that begins a cycle.
-    pub cycle_begin: Pattern,
-    /// Lines of its log that tell of errors.
-    pub error: Pattern,
-    /// Lines that excuse the errors of their cycle: a client wrote to a file while it was copied.
-    pub excuse: Pattern,
-    /// The pause between two cycles, in seconds.
-    pub interval: Fact,
     /// How far the middle one of the pauses may be from the interval, never more than half of that. A shorter one is a FAIL, a
     /// longer one a note as long as files arrive within the time that they have.
     pub tolerance: Span,
@@ -78,14 +66,15 @@ impl Kind for Cadence {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Sidecar];
     const NEEDS: &'static [Need] = &[Need::Values, Need::Commands, Need::Logs];
+    const PARTS: &'static [Part] = &[Part::Sidecar];
 
-    fn writes(&self) -> Option<Writes<'_>> {
+    fn writes(&self) -> Option<u8> {
         // One cycle lists its file, and one more could do so again.
-        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles: 2 })
+        Some(2)
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let expected = site.expected(&self.interval)?;
+        let expected = site.expected(site.system.facts.sync_interval.as_ref())?;
         let Some(interval) = seconds(&expected) else {
             let object = format!("server {}", site.server());
             let number = format!("a number of seconds ({})", expected.source);
@@ -93,17 +82,16 @@ impl Kind for Cadence {
         };
         let (pod, _) = site.pod().await?;
         let file = site.file("cadence.txt");
-        let followed = way::cycles(site, &pod, &self.export, &self.sidecar)?;
-        site.place(&pod, &self.export, Some(&self.sidecar), &file);
-        let path = format!("{}/{}", self.export.folder, file.name);
-        let write = Operation::Write { path, content: format!("copied once: {}", file.name) };
-        let (_, not_written) = site.try_exec(&pod, &self.export.container, &write).await?;
+        let followed = way::cycles(site, &pod)?;
+        site.place(&pod, &file);
+        let write = Operation::Write { path: site.path(&file.name), content: format!("copied once: {}", file.name) };
+        let (_, not_written) = site.in_export(&pod, &write).await?;
         let began = Instant::now();
         // Its own cycle, and two more that could list it again.
         let each = self.within.signed().max(interval + self.tolerance.signed());
         let patience = unsigned(each * (i32::from(self.cycles) + 2) + SLACK);
         site.waiting(format!("{} sync cycles, every {interval:#}", self.cycles), patience);
-        let start = self.newest(site, &pod).await?;
+        let start = newest(site, &pod).await?;
         let has_enough = |log: &CycleLog| {
             let listed = log.listings(&file.name);
             let ends = log.ends(listed.last().copied().unwrap_or(start));
@@ -114,13 +102,13 @@ impl Kind for Cadence {
         let wanted = usize::from(self.cycles);
         let needed = (interval + self.tolerance.signed()) * i32::from(self.cycles) + SLACK;
         let since = start.checked_sub(needed).unwrap_or(Timestamp::UNIX_EPOCH);
-        let mut cycles = self.read(site, &pod, &followed, since).await?;
+        let mut cycles = read(site, &pod, &followed, since).await?;
         if ended(&cycles) < wanted && followed.log().ends(start).0 >= wanted {
             // The stream saw more than is left: rotation took it. The cycles that come now are in one piece.
-            let now = self.newest(site, &pod).await?;
+            let now = newest(site, &pod).await?;
             let has_enough = |log: &CycleLog| log.is_denied() || log.ends(now).1 > wanted;
             followed.wait_while_cycles_end(each, Instant::now() + patience, has_enough).await;
-            cycles = self.read(site, &pod, &followed, since).await?;
+            cycles = read(site, &pod, &followed, since).await?;
         }
         Ok(Observation {
             pod: pod.name_any(),
@@ -133,8 +121,8 @@ impl Kind for Cadence {
         })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
-        let name = &self.sidecar.container;
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
+        let name = system.sidecar_name();
         let object = format!("pod {}, container {name}", seen.pod);
         let look = format!("look at the log and the command of {name}");
         let mut reasons = Vec::new();
@@ -183,7 +171,7 @@ impl Kind for Cadence {
             reasons.push(Reason::new(file, expected, copied).hint(hint));
         }
         if reasons.is_empty()
-            && let Some(unknown) = self.unknown(seen, pause)
+            && let Some(unknown) = unknown(system, seen, pause)
         {
             return Verdict::error(unknown);
         }
@@ -227,29 +215,6 @@ impl Cadence {
         Err((expected, format!("{pause} ms, and {copying} ms of copying")))
     }
 
-    /// When the sidecar said its newest line, by the log's own clock, which is the node's and may differ from all others.
-    async fn newest(&self, site: &Site, pod: &Pod) -> Result<Timestamp, Verdict> {
-        let last = site.shared.cluster.log_tail(&pod.name_any(), &self.sidecar.container, 1, MOST).await;
-        let last = last.map_err(|error| site.no_answer(&error))?;
-        Ok(last.last().map_or(Timestamp::UNIX_EPOCH, |(stamp, _)| *stamp))
-    }
-
-    /// The cycles that the log has since a moment.
-    async fn read(&self, site: &Site, pod: &Pod, followed: &Cycles, since: Timestamp) -> Result<Vec<Cycle>, Verdict> {
-        if let Some(error) = followed.log().trouble.filter(|_| followed.log().is_denied()) {
-            return Err(site.no_answer(&error));
-        }
-        let sidecar = &self.sidecar.container;
-        let lines = site.shared.cluster.log(&pod.name_any(), sidecar, Some(since), MOST).await;
-        let lines = lines.map_err(|error| site.no_answer(&error))?;
-        if lines.iter().map(|(_, line)| line.len()).sum::<usize>() > MOST_READ {
-            let expected = format!("a log of less than {MOST_READ} bytes since {since}");
-            let reason = Reason::new(container::place(pod, sidecar), expected, "more than that");
-            return Err(Verdict::error(reason.hint("run the test again when less is copied")));
-        }
-        Ok(log::cycles(&lines, self))
-    }
-
     /// Whether the log says all that it can, by the ends of cycles in all and since the file was listed last (or written),
     /// and how often it was listed. A file can be listed twice without a fault, if it was just being written when a cycle
     /// came by; only then a third cycle decides.
@@ -258,20 +223,47 @@ impl Cadence {
         let needed = if listed == 0 { 3 } else { 2 };
         all >= usize::from(self.cycles) && (since >= needed || listed > 2)
     }
+}
 
-    /// What is missing for a judgement.
-    fn unknown(&self, seen: &Observation, pause: Option<i64>) -> Option<Reason> {
-        let came_after = |listed: Timestamp| seen.cycles.iter().any(|it| it.began > listed && it.ended.is_some());
-        let expected = match seen.listed.first() {
-            _ if pause.is_none() => format!("a line like {} right after one that ends a cycle", self.cycle_begin.0),
-            None => format!("a line for the file {}, which was written into the export", seen.file),
-            Some(first) if !came_after(*first) => format!("one more cycle after the one that copied {}", seen.file),
-            Some(_) => return None,
-        };
-        let object = format!("log of pod {}, container {}", seen.pod, self.sidecar.container);
-        let hint = "is rsync run with -v? If a test of the way to the folder fails too, look at that first";
-        Some(Reason::new(object, expected, "none").hint(hint))
+/// When the sidecar said its newest line, by the log's own clock, which is the node's and may differ from all others.
+async fn newest(site: &Site, pod: &Pod) -> Result<Timestamp, Verdict> {
+    let last = site.shared.cluster.log_tail(&pod.name_any(), site.system.sidecar_name(), 1, MOST).await;
+    let last = last.map_err(|error| site.no_answer(&error))?;
+    Ok(last.last().map_or(Timestamp::UNIX_EPOCH, |(stamp, _)| *stamp))
+}
+
+/// The cycles that the log has since a moment.
+async fn read(site: &Site, pod: &Pod, followed: &Cycles, since: Timestamp) -> Result<Vec<Cycle>, Verdict> {
+    if let Some(error) = followed.log().trouble.filter(|_| followed.log().is_denied()) {
+        return Err(site.no_answer(&error));
     }
+    let sidecar = site.system.sidecar()?;
+    let name = &sidecar.container;
+    let lines = site.shared.cluster.log(&pod.name_any(), name, Some(since), MOST).await;
+    let lines = lines.map_err(|error| site.no_answer(&error))?;
+    if lines.iter().map(|(_, line)| line.len()).sum::<usize>() > MOST_READ {
+        let expected = format!("a log of less than {MOST_READ} bytes since {since}");
+        let reason = Reason::new(container::place(pod, name), expected, "more than that");
+        return Err(Verdict::error(reason.hint("run the test again when less is copied")));
+    }
+    Ok(log::cycles(&lines, &site.system, sidecar))
+}
+
+/// What is missing for a judgement.
+fn unknown(system: &System, seen: &Observation, pause: Option<i64>) -> Option<Reason> {
+    let came_after = |listed: Timestamp| seen.cycles.iter().any(|it| it.began > listed && it.ended.is_some());
+    let expected = match seen.listed.first() {
+        _ if pause.is_none() => format!(
+            "a line like {} right after one that ends a cycle",
+            system.sidecar.as_ref().map_or("", |sidecar| sidecar.cycle_begin.0.as_str())
+        ),
+        None => format!("a line for the file {}, which was written into the export", seen.file),
+        Some(first) if !came_after(*first) => format!("one more cycle after the one that copied {}", seen.file),
+        Some(_) => return None,
+    };
+    let object = format!("log of pod {}, container {}", seen.pod, system.sidecar_name());
+    let hint = "is rsync run with -v? If a test of the way to the folder fails too, look at that first";
+    Some(Reason::new(object, expected, "none").hint(hint))
 }
 
 fn unsigned(duration: SignedDuration) -> Duration {
@@ -294,19 +286,16 @@ fn middle(mut values: Vec<i64>) -> Option<i64> {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::system::tests::system;
     use crate::event::Outcome;
 
     /// Every 30 s, give or take 3 s, and files within 40 s.
-    pub fn check() -> Cadence {
+    fn check() -> Cadence {
         serde_json::from_value(json!({
-            "export": {"container": "nfs-server", "folder": "/data"},
-            "sidecar": {"container": "sync-to-windows", "cycle-end": r"^\[\d\d:\d\d:\d\d\] Synced\b", "interval": r"^Sync interval: (\d+)s"},
-            "cycle-begin": "^sending incremental file list$", "error": r"^rsync error: .*\(code \d+\)",
-            "excuse": "^ERROR: .* failed verification", "interval": {"values": "sidecar.syncInterval"},
             "tolerance": "3s", "within": "40s", "cycles": 3
         }))
         .unwrap()
@@ -321,7 +310,7 @@ pub mod tests {
             "pod": "p", "expected": {"value": interval, "source": "test"}, "waited": 60, "cycles": cycles,
             "file": "x", "not_written": null, "listed": listed
         });
-        check().judge(&serde_json::from_value(seen).unwrap())
+        check().judge(&system(), &serde_json::from_value(seen).unwrap())
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl FileSync {
                 if let Some(trail) = trail.filter(|_| self.write == Write::Nfs) {
                     trail.by_nfs = true;
                     if trail.export.lacks() {
-                        nfs::take_back(ground.site, &ground.pod, self.target(), &sample.hosted.name).await;
+                        nfs::take_back(ground.site, &ground.pod, &sample.hosted.name).await;
                     }
                 }
                 seen.delivery = Some(delivery);
@@ -99,8 +99,12 @@ impl FileSync {
             return Duration::ZERO;
         }
         // A cycle that is longer than the limit is none that the files need.
-        let period =
-            search::period(&ground.site.shared.cluster, &ground.pod, &self.sidecar).await.unwrap_or(self.within.0 / 2);
+        let (cluster, sidecar) = (&ground.site.shared.cluster, &ground.site.system.sidecar);
+        let period = match sidecar {
+            Some(sidecar) => search::period(cluster, &ground.pod, sidecar).await,
+            None => None,
+        };
+        let period = period.unwrap_or(self.within.0 / 2);
         period.min(self.within.0) / count
     }
 
@@ -119,13 +123,13 @@ impl FileSync {
     ) -> Result<Result<Delivery, Box<Unwritten>>, Verdict> {
         let Sample { hosted, content, .. } = sample;
         let written = if self.write == Write::Nfs {
-            match nfs::put(ground.site, &ground.pod, self.target(), &hosted.name, content.as_bytes()).await? {
+            match nfs::put(ground.site, &ground.pod, &hosted.name, content.as_bytes()).await? {
                 Ok(acknowledged) => acknowledged,
                 Err(unwritten) => return Ok(Err(Box::new(unwritten))),
             }
         } else {
             let operation = Operation::Write { path: ground.path(&hosted.name), content: content.clone() };
-            let (write, problem) = ground.site.try_exec(&ground.pod, &self.export.container, &operation).await?;
+            let (write, problem) = ground.site.in_export(&ground.pod, &operation).await?;
             if let Some(problem) = problem {
                 return Ok(Ok(Delivery(Err(problem))));
             }
@@ -148,12 +152,12 @@ impl FileSync {
         // Right after a cycle, so that nothing vanishes under rsync; there first, so that nothing brings it back.
         let removals = all.iter().map(|sample| Operation::Remove { path: ground.path(&sample.hosted.name) });
         if let Err(problem) = ground.perform(removals.collect()).await? {
-            let object = container::place(&ground.pod, &self.export.container);
+            let object = container::place(&ground.pod, &site.system.export.container);
             let files = all.iter().map(|sample| sample.hosted.name.as_str()).collect::<Vec<_>>().join(", ");
             return Err(Verdict::error(Reason::new(object, format!("to remove {files}"), problem)));
         }
         for sample in all {
-            ledger.removed(&site.exported(&self.export, &sample.hosted));
+            ledger.removed(&site.exported(&sample.hosted));
         }
         for sample in all {
             if let Err(error) = host.remove(server, &sample.hosted.name).await {

@@ -8,9 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ground::Ground;
 use super::scene::{Delivery, Scene};
-use crate::check::nfs::{Target, Unwritten};
-use crate::check::parameter::{Export, Sidecar, Span};
-use crate::check::{Kind, Need, Site, Writes};
+use crate::check::nfs::Unwritten;
+use crate::check::parameter::Span;
+use crate::check::{Kind, Need, Part, Site, System};
 use crate::event::{Hop, Reason, Timeline, Verdict};
 use crate::profile::Profile;
 
@@ -18,12 +18,6 @@ use crate::profile::Profile;
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileSync {
-    /// Where the file is written.
-    pub export: Export,
-    /// What copies it to the tester's folder.
-    pub sidecar: Sidecar,
-    /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
-    pub restart_window: Span,
     /// The longest time from the acknowledged write to the file's arrival.
     pub within: Span,
     /// The size of the file.
@@ -35,12 +29,6 @@ pub struct FileSync {
     /// How they are written.
     #[serde(default)]
     pub write: Write,
-    /// With `write: nfs`, the port of the server's container.
-    #[serde(default = "port")]
-    port: u16,
-    /// With `write: nfs`, the file that the server reads its exports from, in the format of exports(5).
-    #[serde(default = "exports")]
-    file: String,
 }
 
 /// The most files that a profile of times is made of: each costs the cluster a command.
@@ -54,16 +42,6 @@ fn samples<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     let count = u32::deserialize(from)?;
     let refused = || D::Error::custom(format!("samples must be from 1 to {MOST}, not {count}"));
     if (1..=MOST).contains(&count) { Ok(count) } else { Err(refused()) }
-}
-
-/// The port of NFS, which needs no portmapper to be found.
-fn port() -> u16 {
-    2049
-}
-
-/// Where servers have their exports.
-fn exports() -> String {
-    "/etc/exports".to_owned()
 }
 
 /// How files are written into an export.
@@ -95,6 +73,7 @@ impl Kind for FileSync {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
+    const PARTS: &'static [Part] = &[Part::Sidecar];
     const MAY_NEED: &'static [Need] = &[Need::PortForward];
 
     fn needs(&self) -> &'static [Need] {
@@ -104,38 +83,31 @@ impl Kind for FileSync {
         }
     }
 
-    fn writes(&self) -> Option<Writes<'_>> {
+    fn writes(&self) -> Option<u8> {
         // Those that are written over one cycle arrive with the next.
-        let cycles = if self.samples == 1 { 1 } else { 2 };
-        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles })
+        Some(if self.samples == 1 { 1 } else { 2 })
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (scene, ground) =
-            Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
+        let (scene, ground) = Ground::enter(site, self.within).await?;
         let (delivery, unserved, unusable, samples, timeline) = Default::default();
         let mut seen = Observation { scene, delivery, unserved, unusable, samples, timeline };
         self.follow(&ground, &mut seen).boxed().await?;
         Ok(seen)
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
-        Verdict { timeline: seen.timeline.clone().map(Box::new), ..self.outcome(seen) }
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
+        Verdict { timeline: seen.timeline.clone().map(Box::new), ..self.outcome(system, seen) }
     }
 }
 
 impl FileSync {
-    /// Where files are put by NFS.
-    pub(super) fn target(&self) -> Target<'_> {
-        Target { export: &self.export, port: self.port, file: &self.file }
-    }
-
-    fn outcome(&self, seen: &Observation) -> Verdict {
+    fn outcome(&self, system: &System, seen: &Observation) -> Verdict {
         if let Some(unserved) = &seen.unserved {
             return unserved.verdict();
         }
         let profile = Profile::of(seen.samples.clone());
-        let arrival = match seen.scene.delivered(seen.delivery.as_ref(), "a file", &self.sidecar, self.within) {
+        let arrival = match seen.scene.delivered(seen.delivery.as_ref(), "a file", system.sidecar_name(), self.within) {
             Ok(arrival) => arrival,
             Err(verdict) => {
                 let note =

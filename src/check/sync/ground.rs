@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::scene::{Arrival, Delivery, Scene, Wanted, Wrong, counted};
 use super::way;
-use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::parameter::Span;
 use crate::check::{Placed, Site, millis};
 use crate::cluster::{CycleLog, Cycles, Operation, Output, ResourceExt, container};
 use crate::digest::Digest;
@@ -29,8 +29,6 @@ pub struct Ground<'a> {
     pub site: &'a Site,
     pub pod: Arc<Pod>,
     pub cycles: Arc<Cycles>,
-    pub export: &'a Export,
-    pub sidecar: &'a Sidecar,
     pub within: Span,
 }
 
@@ -41,30 +39,24 @@ impl<'a> Ground<'a> {
     /// FAIL, because nothing would copy what is written; ERROR where nothing can be written, or the tester's folder is seen not
     /// to be the one that the pod mounts. Where the mount cannot be probed, or only through a container that may end meanwhile,
     /// a file is the better witness.
-    pub async fn enter(
-        site: &'a Site,
-        export: &'a Export,
-        sidecar: &'a Sidecar,
-        restart_window: Span,
-        within: Span,
-    ) -> Result<(Scene, Self), Verdict> {
+    pub async fn enter(site: &'a Site, within: Span) -> Result<(Scene, Self), Verdict> {
         let (pod, population) = site.pod().await?;
-        let cycles = way::cycles(site, &pod, export, sidecar)?;
-        way::probed(site, &pod, population.now, sidecar, restart_window).await.unwrap_or(Ok(()))?;
+        let cycles = way::cycles(site, &pod)?;
+        way::probed(site, &pod, population.now).await.unwrap_or(Ok(()))?;
         let folder = site.shared.host.folder(site.server()).display().to_string();
         let scene = Scene { pod: pod.name_any(), folder };
-        Ok((scene, Self { site, pod, cycles, export, sidecar, within }))
+        Ok((scene, Self { site, pod, cycles, within }))
     }
 
     /// A file or folder of the test's, noted in the ledger here and in the export; `what` tells it from its others.
     pub fn place(&self, what: &str) -> Placed {
         let placed = self.site.file(what);
-        self.site.place(&self.pod, self.export, Some(self.sidecar), &placed);
+        self.site.place(&self.pod, &placed);
         placed
     }
 
     pub fn path(&self, name: &str) -> String {
-        format!("{}/{name}", self.export.folder)
+        self.site.path(name)
     }
 
     /// How a file is written into a folder of the test's own in the export, and what must arrive then.
@@ -75,7 +67,7 @@ impl<'a> Ground<'a> {
 
     /// Does operations in the export's container, one right after the other; the error says what went wrong first.
     pub async fn perform(&self, operations: Vec<Operation>) -> Result<Result<Vec<Output>, String>, Verdict> {
-        let outputs = self.site.exec_all(&self.pod, &self.export.container, operations).await?;
+        let outputs = self.site.exec_all(&self.pod, &self.site.system.export.container, operations).await?;
         Ok(outputs.iter().find_map(Output::problem).map_or(Ok(outputs), Err))
     }
 
@@ -153,8 +145,9 @@ impl<'a> Ground<'a> {
         if let Some(error) = log.trouble.as_ref().filter(|_| log.is_denied()) {
             return self.site.no_answer(error);
         }
-        let object = container::place(&self.pod, &self.sidecar.container);
-        let expected = format!("a line like {} in its log within {}", self.sidecar.cycle_end.0, self.within);
+        let object = container::place(&self.pod, self.site.system.sidecar_name());
+        let end = self.site.system.sidecar.as_ref().map_or("", |sidecar| sidecar.cycle_end.0.as_str());
+        let expected = format!("a line like {end} in its log within {}", self.within);
         let seen = log.trouble.map_or("none".to_owned(), |error| error.to_string());
         Verdict::error(Reason::new(object, expected, seen).hint("look at its log")).at(Hop::Sidecar)
     }

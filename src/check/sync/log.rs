@@ -5,8 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::cadence::Cadence;
-use crate::check::parameter::Sidecar;
+use crate::check::{Sidecar, System};
 use crate::cluster::{LogLine, is_last_word};
 
 const ERRORS: usize = 3;
@@ -33,14 +32,15 @@ impl Cycle {
     }
 }
 
-pub fn cycles(lines: &[LogLine], Cadence { sidecar, cycle_begin, error, excuse, .. }: &Cadence) -> Vec<Cycle> {
+pub fn cycles(lines: &[LogLine], system: &System, sidecar: &Sidecar) -> Vec<Cycle> {
+    let is_excuse = |line: &str| sidecar.excuse.as_ref().is_some_and(|excuse| excuse.0.is_match(line));
     let mut cycles: Vec<Cycle> = Vec::new();
     // What rsync said went wrong, before its last word, which has the exit code alone.
     let mut cause: Option<&str> = None;
     // When the last cycle ended, if nothing was said since.
     let mut paused_since: Option<Timestamp> = None;
     for (stamp, line) in lines {
-        if cycle_begin.0.is_match(line) {
+        if sidecar.cycle_begin.0.is_match(line) {
             let paused = paused_since.take().and_then(|end| i64::try_from(stamp.duration_since(end).as_millis()).ok());
             cycles.push(Cycle { began: *stamp, ended: None, paused, errors: Vec::new(), excuse: None });
         } else if sidecar.cycle_end.0.is_match(line) {
@@ -48,7 +48,7 @@ pub fn cycles(lines: &[LogLine], Cadence { sidecar, cycle_begin, error, excuse, 
                 cycle.ended = Some(*stamp);
             }
             (cause, paused_since) = (None, Some(*stamp));
-        } else if error.0.is_match(line) {
+        } else if system.tells_error(line) {
             // Of a cycle that did not even begin to list files, the error is all there is.
             if cycles.last().is_none_or(|cycle| cycle.ended.is_some()) {
                 cycles.push(Cycle { began: *stamp, ended: None, paused: None, errors: Vec::new(), excuse: None });
@@ -60,7 +60,7 @@ pub fn cycles(lines: &[LogLine], Cadence { sidecar, cycle_begin, error, excuse, 
             paused_since = None;
         } else if !line.trim().is_empty() {
             cause = is_error(line).then_some(line.as_str()).or(cause);
-            if let Some(cycle) = cycles.last_mut().filter(|cycle| cycle.ended.is_none() && excuse.0.is_match(line)) {
+            if let Some(cycle) = cycles.last_mut().filter(|cycle| cycle.ended.is_none() && is_excuse(line)) {
                 cycle.excuse = Some(line.clone());
             }
             // Something else was said, such as by a sidecar that starts again: what follows is no plain pause.
@@ -103,8 +103,8 @@ pub fn period(lines: &[LogLine], sidecar: &Sidecar) -> Option<Duration> {
 mod tests {
     use jiff::SignedDuration;
 
-    use super::super::cadence::tests::check;
     use super::*;
+    use crate::check::system::tests::system;
 
     const BEGIN: &str = "sending incremental file list";
     const END: &str = "[03:00:00] Synced to Windows in 0s";
@@ -119,7 +119,7 @@ mod tests {
     }
 
     fn read(text: &[(i64, &str)]) -> Vec<Cycle> {
-        cycles(&lines(text), &check())
+        cycles(&lines(text), &system(), system().sidecar().unwrap())
     }
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn an_error_counts_until_a_cycle_ends_without_one() {
-        let error = |text: &[(i64, &str)]| last_error(&lines(text), &check().sidecar).map(|(_, line)| line);
+        let error = |text: &[(i64, &str)]| last_error(&lines(text), system().sidecar().unwrap()).map(|(_, line)| line);
         assert_eq!(error(&[(0, END), (30, CAUSE), (30, ERROR), (30, GONE)]).as_deref(), Some(CAUSE));
         assert_eq!(
             error(&[(0, END), (30, ERROR), (30, END)]).as_deref(),
@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn the_period_is_the_shortest_seen_or_the_interval_that_was_said() {
-        let period = |text: &[(i64, &str)]| period(&lines(text), &check().sidecar).map(|period| period.as_secs());
+        let period =
+            |text: &[(i64, &str)]| period(&lines(text), system().sidecar().unwrap()).map(|period| period.as_secs());
         assert_eq!(period(&[(0, "Sync interval: 9s"), (1_000, END), (31_000, END), (900_000, END)]), Some(30));
         assert_eq!(period(&[(0, "Sync interval: 9s"), (1_000, END)]), Some(9));
         assert_eq!((period(&[(0, "Sync interval: 0s")]), period(&[])), (None, None));

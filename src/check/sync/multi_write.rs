@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ground::Ground;
 use super::scene::{Delivery, Scene};
-use crate::check::parameter::{Export, Sidecar, Span};
-use crate::check::{Kind, Need, Site, Writes};
+use crate::check::parameter::Span;
+use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::event::{Hop, Verdict};
@@ -15,12 +15,6 @@ use crate::random;
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MultiWrite {
-    /// Where the files are written.
-    pub export: Export,
-    /// What copies them to the tester's folder.
-    pub sidecar: Sidecar,
-    /// A sidecar that was restarted must have been running for so long since, or its mount is not probed through it.
-    pub restart_window: Span,
     /// The longest time from the acknowledged write to the arrival of all files.
     pub within: Span,
     /// How many cycles in a row are written.
@@ -44,14 +38,14 @@ impl Kind for MultiWrite {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
+    const PARTS: &'static [Part] = &[Part::Sidecar];
 
-    fn writes(&self) -> Option<Writes<'_>> {
-        Some(Writes { export: &self.export, sidecar: Some(&self.sidecar), cycles: self.rounds })
+    fn writes(&self) -> Option<u8> {
+        Some(self.rounds)
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (scene, ground) =
-            Ground::enter(site, &self.export, &self.sidecar, self.restart_window, self.within).await?;
+        let (scene, ground) = Ground::enter(site, self.within).await?;
         let mut seen = Observation { scene, rounds: Vec::new() };
         while seen.rounds.len() < usize::from(self.rounds) && seen.rounds.iter().all(Delivery::is_whole) {
             seen.rounds.push(self.round(&ground, seen.rounds.len()).await?);
@@ -59,12 +53,12 @@ impl Kind for MultiWrite {
         Ok(seen)
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         // Recordings of suites that wrote more have more.
         let all = seen.rounds.len().max(self.rounds.into());
         let (mut files, mut slowest) = (0, 0);
         for round in 0..all {
-            match seen.scene.delivered(seen.rounds.get(round), "a file", &self.sidecar, self.within) {
+            match seen.scene.delivered(seen.rounds.get(round), "a file", system.sidecar_name(), self.within) {
                 Ok(arrival) => (files, slowest) = (files + arrival.files, slowest.max(arrival.millis)),
                 Err(verdict) => return verdict,
             }

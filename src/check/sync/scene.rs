@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::trail::Trail;
-use crate::check::parameter::{Sidecar, Span};
+use crate::check::parameter::Span;
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 
@@ -60,10 +60,9 @@ impl Scene {
         &self,
         delivery: Option<&'s Delivery>,
         what: &str,
-        sidecar: &Sidecar,
+        name: &str,
         within: Span,
     ) -> Result<&'s Arrival, Verdict> {
-        let name = &sidecar.container;
         match delivery.map(|delivery| &delivery.0) {
             None => {
                 let object = format!("pod {}", self.pod);
@@ -110,11 +109,10 @@ impl Scene {
     }
 
     /// FAIL reasons for files that nobody wrote.
-    pub fn strange(&self, names: &[String], sidecar: &Sidecar) -> Vec<Reason> {
+    pub fn strange(&self, names: &[String], sidecar: &str) -> Vec<Reason> {
         let reasons = names.iter().take(MOST_REASONS).map(|name| {
             let hint = format!(
-                "a name like .NAME.XXXXXX is a temporary of rsync's: look whether {} is killed while it copies",
-                sidecar.container
+                "a name like .NAME.XXXXXX is a temporary of rsync's: look whether {sidecar} is killed while it copies"
             );
             let object = format!("folder {}", self.folder);
             let expected = "only files that were written into the export, under their names, after the last cycle";
@@ -137,27 +135,23 @@ pub mod tests {
 
     use super::*;
     use crate::check::Kind;
+    use crate::check::kind::tests::judged as judged_by;
     use crate::event::Outcome;
 
     /// The parameters that all have, with others.
     pub fn parameters(others: &Value) -> Value {
-        let mut all = json!({
-            "export": {"container": "nfs-server", "folder": "/data"},
-            "sidecar": {"container": "sync-to-windows", "cycle-end": "Synced", "interval": r"^Sync interval: (\d+)s"},
-            "restart-window": "10m", "within": "60s"
-        });
+        let mut all = json!({"within": "60s"});
         all.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
         all
     }
 
     /// What a check with these parameters besides says of an observation, the scene and changes added to it.
     pub fn judged<K: Kind + DeserializeOwned>(others: &Value, seen: &Value, changes: &Value) -> Verdict {
-        let check: K = serde_json::from_value(parameters(others)).unwrap();
         let mut all = json!({"scene": {"pod": "p", "folder": "f"}});
         for part in [seen, changes] {
             all.as_object_mut().unwrap().extend(part.as_object().unwrap().clone());
         }
-        check.judge(&serde_json::from_value(all).unwrap())
+        judged_by::<K>(parameters(others), all)
     }
 
     pub fn arrived() -> Value {
@@ -172,12 +166,11 @@ pub mod tests {
 
     #[test]
     fn only_what_stays_whole_is_delivered() {
-        let sidecar: Sidecar = serde_json::from_value(parameters(&json!({}))["sidecar"].clone()).unwrap();
         let scene = Scene { pod: "p".into(), folder: "f".into() };
         let judged = |delivery: Value| {
             let delivery: Option<Delivery> = serde_json::from_value(delivery).unwrap();
             let within = Span(Duration::from_secs(60));
-            let judged = scene.delivered(delivery.as_ref(), "it", &sidecar, within).map(|arrival| arrival.millis);
+            let judged = scene.delivered(delivery.as_ref(), "it", "sidecar", within).map(|arrival| arrival.millis);
             judged.map_err(|verdict| (verdict.outcome, verdict.hop))
         };
         assert_eq!(judged(arrived()), Ok(900));

@@ -11,7 +11,7 @@ use super::ground::{Ground, NO_FILE};
 use super::log;
 use super::trail::{Found, Stop, Tail, Trail, Work};
 use crate::check::millis;
-use crate::check::parameter::{Export, Sidecar};
+use crate::check::{Export, Sidecar};
 use crate::cluster::container;
 use crate::cluster::{Cluster, Operation, ResourceExt};
 use crate::digest::Digest;
@@ -32,8 +32,8 @@ const BYTES: i64 = 1 << 20;
 impl Ground<'_> {
     /// Looks for a file that did not arrive; its write was acknowledged at `written`.
     pub async fn search(&self, name: &str, content: &Digest, written: Instant) -> Trail {
-        let Self { site, pod, export, sidecar, cycles, .. } = self;
-        let (shared, container) = (&site.shared, sidecar.container.as_str());
+        let Self { site, pod, cycles, .. } = self;
+        let (shared, export, container) = (&site.shared, &site.system.export, site.system.sidecar_name());
         let limit = Instant::now() + LIMIT;
         let inside = Instant::now() + INSIDE;
         // As it is now, unless it is gone, or that is not known.
@@ -62,7 +62,10 @@ impl Ground<'_> {
         let log = cycles.log();
         let has_ended_since = log.ended_after(NO_FILE, 0, written);
         let tail = match lines {
-            Ok(Ok(lines)) => Ok(Tail { has_ended_since, error: log::last_error(&lines, sidecar) }),
+            Ok(Ok(lines)) => Ok(Tail {
+                has_ended_since,
+                error: site.system.sidecar.as_ref().and_then(|sidecar| log::last_error(&lines, sidecar)),
+            }),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("no answer".to_owned()),
         };
@@ -189,6 +192,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::system::tests::system;
     use crate::cluster::example::{output_pod, with};
 
     fn pod(changes: &[(&str, Value)]) -> Pod {
@@ -210,8 +214,8 @@ mod tests {
 
     #[test]
     fn the_sidecar_sees_the_export_where_it_mounts_the_same_part_of_the_volume() {
-        let export: Export = serde_json::from_value(json!({"container": "nfs-server", "folder": "/data"})).unwrap();
-        let deep: Export = serde_json::from_value(json!({"container": "nfs-server", "folder": "/data/a/b"})).unwrap();
+        let export = system().export;
+        let deep = Export { folder: "/data/a/b".into(), ..export.clone() };
         let seen = |export, changes: &[(&str, Value)]| view_of(&pod(changes), export, "sync-to-windows");
         let (container, folder) = seen(&export, &[]).unwrap().unwrap();
         assert_eq!(container, "sync-to-windows");

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::check::Site;
-use crate::check::parameter::{Export, Sidecar, Span};
+use crate::check::parameter::Span;
 use crate::check::storage::HostMount;
 use crate::cluster::{Cycles, ResourceExt, container};
 use crate::event::{Hop, Outcome, Reason, Verdict};
@@ -21,8 +21,8 @@ const MOUNT_WITHIN: Duration = Duration::from_secs(5);
 /// # Errors
 /// FAIL, because nothing copies the export: there is no sidecar, or it is down and will not come up soon. ERROR, because
 /// nothing can be written in the export's container.
-pub fn cycles(site: &Site, pod: &Pod, export: &Export, sidecar: &Sidecar) -> Result<Arc<Cycles>, Verdict> {
-    let name = &sidecar.container;
+pub fn cycles(site: &Site, pod: &Pod) -> Result<Arc<Cycles>, Verdict> {
+    let name = site.system.sidecar_name();
     let fail = |reason: Reason| Verdict::judged("", vec![reason]).at(Hop::Sidecar);
     let no_sidecar = || {
         let expected = format!("a container {name}, which copies the export");
@@ -35,22 +35,16 @@ pub fn cycles(site: &Site, pod: &Pod, export: &Export, sidecar: &Sidecar) -> Res
         let reason = Reason::new(object, "to run, because it copies the export", view.describe());
         return Err(fail(reason.hint("look at its log and the pod's events")));
     }
-    site.running(pod, &export.container)?;
-    site.cycles(pod, sidecar).ok_or_else(no_sidecar)
+    site.running(pod, &site.system.export.container)?;
+    site.cycles(pod).ok_or_else(no_sidecar)
 }
 
 /// Whether the tester's folder is seen not to be the one that the pod mounts: ERROR, blocked by the test `host-mount`.
 ///
 /// # Errors
 /// The mount could not be probed.
-pub async fn probed(
-    site: &Site,
-    pod: &Arc<Pod>,
-    now: Timestamp,
-    sidecar: &Sidecar,
-    restart_window: Span,
-) -> Result<Result<(), Verdict>, Verdict> {
-    let probe = HostMount { sidecar: sidecar.clone(), restart_window, within: Span(MOUNT_WITHIN) };
+pub async fn probed(site: &Site, pod: &Arc<Pod>, now: Timestamp) -> Result<Result<(), Verdict>, Verdict> {
+    let probe = HostMount { within: Span(MOUNT_WITHIN) };
     let verdict = probe.once(site, pod, now).await?.verdict();
     let hop = verdict.hop.unwrap_or(Hop::Mount);
     Ok(match verdict.reasons.into_iter().next() {

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Node, NodeStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Kind, Need, Site, Subject};
+use crate::check::{Kind, Need, Site, Subject, System};
 use crate::cluster::ResourceExt;
 use crate::event::{Reason, Verdict};
 
@@ -66,12 +66,12 @@ impl Kind for Cluster {
         }
         // The nodes can be judged without the pods: then every one counts.
         let pods =
-            site.shared.watch.population().map(|population| population.selected(&site.select)).unwrap_or_default();
+            site.shared.watch.population().map(|population| population.selected(&site.system.pods)).unwrap_or_default();
         let used = pods.iter().filter_map(|pod| pod.spec.as_ref()?.node_name.clone()).collect();
         Ok(Observation { context: cluster.context().to_owned(), version, nodes, used })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, _: &System, seen: &Observation) -> Verdict {
         let (mut reasons, mut notes) = (Vec::new(), Vec::new());
         let object = format!("cluster {}", seen.context);
         let version = match Version::try_from(seen.version.clone()) {
@@ -108,6 +108,7 @@ fn is_ready(node: &Node) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::kind::tests::judged;
     use crate::event::Outcome;
     use serde_json::json;
 
@@ -123,8 +124,7 @@ mod tests {
             ("1.34", vec![], "one", Outcome::Fail),
         ] {
             let seen = json!({"context": "c", "version": version, "nodes": nodes, "used": [used]});
-            let check = Cluster { min_version: Version(1, 29) };
-            let verdict = check.judge(&serde_json::from_value(seen.clone()).unwrap());
+            let verdict = judged::<Cluster>(json!({"min-version": "1.29"}), seen.clone());
             assert_eq!(verdict.outcome, outcome, "{seen}");
         }
     }

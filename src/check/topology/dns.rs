@@ -8,16 +8,14 @@ use k8s_openapi::api::core::v1::Service;
 use serde::{Deserialize, Serialize};
 
 use super::inside::{self, NOT_FOUND, Said};
-use crate::check::{Kind, Need, Site};
+use crate::check::{Kind, Need, Site, System};
 use crate::cluster::{Operation, ResourceExt};
 use crate::event::{Reason, Verdict};
 
+/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Dns {
-    /// The container to ask in: of any server's pod, because one answer holds for all.
-    pub container: String,
-}
+pub struct Dns {}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
@@ -36,23 +34,23 @@ impl Kind for Dns {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         // First, because a Service is there before its pods are.
-        let pod = inside::pod(site, &self.container, |_| true).await?;
+        let pod = inside::pod(site, |_| true).await?;
         let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
-        let all = site.servers.iter().flat_map(|server| network.services(&site.select, server));
+        let all = site.servers.iter().flat_map(|server| network.services(&site.system.pods, server));
         let mut names: Vec<String> = all.map(|service| service.name_any()).collect();
         names.sort();
-        let services = network.services(&site.select, site.server());
+        let services = network.services(&site.system.pods, site.server());
         let (mut said, mut is_late) = (None, false);
         if !services.is_empty() {
-            let place = format!("dns {} {}", self.container, names.join(" "));
+            let place = format!("dns {}", names.join(" "));
             let resolve = Operation::Resolve { names };
             let look = async {
-                let first = inside::ask(site, pod.clone(), &self.container, &resolve).await?;
+                let first = inside::ask(site, &pod, &resolve).await?;
                 if Answers::read(&first.text).silences() == 0 {
                     return Ok::<_, Verdict>((first, false));
                 }
                 // A name server that is short of CPU drops questions.
-                Ok((inside::ask(site, pod, &self.container, &resolve).await?, true))
+                Ok((inside::ask(site, &pod, &resolve).await?, true))
             };
             let (answered, late) = site.shared.once(place, look).await?;
             (said, is_late) = (Some(answered), late);
@@ -60,7 +58,7 @@ impl Kind for Dns {
         Ok(Observation { server: site.server().to_owned(), services, said, is_late })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, _: &System, seen: &Observation) -> Verdict {
         let Some(said) = seen.said.as_ref().filter(|_| !seen.services.is_empty()) else {
             let hint = "run helm upgrade again: it makes a missing Service";
             let reason = Reason::new(format!("server {}", seen.server), "a Service with its labels", "none").hint(hint);
@@ -107,7 +105,7 @@ impl Kind for Dns {
                 }
                 Some(Answer::NoTool(text)) => {
                     let reason = Reason::new(&said.place, "nslookup in its image", text);
-                    return Verdict::error(reason.hint("name a container that has it: `container` of this check"));
+                    return Verdict::error(reason.hint("give the export's container an image that has it"));
                 }
                 None => {
                     let text = said.text.trim();
@@ -224,6 +222,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::check::kind::tests::judged as judged_by;
     use crate::event::Outcome;
 
     const SERVER: &str = "Server:\t\t10.96.0.10\nAddress:\t10.96.0.10:53\n\n";
@@ -233,7 +232,7 @@ mod tests {
         let service = json!({"metadata": {"name": "nas-1"}, "spec": {"clusterIP": ips.first(), "clusterIPs": ips}});
         let text = format!("! 10.96.0.10\n{said}");
         let seen = json!({"server": "nas", "services": [service], "said": {"place": "pod p", "code": 0, "text": text}});
-        Dns { container: "nfs-server".into() }.judge(&serde_json::from_value(seen).unwrap())
+        judged_by::<Dns>(json!({}), seen)
     }
 
     fn found(addresses: &str) -> String {

@@ -14,8 +14,8 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep_until};
 
 use super::inside::{self, NOT_FOUND, Said};
-use crate::check::parameter::{Expected, Fact, Span};
-use crate::check::{Kind, Need, Site, millis};
+use crate::check::parameter::{Expected, Span};
+use crate::check::{Kind, Need, Site, System, millis};
 use crate::cluster::Operation;
 use crate::event::{Hop, Reason, Verdict};
 
@@ -32,14 +32,8 @@ const SECOND: u32 = 3;
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NodePort {
-    /// The port.
-    pub port: Fact,
     /// It takes a connection within this time; one that takes it later, but before four times that, is slow.
     pub within: Span,
-    /// A container that was restarted must have been running for so long since, or the port may come and go.
-    pub restart_window: Span,
-    /// The container that connects where the node cannot be reached from here.
-    pub container: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,17 +75,17 @@ impl Kind for NodePort {
     const NEEDS: &'static [Need] = &[Need::Services, Need::Values];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (pod, _) = site.steady_pod(self.restart_window).await?;
+        let (pod, _) = site.steady_pod().await?;
         let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
-        let expected = site.expected(&self.port)?;
-        let port = port(&expected, &live(&network.services(&site.select, site.server())));
+        let expected = site.expected(site.system.facts.node_port.as_ref())?;
+        let port = port(&expected, &live(&network.services(&site.system.pods, site.server())));
         let mut seen = Observation { server: site.server().to_owned(), expected, tried: None };
         let Some(port) = port else { return Ok(seen) };
         let node = node(site, &pod).await?;
         let mut knock = try_port(&node.found, port, self.within.0).await;
         let (mut others, mut inside) = (Vec::new(), None);
         if let Knock::Silence(_) = knock {
-            others = knock_all(site, &self.port, &node, self.within.0).await?;
+            others = knock_all(site, &node, self.within.0).await?;
         }
         let is_taken = |knock: &Knock| matches!(knock, Knock::Taken(_));
         // Its own port among them: where that or another one answers by now, this one may, too.
@@ -105,15 +99,15 @@ impl Kind for NodePort {
         others.retain(|(other, _)| *other != port);
         if !knock.is_answer() && !others.iter().any(|(_, knock)| knock.is_answer()) {
             // Rather another server's: some networks keep a pod from reaching itself through its Service.
-            let pod = inside::pod(site, &self.container, |server| server != site.server()).await?;
+            let pod = inside::pod(site, |server| server != site.server()).await?;
             let connect = Operation::Connect { address: host_ip.clone(), port };
-            inside = Some((host_ip, inside::ask(site, pod, &self.container, &connect).await?));
+            inside = Some((host_ip, inside::ask(site, &pod, &connect).await?));
         }
         seen.tried = Some(Tried { address, port, knock, is_late, others, inside });
         Ok(seen)
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, _: &System, seen: &Observation) -> Verdict {
         let source = &seen.expected.source;
         let Some(Tried { address, port, knock, is_late, others, inside }) = &seen.tried else {
             let object = format!("server {}", seen.server);
@@ -174,14 +168,13 @@ impl Kind for NodePort {
 /// What the ports of all servers say at a node, side by side, looked at once in a run: does it answer at all?
 pub(in crate::check) async fn knock_all(
     site: &Site,
-    fact: &Fact,
     node: &Node,
     within: Duration,
 ) -> Result<Vec<(u16, Knock)>, Verdict> {
     let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
     let ports = site.servers.iter().filter_map(|server| {
-        let live = live(&network.services(&site.select, server));
-        port(&site.expected_of(server, fact).ok()?, &live)
+        let live = live(&network.services(&site.system.pods, server));
+        port(&site.expected_of(server, site.system.facts.node_port.as_ref()).ok()?, &live)
     });
     let look = join_all(ports.map(|port| async move { (port, try_port(&node.found, port, within).await) }));
     Ok(site.shared.once(format!("node-port {}", node.address), look).await)
@@ -275,6 +268,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::kind::tests::judged as judged_by;
     use crate::cluster::example::with;
     use crate::event::Outcome;
 
@@ -283,11 +277,7 @@ mod tests {
             "server": "nas", "expected": {"value": 32155, "source": "the values"},
             "tried": {"address": "10.0.0.1", "port": 32155, "knock": {"Taken": 1}, "others": [], "inside": null}
         });
-        let check = json!({
-            "port": {"values": "service.nodePort"}, "within": "3s", "restart-window": "10m", "container": "nfs-server"
-        });
-        let check: NodePort = serde_json::from_value(check).unwrap();
-        check.judge(&serde_json::from_value(with(seen, changes)).unwrap())
+        judged_by::<NodePort>(json!({"within": "3s"}), with(seen, changes))
     }
 
     #[test]

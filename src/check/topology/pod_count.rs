@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Kind, Site, Subject};
+use crate::check::{Kind, Site, Subject, System};
 use crate::cluster::ResourceExt;
 use crate::cluster::server::{Settlement, counted, has_ended, is_terminating};
 use crate::event::{Reason, Verdict};
@@ -31,20 +31,20 @@ impl Kind for PodCount {
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let population = site
             .settled(None, |population| {
-                let servers = site.servers.iter().map(|name| population.server(&site.select, name).settlement());
+                let servers = site.servers.iter().map(|name| population.server(&site.system.pods, name).settlement());
                 let mut pending = servers.filter_map(Settlement::pending);
-                let going = population.selected(&site.select).into_iter().find(|pod| is_terminating(pod));
+                let going = population.selected(&site.system.pods).into_iter().find(|pod| is_terminating(pod));
                 pending.next().or_else(|| going.map(|pod| format!("pod {} is being deleted", pod.name_any())))
             })
             .await?;
         Ok(Observation {
             servers: site.servers.to_vec(),
-            server_label: site.select.server_label.clone(),
-            pods: population.selected(&site.select),
+            server_label: site.system.pods.server_label.clone(),
+            pods: population.selected(&site.system.pods),
         })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, _: &System, seen: &Observation) -> Verdict {
         let (mut reasons, mut notes) = (Vec::new(), Vec::new());
         let server_of = |pod: &Pod| pod.labels().get(&seen.server_label).cloned().unwrap_or_default();
         let (current, others): (Vec<_>, Vec<_>) =
@@ -98,6 +98,7 @@ fn ended(pod: &Pod) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::kind::tests::judged;
     use crate::event::Outcome;
     use serde_json::json;
 
@@ -118,7 +119,7 @@ mod tests {
             let mut more = pod("a");
             json_patch::merge(&mut more, &third);
             let seen = json!({"servers": ["a", "b"], "server_label": "server", "pods": [pod("a"), pod("b"), more]});
-            let verdict = PodCount {}.judge(&serde_json::from_value(seen).unwrap());
+            let verdict = judged::<PodCount>(json!({}), seen);
             let wrong = usize::from(outcome == Outcome::Fail);
             let counts = (verdict.reasons.len(), verdict.notes.len());
             assert_eq!((verdict.outcome, counts), (outcome, (wrong, notes)), "{third}");

@@ -4,8 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::check::nfs::Exit;
-use crate::check::parameter::Span;
-use crate::check::{Kind, Site};
+use crate::check::{Kind, Site, System};
 use crate::cluster::container;
 use crate::cluster::server::{Settlement, counted, has_ended, is_ready, is_terminating, progress};
 use crate::cluster::{ResourceExt, Server};
@@ -14,12 +13,10 @@ use crate::event::{Hop, Reason, Verdict};
 /// Kubernetes' word for a pod that has used too much.
 const EVICTED: &str = "Evicted";
 
+/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Pods {
-    /// A container that was restarted must have been running for so long since.
-    pub restart_window: Span,
-}
+pub struct Pods {}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
@@ -53,7 +50,7 @@ impl Kind for Pods {
         Ok(Observation { server, now: population.now, ended, exit })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let server = &seen.server;
         let (mut reasons, mut notes) = (Vec::new(), Vec::new());
         let whole = format!("server {}", server.name);
@@ -89,7 +86,7 @@ impl Kind for Pods {
             }
             for view in container::all(pod) {
                 let object = format!("{object}, container {}", view.name);
-                let window = self.restart_window.signed();
+                let window = system.restart_window.signed();
                 if let Some(exit) = seen.exit.as_ref().filter(|exit| exit.explains(pod, &view, window)) {
                     notes.push(format!("{object} was started again: a request of {} had ended it", exit.by));
                     continue;
@@ -97,7 +94,7 @@ impl Kind for Pods {
                 let is_restless = container::is_restless(pod, &view, window, seen.now);
                 // A completed init container is no loop, whatever it took.
                 if is_restless && !(view.kind == container::Kind::Init && view.has_completed()) {
-                    let expected = format!("no restart within {}", self.restart_window);
+                    let expected = format!("no restart within {}", system.restart_window);
                     let hint = "look at its previous log and the pod's events";
                     reasons.push(Reason::new(&object, expected, view.describe()).hint(hint));
                 }
@@ -114,10 +111,10 @@ impl Kind for Pods {
         // Its successor is well until it is evicted too: once a minute, with what fills the export in the folder as well.
         for Ended { pod, at, evicted } in &seen.ended {
             let object = format!("pod {pod}");
-            let is_recent = seen.now.duration_since(*at) <= self.restart_window.signed();
+            let is_recent = seen.now.duration_since(*at) <= system.restart_window.signed();
             match evicted {
                 Ok(Some(message)) if is_recent => {
-                    let expected = format!("not to be evicted within {}", self.restart_window);
+                    let expected = format!("not to be evicted within {}", system.restart_window);
                     let hint = "remove what is too much, from the tester's folder and from the export";
                     reasons.push(Reason::new(object, expected, format!("Evicted at {at}: {message}")).hint(hint));
                 }
@@ -158,14 +155,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::kind::tests::judged as judged_by;
     use crate::cluster::example::{NOW, output_server, with};
     use crate::event::Outcome;
 
     fn judged(changes: &[(&str, Value)], more: &Value) -> Verdict {
         let mut seen = json!({"server": with(output_server(), changes), "now": NOW});
         json_patch::merge(&mut seen, more);
-        let check: Pods = serde_json::from_value(json!({"restart-window": "10m"})).unwrap();
-        check.judge(&serde_json::from_value(seen).unwrap())
+        judged_by::<Pods>(json!({}), seen)
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Kind, Need, Site, Subject};
+use crate::check::{Kind, Need, Site, Subject, System};
 use crate::cluster::Deployed;
 use crate::event::{Reason, Verdict};
 
@@ -39,7 +39,7 @@ impl Kind for Release {
         })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, _: &System, seen: &Observation) -> Verdict {
         let object = format!("Helm release {}", seen.name);
         let helm =
             |words: &str| format!("helm --kube-context={} -n {} {words} {}", seen.context, seen.namespace, seen.name);
@@ -80,6 +80,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::kind::tests::judged;
     use crate::cluster::example::NOW;
     use crate::event::Outcome;
 
@@ -96,7 +97,7 @@ mod tests {
             let deployed = json!({"name": "file-sim", "revision": 3, "status": status, "chart": "chart-0.1.0", "at": at,
                 "description": "by hand", "judged_by": "tests judge by it"});
             let seen = json!({"name": "file-sim", "context": "c", "namespace": "n", "now": NOW, "deployed": deployed});
-            let verdict = Release {}.judge(&serde_json::from_value(seen).unwrap());
+            let verdict = judged::<Release>(json!({}), seen);
             let said = verdict.reasons.first().map_or(&verdict.summary, |reason| &reason.seen);
             assert!(verdict.outcome == outcome && said.ends_with(words), "{status}: {verdict:?}");
         }

@@ -8,8 +8,8 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
-use crate::check::parameter::{Expected, Fact, Span};
-use crate::check::{Kind, Need, Site};
+use crate::check::parameter::{Expected, Span};
+use crate::check::{Kind, Need, Site, System};
 use crate::cluster::ResourceExt;
 use crate::cluster::server::{is_ready, progress};
 use crate::event::{Hop, Outcome, Reason, Verdict};
@@ -17,19 +17,8 @@ use crate::event::{Hop, Outcome, Reason, Verdict};
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Service {
-    /// The Service's type.
-    #[serde(rename = "type")]
-    pub kind: Fact,
-    /// Its port.
-    pub port: Fact,
-    /// The port's NodePort.
-    pub node_port: Fact,
-    /// The pod's port that it leads to.
-    pub target_port: u16,
     /// EndpointSlices follow a pod's readiness within this time.
     pub within: Span,
-    /// A container that was restarted must have been running for so long since, or the endpoint may come and go.
-    pub restart_window: Span,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,16 +38,17 @@ impl Kind for Service {
     const NEEDS: &'static [Need] = &[Need::Services, Need::Values];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let pod = match site.steady_pod(self.restart_window).await {
+        let pod = match site.steady_pod().await {
             Ok((pod, _)) => pod,
             // A stranger with the server's labels gets a share of the connections: that is to be seen here.
             Err(verdict) => own(site).ok_or(verdict)?,
         };
+        let facts = &site.system.facts;
         let mut seen = Observation {
             server: site.server().to_owned(),
-            kind: site.expected(&self.kind)?,
-            port: site.expected(&self.port)?,
-            node_port: site.expected(&self.node_port)?,
+            kind: site.expected(facts.service_type.as_ref())?,
+            port: site.expected(facts.service_port.as_ref())?,
+            node_port: site.expected(facts.node_port.as_ref())?,
             pod,
             services: Vec::new(),
             slices: Vec::new(),
@@ -67,15 +57,17 @@ impl Kind for Service {
         loop {
             let mut changes = site.shared.watch.changes(Some(site.server()));
             let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
-            seen.services = network.services(&site.select, site.server());
+            seen.services = network.services(&site.system.pods, site.server());
             seen.slices = seen.services.iter().flat_map(|service| network.slices(service)).collect();
-            if self.judge(&seen).outcome == Outcome::Pass || timeout_at(limit, changes.changed()).await.is_err() {
+            if self.judge(&site.system, &seen).outcome == Outcome::Pass
+                || timeout_at(limit, changes.changed()).await.is_err()
+            {
                 return Ok(seen);
             }
         }
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let [service] = seen.services.as_slice() else {
             let names: Vec<_> = seen.services.iter().map(|service| service.name_any()).collect();
             let what = if names.is_empty() { "no Service with its labels".to_owned() } else { names.join(", ") };
@@ -112,7 +104,7 @@ impl Kind for Service {
         };
         let node_port = port.node_port.map(|port| port.to_string()).unwrap_or_default();
         differs("NodePort", &seen.node_port, node_port.clone());
-        let address = self.endpoint(seen, service, port).unwrap_or_else(|reason| {
+        let address = endpoint(system.export.port, seen, service, port).unwrap_or_else(|reason| {
             reasons.push(reason);
             String::new()
         });
@@ -124,67 +116,60 @@ impl Kind for Service {
     }
 }
 
-impl Service {
-    /// The address and port of the one ready endpoint, if that is the server's own pod.
-    fn endpoint(&self, seen: &Observation, service: &Object, port: &ServicePort) -> Result<String, Reason> {
-        let own = seen.pod.name_any();
-        let object = format!("EndpointSlices of Service {}", service.name_any());
-        let expected = format!("exactly one ready endpoint, pod {own}, port {}", self.target_port);
-        // A Service of two address families has two slices with the same pod.
-        let all = seen
-            .slices
-            .iter()
-            .flat_map(|slice| slice.endpoints.iter().map(move |end| (whose(end, &seen.pod), end, slice)));
-        let (ready, idle): (Vec<_>, Vec<_>) = all.partition(|(_, end, _)| is_in_use(end));
-        let (ends, others): (Vec<_>, Vec<_>) = ready.into_iter().partition(|(name, ..)| *name == own);
-        let others: BTreeSet<String> = others.into_iter().map(|(name, ..)| name).collect();
-        let others = others.into_iter().collect::<Vec<_>>().join(", ");
-        if ends.is_empty() {
-            let what = if !others.is_empty() {
-                format!("others: {others}")
-            } else if seen.slices.is_empty() {
-                "no EndpointSlice".to_owned()
-            } else if idle.iter().any(|(name, ..)| *name == own) {
-                let state = if is_ready(&seen.pod) { "though the pod is".to_owned() } else { progress(&seen.pod) };
-                format!("its endpoint is not ready: {state}")
-            } else {
-                "no ready endpoint".to_owned()
-            };
-            let hint = format!(
-                "look whether the pod has the labels that the Service selects, and see the test pods::{}",
-                seen.server
-            );
-            return Err(Reason::new(object, expected, what).hint(hint));
-        }
-        if !others.is_empty() {
-            let what = format!("also {others}");
-            let hint = "it has the labels that the Service selects, so it may get connections: delete it, or its owner";
-            return Err(Reason::new(object, expected, what).hint(hint));
-        }
-        let leads = |open: &EndpointPort| {
-            let is_its = open.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default();
-            let is_target = open.port.is_none_or(|open| open == i32::from(self.target_port));
-            is_its && is_tcp(open.protocol.as_deref()) && is_target
+/// The address and port of the one ready endpoint, if that is the server's own pod.
+fn endpoint(target: u16, seen: &Observation, service: &Object, port: &ServicePort) -> Result<String, Reason> {
+    let own = seen.pod.name_any();
+    let object = format!("EndpointSlices of Service {}", service.name_any());
+    let expected = format!("exactly one ready endpoint, pod {own}, port {target}");
+    // A Service of two address families has two slices with the same pod.
+    let all =
+        seen.slices.iter().flat_map(|slice| slice.endpoints.iter().map(move |end| (whose(end, &seen.pod), end, slice)));
+    let (ready, idle): (Vec<_>, Vec<_>) = all.partition(|(_, end, _)| is_in_use(end));
+    let (ends, others): (Vec<_>, Vec<_>) = ready.into_iter().partition(|(name, ..)| *name == own);
+    let others: BTreeSet<String> = others.into_iter().map(|(name, ..)| name).collect();
+    let others = others.into_iter().collect::<Vec<_>>().join(", ");
+    if ends.is_empty() {
+        let what = if !others.is_empty() {
+            format!("others: {others}")
+        } else if seen.slices.is_empty() {
+            "no EndpointSlice".to_owned()
+        } else if idle.iter().any(|(name, ..)| *name == own) {
+            let state = if is_ready(&seen.pod) { "though the pod is".to_owned() } else { progress(&seen.pod) };
+            format!("its endpoint is not ready: {state}")
+        } else {
+            "no ready endpoint".to_owned()
         };
-        if let Some((.., slice)) = ends.iter().find(|(.., slice)| !slice.ports.iter().flatten().any(leads)) {
-            let open = slice.ports.iter().flatten().filter_map(|open| Some(open.port?.to_string()));
-            let open = open.collect::<Vec<_>>().join(", ");
-            let what =
-                if open.is_empty() { "the pod, but no port".to_owned() } else { format!("the pod, port {open}") };
-            let hint = format!(
-                "make the Service's targetPort {} or the name that the pod's container gives this port",
-                self.target_port
-            );
-            return Err(Reason::new(object, expected, what).hint(hint));
-        }
-        let addresses = ends.iter().filter_map(|(_, end, _)| end.addresses.first());
-        Ok(addresses.map(|address| format!("{address} port {}", self.target_port)).collect::<Vec<_>>().join(" and "))
+        let hint = format!(
+            "look whether the pod has the labels that the Service selects, and see the test pods::{}",
+            seen.server
+        );
+        return Err(Reason::new(object, expected, what).hint(hint));
     }
+    if !others.is_empty() {
+        let what = format!("also {others}");
+        let hint = "it has the labels that the Service selects, so it may get connections: delete it, or its owner";
+        return Err(Reason::new(object, expected, what).hint(hint));
+    }
+    let leads = |open: &EndpointPort| {
+        let is_its = open.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default();
+        let is_target = open.port.is_none_or(|open| open == i32::from(target));
+        is_its && is_tcp(open.protocol.as_deref()) && is_target
+    };
+    if let Some((.., slice)) = ends.iter().find(|(.., slice)| !slice.ports.iter().flatten().any(leads)) {
+        let open = slice.ports.iter().flatten().filter_map(|open| Some(open.port?.to_string()));
+        let open = open.collect::<Vec<_>>().join(", ");
+        let what = if open.is_empty() { "the pod, but no port".to_owned() } else { format!("the pod, port {open}") };
+        let hint =
+            format!("make the Service's targetPort {target} or the name that the pod's container gives this port");
+        return Err(Reason::new(object, expected, what).hint(hint));
+    }
+    let addresses = ends.iter().filter_map(|(_, end, _)| end.addresses.first());
+    Ok(addresses.map(|address| format!("{address} port {target}")).collect::<Vec<_>>().join(" and "))
 }
 
 /// Of several pods with the server's labels the one that its Deployment has made.
 fn own(site: &Site) -> Option<Arc<Pod>> {
-    let server = site.shared.watch.population().ok()?.server(&site.select, site.server());
+    let server = site.shared.watch.population().ok()?.server(&site.system.pods, site.server());
     let current = server.current();
     match current.iter().filter(|pod| server.is_newest(pod)).collect::<Vec<_>>().as_slice() {
         [own] if current.len() > 1 && server.obstacle().is_none() => Some(Arc::clone(own)),
@@ -230,6 +215,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::kind::tests::judged as judged_by;
     use crate::cluster::example::{output_pod, with};
 
     fn endpoint(pod: &str, uid: &str, address: &str) -> Value {
@@ -251,10 +237,7 @@ mod tests {
         let seen = json!({"server": "nas-output-1", "kind": says(json!("NodePort")), "port": says(json!(2049)),
             "node_port": says(json!(32154)), "pod": with(output_pod(), &[("/status/podIP", json!("10.244.0.5"))]),
             "services": [service], "slices": [slice("IPv4", &[own])]});
-        let check = json!({"type": {"values": "x"}, "port": {"values": "x"}, "node-port": {"values": "x"},
-            "target-port": 2049, "within": "1s", "restart-window": "10m"});
-        let check: Service = serde_json::from_value(check).unwrap();
-        check.judge(&serde_json::from_value(with(seen, changes)).unwrap())
+        judged_by::<Service>(json!({"within": "1s"}), with(seen, changes))
     }
 
     #[test]

@@ -6,19 +6,15 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use serde::{Deserialize, Serialize};
 
-use crate::check::parameter::{Expected, Fact};
-use crate::check::{Kind, Need, Site, Subject};
+use crate::check::parameter::Expected;
+use crate::check::{Kind, Need, Part, Site, Subject, System};
 use crate::cluster::ResourceExt;
 use crate::event::{Reason, Verdict};
 
+/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Unique {
-    /// The volume with the tester's folder, a hostPath.
-    pub folder_volume: String,
-    /// A server's NodePort.
-    pub node_port: Fact,
-}
+pub struct Unique {}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
@@ -39,28 +35,30 @@ impl Kind for Unique {
     type Observation = Observation;
     const SUBJECT: Subject = Subject::Whole;
     const NEEDS: &'static [Need] = &[Need::Services, Need::Values];
+    const PARTS: &'static [Part] = &[Part::Folder];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let population = site.all_settled().await?;
         let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
         let servers = site.servers.iter().map(|name| {
-            let server = population.server(&site.select, name);
+            let server = population.server(&site.system.pods, name);
             Ok(Seen {
                 name: name.clone(),
-                node_port: site.expected_of(name, &self.node_port)?,
-                services: network.services(&site.select, name),
+                node_port: site.expected_of(name, site.system.facts.node_port.as_ref())?,
+                services: network.services(&site.system.pods, name),
                 pods: server.current().into_iter().cloned().collect(),
             })
         });
         let servers = servers.collect::<Result<Vec<_>, Verdict>>()?;
         let is_strange = |service: &Arc<Service>| {
-            service.labels().get(&site.select.server_label).is_none_or(|name| !site.servers.contains(name))
+            service.labels().get(&site.system.pods.server_label).is_none_or(|name| !site.servers.contains(name))
         };
-        let strangers = network.selected(&site.select).into_iter().filter(is_strange).collect();
+        let strangers = network.selected(&site.system.pods).into_iter().filter(is_strange).collect();
         Ok(Observation { servers, strangers })
     }
 
-    fn judge(&self, seen: &Observation) -> Verdict {
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
+        let volume = system.folder_volume.as_str();
         let repair = "run helm upgrade again with the release's values";
         let mut reasons = Vec::new();
         // Who has which of the values that must differ between servers.
@@ -95,12 +93,12 @@ impl Kind for Unique {
                 }
             }
             // A pod that only has the server's labels has no such volume: the test pod-count names it.
-            let paths: Vec<&str> = server.pods.iter().filter_map(|pod| self.host_path(pod)).collect();
+            let paths: Vec<&str> = server.pods.iter().filter_map(|pod| host_path(volume, pod)).collect();
             for path in &paths {
                 has("hostPath", path);
             }
             if let ([], Some(pod)) = (paths.as_slice(), server.pods.first()) {
-                let expected = format!("a volume {} with a hostPath", self.folder_volume);
+                let expected = format!("a volume {volume} with a hostPath");
                 reasons.push(Reason::new(format!("pod {}", pod.name_any()), expected, "none").hint(repair));
             }
         }
@@ -118,7 +116,7 @@ impl Kind for Unique {
         if let Some(Seen { name, .. }) = seen.servers.iter().find(|server| server.pods.is_empty())
             && reasons.is_empty()
         {
-            let expected = format!("a pod with its volume {}", self.folder_volume);
+            let expected = format!("a pod with its volume {volume}");
             let reason = Reason::new(format!("server {name}"), expected, "no current pod");
             return Verdict::blocked(format!("pods::{name}"), reason);
         }
@@ -130,13 +128,11 @@ impl Kind for Unique {
     }
 }
 
-impl Unique {
-    /// The folder on the node, without the slashes at its end.
-    fn host_path<'a>(&self, pod: &'a Pod) -> Option<&'a str> {
-        let mut volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
-        let path = &volumes.find(|volume| volume.name == self.folder_volume)?.host_path.as_ref()?.path;
-        Some(path.trim_end_matches('/'))
-    }
+/// The folder on the node, without the slashes at its end.
+fn host_path<'a>(name: &str, pod: &'a Pod) -> Option<&'a str> {
+    let mut volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let path = &volumes.find(|volume| volume.name == name)?.host_path.as_ref()?.path;
+    Some(path.trim_end_matches('/'))
 }
 
 fn or_none(found: &[String]) -> String {
@@ -148,6 +144,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::kind::tests::judged as judged_by;
     use crate::cluster::example::{output_pod, with};
     use crate::event::Outcome;
 
@@ -164,9 +161,7 @@ mod tests {
     fn judged(changes: &[(&str, Value)]) -> Verdict {
         let seen = json!({"strangers": [], "servers": [
             server("a", 32150, "/mnt/data/a"), server("b", 32151, "/mnt/data/b")]});
-        let node_port = Fact { values: "service.nodePort".into(), default: None };
-        let check = Unique { folder_volume: "windows-data".into(), node_port };
-        check.judge(&serde_json::from_value(with(seen, changes)).unwrap())
+        judged_by::<Unique>(json!({}), with(seen, changes))
     }
 
     #[test]
