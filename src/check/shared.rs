@@ -13,12 +13,10 @@ use super::commands::Commands;
 use super::ledger::Ledger;
 use super::need::Access;
 use super::nfs::Exits;
-use super::system::Sidecar;
+use super::system::System;
 use crate::cluster::container;
 use crate::cluster::server::Settlement;
-use crate::cluster::{
-    ApiError, Cluster, Cycles, Deployed, Marks, Operation, Output, Population, ResourceExt, Select, Watch,
-};
+use crate::cluster::{ApiError, Cluster, Cycles, Deployed, Operation, Output, Population, ResourceExt, Select, Watch};
 use crate::event::{CaseId, Event, millis};
 use crate::host::Host;
 use crate::values::Values;
@@ -45,8 +43,8 @@ pub struct Disturbed {
     pub at: Instant,
 }
 
-/// Followed logs by server, pod, container and the lines that tell of cycles.
-type Followed = HashMap<[String; 5], (Sidecar, Arc<Cycles>)>;
+/// Followed logs of sidecars by server, pod and container, with the system that describes them.
+type Followed = HashMap<[String; 3], (Arc<System>, Arc<Cycles>)>;
 
 pub struct Shared {
     pub cluster: Cluster,
@@ -200,25 +198,25 @@ impl Shared {
         }
     }
 
-    /// The followed log of a sidecar; followed once in a run.
-    pub fn cycles(&self, server: &str, pod: &str, sidecar: &Sidecar) -> Arc<Cycles> {
+    /// The followed log of the sidecar that a system describes, if it does; followed once in a run.
+    pub fn cycles(&self, server: &str, pod: &str, system: &Arc<System>) -> Option<Arc<Cycles>> {
+        let (words, sidecar) = (system.words()?, system.sidecar_name());
         let mut cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
-        let (end, interval) = (&sidecar.cycle_end.0, &sidecar.interval.0);
-        let key = [server, pod, &sidecar.container, end.as_str(), interval.as_str()].map(str::to_owned);
-        let marks = Marks { end: end.clone(), interval: interval.clone(), files: self.run.clone() };
-        let follow = || (sidecar.clone(), Arc::new(self.cluster.follow_cycles(pod, &sidecar.container, marks)));
-        Arc::clone(&cycles.entry(key).or_insert_with(follow).1)
+        let follow = || (Arc::clone(system), Arc::new(self.cluster.follow_cycles(pod, sidecar, words, &self.run)));
+        Some(Arc::clone(&cycles.entry([server, pod, sidecar].map(str::to_owned)).or_insert_with(follow).1))
     }
 
-    /// The logs in this pod of the running containers that tests followed in any pod of the server, with their names.
+    /// The logs in this pod of the running sidecars that tests followed in any pod of the server, with their names.
     pub fn followed(&self, server: &str, pod: &Pod) -> Vec<(String, Arc<Cycles>)> {
-        let known: Vec<Sidecar> = {
+        let known: Vec<Arc<System>> = {
             let cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
             let its = cycles.iter().filter(|([its, ..], _)| its == server);
-            its.map(|(_, (sidecar, _))| sidecar.clone()).collect()
+            its.map(|(_, (system, _))| Arc::clone(system)).collect()
         };
-        let running = known.iter().filter(|sidecar| container::runs(pod, &sidecar.container));
-        running.map(|it| (it.container.clone(), self.cycles(server, &pod.name_any(), it))).collect()
+        let running = known.iter().filter(|system| container::runs(pod, system.sidecar_name()));
+        let logs =
+            running.filter_map(|it| Some((it.sidecar_name().to_owned(), self.cycles(server, &pod.name_any(), it)?)));
+        logs.collect()
     }
 
     pub async fn exec(

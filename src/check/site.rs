@@ -311,9 +311,8 @@ impl Site {
 
     /// The followed log of the sidecar of any server; `None` if the pod has no such container.
     pub fn cycles(&self, pod: &Pod) -> Option<Arc<Cycles>> {
-        let sidecar = self.system.sidecar.as_ref()?;
-        container::named(pod, &sidecar.container)?;
-        Some(self.shared.cycles(self.server_of(pod), &pod.name_any(), sidecar))
+        container::named(pod, self.system.sidecar_name())?;
+        self.shared.cycles(self.server_of(pod), &pod.name_any(), &self.system)
     }
 
     fn server_of<'a>(&'a self, pod: &'a Pod) -> &'a str {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::parameter::{Fact, Pattern, Span, with_group};
-use crate::cluster::Select;
+use crate::cluster::{Select, Words};
 use crate::event::{Reason, Verdict};
 
 /// A system under test.
@@ -30,7 +30,7 @@ pub struct System {
     /// The container that fills the export from the tester's folder when a pod starts, where there is one.
     #[serde(default)]
     pub init_container: String,
-    /// A line of a log that tells of an error in copying.
+    /// The line of a log that says that copying failed, such as rsync's last word.
     pub error: Option<Pattern>,
     /// What copies the export to the tester's folder, in cycles; where a server has that.
     pub sidecar: Option<Sidecar>,
@@ -118,8 +118,8 @@ impl Part {
     pub const fn key(self) -> &'static str {
         match self {
             Self::Folder => "folder-volume",
-            Self::Init => "init-container",
-            Self::Sidecar => "sidecar",
+            Self::Init => "init-container` and `error",
+            Self::Sidecar => "sidecar` and `error",
         }
     }
 }
@@ -128,8 +128,8 @@ impl System {
     pub fn has(&self, part: Part) -> bool {
         match part {
             Part::Folder => !self.folder_volume.is_empty(),
-            Part::Init => !self.init_container.is_empty(),
-            Part::Sidecar => self.sidecar.is_some(),
+            Part::Init => !self.init_container.is_empty() && self.error.is_some(),
+            Part::Sidecar => self.sidecar.is_some() && self.error.is_some(),
         }
     }
 
@@ -147,6 +147,14 @@ impl System {
     pub fn sidecar(&self) -> Result<&Sidecar, Verdict> {
         let missing = || Verdict::error(Reason::new("the system", "a sidecar, which is described", "none"));
         self.sidecar.as_ref().ok_or_else(missing)
+    }
+
+    /// What the sidecar's log says; `None` if there is none.
+    pub fn words(&self) -> Option<Words> {
+        let Sidecar { cycle_begin, cycle_end, interval, excuse, .. } = self.sidecar.as_ref()?;
+        let [begin, end, interval] = [cycle_begin, cycle_end, interval].map(|pattern| pattern.0.clone());
+        let excuse = excuse.as_ref().map(|excuse| excuse.0.clone());
+        Some(Words { begin, end, interval, error: self.error.as_ref()?.0.clone(), excuse })
     }
 
     /// The name of the sidecar; empty if there is none, as no container is called.

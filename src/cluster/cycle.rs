@@ -1,15 +1,14 @@
-//! The sync cycle of a sidecar as its log tells it: when cycles ended, and how far they are apart.
+//! The log of a sidecar that is followed: whether a cycle has ended that brought a file, and whether rsync rests.
 //!
 //! Ages come from the log's own timestamps; for lines that arrive live, from this machine's monotonic clock.
 
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use regex::Regex;
 use tokio::time::Instant;
 
 use super::ApiError;
-use super::log::is_last_word;
+use super::sync_log::{SyncLog, Words};
 
 /// How long the backlog of a log that was just opened may take to come.
 pub(super) const BACKLOG: Duration = Duration::from_secs(1);
@@ -28,14 +27,6 @@ const AGAIN: Duration = Duration::from_secs(5);
 const MARKED: usize = 20_000;
 const LONGEST_NAME: usize = 512;
 
-#[derive(Debug, Clone)]
-pub struct Marks {
-    pub end: Regex,
-    /// The line that says the interval, in seconds in the first group.
-    pub interval: Regex,
-    pub files: String,
-}
-
 #[derive(Debug, Clone, Default)]
 pub struct CycleLog {
     pub(super) opened: Option<Instant>,
@@ -48,8 +39,8 @@ pub struct CycleLog {
     failed: Option<Timestamp>,
     /// The shortest time seen from the end of a cycle to the next thing that the sidecar said: its sleep.
     pause: Option<Duration>,
-    /// The interval that the sidecar said when it started: what its sleep will be, before one was seen.
-    interval: Option<Duration>,
+    /// Its interval is what its sleep will be, before one was seen.
+    pub said: SyncLog,
     /// Lines that mention this run's files, or their ends.
     marked: Vec<(String, Timestamp)>,
     pub trouble: Option<ApiError>,
@@ -77,9 +68,9 @@ impl CycleLog {
         }
     }
 
-    /// How many ends of cycles are known, at most 16, and how many of them came after the moment.
-    pub fn ends(&self, after: Timestamp) -> (usize, usize) {
-        (self.ends.len(), self.ends.iter().filter(|(_, stamp)| *stamp > after).count())
+    /// How many of the last 16 ends of cycles came after the moment.
+    pub fn ends_after(&self, moment: Timestamp) -> usize {
+        self.ends.iter().filter(|(_, stamp)| *stamp > moment).count()
     }
 
     pub fn moments(&self) -> impl Iterator<Item = Instant> {
@@ -102,7 +93,7 @@ impl CycleLog {
         let heard = self.heard.filter(|heard| now.saturating_duration_since(*heard) < 2 * AGAIN);
         let Some((last, is_resting)) = self.last else { return heard.is_some() };
         let silence = now.saturating_duration_since(last);
-        let pause = self.pause.or(self.interval);
+        let pause = self.pause.or(self.said.interval);
         let is_silent = |heard| heard >= last + SILENT.max(pause.unwrap_or_default() + GUARD);
         match pause {
             _ if heard.is_some_and(is_silent) => true,
@@ -118,13 +109,15 @@ impl CycleLog {
     pub(super) fn patience(&self, now: Instant, lag: Duration) -> Duration {
         let again = if self.heard.is_none() { BACKLOG.max(lag) } else { AGAIN };
         let Some((last, _)) = self.last else { return again };
-        let cycle = self.pause.or(self.interval).map_or(SILENT, |pause| pause + GUARD);
+        let cycle = self.pause.or(self.said.interval).map_or(SILENT, |pause| pause + GUARD);
         Some((last + cycle).saturating_duration_since(now)).filter(|left| !left.is_zero()).unwrap_or(again)
     }
 
-    pub(super) fn take(&mut self, line: &str, at: Instant, stamp: Timestamp, marks: &Marks) {
-        let is_end = marks.end.is_match(line);
-        if line.contains(&marks.files) && !line.starts_with("deleting ") && self.marked.len() < MARKED {
+    /// Takes in a line; those that mention this run, which its files have in their names, are kept.
+    pub(super) fn take(&mut self, line: &str, at: Instant, stamp: Timestamp, words: &Words, run: &str) {
+        let is_end = words.end.is_match(line);
+        self.said.take(line, stamp, words);
+        if line.contains(run) && !line.starts_with("deleting ") && self.marked.len() < MARKED {
             let tail = line.char_indices().rev().nth(LONGEST_NAME).map_or(0, |(at, _)| at);
             self.marked.push((line[tail..].to_owned(), stamp));
         }
@@ -136,7 +129,7 @@ impl CycleLog {
             }
             self.pause = Some(self.pause.map_or(pause, |shortest| shortest.min(pause)));
         }
-        let is_failure = is_last_word(line);
+        let is_failure = words.error.is_match(line);
         // What the sidecar says of a failure right after it begins no cycle.
         let is_about =
             |failed: Timestamp| Duration::try_from(stamp.duration_since(failed)).is_ok_and(|since| since < AFTERMATH);
@@ -148,17 +141,16 @@ impl CycleLog {
         if is_end {
             self.ends.push((at, stamp));
             self.ends.drain(..self.ends.len().saturating_sub(16));
-        } else if let Some(seconds) =
-            marks.interval.captures(line).and_then(|found| found.get(1)?.as_str().parse().ok())
-        {
-            self.interval = Some(Duration::from_secs(u32::into(seconds)));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::sync_log::tests::words;
     use super::*;
+
+    const RUN: &str = "e2e-run";
 
     const SENDING: &str = "sending incremental file list";
     const SYNCED: &str = "[03:00:30] Synced to Windows in 0s";
@@ -170,15 +162,9 @@ mod tests {
         let clock: Timestamp = "2026-11-21T03:01:10Z".parse().unwrap();
         for (age, line) in lines {
             let age = Duration::from_secs(*age);
-            log.take(line, now - age, clock - age, &marks());
+            log.take(line, now - age, clock - age, &words(), RUN);
         }
         log
-    }
-
-    fn marks() -> Marks {
-        let [end, interval] = [r"^\[\d\d:\d\d:\d\d\] Synced\b", r"^Sync interval: (\d+)s"];
-        let pattern = |text| Regex::new(text).unwrap();
-        Marks { end: pattern(end), interval: pattern(interval), files: "e2e-run".into() }
     }
 
     fn long_ago() -> Instant {
@@ -236,7 +222,7 @@ mod tests {
     #[test]
     fn ends_after_a_moment_are_counted_without_it() {
         let log = log(long_ago(), &[(40, SYNCED), (20, SYNCED), (10, SYNCED)]);
-        assert_eq!(log.ends(log.ends[0].1), (3, 2));
+        assert_eq!(log.ends_after(log.ends[0].1), 2);
     }
 
     #[test]
@@ -245,10 +231,10 @@ mod tests {
         let mut log = log(now, &[(40, SENDING), (40, SYNCED), (10, SENDING), (10, SYNCED)]);
         let (at, stamp) = log.ends[1];
         let soon = Duration::from_millis(100);
-        log.take("next sync in 30s", at + soon, stamp + soon, &marks());
+        log.take("next sync in 30s", at + soon, stamp + soon, &words(), RUN);
         assert!(log.is_quiet(now, Duration::ZERO));
         assert_eq!(log.pause, Some(Duration::from_secs(30)));
-        log.take(SENDING, at + AFTERMATH, stamp + AFTERMATH, &marks());
+        log.take(SENDING, at + AFTERMATH, stamp + AFTERMATH, &words(), RUN);
         assert_eq!(log.pause, Some(AFTERMATH), "that is the next one");
     }
 
@@ -269,9 +255,9 @@ mod tests {
         let mut log = log(now, &[(1, SENDING), (0, SYNCED)]);
         let (at, stamp) = log.ends[0];
         let soon = Duration::from_millis(80);
-        log.take("e2e-run-a.txt", at + soon, stamp + soon, &marks());
-        log.take(SYNCED, at + soon, stamp + soon, &marks());
-        log.take(SENDING, at + soon * 4, stamp + soon * 4, &marks());
+        log.take("e2e-run-a.txt", at + soon, stamp + soon, &words(), RUN);
+        log.take(SYNCED, at + soon, stamp + soon, &words(), RUN);
+        log.take(SENDING, at + soon * 4, stamp + soon * 4, &words(), RUN);
         assert!(log.is_quiet(now + soon * 4, Duration::ZERO));
         assert_eq!(log.listings("e2e-run-a.txt").len(), 1, "soon after a cycle's end, and yet not lost");
     }

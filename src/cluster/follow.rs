@@ -10,9 +10,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::cycle::{BACKLOG, CycleLog, Marks, SILENT};
+use super::cycle::{BACKLOG, CycleLog, SILENT};
 use super::log::{next_line, stamped, whole_second};
 use super::pace::Pace;
+use super::sync_log::Words;
 use super::{ANSWER, ApiError, Cluster, answered};
 
 /// How much of the log's past is read: enough for the last two cycles of a sidecar with little to do.
@@ -89,11 +90,12 @@ impl Cycles {
 }
 
 impl Cluster {
-    pub fn follow_cycles(&self, pod: &str, container: &str, marks: Marks) -> Cycles {
+    /// Follows the log of a sidecar; `run` is in the names of this run's files.
+    pub fn follow_cycles(&self, pod: &str, container: &str, words: Words, run: &str) -> Cycles {
         let (sender, log) = watch::channel(CycleLog::default());
         let (cluster, pace) = (self.clone(), Arc::clone(&self.pace));
         let (pod, container) = (pod.to_owned(), container.to_owned());
-        let follower = Follower { cluster, pod, container, marks, log: sender, newest: None };
+        let follower = Follower { cluster, pod, container, words, run: run.to_owned(), log: sender, newest: None };
         Cycles { log, task: tokio::spawn(follower.run().boxed()), pace }
     }
 }
@@ -102,7 +104,8 @@ struct Follower {
     cluster: Cluster,
     pod: String,
     container: String,
-    marks: Marks,
+    words: Words,
+    run: String,
     log: watch::Sender<CycleLog>,
     newest: Option<Timestamp>,
 }
@@ -163,7 +166,7 @@ impl Follower {
             known = None;
             self.newest = Some(stamp);
             let at = instant(stamp, self.cluster.now(), opened, lag);
-            self.log.send_modify(|log| log.take(text, at, stamp, &self.marks));
+            self.log.send_modify(|log| log.take(text, at, stamp, &self.words, &self.run));
         }
     }
 }

@@ -57,11 +57,6 @@ pub(super) fn whole_second(moment: Timestamp) -> Timestamp {
     Timestamp::from_second(moment.as_second()).unwrap_or(moment)
 }
 
-/// Whether an rsync that failed says so with its last line; files may have names that begin like it.
-pub fn is_last_word(line: &str) -> bool {
-    line.starts_with("rsync error: ") && line.contains(") at ") && line.ends_with(']')
-}
-
 pub(super) fn stamped(line: &str) -> Option<(Timestamp, &str)> {
     let (stamp, text) = line.split_once(' ')?;
     Some((stamp.parse().ok()?, text))
@@ -122,7 +117,6 @@ mod tests {
             let read = lines(&bytes, at_once);
             for line in &read {
                 stamped(line);
-                is_last_word(line);
             }
             prop_assert_eq!(read, expected);
         }

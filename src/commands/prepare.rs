@@ -86,9 +86,8 @@ async fn duration(cluster: &Cluster, watch: &Watch, suites: &[Suite], cases: &[P
     let writing = cases.iter().filter_map(|case| Some((case.check.writes()?, case)));
     let (cycles, case) = writing.max_by_key(|(cycles, _)| *cycles).filter(|(cycles, _)| *cycles > 0)?;
     let system = &suites.iter().find(|suite| suite.name == case.id.suite)?.system;
-    let sidecar = system.sidecar.as_ref()?;
-    let pods = watch.population().ok()?.ready(&system.pods, &sidecar.container);
-    let period = check::period(cluster, &pods.first()?.1, sidecar).await?;
+    let pods = watch.population().ok()?.ready(&system.pods, system.sidecar_name());
+    let period = check::period(cluster, &pods.first()?.1, system).await?;
     let (all, each) = ((period * u32::from(cycles)).as_secs(), period.as_secs());
     Some(Fact {
         name: "duration".into(),

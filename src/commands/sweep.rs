@@ -4,15 +4,15 @@
 //! A file is a run's only if all of its name is made as runs make it ([`run_id`]). A run is over if its newest file is older
 //! than any test takes: nothing else tells, because the run may be at work on another machine.
 
-use std::collections::BTreeMap;
-use std::sync::mpsc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, mpsc};
 
 use futures::FutureExt;
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 
 use super::preflight;
-use crate::check::{Access, Export, Need, Place, Placed, Shared, Sidecar, System};
+use crate::check::{Access, Export, Need, Place, Placed, Shared, System};
 use crate::cli::{Options, Sweep};
 use crate::cluster::server::has_ended;
 use crate::cluster::{self, Operation, Permission, ResourceExt, container};
@@ -134,14 +134,12 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
         }
     };
     let its = population.server(&suite.system.pods, server);
-    for (export, sidecars) in exports(suites, server) {
-        let Export { container, folder, .. } = export;
+    for system in systems(suites, server) {
+        let Export { container, folder, .. } = &system.export;
         for pod in its.pods.iter().filter(|pod| !has_ended(pod) && container::runs(pod, container)) {
             // Followed so that it is known when a file can go.
-            for sidecar in &sidecars {
-                if container::named(pod, &sidecar.container).is_some() {
-                    shared.cycles(server, &pod.name_any(), sidecar);
-                }
+            if container::named(pod, system.sidecar_name()).is_some() {
+                shared.cycles(server, &pod.name_any(), system);
             }
             let ages = Operation::Ages { folder: folder.clone(), prefix: run_id::PREFIX.to_owned() };
             let output =
@@ -175,21 +173,19 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
     found
 }
 
-/// Where the suites' tests write on a server, and what copies from there.
-fn exports<'a>(suites: &'a [Suite], server: &str) -> Vec<(&'a Export, Vec<&'a Sidecar>)> {
-    let mut exports: Vec<(&Export, Vec<&Sidecar>)> = Vec::new();
+/// The systems of the suites whose tests write on a server, each export once for each sidecar.
+fn systems<'a>(suites: &'a [Suite], server: &str) -> Vec<&'a Arc<System>> {
     let writes = |suite: &&Suite| {
         let mut its = suite.cases.iter().filter(|case| case.id.server.as_deref() == Some(server));
         its.any(|case| case.check.writes().is_some())
     };
-    for System { export, sidecar, .. } in suites.iter().filter(writes).map(|suite| &*suite.system) {
-        let is_same = |other: &Export| other.container == export.container && other.folder == export.folder;
-        match exports.iter_mut().find(|(other, _)| is_same(other)) {
-            Some((_, sidecars)) => sidecars.extend(sidecar),
-            None => exports.push((export, sidecar.iter().collect())),
-        }
-    }
-    exports
+    let place = |system: &System| {
+        let Export { container, folder, .. } = &system.export;
+        [container.clone(), folder.clone(), system.sidecar_name().to_owned()]
+    };
+    let mut known = BTreeSet::new();
+    let systems = suites.iter().filter(writes).map(|suite| &suite.system);
+    systems.filter(|system| known.insert(place(system))).collect()
 }
 
 async fn remove(shared: &Shared) -> Vec<String> {

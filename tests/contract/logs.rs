@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use file_simulator_e2e::cluster::{ApiError, CycleLog, LogLine, Marks, Operation};
+use file_simulator_e2e::cluster::{ApiError, CycleLog, LogLine, Operation, Words};
+use file_simulator_e2e::suite::load::load;
 use jiff::Timestamp;
-use regex::Regex;
 use tokio::time::Instant;
 
 use crate::support::speed::scaled;
@@ -14,24 +14,24 @@ use super::commands::pod;
 
 const SIDECAR: &str = "sync-to-windows";
 
-fn marks() -> Marks {
-    let pattern = |text: &str| Regex::new(text).unwrap();
-    Marks {
-        end: pattern(r"^\[\d\d:\d\d:\d\d\] Synced\b"),
-        interval: pattern(r"^Sync interval: (\d+)s"),
-        files: format!("e2e-contract-cycle-{}", std::process::id()),
-    }
+fn words() -> Words {
+    load("phase3").unwrap().system.words().unwrap()
+}
+
+/// In the names of this test's files.
+fn run() -> String {
+    format!("e2e-contract-cycle-{}", std::process::id())
 }
 
 pub async fn lines_are_stamped_and_the_last_ones_can_be_asked_for(api: Connected) {
     let pod = pod(&api, "nas-output-1").await;
-    let cycles = api.cluster.follow_cycles(&pod, SIDECAR, marks());
+    let cycles = api.cluster.follow_cycles(&pod, SIDECAR, words(), &run());
     let limit = Instant::now() + scaled(Duration::from_secs(60));
-    assert!(cycles.wait_for(limit, |log| log.ends(Timestamp::UNIX_EPOCH).0 > 1).await, "two cycles");
+    assert!(cycles.wait_for(limit, |log| log.ends_after(Timestamp::UNIX_EPOCH) > 1).await, "two cycles");
     let all = api.cluster.log(&pod, SIDECAR, None, 1 << 20).await.unwrap();
     assert!(all[0].1.contains("Sync Sidecar Starting ==="), "{:?}", all[0]);
     assert!(all.is_sorted_by_key(|(stamp, _)| *stamp) && all.len() > 8, "{all:?}");
-    let end = all.iter().position(|(_, line)| marks().end.is_match(line)).unwrap();
+    let end = all.iter().position(|(_, line)| words().end.is_match(line)).unwrap();
     let begin = all[..end].iter().rposition(|(_, line)| line == "sending incremental file list").unwrap();
     let cycle: Vec<_> = all[begin..end].iter().map(|(_, line)| line.as_str()).collect();
     assert!(cycle.len() >= 4 && cycle[cycle.len() - 3].is_empty(), "{cycle:?}");
@@ -65,18 +65,18 @@ pub async fn lines_are_stamped_and_the_last_ones_can_be_asked_for(api: Connected
 
 pub async fn a_followed_log_tells_cycles_as_they_end(api: Connected) {
     let pod = pod(&api, "nas-output-3").await;
-    let cycles = api.cluster.follow_cycles(&pod, SIDECAR, marks());
+    let cycles = api.cluster.follow_cycles(&pod, SIDECAR, words(), &run());
     let limit = Instant::now() + scaled(Duration::from_secs(60));
-    let name = format!("{}.txt", marks().files);
+    let name = format!("{}.txt", run());
     let path = format!("/data/{name}");
     let write = Operation::Write { path: path.clone(), content: "abc".into() };
     api.cluster.exec(&pod, "nfs-server", &[write]).await.unwrap();
-    let is_copied = |log: &CycleLog| log.listings(&name).first().is_some_and(|listed| log.ends(*listed).1 > 0);
+    let is_copied = |log: &CycleLog| log.listings(&name).first().is_some_and(|listed| log.ends_after(*listed) > 0);
     assert!(cycles.wait_for(limit, is_copied).await, "a cycle that lists the file");
     let stamps = cycles.log().listings(&name);
     assert_eq!(stamps.len(), 1, "copied once");
     let before = api.cluster.now();
-    assert!(cycles.wait_for(limit, |log| log.ends(stamps[0]).1 > 1).await, "the next cycle");
+    assert!(cycles.wait_for(limit, |log| log.ends_after(stamps[0]) > 1).await, "the next cycle");
     assert!(before >= stamps[0] - Duration::from_secs(2), "the clocks agree");
     assert_eq!(cycles.log().listings(&name).len(), 1, "and not again");
     assert!(cycles.quiet(limit).await);

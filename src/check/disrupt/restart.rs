@@ -116,7 +116,7 @@ impl Restart {
             limit = Instant::now() + self.synced_within.unwrap_or(self.within).0;
             if let Some(cycles) = site.cycles(pod).filter(|_| self.copies(site)) {
                 // What the first cycle removes is gone then. The next one may bring back what the old pod's removed.
-                cycles.wait_for(limit, |log| log.ends(Timestamp::UNIX_EPOCH).0 > 0 || log.is_denied()).await;
+                cycles.wait_for(limit, |log| log.ends_after(Timestamp::UNIX_EPOCH) > 0 || log.is_denied()).await;
             }
         }
         // What is not in the export is brought back by no cycle.

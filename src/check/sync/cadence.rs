@@ -8,21 +8,17 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::log::{self, Cycle};
 use super::way;
 use crate::check::parameter::{Expected, Span};
 use crate::check::{Kind, Need, Part, Site, System};
-use crate::cluster::container;
-use crate::cluster::{CycleLog, Cycles, Operation, ResourceExt};
+use crate::cluster::{Cycle, CycleLog, Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 
-/// So much of the log is asked for at the most, and more text than this is not all of it: each line has a timestamp too.
-const MOST: i64 = 32 << 20;
-const MOST_READ: usize = 8 << 20;
+/// So much of the log's newest line is read.
+const LINE: i64 = 1 << 20;
 /// How much longer than each of its cycles may take the sidecar is waited for.
 const SLACK: SignedDuration = SignedDuration::from_secs(10);
 /// How long a file may take, where the suite does not say.
@@ -91,31 +87,31 @@ impl Kind for Cadence {
         let each = self.within.signed().max(interval + self.tolerance.signed());
         let patience = unsigned(each * (i32::from(self.cycles) + 2) + SLACK);
         site.waiting(format!("{} sync cycles, every {interval:#}", self.cycles), patience);
-        let start = newest(site, &pod).await?;
-        let has_enough = |log: &CycleLog| {
-            let listed = log.listings(&file.name);
-            let ends = log.ends(listed.last().copied().unwrap_or(start));
-            log.is_denied() || self.is_enough(ends, listed.len())
-        };
-        let each = unsigned(each + SLACK);
-        followed.wait_while_cycles_end(each, began + patience, has_enough).await;
-        let wanted = usize::from(self.cycles);
+        // By the log's own clock, which is the node's and may differ from all others. What was wrong long ago is past.
+        let last = site.shared.cluster.log_tail(&pod.name_any(), site.system.sidecar_name(), 1, LINE).await;
+        let last = last.map_err(|error| site.no_answer(&error))?;
+        let start = last.last().map_or(Timestamp::UNIX_EPOCH, |(stamp, _)| *stamp);
         let needed = (interval + self.tolerance.signed()) * i32::from(self.cycles) + SLACK;
         let since = start.checked_sub(needed).unwrap_or(Timestamp::UNIX_EPOCH);
-        let mut cycles = read(site, &pod, &followed, since).await?;
-        if ended(&cycles) < wanted && followed.log().ends(start).0 >= wanted {
-            // The stream saw more than is left: rotation took it. The cycles that come now are in one piece.
-            let now = newest(site, &pod).await?;
-            let has_enough = |log: &CycleLog| log.is_denied() || log.ends(now).1 > wanted;
-            followed.wait_while_cycles_end(each, Instant::now() + patience, has_enough).await;
-            cycles = read(site, &pod, &followed, since).await?;
+        let cycles = |log: &CycleLog| -> Vec<Cycle> {
+            log.said.cycles.iter().filter(|cycle| cycle.began >= since).cloned().collect()
+        };
+        let has_enough = |log: &CycleLog| {
+            let listed = log.listings(&file.name);
+            let ends = (ended(&cycles(log)), log.ends_after(listed.last().copied().unwrap_or(start)));
+            log.is_denied() || self.is_enough(ends, listed.len())
+        };
+        followed.wait_while_cycles_end(unsigned(each + SLACK), began + patience, has_enough).await;
+        let log = followed.log();
+        if let Some(error) = log.trouble.as_ref().filter(|_| log.is_denied()) {
+            return Err(site.no_answer(error));
         }
         Ok(Observation {
             pod: pod.name_any(),
             expected,
             waited: began.elapsed().as_secs(),
-            cycles,
-            listed: followed.log().listings(&file.name),
+            cycles: cycles(&log),
+            listed: log.listings(&file.name),
             file: file.name,
             not_written,
         })
@@ -223,30 +219,6 @@ impl Cadence {
         let needed = if listed == 0 { 3 } else { 2 };
         all >= usize::from(self.cycles) && (since >= needed || listed > 2)
     }
-}
-
-/// When the sidecar said its newest line, by the log's own clock, which is the node's and may differ from all others.
-async fn newest(site: &Site, pod: &Pod) -> Result<Timestamp, Verdict> {
-    let last = site.shared.cluster.log_tail(&pod.name_any(), site.system.sidecar_name(), 1, MOST).await;
-    let last = last.map_err(|error| site.no_answer(&error))?;
-    Ok(last.last().map_or(Timestamp::UNIX_EPOCH, |(stamp, _)| *stamp))
-}
-
-/// The cycles that the log has since a moment.
-async fn read(site: &Site, pod: &Pod, followed: &Cycles, since: Timestamp) -> Result<Vec<Cycle>, Verdict> {
-    if let Some(error) = followed.log().trouble.filter(|_| followed.log().is_denied()) {
-        return Err(site.no_answer(&error));
-    }
-    let sidecar = site.system.sidecar()?;
-    let name = &sidecar.container;
-    let lines = site.shared.cluster.log(&pod.name_any(), name, Some(since), MOST).await;
-    let lines = lines.map_err(|error| site.no_answer(&error))?;
-    if lines.iter().map(|(_, line)| line.len()).sum::<usize>() > MOST_READ {
-        let expected = format!("a log of less than {MOST_READ} bytes since {since}");
-        let reason = Reason::new(container::place(pod, name), expected, "more than that");
-        return Err(Verdict::error(reason.hint("run the test again when less is copied")));
-    }
-    Ok(log::cycles(&lines, &site.system, sidecar))
 }
 
 /// What is missing for a judgement.

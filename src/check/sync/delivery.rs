@@ -99,11 +99,7 @@ impl FileSync {
             return Duration::ZERO;
         }
         // A cycle that is longer than the limit is none that the files need.
-        let (cluster, sidecar) = (&ground.site.shared.cluster, &ground.site.system.sidecar);
-        let period = match sidecar {
-            Some(sidecar) => search::period(cluster, &ground.pod, sidecar).await,
-            None => None,
-        };
+        let period = search::period(&ground.site.shared.cluster, &ground.pod, &ground.site.system).await;
         let period = period.unwrap_or(self.within.0 / 2);
         period.min(self.within.0) / count
     }

@@ -4,7 +4,6 @@ pub mod cadence;
 mod delivery;
 pub mod file_sync;
 pub mod ground;
-mod log;
 pub mod multi_write;
 pub mod scene;
 pub mod search;

@@ -8,12 +8,11 @@ use k8s_openapi::api::core::v1::{Pod, VolumeMount};
 use tokio::time::{Instant, timeout_at};
 
 use super::ground::{Ground, NO_FILE};
-use super::log;
 use super::trail::{Found, Stop, Tail, Trail, Work};
 use crate::check::millis;
-use crate::check::{Export, Sidecar};
+use crate::check::{Export, System};
 use crate::cluster::container;
-use crate::cluster::{Cluster, Operation, ResourceExt};
+use crate::cluster::{Cluster, LogLine, Operation, ResourceExt, SyncLog};
 use crate::digest::Digest;
 use crate::host::Seen;
 
@@ -60,12 +59,11 @@ impl Ground<'_> {
             Err(_) => Found::Unknown("no answer".to_owned()),
         };
         let log = cycles.log();
+        let words = site.system.words();
+        let last_error = |lines: &[LogLine]| SyncLog::read(lines, words.as_ref()?).last_error().cloned();
         let has_ended_since = log.ended_after(NO_FILE, 0, written);
         let tail = match lines {
-            Ok(Ok(lines)) => Ok(Tail {
-                has_ended_since,
-                error: site.system.sidecar.as_ref().and_then(|sidecar| log::last_error(&lines, sidecar)),
-            }),
+            Ok(Ok(lines)) => Ok(Tail { has_ended_since, error: last_error(&lines) }),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("no answer".to_owned()),
         };
@@ -131,9 +129,9 @@ impl Ground<'_> {
 }
 
 /// How far the sidecar's cycles are apart, as its log says; `None` if that is not known.
-pub async fn period(cluster: &Cluster, pod: &Pod, sidecar: &Sidecar) -> Option<Duration> {
-    let lines = cluster.log_tail(&pod.name_any(), &sidecar.container, LINES, BYTES).await;
-    log::period(&lines.ok()?, sidecar)
+pub async fn period(cluster: &Cluster, pod: &Pod, system: &System) -> Option<Duration> {
+    let lines = cluster.log_tail(&pod.name_any(), system.sidecar_name(), LINES, BYTES).await.ok()?;
+    SyncLog::read(&lines, &system.words()?).period()
 }
 
 /// What the digest of the file with that name says.
