@@ -1,14 +1,12 @@
 //! `large-file`: a file that is written across several cycles ends whole, and nobody here ever sees less of it than
 //! before.
 
-use std::convert::Infallible;
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::sizes::{Sizes, follow};
 use crate::check::parameter::Span;
 use crate::check::pod::quantity;
 use crate::check::sync::ground::{self, Ground};
@@ -18,20 +16,11 @@ use crate::check::{Export, Kind, Need, Part, Site, System, millis};
 use crate::cluster::{Operation, ResourceExt, container};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
-use crate::host::Host;
 
-/// How often the file's size is looked at, beside what the system tells: where it tells nothing, less of it is there only for a
-/// moment.
-const POLL: Duration = Duration::from_millis(20);
-/// The same before it is there.
-const ABSENT: Duration = Duration::from_millis(100);
 /// So many times the file's size must be free in the export: beyond its limit the pod is evicted, with no error before.
 const ROOM: f64 = 4.0;
 /// The file's name in its folder.
 const LARGE: &str = "large.bin";
-/// So many sizes are kept.
-const MOST: usize = 64;
-
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -60,35 +49,6 @@ pub struct Observation {
     sizes: Sizes,
     /// What else was in the folder.
     strangers: Vec<String>,
-}
-
-/// The sizes that a reader of the final name saw.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
-struct Sizes {
-    /// Each time that it was another one.
-    seen: Vec<u64>,
-    /// The one that is there now, also when no more are kept.
-    #[serde(skip)]
-    now: Option<u64>,
-    /// The first time that it was less than before: how much it was then, and after; `None` if the file was gone.
-    shrunk: Option<(u64, Option<u64>)>,
-}
-
-impl Sizes {
-    /// Takes in a size; whether it is another one.
-    fn take(&mut self, size: Option<u64>) -> bool {
-        if size == self.now {
-            return false;
-        }
-        if self.seen.len() < MOST {
-            self.seen.extend(size);
-        }
-        if let Some(before) = self.now.filter(|before| size.is_none_or(|size| size < *before)) {
-            self.shrunk.get_or_insert((before, size));
-        }
-        self.now = size;
-        true
-    }
 }
 
 impl Kind for LargeFile {
@@ -246,25 +206,6 @@ impl LargeFile {
     }
 }
 
-/// Looks at the file's size, for ever.
-async fn follow(host: &Host, server: &str, folder: &str, name: &str, sizes: &watch::Sender<Sizes>) -> Infallible {
-    let mut news = host.news(server, "");
-    let mut is_inside = false;
-    loop {
-        // One that another program holds is looked at again.
-        if let Ok(stat) = host.stat(server, name).await {
-            let bytes = stat.map(|stat| stat.bytes);
-            sizes.send_if_modified(|sizes| sizes.take(bytes));
-            if !is_inside && bytes.is_some() {
-                news = news.of(host.news(server, folder));
-                is_inside = true;
-            }
-        }
-        // What is not there cannot shrink.
-        news.next(if is_inside { POLL } else { ABSENT }).await;
-    }
-}
-
 /// The size limit of the volume that the export is in.
 fn limit(pod: &Pod, export: &Export) -> Option<f64> {
     let view = container::named(pod, &export.container)?;
@@ -303,25 +244,6 @@ mod tests {
         ] {
             assert_eq!(judged::<LargeFile>(&parameters, &seen, &changes).outcome, outcome, "{changes}");
         }
-    }
-
-    #[test]
-    fn less_than_before_is_noticed_once_also_when_no_more_sizes_are_kept() {
-        let mut sizes = Sizes::default();
-        for size in [None, Some(0), Some(10), Some(10), Some(20)] {
-            sizes.take(size);
-        }
-        assert_eq!((sizes.seen.as_slice(), sizes.shrunk), (&[0, 10, 20][..], None), "nothing before the first is less");
-        let mut gone = sizes.clone();
-        gone.take(None);
-        gone.take(Some(5));
-        assert_eq!(gone.shrunk, Some((20, None)));
-        for size in 21..=1_000 {
-            sizes.take(Some(size));
-        }
-        assert_eq!((sizes.seen.len(), sizes.shrunk), (MOST, None));
-        sizes.take(Some(999));
-        assert_eq!(sizes.shrunk, Some((1_000, Some(999))));
     }
 
     #[test]

@@ -7,3 +7,4 @@ pub mod file_names;
 pub mod file_tree;
 pub mod file_update;
 pub mod large_file;
+mod sizes;

@@ -21,8 +21,6 @@ use crate::event::{Hop, Reason, Verdict};
 const LINE: i64 = 1 << 20;
 /// How much longer than each of its cycles may take the sidecar is waited for.
 const SLACK: SignedDuration = SignedDuration::from_secs(10);
-/// How long a file may take, where the suite does not say.
-const WIN_03: Span = Span(Duration::from_secs(60));
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -32,16 +30,11 @@ pub struct Cadence {
     /// longer one a note as long as files arrive within the time that they have.
     pub tolerance: Span,
     /// How long a file may take; a longer pause and copying together take no longer.
-    #[serde(default = "win_03")]
     pub within: Span,
     /// How many cycles must be seen.
     #[serde(deserialize_with = "crate::check::parameter::some")]
     #[schemars(range(min = 1))]
     pub cycles: u8,
-}
-
-fn win_03() -> Span {
-    WIN_03
 }
 
 #[derive(Debug, Serialize, Deserialize)]

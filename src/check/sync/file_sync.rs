@@ -4,14 +4,13 @@ use std::num::NonZeroU16;
 
 use futures::FutureExt;
 use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 
+use super::delivery::{self, Files, Sent};
 use super::ground::Ground;
-use super::scene::{Delivery, Scene};
-use crate::check::nfs::Unwritten;
 use crate::check::parameter::Span;
 use crate::check::{Kind, Need, Part, Site, System};
-use crate::event::{Hop, Reason, Timeline, Verdict};
+use crate::event::{Hop, Reason, Verdict};
 use crate::profile::Profile;
 
 /// Parameters.
@@ -55,22 +54,8 @@ pub enum Write {
     Nfs,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Observation {
-    scene: Scene,
-    /// What came of the file, of several of the one that was used, or of the first that went astray.
-    pub(super) delivery: Option<Delivery>,
-    pub(super) unserved: Option<Box<Unwritten>>,
-    /// What the tester could not do with it: open, extend and remove it.
-    pub(super) unusable: Option<String>,
-    /// How long each file took that arrived, in the order of the writes: milliseconds from the acknowledged write on, by this
-    /// machine's monotonic clock.
-    pub(super) samples: Vec<u64>,
-    pub(super) timeline: Option<Timeline>,
-}
-
 impl Kind for FileSync {
-    type Observation = Observation;
+    type Observation = Sent;
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
     const PARTS: &'static [Part] = &[Part::Sidecar];
@@ -88,21 +73,19 @@ impl Kind for FileSync {
         Some(if self.samples == 1 { 1 } else { 2 })
     }
 
-    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+    async fn observe(&self, site: &Site) -> Result<Sent, Verdict> {
         let (scene, ground) = Ground::enter(site, self.within).await?;
-        let (delivery, unserved, unusable, samples, timeline) = Default::default();
-        let mut seen = Observation { scene, delivery, unserved, unusable, samples, timeline };
-        self.follow(&ground, &mut seen).boxed().await?;
-        Ok(seen)
+        let files = Files { count: self.samples, bytes: self.bytes.get().into(), by_nfs: self.write == Write::Nfs };
+        delivery::send(scene, &ground, files).boxed().await
     }
 
-    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
+    fn judge(&self, system: &System, seen: &Sent) -> Verdict {
         Verdict { timeline: seen.timeline.clone().map(Box::new), ..self.outcome(system, seen) }
     }
 }
 
 impl FileSync {
-    fn outcome(&self, system: &System, seen: &Observation) -> Verdict {
+    fn outcome(&self, system: &System, seen: &Sent) -> Verdict {
         if let Some(unserved) = &seen.unserved {
             return unserved.verdict();
         }
