@@ -3,9 +3,8 @@
 use http::{HeaderMap, Method, Uri, header::ACCEPT};
 use serde_json::Value;
 
-use super::super::NAMESPACE;
-use super::super::object::text;
-use super::super::store::Kind;
+use crate::sim::object::{Kind, text};
+use crate::sim::world::NAMESPACE;
 
 pub(super) struct Asked {
     /// The verb as in RBAC.
@@ -40,8 +39,8 @@ impl Asked {
         };
         let segments: Vec<&str> = uri.path().split('/').skip(1).collect();
         let (group, version, rest) = match segments.as_slice() {
-            ["api", version, rest @ ..] => ("", (*version).to_owned(), rest),
-            ["apis", group, version, rest @ ..] => (*group, format!("{group}/{version}"), rest),
+            ["api", version, rest @ ..] => ("", *version, rest),
+            ["apis", group, version, rest @ ..] => (*group, *version, rest),
             _ => return asked,
         };
         let (namespace, rest) = match rest {
@@ -50,13 +49,9 @@ impl Asked {
         };
         let [plural, rest @ ..] = rest else { return asked };
         group.clone_into(&mut asked.group);
-        asked.kind = Kind::named(&version, plural);
-        asked.resource = if asked.kind.is_some() { (*plural).to_owned() } else { format!("{plural}.{group}") };
+        (asked.kind, asked.resource) = resource(group, version, plural, rest.get(1).copied().unwrap_or_default());
         asked.namespace = namespace.map(str::to_owned);
         asked.name = rest.first().map(|name| (*name).to_owned());
-        if let [_, subresource, ..] = rest {
-            asked.resource = format!("{}/{subresource}", asked.resource);
-        }
         asked.verb = match (method, rest) {
             (&Method::GET, [_, ..]) => "get",
             (&Method::GET, []) if asked.is("watch") => "watch",
@@ -101,4 +96,11 @@ impl Asked {
         let has = |term: &str| term.split_once('=').is_some_and(|(path, value)| field(path) == value);
         by_labels && terms("fieldSelector").all(has) && self.has_objects()
     }
+}
+
+/// The kind with that plural, none of what is none of ours; and how a resource of it is called here, as [`Asked::resource`] says.
+pub(super) fn resource(group: &str, version: &str, plural: &str, subresource: &str) -> (Option<Kind>, String) {
+    let kind = Kind::named(format!("{group}/{version}").trim_start_matches('/'), plural);
+    let whole = if kind.is_some() { plural.to_owned() } else { format!("{plural}.{group}") };
+    (kind, if subresource.is_empty() { whole } else { format!("{whole}/{subresource}") })
 }

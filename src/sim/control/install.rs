@@ -6,14 +6,12 @@ use std::net::{Ipv4Addr, TcpListener};
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::super::scenario::Fault;
-use super::super::{INTERVAL, NAMESPACE, World, object};
-use super::{Kind, PREFIX};
+use crate::sim::object::{self, Kind, text};
+use crate::sim::world::{INTERVAL, NAMESPACE, NODE, PREFIX, World};
 
 /// The chart as Helm renders it with [`VALUES`].
 const RENDERED: &str = include_str!("../../../fixtures/helm-chart/golden/multi-nas.yaml");
 const VALUES: &str = include_str!("../../../fixtures/helm-chart/file-simulator/values-multi-nas.yaml");
-const NODE: &str = "file-simulator";
 
 #[derive(Clone)]
 pub(super) struct Chart {
@@ -30,7 +28,7 @@ fn rendered(world: &World) -> anyhow::Result<Chart> {
     let own = servers.clone();
     for number in own.len()..world.scenario.servers {
         let like = &own[number % own.len()];
-        let name = like["name"].as_str().context("a server of the chart's values has no name")?;
+        let name = text(&like["name"]);
         let named = |object: &Value| {
             let text = object.to_string().replace(name, &format!("{name}-{}", number / own.len()));
             serde_json::from_str::<Value>(&text)
@@ -41,7 +39,7 @@ fn rendered(world: &World) -> anyhow::Result<Chart> {
         let its = |object: &&Value| object::name(object).strip_prefix(PREFIX) == Some(name);
         let mut more = objects.iter().filter(its).map(named).collect::<Result<Vec<_>, _>>()?;
         for object in &mut more {
-            set(object, "containers", "FSID", &(number + 1).to_string());
+            set(object, "FSID", &(number + 1).to_string());
         }
         objects.extend(more);
     }
@@ -51,13 +49,8 @@ fn rendered(world: &World) -> anyhow::Result<Chart> {
 pub(super) fn install(world: &World) -> anyhow::Result<Chart> {
     let mut chart = rendered(world)?;
     chart.values["global"]["sidecar"]["syncInterval"] = json!(INTERVAL);
-    for fault in &world.scenario.faults {
-        if let Fault::Values(steps) = fault {
-            json_patch::patch(&mut chart.values, steps)?;
-        }
-    }
-    put(world, Kind::Namespace, json!({"metadata": {"name": NAMESPACE}}));
-    put(world, Kind::Node, node(world.address));
+    world.put(Kind::Namespace, json!({"metadata": {"name": NAMESPACE}}));
+    world.put(Kind::Node, node(world.address));
     // All at once, so that they differ; free ones, so that simulations run side by side.
     let mut listeners = Vec::new();
     for server in chart.values["nasServers"].as_array_mut().context("the chart's values have no servers")? {
@@ -65,7 +58,7 @@ pub(super) fn install(world: &World) -> anyhow::Result<Chart> {
         let port = listener.local_addr()?.port();
         listeners.push(listener);
         server["service"]["nodePort"] = json!(port);
-        let name = server["name"].as_str().context("a server of the chart's values has no name")?;
+        let name = text(&server["name"]);
         let folder = world.data.join(name);
         fs::create_dir_all(folder.join("samples"))?;
         fs::write(folder.join("README.txt"), format!("The tester's folder of {name}.\n"))?;
@@ -73,54 +66,26 @@ pub(super) fn install(world: &World) -> anyhow::Result<Chart> {
         for object in chart.objects.iter_mut().filter(|object| object::name(object) == format!("{PREFIX}{name}")) {
             if object["kind"] == "Service" {
                 object["spec"]["ports"][0]["nodePort"] = json!(port);
-                put(world, Kind::Service, object.clone());
+                world.put(Kind::Service, object.clone());
                 continue;
             }
-            if let Some(options) = server["exportOptions"].as_str() {
-                set(object, "containers", "EXPORT_OPTIONS", options);
-            }
-            set(object, "initContainers", "SYNC_INTERVAL", &INTERVAL.to_string());
-            put(world, Kind::Deployment, object.clone());
+            set(object, "SYNC_INTERVAL", &INTERVAL.to_string());
+            world.put(Kind::Deployment, object.clone());
         }
     }
     Ok(chart)
 }
 
-/// Puts an object into the store, with what the API server adds to what it is given.
-pub(super) fn put(world: &World, kind: Kind, mut object: Value) {
-    if !matches!(kind, Kind::Node | Kind::Namespace) {
-        object["metadata"]["namespace"] = json!(NAMESPACE);
-    }
-    match kind {
-        Kind::Pod => {
-            // There is no scheduler.
-            object["spec"]["nodeName"] = json!(NODE);
-            object["status"]["phase"] = json!("Pending");
+/// Gives every variable of that name in an object another value.
+fn set(object: &mut Value, variable: &str, value: &str) {
+    match object {
+        Value::Array(all) => all.iter_mut().for_each(|item| set(item, variable, value)),
+        Value::Object(fields) if fields.get("name").is_some_and(|name| name == variable) => {
+            fields.insert("value".to_owned(), value.into());
         }
-        Kind::Deployment => object["metadata"]["generation"] = json!(1),
-        Kind::Service => {
-            let number = 10 + world.store.list(kind).len();
-            let ip = format!("10.96.{}.{}", number / 256, number % 256);
-            object["spec"]["clusterIPs"] = json!([ip]);
-            object["spec"]["clusterIP"] = json!(ip);
-        }
+        Value::Object(fields) => fields.values_mut().for_each(|field| set(field, variable, value)),
         _ => {}
     }
-    world.store.put(kind, object, world.created());
-}
-
-/// Gives a variable of a Deployment's containers another value.
-fn set(object: &mut Value, containers: &str, variable: &str, value: &str) {
-    for container in members(object, &format!("/spec/template/spec/{containers}")) {
-        for own in members(container, "/env").filter(|own| own["name"] == variable) {
-            own["value"] = json!(value);
-        }
-    }
-}
-
-/// The members of the list at a JSON pointer, if there is one.
-fn members<'a>(object: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut Value> {
-    object.pointer_mut(pointer).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 fn node(address: Ipv4Addr) -> Value {

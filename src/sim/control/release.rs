@@ -1,5 +1,6 @@
 //! The Secrets in which Helm keeps a release: base64 of gzip of JSON, one per revision.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use base64::Engine;
@@ -8,36 +9,30 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use super::super::object::name;
-use super::super::scenario::Fault;
-use super::super::{NAMESPACE, RELEASE, World};
-use super::install::{Chart, put};
-use super::{Kind, PREFIX};
+use super::install::Chart;
+use crate::sim::object::{Kind, name};
+use crate::sim::scenario::Fault;
+use crate::sim::world::{NAMESPACE, PREFIX, RELEASE, World};
 
 const CHART: &str = include_str!("../../../fixtures/helm-chart/file-simulator/Chart.yaml");
 const DEFAULTS: &str = include_str!("../../../fixtures/helm-chart/file-simulator/values.yaml");
 
 /// Puts the deployed revision into the store, and newer ones if the scenario has them.
 pub(super) fn install(world: &World, chart: &Chart) -> anyhow::Result<()> {
-    let newer = world.scenario.faults.iter().filter_map(|fault| match fault {
-        Fault::Release(status) => Some(status.as_str()),
-        _ => None,
-    });
-    for (revision, status) in (1..).zip(std::iter::once("deployed").chain(newer)) {
-        let Chart { mut values, mut objects } = chart.clone();
-        for fault in &world.scenario.faults {
-            let Fault::Revision { number, values: given, servers, steps } = fault else { continue };
-            if *number == revision {
-                json_patch::patch(&mut values, given)?;
-                let is_its = |object: &Value, server: &String| {
-                    object["kind"] == "Deployment" && name(object) == format!("{PREFIX}{server}")
-                };
-                let mut its = objects.iter_mut().filter(|object| servers.iter().any(|server| is_its(object, server)));
-                its.try_for_each(|object| json_patch::patch(object, steps))?;
-            }
-        }
+    let mut revisions = BTreeMap::from([(1, ("deployed", chart.clone()))]);
+    for fault in &world.scenario.faults {
+        let Fault::Revision { number, status, values, servers, steps } = fault else { continue };
+        let (its_status, its) = revisions.entry(*number).or_insert_with(|| ("failed", chart.clone()));
+        *its_status = status.as_deref().unwrap_or(its_status);
+        json_patch::patch(&mut its.values, values)?;
+        let names: Vec<String> = servers.iter().map(|server| format!("{PREFIX}{server}")).collect();
+        let is_its =
+            |object: &&mut Value| object["kind"] == "Deployment" && names.iter().any(|own| own == name(object));
+        its.objects.iter_mut().filter(is_its).try_for_each(|object| json_patch::patch(object, steps))?;
+    }
+    for (number, (status, Chart { values, objects })) in revisions {
         let manifest = objects.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n---\n");
-        put(world, Kind::Secret, secret(world, revision, status, &values, &manifest)?);
+        world.put(Kind::Secret, secret(world, number, status, &values, &manifest)?);
     }
     Ok(())
 }

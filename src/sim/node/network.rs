@@ -10,10 +10,10 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::lock;
-use crate::sim::object::{items, name, text};
-use crate::sim::store::Kind;
-use crate::sim::{NAMESPACE, World, serve};
+use super::container::lock;
+use crate::sim::listener::serve;
+use crate::sim::object::{Kind, items, name, text};
+use crate::sim::world::{NAMESPACE, World};
 
 const NAME_SERVER: &str = "10.96.0.10";
 

@@ -14,7 +14,7 @@ use nfs3_server::vfs::{
     DirEntryPlus, FileHandleU64, NextResult, NfsFileSystem, NfsReadFileSystem, ReadDirPlusIterator, VFSCapabilities,
 };
 
-use super::lock;
+use super::container::lock;
 
 /// Listens on a port of this machine; what comes serves the folder to whoever connects, for ever.
 pub(super) async fn listen(root: PathBuf, read_only: bool) -> io::Result<NFSTcpListener<Folder>> {

@@ -13,13 +13,13 @@ use tokio::sync::watch::Sender;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::container::Container;
+use super::container::{Container, lock};
+use super::mounts;
 use super::status::{self, Role, Slot};
-use super::{lock, mounts};
 use crate::sim::logs::Log;
-use crate::sim::object::{is_deleted, name, stamp, uid};
-use crate::sim::store::{Kind, State};
-use crate::sim::{NAMESPACE, World};
+use crate::sim::object::{Kind, is_deleted, name, stamp, uid};
+use crate::sim::store::State;
+use crate::sim::world::World;
 
 /// What containers need to start and to end.
 const START: Duration = Duration::from_millis(30);
@@ -74,14 +74,12 @@ impl Worker {
             let slot = &self.slots.borrow()[index];
             (slot.name().to_owned(), slot.role)
         };
-        let (world, pod) = (&self.world, &self.pod);
-        let log = world.logs.of(self::name(pod), &name);
+        let container = Container { world: Arc::clone(&self.world), pod: Arc::clone(&self.pod), name };
+        let log = container.log();
         for restarts in 0_u32.. {
             sleep(START).await;
             log.send_modify(Log::begin);
             self.change(index, Slot::start);
-            let container =
-                Container { world: Arc::clone(world), pod: Arc::clone(pod), name: name.clone(), log: log.clone() };
             let code = container.work(|| self.change(index, |slot, _| slot.ready = true)).await;
             log.send_modify(|log| log.has_ended = true);
             self.change(index, |slot, now| slot.end(code, now));
@@ -91,7 +89,7 @@ impl Worker {
             if let Some(doublings) = restarts.checked_sub(1) {
                 sleep(SHOWN).await;
                 self.change(index, |slot, _| slot.wait());
-                self.warn(&name);
+                self.warn(&container.name);
                 let wait = Duration::from_secs(1 << doublings.min(6)).min(BACK_OFF);
                 sleep(wait.saturating_sub(SHOWN)).await;
             }
@@ -113,15 +111,15 @@ impl Worker {
 
     /// Warns of a container in an event; what was said before is counted.
     fn warn(&self, container: &str) {
-        let (pod, store, now) = (name(&self.pod), &self.world.store, self.world.node_now());
+        let (pod, world) = (name(&self.pod), &self.world);
         let event = format!("{pod}.{container}");
         let message = format!("Back-off restarting failed container {container} in pod {pod}");
-        let count = store.get(Kind::Event, &event).map_or(0, |event| event["count"].as_u64().unwrap_or_default());
+        let before = world.store.get(Kind::Event, &event);
+        let count = before.map_or(0, |event| event["count"].as_u64().unwrap_or_default());
         let object = json!({"kind": "Pod", "name": pod, "uid": uid(&self.pod)});
-        let metadata = json!({"name": event, "namespace": NAMESPACE});
-        let event = json!({"metadata": metadata, "involvedObject": object, "type": "Warning", "reason": "BackOff",
-            "message": message, "count": count + 1, "lastTimestamp": stamp(now)});
-        store.put(Kind::Event, event, now);
+        let event = json!({"metadata": {"name": event}, "involvedObject": object, "type": "Warning", "reason": "BackOff",
+            "message": message, "count": count + 1, "lastTimestamp": stamp(world.node_now())});
+        world.put(Kind::Event, event);
     }
 
     /// Removes the pod, whose containers have ended.

@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
-use super::files::words;
-use super::lock;
+use super::command::words;
+use super::container::lock;
 use super::mounts::Place;
 
 /// What is said at the end; its figures are nobody's business.

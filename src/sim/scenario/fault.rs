@@ -7,7 +7,7 @@ use jiff::fmt::serde::unsigned_duration::friendly::compact as span;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::store::Kind;
+use crate::sim::object::Kind;
 
 /// A span of time, such as `3500ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -41,17 +41,17 @@ pub enum Fault {
         /// For ever where not said.
         lasts: Option<Span>,
     },
-    /// A JSON patch of the values that the release is given; of what the chart makes of them, `exportOptions` follows.
-    Values(json_patch::Patch),
-    /// Helm's word for a revision of the release above those before it, of which the first is deployed.
-    Release(String),
-    /// What a revision has otherwise than the live objects are made: JSON patches of the values that it was given, and of the
-    /// servers' Deployments in its manifest.
+    /// What a revision of the release has otherwise than the live objects are made: Helm's word for it, and JSON patches of the
+    /// values that it was given and of the servers' Deployments in its manifest. The first is `deployed`, others `failed` where
+    /// nothing is said.
     Revision {
         number: u64,
+        status: Option<String>,
         #[serde(default)]
         values: json_patch::Patch,
+        #[serde(default)]
         servers: Vec<String>,
+        #[serde(default)]
         steps: json_patch::Patch,
     },
 }
@@ -77,8 +77,6 @@ pub enum Behaviour {
     DoesNotListen,
     /// The NFS server serves a folder of its own under the export's name.
     ServesElsewhere,
-    /// The init container says that it is done, and copied nothing.
-    CopiesNothing,
 }
 
 /// What a request may get instead of an answer.
@@ -95,6 +93,9 @@ pub enum Answer {
     Half,
     /// The answer; but of a watch or of a log that is followed nothing more so long after its beginning, also no end.
     Mute(Span),
+    /// The answer, as late as from a node that is short of CPU: it begins one command at a time and takes so long for that. What the
+    /// first ones of each kind say in a pod is lost.
+    Slow(Span),
     /// In place of each so many-th request a 429 that asks to come again after so many seconds.
     Busy { each: usize, seconds: u32 },
     /// A page in HTML with this status, as something on the way may have it; a redirect leads to a place to log in.

@@ -35,8 +35,6 @@ pub struct Scenario {
     pub(super) servers: usize,
     #[serde(default)]
     pub(super) clock: Clock,
-    /// The node is short of CPU: it begins one command at a time, and takes so long for that.
-    pub(super) slow: Option<Span>,
     /// The tests that FAIL.
     #[serde(default)]
     pub fail: Vec<String>,
