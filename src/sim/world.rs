@@ -53,7 +53,6 @@ pub struct Kubelet {
     pub mounts: Mutex<HashMap<String, HashMap<String, PathBuf>>>,
     /// Where the pods' servers listen on this machine, by the pods' names.
     pub ports: Mutex<HashMap<String, u16>>,
-    /// How many pods were given an address.
     pub addresses: AtomicU32,
     /// Held while a file is written or read, so that it is seen whole.
     pub files: Mutex<()>,
@@ -78,7 +77,6 @@ impl World {
         }
     }
 
-    /// The API server's time.
     pub fn now(&self) -> Timestamp {
         Timestamp::now() + self.scenario.clock.cluster
     }
@@ -104,7 +102,6 @@ impl World {
         self.begun.borrow().map_or(Duration::ZERO, |begun| begun.elapsed())
     }
 
-    /// Waits until that long after the first request.
     pub async fn at(&self, after: Duration) {
         let mut begun = self.begun.subscribe();
         // The sender is in here.

@@ -13,7 +13,7 @@ use super::reply::{Answered, object, of, stream};
 use super::request::{Asked, resource};
 use super::{exec, log, objects, port_forward};
 use crate::sim::object::text;
-use crate::sim::scenario::{Answer, Span};
+use crate::sim::scenario::Answer;
 use crate::sim::world::World;
 
 /// The answer, or what of it the scenario lets through.
@@ -24,7 +24,7 @@ pub(super) async fn answer(
     instead: Option<Answer>,
 ) -> Answered {
     let mute = |chunks: BoxStream<'static, Bytes>| match instead {
-        Some(Answer::Mute(Span(after))) => chunks.take_until(sleep(after)).chain(stream::pending()).boxed(),
+        Some(Answer::Mute(after)) => chunks.take_until(sleep(after.unsigned_abs())).chain(stream::pending()).boxed(),
         _ => chunks,
     };
     let response = match (asked.verb, asked.resource.as_str(), asked.kind) {

@@ -15,14 +15,13 @@ use super::websocket::{Socket, accept, close, send};
 use crate::cluster::{Operation, batch};
 use crate::sim::node::Container;
 use crate::sim::object::{name, state};
-use crate::sim::scenario::{Answer, Span};
+use crate::sim::scenario::Answer;
 use crate::sim::world::World;
 
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
 const STATUS: u8 = 3;
 
-/// Agrees to run a command of the harness.
 pub(super) fn exec(
     world: &Arc<World>,
     asked: &Asked,
@@ -57,9 +56,9 @@ async fn run(
     instead: Option<Answer>,
 ) -> Result<Value, Error> {
     let is_lost = match instead {
-        Some(Answer::Slow(Span(takes))) => {
+        Some(Answer::Slow(takes)) => {
             let mut lost = container.world.kubelet.busy.lock().await;
-            sleep(takes).await;
+            sleep(takes.unsigned_abs()).await;
             lost.insert((name(&container.pod).to_owned(), operations.iter().all(Operation::says_nothing)))
         }
         _ => false,

@@ -14,17 +14,17 @@ use crate::sim::object::{Kind, containers, name, uid};
 use crate::sim::store::State;
 use crate::sim::world::World;
 
+/// What an object of a kind calls itself: its `apiVersion` and `kind`.
+fn called(kind: Kind, asked: &Asked) -> [&'static str; 2] {
+    let [version, kind, _] = kind.names();
+    if asked.is_partial { ["meta.k8s.io/v1", "PartialObjectMetadata"] } else { [version, kind] }
+}
+
 /// An object as the API shows it, alone or in an event.
-pub(super) fn shown(object: &Value, kind: Kind, asked: &Asked) -> Value {
-    let [api_version, kind, _] = kind.names();
-    if asked.is_partial {
-        let metadata = &object["metadata"];
-        return json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata});
-    }
-    let mut object = object.clone();
-    object["kind"] = json!(kind);
-    object["apiVersion"] = json!(api_version);
-    object
+fn shown(object: &Value, kind: Kind, asked: &Asked) -> Value {
+    let mut shown = if asked.is_partial { json!({"metadata": object["metadata"]}) } else { object.clone() };
+    [shown["apiVersion"], shown["kind"]] = called(kind, asked).map(Value::from);
+    shown
 }
 
 pub(super) fn find(world: &World, asked: &Asked, kind: Kind) -> Result<Arc<Value>, Failure> {
@@ -64,11 +64,9 @@ pub(super) fn list(world: &World, asked: &Asked, kind: Kind) -> Value {
     let page: Vec<&Arc<Value>> = its.by_ref().take(limit).collect();
     let next = page.last().filter(|_| its.next().is_some()).map(|last| format!("{version} {}", name(last)));
     let items: Vec<Value> = page.into_iter().map(|object| shown(object, kind, asked)).collect();
-    let [api_version, kind, _] = kind.names();
-    let (api_version, kind) =
-        if asked.is_partial { ("meta.k8s.io/v1", "PartialObjectMetadata") } else { (api_version, kind) };
     let metadata = json!({"resourceVersion": version, "continue": next.unwrap_or_default()});
-    json!({"kind": format!("{kind}List"), "apiVersion": api_version, "metadata": metadata, "items": items})
+    let [version, kind] = called(kind, asked);
+    json!({"kind": format!("{kind}List"), "apiVersion": version, "metadata": metadata, "items": items})
 }
 
 /// Tells the node to end a pod and to remove it then.

@@ -41,7 +41,6 @@ pub(super) fn object(object: &impl Serialize, code: u16) -> Response<Body> {
     whole("application/json", json!(object).to_string(), code)
 }
 
-/// A page of whatever is on the way.
 pub(super) fn page(code: u16) -> Response<Body> {
     let mut response = whole("text/html", "<html>Who are you?</html>".to_owned(), code);
     if response.status().is_redirection() {

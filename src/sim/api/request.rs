@@ -9,16 +9,13 @@ use crate::sim::world::NAMESPACE;
 pub(super) struct Asked {
     /// The verb as in RBAC.
     pub verb: &'static str,
-    /// The API group; empty for the core one.
     pub group: String,
     /// The resource as in RBAC, such as `pods/exec`; with its group if it is none of ours; a path that has none.
     pub resource: String,
-    /// The kind of object; none of what is none of ours.
     pub kind: Option<Kind>,
     /// The namespace; none where all are asked for, and for what is in none.
     pub namespace: Option<String>,
     pub name: Option<String>,
-    /// Whether metadata alone is asked for.
     pub is_partial: bool,
     query: Vec<(String, String)>,
 }

@@ -14,7 +14,6 @@ use tokio_tungstenite::tungstenite::protocol::{Message, Role};
 
 use super::reply::{Answered, bad};
 
-/// The longest piece of output in a frame.
 const LONGEST: usize = 32 << 10;
 
 pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;

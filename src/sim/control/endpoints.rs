@@ -35,7 +35,6 @@ fn endpoint(pod: &Value) -> Value {
     json!({"addresses": [pod["status"]["podIP"]], "conditions": conditions, "targetRef": target})
 }
 
-/// The Service's ports in a pod.
 fn ports(service: &Value, pod: &Value) -> Vec<Value> {
     let named = |name: &Value| {
         let mut ports = items(&pod["spec"]["containers"]).flat_map(|container| items(&container["ports"]));

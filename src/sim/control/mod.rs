@@ -13,15 +13,13 @@ mod deployments;
 mod endpoints;
 mod faults;
 mod install;
-mod release;
 
 pub(super) use faults::begin;
 
 /// Installs the release as it was some time ago, breaks what is broken from the beginning, and starts the controllers;
 /// returns when there are pods.
 pub(super) fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
-    let chart = install::install(world)?;
-    release::install(world, &chart)?;
+    install::install(world)?;
     faults::before(world)?;
     settle(world);
     let world = Arc::clone(world);

@@ -11,8 +11,8 @@ use jiff::tz::TimeZone;
 use tokio::task::block_in_place;
 
 use super::container::{Container, lock};
-use super::mounts::Place;
-use super::network;
+use super::mounts::{Place, words};
+use super::{network, rsync};
 use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::sim::object::{Kind, name, state, text};
@@ -24,7 +24,6 @@ const UPTIME: u128 = 8_640_000;
 type Said = Result<Vec<u8>, String>;
 
 impl Container {
-    /// Does an operation in it.
     pub fn run(&self, operation: &Operation) -> Said {
         if self.world.store.get(Kind::Pod, name(&self.pod)).is_none() {
             return Err("its pod is gone\n".to_owned());
@@ -116,7 +115,6 @@ impl Container {
         place.writable().and_then(|()| fs::create_dir_all(place.host)).map_err(failed("mkdir", folder))
     }
 
-    /// The files in a folder and below, with what is known of them.
     fn found(&self, folder: &str) -> Result<Vec<(String, Metadata)>, String> {
         let mut files = Vec::new();
         find(&self.at(folder)?.host, ".", &mut files).map_err(failed("find", folder))?;
@@ -142,13 +140,9 @@ impl Container {
 
     /// The names of what is in a folder that begin so, in order; as in a shell, a beginning may lead into a folder there.
     fn matching(&self, folder: &str, prefix: &str) -> Result<Vec<String>, String> {
-        let host = self.at(folder)?.host;
-        let mut entries = fs::read_dir(&host).map_err(failed("cd", folder))?;
+        fs::read_dir(self.at(folder)?.host).map_err(failed("cd", folder))?;
         let own = prefix.rfind('/').map_or("", |end| &prefix[..=end]);
-        if !own.is_empty() {
-            let Ok(inner) = fs::read_dir(self.at(&format!("{folder}/{own}"))?.host) else { return Ok(Vec::new()) };
-            entries = inner;
-        }
+        let Ok(entries) = fs::read_dir(self.at(&format!("{folder}/{own}"))?.host) else { return Ok(Vec::new()) };
         let name = |entry: io::Result<fs::DirEntry>| Some(format!("{own}{}", entry.ok()?.file_name().to_str()?));
         let mut names: Vec<_> = entries.filter_map(name).collect();
         names.retain(|name| name.starts_with(prefix));
@@ -169,7 +163,6 @@ impl Container {
     }
 }
 
-/// Makes a file one of the year of old files.
 fn age(path: &Path) -> io::Result<()> {
     let time = jiff::civil::date(Operation::YEAR, 2, 3).to_zoned(TimeZone::UTC).map_err(io::Error::other)?;
     let time = SystemTime::from(time.timestamp());
@@ -178,13 +171,13 @@ fn age(path: &Path) -> io::Result<()> {
 
 /// The files in a folder and below, with their paths.
 fn find(folder: &Path, name: &str, files: &mut Vec<(String, Metadata)>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)?.flatten() {
-        let own = format!("{name}/{}", entry.file_name().display());
-        match entry.metadata() {
-            // One that is gone by now has no files.
-            Ok(data) if data.is_dir() => drop(find(&entry.path(), &own, files)),
-            Ok(data) if data.is_file() => files.push((own, data)),
-            _ => {}
+    for (is_folder, own) in rsync::names(folder)? {
+        let (path, own) = (folder.join(&own), format!("{name}/{own}"));
+        // One that is gone by now has no files.
+        if is_folder {
+            let _ = find(&path, &own, files);
+        } else if let Ok(data) = fs::metadata(path) {
+            files.push((own, data));
         }
     }
     Ok(())
@@ -203,15 +196,4 @@ fn used(data: &Metadata) -> u64 {
 
 fn failed(tool: &str, path: &str) -> impl Fn(io::Error) -> String {
     move |error| format!("operations: {tool} {path}: {}\n", words(&error))
-}
-
-/// An error in the words of Linux.
-pub(super) fn words(error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::NotFound => "No such file or directory".to_owned(),
-        ErrorKind::IsADirectory => "Is a directory".to_owned(),
-        ErrorKind::ReadOnlyFilesystem => "Read-only file system".to_owned(),
-        ErrorKind::StorageFull => "No space left on device".to_owned(),
-        _ => error.to_string(),
-    }
 }

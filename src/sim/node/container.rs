@@ -26,7 +26,12 @@ impl Container {
         variable.map_or("", |variable| text(&variable["value"]))
     }
 
-    /// Whether it does this instead of its work.
+    /// Whether the pod waits for its end: an init container that is no sidecar.
+    pub fn must_complete(&self) -> bool {
+        let mut init = items(&self.pod["spec"]["initContainers"]);
+        init.any(|spec| spec["name"] == self.name.as_str() && spec["restartPolicy"] != "Always")
+    }
+
     pub fn does(&self, behaviour: Behaviour) -> bool {
         self.world.scenario.behaviour(server(&self.pod), &self.name) == Some(behaviour)
     }

@@ -23,8 +23,8 @@ const LISTEN: Duration = Duration::from_millis(180);
 const FAILURES: u32 = 3;
 
 impl Container {
-    /// Does its work; `listens` is called when a server has a port. Returns its exit code.
-    pub async fn work(&self, listens: impl Fn() + Send) -> i32 {
+    /// Does its work, and returns its exit code.
+    pub async fn work(&self) -> i32 {
         // The others were there before the first request.
         let is_new = !self.world.elapsed().is_zero();
         match self.name.as_str() {
@@ -32,7 +32,7 @@ impl Container {
             _ if self.does(Behaviour::Exits) || self.does(Behaviour::ExitsAnew) && is_new => 1,
             "sync-windows-data" => self.fill().await,
             "sync-to-windows" => self.copy().await,
-            "nfs-server" => self.serve(listens).await,
+            "nfs-server" => self.serve().await,
             _ => pending().await,
         }
     }
@@ -90,7 +90,7 @@ impl Container {
     }
 
     /// The work of files/server.sh.
-    async fn serve(&self, listens: impl Fn() + Send) -> i32 {
+    async fn serve(&self) -> i32 {
         let options = self.env("EXPORT_OPTIONS");
         let exports = format!("/data 0.0.0.0/0({options})");
         let written = self.place("/etc/exports").and_then(|file| {
@@ -113,7 +113,7 @@ impl Container {
         let Ok(server) = nfs::listen(host, read_only).await else { return 1 };
         sleep(LISTEN).await;
         lock(&self.world.kubelet.ports).insert(name(&self.pod).to_owned(), server.get_listen_port());
-        listens();
+        self.listens();
         i32::from(server.handle_forever().await.is_err())
     }
 }

@@ -45,7 +45,6 @@ pub(super) async fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow
     Ok(())
 }
 
-/// Runs every pod that is to run here.
 async fn kubelet(world: Arc<World>) {
     let mut state = world.store.state();
     let (mut pods, mut known) = (JoinSet::new(), HashSet::new());

@@ -16,15 +16,12 @@ use crate::sim::world::World;
 const DATA: &str = "/mnt/simulator-data";
 
 pub(super) struct Place {
-    /// Where it is on this machine.
     pub host: PathBuf,
     pub path: String,
-    /// Whether writes to it are refused.
     pub read_only: bool,
 }
 
 impl Place {
-    /// An error if writes to it are refused.
     pub fn writable(&self) -> io::Result<()> {
         if self.read_only { Err(ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
     }
@@ -102,4 +99,15 @@ fn join(folder: &Path, path: &str) -> io::Result<PathBuf> {
         joined.push(part);
     }
     Ok(joined)
+}
+
+/// An error in the words of Linux.
+pub(super) fn words(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "No such file or directory".to_owned(),
+        ErrorKind::IsADirectory => "Is a directory".to_owned(),
+        ErrorKind::ReadOnlyFilesystem => "Read-only file system".to_owned(),
+        ErrorKind::StorageFull => "No space left on device".to_owned(),
+        _ => error.to_string(),
+    }
 }
