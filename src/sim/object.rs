@@ -1,7 +1,45 @@
-//! Reading objects, which are JSON here as in the API. Imports nothing of ours.
+//! Objects, which are JSON here as in the API: their kinds, and reading them. Imports nothing of ours.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    Pod,
+    Deployment,
+    ReplicaSet,
+    Service,
+    EndpointSlice,
+    Secret,
+    Node,
+    Namespace,
+    Event,
+}
+
+impl Kind {
+    /// Its `apiVersion`, `kind` and plural, as in the API's paths.
+    pub fn names(self) -> [&'static str; 3] {
+        match self {
+            Self::Pod => ["v1", "Pod", "pods"],
+            Self::Deployment => ["apps/v1", "Deployment", "deployments"],
+            Self::ReplicaSet => ["apps/v1", "ReplicaSet", "replicasets"],
+            Self::Service => ["v1", "Service", "services"],
+            Self::EndpointSlice => ["discovery.k8s.io/v1", "EndpointSlice", "endpointslices"],
+            Self::Secret => ["v1", "Secret", "secrets"],
+            Self::Node => ["v1", "Node", "nodes"],
+            Self::Namespace => ["v1", "Namespace", "namespaces"],
+            Self::Event => ["v1", "Event", "events"],
+        }
+    }
+
+    /// The one with that `apiVersion` and plural.
+    pub fn named(version: &str, plural: &str) -> Option<Self> {
+        let core = [Self::Pod, Self::Service, Self::Secret, Self::Node, Self::Namespace, Self::Event];
+        let mut all = core.into_iter().chain([Self::Deployment, Self::ReplicaSet, Self::EndpointSlice]);
+        all.find(|kind| matches!(kind.names(), [own, _, its] if own == version && its == plural))
+    }
+}
 
 /// A string; empty of what is not one.
 pub fn text(value: &Value) -> &str {
@@ -42,6 +80,14 @@ pub fn is_ready(pod: &Value) -> bool {
 
 pub fn is_deleted(pod: &Value) -> bool {
     !pod["metadata"]["deletionTimestamp"].is_null()
+}
+
+/// The metadata of an object that the owner's controller makes.
+pub fn owned_by(kind: Kind, owner: &Value, name: &str, labels: &Value) -> Value {
+    let [version, kind, _] = kind.names();
+    let reference = json!({"apiVersion": version, "kind": kind, "name": self::name(owner), "uid": uid(owner),
+        "controller": true, "blockOwnerDeletion": true});
+    json!({"name": name, "labels": labels, "ownerReferences": [reference]})
 }
 
 /// A time as Kubernetes has it: whole seconds.

@@ -7,48 +7,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::object::{name, stamp};
+use super::object::{Kind, name, stamp};
 
 /// The version before the first change: as on any cluster, there have been others, which are forgotten.
 const FIRST: u64 = 1000;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    Pod,
-    Deployment,
-    ReplicaSet,
-    Service,
-    EndpointSlice,
-    Secret,
-    Node,
-    Namespace,
-    Event,
-}
-
-impl Kind {
-    /// Its `apiVersion`, `kind` and plural, as in the API's paths.
-    pub fn names(self) -> [&'static str; 3] {
-        match self {
-            Self::Pod => ["v1", "Pod", "pods"],
-            Self::Deployment => ["apps/v1", "Deployment", "deployments"],
-            Self::ReplicaSet => ["apps/v1", "ReplicaSet", "replicasets"],
-            Self::Service => ["v1", "Service", "services"],
-            Self::EndpointSlice => ["discovery.k8s.io/v1", "EndpointSlice", "endpointslices"],
-            Self::Secret => ["v1", "Secret", "secrets"],
-            Self::Node => ["v1", "Node", "nodes"],
-            Self::Namespace => ["v1", "Namespace", "namespaces"],
-            Self::Event => ["v1", "Event", "events"],
-        }
-    }
-
-    /// The one with that `apiVersion` and plural.
-    pub fn named(version: &str, plural: &str) -> Option<Self> {
-        let core = [Self::Pod, Self::Service, Self::Secret, Self::Node, Self::Namespace, Self::Event];
-        let mut all = core.into_iter().chain([Self::Deployment, Self::ReplicaSet, Self::EndpointSlice]);
-        all.find(|kind| matches!(kind.names(), [own, _, its] if own == version && its == plural))
-    }
-}
 
 pub struct Change {
     pub kind: Kind,

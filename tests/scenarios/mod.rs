@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use file_simulator_e2e::sim::scenario::{self, HEALTHY, Scenario, Span};
+use file_simulator_e2e::sim::scenario::{self, HEALTHY, Scenario};
+use jiff::SignedDuration;
 use libtest_mimic::{Failed, Trial};
 
 use crate::support::place::{Ended, Place, Running};
@@ -80,7 +81,7 @@ impl Run {
         let place = simulated.place();
         let suites = if suites.is_empty() { &SUITES[..] } else { &suites };
         let files: Vec<String> = suites.iter().map(|suite| place.suite(suite, &SHORTER)).collect();
-        let settle = speed::duration(scenario.settle.map_or(SETTLE, |Span(settle)| settle));
+        let settle = speed::duration(scenario.settle.map_or(SETTLE, SignedDuration::unsigned_abs));
         let mut arguments = vec!["--allow-disruption", "--timeout", &settle, "--report-dir", "reports"];
         arguments.extend(files.iter().flat_map(|file| ["--suite", file]));
         let running = place.start(place.command(&arguments));

@@ -5,35 +5,41 @@ use std::sync::Arc;
 use http::Request;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Error;
 
-use super::super::object::{name, state};
-use super::super::{World, node};
-use super::answer::Answered;
-use super::failure::{bad, new};
 use super::objects::container;
+use super::reply::{Answered, bad, new};
 use super::request::Asked;
 use super::websocket::{Socket, accept, close, send};
 use crate::cluster::{Operation, batch};
+use crate::sim::node::Container;
+use crate::sim::object::{name, state};
+use crate::sim::scenario::Answer;
+use crate::sim::world::World;
 
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
 const STATUS: u8 = 3;
 
-/// Agrees to run a command of the harness; only its beginning, if `is_half`.
-pub(super) fn exec(world: &Arc<World>, asked: &Asked, request: &mut Request<Incoming>, is_half: bool) -> Answered {
-    let (pod, container) = container(world, asked)?;
+pub(super) fn exec(
+    world: &Arc<World>,
+    asked: &Asked,
+    request: &mut Request<Incoming>,
+    instead: Option<Answer>,
+) -> Answered {
+    let (pod, name) = container(world, asked)?;
     let words = asked.all("command");
     let (mark, operations) = batch::decode(&words).ok_or_else(|| bad("the simulated node cannot run that"))?;
-    let (world, mark) = (Arc::clone(world), mark.to_owned());
+    let (container, mark) = (Container { world: Arc::clone(world), pod, name }, mark.to_owned());
     accept(request, "v5.channel.k8s.io", async move |mut socket| {
-        let status = if state(&pod, &container)["running"].is_null() {
-            let why = format!("container not found (\"{container}\")");
-            json!(new(500, "InternalError", &format!("Internal error occurred: unable to upgrade connection: {why}")))
+        let status = if state(&container.pod, &container.name)["running"].is_null() {
+            let why = format!("unable to upgrade connection: container not found (\"{}\")", container.name);
+            json!(new(500, "InternalError", &format!("Internal error occurred: {why}")))
         } else {
-            run(&mut socket, &world, &pod, [&container, &mark], &operations, is_half).await?
+            run(&mut socket, &container, &mark, &operations, instead).await?
         };
-        if is_half {
+        if instead == Some(Answer::Half) {
             return Ok(());
         }
         send(&mut socket, STATUS, status.to_string().as_bytes()).await?;
@@ -44,16 +50,22 @@ pub(super) fn exec(world: &Arc<World>, asked: &Asked, request: &mut Request<Inco
 /// Does the operations, sends what they say, of half a command only how the first one begins, and returns the Status.
 async fn run(
     socket: &mut Socket,
-    world: &Arc<World>,
-    pod: &Arc<Value>,
-    [container, mark]: [&str; 2],
+    container: &Container,
+    mark: &str,
     operations: &[Operation],
-    is_half: bool,
+    instead: Option<Answer>,
 ) -> Result<Value, Error> {
-    let is_lost = node::begin(world, name(pod), operations).await;
+    let is_lost = match instead {
+        Some(Answer::Slow(takes)) => {
+            let mut lost = container.world.kubelet.busy.lock().await;
+            sleep(takes.unsigned_abs()).await;
+            lost.insert((name(&container.pod).to_owned(), operations.iter().all(Operation::says_nothing)))
+        }
+        _ => false,
+    };
     let mut status = json!({"status": "Success"});
     for operation in operations {
-        let said = node::run(world, pod, container, operation).await;
+        let said = container.run(operation);
         let code = i32::from(said.is_err());
         if code != 0 {
             let causes = json!([{"reason": "ExitCode", "message": batch::FAILED.to_string()}]);
@@ -67,7 +79,7 @@ async fn run(
             Ok(said) => send(socket, STDOUT, &said).await?,
             Err(why) => send(socket, STDERR, why.as_bytes()).await?,
         }
-        if is_half {
+        if instead == Some(Answer::Half) {
             break;
         }
         send(socket, STDOUT, stdout.as_bytes()).await?;

@@ -4,12 +4,12 @@ use futures::stream::{self, BoxStream, StreamExt};
 use hyper::body::Bytes;
 use jiff::Timestamp;
 
-use super::super::World;
-use super::super::logs::Log;
-use super::super::object::{name, state, text};
-use super::failure::{Failure, bad};
 use super::objects::container;
+use super::reply::{Failure, bad};
 use super::request::Asked;
+use crate::sim::logs::Log;
+use crate::sim::object::{name, state, text};
+use crate::sim::world::World;
 
 /// The log that was asked for: what is there, and, if it is to be followed, what is said until the container ends or its
 /// log begins anew.

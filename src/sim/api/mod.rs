@@ -3,6 +3,7 @@
 //!
 //! Imports the world, what the node does in pods, and the codec of commands.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -11,10 +12,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use http::header::{AUTHORIZATION, DATE};
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch::Sender;
@@ -22,18 +26,18 @@ use tokio::task::JoinSet;
 
 mod answer;
 mod exec;
-mod failure;
 mod log;
 mod objects;
 mod port_forward;
+mod reply;
 mod request;
-mod watch;
 mod websocket;
 
+use super::listener::serve;
 use super::scenario::Answer;
-use super::{CONTEXT, NAMESPACE, World};
-
-type Later = BoxFuture<'static, ()>;
+use super::world::{CONTEXT, NAMESPACE, World};
+use reply::{Body, Later};
+use request::Asked;
 
 struct Connection {
     world: Arc<World>,
@@ -51,7 +55,7 @@ pub(super) async fn start(world: &Arc<World>, kubeconfig: &Path, tasks: &mut Joi
     let config = self::kubeconfig(listener.local_addr()?, &token);
     std::fs::write(kubeconfig, format!("{config:#}\n")).context("the kubeconfig cannot be written")?;
     let world = Arc::clone(world);
-    let served = super::serve(listener, move |stream| {
+    let served = serve(listener, move |stream| {
         let (world, token) = (Arc::clone(&world), token.clone());
         let connection = Connection { world, token, later: Mutex::default(), end: Sender::new(None) };
         connection.serve(stream)
@@ -81,7 +85,7 @@ impl Connection {
             let mut http = http1::Builder::new();
             // It has to be the simulated clock's.
             http.auto_date_header(false);
-            let service = service_fn(|request| answer::answer(&self, request));
+            let service = service_fn(|request| self.answer(request));
             // A client may go at any moment.
             let _ = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
             let later = self.later.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -94,6 +98,35 @@ impl Connection {
             answer = self.ends() => if answer == Answer::Silence { pending().await },
             () = work => {}
         }
+    }
+
+    /// From a request to its answer, or to what the scenario does instead.
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let world = &self.world;
+        let number = world.asked();
+        let elapsed = world.elapsed();
+        let asked = Asked::read(request.method(), request.uri(), request.headers());
+        let instead = world.scenario.answer(asked.verb, &asked.resource, elapsed);
+        if let Some(answer @ (Answer::Closed | Answer::Silence)) = instead {
+            self.end.send_replace(Some((elapsed, answer)));
+            return pending().await;
+        }
+        self.end.send_replace(world.scenario.later(asked.verb, &asked.resource, elapsed));
+        let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let answered = match instead {
+            _ if token != Some(&self.token) => Err(reply::of(401, &asked)),
+            Some(Answer::Status(code)) => Err(reply::of(code, &asked)),
+            Some(Answer::Busy { each, seconds }) if number.is_multiple_of(each) => Err(reply::busy(seconds)),
+            Some(Answer::Page(code)) => Ok((reply::page(code), None)),
+            _ => answer::answer(world, asked, request, instead).await,
+        };
+        let (mut response, later) = answered.unwrap_or_else(|failure| (reply::failed(&failure), None));
+        *self.later.lock().unwrap_or_else(PoisonError::into_inner) = later;
+        let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&world.now());
+        if let Some(date) = date.ok().and_then(|date| HeaderValue::try_from(date).ok()) {
+            response.headers_mut().insert(DATE, date);
+        }
+        Ok(response)
     }
 
     /// Waits until the scenario cuts or silences it.

@@ -1,26 +1,30 @@
-//! GET, LIST and DELETE of objects. Imports the store and what was asked.
+//! GET, LIST, WATCH and DELETE of objects. Imports the store and what was asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::stream::{self, BoxStream, StreamExt};
+use hyper::body::Bytes;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::super::World;
-use super::super::object::{containers, name, uid};
-use super::super::store::Kind;
-use super::failure::{Failure, bad, new, not_found};
+use super::reply::{Failure, bad, new, not_found};
 use super::request::Asked;
+use crate::sim::object::{Kind, containers, name, uid};
+use crate::sim::store::State;
+use crate::sim::world::World;
+
+/// What an object of a kind calls itself: its `apiVersion` and `kind`.
+fn called(kind: Kind, asked: &Asked) -> [&'static str; 2] {
+    let [version, kind, _] = kind.names();
+    if asked.is_partial { ["meta.k8s.io/v1", "PartialObjectMetadata"] } else { [version, kind] }
+}
 
 /// An object as the API shows it, alone or in an event.
-pub(super) fn shown(object: &Value, kind: Kind, asked: &Asked) -> Value {
-    let [api_version, kind, _] = kind.names();
-    if asked.is_partial {
-        let metadata = &object["metadata"];
-        return json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata});
-    }
-    let mut object = object.clone();
-    object["kind"] = json!(kind);
-    object["apiVersion"] = json!(api_version);
-    object
+fn shown(object: &Value, kind: Kind, asked: &Asked) -> Value {
+    let mut shown = if asked.is_partial { json!({"metadata": object["metadata"]}) } else { object.clone() };
+    [shown["apiVersion"], shown["kind"]] = called(kind, asked).map(Value::from);
+    shown
 }
 
 pub(super) fn find(world: &World, asked: &Asked, kind: Kind) -> Result<Arc<Value>, Failure> {
@@ -60,11 +64,9 @@ pub(super) fn list(world: &World, asked: &Asked, kind: Kind) -> Value {
     let page: Vec<&Arc<Value>> = its.by_ref().take(limit).collect();
     let next = page.last().filter(|_| its.next().is_some()).map(|last| format!("{version} {}", name(last)));
     let items: Vec<Value> = page.into_iter().map(|object| shown(object, kind, asked)).collect();
-    let [api_version, kind, _] = kind.names();
-    let (api_version, kind) =
-        if asked.is_partial { ("meta.k8s.io/v1", "PartialObjectMetadata") } else { (api_version, kind) };
     let metadata = json!({"resourceVersion": version, "continue": next.unwrap_or_default()});
-    json!({"kind": format!("{kind}List"), "apiVersion": api_version, "metadata": metadata, "items": items})
+    let [version, kind] = called(kind, asked);
+    json!({"kind": format!("{kind}List"), "apiVersion": version, "metadata": metadata, "items": items})
 }
 
 /// Tells the node to end a pod and to remove it then.
@@ -77,4 +79,37 @@ pub(super) fn delete(world: &World, asked: &Asked, options: &Value) -> Result<Va
     }
     world.terminate(name);
     get(world, asked, Kind::Pod)
+}
+
+/// What happens to objects of a kind after the version that was named, as it happens.
+pub(super) fn watch(world: &Arc<World>, asked: Asked, kind: Kind) -> BoxStream<'static, Bytes> {
+    let state = world.store.state();
+    let told = asked.parsed("resourceVersion").unwrap_or_else(|| state.borrow().version);
+    let lasts = asked.parsed("timeoutSeconds").map_or(Duration::MAX, Duration::from_secs);
+    let events = stream::unfold((state, asked, Some(told)), move |(mut state, asked, mut told)| async move {
+        loop {
+            let lines;
+            (lines, told) = events(&state.borrow_and_update(), &asked, kind, told?);
+            if !lines.is_empty() {
+                return Some((lines.into(), (state, asked, told)));
+            }
+            state.changed().await.ok()?;
+        }
+    });
+    events.take_until(tokio::time::sleep(lasts)).boxed()
+}
+
+/// What happened after a version, each event a line, and up to which version that is; none if it is too old.
+fn events(state: &State, asked: &Asked, kind: Kind, told: u64) -> (String, Option<u64>) {
+    let Some(changes) = state.since(told) else {
+        let message = format!("too old resource version: {told} ({})", state.version);
+        return (line("ERROR", &new(410, "Expired", &message)), None);
+    };
+    let its = changes.iter().filter(|change| change.kind == kind && asked.selects(&change.object));
+    let lines = its.map(|change| line(change.verb, &shown(&change.object, kind, asked)));
+    (lines.collect(), Some(state.version))
+}
+
+fn line(verb: &str, object: &impl Serialize) -> String {
+    format!("{}\n", json!({"type": verb, "object": object}))
 }

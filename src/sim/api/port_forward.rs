@@ -9,14 +9,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::super::object::name;
-use super::super::store::Kind;
-use super::super::{World, node};
-use super::answer::Answered;
-use super::failure::bad;
 use super::objects::find;
+use super::reply::{Answered, bad};
 use super::request::Asked;
 use super::websocket::{Done, Socket, accept, close, send};
+use crate::sim::node;
+use crate::sim::object::{Kind, name};
+use crate::sim::world::World;
 
 pub(super) fn port_forward(world: &Arc<World>, asked: &Asked, request: &mut Request<Incoming>) -> Answered {
     let pod = find(world, asked, Kind::Pod)?;

@@ -3,23 +3,19 @@
 use http::{HeaderMap, Method, Uri, header::ACCEPT};
 use serde_json::Value;
 
-use super::super::NAMESPACE;
-use super::super::object::text;
-use super::super::store::Kind;
+use crate::sim::object::{Kind, text};
+use crate::sim::world::NAMESPACE;
 
 pub(super) struct Asked {
     /// The verb as in RBAC.
     pub verb: &'static str,
-    /// The API group; empty for the core one.
     pub group: String,
     /// The resource as in RBAC, such as `pods/exec`; with its group if it is none of ours; a path that has none.
     pub resource: String,
-    /// The kind of object; none of what is none of ours.
     pub kind: Option<Kind>,
     /// The namespace; none where all are asked for, and for what is in none.
     pub namespace: Option<String>,
     pub name: Option<String>,
-    /// Whether metadata alone is asked for.
     pub is_partial: bool,
     query: Vec<(String, String)>,
 }
@@ -40,8 +36,8 @@ impl Asked {
         };
         let segments: Vec<&str> = uri.path().split('/').skip(1).collect();
         let (group, version, rest) = match segments.as_slice() {
-            ["api", version, rest @ ..] => ("", (*version).to_owned(), rest),
-            ["apis", group, version, rest @ ..] => (*group, format!("{group}/{version}"), rest),
+            ["api", version, rest @ ..] => ("", *version, rest),
+            ["apis", group, version, rest @ ..] => (*group, *version, rest),
             _ => return asked,
         };
         let (namespace, rest) = match rest {
@@ -50,13 +46,9 @@ impl Asked {
         };
         let [plural, rest @ ..] = rest else { return asked };
         group.clone_into(&mut asked.group);
-        asked.kind = Kind::named(&version, plural);
-        asked.resource = if asked.kind.is_some() { (*plural).to_owned() } else { format!("{plural}.{group}") };
+        (asked.kind, asked.resource) = resource(group, version, plural, rest.get(1).copied().unwrap_or_default());
         asked.namespace = namespace.map(str::to_owned);
         asked.name = rest.first().map(|name| (*name).to_owned());
-        if let [_, subresource, ..] = rest {
-            asked.resource = format!("{}/{subresource}", asked.resource);
-        }
         asked.verb = match (method, rest) {
             (&Method::GET, [_, ..]) => "get",
             (&Method::GET, []) if asked.is("watch") => "watch",
@@ -101,4 +93,11 @@ impl Asked {
         let has = |term: &str| term.split_once('=').is_some_and(|(path, value)| field(path) == value);
         by_labels && terms("fieldSelector").all(has) && self.has_objects()
     }
+}
+
+/// The kind with that plural, none of what is none of ours; and how a resource of it is called here, as [`Asked::resource`] says.
+pub(super) fn resource(group: &str, version: &str, plural: &str, subresource: &str) -> (Option<Kind>, String) {
+    let kind = Kind::named(format!("{group}/{version}").trim_start_matches('/'), plural);
+    let whole = if kind.is_some() { plural.to_owned() } else { format!("{plural}.{group}") };
+    (kind, if subresource.is_empty() { whole } else { format!("{whole}/{subresource}") })
 }

@@ -12,10 +12,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role};
 
-use super::answer::Answered;
-use super::failure::bad;
+use super::reply::{Answered, bad};
 
-/// The longest piece of output in a frame.
 const LONGEST: usize = 32 << 10;
 
 pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;

@@ -1,12 +1,12 @@
 //! The controllers of Deployments and ReplicaSets: from a Deployment's spec to its pods.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::super::object::{is_deleted, is_ready, name, stamp};
-use super::super::{NAMESPACE, World};
-use super::{Kind, install, owned, owned_by};
+use crate::sim::object::{Kind, is_deleted, is_ready, items, name, owned_by, stamp, uid};
+use crate::sim::world::{NAMESPACE, World};
 
 /// The annotation that numbers the ReplicaSets of a Deployment.
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -18,26 +18,24 @@ const HASH: &str = "pod-template-hash";
 pub(super) fn reconcile(world: &World) {
     for deployment in world.store.list(Kind::Deployment) {
         let newest = newest(world, &deployment);
-        let ready = owned(world, Kind::Pod, &newest).iter().filter(|pod| !is_deleted(pod) && is_ready(pod)).count();
         let wanted = replicas(&deployment);
-        for set in owned(world, Kind::ReplicaSet, &deployment) {
-            let is_newest = name(&set) == name(&newest);
-            let count = if is_newest {
-                wanted
-            } else if ready >= wanted {
-                0
-            } else {
-                replicas(&set)
-            };
-            scale(world, &set, count);
+        let (newest, older): (Vec<_>, Vec<_>) =
+            owned(world, Kind::ReplicaSet, &deployment).into_iter().partition(|set| name(set) == newest);
+        let pods = newest.iter().flat_map(|set| owned(world, Kind::Pod, set));
+        let ready = pods.filter(|pod| !is_deleted(pod) && is_ready(pod)).count();
+        for set in older {
+            scale(world, &set, if ready >= wanted { 0 } else { replicas(&set) });
+        }
+        for set in newest {
+            scale(world, &set, wanted);
         }
         let status = json!({"observedGeneration": deployment["metadata"]["generation"]});
         world.store.edit(Kind::Deployment, name(&deployment), |live| live["status"] = status);
     }
 }
 
-/// The ReplicaSet of the Deployment's template, which is made if it is not there.
-fn newest(world: &World, deployment: &Value) -> Value {
+/// The name of the ReplicaSet of the Deployment's template, which is made if it is not there.
+fn newest(world: &World, deployment: &Value) -> String {
     let mut template = deployment["spec"]["template"].clone();
     let mut hasher = DefaultHasher::new();
     template.to_string().hash(&mut hasher);
@@ -48,13 +46,17 @@ fn newest(world: &World, deployment: &Value) -> Value {
         template["metadata"]["labels"][HASH] = json!(hash);
         let mut metadata = owned_by(Kind::Deployment, deployment, &newest, &template["metadata"]["labels"]);
         metadata["annotations"] = json!({REVISION: revision});
-        let set = json!({"metadata": metadata, "spec": {"replicas": 0, "template": template}});
-        install::put(world, Kind::ReplicaSet, set);
+        world.put(Kind::ReplicaSet, json!({"metadata": metadata, "spec": {"replicas": 0, "template": template}}));
         world.store.edit(Kind::Deployment, name(deployment), |live| {
             live["metadata"]["annotations"][REVISION] = json!(revision);
         });
     }
-    world.store.get(Kind::ReplicaSet, &newest).map(|set| Value::clone(&set)).unwrap_or_default()
+    newest
+}
+
+fn owned(world: &World, kind: Kind, by: &Value) -> Vec<Arc<Value>> {
+    let is_its = |object: &Value| items(&object["metadata"]["ownerReferences"]).any(|owner| owner["uid"] == *uid(by));
+    world.store.list(kind).into_iter().filter(|object| is_its(object)).collect()
 }
 
 /// Makes pods of a ReplicaSet, or marks some as deleted, until as many count as wanted.
@@ -82,7 +84,7 @@ fn scale(world: &World, set: &Value, wanted: usize) {
         let own = format!("{}-{:08x}", name(set), rand::random::<u32>());
         let mut metadata = owned_by(Kind::ReplicaSet, set, &own, &template["metadata"]["labels"]);
         metadata["annotations"] = template["metadata"]["annotations"].clone();
-        install::put(world, Kind::Pod, json!({"metadata": metadata, "spec": template["spec"]}));
+        world.put(Kind::Pod, json!({"metadata": metadata, "spec": template["spec"]}));
     }
 }
 

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::super::World;
-use super::super::object::{is_deleted, is_ready, items, name, uid};
-use super::{Kind, install, owned_by};
+use crate::sim::object::{Kind, is_deleted, is_ready, items, name, owned_by, uid};
+use crate::sim::world::World;
 
 /// Brings the slices up to date: one for each Service, because its pods have the same ports.
 pub(super) fn reconcile(world: &World) {
@@ -25,7 +24,7 @@ pub(super) fn reconcile(world: &World) {
         let endpoints: Vec<_> = its.iter().map(|pod| endpoint(pod)).collect();
         let ports = its.iter().map(|pod| ports(&service, pod)).find(|ports| !ports.is_empty()).unwrap_or_default();
         let slice = json!({"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints, "ports": ports});
-        install::put(world, Kind::EndpointSlice, slice);
+        world.put(Kind::EndpointSlice, slice);
     }
 }
 
@@ -36,7 +35,6 @@ fn endpoint(pod: &Value) -> Value {
     json!({"addresses": [pod["status"]["podIP"]], "conditions": conditions, "targetRef": target})
 }
 
-/// The Service's ports in a pod.
 fn ports(service: &Value, pod: &Value) -> Vec<Value> {
     let named = |name: &Value| {
         let mut ports = items(&pod["spec"]["containers"]).flat_map(|container| items(&container["ports"]));

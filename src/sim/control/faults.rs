@@ -7,11 +7,11 @@ use futures::FutureExt;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::super::object::{is_deleted, name, server};
-use super::super::scenario::Fault;
-use super::super::{NAMESPACE, World, node};
-use super::{Kind, PREFIX, install};
 use crate::output;
+use crate::sim::node;
+use crate::sim::object::{Kind, is_deleted, name, server};
+use crate::sim::scenario::Fault;
+use crate::sim::world::{NAMESPACE, PREFIX, World};
 
 /// Does what is done before there are pods.
 pub(super) fn before(world: &World) -> anyhow::Result<()> {
@@ -20,7 +20,7 @@ pub(super) fn before(world: &World) -> anyhow::Result<()> {
 }
 
 /// Begins to wait for what is done later.
-pub(in super::super) fn begin(world: &Arc<World>, tasks: &mut JoinSet<()>) {
+pub(in crate::sim) fn begin(world: &Arc<World>, tasks: &mut JoinSet<()>) {
     for (index, fault) in world.scenario.faults.iter().enumerate() {
         let Some(after) = fault.after() else { continue };
         let world = Arc::clone(world);
@@ -45,7 +45,7 @@ fn strike(world: &World, fault: &Fault) -> anyhow::Result<()> {
             world.store.edit(*kind, &name, |object| outcome = patch(object, steps));
             outcome.with_context(|| format!("a patch does not fit {kind:?} {name}"))?;
         }
-        Fault::Add { kind, object } => install::put(world, *kind, object.clone()),
+        Fault::Add { kind, object } => world.put(*kind, object.clone()),
         Fault::Remove { kind: Kind::Pod, .. } => world.terminate(&named(world, Kind::Pod, own)?),
         Fault::Remove { kind, .. } => world.store.remove(*kind, &named(world, *kind, own)?),
         Fault::FolderVanishes { .. } => {

@@ -1,25 +1,32 @@
-//! What the chart makes, and what is there before it: the objects with what the API server adds, the tester's folders.
+//! The release: the tester's folders, the chart's objects, and the Secrets in which Helm keeps its revisions.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use super::super::scenario::Fault;
-use super::super::{INTERVAL, NAMESPACE, World, object};
-use super::{Kind, PREFIX};
+use crate::sim::object::{Kind, name, text};
+use crate::sim::scenario::Fault;
+use crate::sim::world::{INTERVAL, NAMESPACE, NODE, PREFIX, RELEASE, World};
 
 /// The chart as Helm renders it with [`VALUES`].
 const RENDERED: &str = include_str!("../../../fixtures/helm-chart/golden/multi-nas.yaml");
 const VALUES: &str = include_str!("../../../fixtures/helm-chart/file-simulator/values-multi-nas.yaml");
-const NODE: &str = "file-simulator";
+const CHART: &str = include_str!("../../../fixtures/helm-chart/file-simulator/Chart.yaml");
+const DEFAULTS: &str = include_str!("../../../fixtures/helm-chart/file-simulator/values.yaml");
 
 #[derive(Clone)]
-pub(super) struct Chart {
-    pub values: Value,
-    /// The objects as they are given to the API server.
-    pub objects: Vec<Value>,
+struct Chart {
+    values: Value,
+    /// As they are given to the API server.
+    objects: Vec<Value>,
 }
 
 /// For as many servers as there are to be.
@@ -30,34 +37,30 @@ fn rendered(world: &World) -> anyhow::Result<Chart> {
     let own = servers.clone();
     for number in own.len()..world.scenario.servers {
         let like = &own[number % own.len()];
-        let name = like["name"].as_str().context("a server of the chart's values has no name")?;
+        let own_name = text(&like["name"]);
         let named = |object: &Value| {
-            let text = object.to_string().replace(name, &format!("{name}-{}", number / own.len()));
+            let text = object.to_string().replace(own_name, &format!("{own_name}-{}", number / own.len()));
             serde_json::from_str::<Value>(&text)
         };
         let mut server = named(like)?;
         server["fsid"] = json!(number + 1);
         servers.push(server);
-        let its = |object: &&Value| object::name(object).strip_prefix(PREFIX) == Some(name);
+        let its = |object: &&Value| name(object).strip_prefix(PREFIX) == Some(own_name);
         let mut more = objects.iter().filter(its).map(named).collect::<Result<Vec<_>, _>>()?;
         for object in &mut more {
-            set(object, "containers", "FSID", &(number + 1).to_string());
+            set(object, "FSID", &(number + 1).to_string());
         }
         objects.extend(more);
     }
     Ok(Chart { values, objects })
 }
 
-pub(super) fn install(world: &World) -> anyhow::Result<Chart> {
+/// Installs the chart, with what a scenario has of its revisions.
+pub(super) fn install(world: &World) -> anyhow::Result<()> {
     let mut chart = rendered(world)?;
     chart.values["global"]["sidecar"]["syncInterval"] = json!(INTERVAL);
-    for fault in &world.scenario.faults {
-        if let Fault::Values(steps) = fault {
-            json_patch::patch(&mut chart.values, steps)?;
-        }
-    }
-    put(world, Kind::Namespace, json!({"metadata": {"name": NAMESPACE}}));
-    put(world, Kind::Node, node(world.address));
+    world.put(Kind::Namespace, json!({"metadata": {"name": NAMESPACE}}));
+    world.put(Kind::Node, node(world.address));
     // All at once, so that they differ; free ones, so that simulations run side by side.
     let mut listeners = Vec::new();
     for server in chart.values["nasServers"].as_array_mut().context("the chart's values have no servers")? {
@@ -65,62 +68,34 @@ pub(super) fn install(world: &World) -> anyhow::Result<Chart> {
         let port = listener.local_addr()?.port();
         listeners.push(listener);
         server["service"]["nodePort"] = json!(port);
-        let name = server["name"].as_str().context("a server of the chart's values has no name")?;
-        let folder = world.data.join(name);
+        let server = text(&server["name"]);
+        let folder = world.data.join(server);
         fs::create_dir_all(folder.join("samples"))?;
-        fs::write(folder.join("README.txt"), format!("The tester's folder of {name}.\n"))?;
+        fs::write(folder.join("README.txt"), format!("The tester's folder of {server}.\n"))?;
         fs::write(folder.join("samples").join("sample.csv"), "id,name\n1,one\n")?;
-        for object in chart.objects.iter_mut().filter(|object| object::name(object) == format!("{PREFIX}{name}")) {
+        for object in chart.objects.iter_mut().filter(|object| name(object) == format!("{PREFIX}{server}")) {
             if object["kind"] == "Service" {
                 object["spec"]["ports"][0]["nodePort"] = json!(port);
-                put(world, Kind::Service, object.clone());
+                world.put(Kind::Service, object.clone());
                 continue;
             }
-            if let Some(options) = server["exportOptions"].as_str() {
-                set(object, "containers", "EXPORT_OPTIONS", options);
-            }
-            set(object, "initContainers", "SYNC_INTERVAL", &INTERVAL.to_string());
-            put(world, Kind::Deployment, object.clone());
+            set(object, "SYNC_INTERVAL", &INTERVAL.to_string());
+            world.put(Kind::Deployment, object.clone());
         }
     }
-    Ok(chart)
+    record(world, &chart)
 }
 
-/// Puts an object into the store, with what the API server adds to what it is given.
-pub(super) fn put(world: &World, kind: Kind, mut object: Value) {
-    if !matches!(kind, Kind::Node | Kind::Namespace) {
-        object["metadata"]["namespace"] = json!(NAMESPACE);
-    }
-    match kind {
-        Kind::Pod => {
-            // There is no scheduler.
-            object["spec"]["nodeName"] = json!(NODE);
-            object["status"]["phase"] = json!("Pending");
+/// Gives every variable of that name in an object another value.
+fn set(object: &mut Value, variable: &str, value: &str) {
+    match object {
+        Value::Array(all) => all.iter_mut().for_each(|item| set(item, variable, value)),
+        Value::Object(fields) if fields.get("name").is_some_and(|name| name == variable) => {
+            fields.insert("value".to_owned(), value.into());
         }
-        Kind::Deployment => object["metadata"]["generation"] = json!(1),
-        Kind::Service => {
-            let number = 10 + world.store.list(kind).len();
-            let ip = format!("10.96.{}.{}", number / 256, number % 256);
-            object["spec"]["clusterIPs"] = json!([ip]);
-            object["spec"]["clusterIP"] = json!(ip);
-        }
+        Value::Object(fields) => fields.values_mut().for_each(|field| set(field, variable, value)),
         _ => {}
     }
-    world.store.put(kind, object, world.created());
-}
-
-/// Gives a variable of a Deployment's containers another value.
-fn set(object: &mut Value, containers: &str, variable: &str, value: &str) {
-    for container in members(object, &format!("/spec/template/spec/{containers}")) {
-        for own in members(container, "/env").filter(|own| own["name"] == variable) {
-            own["value"] = json!(value);
-        }
-    }
-}
-
-/// The members of the list at a JSON pointer, if there is one.
-fn members<'a>(object: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut Value> {
-    object.pointer_mut(pointer).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 fn node(address: Ipv4Addr) -> Value {
@@ -128,4 +103,41 @@ fn node(address: Ipv4Addr) -> Value {
         json!([{"type": "InternalIP", "address": address.to_string()}, {"type": "Hostname", "address": NODE}]);
     let status = json!({"addresses": addresses, "conditions": [{"type": "Ready", "status": "True"}]});
     json!({"metadata": {"name": NODE, "labels": {"kubernetes.io/hostname": NODE}}, "status": status})
+}
+
+/// Puts the deployed revision into the store, and newer ones if the scenario has them.
+fn record(world: &World, chart: &Chart) -> anyhow::Result<()> {
+    let mut revisions = BTreeMap::from([(1, ("deployed", chart.clone()))]);
+    for fault in &world.scenario.faults {
+        let Fault::Revision { number, status, values, servers, steps } = fault else { continue };
+        let (its_status, its) = revisions.entry(*number).or_insert_with(|| ("failed", chart.clone()));
+        *its_status = status.as_deref().unwrap_or(its_status);
+        json_patch::patch(&mut its.values, values)?;
+        let names: Vec<String> = servers.iter().map(|server| format!("{PREFIX}{server}")).collect();
+        let is_its =
+            |object: &&mut Value| object["kind"] == "Deployment" && names.iter().any(|own| own == name(object));
+        its.objects.iter_mut().filter(is_its).try_for_each(|object| json_patch::patch(object, steps))?;
+    }
+    for (number, (status, Chart { values, objects })) in revisions {
+        let manifest = objects.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n---\n");
+        world.put(Kind::Secret, secret(world, number, status, &values, &manifest)?);
+    }
+    Ok(())
+}
+
+fn secret(world: &World, revision: u64, status: &str, config: &Value, manifest: &str) -> anyhow::Result<Value> {
+    let failed = format!("Upgrade \"{RELEASE}\" failed: context deadline exceeded");
+    let description = if status == "deployed" { "Install complete" } else { &failed };
+    let info = json!({"status": status, "description": description, "last_deployed": world.created().to_string()});
+    let metadata: Value = serde_saphyr::from_str(CHART)?;
+    let defaults: Value = serde_saphyr::from_str(DEFAULTS)?;
+    let payload = json!({"name": RELEASE, "version": revision, "namespace": NAMESPACE, "info": info, "config": config,
+        "manifest": manifest, "chart": {"metadata": metadata, "values": defaults}});
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(payload.to_string().as_bytes())?;
+    // Helm's own base64, and that of every Secret.
+    let data = STANDARD.encode(STANDARD.encode(packed.finish()?));
+    let labels = json!({"owner": "helm", "name": RELEASE, "status": status, "version": revision.to_string()});
+    let metadata = json!({"name": format!("sh.helm.release.v1.{RELEASE}.v{revision}"), "labels": labels});
+    Ok(json!({"metadata": metadata, "type": "helm.sh/release.v1", "data": {"release": data}}))
 }

@@ -2,21 +2,19 @@
 //!
 //! Speaks with the other parts through the store and the logs, and does what the API server is asked to do in a pod.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::task::JoinSet;
 
-use super::World;
-use super::object::{is_ready, uid};
-use super::store::Kind;
+use super::object::{Kind, is_ready, uid};
+use super::world::World;
 
 mod command;
 mod container;
-mod files;
+mod life;
 mod mounts;
 mod network;
 mod nfs;
@@ -24,28 +22,13 @@ mod pod;
 mod rsync;
 mod status;
 
-pub(super) use command::{begin, run};
+pub(super) use container::Container;
 pub(super) use mounts::vanish;
 pub(super) use network::connect_pod;
 
 /// How long the start waits at most for pods to be Ready, and for each: one that cannot be goes on by itself.
 const UP: Duration = Duration::from_secs(5);
 const EACH: Duration = Duration::from_millis(20);
-
-#[derive(Default)]
-pub(super) struct Kubelet {
-    mounts: Mutex<mounts::Mounts>,
-    /// Where the pods' servers listen on this machine, by the pods' names.
-    ports: Mutex<HashMap<String, u16>>,
-    /// How many pods were given an address.
-    addresses: AtomicU32,
-    /// Held while a file is written or read, so that it is seen whole.
-    files: Mutex<()>,
-    /// Held while something is copied, which finds its folders once: so long none of them goes away.
-    copies: RwLock<()>,
-    /// Held while a command is begun on a node that is short of CPU; what commands it has lost an output of.
-    busy: tokio::sync::Mutex<HashSet<(String, bool)>>,
-}
 
 /// Starts the node, and returns when its pods are Ready.
 pub(super) async fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
@@ -62,7 +45,6 @@ pub(super) async fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow
     Ok(())
 }
 
-/// Runs every pod that is to run here.
 async fn kubelet(world: Arc<World>) {
     let mut state = world.store.state();
     let (mut pods, mut known) = (JoinSet::new(), HashSet::new());
@@ -77,9 +59,4 @@ async fn kubelet(world: Arc<World>) {
             return;
         }
     }
-}
-
-/// What the mutex guards, also after a panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

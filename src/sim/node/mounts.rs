@@ -8,27 +8,20 @@ use std::sync::PoisonError;
 
 use serde_json::Value;
 
-use super::lock;
-use crate::sim::World;
-use crate::sim::object::{containers, items, text, uid};
+use super::container::{Container, lock};
+use crate::sim::object::{items, text, uid};
+use crate::sim::world::World;
 
 /// The tester's folder on the node.
 const DATA: &str = "/mnt/simulator-data";
 
-/// The folders that are mounted, by pod and volume; as on Linux a mount stays what it was when its folder is renamed.
-pub(super) type Mounts = HashMap<String, HashMap<String, PathBuf>>;
-
-#[derive(Debug, Clone)]
 pub(super) struct Place {
-    /// Where it is on this machine.
     pub host: PathBuf,
     pub path: String,
-    /// Whether writes to it are refused.
     pub read_only: bool,
 }
 
 impl Place {
-    /// An error if writes to it are refused.
     pub fn writable(&self) -> io::Result<()> {
         if self.read_only { Err(ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
     }
@@ -53,30 +46,32 @@ pub(super) fn mount(world: &World, pod: &Value) {
 
 /// Forgets a pod that has ended, with its own folders.
 pub(super) fn unmount(world: &World, uid: &str) {
+    // An operation that is under way in it must not take it for emptied.
+    let _whole = lock(&world.kubelet.files);
     lock(&world.kubelet.mounts).remove(uid);
     for kind in ["pods", "roots"] {
-        let [folder, gone] = [uid.to_owned(), format!("{uid}-gone")].map(|name| world.node.join(kind).join(name));
-        // Away in one go: a copy that is under way must not take it for emptied. What cannot be removed goes with the node.
-        let _ = fs::rename(folder, &gone).and_then(|()| fs::remove_dir_all(gone));
+        // What cannot be removed goes with the node.
+        let _ = fs::remove_dir_all(world.node.join(kind).join(uid));
     }
 }
 
-/// What a path in a container is; an error if it is none on this machine, or its volume is not mounted.
-pub(super) fn place(world: &World, pod: &Value, container: &str, path: &str) -> io::Result<Place> {
-    let spec = containers(pod).find(|spec| spec["name"] == container).ok_or(ErrorKind::NotFound)?;
-    let within =
-        |mount: &Value| Some(Path::new(path).strip_prefix(text(&mount["mountPath"])).ok()?.to_str()?.to_owned());
-    let inside = items(&spec["volumeMounts"]).filter_map(|mount| Some((mount, within(mount)?)));
-    let nearest = inside.min_by_key(|(_, rest)| rest.len());
-    let (host, read_only) = match nearest {
-        None => (join(&world.node.join("roots").join(uid(pod)).join(container), path)?, false),
-        Some((mount, rest)) => {
-            let mounts = lock(&world.kubelet.mounts);
-            let volume = mounts.get(uid(pod)).and_then(|volumes| volumes.get(text(&mount["name"])));
-            (join(volume.ok_or(ErrorKind::NotFound)?, &rest)?, mount["readOnly"] == true)
-        }
-    };
-    Ok(Place { host, path: path.to_owned(), read_only })
+impl Container {
+    /// What a path in it is; an error if it is none on this machine, or its volume is not mounted.
+    pub(super) fn place(&self, path: &str) -> io::Result<Place> {
+        let (world, pod) = (&self.world, uid(&self.pod));
+        let within =
+            |mount: &Value| Some(Path::new(path).strip_prefix(text(&mount["mountPath"])).ok()?.to_str()?.to_owned());
+        let inside = items(&self.spec()["volumeMounts"]).filter_map(|mount| Some((mount, within(mount)?)));
+        let (host, read_only) = match inside.min_by_key(|(_, rest)| rest.len()) {
+            None => (join(&world.node.join("roots").join(pod).join(&self.name), path)?, false),
+            Some((mount, rest)) => {
+                let mounts = lock(&world.kubelet.mounts);
+                let volume = mounts.get(pod).and_then(|volumes| volumes.get(text(&mount["name"])));
+                (join(volume.ok_or(ErrorKind::NotFound)?, &rest)?, mount["readOnly"] == true)
+            }
+        };
+        Ok(Place { host, path: path.to_owned(), read_only })
+    }
 }
 
 /// Takes a server's folder away from the tester; pods that run keep what they have mounted.
@@ -104,4 +99,15 @@ fn join(folder: &Path, path: &str) -> io::Result<PathBuf> {
         joined.push(part);
     }
     Ok(joined)
+}
+
+/// An error in the words of Linux.
+pub(super) fn words(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "No such file or directory".to_owned(),
+        ErrorKind::IsADirectory => "Is a directory".to_owned(),
+        ErrorKind::ReadOnlyFilesystem => "Read-only file system".to_owned(),
+        ErrorKind::StorageFull => "No space left on device".to_owned(),
+        _ => error.to_string(),
+    }
 }

@@ -10,10 +10,10 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::lock;
-use crate::sim::object::{items, name, text};
-use crate::sim::store::Kind;
-use crate::sim::{NAMESPACE, World, serve};
+use super::container::lock;
+use crate::sim::listener::serve;
+use crate::sim::object::{Kind, items, name, text};
+use crate::sim::world::{NAMESPACE, World};
 
 const NAME_SERVER: &str = "10.96.0.10";
 
@@ -25,7 +25,6 @@ struct Route {
     target: Option<(String, u16)>,
 }
 
-/// Connects to a port of a pod.
 pub(in crate::sim) async fn connect_pod(world: &World, pod: &str, port: u16) -> Option<TcpStream> {
     let own = lock(&world.kubelet.ports).get(pod).copied().filter(|_| port == 2049)?;
     let connection = TcpStream::connect((Ipv4Addr::LOCALHOST, own)).await.ok()?;
@@ -41,9 +40,9 @@ fn routes(world: &World) -> Vec<Route> {
     for service in world.store.list(Kind::Service) {
         let its = slices
             .iter()
-            .filter(|slice| text(&slice["metadata"]["labels"]["kubernetes.io/service-name"]) == name(&service));
+            .find(|slice| text(&slice["metadata"]["labels"]["kubernetes.io/service-name"]) == name(&service));
         for port in items(&service["spec"]["ports"]) {
-            let target = its.clone().find_map(|slice| {
+            let target = its.and_then(|slice| {
                 let ready = items(&slice["endpoints"]).find(|endpoint| endpoint["conditions"]["ready"] == true)?;
                 let own = items(&slice["ports"]).find(|own| own["name"] == port["name"])?;
                 Some((text(&ready["targetRef"]["name"]).to_owned(), number(&own["port"])?))

@@ -1,6 +1,7 @@
 //! The simulated NFS server: MOUNT and NFSv3 on a folder of this machine, by `nfs3_server`. Knows folders and connections,
 //! not the cluster.
 
+use std::collections::HashMap;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
@@ -14,33 +15,30 @@ use nfs3_server::vfs::{
     DirEntryPlus, FileHandleU64, NextResult, NfsFileSystem, NfsReadFileSystem, ReadDirPlusIterator, VFSCapabilities,
 };
 
-use super::lock;
+use super::container::lock;
 
 /// Listens on a port of this machine; what comes serves the folder to whoever connects, for ever.
 pub(super) async fn listen(root: PathBuf, read_only: bool) -> io::Result<NFSTcpListener<Folder>> {
-    let folder = Folder { root, read_only, paths: Mutex::new(vec![PathBuf::new()]) };
+    let folder = Folder { read_only, paths: Mutex::new(HashMap::from([(ROOT, root)])) };
     let mut server = NFSTcpListener::bind("127.0.0.1:0", folder).await?;
     server.with_export_name("data");
     Ok(server)
 }
 
-/// A folder, as a file system. A handle is a place in `paths`: what had it once, has it for ever.
 pub(super) struct Folder {
-    root: PathBuf,
     read_only: bool,
-    /// Relative to the root.
-    paths: Mutex<Vec<PathBuf>>,
+    /// By handles: what had one once, has it for ever.
+    paths: Mutex<HashMap<u64, PathBuf>>,
 }
+
+const ROOT: u64 = 1;
 
 type Answer<T> = Result<T, nfsstat3>;
 type Handle = FileHandleU64;
 
 impl Folder {
-    /// Where a handle's file is; zero is nobody's number.
     fn path(&self, handle: Handle) -> Answer<PathBuf> {
-        let index = usize::try_from(handle.as_u64()).ok().and_then(|number| number.checked_sub(1));
-        let path = index.and_then(|index| lock(&self.paths).get(index).cloned());
-        path.map(|path| self.root.join(path)).ok_or(nfsstat3::NFS3ERR_BADHANDLE)
+        lock(&self.paths).get(&handle.as_u64()).cloned().ok_or(nfsstat3::NFS3ERR_BADHANDLE)
     }
 
     fn entry(&self, folder: Handle, name: &filename3<'_>) -> Answer<(PathBuf, Handle)> {
@@ -51,14 +49,11 @@ impl Folder {
             return Err(nfsstat3::NFS3ERR_ACCES);
         };
         let path = self.path(folder)?.join(name);
-        let relative = path.strip_prefix(&self.root).map_err(|_| nfsstat3::NFS3ERR_ACCES)?;
         let mut paths = lock(&self.paths);
-        let index = paths.iter().position(|known| known == relative).unwrap_or_else(|| {
-            paths.push(relative.to_owned());
-            paths.len() - 1
-        });
-        drop(paths);
-        Ok((path, Handle::new(index as u64 + 1)))
+        let known = paths.iter().find(|(_, known)| **known == path).map(|(handle, _)| *handle);
+        let handle = known.unwrap_or(ROOT + paths.len() as u64);
+        paths.insert(handle, path.clone());
+        Ok((path, Handle::new(handle)))
     }
 }
 
@@ -66,7 +61,7 @@ impl NfsReadFileSystem for Folder {
     type Handle = Handle;
 
     fn root_dir(&self) -> Handle {
-        Handle::new(1)
+        Handle::new(ROOT)
     }
 
     async fn lookup(&self, folder: &Handle, name: &filename3<'_>) -> Answer<Handle> {
@@ -198,7 +193,7 @@ mod tests {
 
     #[test]
     fn nothing_outside_the_folder_has_a_handle() {
-        let folder = Folder { root: "/data".into(), read_only: false, paths: Mutex::new(vec![PathBuf::new()]) };
+        let folder = Folder { read_only: false, paths: Mutex::new(HashMap::from([(ROOT, "/data".into())])) };
         let entry = |name: &'static [u8]| folder.entry(folder.root_dir(), &filename3::from(name)).map(|(path, _)| path);
         assert_eq!(entry(b"file"), Ok(PathBuf::from("/data/file")));
         for outside in [&b"../outside"[..], b"..", b"a/b", b"/etc"] {

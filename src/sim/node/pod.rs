@@ -7,19 +7,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
-use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::watch::Sender;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::container::Container;
-use super::status::{self, Role, Slot};
-use super::{lock, mounts};
+use super::container::{Container, lock};
+use super::{mounts, status};
 use crate::sim::logs::Log;
-use crate::sim::object::{is_deleted, name, stamp, uid};
-use crate::sim::store::{Kind, State};
-use crate::sim::{NAMESPACE, World};
+use crate::sim::object::{Kind, containers, is_deleted, name, stamp, text, uid};
+use crate::sim::store::State;
+use crate::sim::world::World;
 
 /// What containers need to start and to end.
 const START: Duration = Duration::from_millis(30);
@@ -28,26 +25,24 @@ const STOP: Duration = Duration::from_millis(50);
 const SHOWN: Duration = Duration::from_millis(200);
 const BACK_OFF: Duration = Duration::from_secs(10);
 
-struct Worker {
-    world: Arc<World>,
-    pod: Arc<Value>,
-    ip: String,
-    slots: Sender<Vec<Slot>>,
-}
-
 pub(super) async fn run(world: Arc<World>, pod: Arc<Value>) {
     let mut state = world.store.state();
     mounts::mount(&world, &pod);
-    let slots = Sender::new(Slot::all(&pod));
     let ip = format!("10.244.0.{}", world.kubelet.addresses.fetch_add(1, Ordering::Relaxed) + 2);
-    let worker = Arc::new(Worker { world, pod, ip, slots });
+    status::begin(&world, &pod, &ip);
     let mut lives = JoinSet::new();
     tokio::select! {
-        _ = state.wait_for(|now| is_gone(now, &worker.pod)) => {}
-        () = worker.start(&mut lives) => {}
+        _ = state.wait_for(|now| is_gone(now, &pod)) => {}
+        () = start(&world, &pod, &mut lives) => {}
     }
     lives.shutdown().await;
-    worker.remove().await;
+    lock(&world.kubelet.ports).remove(name(&pod));
+    sleep(STOP).await;
+    for spec in containers(&pod) {
+        world.logs.of(name(&pod), text(&spec["name"])).send_modify(|log| log.has_ended = true);
+    }
+    world.store.remove(Kind::Pod, name(&pod));
+    mounts::unmount(&world, uid(&pod));
 }
 
 fn is_gone(state: &State, pod: &Value) -> bool {
@@ -55,84 +50,49 @@ fn is_gone(state: &State, pod: &Value) -> bool {
     live.is_none_or(|live| uid(live) != uid(pod) || is_deleted(live))
 }
 
-impl Worker {
-    /// Starts every container when it is its turn; does not return.
-    async fn start(self: &Arc<Self>, lives: &mut JoinSet<()>) {
-        let mut slots = self.slots.subscribe();
-        let count = slots.borrow().len();
-        for index in 0..count {
-            lives.spawn(Arc::clone(self).live(index).boxed());
-            // The sender is in here.
-            let _ = slots.wait_for(|slots| slots[index].lets_others_start()).await;
-        }
-        pending::<()>().await;
+/// Starts every container when it is its turn; does not return.
+async fn start(world: &Arc<World>, pod: &Arc<Value>, lives: &mut JoinSet<()>) {
+    let mut state = world.store.state();
+    for spec in containers(pod) {
+        let name = text(&spec["name"]).to_owned();
+        let container = Arc::new(Container { world: Arc::clone(world), pod: Arc::clone(pod), name });
+        lives.spawn(live(Arc::clone(&container)).boxed());
+        // The sender is in the world.
+        let _ = state.wait_for(|now| container.lets_others_start(now)).await;
     }
+    pending::<()>().await;
+}
 
-    /// A container's lives, one after another; an init container's last one is that which completes.
-    async fn live(self: Arc<Self>, index: usize) {
-        let (name, role) = {
-            let slot = &self.slots.borrow()[index];
-            (slot.name().to_owned(), slot.role)
-        };
-        let (world, pod) = (&self.world, &self.pod);
-        let log = world.logs.of(self::name(pod), &name);
-        for restarts in 0_u32.. {
-            sleep(START).await;
-            log.send_modify(Log::begin);
-            self.change(index, Slot::start);
-            let container =
-                Container { world: Arc::clone(world), pod: Arc::clone(pod), name: name.clone(), log: log.clone() };
-            let code = container.work(|| self.change(index, |slot, _| slot.ready = true)).await;
-            log.send_modify(|log| log.has_ended = true);
-            self.change(index, |slot, now| slot.end(code, now));
-            if role == Role::Init && code == 0 {
-                return;
-            }
-            if let Some(doublings) = restarts.checked_sub(1) {
-                sleep(SHOWN).await;
-                self.change(index, |slot, _| slot.wait());
-                self.warn(&name);
-                let wait = Duration::from_secs(1 << doublings.min(6)).min(BACK_OFF);
-                sleep(wait.saturating_sub(SHOWN)).await;
-            }
+/// A container's lives, one after another; the last one of a container that must complete is that which does.
+async fn live(container: Arc<Container>) {
+    let log = container.log();
+    for restarts in 0_u32.. {
+        sleep(START).await;
+        log.send_modify(Log::begin);
+        container.runs(restarts);
+        let code = container.work().await;
+        log.send_modify(|log| log.has_ended = true);
+        container.ended(code);
+        if container.must_complete() && code == 0 {
+            return;
+        }
+        if let Some(doublings) = restarts.checked_sub(1) {
+            sleep(SHOWN).await;
+            container.waits();
+            warn(&container);
+            let wait = Duration::from_secs(1 << doublings.min(6)).min(BACK_OFF);
+            sleep(wait.saturating_sub(SHOWN)).await;
         }
     }
+}
 
-    /// Changes what is known of a container, and says in the store how the pod is.
-    fn change(&self, index: usize, change: impl FnOnce(&mut Slot, Timestamp)) {
-        self.slots.send_modify(|slots| {
-            change(&mut slots[index], self.world.node_now());
-            let status = status::pod(slots, [&self.world.address.to_string(), &self.ip]);
-            self.world.store.edit(Kind::Pod, name(&self.pod), |pod| {
-                if uid(pod) == uid(&self.pod) {
-                    pod["status"] = status;
-                }
-            });
-        });
-    }
-
-    /// Warns of a container in an event; what was said before is counted.
-    fn warn(&self, container: &str) {
-        let (pod, store, now) = (name(&self.pod), &self.world.store, self.world.node_now());
-        let event = format!("{pod}.{container}");
-        let message = format!("Back-off restarting failed container {container} in pod {pod}");
-        let count = store.get(Kind::Event, &event).map_or(0, |event| event["count"].as_u64().unwrap_or_default());
-        let object = json!({"kind": "Pod", "name": pod, "uid": uid(&self.pod)});
-        let metadata = json!({"name": event, "namespace": NAMESPACE});
-        let event = json!({"metadata": metadata, "involvedObject": object, "type": "Warning", "reason": "BackOff",
-            "message": message, "count": count + 1, "lastTimestamp": stamp(now)});
-        store.put(Kind::Event, event, now);
-    }
-
-    /// Removes the pod, whose containers have ended.
-    async fn remove(&self) {
-        let (world, pod) = (&self.world, &self.pod);
-        lock(&world.kubelet.ports).remove(name(pod));
-        sleep(STOP).await;
-        for slot in &*self.slots.borrow() {
-            world.logs.of(name(pod), slot.name()).send_modify(|log| log.has_ended = true);
-        }
-        world.store.remove(Kind::Pod, name(pod));
-        mounts::unmount(world, uid(pod));
-    }
+fn warn(Container { world, pod, name: container }: &Container) {
+    let event = format!("{}.{container}", name(pod));
+    let message = format!("Back-off restarting failed container {container} in pod {}", name(pod));
+    let before = world.store.get(Kind::Event, &event);
+    let count = before.map_or(0, |event| event["count"].as_u64().unwrap_or_default());
+    let object = json!({"kind": "Pod", "name": name(pod), "uid": uid(pod)});
+    let event = json!({"metadata": {"name": event}, "involvedObject": object, "type": "Warning", "reason": "BackOff",
+        "message": message, "count": count + 1, "lastTimestamp": stamp(world.node_now())});
+    world.put(Kind::Event, event);
 }

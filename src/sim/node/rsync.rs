@@ -5,9 +5,8 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
-use super::files::words;
-use super::lock;
-use super::mounts::Place;
+use super::container::lock;
+use super::mounts::{Place, words};
 
 /// What is said at the end; its figures are nobody's business.
 const SUMMARY: [&str; 3] =
@@ -101,7 +100,7 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
 }
 
 /// What is in a folder, in rsync's order: files before folders, each in the order of their bytes.
-fn names(folder: &Path) -> io::Result<Vec<(bool, String)>> {
+pub(super) fn names(folder: &Path) -> io::Result<Vec<(bool, String)>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

@@ -1,101 +1,98 @@
 //! What the kubelet says of a pod and its containers, as Kubernetes has it in `status`.
 
-use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::sim::object::{items, stamp, text};
+use super::container::Container;
+use crate::sim::object::{Kind, items, name, stamp, state, uid};
+use crate::sim::store::State;
+use crate::sim::world::World;
 
-pub(super) struct Slot {
-    pub spec: Value,
-    pub role: Role,
-    /// Whether it has all that a Ready pod needs of it.
-    pub ready: bool,
-    starts: u32,
-    state: Value,
-    last: Value,
+/// Why a container waits that has never run.
+const FIRST: &str = "PodInitializing";
+
+/// Says of a pod that it has an address, and none of its containers ran yet.
+pub(super) fn begin(world: &World, pod: &Value, ip: &str) {
+    let [init, main] = ["initContainers", "containers"].map(|list| {
+        let waits = |spec: &Value| {
+            json!({"name": spec["name"], "ready": false, "started": false, "restartCount": 0, "image": spec["image"],
+                "imageID": "", "state": {"waiting": {"reason": FIRST}}, "lastState": {},
+                "volumeMounts": spec["volumeMounts"]})
+        };
+        items(&pod["spec"][list]).map(waits).collect::<Vec<_>>()
+    });
+    let status = json!({"phase": "Pending", "hostIP": world.address.to_string(), "podIP": ip, "podIPs": [{"ip": ip}],
+        "initContainerStatuses": init, "containerStatuses": main});
+    world.store.edit(Kind::Pod, name(pod), |live| live["status"] = status);
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    /// An init container, which must complete.
-    Init,
-    Sidecar,
-    Main,
-}
-
-impl Slot {
-    /// Those of a pod, in the order of their starts.
-    pub fn all(pod: &Value) -> Vec<Self> {
-        let new = |role, spec: &Value| {
-            let (state, last) = (json!({"waiting": {"reason": "PodInitializing"}}), json!({}));
-            Self { spec: spec.clone(), role, ready: false, starts: 0, state, last }
-        };
-        let is_sidecar = |spec: &Value| spec["restartPolicy"] == "Always";
-        let init = items(&pod["spec"]["initContainers"])
-            .map(|spec| new(if is_sidecar(spec) { Role::Sidecar } else { Role::Init }, spec));
-        init.chain(items(&pod["spec"]["containers"]).map(|spec| new(Role::Main, spec))).collect()
+impl Container {
+    /// Changes what is said of it, and what follows for the pod.
+    fn tell(&self, change: impl FnOnce(&mut Value)) {
+        self.world.store.edit(Kind::Pod, name(&self.pod), |live| {
+            if uid(live) != uid(&self.pod) {
+                return;
+            }
+            let lists = live["status"].as_object_mut().into_iter().flat_map(Map::values_mut);
+            let mut all = lists.filter_map(Value::as_array_mut).flatten();
+            let _ = all.find(|own| own["name"] == self.name.as_str()).map(change);
+            let status = &live["status"];
+            let main = || items(&status["containerStatuses"]);
+            let is_ready = items(&status["initContainerStatuses"]).chain(main()).all(|own| own["ready"] == true);
+            let is_running = main().all(|own| own["state"]["waiting"]["reason"] != FIRST);
+            let ready = json!({"type": "Ready", "status": if is_ready { "True" } else { "False" }});
+            live["status"]["conditions"] = json!([ready]);
+            live["status"]["phase"] = json!(if is_running { "Running" } else { "Pending" });
+        });
     }
 
-    pub fn name(&self) -> &str {
-        text(&self.spec["name"])
+    /// It runs, after so many restarts. One with a probe is ready and started when it listens.
+    pub(super) fn runs(&self, restarts: u32) {
+        let now = stamp(self.world.node_now());
+        let is_started = self.spec()["readinessProbe"].is_null();
+        self.tell(|own| {
+            becomes(own, json!({"running": {"startedAt": now}}));
+            own["restartCount"] = json!(restarts);
+            own["started"] = json!(is_started);
+            own["ready"] = json!(is_started && !self.must_complete());
+        });
     }
 
-    /// Whether those behind it may start. A sidecar that started once is enough: others do not end with it.
-    pub fn lets_others_start(&self) -> bool {
-        match self.role {
-            Role::Init => self.state["terminated"]["exitCode"] == 0,
-            Role::Sidecar => self.starts > 0,
-            Role::Main => true,
-        }
+    pub(super) fn listens(&self) {
+        self.tell(|own| [own["started"], own["ready"]] = [json!(true), json!(true)]);
     }
 
-    pub fn wait(&mut self) {
-        self.becomes(json!({"waiting": {"reason": "CrashLoopBackOff"}}));
-    }
-
-    /// It runs; again, if it has before.
-    pub fn start(&mut self, now: Timestamp) {
-        self.starts += 1;
-        self.becomes(json!({"running": {"startedAt": stamp(now)}}));
-        // A server is when it listens.
-        self.ready = match self.role {
-            Role::Init => false,
-            Role::Sidecar => true,
-            Role::Main => self.spec["readinessProbe"].is_null(),
-        };
-    }
-
-    pub fn end(&mut self, code: i32, now: Timestamp) {
+    pub(super) fn ended(&self, code: i32) {
+        let now = stamp(self.world.node_now());
         let reason = if code == 0 { "Completed" } else { "Error" };
-        let started = self.state["running"]["startedAt"].take();
-        let ended = json!({"exitCode": code, "reason": reason, "startedAt": started, "finishedAt": stamp(now)});
-        self.state = json!({"terminated": ended});
-        self.ready = self.role == Role::Init && code == 0;
+        self.tell(|own| {
+            let started = own["state"]["running"]["startedAt"].take();
+            let ended = json!({"exitCode": code, "reason": reason, "startedAt": started, "finishedAt": now});
+            own["state"] = json!({"terminated": ended});
+            own["started"] = json!(false);
+            own["ready"] = json!(self.must_complete() && code == 0);
+        });
     }
 
-    fn becomes(&mut self, state: Value) {
-        if self.state["terminated"].is_object() {
-            self.last = self.state.take();
-        }
-        self.state = state;
+    pub(super) fn waits(&self) {
+        self.tell(|own| becomes(own, json!({"waiting": {"reason": "CrashLoopBackOff"}})));
     }
 
-    fn status(&self) -> Value {
-        let started = self.state["running"].is_object() && (self.ready || self.role != Role::Main);
-        json!({"name": self.name(), "ready": self.ready, "started": started, "restartCount": self.starts.saturating_sub(1),
-            "state": self.state, "lastState": self.last, "image": self.spec["image"], "imageID": "",
-            "volumeMounts": self.spec["volumeMounts"]})
+    /// Whether those behind it may start. One that started once is enough, where it need not complete: others do not end with it.
+    pub(super) fn lets_others_start(&self, now: &State) -> bool {
+        now.get(Kind::Pod, name(&self.pod)).is_some_and(|pod| {
+            let state = state(pod, &self.name);
+            if self.must_complete() {
+                state["terminated"]["exitCode"] == 0
+            } else {
+                state["waiting"]["reason"] != FIRST
+            }
+        })
     }
 }
 
-/// A pod's status, with the addresses of its node and its own.
-pub(super) fn pod(slots: &[Slot], [host, ip]: [&str; 2]) -> Value {
-    let (main, init): (Vec<&Slot>, Vec<&Slot>) = slots.iter().partition(|slot| slot.role == Role::Main);
-    let is_running = main.iter().all(|slot| slot.starts > 0);
-    let is_ready = slots.iter().all(|slot| slot.ready);
-    let [init, main] = [init, main].map(|slots| slots.into_iter().map(Slot::status).collect::<Vec<_>>());
-    let ready = json!({"type": "Ready", "status": if is_ready { "True" } else { "False" }});
-    let phase = if is_running { "Running" } else { "Pending" };
-    json!({"phase": phase, "conditions": [ready], "hostIP": host, "podIP": ip, "podIPs": [{"ip": ip}],
-        "initContainerStatuses": init, "containerStatuses": main})
+fn becomes(own: &mut Value, state: Value) {
+    if own["state"]["terminated"].is_object() {
+        own["lastState"] = own["state"].take();
+    }
+    own["state"] = state;
 }

@@ -3,32 +3,25 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use jiff::fmt::serde::unsigned_duration::friendly::compact as span;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::store::Kind;
+use crate::sim::object::Kind;
 
-/// A span of time, such as `3500ms`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Span(#[serde(with = "span::required")] pub Duration);
-
-/// What is done to the cluster.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Fault {
     /// A JSON patch of the namespace, or of a Deployment or Service; of the scenario's server, if no other one is named.
-    Patch { kind: Kind, server: Option<String>, steps: json_patch::Patch, after: Option<Span> },
+    Patch { kind: Kind, server: Option<String>, steps: json_patch::Patch, after: Option<SignedDuration> },
     /// An object that somebody adds; a pod of it is Ready and does nothing.
     Add { kind: Kind, object: Value },
     /// What is removed of the scenario's server: its Deployment before there are pods, or its pod later, of which the
     /// Deployment makes another.
-    Remove { kind: Kind, after: Option<Span> },
+    Remove { kind: Kind, after: Option<SignedDuration> },
     /// What a container of the scenario's server does instead of its work.
     Container { name: String, does: Behaviour },
     /// The folder of the scenario's server is gone for the tester; pods that run still have it.
-    FolderVanishes { after: Option<Span> },
+    FolderVanishes { after: Option<SignedDuration> },
     /// What requests get instead of an answer. Verbs and resources as in RBAC, such as `pods/exec`; none stands for all,
     /// and for `/version`, too.
     Api {
@@ -37,21 +30,20 @@ pub enum Fault {
         #[serde(default)]
         resources: Vec<String>,
         gets: Answer,
-        after: Option<Span>,
-        /// For ever where not said.
-        lasts: Option<Span>,
+        after: Option<SignedDuration>,
+        lasts: Option<SignedDuration>,
     },
-    /// A JSON patch of the values that the release is given; of what the chart makes of them, `exportOptions` follows.
-    Values(json_patch::Patch),
-    /// Helm's word for a revision of the release above those before it, of which the first is deployed.
-    Release(String),
-    /// What a revision has otherwise than the live objects are made: JSON patches of the values that it was given, and of the
-    /// servers' Deployments in its manifest.
+    /// What a revision of the release has otherwise than the live objects are made: Helm's word for it, and JSON patches of the
+    /// values that it was given and of the servers' Deployments in its manifest. The first is `deployed`, others `failed` where
+    /// nothing is said.
     Revision {
         number: u64,
+        status: Option<String>,
         #[serde(default)]
         values: json_patch::Patch,
+        #[serde(default)]
         servers: Vec<String>,
+        #[serde(default)]
         steps: json_patch::Patch,
     },
 }
@@ -77,8 +69,6 @@ pub enum Behaviour {
     DoesNotListen,
     /// The NFS server serves a folder of its own under the export's name.
     ServesElsewhere,
-    /// The init container says that it is done, and copied nothing.
-    CopiesNothing,
 }
 
 /// What a request may get instead of an answer.
@@ -89,14 +79,19 @@ pub enum Answer {
     Closed,
     /// Nothing: the connection stays open without a word, also one that is open already.
     Silence,
-    /// A Status with this code.
     Status(u16),
     /// The beginning of a command's output; then the connection is closed.
     Half,
     /// The answer; but of a watch or of a log that is followed nothing more so long after its beginning, also no end.
-    Mute(Span),
+    Mute(SignedDuration),
+    /// The answer, as late as from a node that is short of CPU: it begins one command at a time and takes so long for that. What the
+    /// first ones of each kind say in a pod is lost.
+    Slow(SignedDuration),
     /// In place of each so many-th request a 429 that asks to come again after so many seconds.
-    Busy { each: usize, seconds: u32 },
+    Busy {
+        each: usize,
+        seconds: u32,
+    },
     /// A page in HTML with this status, as something on the way may have it; a redirect leads to a place to log in.
     Page(u16),
 }
@@ -106,7 +101,7 @@ impl Fault {
     pub fn after(&self) -> Option<Duration> {
         match self {
             Self::Patch { after, .. } | Self::Remove { after, .. } | Self::FolderVanishes { after } => {
-                after.map(|Span(after)| after)
+                after.map(SignedDuration::unsigned_abs)
             }
             _ => None,
         }

@@ -5,11 +5,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde::Deserialize;
 
 mod fault;
 
-pub use fault::Span;
 pub(super) use fault::{Answer, Behaviour, Clock, Fault};
 
 use crate::error::{Refusal, suggestion};
@@ -19,7 +19,6 @@ use crate::error::{Refusal, suggestion};
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
     pub name: String,
-    /// What is broken, in a line.
     pub broken: String,
     /// The server that it is about; names of tests without a server are of this one, or else of all servers.
     #[serde(default)]
@@ -35,12 +34,8 @@ pub struct Scenario {
     pub(super) servers: usize,
     #[serde(default)]
     pub(super) clock: Clock,
-    /// The node is short of CPU: it begins one command at a time, and takes so long for that.
-    pub(super) slow: Option<Span>,
-    /// The tests that FAIL.
     #[serde(default)]
     pub fail: Vec<String>,
-    /// The tests that end in ERROR.
     #[serde(default)]
     pub error: Vec<String>,
     /// Parts of tests' names, of which at least one ends in ERROR; which, and whether the others pass, is decided by the
@@ -51,7 +46,7 @@ pub struct Scenario {
     #[serde(default)]
     pub may_pass: bool,
     /// How long rollouts may take to settle, where that is much longer than the run.
-    pub settle: Option<Span>,
+    pub settle: Option<SignedDuration>,
     /// Whether files of the run are left, because the cluster is not there to remove them from.
     #[serde(default)]
     pub leaves_files: bool,
@@ -60,10 +55,8 @@ pub struct Scenario {
     pub refused: bool,
 }
 
-/// All scenarios, by what they break.
 const FILES: [&str; 3] = [include_str!("healthy.yaml"), include_str!("broken.yaml"), include_str!("motion.yaml")];
 
-/// The scenario without a fault.
 pub const HEALTHY: &str = "healthy";
 
 /// All scenarios, in the order of their files.
@@ -125,8 +118,9 @@ impl Scenario {
 
     /// What begins later and hits a connection that is still open then, and when after the first request.
     pub(super) fn later(&self, verb: &str, resource: &str, elapsed: Duration) -> Option<(Duration, Answer)> {
-        let hits = self.apis(verb, resource).filter(|(_, _, gets)| matches!(gets, Answer::Closed | Answer::Silence));
-        hits.map(|(begin, _, gets)| (begin, gets)).filter(|(begin, _)| *begin > elapsed).min_by_key(|(begin, _)| *begin)
+        let is_hit = |gets: &Answer| matches!(gets, Answer::Closed | Answer::Silence);
+        let mut later = self.apis(verb, resource).filter(|(begin, _, gets)| *begin > elapsed && is_hit(gets));
+        later.next().map(|(begin, _, gets)| (begin, gets))
     }
 
     /// What requests get, from when to when.
@@ -136,8 +130,8 @@ impl Scenario {
             Fault::Api { verbs, resources, gets, after, lasts }
                 if matches(verbs, verb) && matches(resources, resource) =>
             {
-                let begin = after.map_or(Duration::ZERO, |Span(after)| after);
-                Some((begin, lasts.map_or(Duration::MAX, |Span(lasts)| begin + lasts), *gets))
+                let begin = after.map_or(Duration::ZERO, SignedDuration::unsigned_abs);
+                Some((begin, lasts.map_or(Duration::MAX, |lasts| begin + lasts.unsigned_abs()), *gets))
             }
             _ => None,
         })

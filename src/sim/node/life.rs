@@ -1,0 +1,119 @@
+//! A container's life: what it says and does, from its start to its end.
+
+use std::future::pending;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use nfs3_server::tcp::NFSTcp;
+use tokio::task::block_in_place;
+use tokio::time::sleep;
+
+use super::container::{Container, lock};
+use super::mounts::Place;
+use super::{nfs, rsync};
+use crate::sim::object::name;
+use crate::sim::scenario::Behaviour;
+use crate::sim::world::INTERVAL;
+
+const COPY: Duration = Duration::from_millis(20);
+/// From the server's start until it listens and a probe has found that out.
+const LISTEN: Duration = Duration::from_millis(180);
+
+/// So many times in a row not all may be copied.
+const FAILURES: u32 = 3;
+
+impl Container {
+    /// Does its work, and returns its exit code.
+    pub async fn work(&self) -> i32 {
+        // The others were there before the first request.
+        let is_new = !self.world.elapsed().is_zero();
+        match self.name.as_str() {
+            _ if self.does(Behaviour::Hangs) => pending().await,
+            _ if self.does(Behaviour::Exits) || self.does(Behaviour::ExitsAnew) && is_new => 1,
+            "sync-windows-data" => self.fill().await,
+            "sync-to-windows" => self.copy().await,
+            "nfs-server" => self.serve().await,
+            _ => pending().await,
+        }
+    }
+
+    /// Runs rsync from one folder to another, and says what it says.
+    async fn rsync(&self, from: &str, to: &str) -> i32 {
+        self.say("sending incremental file list");
+        let (said, code) = block_in_place(|| {
+            let _copies = self.world.kubelet.copies.read().unwrap_or_else(PoisonError::into_inner);
+            let [Ok(from), Ok(to)] = [from, to].map(|folder| self.place(folder)) else { return (Vec::new(), 23) };
+            rsync::copy(&from, &to, &self.world.kubelet.files)
+        });
+        sleep(COPY).await;
+        for line in said {
+            self.say(line);
+        }
+        code
+    }
+
+    /// The work of files/init.sh.
+    async fn fill(&self) -> i32 {
+        let name = self.env("NAS_NAME");
+        self.say(format!("=== NAS {name} Init Container Starting ==="));
+        let code = self.rsync("/windows-data", "/data").await;
+        if code == 0 {
+            self.say(format!("=== NAS {name} Init Container Complete ==="));
+        }
+        code
+    }
+
+    /// The work of files/sidecar.sh.
+    async fn copy(&self) -> i32 {
+        let interval = self.env("SYNC_INTERVAL").parse().unwrap_or(INTERVAL);
+        self.say(format!("=== NAS {} Sync Sidecar Starting ===", self.env("NAS_NAME")));
+        self.say(format!("Sync interval: {interval}s"));
+        self.say("Direction: NFS export -> Windows mount");
+        let mut failures = 0;
+        loop {
+            let start = self.world.node_now();
+            let status = self.rsync("/nfs-data", "/windows-mount").await;
+            let end = self.world.node_now();
+            let time = end.strftime("%H:%M:%S");
+            if status == 0 {
+                failures = 0;
+                self.say(format!("[{time}] Synced to Windows in {}s", end.as_second() - start.as_second()));
+            } else {
+                failures += 1;
+                if status != 23 || failures == FAILURES {
+                    return status;
+                }
+                self.say(format!("[{time}] Not all was synced to Windows: rsync exit code {status}"));
+            }
+            sleep(Duration::from_secs(interval)).await;
+        }
+    }
+
+    /// The work of files/server.sh.
+    async fn serve(&self) -> i32 {
+        let options = self.env("EXPORT_OPTIONS");
+        let exports = format!("/data 0.0.0.0/0({options})");
+        let written = self.place("/etc/exports").and_then(|file| {
+            std::fs::create_dir_all(file.host.parent().unwrap_or(&file.host))?;
+            std::fs::write(file.host, format!("{exports}\n"))
+        });
+        if written.is_ok() {
+            self.say(exports);
+        }
+        self.say(format!("Starting NFS server (fsid={})", self.env("FSID")));
+        if self.does(Behaviour::DoesNotListen) {
+            return pending().await;
+        }
+        let folder = self.place(if self.does(Behaviour::ServesElsewhere) { "/srv/data" } else { "/data" });
+        let Ok(Place { host, read_only, .. }) = folder else { return 1 };
+        let read_only = read_only || options.split(',').any(|option| option == "ro");
+        if std::fs::create_dir_all(&host).is_err() {
+            return 1;
+        }
+        let Ok(server) = nfs::listen(host, read_only).await else { return 1 };
+        sleep(LISTEN).await;
+        lock(&self.world.kubelet.ports).insert(name(&self.pod).to_owned(), server.get_listen_port());
+        self.listens();
+        i32::from(server.handle_forever().await.is_err())
+    }
+}
