@@ -9,10 +9,10 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use tokio::time::Instant;
 
+use super::changes::{Bell, Changes};
 use super::object::requests;
-use super::obstacle::{PATIENCE, unscheduled};
-use super::wake::{Bell, Changes};
-use super::watch::{Store, objects};
+use super::server::{Announced, PATIENCE, unscheduled};
+use super::store::Store;
 use super::{ApiError, Cluster};
 
 /// The reasons of events about such a pod: of the Cluster Autoscaler, and of Karpenter and what is made of it.
@@ -21,9 +21,6 @@ use super::{ApiError, Cluster};
 const REASONS: [&str; 2] = ["TriggeredScaleUp", "Nominated"];
 /// So often it is asked again, as long as the pod has no node.
 const AGAIN: Duration = Duration::from_secs(5);
-
-/// The event in which an autoscaler has announced a node, if any has; or why that is not known.
-pub type Announced = Result<Option<String>, String>;
 
 impl Cluster {
     async fn announced(&self, uid: &str) -> Result<Option<String>, ApiError> {
@@ -41,7 +38,7 @@ fn announcement(events: Vec<Event>) -> Option<String> {
 
 pub(super) async fn follow(
     cluster: Cluster,
-    pods: Store<Pod>,
+    pods: Arc<Store<Pod>>,
     announced: Arc<Mutex<BTreeMap<String, Announced>>>,
     bell: Arc<Bell>,
 ) {
@@ -53,7 +50,7 @@ pub(super) async fn follow(
             let uid = pod.uid().filter(|_| cluster.now().duration_since(since.0) >= PATIENCE)?;
             asked.get(&uid).is_none_or(|at| at.elapsed() >= AGAIN).then_some(uid)
         };
-        let due: Vec<String> = objects(&pods).iter().filter_map(is_due).collect();
+        let due: Vec<String> = pods.objects().iter().filter_map(is_due).collect();
         for uid in due {
             let found = cluster.announced(&uid).await.map_err(|error| error.to_string());
             asked.insert(uid.clone(), Instant::now());

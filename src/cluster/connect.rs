@@ -1,7 +1,6 @@
 //! From a kubeconfig and a context to a cluster that answered; refuses with what to do next.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::DATE;
 use k8s_openapi::apimachinery::pkg::version::Info;
@@ -10,10 +9,9 @@ use kube::Client;
 use kube::client::Body;
 
 use super::kubeconfig::{self, Known};
-use super::{ApiError, Cluster, Target, answered, login, proxy, way};
+use super::transport::TransportError;
+use super::{ApiError, CONNECT, Cluster, Target, answered, login, middlebox, proxy};
 use crate::error::Refusal;
-
-pub(super) const CONNECT: Duration = Duration::from_secs(5);
 
 pub async fn connect(target: Target) -> Result<Cluster, Refusal> {
     let known = kubeconfig::read(&target)?;
@@ -38,12 +36,12 @@ pub async fn reach(target: Target, known: Known) -> Result<Cluster, Refusal> {
         // Nothing is looked up in the system's store, which may be empty.
         config.root_cert.get_or_insert_default();
     }
-    let client = way::guarded(login::log_in(config, token_file).await.map_err(place)?);
+    let client = middlebox::guarded(login::log_in(config, token_file).await.map_err(place)?);
     let mut answer = answered("get", "/version", version(&client)).await;
-    if let Err(ApiError::OnTheWay(.., trouble)) = &mut answer
-        && trouble.is_of_trust
+    if let Err(ApiError::Transport(.., error)) = &mut answer
+        && error.is_of_trust
     {
-        trouble.what = format!("{} (those are in {trusted})", trouble.what);
+        error.what = format!("{} (those are in {trusted})", error.what);
     }
     let (version, ahead) = match (answer, proxy) {
         (Ok(answer), _) => answer,
@@ -63,7 +61,7 @@ async fn version(client: &Client) -> Result<(Info, SignedDuration), kube::Error>
     let body = response.into_body().collect_bytes().await?;
     if status.is_success() {
         let version: Info = serde_json::from_slice(&body).unwrap_or_default();
-        let foreign = || way::Trouble::foreign(&format!("{status}, without a gitVersion"));
+        let foreign = || TransportError::foreign(&format!("{status}, without a gitVersion"));
         let is_kubernetes = !version.git_version.is_empty();
         return is_kubernetes.then_some((version, ahead)).ok_or_else(|| kube::Error::Service(foreign().into()));
     }

@@ -9,8 +9,6 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use super::script;
-
 /// Reasons for waiting that do not go away by themselves within a test's time.
 const HOPELESS: [&str; 7] = [
     "CrashLoopBackOff",
@@ -209,12 +207,6 @@ pub fn tester_folders<'a>(pod: &'a Pod, view: &View<'a>, server: &str) -> Vec<Ho
     if named.is_empty() { all } else { named }
 }
 
-/// Whether the container's rsync may read its target, as with `--delete`, and so stumble over a file that vanishes there.
-/// Only where its command is seen to do without is it known not to: a script may be misread, so a mere mention counts.
-pub fn may_read_target(pod: &Pod, name: &str) -> bool {
-    named(pod, name).is_none_or(|view| script::delete_flag_or_mention(&view) != Ok(None))
-}
-
 /// Whether a container was restarted and is down, or has been running for less than the window: it may be in a crash loop, of which
 /// a single look can see the second that it runs (observed: pod Ready for 1 s in every 10 to 40 s).
 pub fn is_restless(pod: &Pod, view: &View<'_>, window: SignedDuration, now: Timestamp) -> bool {
@@ -274,16 +266,5 @@ mod tests {
         };
         assert_eq!(folders("nas-output-1"), ["/windows-mount"]);
         assert_eq!(folders("nas-output-2"), ["/nfs-data", "/windows-mount"], "none is named like it");
-    }
-
-    #[test]
-    fn only_an_rsync_that_is_seen_not_to_delete_leaves_its_target_unread() {
-        for (script, may_read) in
-            [("rsync -av /a/ /b/", false), ("rsync -av --delete /a/ /b/", true), ("cp -a /a/ /b/", true)]
-        {
-            let command = ("/spec/initContainers/1/command", json!(["sh", "-c", script]));
-            assert_eq!(may_read_target(&pod(&[command]), "sync-to-windows"), may_read, "{script}");
-        }
-        assert!(may_read_target(&pod(&[]), "none"));
     }
 }

@@ -15,10 +15,10 @@ use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-mod access;
 mod api_error;
 mod autoscaler;
 pub mod batch;
+mod changes;
 pub mod connect;
 pub mod container;
 mod cycle;
@@ -33,10 +33,11 @@ mod live;
 mod log;
 mod login;
 pub mod manifest;
+mod middlebox;
 mod object;
-mod obstacle;
 mod operation;
 mod pace;
+mod permission;
 mod plugin;
 mod population;
 mod port_forward;
@@ -45,15 +46,13 @@ mod release;
 pub mod script;
 mod select;
 pub mod server;
-mod tls;
+mod store;
 mod token;
-mod wake;
+mod transport;
 mod watch;
-mod way;
 
-pub use access::Permission;
 pub use api_error::ApiError;
-pub use autoscaler::Announced;
+pub use changes::Changes;
 pub use connect::{connect, reach};
 pub use cycle::{CycleLog, Marks};
 pub use events::Warning;
@@ -63,20 +62,20 @@ pub use kube::ResourceExt;
 pub use kubeconfig::read;
 pub use live::Live;
 pub use log::{LogLine, is_last_word};
-pub use obstacle::Obstacle;
 pub use operation::{Operation, Work};
 pub use pace::SLOW;
+pub use permission::Permission;
 pub use population::{Network, Population};
 pub use port_forward::Forwarded;
 pub use release::{Contents, Deployed, Release};
 pub use select::{Select, Wanted};
-pub use server::Server;
-pub use wake::Changes;
+pub use server::{Announced, Obstacle, Server};
 pub use watch::Watch;
-pub use way::Trouble;
 
 /// The longest wait for an answer of the API server.
 pub const ANSWER: Duration = Duration::from_secs(10);
+/// The longest wait for a connection.
+const CONNECT: Duration = Duration::from_secs(5);
 /// The longest that a command may take, from when it is its turn: a node that is short of CPU needs seconds for each.
 pub const COMMAND: Duration = Duration::from_secs(30);
 

@@ -8,14 +8,11 @@ use ipnet::IpNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::ApiError;
+use super::api_error::{ApiError, UNDERLYING};
 use crate::error::Refusal;
 
 /// How long a proxy is asked how to log in.
 const ANSWER: Duration = Duration::from_secs(5);
-
-/// How kube's client begins to say that the proxy itself cannot be reached.
-pub(super) const UNDERLYING: &str = "failed to create underlying connection";
 
 /// A proxy's URL, and which one it is, without user and password.
 pub(super) type Proxy = (Uri, String);

@@ -11,59 +11,48 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::Request;
-use kube::{Error, Resource, ResourceExt};
+use kube::{Error, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::autoscaler::{self, Announced};
-use super::object::{list, requests, typed, version};
-use super::wake::{Bell, Changes, Counts};
-use super::{ANSWER, ApiError, Cluster, Network, Population, Wanted, answered};
+use super::autoscaler;
+use super::changes::{Bell, Changes, Counts};
+use super::object::{list, requests, version};
+use super::store::Store;
+use super::{ANSWER, Announced, ApiError, Cluster, Network, Population, Wanted, answered};
 
 /// How long a watch lasts, in seconds: it may have been mute all the while, by something on the way.
 const LASTS: u32 = 15;
 const RETRY: Duration = Duration::from_millis(500);
-
 const PODS: &str = "pods";
-const DEPLOYMENTS: &str = "deployments.apps";
-const REPLICA_SETS: &str = "replicasets.apps";
-const SERVICES: &str = "services";
-const SLICES: &str = "endpointslices.discovery.k8s.io";
 
 /// The running watches; ends them when dropped.
 pub struct Watch {
     cluster: Cluster,
-    pods: Store<Pod>,
-    deployments: Store<Deployment>,
-    replica_sets: Store<ReplicaSet>,
-    network: Option<(Store<Service>, Store<EndpointSlice>)>,
+    pods: Arc<Store<Pod>>,
+    deployments: Arc<Store<Deployment>>,
+    replica_sets: Arc<Store<ReplicaSet>>,
+    network: Option<(Arc<Store<Service>>, Arc<Store<EndpointSlice>>)>,
     counts: watch::Receiver<Counts>,
     /// What was there after so many changes, so that not every look gathers it.
     last: Mutex<Option<(u64, Population)>>,
-    listed: Listed,
     announced: Arc<Mutex<BTreeMap<String, Announced>>>,
     _tasks: JoinSet<()>,
 }
 
-/// Of each resource that was listed, or could not be: what is wrong with it, if anything is.
-type Listed = Arc<Mutex<BTreeMap<&'static str, Option<ApiError>>>>;
-
-/// By their names.
-pub(super) type Store<K> = Arc<Mutex<BTreeMap<String, Arc<K>>>>;
-
 impl Watch {
-    /// An error where a resource could not be listed or is no longer watched: what is known of it may be wrong.
+    /// An error where what is known of a kind may be wrong.
     pub fn population(&self) -> Result<Population, ApiError> {
-        self.untroubled(&[PODS, DEPLOYMENTS, REPLICA_SETS])?;
+        self.pods.trusted().and(self.deployments.trusted()).and(self.replica_sets.trusted())?;
         let changes = self.counts.borrow().of(None);
         let mut last = locked(&self.last);
         let known = last.take().filter(|(of, _)| *of == changes);
         let gathered = || {
-            let (pods, deployments) = (objects(&self.pods), objects(&self.deployments));
-            Population::new(pods, deployments, objects(&self.replica_sets), self.cluster.now())
+            let (pods, deployments) = (self.pods.objects(), self.deployments.objects());
+            Population::new(pods, deployments, self.replica_sets.objects(), self.cluster.now())
         };
         let (_, population) = last.insert(known.unwrap_or_else(|| (changes, gathered())));
         let mut population = population.clone();
@@ -74,12 +63,9 @@ impl Watch {
 
     /// The Services of the namespace now; none if they are not watched.
     pub fn network(&self) -> Result<Network, ApiError> {
-        self.untroubled(&[SERVICES, SLICES])?;
-        let network = self.network.as_ref();
-        Ok(network.map_or_else(Network::default, |(services, slices)| Network {
-            services: objects(services),
-            slices: objects(slices),
-        }))
+        let Some((services, slices)) = &self.network else { return Ok(Network::default()) };
+        services.trusted().and(slices.trusted())?;
+        Ok(Network { services: services.objects(), slices: slices.objects() })
     }
 
     /// Something to wait on for the next change that may matter to a server, or to any; create it before looking.
@@ -88,13 +74,9 @@ impl Watch {
     }
 
     fn is_listed(&self) -> bool {
-        locked(&self.listed).len() == if self.network.is_some() { 5 } else { 3 }
-    }
-
-    fn untroubled(&self, resources: &[&str]) -> Result<(), ApiError> {
-        let listed = locked(&self.listed);
-        let trouble = resources.iter().find_map(|resource| listed.get(resource)?.as_ref());
-        trouble.map_or(Ok(()), |error| Err(error.clone()))
+        let is_network =
+            self.network.as_ref().is_none_or(|(services, slices)| services.is_listed() && slices.is_listed());
+        self.pods.is_listed() && self.deployments.is_listed() && self.replica_sets.is_listed() && is_network
     }
 }
 
@@ -102,30 +84,27 @@ impl Cluster {
     /// Watches the pods, Deployments and ReplicaSets of the namespace that are wanted, and on demand Services and
     /// EndpointSlices; returns when each was listed once, or could not be. Without pods nothing can be judged.
     pub async fn watch(&self, wanted: Wanted, with_services: bool) -> Result<Watch, ApiError> {
-        let cluster = self.clone();
-        let about = Arc::new(About { cluster: self.clone(), wanted, bell: Arc::default(), listed: Listed::default() });
+        let about = Arc::new(About { cluster: self.clone(), wanted, bell: Arc::default() });
         let mut tasks = JoinSet::new();
         let pods = follow(&about, PODS, OWN, &mut tasks);
-        let deployments = follow(&about, DEPLOYMENTS, TEMPLATE, &mut tasks);
-        let replica_sets = follow(&about, REPLICA_SETS, OWN, &mut tasks);
+        let deployments = follow(&about, "deployments.apps", TEMPLATE, &mut tasks);
+        let replica_sets = follow(&about, "replicasets.apps", OWN, &mut tasks);
         let network = with_services.then(|| {
-            let services = follow(&about, SERVICES, OWN, &mut tasks);
-            (services, follow(&about, SLICES, OWN, &mut tasks))
+            let services = follow(&about, "services", OWN, &mut tasks);
+            (services, follow(&about, "endpointslices.discovery.k8s.io", OWN, &mut tasks))
         });
         let announced = Arc::default();
         let (known, bell) = (Arc::clone(&announced), Arc::clone(&about.bell));
         tasks.spawn(autoscaler::follow(self.clone(), Arc::clone(&pods), known, bell).boxed());
-        let (counts, listed) = (about.bell.listen(), Arc::clone(&about.listed));
-        let last = Mutex::default();
-        let watch =
-            Watch { cluster, pods, deployments, replica_sets, network, counts, last, listed, announced, _tasks: tasks };
+        let (cluster, counts, last) = (self.clone(), about.bell.listen(), Mutex::default());
+        let watch = Watch { cluster, pods, deployments, replica_sets, network, counts, last, announced, _tasks: tasks };
         let listed = async {
             let mut changes = watch.changes(None);
             while !watch.is_listed() {
                 // The sender lives in the tasks, which live in `watch`.
                 let _ = changes.changed().await;
             }
-            watch.untroubled(&[PODS])
+            watch.pods.trusted()
         };
         let silent = ApiError::Silent { verb: "list", resource: PODS, waited: ANSWER };
         tokio::time::timeout(ANSWER, listed).await.map_err(|_| silent)??;
@@ -133,15 +112,10 @@ impl Cluster {
     }
 }
 
-pub(super) fn objects<K>(store: &Store<K>) -> Vec<Arc<K>> {
-    locked(store).values().cloned().collect()
-}
-
 struct About {
     cluster: Cluster,
     wanted: Wanted,
     bell: Arc<Bell>,
-    listed: Listed,
 }
 
 /// Where the labels of an object are that say whether it is wanted: its own, by which the API selects, or those that it gives its
@@ -149,73 +123,42 @@ struct About {
 const OWN: &str = "/metadata/labels";
 const TEMPLATE: &str = "/spec/template/metadata/labels";
 
-fn follow<K>(about: &Arc<About>, resource: &'static str, labels: &'static str, tasks: &mut JoinSet<()>) -> Store<K>
+/// Keeps the objects of a kind up to date in the background.
+fn follow<K>(about: &Arc<About>, resource: &'static str, labels: &'static str, tasks: &mut JoinSet<()>) -> Arc<Store<K>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Send + Sync + 'static,
 {
-    let store: Store<K> = Store::default();
+    let store = Arc::default();
     let follower = Follower {
         about: Arc::clone(about),
         requests: requests::<K>(Some(about.cluster.namespace())),
         selector: if labels == OWN { about.wanted.selector() } else { String::new() },
         labels,
         resource,
-        store: Arc::clone(&store) as Arc<dyn Keep>,
+        store: Arc::clone(&store),
     };
     tasks.spawn(follower.run().boxed());
     store
-}
-
-trait Keep: Send + Sync {
-    /// Takes these for all that there are.
-    fn replace(&self, objects: Vec<Value>) -> Result<(), Error>;
-    fn put(&self, object: Value) -> Result<(), Error>;
-    /// Drops an object that is no more, or not wanted any more; `false` if it was not there.
-    fn remove(&self, name: &str) -> bool;
-}
-
-impl<K: Resource + DeserializeOwned + Send + Sync> Keep for Mutex<BTreeMap<String, Arc<K>>> {
-    fn replace(&self, objects: Vec<Value>) -> Result<(), Error> {
-        let objects = objects.into_iter().map(named).collect::<Result<_, _>>()?;
-        *locked(self) = objects;
-        Ok(())
-    }
-
-    fn put(&self, object: Value) -> Result<(), Error> {
-        let (name, object) = named(object)?;
-        locked(self).insert(name, object);
-        Ok(())
-    }
-
-    fn remove(&self, name: &str) -> bool {
-        locked(self).remove(name).is_some()
-    }
-}
-
-fn named<K: Resource + DeserializeOwned>(object: Value) -> Result<(String, Arc<K>), Error> {
-    let mut object: K = typed(object)?;
-    object.managed_fields_mut().clear();
-    Ok((object.name_any(), Arc::new(object)))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Follower {
+struct Follower<K> {
     about: Arc<About>,
     requests: Request,
     selector: String,
     labels: &'static str,
     resource: &'static str,
-    store: Arc<dyn Keep>,
+    store: Arc<Store<K>>,
 }
 
-impl Follower {
+impl<K: Resource + DeserializeOwned + Send + Sync> Follower<K> {
     async fn run(self) {
         loop {
             if let Err(error) = self.list_and_watch().await {
-                locked(&self.about.listed).insert(self.resource, Some(error));
+                self.store.distrust(error);
             }
             self.about.bell.ring(None);
             // Starting over with a new LIST is how one knows that the trouble is past.
@@ -235,7 +178,6 @@ impl Follower {
         };
         let mut known = answered("list", self.resource, list(client, &self.requests, &params, take)).await?;
         self.store.replace(wanted).map_err(failed)?;
-        locked(&self.about.listed).insert(self.resource, None);
         self.about.bell.ring(None);
         let params = WatchParams::default().labels(&self.selector).timeout(LASTS);
         loop {

@@ -1,4 +1,4 @@
-//! What lies on the way to the API server: what answers in its place, and requests that are to come again later.
+//! What is between here and the API server, such as a gateway, and answers in its place; and requests that are to come again later.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{ANSWER, tls};
+use super::ANSWER;
+use super::transport::TransportError;
 
 const AGAIN: u32 = 10;
 /// Source: `WithAuditInit` of Kubernetes' `apiserver`, which gives it to every answer, also to those that are plain text.
@@ -18,32 +19,6 @@ const AUDIT_ID: &str = "audit-id";
 
 /// How the kubelet begins its own words, where the API server passes a websocket through to it.
 const KUBELET: [&str; 3] = ["unable to upgrade connection", "pod does not exist", "container not found"];
-
-/// Why there is no answer of the API server's own, and what to do.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{what}")]
-pub struct Trouble {
-    pub(super) what: String,
-    pub(super) hint: &'static str,
-    /// Whether it depends on the certificate authorities that are trusted.
-    pub(super) is_of_trust: bool,
-}
-
-impl Trouble {
-    pub(super) fn new(what: impl Into<String>, hint: &'static str) -> Self {
-        Self { what: what.into(), hint, is_of_trust: false }
-    }
-
-    pub(super) fn foreign(said: &str) -> Self {
-        let what = format!("no Kubernetes API answers there, but something else: {said}");
-        Self::new(what, "look at the server's URL in the kubeconfig, at the proxy and at the VPN")
-    }
-
-    pub(super) fn no_websocket(said: &str) -> Self {
-        let what = format!("no websocket is let through to the API server: {said}");
-        Self::new(what, "let websockets pass there; `kubectl exec` proves nothing: it falls back on SPDY")
-    }
-}
 
 /// The client, with every answer looked at: whether it is Kubernetes', and whether the request may be made again.
 pub(super) fn guarded(client: Client) -> Client {
@@ -71,7 +46,7 @@ async fn send(client: Client, request: Request<Body>) -> Result<Response<Body>, 
         let Some(wait) = wait.filter(|_| is_repeatable) else { return checked(is_upgrade, is_log, response).await };
         if times > AGAIN || wait >= ANSWER.saturating_sub(began.elapsed()) {
             let what = format!("the API server is busy: {}, Retry-After: {said}, request {times}", response.status());
-            return Err(Trouble::new(what, "wait for as long as it asks, then run again").into());
+            return Err(TransportError::new(what, "wait for as long as it asks, then run again").into());
         }
         tokio::time::sleep(wait).await;
         times += 1;
@@ -106,12 +81,12 @@ async fn checked(is_upgrade: bool, is_log: bool, response: Response<Body>) -> Re
     }
     // So say Go's servers, and nginx.
     if status == StatusCode::BAD_REQUEST && text.contains("HTTP request") && text.contains("HTTPS") {
-        return Err(tls::no_http().into());
+        return Err(TransportError::no_http().into());
     }
     let text = if kind == "text/html" { String::new() } else { text.trim().chars().take(200).collect() };
     let parts = [status.to_string(), kind, place, text].into_iter();
     let said = parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
-    Err(if is_upgrade { Trouble::no_websocket(&said) } else { Trouble::foreign(&said) }.into())
+    Err(if is_upgrade { TransportError::no_websocket(&said) } else { TransportError::foreign(&said) }.into())
 }
 
 /// Whether it is an error of Kubernetes. One says that the request to open a websocket came without its headers.

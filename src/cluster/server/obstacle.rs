@@ -6,8 +6,7 @@ use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 
-use super::Server;
-use super::server::has_ended;
+use super::objects::{Server, has_ended};
 
 /// What may pass by itself, such as a webhook that is just being replaced, is waited for until it is so old.
 pub const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
