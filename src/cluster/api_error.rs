@@ -7,7 +7,7 @@ use std::time::Duration;
 use kube::client::UpgradeConnectionError;
 use tokio::time::error::Elapsed;
 
-use super::CONNECT;
+use super::deadline::CONNECT;
 use super::transport::{self, TransportError};
 
 const ROLE: &str = "; docs/rbac.yaml has all that the suites need";

@@ -9,11 +9,12 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use tokio::time::Instant;
 
+use super::api_error::ApiError;
 use super::changes::{Bell, Changes};
+use super::client::Cluster;
 use super::object::requests;
 use super::server::{Announced, PATIENCE, unscheduled};
 use super::store::Store;
-use super::{ApiError, Cluster};
 
 /// The reasons of events about such a pod: of the Cluster Autoscaler, and of Karpenter and what is made of it.
 /// Source: <https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md>

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use super::Operation;
+use super::operation::Operation;
 
 /// What stands before each script, between it and its arguments, and after those.
 const HEAD: &str = "operation() {\n";

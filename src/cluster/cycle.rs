@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use regex::Regex;
 use tokio::time::Instant;
 
-use super::ApiError;
+use super::api_error::ApiError;
 use super::log::is_last_word;
 
 /// How long the backlog of a log that was just opened may take to come.

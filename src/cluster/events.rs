@@ -6,8 +6,9 @@ use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 
+use super::api_error::ApiError;
+use super::client::Cluster;
 use super::object::requests;
-use super::{ApiError, Cluster};
 
 /// So many events of one object are asked for; Kubernetes counts what repeats.
 const ASKED: u32 = 200;

@@ -11,8 +11,10 @@ use kube::core::{Request, Status};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::api_error::ApiError;
 use super::batch::{FAILED, encode, parts};
-use super::{ApiError, Cluster, Operation, answered_within};
+use super::client::{Cluster, answered_within};
+use super::operation::Operation;
 use crate::random;
 
 const STDOUT: u8 = 1;

@@ -10,10 +10,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use super::api_error::ApiError;
+use super::client::{Cluster, answered};
 use super::cycle::{BACKLOG, CycleLog, Marks, SILENT};
+use super::deadline::ANSWER;
 use super::log::{next_line, stamped, whole_second};
 use super::pace::Pace;
-use super::{ANSWER, ApiError, Cluster, answered};
 
 /// How much of the log's past is read: enough for the last two cycles of a sidecar with little to do.
 const TAIL: i64 = 100;

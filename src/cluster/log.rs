@@ -4,7 +4,9 @@ use futures::{AsyncBufRead, AsyncBufReadExt};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::LogParams;
 
-use super::{ANSWER, ApiError, Cluster, answered};
+use super::api_error::ApiError;
+use super::client::{Cluster, answered};
+use super::deadline::ANSWER;
 
 const LONGEST_LINE: usize = 1 << 16;
 

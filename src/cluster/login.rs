@@ -17,7 +17,7 @@ use kube::{Client, Config};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::ApiError;
+use super::api_error::ApiError;
 use super::plugin::{self, Credential};
 use super::token;
 use crate::error::Refusal;

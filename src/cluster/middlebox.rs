@@ -10,7 +10,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::ANSWER;
+use super::deadline::ANSWER;
 use super::transport::TransportError;
 
 const AGAIN: u32 = 10;

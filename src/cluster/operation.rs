@@ -58,120 +58,112 @@ pub enum Operation {
     Connect { address: String, port: u16 },
 }
 
+// The scripts, which take their arguments as `$1` and so on.
+const WRITE: &str = r#"printf %s "$2" >"$1""#;
+const FILL: &str = r#"yes "$2" | head -c "$3" >"$1""#;
+const APPEND: &str = r#"yes "$2" | head -c "$3" >>"$1""#;
+/// Hardly anything but the shell itself: a process for each file would take seconds.
+const TREE: &str = r#"mkdir -p "$1" && cd "$1" || return
+    file=0
+    while [ "$file" -lt "$3" ]; do
+        folder=$((file % 5))/$((file % 3))
+        [ -d "$folder" ] || mkdir -p "$folder" || return
+        lines=$((file % 4))
+        while [ "$lines" -gt 0 ]; do
+            printf '%s %s\n' "$2" "$file" || return
+            lines=$((lines - 1))
+        done >"$folder/$file.txt" || return
+        file=$((file + 1))
+    done
+    find . -type f -exec touch -t 200102030405.06 {} +"#;
+const READ: &str = r#"cat "$1""#;
+const DIGEST: &str = r#"[ ! -e "$1" ] || {
+        size=$(wc -c <"$1") && sum=$(sha1sum <"$1") || return
+        printf '%d %s\n' "$size" "${sum%% *}"
+    }"#;
+const WRITE_NESTED: &str = r#"mkdir -p "$1" && printf %s "$3" >"$1/$2" && cat "$1/$2""#;
+const GATHER: &str = r#"cd "$1" && for file in "$2"*; do
+        [ ! -f "$file" ] || { printf '%s\0' "$file" && cat "$file" && printf '\0'; } || return
+    done"#;
+const TIMES: &str = r#"cd "$1" && find . -type f -exec stat -c '%Y %n' {} +"#;
+const AGES: &str = r#"cd "$1" && for file in "$2"*; do
+        [ -e "$file" ] || continue
+        changed=$(stat -c %Y "$file") && used=$(du -sk "$file") || return
+        printf '%s %s %s\0' "$changed" "${used%%[!0-9]*}" "$file"
+    done"#;
+const DISK_USAGE: &str = r#"du -sk "$1""#;
+const REMOVE: &str = r#"rm -rf "$1""#;
+const SWEEP: &str = r#"[ -n "$2" ] && cd "$1" && for file in "$2"*; do
+        [ ! -e "$file" ] || { rm -rf "$file" && printf '%s\0' "$file"; } || return
+    done"#;
+/// Nothing but the shell itself, so that reading the CPU time costs little of it.
+const USAGE: &str = r#"cd /sys/fs/cgroup || return
+    { read -r memory <memory.current; } 2>/dev/null || read -r memory <memory/memory.usage_in_bytes || return
+    read -r up rest </proc/uptime || return
+    if [ -e cpu.stat ]; then
+        while read -r key value; do [ "$key" != usage_usec ] || cpu=${value}000; done <cpu.stat
+    else
+        read -r cpu <cpuacct/cpuacct.usage
+    fi
+    echo "$memory ${up%.*}${up#*.} $cpu""#;
+/// Only the full name works with every nslookup; `search` has the domain. All at once: a name server that
+/// does not answer costs the same 5 s for many names as for one, and a command has 30.
+const RESOLVE: &str = r#"domain=$(sed -n 's/^search[[:space:]]\{1,\}\([^[:space:]]*\).*/\1/p' /etc/resolv.conf | head -n 1)
+    sed -n 's/^nameserver[[:space:]]\{1,\}/! /p' /etc/resolv.conf
+    for name do
+        { said=$(nslookup "$name${domain:+.$domain.}" 2>&1); printf '? %s %s\n%s\n' "$name" $? "$said"; } &
+    done
+    wait"#;
+const CONNECT: &str = r#"nc -w 2 "$1" "$2" -e true"#;
+
 impl Operation {
     /// The script, which takes its arguments as `$1` and so on, and those.
     pub fn call(&self) -> (&'static str, Vec<String>) {
         let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         match self {
-            Self::Write { path, content } => (r#"printf %s "$2" >"$1""#, own(&[path, content])),
-            Self::Fill { path, line, bytes } => {
-                (r#"yes "$2" | head -c "$3" >"$1""#, own(&[path, line, &bytes.to_string()]))
-            }
-            Self::Append { path, line, bytes } => {
-                (r#"yes "$2" | head -c "$3" >>"$1""#, own(&[path, line, &bytes.to_string()]))
-            }
-            // Hardly anything but the shell itself: a process for each file would take seconds.
-            Self::Tree { folder, line, files } => (
-                r#"mkdir -p "$1" && cd "$1" || return
-                file=0
-                while [ "$file" -lt "$3" ]; do
-                    folder=$((file % 5))/$((file % 3))
-                    [ -d "$folder" ] || mkdir -p "$folder" || return
-                    lines=$((file % 4))
-                    while [ "$lines" -gt 0 ]; do
-                        printf '%s %s\n' "$2" "$file" || return
-                        lines=$((lines - 1))
-                    done >"$folder/$file.txt" || return
-                    file=$((file + 1))
-                done
-                find . -type f -exec touch -t 200102030405.06 {} +"#,
-                own(&[folder, line, &files.to_string()]),
-            ),
-            Self::Read { path } => (r#"cat "$1""#, own(&[path])),
-            Self::Digest { path } => (
-                r#"[ ! -e "$1" ] || {
-                    size=$(wc -c <"$1") && sum=$(sha1sum <"$1") || return
-                    printf '%d %s\n' "$size" "${sum%% *}"
-                }"#,
-                own(&[path]),
-            ),
-            Self::WriteNested { folder, name, content } => {
-                (r#"mkdir -p "$1" && printf %s "$3" >"$1/$2" && cat "$1/$2""#, own(&[folder, name, content]))
-            }
-            Self::Gather { folder, prefix } => (
-                r#"cd "$1" && for file in "$2"*; do
-                    [ ! -f "$file" ] || { printf '%s\0' "$file" && cat "$file" && printf '\0'; } || return
-                done"#,
-                own(&[folder, prefix]),
-            ),
-            Self::Times { folder } => (r#"cd "$1" && find . -type f -exec stat -c '%Y %n' {} +"#, own(&[folder])),
-            Self::Ages { folder, prefix } => (
-                r#"cd "$1" && for file in "$2"*; do
-                    [ -e "$file" ] || continue
-                    changed=$(stat -c %Y "$file") && used=$(du -sk "$file") || return
-                    printf '%s %s %s\0' "$changed" "${used%%[!0-9]*}" "$file"
-                done"#,
-                own(&[folder, prefix]),
-            ),
-            Self::DiskUsage { folder } => (r#"du -sk "$1""#, own(&[folder])),
-            Self::Remove { path } => (r#"rm -rf "$1""#, own(&[path])),
-            Self::Sweep { folder, prefix } => (
-                r#"[ -n "$2" ] && cd "$1" && for file in "$2"*; do
-                    [ ! -e "$file" ] || { rm -rf "$file" && printf '%s\0' "$file"; } || return
-                done"#,
-                own(&[folder, prefix]),
-            ),
-            // Nothing but the shell itself, so that reading the CPU time costs little of it.
-            Self::Usage => (
-                r#"cd /sys/fs/cgroup || return
-                { read -r memory <memory.current; } 2>/dev/null || read -r memory <memory/memory.usage_in_bytes || return
-                read -r up rest </proc/uptime || return
-                if [ -e cpu.stat ]; then
-                    while read -r key value; do [ "$key" != usage_usec ] || cpu=${value}000; done <cpu.stat
-                else
-                    read -r cpu <cpuacct/cpuacct.usage
-                fi
-                echo "$memory ${up%.*}${up#*.} $cpu""#,
-                Vec::new(),
-            ),
-            // Only the full name works with every nslookup; `search` has the domain. All at once: a name server that
-            // does not answer costs the same 5 s for many names as for one, and a command has 30.
-            Self::Resolve { names } => (
-                r#"domain=$(sed -n 's/^search[[:space:]]\{1,\}\([^[:space:]]*\).*/\1/p' /etc/resolv.conf | head -n 1)
-                sed -n 's/^nameserver[[:space:]]\{1,\}/! /p' /etc/resolv.conf
-                for name do
-                    { said=$(nslookup "$name${domain:+.$domain.}" 2>&1); printf '? %s %s\n%s\n' "$name" $? "$said"; } &
-                done
-                wait"#,
-                names.clone(),
-            ),
-            Self::Connect { address, port } => (r#"nc -w 2 "$1" "$2" -e true"#, own(&[address, &port.to_string()])),
+            Self::Write { path, content } => (WRITE, own(&[path, content])),
+            Self::Fill { path, line, bytes } => (FILL, own(&[path, line, &bytes.to_string()])),
+            Self::Append { path, line, bytes } => (APPEND, own(&[path, line, &bytes.to_string()])),
+            Self::Tree { folder, line, files } => (TREE, own(&[folder, line, &files.to_string()])),
+            Self::Read { path } => (READ, own(&[path])),
+            Self::Digest { path } => (DIGEST, own(&[path])),
+            Self::WriteNested { folder, name, content } => (WRITE_NESTED, own(&[folder, name, content])),
+            Self::Gather { folder, prefix } => (GATHER, own(&[folder, prefix])),
+            Self::Times { folder } => (TIMES, own(&[folder])),
+            Self::Ages { folder, prefix } => (AGES, own(&[folder, prefix])),
+            Self::DiskUsage { folder } => (DISK_USAGE, own(&[folder])),
+            Self::Remove { path } => (REMOVE, own(&[path])),
+            Self::Sweep { folder, prefix } => (SWEEP, own(&[folder, prefix])),
+            Self::Usage => (USAGE, Vec::new()),
+            Self::Resolve { names } => (RESOLVE, names.clone()),
+            Self::Connect { address, port } => (CONNECT, own(&[address, &port.to_string()])),
         }
     }
 
     /// The operation with that script; whether its arguments are these shows when it is encoded again.
     pub(super) fn read(script: &str, arguments: &[String]) -> Option<Self> {
         let text = |index: usize| arguments.get(index).cloned().unwrap_or_default();
+        let number = |index: usize| text(index).parse().unwrap_or_default();
         let [path, folder, address] = [text(0), text(0), text(0)];
-        let all = [
-            Self::Write { path: path.clone(), content: text(1) },
-            Self::Fill { path: path.clone(), line: text(1), bytes: text(2).parse().unwrap_or_default() },
-            Self::Append { path: path.clone(), line: text(1), bytes: text(2).parse().unwrap_or_default() },
-            Self::Tree { folder: folder.clone(), line: text(1), files: text(2).parse().unwrap_or_default() },
-            Self::Times { folder: folder.clone() },
-            Self::DiskUsage { folder: folder.clone() },
-            Self::Ages { folder: folder.clone(), prefix: text(1) },
-            Self::Read { path: path.clone() },
-            Self::Digest { path: path.clone() },
-            Self::WriteNested { folder: folder.clone(), name: text(1), content: text(2) },
-            Self::Gather { folder: folder.clone(), prefix: text(1) },
-            Self::Remove { path },
-            Self::Sweep { folder, prefix: text(1) },
-            Self::Usage,
-            Self::Resolve { names: arguments.to_vec() },
-            Self::Connect { address, port: text(1).parse().unwrap_or_default() },
-        ];
-        all.into_iter().find(|operation| operation.call().0 == script)
+        Some(match script {
+            WRITE => Self::Write { path, content: text(1) },
+            FILL => Self::Fill { path, line: text(1), bytes: number(2) },
+            APPEND => Self::Append { path, line: text(1), bytes: number(2) },
+            TREE => Self::Tree { folder, line: text(1), files: number(2) },
+            READ => Self::Read { path },
+            DIGEST => Self::Digest { path },
+            WRITE_NESTED => Self::WriteNested { folder, name: text(1), content: text(2) },
+            GATHER => Self::Gather { folder, prefix: text(1) },
+            TIMES => Self::Times { folder },
+            AGES => Self::Ages { folder, prefix: text(1) },
+            DISK_USAGE => Self::DiskUsage { folder },
+            REMOVE => Self::Remove { path },
+            SWEEP => Self::Sweep { folder, prefix: text(1) },
+            USAGE => Self::Usage,
+            RESOLVE => Self::Resolve { names: arguments.to_vec() },
+            CONNECT => Self::Connect { address, port: text(1).parse().unwrap_or_default() },
+            _ => return None,
+        })
     }
 
     /// What operations that are done together are like: one that is slow makes all slow.

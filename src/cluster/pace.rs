@@ -10,7 +10,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use super::{ANSWER, ApiError, COMMAND, Work};
+use super::api_error::ApiError;
+use super::deadline::{ANSWER, COMMAND};
+use super::operation::Work;
 
 /// How many may run at once at first, at the least and at the most.
 const FIRST: usize = 4;

@@ -8,8 +8,9 @@ use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use kube::api::PostParams;
 use serde_json::json;
 
+use super::api_error::ApiError;
+use super::client::{Cluster, answered};
 use super::object::{ask, requests};
-use super::{ApiError, Cluster, answered};
 
 /// Where commands and port-forwards need `create` beside `get`: the minor version of Kubernetes 1.
 /// Source: `AuthorizePodWebsocketUpgradeCreatePermission` in the release notes of Kubernetes 1.35.

@@ -10,8 +10,9 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 
-use super::server::{Settlement, has_ended, is_ready, is_terminating};
-use super::{Announced, Select, Server, container};
+use super::container;
+use super::select::Select;
+use super::server::{Announced, Server, Settlement, has_ended, is_ready, is_terminating};
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Population {

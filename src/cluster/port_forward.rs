@@ -4,7 +4,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::io::DuplexStream;
 
-use super::{ApiError, Cluster, Work, answered_within};
+use super::api_error::ApiError;
+use super::client::{Cluster, answered_within};
+use super::operation::Work;
 
 /// A connection to a port of a pod; it ends when dropped.
 pub struct Forwarded {

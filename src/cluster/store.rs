@@ -7,7 +7,7 @@ use kube::{Error, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::ApiError;
+use super::api_error::ApiError;
 use super::object::typed;
 
 pub(super) struct Store<K>(Mutex<State<K>>);
