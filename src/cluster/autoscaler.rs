@@ -6,13 +6,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
-use kube::api::ListParams;
 use tokio::time::Instant;
 
-use super::api_error::ApiError;
 use super::changes::{Bell, Changes};
 use super::client::Cluster;
-use super::object::requests;
 use super::server::{Announced, PATIENCE, unscheduled};
 use super::store::Store;
 
@@ -23,14 +20,7 @@ const REASONS: [&str; 2] = ["TriggeredScaleUp", "Nominated"];
 /// So often it is asked again, as long as the pod has no node.
 const AGAIN: Duration = Duration::from_secs(5);
 
-impl Cluster {
-    async fn announced(&self, uid: &str) -> Result<Option<String>, ApiError> {
-        let params = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Normal"));
-        let events: Vec<Event> = self.list("events", &requests::<Event>(Some(self.namespace())), &params).await?;
-        Ok(announcement(events))
-    }
-}
-
+/// The event in which an autoscaler has announced a node, if any has.
 fn announcement(events: Vec<Event>) -> Option<String> {
     let is_it = |event: &Event| REASONS.iter().any(|reason| event.reason.as_deref() == Some(reason));
     let found = events.into_iter().find(is_it);
@@ -53,7 +43,8 @@ pub(super) async fn follow(
         };
         let due: Vec<String> = pods.objects().iter().filter_map(is_due).collect();
         for uid in due {
-            let found = cluster.announced(&uid).await.map_err(|error| error.to_string());
+            let events = cluster.events_of(&uid, "Normal", None).await;
+            let found = events.map(announcement).map_err(|error| error.to_string());
             asked.insert(uid.clone(), Instant::now());
             let known = announced.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, found.clone());
             if known != Some(found) {

@@ -13,9 +13,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::api_error::ApiError;
+use super::concurrency::ConcurrencyLimit;
 use super::deadline::ANSWER;
 use super::object;
-use super::pace::Pace;
 use super::select::Wanted;
 
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ pub struct Cluster {
     pub version: Info,
     /// Its clock minus this machine's.
     pub ahead: SignedDuration,
-    pub(super) pace: Arc<Pace>,
+    pub(super) concurrency: Arc<ConcurrencyLimit>,
 }
 
 impl Cluster {
@@ -47,8 +47,8 @@ impl Cluster {
     }
 
     /// How long the slowest command took, and how many ran at once at the most.
-    pub fn pace(&self) -> (Duration, usize) {
-        self.pace.told()
+    pub fn load(&self) -> (Duration, usize) {
+        self.concurrency.told()
     }
 
     pub fn context(&self) -> &str {

@@ -51,7 +51,7 @@ pub async fn reach(target: Target, known: Known) -> Result<Cluster, Refusal> {
         (Err(error), None) => return Err(place(Refusal::start(error.to_string(), error.hint()))),
         (Err(error), Some(proxy)) => return Err(place(proxy::refusal(&proxy, &server, &error).await)),
     };
-    Ok(Cluster { client, target: Arc::new(target), address, version, ahead, pace: Arc::default() })
+    Ok(Cluster { client, target: Arc::new(target), address, version, ahead, concurrency: Arc::default() })
 }
 
 async fn version(client: &Client) -> Result<(Info, SignedDuration), kube::Error> {

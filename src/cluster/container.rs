@@ -171,15 +171,19 @@ impl<'a> View<'a> {
     }
 
     pub fn ended_at(&self) -> Option<Timestamp> {
-        Some(self.state()?.terminated.as_ref()?.finished_at.as_ref()?.0)
+        Some(self.terminated()?.finished_at.as_ref()?.0)
     }
 
     pub fn has_completed(&self) -> bool {
-        let ended = self.state().and_then(|state| state.terminated.as_ref());
-        ended.is_some_and(|ended| ended.exit_code == 0)
+        self.terminated().is_some_and(|ended| ended.exit_code == 0)
     }
 
-    fn state(&self) -> Option<&ContainerState> {
+    /// How it ended, unless it is not down now.
+    fn terminated(&self) -> Option<&'a ContainerStateTerminated> {
+        self.state()?.terminated.as_ref()
+    }
+
+    fn state(&self) -> Option<&'a ContainerState> {
         self.status?.state.as_ref()
     }
 }
@@ -219,7 +223,7 @@ pub fn is_restless(pod: &Pod, view: &View<'_>, window: SignedDuration, now: Time
 fn came_with_sandbox(pod: &Pod, view: &View<'_>) -> bool {
     let Some(ended) = view.end().and_then(|ended| ended.finished_at.as_ref()) else { return false };
     let init = all(pod).into_iter().filter(|other| other.kind == Kind::Init);
-    let began = init.map(|init| Some(init.state()?.terminated.as_ref()?.started_at.as_ref()?.0));
+    let began = init.map(|init| Some(init.terminated()?.started_at.as_ref()?.0));
     began.min().flatten().is_some_and(|began| began >= ended.0)
 }
 

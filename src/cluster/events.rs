@@ -51,9 +51,14 @@ impl Cluster {
     /// The newest warnings about the object with that uid, the newest last; none is no sign of health, because
     /// Kubernetes forgets them after an hour.
     pub async fn events(&self, uid: &str) -> Result<Vec<Warning>, ApiError> {
-        let fields = format!("involvedObject.uid={uid},type=Warning");
-        let params = ListParams::default().fields(&fields).limit(ASKED);
-        self.list("events", &requests::<Event>(Some(self.namespace())), &params).await.map(newest)
+        self.events_of(uid, "Warning", Some(ASKED)).await.map(newest)
+    }
+
+    /// The events of a type about the object with that uid: all, or so many.
+    pub(super) async fn events_of(&self, uid: &str, kind: &str, most: Option<u32>) -> Result<Vec<Event>, ApiError> {
+        let fields = format!("involvedObject.uid={uid},type={kind}");
+        let params = ListParams { limit: most, ..ListParams::default().fields(&fields) };
+        self.list("events", &requests::<Event>(Some(self.namespace())), &params).await
     }
 }
 

@@ -71,7 +71,7 @@ impl Cluster {
     /// have started.
     pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Outputs {
         let ask = |limit| self.exec_within(pod, container, operations, limit);
-        self.pace.run(pod, Operation::work(operations), ask).await
+        self.concurrency.run(pod, Operation::work(operations), ask).await
     }
 
     /// One whose output was lost, and that says the same when it is done again, is done once more: where a node is short of CPU,

@@ -12,10 +12,10 @@ use tokio::time::{Instant, timeout};
 
 use super::api_error::ApiError;
 use super::client::{Cluster, answered};
+use super::concurrency::ConcurrencyLimit;
 use super::cycle::{BACKLOG, CycleLog, Marks, SILENT};
 use super::deadline::ANSWER;
 use super::log::{next_line, stamped, whole_second};
-use super::pace::Pace;
 
 /// How much of the log's past is read: enough for the last two cycles of a sidecar with little to do.
 const TAIL: i64 = 100;
@@ -27,7 +27,7 @@ pub const QUIET: Duration = Duration::from_secs(2 * SILENT.as_secs());
 pub struct Cycles {
     log: watch::Receiver<CycleLog>,
     task: JoinHandle<()>,
-    pace: Arc<Pace>,
+    concurrency: Arc<ConcurrencyLimit>,
 }
 
 impl Drop for Cycles {
@@ -68,7 +68,7 @@ impl Cycles {
     }
 
     pub fn is_quiet(&self) -> bool {
-        self.log().is_quiet(Instant::now(), self.pace.lag())
+        self.log().is_quiet(Instant::now(), self.concurrency.lag())
     }
 
     /// Waits until a file can be removed without harm; `false` if no such moment was seen in time.
@@ -76,7 +76,7 @@ impl Cycles {
         loop {
             let log = self.log();
             let now = Instant::now();
-            if log.is_quiet(now, self.pace.lag()) {
+            if log.is_quiet(now, self.concurrency.lag()) {
                 return true;
             }
             let is_unreadable = log.opened.is_none() && log.trouble.is_some();
@@ -93,10 +93,10 @@ impl Cycles {
 impl Cluster {
     pub fn follow_cycles(&self, pod: &str, container: &str, marks: Marks) -> Cycles {
         let (sender, log) = watch::channel(CycleLog::default());
-        let (cluster, pace) = (self.clone(), Arc::clone(&self.pace));
+        let (cluster, concurrency) = (self.clone(), Arc::clone(&self.concurrency));
         let (pod, container) = (pod.to_owned(), container.to_owned());
         let follower = Follower { cluster, pod, container, marks, log: sender, newest: None };
-        Cycles { log, task: tokio::spawn(follower.run().boxed()), pace }
+        Cycles { log, task: tokio::spawn(follower.run().boxed()), concurrency }
     }
 }
 
@@ -147,7 +147,7 @@ impl Follower {
         // `sinceTime` has a granularity of a second, so after a reconnection lines come twice.
         let mut known = self.newest;
         loop {
-            let lag = self.cluster.pace.lag();
+            let lag = self.cluster.concurrency.lag();
             let patience = if is_whole { ANSWER } else { self.log.borrow().patience(Instant::now(), lag) };
             let line = match timeout(patience, next_line(&mut stream)).await {
                 Ok(Ok(Some(line))) => line,

@@ -1,7 +1,8 @@
-//! A release's manifest: the objects in it, how items of lists are told apart, what of two values may be shown. Pure.
+//! A release's manifest: the objects in it, how items of lists are told apart, what of two values may be shown. Imports `yaml`.
 
 use serde_json::Value;
-use serde_saphyr::DuplicateKeyPolicy;
+
+use crate::yaml;
 
 /// Words in the names of fields whose values are shown nowhere, and in values that are not; `_` and `-` within are left out.
 const SECRET: &str = "password passwd passphrase token secret credential apikey privatekey";
@@ -12,12 +13,7 @@ const BEFORE: usize = 20;
 
 /// The objects of a manifest, those of lists each by itself.
 pub fn objects(manifest: &str) -> anyhow::Result<Vec<Value>> {
-    // As Go's YAML reads it, which Helm uses: of keys that stand twice the last, and 0644 is octal.
-    let options = serde_saphyr::options! {
-        duplicate_keys: DuplicateKeyPolicy::LastWins,
-        legacy_octal_numbers: true,
-    };
-    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(manifest, options)?;
+    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(manifest, yaml::as_helm())?;
     let members = |document: Value| match document["items"].as_array() {
         Some(items) if document["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) => items.clone(),
         _ => vec![document],

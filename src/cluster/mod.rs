@@ -1,4 +1,4 @@
-//! The Kubernetes API: the only place that knows `kube`. Imports `error` and `input`, nothing else of ours.
+//! The Kubernetes API: the only place that knows `kube`. Imports `error`, `input`, `yaml` and `random`, nothing else of ours.
 //!
 //! Objects come from one LIST and one watch per kind ([`Population`]); everything that asks the API has a deadline.
 
@@ -7,6 +7,7 @@ mod autoscaler;
 pub mod batch;
 mod changes;
 mod client;
+mod concurrency;
 pub mod connect;
 pub mod container;
 mod cycle;
@@ -25,7 +26,6 @@ pub mod manifest;
 mod middlebox;
 mod object;
 mod operation;
-mod pace;
 mod permission;
 mod plugin;
 mod population;
@@ -43,6 +43,7 @@ mod watch;
 pub use api_error::ApiError;
 pub use changes::Changes;
 pub use client::{Cluster, Target};
+pub use concurrency::SLOW;
 pub use connect::{connect, reach};
 pub use cycle::{CycleLog, Marks};
 pub use deadline::{ANSWER, COMMAND};
@@ -54,7 +55,6 @@ pub use kubeconfig::read;
 pub use live::Live;
 pub use log::{LogLine, is_last_word};
 pub use operation::{Operation, Work};
-pub use pace::SLOW;
 pub use permission::Permission;
 pub use population::{Network, Population};
 pub use port_forward::Forwarded;

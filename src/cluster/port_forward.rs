@@ -22,7 +22,7 @@ impl Cluster {
         let (verb, resource, pods, asked) = ("get", "pods/portforward", self.pods(), [port]);
         let ask = |limit| answered_within(limit, verb, resource, pods.portforward(pod, &asked));
         // It costs the node as much as a command does.
-        let mut forwarder = self.pace.run(pod, Work::Slow, ask).await?;
+        let mut forwarder = self.concurrency.run(pod, Work::Slow, ask).await?;
         let parts = forwarder.take_stream(port).zip(forwarder.take_error(port));
         let lost = || ApiError::Failed { verb, resource, message: "no connection was made".to_owned() };
         let (stream, trouble) = parts.ok_or_else(lost)?;

@@ -40,7 +40,8 @@ pub struct Watch {
     pods: Arc<Store<Pod>>,
     deployments: Arc<Store<Deployment>>,
     replica_sets: Arc<Store<ReplicaSet>>,
-    network: Option<(Arc<Store<Service>>, Arc<Store<EndpointSlice>>)>,
+    services: Option<Arc<Store<Service>>>,
+    slices: Option<Arc<Store<EndpointSlice>>>,
     counts: watch::Receiver<Counts>,
     /// What was there after so many changes, so that not every look gathers it.
     last: Mutex<Option<(u64, Population)>>,
@@ -68,7 +69,7 @@ impl Watch {
 
     /// The Services of the namespace now; none if they are not watched.
     pub fn network(&self) -> Result<Network, ApiError> {
-        let Some((services, slices)) = &self.network else { return Ok(Network::default()) };
+        let (Some(services), Some(slices)) = (&self.services, &self.slices) else { return Ok(Network::default()) };
         services.trusted().and(slices.trusted())?;
         Ok(Network { services: services.objects(), slices: slices.objects() })
     }
@@ -79,9 +80,9 @@ impl Watch {
     }
 
     fn is_listed(&self) -> bool {
-        let is_network =
-            self.network.as_ref().is_none_or(|(services, slices)| services.is_listed() && slices.is_listed());
-        self.pods.is_listed() && self.deployments.is_listed() && self.replica_sets.is_listed() && is_network
+        let is_network_listed = self.services.as_ref().is_none_or(|services| services.is_listed())
+            && self.slices.as_ref().is_none_or(|slices| slices.is_listed());
+        self.pods.is_listed() && self.deployments.is_listed() && self.replica_sets.is_listed() && is_network_listed
     }
 }
 
@@ -94,15 +95,23 @@ impl Cluster {
         let pods = follow(&about, PODS, OWN, &mut tasks);
         let deployments = follow(&about, "deployments.apps", TEMPLATE, &mut tasks);
         let replica_sets = follow(&about, "replicasets.apps", OWN, &mut tasks);
-        let network = with_services.then(|| {
-            let services = follow(&about, "services", OWN, &mut tasks);
-            (services, follow(&about, "endpointslices.discovery.k8s.io", OWN, &mut tasks))
-        });
+        let services = with_services.then(|| follow(&about, "services", OWN, &mut tasks));
+        let slices = with_services.then(|| follow(&about, "endpointslices.discovery.k8s.io", OWN, &mut tasks));
         let announced = Arc::default();
         let (known, bell) = (Arc::clone(&announced), Arc::clone(&about.bell));
         tasks.spawn(autoscaler::follow(self.clone(), Arc::clone(&pods), known, bell).boxed());
-        let (cluster, counts, last) = (self.clone(), about.bell.listen(), Mutex::default());
-        let watch = Watch { cluster, pods, deployments, replica_sets, network, counts, last, announced, _tasks: tasks };
+        let watch = Watch {
+            cluster: self.clone(),
+            pods,
+            deployments,
+            replica_sets,
+            services,
+            slices,
+            counts: about.bell.listen(),
+            last: Mutex::default(),
+            announced,
+            _tasks: tasks,
+        };
         let listed = async {
             let mut changes = watch.changes(None);
             while !watch.is_listed() {

@@ -5,11 +5,10 @@ use std::path::Path;
 use std::{mem, slice};
 
 use super::super::container::View;
-use super::split::{DOLLAR, Role, UNKNOWN, assignment, piece, split, unknown};
+use super::split::{DEEPEST, DOLLAR, Role, UNKNOWN, assignment, piece, split, unknown};
 use super::value::{Variables, shell_like};
 
-/// What is nested deeper is not read, nor are more scripts within scripts.
-const DEEPEST: usize = 20;
+/// More scripts within scripts are not read.
 const MOST: usize = 2_000;
 
 /// Words before a command, or before assignments, that change nothing about them.

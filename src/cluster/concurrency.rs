@@ -23,7 +23,7 @@ const QUICK: Duration = Duration::from_secs(1);
 /// One that takes longer than this lets one fewer run at once.
 pub const SLOW: Duration = Duration::from_secs(3);
 
-pub(super) struct Pace {
+pub(super) struct ConcurrencyLimit {
     turns: Semaphore,
     /// Those of removals, so that they wait for nothing else, and are not too many for a slow node.
     removals: Semaphore,
@@ -44,14 +44,14 @@ struct State {
     is_silent: bool,
 }
 
-impl Default for Pace {
+impl Default for ConcurrencyLimit {
     fn default() -> Self {
         let removals = Semaphore::new(LEAST);
         Self { turns: Semaphore::new(FIRST), removals, state: Mutex::new(State { limit: FIRST, ..State::default() }) }
     }
 }
 
-impl Pace {
+impl ConcurrencyLimit {
     /// Does something in a pod when it is its turn; it hears how long it may wait for an answer.
     pub async fn run<T, F: Future<Output = Result<T, ApiError>>>(
         &self,
@@ -152,41 +152,41 @@ mod tests {
 
     #[tokio::test]
     async fn few_run_at_first_and_more_as_quick_ones_end() {
-        let pace = Pace::default();
-        let many = join_all((0..20).map(|_| pace.run("a", Work::Quick, |_| pending::<Result<(), _>>())));
+        let concurrency = ConcurrencyLimit::default();
+        let many = join_all((0..20).map(|_| concurrency.run("a", Work::Quick, |_| pending::<Result<(), _>>())));
         assert!(poll!(Box::pin(many)).is_pending());
-        assert_eq!(pace.told().1, FIRST);
-        let removal = pace.run("a", Work::Removal, |_| ready(Ok(())));
+        assert_eq!(concurrency.told().1, FIRST);
+        let removal = concurrency.run("a", Work::Removal, |_| ready(Ok(())));
         assert!(poll!(Box::pin(removal)).is_ready(), "it waits for no command");
         let quick = |_| async {
             yield_now().await;
             Ok(())
         };
-        let done = join_all((0..60).map(|_| pace.run("a", Work::Quick, quick))).await;
+        let done = join_all((0..60).map(|_| concurrency.run("a", Work::Quick, quick))).await;
         assert!(done.iter().all(Result::is_ok));
-        let state = pace.state();
-        assert_eq!((state.limit, pace.turns.available_permits()), (MOST, MOST));
+        let state = concurrency.state();
+        assert_eq!((state.limit, concurrency.turns.available_permits()), (MOST, MOST));
     }
 
     #[tokio::test]
     async fn who_waited_behind_silence_does_not_wait_again() {
-        let pace = Pace::default();
+        let concurrency = ConcurrencyLimit::default();
         let began = Mutex::new(0);
         let silent = |_| async {
             *began.lock().unwrap() += 1;
             yield_now().await;
             Err::<(), _>(ApiError::Silent { verb: "get", resource: "pods/exec", waited: SLOW })
         };
-        let ended = join_all((0..20).map(|_| pace.run("a", Work::Quick, &silent))).await;
+        let ended = join_all((0..20).map(|_| concurrency.run("a", Work::Quick, &silent))).await;
         assert!(ended.iter().all(Result::is_err));
         assert_eq!(*began.lock().unwrap(), FIRST);
         // What is done in another pod says itself whether it has an answer.
-        let others = (0..8).map(|number| pace.run(if number < FIRST { "a" } else { "b" }, Work::Quick, &silent));
+        let others = (0..8).map(|number| concurrency.run(if number < FIRST { "a" } else { "b" }, Work::Quick, &silent));
         assert!(join_all(others).await.iter().all(Result::is_err));
         assert_eq!(*began.lock().unwrap(), 3 * FIRST);
         // Whoever comes later tries again, and knows of it.
         for expected in [ANSWER, COMMAND] {
-            assert_eq!(pace.run("a", Work::Quick, |limit| ready(Ok(limit))).await.unwrap(), expected);
+            assert_eq!(concurrency.run("a", Work::Quick, |limit| ready(Ok(limit))).await.unwrap(), expected);
         }
     }
 }
