@@ -12,7 +12,6 @@ use tokio::time::Instant;
 
 use super::api_error::ApiError;
 use super::deadline::{ANSWER, COMMAND};
-use super::operation::Work;
 
 /// How many may run at once at first, at the least and at the most.
 const FIRST: usize = 4;
@@ -22,6 +21,17 @@ const MOST: usize = 16;
 const QUICK: Duration = Duration::from_secs(1);
 /// One that takes longer than this lets one fewer run at once.
 pub const SLOW: Duration = Duration::from_secs(3);
+
+/// What a node has to do for a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Work {
+    /// How long it takes tells how quick the node is.
+    Quick,
+    /// It may take long on any node, so others should not have to wait for its end.
+    Slow,
+    /// It only removes, and is not to wait for others: the moment between two cycles may be over then.
+    Removal,
+}
 
 pub(super) struct ConcurrencyLimit {
     turns: Semaphore,

@@ -231,8 +231,8 @@ fn came_with_sandbox(pod: &Pod, view: &View<'_>) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::example::{NOW, output_pod, with};
     use super::*;
+    use crate::cluster::example::{NOW, output_pod, with};
 
     const SIDECAR: &str = "/status/initContainerStatuses/1";
 

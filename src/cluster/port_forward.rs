@@ -6,7 +6,7 @@ use tokio::io::DuplexStream;
 
 use super::api_error::ApiError;
 use super::client::{Cluster, answered_within};
-use super::operation::Work;
+use super::concurrency::Work;
 
 /// A connection to a port of a pod; it ends when dropped.
 pub struct Forwarded {

@@ -7,8 +7,8 @@ use kube::{Error, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::api_error::ApiError;
-use super::object::typed;
+use crate::cluster::api_error::ApiError;
+use crate::cluster::object::typed;
 
 pub(super) struct Store<K>(Mutex<State<K>>);
 

@@ -8,9 +8,9 @@ use kube::core::gvk::GroupVersion;
 use kube::discovery::{Scope, pinned_kind};
 use serde_json::Value;
 
-use super::api_error::ApiError;
-use super::client::{Cluster, answered};
-use super::object::find;
+use crate::cluster::api_error::ApiError;
+use crate::cluster::client::{Cluster, answered};
+use crate::cluster::object::find;
 
 const AT_ONCE: usize = 8;
 

@@ -10,12 +10,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::api_error::ApiError;
-use super::client::{Cluster, answered};
-use super::concurrency::ConcurrencyLimit;
 use super::cycle::{BACKLOG, CycleLog, Marks, SILENT};
-use super::deadline::ANSWER;
 use super::log::{next_line, stamped, whole_second};
+use crate::cluster::api_error::ApiError;
+use crate::cluster::client::{Cluster, answered};
+use crate::cluster::concurrency::ConcurrencyLimit;
+use crate::cluster::deadline::ANSWER;
 
 /// How much of the log's past is read: enough for the last two cycles of a sidecar with little to do.
 const TAIL: i64 = 100;

@@ -18,9 +18,9 @@ use kube::api::{GetParams, ListParams};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::api_error::ApiError;
-use super::client::{Cluster, Target, answered};
-use super::object::{ask, requests};
+use crate::cluster::api_error::ApiError;
+use crate::cluster::client::{Cluster, Target, answered};
+use crate::cluster::object::{ask, requests};
 
 /// More than this of a release's JSON is not read: a Secret has 1 MiB at the most, which may be anything when unpacked.
 const LONGEST: u64 = 16 << 20;

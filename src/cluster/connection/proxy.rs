@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::api_error::{ApiError, UNDERLYING};
+use crate::cluster::api_error::{ApiError, UNDERLYING};
 use crate::error::Refusal;
 
 /// How long a proxy is asked how to log in.

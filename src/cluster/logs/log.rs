@@ -4,9 +4,9 @@ use futures::{AsyncBufRead, AsyncBufReadExt};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::LogParams;
 
-use super::api_error::ApiError;
-use super::client::{Cluster, answered};
-use super::deadline::ANSWER;
+use crate::cluster::api_error::ApiError;
+use crate::cluster::client::{Cluster, answered};
+use crate::cluster::deadline::ANSWER;
 
 const LONGEST_LINE: usize = 1 << 16;
 

@@ -2,16 +2,7 @@
 //!
 //! Scripts are for any POSIX shell with busybox's or the usual tools. Content and paths are arguments, never part of one.
 
-/// What a node has to do for a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Work {
-    /// How long it takes tells how quick the node is.
-    Quick,
-    /// It may take long on any node, so others should not have to wait for its end.
-    Slow,
-    /// It only removes, and is not to wait for others: the moment between two cycles may be over then.
-    Removal,
-}
+use crate::cluster::concurrency::Work;
 
 /// An operation in a container; paths are absolute paths in the container.
 #[derive(Debug, Clone, PartialEq, Eq)]

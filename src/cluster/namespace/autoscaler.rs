@@ -9,9 +9,9 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use super::changes::{Bell, Changes};
-use super::client::Cluster;
-use super::server::{Announced, PATIENCE, unscheduled};
 use super::store::Store;
+use crate::cluster::client::Cluster;
+use crate::cluster::server::{Announced, PATIENCE, unscheduled};
 
 /// The reasons of events about such a pod: of the Cluster Autoscaler, and of Karpenter and what is made of it.
 /// Source: <https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md>

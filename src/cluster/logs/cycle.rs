@@ -8,8 +8,8 @@ use k8s_openapi::jiff::Timestamp;
 use regex::Regex;
 use tokio::time::Instant;
 
-use super::api_error::ApiError;
 use super::log::is_last_word;
+use crate::cluster::api_error::ApiError;
 
 /// How long the backlog of a log that was just opened may take to come.
 pub(super) const BACKLOG: Duration = Duration::from_secs(1);

@@ -10,9 +10,9 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 
-use super::container;
-use super::select::Select;
-use super::server::{Announced, Server, Settlement, has_ended, is_ready, is_terminating};
+use crate::cluster::container;
+use crate::cluster::select::Select;
+use crate::cluster::server::{Announced, Server, Settlement, has_ended, is_ready, is_terminating};
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Population {
@@ -186,8 +186,8 @@ impl Network {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::example::{output_pod, output_server, with};
     use super::*;
+    use crate::cluster::example::{output_pod, output_server, with};
 
     const SERVER: &str = "app.kubernetes.io/component";
 

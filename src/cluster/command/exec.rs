@@ -11,10 +11,10 @@ use kube::core::{Request, Status};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::api_error::ApiError;
 use super::batch::{FAILED, encode, parts};
-use super::client::{Cluster, answered_within};
 use super::operation::Operation;
+use crate::cluster::api_error::ApiError;
+use crate::cluster::client::{Cluster, answered_within};
 use crate::random;
 
 const STDOUT: u8 = 1;

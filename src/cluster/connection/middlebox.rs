@@ -10,8 +10,8 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::deadline::ANSWER;
-use super::transport::TransportError;
+use crate::cluster::deadline::ANSWER;
+use crate::cluster::transport::TransportError;
 
 const AGAIN: u32 = 10;
 /// Source: `WithAuditInit` of Kubernetes' `apiserver`, which gives it to every answer, also to those that are plain text.

@@ -14,8 +14,8 @@ use serde_saphyr::DuplicateKeyPolicy;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
-use super::client::Target;
 use super::{home, proxy, token};
+use crate::cluster::client::Target;
 use crate::error::{Refusal, suggestion};
 use crate::input;
 

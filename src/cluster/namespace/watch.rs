@@ -18,16 +18,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::api_error::ApiError;
 use super::autoscaler;
 use super::changes::{Bell, Changes, Counts};
-use super::client::{Cluster, answered};
-use super::deadline::ANSWER;
-use super::object::{list, requests, version};
 use super::population::{Network, Population};
-use super::select::Wanted;
-use super::server::Announced;
 use super::store::Store;
+use crate::cluster::api_error::ApiError;
+use crate::cluster::client::{Cluster, answered};
+use crate::cluster::deadline::ANSWER;
+use crate::cluster::object::{list, requests, version};
+use crate::cluster::select::Wanted;
+use crate::cluster::server::Announced;
 
 /// How long a watch lasts, in seconds: it may have been mute all the while, by something on the way.
 const LASTS: u32 = 15;

@@ -17,9 +17,9 @@ use kube::{Client, Config};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::api_error::ApiError;
 use super::plugin::{self, Credential};
 use super::token;
+use crate::cluster::api_error::ApiError;
 use crate::error::Refusal;
 
 /// So long before a credential expires another one is asked for: somebody may have to log in.

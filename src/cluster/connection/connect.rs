@@ -8,12 +8,12 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use kube::Client;
 use kube::client::Body;
 
-use super::api_error::ApiError;
-use super::client::{Cluster, Target, answered};
-use super::deadline::CONNECT;
 use super::kubeconfig::{self, Known};
-use super::transport::TransportError;
 use super::{login, middlebox, proxy};
+use crate::cluster::api_error::ApiError;
+use crate::cluster::client::{Cluster, Target, answered};
+use crate::cluster::deadline::CONNECT;
+use crate::cluster::transport::TransportError;
 use crate::error::Refusal;
 
 pub async fn connect(target: Target) -> Result<Cluster, Refusal> {
