@@ -8,7 +8,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use kube::Client;
 use kube::client::Body;
 
-use super::kubeconfig::{self, Known};
+use super::kubeconfig::{Kubeconfig, read_kubeconfig};
 use super::{login, middlebox, proxy};
 use crate::cluster::api_error::ApiError;
 use crate::cluster::client::{Cluster, Target, answered};
@@ -17,13 +17,13 @@ use crate::cluster::transport::TransportError;
 use crate::error::Refusal;
 
 pub async fn connect(target: Target) -> Result<Cluster, Refusal> {
-    let known = kubeconfig::read(&target)?;
-    Box::pin(reach(target, known)).await
+    let kubeconfig = read_kubeconfig(&target)?;
+    Box::pin(connect_with(target, kubeconfig)).await
 }
 
 /// Logs in with what a kubeconfig has for the target's context, and asks for the version.
-pub async fn reach(target: Target, known: Known) -> Result<Cluster, Refusal> {
-    let Known { mut config, proxy_url, token_file, trusted, .. } = known;
+pub async fn connect_with(target: Target, kubeconfig: Kubeconfig) -> Result<Cluster, Refusal> {
+    let Kubeconfig { mut config, proxy_url, token_file, trusted, .. } = kubeconfig;
     config.connect_timeout = Some(CONNECT);
     // By default kube repeats refused requests for minutes without a word.
     config.default_retry = false;

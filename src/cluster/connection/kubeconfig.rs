@@ -24,7 +24,8 @@ const MOST_KIB: u64 = 16 * 1024;
 const GIVE: &str = "give its path with --kubeconfig or KUBECONFIG; README.md shows how to start a cluster";
 const LOOK: &str = "`kubectl config view` with this file says more; or give another with --kubeconfig";
 
-pub struct Known {
+/// What the kubeconfigs have for one context.
+pub struct Kubeconfig {
     /// The file that has the context.
     pub origin: String,
     pub host: String,
@@ -37,7 +38,7 @@ pub struct Known {
     pub(super) token_file: Option<token::File>,
 }
 
-pub fn read(target: &Target) -> Result<Known, Refusal> {
+pub fn read_kubeconfig(target: &Target) -> Result<Kubeconfig, Refusal> {
     let files = Files::read(target)?;
     let Some(context) = files.entry("context", &target.context) else { return Err(files.unknown(&target.context)) };
     let name = context.text("cluster");
@@ -86,7 +87,7 @@ pub fn read(target: &Target) -> Result<Known, Refusal> {
     config.accept_invalid_certs = insecure;
     config.tls_server_name = cluster.tls_server_name;
     let host = config.cluster_url.host().unwrap_or_default().to_owned();
-    Ok(Known {
+    Ok(Kubeconfig {
         origin: context.file.display().to_string(),
         host,
         config,

@@ -9,5 +9,5 @@ mod plugin;
 mod proxy;
 mod token;
 
-pub use connect::{connect, reach};
-pub use kubeconfig::read;
+pub use connect::{connect, connect_with};
+pub use kubeconfig::read_kubeconfig;

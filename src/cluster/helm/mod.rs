@@ -5,4 +5,4 @@ pub mod manifest;
 mod release;
 
 pub use live::Live;
-pub use release::{Contents, Deployed, Release};
+pub use release::{Contents, Deployed, Revision};

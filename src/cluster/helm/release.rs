@@ -13,20 +13,20 @@ use flate2::read::GzDecoder;
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
-use kube::Client;
 use kube::api::{GetParams, ListParams};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cluster::api_error::ApiError;
-use crate::cluster::client::{Cluster, Target, answered};
+use crate::cluster::client::{Cluster, answered};
 use crate::cluster::object::{ask, requests};
 
 /// More than this of a release's JSON is not read: a Secret has 1 MiB at the most, which may be anything when unpacked.
 const LONGEST: u64 = 16 << 20;
 
+/// A revision of a Helm release.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Release {
+pub struct Revision {
     pub name: String,
     pub revision: u64,
     /// Helm's word: `deployed`, `failed`, `pending-upgrade`, …
@@ -68,28 +68,27 @@ pub struct Deployed {
 
 impl Cluster {
     /// All revisions of all Helm releases in the namespace, newest first.
-    pub async fn revisions(&self) -> Result<Vec<Release>, ApiError> {
+    pub async fn revisions(&self) -> Result<Vec<Revision>, ApiError> {
         let params = ListParams::default().labels("owner=helm");
         let request = requests::<Secret>(Some(self.namespace())).list_metadata(&params);
         let found = answered("list", "secrets", ask(&self.client, request)).await?;
         let revision = |secret: &Value| {
             let label = |key: &str| Some(secret["metadata"]["labels"][key].as_str()?.to_owned());
-            Some(Release { name: label("name")?, revision: label("version")?.parse().ok()?, status: label("status")? })
+            Some(Revision { name: label("name")?, revision: label("version")?.parse().ok()?, status: label("status")? })
         };
         let items = found["items"].as_array().into_iter().flatten();
-        let mut revisions: Vec<Release> = items.filter_map(revision).collect();
+        let mut revisions: Vec<Revision> = items.filter_map(revision).collect();
         revisions.sort_by_key(|release| std::cmp::Reverse(release.revision));
         Ok(revisions)
     }
 
     /// What the Helm release under test is; `None` if it is not among these revisions.
-    pub async fn deployed(&self, revisions: &[Release]) -> Result<Option<Deployed>, ApiError> {
+    pub async fn deployed(&self, revisions: &[Revision]) -> Result<Option<Deployed>, ApiError> {
         let own: Vec<_> = revisions.iter().filter(|release| release.name == self.release()).collect();
         let Some(newest) = own.first() else { return Ok(None) };
         let last = own.iter().position(|release| release.status == "deployed").unwrap_or_default();
-        let all = own[..=last].iter().map(|release| payload(&self.client, &self.target, release));
-        let all = try_join_all(all).await?;
-        let contents = |(release, payload): (&&Release, &Value)| Contents {
+        let all = try_join_all(own[..=last].iter().map(|release| self.payload(release))).await?;
+        let contents = |(release, payload): (&&Revision, &Value)| Contents {
             revision: release.revision,
             defaults: payload["chart"]["values"].clone(),
             given: payload["config"].clone(),
@@ -112,19 +111,19 @@ impl Cluster {
             undeployed,
         }))
     }
-}
 
-async fn payload(client: &Client, target: &Target, release: &Release) -> Result<Value, ApiError> {
-    let name = format!("sh.helm.release.v1.{}.v{}", release.name, release.revision);
-    let request = requests::<Secret>(Some(&target.namespace)).get(&name, &GetParams::default());
-    let secret = answered("get", "secrets", ask(client, request)).await?;
-    // As the API has it, data is in base64 once more.
-    let data = STANDARD.decode(secret["data"]["release"].as_str().unwrap_or_default());
-    data.map_err(anyhow::Error::from).and_then(|data| decode(&data)).map_err(|error| ApiError::Failed {
-        verb: "get",
-        resource: "secrets",
-        message: format!("Secret {name} holds no Helm release: {error}"),
-    })
+    async fn payload(&self, release: &Revision) -> Result<Value, ApiError> {
+        let name = format!("sh.helm.release.v1.{}.v{}", release.name, release.revision);
+        let request = requests::<Secret>(Some(self.namespace())).get(&name, &GetParams::default());
+        let secret = answered("get", "secrets", ask(&self.client, request)).await?;
+        // As the API has it, data is in base64 once more.
+        let data = STANDARD.decode(secret["data"]["release"].as_str().unwrap_or_default());
+        data.map_err(anyhow::Error::from).and_then(|data| decode(&data)).map_err(|error| ApiError::Failed {
+            verb: "get",
+            resource: "secrets",
+            message: format!("Secret {name} holds no Helm release: {error}"),
+        })
+    }
 }
 
 fn decode(data: &[u8]) -> anyhow::Result<Value> {

@@ -28,19 +28,15 @@ pub struct Population {
     servers: Arc<Mutex<BTreeMap<String, Arc<Servers>>>>,
 }
 
-type Servers = BTreeMap<String, Members>;
-
-/// The objects of a server: pods with its name, Deployments that make such, and their ReplicaSets.
-#[derive(Debug, Default)]
-struct Members {
-    pods: Vec<Arc<Pod>>,
-    deployments: Vec<Arc<Deployment>>,
-    replica_sets: Vec<Arc<ReplicaSet>>,
-}
+type Servers = BTreeMap<String, Server>;
 
 /// Those that its pods have; the Deployment's own may differ.
 fn template_labels(deployment: &Deployment) -> Option<&BTreeMap<String, String>> {
     deployment.spec.as_ref()?.template.metadata.as_ref()?.labels.as_ref()
+}
+
+fn makes(deployment: &Deployment, select: &Select) -> bool {
+    template_labels(deployment).is_some_and(|labels| select.matches(labels))
 }
 
 impl Population {
@@ -61,9 +57,7 @@ impl Population {
 
     /// Whether there is anything that `select` means: a pod, or a Deployment that would make one.
     pub fn has_any(&self, select: &Select) -> bool {
-        let makes =
-            |deployment: &Arc<Deployment>| template_labels(deployment).is_some_and(|labels| select.matches(labels));
-        !self.selected(select).is_empty() || self.deployments.iter().any(makes)
+        !self.selected(select).is_empty() || self.deployments.iter().any(|deployment| makes(deployment, select))
     }
 
     /// The pods that `select` means which are Ready and in which a container of that name runs, with their servers'
@@ -105,23 +99,16 @@ impl Population {
 
     fn only_server(&self, select: &Select, name: &str) -> Server {
         let servers = self.servers(&select.server_label);
-        let none = Members::default();
-        let its = servers.get(name).unwrap_or(&none);
-        let makes =
-            |deployment: &&Arc<Deployment>| template_labels(deployment).is_some_and(|labels| select.matches(labels));
-        let deployments: Vec<_> = its.deployments.iter().filter(makes).cloned().collect();
-        let is_owned = |set: &&Arc<ReplicaSet>| owners(set).any(|uid| deployments.iter().any(|its| its.uid() == uid));
-        Server {
-            name: name.to_owned(),
-            replica_sets: its.replica_sets.iter().filter(is_owned).cloned().collect(),
-            pods: its.pods.iter().filter(|pod| select.matches(pod.labels())).cloned().collect(),
-            deployments,
-            now: self.now,
-            leaving: Vec::new(),
-            announced: self.announced.clone(),
-        }
+        let known = servers.get(name).cloned().unwrap_or_default();
+        let mut server = Server { name: name.to_owned(), now: self.now, announced: self.announced.clone(), ..known };
+        server.pods.retain(|pod| select.matches(pod.labels()));
+        server.deployments.retain(|deployment| makes(deployment, select));
+        let deployments = &server.deployments;
+        server.replica_sets.retain(|set| owners(set).any(|uid| deployments.iter().any(|its| its.uid() == uid)));
+        server
     }
 
+    /// The objects of each server by its name: pods with it, Deployments that make such, and their ReplicaSets.
     fn servers(&self, label: &str) -> Arc<Servers> {
         let mut known = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(servers) = known.get(label) {

@@ -40,8 +40,9 @@ pub struct Watch {
     pods: Arc<Store<Pod>>,
     deployments: Arc<Store<Deployment>>,
     replica_sets: Arc<Store<ReplicaSet>>,
-    services: Option<Arc<Store<Service>>>,
-    slices: Option<Arc<Store<EndpointSlice>>>,
+    /// These two are empty where they are not watched.
+    services: Arc<Store<Service>>,
+    slices: Arc<Store<EndpointSlice>>,
     counts: watch::Receiver<Counts>,
     /// What was there after so many changes, so that not every look gathers it.
     last: Mutex<Option<(u64, Population)>>,
@@ -69,20 +70,13 @@ impl Watch {
 
     /// The Services of the namespace now; none if they are not watched.
     pub fn network(&self) -> Result<Network, ApiError> {
-        let (Some(services), Some(slices)) = (&self.services, &self.slices) else { return Ok(Network::default()) };
-        services.trusted().and(slices.trusted())?;
-        Ok(Network { services: services.objects(), slices: slices.objects() })
+        self.services.trusted().and(self.slices.trusted())?;
+        Ok(Network { services: self.services.objects(), slices: self.slices.objects() })
     }
 
     /// Something to wait on for the next change that may matter to a server, or to any; create it before looking.
     pub fn changes(&self, server: Option<&str>) -> Changes {
         Changes::new(self.counts.clone(), server)
-    }
-
-    fn is_listed(&self) -> bool {
-        let is_network_listed = self.services.as_ref().is_none_or(|services| services.is_listed())
-            && self.slices.as_ref().is_none_or(|slices| slices.is_listed());
-        self.pods.is_listed() && self.deployments.is_listed() && self.replica_sets.is_listed() && is_network_listed
     }
 }
 
@@ -95,8 +89,12 @@ impl Cluster {
         let pods = follow(&about, PODS, OWN, &mut tasks);
         let deployments = follow(&about, "deployments.apps", TEMPLATE, &mut tasks);
         let replica_sets = follow(&about, "replicasets.apps", OWN, &mut tasks);
-        let services = with_services.then(|| follow(&about, "services", OWN, &mut tasks));
-        let slices = with_services.then(|| follow(&about, "endpointslices.discovery.k8s.io", OWN, &mut tasks));
+        let (services, slices) = if with_services {
+            let services = follow(&about, "services", OWN, &mut tasks);
+            (services, follow(&about, "endpointslices.discovery.k8s.io", OWN, &mut tasks))
+        } else {
+            Default::default()
+        };
         let announced = Arc::default();
         let (known, bell) = (Arc::clone(&announced), Arc::clone(&about.bell));
         tasks.spawn(autoscaler::follow(self.clone(), Arc::clone(&pods), known, bell).boxed());
@@ -112,9 +110,14 @@ impl Cluster {
             announced,
             _tasks: tasks,
         };
+        let is_listed = || {
+            let is_network_listed = !with_services || watch.services.is_listed() && watch.slices.is_listed();
+            let are_sets_listed = watch.deployments.is_listed() && watch.replica_sets.is_listed();
+            watch.pods.is_listed() && are_sets_listed && is_network_listed
+        };
         let listed = async {
             let mut changes = watch.changes(None);
-            while !watch.is_listed() {
+            while !is_listed() {
                 // The sender lives in the tasks, which live in `watch`.
                 let _ = changes.changed().await;
             }
