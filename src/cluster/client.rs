@@ -48,7 +48,7 @@ impl Cluster {
 
     /// How long the slowest command took, and how many ran at once at the most.
     pub fn load(&self) -> (Duration, usize) {
-        self.concurrency.told()
+        self.concurrency.load()
     }
 
     pub fn context(&self) -> &str {

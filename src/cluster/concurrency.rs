@@ -113,7 +113,7 @@ impl ConcurrencyLimit {
         self.state().lags.into_iter().max().unwrap_or_default()
     }
 
-    pub fn told(&self) -> (Duration, usize) {
+    pub fn load(&self) -> (Duration, usize) {
         let state = self.state();
         (state.slowest, state.most)
     }
@@ -165,7 +165,7 @@ mod tests {
         let concurrency = ConcurrencyLimit::default();
         let many = join_all((0..20).map(|_| concurrency.run("a", Work::Quick, |_| pending::<Result<(), _>>())));
         assert!(poll!(Box::pin(many)).is_pending());
-        assert_eq!(concurrency.told().1, FIRST);
+        assert_eq!(concurrency.load().1, FIRST);
         let removal = concurrency.run("a", Work::Removal, |_| ready(Ok(())));
         assert!(poll!(Box::pin(removal)).is_ready(), "it waits for no command");
         let quick = |_| async {

@@ -1,6 +1,7 @@
 //! The Kubernetes API: the only place that knows `kube`. Imports `error`, `input`, `yaml` and `random`, nothing else of ours.
 //!
-//! Objects come from one LIST and one watch per kind ([`Population`]); everything that asks the API has a deadline.
+//! `connection` makes the [`Cluster`] that all the others ask; `namespace` keeps its objects up to date, `server` and `script` say
+//! what they mean. Everything that asks the API has a deadline.
 
 mod api_error;
 mod client;

@@ -27,7 +27,8 @@ fn announcement(events: Vec<Event>) -> Option<String> {
     found.map(|event| format!("{}: {}", event.reason.unwrap_or_default(), event.message.unwrap_or_default()))
 }
 
-pub(super) async fn follow(
+/// Asks for as long as it runs, and rings when the answer is another one.
+pub(super) async fn ask(
     cluster: Cluster,
     pods: Arc<Store<Pod>>,
     announced: Arc<Mutex<BTreeMap<String, Announced>>>,

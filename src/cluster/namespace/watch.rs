@@ -86,18 +86,18 @@ impl Cluster {
     pub async fn watch(&self, wanted: Wanted, with_services: bool) -> Result<Watch, ApiError> {
         let about = Arc::new(About { cluster: self.clone(), wanted, bell: Arc::default() });
         let mut tasks = JoinSet::new();
-        let pods = follow(&about, PODS, OWN, &mut tasks);
-        let deployments = follow(&about, "deployments.apps", TEMPLATE, &mut tasks);
-        let replica_sets = follow(&about, "replicasets.apps", OWN, &mut tasks);
+        let pods = reflect(&about, PODS, OWN, &mut tasks);
+        let deployments = reflect(&about, "deployments.apps", TEMPLATE, &mut tasks);
+        let replica_sets = reflect(&about, "replicasets.apps", OWN, &mut tasks);
         let (services, slices) = if with_services {
-            let services = follow(&about, "services", OWN, &mut tasks);
-            (services, follow(&about, "endpointslices.discovery.k8s.io", OWN, &mut tasks))
+            let services = reflect(&about, "services", OWN, &mut tasks);
+            (services, reflect(&about, "endpointslices.discovery.k8s.io", OWN, &mut tasks))
         } else {
             Default::default()
         };
         let announced = Arc::default();
         let (known, bell) = (Arc::clone(&announced), Arc::clone(&about.bell));
-        tasks.spawn(autoscaler::follow(self.clone(), Arc::clone(&pods), known, bell).boxed());
+        tasks.spawn(autoscaler::ask(self.clone(), Arc::clone(&pods), known, bell).boxed());
         let watch = Watch {
             cluster: self.clone(),
             pods,
@@ -129,6 +129,7 @@ impl Cluster {
     }
 }
 
+/// What all kinds of objects have in common.
 struct About {
     cluster: Cluster,
     wanted: Wanted,
@@ -141,12 +142,17 @@ const OWN: &str = "/metadata/labels";
 const TEMPLATE: &str = "/spec/template/metadata/labels";
 
 /// Keeps the objects of a kind up to date in the background.
-fn follow<K>(about: &Arc<About>, resource: &'static str, labels: &'static str, tasks: &mut JoinSet<()>) -> Arc<Store<K>>
+fn reflect<K>(
+    about: &Arc<About>,
+    resource: &'static str,
+    labels: &'static str,
+    tasks: &mut JoinSet<()>,
+) -> Arc<Store<K>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Send + Sync + 'static,
 {
     let store = Arc::default();
-    let follower = Follower {
+    let reflector = Reflector {
         about: Arc::clone(about),
         requests: requests::<K>(Some(about.cluster.namespace())),
         selector: if labels == OWN { about.wanted.selector() } else { String::new() },
@@ -154,7 +160,7 @@ where
         resource,
         store: Arc::clone(&store),
     };
-    tasks.spawn(follower.run().boxed());
+    tasks.spawn(reflector.run().boxed());
     store
 }
 
@@ -162,7 +168,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Follower<K> {
+/// Keeps a store what the API server has, by one LIST and a watch after the other.
+struct Reflector<K> {
     about: Arc<About>,
     requests: Request,
     selector: String,
@@ -171,7 +178,7 @@ struct Follower<K> {
     store: Arc<Store<K>>,
 }
 
-impl<K: Resource + DeserializeOwned + Send + Sync> Follower<K> {
+impl<K: Resource + DeserializeOwned + Send + Sync> Reflector<K> {
     async fn run(self) {
         loop {
             if let Err(error) = self.list_and_watch().await {
