@@ -10,18 +10,14 @@ use serde_json::Value;
 use crate::cluster::api_error::ApiError;
 use crate::cluster::object::typed;
 
+#[derive(Default)]
 pub(super) struct Store<K>(Mutex<State<K>>);
 
+#[derive(Default)]
 struct State<K> {
     objects: BTreeMap<String, Arc<K>>,
     /// What became of the last attempt to list and watch them; `None` before the first.
     listed: Option<Result<(), ApiError>>,
-}
-
-impl<K> Default for Store<K> {
-    fn default() -> Self {
-        Self(Mutex::new(State { objects: BTreeMap::new(), listed: None }))
-    }
 }
 
 impl<K> Store<K> {

@@ -149,7 +149,7 @@ fn reflect<K>(
     tasks: &mut JoinSet<()>,
 ) -> Arc<Store<K>>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Default + Send + Sync + 'static,
 {
     let store = Arc::default();
     let reflector = Reflector {
