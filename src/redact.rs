@@ -96,11 +96,8 @@ fn is_part_of_key(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::text as redacted;
     use super::*;
-
-    fn redacted(text: &str) -> String {
-        super::text(text)
-    }
 
     #[test]
     fn what_a_pod_printed_cannot_steer_a_terminal_or_break_xml() {

@@ -1,9 +1,8 @@
-//! Helm values: what a release was told about each server. Imports `error` and `read`.
+//! Helm values: what a release was told about each server. Imports `error`, `input` and `yaml`.
 
 use std::path::Path;
 
 use serde_json::Value;
-use serde_saphyr::DuplicateKeyPolicy;
 
 use crate::error::Refusal;
 use crate::input;
@@ -99,11 +98,7 @@ pub fn chart_defaults() -> Result<Value, Refusal> {
 /// Reads values as Helm does: of a key that is there twice the last is taken, and `7.0` is 7. Several documents are refused:
 /// it depends on Helm's version whether all are read or the first.
 fn parse(origin: &str, text: &str) -> Result<Value, Refusal> {
-    let options = serde_saphyr::options! {
-        duplicate_keys: DuplicateKeyPolicy::LastWins,
-        legacy_octal_numbers: true,
-    };
-    let mut values = serde_saphyr::from_str_with_options(text, options)
+    let mut values = serde_saphyr::from_str_with_options(text, yaml::as_helm())
         .map_err(|error| Refusal::usage(yaml::wrong(origin, &error), "give a YAML file of Helm values"))?;
     whole(&mut values);
     Ok(values)

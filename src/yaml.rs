@@ -1,6 +1,11 @@
-//! What is wrong with YAML that people wrote, in their words. Imports nothing of ours.
+//! YAML that people wrote: how Helm reads it, and what is wrong with it, in their words. Imports nothing of ours.
 
-use serde_saphyr::{Location, UserMessageFormatter};
+use serde_saphyr::{DuplicateKeyPolicy, Location, Options, UserMessageFormatter};
+
+/// As Go's parser reads it, which Helm uses: of keys that stand twice the last, and 0644 is octal.
+pub fn as_helm() -> Options {
+    serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins, legacy_octal_numbers: true }
+}
 
 /// What is wrong with YAML: its place, and the words of who writes such files.
 pub fn wrong(origin: &str, error: &serde_saphyr::Error) -> String {

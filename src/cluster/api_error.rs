@@ -7,12 +7,13 @@ use std::time::Duration;
 use kube::client::UpgradeConnectionError;
 use tokio::time::error::Elapsed;
 
-use super::connect::CONNECT;
-use super::proxy::UNDERLYING;
-use super::tls;
-use super::way::Trouble;
+use super::deadline::CONNECT;
+use super::transport::{self, TransportError};
 
 const ROLE: &str = "; docs/rbac.yaml has all that the suites need";
+
+/// How kube's client begins to say that the proxy itself cannot be reached.
+pub(super) const UNDERLYING: &str = "failed to create underlying connection";
 
 const DROPPED: &str = "look at the server's address in the kubeconfig, whether its machine runs, and whether a firewall or a VPN that \
                        is off drops what is sent there";
@@ -28,7 +29,7 @@ pub enum ApiError {
     #[error("no answer to {verb} {resource} within {}s", waited.as_secs())]
     Silent { verb: &'static str, resource: &'static str, waited: Duration },
     #[error("{0} {1} failed: {2}")]
-    OnTheWay(&'static str, &'static str, Trouble),
+    Transport(&'static str, &'static str, TransportError),
     /// The namespace of that name is being deleted, as its conditions say.
     #[error("the namespace `{0}` is being deleted{1}")]
     Ending(String, String),
@@ -42,22 +43,22 @@ impl ApiError {
         let trouble = match &error {
             // After it was let through, the connection broke.
             kube::Error::UpgradeConnection(UpgradeConnectionError::GetPendingUpgrade(_)) => None,
-            kube::Error::UpgradeConnection(error) => Some(Trouble::no_websocket(&error.to_string())),
+            kube::Error::UpgradeConnection(error) => Some(TransportError::no_websocket(&error.to_string())),
             kube::Error::Service(error) => error.downcast_ref().cloned(),
             _ => None,
         };
         // Only the wait for a connection has a deadline of its own.
         let dropped = || {
             let what = format!("no connection was made within {} s, nor was one refused", CONNECT.as_secs());
-            tls::cause::<Elapsed>(&error).map(|_| Trouble::new(what, DROPPED))
+            transport::cause::<Elapsed>(&error).map(|_| TransportError::new(what, DROPPED))
         };
-        if let Some(trouble) = trouble.or_else(|| tls::fault(&error)).or_else(dropped) {
-            return Self::OnTheWay(verb, resource, trouble);
+        if let Some(trouble) = trouble.or_else(|| transport::fault(&error)).or_else(dropped) {
+            return Self::Transport(verb, resource, trouble);
         }
         let kube::Error::Api(status) = error else {
             let message = chain(&error);
             let is_refused =
-                tls::cause::<io::Error>(&error).is_some_and(|it| it.kind() == ErrorKind::ConnectionRefused);
+                transport::cause::<io::Error>(&error).is_some_and(|it| it.kind() == ErrorKind::ConnectionRefused);
             // What refuses a tunnel is the proxy, which is told of with the whole chain.
             let is_of_proxy = message.contains(UNDERLYING);
             let message = if is_refused && !is_of_proxy { "the connection was refused".to_owned() } else { message };
@@ -83,7 +84,7 @@ impl ApiError {
             }
             Self::Unauthorized { .. } => "log in to the cluster again, or choose another --context".to_owned(),
             Self::NotFound { .. } => "look whether it was deleted meanwhile".to_owned(),
-            Self::OnTheWay(.., trouble) => trouble.hint.to_owned(),
+            Self::Transport(.., trouble) => trouble.hint.to_owned(),
             Self::Ending(..) => "remove what keeps it, and install the release anew when it is gone".to_owned(),
             Self::Silent { .. } | Self::Failed { .. } => {
                 "look whether the cluster runs and is reachable from here: `kubectl --context=… get --raw /readyz`"

@@ -9,8 +9,6 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use super::script;
-
 /// Reasons for waiting that do not go away by themselves within a test's time.
 const HOPELESS: [&str; 7] = [
     "CrashLoopBackOff",
@@ -173,15 +171,19 @@ impl<'a> View<'a> {
     }
 
     pub fn ended_at(&self) -> Option<Timestamp> {
-        Some(self.state()?.terminated.as_ref()?.finished_at.as_ref()?.0)
+        Some(self.terminated()?.finished_at.as_ref()?.0)
     }
 
     pub fn has_completed(&self) -> bool {
-        let ended = self.state().and_then(|state| state.terminated.as_ref());
-        ended.is_some_and(|ended| ended.exit_code == 0)
+        self.terminated().is_some_and(|ended| ended.exit_code == 0)
     }
 
-    fn state(&self) -> Option<&ContainerState> {
+    /// How it ended, unless it is not down now.
+    fn terminated(&self) -> Option<&'a ContainerStateTerminated> {
+        self.state()?.terminated.as_ref()
+    }
+
+    fn state(&self) -> Option<&'a ContainerState> {
         self.status?.state.as_ref()
     }
 }
@@ -209,12 +211,6 @@ pub fn tester_folders<'a>(pod: &'a Pod, view: &View<'a>, server: &str) -> Vec<Ho
     if named.is_empty() { all } else { named }
 }
 
-/// Whether the container's rsync may read its target, as with `--delete`, and so stumble over a file that vanishes there.
-/// Only where its command is seen to do without is it known not to: a script may be misread, so a mere mention counts.
-pub fn may_read_target(pod: &Pod, name: &str) -> bool {
-    named(pod, name).is_none_or(|view| script::delete_flag_or_mention(&view) != Ok(None))
-}
-
 /// Whether a container was restarted and is down, or has been running for less than the window: it may be in a crash loop, of which
 /// a single look can see the second that it runs (observed: pod Ready for 1 s in every 10 to 40 s).
 pub fn is_restless(pod: &Pod, view: &View<'_>, window: SignedDuration, now: Timestamp) -> bool {
@@ -227,7 +223,7 @@ pub fn is_restless(pod: &Pod, view: &View<'_>, window: SignedDuration, now: Time
 fn came_with_sandbox(pod: &Pod, view: &View<'_>) -> bool {
     let Some(ended) = view.end().and_then(|ended| ended.finished_at.as_ref()) else { return false };
     let init = all(pod).into_iter().filter(|other| other.kind == Kind::Init);
-    let began = init.map(|init| Some(init.state()?.terminated.as_ref()?.started_at.as_ref()?.0));
+    let began = init.map(|init| Some(init.terminated()?.started_at.as_ref()?.0));
     began.min().flatten().is_some_and(|began| began >= ended.0)
 }
 
@@ -235,8 +231,8 @@ fn came_with_sandbox(pod: &Pod, view: &View<'_>) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::example::{NOW, output_pod, with};
     use super::*;
+    use crate::cluster::example::{NOW, output_pod, with};
 
     const SIDECAR: &str = "/status/initContainerStatuses/1";
 
@@ -274,16 +270,5 @@ mod tests {
         };
         assert_eq!(folders("nas-output-1"), ["/windows-mount"]);
         assert_eq!(folders("nas-output-2"), ["/nfs-data", "/windows-mount"], "none is named like it");
-    }
-
-    #[test]
-    fn only_an_rsync_that_is_seen_not_to_delete_leaves_its_target_unread() {
-        for (script, may_read) in
-            [("rsync -av /a/ /b/", false), ("rsync -av --delete /a/ /b/", true), ("cp -a /a/ /b/", true)]
-        {
-            let command = ("/spec/initContainers/1/command", json!(["sh", "-c", script]));
-            assert_eq!(may_read_target(&pod(&[command]), "sync-to-windows"), may_read, "{script}");
-        }
-        assert!(may_read_target(&pod(&[]), "none"));
     }
 }

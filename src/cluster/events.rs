@@ -6,8 +6,9 @@ use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 
+use super::api_error::ApiError;
+use super::client::Cluster;
 use super::object::requests;
-use super::{ApiError, Cluster};
 
 /// So many events of one object are asked for; Kubernetes counts what repeats.
 const ASKED: u32 = 200;
@@ -50,9 +51,14 @@ impl Cluster {
     /// The newest warnings about the object with that uid, the newest last; none is no sign of health, because
     /// Kubernetes forgets them after an hour.
     pub async fn events(&self, uid: &str) -> Result<Vec<Warning>, ApiError> {
-        let fields = format!("involvedObject.uid={uid},type=Warning");
-        let params = ListParams::default().fields(&fields).limit(ASKED);
-        self.list("events", &requests::<Event>(Some(self.namespace())), &params).await.map(newest)
+        self.events_of(uid, "Warning", Some(ASKED)).await.map(newest)
+    }
+
+    /// The events of a type about the object with that uid: all, or so many.
+    pub(super) async fn events_of(&self, uid: &str, kind: &str, most: Option<u32>) -> Result<Vec<Event>, ApiError> {
+        let fields = format!("involvedObject.uid={uid},type={kind}");
+        let params = ListParams { limit: most, ..ListParams::default().fields(&fields) };
+        self.list("events", &requests::<Event>(Some(self.namespace())), &params).await
     }
 }
 

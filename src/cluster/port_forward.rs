@@ -4,7 +4,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::io::DuplexStream;
 
-use super::{ApiError, Cluster, Work, answered_within};
+use super::api_error::ApiError;
+use super::client::{Cluster, answered_within};
+use super::concurrency::Work;
 
 /// A connection to a port of a pod; it ends when dropped.
 pub struct Forwarded {
@@ -20,7 +22,7 @@ impl Cluster {
         let (verb, resource, pods, asked) = ("get", "pods/portforward", self.pods(), [port]);
         let ask = |limit| answered_within(limit, verb, resource, pods.portforward(pod, &asked));
         // It costs the node as much as a command does.
-        let mut forwarder = self.pace.run(pod, Work::Slow, ask).await?;
+        let mut forwarder = self.concurrency.run(pod, Work::Slow, ask).await?;
         let parts = forwarder.take_stream(port).zip(forwarder.take_error(port));
         let lost = || ApiError::Failed { verb, resource, message: "no connection was made".to_owned() };
         let (stream, trouble) = parts.ok_or_else(lost)?;

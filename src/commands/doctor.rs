@@ -29,11 +29,11 @@ pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
     if let Some(path) = &options.values {
         report.judge("values", preflight::values(options).await.map(|_| path.display().to_string()));
     }
-    let (target, read) = (&options.target, cluster::read(&options.target));
+    let (target, read) = (&options.target, cluster::read_kubeconfig(&options.target));
     let origin = read.as_ref().map(|known| format!("{}, context {}", known.origin, target.context));
     report.judge("kubeconfig", origin.map_err(Clone::clone));
     let Ok(known) = read else { return false };
-    let cluster = match Box::pin(cluster::reach(target.clone(), known)).await {
+    let cluster = match Box::pin(cluster::connect_with(target.clone(), known)).await {
         Ok(cluster) => cluster,
         Err(refusal) => return report.judge("cluster", Err(refusal)),
     };

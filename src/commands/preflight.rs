@@ -6,7 +6,7 @@ use tokio::task::spawn_blocking;
 
 use crate::check::{Access, Check};
 use crate::cli::Options;
-use crate::cluster::{ApiError, Cluster, Population, Release, Target, Watch};
+use crate::cluster::{ApiError, Cluster, Population, Revision, Target, Watch};
 use crate::error::{Refusal, suggestion};
 use crate::host::Host;
 use crate::suite::{self, Suite};
@@ -23,7 +23,7 @@ pub struct Known {
     pub namespace: Result<bool, Refusal>,
     pub access: Access,
     /// Of all Helm releases in the namespace.
-    pub revisions: Result<Vec<Release>, ApiError>,
+    pub revisions: Result<Vec<Revision>, ApiError>,
     pub watch: Result<Watch, ApiError>,
 }
 
@@ -81,7 +81,7 @@ pub fn access(cluster: &Cluster, access: &Access) -> Result<(), Refusal> {
 /// mistyped; a namespace without any may have been filled by other means than Helm.
 pub fn release(
     target: &Target,
-    revisions: &Result<Vec<Release>, ApiError>,
+    revisions: &Result<Vec<Revision>, ApiError>,
     population: &Result<Population, ApiError>,
     suites: &[Suite],
 ) -> Result<String, Refusal> {

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use super::preflight::{self, Known};
 use crate::check::{self, Access, Check, Need, Shared, revision};
 use crate::cli::Options;
-use crate::cluster::{self, ApiError, Cluster, Contents, Deployed, Release, Watch};
+use crate::cluster::{self, ApiError, Cluster, Contents, Deployed, Revision, Watch};
 use crate::error::Refusal;
 use crate::event::{Event, Fact, SIMULATED};
 use crate::host::Host;
@@ -72,7 +72,7 @@ pub async fn prepare(
 }
 
 /// What the release is, with what tests judge by.
-async fn deployed(cluster: &Cluster, revisions: &[Release]) -> Result<Option<Deployed>, ApiError> {
+async fn deployed(cluster: &Cluster, revisions: &[Revision]) -> Result<Option<Deployed>, ApiError> {
     let Some(mut deployed) = cluster.deployed(revisions).await? else { return Ok(None) };
     match revision::settle(cluster, &mut deployed).await {
         // The last deployed revision counts where the objects may not be looked at.

@@ -1,12 +1,15 @@
 //! What runs have left in the tester's folder, rsync's temporaries of their files included.
 
 use std::io;
+use std::path::Path;
 
 use super::{Host, Stat, blocking, stat, walk};
 
-/// Whether a name begins so, or is that of rsync's temporary of such a file.
-fn begins(name: &str, prefix: &str) -> bool {
-    name.strip_prefix('.').unwrap_or(name).starts_with(prefix)
+/// The names directly in a folder that begin so, and those of rsync's temporaries of such files.
+fn names(folder: &Path, prefix: &str) -> io::Result<Vec<String>> {
+    let names = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let begins = |name: &String| name.strip_prefix('.').unwrap_or(name).starts_with(prefix);
+    names.filter(|name| name.as_ref().map_or(true, begins)).collect()
 }
 
 impl Host {
@@ -16,14 +19,13 @@ impl Host {
         let (root, prefix) = (self.folder(server), prefix.to_owned());
         let look = move || {
             let mut listed = Vec::new();
-            for entry in std::fs::read_dir(&root)? {
-                let name = entry?.file_name().to_string_lossy().into_owned();
+            for name in names(&root, &prefix)? {
+                let path = root.join(&name);
                 // One that was removed meanwhile is none.
-                let Some(mut known) = stat(&root.join(&name))?.filter(|_| begins(&name, &prefix)) else { continue };
-                if root.join(&name).is_dir() {
-                    let files = walk(&root.join(&name), most)?;
-                    let sizes = files.iter().filter_map(|path| Some(stat(&root.join(&name).join(path)).ok()??.bytes));
-                    known.bytes = sizes.sum();
+                let Some(mut known) = stat(&path)? else { continue };
+                if path.is_dir() {
+                    let files = walk(&path, most)?;
+                    known.bytes = files.iter().filter_map(|file| Some(stat(&path.join(file)).ok()??.bytes)).sum();
                 }
                 listed.push((name, known));
             }
@@ -37,23 +39,16 @@ impl Host {
 
     /// Whether rsync's temporary of a file whose name begins so is directly in a server's folder.
     pub async fn holds_temporary(&self, server: &str, prefix: &str) -> bool {
-        let (path, prefix) = (self.folder(server), format!(".{prefix}"));
-        let look = move || {
-            let mut entries = std::fs::read_dir(&path)?.flatten();
-            Ok(entries.any(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)))
-        };
-        blocking(look).await.unwrap_or_default()
+        let (path, prefix) = (self.folder(server), prefix.to_owned());
+        let names = blocking(move || names(&path, &prefix)).await.unwrap_or_default();
+        names.iter().any(|name| name.starts_with('.'))
     }
 
     /// Removes what is directly in a server's folder and whose names begin alike, rsync's temporaries included; returns
     /// those names.
     pub async fn sweep(&self, server: &str, prefix: &str) -> io::Result<Vec<String>> {
         let (path, prefix) = (self.folder(server), prefix.to_owned());
-        let names = blocking(move || {
-            let names = std::fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-            names.filter(|name| name.as_ref().is_ok_and(|name| begins(name, &prefix))).collect()
-        });
-        let names: Vec<String> = match names.await {
+        let names: Vec<String> = match blocking(move || names(&path, &prefix)).await {
             // A folder that is not there holds nothing.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Vec::new(),
             names => names?,

@@ -115,7 +115,7 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
         outcomes.push(Outcome::Error);
         shared.tell(Event::Noticed { text, is_error: true });
     }
-    let (slowest, at_once) = shared.cluster.pace();
+    let (slowest, at_once) = shared.cluster.load();
     if slowest > SLOW {
         let text = format!(
             "the node was slow: a command took up to {:.1} s, so no more than {at_once} ran at once",

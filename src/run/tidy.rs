@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::check::{Disturbed, Place, Placed, Shared};
 use crate::cluster::container;
+use crate::cluster::script::may_read_target;
 use crate::cluster::server::{Settlement, has_ended, is_terminating};
 use crate::cluster::{ANSWER, ApiError, Cycles, Operation, Population, QUIET, ResourceExt, Select};
 use crate::event::Event;
@@ -216,7 +217,7 @@ async fn remove_place(shared: &Shared, placed: &Placed, limit: Instant) -> Resul
     let pods: Vec<_> = server.pods.iter().filter(is_reached).collect();
     let followed = pods.iter().flat_map(|pod| {
         let containers = shared.followed(&placed.server, pod).into_iter();
-        containers.filter(|(name, _)| placed.place != Place::Host || container::may_read_target(pod, name))
+        containers.filter(|(name, _)| placed.place != Place::Host || may_read_target(pod, name))
     });
     quiet(shared, placed, followed.map(|(_, cycles)| cycles).collect(), limit).await;
     let Place::Export { container, folder } = &placed.place else {

@@ -164,7 +164,7 @@ pub async fn explain(site: &Site, pod: &Pod, before: &Before, trouble: Trouble) 
 
 /// How much longer than usual the kubelet may take to tell of a container's end.
 pub fn slack(site: &Site) -> Duration {
-    site.shared.cluster.pace().0.min(TOLD) * SLOWER
+    site.shared.cluster.load().0.min(TOLD) * SLOWER
 }
 
 /// Whether that is the end of a container that somebody's request ended, and nobody who manages it.

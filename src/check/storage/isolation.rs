@@ -159,7 +159,7 @@ async fn gather(site: &Site, server: &str, pod: &Pod) -> Result<BTreeMap<String,
     let remove = Operation::Remove { path: site.path(&file.name) };
     // In the middle of a cycle the ledger keeps it for later; so it does on a slow node, which may lose what the first one
     // says, and it could not be asked again.
-    let is_quiet = cycles.is_none_or(|cycles| cycles.is_quiet()) && site.shared.cluster.pace().0 <= SLOW;
+    let is_quiet = cycles.is_none_or(|cycles| cycles.is_quiet()) && site.shared.cluster.load().0 <= SLOW;
     let operations = if is_quiet { vec![gather, remove] } else { vec![gather] };
     let pod = pod.name_any();
     let outputs = site.patiently(&pod, site.shared.exec_all(server, &pod, container, operations)).await;

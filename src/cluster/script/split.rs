@@ -3,7 +3,7 @@
 use std::{iter, mem};
 
 /// What is nested deeper is not told apart.
-const DEEPEST: usize = 20;
+pub(super) const DEEPEST: usize = 20;
 /// Begins what is not known; what the script has there follows.
 pub(super) const UNKNOWN: char = '\u{2}';
 /// Stands for a dollar that begins no variable.

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::super::container::named;
-use super::super::example::output_pod;
+use super::super::example::{output_pod, with};
 use super::*;
 
 type Found = Result<Option<String>, String>;
@@ -179,4 +179,16 @@ fn no_script_takes_long_or_overflows() {
     ] {
         let _ = flag(script, &json!([]));
     }
+}
+
+#[test]
+fn only_an_rsync_that_is_seen_not_to_delete_leaves_its_target_unread() {
+    let may_read = |container: &str, script: &str| {
+        let command = [("/spec/initContainers/1/command", json!(["sh", "-c", script]))];
+        may_read_target(&serde_json::from_value(with(output_pod(), &command)).unwrap(), container)
+    };
+    for (script, may) in [("rsync -av /a/ /b/", false), ("rsync -av --delete /a/ /b/", true), ("cp -a /a/ /b/", true)] {
+        assert_eq!(may_read("sync-to-windows", script), may, "{script}");
+    }
+    assert!(may_read("none", ""));
 }

@@ -1,0 +1,144 @@
+//! A cluster that has answered, and what is asked of it in one request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::apimachinery::pkg::version::Info;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::api::{DeleteParams, GetParams, ListParams, Preconditions};
+use kube::core::Request;
+use kube::{Api, Client};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::api_error::ApiError;
+use super::concurrency::ConcurrencyLimit;
+use super::deadline::ANSWER;
+use super::object;
+use super::select::Wanted;
+
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The kubeconfig file; `None` stands for `KUBECONFIG` or the usual place.
+    pub kubeconfig: Option<std::path::PathBuf>,
+    /// The context; never silently the current one.
+    pub context: String,
+    pub namespace: String,
+    pub release: String,
+}
+
+#[derive(Clone)]
+pub struct Cluster {
+    pub(super) client: Client,
+    pub(super) target: Arc<Target>,
+    pub address: String,
+    pub version: Info,
+    /// Its clock minus this machine's.
+    pub ahead: SignedDuration,
+    pub(super) concurrency: Arc<ConcurrencyLimit>,
+}
+
+impl Cluster {
+    /// The time on the cluster's clock, to compare with timestamps that the cluster made (accurate to about 1 s).
+    pub fn now(&self) -> Timestamp {
+        // A clock at the end of time is nobody's.
+        Timestamp::now().saturating_add(self.ahead).unwrap_or(Timestamp::MAX)
+    }
+
+    /// How long the slowest command took, and how many ran at once at the most.
+    pub fn load(&self) -> (Duration, usize) {
+        self.concurrency.load()
+    }
+
+    pub fn context(&self) -> &str {
+        &self.target.context
+    }
+
+    pub fn namespace(&self) -> &str {
+        &self.target.namespace
+    }
+
+    pub fn release(&self) -> &str {
+        &self.target.release
+    }
+
+    pub async fn answers(&self) -> Result<(), ApiError> {
+        answered("get", "/version", self.client.apiserver_version()).await.map(drop)
+    }
+
+    pub async fn nodes(&self) -> Result<Vec<Node>, ApiError> {
+        self.list("nodes", &object::requests::<Node>(None), &ListParams::default()).await
+    }
+
+    /// Whether the namespace exists; `None` where the user may not look. One that is being deleted is an error.
+    pub async fn has_namespace(&self) -> Result<Option<bool>, ApiError> {
+        let request = object::requests::<Namespace>(None).get(self.namespace(), &GetParams::default());
+        match answered("get", "namespaces", object::find(&self.client, request)).await {
+            Ok(Some(found)) if !found["metadata"]["deletionTimestamp"].is_null() => {
+                let conditions = found["status"]["conditions"].as_array().into_iter().flatten();
+                let kept = conditions.filter(|condition| condition["status"] == "True");
+                let said = kept.filter_map(|condition| Some(format!(": {}", condition["message"].as_str()?))).collect();
+                Err(ApiError::Ending(self.namespace().to_owned(), said))
+            }
+            Ok(found) => Ok(Some(found.is_some())),
+            Err(ApiError::Forbidden { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What metrics-server says of the pods that are wanted; `None` where there is none, or the user may not ask it.
+    pub async fn metrics(&self, wanted: &Wanted) -> Option<Vec<Value>> {
+        let requests = Request::new(format!("/apis/metrics.k8s.io/v1beta1/namespaces/{}/pods", self.namespace()));
+        self.list("pods.metrics.k8s.io", &requests, &ListParams::default().labels(&wanted.selector())).await.ok()
+    }
+
+    /// Deletes a pod, if it is still the one with that uid; its containers end afterwards.
+    pub async fn delete_pod(&self, pod: &str, uid: &str) -> Result<(), ApiError> {
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let request = object::requests::<Pod>(Some(self.namespace())).delete(pod, &params);
+        answered("delete", "pods", object::ask(&self.client, request)).await.map(drop)
+    }
+
+    pub(super) async fn list<K: DeserializeOwned>(
+        &self,
+        resource: &'static str,
+        requests: &Request,
+        params: &ListParams,
+    ) -> Result<Vec<K>, ApiError> {
+        let mut objects = Vec::new();
+        let take = |object| {
+            objects.push(object::typed(object)?);
+            Ok(())
+        };
+        answered("list", resource, object::list(&self.client, requests, params, take)).await?;
+        Ok(objects)
+    }
+
+    pub(super) fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), self.namespace())
+    }
+}
+
+/// Bounds a request and says what was asked when it fails.
+pub(super) async fn answered<T>(
+    verb: &'static str,
+    resource: &'static str,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, ApiError> {
+    answered_within(ANSWER, verb, resource, request).await
+}
+
+pub(super) async fn answered_within<T>(
+    waited: Duration,
+    verb: &'static str,
+    resource: &'static str,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, ApiError> {
+    match tokio::time::timeout(waited, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(ApiError::new(verb, resource, error)),
+        Err(_) => Err(ApiError::Silent { verb, resource, waited }),
+    }
+}

@@ -1,0 +1,166 @@
+//! The Helm release, from its Secrets: no helm binary is needed.
+//!
+//! Source: Helm's storage driver names them `sh.helm.release.v1.<release>.v<revision>`, labels them, and keeps in each,
+//! under `release`, base64 of gzip of JSON.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::GzDecoder;
+use futures::future::try_join_all;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{GetParams, ListParams};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::cluster::api_error::ApiError;
+use crate::cluster::client::{Cluster, answered};
+use crate::cluster::object::{ask, requests};
+
+/// More than this of a release's JSON is not read: a Secret has 1 MiB at the most, which may be anything when unpacked.
+const LONGEST: u64 = 16 << 20;
+
+/// A revision of a Helm release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision {
+    pub name: String,
+    pub revision: u64,
+    /// Helm's word: `deployed`, `failed`, `pending-upgrade`, …
+    pub status: String,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Contents {
+    pub revision: u64,
+    pub defaults: Value,
+    pub given: Value,
+    pub manifest: Arc<str>,
+}
+
+/// What a Helm release is, from its newest revision, and what tests judge by.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Deployed {
+    pub name: String,
+    pub revision: u64,
+    pub status: String,
+    /// What Helm says of the newest revision, such as why it failed.
+    pub description: String,
+    pub chart: String,
+    /// When the newest revision was deployed, on the clock of whoever ran helm.
+    pub at: Option<Timestamp>,
+    /// Which revision tests judge by, and why, if that was in doubt.
+    #[serde(default)]
+    pub judged_by: Option<String>,
+    /// Whether the live objects were found to be the newest revision's.
+    #[serde(skip)]
+    pub is_newest_live: bool,
+    /// What tests judge by: the newest revision that is deployed, or whose objects are live; else the newest.
+    #[serde(skip)]
+    pub contents: Contents,
+    /// Of the revisions after the last that was deployed, newest first; empty if none was ever deployed.
+    #[serde(skip)]
+    pub undeployed: Vec<Contents>,
+}
+
+impl Cluster {
+    /// All revisions of all Helm releases in the namespace, newest first.
+    pub async fn revisions(&self) -> Result<Vec<Revision>, ApiError> {
+        let params = ListParams::default().labels("owner=helm");
+        let request = requests::<Secret>(Some(self.namespace())).list_metadata(&params);
+        let found = answered("list", "secrets", ask(&self.client, request)).await?;
+        let revision = |secret: &Value| {
+            let label = |key: &str| Some(secret["metadata"]["labels"][key].as_str()?.to_owned());
+            Some(Revision { name: label("name")?, revision: label("version")?.parse().ok()?, status: label("status")? })
+        };
+        let items = found["items"].as_array().into_iter().flatten();
+        let mut revisions: Vec<Revision> = items.filter_map(revision).collect();
+        revisions.sort_by_key(|release| std::cmp::Reverse(release.revision));
+        Ok(revisions)
+    }
+
+    /// What the Helm release under test is; `None` if it is not among these revisions.
+    pub async fn deployed(&self, revisions: &[Revision]) -> Result<Option<Deployed>, ApiError> {
+        let own: Vec<_> = revisions.iter().filter(|release| release.name == self.release()).collect();
+        let Some(newest) = own.first() else { return Ok(None) };
+        let last = own.iter().position(|release| release.status == "deployed").unwrap_or_default();
+        let all = try_join_all(own[..=last].iter().map(|release| self.payload(release))).await?;
+        let contents = |(release, payload): (&&Revision, &Value)| Contents {
+            revision: release.revision,
+            defaults: payload["chart"]["values"].clone(),
+            given: payload["config"].clone(),
+            manifest: payload["manifest"].as_str().unwrap_or_default().into(),
+        };
+        let mut undeployed: Vec<_> = own.iter().zip(&all).map(contents).collect();
+        let contents = undeployed.pop().unwrap_or_default();
+        let payload = &all[0];
+        let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Ok(Some(Deployed {
+            name: newest.name.clone(),
+            revision: newest.revision,
+            status: text("/info/status"),
+            description: text("/info/description"),
+            chart: format!("{}-{}", text("/chart/metadata/name"), text("/chart/metadata/version")),
+            at: text("/info/last_deployed").parse().ok(),
+            judged_by: None,
+            is_newest_live: false,
+            contents,
+            undeployed,
+        }))
+    }
+
+    async fn payload(&self, release: &Revision) -> Result<Value, ApiError> {
+        let name = format!("sh.helm.release.v1.{}.v{}", release.name, release.revision);
+        let request = requests::<Secret>(Some(self.namespace())).get(&name, &GetParams::default());
+        let secret = answered("get", "secrets", ask(&self.client, request)).await?;
+        // As the API has it, data is in base64 once more.
+        let data = STANDARD.decode(secret["data"]["release"].as_str().unwrap_or_default());
+        data.map_err(anyhow::Error::from).and_then(|data| decode(&data)).map_err(|error| ApiError::Failed {
+            verb: "get",
+            resource: "secrets",
+            message: format!("Secret {name} holds no Helm release: {error}"),
+        })
+    }
+}
+
+fn decode(data: &[u8]) -> anyhow::Result<Value> {
+    let packed = STANDARD.decode(data).context("it is no base64")?;
+    let mut json = Vec::new();
+    GzDecoder::new(packed.as_slice())
+        .take(LONGEST + 1)
+        .read_to_end(&mut json)
+        .context("it is not gzipped, or its end is missing")?;
+    anyhow::ensure!(json.len() as u64 <= LONGEST, "it has more than {LONGEST} bytes when unpacked");
+    serde_json::from_slice(&json).context("what is gzipped in it is no JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn encode(text: &[u8]) -> String {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(text).unwrap();
+        STANDARD.encode(packed.finish().unwrap())
+    }
+
+    #[test]
+    fn only_base64_of_gzip_of_json_is_read_and_a_bomb_not_to_its_end() {
+        let spaces = vec![b' '; usize::try_from(LONGEST).unwrap()];
+        for (data, said) in [
+            (encode(b"{}")[..24].to_owned(), "it is not gzipped, or its end is missing"),
+            (String::new(), "it is not gzipped"),
+            ("%".to_owned(), "it is no base64"),
+            (encode(&spaces), "no JSON"),
+            (encode(&[spaces.as_slice(), b"{}"].concat()), "more than 16777216 bytes"),
+        ] {
+            let error = decode(data.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What containers' logs say, read once or followed.
+
+mod cycle;
+mod follow;
+mod log;
+mod sync_log;
+
+pub use cycle::CycleLog;
+pub use follow::{Cycles, QUIET};
+pub use log::LogLine;
+pub use sync_log::{Cycle, SyncLog, Words};

@@ -1,0 +1,68 @@
+//! Whether a container's rsync removes what its source does not have. Pure.
+
+use k8s_openapi::api::core::v1::Pod;
+
+use super::super::container::{View, named};
+use super::programs::{Argument, runs};
+use super::split::{DOLLAR, UNKNOWN};
+
+/// The flag with which a container's rsync removes what its source does not have, if it has one.
+///
+/// # Errors
+/// Why the spec does not tell.
+pub fn delete_flag(view: &View<'_>) -> Result<Option<String>, String> {
+    let (runs, doubt) = runs(view, "rsync");
+    let options = || runs.iter().flat_map(|run| run.iter().take_while(|word| word.text != "--"));
+    if let Some(flag) =
+        options().find_map(|word| word.flags().ok().and_then(|(flag, is_sure)| flag.filter(|_| is_sure)))
+    {
+        return Ok(Some(flag.to_owned()));
+    }
+    let vague = options().find_map(|word| match word.flags() {
+        Ok((None, _)) => None,
+        Ok((Some(flag), _)) => Some(format!("`{}`, an argument of its rsync, may be {flag}", word.shown())),
+        Err(()) => Some(format!("the value of `{}`, an argument of its rsync, is not in the spec", word.shown())),
+    });
+    let none = runs.is_empty().then(|| "no rsync is seen in its command".to_owned());
+    vague.or(doubt).or(none).map_or(Ok(None), Err)
+}
+
+/// As `delete_flag`, where a mistake would cost files: a script may be misread, so a mere mention is an error, too.
+///
+/// # Errors
+/// Why it is not sure that there is none.
+pub fn delete_flag_or_mention(view: &View<'_>) -> Result<Option<String>, String> {
+    let values = view.env.iter().filter_map(|variable| variable.value.as_ref());
+    let mut texts = view.command.iter().chain(view.args).chain(values);
+    match delete_flag(view)? {
+        None if texts.any(|text| text.contains("--del")) => Err("its command or environment mentions --del".to_owned()),
+        flag => Ok(flag),
+    }
+}
+
+/// Whether the container's rsync may read its target, as with `--delete`, and so stumble over a file that vanishes there.
+/// Only where its command is seen to do without is it known not to: a script may be misread, so a mere mention counts.
+pub fn may_read_target(pod: &Pod, name: &str) -> bool {
+    named(pod, name).is_none_or(|view| delete_flag_or_mention(&view) != Ok(None))
+}
+
+impl Argument {
+    fn shown(&self) -> String {
+        self.text.replace(UNKNOWN, "").replace(DOLLAR, "$")
+    }
+
+    /// The flags to delete among what it may be, if any, and whether it is one of them for sure; or that it may be anything.
+    fn flags(&self) -> Result<(Option<&str>, bool), ()> {
+        let head = self.text.split(['$', UNKNOWN]).next().unwrap_or_default();
+        let is_fixed =
+            head.len() < self.text.len() && !head.is_empty() && (!head.starts_with('-') || head.contains('='));
+        // A value that would be several words within a path, or behind an option's `=`, is nobody's.
+        if is_fixed || self.text.ends_with('/') {
+            return Ok((None, true));
+        }
+        let is_flag = |word: &&str| ["--del", "--delete"].contains(word) || word.starts_with("--delete-");
+        let flags = self.values.as_deref().ok_or(())?.iter().map(|value| value.split_whitespace().find(is_flag));
+        let flags: Vec<_> = flags.collect();
+        Ok((flags.iter().flatten().next().copied(), flags.iter().all(Option::is_some)))
+    }
+}
