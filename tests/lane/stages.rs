@@ -1,8 +1,6 @@
 //! What the lane does one after the other: the release is installed, broken, judged, and put back as it was.
 
-use std::collections::BTreeMap;
-
-use crate::support::catalogue::{self, Round};
+use crate::support::catalogue::{Round, catalogue};
 use crate::support::lab::{Lab, SERVERS};
 
 use super::restore::{self, State};
@@ -35,11 +33,9 @@ impl Stages {
 
     /// Runs a round's suites and compares what is wrong with what its faults should make wrong.
     fn judge(&mut self, round: &Round) {
-        let name = round.name;
+        let name = &round.name;
         let run = run(&self.lab, round);
-        let expected: BTreeMap<_, _> =
-            round.faults.iter().flat_map(|fault| catalogue::wrong(fault, &run.listed)).collect();
-        let mut found = differences(&run, round, &expected);
+        let mut found = differences(&run, round, &round.wrong(&run.listed));
         // Whatever became of the tests.
         found.extend(self.lab.leftovers("e2e-").iter().map(|file| format!("left behind: {file}")));
         if !found.is_empty() {
@@ -56,7 +52,7 @@ impl Stages {
         }
         self.lab.apply(&round.faults);
         self.judge(round);
-        self.restore(round.name, |lab| lab.undo(&round.faults));
+        self.restore(&round.name, |lab| lab.undo(&round.faults));
     }
 
     pub fn judge_odd_use(&mut self, round: &Round) {
@@ -65,7 +61,7 @@ impl Stages {
         if !self.lab.end_odd_use(client) {
             self.problems.push("oddly used: another run's file was removed".to_owned());
         }
-        self.restore(round.name, |lab| lab.install_anew(&restore::of(&odd_use::USED)));
+        self.restore(&round.name, |lab| lab.install_anew(&restore::of(&odd_use::USED)));
     }
 
     pub fn judge_upgrades(&mut self) {
@@ -76,12 +72,12 @@ impl Stages {
 
     /// An older chart takes the place of a release that is healthy again, and goes again.
     pub fn judge_older_chart(&mut self) {
-        self.judge(&Round::usual("healthy again", Vec::new()));
-        let [usual, nfs] = catalogue::older();
+        self.judge(&Round::healthy("healthy again"));
+        let [usual, nfs] = catalogue().older;
         self.lab.apply(&usual.faults);
         self.judge(&usual);
         self.judge(&nfs);
-        self.restore(usual.name, Lab::install);
-        self.judge(&Round::usual("the chart again", Vec::new()));
+        self.restore(&usual.name, Lab::install);
+        self.judge(&Round::healthy("the chart again"));
     }
 }
