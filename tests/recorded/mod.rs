@@ -12,7 +12,7 @@ use file_simulator_e2e::suite::Suite;
 use file_simulator_e2e::suite::load::{BUILT_IN, load, parse};
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::catalogue::{Catalogue, Round, catalogue};
+use crate::support::catalogue::{Catalogue, Fault, Round, catalogue};
 use crate::support::golden::is_renewed;
 use crate::support::junit::Results;
 use crate::support::place::Place;
@@ -76,39 +76,29 @@ fn said(outcome: Outcome) -> &'static str {
     }
 }
 
-/// The kinds of checks that ended so in the recordings of these rounds.
-fn kinds(rounds: &[Round], outcome: Outcome) -> BTreeSet<&'static str> {
-    let kinds = rounds.iter().flat_map(|round| {
-        let (recording, suites) = read(&round.name);
-        let ended = recording.cases.into_iter().filter(|case| case.verdict.outcome == outcome);
-        let ended: BTreeSet<String> = ended.map(|case| case.id.to_string()).collect();
-        let planned = suites.into_iter().flat_map(|suite| suite.cases);
-        planned.filter(move |planned| ended.contains(&planned.id.to_string())).map(|planned| planned.check.kind())
-    });
-    kinds.collect()
-}
-
 fn every_kind_of_check_is_made_to_fail_by_a_recording_or_a_newer_one_by_a_scenario() {
     let Catalogue { green, faulty, .. } = catalogue();
-    let mut failing = kinds(&faulty, Outcome::Fail);
+    let fails = faulty.iter().flat_map(|round| &round.faults).flat_map(Fault::named);
+    let fails = fails.filter(|(_, outcome)| *outcome == "FAIL").map(|(name, _)| name.to_owned());
+    let mut failing = kinds(&fails.collect::<Vec<_>>());
     // No fault makes Kubernetes too old, and `skip` judges nothing.
     failing.extend(["cluster", "skip"]);
-    // Of which a healthy run has a judgement.
-    let recorded = kinds(&green, Outcome::Pass);
-    failing.extend(by_scenarios().difference(&recorded));
+    let recorded = green.iter().flat_map(|round| read(&round.name).0.cases);
+    let passes = recorded.filter(|case| case.verdict.outcome == Outcome::Pass).map(|case| case.id.to_string());
+    let by_scenarios: Vec<_> = scenario::all().unwrap().into_iter().flat_map(|scenario| scenario.fail).collect();
+    failing.extend(kinds(&by_scenarios).difference(&kinds(&passes.collect::<Vec<_>>())));
     let all: BTreeSet<&str> = Check::ALL.iter().map(|about| about.key).collect();
     assert_eq!(all.difference(&failing).collect::<Vec<_>>(), Vec::<&&str>::new(), "these never fail");
 }
 
-/// The kinds of checks that fail in a scenario of the simulated cluster.
-fn by_scenarios() -> BTreeSet<&'static str> {
-    let named: Vec<String> = scenario::all().unwrap().into_iter().flat_map(|scenario| scenario.fail).collect();
+/// The kinds of checks of built-in tests that are named, each with a server or without.
+fn kinds(named: &[String]) -> BTreeSet<&'static str> {
     let cases = BUILT_IN.iter().flat_map(|(name, _)| load(name).unwrap().cases);
-    let fails = cases.filter(|case| {
+    let its = cases.filter(|case| {
         let slug = format!("{}::{}::", case.id.suite, case.id.slug);
         named.iter().any(|name| format!("{name}::").starts_with(&slug))
     });
-    fails.map(|case| case.check.kind()).collect()
+    its.map(|case| case.check.kind()).collect()
 }
 
 fn a_recording_is_small_and_holds_nothing_of_commands_or_environments() {

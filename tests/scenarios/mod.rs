@@ -100,6 +100,6 @@ impl Run {
 
 /// No file of a run is left anywhere, unless the cluster was not there to remove it from.
 fn nothing_left(scenario: &Scenario, simulated: &Simulated) -> Result<(), Failed> {
-    let left = simulated.files("e2e-");
+    let left = simulated.left();
     if left.is_empty() || scenario.leaves_files { Ok(()) } else { Err(format!("left behind: {left:?}").into()) }
 }

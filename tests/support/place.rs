@@ -110,14 +110,6 @@ impl Place {
     pub fn connect(&self, address: &str) {
         self.configure(&json!({"server": format!("http://{address}")}), &json!({"token": "secret"}));
     }
-
-    pub fn junit(&self, suite: &str) -> PathBuf {
-        self.path(&format!("reports/{suite}.xml"))
-    }
-
-    pub fn report(&self, suite: &str) -> String {
-        std::fs::read_to_string(self.junit(suite)).unwrap()
-    }
 }
 
 pub struct Running {

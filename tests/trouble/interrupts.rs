@@ -9,7 +9,6 @@ use crate::support::lab::{Lab, SERVERS};
 use crate::support::place::{Ended, LIMIT, Place};
 use crate::support::share;
 use crate::support::simulated::Simulated;
-use crate::support::speed;
 
 use super::program::start;
 use super::{Moments, SUITES};
@@ -52,22 +51,14 @@ impl Plan {
         let ended = program.end(LIMIT);
         let after = last.elapsed();
         let (left, pods) = look(&ended);
-        let mut problems = ended.missing();
-        let errors = ended.with("ERROR").len();
-        if !matches!((ended.code, errors), (130, _) | (0, 0)) {
-            problems.push(format!("exit code {} with {errors} ERROR", ended.code));
-        }
-        problems.extend(ended.with("FAIL").iter().map(|name| format!("FAIL {name}")));
-        if after > speed::scaled(if sent == 3 { AT_ONCE } else { BOUND }) {
-            problems.push(format!("it took {after:?} to end"));
-        }
         let left = match sent {
             0 | 1 => left,
             2 => ended.untold(&left),
             // Nothing more is promised.
             _ => Vec::new(),
         };
-        problems.extend(left.iter().map(|path| format!("left behind: {path}")));
+        let codes = if ended.with("ERROR").is_empty() { &[0, 130][..] } else { &[130] };
+        let mut problems = ended.problems(codes, (after, if sent == 3 { AT_ONCE } else { BOUND }), &left);
         let is_told = sent > 1 && ended.all().contains("was not seen Ready again");
         problems.extend(pods.filter(|_| sent < 3 && !is_told));
         println!("{self:?}: exit {}, {problems:#?}", ended.code);

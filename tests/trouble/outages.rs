@@ -66,22 +66,14 @@ fn pid() -> String {
 
 /// What is not as it should be; `was_hit` says whether the API server went away before the run had ended.
 fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Vec<String> {
-    let mut problems = ended.missing();
-    problems.extend(ended.with("FAIL").iter().map(|name| format!("FAIL {name}")));
     let errors = ended.with("ERROR").len();
+    let told = ["left behind", "was not seen Ready again"];
+    let expected = if errors > 0 || told.iter().any(|told| ended.all().contains(told)) { 3 } else { 0 };
+    let left = if is_short { left.to_vec() } else { ended.untold(left) };
+    let mut problems = ended.problems(&[expected], (ended.took, BOUND), &left);
     if was_hit && !is_short && errors == 0 {
         problems.push("no ERROR".to_owned());
     }
-    let told = ["left behind", "was not seen Ready again"];
-    let expected = if errors > 0 || told.iter().any(|told| ended.all().contains(told)) { 3 } else { 0 };
-    if ended.code != expected {
-        problems.push(format!("exit code {}, expected {expected}", ended.code));
-    }
-    if ended.took > speed::scaled(BOUND) {
-        problems.push(format!("it took {:?}", ended.took));
-    }
-    let left = if is_short { left.to_vec() } else { ended.untold(left) };
-    problems.extend(left.iter().map(|path| format!("left behind: {path}")));
     problems
 }
 
