@@ -17,7 +17,6 @@ mod refused;
 mod restore;
 mod run;
 mod stages;
-mod upgrade;
 
 use stages::Stages;
 

@@ -6,11 +6,11 @@ use file_simulator_e2e::sim::scenario::Scenario;
 use libtest_mimic::Failed;
 
 use crate::support::junit::Results;
-use crate::support::place::Ended;
+use crate::support::place::{Ended, Place};
 use crate::support::wrong::{differences, exit_code, wrong};
 
 /// Whether exactly the tests did not pass of which the scenario says so, and the exit code says the same.
-pub fn judge(scenario: &Scenario, (ended, diagnosed): (Ended, Option<BTreeSet<String>>)) -> Result<(), Failed> {
+pub fn judge(scenario: &Scenario, place: &Place, ended: &Ended) -> Result<(), Failed> {
     let (code, results) = (ended.code, &ended.results);
     if scenario.refused {
         let is_refused =
@@ -34,7 +34,7 @@ pub fn judge(scenario: &Scenario, (ended, diagnosed): (Ended, Option<BTreeSet<St
         found.push(format!("exit code {code}, expected {right}"));
     }
     if found.is_empty() {
-        return looked_at(results, diagnosed);
+        return looked_at(results, place);
     }
     let out = ended.all();
     found.extend(out.lines().rev().take(5).map(str::to_owned));
@@ -42,14 +42,18 @@ pub fn judge(scenario: &Scenario, (ended, diagnosed): (Ended, Option<BTreeSet<St
 }
 
 /// More is said of every server that FAILs, and nothing of one whose tests are all well.
-fn looked_at(results: &Results, diagnosed: Option<BTreeSet<String>>) -> Result<(), Failed> {
+fn looked_at(results: &Results, place: &Place) -> Result<(), Failed> {
     let servers = |outcomes: &[&str]| -> BTreeSet<String> {
         let its = results.iter().filter(|(_, (outcome, _))| outcomes.contains(outcome));
         its.filter_map(|(name, _)| name.splitn(3, "::").nth(2).map(str::to_owned)).collect()
     };
     // An API server that is out of order tells nothing of servers that only could not be judged.
     let (least, most) = (servers(&["FAIL"]), servers(&["FAIL", "ERROR"]));
-    let is_right = diagnosed.as_ref().is_none_or(|seen| !seen.is_empty() && seen.is_subset(&most));
-    let seen = diagnosed.unwrap_or_default();
-    if is_right && least.is_subset(&seen) { Ok(()) } else { Err(format!("more is said of {seen:?}").into()) }
+    let files = std::fs::read_dir(place.path("reports/diagnostics")).ok();
+    // There is no folder for nothing.
+    let has_folder = files.is_some();
+    let names = files.into_iter().flatten().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let seen: BTreeSet<String> = names.map(|name| name.replace(".txt", "")).collect();
+    let is_right = has_folder != seen.is_empty() && seen.is_subset(&most) && least.is_subset(&seen);
+    if is_right { Ok(()) } else { Err(format!("more is said of {seen:?}").into()) }
 }

@@ -1,4 +1,4 @@
-//! API servers that give canned answers, or none.
+//! API servers that give canned answers.
 
 use std::io::{Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
@@ -43,14 +43,6 @@ pub fn tls(certificate: &CertificateDer<'static>, key: &KeyPair) -> Arc<ServerCo
     let tls = tls.with_client_cert_verifier(clients.allow_unauthenticated().build().unwrap());
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
     Arc::new(tls.with_single_cert(vec![certificate.clone()], key.into()).unwrap())
-}
-
-/// Accepts connections and never answers; returns its address.
-pub fn silent() -> String {
-    serve(|stream| {
-        // Until the peer gives up.
-        std::io::copy(stream, &mut std::io::sink()).map(drop)
-    })
 }
 
 /// Serves each connection in a thread, until the test ends; returns the address.
