@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::place::{Ended, Place, tests};
+use crate::support::canned::serve;
+use crate::support::place::{Ended, Place};
 use crate::support::root;
 use crate::support::simulated::Simulated;
 
@@ -88,7 +89,8 @@ fn a_cluster_that_cannot_be_used_makes_every_test_an_error_and_doctor_says_the_s
     };
     let nobody = || at("127.0.0.1:1");
     let misspelled = ["did you mean `file-simulator`?", "it has: file-simulator"];
-    let silent = json!({"api": {"gets": "silence"}});
+    let silent = serve(|stream| std::io::copy(stream, &mut std::io::sink()).map(drop));
+    let no_namespaces = json!({"api": {"verbs": ["get"], "resources": ["namespaces"], "gets": {"status": 403}}});
     let unauthorized = json!({"api": {"gets": {"status": 401}}});
     let rows = [
         ((None, Place::new()), &[][..], &["cannot read the kubeconfig", "--kubeconfig"][..], "FAIL  kubeconfig"),
@@ -96,13 +98,13 @@ fn a_cluster_that_cannot_be_used_makes_every_test_an_error_and_doctor_says_the_s
         (nobody(), &["--host-data", "nowhere"], &["nowhere is not a folder", "--host-data"], "FAIL  folder"),
         (nobody(), &[], &["http://127.0.0.1:1", "refused"], "FAIL  cluster"),
         (at("no-such-name.invalid:1"), &[], &["no-such-name.invalid"], "FAIL  cluster"),
-        (simulated(&[silent]), &[], &["no answer to get /version within 10s"], "FAIL  cluster"),
+        (at(&silent), &[], &["no answer to get /version within 10s"], "FAIL  cluster"),
         (simulated(&[unauthorized]), &[], &["401", "get /version", "log in"], "FAIL  cluster"),
         (simulated(&[]), &["--namespace", "x"], &["has no namespace `x`", "--namespace"], "FAIL  namespace"),
         (
-            simulated(&[]),
-            &["--release", "x"],
-            &["has nothing of the release `x`", "helm upgrade --install"],
+            simulated(&[no_namespaces]),
+            &["--namespace", "x"],
+            &["has nothing of the release `file-sim`", "helm upgrade --install"],
             "FAIL  release",
         ),
     ];
@@ -112,7 +114,7 @@ fn a_cluster_that_cannot_be_used_makes_every_test_an_error_and_doctor_says_the_s
                 let doctor = place.says(&[&["doctor"], arguments].concat(), 3, &[words, &[line]].concat());
                 assert!(!place.path("reports").exists() && doctor.out.lines().count() < 20, "{}", doctor.out);
                 let run = place.says(&[&["--suite", "smoke"], arguments].concat(), 3, words);
-                red(&run, tests(&["smoke"]).len());
+                red(&run, place.listed(&["--suite", "smoke"]).len());
                 drop(simulated);
             });
         }

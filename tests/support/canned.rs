@@ -9,11 +9,6 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::ring};
 
-/// Answers each request by its path with a status and a JSON body, until the test ends; returns its address.
-pub fn answering(answer: impl Fn(&str) -> (u16, &'static str) + Send + Sync + 'static) -> String {
-    serve(move |stream| respond(stream, |head| answer(head.split(' ').nth(1).unwrap_or_default())))
-}
-
 /// Answers a request by its head.
 pub fn respond(mut stream: impl Read + Write, answer: impl FnOnce(&str) -> (u16, &'static str)) -> Result<()> {
     let (status, body) = answer(&head(&mut stream)?);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use file_simulator_e2e::sim::scenario::HEALTHY;
 
-use crate::support::lab::{Lab, SERVERS};
+use crate::support::lab::Lab;
 use crate::support::place::{Ended, LIMIT, Place};
 use crate::support::share;
 use crate::support::simulated::Simulated;
@@ -97,12 +97,7 @@ pub fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
         let plan = Plan::new(&mut moments, suite, length, requests);
         problems.extend(plan.run(&lab.place(), |ended| {
             let pods = lab.not_ready();
-            lab.wait_until_ready();
-            let left = lab.leftovers(ended.run());
-            if !left.is_empty() {
-                lab.install_anew(SERVERS);
-            }
-            (left, pods)
+            (lab.left_by(ended), pods)
         }));
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));

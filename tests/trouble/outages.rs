@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::lab::{Lab, SERVERS, output, scripted};
+use crate::support::lab::{Lab, output, scripted};
 use crate::support::place::{Ended, LIMIT};
 use crate::support::{share, speed};
 
@@ -100,15 +100,11 @@ pub fn an_api_server_that_goes_away_makes_no_test_fail() {
         if !is_short {
             server.start();
         }
-        lab.wait_until_ready();
-        let left = lab.leftovers(ended.run());
+        let left = lab.left_by(&ended);
         let name = format!("{} after {moment:?}", name(&outage));
         println!("{name}: exit {} in {:.1?}, {} left", ended.code, ended.took, left.len());
         let found = problems(&ended, is_short, was_hit, &left);
         all.extend(found.iter().map(|what| format!("{name}: {what}\n{}", ended.all())));
-        if !left.is_empty() {
-            lab.install_anew(SERVERS);
-        }
         // Scheduler and kubelet need longer to be at work again, and the next run is to begin on a healthy cluster.
         lab.replace("nas-input-1");
     }

@@ -74,6 +74,16 @@ impl Lab {
         wait_for("Ready servers", || self.not_ready().is_none());
     }
 
+    /// Files that a run left when all servers are Ready again, which go with the release that has them.
+    pub fn left_by(&self, ended: &Ended) -> Vec<String> {
+        self.wait_until_ready();
+        let left = self.leftovers(ended.run());
+        if !left.is_empty() {
+            self.install_anew(SERVERS);
+        }
+        left
+    }
+
     /// Replaces a server's pod, so that it mounts its folder anew.
     pub fn replace(&self, server: &str) {
         self.kubectl(&["delete", "pod", "-l", &format!("app.kubernetes.io/component={server}")]);
