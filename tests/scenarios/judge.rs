@@ -18,14 +18,14 @@ pub fn judge(scenario: &Scenario, place: &Place, ended: &Ended) -> Result<(), Fa
         let told = || format!("exit code {code}, and not refused:\n{}", ended.all()).into();
         return if is_refused { Ok(()) } else { Err(told()) };
     }
-    let names: Vec<String> = results.keys().cloned().collect();
+    let all: Vec<String> = results.keys().cloned().collect();
     let Scenario { fail, error, errors_among, .. } = scenario;
     let named =
         fail.iter().map(|name| (name.as_str(), "FAIL")).chain(error.iter().map(|name| (name.as_str(), "ERROR")));
     // Which of these the moment decides: at least one, none of them FAIL.
     let mut decided = results.clone();
     decided.retain(|name, (outcome, _)| *outcome != "ERROR" || !errors_among.iter().any(|part| name.contains(part)));
-    let mut found = differences(&decided, &wrong(named, &scenario.server, &names).into_iter().collect());
+    let mut found = differences(&decided, &wrong(named, &scenario.server, &all).into_iter().collect());
     if !errors_among.is_empty() && decided.len() == results.len() && !scenario.may_pass {
         found.push(format!("no ERROR among {errors_among:?}"));
     }
