@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use file_simulator_e2e::cluster::{self, Permission, Target};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::support::lab::Lab;
 use crate::support::place::Place;
@@ -20,31 +19,31 @@ pub struct Account {
     minor: u32,
     /// docs/rbac.yaml with names of its own, because others may test here at the same time.
     rbac: String,
-    /// The account's kubeconfig is in `own`.
     target: Target,
-    own: TempDir,
+    /// The account's kubeconfig is here.
+    own: Place,
 }
 
 impl Account {
     pub fn new() -> Self {
-        let (lab, own) = (Lab::find(), tempfile::tempdir().unwrap());
+        let (lab, own) = (Lab::find(), Place::new());
         let name = format!("{NAME}-{:08x}", rand::random::<u32>());
         let rbac = RBAC.replace(&format!("name: {NAME}"), &format!("name: {name}"));
         let version: Value = serde_json::from_str(&lab.kubectl(&["version", "-o", "json"])).unwrap();
         let minor = version["serverVersion"]["minor"].as_str().unwrap().trim_end_matches('+').parse().unwrap();
-        let target = Target { kubeconfig: Some(own.path().join("kubeconfig")), ..lab.target.clone() };
+        let target = Target { kubeconfig: Some(own.path("kubeconfig")), ..lab.target.clone() };
         let account = Self { lab, minor, rbac, target, own };
         account.tell("apply", &account.rbac);
         let token = account.lab.kubectl(&["create", "token", &name]);
         let view = account.lab.kubectl(&["config", "view", "--raw", "--minify", "-o", "json"]);
         let mut config: Value = serde_json::from_str(&view).unwrap();
         config["users"][0]["user"] = json!({"token": token.trim()});
-        std::fs::write(account.own.path().join("kubeconfig"), config.to_string()).unwrap();
+        std::fs::write(account.own.path("kubeconfig"), config.to_string()).unwrap();
         account
     }
 
     fn tell(&self, verb: &str, objects: &str) {
-        let file = self.own.path().join("objects");
+        let file = self.own.path("objects");
         std::fs::write(&file, objects).unwrap();
         self.lab.kubectl(&[verb, "-f", file.to_str().unwrap()]);
     }
@@ -88,7 +87,7 @@ fn rule(permission: Permission) -> Value {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let file = self.own.path().join("objects");
+        let file = self.own.path("objects");
         // Also after a test that failed.
         let _ = std::fs::write(&file, &self.rbac);
         let _ = self.lab.command(&["delete", "--wait=false", "-f"]).arg(file).status();

@@ -1,15 +1,15 @@
 //! Where the contract is tested: a simulated cluster for each test, or the real one.
 
-use std::pin::Pin;
-
 use file_simulator_e2e::cluster::{self, Cluster, Select, Target, Wanted};
 use file_simulator_e2e::sim::Simulation;
 use file_simulator_e2e::sim::scenario::{HEALTHY, Scenario, named};
+use futures::future::LocalBoxFuture;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::json;
 
 use crate::support::lab::Lab;
+use crate::support::simulated::faulty;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clusters {
@@ -41,7 +41,7 @@ pub fn wanted() -> Wanted {
 }
 
 impl Clusters {
-    pub fn run(self, test: fn(Connected) -> Pin<Box<dyn Future<Output = ()>>>) {
+    pub fn run(self, test: fn(Connected) -> LocalBoxFuture<'static, ()>) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async { test(self.connect(named(HEALTHY).unwrap()).await).await });
     }
@@ -61,9 +61,8 @@ impl Clusters {
 
 /// A simulated one whose user may not list pods.
 pub async fn forbidding() -> Connected {
-    let faults = json!([{"api": {"verbs": ["list"], "resources": ["pods"], "gets": {"status": 403}}}]);
-    let scenario = json!({"name": "forbidding", "broken": "the user may not list pods", "faults": faults});
-    Clusters::Simulated.connect(serde_json::from_value(scenario).unwrap()).await
+    let fault = json!({"api": {"verbs": ["list"], "resources": ["pods"], "gets": {"status": 403}}});
+    Clusters::Simulated.connect(faulty(&[fault])).await
 }
 
 /// A client of one's own; perhaps somebody else's.

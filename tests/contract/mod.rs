@@ -7,13 +7,12 @@ mod connections;
 mod logs;
 mod objects;
 
-use std::pin::Pin;
-
+use futures::future::LocalBoxFuture;
 use libtest_mimic::Trial;
 
 use clusters::{Clusters, Connected};
 
-type Test = (&'static str, fn(Connected) -> Pin<Box<dyn Future<Output = ()>>>);
+type Test = (&'static str, fn(Connected) -> LocalBoxFuture<'static, ()>);
 
 /// Names tests after their functions.
 macro_rules! tests {

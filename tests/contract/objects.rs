@@ -196,14 +196,16 @@ pub async fn what_is_not_there_is_not_found(api: Connected) {
 
 pub async fn what_is_forbidden_names_verb_and_resource(api: Connected) {
     // Nobody has rights on the real one; a simulated one has a scenario for it.
-    let list = |client| async move {
-        let pods: Api<Pod> = Api::namespaced(client, "file-simulator");
-        pods.list(&ListParams::default()).await.unwrap_err()
+    let (forbidding, nobody) = match api.clusters {
+        Clusters::Real => (None, client(&api.target, Some("nobody")).await),
+        Clusters::Simulated => {
+            let forbidding = clusters::forbidding().await;
+            let client = forbidding.client.clone();
+            (Some(forbidding), client)
+        }
     };
-    let error = match api.clusters {
-        Clusters::Real => list(client(&api.target, Some("nobody")).await).await,
-        Clusters::Simulated => list(clusters::forbidding().await.client).await,
-    };
+    let pods: Api<Pod> = Api::namespaced(nobody.clone(), "file-simulator");
+    let error = pods.list(&ListParams::default()).await.unwrap_err();
     let kube::Error::Api(status) = error else { panic!("{error}") };
     assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
     assert!(status.message.contains("cannot list resource \"pods\" in API group \"\""), "{}", status.message);
@@ -215,9 +217,8 @@ pub async fn what_is_forbidden_names_verb_and_resource(api: Connected) {
         reviews.create(&PostParams::default(), &review).await.unwrap().status.unwrap().allowed
     };
     assert!(allowed(api.client.clone(), "list").await);
-    if api.clusters == Clusters::Simulated {
-        let forbidding = clusters::forbidding().await;
-        assert!(!allowed(forbidding.client.clone(), "list").await);
-        assert!(allowed(forbidding.client.clone(), "watch").await);
+    if forbidding.is_some() {
+        assert!(!allowed(nobody.clone(), "list").await);
+        assert!(allowed(nobody, "watch").await);
     }
 }

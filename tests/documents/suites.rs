@@ -189,8 +189,7 @@ fn shares(objects: &[Value]) -> Ended {
     let add =
         |object: &Value| json!({"add": {"kind": object["kind"].as_str().unwrap().to_lowercase(), "object": object}});
     let faults: Vec<Value> = objects.iter().map(add).collect();
-    let scenario = json!({"name": "shares", "broken": "somebody else's chart", "faults": faults});
-    let simulated = Simulated::told(scenario);
+    let simulated = Simulated::with(&faults);
     let place = simulated.place();
     std::fs::write(place.path("shares.yaml"), blocks(SUITES, "yaml")[0]).unwrap();
     let values = root("fixtures/suites/shares/values.yaml").to_string_lossy().into_owned();

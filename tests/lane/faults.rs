@@ -1,15 +1,17 @@
 //! What is done to the release on the real cluster: it is installed, and faults are put in.
 
+use std::ffi::OsStr;
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::catalogue::{Change, Fault};
 use crate::support::lab::{Lab, MOVED, name, output};
 use crate::support::{root, speed};
 
+use super::patch::patch;
 use super::restore;
 
 /// The NFS server's process in the cluster's image.
@@ -30,14 +32,14 @@ impl Lab {
     /// Undoes what a new installation does not.
     pub fn undo(&self, faults: &[Fault]) {
         for fault in faults {
-            match fault.change {
+            match &fault.change {
                 // Else it would not hear that it is to end.
-                Change::Signal(_) => drop(self.in_export(fault.server, &format!("kill -CONT $(pidof {PROCESS})"))),
-                Change::Refused(guard) => self.allow(guard),
+                Change::Signal(_) => drop(self.in_export(&fault.server, &format!("kill -CONT $(pidof {PROCESS})"))),
+                Change::Refused(guard) => self.allow(*guard),
                 _ => {}
             }
         }
-        let servers: Vec<&str> = faults.iter().map(|fault| fault.server).collect();
+        let servers: Vec<&str> = faults.iter().map(|fault| fault.server.as_str()).collect();
         self.install_anew(&restore::of(&servers));
     }
 
@@ -61,30 +63,30 @@ impl Lab {
 
     pub fn apply(&self, faults: &[Fault]) {
         for fault in faults {
-            let name = name(fault.server);
-            let patch = |kind: &str, patch: &Value| {
-                self.kubectl(&["patch", kind, &name, "--type=json", "-p", &patch.to_string()]);
+            let name = name(&fault.server);
+            let change = |kind: &str, steps| {
+                self.kubectl(&["patch", kind, &name, "--type=json", "-p", &patch(steps).to_string()]);
             };
             match &fault.change {
-                Change::Deployment(change) => patch("deployment", change),
-                Change::Service(change) => self.watched(fault, || patch("service", change)),
+                Change::Deployment(steps) => change("deployment", steps),
+                Change::Service(steps) => self.watched(fault, || change("service", steps)),
                 Change::NoService => self.watched(fault, || {
                     self.kubectl(&["delete", "service", &name]);
                 }),
-                Change::NoFolder => self.move_folder_away(fault.server),
+                Change::NoFolder => self.move_folder_away(&fault.server),
                 Change::NewFolder => {
-                    self.move_folder_away(fault.server);
-                    std::fs::create_dir(self.folder.join(fault.server)).unwrap();
+                    self.move_folder_away(&fault.server);
+                    std::fs::create_dir(self.folder.join(&fault.server)).unwrap();
                 }
                 Change::FailedUpgrade(arguments) => assert!(!self.upgrade(arguments)),
                 Change::Signal(signal) => {
-                    self.in_export(fault.server, &format!("kill -{signal} $(pidof {PROCESS})"));
+                    self.in_export(&fault.server, &format!("kill -{signal} $(pidof {PROCESS})"));
                 }
                 Change::OlderChart => {
                     output(self.installation().env("CHART", root("fixtures/helm-chart/older")));
                 }
-                Change::Evicted => self.evict(fault.server),
-                Change::Refused(guard) => self.refuse(fault.server, *guard),
+                Change::Evicted => self.evict(&fault.server),
+                Change::Refused(guard) => self.refuse(&fault.server, *guard),
                 Change::Scale(replicas) => {
                     self.kubectl(&["scale", "deployment", &name, &format!("--replicas={replicas}")]);
                 }
@@ -93,7 +95,7 @@ impl Lab {
     }
 
     /// Upgrades the release in a way that may not work; says whether it did.
-    pub fn upgrade(&self, arguments: &[&str]) -> bool {
+    pub fn upgrade(&self, arguments: &[impl AsRef<OsStr>]) -> bool {
         self.installation().args(INTERVAL).args(arguments).output().unwrap().status.success()
     }
 
@@ -105,7 +107,7 @@ impl Lab {
 
     /// Changes a Service, and waits until the cluster has taken that up.
     fn watched(&self, fault: &Fault, change: impl FnOnce()) {
-        let name = name(fault.server);
+        let name = name(&fault.server);
         let label = format!("kubernetes.io/service-name={name}");
         let ask = ["get", "endpointslices", "-l", &label, "-o", "jsonpath={range .items[*]}{.endpoints}{end}"];
         let node = "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
@@ -118,12 +120,12 @@ impl Lab {
         };
         let (address, before) = (format!("{node}:{port}").parse().unwrap(), (self.kubectl(&ask), rules()));
         change();
-        let fails = |test: &str| fault.wrong.iter().any(|(_, tests)| tests.iter().any(|own| own.ends_with(test)));
+        let fails = |test: &str| fault.named().any(|(own, _)| own.ends_with(test));
         let is_closed = fails("phase2::node-port");
         if !is_closed && !fails("::service") {
             return;
         }
-        speed::until(fault.id, Duration::from_secs(30), || {
+        speed::until(&fault.id, Duration::from_secs(30), || {
             if is_closed {
                 TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err()
             } else {

@@ -7,16 +7,16 @@ use std::collections::BTreeSet;
 
 use libtest_mimic::Trial;
 
-use crate::support::catalogue::{self, Round};
+use crate::support::catalogue::{Catalogue, Round, catalogue};
 use crate::support::share;
 
 mod faults;
 mod odd_use;
+mod patch;
 mod refused;
 mod restore;
 mod run;
 mod stages;
-mod upgrade;
 
 use stages::Stages;
 
@@ -31,7 +31,7 @@ fn the_suites_on_a_real_cluster() {
     let rounds = chosen();
     let mut stages = Stages::new();
     for round in &rounds {
-        match round.name {
+        match round.name.as_str() {
             "oddly-used" => stages.judge_odd_use(round),
             "upgraded" => stages.judge_upgrades(),
             OLDER => stages.judge_older_chart(),
@@ -42,21 +42,17 @@ fn the_suites_on_a_real_cluster() {
 }
 
 fn chosen() -> Vec<Round> {
-    let (before, after) = (catalogue::green(), catalogue::older().into_iter().take(1));
+    let Catalogue { green, mut faulty, older: [older, _] } = catalogue();
+    // What is dealt to landings: rounds of faults, and one of upgrades.
+    faulty.push(Round { suites: vec!["release".to_owned()], ..Round::healthy("upgraded") });
     let named = std::env::var("ROUNDS").ok().filter(|rounds| rounds != "all");
     let Some(named) = named else {
-        let dealt = share::deal("rounds", faulty(), |round| round.name.to_owned());
-        return before.into_iter().chain(dealt).chain(after).collect();
+        let dealt = share::deal("rounds", faulty, |round| round.name.clone());
+        return green.into_iter().chain(dealt).chain([older]).collect();
     };
     let mut wanted: BTreeSet<&str> = named.split(',').collect();
-    let mut all: Vec<Round> = before.into_iter().chain(faulty()).chain(after).collect();
-    all.retain(|round| wanted.remove(round.name));
+    let mut all: Vec<Round> = green.into_iter().chain(faulty).chain([older]).collect();
+    all.retain(|round| wanted.remove(round.name.as_str()));
     assert!(wanted.is_empty(), "no such rounds: {wanted:?}");
     all
-}
-
-/// What is dealt to landings: rounds of faults, and one of upgrades.
-fn faulty() -> Vec<Round> {
-    let upgraded = Round { suites: &["release"], ..Round::usual("upgraded", Vec::new()) };
-    catalogue::rounds().into_iter().chain([upgraded]).collect()
 }

@@ -1,17 +1,15 @@
 //! A run of the program on the real cluster, and what it says otherwise than expected.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::support::catalogue::Round;
 use crate::support::lab::{Lab, SHORTER};
 use crate::support::place::Ended;
+use crate::support::wrong::{self, Wrong};
 
 use super::OLDER;
 
-/// The tests that say where something else is tested.
-const SKIPPED: &str = "phase3::win-02::";
 /// The longest that a run may take on a usual machine, in which much may be waited for in vain.
 const LIMIT: Duration = Duration::from_secs(1800);
 
@@ -25,7 +23,7 @@ pub fn run(lab: &Lab, round: &Round) -> Ended {
     let Round { suites, skip, .. } = round;
     let (place, shorter) = (lab.place(), if round.name.contains(OLDER) { &[] } else { &SHORTER[..] });
     // A recording is of the suites as they are.
-    let suite = |name: &&str| if is_recorded { (*name).to_owned() } else { place.suite(name, shorter) };
+    let suite = |name: &String| if is_recorded { name.clone() } else { place.suite(name, shorter) };
     let suites: Vec<String> = suites.iter().map(suite).collect();
     let suites = suites.iter().flat_map(|suite| ["--suite", suite]);
     let skip = skip.iter().flat_map(|part| ["--skip", part]);
@@ -37,25 +35,20 @@ pub fn run(lab: &Lab, round: &Round) -> Ended {
 }
 
 /// What the run says otherwise than expected, in a line each.
-pub fn differences(run: &Ended, round: &Round, expected: &BTreeMap<String, &str>) -> Vec<String> {
-    let mut found = Vec::new();
-    for (name, (outcome, why)) in &run.results {
+pub fn differences(run: &Ended, round: &Round, expected: &Wrong) -> Vec<String> {
+    let mut results = run.results.clone();
+    if round.suites == ["nfs"] {
         // Of one server at the same time, the test whose request ended it; how far others had come decides the moment.
-        let is_late =
-            |(first, outcome): (&String, &&str)| *outcome == "FAIL" && why.contains(&format!("blocked by {first}"));
-        if round.suites == ["nfs"] && *outcome == "ERROR" && expected.iter().any(is_late) {
-            continue;
-        }
-        let healthy = if name.starts_with(SKIPPED) { "SKIP" } else { "PASS" };
-        let expected = expected.get(name).copied().unwrap_or(healthy);
-        if expected != *outcome {
-            found.push(format!("{name}: expected {expected}, was {outcome}"));
+        let ends = expected.iter().filter(|(_, outcome)| **outcome == "FAIL").map(|(name, _)| name);
+        for (name, (outcome, why)) in &mut results {
+            if *outcome == "ERROR" && ends.clone().any(|first| why.contains(&format!("blocked by {first}"))) {
+                *outcome = expected.get(name).copied().unwrap_or("PASS");
+            }
         }
     }
+    let mut found = wrong::differences(&results, expected);
     found.extend(run.missing());
-    found
-        .extend(expected.keys().filter(|name| !run.results.contains_key(*name)).map(|name| format!("{name}: missing")));
-    let exit = i32::from(expected.values().any(|outcome| *outcome == "FAIL"));
+    let exit = wrong::exit_code(&run.results);
     if run.code != exit {
         found.push(format!("expected exit code {exit}, was {}", run.code));
     }

@@ -1,13 +1,12 @@
 //! What the lane does one after the other: the release is installed, broken, judged, and put back as it was.
 
-use std::collections::BTreeMap;
-
-use crate::support::catalogue::{self, Round};
+use crate::support::catalogue::{Round, catalogue};
 use crate::support::lab::{Lab, SERVERS};
+use crate::support::wrong::Wrong;
 
+use super::odd_use;
 use super::restore::{self, State};
 use super::run::{differences, run};
-use super::{odd_use, upgrade};
 
 /// The stages of the test. A stage that is not as expected does not keep later ones from being looked at.
 pub struct Stages {
@@ -35,11 +34,9 @@ impl Stages {
 
     /// Runs a round's suites and compares what is wrong with what its faults should make wrong.
     fn judge(&mut self, round: &Round) {
-        let name = round.name;
+        let name = &round.name;
         let run = run(&self.lab, round);
-        let expected: BTreeMap<_, _> =
-            round.faults.iter().flat_map(|fault| catalogue::wrong(fault, &run.listed)).collect();
-        let mut found = differences(&run, round, &expected);
+        let mut found = differences(&run, round, &round.wrong(&run.listed));
         // Whatever became of the tests.
         found.extend(self.lab.leftovers("e2e-").iter().map(|file| format!("left behind: {file}")));
         if !found.is_empty() {
@@ -56,7 +53,7 @@ impl Stages {
         }
         self.lab.apply(&round.faults);
         self.judge(round);
-        self.restore(round.name, |lab| lab.undo(&round.faults));
+        self.restore(&round.name, |lab| lab.undo(&round.faults));
     }
 
     pub fn judge_odd_use(&mut self, round: &Round) {
@@ -65,23 +62,35 @@ impl Stages {
         if !self.lab.end_odd_use(client) {
             self.problems.push("oddly used: another run's file was removed".to_owned());
         }
-        self.restore(round.name, |lab| lab.install_anew(&restore::of(&odd_use::USED)));
+        self.restore(&round.name, |lab| lab.install_anew(&restore::of(&odd_use::USED)));
     }
 
+    /// Upgrades the release and does not wait until its pods are Ready, which they become: only what helm says is wrong then.
     pub fn judge_upgrades(&mut self) {
-        let found = upgrade::differences(&self.lab);
-        self.problems.extend(found);
+        let limits = ["resources.limits.memory=192Mi", "sidecar.resources.limits.memory=96Mi"];
+        let limits = limits.map(|limit| format!("nasDefaults.{limit}"));
+        let arguments = ["--set", &limits[0], "--set", &limits[1], "--timeout", "1s"];
+        assert!(!self.lab.upgrade(&arguments), "an upgrade that should take longer");
+        let suites = ["phase2", "phase3", "release"].map(str::to_owned).to_vec();
+        let round = Round { suites, ..Round::healthy("given up") };
+        let run = run(&self.lab, &round);
+        let expected = ["phase2::release", "release::release"].map(|name| (name.to_owned(), "FAIL"));
+        let mut found = differences(&run, &round, &Wrong::from(expected));
+        if !run.all().contains("tests judge by it") {
+            found.push("the run does not say which revision tests judge by".to_owned());
+        }
+        self.problems.extend(found.iter().map(|what| format!("given up: {what}")));
         self.restore("upgraded", Lab::install);
     }
 
     /// An older chart takes the place of a release that is healthy again, and goes again.
     pub fn judge_older_chart(&mut self) {
-        self.judge(&Round::usual("healthy again", Vec::new()));
-        let [usual, nfs] = catalogue::older();
+        self.judge(&Round::healthy("healthy again"));
+        let [usual, nfs] = catalogue().older;
         self.lab.apply(&usual.faults);
         self.judge(&usual);
         self.judge(&nfs);
-        self.restore(usual.name, Lab::install);
-        self.judge(&Round::usual("the chart again", Vec::new()));
+        self.restore(&usual.name, Lab::install);
+        self.judge(&Round::healthy("the chart again"));
     }
 }

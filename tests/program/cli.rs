@@ -1,14 +1,11 @@
 //! The program from outside: exit codes, messages and reports for everything that goes wrong before the first test.
 
-use crate::support::canned::{VERSION, answering, silent};
-use crate::support::place::{Ended, Place, tests};
-use crate::support::root;
+use serde_json::{Value, json};
 
-const UNAUTHORIZED: &str =
-    r#"{"kind":"Status","status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}"#;
-const NOT_FOUND: &str = r#"{"kind":"Status","status":"Failure","message":"not found","reason":"NotFound","code":404}"#;
-const EMPTY: &str = r#"{"kind":"List","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}"#;
-const NAMESPACE: &str = r#"{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"file-simulator"}}"#;
+use crate::support::canned::serve;
+use crate::support::place::{Ended, Place};
+use crate::support::root;
+use crate::support::simulated::Simulated;
 
 /// Holds the reports to be of so many tests, each of which is an error.
 fn red(ended: &Ended, tests: usize) {
@@ -80,52 +77,45 @@ fn what_cannot_be_run_or_told_is_no_success_and_replaces_the_old_report() {
 
 #[test]
 fn a_cluster_that_cannot_be_used_makes_every_test_an_error_and_doctor_says_the_same() {
-    let version_and = |answer: fn(&str) -> (u16, &'static str)| {
-        answering(move |path| if path == "/version" { (200, VERSION) } else { answer(path) })
+    let at = |address: &str| {
+        let place = Place::new();
+        place.connect(address);
+        (None, place)
     };
-    let nobody = || "127.0.0.1:1".to_owned();
+    let simulated = |faults: &[Value]| {
+        let simulated = Simulated::with(faults);
+        let place = simulated.place();
+        (Some(simulated), place)
+    };
+    let nobody = || at("127.0.0.1:1");
+    let misspelled = ["did you mean `file-simulator`?", "it has: file-simulator"];
+    let silent = serve(|stream| std::io::copy(stream, &mut std::io::sink()).map(drop));
+    let no_namespaces = json!({"api": {"verbs": ["get"], "resources": ["namespaces"], "gets": {"status": 403}}});
+    let unauthorized = json!({"api": {"gets": {"status": 401}}});
     let rows = [
-        (None, &[][..], &["cannot read the kubeconfig", "--kubeconfig"][..], "FAIL  kubeconfig"),
+        ((None, Place::new()), &[][..], &["cannot read the kubeconfig", "--kubeconfig"][..], "FAIL  kubeconfig"),
+        (nobody(), &["--context", "file-simulater"], &misspelled, "FAIL  kubeconfig"),
+        (nobody(), &["--host-data", "nowhere"], &["nowhere is not a folder", "--host-data"], "FAIL  folder"),
+        (nobody(), &[], &["http://127.0.0.1:1", "refused"], "FAIL  cluster"),
+        (at("no-such-name.invalid:1"), &[], &["no-such-name.invalid"], "FAIL  cluster"),
+        (at(&silent), &[], &["no answer to get /version within 10s"], "FAIL  cluster"),
+        (simulated(&[unauthorized]), &[], &["401", "get /version", "log in"], "FAIL  cluster"),
+        (simulated(&[]), &["--namespace", "x"], &["has no namespace `x`", "--namespace"], "FAIL  namespace"),
         (
-            Some(nobody()),
-            &["--context", "file-simulater"],
-            &["did you mean `file-simulator`?", "it has: file-simulator"],
-            "FAIL  kubeconfig",
-        ),
-        (Some(nobody()), &["--host-data", "nowhere"], &["nowhere is not a folder", "--host-data"], "FAIL  folder"),
-        (Some(nobody()), &[], &["http://127.0.0.1:1", "refused"], "FAIL  cluster"),
-        (Some("no-such-name.invalid:1".to_owned()), &[], &["no-such-name.invalid"], "FAIL  cluster"),
-        (Some(silent()), &[], &["no answer to get /version within 10s"], "FAIL  cluster"),
-        (Some(answering(|_| (401, UNAUTHORIZED))), &[], &["401", "get /version", "log in"], "FAIL  cluster"),
-        (
-            Some(version_and(|path| if path.ends_with("/file-simulator") { (404, NOT_FOUND) } else { (200, EMPTY) })),
-            &[],
-            &["has no namespace `file-simulator`", "--namespace"],
-            "FAIL  namespace",
-        ),
-        (
-            Some(version_and(|path| match path {
-                path if path.ends_with("/file-simulator") => (200, NAMESPACE),
-                // Nothing ever happens there.
-                path if path.contains("watch=true") => (200, ""),
-                _ => (200, EMPTY),
-            })),
-            &[],
+            simulated(&[no_namespaces]),
+            &["--namespace", "x"],
             &["has nothing of the release `file-sim`", "helm upgrade --install"],
             "FAIL  release",
         ),
     ];
     std::thread::scope(|scope| {
-        for (address, arguments, words, line) in rows {
+        for ((simulated, place), arguments, words, line) in rows {
             scope.spawn(move || {
-                let place = Place::new();
-                if let Some(address) = address {
-                    place.connect(&address);
-                }
                 let doctor = place.says(&[&["doctor"], arguments].concat(), 3, &[words, &[line]].concat());
                 assert!(!place.path("reports").exists() && doctor.out.lines().count() < 20, "{}", doctor.out);
                 let run = place.says(&[&["--suite", "smoke"], arguments].concat(), 3, words);
-                red(&run, tests(&["smoke"]).len());
+                red(&run, place.listed(&["--suite", "smoke"]).len());
+                drop(simulated);
             });
         }
     });

@@ -1,5 +1,6 @@
-//! Whatever kubectl connects to, this connects to: `connecting.yaml` has inputs, and whether kubectl connected when it was asked;
-//! `KUBECTL=kubectl` in the environment asks it again. All servers are on loopback; what must never be printed has `sentinel` in it.
+//! Whatever kubectl connects to, this connects to, and of what is wrong with TLS it says what to change: `connecting.yaml` has
+//! inputs, and whether kubectl connected when it was asked; `KUBECTL=kubectl` in the environment asks it again. All servers are on
+//! loopback; what must never be printed has `sentinel` in it.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -8,7 +9,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use rcgen::CertifiedKey;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedKey, IsCa, KeyPair, date_time_ymd};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_rustls::rustls::{ServerConnection, Stream};
@@ -27,7 +28,7 @@ struct Variant {
     user: Option<Value>,
     files: BTreeMap<String, String>,
     utf16: bool,
-    unix: bool,
+    only: String,
     environment: BTreeMap<String, String>,
     arguments: Vec<String>,
 }
@@ -92,15 +93,62 @@ fn whatever_kubectl_connects_to_this_connects_to_and_no_secret_is_told() {
     let separator = if cfg!(windows) { ";" } else { ":" }.to_owned();
     let known = known.into_iter().chain([("{ca lines}", lines.collect()), ("{:}", separator)]);
     let pem = [("{certificate}", cert.pem()), ("{key}", signing_key.serialize_pem())];
-    let known = known.chain(pem.map(|(name, text)| (name, text.replace('\n', "\\n"))));
+    let known =
+        known.chain(pem.map(|(name, text)| (name, text.replace('\n', "\\n")))).map(|(name, is)| (name.to_owned(), is));
+    let known = known.chain(strangers());
     let text = std::fs::read_to_string(crate::support::root("tests/program/connecting.yaml")).unwrap();
-    let text = known.fold(text, |text, (name, value)| text.replace(name, &value));
+    let text = known.fold(text, |text, (name, value)| text.replace(&name, &value));
     let trusted = json!({"server": format!("https://{server}"), "certificate-authority-data": ca});
     let usual = [trusted, json!({"token": "sentinel-own"})];
     let variants: Vec<Variant> = serde_saphyr::from_str(&text).unwrap();
-    let variants = variants.iter().filter(|variant| cfg!(unix) || !variant.unix);
+    let variants = variants.iter().filter(|variant| match variant.only.as_str() {
+        "unix" => cfg!(unix),
+        "linux" => cfg!(target_os = "linux"),
+        _ => true,
+    });
     let wrong: Vec<String> = variants.filter_map(|variant| tried(variant, &usual, &asked).err()).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// Servers whose certificate is not accepted, each with its certificate, and servers that speak no TLS, or nothing else.
+fn strangers() -> impl Iterator<Item = (String, String)> {
+    let in_year = |params: &mut CertificateParams, year| {
+        (params.not_before, params.not_after) = (date_time_ymd(year, 1, 1), date_time_ymd(year + 1, 1, 1));
+    };
+    let secure = |name, host: &str, change: &dyn Fn(&mut CertificateParams)| {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        change(&mut params);
+        let certificate = params.self_signed(&key).unwrap();
+        let tls = tls(certificate.der(), &key);
+        let server = serve(move |stream| {
+            let mut secure = ServerConnection::new(Arc::clone(&tls)).unwrap();
+            Stream::new(&mut secure, stream).read_exact(&mut [0])
+        });
+        let pem = certificate.pem();
+        [("", server), (" data", STANDARD.encode(&pem)), (" pem", pem.replace('\n', "\\n"))]
+            .map(|(what, is)| (format!("{{{name}{what}}}"), is))
+    };
+    let authority = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let secured = [
+        secure("old", "127.0.0.1", &|params| in_year(params, 2000)),
+        secure("early", "127.0.0.1", &|params| in_year(params, 2090)),
+        secure("other", "other.example", &|params| params.is_ca = IsCa::ExplicitNoCa),
+        secure("authority", "127.0.0.1", &authority),
+    ];
+    let answers = [
+        ("{plain}", &b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"[..]),
+        ("{secure}", b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"),
+        ("{alert}", b"\x15\x03\x01\0\x02\x02\x46"),
+    ];
+    let answering = answers.map(|(name, answer)| {
+        let server = serve(move |stream| {
+            let _ = stream.read(&mut [0; 4096])?;
+            stream.write_all(answer)
+        });
+        (name.to_owned(), server)
+    });
+    secured.into_iter().flatten().chain(answering)
 }
 
 fn tried(variant: &Variant, usual: &[Value; 2], asked: &Asked) -> Result<(), String> {

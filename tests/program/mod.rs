@@ -1,6 +1,5 @@
 //! The program from outside.
 
-mod certificates;
 mod cli;
 mod connecting;
 mod edges;

@@ -6,19 +6,21 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::canned::{VERSION, answering};
+use crate::support::canned::{VERSION, respond, serve};
 use crate::support::place::{LIMIT, Place};
 use crate::support::speed::until;
 
 /// Where the cluster is, and a plugin that writes down its number and hangs from that run on.
 fn place(hangs: u32) -> Place {
-    let server = answering(|path| {
-        if path.starts_with("/version") {
-            return (200, VERSION);
-        }
-        // Until the plugin runs again.
-        std::thread::sleep(Duration::from_secs(3));
-        (403, r#"{"kind":"Status","status":"Failure","code":403}"#)
+    let server = serve(|stream| {
+        respond(stream, |head| {
+            if head.contains(" /version") {
+                return (200, VERSION);
+            }
+            // Until the plugin runs again.
+            std::thread::sleep(Duration::from_secs(3));
+            (403, r#"{"kind":"Status","status":"Failure","code":403}"#)
+        })
     });
     let place = Place::new();
     let script = format!(

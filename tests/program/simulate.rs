@@ -7,22 +7,14 @@ use crate::support::place::Place;
 use crate::support::simulated::Simulated;
 
 #[test]
-fn every_output_says_that_the_cluster_was_simulated() {
-    let place = Place::new();
-    let run = ["--simulate", "--suite", "phase2", "--record", "run.json.gz", "--exact", "phase2::release"];
-    let run = place.says(&run, 0, &[]);
-    assert!(run.out.starts_with(SIMULATED) && run.out.trim_end().ends_with("on a SIMULATED cluster"), "{}", run.out);
-    let junit = std::fs::read_to_string(place.path("reports/phase2.xml")).unwrap();
-    assert!(junit.contains("SIMULATED: scenario healthy"), "{junit}");
-    place.says(&["replay", "run.json.gz"], 0, &[SIMULATED]);
-}
-
-#[test]
-fn a_broken_server_is_looked_at_and_a_green_run_removes_what_was_said_of_it() {
+fn every_output_says_simulated_and_a_broken_server_is_looked_at_until_a_run_is_green() {
     let (place, name) = (Place::new(), "phase3::sidecar::nas-output-2");
     let file = place.path("reports/diagnostics/nas-output-2.txt");
     let more = format!("more of nas-output-2: {}\n", file.display());
-    place.says(&["--simulate=sidecar-crash-loop", "--record", "run.json.gz", "--exact", name], 1, &[&more]);
+    let run = place.says(&["--simulate=sidecar-crash-loop", "--record", "run.json.gz", "--exact", name], 1, &[&more]);
+    assert!(run.out.starts_with(SIMULATED) && run.out.trim_end().ends_with("on a SIMULATED cluster"), "{}", run.out);
+    let junit = std::fs::read_to_string(place.path("reports/phase3.xml")).unwrap();
+    assert!(junit.contains("SIMULATED: scenario sidecar-crash-loop"), "{junit}");
     let text = std::fs::read_to_string(&file).unwrap();
     for part in [
         "nas-output-2  .        .        .        .        FAIL     .\n",
@@ -33,7 +25,7 @@ fn a_broken_server_is_looked_at_and_a_green_run_removes_what_was_said_of_it() {
     ] {
         assert!(text.contains(part), "no {part} in {text}");
     }
-    assert_eq!(place.run(&["replay", "run.json.gz"]).code, 1);
+    place.says(&["replay", "run.json.gz"], 1, &[SIMULATED]);
     let again = std::fs::read_to_string(place.path("reports/replay/diagnostics/nas-output-2.txt")).unwrap();
     let sections = |text: &str| text.split_once("\npods:\n").unwrap().1.to_owned();
     assert_eq!(sections(&again), sections(&text));
@@ -44,18 +36,19 @@ fn a_broken_server_is_looked_at_and_a_green_run_removes_what_was_said_of_it() {
 }
 
 #[test]
-fn the_header_says_how_long_cycles_are_waited_for_where_any_is() {
-    let run = |test| Place::new().run(&["--simulate", "--exact", test]);
-    let (waits, waits_not) = (run("phase3::latency::nas-output-1"), run("phase2::isolation::nas-output-1"));
-    assert!(waits.out.contains("up to about 4s: 2 sync cycles of 2s"), "{}", waits.all());
-    assert!(waits_not.code == 0 && !waits_not.out.contains("sync cycle"), "{}", waits_not.all());
-}
-
-#[test]
-fn tests_that_disturb_are_skipped_unless_that_is_allowed() {
-    let run = Place::new().says(&["--simulate", "--suite", "restarts"], 4, &["0 PASS, 0 FAIL, 0 ERROR, 7 SKIP"]);
-    let why = "it disturbs the server, which --allow-disruption allows";
-    assert_eq!(run.out.matches(why).count(), 7, "{}", run.out);
+fn the_header_says_how_long_cycles_are_waited_for_and_tests_that_disturb_say_what_allows_them() {
+    for (arguments, code, words) in [
+        (["--exact", "phase3::latency::nas-output-1"], 0, &["up to about 4s: 2 sync cycles of 2s"][..]),
+        (
+            ["--suite", "restarts"],
+            4,
+            &["0 PASS, 0 FAIL, 0 ERROR, 7 SKIP", "disturbs the server, which --allow-disruption allows"],
+        ),
+    ] {
+        Place::new().says(&[&["--simulate"], &arguments[..]].concat(), code, words);
+    }
+    let waits_not = Place::new().says(&["--simulate", "--exact", "phase2::isolation::nas-output-1"], 0, &[]);
+    assert!(!waits_not.out.contains("sync cycle"), "{}", waits_not.out);
 }
 
 #[test]
@@ -86,27 +79,18 @@ fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
 
 #[test]
 fn doctor_fails_where_a_list_does_and_where_a_pod_is_denied() {
-    let list =
-        |resource| json!({"faults": [{"api": {"verbs": ["list"], "resources": [resource], "gets": {"status": 500}}}]});
+    let list = |resource| json!({"api": {"verbs": ["list"], "resources": [resource], "gets": {"status": 500}}});
     let level = json!({"pod-security.kubernetes.io/enforce": "restricted"});
-    let steps = json!([{"op": "add", "path": "/metadata/labels", "value": level}]);
-    for (mut scenario, fails, words) in [
+    let denied =
+        json!({"patch": {"kind": "namespace", "steps": [{"op": "add", "path": "/metadata/labels", "value": level}]}});
+    let pods = ["FAIL  pods         nas-input-2: ReplicaSet", "pod-security.kubernetes.io/enforce"];
+    for (fault, fails, words) in [
         (list("deployments"), 1, &["FAIL  objects      list deployments.apps failed"][..]),
         (list("services"), 1, &["FAIL  objects      list services failed"]),
         (list("secrets"), 1, &["FAIL  release      file-sim, revision unknown: list secrets failed"]),
-        (
-            json!({"faults": [{"patch": {"kind": "namespace", "steps": steps}}]}),
-            7,
-            &["FAIL  pods         nas-input-2: ReplicaSet", "pod-security.kubernetes.io/enforce"],
-        ),
+        (denied, 7, &pods),
     ] {
-        for (key, value) in [("name", "one"), ("broken", "one thing")] {
-            scenario[key] = json!(value);
-        }
-        let doctor = Simulated::told(scenario).place().run(&["doctor"]);
-        for word in words {
-            assert!(doctor.out.contains(word), "no `{word}` in: {}", doctor.out);
-        }
-        assert_eq!((doctor.code, doctor.out.matches("FAIL  ").count()), (3, fails), "{}", doctor.out);
+        let doctor = Simulated::with(&[fault]).place().says(&["doctor"], 3, words);
+        assert_eq!(doctor.out.matches("FAIL  ").count(), fails, "{}", doctor.out);
     }
 }

@@ -1,6 +1,6 @@
 //! What the real cluster said is judged again, as it is and bent: each recorded fault makes exactly its own tests fail.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use file_simulator_e2e::check::Check;
@@ -12,10 +12,12 @@ use file_simulator_e2e::suite::Suite;
 use file_simulator_e2e::suite::load::{BUILT_IN, load, recorded};
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::catalogue::{self, Round};
+use crate::support::catalogue::{Catalogue, Fault, Round, catalogue};
 use crate::support::golden::is_renewed;
+use crate::support::junit::Results;
 use crate::support::place::Place;
 use crate::support::root;
+use crate::support::wrong::differences;
 
 mod bent;
 
@@ -46,64 +48,62 @@ fn suites(recording: &Recording) -> Vec<Suite> {
 
 /// And none in a release that is healthy. Each recording is of all tests of its round and of no other.
 fn each_recorded_fault_makes_exactly_its_own_tests_fail() {
-    let (rounds, [older, _]) = (catalogue::rounds(), catalogue::older());
-    assert!(rounds.iter().map(|round| round.faults.len()).sum::<usize>() >= 30);
-    for round in rounds.into_iter().chain(catalogue::green()).chain([older]) {
-        let (recording, suites) = read(round.name);
-        assert!(suites.iter().map(|suite| &*suite.name).eq(round.suites.iter().copied()), "{}", round.name);
+    let Catalogue { green, faulty, older: [older, _] } = catalogue();
+    assert!(faulty.iter().map(|round| round.faults.len()).sum::<usize>() >= 30);
+    for round in faulty.iter().chain(&green).chain([&older]) {
+        let (recording, suites) = read(&round.name);
+        assert!(suites.iter().map(|suite| &*suite.name).eq(&round.suites), "{}", round.name);
         let all = suites.iter().flat_map(|suite| &suite.cases).map(|case| case.id.to_string());
         let mut all: Vec<String> = all.filter(|name| !round.skip.iter().any(|part| name.contains(part))).collect();
-        let mut recorded: Vec<String> = recording.cases.iter().map(|case| case.id.to_string()).collect();
         all.sort_unstable();
-        recorded.sort_unstable();
-        assert_eq!(recorded, all, "{}", round.name);
+        let ended = recording.cases.iter().map(|case| (case.id.to_string(), said(case.verdict.outcome)));
+        let mut results: Results = ended.map(|(name, outcome)| (name, (outcome, String::new()))).collect();
+        assert!(results.keys().eq(&all) && results.len() == recording.cases.len(), "{}", round.name);
         // What is SKIP, `judged` holds word for word.
-        let wrong = recording.cases.iter().map(|case| (case.id.to_string(), case.verdict.outcome.to_string()));
-        let wrong: BTreeMap<_, _> = wrong.filter(|(_, outcome)| ["FAIL", "ERROR"].contains(&&**outcome)).collect();
-        let expected = round.faults.iter().flat_map(|fault| catalogue::wrong(fault, &all));
-        let expected = expected.filter(|(_, outcome)| *outcome != "SKIP");
-        let expected = expected.map(|(name, outcome)| (name, outcome.to_owned())).collect();
-        assert_eq!(wrong, expected, "{}", round.name);
+        results.retain(|_, (outcome, _)| *outcome != "SKIP");
+        let mut wrong = round.wrong(&all);
+        wrong.retain(|_, outcome| *outcome != "SKIP");
+        assert_eq!(differences(&results, &wrong), Vec::<String>::new(), "{}", round.name);
     }
 }
 
-/// The kinds of checks that ended so in the recordings of these rounds.
-fn kinds(rounds: &[Round], outcome: Outcome) -> BTreeSet<&'static str> {
-    let kinds = rounds.iter().flat_map(|round| {
-        let (recording, suites) = read(round.name);
-        let ended = recording.cases.into_iter().filter(|case| case.verdict.outcome == outcome);
-        let ended: BTreeSet<String> = ended.map(|case| case.id.to_string()).collect();
-        let planned = suites.into_iter().flat_map(|suite| suite.cases);
-        planned.filter(move |planned| ended.contains(&planned.id.to_string())).map(|planned| planned.check.kind())
-    });
-    kinds.collect()
+fn said(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Pass => "PASS",
+        Outcome::Fail => "FAIL",
+        Outcome::Error => "ERROR",
+        Outcome::Skip => "SKIP",
+    }
 }
 
 fn every_kind_of_check_is_made_to_fail_by_a_recording_or_a_newer_one_by_a_scenario() {
-    let mut failing = kinds(&catalogue::rounds(), Outcome::Fail);
+    let Catalogue { green, faulty, .. } = catalogue();
+    let fails = faulty.iter().flat_map(|round| &round.faults).flat_map(Fault::named);
+    let fails = fails.filter(|(_, outcome)| *outcome == "FAIL").map(|(name, _)| name.to_owned());
+    let mut failing = kinds(&fails.collect::<Vec<_>>());
     // No fault makes Kubernetes too old, and `skip` judges nothing.
     failing.extend(["cluster", "skip"]);
-    // Of which a healthy run has a judgement.
-    let recorded = kinds(&catalogue::green(), Outcome::Pass);
-    failing.extend(by_scenarios().difference(&recorded));
+    let recorded = green.iter().flat_map(|round| read(&round.name).0.cases);
+    let passes = recorded.filter(|case| case.verdict.outcome == Outcome::Pass).map(|case| case.id.to_string());
+    let by_scenarios: Vec<_> = scenario::all().unwrap().into_iter().flat_map(|scenario| scenario.fail).collect();
+    failing.extend(kinds(&by_scenarios).difference(&kinds(&passes.collect::<Vec<_>>())));
     let all: BTreeSet<&str> = Check::ALL.iter().map(|about| about.key).collect();
     assert_eq!(all.difference(&failing).collect::<Vec<_>>(), Vec::<&&str>::new(), "these never fail");
 }
 
-/// The kinds of checks that fail in a scenario of the simulated cluster.
-fn by_scenarios() -> BTreeSet<&'static str> {
-    let named: Vec<String> = scenario::all().unwrap().into_iter().flat_map(|scenario| scenario.fail).collect();
+/// The kinds of checks of built-in tests that are named, each with a server or without.
+fn kinds(named: &[String]) -> BTreeSet<&'static str> {
     let cases = BUILT_IN.iter().flat_map(|(name, _)| load(name).unwrap().cases);
-    let fails = cases.filter(|case| {
+    let its = cases.filter(|case| {
         let slug = format!("{}::{}::", case.id.suite, case.id.slug);
         named.iter().any(|name| format!("{name}::").starts_with(&slug))
     });
-    fails.map(|case| case.check.kind()).collect()
+    its.map(|case| case.check.kind()).collect()
 }
 
 fn a_recording_is_small_and_holds_nothing_of_commands_or_environments() {
-    let names = catalogue::rounds().into_iter().chain(catalogue::green());
-    for Round { name, .. } in names {
+    let Catalogue { green, faulty, .. } = catalogue();
+    for Round { name, .. } in faulty.iter().chain(&green) {
         assert!(std::fs::metadata(path(name)).unwrap().len() < 200_000, "{name}");
         let text = serde_json::to_string(&read(name).0.objects).unwrap();
         for secret in [r#""env":"#, r#""command":"#, "last-applied-configuration"] {

@@ -3,7 +3,6 @@
 //! A run is the program itself on a simulation in this process. Its suites' limits are shorter, as the interval is.
 //! `-- --ignored` runs the healthy scenario twenty times.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use file_simulator_e2e::sim::scenario::{self, HEALTHY, Scenario};
 use jiff::SignedDuration;
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::place::{Ended, Place, Running};
+use crate::support::place::{Place, Running};
 use crate::support::simulated::Simulated;
 use crate::support::speed;
 
@@ -53,7 +52,8 @@ fn trial(name: String, scenario: Scenario) -> Trial {
         let copies_much = scenario.suites.iter().any(|suite| suite == "data-safety");
         let _turn = copies_much.then(turn);
         let simulated = Simulated::new(scenario.clone());
-        judge::judge(&scenario, Run::start(&scenario, &simulated).end())?;
+        let (place, running) = start(&scenario, &simulated);
+        judge::judge(&scenario, &place, &running.end(LIMIT))?;
         nothing_left(&scenario, &simulated)
     })
 }
@@ -66,41 +66,29 @@ pub fn turn() -> MutexGuard<'static, ()> {
 /// Each of two runs is green, and neither takes the other's files for its own.
 fn two_runs(healthy: &Scenario) -> Result<(), Failed> {
     let simulated = Simulated::new(healthy.clone());
-    let runs = [Run::start(healthy, &simulated), Run::start(healthy, &simulated)];
-    for run in runs {
-        judge::judge(healthy, run.end())?;
+    for (place, running) in [(); 2].map(|()| start(healthy, &simulated)) {
+        judge::judge(healthy, &place, &running.end(LIMIT))?;
     }
     nothing_left(healthy, &simulated)
 }
 
-struct Run(Place, Running);
-
-impl Run {
-    fn start(scenario: &Scenario, simulated: &Simulated) -> Self {
-        let suites: Vec<&str> = scenario.suites.iter().map(String::as_str).collect();
-        let place = simulated.place();
-        let suites = if suites.is_empty() { &SUITES[..] } else { &suites };
-        let files: Vec<String> = suites.iter().map(|suite| place.suite(suite, &SHORTER)).collect();
-        let settle = speed::duration(scenario.settle.map_or(SETTLE, SignedDuration::unsigned_abs));
-        let mut arguments = vec!["--allow-disruption", "--timeout", &settle, "--report-dir", "reports"];
-        arguments.extend(files.iter().flat_map(|file| ["--suite", file]));
-        let running = place.start(place.command(&arguments));
-        Self(place, running)
+/// Starts a run of what the scenario is tried with.
+fn start(scenario: &Scenario, simulated: &Simulated) -> (Place, Running) {
+    let place = simulated.place();
+    let mut suites: Vec<&str> = scenario.suites.iter().map(String::as_str).collect();
+    if suites.is_empty() {
+        suites.extend(SUITES);
     }
-
-    /// What came of it, and the servers of which more is said; none if there is no folder for it.
-    fn end(self) -> (Ended, Option<BTreeSet<String>>) {
-        let Self(place, running) = self;
-        let ended = running.end(LIMIT);
-        let diagnosed = std::fs::read_dir(place.path("reports/diagnostics")).ok().map(|files| {
-            files.map(|file| file.unwrap().file_name().into_string().unwrap().replace(".txt", "")).collect()
-        });
-        (ended, diagnosed)
-    }
+    let files: Vec<String> = suites.iter().map(|suite| place.suite(suite, &SHORTER)).collect();
+    let settle = speed::duration(scenario.settle.map_or(SETTLE, SignedDuration::unsigned_abs));
+    let mut arguments = vec!["--allow-disruption", "--timeout", &settle, "--report-dir", "reports"];
+    arguments.extend(files.iter().flat_map(|file| ["--suite", file]));
+    let running = place.start(place.command(&arguments));
+    (place, running)
 }
 
 /// No file of a run is left anywhere, unless the cluster was not there to remove it from.
 fn nothing_left(scenario: &Scenario, simulated: &Simulated) -> Result<(), Failed> {
-    let left = simulated.files("e2e-");
+    let left = simulated.left();
     if left.is_empty() || scenario.leaves_files { Ok(()) } else { Err(format!("left behind: {left:?}").into()) }
 }

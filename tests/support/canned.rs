@@ -1,4 +1,4 @@
-//! API servers that give canned answers, or none.
+//! API servers that give canned answers.
 
 use std::io::{Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,11 +8,6 @@ use rcgen::KeyPair;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::ring};
-
-/// Answers each request by its path with a status and a JSON body, until the test ends; returns its address.
-pub fn answering(answer: impl Fn(&str) -> (u16, &'static str) + Send + Sync + 'static) -> String {
-    serve(move |stream| respond(stream, |head| answer(head.split(' ').nth(1).unwrap_or_default())))
-}
 
 /// Answers a request by its head.
 pub fn respond(mut stream: impl Read + Write, answer: impl FnOnce(&str) -> (u16, &'static str)) -> Result<()> {
@@ -43,14 +38,6 @@ pub fn tls(certificate: &CertificateDer<'static>, key: &KeyPair) -> Arc<ServerCo
     let tls = tls.with_client_cert_verifier(clients.allow_unauthenticated().build().unwrap());
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
     Arc::new(tls.with_single_cert(vec![certificate.clone()], key.into()).unwrap())
-}
-
-/// Accepts connections and never answers; returns its address.
-pub fn silent() -> String {
-    serve(|stream| {
-        // Until the peer gives up.
-        std::io::copy(stream, &mut std::io::sink()).map(drop)
-    })
 }
 
 /// Serves each connection in a thread, until the test ends; returns the address.

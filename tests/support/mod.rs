@@ -13,6 +13,7 @@ pub mod place;
 pub mod share;
 pub mod simulated;
 pub mod speed;
+pub mod wrong;
 
 pub fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

@@ -8,7 +8,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use file_simulator_e2e::cluster::Target;
-use file_simulator_e2e::suite::load::load;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -110,14 +109,6 @@ impl Place {
     pub fn connect(&self, address: &str) {
         self.configure(&json!({"server": format!("http://{address}")}), &json!({"token": "secret"}));
     }
-
-    pub fn junit(&self, suite: &str) -> PathBuf {
-        self.path(&format!("reports/{suite}.xml"))
-    }
-
-    pub fn report(&self, suite: &str) -> String {
-        std::fs::read_to_string(self.junit(suite)).unwrap()
-    }
 }
 
 pub struct Running {
@@ -204,10 +195,4 @@ impl Ended {
         let missing = self.listed.iter().filter(|name| !self.results.contains_key(*name));
         missing.map(|name| format!("{name}: missing")).collect()
     }
-}
-
-/// The names of all tests of built-in suites.
-pub fn tests(suites: &[&str]) -> Vec<String> {
-    let cases = suites.iter().flat_map(|suite| load(suite).unwrap().cases);
-    cases.map(|case| case.id.to_string()).collect()
 }

@@ -5,9 +5,15 @@ use std::path::{Path, PathBuf};
 use file_simulator_e2e::cluster::Target;
 use file_simulator_e2e::sim::Simulation;
 use file_simulator_e2e::sim::scenario::{self, Scenario};
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::place::Place;
+
+/// A scenario of these faults.
+pub fn faulty(faults: &[Value]) -> Scenario {
+    serde_json::from_value(json!({"name": "faulty", "broken": "what a test says", "faults": faults})).unwrap()
+}
 
 /// The cluster; gone when dropped.
 pub struct Simulated {
@@ -27,9 +33,9 @@ impl Simulated {
         Self::new(scenario::named(name).unwrap())
     }
 
-    /// With one that is written here, as scenarios are in YAML.
-    pub fn told(scenario: serde_json::Value) -> Self {
-        Self::new(serde_json::from_value(scenario).unwrap())
+    /// With these faults, written as scenarios have them in YAML.
+    pub fn with(faults: &[Value]) -> Self {
+        Self::new(faulty(faults))
     }
 
     pub fn target(&self) -> Target {

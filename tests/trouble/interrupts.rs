@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use file_simulator_e2e::sim::scenario::HEALTHY;
 
-use crate::support::lab::{Lab, SERVERS};
+use crate::support::lab::Lab;
 use crate::support::place::{Ended, LIMIT, Place};
 use crate::support::share;
 use crate::support::simulated::Simulated;
-use crate::support::speed;
 
 use super::program::start;
 use super::{Moments, SUITES};
@@ -52,22 +51,14 @@ impl Plan {
         let ended = program.end(LIMIT);
         let after = last.elapsed();
         let (left, pods) = look(&ended);
-        let mut problems = ended.missing();
-        let errors = ended.with("ERROR").len();
-        if !matches!((ended.code, errors), (130, _) | (0, 0)) {
-            problems.push(format!("exit code {} with {errors} ERROR", ended.code));
-        }
-        problems.extend(ended.with("FAIL").iter().map(|name| format!("FAIL {name}")));
-        if after > speed::scaled(if sent == 3 { AT_ONCE } else { BOUND }) {
-            problems.push(format!("it took {after:?} to end"));
-        }
         let left = match sent {
             0 | 1 => left,
             2 => ended.untold(&left),
             // Nothing more is promised.
             _ => Vec::new(),
         };
-        problems.extend(left.iter().map(|path| format!("left behind: {path}")));
+        let codes = if ended.with("ERROR").is_empty() { &[0, 130][..] } else { &[130] };
+        let mut problems = ended.problems(codes, (after, if sent == 3 { AT_ONCE } else { BOUND }), &left);
         let is_told = sent > 1 && ended.all().contains("was not seen Ready again");
         problems.extend(pods.filter(|_| sent < 3 && !is_told));
         println!("{self:?}: exit {}, {problems:#?}", ended.code);
@@ -106,12 +97,7 @@ pub fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
         let plan = Plan::new(&mut moments, suite, length, requests);
         problems.extend(plan.run(&lab.place(), |ended| {
             let pods = lab.not_ready();
-            lab.wait_until_ready();
-            let left = lab.leftovers(ended.run());
-            if !left.is_empty() {
-                lab.install_anew(SERVERS);
-            }
-            (left, pods)
+            (lab.left_by(ended), pods)
         }));
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));

@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::lab::{Lab, SERVERS, output, scripted};
+use crate::support::lab::{Lab, output, scripted};
 use crate::support::place::{Ended, LIMIT};
 use crate::support::{share, speed};
 
@@ -66,22 +66,14 @@ fn pid() -> String {
 
 /// What is not as it should be; `was_hit` says whether the API server went away before the run had ended.
 fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Vec<String> {
-    let mut problems = ended.missing();
-    problems.extend(ended.with("FAIL").iter().map(|name| format!("FAIL {name}")));
     let errors = ended.with("ERROR").len();
+    let told = ["left behind", "was not seen Ready again"];
+    let expected = if errors > 0 || told.iter().any(|told| ended.all().contains(told)) { 3 } else { 0 };
+    let left = if is_short { left.to_vec() } else { ended.untold(left) };
+    let mut problems = ended.problems(&[expected], (ended.took, BOUND), &left);
     if was_hit && !is_short && errors == 0 {
         problems.push("no ERROR".to_owned());
     }
-    let told = ["left behind", "was not seen Ready again"];
-    let expected = if errors > 0 || told.iter().any(|told| ended.all().contains(told)) { 3 } else { 0 };
-    if ended.code != expected {
-        problems.push(format!("exit code {}, expected {expected}", ended.code));
-    }
-    if ended.took > speed::scaled(BOUND) {
-        problems.push(format!("it took {:?}", ended.took));
-    }
-    let left = if is_short { left.to_vec() } else { ended.untold(left) };
-    problems.extend(left.iter().map(|path| format!("left behind: {path}")));
     problems
 }
 
@@ -108,15 +100,11 @@ pub fn an_api_server_that_goes_away_makes_no_test_fail() {
         if !is_short {
             server.start();
         }
-        lab.wait_until_ready();
-        let left = lab.leftovers(ended.run());
+        let left = lab.left_by(&ended);
         let name = format!("{} after {moment:?}", name(&outage));
         println!("{name}: exit {} in {:.1?}, {} left", ended.code, ended.took, left.len());
         let found = problems(&ended, is_short, was_hit, &left);
         all.extend(found.iter().map(|what| format!("{name}: {what}\n{}", ended.all())));
-        if !left.is_empty() {
-            lab.install_anew(SERVERS);
-        }
         // Scheduler and kubelet need longer to be at work again, and the next run is to begin on a healthy cluster.
         lab.replace("nas-input-1");
     }

@@ -15,7 +15,8 @@ pub fn start(place: &Place, suite: &str, arguments: &[&str]) -> Running {
     // Some of them wait in vain.
     let file = place.suite(suite, &SHORTER);
     let mut running = place.begin(&[&["--suite", &file, "--allow-disruption"], arguments].concat());
-    running.wait_for("its first report", || place.junit(suite).exists());
+    let report = place.path(&format!("reports/{suite}.xml"));
+    running.wait_for("its first report", || report.exists());
     running
 }
 
@@ -27,6 +28,21 @@ impl Ended {
     /// The run's name; if it did not get so far as to say it, what all names begin with.
     pub fn run(&self) -> &str {
         self.out.lines().find_map(|line| line.strip_prefix("run:")).map_or("e2e-", str::trim)
+    }
+
+    /// What is not as it should be around whatever went wrong, in a line each; `took` is held to a bound of a usual machine, and
+    /// `left` are files that should not be.
+    pub fn problems(&self, codes: &[i32], (took, bound): (Duration, Duration), left: &[String]) -> Vec<String> {
+        let mut problems = self.missing();
+        problems.extend(self.with("FAIL").iter().map(|name| format!("FAIL {name}")));
+        if !codes.contains(&self.code) {
+            problems.push(format!("exit code {} with {} ERROR", self.code, self.with("ERROR").len()));
+        }
+        if took > speed::scaled(bound) {
+            problems.push(format!("it took {took:?}"));
+        }
+        problems.extend(left.iter().map(|path| format!("left behind: {path}")));
+        problems
     }
 
     /// Files that were left and that it does not name.
@@ -56,6 +72,16 @@ impl Lab {
 
     pub fn wait_until_ready(&self) {
         wait_for("Ready servers", || self.not_ready().is_none());
+    }
+
+    /// Files that a run left when all servers are Ready again, which go with the release that has them.
+    pub fn left_by(&self, ended: &Ended) -> Vec<String> {
+        self.wait_until_ready();
+        let left = self.leftovers(ended.run());
+        if !left.is_empty() {
+            self.install_anew(SERVERS);
+        }
+        left
     }
 
     /// Replaces a server's pod, so that it mounts its folder anew.
