@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -79,7 +80,8 @@ fn kubeconfig(address: SocketAddr, token: &str) -> Value {
 impl Connection {
     /// Serves it to its end, or to where the scenario ends it.
     async fn serve(self, stream: TcpStream) {
-        let work = async {
+        // Not dropped where it falls silent, and with it the stream: that would close it.
+        let mut work = pin!(async {
             // Small frames are not kept back.
             let _ = stream.set_nodelay(true);
             let mut http = http1::Builder::new();
@@ -92,11 +94,11 @@ impl Connection {
             if let Some(later) = later {
                 later.await;
             }
-        };
+        });
         tokio::select! {
             biased;
             answer = self.ends() => if answer == Answer::Silence { pending().await },
-            () = work => {}
+            () = &mut work => {}
         }
     }
 
