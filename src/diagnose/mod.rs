@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::check::{Shared, Site};
 use crate::cluster::ApiError;
-use crate::event::{Event, Outcome, Section};
+use crate::event::{Diagnosis, Event, Outcome, Section};
 use crate::redact;
 
 mod gather;
@@ -55,7 +55,7 @@ impl Diagnoses {
                 return;
             }
             let sections = gather::gather(&shared, population.as_ref(), &select, &server).await;
-            shared.tell(Event::Diagnosed { server, sections });
+            shared.tell(Event::Diagnosed(Diagnosis { server, sections }));
         });
     }
 

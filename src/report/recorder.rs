@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::Reporter;
+use super::model::Run;
 use crate::event::{CaseId, Ending, Event, millis};
 use crate::recording::{RecordedCase, Recording, SuiteText};
 
@@ -23,14 +24,10 @@ impl Recorder {
 }
 
 impl Reporter for Recorder {
-    fn on(&mut self, event: &Event) -> anyhow::Result<()> {
+    fn on(&mut self, event: &Event, run: &Run) -> anyhow::Result<()> {
         let recording = &mut self.recording;
         match event {
-            Event::RunStarted { at, cases, .. } => {
-                recording.started = Some(*at);
-                recording.planned = cases.iter().map(|case| case.id.clone()).collect();
-            }
-            Event::Connected { facts } => recording.facts.clone_from(facts),
+            Event::RunStarted { cases, .. } => recording.planned = cases.iter().map(|case| case.id.clone()).collect(),
             Event::CaseObserved { id, seen } => {
                 let mut seen = seen.as_ref().clone();
                 recording.objects.pack(&mut seen);
@@ -42,19 +39,23 @@ impl Reporter for Recorder {
                 verdict: verdict.clone(),
                 seen: self.seen.remove(id),
             }),
-            Event::Noticed { text, is_error } => recording.notices.push((text.clone(), *is_error)),
-            Event::RunFinished { ending, elapsed } => {
+            Event::RunFinished { ending, .. } => {
+                let diagnosed = run.diagnosed.iter();
+                let notices = run.notices.iter();
+                recording.started = Some(run.started);
+                recording.facts.clone_from(&run.facts);
+                recording.diagnosed = diagnosed.map(|known| (known.server.clone(), known.sections.clone())).collect();
+                recording.notices = notices.map(|notice| (notice.text.clone(), notice.is_error)).collect();
                 recording.ending = ending.clone();
-                recording.millis = millis(*elapsed);
+                recording.millis = run.millis;
                 self.is_over = !matches!(ending, Ending::Refused(_));
             }
-            Event::Diagnosed { server, sections } => recording.diagnosed.push((server.clone(), sections.clone())),
-            Event::CaseWaiting { .. } | Event::Interrupted { .. } => {}
+            _ => {}
         }
         Ok(())
     }
 
-    fn flush(&mut self) -> anyhow::Result<()> {
+    fn flush(&mut self, _: &Run) -> anyhow::Result<()> {
         if self.is_over { self.recording.write(&self.path) } else { Ok(()) }
     }
 }

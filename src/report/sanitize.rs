@@ -1,7 +1,7 @@
 //! Events as other people may see them: what tests saw of pods is the words of strangers, and may hold secrets. No reporter
 //! gets anything else. Pure.
 
-use crate::event::{Case, CaseId, Ending, Event, Fact, Reason, Section, Verdict};
+use crate::event::{Case, CaseId, Diagnosis, Ending, Event, Fact, Notice, Reason, Section, Verdict};
 use crate::redact::{clean, redact, text};
 
 /// The same event without secrets, and without what steers terminals or breaks XML.
@@ -22,11 +22,12 @@ pub fn sanitized(event: Event) -> Event {
         Event::CaseFinished { id, verdict, elapsed } => {
             Event::CaseFinished { id: of_id(&id), verdict: of_verdict(verdict), elapsed }
         }
-        Event::Diagnosed { server, sections } => {
+        Event::Diagnosed(Diagnosis { server, sections }) => {
             let section = |section: Section| Section { title: text(&section.title), lines: lines(&section.lines) };
-            Event::Diagnosed { server: name(&server), sections: sections.into_iter().map(section).collect() }
+            let sections = sections.into_iter().map(section).collect();
+            Event::Diagnosed(Diagnosis { server: name(&server), sections })
         }
-        Event::Noticed { text: what, is_error } => Event::Noticed { text: text(&what), is_error },
+        Event::Noticed(notice) => Event::Noticed(Notice { text: text(&notice.text), ..notice }),
         Event::RunFinished { ending: Ending::Refused(why), elapsed } => {
             Event::RunFinished { ending: Ending::Refused(text(&why)), elapsed }
         }

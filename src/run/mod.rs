@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::check::{Disturbed, Place, Placed, Shared, Site};
 use crate::cluster::{SLOW, Select};
 use crate::diagnose::Diagnoses;
-use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
+use crate::event::{CaseId, Ending, Event, Notice, Outcome, Reason, Verdict};
 use crate::suite::PlannedCase;
 
 mod ending;
@@ -34,86 +34,21 @@ pub struct Job {
 }
 
 /// Runs the jobs, at most `limit` at once, and tidies up; a signal ends it early.
-pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Signals) -> (Ending, Vec<Outcome>) {
-    let permits = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
-    // Tests that disturb come when all others have ended, one after the other, in their order: so many may have begun.
-    let mut calm = jobs.iter().filter(|job| !job.case.check.about().disturbs).count();
-    let turns = watch::Sender::new(usize::from(calm == 0));
-    let mut disturbing = 0;
-    let mut tasks = JoinSet::new();
-    let mut open = HashMap::new();
-    let mut outcomes = Vec::new();
-    let mut broken = BTreeSet::new();
-    let mut servers: Vec<(String, Select)> = Vec::new();
+pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Signals) -> Ending {
+    let servers = servers(&jobs);
     let diagnoses = Arc::new(Diagnoses::new(Arc::clone(&shared)));
-    for its in jobs.chunk_by(|one, next| Arc::ptr_eq(&one.servers, &next.servers)) {
-        let Job { servers: names, select, .. } = &its[0];
-        let its = names.iter().map(|server| (server.clone(), select.clone()));
-        servers.extend(its.filter(|server| !servers.contains(server)).collect::<Vec<_>>());
-    }
-    let mut finished = |id: CaseId, verdict: Verdict, elapsed| {
-        outcomes.push(verdict.outcome);
-        if let (Outcome::Fail | Outcome::Error, Some(server)) = (verdict.outcome, &id.server) {
-            broken.insert(server.clone());
-        }
-        shared.tell(Event::CaseFinished { id, verdict, elapsed });
+    let mut tests = Tests::begin(&shared, jobs, limit, &diagnoses);
+    let all_ended = async {
+        tests.ended().await;
+        diagnoses.ended().await;
     };
-    for job in jobs {
-        let id = job.case.id.clone();
-        let disturbs = job.case.check.about().disturbs;
-        let (shared, permits, diagnoses) = (Arc::clone(&shared), Arc::clone(&permits), Arc::clone(&diagnoses));
-        disturbing += usize::from(disturbs);
-        let (mut begun, place) = (turns.subscribe(), disturbing);
-        let started = tasks.spawn(async move {
-            if disturbs {
-                // The sender lives as long as the tasks.
-                let _ = begun.wait_for(|begun| *begun >= place).await;
-            }
-            let _permit = permits.acquire_owned().await;
-            run_case(shared, job, &diagnoses).await
-        });
-        open.insert(started.id(), (id, disturbs));
-    }
-    let ending = loop {
-        tokio::select! {
-            joined = tasks.join_next_with_id() => match joined {
-                None => break Ending::Completed,
-                Some(joined) => {
-                    let task = joined.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
-                    let Some((id, disturbs)) = open.remove(&task) else { continue };
-                    match joined {
-                        Ok((_, (verdict, elapsed))) => finished(id, verdict, elapsed),
-                        // Panics are caught inside; what is left is a defect all the same, and its test is not lost.
-                        Err(error) => finished(id, defect(error.to_string()), Duration::ZERO),
-                    }
-                    calm -= usize::from(!disturbs);
-                    if calm == 0 {
-                        turns.send_modify(|begun| *begun += 1);
-                    }
-                }
-            },
-            () = signals.asked(1) => break Ending::Interrupted,
-        }
-    };
-    let ending = match ending {
-        Ending::Completed => tokio::select! {
-            () = diagnoses.ended() => Ending::Completed,
-            () = signals.asked(1) => Ending::Interrupted,
-        },
-        ending => ending,
-    };
-    tasks.abort_all();
     tokio::select! {
-        () = async { while tasks.join_next().await.is_some() {} } => {}
-        () = signals.asked(2) => {}
+        () = all_ended => {}
+        () = signals.asked(1) => {}
     }
-    for (id, _) in open.into_values() {
-        let reason = Reason::new("the run", "to end by itself", "it was interrupted before this test ended");
-        finished(id, Verdict::error(reason), Duration::ZERO);
-    }
+    let broken = tests.abort(signals).await;
     for text in ending::tidy_up(&shared, signals, &servers, &broken).await {
-        outcomes.push(Outcome::Error);
-        shared.tell(Event::Noticed { text, is_error: true });
+        shared.tell(Event::Noticed(Notice { text, is_error: true }));
     }
     let (slowest, at_once) = shared.cluster.pace();
     if slowest > SLOW {
@@ -121,9 +56,99 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
             "the node was slow: a command took up to {:.1} s, so no more than {at_once} ran at once",
             slowest.as_secs_f64()
         );
-        shared.tell(Event::Noticed { text, is_error: false });
+        shared.tell(Event::Noticed(Notice { text, is_error: false }));
     }
-    (if signals.came() { Ending::Interrupted } else { ending }, outcomes)
+    if signals.came() { Ending::Interrupted } else { Ending::Completed }
+}
+
+/// All servers of the suites, each once.
+fn servers(jobs: &[Job]) -> Vec<(String, Select)> {
+    let mut servers: Vec<(String, Select)> = Vec::new();
+    for its in jobs.chunk_by(|one, next| Arc::ptr_eq(&one.servers, &next.servers)) {
+        let Job { servers: names, select, .. } = &its[0];
+        let its = names.iter().map(|server| (server.clone(), select.clone()));
+        servers.extend(its.filter(|server| !servers.contains(server)).collect::<Vec<_>>());
+    }
+    servers
+}
+
+/// Tests that run, or wait for their turn: those that disturb come when all others have ended, one after the other, in their
+/// order.
+struct Tests {
+    shared: Arc<Shared>,
+    tasks: JoinSet<(Verdict, Duration)>,
+    /// Those that have not ended, with whether they disturb.
+    open: HashMap<task::Id, (CaseId, bool)>,
+    /// How many of these disturb nothing.
+    calm: usize,
+    /// So many of those that disturb may have begun.
+    turns: watch::Sender<usize>,
+    /// Servers of which a test went wrong.
+    broken: BTreeSet<String>,
+}
+
+impl Tests {
+    fn begin(shared: &Arc<Shared>, jobs: Vec<Job>, limit: usize, diagnoses: &Arc<Diagnoses>) -> Self {
+        let permits = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+        let calm = jobs.iter().filter(|job| !job.case.check.about().disturbs).count();
+        let turns = watch::Sender::new(usize::from(calm == 0));
+        let (mut tasks, mut open, mut disturbing) = (JoinSet::new(), HashMap::new(), 0);
+        for job in jobs {
+            let id = job.case.id.clone();
+            let disturbs = job.case.check.about().disturbs;
+            let (shared, permits, diagnoses) = (Arc::clone(shared), Arc::clone(&permits), Arc::clone(diagnoses));
+            disturbing += usize::from(disturbs);
+            let (mut begun, place) = (turns.subscribe(), disturbing);
+            let started = tasks.spawn(async move {
+                if disturbs {
+                    // The sender lives as long as the tasks.
+                    let _ = begun.wait_for(|begun| *begun >= place).await;
+                }
+                let _permit = permits.acquire_owned().await;
+                run_case(shared, job, &diagnoses).await
+            });
+            open.insert(started.id(), (id, disturbs));
+        }
+        Self { shared: Arc::clone(shared), tasks, open, calm, turns, broken: BTreeSet::new() }
+    }
+
+    /// Waits until all have ended.
+    async fn ended(&mut self) {
+        while let Some(joined) = self.tasks.join_next_with_id().await {
+            let task = joined.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+            let Some((id, disturbs)) = self.open.remove(&task) else { continue };
+            match joined {
+                Ok((_, (verdict, elapsed))) => self.finished(id, verdict, elapsed),
+                // Panics are caught inside; what is left is a defect all the same, and its test is not lost.
+                Err(error) => self.finished(id, defect(error.to_string()), Duration::ZERO),
+            }
+            self.calm -= usize::from(!disturbs);
+            if self.calm == 0 {
+                self.turns.send_modify(|begun| *begun += 1);
+            }
+        }
+    }
+
+    /// Ends those that still run; returns the servers of which a test went wrong.
+    async fn abort(mut self, signals: &Signals) -> BTreeSet<String> {
+        self.tasks.abort_all();
+        tokio::select! {
+            () = async { while self.tasks.join_next().await.is_some() {} } => {}
+            () = signals.asked(2) => {}
+        }
+        for (id, _) in std::mem::take(&mut self.open).into_values() {
+            let reason = Reason::new("the run", "to end by itself", "it was interrupted before this test ended");
+            self.finished(id, Verdict::error(reason), Duration::ZERO);
+        }
+        self.broken
+    }
+
+    fn finished(&mut self, id: CaseId, verdict: Verdict, elapsed: Duration) {
+        if let (Outcome::Fail | Outcome::Error, Some(server)) = (verdict.outcome, &id.server) {
+            self.broken.insert(server.clone());
+        }
+        self.shared.tell(Event::CaseFinished { id, verdict, elapsed });
+    }
 }
 
 /// Runs one test, if the user may do what it needs; a panic in it and a pod replaced under it are errors of this test alone.

@@ -12,7 +12,7 @@ use crate::check::{Disturbed, Place, Placed, Shared};
 use crate::cluster::container;
 use crate::cluster::server::{Settlement, has_ended, is_terminating};
 use crate::cluster::{ANSWER, ApiError, Cycles, Operation, Population, QUIET, ResourceExt, Select};
-use crate::event::Event;
+use crate::event::{Event, Notice};
 
 /// How long a moment between two cycles is waited for before looking through an export.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -69,7 +69,7 @@ async fn recover(shared: &Shared, disturbed: &Disturbed) {
         Err(error) => error.to_string(),
     };
     shared.gave_up(disturbed);
-    shared.tell(Event::Noticed { text: not_ready(shared, disturbed, &why), is_error: true });
+    shared.tell(Event::Noticed(Notice { text: not_ready(shared, disturbed, &why), is_error: true }));
 }
 
 /// What the user has to know of a server that was disturbed and not seen to be Ready again.
@@ -278,7 +278,7 @@ async fn quiet(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<Cycles>>, lim
         for cycles in &sidecars {
             if !cycles.quiet(limit).await {
                 let text = format!("{placed} was removed while nothing was known of the sidecar's cycle");
-                return shared.tell(Event::Noticed { text, is_error: false });
+                return shared.tell(Event::Noticed(Notice { text, is_error: false }));
             }
         }
     }
