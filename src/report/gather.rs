@@ -64,6 +64,7 @@ impl Run {
     }
 
     /// What one of its suites said in it; the conclusion is of the whole run.
+    #[must_use]
     pub fn of(&self, suite: &str) -> Self {
         let tests: Vec<Test> = self.tests.iter().filter(|test| test.suite == suite).cloned().collect();
         let is_of_a_test = |server: &String| tests.iter().any(|test| test.server.as_ref() == Some(server));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::signal::Signals;
-use super::tidy;
+use super::{recovery, tidy};
 use crate::check::{Placed, Shared};
 use crate::cluster::{ApiError, Select};
 use crate::event::{Event, Notice};
@@ -81,7 +81,7 @@ async fn answers(shared: &Shared) -> Result<(), ApiError> {
 
 fn left(shared: &Shared, why: &str) -> Vec<String> {
     let files = shared.ledger.placed(|_| true).into_iter().map(|placed| left_behind(&placed, why));
-    files.chain(shared.disturbed().iter().map(|disturbed| tidy::not_ready(shared, disturbed, why))).collect()
+    files.chain(shared.disturbed().iter().map(|disturbed| recovery::not_ready(shared, disturbed, why))).collect()
 }
 
 fn left_behind(placed: &Placed, why: &str) -> String {

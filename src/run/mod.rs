@@ -17,6 +17,7 @@ use crate::event::{CaseId, Ending, Event, Notice, Outcome, Reason, Verdict};
 use crate::suite::PlannedCase;
 
 mod ending;
+mod recovery;
 mod signal;
 pub mod tidy;
 

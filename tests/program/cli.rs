@@ -46,6 +46,7 @@ fn a_wrong_command_line_or_values_file_is_a_usage_error() {
         (&["lint", "mine.yaml"], &["no subcommand `lint`", "--list --suite FILE"]),
         (&["docter"], &["did you mean `doctor`?"]),
         (&["--logfile", "x"], &["--logfile"]),
+        (&["doctor", "--node-address", "127.0.0.1"], &["--node-address"]),
         (&["--test-threads", "0"], &["--test-threads"]),
         (&["--timeout", "5"], &["90s or 5m"]),
         (&["--timeout", "9999999999h"], &["it is at most 1000h"]),
