@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -251,32 +250,20 @@ pub enum Event {
         cases: Vec<Case>,
     },
     /// The cluster answered.
-    Connected {
-        facts: Vec<Fact>,
-    },
+    Connected { facts: Vec<Fact> },
     /// A test began to wait for something that may take long.
-    CaseWaiting {
-        id: CaseId,
-        what: String,
-        limit: Duration,
-    },
-    /// A test observed something that its verdict judges, and nothing else; only while the run is recorded, and before
-    /// the test's end.
-    CaseObserved {
-        id: CaseId,
-        seen: Arc<Value>,
-    },
+    CaseWaiting { id: CaseId, what: String, limit: Duration },
     CaseFinished {
         id: CaseId,
         verdict: Verdict,
         elapsed: Duration,
+        /// What the test observed, if that is all that its verdict judges; only while the run is recorded.
+        seen: Option<Value>,
     },
     /// A server was found broken and was looked at; at most once for each server, and before tidying up.
     Diagnosed(Diagnosis),
     /// A signal came, and the run tidies up before it ends; another signal skips that.
-    Interrupted {
-        tidying: Duration,
-    },
+    Interrupted { tidying: Duration },
     /// Something that concerns no single test, such as a file that could not be removed.
     Noticed(Notice),
     RunFinished {

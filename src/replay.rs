@@ -36,7 +36,8 @@ pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<(),
             let text = format!("{} was {} when it was recorded", case.id, case.verdict.outcome);
             send(Event::Noticed(Notice { text, is_error: false }));
         }
-        send(Event::CaseFinished { id: case.id.clone(), verdict, elapsed: Duration::from_millis(case.millis) });
+        let elapsed = Duration::from_millis(case.millis);
+        send(Event::CaseFinished { id: case.id.clone(), verdict, elapsed, seen: None });
     }
     for (server, sections) in recording.diagnosed.clone() {
         send(Event::Diagnosed(Diagnosis { server, sections }));

@@ -166,7 +166,7 @@ impl<W: Write + Send> Reporter for Console<W> {
                 );
                 self.live.suspend(|| tell(text));
             }
-            Event::RunStarted { .. } | Event::CaseObserved { .. } | Event::Diagnosed(_) | Event::Noticed(_) => {}
+            Event::RunStarted { .. } | Event::Diagnosed(_) | Event::Noticed(_) => {}
             Event::RunFinished { .. } => self.summary(run)?,
         }
         Ok(())

@@ -57,8 +57,7 @@ fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
 
 impl Reporter for Files {
     fn on(&mut self, event: &Event, _: &Run) -> anyhow::Result<()> {
-        let is_told =
-            !matches!(event, Event::CaseWaiting { .. } | Event::CaseObserved { .. } | Event::Interrupted { .. });
+        let is_told = !matches!(event, Event::CaseWaiting { .. } | Event::Interrupted { .. });
         self.changed |= is_told;
         Ok(())
     }

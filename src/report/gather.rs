@@ -28,7 +28,7 @@ impl Run {
                 self.is_simulated = facts.iter().any(|fact| fact.name == SIMULATED);
                 self.facts.clone_from(facts);
             }
-            Event::CaseFinished { id, verdict, elapsed } => {
+            Event::CaseFinished { id, verdict, elapsed, .. } => {
                 let place = self.place(id);
                 if let Some(test) = place.and_then(|place| self.tests.get_mut(place)) {
                     *test = Test::new(id, test.hops, verdict.clone(), *elapsed);
@@ -45,7 +45,7 @@ impl Run {
                 self.exit_code = self.conclusion.exit().map(|exit| exit as u8);
                 self.settle();
             }
-            Event::CaseWaiting { .. } | Event::CaseObserved { .. } | Event::Interrupted { .. } => {}
+            Event::CaseWaiting { .. } | Event::Interrupted { .. } => {}
         }
     }
 

@@ -1,25 +1,21 @@
 //! Writes a recording of the run, when it is over. A run that was refused leaves nothing to record.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-
-use serde_json::Value;
 
 use super::Reporter;
 use super::model::Run;
-use crate::event::{CaseId, Ending, Event, millis};
+use crate::event::{Ending, Event, millis};
 use crate::recording::{RecordedCase, Recording, SuiteText};
 
 pub struct Recorder {
     path: PathBuf,
     recording: Recording,
-    seen: HashMap<CaseId, Value>,
     is_over: bool,
 }
 
 impl Recorder {
     pub fn new(path: PathBuf, suites: Vec<SuiteText>) -> Self {
-        Self { path, recording: Recording::new(suites), seen: HashMap::new(), is_over: false }
+        Self { path, recording: Recording::new(suites), is_over: false }
     }
 }
 
@@ -28,17 +24,14 @@ impl Reporter for Recorder {
         let recording = &mut self.recording;
         match event {
             Event::RunStarted { cases, .. } => recording.planned = cases.iter().map(|case| case.id.clone()).collect(),
-            Event::CaseObserved { id, seen } => {
-                let mut seen = seen.as_ref().clone();
-                recording.objects.pack(&mut seen);
-                self.seen.insert(id.clone(), seen);
+            Event::CaseFinished { id, verdict, elapsed, seen } => {
+                let mut seen = seen.clone();
+                if let Some(seen) = &mut seen {
+                    recording.objects.pack(seen);
+                }
+                let (id, verdict) = (id.clone(), verdict.clone());
+                recording.cases.push(RecordedCase { id, millis: millis(*elapsed), verdict, seen });
             }
-            Event::CaseFinished { id, verdict, elapsed } => recording.cases.push(RecordedCase {
-                id: id.clone(),
-                millis: millis(*elapsed),
-                verdict: verdict.clone(),
-                seen: self.seen.remove(id),
-            }),
             Event::RunFinished { ending, .. } => {
                 let diagnosed = run.diagnosed.iter();
                 let notices = run.notices.iter();

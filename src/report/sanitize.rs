@@ -19,8 +19,9 @@ pub fn sanitized(event: Event) -> Event {
         Event::CaseWaiting { id, what, limit } => {
             Event::CaseWaiting { id: of_id(&id), what: text(&what).replace('\n', " "), limit }
         }
-        Event::CaseFinished { id, verdict, elapsed } => {
-            Event::CaseFinished { id: of_id(&id), verdict: of_verdict(verdict), elapsed }
+        // What was observed is for judging it again, and goes into the recording that was asked for alone.
+        Event::CaseFinished { id, verdict, elapsed, seen } => {
+            Event::CaseFinished { id: of_id(&id), verdict: of_verdict(verdict), elapsed, seen }
         }
         Event::Diagnosed(Diagnosis { server, sections }) => {
             let section = |section: Section| Section { title: text(&section.title), lines: lines(&section.lines) };
@@ -31,8 +32,7 @@ pub fn sanitized(event: Event) -> Event {
         Event::RunFinished { ending: Ending::Refused(why), elapsed } => {
             Event::RunFinished { ending: Ending::Refused(text(&why)), elapsed }
         }
-        // What was observed is for judging it again, and goes into the recording that was asked for alone.
-        Event::CaseObserved { .. } | Event::Interrupted { .. } | Event::RunFinished { .. } => event,
+        Event::Interrupted { .. } | Event::RunFinished { .. } => event,
     }
 }
 

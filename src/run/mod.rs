@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -73,11 +74,26 @@ fn servers(jobs: &[Job]) -> Vec<(String, Select)> {
     servers
 }
 
+/// What came of a test.
+struct Ended {
+    verdict: Verdict,
+    elapsed: Duration,
+    /// What it observed, if that is all that the verdict judges and the run is recorded.
+    seen: Option<Value>,
+}
+
+impl From<Verdict> for Ended {
+    /// Of a test that did not run, or not to its end.
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, elapsed: Duration::ZERO, seen: None }
+    }
+}
+
 /// Tests that run, or wait for their turn: those that disturb come when all others have ended, one after the other, in their
 /// order.
 struct Tests {
     shared: Arc<Shared>,
-    tasks: JoinSet<(Verdict, Duration)>,
+    tasks: JoinSet<Ended>,
     /// Those that have not ended, with whether they disturb.
     open: HashMap<task::Id, (CaseId, bool)>,
     /// How many of these disturb nothing.
@@ -119,9 +135,9 @@ impl Tests {
             let task = joined.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
             let Some((id, disturbs)) = self.open.remove(&task) else { continue };
             match joined {
-                Ok((_, (verdict, elapsed))) => self.finished(id, verdict, elapsed),
+                Ok((_, ended)) => self.finished(id, ended),
                 // Panics are caught inside; what is left is a defect all the same, and its test is not lost.
-                Err(error) => self.finished(id, defect(error.to_string()), Duration::ZERO),
+                Err(error) => self.finished(id, defect(error.to_string()).into()),
             }
             self.calm -= usize::from(!disturbs);
             if self.calm == 0 {
@@ -139,33 +155,33 @@ impl Tests {
         }
         for (id, _) in std::mem::take(&mut self.open).into_values() {
             let reason = Reason::new("the run", "to end by itself", "it was interrupted before this test ended");
-            self.finished(id, Verdict::error(reason), Duration::ZERO);
+            self.finished(id, Verdict::error(reason).into());
         }
         self.broken
     }
 
-    fn finished(&mut self, id: CaseId, verdict: Verdict, elapsed: Duration) {
+    fn finished(&mut self, id: CaseId, Ended { verdict, elapsed, seen }: Ended) {
         if let (Outcome::Fail | Outcome::Error, Some(server)) = (verdict.outcome, &id.server) {
             self.broken.insert(server.clone());
         }
-        self.shared.tell(Event::CaseFinished { id, verdict, elapsed });
+        self.shared.tell(Event::CaseFinished { id, verdict, elapsed, seen });
     }
 }
 
 /// Runs one test, if the user may do what it needs; a panic in it and a pod replaced under it are errors of this test alone.
-async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verdict, Duration) {
+async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Ended {
     let started = Instant::now();
     if job.case.check.about().disturbs && !shared.wishes.allow_disruption {
-        return (Verdict::skip("it disturbs the server, which --allow-disruption allows"), Duration::ZERO);
+        return Verdict::skip("it disturbs the server, which --allow-disruption allows").into();
     }
     let site = Site::new(Arc::clone(&shared), job.case.id, job.select, job.servers);
     if let Some(lacked) = shared.access.lacked_by(&job.case.check) {
-        return (site.no_answer(&lacked.lacking()), Duration::ZERO);
+        return site.no_answer(&lacked.lacking()).into();
     }
     if job.case.check.about().disturbs
         && let Some(down) = shared.down()
     {
-        return (down_already(&down), Duration::ZERO);
+        return down_already(&down).into();
     }
     let (verdict, seen) = tokio::select! {
         judged = AssertUnwindSafe(job.case.check.run(&site)).catch_unwind() => {
@@ -190,10 +206,8 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     }
     diagnoses.begin(&site, verdict.outcome);
     // What tidying up made of a verdict cannot be judged again.
-    if let Some(seen) = seen.filter(|_| verdict == judged) {
-        shared.tell(Event::CaseObserved { id: site.id.clone(), seen: Arc::new(seen) });
-    }
-    (verdict, elapsed)
+    let seen = seen.filter(|_| verdict == judged);
+    Ended { verdict, elapsed, seen }
 }
 
 /// The verdict as it was, or ERROR where it is no fault of what was looked at: another test's request ended the server, or

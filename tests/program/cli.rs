@@ -19,7 +19,7 @@ fn red(ended: &Ended, tests: usize) {
 fn the_list_needs_no_cluster_and_is_what_libtest_prints() {
     for (arguments, tests) in [
         (
-            &["--suite", "phase3", "latency"][..],
+            &["--suite", "phase3", "--simulate", "latency"][..],
             &["phase3::latency::nas-output-1", "phase3::latency::nas-output-2", "phase3::latency::nas-output-3"][..],
         ),
         (&["--exact", "phase2::cluster"], &["phase2::cluster"]),
@@ -55,6 +55,7 @@ fn a_wrong_command_line_or_values_file_is_a_usage_error() {
         (&["--values", "values.yaml"], &["no `nasServers` with names"]),
         (&["--simulate=nfs-files-stray"], &["did you mean `nfs-files-stay`?"]),
         (&["--simulate", "--context", "mine"], &["--simulate", "--context"]),
+        (&["--simulate", "--host-data", "."], &["--simulate", "--host-data"]),
         (&["explain", "file-synk"], &["'file-sync'"]),
     ] {
         let ended = place.says(arguments, 2, words);

@@ -55,7 +55,7 @@ fn run_started(suites: &[&str], names: &[(&str, &'static [Hop])]) -> Event {
 }
 
 fn finished(name: &str, millis: u64, verdict: Verdict) -> Event {
-    Event::CaseFinished { id: id(name), verdict, elapsed: Duration::from_millis(millis) }
+    Event::CaseFinished { id: id(name), verdict, elapsed: Duration::from_millis(millis), seen: None }
 }
 
 fn section(title: &str, lines: &[&str]) -> Section {
