@@ -45,11 +45,12 @@ pub fn consume(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>]) ->
     let mut problems: Vec<String> = Vec::new();
     let mut due = Instant::now() + REWRITE;
     loop {
-        let received = events.recv_timeout(due.saturating_duration_since(Instant::now())).map(sanitize::sanitized);
+        let mut received = events.recv_timeout(due.saturating_duration_since(Instant::now()));
         let is_last = matches!(&received, Ok(Event::RunFinished { .. }) | Err(RecvTimeoutError::Disconnected));
         // The first event replaces the reports of earlier runs, so it is written at once.
         let is_first = matches!(&received, Ok(Event::RunStarted { .. }));
-        if let Ok(event) = &received {
+        if let Ok(event) = &mut received {
+            sanitize::sanitize(event);
             run.take(event);
             for problem in reporters.iter_mut().filter_map(|reporter| reporter.on(event, &run).err()) {
                 let text = format!("{problem:#}");

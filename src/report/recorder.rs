@@ -3,19 +3,18 @@
 use std::path::PathBuf;
 
 use super::Reporter;
-use super::model::Run;
-use crate::event::{Ending, Event, millis};
+use super::model::{Conclusion, Run};
+use crate::event::{Event, millis};
 use crate::recording::{RecordedCase, Recording, SuiteText};
 
 pub struct Recorder {
     path: PathBuf,
     recording: Recording,
-    is_over: bool,
 }
 
 impl Recorder {
     pub fn new(path: PathBuf, suites: Vec<SuiteText>) -> Self {
-        Self { path, recording: Recording::new(suites), is_over: false }
+        Self { path, recording: Recording::new(suites) }
     }
 }
 
@@ -41,14 +40,16 @@ impl Reporter for Recorder {
                 recording.notices = notices.map(|notice| (notice.text.clone(), notice.is_error)).collect();
                 recording.ending = ending.clone();
                 recording.millis = run.millis;
-                self.is_over = !matches!(ending, Ending::Refused(_));
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn flush(&mut self, _: &Run) -> anyhow::Result<()> {
-        if self.is_over { self.recording.write(&self.path) } else { Ok(()) }
+    fn flush(&mut self, run: &Run) -> anyhow::Result<()> {
+        match run.conclusion {
+            Conclusion::NotFinished | Conclusion::Refused => Ok(()),
+            _ => self.recording.write(&self.path),
+        }
     }
 }

@@ -1,14 +1,13 @@
 //! Runs tests side by side and tells what happened. Imports `check`, `cluster`, `diagnose`, `event`; never `report`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use serde_json::Value;
-use tokio::sync::{Semaphore, watch};
-use tokio::task::{self, JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::check::{Disturbed, Place, Placed, Shared, Site};
@@ -39,9 +38,12 @@ pub struct Job {
 pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Signals) -> Ending {
     let servers = servers(&jobs);
     let diagnoses = Arc::new(Diagnoses::new(Arc::clone(&shared)));
-    let mut tests = Tests::begin(&shared, jobs, limit, &diagnoses);
+    let mut tests = Tests::new(Arc::clone(&shared), &jobs);
     let all_ended = async {
-        tests.ended().await;
+        // Tests that disturb come when all others have ended, one after the other, in their order.
+        let (disturbing, calm) = jobs.into_iter().partition(|job| job.case.check.about().disturbs);
+        tests.run(calm, limit, &diagnoses).await;
+        tests.run(disturbing, 1, &diagnoses).await;
         diagnoses.ended().await;
     };
     tokio::select! {
@@ -89,59 +91,39 @@ impl From<Verdict> for Ended {
     }
 }
 
-/// Tests that run, or wait for their turn: those that disturb come when all others have ended, one after the other, in their
-/// order.
+/// The tests of a run, as far as they got.
 struct Tests {
     shared: Arc<Shared>,
-    tasks: JoinSet<Ended>,
-    /// Those that have not ended, with whether they disturb.
-    open: HashMap<task::Id, (CaseId, bool)>,
-    /// How many of these disturb nothing.
-    calm: usize,
-    /// So many of those that disturb may have begun.
-    turns: watch::Sender<usize>,
+    tasks: JoinSet<(CaseId, Ended)>,
+    /// Those that have not ended.
+    open: BTreeSet<CaseId>,
     /// Servers of which a test went wrong.
     broken: BTreeSet<String>,
 }
 
 impl Tests {
-    fn begin(shared: &Arc<Shared>, jobs: Vec<Job>, limit: usize, diagnoses: &Arc<Diagnoses>) -> Self {
-        let permits = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
-        let calm = jobs.iter().filter(|job| !job.case.check.about().disturbs).count();
-        let turns = watch::Sender::new(usize::from(calm == 0));
-        let (mut tasks, mut open, mut disturbing) = (JoinSet::new(), HashMap::new(), 0);
-        for job in jobs {
-            let id = job.case.id.clone();
-            let disturbs = job.case.check.about().disturbs;
-            let (shared, permits, diagnoses) = (Arc::clone(shared), Arc::clone(&permits), Arc::clone(diagnoses));
-            disturbing += usize::from(disturbs);
-            let (mut begun, place) = (turns.subscribe(), disturbing);
-            let started = tasks.spawn(async move {
-                if disturbs {
-                    // The sender lives as long as the tasks.
-                    let _ = begun.wait_for(|begun| *begun >= place).await;
-                }
-                let _permit = permits.acquire_owned().await;
-                run_case(shared, job, &diagnoses).await
-            });
-            open.insert(started.id(), (id, disturbs));
-        }
-        Self { shared: Arc::clone(shared), tasks, open, calm, turns, broken: BTreeSet::new() }
+    fn new(shared: Arc<Shared>, jobs: &[Job]) -> Self {
+        let open = jobs.iter().map(|job| job.case.id.clone()).collect();
+        Self { shared, tasks: JoinSet::new(), open, broken: BTreeSet::new() }
     }
 
-    /// Waits until all have ended.
-    async fn ended(&mut self) {
-        while let Some(joined) = self.tasks.join_next_with_id().await {
-            let task = joined.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
-            let Some((id, disturbs)) = self.open.remove(&task) else { continue };
-            match joined {
-                Ok((_, ended)) => self.finished(id, ended),
-                // Panics are caught inside; what is left is a defect all the same, and its test is not lost.
-                Err(error) => self.finished(id, defect(error.to_string()).into()),
+    /// Runs these, and waits until all of them have ended.
+    async fn run(&mut self, jobs: Vec<Job>, limit: usize, diagnoses: &Arc<Diagnoses>) {
+        let mut jobs = jobs.into_iter();
+        loop {
+            for job in jobs.by_ref().take(limit.saturating_sub(self.tasks.len())) {
+                let (shared, diagnoses) = (Arc::clone(&self.shared), Arc::clone(diagnoses));
+                self.tasks.spawn(async move {
+                    let id = job.case.id.clone();
+                    let ended = caught(run_case(shared, job, &diagnoses)).await;
+                    (id, ended.unwrap_or_else(Ended::from))
+                });
             }
-            self.calm -= usize::from(!disturbs);
-            if self.calm == 0 {
-                self.turns.send_modify(|begun| *begun += 1);
+            match self.tasks.join_next().await {
+                Some(Ok((id, ended))) => self.finished(id, ended),
+                // Panics are caught inside.
+                Some(Err(_)) => {}
+                None => break,
             }
         }
     }
@@ -153,7 +135,7 @@ impl Tests {
             () = async { while self.tasks.join_next().await.is_some() {} } => {}
             () = signals.asked(2) => {}
         }
-        for (id, _) in std::mem::take(&mut self.open).into_values() {
+        for id in self.open.clone() {
             let reason = Reason::new("the run", "to end by itself", "it was interrupted before this test ended");
             self.finished(id, Verdict::error(reason).into());
         }
@@ -161,6 +143,7 @@ impl Tests {
     }
 
     fn finished(&mut self, id: CaseId, Ended { verdict, elapsed, seen }: Ended) {
+        self.open.remove(&id);
         if let (Outcome::Fail | Outcome::Error, Some(server)) = (verdict.outcome, &id.server) {
             self.broken.insert(server.clone());
         }
@@ -184,9 +167,7 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Ended
         return down_already(&down).into();
     }
     let (verdict, seen) = tokio::select! {
-        judged = AssertUnwindSafe(job.case.check.run(&site)).catch_unwind() => {
-            judged.unwrap_or_else(|panic| (defect(format!("it panicked: {}", said(&*panic))), None))
-        }
+        judged = caught(job.case.check.run(&site)) => judged.unwrap_or_else(|defect| (defect, None)),
         reason = site.pod_replaced() => (Verdict::error(reason), None),
     };
     diagnoses.begin(&site, verdict.outcome);
@@ -236,12 +217,12 @@ fn down_already(down: &Disturbed) -> Verdict {
     Verdict::blocked(down.case.to_string(), reason.hint("nothing was disturbed here; repair it first"))
 }
 
-fn defect(seen: String) -> Verdict {
-    let hint = "report this with the command line that you used";
-    Verdict::error(Reason::new("the harness", "no defect of its own", seen).hint(hint))
-}
-
-fn said(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default()
+/// What comes of it; a panic in it is a defect of the harness, and an ERROR of one test alone.
+async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Verdict> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let said = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+        let reason = Reason::new("the harness", "no defect of its own", format!("it panicked: {said}"));
+        Verdict::error(reason.hint("report this with the command line that you used"))
+    })
 }

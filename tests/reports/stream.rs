@@ -10,7 +10,7 @@ use file_simulator_e2e::event::{
 use file_simulator_e2e::report::console::{Console, Look};
 use file_simulator_e2e::report::files::Files;
 use file_simulator_e2e::report::model::Run;
-use file_simulator_e2e::report::sanitize::sanitized;
+use file_simulator_e2e::report::sanitize::sanitize;
 use file_simulator_e2e::report::{Reporter, github};
 use indicatif::ProgressDrawTarget;
 
@@ -21,15 +21,15 @@ pub const HOSTILE: &str = "\0\u{1}\u{8}\u{b}\u{1b}[31mred\u{1b}[0m\u{fffe}\u{fff
 
 /// What each reporter says of a run, by the name of its file; the console's is `console.txt`, a step's `summary.md`.
 pub fn said(events: &[Event]) -> BTreeMap<String, String> {
-    let events: Vec<Event> = events.iter().cloned().map(sanitized).collect();
     let (folder, mut console, mut run) = (tempfile::tempdir().unwrap(), Vec::new(), Run::default());
     let look = Look { quiet: false, verbose: false, reports: "reports".into() };
     let mut files = Files::new(folder.path().to_owned());
     let mut on_console = Console::on(&mut console, ProgressDrawTarget::hidden(), look);
-    for event in &events {
-        run.take(event);
-        files.on(event, &run).unwrap();
-        on_console.on(event, &run).unwrap();
+    for mut event in events.iter().cloned() {
+        sanitize(&mut event);
+        run.take(&event);
+        files.on(&event, &run).unwrap();
+        on_console.on(&event, &run).unwrap();
     }
     files.flush(&run).unwrap();
     drop(on_console);
