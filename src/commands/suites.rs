@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use super::begin::{end, load, print, refuse, simulated, start};
+use super::prepare;
 use super::reporting::{Reporting, reporters};
-use super::{end, list, load, prepare, refuse, simulated, start};
 use crate::cli::{Options, RunOptions};
 use crate::error::{Exit, Refusal};
 use crate::event::{Case, Ending, Event};
@@ -53,6 +54,15 @@ pub(super) fn run(options: &Options) -> Exit {
     };
     reporting.send(Event::RunFinished { ending, elapsed: started.elapsed() });
     reporting.end(refused)
+}
+
+/// As libtest lists tests, for scripts; or for people, with what each is, needs and disturbs.
+fn list(cases: &[PlannedCase], is_verbose: bool) -> Exit {
+    if !is_verbose {
+        return print(cases.iter().map(|case| format!("{}: test", case.id)));
+    }
+    let width = cases.iter().map(|case| case.id.to_string().len()).max().unwrap_or_default();
+    print(cases.iter().map(|case| format!("{:width$}  {}", case.id.to_string(), suite::explain::line(&case.check))))
 }
 
 /// The suites that get a report: also one whose file could not be read, so that its report of yesterday does not survive.
