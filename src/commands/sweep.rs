@@ -73,7 +73,8 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
         }
     }
     if asked.removes {
-        found.problems.extend(remove(&shared).await);
+        let left = tidy::remove(&shared, |_| true).await.into_iter();
+        found.problems.extend(left.map(|(placed, problem)| format!("could not remove {placed}: {problem}")));
         say(format!("removed {} of {count} files", count - shared.ledger.placed(|_| true).len()));
     } else if count > 0 {
         say(format!("{count} files of earlier runs; --yes removes them"));
@@ -198,9 +199,4 @@ fn exports<'a>(suites: &'a [Suite], server: &str) -> Vec<(&'a Export, Vec<&'a Si
         }
     }
     exports
-}
-
-async fn remove(shared: &Shared) -> Vec<String> {
-    let left = tidy::remove(shared, |_| true).await;
-    left.into_iter().map(|(placed, problem)| format!("could not remove {placed}: {problem}")).collect()
 }

@@ -29,8 +29,8 @@ impl Run {
                 self.facts.clone_from(facts);
             }
             Event::CaseFinished { id, verdict, elapsed, .. } => {
-                let place = self.place(id);
-                if let Some(test) = place.and_then(|place| self.tests.get_mut(place)) {
+                let name = id.name();
+                if let Some(test) = self.tests.iter_mut().find(|test| test.suite == id.suite && test.name == name) {
                     *test = Test::new(id, test.hops, verdict.clone(), *elapsed);
                 }
             }
@@ -84,12 +84,8 @@ impl Run {
     }
 
     pub fn test(&self, id: &CaseId) -> Option<&Test> {
-        self.tests.get(self.place(id)?)
-    }
-
-    fn place(&self, id: &CaseId) -> Option<usize> {
         let name = id.name();
-        self.tests.iter().position(|test| test.suite == id.suite && test.name == name)
+        self.tests.iter().find(|test| test.suite == id.suite && test.name == name)
     }
 
     /// Every test says why the run could not start.

@@ -45,7 +45,7 @@ impl Reporter for Github {
 
 /// What the console says at the end, as Markdown in which nothing of it is markup.
 pub fn text(run: &Run) -> String {
-    let (word, meaning) = conclusion(run.conclusion);
+    let (word, meaning, _) = conclusion(run.conclusion);
     let simulated = if run.is_simulated { ", on a SIMULATED cluster" } else { "" };
     let mut lines = vec![format!("{}: {}{simulated}: {meaning}", run.suites.join(", "), counts(&run.counts))];
     lines.extend(run.refusal.iter().cloned().chain(grid::lines(&run.grid)).chain(console::failure_lines(run)));

@@ -6,7 +6,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::model::{Conclusion, Run, Test};
+use super::model::{Run, Test};
 use super::text::{conclusion, counts, seconds};
 use crate::event::{Diagnosis, Hop, Notice, Outcome};
 
@@ -41,19 +41,14 @@ struct Broken<'a> {
 }
 
 pub fn text(run: &Run) -> anyhow::Result<String> {
-    let (word, meaning) = conclusion(run.conclusion);
+    let (word, meaning, tone) = conclusion(run.conclusion);
     let tests = || run.tests.iter();
     let (errors, remarks) = run.notices.iter().partition(|notice| notice.is_error);
     let page = Page {
         run,
         word,
         meaning,
-        tone: match run.conclusion {
-            Conclusion::Passed => "PASS",
-            Conclusion::NothingJudged => "SKIP",
-            Conclusion::CouldNotJudge | Conclusion::Interrupted => "ERROR",
-            Conclusion::Failed | Conclusion::NotFinished | Conclusion::Refused => "FAIL",
-        },
+        tone,
         counts: counts(&run.counts),
         started: run.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
         errors,

@@ -60,6 +60,7 @@ pub fn consume(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>]) ->
             }
         }
         if is_last {
+            run.settle();
             problems.extend(flush_at_last(reporters, &run));
             return (run.conclusion, problems);
         }

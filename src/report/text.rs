@@ -41,16 +41,16 @@ fn field(name: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// A run's end in a word, and what it means.
-pub fn conclusion(conclusion: Conclusion) -> (&'static str, &'static str) {
+/// A run's end in a word, what it means, and the outcome whose colours it has.
+pub fn conclusion(conclusion: Conclusion) -> (&'static str, &'static str, &'static str) {
     match conclusion {
-        Conclusion::NotFinished => ("NOT FINISHED", "the run still goes on, or was killed before it could end"),
-        Conclusion::Refused => ("NOT STARTED", "the run could not start"),
-        Conclusion::Interrupted => ("INTERRUPTED", "a signal stopped the run"),
-        Conclusion::Failed => ("FAIL", "the system is wrong"),
-        Conclusion::CouldNotJudge => ("ERROR", "it could not be judged"),
-        Conclusion::NothingJudged => ("SKIP", "nothing was judged"),
-        Conclusion::Passed => ("PASS", "the system is as required"),
+        Conclusion::NotFinished => ("NOT FINISHED", "the run still goes on, or was killed before it could end", "FAIL"),
+        Conclusion::Refused => ("NOT STARTED", "the run could not start", "FAIL"),
+        Conclusion::Interrupted => ("INTERRUPTED", "a signal stopped the run", "ERROR"),
+        Conclusion::Failed => ("FAIL", "the system is wrong", "FAIL"),
+        Conclusion::CouldNotJudge => ("ERROR", "it could not be judged", "ERROR"),
+        Conclusion::NothingJudged => ("SKIP", "nothing was judged", "SKIP"),
+        Conclusion::Passed => ("PASS", "the system is as required", "PASS"),
     }
 }
 
