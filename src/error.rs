@@ -1,9 +1,7 @@
-//! Errors that a user can act on, and the exit codes. Imports `event`.
+//! Errors that a user can act on, and the exit codes. Imports nothing of ours.
 
 use std::fmt;
 use std::process::ExitCode;
-
-use crate::event::{Ending, Outcome};
 
 /// How the program ends. Stable: part of the contract with CI jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,20 +18,6 @@ pub enum Exit {
     /// Nothing was selected, or everything was skipped.
     Nothing = 4,
     Interrupted = 130,
-}
-
-impl Exit {
-    /// Of a run that began and ended so, with these outcomes; what kept the run itself from being green is an ERROR of them.
-    pub fn of(ending: &Ending, outcomes: &[Outcome]) -> Self {
-        let has = |outcome| outcomes.contains(&outcome);
-        match ending {
-            Ending::Interrupted => Self::Interrupted,
-            _ if has(Outcome::Fail) => Self::Failed,
-            _ if has(Outcome::Error) => Self::CouldNotJudge,
-            _ if has(Outcome::Pass) => Self::Passed,
-            _ => Self::Nothing,
-        }
-    }
 }
 
 impl From<Exit> for ExitCode {

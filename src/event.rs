@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -54,18 +53,22 @@ pub enum Hop {
 
 impl Hop {
     pub const ALL: [Self; 6] = [Self::Host, Self::Mount, Self::Init, Self::Export, Self::Sidecar, Self::Nfs];
-}
 
-impl fmt::Display for Hop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+    pub fn word(self) -> &'static str {
+        match self {
             Self::Host => "host",
             Self::Mount => "mount",
             Self::Init => "init",
             Self::Export => "export",
             Self::Sidecar => "sidecar",
             Self::Nfs => "NFS",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
     }
 }
 
@@ -149,15 +152,6 @@ pub struct Timeline {
     pub cycles: Vec<u64>,
 }
 
-/// A part of what is known of a broken server, in lines for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Section {
-    /// What it is about, such as a container's log.
-    pub title: String,
-    /// The lines.
-    pub lines: Vec<String>,
-}
-
 impl Verdict {
     /// A verdict for a finished judgement: FAIL if there are reasons, else PASS.
     pub fn judged(summary: impl Into<String>, reasons: Vec<Reason>) -> Self {
@@ -211,6 +205,33 @@ pub struct Fact {
     pub value: String,
 }
 
+/// What is known of a broken server.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Diagnosis {
+    /// The server.
+    pub server: String,
+    /// What is known of it.
+    pub sections: Vec<Section>,
+}
+
+/// A part of what is known of a broken server, in lines for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Section {
+    /// What it is about, such as a container's log.
+    pub title: String,
+    /// The lines.
+    pub lines: Vec<String>,
+}
+
+/// Something that concerns no single test.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Notice {
+    /// The message.
+    pub text: String,
+    /// Whether the run cannot be green with it.
+    pub is_error: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
     Completed,
@@ -229,41 +250,22 @@ pub enum Event {
         cases: Vec<Case>,
     },
     /// The cluster answered.
-    Connected {
-        facts: Vec<Fact>,
-    },
+    Connected { facts: Vec<Fact> },
     /// A test began to wait for something that may take long.
-    CaseWaiting {
-        id: CaseId,
-        what: String,
-        limit: Duration,
-    },
-    /// A test observed something that its verdict judges, and nothing else; only while the run is recorded, and before
-    /// the test's end.
-    CaseObserved {
-        id: CaseId,
-        seen: Arc<Value>,
-    },
+    CaseWaiting { id: CaseId, what: String, limit: Duration },
     CaseFinished {
         id: CaseId,
         verdict: Verdict,
         elapsed: Duration,
+        /// What the test observed, if that is all that its verdict judges; only while the run is recorded.
+        seen: Option<Value>,
     },
     /// A server was found broken and was looked at; at most once for each server, and before tidying up.
-    Diagnosed {
-        server: String,
-        sections: Vec<Section>,
-    },
+    Diagnosed(Diagnosis),
     /// A signal came, and the run tidies up before it ends; another signal skips that.
-    Interrupted {
-        tidying: Duration,
-    },
+    Interrupted { tidying: Duration },
     /// Something that concerns no single test, such as a file that could not be removed.
-    Noticed {
-        text: String,
-        /// Whether the run cannot be green with it.
-        is_error: bool,
-    },
+    Noticed(Notice),
     RunFinished {
         ending: Ending,
         /// How long it took, without writing reports.

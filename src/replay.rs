@@ -4,16 +4,15 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::error::Refusal;
-use crate::event::{Case, CaseId, Event, Fact, Outcome, Reason, Verdict};
+use crate::event::{Case, CaseId, Diagnosis, Event, Fact, Notice, Reason, Verdict};
 use crate::recording::{RecordedCase, Recording};
 use crate::suite::{self, PlannedCase, Suite};
 
-/// Sends the events of a recorded run, with verdicts that are judged anew; returns their outcomes, and an ERROR for what
-/// kept the run itself from being green.
+/// Sends the events of a recorded run, with verdicts that are judged anew.
 ///
 /// # Errors
 /// A refusal with exit code 2: this program cannot read the recording's suites.
-pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<Vec<Outcome>, Refusal> {
+pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<(), Refusal> {
     let suites = recording.suites.iter().map(suite::load::recorded);
     let suites = suites.collect::<Result<Vec<_>, _>>()?;
     let send = |event| {
@@ -31,26 +30,24 @@ pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<Vec
     let replayed = format!("recorded by version {}, judged again without a cluster", recording.program);
     facts.push(Fact { name: "replayed".into(), value: replayed });
     send(Event::Connected { facts });
-    let mut outcomes = Vec::new();
     for case in &recording.cases {
         let verdict = judge(recording, &suites, case);
-        outcomes.push(verdict.outcome);
         if verdict.outcome != case.verdict.outcome {
             let text = format!("{} was {} when it was recorded", case.id, case.verdict.outcome);
-            send(Event::Noticed { text, is_error: false });
+            send(Event::Noticed(Notice { text, is_error: false }));
         }
-        send(Event::CaseFinished { id: case.id.clone(), verdict, elapsed: Duration::from_millis(case.millis) });
+        let elapsed = Duration::from_millis(case.millis);
+        send(Event::CaseFinished { id: case.id.clone(), verdict, elapsed, seen: None });
     }
     for (server, sections) in recording.diagnosed.clone() {
-        send(Event::Diagnosed { server, sections });
+        send(Event::Diagnosed(Diagnosis { server, sections }));
     }
     for (text, is_error) in recording.notices.clone() {
-        outcomes.extend(is_error.then_some(Outcome::Error));
-        send(Event::Noticed { text, is_error });
+        send(Event::Noticed(Notice { text, is_error }));
     }
     let (ending, elapsed) = (recording.ending.clone(), Duration::from_millis(recording.millis));
     send(Event::RunFinished { ending, elapsed });
-    Ok(outcomes)
+    Ok(())
 }
 
 /// The verdict of a recorded test: of its observation, where it has one. One that cannot be read is an ERROR.

@@ -203,39 +203,21 @@ fn paint(color: Option<ColorChoice>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::scenario::HEALTHY;
 
-    fn asked(words: &[&str]) -> Result<Request, Refusal> {
+    fn parsed(words: &[&str]) -> Options {
         let words = std::iter::once("file-simulator-e2e").chain(words.iter().copied());
-        from_matches(&command().try_get_matches_from(words).unwrap())
-    }
-
-    fn parsed(words: &[&str]) -> Result<Options, Refusal> {
-        match asked(words)? {
-            Request::Run(options) => Ok(*options),
+        match from_matches(&command().try_get_matches_from(words).unwrap()).unwrap() {
+            Request::Run(options) => *options,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn by_default_nothing_is_disturbed_and_the_current_context_is_not_used() {
-        assert_eq!(parsed(&[]).unwrap().target.context, "file-simulator");
-        let suites = parsed(&[]).unwrap().suites;
+        assert_eq!(parsed(&[]).target.context, "file-simulator");
+        let suites = parsed(&[]).suites;
         assert!(suites.contains(&"phase3".to_owned()) && !suites.contains(&"restarts".to_owned()), "{suites:?}");
-        assert_eq!(parsed(&["--suite", "restarts"]).unwrap().suites, ["restarts"]);
-    }
-
-    #[test]
-    fn a_simulated_cluster_is_never_taken_for_another() {
-        assert!(parsed(&[]).unwrap().simulate.is_none());
-        for words in [&["--simulate"][..], &["--simulate=healthy", "latency"]] {
-            let simulate = parsed(words).unwrap().simulate.unwrap();
-            assert_eq!(simulate.name, HEALTHY, "{words:?}");
-        }
-        for words in [&["--simulate", "--context", "mine"][..], &["--simulate", "--host-data", "."], &["--simulate=x"]]
-        {
-            assert_eq!(parsed(words).unwrap_err().exit, Exit::Usage, "{words:?}");
-        }
+        assert_eq!(parsed(&["--suite", "restarts"]).suites, ["restarts"]);
     }
 
     #[test]

@@ -88,9 +88,6 @@ pub(super) struct ClusterOptions {
     /// Helm values of what servers should be like [default: the release's]
     #[arg(long, value_name = "FILE", env = "FILE_SIMULATOR_VALUES", hide_env = true)]
     pub(super) values: Option<PathBuf>,
-    /// The node's address for NodePorts [default: its own in the cluster]
-    #[arg(long, value_name = "ADDRESS", env = "FILE_SIMULATOR_NODE_ADDRESS", hide_env = true)]
-    pub(super) node_address: Option<String>,
     /// The tester's folder
     #[arg(long, value_name = "DIR", default_value = HOST_DATA, env = "FILE_SIMULATOR_HOST_DATA", hide_env = true)]
     pub(super) host_data: PathBuf,
@@ -121,6 +118,15 @@ pub struct RunOptions {
     /// List the tests; needs no cluster
     #[arg(long, help_heading = "Tests")]
     pub list: bool,
+    /// The node's address for NodePorts [default: its own in the cluster]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "FILE_SIMULATOR_NODE_ADDRESS",
+        hide_env = true,
+        help_heading = "Cluster"
+    )]
+    node_address: Option<String>,
     /// Run at most N tests at once [default: 512]
     #[arg(long, value_name = "N")]
     pub test_threads: Option<NonZeroUsize>,
@@ -178,7 +184,7 @@ pub(super) fn options(
             settle: run.timeout,
             record: run.record.is_some(),
             allow_disruption: run.allow_disruption,
-            node_address: cluster.node_address,
+            node_address: run.node_address.clone(),
         },
         simulate,
         run,
@@ -194,7 +200,10 @@ pub(super) fn looking(matches: &clap::ArgMatches, looking: Looking) -> Result<Op
 fn simulate(matches: &clap::ArgMatches, name: Option<&str>) -> Result<Option<Box<Scenario>>, Refusal> {
     let Some(name) = name else { return Ok(None) };
     let own = ["context", "namespace", "release", "kubeconfig", "node_address", "host_data"];
-    let given = own.into_iter().find(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
+    // A subcommand does not take all of them.
+    let is_given =
+        |id: &&str| matches.ids().any(|its| its == *id) && matches.value_source(id) == Some(ValueSource::CommandLine);
+    let given = own.into_iter().find(is_given);
     if let Some(given) = given.map(|id| id.replace('_', "-")) {
         let what = format!("--simulate has a cluster and a folder of its own, and --{given} names another");
         return Err(Refusal::usage(what, "leave out one of them"));

@@ -1,11 +1,9 @@
 //! What can be asked for on the command line: running suites, what only looks at a cluster, and what needs none. Prints what
 //! is no report. Imports all others.
 
-use std::time::Duration;
-
 use futures::FutureExt;
-use tokio::runtime::Runtime;
 
+mod begin;
 mod doctor;
 mod preflight;
 mod prepare;
@@ -13,16 +11,14 @@ mod reporting;
 mod suites;
 mod sweep;
 
+use self::begin::{end, load, print, refuse, simulated, start};
 use self::reporting::{Reporting, reporters};
 use crate::cli::{Options, Replay, Request, Sweep};
-use crate::error::{Exit, Refusal};
-use crate::output;
+use crate::error::Exit;
 use crate::recording::Recording;
 use crate::report::console::Look;
-use crate::run::Signals;
-use crate::sim::Simulation;
 use crate::sim::scenario::{self, Scenario};
-use crate::suite::{self, PlannedCase, Suite};
+use crate::suite;
 
 pub fn run(request: &Request) -> Exit {
     match request {
@@ -34,52 +30,6 @@ pub fn run(request: &Request) -> Exit {
         Request::Explain(check) => explain(check.as_deref()),
         Request::Completion(script) => print([String::from_utf8_lossy(script).into_owned()].into_iter()),
     }
-}
-
-fn start() -> Result<(Runtime, Signals), Refusal> {
-    let started = Runtime::new().and_then(|runtime| Ok((runtime, Signals::listen()?)));
-    started.map_err(|error| Refusal::start(format!("cannot start: {error}"), ""))
-}
-
-/// Ends what still runs, such as a credential plugin; a folder that hangs is hardly waited for.
-fn end(runtime: Runtime) {
-    runtime.shutdown_timeout(Duration::from_secs(1));
-}
-
-/// The suites that could be read, and why the first of the others could not.
-fn load(options: &Options) -> (Vec<Suite>, Option<Refusal>) {
-    let mut suites: Vec<Suite> = Vec::new();
-    let mut refusal = None;
-    for name in &options.suites {
-        match suite::load(name) {
-            Ok(suite) if suites.iter().any(|other| other.name == suite.name) => {
-                let twice = Refusal::usage(format!("two suites are called `{}`", suite.name), "name each suite once");
-                refusal = refusal.or(Some(twice));
-            }
-            Ok(suite) => suites.push(suite),
-            Err(error) => refusal = refusal.or(Some(error)),
-        }
-    }
-    (suites, refusal)
-}
-
-/// The simulated cluster, if one is asked for, as the one to look at; it ends when this is dropped.
-async fn simulated(options: &mut Options) -> Result<Option<Simulation>, Refusal> {
-    let Some(scenario) = &options.simulate else { return Ok(None) };
-    let started = Simulation::start(Scenario::clone(scenario)).await?;
-    options.target = started.target();
-    started.data().clone_into(&mut options.host_data);
-    Ok(Some(started))
-}
-
-fn print(lines: impl Iterator<Item = String>) -> Exit {
-    lines.for_each(output::say);
-    Exit::Passed
-}
-
-fn refuse(refusal: &Refusal) -> Exit {
-    output::tell(refusal);
-    refusal.exit
 }
 
 /// Looks whether a run could start, or what earlier runs have left: on the cluster that is asked for, and without tests.
@@ -126,18 +76,9 @@ fn replay(asked: &Replay) -> Exit {
         reports: asked.report_dir.clone(),
     }));
     match crate::replay::replay(&recording, &reporting.events) {
-        Ok(outcomes) => reporting.end(Exit::of(&recording.ending, &outcomes)),
+        Ok(()) => reporting.end(None),
         Err(refusal) => refuse(&refusal),
     }
-}
-
-/// As libtest lists tests, for scripts; or for people, with what each is, needs and disturbs.
-fn list(cases: &[PlannedCase], is_verbose: bool) -> Exit {
-    if !is_verbose {
-        return print(cases.iter().map(|case| format!("{}: test", case.id)));
-    }
-    let width = cases.iter().map(|case| case.id.to_string().len()).max().unwrap_or_default();
-    print(cases.iter().map(|case| format!("{:width$}  {}", case.id.to_string(), suite::explain::line(&case.check))))
 }
 
 fn explain(check: Option<&str>) -> Exit {

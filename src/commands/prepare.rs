@@ -60,13 +60,9 @@ pub async fn prepare(
     let run = run_id::new();
     let judged_by = deployed.as_ref().ok().and_then(|deployed| deployed.as_ref()?.judged_by.clone());
     let release = [release].into_iter().chain(judged_by).collect::<Vec<_>>().join("; ");
-    let mut facts = facts(options, &cluster, release, &run);
-    if needs(Need::Values) {
-        let place = facts.iter().position(|fact| fact.name == "folder").unwrap_or_default();
-        facts.insert(place, Fact { name: "values".into(), value: values.origin.clone() });
-    }
-    facts.extend(duration);
-    facts.extend(lacking(&access, &checks));
+    let origin = needs(Need::Values).then(|| values.origin.clone());
+    let facts = facts(options, &cluster, release, origin, &run).into_iter();
+    let facts = facts.chain(duration).chain(lacking(&access, &checks)).collect();
     let _ = events.send(Event::Connected { facts });
     Ok(Shared::new(cluster, host, run, options.wishes.clone(), access, deployed, values, watch, events))
 }
@@ -117,20 +113,21 @@ fn values_of(deployed: &Result<Option<Deployed>, ApiError>) -> Result<Values, Re
     }
 }
 
-fn facts(options: &Options, cluster: &Cluster, release: String, run: &str) -> Vec<Fact> {
-    let cluster_fact =
-        format!("{} at {}, Kubernetes {}", cluster.context(), cluster.address, cluster.version.git_version);
+fn facts(options: &Options, cluster: &Cluster, release: String, values: Option<String>, run: &str) -> Vec<Fact> {
+    let fact = |name: &'static str, value| Fact { name: name.into(), value };
+    let reached = format!("{} at {}, Kubernetes {}", cluster.context(), cluster.address, cluster.version.git_version);
     let simulated = options.simulate.as_ref().map(|scenario| {
         let Scenario { name, broken, .. } = scenario.as_ref();
-        let value = format!("scenario {name}, broken: {broken}; sidecars sync every {INTERVAL}s");
-        Fact { name: SIMULATED.into(), value }
+        fact(SIMULATED, format!("scenario {name}, broken: {broken}; sidecars sync every {INTERVAL}s"))
     });
     let facts = [
-        Fact { name: "cluster".into(), value: cluster_fact },
-        Fact { name: "namespace".into(), value: cluster.namespace().to_owned() },
-        Fact { name: "release".into(), value: release },
-        Fact { name: "folder".into(), value: options.host_data.display().to_string() },
-        Fact { name: "run".into(), value: run.to_owned() },
+        simulated,
+        Some(fact("cluster", reached)),
+        Some(fact("namespace", cluster.namespace().to_owned())),
+        Some(fact("release", release)),
+        values.map(|origin| fact("values", origin)),
+        Some(fact("folder", options.host_data.display().to_string())),
+        Some(fact("run", run.to_owned())),
     ];
-    simulated.into_iter().chain(facts).collect()
+    facts.into_iter().flatten().collect()
 }

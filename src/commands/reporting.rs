@@ -7,6 +7,7 @@ use crate::error::Exit;
 use crate::event::Event;
 use crate::output;
 use crate::report::console::{Console, Look};
+use crate::report::model::Conclusion;
 use crate::report::{self, Reporter, files::Files, github};
 
 pub(super) fn reporters(look: Look) -> Vec<Box<dyn Reporter>> {
@@ -20,13 +21,13 @@ pub(super) fn reporters(look: Look) -> Vec<Box<dyn Reporter>> {
 
 pub(super) struct Reporting {
     pub(super) events: mpsc::Sender<Event>,
-    problems: JoinHandle<Vec<String>>,
+    reports: JoinHandle<(Conclusion, Vec<String>)>,
 }
 
 impl Reporting {
     pub(super) fn start(mut reporters: Vec<Box<dyn Reporter>>) -> Self {
         let (events, received) = mpsc::channel();
-        Self { events, problems: std::thread::spawn(move || report::consume(&received, &mut reporters)) }
+        Self { events, reports: std::thread::spawn(move || report::consume(&received, &mut reporters)) }
     }
 
     pub(super) fn send(&self, event: Event) {
@@ -34,12 +35,14 @@ impl Reporting {
         let _ = self.events.send(event);
     }
 
-    /// Waits for the last report; a run is not green if a report could not be written.
-    pub(super) fn end(self, exit: Exit) -> Exit {
-        let problems = self.problems.join().unwrap_or_else(|_| vec!["the reports panicked".to_owned()]);
+    /// Waits for the last report; a run is not green if a report could not be written. What was refused ends as it says.
+    pub(super) fn end(self, refused: Option<Exit>) -> Exit {
+        let panicked = |_| (Conclusion::NotFinished, vec!["the reports panicked".to_owned()]);
+        let (conclusion, problems) = self.reports.join().unwrap_or_else(panicked);
         for problem in &problems {
             output::tell(format!("error: {problem}"));
         }
+        let exit = refused.or(conclusion.exit()).unwrap_or(Exit::CouldNotJudge);
         if exit == Exit::Passed && !problems.is_empty() { Exit::CouldNotJudge } else { exit }
     }
 }

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use super::begin::{end, load, print, refuse, simulated, start};
+use super::prepare;
 use super::reporting::{Reporting, reporters};
-use super::{end, list, load, prepare, refuse, simulated, start};
 use crate::cli::{Options, RunOptions};
 use crate::error::{Exit, Refusal};
-use crate::event::{Case, Ending, Event, Outcome};
+use crate::event::{Case, Ending, Event};
 use crate::recording;
 use crate::report::console::Look;
 use crate::report::recorder::Recorder;
@@ -47,12 +48,21 @@ pub(super) fn run(options: &Options) -> Exit {
         end(runtime);
         finished
     });
-    let (ending, exit) = match finished {
-        Ok((ending, outcomes)) => (ending.clone(), Exit::of(&ending, &outcomes)),
-        Err(refusal) => (Ending::Refused(refusal.to_string()), refuse(&refusal)),
+    let (ending, refused) = match finished {
+        Ok(ending) => (ending, None),
+        Err(refusal) => (Ending::Refused(refusal.to_string()), Some(refuse(&refusal))),
     };
     reporting.send(Event::RunFinished { ending, elapsed: started.elapsed() });
-    reporting.end(exit)
+    reporting.end(refused)
+}
+
+/// As libtest lists tests, for scripts; or for people, with what each is, needs and disturbs.
+fn list(cases: &[PlannedCase], is_verbose: bool) -> Exit {
+    if !is_verbose {
+        return print(cases.iter().map(|case| format!("{}: test", case.id)));
+    }
+    let width = cases.iter().map(|case| case.id.to_string().len()).max().unwrap_or_default();
+    print(cases.iter().map(|case| format!("{:width$}  {}", case.id.to_string(), suite::explain::line(&case.check))))
 }
 
 /// The suites that get a report: also one whose file could not be read, so that its report of yesterday does not survive.
@@ -71,7 +81,7 @@ async fn execute(
     cases: Vec<PlannedCase>,
     signals: &Signals,
     events: mpsc::Sender<Event>,
-) -> Result<(Ending, Vec<Outcome>), Refusal> {
+) -> Result<Ending, Refusal> {
     // It ends when this is dropped.
     let mut simulation = None;
     let mut options = options.clone();
@@ -81,7 +91,7 @@ async fn execute(
     };
     let shared = tokio::select! {
         prepared = prepared => Arc::new(prepared?),
-        () = signals.asked(1) => return Ok((Ending::Interrupted, Vec::new())),
+        () = signals.asked(1) => return Ok(Ending::Interrupted),
     };
     let suite_of = |case: &PlannedCase| suites.iter().find(|suite| suite.name == case.id.suite);
     let jobs = cases.into_iter().filter_map(|case| {

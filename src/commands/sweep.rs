@@ -72,7 +72,8 @@ pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result
         }
     }
     if asked.removes {
-        found.problems.extend(remove(&shared).await);
+        let left = tidy::remove(&shared, |_| true).await.into_iter();
+        found.problems.extend(left.map(|(placed, problem)| format!("could not remove {placed}: {problem}")));
         say(format!("removed {} of {count} files", count - shared.ledger.placed(|_| true).len()));
     } else if count > 0 {
         say(format!("{count} files of earlier runs; --yes removes them"));
@@ -141,28 +142,19 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
             if container::named(pod, system.sidecar_name()).is_some() {
                 shared.cycles(server, &pod.name_any(), system);
             }
-            let ages = Operation::Ages { folder: folder.clone(), prefix: run_id::PREFIX.to_owned() };
-            let output =
-                shared.exec(server, &pod.name_any(), container, &ages).await.map_err(|error| error.to_string());
-            let output = output.and_then(|output| output.problem().map_or(Ok(output.stdout), Err));
-            let output = match output {
-                Ok(output) => output,
+            let listed = match listed(shared, server, &pod.name_any(), &system.export).await {
+                Ok(listed) => listed,
                 Err(problem) => {
                     let place = container::place(pod, container);
                     found.problems.push(format!("{folder} in {place} cannot be looked at: {problem}"));
                     continue;
                 }
             };
-            for line in String::from_utf8_lossy(&output).split_terminator('\0') {
-                let [changed, kib, name] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { continue };
-                let (Ok(changed), Ok(kib)) = (changed.parse().map(Timestamp::from_second), kib.parse()) else {
-                    continue;
-                };
+            for (changed, kib, name) in listed {
                 let place = Place::Export { container: container.clone(), folder: folder.clone() };
-                let known = changed.ok().and_then(|changed| left(name, place, changed, kib));
                 // Of several pods any will do: it is removed from all of them.
                 let is_new = |left: &Left| found.left.iter().all(|other| other.placed != left.placed);
-                found.left.extend(known.filter(is_new));
+                found.left.extend(left(&name, place, changed, kib).filter(is_new));
             }
         }
     }
@@ -171,6 +163,25 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
         found.left.retain(|left| left.placed.place != Place::Host);
     }
     found
+}
+
+/// What begins like a run's files in an export: when it was changed, its KiB and its name.
+async fn listed(
+    shared: &Shared,
+    server: &str,
+    pod: &str,
+    export: &Export,
+) -> Result<Vec<(Timestamp, u64, String)>, String> {
+    let ages = Operation::Ages { folder: export.folder.clone(), prefix: run_id::PREFIX.to_owned() };
+    let output = shared.exec(server, pod, &export.container, &ages).await.map_err(|error| error.to_string())?;
+    let file = |line: &str| {
+        let [changed, kib, name] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { return None };
+        Some((Timestamp::from_second(changed.parse().ok()?).ok()?, kib.parse().ok()?, name.to_owned()))
+    };
+    match output.problem() {
+        Some(problem) => Err(problem),
+        None => Ok(String::from_utf8_lossy(&output.stdout).split_terminator('\0').filter_map(file).collect()),
+    }
 }
 
 /// The systems of the suites whose tests write on a server, each export once for each sidecar.
@@ -186,9 +197,4 @@ fn systems<'a>(suites: &'a [Suite], server: &str) -> Vec<&'a Arc<System>> {
     let mut known = BTreeSet::new();
     let systems = suites.iter().filter(writes).map(|suite| &suite.system);
     systems.filter(|system| known.insert(place(system))).collect()
-}
-
-async fn remove(shared: &Shared) -> Vec<String> {
-    let left = tidy::remove(shared, |_| true).await;
-    left.into_iter().map(|(placed, problem)| format!("could not remove {placed}: {problem}")).collect()
 }

@@ -3,22 +3,29 @@
 use std::cmp::Reverse;
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::timeout;
 
-use super::{ANSWER, section};
 use crate::check::Shared;
 use crate::cluster::container::{self, View};
 use crate::cluster::server::{has_ended, is_terminating, phase};
 use crate::cluster::{ApiError, LogLine, Population, ResourceExt, Select, Server};
 use crate::event::Section;
+use crate::redact;
 
+/// How long the API server has for each question about a server; they are asked side by side.
+const ANSWER: Duration = Duration::from_secs(4);
+/// More lines of a section are left out.
+const MOST: usize = 60;
+/// More characters of a line are cut off.
+const LONGEST: usize = 400;
 /// So many pods of a server are looked at: two during a rollout.
 const PODS: usize = 2;
 /// So many lines of each log.
-const LINES: i64 = 20;
+const TAIL: i64 = 20;
 /// So much of each log: lines of ordinary length, with room for longer ones.
 const BYTES: i64 = 1 << 18;
 
@@ -103,12 +110,12 @@ async fn logs(shared: &Shared, pods: &[Arc<Pod>]) -> Vec<Section> {
         let (name, cluster) = (view.name, &shared.cluster);
         let (now, before) = lives(&view);
         let current = async {
-            let log = now.then(|| asked(cluster.log_tail(&pod, name, LINES, BYTES)));
-            Some(told(format!("log of {name} in pod {pod}, the last {LINES} lines"), log?.await))
+            let log = now.then(|| asked(cluster.log_tail(&pod, name, TAIL, BYTES)));
+            Some(told(format!("log of {name} in pod {pod}, the last {TAIL} lines"), log?.await))
         };
         let previous = async {
-            let log = before.then(|| asked(cluster.log_tail_before(&pod, name, LINES, BYTES)));
-            Some(told(format!("log of {name} in pod {pod}, its life before, the last {LINES} lines"), log?.await))
+            let log = before.then(|| asked(cluster.log_tail_before(&pod, name, TAIL, BYTES)));
+            Some(told(format!("log of {name} in pod {pod}, its life before, the last {TAIL} lines"), log?.await))
         };
         let (current, previous) = tokio::join!(current, previous);
         current.into_iter().chain(previous)
@@ -133,4 +140,40 @@ fn told(title: impl Display, log: Result<Vec<LogLine>, String>) -> Section {
         Err(why) => vec![why],
     };
     section(title.to_string(), &lines)
+}
+
+/// A section of lines that strangers wrote: not too much of it.
+fn section(title: impl Into<String>, lines: &[String]) -> Section {
+    let all = || lines.iter().flat_map(|line| line.lines());
+    // What is cut off is not known for a secret any more.
+    let bounded = |line: &str| {
+        let line = redact::text(line);
+        match line.char_indices().nth(LONGEST) {
+            Some((end, _)) => format!("{}…", &line[..end]),
+            None => line,
+        }
+    };
+    let mut shown: Vec<String> = all().take(MOST).map(bounded).collect();
+    let more = all().count() - shown.len();
+    shown.extend((more > 0).then(|| format!("… and {more} more lines")));
+    Section { title: title.into(), lines: shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_key_is_removed_before_it_is_cut() {
+        let key = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7".repeat(10);
+        assert_eq!(section("log", &[format!("{key}\n")]).lines, ["[removed]"]);
+    }
+
+    #[test]
+    fn a_section_is_bounded() {
+        let section = section("log", &["x".repeat(1 << 20), "a\nb".to_owned(), "many\n".repeat(100)]);
+        assert_eq!(section.lines.len(), MOST + 1);
+        assert!(section.lines.iter().all(|line| line.chars().count() <= LONGEST + 1));
+        assert_eq!(section.lines[MOST], "… and 43 more lines");
+    }
 }

@@ -10,21 +10,14 @@ use tokio::time::timeout;
 
 use crate::check::{Shared, Site};
 use crate::cluster::ApiError;
-use crate::event::{Event, Outcome, Section};
-use crate::redact;
+use crate::event::{Diagnosis, Event, Outcome};
 
 mod gather;
 
 /// How long the API server has to answer before it is asked anything else.
 const PROBE: Duration = Duration::from_secs(5);
-/// How long it has for each question about a server; they are asked side by side.
-const ANSWER: Duration = Duration::from_secs(4);
 /// How long the run waits for what is still being looked at when its last test has ended.
 const LAST: Duration = Duration::from_secs(10);
-/// More lines of a section are left out.
-const LINES: usize = 60;
-/// More characters of a line are cut off.
-const LONGEST: usize = 400;
 
 /// Looks at each server whose test goes wrong, once.
 pub struct Diagnoses {
@@ -55,7 +48,7 @@ impl Diagnoses {
                 return;
             }
             let sections = gather::gather(&shared, population.as_ref(), &select, &server).await;
-            shared.tell(Event::Diagnosed { server, sections });
+            shared.tell(Event::Diagnosed(Diagnosis { server, sections }));
         });
     }
 
@@ -75,40 +68,4 @@ async fn answers(shared: &Shared, is_out: &tokio::sync::Mutex<bool>) -> bool {
         *is_out = !matches!(answer, Ok(Ok(()) | Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. })));
     }
     !*is_out
-}
-
-/// A section of lines that strangers wrote: not too much of it.
-fn section(title: impl Into<String>, lines: &[String]) -> Section {
-    let all = || lines.iter().flat_map(|line| line.lines());
-    // What is cut off is not known for a secret any more.
-    let bounded = |line: &str| {
-        let line = redact::text(line);
-        match line.char_indices().nth(LONGEST) {
-            Some((end, _)) => format!("{}…", &line[..end]),
-            None => line,
-        }
-    };
-    let mut shown: Vec<String> = all().take(LINES).map(bounded).collect();
-    let more = all().count() - shown.len();
-    shown.extend((more > 0).then(|| format!("… and {more} more lines")));
-    Section { title: title.into(), lines: shown }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_key_is_removed_before_it_is_cut() {
-        let key = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7".repeat(10);
-        assert_eq!(section("log", &[format!("{key}\n")]).lines, ["[removed]"]);
-    }
-
-    #[test]
-    fn a_section_is_bounded() {
-        let section = section("log", &["x".repeat(1 << 20), "a\nb".to_owned(), "many\n".repeat(100)]);
-        assert_eq!(section.lines.len(), LINES + 1);
-        assert!(section.lines.iter().all(|line| line.chars().count() <= LONGEST + 1));
-        assert_eq!(section.lines[LINES], "… and 43 more lines");
-    }
 }

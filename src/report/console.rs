@@ -3,17 +3,16 @@
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use indicatif::ProgressDrawTarget;
 use owo_colors::{OwoColorize, Stream};
 
-use super::gather::{Gathered, test};
 use super::live::Live;
-use super::model::{RunReport, TestReport};
-use super::text::{count, counts, seconds};
+use super::model::{Conclusion, Run, Test};
+use super::text::{count, counts, details, seconds};
 use super::{Reporter, diagnostics, grid};
-use crate::event::{Ending, Event, Outcome};
+use crate::event::{Event, Outcome};
 use crate::output::{Out, tell};
 
 /// What the user wants to see.
@@ -29,7 +28,6 @@ pub struct Look {
 pub struct Console<W> {
     out: W,
     look: Look,
-    run: Gathered,
     live: Live,
 }
 
@@ -42,7 +40,7 @@ impl Console<Out> {
 impl<W: Write + Send> Console<W> {
     /// A console on `out`; live lines go to another place.
     pub fn on(out: W, live: ProgressDrawTarget, look: Look) -> Self {
-        Self { out, look, run: Gathered::default(), live: Live::new(live) }
+        Self { out, look, live: Live::new(live) }
     }
 
     /// Prints lines at once, so that nothing comes between them.
@@ -55,35 +53,30 @@ impl<W: Write + Send> Console<W> {
         self.live.suspend(|| writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush()))
     }
 
-    fn result(&mut self, test: &TestReport) -> std::io::Result<()> {
-        if self.look.quiet && test.outcome == Outcome::Pass { Ok(()) } else { self.print(&result_lines(test)) }
-    }
-
-    fn summary(&mut self, ending: &Ending, elapsed: Duration) -> std::io::Result<()> {
+    fn summary(&mut self, run: &Run) -> std::io::Result<()> {
         self.live.clear();
         // Standard error says why, and no test has anything to tell.
-        if matches!(ending, Ending::Refused(_)) {
+        if run.conclusion == Conclusion::Refused {
             return Ok(());
         }
-        let report = self.run.report(None);
-        let mut lines = grid::lines(&report.grid);
+        let mut lines = grid::lines(&run.grid);
         if !lines.is_empty() {
             lines.insert(0, String::new());
         }
-        lines.extend(failure_lines(&report));
-        lines.extend(self.diagnoses(&report));
-        lines.extend(report.notices.iter().flat_map(|notice| [String::new(), notice.text.clone()]));
-        let interrupted = if *ending == Ending::Interrupted { ", interrupted" } else { "" };
-        let simulated = if report.is_simulated { ", on a SIMULATED cluster" } else { "" };
-        let counts = counts(&report.counts);
-        lines.extend([String::new(), format!("{counts} in {}{interrupted}{simulated}", seconds(elapsed))]);
+        lines.extend(failure_lines(run));
+        lines.extend(self.diagnoses(run));
+        lines.extend(run.notices.iter().flat_map(|notice| [String::new(), notice.text.clone()]));
+        let interrupted = if run.conclusion == Conclusion::Interrupted { ", interrupted" } else { "" };
+        let simulated = if run.is_simulated { ", on a SIMULATED cluster" } else { "" };
+        let counts = counts(&run.counts);
+        lines.extend([String::new(), format!("{counts} in {}{interrupted}{simulated}", seconds(run.millis))]);
         self.print(&lines)
     }
 
     /// Where more is said of servers that are broken; and what, if that is wanted.
-    fn diagnoses(&self, report: &RunReport) -> Vec<String> {
+    fn diagnoses(&self, run: &Run) -> Vec<String> {
         let mut lines = Vec::new();
-        for known in &report.diagnosed {
+        for known in &run.diagnosed {
             let path = diagnostics::path(&self.look.reports, &known.server);
             if lines.is_empty() || self.look.verbose {
                 lines.push(String::new());
@@ -97,9 +90,9 @@ impl<W: Write + Send> Console<W> {
     }
 }
 
-fn result_lines(test: &TestReport) -> Vec<String> {
-    let head = format!("{} {} ({})", painted(test.outcome), test.id(), seconds(Duration::from_millis(test.millis)));
-    let details = || test.details.iter().map(indented);
+fn result_lines(test: &Test) -> Vec<String> {
+    let head = format!("{} {} ({})", painted(test.outcome), test.id(), seconds(test.millis));
+    let details = || details(test).into_iter().map(indented);
     match (test.outcome, &test.blocked_by) {
         (Outcome::Pass | Outcome::Skip, _) => {
             std::iter::once(format!("{head} {}", test.summary)).chain(details()).collect()
@@ -110,13 +103,13 @@ fn result_lines(test: &TestReport) -> Vec<String> {
 }
 
 /// All that is not as it should be, once more; tests with one blocker in one line.
-pub(super) fn failure_lines(report: &RunReport) -> Vec<String> {
+pub(super) fn failure_lines(run: &Run) -> Vec<String> {
     let mut lines = Vec::new();
-    for test in report.failures() {
+    for test in run.failures() {
         lines.push(String::new());
         lines.extend(result_lines(test));
     }
-    for (why, tests) in report.blocked() {
+    for (why, tests) in run.blocked() {
         // What did not even begin has nothing to say.
         let Some(first) = tests.first().filter(|first| first.is_finished) else { continue };
         let mut ids: Vec<String> = tests.iter().map(|test| test.id()).collect();
@@ -124,8 +117,8 @@ pub(super) fn failure_lines(report: &RunReport) -> Vec<String> {
         let head = format!("{} {} {why}", painted(Outcome::Error), count(ids.len(), "test"));
         lines.extend([String::new(), format!("{head}: {}", ids.join(", "))]);
         // The blocker says why itself, if it was run.
-        if !report.tests.iter().any(|test| Some(&test.name) == first.blocked_by.as_ref()) {
-            lines.extend(first.details.iter().map(indented));
+        if !run.tests.iter().any(|test| Some(&test.name) == first.blocked_by.as_ref()) {
+            lines.extend(details(first).into_iter().map(indented));
         }
     }
     lines
@@ -147,14 +140,12 @@ fn painted(outcome: Outcome) -> String {
 }
 
 impl<W: Write + Send> Reporter for Console<W> {
-    fn on(&mut self, event: &Event) -> anyhow::Result<()> {
-        self.run.take(event);
+    fn on(&mut self, event: &Event, run: &Run) -> anyhow::Result<()> {
         match event {
             Event::Connected { facts } => {
                 let mut lines: Vec<String> =
                     facts.iter().map(|fact| format!("{:<10} {}", format!("{}:", fact.name), fact.value)).collect();
-                let tests = self.run.report(None).counts.tests;
-                lines.extend([format!("{:<10} {tests}", "tests:"), String::new()]);
+                lines.extend([format!("{:<10} {}", "tests:", run.tests.len()), String::new()]);
                 self.print(&lines)?;
             }
             Event::CaseWaiting { id, what, limit } => {
@@ -163,9 +154,10 @@ impl<W: Write + Send> Reporter for Console<W> {
                     self.print(&[format!("...   {id} waits at most {}s for {what}", limit.as_secs())])?;
                 }
             }
-            Event::CaseFinished { id, verdict, elapsed } => {
+            Event::CaseFinished { id, .. } => {
                 self.live.end(id);
-                self.result(&test(id, verdict.clone(), *elapsed))?;
+                let told = run.test(id).filter(|test| !self.look.quiet || test.outcome != Outcome::Pass);
+                self.print(&told.map(result_lines).unwrap_or_default())?;
             }
             Event::Interrupted { tidying } => {
                 let text = format!(
@@ -174,14 +166,13 @@ impl<W: Write + Send> Reporter for Console<W> {
                 );
                 self.live.suspend(|| tell(text));
             }
-            Event::RunStarted { .. } | Event::CaseObserved { .. } | Event::Diagnosed { .. } | Event::Noticed { .. } => {
-            }
-            Event::RunFinished { ending, elapsed } => self.summary(ending, *elapsed)?,
+            Event::RunStarted { .. } | Event::Diagnosed(_) | Event::Noticed(_) => {}
+            Event::RunFinished { .. } => self.summary(run)?,
         }
         Ok(())
     }
 
-    fn flush(&mut self) -> anyhow::Result<()> {
+    fn flush(&mut self, _: &Run) -> anyhow::Result<()> {
         let long = self.live.long(Instant::now());
         if !self.look.quiet && !self.look.verbose {
             self.print(&long)?;

@@ -6,7 +6,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::grid;
-use super::model::{Diagnosis, RunReport};
+use super::model::Run;
+use super::text::details;
+use crate::event::Diagnosis;
 
 /// How every file begins, so that no other is removed.
 const HEAD: &str = "Diagnosis of ";
@@ -27,25 +29,25 @@ pub fn lines(diagnosis: &Diagnosis) -> Vec<String> {
     lines.collect()
 }
 
-pub fn text(report: &RunReport, diagnosis: &Diagnosis) -> String {
+pub fn text(run: &Run, diagnosis: &Diagnosis) -> String {
     let server = &diagnosis.server;
     let mut all = vec![format!("{HEAD}{server}, when the first of its tests went wrong")];
-    all.extend(report.facts.iter().map(|fact| format!("  {}: {}", fact.name, fact.value)));
+    all.extend(run.facts.iter().map(|fact| format!("  {}: {}", fact.name, fact.value)));
     all.push(String::new());
-    let row = report.grid.iter().find(|row| row.server == *server);
+    let row = run.grid.iter().find(|row| row.server == *server);
     all.extend(row.map(|row| grid::lines(std::slice::from_ref(row))).into_iter().flatten());
     all.push(String::new());
     // Why is said once for all that one test blocks.
     let mut told = BTreeSet::new();
-    for test in report.tests.iter().filter(|test| test.server.as_ref() == Some(server)) {
+    for test in run.tests.iter().filter(|test| test.server.as_ref() == Some(server)) {
         if !(test.is_wrong() && test.is_finished) {
             continue;
         }
-        let hop = test.hop.as_ref().map(|hop| format!(", at the hop {hop}")).unwrap_or_default();
+        let hop = test.hop.map(|hop| format!(", at the hop {hop}")).unwrap_or_default();
         let blocked = test.blocked_by.as_ref().map(|_| format!(" {}", test.headline)).unwrap_or_default();
         all.push(format!("{} {}{hop}{blocked}", test.outcome, test.id()));
         if blocked.is_empty() || told.insert(blocked) {
-            all.extend(test.details.iter().map(|line| format!("  {line}")));
+            all.extend(details(test).iter().map(|line| format!("  {line}")));
         }
     }
     all.push(String::new());

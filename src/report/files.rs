@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::gather::Gathered;
+use super::model::Run;
 use super::{Reporter, diagnostics, html, junit};
 use crate::event::Event;
 use crate::replace;
@@ -14,7 +14,6 @@ use crate::replace;
 /// server that is broken.
 pub struct Files {
     folder: PathBuf,
-    run: Gathered,
     changed: bool,
     /// Whether diagnostics of an earlier run may be there.
     is_stale: bool,
@@ -22,7 +21,7 @@ pub struct Files {
 
 impl Files {
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, run: Gathered::default(), changed: false, is_stale: true }
+        Self { folder, changed: false, is_stale: true }
     }
 
     fn remove_stale(&mut self) -> anyhow::Result<()> {
@@ -57,28 +56,28 @@ fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
 }
 
 impl Reporter for Files {
-    fn on(&mut self, event: &Event) -> anyhow::Result<()> {
-        self.changed |= self.run.take(event);
+    fn on(&mut self, event: &Event, _: &Run) -> anyhow::Result<()> {
+        let is_told = !matches!(event, Event::CaseWaiting { .. } | Event::Interrupted { .. });
+        self.changed |= is_told;
         Ok(())
     }
 
-    fn flush(&mut self) -> anyhow::Result<()> {
+    fn flush(&mut self, run: &Run) -> anyhow::Result<()> {
         if !self.changed {
             return Ok(());
         }
         // Every file is tried, whatever becomes of the others.
         let mut written = vec![self.remove_stale()];
-        for suite in self.run.suites() {
-            let report = self.run.report(Some(suite));
+        for suite in &run.suites {
+            let report = run.of(suite);
             written.push(write(&self.folder.join(format!("{suite}.xml")), junit::text(&report)));
             let json = serde_json::to_string_pretty(&report).map(|text| text + "\n");
             written.push(write(&self.folder.join(format!("{suite}.json")), json.map_err(Into::into)));
         }
-        let report = self.run.report(None);
-        written.push(write(&self.folder.join("index.html"), html::text(&report)));
-        for known in &report.diagnosed {
+        written.push(write(&self.folder.join("index.html"), html::text(run)));
+        for known in &run.diagnosed {
             let path = diagnostics::path(&self.folder, &known.server);
-            written.push(write(&path, Ok(diagnostics::text(&report, known))));
+            written.push(write(&path, Ok(diagnostics::text(run, known))));
         }
         written.into_iter().collect::<anyhow::Result<()>>()?;
         self.changed = false;

@@ -8,7 +8,7 @@ use anyhow::Context;
 use minijinja::HtmlEscape;
 
 use super::text::{conclusion, counts};
-use super::{Reporter, console, gather::Gathered, grid, model::RunReport};
+use super::{Reporter, console, grid, model::Run};
 use crate::event::Event;
 use crate::{output::say, redact::clean};
 
@@ -19,19 +19,17 @@ pub struct Github {
     summary: Option<PathBuf>,
     /// Until this is said, GitHub takes no line for a command: a pod's log may hold some.
     token: String,
-    run: Gathered,
 }
 
 /// The step of GitHub Actions that this process is a part of, if it is.
 pub fn this_step() -> Option<Github> {
     let is_set = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
     let summary = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(Into::into);
-    is_set.then(|| Github { summary, token: format!("{:032x}", rand::random::<u128>()), run: Gathered::default() })
+    is_set.then(|| Github { summary, token: format!("{:032x}", rand::random::<u128>()) })
 }
 
 impl Reporter for Github {
-    fn on(&mut self, event: &Event) -> anyhow::Result<()> {
-        self.run.take(event);
+    fn on(&mut self, event: &Event, run: &Run) -> anyhow::Result<()> {
         let (command, summary) = match event {
             Event::RunStarted { .. } => (format!("::stop-commands::{}", self.token), None),
             Event::RunFinished { .. } => (format!("::{}::", self.token), self.summary.as_ref()),
@@ -40,18 +38,18 @@ impl Reporter for Github {
         say(command);
         let Some(path) = summary else { return Ok(()) };
         let file = OpenOptions::new().create(true).append(true).open(path);
-        let written = file.and_then(|mut file| file.write_all(text(&self.run.report(None)).as_bytes()));
+        let written = file.and_then(|mut file| file.write_all(text(run).as_bytes()));
         written.with_context(|| format!("cannot write the step's summary {}", path.display()))
     }
 }
 
 /// What the console says at the end, as Markdown in which nothing of it is markup.
-pub fn text(report: &RunReport) -> String {
-    let (word, meaning) = conclusion(report.conclusion);
-    let simulated = if report.is_simulated { ", on a SIMULATED cluster" } else { "" };
-    let mut lines = vec![format!("{}: {}{simulated}: {meaning}", report.suites.join(", "), counts(&report.counts))];
-    lines.extend(report.refusal.iter().cloned().chain(grid::lines(&report.grid)).chain(console::failure_lines(report)));
-    lines.extend(report.notices.iter().map(|notice| notice.text.clone()));
+pub fn text(run: &Run) -> String {
+    let (word, meaning, _) = conclusion(run.conclusion);
+    let simulated = if run.is_simulated { ", on a SIMULATED cluster" } else { "" };
+    let mut lines = vec![format!("{}: {}{simulated}: {meaning}", run.suites.join(", "), counts(&run.counts))];
+    lines.extend(run.refusal.iter().cloned().chain(grid::lines(&run.grid)).chain(console::failure_lines(run)));
+    lines.extend(run.notices.iter().map(|notice| notice.text.clone()));
     // The console's may have colours.
     let all = clean(&lines.join("\n"));
     let shown: String = all.chars().take(LONGEST).collect();

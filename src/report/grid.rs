@@ -2,32 +2,32 @@
 
 use indexmap::IndexMap;
 
-use super::model::{Mark, Row};
-use crate::event::{Case, Hop, Outcome, Verdict};
+use super::model::{Mark, Row, Test};
+use crate::event::{Hop, Outcome};
 
 /// Each server of these tests with its marks. A FAIL marks the hop that is broken, any other result all hops that a PASS
 /// would prove, and an ERROR also the one that kept it from being judged.
-pub fn rows<'a>(cases: impl Iterator<Item = (&'a Case, Option<&'a Verdict>)>) -> Vec<Row> {
+pub fn rows(tests: &[Test]) -> Vec<Row> {
     let mut servers: IndexMap<&str, [Option<Outcome>; 6]> = IndexMap::new();
-    for (case, verdict) in cases {
-        let Some(server) = &case.id.server else { continue };
+    for test in tests {
+        let Some(server) = &test.server else { continue };
         let marks = servers.entry(server).or_default();
-        let Some(verdict) = verdict else { continue };
-        let broken = verdict.hop.filter(|_| verdict.outcome == Outcome::Fail);
-        for (hop, mark) in Hop::ALL.iter().zip(marks) {
-            let is_meant = match broken {
-                Some(broken) => broken == *hop,
-                None => case.hops.contains(hop) || verdict.hop == Some(*hop) && verdict.outcome == Outcome::Error,
+        for (hop, mark) in Hop::ALL.iter().zip(marks).filter(|_| test.is_finished) {
+            let is_broken = test.hop == Some(hop.word());
+            let is_meant = match (test.outcome, test.hop) {
+                (Outcome::Fail, Some(_)) => is_broken,
+                (Outcome::Error, _) => is_broken || test.hops.contains(hop),
+                _ => test.hops.contains(hop),
             };
-            if is_meant && mark.is_none_or(|mark| weight(verdict.outcome) > weight(mark)) {
-                *mark = Some(verdict.outcome);
+            if is_meant && mark.is_none_or(|mark| weight(test.outcome) > weight(mark)) {
+                *mark = Some(test.outcome);
             }
         }
     }
     let row = |(server, marks): (&str, [Option<Outcome>; 6])| {
         let marks = Hop::ALL.iter().zip(marks);
-        let hops = marks.map(|(hop, outcome)| Mark { hop: hop.to_string(), mark: mark(outcome).to_owned() });
-        Row { server: server.to_owned(), hops: hops.collect() }
+        let hops = marks.map(|(hop, outcome)| Mark { hop: hop.word(), mark: mark(outcome) }).collect();
+        Row { server: server.to_owned(), hops }
     };
     servers.into_iter().map(row).collect()
 }
@@ -39,9 +39,9 @@ pub fn lines(rows: &[Row]) -> Vec<String> {
         let cells = cells.iter().map(|cell| format!("  {cell:<7}")).collect::<Vec<_>>().concat();
         format!("{head:width$}{cells}").trim_end().to_owned()
     };
-    let head = rows.first().map(|row| line("", row.hops.iter().map(|mark| mark.hop.as_str()).collect()));
-    let rows = rows.iter().map(|row| line(&row.server, row.hops.iter().map(|mark| mark.mark.as_str()).collect()));
-    head.into_iter().chain(rows).collect()
+    let head = line("", Hop::ALL.map(Hop::word).to_vec());
+    let rows = rows.iter().map(|row| line(&row.server, row.hops.iter().map(|mark| mark.mark).collect()));
+    std::iter::once(head).chain(rows).collect()
 }
 
 /// The mark for an outcome; a dot where nothing was judged.

@@ -1,22 +1,20 @@
 //! The page of a run: one file that needs no other, no script and no network.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use indexmap::IndexMap;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::model::{Conclusion, Diagnosis, Notice, RunReport, TestReport};
+use super::model::{Run, Test};
 use super::text::{conclusion, counts, seconds};
-use crate::event::{Hop, Outcome};
+use crate::event::{Diagnosis, Hop, Notice, Outcome};
 
 const TEMPLATE: &str = include_str!("page.html");
 
 #[derive(Serialize)]
 struct Page<'a> {
-    run: &'a RunReport,
+    run: &'a Run,
     /// The conclusion: its word, its meaning, and the outcome whose colours it has.
     word: &'static str,
     meaning: &'static str,
@@ -25,44 +23,39 @@ struct Page<'a> {
     started: String,
     errors: Vec<&'a Notice>,
     remarks: Vec<&'a Notice>,
-    hops: [String; 6],
+    hops: [&'static str; 6],
     broken: Vec<Broken<'a>>,
-    blocked: IndexMap<&'a str, Vec<&'a TestReport>>,
+    blocked: IndexMap<&'a str, Vec<&'a Test>>,
     /// Those that followed files.
-    times: Vec<&'a TestReport>,
-    skipped: IndexMap<&'a str, Vec<&'a TestReport>>,
-    notes: IndexMap<&'a str, Vec<&'a TestReport>>,
-    suites: IndexMap<&'a str, Vec<&'a TestReport>>,
+    times: Vec<&'a Test>,
+    skipped: IndexMap<&'a str, Vec<&'a Test>>,
+    notes: IndexMap<&'a str, Vec<&'a Test>>,
+    suites: IndexMap<&'a str, Vec<&'a Test>>,
 }
 
 #[derive(Serialize)]
 struct Broken<'a> {
     server: Option<&'a str>,
-    tests: Vec<&'a TestReport>,
+    tests: Vec<&'a Test>,
     diagnosis: Option<&'a Diagnosis>,
 }
 
-pub fn text(report: &RunReport) -> anyhow::Result<String> {
-    let (word, meaning) = conclusion(report.conclusion);
-    let tests = || report.tests.iter();
-    let (errors, remarks) = report.notices.iter().partition(|notice| notice.is_error);
+pub fn text(run: &Run) -> anyhow::Result<String> {
+    let (word, meaning, tone) = conclusion(run.conclusion);
+    let tests = || run.tests.iter();
+    let (errors, remarks) = run.notices.iter().partition(|notice| notice.is_error);
     let page = Page {
-        run: report,
+        run,
         word,
         meaning,
-        tone: match report.conclusion {
-            Conclusion::Passed => "PASS",
-            Conclusion::NothingJudged => "SKIP",
-            Conclusion::CouldNotJudge | Conclusion::Interrupted => "ERROR",
-            Conclusion::Failed | Conclusion::NotFinished | Conclusion::Refused => "FAIL",
-        },
-        counts: counts(&report.counts),
-        started: report.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        tone,
+        counts: counts(&run.counts),
+        started: run.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
         errors,
         remarks,
-        hops: Hop::ALL.map(|hop| hop.to_string()),
-        broken: broken(report),
-        blocked: report.blocked(),
+        hops: Hop::ALL.map(Hop::word),
+        broken: broken(run),
+        blocked: run.blocked(),
         times: tests().filter(|test| test.transfers.is_some()).collect(),
         skipped: grouped(tests().filter(|t| t.outcome == Outcome::Skip).map(|t| (t.summary.as_str(), t))),
         // A failure shows its own.
@@ -73,27 +66,27 @@ pub fn text(report: &RunReport) -> anyhow::Result<String> {
     };
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.add_filter("seconds", |millis: u64| seconds(Duration::from_millis(millis)));
+    environment.add_filter("seconds", seconds);
     // By its name the values are escaped as HTML.
     environment.add_template("page.html", TEMPLATE)?;
     environment.get_template("page.html")?.render(Serde(page)).context("cannot render the page")
 }
 
-fn broken(report: &RunReport) -> Vec<Broken<'_>> {
-    let mut broken = IndexMap::<Option<&str>, Vec<&TestReport>>::new();
-    for test in report.failures() {
+fn broken(run: &Run) -> Vec<Broken<'_>> {
+    let mut broken = IndexMap::<Option<&str>, Vec<&Test>>::new();
+    for test in run.failures() {
         broken.entry(test.server.as_deref()).or_default().push(test);
     }
-    for known in &report.diagnosed {
+    for known in &run.diagnosed {
         broken.entry(Some(&known.server)).or_default();
     }
     // What is about no server explains the servers.
     broken.sort_by(|one, _, other, _| one.is_some().cmp(&other.is_some()));
-    let diagnosis = |server: Option<&str>| report.diagnosed.iter().find(|known| Some(known.server.as_str()) == server);
+    let diagnosis = |server: Option<&str>| run.diagnosed.iter().find(|known| Some(known.server.as_str()) == server);
     broken.into_iter().map(|(server, tests)| Broken { server, tests, diagnosis: diagnosis(server) }).collect()
 }
 
-fn grouped<'a>(tests: impl Iterator<Item = (&'a str, &'a TestReport)>) -> IndexMap<&'a str, Vec<&'a TestReport>> {
+fn grouped<'a>(tests: impl Iterator<Item = (&'a str, &'a Test)>) -> IndexMap<&'a str, Vec<&'a Test>> {
     let mut groups: IndexMap<_, Vec<_>> = IndexMap::new();
     for (group, test) in tests {
         groups.entry(group).or_default().push(test);

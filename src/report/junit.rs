@@ -1,39 +1,37 @@
 //! JUnit XML of a suite, in the shape that Jenkins, GitLab and GitHub's readers agree on: one flat test suite, a classname and
 //! name that are unique, a short message with the long text in the body, and output beside it.
 
-use std::time::Duration;
-
 use junit_report::{OffsetDateTime, ReportBuilder, TestCase, TestCaseBuilder, TestSuite};
 
 use super::diagnostics;
-use super::model::{Conclusion, Diagnosis, RunReport, TestReport};
-use super::text::{count, seconds};
-use crate::event::Outcome;
+use super::model::{Conclusion, Run, Test};
+use super::text::{count, details, seconds};
+use crate::event::{Diagnosis, Outcome};
 
-pub fn text(report: &RunReport) -> anyhow::Result<String> {
-    let mut suite = TestSuite::new(&report.suites.join(" "));
-    suite.set_timestamp(OffsetDateTime::from_unix_timestamp(report.started.as_second())?);
+pub fn text(run: &Run) -> anyhow::Result<String> {
+    let mut suite = TestSuite::new(&run.suites.join(" "));
+    suite.set_timestamp(OffsetDateTime::from_unix_timestamp(run.started.as_second())?);
     // Jenkins would put it before the suite's name.
     suite.package.clear();
-    let mut told: Vec<&Diagnosis> = report.diagnosed.iter().collect();
-    for test in &report.tests {
+    let mut told: Vec<&Diagnosis> = run.diagnosed.iter().collect();
+    for test in &run.tests {
         // Its first test that is wrong tells what is known of a server.
         let its = |known: &&Diagnosis| test.is_wrong() && Some(&known.server) == test.server.as_ref();
         let diagnosis = told.iter().position(its).map(|index| told.remove(index));
         suite.add_testcase(case(test, diagnosis));
     }
-    suite.set_system_out(&cdata(&run(report).join("\n")));
+    suite.set_system_out(&cdata(&of_run(run).join("\n")));
     let mut text = Vec::new();
     ReportBuilder::new().add_testsuite(suite).build().write_xml(&mut text)?;
     // The library has no such count, without which readers take what was skipped for passed. In no value before it is a quote.
-    let (count, next) = (report.counts.skip, " failures=\"");
+    let (count, next) = (run.counts.skip, " failures=\"");
     Ok(String::from_utf8(text)?.replacen(next, &format!(" skipped=\"{count}\"{next}"), 1))
 }
 
-fn case(test: &TestReport, diagnosis: Option<&Diagnosis>) -> TestCase {
+fn case(test: &Test, diagnosis: Option<&Diagnosis>) -> TestCase {
     let time = junit_report::Duration::milliseconds(i64::try_from(test.millis).unwrap_or(i64::MAX));
     let (name, kind, message) = (&test.name, &test.outcome.to_string(), &test.headline);
-    let details = test.details.join("\n");
+    let details = details(test).join("\n");
     let mut case = match test.outcome {
         Outcome::Pass => TestCaseBuilder::success(name, time),
         Outcome::Fail => TestCaseBuilder::failure(name, time, kind, message),
@@ -60,15 +58,15 @@ fn case(test: &TestReport, diagnosis: Option<&Diagnosis>) -> TestCase {
     case.build()
 }
 
-fn run(report: &RunReport) -> Vec<String> {
-    let mut lines: Vec<String> = report.facts.iter().map(|fact| format!("{}: {}", fact.name, fact.value)).collect();
-    lines.extend(report.notices.iter().map(|notice| notice.text.clone()));
-    lines.extend(report.refusal.clone());
-    let elapsed = seconds(Duration::from_millis(report.millis));
-    match report.conclusion {
+fn of_run(run: &Run) -> Vec<String> {
+    let mut lines: Vec<String> = run.facts.iter().map(|fact| format!("{}: {}", fact.name, fact.value)).collect();
+    lines.extend(run.notices.iter().map(|notice| notice.text.clone()));
+    lines.extend(run.refusal.clone());
+    let elapsed = seconds(run.millis);
+    match run.conclusion {
         Conclusion::NotFinished | Conclusion::Refused => {}
         Conclusion::Interrupted => lines.push(format!("interrupted after {elapsed}")),
-        _ => lines.push(format!("{} in {elapsed}", count(report.counts.tests, "test"))),
+        _ => lines.push(format!("{} in {elapsed}", count(run.counts.tests, "test"))),
     }
     lines
 }

@@ -1,10 +1,10 @@
-//! Consumers of events, which get them sanitized. `gather` makes one model of them, of which reports are views; the console
-//! and the recorder also take them as they come.
+//! Consumers of events, which get them sanitized, and with each the model of the run that `gather` makes of them, once.
 //! Imports `event`, `error`, `output`, `profile`, `recording`, `redact` and `replace`, and nothing else of ours.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use self::model::{Conclusion, Run};
 use crate::event::Event;
 
 pub mod console;
@@ -24,10 +24,11 @@ pub mod text;
 /// The shortest time between two rewritings of a report while results come in.
 const REWRITE: Duration = Duration::from_millis(250);
 
+/// Gets the run as it stands after the event, or at the moment.
 pub trait Reporter: Send {
-    fn on(&mut self, event: &Event) -> anyhow::Result<()>;
+    fn on(&mut self, event: &Event, run: &Run) -> anyhow::Result<()>;
 
-    fn flush(&mut self) -> anyhow::Result<()> {
+    fn flush(&mut self, _run: &Run) -> anyhow::Result<()> {
         Ok(())
     }
 }
@@ -37,17 +38,21 @@ const LAST_TRIES: u8 = 10;
 
 /// Hands every event to every reporter until the run is finished.
 ///
-/// One that fails does not stop the others; returns what went wrong and was not made good by a later writing.
-pub fn consume(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>]) -> Vec<String> {
+/// One that fails does not stop the others; returns what came of the run, and what went wrong and was not made good by a
+/// later writing.
+pub fn consume(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>]) -> (Conclusion, Vec<String>) {
+    let mut run = Run::default();
     let mut problems: Vec<String> = Vec::new();
     let mut due = Instant::now() + REWRITE;
     loop {
-        let received = events.recv_timeout(due.saturating_duration_since(Instant::now())).map(sanitize::sanitized);
+        let mut received = events.recv_timeout(due.saturating_duration_since(Instant::now()));
         let is_last = matches!(&received, Ok(Event::RunFinished { .. }) | Err(RecvTimeoutError::Disconnected));
         // The first event replaces the reports of earlier runs, so it is written at once.
         let is_first = matches!(&received, Ok(Event::RunStarted { .. }));
-        if let Ok(event) = &received {
-            for problem in reporters.iter_mut().filter_map(|reporter| reporter.on(event).err()) {
+        if let Ok(event) = &mut received {
+            sanitize::sanitize(event);
+            run.take(event);
+            for problem in reporters.iter_mut().filter_map(|reporter| reporter.on(event, &run).err()) {
                 let text = format!("{problem:#}");
                 if !problems.contains(&text) {
                     problems.push(text);
@@ -55,30 +60,32 @@ pub fn consume(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>]) ->
             }
         }
         if is_last {
-            problems.extend(flush_at_last(reporters));
-            return problems;
+            run.settle();
+            problems.extend(flush_at_last(reporters, &run));
+            return (run.conclusion, problems);
         }
         if is_first || Instant::now() >= due {
             // What cannot be written now can be later.
-            let _ = flush(reporters);
+            run.settle();
+            let _ = flush(reporters, &run);
             due = Instant::now() + REWRITE;
         }
     }
 }
 
-fn flush(reporters: &mut [Box<dyn Reporter>]) -> Vec<String> {
-    let problems = reporters.iter_mut().filter_map(|reporter| reporter.flush().err());
+fn flush(reporters: &mut [Box<dyn Reporter>], run: &Run) -> Vec<String> {
+    let problems = reporters.iter_mut().filter_map(|reporter| reporter.flush(run).err());
     problems.map(|problem| format!("{problem:#}")).collect()
 }
 
-fn flush_at_last(reporters: &mut [Box<dyn Reporter>]) -> Vec<String> {
-    let mut problems = flush(reporters);
+fn flush_at_last(reporters: &mut [Box<dyn Reporter>], run: &Run) -> Vec<String> {
+    let mut problems = flush(reporters, run);
     for _ in 1..LAST_TRIES {
         if problems.is_empty() {
             break;
         }
         std::thread::sleep(REWRITE / 2);
-        problems = flush(reporters);
+        problems = flush(reporters, run);
     }
     problems
 }
@@ -88,7 +95,7 @@ mod tests {
     use std::sync::{Arc, Mutex, mpsc};
 
     use super::*;
-    use crate::event::Ending;
+    use crate::event::{Ending, Notice};
 
     /// Keeps what it is told; fails to flush so many times.
     struct Keeping {
@@ -97,12 +104,12 @@ mod tests {
     }
 
     impl Reporter for Keeping {
-        fn on(&mut self, event: &Event) -> anyhow::Result<()> {
+        fn on(&mut self, event: &Event, _: &Run) -> anyhow::Result<()> {
             self.told.lock().unwrap().push(format!("{event:?}"));
             Ok(())
         }
 
-        fn flush(&mut self) -> anyhow::Result<()> {
+        fn flush(&mut self, _: &Run) -> anyhow::Result<()> {
             let fails = self.fails;
             self.fails = fails.saturating_sub(1);
             anyhow::ensure!(fails == 0, "the file is held");
@@ -116,9 +123,9 @@ mod tests {
             let told: Arc<Mutex<Vec<String>>> = Arc::default();
             let keeping = |fails| Box::new(Keeping { fails, told: Arc::clone(&told) }) as Box<dyn Reporter>;
             let (sender, events) = mpsc::channel();
-            sender.send(Event::Noticed { text: "password=hunter2".into(), is_error: false }).unwrap();
+            sender.send(Event::Noticed(Notice { text: "password=hunter2".into(), is_error: false })).unwrap();
             sender.send(Event::RunFinished { ending: Ending::Completed, elapsed: Duration::ZERO }).unwrap();
-            assert_eq!(consume(&events, &mut [keeping(fails), keeping(0)]), problems);
+            assert_eq!(consume(&events, &mut [keeping(fails), keeping(0)]).1, problems);
             let told = told.lock().unwrap();
             assert_eq!(told.len(), 4, "two events each");
             assert!(told[0].contains("password=[removed]"), "{told:?}");

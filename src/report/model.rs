@@ -1,5 +1,5 @@
-//! A run as its reports tell it: the published shape of the JSON, and what JUnit, HTML and GitHub are views of. Every
-//! text in it is sanitized, and every number and grid agrees with its tests. Imports `event` and `profile`.
+//! A run as its reports tell it, with the verdict of each test: what all reports read, and the published shape of the JSON.
+//! Imports `error`, `event` and `profile`.
 
 use std::fmt::Display;
 
@@ -8,15 +8,17 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-use crate::event::{Fact, Outcome, Reason, Section};
+use crate::error::Exit;
+use crate::event::{Diagnosis, Fact, Hop, Notice, Outcome, Reason};
 use crate::profile::Profile;
 
 /// Counts changes that older readers cannot take.
 pub const FORMAT: u32 = 1;
 
 /// A run of file-simulator-e2e, or what one of its suites said in it.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct RunReport {
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+#[schemars(rename = "RunReport")]
+pub struct Run {
     /// 1; higher when a reader of today could no longer read it. Fields may be added without that.
     pub format: u32,
     /// The version of the program that ran or replayed it.
@@ -42,21 +44,21 @@ pub struct RunReport {
     /// Where a file's way is broken: a row for each server.
     pub grid: Vec<Row>,
     /// The tests, in the order of their suites.
-    pub tests: Vec<TestReport>,
+    pub tests: Vec<Test>,
     /// What is known of servers that are broken.
     pub diagnosed: Vec<Diagnosis>,
     /// What concerns no single test.
     pub notices: Vec<Notice>,
 }
 
-impl RunReport {
+impl Run {
     /// The tests that keep the run from being green and say why themselves.
-    pub fn failures(&self) -> impl Iterator<Item = &TestReport> {
+    pub fn failures(&self) -> impl Iterator<Item = &Test> {
         self.tests.iter().filter(|test| test.is_wrong() && test.is_finished && test.blocked_by.is_none())
     }
 
     /// The other tests that keep it from being green, by their one line: they are blocked, or not finished.
-    pub fn blocked(&self) -> IndexMap<&str, Vec<&TestReport>> {
+    pub fn blocked(&self) -> IndexMap<&str, Vec<&Test>> {
         let mut blocked: IndexMap<_, Vec<_>> = IndexMap::new();
         for test in self.tests.iter().filter(|test| test.is_wrong() && (!test.is_finished || test.blocked_by.is_some()))
         {
@@ -67,10 +69,11 @@ impl RunReport {
 }
 
 /// What came of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Conclusion {
     /// It still runs, or was killed.
+    #[default]
     NotFinished,
     /// It could not start.
     Refused,
@@ -84,6 +87,20 @@ pub enum Conclusion {
     NothingJudged,
     /// At least one PASS, no FAIL and no ERROR.
     Passed,
+}
+
+impl Conclusion {
+    /// How the program ends; of a run that was refused, its refusal says it.
+    pub fn exit(self) -> Option<Exit> {
+        match self {
+            Self::NotFinished | Self::Refused => None,
+            Self::Interrupted => Some(Exit::Interrupted),
+            Self::Failed => Some(Exit::Failed),
+            Self::CouldNotJudge => Some(Exit::CouldNotJudge),
+            Self::NothingJudged => Some(Exit::Nothing),
+            Self::Passed => Some(Exit::Passed),
+        }
+    }
 }
 
 /// Numbers of tests; the outcomes add up to `tests`.
@@ -116,14 +133,15 @@ pub struct Row {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Mark {
     /// The hop: host, mount, init, export, sidecar, NFS.
-    pub hop: String,
+    pub hop: &'static str,
     /// `ok`, `FAIL`, `?` (could not be judged), `skip`, or `.` (not asked).
-    pub mark: String,
+    pub mark: &'static str,
 }
 
 /// A test.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct TestReport {
+#[schemars(rename = "TestReport")]
+pub struct Test {
     /// Its suite.
     pub suite: String,
     /// Its name within the suite, `check::server`; unique and stable.
@@ -147,17 +165,17 @@ pub struct TestReport {
     /// True things that break no requirement.
     pub notes: Vec<String>,
     /// The hop that is broken, where it is known.
-    pub hop: Option<String>,
+    pub hop: Option<&'static str>,
     /// The test that says more, where this one could not even begin: its name within its suite.
     pub blocked_by: Option<String>,
     /// When files that it followed came and went.
     pub transfers: Option<Transfers>,
-    /// Reasons and notes in lines, for reports that are text.
+    /// The hops that a PASS of it proves.
     #[serde(skip)]
-    pub details: Vec<String>,
+    pub hops: &'static [Hop],
 }
 
-impl TestReport {
+impl Test {
     /// The name in the run, `suite::check::server`.
     pub fn id(&self) -> String {
         format!("{}::{}", self.suite, self.name)
@@ -189,24 +207,6 @@ pub struct Transfer {
     pub written: u64,
     /// When it was there; none if it did not come in time.
     pub arrived: Option<u64>,
-}
-
-/// What is known of a broken server.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Diagnosis {
-    /// The server.
-    pub server: String,
-    /// What is known of it.
-    pub sections: Vec<Section>,
-}
-
-/// Something that concerns no single test.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Notice {
-    /// The message.
-    pub text: String,
-    /// Whether the run cannot be green with it.
-    pub is_error: bool,
 }
 
 fn word<S: Serializer>(word: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,60 +1,55 @@
 //! Writes a recording of the run, when it is over. A run that was refused leaves nothing to record.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
-use serde_json::Value;
-
 use super::Reporter;
-use crate::event::{CaseId, Ending, Event, millis};
+use super::model::{Conclusion, Run};
+use crate::event::{Event, millis};
 use crate::recording::{RecordedCase, Recording, SuiteText};
 
 pub struct Recorder {
     path: PathBuf,
     recording: Recording,
-    seen: HashMap<CaseId, Value>,
-    is_over: bool,
 }
 
 impl Recorder {
     pub fn new(path: PathBuf, suites: Vec<SuiteText>) -> Self {
-        Self { path, recording: Recording::new(suites), seen: HashMap::new(), is_over: false }
+        Self { path, recording: Recording::new(suites) }
     }
 }
 
 impl Reporter for Recorder {
-    fn on(&mut self, event: &Event) -> anyhow::Result<()> {
+    fn on(&mut self, event: &Event, run: &Run) -> anyhow::Result<()> {
         let recording = &mut self.recording;
         match event {
-            Event::RunStarted { at, cases, .. } => {
-                recording.started = Some(*at);
-                recording.planned = cases.iter().map(|case| case.id.clone()).collect();
+            Event::RunStarted { cases, .. } => recording.planned = cases.iter().map(|case| case.id.clone()).collect(),
+            Event::CaseFinished { id, verdict, elapsed, seen } => {
+                let mut seen = seen.clone();
+                if let Some(seen) = &mut seen {
+                    recording.objects.pack(seen);
+                }
+                let (id, verdict) = (id.clone(), verdict.clone());
+                recording.cases.push(RecordedCase { id, millis: millis(*elapsed), verdict, seen });
             }
-            Event::Connected { facts } => recording.facts.clone_from(facts),
-            Event::CaseObserved { id, seen } => {
-                let mut seen = seen.as_ref().clone();
-                recording.objects.pack(&mut seen);
-                self.seen.insert(id.clone(), seen);
-            }
-            Event::CaseFinished { id, verdict, elapsed } => recording.cases.push(RecordedCase {
-                id: id.clone(),
-                millis: millis(*elapsed),
-                verdict: verdict.clone(),
-                seen: self.seen.remove(id),
-            }),
-            Event::Noticed { text, is_error } => recording.notices.push((text.clone(), *is_error)),
-            Event::RunFinished { ending, elapsed } => {
+            Event::RunFinished { ending, .. } => {
+                let diagnosed = run.diagnosed.iter();
+                let notices = run.notices.iter();
+                recording.started = Some(run.started);
+                recording.facts.clone_from(&run.facts);
+                recording.diagnosed = diagnosed.map(|known| (known.server.clone(), known.sections.clone())).collect();
+                recording.notices = notices.map(|notice| (notice.text.clone(), notice.is_error)).collect();
                 recording.ending = ending.clone();
-                recording.millis = millis(*elapsed);
-                self.is_over = !matches!(ending, Ending::Refused(_));
+                recording.millis = run.millis;
             }
-            Event::Diagnosed { server, sections } => recording.diagnosed.push((server.clone(), sections.clone())),
-            Event::CaseWaiting { .. } | Event::Interrupted { .. } => {}
+            _ => {}
         }
         Ok(())
     }
 
-    fn flush(&mut self) -> anyhow::Result<()> {
-        if self.is_over { self.recording.write(&self.path) } else { Ok(()) }
+    fn flush(&mut self, run: &Run) -> anyhow::Result<()> {
+        match run.conclusion {
+            Conclusion::NotFinished | Conclusion::Refused => Ok(()),
+            _ => self.recording.write(&self.path),
+        }
     }
 }

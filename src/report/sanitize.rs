@@ -1,69 +1,73 @@
 //! Events as other people may see them: what tests saw of pods is the words of strangers, and may hold secrets. No reporter
 //! gets anything else. Pure.
 
-use crate::event::{Case, CaseId, Ending, Event, Fact, Reason, Section, Verdict};
-use crate::redact::{clean, redact, text};
+use crate::event::{CaseId, Ending, Event, Verdict};
+use crate::redact::{self, clean, redact};
 
-/// The same event without secrets, and without what steers terminals or breaks XML.
-pub fn sanitized(event: Event) -> Event {
+/// Removes secrets, and what steers terminals or breaks XML.
+pub fn sanitize(event: &mut Event) {
     match event {
-        Event::RunStarted { at, suites, cases } => {
-            let case = |case: Case| Case { id: of_id(&case.id), ..case };
-            let suites = suites.iter().map(|suite| name(suite)).collect();
-            Event::RunStarted { at, suites, cases: cases.into_iter().map(case).collect() }
+        Event::RunStarted { suites, cases, .. } => {
+            suites.iter_mut().for_each(name);
+            for case in cases {
+                of_id(&mut case.id);
+            }
         }
         Event::Connected { facts } => {
-            let fact = |fact: &Fact| Fact { name: name(&fact.name).into(), value: text(&fact.value) };
-            Event::Connected { facts: facts.iter().map(fact).collect() }
+            for fact in facts {
+                name(fact.name.to_mut());
+                text(&mut fact.value);
+            }
         }
-        Event::CaseWaiting { id, what, limit } => {
-            Event::CaseWaiting { id: of_id(&id), what: text(&what).replace('\n', " "), limit }
-        }
-        Event::CaseFinished { id, verdict, elapsed } => {
-            Event::CaseFinished { id: of_id(&id), verdict: of_verdict(verdict), elapsed }
-        }
-        Event::Diagnosed { server, sections } => {
-            let section = |section: Section| Section { title: text(&section.title), lines: lines(&section.lines) };
-            Event::Diagnosed { server: name(&server), sections: sections.into_iter().map(section).collect() }
-        }
-        Event::Noticed { text: what, is_error } => Event::Noticed { text: text(&what), is_error },
-        Event::RunFinished { ending: Ending::Refused(why), elapsed } => {
-            Event::RunFinished { ending: Ending::Refused(text(&why)), elapsed }
+        Event::CaseWaiting { id, what, .. } => {
+            of_id(id);
+            line(what);
         }
         // What was observed is for judging it again, and goes into the recording that was asked for alone.
-        Event::CaseObserved { .. } | Event::Interrupted { .. } | Event::RunFinished { .. } => event,
+        Event::CaseFinished { id, verdict, .. } => {
+            of_id(id);
+            of_verdict(verdict);
+        }
+        Event::Diagnosed(diagnosis) => {
+            name(&mut diagnosis.server);
+            for section in &mut diagnosis.sections {
+                text(&mut section.title);
+                section.lines = redact(&section.lines.iter().map(|line| clean(line)).collect::<Vec<_>>());
+            }
+        }
+        Event::Noticed(notice) => text(&mut notice.text),
+        Event::RunFinished { ending: Ending::Refused(why), .. } => text(why),
+        Event::Interrupted { .. } | Event::RunFinished { .. } => {}
     }
 }
 
-fn of_id(id: &CaseId) -> CaseId {
-    CaseId { suite: name(&id.suite), slug: name(&id.slug), server: id.server.as_deref().map(name) }
+fn of_id(id: &mut CaseId) {
+    name(&mut id.suite);
+    name(&mut id.slug);
+    id.server.iter_mut().for_each(name);
+}
+
+fn of_verdict(verdict: &mut Verdict) {
+    text(&mut verdict.summary);
+    for reason in &mut verdict.reasons {
+        line(&mut reason.object);
+        text(&mut reason.expected);
+        text(&mut reason.seen);
+        text(&mut reason.hint);
+    }
+    verdict.notes.iter_mut().for_each(text);
+    verdict.blocked_by.iter_mut().for_each(name);
 }
 
 /// A name, which is no secret and stays the same wherever it stands.
-fn name(text: &str) -> String {
-    clean(text).replace('\n', " ")
+fn name(name: &mut String) {
+    *name = clean(name).replace('\n', " ");
 }
 
-fn of_verdict(verdict: Verdict) -> Verdict {
-    let reason = |reason: Reason| Reason {
-        object: text(&reason.object).replace('\n', " "),
-        expected: text(&reason.expected),
-        seen: text(&reason.seen),
-        hint: text(&reason.hint),
-    };
-    Verdict {
-        summary: text(&verdict.summary),
-        reasons: verdict.reasons.into_iter().map(reason).collect(),
-        notes: texts(&verdict.notes),
-        blocked_by: verdict.blocked_by.map(|by| name(&by)),
-        ..verdict
-    }
+fn text(text: &mut String) {
+    *text = redact::text(text);
 }
 
-fn texts(texts: &[String]) -> Vec<String> {
-    texts.iter().map(|one| text(one)).collect()
-}
-
-fn lines(lines: &[String]) -> Vec<String> {
-    redact(&lines.iter().map(|line| clean(line)).collect::<Vec<_>>())
+fn line(line: &mut String) {
+    *line = redact::text(line).replace('\n', " ");
 }

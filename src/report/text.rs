@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::model::{Conclusion, Counts};
+use super::model::{Conclusion, Counts, Test};
 use crate::event::{Reason, Verdict};
 
 /// A verdict's first reason in one line; its summary, if it has none.
@@ -17,15 +17,10 @@ pub fn headline(verdict: &Verdict) -> String {
     line.replace('\n', " ")
 }
 
-pub fn details(verdict: &Verdict) -> Vec<String> {
-    let mut lines = Vec::new();
-    for reason in &verdict.reasons {
-        lines.extend(explain(reason));
-    }
-    for note in &verdict.notes {
-        lines.extend(field("note", note));
-    }
-    lines
+/// A test's reasons and notes.
+pub fn details(test: &Test) -> Vec<String> {
+    let notes = test.notes.iter().flat_map(|note| field("note", note));
+    test.reasons.iter().flat_map(explain).chain(notes).collect()
 }
 
 fn explain(reason: &Reason) -> Vec<String> {
@@ -46,16 +41,16 @@ fn field(name: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// A run's end in a word, and what it means.
-pub fn conclusion(conclusion: Conclusion) -> (&'static str, &'static str) {
+/// A run's end in a word, what it means, and the outcome whose colours it has.
+pub fn conclusion(conclusion: Conclusion) -> (&'static str, &'static str, &'static str) {
     match conclusion {
-        Conclusion::NotFinished => ("NOT FINISHED", "the run still goes on, or was killed before it could end"),
-        Conclusion::Refused => ("NOT STARTED", "the run could not start"),
-        Conclusion::Interrupted => ("INTERRUPTED", "a signal stopped the run"),
-        Conclusion::Failed => ("FAIL", "the system is wrong"),
-        Conclusion::CouldNotJudge => ("ERROR", "it could not be judged"),
-        Conclusion::NothingJudged => ("SKIP", "nothing was judged"),
-        Conclusion::Passed => ("PASS", "the system is as required"),
+        Conclusion::NotFinished => ("NOT FINISHED", "the run still goes on, or was killed before it could end", "FAIL"),
+        Conclusion::Refused => ("NOT STARTED", "the run could not start", "FAIL"),
+        Conclusion::Interrupted => ("INTERRUPTED", "a signal stopped the run", "ERROR"),
+        Conclusion::Failed => ("FAIL", "the system is wrong", "FAIL"),
+        Conclusion::CouldNotJudge => ("ERROR", "it could not be judged", "ERROR"),
+        Conclusion::NothingJudged => ("SKIP", "nothing was judged", "SKIP"),
+        Conclusion::Passed => ("PASS", "the system is as required", "PASS"),
     }
 }
 
@@ -66,8 +61,8 @@ pub fn counts(counts: &Counts) -> String {
 }
 
 /// A duration for people: tenths of a second.
-pub fn seconds(duration: Duration) -> String {
-    format!("{:.1}s", duration.as_secs_f64())
+pub fn seconds(millis: u64) -> String {
+    format!("{:.1}s", Duration::from_millis(millis).as_secs_f64())
 }
 
 /// `1 test`, `2 tests`.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::signal::Signals;
-use super::tidy;
+use super::{recovery, tidy};
 use crate::check::{Placed, Shared};
 use crate::cluster::{ApiError, Select};
-use crate::event::Event;
+use crate::event::{Event, Notice};
 
 /// How long tidying up goes on after an interrupt: longer than a healthy server takes to be Ready again, or to come to a
 /// moment between two sync cycles.
@@ -56,7 +56,7 @@ async fn tidied(shared: &Shared, servers: &[(String, Select)], broken: &BTreeSet
     let found = tidy::sweep(shared, servers, !broken.is_empty()).await;
     for what in found.removed {
         let text = format!("removed {what}, into which it had been copied");
-        shared.tell(Event::Noticed { text, is_error: false });
+        shared.tell(Event::Noticed(Notice { text, is_error: false }));
     }
     let files = files.iter().map(|(placed, problem)| left_behind(placed, problem));
     files.chain(found.problems.into_iter().map(|what| format!("left behind: {what}; remove it by hand"))).collect()
@@ -70,7 +70,7 @@ async fn answers(shared: &Shared) -> Result<(), ApiError> {
         let Err(error) = shared.cluster.answers().await else { return Ok(()) };
         if !is_told {
             let text = format!("the API server did not answer when files were to be removed ({error}): waited for it");
-            shared.tell(Event::Noticed { text, is_error: false });
+            shared.tell(Event::Noticed(Notice { text, is_error: false }));
             is_told = true;
         }
         if timeout_at(limit, sleep(PAUSE)).await.is_err() {
@@ -81,7 +81,7 @@ async fn answers(shared: &Shared) -> Result<(), ApiError> {
 
 fn left(shared: &Shared, why: &str) -> Vec<String> {
     let files = shared.ledger.placed(|_| true).into_iter().map(|placed| left_behind(&placed, why));
-    files.chain(shared.disturbed().iter().map(|disturbed| tidy::not_ready(shared, disturbed, why))).collect()
+    files.chain(shared.disturbed().iter().map(|disturbed| recovery::not_ready(shared, disturbed, why))).collect()
 }
 
 fn left_behind(placed: &Placed, why: &str) -> String {

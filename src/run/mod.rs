@@ -1,22 +1,23 @@
 //! Runs tests side by side and tells what happened. Imports `check`, `cluster`, `diagnose`, `event`; never `report`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinError, JoinSet};
+use serde_json::Value;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::check::{Disturbed, Place, Placed, Shared, Site, System};
 use crate::cluster::{SLOW, Select};
 use crate::diagnose::Diagnoses;
-use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
+use crate::event::{CaseId, Ending, Event, Notice, Outcome, Reason, Verdict};
 use crate::suite::PlannedCase;
 
 mod ending;
+mod recovery;
 mod signal;
 pub mod tidy;
 
@@ -34,86 +35,24 @@ pub struct Job {
 }
 
 /// Runs the jobs, at most `limit` at once, and tidies up; a signal ends it early.
-pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Signals) -> (Ending, Vec<Outcome>) {
-    let permits = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
-    // Tests that disturb come when all others have ended, one after the other, in their order: so many may have begun.
-    let mut calm = jobs.iter().filter(|job| !job.case.check.about().disturbs).count();
-    let turns = watch::Sender::new(usize::from(calm == 0));
-    let mut disturbing = 0;
-    let mut tasks = JoinSet::new();
-    let mut open = HashMap::new();
-    let mut outcomes = Vec::new();
-    let mut broken = BTreeSet::new();
-    let mut servers: Vec<(String, Select)> = Vec::new();
+pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Signals) -> Ending {
+    let servers = servers(&jobs);
     let diagnoses = Arc::new(Diagnoses::new(Arc::clone(&shared)));
-    for its in jobs.chunk_by(|one, next| Arc::ptr_eq(&one.servers, &next.servers)) {
-        let Job { servers: names, system, .. } = &its[0];
-        let its = names.iter().map(|server| (server.clone(), system.pods.clone()));
-        servers.extend(its.filter(|server| !servers.contains(server)).collect::<Vec<_>>());
-    }
-    let mut finished = |id: CaseId, verdict: Verdict, elapsed| {
-        outcomes.push(verdict.outcome);
-        if let (Outcome::Fail | Outcome::Error, Some(server)) = (verdict.outcome, &id.server) {
-            broken.insert(server.clone());
-        }
-        shared.tell(Event::CaseFinished { id, verdict, elapsed });
+    let mut tests = Tests::new(Arc::clone(&shared), &jobs);
+    let all_ended = async {
+        // Tests that disturb come when all others have ended, one after the other, in their order.
+        let (disturbing, calm) = jobs.into_iter().partition(|job| job.case.check.about().disturbs);
+        tests.run(calm, limit, &diagnoses).await;
+        tests.run(disturbing, 1, &diagnoses).await;
+        diagnoses.ended().await;
     };
-    for job in jobs {
-        let id = job.case.id.clone();
-        let disturbs = job.case.check.about().disturbs;
-        let (shared, permits, diagnoses) = (Arc::clone(&shared), Arc::clone(&permits), Arc::clone(&diagnoses));
-        disturbing += usize::from(disturbs);
-        let (mut begun, place) = (turns.subscribe(), disturbing);
-        let started = tasks.spawn(async move {
-            if disturbs {
-                // The sender lives as long as the tasks.
-                let _ = begun.wait_for(|begun| *begun >= place).await;
-            }
-            let _permit = permits.acquire_owned().await;
-            run_case(shared, job, &diagnoses).await
-        });
-        open.insert(started.id(), (id, disturbs));
-    }
-    let ending = loop {
-        tokio::select! {
-            joined = tasks.join_next_with_id() => match joined {
-                None => break Ending::Completed,
-                Some(joined) => {
-                    let task = joined.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
-                    let Some((id, disturbs)) = open.remove(&task) else { continue };
-                    match joined {
-                        Ok((_, (verdict, elapsed))) => finished(id, verdict, elapsed),
-                        // Panics are caught inside; what is left is a defect all the same, and its test is not lost.
-                        Err(error) => finished(id, defect(error.to_string()), Duration::ZERO),
-                    }
-                    calm -= usize::from(!disturbs);
-                    if calm == 0 {
-                        turns.send_modify(|begun| *begun += 1);
-                    }
-                }
-            },
-            () = signals.asked(1) => break Ending::Interrupted,
-        }
-    };
-    let ending = match ending {
-        Ending::Completed => tokio::select! {
-            () = diagnoses.ended() => Ending::Completed,
-            () = signals.asked(1) => Ending::Interrupted,
-        },
-        ending => ending,
-    };
-    tasks.abort_all();
     tokio::select! {
-        () = async { while tasks.join_next().await.is_some() {} } => {}
-        () = signals.asked(2) => {}
+        () = all_ended => {}
+        () = signals.asked(1) => {}
     }
-    for (id, _) in open.into_values() {
-        let reason = Reason::new("the run", "to end by itself", "it was interrupted before this test ended");
-        finished(id, Verdict::error(reason), Duration::ZERO);
-    }
+    let broken = tests.abort(signals).await;
     for text in ending::tidy_up(&shared, signals, &servers, &broken).await {
-        outcomes.push(Outcome::Error);
-        shared.tell(Event::Noticed { text, is_error: true });
+        shared.tell(Event::Noticed(Notice { text, is_error: true }));
     }
     let (slowest, at_once) = shared.cluster.load();
     if slowest > SLOW {
@@ -121,30 +60,114 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
             "the node was slow: a command took up to {:.1} s, so no more than {at_once} ran at once",
             slowest.as_secs_f64()
         );
-        shared.tell(Event::Noticed { text, is_error: false });
+        shared.tell(Event::Noticed(Notice { text, is_error: false }));
     }
-    (if signals.came() { Ending::Interrupted } else { ending }, outcomes)
+    if signals.came() { Ending::Interrupted } else { Ending::Completed }
+}
+
+/// All servers of the suites, each once.
+fn servers(jobs: &[Job]) -> Vec<(String, Select)> {
+    let mut servers: Vec<(String, Select)> = Vec::new();
+    for its in jobs.chunk_by(|one, next| Arc::ptr_eq(&one.servers, &next.servers)) {
+        let Job { servers: names, system, .. } = &its[0];
+        let its = names.iter().map(|server| (server.clone(), system.pods.clone()));
+        servers.extend(its.filter(|server| !servers.contains(server)).collect::<Vec<_>>());
+    }
+    servers
+}
+
+/// What came of a test.
+struct Ended {
+    verdict: Verdict,
+    elapsed: Duration,
+    /// What it observed, if that is all that the verdict judges and the run is recorded.
+    seen: Option<Value>,
+}
+
+impl From<Verdict> for Ended {
+    /// Of a test that did not run, or not to its end.
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, elapsed: Duration::ZERO, seen: None }
+    }
+}
+
+/// The tests of a run, as far as they got.
+struct Tests {
+    shared: Arc<Shared>,
+    tasks: JoinSet<(CaseId, Ended)>,
+    /// Those that have not ended.
+    open: BTreeSet<CaseId>,
+    /// Servers of which a test went wrong.
+    broken: BTreeSet<String>,
+}
+
+impl Tests {
+    fn new(shared: Arc<Shared>, jobs: &[Job]) -> Self {
+        let open = jobs.iter().map(|job| job.case.id.clone()).collect();
+        Self { shared, tasks: JoinSet::new(), open, broken: BTreeSet::new() }
+    }
+
+    /// Runs these, and waits until all of them have ended.
+    async fn run(&mut self, jobs: Vec<Job>, limit: usize, diagnoses: &Arc<Diagnoses>) {
+        let mut jobs = jobs.into_iter();
+        loop {
+            for job in jobs.by_ref().take(limit.saturating_sub(self.tasks.len())) {
+                let (shared, diagnoses) = (Arc::clone(&self.shared), Arc::clone(diagnoses));
+                self.tasks.spawn(async move {
+                    let id = job.case.id.clone();
+                    let ended = caught(run_case(shared, job, &diagnoses)).await;
+                    (id, ended.unwrap_or_else(Ended::from))
+                });
+            }
+            match self.tasks.join_next().await {
+                Some(Ok((id, ended))) => self.finished(id, ended),
+                // Panics are caught inside.
+                Some(Err(_)) => {}
+                None => break,
+            }
+        }
+    }
+
+    /// Ends those that still run; returns the servers of which a test went wrong.
+    async fn abort(mut self, signals: &Signals) -> BTreeSet<String> {
+        self.tasks.abort_all();
+        tokio::select! {
+            () = async { while self.tasks.join_next().await.is_some() {} } => {}
+            () = signals.asked(2) => {}
+        }
+        for id in self.open.clone() {
+            let reason = Reason::new("the run", "to end by itself", "it was interrupted before this test ended");
+            self.finished(id, Verdict::error(reason).into());
+        }
+        self.broken
+    }
+
+    fn finished(&mut self, id: CaseId, Ended { verdict, elapsed, seen }: Ended) {
+        self.open.remove(&id);
+        if let (Outcome::Fail | Outcome::Error, Some(server)) = (verdict.outcome, &id.server) {
+            self.broken.insert(server.clone());
+        }
+        self.shared.tell(Event::CaseFinished { id, verdict, elapsed, seen });
+    }
 }
 
 /// Runs one test, if the user may do what it needs; a panic in it and a pod replaced under it are errors of this test alone.
-async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verdict, Duration) {
+async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Ended {
     let started = Instant::now();
     if job.case.check.about().disturbs && !shared.wishes.allow_disruption {
-        return (Verdict::skip("it disturbs the server, which --allow-disruption allows"), Duration::ZERO);
+        return Verdict::skip("it disturbs the server, which --allow-disruption allows").into();
     }
     let site = Site::new(Arc::clone(&shared), job.case.id, job.system, job.servers);
     if let Some(lacked) = shared.access.lacked_by(&job.case.check) {
-        return (site.no_answer(&lacked.lacking()), Duration::ZERO);
+        return site.no_answer(&lacked.lacking()).into();
     }
     if job.case.check.about().disturbs
         && let Some(down) = shared.down()
     {
-        return (down_already(&down), Duration::ZERO);
+        return down_already(&down).into();
     }
     let (verdict, seen) = tokio::select! {
-        judged = AssertUnwindSafe(job.case.check.run(&site)).catch_unwind() => {
-            judged.unwrap_or_else(|panic| (defect(format!("it panicked: {}", said(&*panic))), None))
-        }
+        judged = caught(job.case.check.run(&site)) => judged.unwrap_or_else(|defect| (defect, None)),
         reason = site.pod_replaced() => (Verdict::error(reason), None),
     };
     diagnoses.begin(&site, verdict.outcome);
@@ -164,10 +187,8 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     }
     diagnoses.begin(&site, verdict.outcome);
     // What tidying up made of a verdict cannot be judged again.
-    if let Some(seen) = seen.filter(|_| verdict == judged) {
-        shared.tell(Event::CaseObserved { id: site.id.clone(), seen: Arc::new(seen) });
-    }
-    (verdict, elapsed)
+    let seen = seen.filter(|_| verdict == judged);
+    Ended { verdict, elapsed, seen }
 }
 
 /// The verdict as it was, or ERROR where it is no fault of what was looked at: another test's request ended the server, or
@@ -196,12 +217,12 @@ fn down_already(down: &Disturbed) -> Verdict {
     Verdict::blocked(down.case.to_string(), reason.hint("nothing was disturbed here; repair it first"))
 }
 
-fn defect(seen: String) -> Verdict {
-    let hint = "report this with the command line that you used";
-    Verdict::error(Reason::new("the harness", "no defect of its own", seen).hint(hint))
-}
-
-fn said(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default()
+/// What comes of it; a panic in it is a defect of the harness, and an ERROR of one test alone.
+async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Verdict> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let said = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+        let reason = Reason::new("the harness", "no defect of its own", format!("it panicked: {said}"));
+        Verdict::error(reason.hint("report this with the command line that you used"))
+    })
 }

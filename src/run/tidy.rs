@@ -8,12 +8,13 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
-use crate::check::{Disturbed, Place, Placed, Shared};
+use super::recovery;
+use crate::check::{Place, Placed, Shared};
 use crate::cluster::container;
 use crate::cluster::script::may_read_target;
-use crate::cluster::server::{Settlement, has_ended, is_terminating};
-use crate::cluster::{ANSWER, ApiError, Cycles, Operation, Population, QUIET, ResourceExt, Select};
-use crate::event::Event;
+use crate::cluster::server::{has_ended, is_terminating};
+use crate::cluster::{ApiError, Cycles, Operation, Population, QUIET, ResourceExt, Select};
+use crate::event::{Event, Notice};
 
 /// How long a moment between two cycles is waited for before looking through an export.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -24,7 +25,7 @@ const WATCH: Duration = Duration::from_secs(5);
 pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Placed, String)> {
     // First: a pod that is just coming copies files, and others are removed from it as soon as it is there.
     let coming = shared.disturbed();
-    join_all(coming.iter().map(|disturbed| recover(shared, disturbed))).await;
+    join_all(coming.iter().map(|disturbed| recovery::recover(shared, disturbed))).await;
     let servers: BTreeSet<String> = shared.ledger.placed(&which).into_iter().map(|placed| placed.server).collect();
     join_all(servers.iter().map(|server| shared.commands.ended(server))).await;
     shared.host.written().await;
@@ -34,66 +35,6 @@ pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Pl
     }
     let left = join_all(files.into_values().map(|places| remove_file(shared, places))).await;
     left.into_iter().flatten().collect()
-}
-
-/// Waits until a server that was disturbed is Ready again; says why it is not, if it does not become so.
-async fn recover(shared: &Shared, disturbed: &Disturbed) {
-    let Disturbed { case, server, .. } = disturbed;
-    // Not from the run's start: the disturbance may have come late.
-    let at = disturbed.at;
-    let limit = at + shared.wishes.settle.max(ANSWER);
-    let mut last = "nothing is known of it".to_owned();
-    let mut is_told = false;
-    let mut look = |population: &Population| match state(population, disturbed) {
-        Settlement::Settled => Some(Ok(())),
-        Settlement::Hopeless(why) => Some(Err(why)),
-        Settlement::Pending(what) => {
-            if !is_told {
-                let what = format!("server {server} to be Ready again: {what}");
-                let limit = limit.saturating_duration_since(Instant::now());
-                shared.tell(Event::CaseWaiting { id: case.clone(), what, limit });
-                is_told = true;
-            }
-            last = what;
-            None
-        }
-    };
-    // Nothing changes when a deletion that was never sent is no longer waited for.
-    let mut state = shared.until(server, at + ANSWER, &mut look).await;
-    if let Ok(None) | Err(_) = state {
-        state = shared.until(server, limit, &mut look).await;
-    }
-    let why = match state {
-        Ok(Some(Ok(()))) => return shared.recovered(disturbed),
-        Ok(Some(Err(why))) => why,
-        Ok(None) => format!("{last} {}s after it was disturbed", at.elapsed().as_secs()),
-        Err(error) => error.to_string(),
-    };
-    shared.gave_up(disturbed);
-    shared.tell(Event::Noticed { text: not_ready(shared, disturbed, &why), is_error: true });
-}
-
-/// What the user has to know of a server that was disturbed and not seen to be Ready again.
-pub fn not_ready(shared: &Shared, disturbed: &Disturbed, why: &str) -> String {
-    let Disturbed { case, server, select, .. } = disturbed;
-    let (context, namespace) = (shared.cluster.context(), shared.cluster.namespace());
-    format!(
-        "server {server}, which {case} disturbed, was not seen Ready again: {why}; look at its events: kubectl \
-         --context={context} -n {namespace} describe pods -l {}={server}",
-        select.server_label
-    )
-}
-
-fn state(population: &Population, disturbed: &Disturbed) -> Settlement {
-    let server = population.server(&disturbed.select, &disturbed.server);
-    let doomed = |pod: &&Arc<Pod>| pod.metadata.uid.as_ref() == Some(&disturbed.deletes);
-    // A deletion that was sent and not yet seen; one that was never sent is not waited for.
-    if let Some(pod) = server.current().into_iter().find(doomed)
-        && disturbed.at.elapsed() < ANSWER
-    {
-        return Settlement::Pending(format!("pod {} is about to be deleted", pod.name_any()));
-    }
-    server.readiness()
 }
 
 /// What was found where no test had put it.
@@ -117,41 +58,24 @@ pub async fn sweep(shared: &Shared, servers: &[(String, Select)], is_broken: boo
 }
 
 async fn sweep_once(shared: &Shared, servers: &[(String, Select)], is_broken: bool) -> Found {
-    let prefix = format!("{}-", shared.run);
-    let mut found = Found::default();
+    let prefix = &format!("{}-", shared.run);
     // The exports first: otherwise a sidecar brings files back.
     // All of them, if anything is broken: a NodePort that leads to another server had files written there.
     let exports = servers.iter().filter(|_| is_broken);
-    join_all(exports.map(|(server, select)| sweep_exports(shared, server, select, &prefix)))
-        .await
-        .into_iter()
-        .flatten()
-        .for_each(|swept| found.take(swept));
-    let prefix = prefix.as_str();
-    let folders = servers.iter().map(|(server, select)| async move {
-        if shared.host.holds_temporary(server, prefix).await
-            && let Ok(population) = population(shared).await
-        {
-            // It may be in use; in a moment between two cycles it was left by an rsync that was killed.
-            rest(shared, server, &population.server(select, server).current()).await;
+    let exports = join_all(exports.map(|(server, select)| sweep_exports(shared, server, select, prefix))).await;
+    let folders = join_all(servers.iter().map(|(server, select)| sweep_folder(shared, server, select, prefix))).await;
+    let mut found = Found::default();
+    for (place, swept) in exports.into_iter().flatten().chain(folders) {
+        match swept {
+            Ok(names) => found.removed.extend(names.iter().map(|name| format!("{name} from {place}"))),
+            Err(problem) => found.problems.push(format!("perhaps files of this run in {place} ({problem})")),
         }
-        let swept = shared.host.sweep(server, prefix).await.map_err(|error| error.to_string());
-        (format!("the folder of {server}"), swept)
-    });
-    join_all(folders).await.into_iter().for_each(|swept| found.take(swept));
+    }
     found
 }
 
-impl Found {
-    fn take(&mut self, (place, swept): (String, Result<Vec<String>, String>)) {
-        match swept {
-            Ok(names) => self.removed.extend(names.iter().map(|name| format!("{name} from {place}"))),
-            Err(problem) => self.problems.push(format!("perhaps files of this run in {place} ({problem})")),
-        }
-    }
-}
-
-type Swept = Vec<(String, Result<Vec<String>, String>)>;
+/// A place, and the names of what was removed from it.
+type Swept = (String, Result<Vec<String>, String>);
 
 /// Waits for a moment between two cycles, for some time.
 async fn rest(shared: &Shared, server: &str, pods: &[&Arc<Pod>]) {
@@ -161,7 +85,18 @@ async fn rest(shared: &Shared, server: &str, pods: &[&Arc<Pod>]) {
     }
 }
 
-async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &str) -> Swept {
+async fn sweep_folder(shared: &Shared, server: &str, select: &Select, prefix: &str) -> Swept {
+    if shared.host.holds_temporary(server, prefix).await
+        && let Ok(population) = population(shared).await
+    {
+        // It may be in use; in a moment between two cycles it was left by an rsync that was killed.
+        rest(shared, server, &population.server(select, server).current()).await;
+    }
+    let swept = shared.host.sweep(server, prefix).await.map_err(|error| error.to_string());
+    (format!("the folder of {server}"), swept)
+}
+
+async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &str) -> Vec<Swept> {
     let exports: Vec<_> = shared.ledger.places(server).into_iter().filter_map(Place::export).collect();
     let population = match population(shared).await {
         Ok(population) => population,
@@ -279,7 +214,7 @@ async fn quiet(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<Cycles>>, lim
         for cycles in &sidecars {
             if !cycles.quiet(limit).await {
                 let text = format!("{placed} was removed while nothing was known of the sidecar's cycle");
-                return shared.tell(Event::Noticed { text, is_error: false });
+                return shared.tell(Event::Noticed(Notice { text, is_error: false }));
             }
         }
     }
@@ -307,49 +242,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cluster::Server;
-    use crate::cluster::example::{NOW, output_pod, output_server, with};
-    use crate::event::CaseId;
-
-    fn state_of(ago: Duration, changes: &[(&str, Value)]) -> Settlement {
-        let owner =
-            json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "nas-output-1", "uid": "deployment-1"}]);
-        let healthy = with(output_server(), &[("/replica_sets/1/metadata/ownerReferences", owner)]);
-        let server: Server = serde_json::from_value(with(healthy, changes)).unwrap();
-        let Server { pods, deployments, replica_sets, .. } = server;
-        let population = Population::new(pods, deployments, replica_sets, NOW.parse().unwrap());
-        let select = json!({"labels": {"simulator.protocol": "nfs"}, "server-label": "app.kubernetes.io/component"});
-        let case = CaseId { suite: "restarts".into(), slug: "win-02".into(), server: None };
-        let disturbed = Disturbed {
-            case,
-            server: "nas-output-1".into(),
-            select: serde_json::from_value(select).unwrap(),
-            deletes: "pod-1".into(),
-            at: Instant::now().checked_sub(ago).unwrap(),
-        };
-        state(&population, &disturbed)
-    }
-
-    #[test]
-    fn a_server_that_was_disturbed_is_waited_for_until_another_pod_is_ready() {
-        let soon = Duration::ZERO;
-        let another = with(output_pod(), &[("/metadata/uid", json!("pod-2"))]);
-        let coming = with(another.clone(), &[("/status/conditions/0/status", json!("False"))]);
-        let ending = with(output_pod(), &[("/metadata/deletionTimestamp", json!(NOW))]);
-        for (what, pods) in [
-            ("the deletion is not seen yet", json!([output_pod()])),
-            ("the old one ends", json!([another.clone(), ending])),
-            ("the new one is not Ready", json!([coming.clone()])),
-            ("none", json!([])),
-        ] {
-            assert!(matches!(state_of(soon, &[("/pods", pods)]), Settlement::Pending(_)), "{what}");
-        }
-        assert_eq!(state_of(soon, &[("/pods", json!([another]))]), Settlement::Settled);
-        assert!(matches!(state_of(soon, &[("/pods", json!([])), ("/deployments", json!([]))]), Settlement::Pending(_)));
-        let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
-        let stuck = with(coming, &[("/status/initContainerStatuses/1/state", waiting)]);
-        assert!(matches!(state_of(soon, &[("/pods", json!([stuck]))]), Settlement::Hopeless(_)));
-    }
+    use crate::cluster::example::{output_pod, with};
 
     #[test]
     fn an_export_that_was_filled_and_cannot_be_reached_may_still_have_files() {
@@ -361,10 +254,5 @@ mod tests {
         assert_eq!(unreachable(&[]), None);
         assert!(unreachable(std::slice::from_ref(&crashing)).unwrap().contains("CrashLoopBackOff"));
         assert_eq!(unreachable(&[crashing, filling]), None, "there is nothing in it yet");
-    }
-
-    #[test]
-    fn a_deletion_that_was_never_sent_is_not_waited_for() {
-        assert_eq!(state_of(ANSWER * 2, &[]), Settlement::Settled);
     }
 }

@@ -16,7 +16,7 @@ fn red(ended: &Ended, tests: usize) {
 fn the_list_needs_no_cluster_and_is_what_libtest_prints() {
     for (arguments, tests) in [
         (
-            &["--suite", "phase3", "latency"][..],
+            &["--suite", "phase3", "--simulate", "latency"][..],
             &["phase3::latency::nas-output-1", "phase3::latency::nas-output-2", "phase3::latency::nas-output-3"][..],
         ),
         (&["--exact", "phase2::cluster"], &["phase2::cluster"]),
@@ -43,6 +43,7 @@ fn a_wrong_command_line_or_values_file_is_a_usage_error() {
         (&["lint", "mine.yaml"], &["no subcommand `lint`", "--list --suite FILE"]),
         (&["docter"], &["did you mean `doctor`?"]),
         (&["--logfile", "x"], &["--logfile"]),
+        (&["doctor", "--node-address", "127.0.0.1"], &["--node-address"]),
         (&["--test-threads", "0"], &["--test-threads"]),
         (&["--timeout", "5"], &["90s or 5m"]),
         (&["--timeout", "9999999999h"], &["it is at most 1000h"]),
@@ -51,6 +52,7 @@ fn a_wrong_command_line_or_values_file_is_a_usage_error() {
         (&["--values", "values.yaml"], &["no `nasServers` with names"]),
         (&["--simulate=nfs-files-stray"], &["did you mean `nfs-files-stay`?"]),
         (&["--simulate", "--context", "mine"], &["--simulate", "--context"]),
+        (&["--simulate", "--host-data", "."], &["--simulate", "--host-data"]),
         (&["explain", "file-synk"], &["'file-sync'"]),
     ] {
         let ended = place.says(arguments, 2, words);

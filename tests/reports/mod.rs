@@ -1,7 +1,7 @@
 //! What is said of a run by each reporter: as golden files and schema have it, whole whatever a pod printed, and the page
 //! without a script or a network.
 
-use file_simulator_e2e::report::model::RunReport;
+use file_simulator_e2e::report::model::Run;
 use roxmltree::{Document, Node, ParsingOptions};
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ fn each_reporter_says_what_it_said() {
 
 #[test]
 fn reports_are_what_their_published_schema_says() {
-    let schema = schemars::schema_for!(RunReport);
+    let schema = schemars::schema_for!(Run);
     golden("docs/report.schema.json", &(serde_json::to_string_pretty(&schema).unwrap() + "\n"));
     let validator = jsonschema::validator_for(schema.as_value()).unwrap();
     for (events, name) in [(rich(), "phase2.json"), (hostile(), "phase9.json"), (vec![started()], "phase9.json")] {

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use file_simulator_e2e::event::{
-    Case, CaseId, Ending, Event, Fact, Hop, Reason, SIMULATED, Section, Timeline, Verdict,
+    Case, CaseId, Diagnosis, Ending, Event, Fact, Hop, Notice, Reason, SIMULATED, Section, Timeline, Verdict,
 };
 use file_simulator_e2e::report::console::{Console, Look};
 use file_simulator_e2e::report::files::Files;
-use file_simulator_e2e::report::gather::Gathered;
-use file_simulator_e2e::report::sanitize::sanitized;
+use file_simulator_e2e::report::model::Run;
+use file_simulator_e2e::report::sanitize::sanitize;
 use file_simulator_e2e::report::{Reporter, github};
 use indicatif::ProgressDrawTarget;
 
@@ -21,17 +21,17 @@ pub const HOSTILE: &str = "\0\u{1}\u{8}\u{b}\u{1b}[31mred\u{1b}[0m\u{fffe}\u{fff
 
 /// What each reporter says of a run, by the name of its file; the console's is `console.txt`, a step's `summary.md`.
 pub fn said(events: &[Event]) -> BTreeMap<String, String> {
-    let events: Vec<Event> = events.iter().cloned().map(sanitized).collect();
-    let (folder, mut console, mut run) = (tempfile::tempdir().unwrap(), Vec::new(), Gathered::default());
+    let (folder, mut console, mut run) = (tempfile::tempdir().unwrap(), Vec::new(), Run::default());
     let look = Look { quiet: false, verbose: false, reports: "reports".into() };
     let mut files = Files::new(folder.path().to_owned());
     let mut on_console = Console::on(&mut console, ProgressDrawTarget::hidden(), look);
-    for event in &events {
-        files.on(event).unwrap();
-        on_console.on(event).unwrap();
-        run.take(event);
+    for mut event in events.iter().cloned() {
+        sanitize(&mut event);
+        run.take(&event);
+        files.on(&event, &run).unwrap();
+        on_console.on(&event, &run).unwrap();
     }
-    files.flush().unwrap();
+    files.flush(&run).unwrap();
     drop(on_console);
     let folders = [folder.path().to_owned(), folder.path().join("diagnostics")];
     let paths = folders.iter().flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten());
@@ -39,7 +39,7 @@ pub fn said(events: &[Event]) -> BTreeMap<String, String> {
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
     let mut said: BTreeMap<_, _> = paths.map(|path| (name(&path), std::fs::read_to_string(&path).unwrap())).collect();
     said.insert("console.txt".to_owned(), String::from_utf8(console).unwrap());
-    said.insert("summary.md".to_owned(), github::text(&run.report(None)));
+    said.insert("summary.md".to_owned(), github::text(&run));
     said
 }
 
@@ -55,7 +55,7 @@ fn run_started(suites: &[&str], names: &[(&str, &'static [Hop])]) -> Event {
 }
 
 fn finished(name: &str, millis: u64, verdict: Verdict) -> Event {
-    Event::CaseFinished { id: id(name), verdict, elapsed: Duration::from_millis(millis) }
+    Event::CaseFinished { id: id(name), verdict, elapsed: Duration::from_millis(millis), seen: None }
 }
 
 fn section(title: &str, lines: &[&str]) -> Section {
@@ -82,8 +82,8 @@ pub fn hostile() -> Vec<Event> {
     let facts = vec![Fact { name: "cluster".into(), value: HOSTILE.into() }];
     let mut events = vec![started(), Event::Connected { facts }];
     events.extend(HOSTILE_TESTS.iter().zip(verdicts).map(|(name, verdict)| finished(name, 1_234, verdict)));
-    events.push(Event::Diagnosed { server: "nas-1".into(), sections: vec![section(HOSTILE, &[HOSTILE])] });
-    events.push(Event::Noticed { text: HOSTILE.into(), is_error: false });
+    events.push(Event::Diagnosed(Diagnosis { server: "nas-1".into(), sections: vec![section(HOSTILE, &[HOSTILE])] }));
+    events.push(Event::Noticed(Notice { text: HOSTILE.into(), is_error: false }));
     events.push(Event::RunFinished { ending: Ending::Interrupted, elapsed: Duration::from_secs(2) });
     events
 }
@@ -105,8 +105,8 @@ pub fn rich() -> Vec<Event> {
     );
     let log = section("nfs-server's log before it ended", &["exports: line 1: no such option <sinc>", "exit 1"]);
     let warning = section("events", &["Warning BackOff 3m ago: restarting sync-to-windows"]);
-    let diagnosed = |server: &str, sections| Event::Diagnosed { server: server.into(), sections };
-    let notice = |text: &str, is_error| Event::Noticed { text: text.into(), is_error };
+    let diagnosed = |server: &str, sections| Event::Diagnosed(Diagnosis { server: server.into(), sections });
+    let notice = |text: &str, is_error| Event::Noticed(Notice { text: text.into(), is_error });
     let mut events = vec![run_started(&["phase2", "phase3"], &names), Event::Connected { facts }];
     events.extend(results.into_iter().map(|(name, _, millis, verdict)| finished(name, millis, verdict)));
     events.extend([
