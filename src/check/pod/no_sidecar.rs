@@ -1,11 +1,11 @@
 //! `no-sidecar`: besides the init container, nothing in the pod mounts the host folder, whatever its name or kind.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Pod;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::{OnlyPod, init};
+use crate::check::findings::Findings;
 use crate::check::{Kind, Part, Site, System};
 use crate::cluster::ResourceExt;
 use crate::cluster::container;
@@ -16,45 +16,34 @@ use crate::event::{Hop, Reason, Verdict};
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NoSidecar {}
 
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Observation {
-    server: String,
-    pod: Arc<Pod>,
-}
-
 impl Kind for NoSidecar {
-    type Observation = Observation;
+    type Observation = OnlyPod;
     const HOPS: &'static [Hop] = &[Hop::Sidecar];
     const PARTS: &'static [Part] = &[Part::Init];
 
-    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (pod, _) = site.pod().await?;
-        Ok(Observation { server: site.server().to_owned(), pod })
+    async fn observe(&self, site: &Site) -> Result<OnlyPod, Verdict> {
+        OnlyPod::observe(site).await
     }
 
-    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
-        let views = container::all(&seen.pod);
-        let object = format!("pod {}", seen.pod.name_any());
-        let init = views.iter().find(|view| view.name == system.init_container && view.kind == container::Kind::Init);
-        let folders = init.map(|init| container::tester_folders(&seen.pod, init, &seen.server)).unwrap_or_default();
-        let (Some(init), false) = (init, folders.is_empty()) else {
+    fn judge(&self, system: &System, OnlyPod { pod }: &OnlyPod) -> Verdict {
+        let server = pod.labels().get(&system.pods.server_label).map_or("", String::as_str);
+        let init = init(pod, &system.init_container);
+        let folders = init.as_ref().map(|init| container::tester_folders(pod, init, server)).unwrap_or_default();
+        let (Ok(init), [folder, ..]) = (init, folders.as_slice()) else {
             let expected = format!("an init container {} that mounts the host folder", system.init_container);
-            let found = format!("none does; the pod has {}", container::names(&seen.pod));
-            let reason = Reason::new(object, expected, found);
-            return Verdict::judged("", vec![reason]).at(Hop::Sidecar);
+            let found = format!("none does; the pod has {}", container::names(pod));
+            return Verdict::fail(Reason::new(format!("pod {}", pod.name_any()), expected, found)).at(Hop::Sidecar);
         };
         let is_folder = |path: &str| folders.iter().any(|folder| overlap(path, folder.path));
-        let mut reasons = Vec::new();
-        for view in views.iter().filter(|view| view.name != init.name) {
-            for mount in container::host_paths(&seen.pod, view).iter().filter(|mount| is_folder(mount.path)) {
+        let mut found = Findings::default();
+        for view in container::all(pod).iter().filter(|view| view.name != init.name) {
+            for mount in container::host_paths(pod, view).iter().filter(|mount| is_folder(mount.path)) {
                 let seen = format!("{} mounts {} at {}", view.kind, mount.path, mount.mount_path);
                 let hint = "remove it: it overwrites the tester's own files; helm upgrade does not remove what was added by hand";
-                let object = format!("{object}, container {}", view.name);
-                reasons.push(Reason::new(object, "not to mount the host folder", seen).hint(hint));
+                found.wrong(container::place(pod, view.name), "not to mount the host folder", seen, hint);
             }
         }
-        let folder = folders[0].path;
-        Verdict::judged(format!("only {} mounts {folder}", init.name), reasons).at(Hop::Sidecar)
+        found.verdict(format!("only {} mounts {}", init.name, folder.path)).at(Hop::Sidecar)
     }
 }
 
@@ -75,7 +64,7 @@ mod tests {
     fn input(changes: &[(&str, Value)]) -> Outcome {
         let init = output_pod()["spec"]["initContainers"][0].clone();
         let pod = with(with(output_pod(), &[("/spec/initContainers", json!([init]))]), changes);
-        judged::<NoSidecar>(json!({}), json!({"server": "nas-output-1", "pod": pod})).outcome
+        judged::<NoSidecar>(json!({}), json!({ "pod": pod })).outcome
     }
 
     fn container(volume: &str) -> Value {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::quantity;
+use crate::check::findings::{Findings, or_none};
 use crate::check::parameter::{Expected, Fact};
 use crate::check::{Kind, Need, Site, System};
 use crate::cluster::{ResourceExt, container};
@@ -39,32 +40,29 @@ impl Kind for Resources {
     }
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
-        let (mut reasons, mut notes, mut established) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut found, mut established) = (Findings::default(), Vec::new());
         for (name, _, is_optional) in containers(system) {
             let object = container::place(&seen.pod, name);
             let Some(expected) = seen.expected.get(name) else { continue };
             match container::named(&seen.pod, name) {
                 None if is_optional => {}
-                None => {
-                    let reason = Reason::new(object, "to be there", container::missing(&seen.pod));
-                    reasons.push(reason.hint("run helm upgrade again"));
-                }
+                None => found.wrong(object, "to be there", container::missing(&seen.pod), "run helm upgrade again"),
                 Some(view) if expected.value.is_none() => {
-                    notes.push(format!("{object} has {}; {}", described(view.resources), expected.source));
+                    found.note(format!("{object} has {}; {}", described(view.resources), expected.source));
                 }
                 Some(view) => {
-                    reasons.extend(differences(&object, view.resources, expected));
+                    compare(&mut found, &object, view.resources, expected);
                     established.push(format!("{name} has {}", described(view.resources)));
                 }
             }
         }
-        if reasons.is_empty() && established.is_empty() {
+        if found.are_good() && established.is_empty() {
             let object = format!("pod {}", seen.pod.name_any());
             let hint = "give the system a default, or the values that the release was installed with";
-            let reason = Reason::new(object, "a container whose resources somebody lays down", "none").hint(hint);
-            return Verdict::error(reason).notes(notes);
+            let reason = Reason::new(object, "a container whose resources somebody lays down", "none");
+            return found.error(reason.hint(hint));
         }
-        Verdict::judged(established.join("; "), reasons).notes(notes)
+        found.verdict(established.join("; "))
     }
 }
 
@@ -100,10 +98,10 @@ impl Amounts {
     }
 }
 
-pub(super) fn differences(object: &str, live: Option<&ResourceRequirements>, expected: &Expected) -> Vec<Reason> {
-    let Some(wanted) = &expected.value else { return Vec::new() };
+/// Whether a container's resources are as the values say; what they do not say may be anything.
+pub(super) fn compare(found: &mut Findings, object: &str, live: Option<&ResourceRequirements>, expected: &Expected) {
+    let Some(wanted) = &expected.value else { return };
     let (wanted, live) = (Amounts::new(wanted), Amounts::of(live));
-    let mut reasons = Vec::new();
     let parts = [("requests", &wanted.requests, &live.requests), ("limits", &wanted.limits, &live.limits)];
     for (part, wanted, live) in parts {
         for name in wanted.keys().chain(live.keys()).collect::<BTreeSet<_>>() {
@@ -111,20 +109,19 @@ pub(super) fn differences(object: &str, live: Option<&ResourceRequirements>, exp
             if wanted.zip(live).is_some_and(|(wanted, live)| quantity::same(wanted, live)) {
                 continue;
             }
-            let amount = |amount: Option<&String>| amount.map_or("none", String::as_str).to_owned();
-            let expect = format!("{part}.{name} {} ({})", amount(wanted), expected.source);
+            let [wanted, live] = [wanted, live].map(|amount| amount.map_or("none", String::as_str));
+            let expected = format!("{part}.{name} {wanted} ({})", expected.source);
             let hint = "run helm upgrade: the live object was edited, or something like a LimitRange changes new pods";
-            reasons.push(Reason::new(object, expect, amount(live)).hint(hint));
+            found.wrong(object, expected, live, hint);
         }
     }
-    reasons
 }
 
 pub(super) fn described(resources: Option<&ResourceRequirements>) -> String {
     let amounts = Amounts::of(resources);
     let part = |amounts: &BTreeMap<String, String>| {
         let all: Vec<_> = amounts.iter().rev().map(|(name, amount)| format!("{name} {amount}")).collect();
-        if all.is_empty() { "none".to_owned() } else { all.join(" and ") }
+        or_none(all.join(" and "))
     };
     format!("requests: {}, limits: {}", part(&amounts.requests), part(&amounts.limits))
 }

@@ -1,15 +1,16 @@
 //! `security`: no container is privileged or can become so, and none has more capabilities than it needs.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Capabilities, Pod};
-use serde::{Deserialize, Serialize};
+use k8s_openapi::api::core::v1::Capabilities;
+use serde::Deserialize;
 
+use super::OnlyPod;
+use crate::check::findings::{EDITED, Findings, listed};
 use crate::check::{Kind, Site, System};
 use crate::cluster::ResourceExt;
 use crate::cluster::container::{self, View};
-use crate::event::{Reason, Verdict};
+use crate::event::Verdict;
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -18,47 +19,38 @@ pub struct Security {
     pub add: Vec<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Observation {
-    pod: Arc<Pod>,
-}
-
 impl Kind for Security {
-    type Observation = Observation;
+    type Observation = OnlyPod;
 
-    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        Ok(Observation { pod: site.pod().await?.0 })
+    async fn observe(&self, site: &Site) -> Result<OnlyPod, Verdict> {
+        OnlyPod::observe(site).await
     }
 
-    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
-        let (pod, server) = (&seen.pod, &system.export.container);
-        let mut reasons = Vec::new();
-        let repair = "run helm upgrade: the live object was edited, or the chart has it otherwise";
+    fn judge(&self, system: &System, OnlyPod { pod }: &OnlyPod) -> Verdict {
+        let server = &system.export.container;
+        let mut found = Findings::default();
         let mut views = container::all(pod);
         // One for debugging that has ended cannot be taken out of the pod, and never runs again.
         views.retain(|view| view.kind != container::Kind::Ephemeral || view.running_since().is_some());
         for view in &views {
-            let object = container::place(pod, view.name);
-            let wrong = wrong(view, (view.name == server).then_some(&self.add));
-            reasons.extend(wrong.map(|(expected, seen)| Reason::new(&object, expected, seen).hint(repair)));
+            for (expected, seen) in wrong(view, (view.name == server).then_some(&self.add)) {
+                found.wrong(container::place(pod, view.name), expected, seen, EDITED);
+            }
         }
         if !views.iter().any(|view| view.name == server) {
-            let object = container::place(pod, server);
-            reasons.push(Reason::new(object, "to be there", container::missing(pod)).hint(repair));
+            found.wrong(container::place(pod, server), "to be there", container::missing(pod), EDITED);
         }
         let shared = pod.spec.iter().flat_map(|spec| {
             [("hostNetwork", spec.host_network), ("hostPID", spec.host_pid), ("hostIPC", spec.host_ipc)]
         });
         for (field, _) in shared.filter(|(_, value)| *value == Some(true)) {
-            let object = format!("pod {}", pod.name_any());
-            reasons.push(Reason::new(object, format!("{field} not true"), "true").hint(repair));
+            found.wrong(format!("pod {}", pod.name_any()), format!("{field} not true"), "true", EDITED);
         }
-        let summary = format!(
+        found.verdict(format!(
             "none of {} containers is privileged or escalates; {server} drops ALL and adds {}, the others add nothing",
             views.len(),
             shown(&self.add.iter().map(|name| plain(name)).collect())
-        );
-        Verdict::judged(summary, reasons)
+        ))
     }
 }
 
@@ -95,7 +87,7 @@ fn plain(name: &str) -> String {
 }
 
 fn shown(names: &BTreeSet<String>) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.iter().cloned().collect::<Vec<_>>().join(", ") }
+    if names.is_empty() { "nothing".to_owned() } else { listed(names) }
 }
 
 #[cfg(test)]
