@@ -11,7 +11,6 @@ use crate::check::{Kind, Part, Site, System};
 use crate::cluster::container::{self, View};
 use crate::event::{Hop, Reason, Verdict};
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NativeSidecar {}

@@ -11,7 +11,6 @@ use crate::cluster::ResourceExt;
 use crate::cluster::container;
 use crate::event::{Hop, Reason, Verdict};
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NoSidecar {}

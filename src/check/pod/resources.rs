@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, ResourceRequirements};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::quantity;
 use crate::check::findings::{Findings, or_none};
@@ -14,7 +13,6 @@ use crate::check::{Kind, Need, Site, System};
 use crate::cluster::{ResourceExt, container};
 use crate::event::{Reason, Verdict};
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Resources {}
@@ -74,36 +72,25 @@ fn containers(system: &System) -> impl Iterator<Item = (&str, Option<&Fact>, boo
     [(export.container.as_str(), facts.resources.as_ref(), false)].into_iter().chain(sidecar)
 }
 
+const PARTS: [&str; 2] = ["requests", "limits"];
+
 /// Requests and limits by resource; a limit without a request is a request too, as Kubernetes fills it in.
-struct Amounts {
-    requests: BTreeMap<String, String>,
-    limits: BTreeMap<String, String>,
-}
-
-impl Amounts {
-    fn new(resources: &Value) -> Self {
-        let part = |key: &str| -> BTreeMap<String, String> {
-            let amounts = resources[key].as_object().into_iter().flatten().filter(|(_, amount)| !amount.is_null());
-            amounts.map(|(name, amount)| (name.clone(), quantity::text(amount))).collect()
-        };
-        let (mut requests, limits) = (part("requests"), part("limits"));
-        for (name, limit) in &limits {
-            requests.entry(name.clone()).or_insert_with(|| limit.clone());
-        }
-        Self { requests, limits }
+fn amounts(resources: impl Serialize) -> [BTreeMap<String, String>; 2] {
+    let resources = serde_json::to_value(resources).unwrap_or_default();
+    let [mut requests, limits] = PARTS.map(|part| -> BTreeMap<_, _> {
+        let amounts = resources[part].as_object().into_iter().flatten().filter(|(_, amount)| !amount.is_null());
+        amounts.map(|(name, amount)| (name.clone(), quantity::text(amount))).collect()
+    });
+    for (name, limit) in &limits {
+        requests.entry(name.clone()).or_insert_with(|| limit.clone());
     }
-
-    fn of(resources: Option<&ResourceRequirements>) -> Self {
-        Self::new(&serde_json::to_value(resources).unwrap_or_default())
-    }
+    [requests, limits]
 }
 
 /// Whether a container's resources are as the values say; what they do not say may be anything.
 pub(super) fn compare(found: &mut Findings, object: &str, live: Option<&ResourceRequirements>, expected: &Expected) {
     let Some(wanted) = &expected.value else { return };
-    let (wanted, live) = (Amounts::new(wanted), Amounts::of(live));
-    let parts = [("requests", &wanted.requests, &live.requests), ("limits", &wanted.limits, &live.limits)];
-    for (part, wanted, live) in parts {
+    for ((part, wanted), live) in PARTS.into_iter().zip(amounts(wanted)).zip(amounts(live)) {
         for name in wanted.keys().chain(live.keys()).collect::<BTreeSet<_>>() {
             let (wanted, live) = (wanted.get(name), live.get(name));
             if wanted.zip(live).is_some_and(|(wanted, live)| quantity::same(wanted, live)) {
@@ -118,26 +105,21 @@ pub(super) fn compare(found: &mut Findings, object: &str, live: Option<&Resource
 }
 
 pub(super) fn described(resources: Option<&ResourceRequirements>) -> String {
-    let amounts = Amounts::of(resources);
-    let part = |amounts: &BTreeMap<String, String>| {
+    let [requests, limits] = amounts(resources).map(|amounts| {
         let all: Vec<_> = amounts.iter().rev().map(|(name, amount)| format!("{name} {amount}")).collect();
         or_none(all.join(" and "))
-    };
-    format!("requests: {}, limits: {}", part(&amounts.requests), part(&amounts.limits))
+    });
+    format!("requests: {requests}, limits: {limits}")
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::check::kind::tests::judged as judged_by;
     use crate::cluster::example::{output_pod, with};
     use crate::event::Outcome;
-
-    fn wanted() -> Value {
-        json!({"requests": {"memory": "64Mi", "cpu": "50m"}, "limits": {"memory": "1Gi", "cpu": 1}})
-    }
 
     fn judged(wanted: &Value, changes: &[(&str, Value)]) -> Verdict {
         let live = json!({"requests": {"memory": "64Mi", "cpu": "50m"}, "limits": {"memory": "1024Mi", "cpu": "1"}});
@@ -148,29 +130,28 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_in_either_direction_fails() {
-        let live = |pointer: &str, value: Value| {
-            judged(&wanted(), &[(&format!("/spec/containers/0/resources{pointer}"), value)]).reasons.len()
-        };
-        assert_eq!(live("/limits/memory", json!("1073741824")), 0, "the same amount");
-        assert_eq!(live("/limits/memory", json!("1G")), 1);
-        assert_eq!(live("/limits", json!({"memory": "1Gi"})), 1, "a limit is missing");
-        assert_eq!(live("/limits/ephemeral-storage", json!("1Gi")), 2, "one too many, which is a request too");
-        assert_eq!(live("", json!({})), 4);
-        assert_eq!(judged(&json!({}), &[]).reasons.len(), 4, "the values have none");
-    }
-
-    #[test]
-    fn a_limit_alone_is_a_request_too() {
-        let limits = json!({"limits": {"memory": "64Mi"}});
-        let live = json!({"requests": {"memory": "64Mi"}, "limits": {"memory": "64Mi"}});
-        let verdict = judged(&limits, &[("/spec/containers/0/resources", live)]);
-        assert_eq!(verdict.reasons, Vec::new());
+    fn a_difference_in_either_direction_fails_and_another_spelling_does_not() {
+        let both = json!({"requests": {"memory": "64Mi", "cpu": "50m"}, "limits": {"memory": "1Gi", "cpu": 1}});
+        let limit = json!({"limits": {"memory": "64Mi"}});
+        for (wanted, field, live, reasons) in [
+            (&both, "/limits/memory", json!("1073741824"), 0),
+            (&both, "/limits/memory", json!("1G"), 1),
+            (&both, "/limits", json!({"memory": "1Gi"}), 1),
+            // One too many, which is a request too.
+            (&both, "/limits/ephemeral-storage", json!("1Gi"), 2),
+            (&both, "", json!({}), 4),
+            (&json!({}), "/limits/memory", json!("1Gi"), 4),
+            // A limit alone is a request too.
+            (&limit, "", json!({"requests": {"memory": "64Mi"}, "limits": {"memory": "64Mi"}}), 0),
+        ] {
+            let verdict = judged(wanted, &[(&format!("/spec/containers/0/resources{field}"), live)]);
+            assert_eq!(verdict.reasons.len(), reasons, "{field}: {verdict:?}");
+        }
     }
 
     #[test]
     fn a_missing_container_fails_and_where_nothing_is_laid_down_nothing_is_judged() {
-        assert_eq!(judged(&wanted(), &[("/spec/containers/0/name", json!("other"))]).outcome, Outcome::Fail);
+        assert_eq!(judged(&json!({}), &[("/spec/containers/0/name", json!("other"))]).outcome, Outcome::Fail);
         let nothing = judged(&Value::Null, &[]);
         assert_eq!((nothing.outcome, nothing.notes.len()), (Outcome::Error, 1));
     }

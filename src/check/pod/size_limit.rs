@@ -9,7 +9,6 @@ use crate::check::{Kind, Site, System};
 use crate::cluster::ResourceExt;
 use crate::event::{Hop, Reason, Verdict};
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SizeLimit {}

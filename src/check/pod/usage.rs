@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::{join_all, try_join_all};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
@@ -59,15 +60,12 @@ impl Kind for Usage {
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         // In a container that comes and goes nothing can be read.
         site.steady_pod().await?;
-        let others = site.servers.iter().filter(|server| *server != site.server());
-        let once = |server: String| async move {
-            let measured = site.shared.once(format!("usage of {server}"), Box::pin(measure(site, &server))).await;
-            (server, measured)
-        };
-        let (own, others) = tokio::join!(once(site.server().to_owned()), join_all(others.cloned().map(once)));
-        let mut servers: BTreeMap<_, _> =
-            others.into_iter().map(|(server, measured)| (server, sum(measured))).collect();
-        let (server, (pod, source, mut containers)) = (own.0, own.1?);
+        let measured =
+            |server: &str| site.shared.once(format!("usage of {server}"), measure(site, server.to_owned()).boxed());
+        let all = site.servers.iter().map(|server| async { (server.clone(), sum(measured(server).await)) });
+        let mut servers: BTreeMap<_, _> = join_all(all).await.into_iter().collect();
+        let server = site.server().to_owned();
+        let (pod, source, mut containers) = measured(&server).await?;
         let name = site.system.sidecar_name();
         let limit = Instant::now() + self.within.0;
         let mut copied = None;
@@ -104,7 +102,7 @@ impl Kind for Usage {
             match used {
                 Ok(used) => known.push(*used),
                 Err(why) => {
-                    found.note(format!("server {server} is not in the sum, because it could not be measured: {why}"))
+                    found.note(format!("server {server} is not in the sum, because it could not be measured: {why}"));
                 }
             }
         }
@@ -140,9 +138,9 @@ async fn newest_copy(site: &Site, pod: &Pod) -> Result<Option<String>, Verdict> 
 }
 
 /// Measures a server's running containers, from metrics-server where there is one, else in the containers.
-async fn measure(site: &Site, server: &str) -> Measured {
-    let population = site.server_settled(server).await?;
-    let server_now = population.server(&site.system.pods, server);
+async fn measure(site: &Site, server: String) -> Measured {
+    let population = site.server_settled(&server).await?;
+    let server_now = population.server(&site.system.pods, &server);
     let current = server_now.current();
     let [pod] = current[..] else {
         let reason = Reason::new(format!("server {server}"), "exactly one current pod", counted(&current));

@@ -1,6 +1,6 @@
 //! `dns`: the name of a server's Service resolves inside a pod, to the Service's ClusterIP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,7 +13,6 @@ use crate::check::{Kind, Need, Site, System};
 use crate::cluster::{Operation, ResourceExt};
 use crate::event::{Reason, Verdict};
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Dns {}
@@ -77,13 +76,13 @@ impl Kind for Dns {
                     let what = format!("the Service has none: it is headless or not of this cluster (type {kind})");
                     (what, "run helm upgrade again; a Service that was headless must be deleted before")
                 }
-                Some(Answer::Addresses(ips)) => match other(&wanted, ips) {
-                    Some(other) => other,
-                    None => {
+                Some(Answer::Addresses(ips)) => {
+                    let Some(other) = other(&wanted, ips) else {
                         resolved.push(format!("{name} resolves to {}", listed(ips)));
                         continue;
-                    }
-                },
+                    };
+                    other
+                }
                 Some(Answer::Nothing(text)) => {
                     let hint = "look at the log of CoreDNS in kube-system, and at the pod's /etc/resolv.conf";
                     (format!("name server {name_servers}: {text}"), hint)
@@ -121,31 +120,28 @@ impl Kind for Dns {
 }
 
 /// What is wrong with the addresses that a name resolves to, and the hint; `None` if they are the wanted ones.
-fn other(wanted: &[IpAddr], found: &[IpAddr]) -> Option<(String, &'static str)> {
-    if !required(wanted).all(|ip| found.contains(&ip)) {
+fn other(wanted: &BTreeSet<IpAddr>, found: &BTreeSet<IpAddr>) -> Option<(String, &'static str)> {
+    if !required(wanted).all(|ip| found.contains(ip)) {
         let hint = "a Service made again has a new address, and CoreDNS keeps the old one for up to 30 s; \
                     then look at the pods and the log of CoreDNS in kube-system";
         return Some((listed(found), hint));
     }
-    let foreign = listed(found.iter().filter(|ip| !wanted.contains(ip)));
+    let foreign = listed(found.difference(wanted));
     let hint = "ask the cluster's DNS where that comes from: look at the ConfigMap coredns in kube-system";
     (!foreign.is_empty()).then(|| (format!("also {foreign}"), hint))
 }
 
 /// The addresses that its name must resolve to.
-fn cluster_ips(service: &Service) -> Vec<IpAddr> {
+fn cluster_ips(service: &Service) -> BTreeSet<IpAddr> {
     let spec = service.spec.as_ref();
     let all = spec.iter().flat_map(|spec| spec.cluster_ips.iter().flatten().chain(&spec.cluster_ip));
-    let mut ips: Vec<IpAddr> = all.filter_map(|ip| ip.parse().ok()).collect();
-    ips.sort();
-    ips.dedup();
-    ips
+    all.filter_map(|ip| ip.parse().ok()).collect()
 }
 
 /// Those that must be among the answers: of two families IPv4, because not every nslookup asks for both.
-fn required(wanted: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
+fn required(wanted: &BTreeSet<IpAddr>) -> impl Iterator<Item = &IpAddr> {
     let has_four = wanted.iter().any(IpAddr::is_ipv4);
-    wanted.iter().filter(move |ip| ip.is_ipv4() || !has_four).copied()
+    wanted.iter().filter(move |ip| ip.is_ipv4() || !has_four)
 }
 
 /// What [`Operation::Resolve`] printed.
@@ -159,7 +155,7 @@ struct Answers {
 /// What nslookup said of a name.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
-    Addresses(Vec<IpAddr>),
+    Addresses(BTreeSet<IpAddr>),
     /// The name server answered, but not with an address.
     Nothing(String),
     /// No name server answered.
@@ -201,9 +197,7 @@ impl Answer {
             let (_, rest) = line.strip_prefix("Address")?.split_once(':')?;
             rest.split_whitespace().next()?.parse().ok()
         });
-        let mut addresses: Vec<IpAddr> = addresses.collect();
-        addresses.sort();
-        addresses.dedup();
+        let addresses: BTreeSet<IpAddr> = addresses.collect();
         if !addresses.is_empty() {
             return Self::Addresses(addresses);
         }

@@ -12,7 +12,6 @@ use crate::cluster::ResourceExt;
 use crate::cluster::server::{Settlement, counted, has_ended, is_terminating};
 use crate::event::Verdict;
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PodCount {}

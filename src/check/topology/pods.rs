@@ -17,7 +17,6 @@ use crate::event::{Hop, Verdict};
 /// Kubernetes' word for a pod that has used too much.
 const EVICTED: &str = "Evicted";
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Pods {}

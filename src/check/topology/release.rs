@@ -7,7 +7,6 @@ use crate::check::{Kind, Need, Site, Subject, System};
 use crate::cluster::Deployed;
 use crate::event::{Reason, Verdict};
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Release {}

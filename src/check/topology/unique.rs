@@ -13,7 +13,6 @@ use crate::check::{Kind, Need, Part, Site, Subject, System};
 use crate::cluster::ResourceExt;
 use crate::event::{Reason, Verdict};
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Unique {}
