@@ -127,7 +127,12 @@ fn endpoint(target: u16, seen: &Observation, service: &Object, port: &ServicePor
     let (ready, idle): (Vec<_>, Vec<_>) = all.partition(|(_, end, _)| is_in_use(end));
     let (ends, others): (Vec<_>, Vec<_>) = ready.into_iter().partition(|(name, ..)| *name == own);
     let others = listed(others.into_iter().map(|(name, ..)| name).collect::<BTreeSet<_>>());
-    if ends.is_empty() {
+    let leads = |open: &EndpointPort| {
+        let is_its = open.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default();
+        let is_target = open.port.is_none_or(|open| open == i32::from(target));
+        is_its && is_tcp(open.protocol.as_deref()) && is_target
+    };
+    let (what, hint) = if ends.is_empty() {
         let what = if !others.is_empty() {
             format!("others: {others}")
         } else if seen.slices.is_empty() {
@@ -138,31 +143,21 @@ fn endpoint(target: u16, seen: &Observation, service: &Object, port: &ServicePor
         } else {
             "no ready endpoint".to_owned()
         };
-        let hint = format!(
-            "look whether the pod has the labels that the Service selects, and see the test pods::{}",
-            seen.server
-        );
-        return Err(Reason::new(object, expected, what).hint(hint));
-    }
-    if !others.is_empty() {
-        let what = format!("also {others}");
+        let labels = "look whether the pod has the labels that the Service selects";
+        (what, format!("{labels}, and see the test pods::{}", seen.server))
+    } else if !others.is_empty() {
         let hint = "it has the labels that the Service selects, so it may get connections: delete it, or its owner";
-        return Err(Reason::new(object, expected, what).hint(hint));
-    }
-    let leads = |open: &EndpointPort| {
-        let is_its = open.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default();
-        let is_target = open.port.is_none_or(|open| open == i32::from(target));
-        is_its && is_tcp(open.protocol.as_deref()) && is_target
-    };
-    if let Some((.., slice)) = ends.iter().find(|(.., slice)| !slice.ports.iter().flatten().any(leads)) {
+        (format!("also {others}"), hint.to_owned())
+    } else if let Some((.., slice)) = ends.iter().find(|(.., slice)| !slice.ports.iter().flatten().any(leads)) {
         let open = listed(slice.ports.iter().flatten().filter_map(|open| open.port));
         let what = if open.is_empty() { "the pod, but no port".to_owned() } else { format!("the pod, port {open}") };
-        let hint =
-            format!("make the Service's targetPort {target} or the name that the pod's container gives this port");
-        return Err(Reason::new(object, expected, what).hint(hint));
-    }
-    let addresses = ends.iter().filter_map(|(_, end, _)| end.addresses.first());
-    Ok(addresses.map(|address| format!("{address} port {target}")).collect::<Vec<_>>().join(" and "))
+        let name = "the name that the pod's container gives this port";
+        (what, format!("make the Service's targetPort {target} or {name}"))
+    } else {
+        let addresses = ends.iter().filter_map(|(_, end, _)| end.addresses.first());
+        return Ok(addresses.map(|address| format!("{address} port {target}")).collect::<Vec<_>>().join(" and "));
+    };
+    Err(Reason::new(object, expected, what).hint(hint))
 }
 
 /// Whether connections are sent to it. Source: `conditions` in the API's reference; no `ready` stands for true.
