@@ -18,6 +18,8 @@ pub mod rsync_delete;
 pub mod security;
 pub mod sidecar_set_up;
 pub mod size_limit;
+#[cfg(test)]
+mod tests;
 pub mod usage;
 pub mod used;
 

@@ -65,21 +65,3 @@ impl Kind for NativeSidecar {
         found.verdict(format!("{name} is a native sidecar after {after}, {}", sidecar.describe())).at(Hop::Sidecar)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::check::kind::tests::judged;
-    use crate::cluster::example::{NOW, output_pod, with};
-    use crate::event::Outcome;
-
-    #[test]
-    fn one_that_runs_and_has_not_started_fails() {
-        for (started, outcome) in [(true, Outcome::Pass), (false, Outcome::Fail)] {
-            let pod = with(output_pod(), &[("/status/initContainerStatuses/1/started", json!(started))]);
-            assert_eq!(judged::<NativeSidecar>(json!({}), json!({"pod": pod, "now": NOW})).outcome, outcome);
-        }
-    }
-}

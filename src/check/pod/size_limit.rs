@@ -50,27 +50,3 @@ fn source(volume: &Volume) -> String {
     let source = value.as_object().into_iter().flatten().find(|(key, _)| *key != "name");
     source.map_or("a volume without a source".to_owned(), |(kind, source)| format!("{kind} {source}"))
 }
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::check::kind::tests::judged;
-    use crate::cluster::example::{output_pod, with};
-    use crate::event::Outcome;
-
-    #[test]
-    fn a_limit_of_0_and_a_volume_of_another_name_fail() {
-        for (name, limit, outcome) in [
-            ("nfs-export", "0.5Gi", Outcome::Pass),
-            ("nfs-export", "0", Outcome::Fail),
-            ("other", "1Gi", Outcome::Fail),
-        ] {
-            let volume = json!({"name": name, "emptyDir": {"sizeLimit": limit}});
-            let seen = json!({"pod": with(output_pod(), &[("/spec/volumes/1", volume)])});
-            let verdict = judged::<SizeLimit>(json!({}), seen);
-            assert_eq!(verdict.outcome, outcome, "{name} {limit}");
-        }
-    }
-}
