@@ -167,6 +167,15 @@ impl Verdict {
         }
     }
 
+    pub fn pass(established: impl Into<String>) -> Self {
+        Self::judged(established, Vec::new())
+    }
+
+    /// FAIL, for this reason alone.
+    pub fn fail(reason: Reason) -> Self {
+        Self::judged("", vec![reason])
+    }
+
     pub fn error(reason: Reason) -> Self {
         Self { outcome: Outcome::Error, ..Self::judged("could not be judged", vec![reason]) }
     }

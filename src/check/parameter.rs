@@ -105,4 +105,10 @@ impl Expected {
     pub fn text(&self) -> Option<String> {
         self.value.as_ref().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
     }
+
+    /// What is expected of something that is otherwise, and who says so; `None` if it is as expected, or nobody says.
+    pub fn unlike(&self, what: &str, live: &str) -> Option<String> {
+        let expected = self.text().filter(|expected| expected != live)?;
+        Some(format!("{what} {expected} ({})", self.source))
+    }
 }

@@ -341,9 +341,20 @@ impl Site {
 
 /// A container of the pod that was restarted within the window.
 pub(super) fn restless(pod: &Pod, window: Span, now: Timestamp) -> Option<container::View<'_>> {
-    let is_restless = |view: &container::View| {
-        container::is_restless(pod, view, window.signed(), now)
-            && !(view.kind == container::Kind::Init && view.has_completed())
-    };
-    container::all(pod).into_iter().find(is_restless)
+    container::all(pod).into_iter().find(|view| is_restless(pod, view, window, now))
+}
+
+/// Whether a container was restarted within the window; one that has completed is no loop, whatever it took.
+pub(super) fn is_restless(pod: &Pod, view: &container::View<'_>, window: Span, now: Timestamp) -> bool {
+    let has_completed = view.kind == container::Kind::Init && view.has_completed();
+    !has_completed && container::is_restless(pod, view, window.signed(), now)
+}
+
+/// Of several pods with the server's labels the one that its Deployment has made last, if nothing keeps that from coming.
+pub(super) fn newest_of_several(server: &Server) -> Option<Arc<Pod>> {
+    let current = server.current();
+    match current.iter().filter(|pod| server.is_newest(pod)).collect::<Vec<_>>().as_slice() {
+        [newest] if current.len() > 1 && server.obstacle().is_none() => Some(Arc::clone(newest)),
+        _ => None,
+    }
 }

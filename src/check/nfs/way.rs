@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::call::{Answer, CONNECT, Trouble, What};
 use crate::check::Site;
-use crate::check::topology::node_port::{self, Node, is_refusal};
+use crate::check::topology::knock::{Node, is_refusal, port};
 use crate::cluster::{Forwarded, ResourceExt};
 use crate::event::{Reason, Verdict};
 
@@ -59,13 +59,13 @@ impl Way {
         }
         let network = site.shared.watch.network();
         let (server, by) = (site.server(), format!("node-port::{}", site.server()));
-        let live = network.map(|network| node_port::live(&network.services(&site.system.pods, server)));
-        let own = node_port::port(&site.expected(site.system.facts.node_port.as_ref())?, &live.unwrap_or_default());
+        let services = network.map(|network| network.services(&site.system.pods, server)).unwrap_or_default();
+        let own = port(&site.expected(site.system.facts.node_port.as_ref())?, &services);
         let none = || {
             let expected = "a port for NFS, in the values or as its Service's NodePort";
             Verdict::blocked(by, Reason::new(format!("server {server}"), expected, "none"))
         };
-        Ok(Self::Node(node_port::node(site, pod).await?, own.ok_or_else(none)?))
+        Ok(Self::Node(Node::of(site, pod).await?, own.ok_or_else(none)?))
     }
 
     /// The server on this way, for messages.
@@ -105,7 +105,7 @@ impl Way {
     /// The ports of other servers that answer at the node.
     pub async fn answering(&self, site: &Site) -> Result<Vec<u16>, Verdict> {
         let Self::Node(node, own) = self else { return Ok(Vec::new()) };
-        let all = node_port::knock_all(site, node, TAKE).await?;
+        let all = node.knock_all(site, TAKE).await?;
         Ok(all.into_iter().filter(|(port, knock)| port != own && knock.is_answer()).map(|(port, _)| port).collect())
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
+use super::init;
+use crate::check::site::newest_of_several;
 use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::container;
 use crate::cluster::{ApiError, ResourceExt};
@@ -14,7 +16,6 @@ use crate::event::{Hop, Reason, Verdict};
 const TAIL: i64 = 50;
 const BYTES: i64 = 1 << 20;
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct InitContainer {}
@@ -33,13 +34,10 @@ impl Kind for InitContainer {
     const PARTS: &'static [Part] = &[Part::Init];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (server, _) = site.settled_server().await?;
-        let current = server.current();
-        let newest: Vec<_> = current.iter().filter(|pod| server.is_newest(pod)).collect();
-        let pod = match newest.as_slice() {
-            // A rollout that does not get on: the old pod still serves, and the new one's init container may be why.
-            [newest] if current.len() > 1 && server.obstacle().is_none() => Arc::clone(newest),
-            _ => site.pod().await?.0,
+        // Where a rollout does not get on, the old pod still serves, and the new one's init container may be why.
+        let pod = match newest_of_several(&site.settled_server().await?.0) {
+            Some(newest) => newest,
+            None => site.pod().await?.0,
         };
         let name = &site.system.init_container;
         if !container::named(&pod, name).is_some_and(|view| view.has_completed()) {
@@ -56,29 +54,26 @@ impl Kind for InitContainer {
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let name = &system.init_container;
         let object = container::place(&seen.pod, name);
-        let fail = |expected: &str, found: String, hint: &str| {
-            Verdict::judged("", vec![Reason::new(&object, expected, found).hint(hint)]).at(Hop::Init)
-        };
-        let view = container::named(&seen.pod, name).filter(|view| view.kind == container::Kind::Init);
-        let Some(view) = view else {
-            let found = format!("no such init container; the pod has {}", container::names(&seen.pod));
-            return fail("an init container", found, "without it the export stays empty: run helm upgrade again");
+        let fail = |reason: Reason, hint: &str| Verdict::fail(reason.hint(hint)).at(Hop::Init);
+        let view = match init(&seen.pod, name) {
+            Ok(view) => view,
+            Err(missing) => return fail(missing, "without it the export stays empty: run helm upgrade again"),
         };
         let Some(log) = seen.log.as_ref().filter(|_| view.has_completed()) else {
             let hint = format!("look at its log: kubectl logs {} -c {name}", seen.pod.name_any());
-            return fail("completed with exit code 0", view.describe(), &hint);
+            return fail(Reason::new(object, "completed with exit code 0", view.describe()), &hint);
         };
         if let Some(line) = log.iter().rfind(|line| system.tells_error(line)) {
             let hint = "the export may lack files although the exit code is 0: look at the lines before it, then restart \
                         the pod";
-            return fail("a log that ends without an error", line.clone(), hint);
+            return fail(Reason::new(object, "a log that ends without an error", line), hint);
         }
         let summary = format!("{name} {}", view.describe());
         if log.is_empty() {
             let note = format!("{object}: its log is not there, or not any more; only its exit code was judged");
-            return Verdict::judged(summary, Vec::new()).notes(vec![note]);
+            return Verdict::pass(summary).notes(vec![note]);
         }
-        Verdict::judged(format!("{summary}, and its log ends without an error"), Vec::new())
+        Verdict::pass(format!("{summary}, and its log ends without an error"))
     }
 }
 
@@ -105,21 +100,15 @@ mod tests {
     }
 
     #[test]
-    fn an_error_in_the_log_fails_also_with_exit_code_0() {
+    fn an_error_in_the_log_fails_also_with_exit_code_0_and_so_does_a_pod_without_it() {
         let names = ["sending incremental file list", "rsync error.txt", "failed (code 23).log", "=== Complete ==="];
         assert_eq!(judged(&[], &json!(names)).outcome, Outcome::Pass, "whatever files are called");
         let error = "rsync error: some files/attrs were not transferred (code 23) at main.c(1338) [sender=3.4.1]";
         let verdict = judged(&[], &json!([error, "=== Complete ==="]));
         assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Init)));
         assert_eq!(verdict.reasons[0].seen, error);
-    }
-
-    #[test]
-    fn one_of_another_name_and_a_sidecar_fail() {
-        for (field, value) in [("name", "other"), ("restartPolicy", "Always")] {
-            let changes = [(&*format!("/spec/initContainers/0/{field}"), json!(value))];
-            assert_eq!(judged(&changes, &json!(["done"])).outcome, Outcome::Fail, "{field}");
-        }
+        let other = [("/spec/initContainers/0/name", json!("other"))];
+        assert_eq!(judged(&other, &json!(["done"])).outcome, Outcome::Fail, "there is no such container");
     }
 
     #[test]

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
+use crate::check::findings::{EVENTS, Findings};
 use crate::check::{Kind, Part, Site, System};
-use crate::cluster::container;
+use crate::cluster::container::{self, View};
 use crate::event::{Hop, Reason, Verdict};
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NativeSidecar {}
@@ -36,55 +36,32 @@ impl Kind for NativeSidecar {
         let object = container::place(&seen.pod, name);
         let repair = "enable the server's sidecar in the values and run helm upgrade; if the release has it, the live object was edited";
         let Some(sidecar) = container::named(&seen.pod, name) else {
-            let reason = Reason::new(object, "a native sidecar", container::missing(&seen.pod)).hint(repair);
-            return Verdict::judged("", vec![reason]).at(Hop::Sidecar);
+            let reason = Reason::new(object, "a native sidecar", container::missing(&seen.pod));
+            return Verdict::fail(reason.hint(repair)).at(Hop::Sidecar);
         };
-        let mut reasons = Vec::new();
-        if sidecar.kind != container::Kind::NativeSidecar {
+        let mut found = Findings::default();
+        let is_native = sidecar.kind == container::Kind::NativeSidecar;
+        if !is_native {
             let expected = "a native sidecar (in initContainers, with restartPolicy: Always)";
-            reasons.push(Reason::new(&object, expected, sidecar.kind.to_string()).hint(repair));
+            found.wrong(&object, expected, sidecar.kind.to_string(), repair);
         }
-        match container::named(&seen.pod, after) {
-            Some(init) if init.kind == container::Kind::Init && init.index < sidecar.index => {}
-            Some(init) if init.kind == container::Kind::Init && sidecar.kind != container::Kind::NativeSidecar => {}
-            found => {
-                let seen = found.map_or("there is no such init container".to_owned(), |init| {
-                    format!("{after} is {}, in place {}", init.kind, init.index + 1)
-                });
-                let expected = format!("to come after the init container {after}");
-                let hint = "put it behind: before it, the sidecar copies an empty export over the tester's folder";
-                reasons.push(Reason::new(&object, expected, seen).hint(hint));
-            }
+        let init = container::named(&seen.pod, after);
+        let comes_after = |init: View| init.kind == container::Kind::Init && (init.index < sidecar.index || !is_native);
+        if !init.is_some_and(comes_after) {
+            let seen = init.map_or("there is no such init container".to_owned(), |init| {
+                format!("{after} is {}, in place {}", init.kind, init.index + 1)
+            });
+            let hint = "put it behind: before it, the sidecar copies an empty export over the tester's folder";
+            found.wrong(&object, format!("to come after the init container {after}"), seen, hint);
         }
         if container::is_restless(&seen.pod, &sidecar, system.restart_window.signed(), seen.now) {
             let expected = format!("no restart within {}", system.restart_window);
-            let hint = "look at its previous log: kubectl logs --previous";
-            reasons.push(Reason::new(&object, expected, sidecar.describe()).hint(hint));
+            found.wrong(&object, expected, sidecar.describe(), "look at its previous log: kubectl logs --previous");
         }
         let is_started = sidecar.status.is_some_and(|status| status.started == Some(true));
         if sidecar.running_since().is_none() || !is_started {
-            let hint = "look at the pod's events: kubectl describe pod";
-            reasons.push(Reason::new(&object, "running and started", sidecar.describe()).hint(hint));
+            found.wrong(object, "running and started", sidecar.describe(), EVENTS);
         }
-        Verdict::judged(format!("{name} is a native sidecar after {after}, {}", sidecar.describe()), reasons)
-            .at(Hop::Sidecar)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::check::kind::tests::judged;
-    use crate::cluster::example::{NOW, output_pod, with};
-    use crate::event::Outcome;
-
-    #[test]
-    fn one_that_runs_and_has_not_started_fails() {
-        for (started, outcome) in [(true, Outcome::Pass), (false, Outcome::Fail)] {
-            let pod = with(output_pod(), &[("/status/initContainerStatuses/1/started", json!(started))]);
-            assert_eq!(judged::<NativeSidecar>(json!({}), json!({"pod": pod, "now": NOW})).outcome, outcome);
-        }
+        found.verdict(format!("{name} is a native sidecar after {after}, {}", sidecar.describe())).at(Hop::Sidecar)
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
+use super::init;
+use crate::check::findings::Findings;
 use crate::check::{Kind, Part, Site, System};
 use crate::cluster::container;
 use crate::cluster::script::delete_flag;
@@ -39,45 +41,43 @@ impl Kind for RsyncDelete {
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let Observation { pod, flags, unknown } = seen;
+        let mut found = Findings::default();
+        let sidecar = system.sidecar_name();
+        let place = container::place(pod, sidecar);
+        if let Some(flag) = flags.get(sidecar) {
+            let deletes = "files that a tester puts into the server's folder are deleted within one sync interval";
+            found.note(format!("{place} runs rsync with {flag}: {deletes}"));
+        } else if let Some(why) = unknown.get(sidecar) {
+            found.note(format!("whether {place} runs rsync with --delete, its spec does not tell: {why}"));
+        }
         let name = &system.init_container;
         let object = container::place(pod, name);
-        let note = |name: &str| {
-            let place = container::place(pod, name);
-            let deletes = "files that a tester puts into the server's folder are deleted within one sync interval";
-            let flag = flags.get(name).map(|flag| format!("{place} runs rsync with {flag}: {deletes}"));
-            let untold = |why| format!("whether {place} runs rsync with --delete, its spec does not tell: {why}");
-            flag.or_else(|| unknown.get(name).map(untold))
-        };
-        let notes: Vec<String> = note(system.sidecar_name()).into_iter().collect();
-        let init = container::named(pod, name).filter(|view| view.kind == container::Kind::Init);
-        let Some(init) = init else {
-            let found = format!("no such init container; the pod has {}", container::names(pod));
-            let reason = Reason::new(object, "an init container", found).hint("run helm upgrade again");
-            return Verdict::judged("", vec![reason]).notes(notes).at(Hop::Init);
-        };
         let expected = if self.wanted { "rsync with --delete" } else { "rsync without --delete" };
-        let runs = format!("{name} runs rsync");
-        let verdict = match (flags.get(init.name), unknown.get(init.name)) {
-            (Some(flag), _) => {
-                let hint = "take it out of the command and its environment: where the container runs again over a kept \
-                            export, as after a node's restart, it removes what clients wrote";
-                let reason = (!self.wanted).then(|| Reason::new(object, expected, flag).hint(hint));
-                Verdict::judged(format!("{runs} with {flag}"), reason.into_iter().collect())
+        let verdict = match (init(pod, name), flags.get(name), unknown.get(name)) {
+            (Err(missing), ..) => found.fail(missing.hint("run helm upgrade again")),
+            (_, Some(flag), _) => {
+                if !self.wanted {
+                    let hint = "take it out of the command and its environment: where the container runs again over a kept \
+                                export, as after a node's restart, it removes what clients wrote";
+                    found.wrong(object, expected, flag, hint);
+                }
+                found.verdict(format!("{name} runs rsync with {flag}"))
             }
-            (None, Some(why)) => {
+            (_, None, Some(why)) => {
                 let hint = "write rsync and its flags into the container's command, or the flags into its env as plain \
                             values: what else it runs was not looked at";
-                Verdict::error(Reason::new(object, expected, format!("its spec does not tell: {why}")).hint(hint))
+                found.error(Reason::new(object, expected, format!("its spec does not tell: {why}")).hint(hint))
             }
-            (None, None) => {
-                let hint = "give it to the rsync of the command: where the container runs again over a kept export, as after \
-                            a node's restart, files that testers took out of the folder stay in it";
-                let reason =
-                    self.wanted.then(|| Reason::new(object, expected, "its rsync does not have it").hint(hint));
-                Verdict::judged(format!("{runs} without --delete"), reason.into_iter().collect())
+            (_, None, None) => {
+                if self.wanted {
+                    let hint = "give it to the rsync of the command: where the container runs again over a kept export, as \
+                                after a node's restart, files that testers took out of the folder stay in it";
+                    found.wrong(object, expected, "its rsync does not have it", hint);
+                }
+                found.verdict(format!("{name} runs rsync without --delete"))
             }
         };
-        verdict.notes(notes).at(Hop::Init)
+        verdict.at(Hop::Init)
     }
 }
 
@@ -96,21 +96,16 @@ impl Observation {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::check::system::tests::system;
     use crate::cluster::example::{output_pod, with};
     use crate::event::Outcome;
 
-    #[test]
-    fn no_such_init_container_fails() {
-        for (field, value) in [("name", "other"), ("restartPolicy", "Always")] {
-            let pod = with(output_pod(), &[(&*format!("/spec/initContainers/0/{field}"), json!(value))]);
-            let seen = Observation::new(serde_json::from_value(pod).unwrap());
-            let verdict = RsyncDelete { wanted: false }.judge(&system(), &seen);
-            assert_eq!(verdict.outcome, Outcome::Fail, "{field}");
-        }
+    fn judged(changes: &[(&str, Value)]) -> Verdict {
+        let pod = serde_json::from_value(with(output_pod(), changes)).unwrap();
+        RsyncDelete { wanted: false }.judge(&system(), &Observation::new(pod))
     }
 
     #[test]
@@ -122,15 +117,11 @@ mod tests {
         ] {
             let command = |script: &str| json!(["sh", "-c", script]);
             let init = ("/spec/initContainers/0/command", command("rsync -a /a/ /b/"));
-            let pod = with(output_pod(), &[init, ("/spec/initContainers/1/command", command(script))]);
-            let seen = Observation::new(serde_json::from_value(pod).unwrap());
-            let verdict = RsyncDelete { wanted: false }.judge(&system(), &seen);
-            assert_eq!(
-                (verdict.outcome, verdict.notes.len()),
-                (Outcome::Pass, usize::from(words.is_some())),
-                "{script}"
-            );
-            assert!(verdict.notes.iter().all(|note| note.contains(words.unwrap_or_default())), "{:?}", verdict.notes);
+            let verdict = judged(&[init, ("/spec/initContainers/1/command", command(script))]);
+            let said = verdict.notes.iter().map(|note| words.is_some_and(|words| note.contains(words)));
+            assert_eq!(said.collect::<Vec<_>>(), vec![true; usize::from(words.is_some())], "{:?}", verdict.notes);
+            assert_eq!(verdict.outcome, Outcome::Pass, "{script}");
         }
+        assert_eq!(judged(&[("/spec/initContainers/0/name", json!("other"))]).outcome, Outcome::Fail, "there is none");
     }
 }

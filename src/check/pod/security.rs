@@ -1,15 +1,16 @@
 //! `security`: no container is privileged or can become so, and none has more capabilities than it needs.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Capabilities, Pod};
-use serde::{Deserialize, Serialize};
+use k8s_openapi::api::core::v1::Capabilities;
+use serde::Deserialize;
 
+use super::OnlyPod;
+use crate::check::findings::{EDITED, Findings, listed};
 use crate::check::{Kind, Site, System};
 use crate::cluster::ResourceExt;
 use crate::cluster::container::{self, View};
-use crate::event::{Reason, Verdict};
+use crate::event::Verdict;
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -18,47 +19,38 @@ pub struct Security {
     pub add: Vec<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Observation {
-    pod: Arc<Pod>,
-}
-
 impl Kind for Security {
-    type Observation = Observation;
+    type Observation = OnlyPod;
 
-    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        Ok(Observation { pod: site.pod().await?.0 })
+    async fn observe(&self, site: &Site) -> Result<OnlyPod, Verdict> {
+        OnlyPod::observe(site).await
     }
 
-    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
-        let (pod, server) = (&seen.pod, &system.export.container);
-        let mut reasons = Vec::new();
-        let repair = "run helm upgrade: the live object was edited, or the chart has it otherwise";
+    fn judge(&self, system: &System, OnlyPod { pod }: &OnlyPod) -> Verdict {
+        let server = &system.export.container;
+        let mut found = Findings::default();
         let mut views = container::all(pod);
         // One for debugging that has ended cannot be taken out of the pod, and never runs again.
         views.retain(|view| view.kind != container::Kind::Ephemeral || view.running_since().is_some());
         for view in &views {
-            let object = container::place(pod, view.name);
-            let wrong = wrong(view, (view.name == server).then_some(&self.add));
-            reasons.extend(wrong.map(|(expected, seen)| Reason::new(&object, expected, seen).hint(repair)));
+            for (expected, seen) in wrong(view, (view.name == server).then_some(&self.add)) {
+                found.wrong(container::place(pod, view.name), expected, seen, EDITED);
+            }
         }
         if !views.iter().any(|view| view.name == server) {
-            let object = container::place(pod, server);
-            reasons.push(Reason::new(object, "to be there", container::missing(pod)).hint(repair));
+            found.wrong(container::place(pod, server), "to be there", container::missing(pod), EDITED);
         }
         let shared = pod.spec.iter().flat_map(|spec| {
             [("hostNetwork", spec.host_network), ("hostPID", spec.host_pid), ("hostIPC", spec.host_ipc)]
         });
         for (field, _) in shared.filter(|(_, value)| *value == Some(true)) {
-            let object = format!("pod {}", pod.name_any());
-            reasons.push(Reason::new(object, format!("{field} not true"), "true").hint(repair));
+            found.wrong(format!("pod {}", pod.name_any()), format!("{field} not true"), "true", EDITED);
         }
-        let summary = format!(
+        found.verdict(format!(
             "none of {} containers is privileged or escalates; {server} drops ALL and adds {}, the others add nothing",
             views.len(),
             shown(&self.add.iter().map(|name| plain(name)).collect())
-        );
-        Verdict::judged(summary, reasons)
+        ))
     }
 }
 
@@ -95,72 +87,5 @@ fn plain(name: &str) -> String {
 }
 
 fn shown(names: &BTreeSet<String>) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.iter().cloned().collect::<Vec<_>>().join(", ") }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::check::kind::tests::judged as judged_by;
-    use crate::cluster::example::{output_pod, with};
-    use crate::event::Outcome;
-
-    const SERVER: &str = "/spec/containers/0/securityContext";
-    const SIDECAR: &str = "/spec/initContainers/1/securityContext";
-
-    fn judged(changes: &[(&str, Value)]) -> Verdict {
-        let healthy = json!({"allowPrivilegeEscalation": false,
-            "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}});
-        let pod = with(with(output_pod(), &[(SERVER, healthy)]), changes);
-        judged_by::<Security>(json!({"add": ["NET_BIND_SERVICE"]}), json!({ "pod": pod }))
-    }
-
-    #[test]
-    fn capabilities_may_be_spelt_as_the_runtime_takes_them() {
-        let spelt = json!({"drop": ["all"], "add": ["cap_net_bind_service"]});
-        assert_eq!(judged(&[(&format!("{SERVER}/capabilities"), spelt)]).reasons, Vec::new());
-    }
-
-    #[test]
-    fn a_server_with_other_rights_fails() {
-        for (field, value, count) in [
-            ("/allowPrivilegeEscalation", Value::Null, 1),
-            ("/allowPrivilegeEscalation", json!(true), 1),
-            ("/capabilities/add", json!(["NET_BIND_SERVICE", "SYS_ADMIN"]), 1),
-            ("/capabilities/drop", json!(["NET_RAW"]), 1),
-            ("/capabilities", Value::Null, 2),
-        ] {
-            let verdict = judged(&[(&format!("{SERVER}{field}"), value)]);
-            assert_eq!(verdict.reasons.len(), count, "{field} {verdict:?}");
-        }
-        let missing = judged(&[("/spec/containers/0/name", json!("other"))]);
-        assert!(missing.reasons.iter().any(|reason| reason.seen.starts_with("no such container")), "{missing:?}");
-    }
-
-    #[test]
-    fn any_other_container_with_rights_fails() {
-        for rights in [
-            json!({"privileged": true}),
-            json!({"allowPrivilegeEscalation": true}),
-            json!({"capabilities": {"add": ["NET_BIND_SERVICE"]}}),
-        ] {
-            assert_eq!(judged(&[(SIDECAR, rights.clone())]).reasons.len(), 1, "{rights}");
-        }
-        for field in ["hostNetwork", "hostPID", "hostIPC"] {
-            assert_eq!(judged(&[(&format!("/spec/{field}"), json!(true))]).outcome, Outcome::Fail, "{field}");
-        }
-    }
-
-    #[test]
-    fn a_debugging_container_counts_as_long_as_it_runs() {
-        let container = json!([{"name": "debug", "securityContext": {"capabilities": {"add": ["SYS_PTRACE"]}}}]);
-        let debug = |state: Value| {
-            let status = json!([{"name": "debug", "ready": false, "restartCount": 0, "image": "", "imageID": "", "state": state}]);
-            judged(&[("/spec/ephemeralContainers", container.clone()), ("/status/ephemeralContainerStatuses", status)])
-        };
-        assert_eq!(debug(json!({"running": {}})).outcome, Outcome::Fail);
-        assert_eq!(debug(json!({"terminated": {"exitCode": 0}})).outcome, Outcome::Pass);
-    }
+    if names.is_empty() { "nothing".to_owned() } else { listed(names) }
 }

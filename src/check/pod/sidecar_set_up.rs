@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
 use super::resources;
+use crate::check::findings::{EDITED, Findings};
 use crate::check::parameter::{Expected, Pattern};
 use crate::check::{Kind, Need, Part, Sidecar, Site, System};
 use crate::cluster::container::{self, View};
@@ -25,7 +26,6 @@ const HEAD: i64 = 8192;
 /// The pause between two looks at the log of one that starts.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SidecarSetUp {}
@@ -92,20 +92,18 @@ impl Kind for SidecarSetUp {
         let name = &sidecar.container;
         let object = container::place(&seen.pod, name);
         let Some(view) = container::named(&seen.pod, name) else {
-            let reason = Reason::new(object, "a sidecar", container::missing(&seen.pod));
             let hint = "enable the server's sidecar in the values and run helm upgrade";
-            return Verdict::judged("", vec![reason.hint(hint)]).at(Hop::Sidecar);
+            let reason = Reason::new(object, "a sidecar", container::missing(&seen.pod));
+            return Verdict::fail(reason.hint(hint)).at(Hop::Sidecar);
         };
-        let mut reasons = mounts(&object, &view, &system.export.volume, true);
-        reasons.extend(mounts(&object, &view, &system.folder_volume, false));
-        reasons.extend(resources::differences(&object, view.resources, &seen.resources));
-        let mut notes = Vec::new();
+        let mut found = Findings::default();
+        for (volume, read_only) in [(&system.export.volume, true), (&system.folder_volume, false)] {
+            mounts(&mut found, &object, &view, volume, read_only);
+        }
+        resources::compare(&mut found, &object, view.resources, &seen.resources);
         match &seen.head {
-            Some(head) => match began(sidecar, &object, &view, &seen.interval, head, &seen.live) {
-                Ok(note) => notes.extend(note),
-                Err(found) => reasons.extend(found),
-            },
-            None if reasons.is_empty() => {
+            Some(head) => start_up(&mut found, &object, sidecar, &view, seen, head),
+            None if found.are_good() => {
                 let reason = Reason::new(object, "running", view.describe());
                 return Verdict::blocked(format!("pods::{}", seen.server), reason);
             }
@@ -118,81 +116,70 @@ impl Kind for SidecarSetUp {
             system.folder_volume,
             resources::described(view.resources)
         );
-        Verdict::judged(summary, reasons).notes(notes).at(Hop::Sidecar)
+        found.verdict(summary).at(Hop::Sidecar)
     }
 }
 
-/// Judges what the sidecar said when it started: a note where that is not there any more, or reasons to fail.
-fn began(
-    sidecar: &Sidecar,
+/// Judges what the sidecar said when it started; where that is not there any more, only what it was given.
+fn start_up(
+    found: &mut Findings,
     object: &str,
+    sidecar: &Sidecar,
     view: &View<'_>,
-    interval: &Expected,
+    seen: &Observation,
     head: &[LogLine],
-    live: &[String],
-) -> Result<Option<String>, Vec<Reason>> {
+) {
+    let Observation { interval, live, .. } = seen;
     let wanted = interval.text().unwrap_or_default();
-    let since = view.running_since().unwrap_or(Timestamp::UNIX_EPOCH);
-    let said = |pattern: &Pattern| head.iter().find_map(|(_, line)| pattern.0.captures(line));
     let repair = "restart the pod; if it says the same again, run helm upgrade with the values that are meant";
-    if head.is_empty() {
-        let lines: Vec<&str> = [Some(&sidecar.interval), sidecar.direction.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(|line| line.0.as_str())
-            .collect();
+    let Some((first, _)) = head.first() else {
+        let lines: Vec<_> = [Some(&sidecar.interval), sidecar.direction.as_ref()].into_iter().flatten().collect();
+        let lines: Vec<_> = lines.into_iter().map(|line| line.0.as_str()).collect();
         let expected = format!("to say {} when it starts", lines.join(" and "));
-        return Err(vec![Reason::new(object, expected, "nothing, not even for a whole cycle").hint(repair)]);
-    }
-    // A longer interval than the log says shows nowhere else: a slow cycle is no fault by itself.
-    let is_other = interval.value.is_some() && !live.is_empty() && !live.contains(&wanted);
-    let other = is_other.then(|| {
-        let expected = format!("an interval of {wanted}s ({})", interval.source);
-        let found = format!("its command or environment has {}", live.join(", "));
-        Reason::new(object, expected, found).hint(repair)
-    });
-    if head.first().is_none_or(|(first, _)| first.duration_since(since) > ROTATED) {
-        let note = format!(
-            "{object}: its start-up lines are not in its log any more, so its command and the cadence of its cycles \
-             say how it was started"
-        );
-        return other.map_or(Ok(Some(note)), |other| Err(vec![other]));
-    }
-    let mut reasons = Vec::new();
+        return found.wrong(object, expected, "nothing, not even for a whole cycle", repair);
+    };
+    let is_rotated = first.duration_since(view.running_since().unwrap_or(Timestamp::UNIX_EPOCH)) > ROTATED;
+    let said = |pattern: &Pattern| head.iter().find_map(|(_, line)| pattern.0.captures(line));
     let none = format!("no such line in the first {HEAD} bytes of its log");
     let seconds = said(&sidecar.interval).and_then(|groups| Some(groups.get(1)?.as_str().to_owned()));
-    if seconds.is_some() && (interval.value.is_none() || seconds.as_ref() == Some(&wanted)) {
-        reasons.extend(other);
-    } else {
+    if !is_rotated && (seconds.is_none() || interval.value.is_some() && seconds.as_ref() != Some(&wanted)) {
         let expected = format!("a line like {} with {wanted} ({})", sidecar.interval.0, interval.source);
-        reasons.push(Reason::new(object, expected, seconds.unwrap_or(none.clone())).hint(repair));
+        found.wrong(object, expected, seconds.unwrap_or(none.clone()), repair);
+    } else if interval.value.is_some() && !live.is_empty() && !live.contains(&wanted) {
+        // A longer interval than the log says shows nowhere else: a slow cycle is no fault by itself.
+        let expected = format!("an interval of {wanted}s ({})", interval.source);
+        found.wrong(object, expected, format!("its command or environment has {}", live.join(", ")), repair);
+    } else if is_rotated {
+        found.note(format!(
+            "{object}: its start-up lines are not in its log any more, so its command and the cadence of its cycles \
+             say how it was started"
+        ));
     }
-    if let Some(direction) = sidecar.direction.as_ref().filter(|direction| said(direction).is_none()) {
-        reasons.push(Reason::new(object, format!("a line like {}", direction.0), none).hint(repair));
+    let direction = sidecar.direction.as_ref().filter(|direction| !is_rotated && said(direction).is_none());
+    if let Some(direction) = direction {
+        found.wrong(object, format!("a line like {}", direction.0), none, repair);
     }
-    if reasons.is_empty() { Ok(None) } else { Err(reasons) }
 }
 
-/// Why a volume is not mounted as it should be; empty if it is.
-fn mounts(object: &str, view: &View<'_>, volume: &str, read_only: bool) -> Vec<Reason> {
-    let wanted = if read_only { "readOnly" } else { "writable" };
+/// Judges how a volume is mounted, as declared and then in truth.
+fn mounts(found: &mut Findings, object: &str, view: &View<'_>, volume: &str, read_only: bool) {
+    let (wanted, other) = if read_only { ("readOnly", "writable") } else { ("writable", "readOnly") };
     let expected = format!("volume {volume} mounted {wanted}");
-    let hint = "run helm upgrade: the live object was edited, or the chart has it otherwise";
-    let fail = |found: String| Reason::new(object, &expected, found).hint(hint);
     let mut declared = view.mounts.iter().filter(|mount| mount.name == volume).peekable();
     if declared.peek().is_none() {
-        return vec![fail("the container does not mount it".to_owned())];
+        return found.wrong(object, expected, "the container does not mount it", EDITED);
     }
-    let other = if read_only { "writable" } else { "readOnly" };
     let declared = declared.filter(|mount| (mount.read_only == Some(true)) != read_only);
-    let reasons: Vec<_> = declared.map(|mount| fail(format!("{other} at {}", mount.mount_path))).collect();
-    if !reasons.is_empty() {
-        return reasons;
+    let mut wrong: Vec<_> = declared.map(|mount| format!("{other} at {}", mount.mount_path)).collect();
+    if wrong.is_empty() {
+        // Since Kubernetes 1.31 the kubelet says how it mounted what is declared.
+        let status = view.status.and_then(|status| status.volume_mounts.as_ref()).into_iter().flatten();
+        let status = status.filter(|mount| mount.name == volume && (mount.read_only == Some(true)) != read_only);
+        wrong.extend(status.map(|mount| format!("the status says that it is {other} at {}", mount.mount_path)));
     }
-    // Since Kubernetes 1.31 the kubelet says how it mounted what is declared.
-    let status = view.status.and_then(|status| status.volume_mounts.as_ref()).into_iter().flatten();
-    let status = status.filter(|mount| mount.name == volume && (mount.read_only == Some(true)) != read_only);
-    status.map(|mount| fail(format!("the status says that it is {other} at {}", mount.mount_path))).collect()
+    for seen in wrong {
+        found.wrong(object, &expected, seen, EDITED);
+    }
 }
 
 /// The seconds that a container's command sleeps for; where its spec does not tell, or where it counts shorter pauses, the
@@ -236,10 +223,9 @@ mod tests {
     }
 
     #[test]
-    fn wrong_mounts_fail_also_where_only_the_status_says_so() {
+    fn a_missing_mount_and_one_that_only_the_status_says_is_wrong_fail() {
         let status = json!([{"name": "nfs-export", "mountPath": "/nfs-data"}]);
         for (pointer, value) in [
-            (&*format!("{SIDECAR}/volumeMounts/0/readOnly"), json!(false)),
             (&*format!("{SIDECAR}/volumeMounts/0/name"), json!("other")),
             ("/status/initContainerStatuses/1/volumeMounts", status),
         ] {

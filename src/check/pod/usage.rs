@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::{join_all, try_join_all};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 
 use super::quantity::{Amount, cpu, memory};
 use super::used::{self, Containers, Used, total};
+use crate::check::findings::Findings;
 use crate::check::parameter::Span;
 use crate::check::{Kind, Site, System};
 use crate::cluster::container;
@@ -58,15 +60,12 @@ impl Kind for Usage {
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         // In a container that comes and goes nothing can be read.
         site.steady_pod().await?;
-        let others = site.servers.iter().filter(|server| *server != site.server());
-        let once = |server: String| async move {
-            let measured = site.shared.once(format!("usage of {server}"), Box::pin(measure(site, &server))).await;
-            (server, measured)
-        };
-        let (own, others) = tokio::join!(once(site.server().to_owned()), join_all(others.cloned().map(once)));
-        let mut servers: BTreeMap<_, _> =
-            others.into_iter().map(|(server, measured)| (server, sum(measured))).collect();
-        let (server, (pod, source, mut containers)) = (own.0, own.1?);
+        let measured =
+            |server: &str| site.shared.once(format!("usage of {server}"), measure(site, server.to_owned()).boxed());
+        let all = site.servers.iter().map(|server| async { (server.clone(), sum(measured(server).await)) });
+        let mut servers: BTreeMap<_, _> = join_all(all).await.into_iter().collect();
+        let server = site.server().to_owned();
+        let (pod, source, mut containers) = measured(&server).await?;
         let name = site.system.sidecar_name();
         let limit = Instant::now() + self.within.0;
         let mut copied = None;
@@ -84,44 +83,45 @@ impl Kind for Usage {
     }
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
-        let (mut reasons, mut notes) = (Vec::new(), Vec::new());
+        let mut found = Findings::default();
         let name = system.sidecar_name();
         let sidecar = seen.containers.get(name).filter(|used| used.cpu >= self.idle_below.number);
         if let Some(used) = sidecar {
-            let object = container::place(&seen.pod, name);
-            let now = cpu(used.cpu);
+            let (object, now) = (container::place(&seen.pod, name), cpu(used.cpu));
             if let Some(file) = &seen.copied {
-                notes.push(format!("{object} uses {now} of CPU: it is busy copying, for example {file}"));
+                found.note(format!("{object} uses {now} of CPU: it is busy copying, for example {file}"));
             } else {
                 let expected = format!("less than {} of CPU while idle", self.idle_below.text);
-                let found = format!("{now} still after {}, and its log lists nothing copied", self.within);
+                let seen = format!("{now} still after {}, and its log lists nothing copied", self.within);
                 let hint = "look at its command and log: does it pause between two cycles?";
-                reasons.push(Reason::new(object, expected, found).hint(hint));
+                found.wrong(object, expected, seen, hint);
             }
         }
-        for (server, why) in &seen.servers {
-            if let Err(why) = why {
-                notes.push(format!("server {server} is not in the sum, because it could not be measured: {why}"));
+        let mut known = Vec::new();
+        for (server, used) in &seen.servers {
+            match used {
+                Ok(used) => known.push(*used),
+                Err(why) => {
+                    found.note(format!("server {server} is not in the sum, because it could not be measured: {why}"));
+                }
             }
         }
-        let known: Vec<_> = seen.servers.values().filter_map(|used| used.as_ref().ok()).copied().collect();
         let (count, sum) = (format!("{} of {}", known.len(), seen.servers.len()), total(known));
         if sum.memory > self.node_memory.number {
             let expected = format!("together no more than the {} of memory of the usual node", self.node_memory.text);
             let hint = "give the node more memory, or lower the limits in the values";
-            reasons.push(Reason::new(format!("{count} servers"), expected, memory(sum.memory)).hint(hint));
+            found.wrong(format!("{count} servers"), expected, memory(sum.memory), hint);
         }
         let each =
             seen.containers.iter().map(|(name, used)| format!("{name} {}, {}", memory(used.memory), cpu(used.cpu)));
-        let summary = format!(
+        found.verdict(format!(
             "{} ({}); {count} servers together {} of {}, {}",
             each.collect::<Vec<_>>().join("; "),
             seen.source,
             memory(sum.memory),
             self.node_memory.text,
             cpu(sum.cpu)
-        );
-        Verdict::judged(summary, reasons).notes(notes)
+        ))
     }
 }
 
@@ -138,9 +138,9 @@ async fn newest_copy(site: &Site, pod: &Pod) -> Result<Option<String>, Verdict> 
 }
 
 /// Measures a server's running containers, from metrics-server where there is one, else in the containers.
-async fn measure(site: &Site, server: &str) -> Measured {
-    let population = site.server_settled(server).await?;
-    let server_now = population.server(&site.system.pods, server);
+async fn measure(site: &Site, server: String) -> Measured {
+    let population = site.server_settled(&server).await?;
+    let server_now = population.server(&site.system.pods, &server);
     let current = server_now.current();
     let [pod] = current[..] else {
         let reason = Reason::new(format!("server {server}"), "exactly one current pod", counted(&current));

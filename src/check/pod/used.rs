@@ -31,6 +31,7 @@ pub fn from_metrics(data: &Value, names: &[&str]) -> Option<Containers> {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Reading {
+    /// In bytes.
     memory: u64,
     /// The node's uptime in hundredths of a second.
     at: u64,
@@ -38,7 +39,7 @@ pub struct Reading {
     cpu: u64,
 }
 
-/// Memory in bytes, the node's uptime in hundredths of a second and the CPU time until then in nanoseconds.
+/// Reads what [`Operation::Usage`](crate::cluster::Operation::Usage) printed.
 pub fn reading(text: &str) -> Option<Reading> {
     let numbers: Vec<u64> = text.split_whitespace().map(|word| word.parse().ok()).collect::<Option<_>>()?;
     let [memory, at, cpu] = numbers[..] else { return None };

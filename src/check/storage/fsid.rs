@@ -74,8 +74,7 @@ impl Kind for Fsid {
             return Verdict::judged("", vec![Reason::new(object, expected, "none").hint(hint)]).at(Hop::Nfs);
         };
         let mut reasons = Vec::new();
-        if let Some(expected) = seen.expected.text().filter(|expected| expected != id) {
-            let expected = format!("fsid {expected} ({})", seen.expected.source);
+        if let Some(expected) = seen.expected.unlike("fsid", id) {
             reasons.push(Reason::new(&object, expected, format!("{id}, in {}", own.place)).hint(hint));
         }
         let others = seen.found.iter().filter(|(server, _)| **server != seen.server);

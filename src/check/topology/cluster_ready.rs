@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{Node, NodeStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
+use crate::check::findings::{Findings, listed};
 use crate::check::{Kind, Need, Site, Subject, System};
 use crate::cluster::ResourceExt;
 use crate::event::{Reason, Verdict};
@@ -72,7 +73,7 @@ impl Kind for Cluster {
     }
 
     fn judge(&self, _: &System, seen: &Observation) -> Verdict {
-        let (mut reasons, mut notes) = (Vec::new(), Vec::new());
+        let mut found = Findings::default();
         let object = format!("cluster {}", seen.context);
         let version = match Version::try_from(seen.version.clone()) {
             Ok(version) => version,
@@ -80,23 +81,22 @@ impl Kind for Cluster {
         };
         if version < self.min_version {
             let expected = format!("Kubernetes {} or newer, for native sidecars", self.min_version);
-            let found = format!("Kubernetes {version}");
-            reasons.push(Reason::new(&object, expected, found).hint("upgrade the cluster"));
+            found.wrong(&object, expected, format!("Kubernetes {version}"), "upgrade the cluster");
         }
         if seen.nodes.is_empty() {
-            reasons.push(Reason::new(&object, "at least one node", "no node"));
+            found.wrong(object, "at least one node", "no node", "");
         }
         let (ready, others): (Vec<_>, Vec<_>) = seen.nodes.iter().partition(|node| is_ready(node));
         for name in others.iter().map(|node| node.name_any()) {
             if seen.used.is_empty() || seen.used.contains(&name) {
                 let hint = format!("look at its conditions: kubectl --context={} describe node {name}", seen.context);
-                reasons.push(Reason::new(format!("node {name}"), "condition Ready", "not Ready").hint(hint));
+                found.wrong(format!("node {name}"), "condition Ready", "not Ready", hint);
             } else {
-                notes.push(format!("node {name} is not Ready; no server's pod runs there"));
+                found.note(format!("node {name} is not Ready; no server's pod runs there"));
             }
         }
-        let names = ready.iter().map(|node| node.name_any()).collect::<Vec<_>>().join(", ");
-        Verdict::judged(format!("Kubernetes {version}, node {names} Ready"), reasons).notes(notes)
+        let names = listed(ready.iter().map(|node| node.name_any()));
+        found.verdict(format!("Kubernetes {version}, node {names} Ready"))
     }
 }
 

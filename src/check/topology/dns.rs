@@ -1,6 +1,6 @@
 //! `dns`: the name of a server's Service resolves inside a pod, to the Service's ClusterIP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use k8s_openapi::api::core::v1::Service;
 use serde::{Deserialize, Serialize};
 
 use super::inside::{self, NOT_FOUND, Said};
+use crate::check::findings::{Findings, listed, or_none};
 use crate::check::{Kind, Need, Site, System};
 use crate::cluster::{Operation, ResourceExt};
 use crate::event::{Reason, Verdict};
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Dns {}
@@ -61,12 +61,12 @@ impl Kind for Dns {
     fn judge(&self, _: &System, seen: &Observation) -> Verdict {
         let Some(said) = seen.said.as_ref().filter(|_| !seen.services.is_empty()) else {
             let hint = "run helm upgrade again: it makes a missing Service";
-            let reason = Reason::new(format!("server {}", seen.server), "a Service with its labels", "none").hint(hint);
-            return Verdict::judged("", vec![reason]);
+            let reason = Reason::new(format!("server {}", seen.server), "a Service with its labels", "none");
+            return Verdict::fail(reason.hint(hint));
         };
         let answers = Answers::read(&said.text);
-        let name_servers = if answers.servers.is_empty() { "none".to_owned() } else { answers.servers.join(", ") };
-        let (mut reasons, mut resolved, mut is_silent) = (Vec::new(), Vec::new(), false);
+        let name_servers = or_none(listed(&answers.servers));
+        let (mut found, mut resolved, mut is_silent) = (Findings::default(), Vec::new(), false);
         for service in &seen.services {
             let name = service.name_any();
             let wanted = cluster_ips(service);
@@ -76,20 +76,12 @@ impl Kind for Dns {
                     let what = format!("the Service has none: it is headless or not of this cluster (type {kind})");
                     (what, "run helm upgrade again; a Service that was headless must be deleted before")
                 }
-                Some(Answer::Addresses(found)) if required(&wanted).all(|ip| found.contains(&ip)) => {
-                    let foreign: Vec<IpAddr> = found.iter().filter(|ip| !wanted.contains(ip)).copied().collect();
-                    if foreign.is_empty() {
-                        resolved.push(format!("{name} resolves to {}", list(found)));
+                Some(Answer::Addresses(ips)) => {
+                    let Some(other) = other(&wanted, ips) else {
+                        resolved.push(format!("{name} resolves to {}", listed(ips)));
                         continue;
-                    }
-                    let hint =
-                        "ask the cluster's DNS where that comes from: look at the ConfigMap coredns in kube-system";
-                    (format!("also {}", list(&foreign)), hint)
-                }
-                Some(Answer::Addresses(found)) => {
-                    let hint = "a Service made again has a new address, and CoreDNS keeps the old one for up to 30 s; \
-                                then look at the pods and the log of CoreDNS in kube-system";
-                    (list(found), hint)
+                    };
+                    other
                 }
                 Some(Answer::Nothing(text)) => {
                     let hint = "look at the log of CoreDNS in kube-system, and at the pod's /etc/resolv.conf";
@@ -112,38 +104,44 @@ impl Kind for Dns {
                     return Verdict::error(Reason::new(&said.place, format!("an answer for {name}"), text));
                 }
             };
-            let expected = format!("to resolve to its ClusterIP {} in {}", list(&wanted), said.place);
-            reasons.push(Reason::new(format!("the name of Service {name}"), expected, what).hint(hint));
+            let expected = format!("to resolve to its ClusterIP {} in {}", listed(&wanted), said.place);
+            found.wrong(format!("the name of Service {name}"), expected, what, hint);
         }
-        if is_silent && reasons.is_empty() {
+        if is_silent && found.are_good() {
             let whose = format!("name server {name_servers} of the resolv.conf in {}", said.place);
             return Verdict::skip(format!("{whose} does not answer at all"));
         }
-        let slow =
-            || format!("name server {name_servers} did not answer for all names when it was first asked: it is slow");
-        let notes = seen.is_late.then(slow).into_iter().collect();
-        Verdict::judged(format!("{}, by name server {name_servers}", resolved.join("; ")), reasons).notes(notes)
+        if seen.is_late {
+            let slow = "did not answer for all names when it was first asked: it is slow";
+            found.note(format!("name server {name_servers} {slow}"));
+        }
+        found.verdict(format!("{}, by name server {name_servers}", resolved.join("; ")))
     }
 }
 
+/// What is wrong with the addresses that a name resolves to, and the hint; `None` if they are the wanted ones.
+fn other(wanted: &BTreeSet<IpAddr>, found: &BTreeSet<IpAddr>) -> Option<(String, &'static str)> {
+    if !required(wanted).all(|ip| found.contains(ip)) {
+        let hint = "a Service made again has a new address, and CoreDNS keeps the old one for up to 30 s; \
+                    then look at the pods and the log of CoreDNS in kube-system";
+        return Some((listed(found), hint));
+    }
+    let foreign = listed(found.difference(wanted));
+    let hint = "ask the cluster's DNS where that comes from: look at the ConfigMap coredns in kube-system";
+    (!foreign.is_empty()).then(|| (format!("also {foreign}"), hint))
+}
+
 /// The addresses that its name must resolve to.
-fn cluster_ips(service: &Service) -> Vec<IpAddr> {
+fn cluster_ips(service: &Service) -> BTreeSet<IpAddr> {
     let spec = service.spec.as_ref();
     let all = spec.iter().flat_map(|spec| spec.cluster_ips.iter().flatten().chain(&spec.cluster_ip));
-    let mut ips: Vec<IpAddr> = all.filter_map(|ip| ip.parse().ok()).collect();
-    ips.sort();
-    ips.dedup();
-    ips
+    all.filter_map(|ip| ip.parse().ok()).collect()
 }
 
 /// Those that must be among the answers: of two families IPv4, because not every nslookup asks for both.
-fn required(wanted: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
+fn required(wanted: &BTreeSet<IpAddr>) -> impl Iterator<Item = &IpAddr> {
     let has_four = wanted.iter().any(IpAddr::is_ipv4);
-    wanted.iter().filter(move |ip| ip.is_ipv4() || !has_four).copied()
-}
-
-fn list(ips: &[IpAddr]) -> String {
-    ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    wanted.iter().filter(move |ip| ip.is_ipv4() || !has_four)
 }
 
 /// What [`Operation::Resolve`] printed.
@@ -157,7 +155,7 @@ struct Answers {
 /// What nslookup said of a name.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
-    Addresses(Vec<IpAddr>),
+    Addresses(BTreeSet<IpAddr>),
     /// The name server answered, but not with an address.
     Nothing(String),
     /// No name server answered.
@@ -199,9 +197,7 @@ impl Answer {
             let (_, rest) = line.strip_prefix("Address")?.split_once(':')?;
             rest.split_whitespace().next()?.parse().ok()
         });
-        let mut addresses: Vec<IpAddr> = addresses.collect();
-        addresses.sort();
-        addresses.dedup();
+        let addresses: BTreeSet<IpAddr> = addresses.collect();
         if !addresses.is_empty() {
             return Self::Addresses(addresses);
         }

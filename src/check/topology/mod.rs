@@ -3,6 +3,7 @@
 pub mod cluster_ready;
 pub mod dns;
 mod inside;
+pub mod knock;
 pub mod node_port;
 pub mod pod_count;
 pub mod pods;

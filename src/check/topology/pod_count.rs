@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
+use crate::check::findings::{Findings, listed};
 use crate::check::{Kind, Site, Subject, System};
 use crate::cluster::ResourceExt;
 use crate::cluster::server::{Settlement, counted, has_ended, is_terminating};
-use crate::event::{Reason, Verdict};
+use crate::event::Verdict;
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PodCount {}
@@ -45,7 +45,7 @@ impl Kind for PodCount {
     }
 
     fn judge(&self, _: &System, seen: &Observation) -> Verdict {
-        let (mut reasons, mut notes) = (Vec::new(), Vec::new());
+        let mut found = Findings::default();
         let server_of = |pod: &Pod| pod.labels().get(&seen.server_label).cloned().unwrap_or_default();
         let (current, others): (Vec<_>, Vec<_>) =
             seen.pods.iter().partition(|pod| !is_terminating(pod) && !has_ended(pod));
@@ -54,31 +54,28 @@ impl Kind for PodCount {
             let its = of(server);
             if its.len() != 1 {
                 let hint = "look at the Deployment's replicas and events, then run helm upgrade again";
-                let object = format!("server {server}");
-                reasons.push(Reason::new(object, "exactly one current pod", counted(&its)).hint(hint));
+                found.wrong(format!("server {server}"), "exactly one current pod", counted(&its), hint);
             }
         }
         for pod in current.iter().filter(|pod| !seen.servers.contains(&server_of(pod))) {
             let what = format!("{}={}", seen.server_label, server_of(pod));
-            let expected = format!("a pod of one of {}", seen.servers.join(", "));
+            let expected = format!("a pod of one of {}", listed(&seen.servers));
             let hint = "delete the pod or what owns it: it has the labels of the release's pods";
-            reasons.push(Reason::new(format!("pod {}", pod.name_any()), expected, what).hint(hint));
+            found.wrong(format!("pod {}", pod.name_any()), expected, what, hint);
         }
         for pod in others {
             let object = format!("pod {}", pod.name_any());
             let newest = of(&server_of(pod)).into_iter().map(|other| created(other)).max();
             if is_terminating(pod) {
                 let hint = "look at its finalizers and its node; until it is gone its sidecar may still write";
-                let expected = "to be gone after its grace period";
-                reasons.push(Reason::new(object, expected, "still being deleted").hint(hint));
+                found.wrong(object, "to be gone after its grace period", "still being deleted", hint);
             } else if newest.is_none_or(|newest| created(pod) > newest) {
-                reasons.push(Reason::new(object, "no pod that ended after the current one was made", ended(pod)));
+                found.wrong(object, "no pod that ended after the current one was made", ended(pod), "");
             } else {
-                notes.push(format!("{object} of the past is still listed: {}", ended(pod)));
+                found.note(format!("{object} of the past is still listed: {}", ended(pod)));
             }
         }
-        let summary = format!("{} pods, one for each server", current.len());
-        Verdict::judged(summary, reasons).notes(notes)
+        found.verdict(format!("{} pods, one for each server", current.len()))
     }
 }
 

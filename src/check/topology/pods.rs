@@ -1,19 +1,22 @@
 //! `pods`: a server has one pod, it is Ready, of the newest ReplicaSet, and none of its containers is restarting.
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
+use crate::check::findings::{EVENTS, Findings};
 use crate::check::nfs::Exit;
+use crate::check::parameter::Span;
+use crate::check::site::is_restless;
 use crate::check::{Kind, Site, System};
 use crate::cluster::container;
 use crate::cluster::server::{Settlement, counted, has_ended, is_ready, is_terminating, progress};
 use crate::cluster::{ResourceExt, Server};
-use crate::event::{Hop, Reason, Verdict};
+use crate::event::{Hop, Verdict};
 
 /// Kubernetes' word for a pod that has used too much.
 const EVICTED: &str = "Evicted";
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Pods {}
@@ -52,81 +55,79 @@ impl Kind for Pods {
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let server = &seen.server;
-        let (mut reasons, mut notes) = (Vec::new(), Vec::new());
+        let mut found = Findings::default();
         let whole = format!("server {}", server.name);
         match server.replicas() {
             None => {
-                let found = format!("{} Deployments", server.deployments.len());
                 let hint = "look whether the release has this server: helm get manifest";
-                reasons.push(Reason::new(&whole, "one Deployment", found).hint(hint));
+                found.wrong(&whole, "one Deployment", format!("{} Deployments", server.deployments.len()), hint);
             }
             Some(1) => {}
             Some(replicas) => {
                 let object = format!("Deployment {}", server.deployments[0].name_any());
                 let hint = "scale it to 1: two pods would fight over one folder";
-                reasons.push(Reason::new(object, "1 replica", format!("{replicas} replicas")).hint(hint));
+                found.wrong(object, "1 replica", format!("{replicas} replicas"), hint);
             }
         }
         let current = server.current();
         // What keeps the pod from coming says it all: that there is none, or only one that is older or not Ready.
         let obstacle = server.obstacle();
         if let Some(obstacle) = &obstacle {
-            let reason = Reason::new(obstacle.object.as_str(), obstacle.expected.as_str(), obstacle.seen());
-            reasons.push(reason.hint(obstacle.hint.as_str()));
+            found.wrong(&obstacle.object, &obstacle.expected, obstacle.seen(), &obstacle.hint);
         } else if current.len() != 1 {
-            reasons.push(Reason::new(&whole, "exactly one current pod", counted(&current)));
+            found.wrong(&whole, "exactly one current pod", counted(&current), "");
         }
-        let mut hop = Hop::Nfs;
         for pod in &current {
             let object = format!("pod {}", pod.name_any());
             if obstacle.is_none() && server.deployment().is_some() && !server.is_newest(pod) {
                 let hint = "a rollout has not ended: look at the Deployment's newest pod";
-                let expected = "to be of its Deployment's newest ReplicaSet";
-                reasons.push(Reason::new(&object, expected, "it is of another").hint(hint));
+                found.wrong(&object, "to be of its Deployment's newest ReplicaSet", "it is of another", hint);
             }
-            for view in container::all(pod) {
-                let object = format!("{object}, container {}", view.name);
-                let window = system.restart_window.signed();
-                if let Some(exit) = seen.exit.as_ref().filter(|exit| exit.explains(pod, &view, window)) {
-                    notes.push(format!("{object} was started again: a request of {} had ended it", exit.by));
-                    continue;
-                }
-                let is_restless = container::is_restless(pod, &view, window, seen.now);
-                // A completed init container is no loop, whatever it took.
-                if is_restless && !(view.kind == container::Kind::Init && view.has_completed()) {
-                    let expected = format!("no restart within {}", system.restart_window);
-                    let hint = "look at its previous log and the pod's events";
-                    reasons.push(Reason::new(&object, expected, view.describe()).hint(hint));
-                }
-                if view.kind == container::Kind::Init && !view.has_completed() {
-                    hop = Hop::Init;
-                }
-            }
+            containers(&mut found, seen, pod, system.restart_window);
             if obstacle.is_none() && !is_ready(pod) {
-                let hint = "look at the pod's events: kubectl describe pod";
-                let found = format!("not Ready: {}", progress(pod));
-                reasons.push(Reason::new(object, "condition Ready", found).hint(hint));
+                found.wrong(object, "condition Ready", format!("not Ready: {}", progress(pod)), EVENTS);
             }
         }
-        // Its successor is well until it is evicted too: once a minute, with what fills the export in the folder as well.
-        for Ended { pod, at, evicted } in &seen.ended {
-            let object = format!("pod {pod}");
-            let is_recent = seen.now.duration_since(*at) <= system.restart_window.signed();
-            match evicted {
-                Ok(Some(message)) if is_recent => {
-                    let expected = format!("not to be evicted within {}", system.restart_window);
-                    let hint = "remove what is too much, from the tester's folder and from the export";
-                    reasons.push(Reason::new(object, expected, format!("Evicted at {at}: {message}")).hint(hint));
-                }
-                Ok(_) => {}
-                Err(why) => notes.push(format!("{object} ended at {at}, and it is not known why: {why}")),
-            }
+        for ended in &seen.ended {
+            eviction(&mut found, ended, system.restart_window, seen.now);
         }
-        if let (true, Settlement::Pending(what)) = (reasons.is_empty(), server.settlement()) {
-            reasons.push(Reason::new(whole, "a settled rollout", what));
+        if let (true, Settlement::Pending(what)) = (found.are_good(), server.settlement()) {
+            found.wrong(whole, "a settled rollout", what, "");
         }
+        let is_filled = |pod: &Pod| {
+            container::all(pod).iter().all(|view| view.kind != container::Kind::Init || view.has_completed())
+        };
+        let hop = if current.iter().all(|pod| is_filled(pod)) { Hop::Nfs } else { Hop::Init };
         let pod = current.first().map(|pod| pod.name_any()).unwrap_or_default();
-        Verdict::judged(format!("pod {pod} is Ready"), reasons).notes(notes).at(hop)
+        found.verdict(format!("pod {pod} is Ready")).at(hop)
+    }
+}
+
+/// Whether the containers of a pod run steadily.
+fn containers(found: &mut Findings, seen: &Observation, pod: &Pod, window: Span) {
+    for view in container::all(pod) {
+        let object = container::place(pod, view.name);
+        if let Some(exit) = seen.exit.as_ref().filter(|exit| exit.explains(pod, &view, window.signed())) {
+            found.note(format!("{object} was started again: a request of {} had ended it", exit.by));
+        } else if is_restless(pod, &view, window, seen.now) {
+            let hint = "look at its previous log and the pod's events";
+            found.wrong(object, format!("no restart within {window}"), view.describe(), hint);
+        }
+    }
+}
+
+/// A pod that was evicted has a successor that is well until it is evicted too: once a minute, with what fills the export in the
+/// folder as well.
+fn eviction(found: &mut Findings, Ended { pod, at, evicted }: &Ended, window: Span, now: Timestamp) {
+    let object = format!("pod {pod}");
+    match evicted {
+        Ok(Some(message)) if now.duration_since(*at) <= window.signed() => {
+            let expected = format!("not to be evicted within {window}");
+            let hint = "remove what is too much, from the tester's folder and from the export";
+            found.wrong(object, expected, format!("Evicted at {at}: {message}"), hint);
+        }
+        Ok(_) => {}
+        Err(why) => found.note(format!("{object} ended at {at}, and it is not known why: {why}")),
     }
 }
 

@@ -7,7 +7,6 @@ use crate::check::{Kind, Need, Site, Subject, System};
 use crate::cluster::Deployed;
 use crate::event::{Reason, Verdict};
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Release {}
@@ -50,7 +49,7 @@ impl Kind for Release {
                 "install it: `{install} CHART`; or name another with --release. Only Secrets are looked at: with another \
                  HELM_DRIVER skip this test and `drift`"
             );
-            return Verdict::judged("", vec![Reason::new(object, "deployed", what).hint(hint)]);
+            return Verdict::fail(Reason::new(object, "deployed", what).hint(hint));
         };
         // The time of the machine that helm ran on: one that is ahead makes a release of the future.
         let age = deployed.at.map(|at| seen.now.duration_since(at).max(SignedDuration::ZERO));
@@ -59,7 +58,7 @@ impl Kind for Release {
         });
         if deployed.status == "deployed" {
             let Deployed { name, chart, revision, .. } = deployed;
-            return Verdict::judged(format!("{name} is deployed: {chart}, revision {revision}, {ago}"), Vec::new());
+            return Verdict::pass(format!("{name} is deployed: {chart}, revision {revision}, {ago}"));
         }
         let hint = format!(
             "if another helm still runs, wait for its end; else see `{}`, mend what Helm says, and run helm upgrade again \
@@ -71,7 +70,7 @@ impl Kind for Release {
         let mut said = format!("{}, {ago}{colon}{}", deployed.status, deployed.description);
         said.extend(deployed.judged_by.iter().map(|by| format!("; {by}")));
         let expected = format!("revision {} to be deployed", deployed.revision);
-        Verdict::judged("", vec![Reason::new(object, expected, said).hint(hint)])
+        Verdict::fail(Reason::new(object, expected, said).hint(hint))
     }
 }
 

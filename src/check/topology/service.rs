@@ -8,7 +8,9 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
+use crate::check::findings::{Findings, listed, or_none};
 use crate::check::parameter::{Expected, Span};
+use crate::check::site::newest_of_several;
 use crate::check::{Kind, Need, Site, System};
 use crate::cluster::ResourceExt;
 use crate::cluster::server::{is_ready, progress};
@@ -41,7 +43,11 @@ impl Kind for Service {
         let pod = match site.steady_pod().await {
             Ok((pod, _)) => pod,
             // A stranger with the server's labels gets a share of the connections: that is to be seen here.
-            Err(verdict) => own(site).ok_or(verdict)?,
+            Err(verdict) => {
+                let population = site.shared.watch.population().ok();
+                let server = population.map(|population| population.server(&site.system.pods, site.server()));
+                server.as_ref().and_then(newest_of_several).ok_or(verdict)?
+            }
         };
         let facts = &site.system.facts;
         let mut seen = Observation {
@@ -69,50 +75,44 @@ impl Kind for Service {
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let [service] = seen.services.as_slice() else {
-            let names: Vec<_> = seen.services.iter().map(|service| service.name_any()).collect();
-            let what = if names.is_empty() { "no Service with its labels".to_owned() } else { names.join(", ") };
+            let names = listed(seen.services.iter().map(|service| service.name_any()));
+            let what = if names.is_empty() { "no Service with its labels".to_owned() } else { names };
             let hint = "run helm upgrade again, which makes a missing one; delete one that is not the release's";
-            let reason = Reason::new(format!("server {}", seen.server), "exactly one Service", what).hint(hint);
-            return Verdict::judged("", vec![reason]).at(Hop::Nfs);
+            let reason = Reason::new(format!("server {}", seen.server), "exactly one Service", what);
+            return Verdict::fail(reason.hint(hint)).at(Hop::Nfs);
         };
         let name = service.name_any();
         let object = format!("Service {name}");
         let repair = "the live object was edited, or the values are not the release's: run helm upgrade again";
-        let mut reasons = Vec::new();
-        let mut differs = |what: &str, expected: &Expected, live: String| {
-            if let Some(text) = expected.text().filter(|text| *text != live) {
-                let expected = format!("{what} {text} ({})", expected.source);
-                let live = if live.is_empty() { "none".to_owned() } else { live };
-                reasons.push(Reason::new(&object, expected, live).hint(repair));
-            }
-        };
+        let mut found = Findings::default();
         let spec = service.spec.as_ref();
         let kind = spec.and_then(|spec| spec.type_.as_deref()).unwrap_or("ClusterIP");
-        differs("type", &seen.kind, kind.to_owned());
+        if let Some(expected) = seen.kind.unlike("type", kind) {
+            found.wrong(&object, expected, or_none(kind), repair);
+        }
         let ports = spec.iter().flat_map(|spec| spec.ports.iter().flatten());
         let ports: Vec<&ServicePort> = ports.filter(|port| is_tcp(port.protocol.as_deref())).collect();
         // The one that the values mean: a Service may have more.
         let wanted = seen.port.text();
         let port = ports.iter().find(|port| wanted.as_ref().is_none_or(|wanted| port.port.to_string() == *wanted));
         let Some(port) = port else {
-            let live: Vec<_> = ports.iter().map(|port| port.port.to_string()).collect();
-            let live = if live.is_empty() { "none".to_owned() } else { live.join(", ") };
+            let live = or_none(listed(ports.iter().map(|port| port.port)));
             let wanted = wanted.unwrap_or("of any number".to_owned());
             let expected = format!("TCP port {wanted} ({})", seen.port.source);
-            reasons.push(Reason::new(&object, expected, live).hint(repair));
-            return Verdict::judged("", reasons).at(Hop::Nfs);
+            return found.fail(Reason::new(object, expected, live).hint(repair)).at(Hop::Nfs);
         };
         let node_port = port.node_port.map(|port| port.to_string()).unwrap_or_default();
-        differs("NodePort", &seen.node_port, node_port.clone());
+        if let Some(expected) = seen.node_port.unlike("NodePort", &node_port) {
+            found.wrong(object, expected, or_none(&*node_port), repair);
+        }
+        let node_port = if node_port.is_empty() { node_port } else { format!(" on NodePort {node_port}") };
         let address = endpoint(system.export.port, seen, service, port).unwrap_or_else(|reason| {
-            reasons.push(reason);
+            found.add(reason);
             String::new()
         });
-        let node_port = if node_port.is_empty() { node_port } else { format!(" on NodePort {node_port}") };
-        let pod = seen.pod.name_any();
-        let summary =
-            format!("{name}: {kind}, port {}{node_port}, leads to its own pod {pod} at {address} only", port.port);
-        Verdict::judged(summary, reasons).at(Hop::Nfs)
+        let (port, pod) = (port.port, seen.pod.name_any());
+        let summary = format!("{name}: {kind}, port {port}{node_port}, leads to its own pod {pod} at {address} only");
+        found.verdict(summary).at(Hop::Nfs)
     }
 }
 
@@ -126,9 +126,13 @@ fn endpoint(target: u16, seen: &Observation, service: &Object, port: &ServicePor
         seen.slices.iter().flat_map(|slice| slice.endpoints.iter().map(move |end| (whose(end, &seen.pod), end, slice)));
     let (ready, idle): (Vec<_>, Vec<_>) = all.partition(|(_, end, _)| is_in_use(end));
     let (ends, others): (Vec<_>, Vec<_>) = ready.into_iter().partition(|(name, ..)| *name == own);
-    let others: BTreeSet<String> = others.into_iter().map(|(name, ..)| name).collect();
-    let others = others.into_iter().collect::<Vec<_>>().join(", ");
-    if ends.is_empty() {
+    let others = listed(others.into_iter().map(|(name, ..)| name).collect::<BTreeSet<_>>());
+    let leads = |open: &EndpointPort| {
+        let is_its = open.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default();
+        let is_target = open.port.is_none_or(|open| open == i32::from(target));
+        is_its && is_tcp(open.protocol.as_deref()) && is_target
+    };
+    let (what, hint) = if ends.is_empty() {
         let what = if !others.is_empty() {
             format!("others: {others}")
         } else if seen.slices.is_empty() {
@@ -139,42 +143,21 @@ fn endpoint(target: u16, seen: &Observation, service: &Object, port: &ServicePor
         } else {
             "no ready endpoint".to_owned()
         };
-        let hint = format!(
-            "look whether the pod has the labels that the Service selects, and see the test pods::{}",
-            seen.server
-        );
-        return Err(Reason::new(object, expected, what).hint(hint));
-    }
-    if !others.is_empty() {
-        let what = format!("also {others}");
+        let labels = "look whether the pod has the labels that the Service selects";
+        (what, format!("{labels}, and see the test pods::{}", seen.server))
+    } else if !others.is_empty() {
         let hint = "it has the labels that the Service selects, so it may get connections: delete it, or its owner";
-        return Err(Reason::new(object, expected, what).hint(hint));
-    }
-    let leads = |open: &EndpointPort| {
-        let is_its = open.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default();
-        let is_target = open.port.is_none_or(|open| open == i32::from(target));
-        is_its && is_tcp(open.protocol.as_deref()) && is_target
-    };
-    if let Some((.., slice)) = ends.iter().find(|(.., slice)| !slice.ports.iter().flatten().any(leads)) {
-        let open = slice.ports.iter().flatten().filter_map(|open| Some(open.port?.to_string()));
-        let open = open.collect::<Vec<_>>().join(", ");
+        (format!("also {others}"), hint.to_owned())
+    } else if let Some((.., slice)) = ends.iter().find(|(.., slice)| !slice.ports.iter().flatten().any(leads)) {
+        let open = listed(slice.ports.iter().flatten().filter_map(|open| open.port));
         let what = if open.is_empty() { "the pod, but no port".to_owned() } else { format!("the pod, port {open}") };
-        let hint =
-            format!("make the Service's targetPort {target} or the name that the pod's container gives this port");
-        return Err(Reason::new(object, expected, what).hint(hint));
-    }
-    let addresses = ends.iter().filter_map(|(_, end, _)| end.addresses.first());
-    Ok(addresses.map(|address| format!("{address} port {target}")).collect::<Vec<_>>().join(" and "))
-}
-
-/// Of several pods with the server's labels the one that its Deployment has made.
-fn own(site: &Site) -> Option<Arc<Pod>> {
-    let server = site.shared.watch.population().ok()?.server(&site.system.pods, site.server());
-    let current = server.current();
-    match current.iter().filter(|pod| server.is_newest(pod)).collect::<Vec<_>>().as_slice() {
-        [own] if current.len() > 1 && server.obstacle().is_none() => Some(Arc::clone(own)),
-        _ => None,
-    }
+        let name = "the name that the pod's container gives this port";
+        (what, format!("make the Service's targetPort {target} or {name}"))
+    } else {
+        let addresses = ends.iter().filter_map(|(_, end, _)| end.addresses.first());
+        return Ok(addresses.map(|address| format!("{address} port {target}")).collect::<Vec<_>>().join(" and "));
+    };
+    Err(Reason::new(object, expected, what).hint(hint))
 }
 
 /// Whether connections are sent to it. Source: `conditions` in the API's reference; no `ready` stands for true.

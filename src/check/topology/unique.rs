@@ -6,12 +6,13 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use serde::{Deserialize, Serialize};
 
+use super::knock::live;
+use crate::check::findings::{Findings, listed, or_none};
 use crate::check::parameter::Expected;
 use crate::check::{Kind, Need, Part, Site, Subject, System};
 use crate::cluster::ResourceExt;
 use crate::event::{Reason, Verdict};
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Unique {}
@@ -58,73 +59,78 @@ impl Kind for Unique {
     }
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
-        let volume = system.folder_volume.as_str();
-        let repair = "run helm upgrade again with the release's values";
-        let mut reasons = Vec::new();
-        // Who has which of the values that must differ between servers.
-        let mut owners: BTreeMap<(&str, String), BTreeSet<&str>> = BTreeMap::new();
+        let (mut found, mut owners) = (Findings::default(), Owners::new());
         for server in &seen.servers {
-            let name = server.name.as_str();
-            let mut has = |what, value: &str| owners.entry((what, value.to_owned())).or_default().insert(name);
-            if server.services.len() != 1 {
-                let names: Vec<String> = server.services.iter().map(|service| service.name_any()).collect();
-                let hint = "run helm upgrade again, which makes a missing one; delete one that is not the release's";
-                reasons.push(Reason::new(format!("server {name}"), "exactly one Service", or_none(&names)).hint(hint));
-            }
-            for service in &server.services {
-                let object = format!("Service {}", service.name_any());
-                let spec = service.spec.as_ref();
-                let ip = spec.and_then(|spec| spec.cluster_ip.as_deref());
-                if let Some(ip) = ip.filter(|ip| !matches!(*ip, "" | "None")) {
-                    has("ClusterIP", ip);
-                } else {
-                    reasons.push(Reason::new(&object, "a ClusterIP", "none").hint(repair));
-                }
-                let ports = spec.iter().flat_map(|spec| spec.ports.iter().flatten());
-                let ports: Vec<String> = ports.filter_map(|port| Some(port.node_port?.to_string())).collect();
-                for port in &ports {
-                    has("NodePort", port);
-                }
-                let wanted = server.node_port.text();
-                if wanted.as_ref().map_or(ports.is_empty(), |wanted| !ports.contains(wanted)) {
-                    let wanted = wanted.unwrap_or("of its own".to_owned());
-                    let expected = format!("NodePort {wanted} ({})", server.node_port.source);
-                    reasons.push(Reason::new(&object, expected, or_none(&ports)).hint(repair));
-                }
-            }
-            // A pod that only has the server's labels has no such volume: the test pod-count names it.
-            let paths: Vec<&str> = server.pods.iter().filter_map(|pod| host_path(volume, pod)).collect();
-            for path in &paths {
-                has("hostPath", path);
-            }
-            if let ([], Some(pod)) = (paths.as_slice(), server.pods.first()) {
-                let expected = format!("a volume {volume} with a hostPath");
-                reasons.push(Reason::new(format!("pod {}", pod.name_any()), expected, "none").hint(repair));
-            }
+            services(&mut found, &mut owners, server);
+            folders(&mut found, &mut owners, server, &system.folder_volume);
         }
         for service in &seen.strangers {
-            let names = seen.servers.iter().map(|server| server.name.as_str()).collect::<Vec<_>>().join(", ");
+            let expected = format!("a Service of one of {}", listed(seen.servers.iter().map(|server| &server.name)));
             let hint = "delete it, or take the labels of the release's pods from it";
-            let object = format!("Service {}", service.name_any());
-            reasons.push(Reason::new(object, format!("a Service of one of {names}"), "it is of none").hint(hint));
+            found.wrong(format!("Service {}", service.name_any()), expected, "it is of none", hint);
         }
         for ((what, value), servers) in owners.iter().filter(|(_, servers)| servers.len() > 1) {
             let servers = servers.iter().copied().collect::<Vec<_>>().join(" and ");
             let hint = "give each server its own in the values and run helm upgrade";
-            reasons.push(Reason::new(format!("{what} {value}"), "to be one server's", servers).hint(hint));
+            found.wrong(format!("{what} {value}"), "to be one server's", servers, hint);
         }
         if let Some(Seen { name, .. }) = seen.servers.iter().find(|server| server.pods.is_empty())
-            && reasons.is_empty()
+            && found.are_good()
         {
-            let expected = format!("a pod with its volume {volume}");
+            let expected = format!("a pod with its volume {}", system.folder_volume);
             let reason = Reason::new(format!("server {name}"), expected, "no current pod");
             return Verdict::blocked(format!("pods::{name}"), reason);
         }
-        let ports = owners.keys().filter(|(what, _)| *what == "NodePort").map(|(_, port)| port.as_str());
-        let ports = ports.collect::<Vec<_>>().join(", ");
+        let ports = listed(owners.keys().filter(|(what, _)| *what == "NodePort").map(|(_, port)| port));
         let count = seen.servers.len();
-        let summary = format!("{count} Services; {count} ClusterIPs, NodePorts ({ports}) and hostPaths, all different");
-        Verdict::judged(summary, reasons)
+        found.verdict(format!("{count} Services; {count} ClusterIPs, NodePorts ({ports}) and hostPaths, all different"))
+    }
+}
+
+/// Who has which of the values that must differ between servers.
+type Owners<'a> = BTreeMap<(&'static str, String), BTreeSet<&'a str>>;
+
+const REPAIR: &str = "run helm upgrade again with the release's values";
+
+fn services<'a>(found: &mut Findings, owners: &mut Owners<'a>, server: &'a Seen) {
+    let mut has = |what, value: &str| {
+        owners.entry((what, value.to_owned())).or_default().insert(&*server.name);
+    };
+    if server.services.len() != 1 {
+        let names = or_none(listed(server.services.iter().map(|service| service.name_any())));
+        let hint = "run helm upgrade again, which makes a missing one; delete one that is not the release's";
+        found.wrong(format!("server {}", server.name), "exactly one Service", names, hint);
+    }
+    for service in &server.services {
+        let object = format!("Service {}", service.name_any());
+        let spec = service.spec.as_ref();
+        match spec.and_then(|spec| spec.cluster_ip.as_deref()) {
+            None | Some("" | "None") => found.wrong(&object, "a ClusterIP", "none", REPAIR),
+            Some(ip) => has("ClusterIP", ip),
+        }
+        let ports = live(std::slice::from_ref(service));
+        for port in &ports {
+            has("NodePort", &port.to_string());
+        }
+        let wanted = server.node_port.text();
+        let is_there = |wanted: &String| ports.iter().any(|port| port.to_string() == *wanted);
+        if !wanted.as_ref().map_or(!ports.is_empty(), is_there) {
+            let wanted = wanted.unwrap_or("of its own".to_owned());
+            let expected = format!("NodePort {wanted} ({})", server.node_port.source);
+            found.wrong(object, expected, or_none(listed(ports)), REPAIR);
+        }
+    }
+}
+
+/// The folders on the node. A pod that only has the server's labels has no such volume: the test pod-count names it.
+fn folders<'a>(found: &mut Findings, owners: &mut Owners<'a>, server: &'a Seen, volume: &str) {
+    let paths: Vec<&str> = server.pods.iter().filter_map(|pod| host_path(volume, pod)).collect();
+    for path in &paths {
+        owners.entry(("hostPath", (*path).to_owned())).or_default().insert(&server.name);
+    }
+    if let ([], Some(pod)) = (paths.as_slice(), server.pods.first()) {
+        let expected = format!("a volume {volume} with a hostPath");
+        found.wrong(format!("pod {}", pod.name_any()), expected, "none", REPAIR);
     }
 }
 
@@ -133,10 +139,6 @@ fn host_path<'a>(name: &str, pod: &'a Pod) -> Option<&'a str> {
     let mut volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
     let path = &volumes.find(|volume| volume.name == name)?.host_path.as_ref()?.path;
     Some(path.trim_end_matches('/'))
-}
-
-fn or_none(found: &[String]) -> String {
-    if found.is_empty() { "none".to_owned() } else { found.join(", ") }
 }
 
 #[cfg(test)]
