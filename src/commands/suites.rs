@@ -84,9 +84,11 @@ async fn execute(
         () = signals.asked(1) => return Ok((Ending::Interrupted, Vec::new())),
     };
     let suite_of = |case: &PlannedCase| suites.iter().find(|suite| suite.name == case.id.suite);
+    let tests: Arc<[PlannedCase]> = suites.iter().flat_map(|suite| &suite.cases).cloned().collect();
     let jobs = cases.into_iter().filter_map(|case| {
         let suite = suite_of(&case)?;
-        Some(Job { case, system: Arc::clone(&suite.system), servers: suite.servers.clone() })
+        let (system, servers, tests) = (Arc::clone(&suite.system), suite.servers.clone(), Arc::clone(&tests));
+        Some(Job { case, system, servers, tests })
     });
     Ok(run::run(shared, jobs.collect(), options.run.test_threads.map_or(run::AT_ONCE, NonZeroUsize::get), signals)
         .await)

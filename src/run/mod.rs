@@ -14,7 +14,7 @@ use crate::check::{Disturbed, Place, Placed, Shared, Site, System};
 use crate::cluster::{SLOW, Select};
 use crate::diagnose::Diagnoses;
 use crate::event::{CaseId, Ending, Event, Outcome, Reason, Verdict};
-use crate::suite::PlannedCase;
+use crate::suite::{self, PlannedCase};
 
 mod ending;
 mod signal;
@@ -31,6 +31,8 @@ pub struct Job {
     pub case: PlannedCase,
     pub system: Arc<System>,
     pub servers: Arc<[String]>,
+    /// All tests of the run's suites, also those that were not selected.
+    pub tests: Arc<[PlannedCase]>,
 }
 
 /// Runs the jobs, at most `limit` at once, and tidies up; a signal ends it early.
@@ -141,12 +143,13 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     {
         return (down_already(&down), Duration::ZERO);
     }
-    let (verdict, seen) = tokio::select! {
+    let (mut verdict, seen) = tokio::select! {
         judged = AssertUnwindSafe(job.case.check.run(&site)).catch_unwind() => {
             judged.unwrap_or_else(|panic| (defect(format!("it panicked: {}", said(&*panic))), None))
         }
         reason = site.pod_replaced() => (Verdict::error(reason), None),
     };
+    verdict.blocked_by = verdict.blocked_by.and_then(|by| suite::blocker(&by, &site.id, job.tests.iter()));
     diagnoses.begin(&site, verdict.outcome);
     let judged = verdict.clone();
     let mut verdict = considered(&site, verdict).await;
