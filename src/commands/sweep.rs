@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use futures::FutureExt;
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
 
 use super::preflight;
 use crate::check::{Access, Export, Need, Place, Placed, Shared, Sidecar, System};
@@ -143,28 +144,20 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
                     shared.cycles(server, &pod.name_any(), sidecar);
                 }
             }
-            let ages = Operation::Ages { folder: folder.clone(), prefix: run_id::PREFIX.to_owned() };
-            let output =
-                shared.exec(server, &pod.name_any(), container, &ages).await.map_err(|error| error.to_string());
-            let output = output.and_then(|output| output.problem().map_or(Ok(output.stdout), Err));
-            let output = match output {
-                Ok(output) => output,
+            match listed(shared, server, pod, export).await {
+                Ok(listed) => {
+                    for (changed, kib, name) in listed {
+                        let place = Place::Export { container: container.clone(), folder: folder.clone() };
+                        // Of several pods any will do: it is removed from all of them.
+                        let is_new = |left: &Left| found.left.iter().all(|other| other.placed != left.placed);
+                        let known = left(&name, place, changed, kib).filter(is_new);
+                        found.left.extend(known);
+                    }
+                }
                 Err(problem) => {
                     let place = container::place(pod, container);
                     found.problems.push(format!("{folder} in {place} cannot be looked at: {problem}"));
-                    continue;
                 }
-            };
-            for line in String::from_utf8_lossy(&output).split_terminator('\0') {
-                let [changed, kib, name] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { continue };
-                let (Ok(changed), Ok(kib)) = (changed.parse().map(Timestamp::from_second), kib.parse()) else {
-                    continue;
-                };
-                let place = Place::Export { container: container.clone(), folder: folder.clone() };
-                let known = changed.ok().and_then(|changed| left(name, place, changed, kib));
-                // Of several pods any will do: it is removed from all of them.
-                let is_new = |left: &Left| found.left.iter().all(|other| other.placed != left.placed);
-                found.left.extend(known.filter(is_new));
             }
         }
     }
@@ -173,6 +166,24 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
         found.left.retain(|left| left.placed.place != Place::Host);
     }
     found
+}
+
+/// What is in an export and called like files of runs: when it was changed, its size in KiB, and its name.
+async fn listed(
+    shared: &Shared,
+    server: &str,
+    pod: &Pod,
+    export: &Export,
+) -> Result<Vec<(Timestamp, u64, String)>, String> {
+    let ages = Operation::Ages { folder: export.folder.clone(), prefix: run_id::PREFIX.to_owned() };
+    let output = shared.exec(server, &pod.name_any(), &export.container, &ages).await;
+    let output = output.map_err(|error| error.to_string())?;
+    let known = |line: &str| {
+        let [changed, kib, name] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else { return None };
+        Some((Timestamp::from_second(changed.parse().ok()?).ok()?, kib.parse().ok()?, name.to_owned()))
+    };
+    let listed = || String::from_utf8_lossy(&output.stdout).split_terminator('\0').filter_map(known).collect();
+    output.problem().map_or_else(|| Ok(listed()), Err)
 }
 
 /// Where the suites' tests write on a server, and what copies from there.
