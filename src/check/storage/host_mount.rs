@@ -65,7 +65,26 @@ impl Kind for HostMount {
     }
 
     fn judge(&self, _: &System, seen: &Mount) -> Verdict {
-        seen.verdict()
+        let object = format!("folder {}", seen.folder);
+        if !seen.is_folder {
+            let hint = seen.hint();
+            return Verdict::judged("", vec![Reason::new(object, "a folder", "no folder").hint(hint)]).at(Hop::Host);
+        }
+        let there = format!("pod {}, container {}, {}", seen.pod, seen.container, seen.path);
+        let (way, what) = match (&seen.to_pod, &seen.to_host) {
+            (Some(Crossing::Same(to_pod)), Some(Crossing::Same(to_host))) => {
+                let summary = format!("{} is {there}: {to_pod} ms to the pod, {to_host} ms back", seen.folder);
+                return Verdict::judged(summary, Vec::new());
+            }
+            (Some(Crossing::Unwritable(why)), _) => return seen.unwritable(&seen.folder, why).at(Hop::Host),
+            (_, Some(Crossing::Unwritable(why))) => return seen.unwritable(&there, why).at(Hop::Mount),
+            (Some(Crossing::Same(_)), Some(Crossing::Other(other))) => ("in the pod", other.clone()),
+            (Some(Crossing::Other(other)), _) => ("here", other.clone()),
+            (to_pod, to_host) => ("here or there", format!("not both ways were tried: {to_pod:?}, {to_host:?}")),
+        };
+        let expected = format!("to be the folder that {there} shows");
+        let what = format!("a file written {way} is not the same at the other end: {what}");
+        Verdict::judged("", vec![Reason::new(object, expected, what).hint(seen.hint())]).at(Hop::Mount)
     }
 }
 
@@ -179,29 +198,6 @@ impl HostMount {
 }
 
 impl Mount {
-    pub fn verdict(&self) -> Verdict {
-        let object = format!("folder {}", self.folder);
-        if !self.is_folder {
-            let hint = self.hint();
-            return Verdict::judged("", vec![Reason::new(object, "a folder", "no folder").hint(hint)]).at(Hop::Host);
-        }
-        let there = format!("pod {}, container {}, {}", self.pod, self.container, self.path);
-        let (way, seen) = match (&self.to_pod, &self.to_host) {
-            (Some(Crossing::Same(to_pod)), Some(Crossing::Same(to_host))) => {
-                let summary = format!("{} is {there}: {to_pod} ms to the pod, {to_host} ms back", self.folder);
-                return Verdict::judged(summary, Vec::new());
-            }
-            (Some(Crossing::Unwritable(why)), _) => return self.unwritable(&self.folder, why).at(Hop::Host),
-            (_, Some(Crossing::Unwritable(why))) => return self.unwritable(&there, why).at(Hop::Mount),
-            (Some(Crossing::Same(_)), Some(Crossing::Other(seen))) => ("in the pod", seen.clone()),
-            (Some(Crossing::Other(seen)), _) => ("here", seen.clone()),
-            (to_pod, to_host) => ("here or there", format!("not both ways were tried: {to_pod:?}, {to_host:?}")),
-        };
-        let expected = format!("to be the folder that {there} shows");
-        let seen = format!("a file written {way} is not the same at the other end: {seen}");
-        Verdict::judged("", vec![Reason::new(object, expected, seen).hint(self.hint())]).at(Hop::Mount)
-    }
-
     /// Full, read-only, or somebody else's: no question of which folder it is.
     fn unwritable(&self, end: &str, why: &str) -> Verdict {
         let seen = format!("a file cannot be written in {end}: {why}");
@@ -233,6 +229,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::check::system::tests::system;
     use crate::event::Outcome;
 
     #[test]
@@ -255,7 +252,7 @@ mod tests {
                 "to_pod": to_pod, "to_host": to_host
             }))
             .unwrap();
-            let verdict = seen.verdict();
+            let verdict = HostMount { within: Span(PAUSE) }.judge(&system(), &seen);
             assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(hop)), "{to_pod} {to_host}");
             assert!(verdict.reasons[0].hint.contains(hint), "{verdict:?}");
         }
