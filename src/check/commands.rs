@@ -126,15 +126,14 @@ async fn execute(
         Some(error) => Err(error),
         None => cluster.exec(pod, container, &operations).await,
     };
-    // Nobody waits any more where the test was given up.
-    match outputs {
-        Ok(outputs) => {
-            senders.into_iter().zip(outputs).for_each(|(sender, output)| drop(sender.send(Ok(output))));
-            None
-        }
-        Err(error) => {
-            senders.into_iter().for_each(|sender| drop(sender.send(Err(error.clone()))));
-            Some(error).filter(|error| matches!(error, ApiError::Silent { .. }))
-        }
+    let silence = outputs.as_ref().err().filter(|error| matches!(error, ApiError::Silent { .. })).cloned();
+    let told = match outputs {
+        Ok(outputs) => outputs.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error); senders.len()],
+    };
+    for (sender, output) in senders.into_iter().zip(told) {
+        // Nobody waits any more: the test was given up.
+        let _ = sender.send(output);
     }
+    silence
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
@@ -53,7 +54,7 @@ impl Kind for Fsid {
         });
         let looks = newest.map(async |(server, pod)| {
             let place = format!("{} {}", site.prefix(), pod.name_any());
-            Ok((server, site.shared.once(place, of(site, &pod)).await?))
+            Ok((server, site.shared.once(place, of(site, &pod).boxed()).await?))
         });
         let found = try_join_all(looks).await.map_err(|error: ApiError| site.no_answer(&error))?.into_iter().collect();
         Ok(Observation { server: site.server().to_owned(), expected, found })
