@@ -52,6 +52,21 @@ fn the_header_says_how_long_cycles_are_waited_for_where_any_is() {
 }
 
 #[test]
+fn a_blocked_test_names_the_one_that_says_more_as_its_suite_calls_it() {
+    let place = Place::new();
+    let head = "suite: mine\nabout: x\nsystem: file-simulator\ntests:\n";
+    let test = |slug: &str, kind: &str| format!("  - {{slug: {slug}, on: [nas-output-3], check: {{{kind}: {{}}}}}}\n");
+    let run = ["--simulate=second-pod", "--suite", "mine.yaml", "--exact", "mine::options::nas-output-3"];
+    for (others, is_named) in [(test("runs", "pods"), true), (test("pods", "fsid"), false)] {
+        std::fs::write(place.path("mine.yaml"), format!("{head}{}{others}", test("options", "export-options")))
+            .unwrap();
+        let run = place.says(&run, 3, &["2 pods"]);
+        assert_eq!(run.out.contains("blocked by runs::nas-output-3"), is_named, "{}", run.out);
+        assert!(is_named || !run.out.contains("blocked"), "{}", run.out);
+    }
+}
+
+#[test]
 fn tests_that_disturb_are_skipped_unless_that_is_allowed() {
     let run = Place::new().says(&["--simulate", "--suite", "restarts"], 4, &["0 PASS, 0 FAIL, 0 ERROR, 7 SKIP"]);
     let why = "it disturbs the server, which --allow-disruption allows";
