@@ -86,9 +86,8 @@ async fn execute(
     let suite_of = |case: &PlannedCase| suites.iter().find(|suite| suite.name == case.id.suite);
     let tests: Arc<[PlannedCase]> = suites.iter().flat_map(|suite| &suite.cases).cloned().collect();
     let jobs = cases.into_iter().filter_map(|case| {
-        let suite = suite_of(&case)?;
-        let (system, servers, tests) = (Arc::clone(&suite.system), suite.servers.clone(), Arc::clone(&tests));
-        Some(Job { case, system, servers, tests })
+        let system = Arc::clone(&suite_of(&case)?.system);
+        Some(Job { case, system, tests: Arc::clone(&tests) })
     });
     Ok(run::run(shared, jobs.collect(), options.run.test_threads.map_or(run::AT_ONCE, NonZeroUsize::get), signals)
         .await)

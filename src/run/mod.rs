@@ -25,12 +25,11 @@ pub use signal::Signals;
 /// So many tests run at once if nobody says otherwise: with hundreds of servers, each has a connection and some memory.
 pub const AT_ONCE: usize = 512;
 
-/// A test with what its suite says about servers.
+/// A test with what its suite says of the system.
 #[derive(Debug, Clone)]
 pub struct Job {
     pub case: PlannedCase,
     pub system: Arc<System>,
-    pub servers: Arc<[String]>,
     /// All tests of the run's suites, also those that were not selected.
     pub tests: Arc<[PlannedCase]>,
 }
@@ -48,9 +47,9 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
     let mut broken = BTreeSet::new();
     let mut servers: Vec<(String, Select)> = Vec::new();
     let diagnoses = Arc::new(Diagnoses::new(Arc::clone(&shared)));
-    for its in jobs.chunk_by(|one, next| Arc::ptr_eq(&one.servers, &next.servers)) {
-        let Job { servers: names, system, .. } = &its[0];
-        let its = names.iter().map(|server| (server.clone(), system.pods.clone()));
+    for its in jobs.chunk_by(|one, next| Arc::ptr_eq(&one.system, &next.system)) {
+        let system = &its[0].system;
+        let its = system.names().map(|server| (server.clone(), system.pods.clone()));
         servers.extend(its.filter(|server| !servers.contains(server)).collect::<Vec<_>>());
     }
     let mut finished = |id: CaseId, verdict: Verdict, elapsed| {
@@ -134,7 +133,7 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> (Verd
     if job.case.check.about().disturbs && !shared.wishes.allow_disruption {
         return (Verdict::skip("it disturbs the server, which --allow-disruption allows"), Duration::ZERO);
     }
-    let site = Site::new(Arc::clone(&shared), job.case.id, job.system, job.servers);
+    let site = Site::new(Arc::clone(&shared), job.case.id, job.system);
     if let Some(lacked) = shared.access.lacked_by(&job.case.check) {
         return (site.no_answer(&lacked.lacking()), Duration::ZERO);
     }

@@ -106,15 +106,13 @@ impl JsonSchema for Described {
 pub struct Suite {
     pub name: String,
     pub system: Arc<System>,
-    /// The servers that must exist, in the order of the system's file.
-    pub servers: Arc<[String]>,
     pub text: SuiteText,
     pub cases: Vec<PlannedCase>,
 }
 
 /// Every server of the suites, once, with the first suite that has it.
 pub fn servers(suites: &[Suite]) -> impl Iterator<Item = (&Suite, &String)> {
-    let all = suites.iter().flat_map(|suite| suite.servers.iter().map(move |server| (suite, server)));
+    let all = suites.iter().flat_map(|suite| suite.system.names().map(move |server| (suite, server)));
     let mut known = BTreeSet::new();
     all.filter(move |(_, server)| known.insert(*server))
 }

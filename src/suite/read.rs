@@ -66,9 +66,8 @@ pub fn parse(
     };
     names(&system).map_err(|wrong| wrong.of(elsewhere.as_ref().map_or(origin, |text| &text.origin)))?;
     let cases = cases(&file, &system).map_err(|wrong| wrong.of(origin))?;
-    let servers = system.names().map(|server| server.value.clone()).collect();
     let text = SuiteText { origin: origin.to_owned(), text: text.to_owned(), system: elsewhere };
-    Ok(Suite { name: file.suite.value, system, servers, text, cases })
+    Ok(Suite { name: file.suite.value, system, text, cases })
 }
 
 /// Reads YAML, bounded.
@@ -162,20 +161,20 @@ fn subjects(system: &System, test: &Test) -> Result<Vec<Option<String>>, Wrong> 
     let mut chosen: HashSet<&str> = HashSet::new();
     for Spanned { value: word, referenced, .. } in &test.on {
         let role = roles.get(word);
-        let is_meant = |server: &&Spanned<String>| match role {
-            Some(its) => its.iter().any(|its| its.value == server.value),
-            None => word == ALL || *word == server.value,
+        let is_meant = |server: &&String| match role {
+            Some(its) => its.iter().any(|its| its.value == **server),
+            None => word == ALL || word == *server,
         };
-        let meant = system.names().filter(is_meant).map(|server| chosen.insert(&server.value)).count();
+        let meant = system.names().filter(is_meant).map(|server| chosen.insert(server)).count();
         if meant == 0 && role.is_none() {
-            let servers = system.names().map(|server| server.value.as_str());
-            let known: Vec<&str> = roles.keys().map(String::as_str).chain(servers).chain([ALL]).collect();
+            let known = roles.keys().chain(system.names()).map(String::as_str);
+            let known: Vec<&str> = known.chain([ALL]).collect();
             let hint = join(&suggestion(word, known.iter().copied()), &format!("known are {}", known.join(", ")));
             return wrong(*referenced, format!("there is no role or server `{word}`"), hint);
         }
     }
-    let its = system.names().filter(|server| chosen.contains(server.value.as_str()));
-    Ok(its.map(|server| Some(server.value.clone())).collect())
+    let its = system.names().filter(|server| chosen.contains(server.as_str()));
+    Ok(its.cloned().map(Some).collect())
 }
 
 /// Whether the servers of a system can be told apart, and their roles from them.
@@ -190,14 +189,14 @@ fn names(system: &System) -> Result<(), Wrong> {
         }
         // The same word for the same servers is no matter.
         let is_ambiguous = role == ALL
-            || system.names().any(|server| server.value == *role) && its.iter().any(|server| server.value != *role);
+            || system.names().any(|server| server == role) && its.iter().any(|server| server.value != *role);
         if is_ambiguous {
             let what = format!("role `{role}` is called like a server, or like all of them");
             return wrong(roles.referenced, what, "call it otherwise");
         }
     }
     let mut seen = HashSet::new();
-    for server in system.names() {
+    for server in roles.value.values().flatten() {
         let name = &server.value;
         if !is_label(name) || name == ALL {
             let hint = "it is a label's value: at most 63 letters, digits, `-`, `_` and `.`, and not `all`";

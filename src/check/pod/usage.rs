@@ -58,7 +58,7 @@ impl Kind for Usage {
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         // In a container that comes and goes nothing can be read.
         site.steady_pod().await?;
-        let others = site.servers.iter().filter(|server| *server != site.server());
+        let others = site.system.names().filter(|server| *server != site.server());
         let once = |server: String| async move {
             let measured = site.shared.once(format!("usage of {server}"), Box::pin(measure(site, &server))).await;
             (server, measured)

@@ -46,7 +46,7 @@ impl Kind for Fsid {
         let expected = site.expected(site.system.facts.fsid.as_ref())?;
         let (_, population) = site.pod().await?;
         // Of a server that rolls out the newest.
-        let newest = site.servers.iter().filter_map(|name| {
+        let newest = site.system.names().filter_map(|name| {
             let server = population.server(&site.system.pods, name);
             let current = server.current();
             let newest = current.iter().find(|pod| server.is_newest(pod)).or(current.first())?;

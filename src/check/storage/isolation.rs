@@ -111,7 +111,7 @@ impl Kind for Isolation {
 
 /// Writes a marker into every export that can be reached, then looks at them all: once for the tests of all servers.
 async fn look(site: &Site, population: &Population) -> Vec<Look> {
-    let servers: Vec<_> = site.servers.iter().map(|name| population.server(&site.system.pods, name)).collect();
+    let servers: Vec<_> = site.system.names().map(|name| population.server(&site.system.pods, name)).collect();
     let pods = servers.iter().flat_map(|server| server.current().into_iter().map(|pod| (server.name.as_str(), pod)));
     // A server that has no running container has no export that anything could have come into.
     let pods: Vec<_> = pods.filter(|(_, pod)| container::runs(pod, &site.system.export.container)).collect();

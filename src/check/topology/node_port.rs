@@ -172,7 +172,7 @@ pub(in crate::check) async fn knock_all(
     within: Duration,
 ) -> Result<Vec<(u16, Knock)>, Verdict> {
     let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
-    let ports = site.servers.iter().filter_map(|server| {
+    let ports = site.system.names().filter_map(|server| {
         let live = live(&network.services(&site.system.pods, server));
         port(&site.expected_of(server, site.system.facts.node_port.as_ref()).ok()?, &live)
     });
