@@ -149,14 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn an_id_must_be_there_as_in_the_values_and_no_other_servers() {
-        for (expected, own, outcome) in [
-            (json!(5), json!("5"), Outcome::Pass),
-            (Value::Null, json!("9"), Outcome::Pass),
-            (json!(5), json!("4"), Outcome::Fail),
-            (Value::Null, json!("6"), Outcome::Fail),
-            (json!(5), Value::Null, Outcome::Fail),
-        ] {
+    fn an_id_must_be_there_and_may_be_any_where_the_values_have_none() {
+        for (expected, own, outcome) in
+            [(Value::Null, json!("9"), Outcome::Pass), (json!(5), Value::Null, Outcome::Fail)]
+        {
             let found = |id: &Value| json!({"pod": "p", "id": id, "place": "its log"});
             let seen = json!({"server": "a", "expected": {"value": expected, "source": "test"},
                 "found": {"a": found(&own), "b": found(&json!("6"))}});
