@@ -180,7 +180,7 @@ impl Verdict {
         Self { outcome: Outcome::Error, ..Self::judged("could not be judged", vec![reason]) }
     }
 
-    /// ERROR: it could not be judged, and the test `by` says why.
+    /// ERROR: it could not be judged, and the test `by` says why: its whole name, or, as checks know it, its kind and server.
     pub fn blocked(by: impl Into<String>, reason: Reason) -> Self {
         Self { blocked_by: Some(by.into()), ..Self::error(reason) }
     }

@@ -64,7 +64,10 @@ pub fn judge(recording: &Recording, suites: &[Suite], case: &RecordedCase) -> Ve
     if let Err(key) = recording.objects.unpack(&mut seen) {
         return unreadable(format!("it lacks object {key}"));
     }
-    planned.check.judge(&suite.system, seen).unwrap_or_else(|error| unreadable(error.to_string()))
+    let mut verdict = planned.check.judge(&suite.system, seen).unwrap_or_else(|error| unreadable(error.to_string()));
+    let tests = || suites.iter().flat_map(|suite| &suite.cases);
+    verdict.blocked_by = verdict.blocked_by.and_then(|by| suite::blocker(&by, &case.id, tests()));
+    verdict
 }
 
 fn planned<'a>(suites: &'a [Suite], id: &CaseId) -> Option<(&'a Suite, &'a PlannedCase)> {

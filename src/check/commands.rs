@@ -56,7 +56,7 @@ impl Commands {
         if work == Work::Slow {
             let work = async move {
                 let _guard = guard;
-                execute(&cluster, &queue, waiting).await;
+                execute(&cluster, &queue, waiting, None).await;
             };
             tokio::spawn(work.boxed());
         } else if self.join(&queue, waiting) {
@@ -65,11 +65,7 @@ impl Commands {
                 tokio::time::sleep(GATHER).await;
                 let mut silence = None;
                 while let Some(next) = commands.take(&queue) {
-                    // Whoever waited behind a request without an answer would wait as long again, one after the other.
-                    silence = match silence {
-                        Some(error) => Some(refuse(next, error)),
-                        None => execute(&cluster, &queue, next).await,
-                    };
+                    silence = execute(&cluster, &queue, next, silence).await;
                 }
             };
             tokio::spawn(work.boxed());
@@ -117,27 +113,27 @@ impl Commands {
     }
 }
 
-/// Does operations in one request and tells each who wants to know; returns the error if there was no answer.
-async fn execute(cluster: &Cluster, (pod, container, _): &Queue, waiting: Vec<Waiting>) -> Option<ApiError> {
+/// Does operations in one request and tells each who wants to know. Returns the error if there was no answer: whoever waited
+/// behind such a request is told the same, and does not wait as long again, one after the other.
+async fn execute(
+    cluster: &Cluster,
+    (pod, container, _): &Queue,
+    waiting: Vec<Waiting>,
+    silence: Option<ApiError>,
+) -> Option<ApiError> {
     let (operations, senders): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
-    let outputs = match cluster.exec(pod, container, &operations).await {
-        Ok(outputs) => outputs,
-        Err(error) => {
-            let waiting = operations.into_iter().zip(senders).collect();
-            return Some(refuse(waiting, error)).filter(|error| matches!(error, ApiError::Silent { .. }));
-        }
+    let outputs = match silence {
+        Some(error) => Err(error),
+        None => cluster.exec(pod, container, &operations).await,
     };
-    for (sender, output) in senders.into_iter().zip(outputs) {
+    let silence = outputs.as_ref().err().filter(|error| matches!(error, ApiError::Silent { .. })).cloned();
+    let told = match outputs {
+        Ok(outputs) => outputs.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error); senders.len()],
+    };
+    for (sender, output) in senders.into_iter().zip(told) {
         // Nobody waits any more: the test was given up.
-        let _ = sender.send(Ok(output));
+        let _ = sender.send(output);
     }
-    None
-}
-
-/// Tells each who wants to know why its operation was not done.
-fn refuse(waiting: Vec<Waiting>, error: ApiError) -> ApiError {
-    for (_, sender) in waiting {
-        let _ = sender.send(Err(error.clone()));
-    }
-    error
+    silence
 }

@@ -21,13 +21,12 @@ pub struct Site {
     pub shared: Arc<Shared>,
     pub id: CaseId,
     pub system: Arc<System>,
-    pub servers: Arc<[String]>,
     pod: OnceLock<String>,
 }
 
 impl Site {
-    pub fn new(shared: Arc<Shared>, id: CaseId, system: Arc<System>, servers: Arc<[String]>) -> Self {
-        Self { shared, id, system, servers, pod: OnceLock::new() }
+    pub fn new(shared: Arc<Shared>, id: CaseId, system: Arc<System>) -> Self {
+        Self { shared, id, system, pod: OnceLock::new() }
     }
 
     /// The server under test; empty for a check of the whole.
@@ -107,7 +106,7 @@ impl Site {
     pub async fn all_settled(&self) -> Result<Population, Verdict> {
         self.settled(None, |population| {
             let mut settlements =
-                self.servers.iter().map(|name| population.server(&self.system.pods, name).settlement());
+                self.system.names().map(|name| population.server(&self.system.pods, name).settlement());
             settlements.find_map(Settlement::pending)
         })
         .await

@@ -139,8 +139,8 @@ impl System {
     }
 
     /// The names of the servers, in the order of the file.
-    pub fn names(&self) -> impl Iterator<Item = &Spanned<String>> {
-        self.servers.value.values().flatten()
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.servers.value.values().flatten().map(|server| &server.value)
     }
 
     /// The sidecar; no suite has a kind of check that needs it where there is none.

@@ -94,9 +94,10 @@ async fn execute(
         () = signals.asked(1) => return Ok(Ending::Interrupted),
     };
     let suite_of = |case: &PlannedCase| suites.iter().find(|suite| suite.name == case.id.suite);
+    let tests: Arc<[PlannedCase]> = suites.iter().flat_map(|suite| &suite.cases).cloned().collect();
     let jobs = cases.into_iter().filter_map(|case| {
-        let suite = suite_of(&case)?;
-        Some(Job { case, system: Arc::clone(&suite.system), servers: suite.servers.clone() })
+        let system = Arc::clone(&suite_of(&case)?.system);
+        Some(Job { case, system, tests: Arc::clone(&tests) })
     });
     Ok(run::run(shared, jobs.collect(), options.run.test_threads.map_or(run::AT_ONCE, NonZeroUsize::get), signals)
         .await)

@@ -109,7 +109,7 @@ async fn reach(options: &Options, suites: &[Suite]) -> Result<Shared, Refusal> {
 
 /// Looks through a server's folder, and its exports in all its pods.
 async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) -> Found {
-    let names: Vec<String> = suites.iter().flat_map(|suite| suite.servers.iter().cloned()).collect();
+    let names: Vec<String> = suites.iter().flat_map(|suite| suite.system.names().cloned()).collect();
     let left = |name: &str, place: Place, changed: Timestamp, kib: u64| {
         // By the clock that makes it younger: which one its time is of depends on who wrote it.
         let age = shared.cluster.now().min(Timestamp::now()).duration_since(changed);

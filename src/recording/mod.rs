@@ -32,12 +32,10 @@ pub struct Recording {
     /// [`FORMAT`] of the program that wrote it.
     format: u32,
     pub program: String,
-    /// When the run began; older programs did not record it.
-    #[serde(default)]
+    /// When the run began, if it did.
     pub started: Option<Timestamp>,
     pub facts: Vec<Fact>,
     /// What was known of servers that were broken, by their names.
-    #[serde(default)]
     pub diagnosed: Vec<(String, Vec<Section>)>,
     pub suites: Vec<SuiteText>,
     pub planned: Vec<CaseId>,

@@ -14,7 +14,7 @@ use crate::check::{Disturbed, Place, Placed, Shared, Site, System};
 use crate::cluster::{SLOW, Select};
 use crate::diagnose::Diagnoses;
 use crate::event::{CaseId, Ending, Event, Notice, Outcome, Reason, Verdict};
-use crate::suite::PlannedCase;
+use crate::suite::{self, PlannedCase};
 
 mod ending;
 mod recovery;
@@ -26,12 +26,13 @@ pub use signal::Signals;
 /// So many tests run at once if nobody says otherwise: with hundreds of servers, each has a connection and some memory.
 pub const AT_ONCE: usize = 512;
 
-/// A test with what its suite says about servers.
+/// A test with what its suite says of the system.
 #[derive(Debug, Clone)]
 pub struct Job {
     pub case: PlannedCase,
     pub system: Arc<System>,
-    pub servers: Arc<[String]>,
+    /// All tests of the run's suites, also those that were not selected.
+    pub tests: Arc<[PlannedCase]>,
 }
 
 /// Runs the jobs, at most `limit` at once, and tidies up; a signal ends it early.
@@ -68,9 +69,9 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
 /// All servers of the suites, each once.
 fn servers(jobs: &[Job]) -> Vec<(String, Select)> {
     let mut servers: Vec<(String, Select)> = Vec::new();
-    for its in jobs.chunk_by(|one, next| Arc::ptr_eq(&one.servers, &next.servers)) {
-        let Job { servers: names, system, .. } = &its[0];
-        let its = names.iter().map(|server| (server.clone(), system.pods.clone()));
+    for its in jobs.chunk_by(|one, next| Arc::ptr_eq(&one.system, &next.system)) {
+        let system = &its[0].system;
+        let its = system.names().map(|server| (server.clone(), system.pods.clone()));
         servers.extend(its.filter(|server| !servers.contains(server)).collect::<Vec<_>>());
     }
     servers
@@ -157,7 +158,7 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Ended
     if job.case.check.about().disturbs && !shared.wishes.allow_disruption {
         return Verdict::skip("it disturbs the server, which --allow-disruption allows").into();
     }
-    let site = Site::new(Arc::clone(&shared), job.case.id, job.system, job.servers);
+    let site = Site::new(Arc::clone(&shared), job.case.id, job.system);
     if let Some(lacked) = shared.access.lacked_by(&job.case.check) {
         return site.no_answer(&lacked.lacking()).into();
     }
@@ -166,10 +167,11 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Ended
     {
         return down_already(&down).into();
     }
-    let (verdict, seen) = tokio::select! {
+    let (mut verdict, seen) = tokio::select! {
         judged = caught(job.case.check.run(&site)) => judged.unwrap_or_else(|defect| (defect, None)),
         reason = site.pod_replaced() => (Verdict::error(reason), None),
     };
+    verdict.blocked_by = verdict.blocked_by.and_then(|by| suite::blocker(&by, &site.id, job.tests.iter()));
     diagnoses.begin(&site, verdict.outcome);
     let judged = verdict.clone();
     let mut verdict = considered(&site, verdict).await;

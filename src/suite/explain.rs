@@ -67,7 +67,6 @@ struct Field<'a> {
     name: &'a str,
     is_required: bool,
     schema: &'a Value,
-    meaning: &'a str,
 }
 
 /// Those that are required come first.
@@ -76,7 +75,7 @@ fn fields<'a>(object: &'a Value) -> Vec<Field<'a>> {
     let all = object["properties"].as_object().into_iter().flatten();
     let field = |(name, schema): (&'a String, &'a Value)| {
         let is_required = required.iter().any(|required| required == name.as_str());
-        Field { name, is_required, schema, meaning: description(schema) }
+        Field { name, is_required, schema }
     };
     let mut all: Vec<_> = all.map(field).collect();
     all.sort_by_key(|field| !field.is_required);
@@ -85,14 +84,9 @@ fn fields<'a>(object: &'a Value) -> Vec<Field<'a>> {
 
 impl Field<'_> {
     fn write(&self, schema: &Value, text: &mut String, depth: usize) {
-        let indent = "  ".repeat(depth);
-        let _ = writeln!(
-            text,
-            "\n{indent}{}: {}\n{indent}    {}",
-            self.name,
-            self.type_in(schema),
-            self.meaning.replace('\n', " ")
-        );
+        let (name, words, indent) = (self.name, self.type_in(schema), "  ".repeat(depth));
+        let meaning = self.schema["description"].as_str().unwrap_or_default().replace('\n', " ");
+        let _ = writeln!(text, "\n{indent}{name}: {words}\n{indent}    {meaning}");
         for field in inner(schema, self.schema) {
             field.write(schema, text, depth + 1);
         }
@@ -153,10 +147,6 @@ fn words(schema: &Value, of: &Value) -> String {
 /// Whether a definition is one that people call by its name: it has keys, or a format of its own.
 fn is_named(definition: &Value) -> bool {
     definition["properties"].is_object() || definition["type"] == "string" && definition["enum"].is_null()
-}
-
-fn description(schema: &Value) -> &str {
-    schema["description"].as_str().unwrap_or_default()
 }
 
 /// YAML as it is written, with its keys in their order.

@@ -35,7 +35,8 @@ pub fn undisturbing() -> Vec<String> {
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn load(name: &str) -> Result<Suite, Refusal> {
-    let (origin, text) = find(name)?;
+    let found = find("suite", &BUILT_IN, "suites", name, Path::new(name));
+    let Text { origin, text } = found.map_err(|(what, hint)| Refusal::usage(what, hint))?;
     parse(&origin, &text, |system| self::system(&origin, system))
 }
 
@@ -53,41 +54,27 @@ pub fn recorded(suite: &SuiteText) -> Result<Suite, Refusal> {
 /// # Errors
 /// What is wrong with it, and what to do.
 pub fn system(suite: &str, name: &str) -> Result<Text, (String, String)> {
-    if let Some((_, text)) = SYSTEMS.iter().find(|(known, _)| *known == name) {
-        return Ok(Text { origin: format!("suites/systems/{name}.yaml"), text: (*text).to_owned() });
-    }
-    let path = Path::new(suite).with_file_name(name);
-    if Path::new(name).extension().is_none() && !path.exists() {
-        let known = SYSTEMS.map(|(known, _)| known);
-        let hint = format!("the built-in ones are {}; anything else is the path of a YAML file", known.join(", "));
-        return Err((format!("there is no system `{name}`"), join(&suggestion(name, known), &hint)));
-    }
-    let origin = path.display().to_string();
-    let text = input::text(&path, MOST_KIB).map_err(|error| {
-        (format!("cannot read the system {origin}: {error}"), "give the path of its YAML file".to_owned())
-    })?;
-    Ok(Text { origin, text })
+    find("system", &SYSTEMS, "suites/systems", name, &Path::new(suite).with_file_name(name))
 }
 
-fn find(name: &str) -> Result<(String, String), Refusal> {
-    if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
-        return Ok((format!("suites/{name}.yaml"), (*text).to_owned()));
+/// The text of what is known by a name, or else of the file at a path.
+fn find(what: &str, known: &[(&str, &str)], folder: &str, name: &str, path: &Path) -> Result<Text, (String, String)> {
+    if let Some((_, text)) = known.iter().find(|(known, _)| *known == name) {
+        return Ok(Text { origin: format!("{folder}/{name}.yaml"), text: (*text).to_owned() });
     }
-    let path = Path::new(name);
-    if path.extension().is_none() && !path.exists() {
-        let known = BUILT_IN.map(|(known, _)| known);
-        return Err(Refusal::usage(
-            format!("there is no suite `{name}`"),
-            join(
-                &suggestion(name, known),
-                &format!("the built-in suites are {}; anything else is the path of a YAML file", known.join(", ")),
-            ),
-        ));
+    if Path::new(name).extension().is_none() && !path.exists() {
+        let known: Vec<&str> = known.iter().map(|(known, _)| *known).collect();
+        let hint = format!("the built-in {what}s are {}; anything else is the path of a YAML file", known.join(", "));
+        return Err((format!("there is no {what} `{name}`"), join(&suggestion(name, known), &hint)));
     }
-    let text = input::text(path, MOST_KIB).map_err(|error| {
-        Refusal::usage(format!("cannot read the suite file {name}: {error}"), "give the path of a suite's YAML file")
-    })?;
-    Ok((name.to_owned(), text))
+    let origin = path.display().to_string();
+    match input::text(path, MOST_KIB) {
+        Ok(text) => Ok(Text { origin, text }),
+        Err(error) => Err((
+            format!("cannot read the {what} file {origin}: {error}"),
+            format!("give the path of a {what}'s YAML file"),
+        )),
+    }
 }
 
 /// What a suite file that could not be read probably calls its suite; `None` for what is no file at all.

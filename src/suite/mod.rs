@@ -106,15 +106,13 @@ impl JsonSchema for Described {
 pub struct Suite {
     pub name: String,
     pub system: Arc<System>,
-    /// The servers that must exist, in the order of the system's file.
-    pub servers: Arc<[String]>,
     pub text: SuiteText,
     pub cases: Vec<PlannedCase>,
 }
 
 /// Every server of the suites, once, with the first suite that has it.
 pub fn servers(suites: &[Suite]) -> impl Iterator<Item = (&Suite, &String)> {
-    let all = suites.iter().flat_map(|suite| suite.servers.iter().map(move |server| (suite, server)));
+    let all = suites.iter().flat_map(|suite| suite.system.names().map(move |server| (suite, server)));
     let mut known = BTreeSet::new();
     all.filter(move |(_, server)| known.insert(*server))
 }
@@ -129,6 +127,54 @@ pub struct PlannedCase {
     pub check: Arc<Check>,
 }
 
+/// The name of the test that keeps another one from being judged. A check knows its kind and server, such as `pods::nas-1`; what
+/// it is called, the suites say, first that of the other test. `None` if none has such a test. A whole name, which a run knows,
+/// stays.
+pub fn blocker<'a>(by: &str, blocked: &CaseId, tests: impl Iterator<Item = &'a PlannedCase>) -> Option<String> {
+    let mut parts = by.split("::");
+    let (kind, server, None) = (parts.next()?, parts.next(), parts.next()) else { return Some(by.to_owned()) };
+    let is_it = |test: &&PlannedCase| test.check.kind() == kind && test.id.server.as_deref() == server;
+    tests.filter(is_it).min_by_key(|test| test.id.suite != blocked.suite).map(|test| test.id.name())
+}
+
 fn join(first: &str, second: &str) -> String {
     if first.is_empty() { second.to_owned() } else { format!("{first} {second}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_blocks_a_test_is_looked_for_in_its_own_suite_first_and_by_its_kind() {
+        let id = |suite: &str, slug: &str, server: Option<&str>| CaseId {
+            suite: suite.to_owned(),
+            slug: slug.to_owned(),
+            server: server.map(str::to_owned),
+        };
+        let test = |suite: &str, slug: &str, server: Option<&str>, kind: &str| PlannedCase {
+            id: id(suite, slug, server),
+            check: serde_json::from_value(json!({(kind): {}})).unwrap(),
+        };
+        let tests = [
+            test("one", "ready", Some("a"), "pods"),
+            test("two", "pods", Some("a"), "fsid"),
+            test("two", "runs", Some("a"), "pods"),
+            test("one", "helm", None, "release"),
+        ];
+        for (suite, by, name) in [
+            ("one", "pods::a", Some("ready::a")),
+            ("two", "pods::a", Some("runs::a")),
+            ("three", "pods::a", Some("ready::a")),
+            ("two", "release", Some("helm")),
+            ("one", "pods::b", None),
+            ("one", "subfolder::a", None),
+            ("one", "two::runs::a", Some("two::runs::a")),
+        ] {
+            let blocked = id(suite, "latency", Some("a"));
+            assert_eq!(blocker(by, &blocked, tests.iter()).as_deref(), name, "{suite} {by}");
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! Reads a suite's text, makes its tests, and says everything that is wrong with it, with places and suggestions.
 
 use std::collections::HashSet;
-use std::fmt::Display;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -15,6 +14,7 @@ use crate::recording::{SuiteText, Text};
 use crate::yaml::{self, place};
 
 const ALL: &str = "all";
+const NAME: &str = "use lower-case letters, digits and hyphens";
 /// Keys that suites and checks had before systems were described.
 const MOVED: [&str; 24] = [
     "pods",
@@ -59,18 +59,15 @@ pub fn parse(
     let (system, elsewhere) = match &file.system.value {
         Described::Here(system) => (Arc::clone(system), None),
         Described::Elsewhere(name) => {
-            let refused =
-                |(what, hint)| Refusal::usage(format!("{}: {what}", place(origin, file.system.referenced)), hint);
-            let text = find(name).map_err(refused)?;
+            let at = file.system.referenced;
+            let text = find(name).map_err(|(what, hint)| Wrong { at, what, hint }.of(origin))?;
             (written(&text)?, Some(text))
         }
     };
-    names(elsewhere.as_ref().map_or(origin, |text| &text.origin), &system)?;
-    let examiner = Examiner { origin, file: &file, system: &system };
-    let cases = examiner.cases()?;
-    let servers = system.names().map(|server| server.value.clone()).collect();
+    names(&system).map_err(|wrong| wrong.of(elsewhere.as_ref().map_or(origin, |text| &text.origin)))?;
+    let cases = cases(&file, &system).map_err(|wrong| wrong.of(origin))?;
     let text = SuiteText { origin: origin.to_owned(), text: text.to_owned(), system: elsewhere };
-    Ok(Suite { name: file.suite.value, system, servers, text, cases })
+    Ok(Suite { name: file.suite.value, system, text, cases })
 }
 
 /// Reads YAML, bounded.
@@ -90,131 +87,123 @@ fn yaml<T: DeserializeOwned>(origin: &str, text: &str) -> Result<T, Refusal> {
     serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax(origin, &error))
 }
 
-struct Examiner<'a> {
-    origin: &'a str,
-    file: &'a SuiteFile,
-    system: &'a System,
+/// What is wrong in a file, and where.
+struct Wrong {
+    at: Location,
+    what: String,
+    hint: String,
 }
 
-impl Examiner<'_> {
-    fn problem<T>(&self, at: Location, what: impl Display, hint: impl Into<String>) -> Result<T, Refusal> {
-        Err(Refusal::usage(format!("{}: {what}", place(self.origin, at)), hint))
-    }
+fn wrong<T>(at: Location, what: impl Into<String>, hint: impl Into<String>) -> Result<T, Wrong> {
+    Err(Wrong { at, what: what.into(), hint: hint.into() })
+}
 
-    /// The tests: one for each server that a check is made of.
-    fn cases(&self) -> Result<Vec<PlannedCase>, Refusal> {
-        let (suite, tests) = (&self.file.suite, &self.file.tests);
-        if !is_name(&suite.value) {
-            let hint = "use lower-case letters, digits and hyphens";
-            return self.problem(suite.referenced, format!("`{}` cannot name a suite", suite.value), hint);
-        }
-        if tests.value.is_empty() {
-            return self.problem(tests.referenced, "the suite has no tests", "list at least one under `tests:`");
-        }
-        let mut known = HashSet::new();
-        let mut cases = Vec::new();
-        for test in &self.file.tests.value {
-            let (slug, at) = (&test.slug.value, test.slug.referenced);
-            if !is_name(slug) {
-                let hint = "use lower-case letters, digits and hyphens";
-                return self.problem(at, format!("slug `{slug}` cannot name a check"), hint);
-            }
-            let (kind, subject) = (test.check.kind(), test.check.about().subject);
-            match (subject, test.on.is_empty()) {
-                (Subject::Server, true) => {
-                    let hint = "add `on:` with roles, servers or `all`";
-                    return self.problem(at, format!("check `{kind}` judges a server, but no server is named"), hint);
-                }
-                (Subject::Whole, false) => {
-                    return self.problem(
-                        at,
-                        format!("check `{kind}` judges the whole, not single servers"),
-                        "remove `on:`",
-                    );
-                }
-                _ => {}
-            }
-            if let Some(part) = test.check.about().parts.iter().find(|part| !self.system.has(**part)) {
-                let key = part.key();
-                let hint = format!("describe the system's `{key}`, or leave this check out");
-                return self.problem(at, format!("check `{kind}` needs a system with a `{key}`"), hint);
-            }
-            let check = Arc::new(test.check.clone());
-            for server in self.subjects(test)? {
-                let id = CaseId { suite: self.file.suite.value.clone(), slug: slug.clone(), server };
-                if !known.insert(id.clone()) {
-                    let hint = "name each test once: with another slug, or on other servers";
-                    return self.problem(at, format!("slug `{slug}` makes a second test {id}"), hint);
-                }
-                if cases.len() == MOST_TESTS {
-                    return self.problem(
-                        at,
-                        format!("the suite makes more than {MOST_TESTS} tests"),
-                        "make several of it",
-                    );
-                }
-                cases.push(PlannedCase { id, check: Arc::clone(&check) });
-            }
-        }
-        Ok(cases)
+impl Wrong {
+    fn of(self, origin: &str) -> Refusal {
+        Refusal::usage(format!("{}: {}", place(origin, self.at), self.what), self.hint)
     }
+}
 
-    /// What a check is made of: the servers that `on` names by role, by name or by `all`, else the whole.
-    fn subjects(&self, test: &Test) -> Result<Vec<Option<String>>, Refusal> {
-        if test.on.is_empty() {
-            return Ok(vec![None]);
-        }
-        let (system, roles) = (self.system, &self.system.servers.value);
-        let mut chosen: HashSet<&str> = HashSet::new();
-        for Spanned { value: word, referenced, .. } in &test.on {
-            let role = roles.get(word);
-            let is_meant = |server: &&Spanned<String>| match role {
-                Some(its) => its.iter().any(|its| its.value == server.value),
-                None => word == ALL || *word == server.value,
-            };
-            let meant = system.names().filter(is_meant).map(|server| chosen.insert(&server.value)).count();
-            if meant == 0 && role.is_none() {
-                let servers = system.names().map(|server| server.value.as_str());
-                let known: Vec<&str> = roles.keys().map(String::as_str).chain(servers).chain([ALL]).collect();
-                let hint = join(&suggestion(word, known.iter().copied()), &format!("known are {}", known.join(", ")));
-                return self.problem(*referenced, format!("there is no role or server `{word}`"), hint);
-            }
-        }
-        let its = system.names().filter(|server| chosen.contains(server.value.as_str()));
-        Ok(its.map(|server| Some(server.value.clone())).collect())
+/// The tests: one for each server that a check is made of.
+fn cases(file: &SuiteFile, system: &System) -> Result<Vec<PlannedCase>, Wrong> {
+    let (suite, tests) = (&file.suite, &file.tests);
+    if !is_name(&suite.value) {
+        return wrong(suite.referenced, format!("`{}` cannot name a suite", suite.value), NAME);
     }
+    if tests.value.is_empty() {
+        return wrong(tests.referenced, "the suite has no tests", "list at least one under `tests:`");
+    }
+    let mut known = HashSet::new();
+    let mut cases = Vec::new();
+    for test in &tests.value {
+        let (slug, at) = (&test.slug.value, test.slug.referenced);
+        if !is_name(slug) {
+            return wrong(at, format!("slug `{slug}` cannot name a check"), NAME);
+        }
+        let (kind, subject) = (test.check.kind(), test.check.about().subject);
+        match (subject, test.on.is_empty()) {
+            (Subject::Server, true) => {
+                let hint = "add `on:` with roles, servers or `all`";
+                return wrong(at, format!("check `{kind}` judges a server, but no server is named"), hint);
+            }
+            (Subject::Whole, false) => {
+                return wrong(at, format!("check `{kind}` judges the whole, not single servers"), "remove `on:`");
+            }
+            _ => {}
+        }
+        if let Some(part) = test.check.about().parts.iter().find(|part| !system.has(**part)) {
+            let key = part.key();
+            let hint = format!("describe the system's `{key}`, or leave this check out");
+            return wrong(at, format!("check `{kind}` needs a system with a `{key}`"), hint);
+        }
+        let check = Arc::new(test.check.clone());
+        for server in subjects(system, test)? {
+            let id = CaseId { suite: suite.value.clone(), slug: slug.clone(), server };
+            if !known.insert(id.clone()) {
+                let hint = "name each test once: with another slug, or on other servers";
+                return wrong(at, format!("slug `{slug}` makes a second test {id}"), hint);
+            }
+            if cases.len() == MOST_TESTS {
+                return wrong(at, format!("the suite makes more than {MOST_TESTS} tests"), "make several of it");
+            }
+            cases.push(PlannedCase { id, check: Arc::clone(&check) });
+        }
+    }
+    Ok(cases)
+}
+
+/// What a check is made of: the servers that `on` names by role, by name or by `all`, else the whole.
+fn subjects(system: &System, test: &Test) -> Result<Vec<Option<String>>, Wrong> {
+    if test.on.is_empty() {
+        return Ok(vec![None]);
+    }
+    let roles = &system.servers.value;
+    let mut chosen: HashSet<&str> = HashSet::new();
+    for Spanned { value: word, referenced, .. } in &test.on {
+        let role = roles.get(word);
+        let is_meant = |server: &&String| match role {
+            Some(its) => its.iter().any(|its| its.value == **server),
+            None => word == ALL || word == *server,
+        };
+        let meant = system.names().filter(is_meant).map(|server| chosen.insert(server)).count();
+        if meant == 0 && role.is_none() {
+            let known = roles.keys().chain(system.names()).map(String::as_str);
+            let known: Vec<&str> = known.chain([ALL]).collect();
+            let hint = join(&suggestion(word, known.iter().copied()), &format!("known are {}", known.join(", ")));
+            return wrong(*referenced, format!("there is no role or server `{word}`"), hint);
+        }
+    }
+    let its = system.names().filter(|server| chosen.contains(server.as_str()));
+    Ok(its.cloned().map(Some).collect())
 }
 
 /// Whether the servers of a system can be told apart, and their roles from them.
-fn names(origin: &str, system: &System) -> Result<(), Refusal> {
-    let problem =
-        |at, what: String, hint: &str| Err(Refusal::usage(format!("{}: {what}", place(origin, at)), hint.to_owned()));
+fn names(system: &System) -> Result<(), Wrong> {
     let roles = &system.servers;
     if system.names().next().is_none() {
-        let what = "the system has no servers".to_owned();
-        return problem(roles.referenced, what, "list them by role under `servers:`");
+        return wrong(roles.referenced, "the system has no servers", "list them by role under `servers:`");
     }
     for (role, its) in &roles.value {
         if its.is_empty() {
-            return problem(roles.referenced, format!("role `{role}` has no servers"), "name one, or remove the role");
+            return wrong(roles.referenced, format!("role `{role}` has no servers"), "name one, or remove the role");
         }
         // The same word for the same servers is no matter.
         let is_ambiguous = role == ALL
-            || system.names().any(|server| server.value == *role) && its.iter().any(|server| server.value != *role);
+            || system.names().any(|server| server == role) && its.iter().any(|server| server.value != *role);
         if is_ambiguous {
             let what = format!("role `{role}` is called like a server, or like all of them");
-            return problem(roles.referenced, what, "call it otherwise");
+            return wrong(roles.referenced, what, "call it otherwise");
         }
     }
     let mut seen = HashSet::new();
-    for server in system.names() {
+    for server in roles.value.values().flatten() {
         let name = &server.value;
         if !is_label(name) || name == ALL {
             let hint = "it is a label's value: at most 63 letters, digits, `-`, `_` and `.`, and not `all`";
-            return problem(server.referenced, format!("`{name}` cannot name a server"), hint);
+            return wrong(server.referenced, format!("`{name}` cannot name a server"), hint);
         }
         if !seen.insert(name) {
-            return problem(server.referenced, format!("server `{name}` is listed twice"), "name each server once");
+            return wrong(server.referenced, format!("server `{name}` is listed twice"), "name each server once");
         }
     }
     Ok(())
@@ -223,22 +212,19 @@ fn names(origin: &str, system: &System) -> Result<(), Refusal> {
 /// What the YAML reader says, with place and a suggestion.
 fn syntax(origin: &str, error: &serde_saphyr::Error) -> Refusal {
     use serde_saphyr::Error::{SerdeUnknownField, SerdeUnknownVariant};
-    let (what, wrong, expected, at) = match error.without_snippet() {
+    let (what, key, expected, at) = match error.without_snippet() {
         SerdeUnknownField { field, expected, location } => ("key", field, expected, location),
         SerdeUnknownVariant { variant, expected, location } => ("check", variant, expected, location),
         _ => return Refusal::usage(yaml::wrong(origin, error), "docs/suites.md shows how a suite is written"),
     };
-    let place = place(origin, *at);
-    if MOVED.contains(&wrong.as_str()) && !expected.contains(&wrong.as_str()) {
-        let hint = "the suite's `system` describes it now, once for all checks: see docs/suites.md";
-        return Refusal::usage(format!("{place}: unknown {what} `{wrong}`"), hint);
-    }
-    let mut known = expected.clone();
-    known.sort_unstable();
-    Refusal::usage(
-        format!("{place}: unknown {what} `{wrong}`"),
-        join(&suggestion(wrong, known.iter().copied()), &format!("known here: {}", known.join(", "))),
-    )
+    let hint = if MOVED.contains(&key.as_str()) && !expected.contains(&key.as_str()) {
+        "the suite's `system` describes it now, once for all checks: see docs/suites.md".to_owned()
+    } else {
+        let mut known = expected.clone();
+        known.sort_unstable();
+        join(&suggestion(key, known.iter().copied()), &format!("known here: {}", known.join(", ")))
+    };
+    Wrong { at: *at, what: format!("unknown {what} `{key}`"), hint }.of(origin)
 }
 
 pub(super) fn is_name(text: &str) -> bool {

@@ -52,6 +52,21 @@ fn the_header_says_how_long_cycles_are_waited_for_and_tests_that_disturb_say_wha
 }
 
 #[test]
+fn a_blocked_test_names_the_one_that_says_more_as_its_suite_calls_it() {
+    let place = Place::new();
+    let head = "suite: mine\nabout: x\nsystem: file-simulator\ntests:\n";
+    let test = |slug: &str, kind: &str| format!("  - {{slug: {slug}, on: [nas-output-3], check: {{{kind}: {{}}}}}}\n");
+    let run = ["--simulate=second-pod", "--suite", "mine.yaml", "--exact", "mine::options::nas-output-3"];
+    for (others, is_named) in [(test("runs", "pods"), true), (test("pods", "fsid"), false)] {
+        std::fs::write(place.path("mine.yaml"), format!("{head}{}{others}", test("options", "export-options")))
+            .unwrap();
+        let run = place.says(&run, 3, &["2 pods"]);
+        assert_eq!(run.out.contains("blocked by runs::nas-output-3"), is_named, "{}", run.out);
+        assert!(is_named || !run.out.contains("blocked"), "{}", run.out);
+    }
+}
+
+#[test]
 fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
     let healthy =
         ["PASS  folder", "PASS  permissions", "PASS  commands", "PASS  release      file-sim, revision 1, deployed"];

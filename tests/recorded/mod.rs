@@ -27,6 +27,7 @@ pub fn tests() -> Vec<Trial> {
         every_kind_of_check_is_made_to_fail_by_a_recording_or_a_newer_one_by_a_scenario,
         a_recording_is_small_and_holds_nothing_of_commands_or_environments,
         replaying_gives_the_reports_and_the_exit_code_of_the_run,
+        a_blocked_test_names_the_one_that_says_more_as_its_suite_calls_it,
     );
     recorded.into_iter().chain(bent::tests()).chain(kept()).collect()
 }
@@ -130,6 +131,21 @@ fn replaying_gives_the_reports_and_the_exit_code_of_the_run() {
     place.says(&["--record", "file/run.json.gz"], 2, &["file/run.json.gz"]);
     place.says(&["--record", "file"], 3, &["cannot read the kubeconfig"]);
     assert_eq!(std::fs::read(place.path("file")).unwrap(), b"good", "a refused run replaces no recording");
+}
+
+fn a_blocked_test_names_the_one_that_says_more_as_its_suite_calls_it() {
+    for (there, instead, by) in [
+        ("slug: pods\n", "slug: running\n", Some("running::nas-input-2")),
+        ("check: {pods: {}}", "check: {skip: {reason: x}}", None),
+    ] {
+        let (mut recording, _) = read("other-pods");
+        for suite in &mut recording.suites {
+            suite.text = suite.text.replace(there, instead);
+        }
+        let blocked = recording.cases.iter().find(|case| case.id.to_string() == "phase2::unique").unwrap();
+        let verdict = replay::judge(&recording, &suites(&recording), blocked);
+        assert_eq!(verdict.blocked_by.as_deref(), by, "{verdict:?}");
+    }
 }
 
 /// Each recording is judged as it was, word for word; `GOLDEN=write` keeps what is judged otherwise now.

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::fields::{ASSIGNED, FALSE, KEPT, KNOWN, QUANTITIES, QUANTITY, SETS, SHARED, WHOLE, is_nothing};
 use super::path::Path;
 use crate::check::pod::quantity;
 use crate::cluster::manifest::{key, keys, told};
@@ -43,15 +44,18 @@ impl Difference {
             How::Differs => [format!("{at} to be {said}, {source}"), live],
             How::Missing => [format!("{at} to be {said}, {source}"), "it is not there".to_owned()],
             How::Order => [format!("{at} in the order {said}, {source}"), live],
-            How::Added => {
-                [format!("no {at}: the manifest of revision {revision} does not have it"), "it was added".to_owned()]
-            }
+            How::Added => [absent(at, revision), "it was added".to_owned()],
         }
     }
 }
 
+/// That a field should not be there.
+pub fn absent(at: &str, revision: u64) -> String {
+    format!("no {at}: the manifest of revision {revision} does not have it")
+}
+
 #[derive(Debug, Default)]
-pub struct Compared {
+pub struct Comparison {
     pub differences: Vec<Difference>,
     pub places: Vec<String>,
     /// Nothing of the values is shown.
@@ -60,85 +64,21 @@ pub struct Compared {
     is_known: bool,
 }
 
-/// Lists that the API server leaves as they are: what is in them and not in the manifest, somebody has added.
-const WHOLE: [&str; 13] = [
-    "containers",
-    "initContainers",
-    "volumes",
-    "env",
-    "envFrom",
-    "ports",
-    "volumeMounts",
-    "volumeDevices",
-    "hostAliases",
-    "externalIPs",
-    "loadBalancerSourceRanges",
-    "add",
-    "drop",
-];
-/// Fields that are false unless somebody says otherwise.
-const FALSE: [&str; 8] = [
-    "readOnly",
-    "privileged",
-    "hostNetwork",
-    "hostPID",
-    "hostIPC",
-    "paused",
-    "shareProcessNamespace",
-    "publishNotReadyAddresses",
-];
-/// The versions of objects that have them.
-const KNOWN: [&str; 3] = ["v1", "apps/v1", "batch/v1"];
-/// Lists without an order.
-const SETS: [&str; 6] = ["add", "drop", "accessModes", "externalIPs", "loadBalancerSourceRanges", "finalizers"];
-/// Lists that controllers add to.
-const SHARED: [&str; 3] = ["finalizers", "secrets", "imagePullSecrets"];
-/// What is assigned where the manifest says nothing, or nothing in so many words.
-const ASSIGNED: [&str; 5] = ["clusterIP", "nodePort", "healthCheckNodePort", "volumeName", "nodeName"];
-/// Fields that are kept also where they are false, zero or empty. Source: those are pointers in the API's types; any
-/// other field of that value is left out of what is stored.
-const KEPT: [&str; 19] = [
-    "allowPrivilegeEscalation",
-    "automountServiceAccountToken",
-    "emptyDir",
-    "enableServiceLinks",
-    "fsGroup",
-    "hostUsers",
-    "immutable",
-    "namespaceSelector",
-    "optional",
-    "podSelector",
-    "privileged",
-    "readOnlyRootFilesystem",
-    "replicas",
-    "runAsGroup",
-    "runAsNonRoot",
-    "runAsUser",
-    "shareProcessNamespace",
-    "suspend",
-    "terminationGracePeriodSeconds",
-];
-/// What holds quantities, and what is one.
-const QUANTITIES: [&str; 8] =
-    ["limits", "requests", "capacity", "hard", "defaultRequest", "max", "min", "maxLimitRequestRatio"];
-const QUANTITY: [&str; 2] = ["sizeLimit", "storage"];
-
-pub fn compare(said: &Value, live: &Value) -> Compared {
+pub fn compare(said: &Value, live: &Value) -> Comparison {
     let kind = said["kind"].as_str().unwrap_or_default();
     // A Pod gets the volume of its service account.
     let is_known = kind != "Pod" && said["apiVersion"].as_str().is_some_and(|version| KNOWN.contains(&version));
-    let mut compared = Compared { is_secret: kind == "Secret", is_known, ..Compared::default() };
+    let mut compared = Comparison { is_secret: kind == "Secret", is_known, ..Comparison::default() };
     let root = Path::default();
     let metadata = root.field("metadata");
     for part in ["labels", "annotations"] {
-        compared.value(&metadata.field(part), "", &said["metadata"][part], live["metadata"].get(part));
+        compared.value(&metadata.field(part), &said["metadata"][part], live["metadata"].get(part));
     }
     let encoded = (kind == "Secret").then(|| encoded(said));
-    let fields = encoded.as_ref().or(said.as_object()).into_iter().flatten();
-    for (name, said) in
-        fields.filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"))
-    {
-        compared.value(&root.field(name), "", said, live.get(name));
+    for (name, said) in encoded.as_ref().or(said.as_object()).into_iter().flatten() {
+        if !matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status") {
+            compared.value(&root.field(name), said, live.get(name));
+        }
     }
     if kind == "Service" {
         let selector = root.field("spec").field("selector");
@@ -147,44 +87,43 @@ pub fn compare(said: &Value, live: &Value) -> Compared {
     compared
 }
 
-impl Compared {
-    /// Compares a field; `within` is the name of what it is a field of.
-    fn value(&mut self, path: &Path, within: &str, said: &Value, live: Option<&Value>) {
-        let name = path.name.as_str();
-        if said.is_null() {
-            return;
-        }
-        let is_nothing = is_nothing(said);
-        // The first is what controllers fill in later.
-        if name == "caBundle" || is_nothing && ASSIGNED.contains(&name) {
-            self.places.push(path.text.clone());
-            return;
-        }
-        let live = live.filter(|live| !live.is_null());
-        let Some(live) = live else {
-            self.places.push(path.text.clone());
-            if !is_nothing || KEPT.contains(&name) {
-                self.note(path, How::Missing, [Some(said), None]);
+impl Comparison {
+    fn value(&mut self, path: &Path, said: &Value, live: Option<&Value>) {
+        let (name, is_nothing) = (path.name.as_str(), is_nothing(said));
+        let is_whole = self.is_known && WHOLE.contains(&name);
+        match (said, live.filter(|live| !live.is_null())) {
+            (Value::Null, _) => return,
+            // The first is what controllers fill in later.
+            _ if name == "caBundle" || is_nothing && ASSIGNED.contains(&name) => {}
+            (_, None) if is_nothing && !KEPT.contains(&name) => {}
+            (_, None) => self.note(path, How::Missing, [Some(said), None]),
+            (Value::Object(said), Some(Value::Object(live))) => return self.object(path, said, live),
+            (Value::Array(said), Some(Value::Array(live))) if SETS.contains(&name) => self.set(path, said, live),
+            // An empty list says no more than none.
+            (Value::Array(said), Some(Value::Array(_))) if said.is_empty() && !is_whole => {}
+            (Value::Array(said), Some(Value::Array(live)))
+                if said.iter().chain(live).all(|item| key(name, item).is_some()) =>
+            {
+                return self.items(path, said, live);
             }
-            return;
-        };
-        match (said, live) {
-            (Value::Object(said), Value::Object(live)) => self.object(path, said, live),
-            (Value::Array(said), Value::Array(live)) if SETS.contains(&name) => self.set(path, said, live),
-            (Value::Array(said), Value::Array(live)) => self.list(path, said, live),
-            _ => {
-                self.places.push(path.text.clone());
-                let is_quantity = QUANTITIES.contains(&within) || QUANTITY.contains(&name);
+            (Value::Array(said), Some(Value::Array(live))) if said.len() == live.len() => {
+                for (index, (said, live)) in said.iter().zip(live).enumerate() {
+                    self.value(&path.item(None, index), said, Some(live));
+                }
+            }
+            (_, Some(live)) => {
+                let is_quantity = QUANTITIES.contains(&path.within.as_str()) || QUANTITY.contains(&name);
                 if !is_same(said, live, is_quantity) {
                     self.note(path, How::Differs, [Some(said), Some(live)]);
                 }
             }
         }
+        self.places.push(path.text.clone());
     }
 
     fn object(&mut self, path: &Path, said: &Map<String, Value>, live: &Map<String, Value>) {
         for (name, value) in said {
-            self.value(&path.field(name), &path.name, value, live.get(name));
+            self.value(&path.field(name), value, live.get(name));
         }
         if !self.is_known {
             return;
@@ -192,12 +131,12 @@ impl Compared {
         for (name, value) in live {
             let has_none = said.get(name).is_none_or(Value::is_null);
             let below = path.field(name);
-            if WHOLE.contains(&name.as_str()) && has_none {
+            if has_none && WHOLE.contains(&name.as_str()) {
                 for (index, item) in value.as_array().into_iter().flatten().enumerate() {
                     self.added(&below, item, index);
                 }
             }
-            if FALSE.contains(&name.as_str()) && has_none && *value == true {
+            if has_none && FALSE.contains(&name.as_str()) && *value == true {
                 self.note(&below, How::Added, [None, Some(value)]);
             }
             if name == "nodeSelector" {
@@ -213,7 +152,6 @@ impl Compared {
     }
 
     fn set(&mut self, path: &Path, said: &[Value], live: &[Value]) {
-        self.places.push(path.text.clone());
         for (index, item) in said.iter().enumerate().filter(|(_, item)| !live.contains(item)) {
             self.note(&path.item(None, index), How::Missing, [Some(item), None]);
         }
@@ -222,34 +160,15 @@ impl Compared {
         }
     }
 
-    fn list(&mut self, path: &Path, said: &[Value], live: &[Value]) {
-        // An empty list says no more than none.
-        if said.is_empty() && !(self.is_known && WHOLE.contains(&path.name.as_str())) {
-            self.places.push(path.text.clone());
-            return;
-        }
-        let has_keys = |items: &[Value]| items.iter().all(|item| key(&path.name, item).is_some());
-        if !(has_keys(said) && has_keys(live)) {
-            self.places.push(path.text.clone());
-            if said.len() == live.len() {
-                for (index, (said, live)) in said.iter().zip(live).enumerate() {
-                    self.value(&path.item(None, index), "", said, Some(live));
-                }
-            } else {
-                let values = [said, live].map(|list| json!(list));
-                self.note(path, How::Differs, [Some(&values[0]), Some(&values[1])]);
-            }
-            return;
-        }
-        let [said, live] = [said, live].map(|items| effective(&path.name, items));
+    /// Compares lists whose items have keys.
+    fn items(&mut self, path: &Path, said: &[Value], all: &[Value]) {
+        let [said, live] = [said, all].map(|items| effective(&path.name, items));
         let mut found: Vec<usize> = Vec::new();
         for (_, item) in &said {
-            let place =
-                live.iter().position(|(index, other)| !found.contains(index) && is_same_item(path, item, other));
-            if let Some(place) = place {
-                let (index, other) = live[place];
-                found.push(index);
-                self.value(&path.item(key(&path.name, other), index), "", item, Some(other));
+            let its = live.iter().find(|(index, other)| !found.contains(index) && is_same_item(path, item, other));
+            if let Some((index, other)) = its {
+                found.push(*index);
+                self.value(&path.item(key(&path.name, other), *index), item, Some(other));
             } else {
                 self.note(&path.item(key(&path.name, item), 0), How::Missing, [Some(item), None]);
             }
@@ -257,43 +176,24 @@ impl Compared {
         if path.name == "initContainers" && !found.is_sorted() {
             let mut sorted = found.clone();
             sorted.sort_unstable();
-            let names = |order: &[usize]| -> Vec<&Value> {
-                let name = |index| live.iter().find(|(own, _)| own == index).map(|(_, item)| &item["name"]);
-                order.iter().filter_map(name).collect()
-            };
-            let [said, live] = [names(&found), names(&sorted)].map(|names| json!(names));
-            self.note(path, How::Order, [Some(&said), Some(&live)]);
+            let names = |order: &[usize]| order.iter().map(|index| all[*index]["name"].clone()).collect::<Value>();
+            self.note(path, How::Order, [Some(&names(&found)), Some(&names(&sorted))]);
         }
-        if !SHARED.contains(&path.name.as_str()) {
-            for (index, item) in live.iter().filter(|(index, _)| !found.contains(index)) {
-                self.added(path, item, *index);
-            }
+        for (index, item) in live.iter().filter(|(index, _)| !found.contains(index)) {
+            self.added(path, item, *index);
         }
     }
 
     fn added(&mut self, list: &Path, item: &Value, index: usize) {
-        if SHARED.contains(&list.name.as_str()) {
-            return;
+        if !SHARED.contains(&list.name.as_str()) {
+            self.note(&list.item(key(&list.name, item), index), How::Added, [None, Some(item)]);
         }
-        self.note(&list.item(key(&list.name, item), index), How::Added, [None, Some(item)]);
     }
 
     fn note(&mut self, path: &Path, how: How, values: [Option<&Value>; 2]) {
         let is_unset = values[0].is_some_and(is_nothing) && !KEPT.contains(&path.name.as_str());
         let values = told(&path.text, values).filter(|_| !self.is_secret);
         self.differences.push(Difference { at: path.text.clone(), how, is_unset, values });
-    }
-}
-
-/// Whether the API server stores nothing for such a value.
-fn is_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.iter().all(|(name, value)| is_nothing(value) && !KEPT.contains(&name.as_str())),
-        Value::Bool(true) => false,
     }
 }
 

@@ -1,8 +1,9 @@
 //! Whose hand set which fields of a live object: its `managedFields`, told in the places that a comparison has. Pure.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::path::{Path, is_within};
+use super::fields::is_default;
+use super::path::{Path, overlap};
 use crate::cluster::manifest::key;
 
 /// Who set fields of an object.
@@ -58,7 +59,7 @@ impl Who {
 impl Manager {
     /// Whether it set a place, or something in it, or what it is in.
     pub fn has(&self, at: &str) -> bool {
-        self.fields.iter().any(|field| is_within(&field.text, at) || is_within(at, &field.text))
+        self.fields.iter().any(|field| overlap(&field.text, at))
     }
 }
 
@@ -104,46 +105,10 @@ fn collect(path: &Path, set: &Value, live: &Value, fields: &mut Vec<Field>) {
     }
 }
 
-/// Whether a field has the value that it gets by itself. Source: "Defaults to" in the API's reference of `Deployment`,
-/// `Service` and `Pod`.
-fn is_default(Path { text, name }: &Path, live: &Value) -> bool {
-    let is_empty = match live {
-        Value::Object(fields) => fields.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        _ => false,
-    };
-    let usual = match name.as_str() {
-        "protocol" => json!("TCP"),
-        "terminationMessagePath" => json!("/dev/termination-log"),
-        "terminationMessagePolicy" => json!("File"),
-        "timeoutSeconds" | "successThreshold" => json!(1),
-        "periodSeconds" | "revisionHistoryLimit" => json!(10),
-        "failureThreshold" => json!(3),
-        "scheme" => json!("HTTP"),
-        "defaultMode" => json!(0o644),
-        "maxSurge" | "maxUnavailable" => json!("25%"),
-        "progressDeadlineSeconds" => json!(600),
-        "terminationGracePeriodSeconds" => json!(30),
-        "dnsPolicy" => json!("ClusterFirst"),
-        "schedulerName" => json!("default-scheduler"),
-        "externalTrafficPolicy" | "internalTrafficPolicy" => json!("Cluster"),
-        "sessionAffinity" => json!("None"),
-        "ipFamilyPolicy" => json!("SingleStack"),
-        "allocateLoadBalancerNodePorts" => json!(true),
-        "type" if text.ends_with(".strategy.type") => json!("RollingUpdate"),
-        "type" if text == ".spec.type" => json!("ClusterIP"),
-        // That of a container makes a native sidecar of it.
-        "restartPolicy" if text.ends_with(".template.spec.restartPolicy") => json!("Always"),
-        "apiVersion" if text.ends_with(".fieldRef.apiVersion") => json!("v1"),
-        // By the image's tag.
-        "imagePullPolicy" | "clusterIP" | "clusterIPs" | "ipFamilies" | "nodePort" => return true,
-        _ => return is_empty,
-    };
-    is_empty || *live == usual
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -9,16 +9,18 @@ use serde_json::Value;
 
 use super::{Kind, Need, Site, Subject, System};
 use crate::cluster::manifest;
-use crate::cluster::{Deployed, Live, Select};
+use crate::cluster::{Live, Select};
 use crate::event::{Reason, Verdict};
 
 mod compare;
+mod fields;
 mod managers;
 mod path;
 pub mod revision;
 
-use compare::{Difference, How, compare};
+use compare::{Comparison, Difference, How, compare};
 use managers::{Field, Who, managers};
+use path::{is_within, overlap};
 
 /// The most differences that a verdict names.
 const REASONS: usize = 20;
@@ -36,11 +38,12 @@ pub struct Observation {
     /// `None` for the whole.
     server: Option<String>,
     revision: u64,
-    objects: Vec<Compared>,
+    objects: Vec<Object>,
 }
 
+/// An object of the manifest, beside the live one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Compared {
+struct Object {
     kind: String,
     name: String,
     state: State,
@@ -67,10 +70,10 @@ struct Setter {
     is_controller: bool,
 }
 
-/// What the manifest says and what there is, compared once in a run.
+/// What the manifest of a revision says, compared once in a run.
 struct Looked {
-    deployed: Deployed,
-    objects: Vec<(Value, Compared)>,
+    revision: u64,
+    objects: Vec<(Value, Object)>,
 }
 
 impl Kind for Drift {
@@ -83,13 +86,10 @@ impl Kind for Drift {
         let looked = looked?;
         let server = site.id.server.clone();
         let is_asked = |object: &Value| server.as_ref().is_none_or(|server| is_of(&site.system.pods, server, object));
-        let objects = looked.objects.iter().filter(|(object, _)| is_asked(object));
-        Ok(Observation {
-            release: site.shared.cluster.release().to_owned(),
-            revision: looked.deployed.contents.revision,
-            objects: objects.map(|(_, compared)| compared.clone()).collect(),
-            server,
-        })
+        let asked = looked.objects.iter().filter(|(said, _)| is_asked(said));
+        let objects = asked.map(|(_, object)| object.clone()).collect();
+        let release = site.shared.cluster.release().to_owned();
+        Ok(Observation { release, revision: looked.revision, objects, server })
     }
 
     fn judge(&self, _: &System, seen: &Observation) -> Verdict {
@@ -99,16 +99,16 @@ impl Kind for Drift {
             let what = "none: there is nothing to compare";
             return Verdict::judged("", vec![Reason::new(manifest, format!("objects{whose}"), what)]);
         }
-        let (mut reasons, mut notes) = (Vec::new(), Vec::new());
-        let (mut count, mut unread) = (0, Vec::new());
+        let (mut reasons, mut notes, mut unread) = (Vec::new(), Vec::new(), Vec::new());
+        let mut count = 0;
         let back = format!("`helm upgrade {} CHART --reuse-values` puts it back", seen.release);
         for object in &seen.objects {
-            let named = format!("{} {}", object.kind, object.name);
+            let named = object.named();
+            let mut wrong = |expected: String, what: &str, hint: &str| {
+                reasons.push(Reason::new(&named, expected, what).hint(hint));
+            };
             match &object.state {
-                State::Missing => {
-                    let expected = format!("to be there, as in {manifest}");
-                    reasons.push(Reason::new(named, expected, "it does not exist").hint(&back));
-                }
+                State::Missing => wrong(format!("to be there, as in {manifest}"), "it does not exist", &back),
                 State::Unread(why) => unread.push(format!("not compared: {named}: {why}")),
                 State::There { fields, differences, set } => {
                     count += fields;
@@ -116,15 +116,12 @@ impl Kind for Drift {
                         let [expected, what] = difference.words(seen.revision);
                         if by.as_ref().is_some_and(|by| by.is_controller) {
                             notes.push(format!("{named}: expected {expected}; a controller or webhook set {what}"));
-                            continue;
+                        } else {
+                            wrong(expected, &what, if difference.how == How::Added { LEFT } else { &back });
                         }
-                        let hint = if difference.how == How::Added { LEFT } else { &back };
-                        reasons.push(Reason::new(&named, expected, what).hint(hint));
                     }
                     for field in set {
-                        let expected =
-                            format!("no {field}: the manifest of revision {} does not have it", seen.revision);
-                        reasons.push(Reason::new(&named, expected, "it was set by hand").hint(LEFT));
+                        wrong(compare::absent(field, seen.revision), "it was set by hand", LEFT);
                     }
                 }
             }
@@ -142,7 +139,7 @@ impl Kind for Drift {
             reasons.push(Reason::new(format!("the objects{whose}"), format!("to be as in {manifest}"), what));
         }
         let objects: Vec<String> = match seen.objects.as_slice() {
-            few @ ([_] | [_, _]) => few.iter().map(|object| format!("{} {}", object.kind, object.name)).collect(),
+            few @ ([_] | [_, _]) => few.iter().map(Object::named).collect(),
             many => vec![format!("{} objects", many.len())],
         };
         let are = if seen.objects.len() == 1 { "is" } else { "are" };
@@ -180,53 +177,57 @@ async fn look(site: &Site) -> Result<Arc<Looked>, Verdict> {
         let expected = format!("revision {}, {}, as at the start of the run", deployed.revision, deployed.status);
         return Err(Verdict::error(Reason::new(object, expected, seen).hint("run again when no helm is at work")));
     }
-    let compared = said.iter().zip(live).map(|(said, live)| compared(said, live)).collect::<Vec<_>>();
-    Ok(Arc::new(Looked { deployed: deployed.clone(), objects: said.into_iter().zip(compared).collect() }))
+    let objects = said.into_iter().zip(live).map(|(said, live)| {
+        let object = Object::of(&said, live);
+        (said, object)
+    });
+    Ok(Arc::new(Looked { revision: deployed.contents.revision, objects: objects.collect() }))
 }
 
-fn compared(said: &Value, live: Live) -> Compared {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let state = match live {
-        Live::Missing => State::Missing,
-        Live::Unread(why) => State::Unread(why),
-        Live::Object(live) => {
-            let managers = managers(&live);
-            let compare::Compared { differences, places, .. } = compare(said, &live);
-            // A manager may own a whole of which only a part is compared.
-            let is_in = |field: &str, place: &str| path::is_within(field, place) || path::is_within(place, field);
-            let is_known = |field: &Field| {
-                field.is_default
-                    || is_mark(&field.text)
-                    || differences.iter().any(|difference| is_in(&field.text, &difference.at))
-                    || places.iter().any(|place| is_in(&field.text, place))
-            };
-            let persons = managers.iter().filter(|manager| manager.who == Who::Person);
-            let set = persons.flat_map(|manager| &manager.fields).filter(|field| !is_known(field));
-            let set = set.map(|field| field.text.clone()).collect();
-            let differences = differences.into_iter().filter_map(|difference| {
-                let who = managers.iter().find(|manager| manager.has(&difference.at)).map(|manager| manager.who);
-                // A default in the place of a zero that helm has sent.
-                let is_filled = difference.is_unset && who == Some(Who::Helm);
-                // What is nobody's came from a webhook: the API server notes who set a field before webhooks change a
-                // request, and a person's always.
-                let is_admitted = who.is_none() && difference.how == How::Added && !managers.is_empty();
-                let is_controller = difference.how != How::Missing && who == Some(Who::Controller) || is_admitted;
-                (!is_filled).then_some((difference, Some(Setter { is_controller })))
-            });
-            State::There { fields: places.len(), differences: differences.collect(), set }
-        }
-    };
-    Compared {
-        kind: text(&said["kind"]).unwrap_or_default(),
-        name: text(&said["metadata"]["name"]).unwrap_or_default(),
-        state,
+impl Object {
+    fn of(said: &Value, live: Live) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let state = match live {
+            Live::Missing => State::Missing,
+            Live::Unread(why) => State::Unread(why),
+            Live::Object(live) => beside(said, &live),
+        };
+        Self { kind: text(&said["kind"]), name: text(&said["metadata"]["name"]), state }
     }
+
+    fn named(&self) -> String {
+        format!("{} {}", self.kind, self.name)
+    }
+}
+
+/// What is known of a live object beside what the manifest says of it.
+fn beside(said: &Value, live: &Value) -> State {
+    let (managers, Comparison { differences, places, .. }) = (managers(live), compare(said, live));
+    // A manager may own a whole of which only a part is compared.
+    let is_known = |field: &Field| {
+        let mut compared = places.iter().chain(differences.iter().map(|difference| &difference.at));
+        field.is_default || is_mark(&field.text) || compared.any(|place| overlap(&field.text, place))
+    };
+    let persons = managers.iter().filter(|manager| manager.who == Who::Person);
+    let set = persons.flat_map(|manager| &manager.fields).filter(|field| !is_known(field));
+    let set = set.map(|field| field.text.clone()).collect();
+    let differences = differences.into_iter().filter_map(|difference| {
+        let who = managers.iter().find(|manager| manager.has(&difference.at)).map(|manager| manager.who);
+        // A default in the place of a zero that helm has sent.
+        let is_filled = difference.is_unset && who == Some(Who::Helm);
+        // What is nobody's came from a webhook: the API server notes who set a field before webhooks change a
+        // request, and a person's always.
+        let is_admitted = who.is_none() && difference.how == How::Added && !managers.is_empty();
+        let is_controller = difference.how != How::Missing && who == Some(Who::Controller) || is_admitted;
+        (!is_filled).then_some((difference, Some(Setter { is_controller })))
+    });
+    State::There { fields: places.len(), differences: differences.collect(), set }
 }
 
 /// Whether a field is a label or an annotation, of the object or of its pods: nothing runs otherwise because of it.
 fn is_mark(field: &str) -> bool {
     let metadata = field.strip_prefix(".spec.template").unwrap_or(field);
-    [".metadata.labels", ".metadata.annotations"].iter().any(|marks| path::is_within(metadata, marks))
+    [".metadata.labels", ".metadata.annotations"].iter().any(|marks| is_within(metadata, marks))
 }
 
 /// Whether an object of the manifest is a server's: its own label says so, or its pods', or else its name.

@@ -64,12 +64,12 @@ fn live() -> Value {
     live
 }
 
-fn seen(objects: Vec<Compared>) -> Observation {
+fn seen(objects: Vec<Object>) -> Observation {
     Observation { release: "file-sim".into(), server: None, revision: 3, objects }
 }
 
 fn judge(said: &Value, live: Value) -> Verdict {
-    let seen = seen(vec![compared(said, Live::Object(live))]);
+    let seen = seen(vec![Object::of(said, Live::Object(live))]);
     // As from a recording.
     let seen = serde_json::from_value(serde_json::to_value(seen).unwrap()).unwrap();
     Drift {}.judge(&system(), &seen)
@@ -265,7 +265,7 @@ fn secrets_are_compared_and_not_shown() {
 
 #[test]
 fn what_is_missing_fails_and_what_cannot_be_read_is_said() {
-    let object = |state: State| Compared { kind: "Service".into(), name: "s".into(), state };
+    let object = |state: State| Object { kind: "Service".into(), name: "s".into(), state };
     let there = || State::There { fields: 1, differences: Vec::new(), set: Vec::new() };
     let unread = || State::Unread("no permission".into());
     for (states, outcome, notes) in [

@@ -62,7 +62,7 @@ impl Kind for Usage {
         site.steady_pod().await?;
         let measured =
             |server: &str| site.shared.once(format!("usage of {server}"), measure(site, server.to_owned()).boxed());
-        let all = site.servers.iter().map(|server| async { (server.clone(), sum(measured(server).await)) });
+        let all = site.system.names().map(|server| async { (server.clone(), sum(measured(server).await)) });
         let mut servers: BTreeMap<_, _> = join_all(all).await.into_iter().collect();
         let server = site.server().to_owned();
         let (pod, source, mut containers) = measured(&server).await?;

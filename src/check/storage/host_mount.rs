@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::mount::{Mount, Way};
 use crate::check::parameter::Span;
 use crate::check::sync::way;
 use crate::check::{Kind, Need, Part, Site, System, millis};
@@ -27,6 +26,33 @@ pub struct HostMount {
     pub within: Span,
 }
 
+/// What a probe of the tester's folder saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    context: String,
+    namespace: String,
+    pod: String,
+    container: String,
+    /// The folder of all servers on this machine, and the server's own.
+    root: String,
+    folder: String,
+    host_path: String,
+    path: String,
+    is_folder: bool,
+    /// What became of a file that was written at the other end.
+    to_pod: Option<Crossing>,
+    to_host: Option<Crossing>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Crossing {
+    /// The same content, after this many milliseconds.
+    Same(u64),
+    Other(String),
+    /// No file could be written at this end, and why.
+    Unwritable(String),
+}
+
 impl Kind for HostMount {
     type Observation = Mount;
     const HOPS: &'static [Hop] = &[Hop::Host, Hop::Mount];
@@ -39,7 +65,26 @@ impl Kind for HostMount {
     }
 
     fn judge(&self, _: &System, seen: &Mount) -> Verdict {
-        seen.verdict()
+        let object = format!("folder {}", seen.folder);
+        if !seen.is_folder {
+            let hint = seen.hint();
+            return Verdict::judged("", vec![Reason::new(object, "a folder", "no folder").hint(hint)]).at(Hop::Host);
+        }
+        let there = format!("pod {}, container {}, {}", seen.pod, seen.container, seen.path);
+        let (way, what) = match (&seen.to_pod, &seen.to_host) {
+            (Some(Crossing::Same(to_pod)), Some(Crossing::Same(to_host))) => {
+                let summary = format!("{} is {there}: {to_pod} ms to the pod, {to_host} ms back", seen.folder);
+                return Verdict::judged(summary, Vec::new());
+            }
+            (Some(Crossing::Unwritable(why)), _) => return seen.unwritable(&seen.folder, why).at(Hop::Host),
+            (_, Some(Crossing::Unwritable(why))) => return seen.unwritable(&there, why).at(Hop::Mount),
+            (Some(Crossing::Same(_)), Some(Crossing::Other(other))) => ("in the pod", other.clone()),
+            (Some(Crossing::Other(other)), _) => ("here", other.clone()),
+            (to_pod, to_host) => ("here or there", format!("not both ways were tried: {to_pod:?}, {to_host:?}")),
+        };
+        let expected = format!("to be the folder that {there} shows");
+        let what = format!("a file written {way} is not the same at the other end: {what}");
+        Verdict::judged("", vec![Reason::new(object, expected, what).hint(seen.hint())]).at(Hop::Mount)
     }
 }
 
@@ -112,7 +157,7 @@ impl HostMount {
         let path = format!("{}/{name}", seen.path);
         let (here, there) = (format!("{name} written here"), format!("{name} written in the pod"));
         if let Err(error) = host.create(site.server(), name, here.as_bytes()).await {
-            seen.to_pod = Some(Way::Unwritable(error.to_string()));
+            seen.to_pod = Some(Crossing::Unwritable(error.to_string()));
             return Ok(false);
         }
         let has_vanished = async || host.look(site.server(), name, &Digest::of(&here)).await == Seen::Absent;
@@ -123,11 +168,11 @@ impl HostMount {
             // Not from when it was asked for: where commands are slow, there would be no second look.
             let (started, looked) = *first.get_or_insert((output.sent, output.ended));
             if problem.is_none() && output.stdout == here.as_bytes() {
-                seen.to_pod = Some(Way::Same(millis(started.elapsed())));
+                seen.to_pod = Some(Crossing::Same(millis(started.elapsed())));
                 break;
             }
             let other = || format!("{} other bytes", output.stdout.len());
-            seen.to_pod = Some(Way::Other(problem.unwrap_or_else(other)));
+            seen.to_pod = Some(Crossing::Other(problem.unwrap_or_else(other)));
             if has_vanished().await {
                 return Ok(true);
             }
@@ -140,14 +185,76 @@ impl HostMount {
         let write = Operation::Write { path, content: there.clone() };
         let (output, problem) = site.try_exec(pod, container, &write).await?;
         if let Some(problem) = problem {
-            seen.to_host = Some(Way::Unwritable(problem));
+            seen.to_host = Some(Crossing::Unwritable(problem));
             return Ok(false);
         }
         seen.to_host =
             Some(match host.arrival(site.server(), name, &Digest::of(&there), output.ended + within).await {
-                Ok(_) => Way::Same(millis(output.sent.elapsed())),
-                Err(last) => Way::Other(last.to_string()),
+                Ok(_) => Crossing::Same(millis(output.sent.elapsed())),
+                Err(last) => Crossing::Other(last.to_string()),
             });
-        Ok(matches!(seen.to_host, Some(Way::Other(_))) && has_vanished().await)
+        Ok(matches!(seen.to_host, Some(Crossing::Other(_))) && has_vanished().await)
+    }
+}
+
+impl Mount {
+    /// Full, read-only, or somebody else's: no question of which folder it is.
+    fn unwritable(&self, end: &str, why: &str) -> Verdict {
+        let seen = format!("a file cannot be written in {end}: {why}");
+        let reason = Reason::new(format!("folder {}", self.folder), "to take files here and in the pod", seen);
+        let hint = "look whether its disk is full or read-only, at its permissions, and at who holds files in it";
+        Verdict::judged("", vec![reason.hint(hint)])
+    }
+
+    fn hint(&self) -> String {
+        let Self { context, namespace, pod, root, host_path, .. } = self;
+        remount([context, namespace, pod], root, host_path)
+    }
+}
+
+/// How a folder and a pod's hostPath become one folder again, in commands.
+pub fn remount([context, namespace, pod]: [&str; 3], root: &str, host_path: &str) -> String {
+    // A hostPath of one server is <where minikube mounts>/<server>; on the node, whatever this machine is.
+    let mounted = host_path.rsplit_once('/').map_or(host_path, |(parent, _)| parent);
+    format!(
+        "on minikube, run in a window of its own: minikube -p {context} mount {root}:{mounted}\n\
+         if the folder was deleted and made again, the pod still mounts the old one; restart it: \
+         kubectl --context={context} -n {namespace} delete pod {pod}\n\
+         if {root} is not the folder behind {mounted}, name the right one with --host-data"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::check::system::tests::system;
+    use crate::event::Outcome;
+
+    #[test]
+    fn both_ways_must_be_the_same_and_a_folder_that_takes_no_files_is_not_taken_for_another() {
+        let (same, other, full) =
+            (json!({"Same": 80}), json!({"Other": "no such file"}), json!({"Unwritable": "full"}));
+        let mount = r"minikube -p file-simulator mount C:\simulator-data:/mnt/simulator-data";
+        for (to_pod, to_host, hop, hint) in [
+            (&same, &other, Hop::Mount, mount),
+            (&other, &Value::Null, Hop::Mount, mount),
+            (&same, &Value::Null, Hop::Mount, mount),
+            (&Value::Null, &Value::Null, Hop::Mount, mount),
+            (&full, &Value::Null, Hop::Host, "full or read-only"),
+            (&same, &full, Hop::Mount, "full or read-only"),
+        ] {
+            let seen: Mount = serde_json::from_value(json!({
+                "context": "file-simulator", "namespace": "n", "pod": "p", "container": "c", "is_folder": true,
+                "root": "C:\\simulator-data", "folder": "C:\\simulator-data\\nas-output-1",
+                "host_path": "/mnt/simulator-data/nas-output-1", "path": "/windows-mount",
+                "to_pod": to_pod, "to_host": to_host
+            }))
+            .unwrap();
+            let verdict = HostMount { within: Span(PAUSE) }.judge(&system(), &seen);
+            assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(hop)), "{to_pod} {to_host}");
+            assert!(verdict.reasons[0].hint.contains(hint), "{verdict:?}");
+        }
     }
 }

@@ -5,8 +5,6 @@ pub mod fsid;
 pub mod host_folder;
 pub mod host_mount;
 pub mod isolation;
-pub mod mount;
 pub mod subfolder;
 
-pub use host_mount::HostMount;
-pub use mount::remount;
+pub use host_mount::{HostMount, remount};

@@ -6,9 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::check::Site;
 use crate::check::parameter::Span;
 use crate::check::storage::HostMount;
+use crate::check::{Kind, Site};
 use crate::cluster::{Cycles, ResourceExt, container};
 use crate::event::{Hop, Outcome, Reason, Verdict};
 use crate::host::Entry;
@@ -45,7 +45,7 @@ pub fn cycles(site: &Site, pod: &Pod) -> Result<Arc<Cycles>, Verdict> {
 /// The mount could not be probed.
 pub async fn probed(site: &Site, pod: &Arc<Pod>, now: Timestamp) -> Result<Result<(), Verdict>, Verdict> {
     let probe = HostMount { within: Span(MOUNT_WITHIN) };
-    let verdict = probe.once(site, pod, now).await?.verdict();
+    let verdict = probe.judge(&site.system, &probe.once(site, pod, now).await?);
     let hop = verdict.hop.unwrap_or(Hop::Mount);
     Ok(match verdict.reasons.into_iter().next() {
         Some(reason) if verdict.outcome == Outcome::Fail => {

@@ -36,7 +36,7 @@ impl Kind for Dns {
         // First, because a Service is there before its pods are.
         let pod = inside::pod(site, |_| true).await?;
         let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
-        let all = site.servers.iter().flat_map(|server| network.services(&site.system.pods, server));
+        let all = site.system.names().flat_map(|server| network.services(&site.system.pods, server));
         let mut names: Vec<String> = all.map(|service| service.name_any()).collect();
         names.sort();
         let services = network.services(&site.system.pods, site.server());

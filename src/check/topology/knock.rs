@@ -99,7 +99,7 @@ impl Node {
     /// What the ports of all servers say, side by side, looked at once in a run: does it answer at all?
     pub async fn knock_all(&self, site: &Site, within: Duration) -> Result<Vec<(u16, Knock)>, Verdict> {
         let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
-        let ports = site.servers.iter().filter_map(|server| {
+        let ports = site.system.names().filter_map(|server| {
             let expected = site.expected_of(server, site.system.facts.node_port.as_ref()).ok()?;
             port(&expected, &network.services(&site.system.pods, server))
         });

@@ -31,14 +31,14 @@ impl Kind for PodCount {
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let population = site
             .settled(None, |population| {
-                let servers = site.servers.iter().map(|name| population.server(&site.system.pods, name).settlement());
+                let servers = site.system.names().map(|name| population.server(&site.system.pods, name).settlement());
                 let mut pending = servers.filter_map(Settlement::pending);
                 let going = population.selected(&site.system.pods).into_iter().find(|pod| is_terminating(pod));
                 pending.next().or_else(|| going.map(|pod| format!("pod {} is being deleted", pod.name_any())))
             })
             .await?;
         Ok(Observation {
-            servers: site.servers.to_vec(),
+            servers: site.system.names().cloned().collect(),
             server_label: site.system.pods.server_label.clone(),
             pods: population.selected(&site.system.pods),
         })

@@ -41,7 +41,7 @@ impl Kind for Unique {
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let population = site.all_settled().await?;
         let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
-        let servers = site.servers.iter().map(|name| {
+        let servers = site.system.names().map(|name| {
             let server = population.server(&site.system.pods, name);
             Ok(Seen {
                 name: name.clone(),
@@ -52,7 +52,10 @@ impl Kind for Unique {
         });
         let servers = servers.collect::<Result<Vec<_>, Verdict>>()?;
         let is_strange = |service: &Arc<Service>| {
-            service.labels().get(&site.system.pods.server_label).is_none_or(|name| !site.servers.contains(name))
+            service
+                .labels()
+                .get(&site.system.pods.server_label)
+                .is_none_or(|name| !site.system.names().any(|own| own == name))
         };
         let strangers = network.selected(&site.system.pods).into_iter().filter(is_strange).collect();
         Ok(Observation { servers, strangers })
