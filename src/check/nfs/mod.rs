@@ -5,26 +5,28 @@ use serde::{Deserialize, Serialize};
 
 use super::parameter::{Expected, Span};
 use super::{Kind, Need, Site, System};
-use crate::event::{Hop, Reason, Verdict};
+use crate::event::{Hop, Verdict};
 
 pub(super) mod access;
-mod attempts;
-mod call;
+mod calls;
+mod client;
 mod judge;
 mod put;
 mod record;
 mod session;
-mod turn;
+mod trouble;
+mod unserved;
 mod way;
 mod work;
 
-pub(super) use put::{Unwritten, put, take_back};
-pub(super) use turn::{Exit, Exits};
+pub(super) use put::{put, take_back};
+pub(super) use trouble::Stop;
+pub(super) use unserved::Unserved;
 
 use access::Access;
-use attempts::Attempts;
-use call::{Trouble, What};
-use session::Listed;
+use calls::Listed;
+use client::Client;
+use trouble::Trouble;
 use way::{Via, Way};
 use work::Work;
 
@@ -89,29 +91,28 @@ impl Kind for Nfs {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let expected = site.expected(access::options(&site.system, self.requires).as_ref())?;
-        let Some(options) = expected.text() else { return Err(unknown(&site.system, &expected)) };
+        let Some(options) = expected.text() else { return Err(access::unknown(&site.system, &expected)) };
         let (pod, _) = site.pod().await?;
         site.running(&pod, &site.system.export.container)?;
         let way = Way::find(site, &pod, self.via).await?;
         let work = Work::prepare(self, site, &pod, self.access(&options) == Access::ReadOnly).await?;
-        let mut attempts = Attempts::new(site, &pod, &way, self.within.0);
-        let (seen, end) = work.sessions(&mut attempts).await?;
-        let (mut live, mut others) = (None, Vec::new());
-        match &end {
-            Ok(()) => work.tidy().await?,
-            Err(trouble) => {
-                live = attempts.options(trouble).await?;
-                if let What::Unreachable(_) = trouble.what {
-                    others = way.answering(site).await?;
-                }
-            }
+        let mut client = Client::new(site, &pod, way, self.within.0);
+        let mut seen = Seen::default();
+        let worked = work.sessions(&mut client, &mut seen).await;
+        seen.answered = client.answered;
+        let (mut end, mut live, mut others) = (Ok(()), None, Vec::new());
+        if let Err(stop) = worked {
+            let unserved = client.unserved(stop.judged()?).await?;
+            (end, live, others) = (Err(unserved.trouble), unserved.live, unserved.others);
+        } else {
+            work.tidy().await?;
         }
-        let (object, mounted) = (way.object(&pod), work.mounted);
+        let (object, mounted) = (client.object(), work.mounted);
         Ok(Observation { object, mounted, expected, seen, end, live, others })
     }
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
-        judge::judge(self, system, seen)
+        self.judged(system, seen)
     }
 }
 
@@ -120,10 +121,4 @@ impl Nfs {
     fn access(&self, options: &str) -> Access {
         self.requires.unwrap_or_else(|| Access::of(options))
     }
-}
-
-/// ERROR, because nobody says what clients may do.
-fn unknown(system: &System, expected: &Expected) -> Verdict {
-    let reason = Reason::new("values", format!("{} of the server", access::key(system)), &expected.source);
-    Verdict::error(reason.hint("say it there, or give the system a default"))
 }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
-use super::call::{Answer, CONNECT, Trouble, What};
+use super::trouble::{CONNECT, Stop, Trouble, What};
 use crate::check::Site;
 use crate::check::topology::node_port::{self, Node, is_refusal};
 use crate::cluster::{Forwarded, ResourceExt};
@@ -78,12 +78,12 @@ impl Way {
     }
 
     /// Connects; a verdict if the API does not make a port-forward, which says nothing of the server.
-    pub async fn connect(&self, site: &Site, pod: &Pod, deadline: Instant) -> Result<Answer<Connection>, Verdict> {
+    pub async fn connect(&self, site: &Site, pod: &Pod, deadline: Instant) -> Result<Connection, Stop> {
         let (found, port) = match self {
             Self::Pod(port) => {
                 let made = site.shared.cluster.forward(&pod.name_any(), *port).await;
                 let Forwarded { stream, trouble: said } = made.map_err(|error| site.no_answer(&error))?;
-                return Ok(Ok(Connection { stream: Box::new(stream), said }));
+                return Ok(Connection { stream: Box::new(stream), said });
             }
             Self::Node(node, port) => (&node.found, *port),
         };
@@ -93,13 +93,13 @@ impl Way {
         for (address, is_low) in ways {
             let limit = deadline.min(Instant::now() + TAKE);
             what = match timeout_at(limit, dial(SocketAddr::new(address.ip(), port), is_low)).await {
-                Ok(Ok(stream)) => return Ok(Ok(Connection { stream: Box::new(stream), said: ready(None).boxed() })),
+                Ok(Ok(stream)) => return Ok(Connection { stream: Box::new(stream), said: ready(None).boxed() }),
                 Ok(Err(error)) if is_refusal(error.kind()) => What::Ended(format!("port {port} refused it")),
                 Ok(Err(error)) => What::Unreachable(error.to_string()),
                 Err(_) => What::Unreachable(format!("no answer within {}s", TAKE.as_secs())),
             };
         }
-        Ok(Err(Trouble { call: CONNECT.to_owned(), what }))
+        Err(Trouble { call: CONNECT.to_owned(), what }.into())
     }
 
     /// The ports of other servers that answer at the node.

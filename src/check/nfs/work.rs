@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use nfs3_client::nfs3_types::nfs3::nfs_fh3;
 
-use super::attempts::Attempts;
-use super::call::{Answer, SESSION, Session, Trouble, What, wrong};
+use super::client::Client;
+use super::session::{SESSION, Session};
+use super::trouble::{Stop, Trouble, What, wrong};
 use super::{Look, Nfs, Seen};
 use crate::check::{Placed, Site};
 use crate::cluster::Operation;
@@ -68,31 +68,22 @@ impl<'a> Work<'a> {
         Ok(Self { check, site, pod, read_only, mounted, put: Some(Put { name, content, exported }) })
     }
 
-    /// Has sessions with the server until one went as far as the server lets it, or the time is over.
-    pub async fn sessions(&self, attempts: &mut Attempts<'_>) -> Result<(Seen, Result<(), Trouble>), Verdict> {
-        let (site, within) = (self.site, self.check.within.0);
-        site.waiting(format!("the NFS server to answer for {}", self.mounted), within * SESSION);
+    /// Has sessions with the server until one went as far as the server lets it, or none may go further.
+    pub async fn sessions(&self, client: &mut Client<'_>, seen: &mut Seen) -> Result<(), Stop> {
+        let what = format!("the NFS server to answer for {}", self.mounted);
+        self.site.waiting(what, self.check.within.0 * SESSION);
         loop {
-            let mut seen = Seen::default();
-            let trouble = match attempts.session().await? {
-                Err(trouble) => trouble,
-                Ok(mut session) => {
-                    let end = self.session(&mut session, attempts.served, &mut seen).await;
-                    seen.answered = session.answered;
-                    match end {
-                        Ok(done) => return done.map(|()| (seen, Ok(()))),
-                        Err(trouble) => attempts.ended(session, trouble).await?,
-                    }
-                }
-            };
-            if !attempts.again(&trouble).await {
-                return Ok((seen, Err(trouble)));
+            *seen = Seen::default();
+            let mut session = client.session().await?;
+            let end = self.session(&mut session, client.served, seen).await;
+            if client.ended(session, end, false).await?.is_some() {
+                return Ok(());
             }
         }
     }
 
-    /// Does all that is to be tried; a verdict if the container cannot be asked.
-    async fn session(&self, session: &mut Session, number: u32, seen: &mut Seen) -> Answer<Result<(), Verdict>> {
+    /// Does all that is to be tried.
+    async fn session(&self, session: &mut Session, number: u32, seen: &mut Seen) -> Result<(), Stop> {
         let root = session.mount(&self.mounted).await?;
         let [write, read] = session.sizes(&root).await?;
         if let Some(Put { name, content, .. }) = &self.put {
@@ -104,53 +95,37 @@ impl<'a> Work<'a> {
                 seen.listed = Some(session.list(&root, name).await?);
             }
         }
-        let [first, second] = ["file", "renamed"].map(|what| self.site.file(&format!("{what}-{number}")));
-        let placed = self.place(&[&first, &second]);
-        let (first, second) = (first.name, second.name);
-        let looked = if self.read_only {
+        let files = ["file", "renamed"].map(|what| self.site.file(&format!("{what}-{number}")));
+        // Before they are written; those in a folder of the run's own go with it.
+        let is_noted = self.check.path.is_none();
+        let placed = files.iter().filter(|_| is_noted).map(|file| self.site.place(self.pod, file));
+        let placed: Vec<Placed> = placed.collect();
+        let [first, second] = files.map(|file| file.name);
+        let look = if self.read_only {
             match session.create(&root, &first).await {
                 Ok(_) => session.remove(&root, &first).await?,
                 Err(Trouble { what: What::Refused(status), .. }) => seen.refused = Some(status),
-                Err(trouble) => return Err(trouble),
+                Err(trouble) => return Err(trouble.into()),
             }
-            Ok(None)
+            None
         } else {
-            self.write(session, &root, [&first, &second], [write, read], seen).await?.map(Some)
+            let content = random::text(SIZE);
+            let file = session.create(&root, &first).await?;
+            seen.writes = session.write(&file, content.as_bytes(), write).await?;
+            session.read(&file, content.as_bytes(), read).await?;
+            seen.listed = Some(session.list(&root, &first).await?);
+            let look = session.paused(self.look(&first, &content)).await;
+            session.paused(self.site.quiet(self.pod)).await;
+            session.rename(&root, &first, &second).await?;
+            // Also where the container cannot be asked: then it cannot remove the file either.
+            session.remove(&root, &second).await?;
+            Some(look)
         };
         for placed in &placed {
             self.site.shared.ledger.removed(placed);
         }
-        Ok(looked.map(|look| seen.export = look))
-    }
-
-    /// Writes a file, has the container look at it, renames and removes it; returns what the container saw.
-    async fn write(
-        &self,
-        session: &mut Session,
-        root: &nfs_fh3,
-        [first, second]: [&str; 2],
-        [write, read]: [u32; 2],
-        seen: &mut Seen,
-    ) -> Answer<Result<Look, Verdict>> {
-        let content = random::text(SIZE);
-        let file = session.create(root, first).await?;
-        seen.writes = session.write(&file, content.as_bytes(), write).await?;
-        session.read(&file, content.as_bytes(), read).await?;
-        seen.listed = Some(session.list(root, first).await?);
-        let looked = session.paused(self.look(first, &content)).await;
-        session.paused(self.site.quiet(self.pod)).await;
-        session.rename(root, first, second).await?;
-        // Also where the container cannot be asked: then it cannot remove the file either.
-        session.remove(root, second).await?;
-        Ok(looked)
-    }
-
-    /// Notes files before they are written; those in a folder of the run's own go with it.
-    fn place(&self, files: &[&Placed]) -> Vec<Placed> {
-        if self.check.path.is_some() {
-            return Vec::new();
-        }
-        files.iter().map(|file| self.site.place(self.pod, file)).collect()
+        seen.export = look.transpose()?;
+        Ok(())
     }
 
     /// What the container sees of the file that was written through NFS: what differs, if anything does.

@@ -10,7 +10,7 @@ use super::file_sync::{FileSync, Observation, Write};
 use super::ground::Ground;
 use super::scene::Delivery;
 use super::search;
-use crate::check::nfs::{self, Unwritten};
+use crate::check::nfs::{self, Stop, Unserved};
 use crate::check::{Placed, millis};
 use crate::cluster::container;
 use crate::cluster::{Operation, QUIET};
@@ -120,12 +120,13 @@ impl FileSync {
         &self,
         ground: &Ground<'_>,
         sample: &mut Sample,
-    ) -> Result<Result<Delivery, Box<Unwritten>>, Verdict> {
+    ) -> Result<Result<Delivery, Box<Unserved>>, Verdict> {
         let Sample { hosted, content, .. } = sample;
         let written = if self.write == Write::Nfs {
-            match nfs::put(ground.site, &ground.pod, &hosted.name, content.as_bytes()).await? {
+            match nfs::put(ground.site, &ground.pod, &hosted.name, content.as_bytes()).await {
                 Ok(acknowledged) => acknowledged,
-                Err(unwritten) => return Ok(Err(Box::new(unwritten))),
+                Err(Stop::Judged(unserved)) => return Ok(Err(Box::new(unserved))),
+                Err(Stop::Unknown(verdict)) => return Err(verdict),
             }
         } else {
             let operation = Operation::Write { path: ground.path(&hosted.name), content: content.clone() };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ground::Ground;
 use super::scene::{Delivery, Scene};
-use crate::check::nfs::Unwritten;
+use crate::check::nfs::Unserved;
 use crate::check::parameter::Span;
 use crate::check::{Kind, Need, Part, Site, System};
 use crate::event::{Hop, Reason, Timeline, Verdict};
@@ -60,7 +60,7 @@ pub struct Observation {
     scene: Scene,
     /// What came of the file, of several of the one that was used, or of the first that went astray.
     pub(super) delivery: Option<Delivery>,
-    pub(super) unserved: Option<Box<Unwritten>>,
+    pub(super) unserved: Option<Box<Unserved>>,
     /// What the tester could not do with it: open, extend and remove it.
     pub(super) unusable: Option<String>,
     /// How long each file took that arrived, in the order of the writes: milliseconds from the acknowledged write on, by this

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::check::nfs::Exit;
+use crate::check::exits::Exit;
 use crate::check::{Kind, Site, System};
 use crate::cluster::container;
 use crate::cluster::server::{Settlement, counted, has_ended, is_ready, is_terminating, progress};
