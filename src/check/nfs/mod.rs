@@ -24,11 +24,11 @@ pub(super) use trouble::Stop;
 pub(super) use unserved::Unserved;
 
 use access::Access;
-use calls::Listed;
 use client::Client;
+use session::SESSION;
 use trouble::Trouble;
 use way::{Via, Way};
-use work::Work;
+use work::{Seen, Work};
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -58,20 +58,6 @@ pub struct Observation {
     others: Vec<u16>,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Seen {
-    answered: u32,
-    writes: u32,
-    listed: Option<Listed>,
-    /// What is in the export after the file was written, as a container sees it: what differs, if anything does.
-    export: Option<Look>,
-    /// What a read-only server refused CREATE with; `None` if it did not.
-    refused: Option<String>,
-}
-
-/// What differs between a file as it was written and as a container sees it, if anything does.
-type Look = Result<(), String>;
-
 impl Kind for Nfs {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Nfs];
@@ -95,7 +81,9 @@ impl Kind for Nfs {
         let (pod, _) = site.pod().await?;
         site.running(&pod, &site.system.export.container)?;
         let way = Way::find(site, &pod, self.via).await?;
-        let work = Work::prepare(self, site, &pod, self.access(&options) == Access::ReadOnly).await?;
+        let read_only = self.access(&options) == Access::ReadOnly;
+        let work = Work::prepare(site, &pod, self.path.as_deref(), read_only).await?;
+        site.waiting(format!("the NFS server to answer for {}", work.mounted), self.within.0 * SESSION);
         let mut client = Client::new(site, &pod, way, self.within.0);
         let mut seen = Seen::default();
         let worked = work.sessions(&mut client, &mut seen).await;

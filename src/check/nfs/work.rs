@@ -1,13 +1,12 @@
 //! The sessions of a test of an NFS server: what is put into its export, tried over NFS, and looked at in its container.
 
-use std::sync::Arc;
-
 use k8s_openapi::api::core::v1::Pod;
+use serde::{Deserialize, Serialize};
 
+use super::calls::Listed;
 use super::client::Client;
-use super::session::{SESSION, Session};
+use super::session::Session;
 use super::trouble::{Stop, Trouble, What, wrong};
-use super::{Look, Nfs, Seen};
 use crate::check::{Placed, Site};
 use crate::cluster::Operation;
 use crate::event::{Reason, Verdict};
@@ -18,12 +17,24 @@ const SIZE: usize = 6_000;
 /// The file that says that a folder is the one that was made.
 const MADE: &str = "made.txt";
 
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Seen {
+    pub answered: u32,
+    pub writes: u32,
+    pub listed: Option<Listed>,
+    /// What is in the export after the file was written, as a container sees it: what differs, if anything does.
+    pub export: Option<Result<(), String>>,
+    /// What a read-only server refused CREATE with; `None` if it did not.
+    pub refused: Option<String>,
+}
+
 pub struct Work<'a> {
-    check: &'a Nfs,
     site: &'a Site,
     pod: &'a Pod,
     read_only: bool,
     pub mounted: String,
+    /// Whether that is a folder of the run's own, with which everything in it goes.
+    is_nested: bool,
     put: Option<Put>,
 }
 
@@ -36,27 +47,29 @@ struct Put {
 }
 
 impl<'a> Work<'a> {
-    /// Puts what will be read where nothing can be written through NFS, or where a folder is mounted by itself.
-    pub async fn prepare(check: &'a Nfs, site: &'a Site, pod: &'a Arc<Pod>, read_only: bool) -> Result<Self, Verdict> {
+    /// Puts what will be read where nothing can be written through NFS, or where a folder is mounted by itself: `path`.
+    pub async fn prepare(site: &'a Site, pod: &'a Pod, path: Option<&str>, read_only: bool) -> Result<Self, Verdict> {
         let (root, container) = (&site.system.export.folder, &site.system.export.container);
-        let (own, mounted, name) = match &check.path {
+        let mut work = Self { site, pod, read_only, mounted: root.clone(), is_nested: path.is_some(), put: None };
+        let (own, name) = match path {
             Some(path) => {
                 let own = site.file("folder");
-                let mounted = format!("{root}/{}/{path}", own.name);
-                (own, mounted, MADE.to_owned())
+                work.mounted = format!("{root}/{}/{path}", own.name);
+                (own, MADE.to_owned())
             }
             None if read_only => {
                 let own = site.file("read.txt");
                 let name = own.name.clone();
-                (own, root.clone(), name)
+                (own, name)
             }
-            None => return Ok(Self { check, site, pod, read_only, mounted: root.clone(), put: None }),
+            None => return Ok(work),
         };
         let exported = site.place(pod, &own);
         let content = format!("made for {}", own.name);
-        let write = match &check.path {
-            Some(_) => Operation::WriteNested { folder: mounted.clone(), name: name.clone(), content: content.clone() },
-            None => Operation::Write { path: format!("{root}/{name}"), content: content.clone() },
+        let write = if work.is_nested {
+            Operation::WriteNested { folder: work.mounted.clone(), name: name.clone(), content: content.clone() }
+        } else {
+            Operation::Write { path: site.path(&name), content: content.clone() }
         };
         let (_, problem) = site.in_export(pod, &write).await?;
         if let Some(problem) = problem {
@@ -65,13 +78,12 @@ impl<'a> Work<'a> {
             let by = format!("subfolder::{}", site.server());
             return Err(Verdict::blocked(by, reason.hint("look whether the export is full or read-only")));
         }
-        Ok(Self { check, site, pod, read_only, mounted, put: Some(Put { name, content, exported }) })
+        work.put = Some(Put { name, content, exported });
+        Ok(work)
     }
 
     /// Has sessions with the server until one went as far as the server lets it, or none may go further.
     pub async fn sessions(&self, client: &mut Client<'_>, seen: &mut Seen) -> Result<(), Stop> {
-        let what = format!("the NFS server to answer for {}", self.mounted);
-        self.site.waiting(what, self.check.within.0 * SESSION);
         loop {
             *seen = Seen::default();
             let mut session = client.session().await?;
@@ -96,10 +108,9 @@ impl<'a> Work<'a> {
             }
         }
         let files = ["file", "renamed"].map(|what| self.site.file(&format!("{what}-{number}")));
-        // Before they are written; those in a folder of the run's own go with it.
-        let is_noted = self.check.path.is_none();
-        let placed = files.iter().filter(|_| is_noted).map(|file| self.site.place(self.pod, file));
-        let placed: Vec<Placed> = placed.collect();
+        // Before they are written.
+        let noted = files.iter().filter(|_| !self.is_nested).map(|file| self.site.place(self.pod, file));
+        let noted: Vec<Placed> = noted.collect();
         let [first, second] = files.map(|file| file.name);
         let look = if self.read_only {
             match session.create(&root, &first).await {
@@ -121,7 +132,7 @@ impl<'a> Work<'a> {
             session.remove(&root, &second).await?;
             Some(look)
         };
-        for placed in &placed {
+        for placed in &noted {
             self.site.shared.ledger.removed(placed);
         }
         seen.export = look.transpose()?;
@@ -129,7 +140,7 @@ impl<'a> Work<'a> {
     }
 
     /// What the container sees of the file that was written through NFS: what differs, if anything does.
-    async fn look(&self, name: &str, content: &str) -> Result<Look, Verdict> {
+    async fn look(&self, name: &str, content: &str) -> Result<Result<(), String>, Verdict> {
         let read = Operation::Read { path: format!("{}/{name}", self.mounted) };
         let (output, problem) = self.site.in_export(self.pod, &read).await?;
         Ok(match problem {
