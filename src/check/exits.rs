@@ -27,12 +27,12 @@ pub struct Exit {
     pub by: CaseId,
     pub container: String,
     /// Its uid.
-    pod: String,
+    pub pod: String,
     /// When it ended, and how long it had run.
-    at: Timestamp,
-    ran: SignedDuration,
+    pub at: Timestamp,
+    pub ran: SignedDuration,
     /// How often it had been started again before.
-    restarts: i32,
+    pub restarts: i32,
     /// How: the exit code and Kubernetes' reason.
     pub how: String,
     /// The last lines of its log, or why they are not known.
@@ -90,29 +90,6 @@ impl Exits {
 }
 
 impl Exit {
-    /// The end of a pod's container at a request of the test `by`; `said` is the end of its log.
-    pub fn new(
-        by: &CaseId,
-        pod: &Pod,
-        container: &str,
-        end: &ContainerStateTerminated,
-        restarts: i32,
-        said: Vec<String>,
-    ) -> Self {
-        let reason = end.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        let ended = at(end.finished_at.as_ref());
-        Self {
-            by: by.clone(),
-            container: container.to_owned(),
-            pod: pod.uid().unwrap_or_default(),
-            at: ended,
-            ran: ended.duration_since(at(end.started_at.as_ref())),
-            restarts,
-            how: format!("exit code {}{reason}", end.exit_code),
-            said,
-        }
-    }
-
     /// ERROR of another test of the server.
     pub fn blocks(&self, server: &str) -> Verdict {
         let seen = format!("container {} ended at a request of {}", self.container, self.by);
@@ -136,7 +113,8 @@ pub fn is_own(end: &ContainerStateTerminated, since: Timestamp) -> bool {
     !is_killed && at(end.finished_at.as_ref()) + BEHIND >= since
 }
 
-fn at(time: Option<&Time>) -> Timestamp {
+/// A time of a container's state, which has all once it has ended.
+pub fn at(time: Option<&Time>) -> Timestamp {
     time.map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }
 

@@ -13,7 +13,7 @@ use super::trouble::{Stop, Trouble, What};
 use super::unserved::Unserved;
 use super::way::Way;
 use crate::check::Site;
-use crate::check::exits::{Exit, is_own};
+use crate::check::exits::{self, Exit, is_own};
 use crate::cluster::container;
 use crate::cluster::server::is_terminating;
 use crate::cluster::{Population, ResourceExt};
@@ -166,7 +166,18 @@ impl<'a> Client<'a> {
         };
         let unknown = |error| vec![format!("(its log is not known: {error})")];
         let said = log.map_or_else(unknown, |lines| lines.into_iter().map(|(_, line)| line).collect());
-        Some(Exit::new(&site.id, pod, container, &end, restarts, said))
+        let [started, at] = [&end.started_at, &end.finished_at].map(|time| exits::at(time.as_ref()));
+        let reason = end.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        Some(Exit {
+            by: site.id.clone(),
+            container: container.to_owned(),
+            pod: pod.uid().unwrap_or_default(),
+            at,
+            ran: at.duration_since(started),
+            restarts,
+            how: format!("exit code {}{reason}", end.exit_code),
+            said,
+        })
     }
 
     /// What is known of a server that served no session to its end.

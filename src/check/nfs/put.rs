@@ -6,8 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
 use super::client::Client;
-use super::session::Session;
-use super::trouble::{Answer, Stop, What};
+use super::trouble::{Stop, What};
 use super::unserved::Unserved;
 use super::way::Way;
 use crate::check::Site;
@@ -63,19 +62,18 @@ fn client<'a>(site: &'a Site, pod: &'a Pod) -> Client<'a> {
 async fn written(client: &mut Client<'_>, folder: &str, name: &str, content: &[u8]) -> Result<Instant, Stop> {
     loop {
         let mut session = client.session().await?;
-        let end = write(&mut session, folder, name, content).await;
+        let write = async {
+            let root = session.mount(folder).await?;
+            let [most, _] = session.sizes(&root).await?;
+            let file = session.create(&root, name).await?;
+            session.write(&file, content, most).await?;
+            Ok(Instant::now())
+        };
+        let end = write.await;
         // After MOUNT and FSINFO it may be there already.
         let is_last = session.answered > 1;
-        if let Some(committed) = client.ended(session, end.map_err(Stop::from), is_last).await? {
+        if let Some(committed) = client.ended(session, end, is_last).await? {
             return Ok(committed);
         }
     }
-}
-
-async fn write(session: &mut Session, folder: &str, name: &str, content: &[u8]) -> Answer<Instant> {
-    let root = session.mount(folder).await?;
-    let [most, _] = session.sizes(&root).await?;
-    let file = session.create(&root, name).await?;
-    session.write(&file, content, most).await?;
-    Ok(Instant::now())
 }

@@ -31,15 +31,24 @@ pub struct Unserved {
 impl Unserved {
     /// FAIL, or SKIP where it says nothing of the server; `said` is what its options should be, and who says so.
     pub fn judged(&self, said: &str, within: Span) -> Verdict {
-        if let Some(excuse) = self.excuse() {
-            return Verdict::skip(excuse).at(Hop::Nfs);
-        }
-        let Self { trouble: Trouble { call, what }, answered, others, .. } = self;
+        let Self { object, trouble: Trouble { call, what }, answered, live, others } = self;
+        let live = live.as_deref().unwrap_or_default();
+        let is_unwanted = |status: &String| call.starts_with("MOUNT") && UNWANTED.contains(&status.as_str());
+        let skip = |why: String| Verdict::skip(why).at(Hop::Nfs);
         let connect = || "to take a connection".to_owned();
         let (expected, seen, hint) = match what {
-            What::Refused(status) if self.is_unwanted(status) => {
+            What::Refused(status) if is_unwanted(status) && !live.iter().any(|option| option == "insecure") => {
+                return skip(format!(
+                    "export lacks insecure: add it to exportOptions ({object}: {call} gave {status}; its options are {})",
+                    live.join(",")
+                ));
+            }
+            What::Refused(status) if is_unwanted(status) => {
                 let expected = format!("{call} to work (its options have insecure)");
                 (expected, status.clone(), "look which clients the server's exports file names")
+            }
+            What::Unreachable(why) if others.is_empty() => {
+                return skip(format!("{object} is not reachable from here ({why}): see the test node-port"));
             }
             What::Unreachable(why) => {
                 (connect(), format!("{why}, while ports of other servers answer: {others:?}"), SEE)
@@ -65,30 +74,7 @@ impl Unserved {
                 (format!("of {call}: {expected}"), seen.clone(), "look at the server's log; restart its pod")
             }
         };
-        let reason = Reason::new(&self.object, expected, seen).hint(hint);
-        Verdict::judged("", vec![reason]).at(Hop::Nfs)
-    }
-
-    /// Why that says nothing of the server: it takes no clients on high ports, or its node is not reached from here.
-    fn excuse(&self) -> Option<String> {
-        let Self { object, trouble: Trouble { call, what }, live, others, .. } = self;
-        let live = live.as_deref().unwrap_or_default();
-        match what {
-            What::Refused(status) if self.is_unwanted(status) && !live.iter().any(|option| option == "insecure") => {
-                let live = live.join(",");
-                Some(format!(
-                    "export lacks insecure: add it to exportOptions ({object}: {call} gave {status}; its options are {live})"
-                ))
-            }
-            What::Unreachable(why) if others.is_empty() => {
-                Some(format!("{object} is not reachable from here ({why}): see the test node-port"))
-            }
-            _ => None,
-        }
-    }
-
-    fn is_unwanted(&self, status: &str) -> bool {
-        self.trouble.call.starts_with("MOUNT") && UNWANTED.contains(&status)
+        Verdict::judged("", vec![Reason::new(object, expected, seen).hint(hint)]).at(Hop::Nfs)
     }
 }
 

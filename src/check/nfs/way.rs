@@ -125,7 +125,7 @@ async fn dial(address: SocketAddr, is_low: bool) -> std::io::Result<TcpStream> {
 }
 
 fn low(address: SocketAddr) -> Option<TcpSocket> {
-    for _ in 0..TRIES {
+    (0..TRIES).find_map(|_| {
         let port = rand::random_range(LOW);
         let (socket, own): (_, SocketAddr) = if address.is_ipv4() {
             (TcpSocket::new_v4(), (Ipv4Addr::UNSPECIFIED, port).into())
@@ -133,11 +133,6 @@ fn low(address: SocketAddr) -> Option<TcpSocket> {
             (TcpSocket::new_v6(), (Ipv6Addr::UNSPECIFIED, port).into())
         };
         let socket = socket.ok()?;
-        match socket.bind(own) {
-            Ok(()) => return Some(socket),
-            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
-            Err(_) => return None,
-        }
-    }
-    None
+        socket.bind(own).is_ok().then_some(socket)
+    })
 }
