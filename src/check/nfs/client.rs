@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::access;
 use super::session::Session;
-use super::trouble::{Stop, Trouble, What};
+use super::trouble::{Halt, Trouble, What};
 use super::unserved::Unserved;
 use super::way::Way;
 use crate::check::Site;
@@ -68,7 +68,7 @@ impl<'a> Client<'a> {
     /// # Errors
     /// The server takes no connection in time. The API makes no port-forward, or a request of another test ended the server:
     /// then nothing is known.
-    pub async fn session(&mut self) -> Result<Session, Stop> {
+    pub async fn session(&mut self) -> Result<Session, Halt> {
         loop {
             match self.way.connect(self.site, self.pod, self.deadline).await {
                 Ok(connection) => {
@@ -76,11 +76,11 @@ impl<'a> Client<'a> {
                     let turn = exits.turn(server).await;
                     self.deadline += began.elapsed();
                     let exit = exits.of(server).map_or(Ok(()), |exit| Err(exit.blocks(server)));
-                    return exit.map_err(Stop::from).map(|()| Session::new(connection, self.within, turn));
+                    return exit.map_err(Halt::from).map(|()| Session::new(connection, self.within, turn));
                 }
-                Err(stop) => {
+                Err(halt) => {
                     self.answered = 0;
-                    self.again(stop.judged()?).await?;
+                    self.again(halt.judged()?).await?;
                 }
             }
         }
@@ -93,13 +93,13 @@ impl<'a> Client<'a> {
     pub async fn ended<T>(
         &mut self,
         mut session: Session,
-        end: Result<T, Stop>,
+        end: Result<T, Halt>,
         is_last: bool,
-    ) -> Result<Option<T>, Stop> {
+    ) -> Result<Option<T>, Halt> {
         self.answered = session.answered;
         let trouble = match end {
             Ok(done) => return Ok(Some(done)),
-            Err(stop) => stop.judged()?,
+            Err(halt) => halt.judged()?,
         };
         self.deadline += session.paused;
         self.served += u32::from(session.answered > 0);
@@ -114,7 +114,7 @@ impl<'a> Client<'a> {
     }
 
     /// Returns after a pause if another session may go further.
-    async fn again(&self, trouble: Trouble) -> Result<(), Stop> {
+    async fn again(&self, trouble: Trouble) -> Result<(), Halt> {
         if !is_passing(&trouble, self.served) || Instant::now() + PAUSE >= self.deadline {
             return Err(trouble.into());
         }

@@ -20,7 +20,7 @@ mod way;
 mod work;
 
 pub(super) use put::{put, take_back};
-pub(super) use trouble::Stop;
+pub(super) use trouble::Halt;
 pub(super) use unserved::Unserved;
 
 use access::Access;
@@ -89,8 +89,8 @@ impl Kind for Nfs {
         let worked = work.sessions(&mut client, &mut seen).await;
         seen.answered = client.answered;
         let (mut end, mut live, mut others) = (Ok(()), None, Vec::new());
-        if let Err(stop) = worked {
-            let unserved = client.unserved(stop.judged()?).await?;
+        if let Err(halt) = worked {
+            let unserved = client.unserved(halt.judged()?).await?;
             (end, live, others) = (Err(unserved.trouble), unserved.live, unserved.others);
         } else {
             work.tidy().await?;

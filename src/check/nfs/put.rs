@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
 use super::client::Client;
-use super::trouble::{Stop, What};
+use super::trouble::{Halt, What};
 use super::unserved::Unserved;
 use super::way::Way;
 use crate::check::Site;
@@ -29,13 +29,13 @@ impl Unserved {
 ///
 /// # Errors
 /// The server did not serve it. Nothing is known where the API makes no port-forward, or the options cannot be read.
-pub async fn put(site: &Site, pod: &Pod, name: &str, content: &[u8]) -> Result<Instant, Stop<Unserved>> {
+pub async fn put(site: &Site, pod: &Pod, name: &str, content: &[u8]) -> Result<Instant, Halt<Unserved>> {
     let mut client = client(site, pod);
-    let stop = match written(&mut client, &site.system.export.folder, name, content).await {
+    let halt = match written(&mut client, &site.system.export.folder, name, content).await {
         Ok(committed) => return Ok(committed),
-        Err(stop) => stop,
+        Err(halt) => halt,
     };
-    let mut unserved = client.unserved(stop.judged()?).await?;
+    let mut unserved = client.unserved(halt.judged()?).await?;
     let Unserved { object, trouble, live, .. } = &mut unserved;
     if live.is_none() && !matches!(trouble.what, What::Exited(_)) {
         let seen = format!("{} does not tell; {} gave {:?}", site.system.export.file, trouble.call, trouble.what);
@@ -43,7 +43,7 @@ pub async fn put(site: &Site, pod: &Pod, name: &str, content: &[u8]) -> Result<I
     }
     // Recordings have a list here.
     live.get_or_insert_default();
-    Err(Stop::Judged(unserved))
+    Err(Halt::Judged(unserved))
 }
 
 /// Removes a file that was put and that no container sees: nobody else can. Whether it is there says nothing any more.
@@ -59,7 +59,7 @@ fn client<'a>(site: &'a Site, pod: &'a Pod) -> Client<'a> {
     Client::new(site, pod, Way::Pod(site.system.export.port), WITHIN.0)
 }
 
-async fn written(client: &mut Client<'_>, folder: &str, name: &str, content: &[u8]) -> Result<Instant, Stop> {
+async fn written(client: &mut Client<'_>, folder: &str, name: &str, content: &[u8]) -> Result<Instant, Halt> {
     loop {
         let mut session = client.session().await?;
         let write = async {

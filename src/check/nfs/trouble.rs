@@ -35,14 +35,14 @@ pub enum What {
 pub type Answer<T> = Result<T, Trouble>;
 
 /// Why something did not come to its end.
-pub enum Stop<T = Trouble> {
+pub enum Halt<T = Trouble> {
     /// Because of the server, or of the way to it: that is judged.
     Judged(T),
     /// Because of something that says nothing of the server: the verdict of the test.
     Unknown(Verdict),
 }
 
-impl<T> Stop<T> {
+impl<T> Halt<T> {
     pub fn judged(self) -> Result<T, Verdict> {
         match self {
             Self::Judged(seen) => Ok(seen),
@@ -51,13 +51,13 @@ impl<T> Stop<T> {
     }
 }
 
-impl From<Trouble> for Stop {
+impl From<Trouble> for Halt {
     fn from(trouble: Trouble) -> Self {
         Self::Judged(trouble)
     }
 }
 
-impl<T> From<Verdict> for Stop<T> {
+impl<T> From<Verdict> for Halt<T> {
     fn from(verdict: Verdict) -> Self {
         Self::Unknown(verdict)
     }

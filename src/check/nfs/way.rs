@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
-use super::trouble::{CONNECT, Stop, Trouble, What};
+use super::trouble::{CONNECT, Halt, Trouble, What};
 use crate::check::Site;
 use crate::check::topology::node_port::{self, Node, is_refusal};
 use crate::cluster::{Forwarded, ResourceExt};
@@ -78,7 +78,7 @@ impl Way {
     }
 
     /// Connects; a verdict if the API does not make a port-forward, which says nothing of the server.
-    pub async fn connect(&self, site: &Site, pod: &Pod, deadline: Instant) -> Result<Connection, Stop> {
+    pub async fn connect(&self, site: &Site, pod: &Pod, deadline: Instant) -> Result<Connection, Halt> {
         let (found, port) = match self {
             Self::Pod(port) => {
                 let made = site.shared.cluster.forward(&pod.name_any(), *port).await;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::calls::Listed;
 use super::client::Client;
 use super::session::Session;
-use super::trouble::{Stop, Trouble, What, wrong};
+use super::trouble::{Halt, Trouble, What, wrong};
 use crate::check::{Placed, Site};
 use crate::cluster::Operation;
 use crate::event::{Reason, Verdict};
@@ -83,7 +83,7 @@ impl<'a> Work<'a> {
     }
 
     /// Has sessions with the server until one went as far as the server lets it, or none may go further.
-    pub async fn sessions(&self, client: &mut Client<'_>, seen: &mut Seen) -> Result<(), Stop> {
+    pub async fn sessions(&self, client: &mut Client<'_>, seen: &mut Seen) -> Result<(), Halt> {
         loop {
             *seen = Seen::default();
             let mut session = client.session().await?;
@@ -95,7 +95,7 @@ impl<'a> Work<'a> {
     }
 
     /// Does all that is to be tried.
-    async fn session(&self, session: &mut Session, number: u32, seen: &mut Seen) -> Result<(), Stop> {
+    async fn session(&self, session: &mut Session, number: u32, seen: &mut Seen) -> Result<(), Halt> {
         let root = session.mount(&self.mounted).await?;
         let [write, read] = session.sizes(&root).await?;
         if let Some(Put { name, content, .. }) = &self.put {

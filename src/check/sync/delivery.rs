@@ -10,7 +10,7 @@ use super::file_sync::{FileSync, Observation, Write};
 use super::ground::Ground;
 use super::scene::Delivery;
 use super::search;
-use crate::check::nfs::{self, Stop, Unserved};
+use crate::check::nfs::{self, Halt, Unserved};
 use crate::check::{Placed, millis};
 use crate::cluster::container;
 use crate::cluster::{Operation, QUIET};
@@ -125,8 +125,8 @@ impl FileSync {
         let written = if self.write == Write::Nfs {
             match nfs::put(ground.site, &ground.pod, &hosted.name, content.as_bytes()).await {
                 Ok(acknowledged) => acknowledged,
-                Err(Stop::Judged(unserved)) => return Ok(Err(Box::new(unserved))),
-                Err(Stop::Unknown(verdict)) => return Err(verdict),
+                Err(Halt::Judged(unserved)) => return Ok(Err(Box::new(unserved))),
+                Err(Halt::Unknown(verdict)) => return Err(verdict),
             }
         } else {
             let operation = Operation::Write { path: ground.path(&hosted.name), content: content.clone() };
