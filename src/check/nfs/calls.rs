@@ -224,15 +224,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_mount_gives_a_handle_or_says_why_not() {
-        let mut good = session(vec![vec![0, 5, 0x726f_6f74, 0x2100_0000, 2, 0, 1]]);
-        assert_eq!(good.mount("/data").await.unwrap().data.as_ref(), b"root!");
-        assert_eq!(good.answered, 1);
-        let refused = session(vec![vec![13]]).mount("/data").await.unwrap_err();
-        assert_eq!(refused.what, What::Refused("MNT3ERR_ACCES".into()));
-    }
-
-    #[tokio::test]
     async fn hostile_answers_end_in_an_error() {
         let is_wrong = |trouble: Trouble| assert!(matches!(trouble.what, What::Wrong(..)), "{trouble:?}");
         for body in [vec![], vec![0], vec![0, u32::MAX], vec![0, 4, 1, u32::MAX], vec![0, 4, 1, 0, 7], vec![77]] {

@@ -86,10 +86,10 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// What was done in a session; `None` if it broke off, and another one may go further.
+    /// What came of a session; `None` if it broke off, and another one may go further, as none may after the last.
     ///
     /// # Errors
-    /// What ended it; unless it is the last in any case, none may go further. Or the server ended at a request of another test.
+    /// What broke it off, if none may go further; or the server ended at a request of another test.
     pub async fn ended<T>(
         &mut self,
         mut session: Session,

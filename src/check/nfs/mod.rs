@@ -88,13 +88,12 @@ impl Kind for Nfs {
         let mut seen = Seen::default();
         let worked = work.sessions(&mut client, &mut seen).await;
         seen.answered = client.answered;
-        let (mut end, mut live, mut others) = (Ok(()), None, Vec::new());
-        if let Err(halt) = worked {
-            let unserved = client.unserved(halt.judged()?).await?;
-            (end, live, others) = (Err(unserved.trouble), unserved.live, unserved.others);
-        } else {
-            work.tidy().await?;
-        }
+        let unserved = match worked {
+            Ok(()) => work.tidy().await.map(|()| None)?,
+            Err(halt) => Some(client.unserved(halt.judged()?).await?),
+        };
+        let (end, live, others) =
+            unserved.map_or((Ok(()), None, Vec::new()), |it| (Err(it.trouble), it.live, it.others));
         let (object, mounted) = (client.object(), work.mounted);
         Ok(Observation { object, mounted, expected, seen, end, live, others })
     }

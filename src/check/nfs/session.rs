@@ -142,8 +142,12 @@ pub mod tests {
     }
 
     #[tokio::test]
-    async fn silence_and_an_end_are_told_apart() {
-        let silent = session(vec![]).mount("/data").await.unwrap_err();
+    async fn an_answer_a_refusal_silence_and_an_end_are_told_apart() {
+        let mut server = session(vec![vec![0, 5, 0x726f_6f74, 0x2100_0000, 2, 0, 1], vec![13]]);
+        assert_eq!(server.mount("/data").await.unwrap().data.as_ref(), b"root!");
+        let refused = server.mount("/data").await.unwrap_err();
+        assert_eq!((refused.status(), server.answered), ("MNT3ERR_ACCES", 2));
+        let silent = server.mount("/data").await.unwrap_err();
         assert_eq!(silent, Trouble { call: "MOUNT /data".into(), what: What::Silent });
         let (client, _) = duplex(64);
         let ended = over(client, Duration::from_secs(10)).mount("/data").await.unwrap_err();

@@ -50,23 +50,17 @@ impl<'a> Work<'a> {
     /// Puts what will be read where nothing can be written through NFS, or where a folder is mounted by itself: `path`.
     pub async fn prepare(site: &'a Site, pod: &'a Pod, path: Option<&str>, read_only: bool) -> Result<Self, Verdict> {
         let (root, container) = (&site.system.export.folder, &site.system.export.container);
-        let mut work = Self { site, pod, read_only, mounted: root.clone(), is_nested: path.is_some(), put: None };
-        let (own, name) = match path {
-            Some(path) => {
-                let own = site.file("folder");
-                work.mounted = format!("{root}/{}/{path}", own.name);
-                (own, MADE.to_owned())
-            }
-            None if read_only => {
-                let own = site.file("read.txt");
-                let name = own.name.clone();
-                (own, name)
-            }
-            None => return Ok(work),
-        };
+        let is_nested = path.is_some();
+        let mut work = Self { site, pod, read_only, mounted: root.clone(), is_nested, put: None };
+        if !is_nested && !read_only {
+            return Ok(work);
+        }
+        let own = site.file(if is_nested { "folder" } else { "read.txt" });
         let exported = site.place(pod, &own);
+        let name = if is_nested { MADE.to_owned() } else { own.name.clone() };
         let content = format!("made for {}", own.name);
-        let write = if work.is_nested {
+        let write = if let Some(path) = path {
+            work.mounted = format!("{root}/{}/{path}", own.name);
             Operation::WriteNested { folder: work.mounted.clone(), name: name.clone(), content: content.clone() }
         } else {
             Operation::Write { path: site.path(&name), content: content.clone() }
