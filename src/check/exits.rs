@@ -1,7 +1,7 @@
 //! Servers that ended at a request of this run: whose request it was, and that such a server gets no other.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -54,13 +54,13 @@ struct Server {
 pub type Turn = Option<OwnedMutexGuard<()>>;
 
 impl Exits {
-    fn servers(&self) -> MutexGuard<'_, HashMap<String, Server>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn server<T>(&self, name: &str, look: impl FnOnce(&mut Server) -> T) -> T {
+        look(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default())
     }
 
     /// How a server is known to have ended at a request of this run.
     pub fn of(&self, server: &str) -> Option<Exit> {
-        self.servers().get(server)?.exit.clone()
+        self.server(server, |it| it.exit.clone())
     }
 
     /// The same, after whoever is at the server's first request, or is finding out whether it ended.
@@ -71,7 +71,7 @@ impl Exits {
 
     /// Waits for whoever is at a server's first request: unless it is silent, it is then known whether the server ended at it.
     pub async fn turn(&self, server: &str) -> Turn {
-        let Server { turn, question, .. } = self.servers().entry(server.to_owned()).or_default().clone();
+        let Server { turn, question, .. } = self.server(server, |it| it.clone());
         let turn = timeout(TURN, turn.lock_owned()).await.ok();
         drop(question.lock().await);
         turn
@@ -79,13 +79,12 @@ impl Exits {
 
     /// The right to find out whether a server ended: until it is given back, nobody sends it a first request.
     pub async fn question(&self, server: &str) -> OwnedMutexGuard<()> {
-        let Server { question, .. } = self.servers().entry(server.to_owned()).or_default().clone();
-        question.lock_owned().await
+        self.server(server, |it| Arc::clone(&it.question)).lock_owned().await
     }
 
     /// Notes an exit; returns the one that counts, which is the first.
     pub fn note(&self, server: &str, exit: Exit) -> Exit {
-        self.servers().entry(server.to_owned()).or_default().exit.get_or_insert(exit).clone()
+        self.server(server, |it| it.exit.get_or_insert(exit).clone())
     }
 }
 

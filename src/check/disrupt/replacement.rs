@@ -98,21 +98,20 @@ impl<'a> Deleted<'a> {
                 self.disturbed(format!("more than one pod came: {names}"))
             })?,
         };
-        let name = pod.name_any();
         if is_terminating(pod) && !has_ended(pod) {
-            return Err(self.disturbed(format!("pod {name} is being deleted too")));
+            return Err(self.disturbed(format!("pod {} is being deleted too", pod.name_any())));
         }
+        let stuck = |container, state| Some(Came::Stuck { pod: pod.name_any(), container, state, after });
         let came = if has_ended(pod) {
             let status = pod.status.iter();
             let why: Vec<_> = status.flat_map(|it| [&it.reason, &it.message]).flatten().map(String::as_str).collect();
-            let state = format!("it has ended: {}, {}", phase(pod), why.join(": "));
-            Some(Came::Stuck { pod: name, container: None, state, after })
+            stuck(None, format!("it has ended: {}, {}", phase(pod), why.join(": ")))
         } else if let Some(view) = container::all(pod).into_iter().find(container::View::is_stuck) {
-            Some(Came::Stuck { pod: name, container: Some(view.name.to_owned()), state: view.describe(), after })
+            stuck(Some(view.name.to_owned()), view.describe())
         } else if let Some(obstacle) = obstacle {
-            Some(Came::Stuck { pod: name, container: None, state: obstacle.said, after })
+            stuck(None, obstacle.said)
         } else {
-            is_ready(pod).then_some(Came::Ready { pod: name, after })
+            is_ready(pod).then(|| Came::Ready { pod: pod.name_any(), after })
         };
         Ok((Some(Arc::clone(pod)), came))
     }
