@@ -13,6 +13,7 @@ use crate::event::millis;
 mod commands;
 mod disrupt;
 mod drift;
+mod exits;
 mod findings;
 mod kind;
 mod ledger;

@@ -10,9 +10,9 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::commands::Commands;
+use super::exits::Exits;
 use super::ledger::Ledger;
 use super::need::Access;
-use super::nfs::Exits;
 use super::system::System;
 use crate::cluster::container;
 use crate::cluster::server::Settlement;

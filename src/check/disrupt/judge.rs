@@ -1,51 +1,40 @@
 //! Whether a restarted server is as it should be. Pure.
 
-use super::seen::{Came, Restarted, seconds};
+use super::seen::{Came, Restarted};
 use super::{Restart, Written};
 use crate::check::{System, millis};
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Seen;
 
-/// What is wrong with a server, where, and what is not known of it.
-#[derive(Default)]
-struct Findings {
+/// What is wrong with a restarted server, where, and what is not known of it.
+struct Judge<'a> {
+    check: &'a Restart,
+    system: &'a System,
+    seen: &'a Restarted,
     reasons: Vec<Reason>,
     unknown: Vec<Reason>,
     hop: Option<Hop>,
 }
 
-impl Findings {
-    fn wrong(&mut self, hop: Hop, reason: Reason) {
-        self.hop = self.hop.or(Some(hop));
-        self.reasons.push(reason);
-    }
-}
-
 pub fn verdict(check: &Restart, system: &System, seen: &Restarted) -> Verdict {
-    let mut findings = Findings::default();
-    let init = &system.init_container;
-    folder(&mut findings, init, seen);
+    let mut judge = Judge { check, system, seen, reasons: Vec::new(), unknown: Vec::new(), hop: None };
+    judge.folder();
     let mut summary = String::new();
-    let mut notes = Vec::new();
     match &seen.came {
         Came::Ready { pod, after } => {
-            summary = format!(
-                "Ready {} after pod {} was deleted; {}",
-                seconds(*after),
-                seen.deleted,
-                file(check, system, seen)
-            );
-            arrived(&mut findings, check, system, seen, pod);
-            written(&mut findings, check, system, seen, pod);
-            removed(&mut findings, init, seen, pod);
+            summary =
+                format!("Ready {} after pod {} was deleted; {}", seconds(*after), seen.deleted, judge.files_in_words());
+            judge.arrived(pod);
+            judge.written(pod);
+            judge.removed(pod);
         }
         Came::Stuck { pod, container, state, after } => {
             let place = container.as_ref().map(|container| format!(", container {container}")).unwrap_or_default();
             let expected = format!("to become Ready in place of pod {}", seen.deleted);
             let state = format!("{state}, {} after the deletion", seconds(*after));
             let hint = format!("the server is down until it does; kubectl describe pod {pod} says more");
-            findings.reasons.insert(0, Reason::new(format!("pod {pod}{place}"), expected, state).hint(hint));
-            findings.hop = container.as_ref().and_then(|container| hop_of(system, container)).or(findings.hop);
+            judge.reasons.insert(0, Reason::new(format!("pod {pod}{place}"), expected, state).hint(hint));
+            judge.hop = container.as_ref().and_then(|container| hop_of(system, container)).or(judge.hop);
         }
         Came::Nothing { after, obstacle } => {
             let expected = format!("another pod in place of {}", seen.deleted);
@@ -54,122 +43,141 @@ pub fn verdict(check: &Restart, system: &System, seen: &Restarted) -> Verdict {
                 None => (format!("none within {}", seconds(*after)), "kubectl describe replicasets says more"),
             };
             let hint = format!("{hint}; the server is down until there is one");
-            findings.reasons.insert(0, Reason::new(format!("server {}", seen.server), expected, none).hint(hint));
+            judge.reasons.insert(0, Reason::new(format!("server {}", seen.server), expected, none).hint(hint));
         }
     }
-    if let (Seen::Whole, Some((count @ 1.., names)), []) = (&seen.kept, &seen.vanished, &seen.removed[..]) {
-        let files = if *count == 1 { "1 file has".to_owned() } else { format!("{count} files have") };
-        let names = names.join(", ");
-        let folder = &seen.folder;
-        notes.push(format!(
-            "{files} gone from {folder} meanwhile, and no log of the new pod says that it did it: {names}"
-        ));
-    }
-    if seen.vanished.is_none() {
-        notes
-            .push(format!("{} was not compared with what it had before: too many files, or not readable", seen.folder));
-    }
-    notes.extend(seen.old.iter().map(|old| format!("{old}, and could still write to {}", seen.folder)));
-    let verdict = match findings.unknown.into_iter().next() {
-        Some(reason) if findings.reasons.is_empty() => Verdict::error(reason),
-        _ => Verdict::judged(summary, findings.reasons),
+    let verdict = match judge.unknown.into_iter().next() {
+        Some(reason) if judge.reasons.is_empty() => Verdict::error(reason),
+        _ => Verdict::judged(summary, judge.reasons),
     };
-    Verdict { hop: findings.hop, ..verdict.notes(notes) }
+    Verdict { hop: judge.hop, ..verdict.notes(notes(seen)) }
 }
 
-/// What became of the files, in words.
-fn file(check: &Restart, system: &System, seen: &Restarted) -> String {
-    let there = seen.arrival.there.map(seconds).unwrap_or_default();
-    let written = match check.written {
-        Written::Lost => "what was only in the export is gone, as designed",
-        Written::Kept => "what had been synced is back",
-    };
-    format!("a file of the folder was in {} after {there}, limit {}; {written}", system.export.folder, check.within)
+/// What else was seen, for which the restart need not be to blame.
+fn notes(seen: &Restarted) -> Vec<String> {
+    let Restarted { folder, vanished, removed, .. } = seen;
+    let mut notes = Vec::new();
+    match vanished {
+        None => {
+            notes.push(format!("{folder} was not compared with what it had before: too many files, or not readable"));
+        }
+        Some((count @ 1.., names)) if seen.kept == Seen::Whole && removed.is_empty() => {
+            let files = if *count == 1 { "1 file has".to_owned() } else { format!("{count} files have") };
+            let names = names.join(", ");
+            notes.push(format!(
+                "{files} gone from {folder} meanwhile, and no log of the new pod says that it did it: {names}"
+            ));
+        }
+        Some(_) => {}
+    }
+    notes.extend(seen.old.iter().map(|old| format!("{old}, and could still write to {folder}")));
+    notes
 }
 
-/// Whether the tester's folder still has the file that nobody else knows of. Others' files are others' to remove.
-fn folder(findings: &mut Findings, init: &str, seen: &Restarted) {
-    let object = format!("folder {}", seen.folder);
-    let expected = format!("still to have {}, which was put there before the restart", seen.put);
-    match &seen.kept {
-        Seen::Whole => {}
-        Seen::Unreadable(_) => findings.unknown.push(Reason::new(object, expected, seen.kept.to_string())),
-        Seen::Absent | Seen::Different(_) => {
-            let others = match &seen.vanished {
-                Some((count @ 1.., names)) => format!("; others that are gone: {count}, such as {}", names.join(", ")),
-                _ => String::new(),
-            };
-            let hint = format!(
-                "a sidecar with --delete removes what is not in the export: look whether {init} fills that, and first"
-            );
-            findings.wrong(Hop::Init, Reason::new(object, expected, format!("{}{others}", seen.kept)).hint(hint));
+impl Judge<'_> {
+    fn wrong(&mut self, hop: Hop, reason: Reason) {
+        self.hop = self.hop.or(Some(hop));
+        self.reasons.push(reason);
+    }
+
+    fn files_in_words(&self) -> String {
+        let there = self.seen.arrival.there.map(seconds).unwrap_or_default();
+        let (export, within) = (&self.system.export.folder, self.check.within);
+        let written = match self.check.written {
+            Written::Lost => "what was only in the export is gone, as designed",
+            Written::Kept => "what had been synced is back",
+        };
+        format!("a file of the folder was in {export} after {there}, limit {within}; {written}")
+    }
+
+    /// Whether the tester's folder still has the file that nobody else knows of. Others' files are others' to remove.
+    fn folder(&mut self) {
+        let Restarted { folder, put, kept, vanished, .. } = self.seen;
+        let object = format!("folder {folder}");
+        let expected = format!("still to have {put}, which was put there before the restart");
+        match kept {
+            Seen::Whole => {}
+            Seen::Unreadable(_) => self.unknown.push(Reason::new(object, expected, kept.to_string())),
+            Seen::Absent | Seen::Different(_) => {
+                let others = match vanished {
+                    Some((count @ 1.., names)) => {
+                        format!("; others that are gone: {count}, such as {}", names.join(", "))
+                    }
+                    _ => String::new(),
+                };
+                let hint = format!(
+                    "a sidecar with --delete removes what is not in the export: look whether {} fills that, and first",
+                    self.system.init_container
+                );
+                self.wrong(Hop::Init, Reason::new(object, expected, format!("{kept}{others}")).hint(hint));
+            }
         }
     }
-}
 
-/// Whether the new pod removed files of the tester's that the old one had left.
-fn removed(findings: &mut Findings, init: &str, seen: &Restarted, pod: &str) {
-    if seen.removed.is_empty() {
-        return;
+    /// Whether the new pod removed files of the tester's that the old one had left.
+    fn removed(&mut self, pod: &str) {
+        let Restarted { folder, deleted, removed, vanished, .. } = self.seen;
+        if removed.is_empty() {
+            return;
+        }
+        let count = vanished.as_ref().map_or(0, |(count, _)| *count);
+        let expected = format!("still to have all that it had before pod {deleted} was deleted");
+        let lines = removed.join("\n  ");
+        let last = format!("files that are gone: {count}; the log of pod {pod} says:\n  {lines}");
+        let hint = format!(
+            "{} does not fill the export with all of the folder, and a sidecar with --delete then removes the rest",
+            self.system.init_container
+        );
+        self.wrong(Hop::Init, Reason::new(format!("folder {folder}"), expected, last).hint(hint));
     }
-    let count = seen.vanished.as_ref().map_or(0, |(count, _)| *count);
-    let expected = format!("still to have all that it had before pod {} was deleted", seen.deleted);
-    let lines = seen.removed.join("\n  ");
-    let last = format!("files that are gone: {count}; the log of pod {pod} says:\n  {lines}");
-    let hint = format!(
-        "{init} does not fill the export with all of the folder, and a sidecar with --delete then removes the rest"
-    );
-    findings.wrong(Hop::Init, Reason::new(format!("folder {}", seen.folder), expected, last).hint(hint));
-}
 
-/// Whether the file of the folder was in the export in time.
-fn arrived(findings: &mut Findings, check: &Restart, system: &System, seen: &Restarted, pod: &str) {
-    let within = millis(check.within.0);
-    let (arrival, init) = (&seen.arrival, &system.init_container);
-    if arrival.there.is_some_and(|there| there <= within) {
-        return;
-    }
-    let object = format!("file {} in {} of pod {pod}", seen.put, system.export.folder);
-    let expected = format!("from {} within {} of the pod's creation (WIN-02)", seen.folder, check.within);
-    let there = arrival.there.map(|there| format!("; it was there after {}", seconds(there))).unwrap_or_default();
-    match arrival.absent {
-        Some(absent) if absent > within => {
+    /// Whether the file of the folder was in the export in time.
+    fn arrived(&mut self, pod: &str) {
+        let (within, Restarted { folder, put, arrival, .. }) = (self.check.within, self.seen);
+        let is_late = |after: u64| after > millis(within.0);
+        if arrival.there.is_some_and(|there| !is_late(there)) {
+            return;
+        }
+        let object = format!("file {put} in {} of pod {pod}", self.system.export.folder);
+        let expected = format!("from {folder} within {within} of the pod's creation (WIN-02)");
+        let there = arrival.there.map(|there| format!("; it was there after {}", seconds(there))).unwrap_or_default();
+        if let Some(absent) = arrival.absent.filter(|absent| is_late(*absent)) {
             let hint = format!(
-                "look at the log of {init}: if it names files of the folder, look at its target; if it names none, look \
-                 whether the folder is the one that the pod mounts"
+                "look at the log of {}: if it names files of the folder, look at its target; if it names none, look whether \
+                 the folder is the one that the pod mounts",
+                self.system.init_container
             );
             let last = format!("{} after {}{there}", arrival.last, seconds(absent));
-            findings.wrong(Hop::Init, Reason::new(object, expected, last).hint(hint));
-        }
-        _ => {
+            self.wrong(Hop::Init, Reason::new(object, expected, last).hint(hint));
+        } else {
             let hint = "look whether the cluster is busy, and run the test again";
             let last = format!("not looked at in time: {}{there}", arrival.last);
-            findings.unknown.push(Reason::new(object, expected, last).hint(hint));
+            self.unknown.push(Reason::new(object, expected, last).hint(hint));
         }
     }
-}
 
-/// Whether of the file that was written into the old export became what should.
-fn written(findings: &mut Findings, check: &Restart, system: &System, seen: &Restarted, pod: &str) {
-    let unknown = Seen::Unreadable("not looked at".to_owned());
-    let found = seen.written.as_ref().unwrap_or(&unknown);
-    let object = format!("file {} in {} of pod {pod}", seen.wrote, system.export.folder);
-    match (check.written, found) {
-        (Written::Lost, Seen::Absent) | (Written::Kept, Seen::Whole) => {}
-        (_, Seen::Unreadable(why)) => {
-            let hint = "run the test again";
-            findings.unknown.push(Reason::new(object, "to be looked for", why).hint(hint));
-        }
-        (Written::Lost, found) => {
-            let expected = format!("gone, because it was written into the export of pod {} only", seen.deleted);
-            let hint = "the export is to be a new emptyDir that the folder alone fills: look at the pod's volumes, and at what \
-                        else copies to the folder";
-            findings.wrong(Hop::Export, Reason::new(object, expected, found.to_string()).hint(hint));
-        }
-        (Written::Kept, found) => {
-            let expected = format!("back from {}, into which it had been synced", seen.folder);
-            let hint = format!("look at the log of {}, and whether the folder still has it", system.init_container);
-            findings.wrong(Hop::Init, Reason::new(object, expected, found.to_string()).hint(hint));
+    /// Whether of the file that was written into the old export became what should.
+    fn written(&mut self, pod: &str) {
+        let unknown = Seen::Unreadable("not looked at".to_owned());
+        let Restarted { folder, deleted, wrote, written, .. } = self.seen;
+        let object = format!("file {wrote} in {} of pod {pod}", self.system.export.folder);
+        match (self.check.written, written.as_ref().unwrap_or(&unknown)) {
+            (Written::Lost, Seen::Absent) | (Written::Kept, Seen::Whole) => {}
+            (_, Seen::Unreadable(why)) => {
+                self.unknown.push(Reason::new(object, "to be looked for", why).hint("run the test again"));
+            }
+            (Written::Lost, found) => {
+                let expected = format!("gone, because it was written into the export of pod {deleted} only");
+                let hint = "the export is to be a new emptyDir that the folder alone fills: look at the pod's volumes, and \
+                            at what else copies to the folder";
+                self.wrong(Hop::Export, Reason::new(object, expected, found.to_string()).hint(hint));
+            }
+            (Written::Kept, found) => {
+                let expected = format!("back from {folder}, into which it had been synced");
+                let init = &self.system.init_container;
+                let hint = format!("look at the log of {init}, and whether the folder still has it");
+                self.wrong(Hop::Init, Reason::new(object, expected, found.to_string()).hint(hint));
+            }
         }
     }
 }
@@ -179,6 +187,11 @@ fn hop_of(system: &System, container: &String) -> Option<Hop> {
     let sidecar = system.sidecar.as_ref().map(|sidecar| (&sidecar.container, Hop::Sidecar));
     let others = [(&system.init_container, Hop::Init), (&system.export.container, Hop::Nfs)];
     others.into_iter().chain(sidecar).find(|(name, _)| *name == container).map(|(_, hop)| hop)
+}
+
+/// Milliseconds in words.
+fn seconds(millis: u64) -> String {
+    format!("{}.{} s", millis / 1000, millis % 1000 / 100)
 }
 
 #[cfg(test)]
@@ -203,12 +216,8 @@ mod tests {
     fn each_file_that_is_not_as_it_should_be_fails_and_what_was_not_seen_is_an_error() {
         let fail = |hop| (Outcome::Fail, Some(hop));
         let arrival = |there, absent| json!({"there": there, "absent": absent, "last": "no file of that name"});
-        let [late, very_late] = [arrival(None, Some(30_100)), arrival(Some(31_000), Some(30_100))];
         for (written, field, value, judgement) in [
-            ("lost", "old", Value::Null, (Outcome::Pass, None)),
-            ("kept", "old", Value::Null, (Outcome::Pass, None)),
-            ("lost", "arrival", late, fail(Hop::Init)),
-            ("lost", "arrival", very_late, fail(Hop::Init)),
+            ("lost", "arrival", arrival(Some(31_000), Some(30_100)), fail(Hop::Init)),
             ("lost", "written", json!("Whole"), fail(Hop::Export)),
             ("kept", "written", json!("Absent"), fail(Hop::Init)),
             ("kept", "written", json!({"Different": 3}), fail(Hop::Init)),

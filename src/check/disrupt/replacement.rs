@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
-use super::seen::{Arrival, Came};
+use super::seen::{Came, Sighting};
 use crate::check::parameter::Span;
-use crate::check::{Site, millis};
+use crate::check::{Disturbed, Site, millis};
 use crate::cluster::container::{self, Kind};
 use crate::cluster::server::{has_ended, is_ready, is_terminating, phase, progress};
-use crate::cluster::{Obstacle, Operation, Population, ResourceExt, Server};
+use crate::cluster::{ApiError, Operation, Population, ResourceExt, Server};
 use crate::event::{Reason, Verdict};
 use crate::host::Seen;
 
@@ -27,76 +27,93 @@ const ANSWER: Duration = Duration::from_secs(10);
 const WHOLE_LOG: i64 = 1 << 20;
 const NAMED: usize = 3;
 
+/// A pod that was deleted, so that another one comes.
 pub struct Deleted<'a> {
-    pub site: &'a Site,
+    site: &'a Site,
     /// The uids of all pods that the server had.
-    pub known: BTreeSet<String>,
+    known: BTreeSet<String>,
     /// The uid of the ReplicaSet that makes another.
-    pub owner: String,
+    owner: String,
     /// When its deletion was sent.
-    pub sent: Instant,
+    sent: Instant,
     /// Until when a replacement may become Ready.
-    pub limit: Instant,
+    limit: Instant,
 }
 
-enum Stage {
-    Coming(Arc<Pod>),
-    Ready(Arc<Pod>),
-    /// It does not become Ready by waiting, because of this container.
-    Stuck(Arc<Pod>, Option<String>, String),
-    /// None comes, because of this.
-    Refused(Obstacle),
-    /// Something else than a restart happens to the server.
-    Disturbed(String),
-}
-
-#[derive(Debug, Clone)]
+/// A file of random content.
 pub struct File {
     pub name: String,
     pub content: String,
 }
 
-impl Deleted<'_> {
-    fn stage(&self, population: &Population) -> Option<Stage> {
+/// The pod that comes in its place, if there is one, and what became of it, once that is known.
+type Replacement = (Option<Arc<Pod>>, Option<Came>);
+
+impl<'a> Deleted<'a> {
+    /// Deletes a pod of the server, for which its ReplicaSet makes another.
+    ///
+    /// # Errors
+    /// The API did not say that it is deleted.
+    pub async fn delete(site: &'a Site, server: &Server, pod: &Pod, owner: String) -> Result<Self, Verdict> {
+        let (shared, sent, deletes) = (&site.shared, Instant::now(), pod.uid().unwrap_or_default());
+        let disturbed = Disturbed {
+            case: site.id.clone(),
+            server: site.server().to_owned(),
+            select: site.system.pods.clone(),
+            deletes: deletes.clone(),
+            at: sent,
+        };
+        shared.disturb(disturbed.clone());
+        if let Err(error) = shared.cluster.delete_pod(&pod.name_any(), &deletes).await {
+            if let ApiError::Forbidden { .. } | ApiError::Unauthorized { .. } | ApiError::NotFound { .. } = error {
+                shared.recovered(&disturbed);
+            }
+            let reason = Reason::new(format!("pod {}", pod.name_any()), "to be deleted", error.to_string());
+            return Err(Verdict::error(reason.hint(error.hint())));
+        }
+        let known = server.pods.iter().filter_map(|pod| pod.uid()).collect();
+        Ok(Self { site, known, owner, sent, limit: sent + shared.wishes.settle })
+    }
+
+    /// How far it is.
+    ///
+    /// # Errors
+    /// Something else than a restart happens to the server.
+    fn replacement(&self, population: &Population) -> Result<Replacement, Verdict> {
         let server = self.server(population);
+        let after = millis(self.sent.elapsed());
         let new: Vec<_> =
             server.pods.iter().filter(|pod| !self.known.contains(&pod.uid().unwrap_or_default())).collect();
         let is_its = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.uid == self.owner);
         if let Some(other) = new.iter().find(|pod| !is_its(pod)) {
-            return Some(Stage::Disturbed(format!("pod {} of another owner appeared", other.name_any())));
+            return Err(self.disturbed(format!("pod {} of another owner appeared", other.name_any())));
         }
         let is_newest = server.newest_set().is_some_and(|set| set.metadata.uid.as_ref() == Some(&self.owner));
         let obstacle = server.obstacle().filter(|obstacle| is_newest && obstacle.hope.is_none());
         let pod = match new.as_slice() {
-            [] => return obstacle.map(Stage::Refused),
-            [pod] => Arc::clone(pod),
-            [first, second, ..] => {
-                let Some(ended) = new.iter().find(|pod| has_ended(pod)) else {
-                    let names = [first, second].map(|pod| pod.name_any()).join(" and ");
-                    return Some(Stage::Disturbed(format!("more than one pod came: {names}")));
-                };
-                Arc::clone(ended)
-            }
+            [] => return Ok((None, obstacle.map(|obstacle| Came::Nothing { after, obstacle: Some(obstacle) }))),
+            [pod] => pod,
+            [first, second, ..] => new.iter().find(|pod| has_ended(pod)).ok_or_else(|| {
+                let names = [first, second].map(|pod| pod.name_any()).join(" and ");
+                self.disturbed(format!("more than one pod came: {names}"))
+            })?,
         };
-        if has_ended(&pod) {
-            let status = pod.status.as_ref();
-            let parts =
-                [status.and_then(|status| status.reason.clone()), status.and_then(|status| status.message.clone())];
-            let why: Vec<_> = parts.into_iter().flatten().collect();
-            let state = format!("it has ended: {}, {}", phase(&pod), why.join(": "));
-            return Some(Stage::Stuck(pod, None, state));
+        if is_terminating(pod) && !has_ended(pod) {
+            return Err(self.disturbed(format!("pod {} is being deleted too", pod.name_any())));
         }
-        if is_terminating(&pod) {
-            return Some(Stage::Disturbed(format!("pod {} is being deleted too", pod.name_any())));
-        }
-        if let Some(view) = container::all(&pod).into_iter().find(container::View::is_stuck) {
-            let (name, state) = (view.name.to_owned(), view.describe());
-            return Some(Stage::Stuck(Arc::clone(&pod), Some(name), state));
-        }
-        if let Some(obstacle) = obstacle {
-            return Some(Stage::Stuck(pod, None, obstacle.said));
-        }
-        Some(if is_ready(&pod) { Stage::Ready(pod) } else { Stage::Coming(pod) })
+        let stuck = |container, state| Some(Came::Stuck { pod: pod.name_any(), container, state, after });
+        let came = if has_ended(pod) {
+            let status = pod.status.iter();
+            let why: Vec<_> = status.flat_map(|it| [&it.reason, &it.message]).flatten().map(String::as_str).collect();
+            stuck(None, format!("it has ended: {}, {}", phase(pod), why.join(": ")))
+        } else if let Some(view) = container::all(pod).into_iter().find(container::View::is_stuck) {
+            stuck(Some(view.name.to_owned()), view.describe())
+        } else if let Some(obstacle) = obstacle {
+            stuck(None, obstacle.said)
+        } else {
+            is_ready(pod).then(|| Came::Ready { pod: pod.name_any(), after })
+        };
+        Ok((Some(Arc::clone(pod)), came))
     }
 
     fn server(&self, population: &Population) -> Server {
@@ -116,38 +133,32 @@ impl Deleted<'_> {
     pub async fn ready(&self) -> Result<(Came, Option<Arc<Pod>>), Verdict> {
         let shared = &self.site.shared;
         let mut last = None;
-        let found = shared.until(self.site.server(), self.limit, |population| match self.stage(population)? {
-            Stage::Coming(pod) => {
-                last = Some(pod);
+        let found = shared.until(self.site.server(), self.limit, |population| match self.replacement(population) {
+            Ok((pod, Some(came))) => Some(Ok((came, pod))),
+            Ok((pod, None)) => {
+                last = pod.or(last.take());
                 None
             }
-            stage => Some(stage),
+            Err(disturbed) => Some(Err(disturbed)),
         });
-        let found = found.await.map_err(|error| self.site.no_answer(&error))?;
+        if let Some(found) = found.await.map_err(|error| self.site.no_answer(&error))? {
+            return found;
+        }
         let after = millis(self.sent.elapsed());
-        let (pod, container, state) = match (found, last) {
-            (Some(Stage::Ready(pod)), _) => return Ok((Came::Ready { pod: pod.name_any(), after }, Some(pod))),
-            (Some(Stage::Disturbed(seen)), _) => return Err(self.disturbed(seen)),
-            (Some(Stage::Stuck(pod, container, state)), _) => (pod, container, state),
-            (Some(Stage::Refused(obstacle)), _) => {
-                return Ok((Came::Nothing { after, obstacle: Some(obstacle) }, None));
-            }
-            (_, Some(pod)) => {
-                let container = hangs_on(&pod);
-                let state = format!("not Ready yet: {}", progress(&pod));
-                (pod, container, state)
-            }
-            (_, None) => {
-                let population = shared.watch.population().ok();
-                let obstacle = population.and_then(|population| self.server(&population).obstacle());
-                return Ok((Came::Nothing { after, obstacle }, None));
-            }
+        let Some(pod) = last else {
+            let population = shared.watch.population().ok();
+            let obstacle = population.and_then(|population| self.server(&population).obstacle());
+            return Ok((Came::Nothing { after, obstacle }, None));
         };
-        Ok((Came::Stuck { pod: pod.name_any(), container, state, after }, Some(pod)))
+        let state = format!("not Ready yet: {}", progress(&pod));
+        Ok((Came::Stuck { pod: pod.name_any(), container: hangs_on(&pod), state, after }, Some(pod)))
     }
 
     /// What the containers of the replacement that mount the tester's folder say of removing these files, in rsync's words.
     pub async fn removed(&self, pod: &Pod, names: &[String]) -> Vec<String> {
+        if names.is_empty() {
+            return Vec::new();
+        }
         let views = container::all(pod);
         let mounting = views.iter().filter(|view| !container::host_paths(pod, view).is_empty());
         let logs = join_all(mounting.map(async |view| {
@@ -164,20 +175,20 @@ impl Deleted<'_> {
     }
 
     /// Waits until the file is in the replacement's export, or is seen not to come within the time.
-    pub async fn arrival(&self, file: &File, within: Span) -> Arrival {
+    pub async fn arrival(&self, file: &File, within: Span) -> Sighting {
         let container = &self.site.system.export.container;
-        let mut seen = Arrival { last: "no replacement".to_owned(), ..Arrival::default() };
+        let mut seen = Sighting { last: "no replacement".to_owned(), ..Sighting::default() };
         let mut pause = PAUSE;
         loop {
             let population = self.site.shared.watch.population();
             let mut age = Duration::ZERO;
-            match population.map(|population| self.stage(&population)) {
-                Ok(Some(Stage::Coming(pod) | Stage::Ready(pod))) => {
+            match population.map(|population| self.replacement(&population)) {
+                Ok(Ok((Some(pod), None | Some(Came::Ready { .. })))) => {
                     age = self.since_creation(&pod);
                     if container::runs(&pod, container) {
                         match self.look(&pod, file).await {
                             Seen::Whole => {
-                                return Arrival { there: Some(millis(self.since_creation(&pod))), ..seen };
+                                return Sighting { there: Some(millis(self.since_creation(&pod))), ..seen };
                             }
                             // What is not known yet is no sign of absence.
                             Seen::Unreadable(why) => seen.last = why,
@@ -190,8 +201,8 @@ impl Deleted<'_> {
                         (seen.absent, seen.last) = (Some(millis(age)), format!("{container} is {state}"));
                     }
                 }
-                Ok(Some(_)) => return seen,
-                Ok(None) => {}
+                Ok(Ok((None, None))) => {}
+                Ok(_) => return seen,
                 Err(error) => seen.last = error.to_string(),
             }
             let is_told = seen.absent.is_some_and(|absent| absent > millis(within.0));
@@ -233,22 +244,15 @@ impl Deleted<'_> {
 
     /// Waits until nothing is left of the old pod that still writes; what it is, if that does not come.
     pub async fn old_gone(&self) -> Option<String> {
-        let old = |population: &Population| {
+        let mut last = None;
+        let gone = self.site.shared.until(self.site.server(), self.limit, |population| {
             let server = self.server(population);
-            let old =
-                server.pods.iter().find(|pod| !has_ended(pod) && self.known.contains(&pod.uid().unwrap_or_default()));
-            old.map(|pod| format!("pod {} is still being deleted", pod.name_any()))
-        };
-        let gone = self
-            .site
-            .shared
-            .until(self.site.server(), self.limit, |population| old(population).is_none().then_some(()))
-            .await;
-        match gone {
-            Ok(Some(())) => None,
-            Ok(None) => self.site.shared.watch.population().ok().and_then(|population| old(&population)),
-            Err(error) => Some(error.to_string()),
-        }
+            let is_old = |pod: &&Arc<Pod>| self.known.contains(&pod.uid().unwrap_or_default()) && !has_ended(pod);
+            last = server.pods.iter().find(is_old).map(|pod| format!("pod {} is still being deleted", pod.name_any()));
+            last.is_none().then_some(())
+        });
+        let gone = gone.await;
+        gone.map_or_else(|error| Some(error.to_string()), |_| last)
     }
 }
 

@@ -13,8 +13,8 @@ use super::seen::{Came, Observation, Restarted};
 use super::{Restart, Written, judge, sound};
 use crate::check::sync::ground::Ground;
 use crate::check::sync::way;
-use crate::check::{Disturbed, Kind, Need, Part, Place, Placed, Site, System};
-use crate::cluster::{ApiError, Operation, ResourceExt, Server};
+use crate::check::{Kind, Need, Part, Place, Placed, Site, System};
+use crate::cluster::{Operation, ResourceExt, Server};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::{Entry, Seen};
@@ -83,68 +83,41 @@ impl Restart {
 
     /// Prepares, deletes the pod, and follows what comes.
     async fn restart(&self, site: &Site, server: &Server, pod: &Arc<Pod>, owner: String) -> Result<Restarted, Verdict> {
-        let (shared, name) = (&site.shared, site.server());
-        let new = |what| File { name: site.file(what).name, content: random::text(64) };
-        let (written, file) = (new(WRITTEN), new(PUT));
+        let (host, name, settle) = (&site.shared.host, site.server(), site.shared.wishes.settle);
+        let [written, put] = [WRITTEN, PUT].map(|what| File { name: site.file(what).name, content: random::text(64) });
         self.write(site, pod, &written).await?;
         self.forget_probe(site).await;
-        let before = shared.host.files(name, MOST).await;
-        let put = site.file(PUT);
-        // Wherever the pod's containers may copy it.
-        shared.ledger.place(site.exported(&put));
-        shared.ledger.place(put);
-        if let Err(error) = shared.host.create(name, &file.name, file.content.as_bytes()).await {
-            let folder = shared.host.folder(name).display().to_string();
-            let reason = Reason::new(format!("folder {folder}"), "to take a file of the tester's", error.to_string());
-            return Err(Verdict::error(reason.hint("look at the permissions of the folder")).at(Hop::Host));
-        }
-        let known: BTreeSet<String> = server.pods.iter().filter_map(|pod| pod.uid()).collect();
-        let sent = Instant::now();
-        self.delete(site, pod, sent).await?;
-        let limit = sent + shared.wishes.settle;
-        let deleted = Deleted { site, known, owner, sent, limit };
-        site.waiting(format!("the replacement of pod {}", pod.name_any()), shared.wishes.settle);
-        let (came, arrival) = join(deleted.ready(), deleted.arrival(&file, self.within)).await;
+        let before = host.files(name, MOST).await;
+        self.put(site, &put).await?;
+        let deleted = Deleted::delete(site, server, pod, owner).await?;
+        site.waiting(format!("the replacement of pod {}", pod.name_any()), settle);
+        let (came, arrival) = join(deleted.ready(), deleted.arrival(&put, self.within)).await;
         let (came, replacement) = came?;
-        let mut old = None;
-        let mut found = None;
-        let mut limit = Instant::now();
-        if let (Came::Ready { .. }, Some(pod)) = (&came, &replacement) {
-            found = Some(deleted.look(pod, &written).await);
-            site.waiting("the old pod's end", shared.wishes.settle);
+        let (mut found, mut old) = (None, None);
+        let ready = replacement.as_ref().filter(|_| matches!(came, Came::Ready { .. }));
+        if let Some(new) = ready {
+            found = Some(deleted.look(new, &written).await);
+            site.waiting("the old pod's end", settle);
             old = deleted.old_gone().await;
-            limit = Instant::now() + self.synced_within.unwrap_or(self.within).0;
-            if let Some(cycles) = site.cycles(pod).filter(|_| self.copies(site)) {
-                // What the first cycle removes is gone then. The next one may bring back what the old pod's removed.
-                cycles.wait_for(limit, |log| log.ends_after(Timestamp::UNIX_EPOCH) > 0 || log.is_denied()).await;
-            }
         }
-        // What is not in the export is brought back by no cycle.
-        if !self.copies(site) || arrival.there.is_none() {
-            limit = Instant::now();
+        let kept = self.kept(site, ready, &put, arrival.there.is_some()).await;
+        let after = host.files(name, 2 * MOST).await;
+        let gone = before.ok().zip(after.ok()).map(|(before, after)| gone(before, after, &site.shared.run));
+        let mut removed = Vec::new();
+        if let (Some(gone), Some(new)) = (&gone, &replacement) {
+            removed = deleted.removed(new, gone).await;
         }
-        let kept = shared.host.arrival(name, &file.name, &Digest::of(&file.content), limit).await;
-        let kept = kept.map_or_else(|last| last, |_| Seen::Whole);
-        let vanished = match (before, shared.host.files(name, 2 * MOST).await) {
-            (Ok(before), Ok(after)) => Some(gone(before, after, &shared.run)),
-            _ => None,
-        };
-        let removed = match (&vanished, &replacement) {
-            (Some(vanished), Some(pod)) if !vanished.is_empty() => deleted.removed(pod, vanished).await,
-            _ => Vec::new(),
-        };
-        let vanished = vanished.map(|names| (names.len(), names.into_iter().take(NAMED).collect()));
         Ok(Restarted {
             server: name.to_owned(),
-            folder: shared.host.folder(name).display().to_string(),
+            folder: host.folder(name).display().to_string(),
             deleted: pod.name_any(),
-            put: file.name,
+            put: put.name,
             wrote: written.name,
             came,
             arrival,
             written: found,
             kept,
-            vanished,
+            vanished: gone.map(|names| (names.len(), names.into_iter().take(NAMED).collect())),
             removed,
             old,
         })
@@ -152,8 +125,7 @@ impl Restart {
 
     /// Writes a file into the export and, where it is to be kept, waits until it was copied to the tester's folder.
     async fn write(&self, site: &Site, pod: &Arc<Pod>, file: &File) -> Result<(), Verdict> {
-        let path = site.path(&file.name);
-        let write = Operation::Write { path, content: file.content.clone() };
+        let write = Operation::Write { path: site.path(&file.name), content: file.content.clone() };
         let astray = |hop, expected: &str, seen: String| {
             let object = format!("file {} of pod {}", file.name, pod.name_any());
             Err(Verdict::error(Reason::new(object, expected, seen).hint(SPARED)).at(hop))
@@ -167,21 +139,48 @@ impl Restart {
         let within = self.synced_within.unwrap_or(self.within);
         let ground = Ground { site, pod: Arc::clone(pod), cycles, within };
         ground.place(WRITTEN);
-        if self.written == Written::Kept {
-            let wanted = [(file.name.clone(), Digest::of(&file.content))];
-            match ground.deliver(vec![write], &wanted).await?.0.map(|arrival| arrival.wrong.into_iter().next()) {
-                Err(problem) => return refused(problem),
-                Ok(Some(wrong)) => {
-                    return astray(Hop::Sidecar, "in the folder, whole, before its pod is deleted", wrong.seen);
-                }
-                Ok(None) => {}
+        let wanted = [(file.name.clone(), Digest::of(&file.content))];
+        match ground.deliver(vec![write], &wanted).await?.0.map(|arrival| arrival.wrong.into_iter().next()) {
+            Err(problem) => return refused(problem),
+            Ok(Some(wrong)) => {
+                return astray(Hop::Sidecar, "in the folder, whole, before its pod is deleted", wrong.seen);
             }
-        } else if let Err(problem) = ground.perform(vec![write]).await? {
-            return refused(problem);
+            Ok(None) => {}
         }
         // Right after a cycle, so that the next one is far: a sidecar with --delete would remove what is put in the folder.
         ground.cycles.quiet(Instant::now() + within.0).await;
         Ok(())
+    }
+
+    /// Puts a file into the tester's folder, which the replacement is to have.
+    async fn put(&self, site: &Site, file: &File) -> Result<(), Verdict> {
+        let (shared, placed) = (&site.shared, site.file(PUT));
+        // Wherever the pod's containers may copy it.
+        shared.ledger.place(site.exported(&placed));
+        shared.ledger.place(placed);
+        shared.host.create(site.server(), &file.name, file.content.as_bytes()).await.map_err(|error| {
+            let folder = shared.host.folder(site.server()).display().to_string();
+            let reason = Reason::new(format!("folder {folder}"), "to take a file of the tester's", error.to_string());
+            Verdict::error(reason.hint("look at the permissions of the folder")).at(Hop::Host)
+        })
+    }
+
+    /// What the file in the tester's folder is at the end, after a cycle of the replacement that is Ready.
+    async fn kept(&self, site: &Site, ready: Option<&Arc<Pod>>, file: &File, is_back: bool) -> Seen {
+        let mut limit = Instant::now();
+        if let Some(pod) = ready.filter(|_| self.copies(site)) {
+            let brought = limit + self.synced_within.unwrap_or(self.within).0;
+            if let Some(cycles) = site.cycles(pod) {
+                // What the first cycle removes is gone then. The next one may bring back what the old pod's removed.
+                cycles.wait_for(brought, |log| log.ends_after(Timestamp::UNIX_EPOCH) > 0 || log.is_denied()).await;
+            }
+            // What is not in the export is brought back by no cycle.
+            if is_back {
+                limit = brought;
+            }
+        }
+        let arrival = site.shared.host.arrival(site.server(), &file.name, &Digest::of(&file.content), limit).await;
+        arrival.map_or_else(|last| last, |_| Seen::Whole)
     }
 
     /// Removes the probe of the mount, which the new pod would copy into its export.
@@ -196,20 +195,6 @@ impl Restart {
                 site.shared.ledger.place(site.exported(&placed));
             }
         }
-    }
-
-    async fn delete(&self, site: &Site, pod: &Pod, at: Instant) -> Result<(), Verdict> {
-        let shared = &site.shared;
-        let uid = pod.uid().unwrap_or_default();
-        let (server, select) = (site.server().to_owned(), site.system.pods.clone());
-        let disturbed = Disturbed { case: site.id.clone(), server, select, deletes: uid.clone(), at };
-        shared.disturb(disturbed.clone());
-        let Err(error) = shared.cluster.delete_pod(&pod.name_any(), &uid).await else { return Ok(()) };
-        if let ApiError::Forbidden { .. } | ApiError::Unauthorized { .. } | ApiError::NotFound { .. } = error {
-            shared.recovered(&disturbed);
-        }
-        let object = format!("pod {}", pod.name_any());
-        Err(Verdict::error(Reason::new(object, "to be deleted", error.to_string()).hint(error.hint())))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What became of a server whose pod was deleted, as far as it was seen. Types only, and their words.
+//! What became of a server whose pod was deleted, as far as it was seen. Types only.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ pub struct Restarted {
     pub wrote: String,
     pub came: Came,
     /// When the first file was in the export again.
-    pub arrival: Arrival,
+    pub arrival: Sighting,
     /// The other one, when the replacement was Ready.
     pub written: Option<Seen>,
     /// The first file in the folder, at the end.
@@ -68,16 +68,11 @@ pub enum Came {
 
 /// When a file was seen in the replacement's export, counted from its creation.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Arrival {
+pub struct Sighting {
     /// When it was there.
     pub there: Option<u64>,
     /// When it was last seen not to be there.
     pub absent: Option<u64>,
     /// What was seen last in its place.
     pub last: String,
-}
-
-/// Milliseconds in words.
-pub fn seconds(millis: u64) -> String {
-    format!("{}.{} s", millis / 1000, millis % 1000 / 100)
 }

@@ -63,6 +63,12 @@ pub fn key(system: &System) -> &str {
     system.facts.export_options.as_ref().map_or("", |fact| &fact.values)
 }
 
+/// ERROR, because nobody says what clients may do.
+pub fn unknown(system: &System, expected: &Expected) -> Verdict {
+    let reason = Reason::new("values", format!("{} of the server", key(system)), &expected.source);
+    Verdict::error(reason.hint("say it there, or give the system a default"))
+}
+
 /// The live options of an export for all clients, from the file that its server reads; `None` if the file does not say.
 pub async fn live(site: &Site, pod: &Pod) -> Result<Option<Vec<String>>, Verdict> {
     let export = &site.system.export;

@@ -5,28 +5,30 @@ use serde::{Deserialize, Serialize};
 
 use super::parameter::{Expected, Span};
 use super::{Kind, Need, Site, System};
-use crate::event::{Hop, Reason, Verdict};
+use crate::event::{Hop, Verdict};
 
 pub(super) mod access;
-mod attempts;
-mod call;
+mod calls;
+mod client;
 mod judge;
 mod put;
 mod record;
 mod session;
-mod turn;
+mod trouble;
+mod unserved;
 mod way;
 mod work;
 
-pub(super) use put::{Unwritten, put, take_back};
-pub(super) use turn::{Exit, Exits};
+pub(super) use put::{put, take_back};
+pub(super) use trouble::Halt;
+pub(super) use unserved::Unserved;
 
 use access::Access;
-use attempts::Attempts;
-use call::{Trouble, What};
-use session::Listed;
+use client::Client;
+use session::SESSION;
+use trouble::Trouble;
 use way::{Via, Way};
-use work::Work;
+use work::{Seen, Work};
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -56,20 +58,6 @@ pub struct Observation {
     others: Vec<u16>,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Seen {
-    answered: u32,
-    writes: u32,
-    listed: Option<Listed>,
-    /// What is in the export after the file was written, as a container sees it: what differs, if anything does.
-    export: Option<Look>,
-    /// What a read-only server refused CREATE with; `None` if it did not.
-    refused: Option<String>,
-}
-
-/// What differs between a file as it was written and as a container sees it, if anything does.
-type Look = Result<(), String>;
-
 impl Kind for Nfs {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Nfs];
@@ -89,29 +77,29 @@ impl Kind for Nfs {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let expected = site.expected(access::options(&site.system, self.requires).as_ref())?;
-        let Some(options) = expected.text() else { return Err(unknown(&site.system, &expected)) };
+        let Some(options) = expected.text() else { return Err(access::unknown(&site.system, &expected)) };
         let (pod, _) = site.pod().await?;
         site.running(&pod, &site.system.export.container)?;
         let way = Way::find(site, &pod, self.via).await?;
-        let work = Work::prepare(self, site, &pod, self.access(&options) == Access::ReadOnly).await?;
-        let mut attempts = Attempts::new(site, &pod, &way, self.within.0);
-        let (seen, end) = work.sessions(&mut attempts).await?;
-        let (mut live, mut others) = (None, Vec::new());
-        match &end {
-            Ok(()) => work.tidy().await?,
-            Err(trouble) => {
-                live = attempts.options(trouble).await?;
-                if let What::Unreachable(_) = trouble.what {
-                    others = way.answering(site).await?;
-                }
-            }
-        }
-        let (object, mounted) = (way.object(&pod), work.mounted);
+        let read_only = self.access(&options) == Access::ReadOnly;
+        let work = Work::prepare(site, &pod, self.path.as_deref(), read_only).await?;
+        site.waiting(format!("the NFS server to answer for {}", work.mounted), self.within.0 * SESSION);
+        let mut client = Client::new(site, &pod, way, self.within.0);
+        let mut seen = Seen::default();
+        let worked = work.sessions(&mut client, &mut seen).await;
+        seen.answered = client.answered;
+        let unserved = match worked {
+            Ok(()) => work.tidy().await.map(|()| None)?,
+            Err(halt) => Some(client.unserved(halt.judged()?).await?),
+        };
+        let (end, live, others) =
+            unserved.map_or((Ok(()), None, Vec::new()), |it| (Err(it.trouble), it.live, it.others));
+        let (object, mounted) = (client.object(), work.mounted);
         Ok(Observation { object, mounted, expected, seen, end, live, others })
     }
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
-        judge::judge(self, system, seen)
+        self.judged(system, seen)
     }
 }
 
@@ -120,10 +108,4 @@ impl Nfs {
     fn access(&self, options: &str) -> Access {
         self.requires.unwrap_or_else(|| Access::of(options))
     }
-}
-
-/// ERROR, because nobody says what clients may do.
-fn unknown(system: &System, expected: &Expected) -> Verdict {
-    let reason = Reason::new("values", format!("{} of the server", access::key(system)), &expected.source);
-    Verdict::error(reason.hint("say it there, or give the system a default"))
 }

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::attempts::Attempts;
-use super::call::{Answer, Session, Trouble, What};
-use super::judge::{self, Stopped};
+use super::client::Client;
+use super::trouble::{Halt, What};
+use super::unserved::Unserved;
 use super::way::Way;
 use crate::check::Site;
 use crate::check::parameter::Span;
@@ -17,70 +16,64 @@ use crate::event::{Hop, Reason, Verdict};
 /// Each call is answered within this time.
 const WITHIN: Span = Span(Duration::from_secs(20));
 
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Unwritten {
-    object: String,
-    trouble: Trouble,
-    answered: u32,
-    live: Vec<String>,
-}
-
-impl Unwritten {
-    /// FAIL; or SKIP where the export takes no clients on high ports, from which a port-forward always comes.
+impl Unserved {
+    /// Of a file that was not written: FAIL; or SKIP where the export takes no clients on high ports, from which a port-forward
+    /// always comes.
     pub fn verdict(&self) -> Verdict {
-        let Self { object, trouble, answered, live } = self;
-        let said = format!("{}: its exports file", live.join(","));
-        judge::stopped(&Stopped { object, trouble, answered: *answered, live, said, others: &[], within: WITHIN })
+        let live = self.live.as_deref().unwrap_or_default().join(",");
+        self.judged(&format!("{live}: its exports file"), WITHIN)
     }
 }
 
 /// Writes a file with CREATE, WRITE and COMMIT over a port-forward; it must be in the ledger. Returns when it was committed.
 ///
 /// # Errors
-/// A verdict if it says nothing of the server: the API makes no port-forward, or the options cannot be read.
-pub async fn put(site: &Site, pod: &Pod, name: &str, content: &[u8]) -> Result<Result<Instant, Unwritten>, Verdict> {
-    let way = Way::Pod(site.system.export.port);
-    let mut attempts = Attempts::new(site, pod, &way, WITHIN.0);
-    let (trouble, answered) = loop {
-        let (trouble, answered) = match attempts.session().await? {
-            Err(trouble) => (trouble, 0),
-            Ok(mut session) => {
-                let written = write(&mut session, &site.system.export.folder, name, content).await;
-                let answered = session.answered;
-                match written {
-                    Ok(()) => return Ok(Ok(Instant::now())),
-                    Err(trouble) => (attempts.ended(session, trouble).await?, answered),
-                }
-            }
-        };
-        // After MOUNT and FSINFO it may be there already.
-        if answered > 1 || !attempts.again(&trouble).await {
-            break (trouble, answered);
-        }
+/// The server did not serve it. Nothing is known where the API makes no port-forward, or the options cannot be read.
+pub async fn put(site: &Site, pod: &Pod, name: &str, content: &[u8]) -> Result<Instant, Halt<Unserved>> {
+    let mut client = client(site, pod);
+    let halt = match written(&mut client, &site.system.export.folder, name, content).await {
+        Ok(committed) => return Ok(committed),
+        Err(halt) => halt,
     };
-    let object = way.object(pod);
-    let live = attempts.options(&trouble).await?;
+    let mut unserved = client.unserved(halt.judged()?).await?;
+    let Unserved { object, trouble, live, .. } = &mut unserved;
     if live.is_none() && !matches!(trouble.what, What::Exited(_)) {
         let seen = format!("{} does not tell; {} gave {:?}", site.system.export.file, trouble.call, trouble.what);
-        return Err(Verdict::error(Reason::new(object, "to say its export's options", seen)).at(Hop::Nfs));
+        return Err(Verdict::error(Reason::new(&*object, "to say its export's options", seen)).at(Hop::Nfs).into());
     }
-    Ok(Err(Unwritten { object, trouble, answered, live: live.unwrap_or_default() }))
+    // Recordings have a list here.
+    live.get_or_insert_default();
+    Err(Halt::Judged(unserved))
 }
 
 /// Removes a file that was put and that no container sees: nobody else can. Whether it is there says nothing any more.
 pub async fn take_back(site: &Site, pod: &Pod, name: &str) {
-    let way = Way::Pod(site.system.export.port);
-    if let Ok(Ok(mut session)) = Attempts::new(site, pod, &way, WITHIN.0).session().await
+    if let Ok(mut session) = client(site, pod).session().await
         && let Ok(root) = session.mount(&site.system.export.folder).await
     {
         let _ = session.remove(&root, name).await;
     }
 }
 
-async fn write(session: &mut Session, folder: &str, name: &str, content: &[u8]) -> Answer<()> {
-    let root = session.mount(folder).await?;
-    let [most, _] = session.sizes(&root).await?;
-    let file = session.create(&root, name).await?;
-    session.write(&file, content, most).await?;
-    Ok(())
+fn client<'a>(site: &'a Site, pod: &'a Pod) -> Client<'a> {
+    Client::new(site, pod, Way::Pod(site.system.export.port), WITHIN.0)
+}
+
+async fn written(client: &mut Client<'_>, folder: &str, name: &str, content: &[u8]) -> Result<Instant, Halt> {
+    loop {
+        let mut session = client.session().await?;
+        let write = async {
+            let root = session.mount(folder).await?;
+            let [most, _] = session.sizes(&root).await?;
+            let file = session.create(&root, name).await?;
+            session.write(&file, content, most).await?;
+            Ok(Instant::now())
+        };
+        let end = write.await;
+        // After MOUNT and FSINFO it may be there already.
+        let is_last = session.answered > 1;
+        if let Some(committed) = client.ended(session, end, is_last).await? {
+            return Ok(committed);
+        }
+    }
 }

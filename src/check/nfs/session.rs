@@ -1,246 +1,156 @@
-//! What is done in one NFS session: NFSv3 calls, each checked against what was asked for.
+//! One session with an NFS server: a connection, and RPC calls with deadlines of their own and the session's. Replies are
+//! somebody else's: nothing in them is believed that was not asked for.
 
-use nfs3_client::nfs3_types::nfs3::{
-    COMMIT3args, COMMIT3resfail, COMMIT3resok, CREATE3args, CREATE3resfail, CREATE3resok, FSINFO3args, FSINFO3resfail,
-    FSINFO3resok, GETATTR3args, GETATTR3resok, LOOKUP3args, LOOKUP3resfail, LOOKUP3resok, NFS_PROGRAM, Nfs3Option,
-    READ3args, READ3resfail, READ3resok, READDIR3args, READDIR3resfail, READDIR3resok, READDIRPLUS3args,
-    READDIRPLUS3resfail, READDIRPLUS3resok, REMOVE3args, REMOVE3resfail, REMOVE3resok, RENAME3args, RENAME3resfail,
-    RENAME3resok, WRITE3args, WRITE3resfail, WRITE3resok, cookieverf3, createhow3, diropargs3, nfs_fh3, sattr3,
-    stable_how,
-};
-use nfs3_client::nfs3_types::xdr_codec::{Opaque, Void};
-use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
+use std::time::Duration;
 
-use super::call::{Answer, Session, wrong};
+use futures::future::BoxFuture;
+use nfs3_client::RpcError;
+use nfs3_client::nfs3_types::nfs3::{self, NFS_PROGRAM, Nfs3Result};
+use nfs3_client::nfs3_types::rpc::{auth_unix, opaque_auth};
+use nfs3_client::nfs3_types::xdr_codec::{Opaque, Pack, Unpack};
+use nfs3_client::rpc::RpcClient;
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// How much is read or written with one call: small, so that a file takes several, and that a call goes in one piece through
-/// a port-forward, which has 4 KiB for each.
-const CHUNK: u32 = 3584;
-const PAGE: u32 = 32 << 10;
-/// How often a list is begun anew that changed while it was read.
-const LISTS: usize = 5;
+use super::record::{Bounded, Records};
+use super::trouble::{Answer, Trouble, What};
+use super::way::{Connection, Stream, TAKE};
+use crate::check::exits::Turn;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Listed {
-    /// It is there; the call that found it.
-    Found(String),
-    /// It is not among so many names.
-    Missing(usize),
-    Changing,
+/// All calls of a session are answered within so many times the time of one.
+pub const SESSION: u32 = 3;
+
+pub struct Session {
+    rpc: RpcClient<Records<Box<dyn Stream>>>,
+    /// What the node says went wrong with a port-forward, once it has ended.
+    said: BoxFuture<'static, Option<String>>,
+    /// Held until it is known that the server survives its first request.
+    pub turn: Turn,
+    /// Each call is answered within this time.
+    within: Duration,
+    /// When the last answer must have come.
+    deadline: Instant,
+    /// How long it waited for something else.
+    pub paused: Duration,
+    pub answered: u32,
 }
 
 impl Session {
-    /// What the server says of itself; returns how much it takes with one WRITE and gives with one READ.
-    pub async fn sizes(&mut self, root: &nfs_fh3) -> Answer<[u32; 2]> {
-        let arguments = FSINFO3args { fsroot: root.clone() };
-        let info = self.nfs::<FSINFO3resok, FSINFO3resfail>(NFS_PROGRAM::NFSPROC3_FSINFO, &arguments).await?;
-        // It has survived its first request, which was MOUNT.
-        self.turn = None;
-        let sizes = [info.wtmax, info.rtmax];
-        if sizes.contains(&0) {
-            let seen = format!("wtmax {}, rtmax {}", info.wtmax, info.rtmax);
-            return Err(wrong("FSINFO", "sizes above 0", seen));
-        }
-        Ok(sizes.map(|size| size.min(CHUNK)))
+    /// On a connection, with so much time for each call; as uid 0, as the nodes of a cluster mount it.
+    pub fn new(Connection { stream, said }: Connection, within: Duration, turn: Turn) -> Self {
+        let credential = auth_unix { machinename: Opaque::borrowed(b"file-simulator-e2e"), ..auth_unix::default() };
+        let (credential, verifier) = (opaque_auth::auth_unix(&credential), opaque_auth::default());
+        let rpc = RpcClient::new_with_auth(Records::new(stream), credential, verifier);
+        let deadline = Instant::now() + within * SESSION;
+        Self { rpc, said, turn, within, deadline, paused: Duration::ZERO, answered: 0 }
     }
 
-    /// The handle of a name; `None` if there is none, or if what it stands for is gone, as with a server that remembers names.
-    pub async fn lookup(&mut self, folder: &nfs_fh3, name: &str) -> Answer<Option<nfs_fh3>> {
-        let arguments = LOOKUP3args { what: entry(folder, name) };
-        let looked = self.nfs::<LOOKUP3resok, LOOKUP3resfail>(NFS_PROGRAM::NFSPROC3_LOOKUP, &arguments).await;
-        let Some(found) = unless_gone(looked)? else { return Ok(None) };
-        if found.obj_attributes.is_none() {
-            let arguments = GETATTR3args { object: found.object.clone() };
-            let known = self.nfs::<GETATTR3resok, Void>(NFS_PROGRAM::NFSPROC3_GETATTR, &arguments).await;
-            return Ok(unless_gone(known)?.map(|_| found.object));
-        }
-        Ok(Some(found.object))
+    /// Waits for something else, for which the server is not to blame.
+    pub async fn paused<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let result = work.await;
+        let took = began.elapsed();
+        self.deadline += took;
+        self.paused += took;
+        result
     }
 
-    /// Makes a file that must not be there yet.
-    pub async fn create(&mut self, folder: &nfs_fh3, name: &str) -> Answer<nfs_fh3> {
-        let attributes = sattr3 { mode: Nfs3Option::Some(0o644), ..sattr3::default() };
-        let arguments = CREATE3args { where_: entry(folder, name), how: createhow3::GUARDED(attributes) };
-        let made = self.nfs::<CREATE3resok, CREATE3resfail>(NFS_PROGRAM::NFSPROC3_CREATE, &arguments).await?;
-        // A server need not give the handle.
-        if let Nfs3Option::Some(handle) = made.obj {
-            return Ok(handle);
-        }
-        let found = self.lookup(folder, name).await?;
-        found.ok_or_else(|| wrong("LOOKUP", "the file that CREATE made", "no such name"))
+    /// What ended it, in the node's words where it has any.
+    pub async fn explain(self, trouble: Trouble) -> Trouble {
+        let Trouble { call, what: What::Ended(why) } = trouble else { return trouble };
+        drop(self.rpc);
+        let what = match timeout(TAKE, self.said).await.ok().flatten() {
+            // The kubelet's words for a port that nobody listens on, and for a server that ended; others are of its own troubles.
+            Some(said) if !said.contains("refused") && !said.contains("reset by peer") => What::Broken(said),
+            said => What::Ended(said.unwrap_or(why)),
+        };
+        Trouble { call, what }
     }
 
-    /// Writes a file's whole content and has it committed; returns how many WRITEs that took.
-    pub async fn write(&mut self, file: &nfs_fh3, content: &[u8], most: u32) -> Answer<u32> {
-        let (mut written, mut calls) = (0, 0);
-        while written < content.len() {
-            let left = &content[written..];
-            let part = &left[..left.len().min(most as usize)];
-            let arguments = WRITE3args {
-                file: file.clone(),
-                offset: written as u64,
-                count: u32::try_from(part.len()).unwrap_or(most),
-                stable: stable_how::UNSTABLE,
-                data: Opaque::borrowed(part),
-            };
-            let answer = self.nfs::<WRITE3resok, WRITE3resfail>(NFS_PROGRAM::NFSPROC3_WRITE, &arguments).await?;
-            let count = answer.count as usize;
-            if count == 0 || count > part.len() {
-                return Err(wrong("WRITE", format!("1 to {} bytes written", part.len()), format!("{count} bytes")));
+    pub async fn call<R: Unpack>(
+        &mut self,
+        name: &str,
+        [program, version, procedure]: [u32; 3],
+        arguments: &(impl Pack + Send + Sync),
+    ) -> Answer<R> {
+        let began = Instant::now();
+        let call = self.rpc.call(program, version, procedure, arguments);
+        let what = match timeout_at(self.deadline.min(began + self.within), call).await {
+            Ok(Ok(Bounded(answer))) => {
+                self.answered += 1;
+                return Ok(answer);
             }
-            written += count;
-            calls += 1;
-        }
-        let arguments = COMMIT3args { file: file.clone(), offset: 0, count: 0 };
-        self.nfs::<COMMIT3resok, COMMIT3resfail>(NFS_PROGRAM::NFSPROC3_COMMIT, &arguments).await?;
-        Ok(calls)
+            Err(_) => What::Silent,
+            Ok(Err(RpcError::Io(error))) if error.kind() != ErrorKind::InvalidData => What::Ended(error.to_string()),
+            Ok(Err(RpcError::Auth(why))) => What::Refused(why.to_string()),
+            Ok(Err(error @ (RpcError::ProgUnavail | RpcError::ProcUnavail | RpcError::ProgMismatch { .. }))) => {
+                What::Refused(error.to_string())
+            }
+            Ok(Err(error)) => What::Wrong("an answer that can be read".to_owned(), error.to_string()),
+        };
+        Err(Trouble { call: name.to_owned(), what })
     }
 
-    /// Reads a file that must have this content.
-    pub async fn read(&mut self, file: &nfs_fh3, content: &[u8], most: u32) -> Answer<()> {
-        let mut read = Vec::new();
-        // A byte more than expected is enough to know.
-        while read.len() <= content.len() {
-            let arguments = READ3args { file: file.clone(), offset: read.len() as u64, count: most };
-            let answer = self.nfs::<READ3resok, READ3resfail>(NFS_PROGRAM::NFSPROC3_READ, &arguments).await?;
-            if answer.data.len() > most as usize || (answer.data.is_empty() && !answer.eof) {
-                let seen = format!("{} bytes, and more to come", answer.data.len());
-                return Err(wrong("READ", format!("1 to {most} bytes, or the end"), seen));
-            }
-            read.extend_from_slice(&answer.data);
-            if answer.eof {
-                break;
-            }
-        }
-        if read == content {
-            return Ok(());
-        }
-        let same = read.iter().zip(content).take_while(|(read, written)| read == written).count();
-        let seen = format!("{} bytes, of which the first {same} are the same", read.len());
-        Err(wrong("READ", format!("the {} bytes that were written", content.len()), seen))
-    }
-
-    pub async fn list(&mut self, folder: &nfs_fh3, name: &str) -> Answer<Listed> {
-        let mut plus = true;
-        for _ in 0..LISTS {
-            match self.list_once(folder, name, plus).await {
-                Ok(listed) => return Ok(listed),
-                // unfs3 does not know READDIRPLUS.
-                Err(trouble) if plus && trouble.status() == "NFS3ERR_NOTSUPP" => plus = false,
-                Err(trouble) if trouble.status() == "NFS3ERR_BAD_COOKIE" => {}
-                Err(trouble) => return Err(trouble),
-            }
-        }
-        Ok(Listed::Changing)
-    }
-
-    async fn list_once(&mut self, folder: &nfs_fh3, name: &str, plus: bool) -> Answer<Listed> {
-        let (call, mut count) = (if plus { "READDIRPLUS" } else { "READDIR" }, 0);
-        let (mut cookie, mut cookieverf) = (0, cookieverf3([0; 8]));
-        loop {
-            let dir = folder.clone();
-            let (names, eof): (Vec<_>, bool);
-            if plus {
-                let arguments = READDIRPLUS3args { dir, cookie, cookieverf, dircount: PAGE / 4, maxcount: PAGE };
-                let called = self.nfs::<_, READDIRPLUS3resfail>(NFS_PROGRAM::NFSPROC3_READDIRPLUS, &arguments);
-                let READDIRPLUS3resok { reply, cookieverf: next, .. } = called.await?;
-                names = reply.entries.0.into_iter().map(|entry| (entry.name, entry.cookie)).collect();
-                (cookieverf, eof) = (next, reply.eof);
-            } else {
-                let arguments = READDIR3args { dir, cookie, cookieverf, count: PAGE };
-                let called = self.nfs::<_, READDIR3resfail>(NFS_PROGRAM::NFSPROC3_READDIR, &arguments);
-                let READDIR3resok { reply, cookieverf: next, .. } = called.await?;
-                names = reply.entries.0.into_iter().map(|entry| (entry.name, entry.cookie)).collect();
-                (cookieverf, eof) = (next, reply.eof);
-            }
-            if names.iter().any(|(own, _)| own.as_ref() == name.as_bytes()) {
-                return Ok(Listed::Found(call.to_owned()));
-            }
-            count += names.len();
-            match names.last() {
-                _ if eof => return Ok(Listed::Missing(count)),
-                Some((_, last)) => cookie = *last,
-                None => return Err(wrong(call, "names, or the end of the list", "neither")),
+    pub async fn nfs<T: Unpack, E: Unpack>(
+        &mut self,
+        procedure: NFS_PROGRAM,
+        arguments: &(impl Pack + Send + Sync),
+    ) -> Answer<T> {
+        let name = procedure.to_string();
+        let name = name.trim_start_matches("NFSPROC3_");
+        let number = [nfs3::PROGRAM, nfs3::VERSION, procedure as u32];
+        match self.call::<Nfs3Result<T, E>>(name, number, arguments).await? {
+            Nfs3Result::Ok(answer) => Ok(answer),
+            Nfs3Result::Err((status, _)) => {
+                Err(Trouble { call: name.to_owned(), what: What::Refused(status.to_string()) })
             }
         }
     }
-
-    pub async fn rename(&mut self, folder: &nfs_fh3, old: &str, new: &str) -> Answer<()> {
-        let arguments = RENAME3args { from: entry(folder, old), to: entry(folder, new) };
-        self.nfs::<RENAME3resok, RENAME3resfail>(NFS_PROGRAM::NFSPROC3_RENAME, &arguments).await?;
-        for (name, is_there) in [(old, false), (new, true)] {
-            if self.lookup(folder, name).await?.is_some() != is_there {
-                let expected = format!("after RENAME, {name} {}", if is_there { "found" } else { "not found" });
-                return Err(wrong("LOOKUP", expected, "the contrary"));
-            }
-        }
-        Ok(())
-    }
-
-    pub async fn remove(&mut self, folder: &nfs_fh3, name: &str) -> Answer<()> {
-        let arguments = REMOVE3args { object: entry(folder, name) };
-        self.nfs::<REMOVE3resok, REMOVE3resfail>(NFS_PROGRAM::NFSPROC3_REMOVE, &arguments).await?;
-        match self.lookup(folder, name).await? {
-            None => Ok(()),
-            Some(_) => Err(wrong("LOOKUP", format!("after REMOVE, {name} not found"), "it is still there")),
-        }
-    }
-}
-
-/// What was found; `None` if it is not there.
-fn unless_gone<T>(looked: Answer<T>) -> Answer<Option<T>> {
-    match looked {
-        Err(trouble) if ["NFS3ERR_NOENT", "NFS3ERR_STALE"].contains(&trouble.status()) => Ok(None),
-        looked => looked.map(Some),
-    }
-}
-
-fn entry<'a>(folder: &nfs_fh3, name: &'a str) -> diropargs3<'a> {
-    diropargs3 { dir: folder.clone(), name: name.as_bytes().into() }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::call::tests::session;
-    use super::super::call::{Trouble, What};
+pub mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
     use super::*;
 
-    fn handle() -> nfs_fh3 {
-        nfs_fh3 { data: Opaque::borrowed(b"root") }
+    /// A session with a server that answers the calls with these bodies, one after the other, and then stays silent.
+    pub fn session(bodies: Vec<Vec<u32>>) -> Session {
+        let (client, mut server) = duplex(1 << 20);
+        tokio::spawn(async move {
+            for body in bodies {
+                let mut header = [0; 4];
+                server.read_exact(&mut header).await.unwrap();
+                let mut call = vec![0; (u32::from_be_bytes(header) & 0x7fff_ffff) as usize];
+                server.read_exact(&mut call).await.unwrap();
+                let xid = u32::from_be_bytes(call[..4].try_into().unwrap());
+                // A reply that was accepted, without a verifier, successful.
+                let words = [vec![xid, 1, 0, 0, 0, 0], body].concat();
+                let header = u32::try_from(words.len() * 4).unwrap() | 1 << 31;
+                for word in [vec![header], words].concat() {
+                    server.write_all(&word.to_be_bytes()).await.unwrap();
+                }
+            }
+            std::future::pending::<()>().await;
+        });
+        over(client, Duration::from_millis(200))
+    }
+
+    fn over(stream: DuplexStream, within: Duration) -> Session {
+        let connection = Connection { stream: Box::new(stream), said: Box::pin(async { None }) };
+        Session::new(connection, within, None)
     }
 
     #[tokio::test]
-    async fn hostile_answers_end_in_an_error() {
-        let is_wrong = |trouble: Trouble| assert!(matches!(trouble.what, What::Wrong(..)), "{trouble:?}");
-        // No attributes, four bytes that are not announced as the end, again and again.
-        let read = vec![0, 0, 4, 0, 4, 1];
-        is_wrong(session(vec![read; 4]).read(&handle(), b"text", 4).await.unwrap_err());
-        let nothing = vec![0, 0, 0, 0, 0];
-        is_wrong(session(vec![nothing]).read(&handle(), b"text", 4).await.unwrap_err());
-        // More bytes written than were sent: no attributes before and after.
-        let written = vec![0, 0, 0, 5, 2, 0, 0];
-        is_wrong(session(vec![written]).write(&handle(), b"text", 4096).await.unwrap_err());
-        // A list without names that does not end.
-        let list = vec![0, 0, 0, 0, 0, 0];
-        is_wrong(session(vec![list]).list(&handle(), "name").await.unwrap_err());
-    }
-
-    #[tokio::test]
-    async fn a_name_that_is_remembered_but_gone_is_not_there() {
-        // A handle of four bytes, without attributes of it and of its folder; then GETATTR says that there is no such file.
-        let remembered = vec![0, 4, 1, 0, 0];
-        let mut session = session(vec![remembered, vec![2], vec![2, 0], vec![13, 0]]);
-        assert_eq!(session.lookup(&handle(), "name").await, Ok(None));
-        assert_eq!(session.lookup(&handle(), "name").await, Ok(None));
-        assert!(matches!(session.lookup(&handle(), "name").await.unwrap_err().what, What::Refused(_)));
-    }
-
-    #[tokio::test]
-    async fn a_server_without_readdirplus_is_asked_with_readdir() {
-        // An entry: there is one, its number, its name of 4 bytes, its cookie; then no more, and the end.
-        let list = vec![0, 0, 0, 0, 1, 0, 9, 4, 0x6e61_6d65, 0, 1, 0, 1];
-        let mut session = session(vec![vec![10004, 0], list.clone(), list]);
-        assert_eq!(session.list(&handle(), "name").await, Ok(Listed::Found("READDIR".into())));
-        assert_eq!(session.list_once(&handle(), "other", false).await, Ok(Listed::Missing(1)));
+    async fn an_answer_a_refusal_silence_and_an_end_are_told_apart() {
+        let mut server = session(vec![vec![0, 5, 0x726f_6f74, 0x2100_0000, 2, 0, 1], vec![13]]);
+        assert_eq!(server.mount("/data").await.unwrap().data.as_ref(), b"root!");
+        let refused = server.mount("/data").await.unwrap_err();
+        assert_eq!((refused.status(), server.answered), ("MNT3ERR_ACCES", 2));
+        let silent = server.mount("/data").await.unwrap_err();
+        assert_eq!(silent, Trouble { call: "MOUNT /data".into(), what: What::Silent });
+        let (client, _) = duplex(64);
+        let ended = over(client, Duration::from_secs(10)).mount("/data").await.unwrap_err();
+        assert!(matches!(ended.what, What::Ended(_)), "{ended:?}");
     }
 }

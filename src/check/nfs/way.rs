@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
-use super::call::{Answer, CONNECT, Trouble, What};
+use super::trouble::{CONNECT, Halt, Trouble, What};
 use crate::check::Site;
 use crate::check::topology::knock::{Node, is_refusal, port};
 use crate::cluster::{Forwarded, ResourceExt};
@@ -78,12 +78,12 @@ impl Way {
     }
 
     /// Connects; a verdict if the API does not make a port-forward, which says nothing of the server.
-    pub async fn connect(&self, site: &Site, pod: &Pod, deadline: Instant) -> Result<Answer<Connection>, Verdict> {
+    pub async fn connect(&self, site: &Site, pod: &Pod, deadline: Instant) -> Result<Connection, Halt> {
         let (found, port) = match self {
             Self::Pod(port) => {
                 let made = site.shared.cluster.forward(&pod.name_any(), *port).await;
                 let Forwarded { stream, trouble: said } = made.map_err(|error| site.no_answer(&error))?;
-                return Ok(Ok(Connection { stream: Box::new(stream), said }));
+                return Ok(Connection { stream: Box::new(stream), said });
             }
             Self::Node(node, port) => (&node.found, *port),
         };
@@ -93,13 +93,13 @@ impl Way {
         for (address, is_low) in ways {
             let limit = deadline.min(Instant::now() + TAKE);
             what = match timeout_at(limit, dial(SocketAddr::new(address.ip(), port), is_low)).await {
-                Ok(Ok(stream)) => return Ok(Ok(Connection { stream: Box::new(stream), said: ready(None).boxed() })),
+                Ok(Ok(stream)) => return Ok(Connection { stream: Box::new(stream), said: ready(None).boxed() }),
                 Ok(Err(error)) if is_refusal(error.kind()) => What::Ended(format!("port {port} refused it")),
                 Ok(Err(error)) => What::Unreachable(error.to_string()),
                 Err(_) => What::Unreachable(format!("no answer within {}s", TAKE.as_secs())),
             };
         }
-        Ok(Err(Trouble { call: CONNECT.to_owned(), what }))
+        Err(Trouble { call: CONNECT.to_owned(), what }.into())
     }
 
     /// The ports of other servers that answer at the node.
@@ -125,7 +125,7 @@ async fn dial(address: SocketAddr, is_low: bool) -> std::io::Result<TcpStream> {
 }
 
 fn low(address: SocketAddr) -> Option<TcpSocket> {
-    for _ in 0..TRIES {
+    (0..TRIES).find_map(|_| {
         let port = rand::random_range(LOW);
         let (socket, own): (_, SocketAddr) = if address.is_ipv4() {
             (TcpSocket::new_v4(), (Ipv4Addr::UNSPECIFIED, port).into())
@@ -133,11 +133,6 @@ fn low(address: SocketAddr) -> Option<TcpSocket> {
             (TcpSocket::new_v6(), (Ipv6Addr::UNSPECIFIED, port).into())
         };
         let socket = socket.ok()?;
-        match socket.bind(own) {
-            Ok(()) => return Some(socket),
-            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
-            Err(_) => return None,
-        }
-    }
-    None
+        socket.bind(own).is_ok().then_some(socket)
+    })
 }

@@ -1,13 +1,12 @@
 //! The sessions of a test of an NFS server: what is put into its export, tried over NFS, and looked at in its container.
 
-use std::sync::Arc;
-
 use k8s_openapi::api::core::v1::Pod;
-use nfs3_client::nfs3_types::nfs3::nfs_fh3;
+use serde::{Deserialize, Serialize};
 
-use super::attempts::Attempts;
-use super::call::{Answer, SESSION, Session, Trouble, What, wrong};
-use super::{Look, Nfs, Seen};
+use super::calls::Listed;
+use super::client::Client;
+use super::session::Session;
+use super::trouble::{Halt, Trouble, What, wrong};
 use crate::check::{Placed, Site};
 use crate::cluster::Operation;
 use crate::event::{Reason, Verdict};
@@ -18,12 +17,24 @@ const SIZE: usize = 6_000;
 /// The file that says that a folder is the one that was made.
 const MADE: &str = "made.txt";
 
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Seen {
+    pub answered: u32,
+    pub writes: u32,
+    pub listed: Option<Listed>,
+    /// What is in the export after the file was written, as a container sees it: what differs, if anything does.
+    pub export: Option<Result<(), String>>,
+    /// What a read-only server refused CREATE with; `None` if it did not.
+    pub refused: Option<String>,
+}
+
 pub struct Work<'a> {
-    check: &'a Nfs,
     site: &'a Site,
     pod: &'a Pod,
     read_only: bool,
     pub mounted: String,
+    /// Whether that is a folder of the run's own, with which everything in it goes.
+    is_nested: bool,
     put: Option<Put>,
 }
 
@@ -36,27 +47,23 @@ struct Put {
 }
 
 impl<'a> Work<'a> {
-    /// Puts what will be read where nothing can be written through NFS, or where a folder is mounted by itself.
-    pub async fn prepare(check: &'a Nfs, site: &'a Site, pod: &'a Arc<Pod>, read_only: bool) -> Result<Self, Verdict> {
+    /// Puts what will be read where nothing can be written through NFS, or where a folder is mounted by itself: `path`.
+    pub async fn prepare(site: &'a Site, pod: &'a Pod, path: Option<&str>, read_only: bool) -> Result<Self, Verdict> {
         let (root, container) = (&site.system.export.folder, &site.system.export.container);
-        let (own, mounted, name) = match &check.path {
-            Some(path) => {
-                let own = site.file("folder");
-                let mounted = format!("{root}/{}/{path}", own.name);
-                (own, mounted, MADE.to_owned())
-            }
-            None if read_only => {
-                let own = site.file("read.txt");
-                let name = own.name.clone();
-                (own, root.clone(), name)
-            }
-            None => return Ok(Self { check, site, pod, read_only, mounted: root.clone(), put: None }),
-        };
+        let is_nested = path.is_some();
+        let mut work = Self { site, pod, read_only, mounted: root.clone(), is_nested, put: None };
+        if !is_nested && !read_only {
+            return Ok(work);
+        }
+        let own = site.file(if is_nested { "folder" } else { "read.txt" });
         let exported = site.place(pod, &own);
+        let name = if is_nested { MADE.to_owned() } else { own.name.clone() };
         let content = format!("made for {}", own.name);
-        let write = match &check.path {
-            Some(_) => Operation::WriteNested { folder: mounted.clone(), name: name.clone(), content: content.clone() },
-            None => Operation::Write { path: format!("{root}/{name}"), content: content.clone() },
+        let write = if let Some(path) = path {
+            work.mounted = format!("{root}/{}/{path}", own.name);
+            Operation::WriteNested { folder: work.mounted.clone(), name: name.clone(), content: content.clone() }
+        } else {
+            Operation::Write { path: site.path(&name), content: content.clone() }
         };
         let (_, problem) = site.in_export(pod, &write).await?;
         if let Some(problem) = problem {
@@ -65,34 +72,24 @@ impl<'a> Work<'a> {
             let by = format!("subfolder::{}", site.server());
             return Err(Verdict::blocked(by, reason.hint("look whether the export is full or read-only")));
         }
-        Ok(Self { check, site, pod, read_only, mounted, put: Some(Put { name, content, exported }) })
+        work.put = Some(Put { name, content, exported });
+        Ok(work)
     }
 
-    /// Has sessions with the server until one went as far as the server lets it, or the time is over.
-    pub async fn sessions(&self, attempts: &mut Attempts<'_>) -> Result<(Seen, Result<(), Trouble>), Verdict> {
-        let (site, within) = (self.site, self.check.within.0);
-        site.waiting(format!("the NFS server to answer for {}", self.mounted), within * SESSION);
+    /// Has sessions with the server until one went as far as the server lets it, or none may go further.
+    pub async fn sessions(&self, client: &mut Client<'_>, seen: &mut Seen) -> Result<(), Halt> {
         loop {
-            let mut seen = Seen::default();
-            let trouble = match attempts.session().await? {
-                Err(trouble) => trouble,
-                Ok(mut session) => {
-                    let end = self.session(&mut session, attempts.served, &mut seen).await;
-                    seen.answered = session.answered;
-                    match end {
-                        Ok(done) => return done.map(|()| (seen, Ok(()))),
-                        Err(trouble) => attempts.ended(session, trouble).await?,
-                    }
-                }
-            };
-            if !attempts.again(&trouble).await {
-                return Ok((seen, Err(trouble)));
+            *seen = Seen::default();
+            let mut session = client.session().await?;
+            let end = self.session(&mut session, client.served, seen).await;
+            if client.ended(session, end, false).await?.is_some() {
+                return Ok(());
             }
         }
     }
 
-    /// Does all that is to be tried; a verdict if the container cannot be asked.
-    async fn session(&self, session: &mut Session, number: u32, seen: &mut Seen) -> Answer<Result<(), Verdict>> {
+    /// Does all that is to be tried.
+    async fn session(&self, session: &mut Session, number: u32, seen: &mut Seen) -> Result<(), Halt> {
         let root = session.mount(&self.mounted).await?;
         let [write, read] = session.sizes(&root).await?;
         if let Some(Put { name, content, .. }) = &self.put {
@@ -104,57 +101,40 @@ impl<'a> Work<'a> {
                 seen.listed = Some(session.list(&root, name).await?);
             }
         }
-        let [first, second] = ["file", "renamed"].map(|what| self.site.file(&format!("{what}-{number}")));
-        let placed = self.place(&[&first, &second]);
-        let (first, second) = (first.name, second.name);
-        let looked = if self.read_only {
+        let files = ["file", "renamed"].map(|what| self.site.file(&format!("{what}-{number}")));
+        // Before they are written.
+        let noted = files.iter().filter(|_| !self.is_nested).map(|file| self.site.place(self.pod, file));
+        let noted: Vec<Placed> = noted.collect();
+        let [first, second] = files.map(|file| file.name);
+        let look = if self.read_only {
             match session.create(&root, &first).await {
                 Ok(_) => session.remove(&root, &first).await?,
                 Err(Trouble { what: What::Refused(status), .. }) => seen.refused = Some(status),
-                Err(trouble) => return Err(trouble),
+                Err(trouble) => return Err(trouble.into()),
             }
-            Ok(None)
+            None
         } else {
-            self.write(session, &root, [&first, &second], [write, read], seen).await?.map(Some)
+            let content = random::text(SIZE);
+            let file = session.create(&root, &first).await?;
+            seen.writes = session.write(&file, content.as_bytes(), write).await?;
+            session.read(&file, content.as_bytes(), read).await?;
+            seen.listed = Some(session.list(&root, &first).await?);
+            let look = session.paused(self.look(&first, &content)).await;
+            session.paused(self.site.quiet(self.pod)).await;
+            session.rename(&root, &first, &second).await?;
+            // Also where the container cannot be asked: then it cannot remove the file either.
+            session.remove(&root, &second).await?;
+            Some(look)
         };
-        for placed in &placed {
+        for placed in &noted {
             self.site.shared.ledger.removed(placed);
         }
-        Ok(looked.map(|look| seen.export = look))
-    }
-
-    /// Writes a file, has the container look at it, renames and removes it; returns what the container saw.
-    async fn write(
-        &self,
-        session: &mut Session,
-        root: &nfs_fh3,
-        [first, second]: [&str; 2],
-        [write, read]: [u32; 2],
-        seen: &mut Seen,
-    ) -> Answer<Result<Look, Verdict>> {
-        let content = random::text(SIZE);
-        let file = session.create(root, first).await?;
-        seen.writes = session.write(&file, content.as_bytes(), write).await?;
-        session.read(&file, content.as_bytes(), read).await?;
-        seen.listed = Some(session.list(root, first).await?);
-        let looked = session.paused(self.look(first, &content)).await;
-        session.paused(self.site.quiet(self.pod)).await;
-        session.rename(root, first, second).await?;
-        // Also where the container cannot be asked: then it cannot remove the file either.
-        session.remove(root, second).await?;
-        Ok(looked)
-    }
-
-    /// Notes files before they are written; those in a folder of the run's own go with it.
-    fn place(&self, files: &[&Placed]) -> Vec<Placed> {
-        if self.check.path.is_some() {
-            return Vec::new();
-        }
-        files.iter().map(|file| self.site.place(self.pod, file)).collect()
+        seen.export = look.transpose()?;
+        Ok(())
     }
 
     /// What the container sees of the file that was written through NFS: what differs, if anything does.
-    async fn look(&self, name: &str, content: &str) -> Result<Look, Verdict> {
+    async fn look(&self, name: &str, content: &str) -> Result<Result<(), String>, Verdict> {
         let read = Operation::Read { path: format!("{}/{name}", self.mounted) };
         let (output, problem) = self.site.in_export(self.pod, &read).await?;
         Ok(match problem {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::ground::Ground;
 use super::scene::{Arrival, Delivery, Scene};
 use super::search;
-use crate::check::nfs::{self, Unwritten};
+use crate::check::nfs::{self, Halt, Unserved};
 use crate::check::{Placed, millis};
 use crate::cluster::container;
 use crate::cluster::{Operation, QUIET};
@@ -32,7 +32,7 @@ pub struct Sent {
     pub scene: Scene,
     /// What came of the file, of several of the one that was used, or of the first that went astray.
     pub delivery: Option<Delivery>,
-    pub unserved: Option<Box<Unwritten>>,
+    pub unserved: Option<Box<Unserved>>,
     /// What the tester could not do with it: open, extend and remove it.
     pub unusable: Option<String>,
     /// How long each file took that arrived, in the order of the writes: milliseconds from the acknowledged write on, by this
@@ -49,7 +49,7 @@ struct Sample {
 }
 
 /// What came of a sample, or why the NFS server did not take it.
-type Brought = Result<Delivery, Box<Unwritten>>;
+type Brought = Result<Delivery, Box<Unserved>>;
 
 /// Sends files and follows them until one is used and all are removed, or one goes astray.
 ///
@@ -131,9 +131,10 @@ async fn apart(ground: &Ground<'_>, count: u32) -> Duration {
 async fn bring(ground: &Ground<'_>, sample: &mut Sample, by_nfs: bool) -> Result<Brought, Verdict> {
     let Sample { hosted, content, .. } = sample;
     let written = if by_nfs {
-        match nfs::put(ground.site, &ground.pod, &hosted.name, content.as_bytes()).await? {
+        match nfs::put(ground.site, &ground.pod, &hosted.name, content.as_bytes()).await {
             Ok(acknowledged) => acknowledged,
-            Err(unwritten) => return Ok(Err(Box::new(unwritten))),
+            Err(Halt::Judged(unserved)) => return Ok(Err(Box::new(unserved))),
+            Err(Halt::Unknown(verdict)) => return Err(verdict),
         }
     } else {
         let operation = Operation::Write { path: ground.path(&hosted.name), content: content.clone() };

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
+use crate::check::exits::Exit;
 use crate::check::findings::{EVENTS, Findings};
-use crate::check::nfs::Exit;
 use crate::check::parameter::Span;
 use crate::check::site::is_restless;
 use crate::check::{Kind, Site, System};
