@@ -29,6 +29,7 @@ mod storage;
 mod sync;
 pub mod system;
 mod topology;
+mod work;
 
 pub use drift::revision;
 pub use kind::{About, AnyKind, Kind, Subject};

@@ -11,8 +11,7 @@ use tokio::time::Instant;
 use super::replacement::{Deleted, File};
 use super::seen::{Came, Observation, Restarted};
 use super::{Restart, Written, judge, sound};
-use crate::check::sync::ground::Ground;
-use crate::check::sync::way;
+use crate::check::sync::ground::{self, Ground};
 use crate::check::{Kind, Need, Part, Place, Placed, Site, System};
 use crate::cluster::{Operation, ResourceExt, Server};
 use crate::digest::Digest;
@@ -78,7 +77,8 @@ impl Restart {
             let reason = Reason::new(format!("folder {folder}"), "the tester's folder", entry.to_string());
             return Err(Verdict::error(reason.hint("make it, or name the right one with --host-data")).at(Hop::Host));
         }
-        if self.copies(site) { way::probed(site, pod, now).await? } else { Ok(()) }
+        let blocked = if self.copies(site) { ground::another_folder(site, pod, now).await? } else { None };
+        blocked.map_or(Ok(()), Err)
     }
 
     /// Prepares, deletes the pod, and follows what comes.

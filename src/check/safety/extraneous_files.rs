@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::check::parameter::Span;
 use crate::check::sync::ground::{self, Ground};
 use crate::check::sync::scene::{Delivery, Scene};
-use crate::check::sync::way;
 use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::Operation;
 use crate::digest::Digest;
@@ -101,11 +100,11 @@ impl Kind for ExtraneousFiles {
             let after = host.stat(server, &name).await.ok().flatten();
             let retimed = before.zip(after).map_or(0, |(before, after)| before.modified.abs_diff(after.modified));
             // One that is not there cannot be read.
-            let exported = ground.perform(vec![Operation::Read { path: ground.path(&name) }]).await?.is_ok();
+            let exported = ground.perform(vec![Operation::Read { path: ground.path(&name) }]).await?.1.is_none();
             seen.files.push(Kept { name, place: place.to_owned(), changed, retimed, exported });
         }
         if seen.files.iter().any(|file| file.changed.is_some()) {
-            way::is_there(site).await?;
+            site.still_there().await?;
         }
         Ok(seen)
     }

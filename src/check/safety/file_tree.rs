@@ -118,8 +118,10 @@ impl FileTree {
         let unknown = |object: String, problem: String| {
             Verdict::error(Reason::new(object, "to tell when its files were changed", problem))
         };
-        let outputs = ground.perform(vec![Operation::Times { folder: ground.path(folder) }]).await?;
-        let outputs = outputs.map_err(|problem| unknown(format!("folder {}", ground.path(folder)), problem))?;
+        let (outputs, problem) = ground.perform(vec![Operation::Times { folder: ground.path(folder) }]).await?;
+        if let Some(problem) = problem {
+            return Err(unknown(format!("folder {}", ground.path(folder)), problem));
+        }
         let text: String = outputs.iter().map(|output| String::from_utf8_lossy(&output.stdout)).collect();
         let exported: BTreeMap<&str, i64> = text.lines().filter_map(time).collect();
         let found = host.files_in(ground.site.server(), folder, 2 * self.files + 100).await;

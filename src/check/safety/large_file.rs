@@ -11,7 +11,6 @@ use crate::check::parameter::Span;
 use crate::check::pod::quantity;
 use crate::check::sync::ground::{self, Ground};
 use crate::check::sync::scene::{Arrival, Delivery, Scene, Wrong};
-use crate::check::sync::way;
 use crate::check::{Export, Kind, Need, Part, Site, System, millis};
 use crate::cluster::{Operation, ResourceExt, container};
 use crate::digest::Digest;
@@ -127,14 +126,13 @@ impl LargeFile {
     async fn no_room(&self, ground: &Ground<'_>) -> Result<Option<String>, Verdict> {
         let Some(limit) = limit(&ground.pod, &ground.site.system.export) else { return Ok(None) };
         let folder = &ground.site.system.export.folder;
-        let outputs = ground.perform(vec![Operation::DiskUsage { folder: folder.clone() }]).await?;
-        let used = outputs.map(|outputs| {
-            let text: String = outputs.iter().map(|output| String::from_utf8_lossy(&output.stdout)).collect();
-            text.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok())
-        });
-        let Ok(Some(used)) = used else {
+        let (outputs, problem) = ground.perform(vec![Operation::DiskUsage { folder: folder.clone() }]).await?;
+        let text: String = outputs.iter().map(|output| String::from_utf8_lossy(&output.stdout)).collect();
+        let used = text.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok());
+        let Some(used) = used.filter(|_| problem.is_none()) else {
             let object = format!("export {folder} of pod {}", ground.pod.name_any());
-            return Err(Verdict::error(Reason::new(object, "to tell how much is in it", format!("{used:?}"))));
+            let said = problem.unwrap_or_else(|| format!("`{}`", text.trim()));
+            return Err(Verdict::error(Reason::new(object, "to tell how much is in it", said)));
         };
         let free = limit - used * 1024.0;
         #[allow(clippy::cast_precision_loss, reason = "it is no question of single bytes")]
@@ -157,7 +155,7 @@ impl LargeFile {
     ) -> Result<Delivery, Verdict> {
         let mut content = Digest::default();
         let (make, _) = ground.nested(folder, LARGE, String::new());
-        if let Err(problem) = ground.perform(vec![make]).await? {
+        if let (_, Some(problem)) = ground.perform(vec![make]).await? {
             return Ok(Delivery(Err(problem)));
         }
         let parts = usize::from(self.cycles) + 1;
@@ -170,7 +168,7 @@ impl LargeFile {
             while written_bytes < until {
                 let (line, bytes) = (ground::line(), self.piece.max(1).min(until - written_bytes));
                 let append = Operation::Append { path: ground.path(name), line: line.clone(), bytes };
-                if let Err(problem) = ground.perform(vec![append]).await? {
+                if let (_, Some(problem)) = ground.perform(vec![append]).await? {
                     return Ok(Delivery(Err(problem)));
                 }
                 content.add(&Operation::filling(&line, bytes));
@@ -184,7 +182,7 @@ impl LargeFile {
             let limit = written + ground.within.0;
             let here = sizes.wait_for(|sizes| sizes.now.is_some_and(|size| size >= until as u64));
             if tokio::time::timeout_at(limit, here).await.is_err() {
-                way::is_there(ground.site).await?;
+                ground.site.still_there().await?;
                 let there =
                     sizes.borrow().now.map_or("no file of that name".to_owned(), |bytes| format!("{bytes} bytes"));
                 let wrong = Wrong {

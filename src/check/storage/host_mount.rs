@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
 use crate::check::parameter::Span;
-use crate::check::sync::way;
 use crate::check::{Kind, Need, Part, Site, System, millis};
 use crate::cluster::container;
 use crate::cluster::{Operation, ResourceExt};
@@ -139,7 +138,7 @@ impl HostMount {
             shared.ledger.place(placed.clone());
             let vanished = self.both_ways(site, pod, &placed.name, &mut seen).await?;
             // It was there a moment ago.
-            way::is_there(site).await?;
+            site.still_there().await?;
             if !vanished {
                 return Ok(seen);
             }

@@ -8,10 +8,11 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::way;
+use super::ground;
 use crate::check::parameter::{Expected, Span};
 use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::{Cycle, CycleLog, Operation, ResourceExt};
@@ -71,7 +72,7 @@ impl Kind for Cadence {
         };
         let (pod, _) = site.pod().await?;
         let file = site.file("cadence.txt");
-        let followed = way::cycles(site, &pod)?;
+        let followed = ground::followed(site, &pod)?;
         site.place(&pod, &file);
         let write = Operation::Write { path: site.path(&file.name), content: format!("copied once: {}", file.name) };
         let (_, not_written) = site.in_export(&pod, &write).await?;
@@ -80,10 +81,8 @@ impl Kind for Cadence {
         let each = self.within.signed().max(interval + self.tolerance.signed());
         let patience = unsigned(each * (i32::from(self.cycles) + 2) + SLACK);
         site.waiting(format!("{} sync cycles, every {interval:#}", self.cycles), patience);
-        // By the log's own clock, which is the node's and may differ from all others. What was wrong long ago is past.
-        let last = site.shared.cluster.log_tail(&pod.name_any(), site.system.sidecar_name(), 1, LINE).await;
-        let last = last.map_err(|error| site.no_answer(&error))?;
-        let start = last.last().map_or(Timestamp::UNIX_EPOCH, |(stamp, _)| *stamp);
+        let start = newest(site, &pod).await?;
+        // What was wrong long ago is past.
         let needed = (interval + self.tolerance.signed()) * i32::from(self.cycles) + SLACK;
         let since = start.checked_sub(needed).unwrap_or(Timestamp::UNIX_EPOCH);
         let cycles = |log: &CycleLog| -> Vec<Cycle> {
@@ -98,6 +97,10 @@ impl Kind for Cadence {
         let log = followed.log();
         if let Some(error) = log.trouble.as_ref().filter(|_| log.is_denied()) {
             return Err(site.no_answer(error));
+        }
+        if ended(&cycles(&log)) < self.cycles.into() {
+            // A stream may be silent because the API server is, which is no fault of the sidecar's.
+            newest(site, &pod).await?;
         }
         Ok(Observation {
             pod: pod.name_any(),
@@ -212,6 +215,13 @@ impl Cadence {
         let needed = if listed == 0 { 3 } else { 2 };
         all >= usize::from(self.cycles) && (since >= needed || listed > 2)
     }
+}
+
+/// When the sidecar said its newest line, by the log's own clock, which is the node's and may differ from all others.
+async fn newest(site: &Site, pod: &Pod) -> Result<Timestamp, Verdict> {
+    let last = site.shared.cluster.log_tail(&pod.name_any(), site.system.sidecar_name(), 1, LINE).await;
+    let last = last.map_err(|error| site.no_answer(&error))?;
+    Ok(last.last().map_or(Timestamp::UNIX_EPOCH, |(stamp, _)| *stamp))
 }
 
 /// What is missing for a judgement.

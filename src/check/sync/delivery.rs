@@ -99,7 +99,10 @@ async fn bring_all(
         sleep_until(start + apart * number).await;
         let what = if number == 0 { "sync.txt".to_owned() } else { format!("sync-{}.txt", number + 1) };
         let mut sample = Sample { hosted: ground.place(&what), content: random::text(files.bytes), written: None };
-        let brought = bring(ground, &mut sample, files.by_nfs).await?;
+        let brought = match bring(ground, &mut sample, files.by_nfs).await {
+            Ok(delivery) => Ok(delivery),
+            Err(halt) => Err(halt.judged()?),
+        };
         Ok::<_, Verdict>((sample, brought))
     };
     let mut underway: FuturesUnordered<_> = (0..files.count).map(one).collect();
@@ -128,25 +131,24 @@ async fn apart(ground: &Ground<'_>, count: u32) -> Duration {
 }
 
 /// Writes a file and follows it until the cycle has ended that brought it.
-async fn bring(ground: &Ground<'_>, sample: &mut Sample, by_nfs: bool) -> Result<Brought, Verdict> {
+async fn bring(ground: &Ground<'_>, sample: &mut Sample, by_nfs: bool) -> Result<Delivery, Halt<Box<Unserved>>> {
     let Sample { hosted, content, .. } = sample;
     let written = if by_nfs {
         match nfs::put(ground.site, &ground.pod, &hosted.name, content.as_bytes()).await {
             Ok(acknowledged) => acknowledged,
-            Err(Halt::Judged(unserved)) => return Ok(Err(Box::new(unserved))),
-            Err(Halt::Unknown(verdict)) => return Err(verdict),
+            Err(halt) => return Err(Halt::Judged(Box::new(halt.judged()?))),
         }
     } else {
         let operation = Operation::Write { path: ground.path(&hosted.name), content: content.clone() };
         let (write, problem) = ground.site.in_export(&ground.pod, &operation).await?;
         if let Some(problem) = problem {
-            return Ok(Ok(Delivery(Err(problem))));
+            return Ok(Delivery(Err(problem)));
         }
         write.ended
     };
     let wanted = [(hosted.name.clone(), Digest::of(&*content))];
     sample.written = Some(written);
-    ground.follow(&wanted, &[0], written).await.map(Ok)
+    Ok(ground.follow(&wanted, &[0], written).await?)
 }
 
 fn timeline(ground: &Ground<'_>, whole: &[(Sample, Arrival)], astray: Option<&(Sample, Brought)>) -> Timeline {
@@ -173,7 +175,7 @@ async fn use_last(ground: &Ground<'_>, whole: &[(Sample, Arrival)]) -> Result<Op
     }
     // Right after a cycle, so that nothing vanishes under rsync; there first, so that nothing brings it back.
     let removals = names.clone().map(|name| Operation::Remove { path: ground.path(name) });
-    if let Err(problem) = ground.perform(removals.collect()).await? {
+    if let (_, Some(problem)) = ground.perform(removals.collect()).await? {
         let object = container::place(&ground.pod, &site.system.export.container);
         let files = names.collect::<Vec<_>>().join(", ");
         return Err(Verdict::error(Reason::new(object, format!("to remove {files}"), problem)));

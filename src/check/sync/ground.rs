@@ -1,24 +1,29 @@
-//! Where files are written and where they must arrive: what all tests do alike that follow files on this way.
+//! Where files are written and where they must arrive: what all tests do alike that follow files from the export to the tester's
+//! folder, and what may stand in their way before the first is written.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
 use super::scene::{Arrival, Delivery, Scene, Wanted, Wrong, counted};
-use super::way;
 use crate::check::parameter::Span;
-use crate::check::{Placed, Site, millis};
+use crate::check::storage::HostMount;
+use crate::check::{Kind, Placed, Site, millis};
 use crate::cluster::{CycleLog, Cycles, Operation, Output, ResourceExt, container};
 use crate::digest::Digest;
-use crate::event::{Hop, Reason, Verdict};
+use crate::event::{Hop, Outcome, Reason, Verdict};
 use crate::host::Host;
 use crate::random;
 
 /// How long all looks into the tester's folder may take beyond the wait for what is looked at.
 const LOOKS: Duration = Duration::from_secs(30);
+/// How long the two sides of the tester's folder may differ while it is probed.
+const MOUNT_WITHIN: Duration = Duration::from_secs(5);
+
 /// More files than this are not looked through in a folder of the test's own.
 const MOST_FILES: usize = 10_000;
 /// What no file is called: with it only the ends of cycles count.
@@ -41,8 +46,10 @@ impl<'a> Ground<'a> {
     /// a file is the better witness.
     pub async fn enter(site: &'a Site, within: Span) -> Result<(Scene, Self), Verdict> {
         let (pod, population) = site.pod().await?;
-        let cycles = way::cycles(site, &pod)?;
-        way::probed(site, &pod, population.now).await.unwrap_or(Ok(()))?;
+        let cycles = followed(site, &pod)?;
+        if let Ok(Some(blocked)) = another_folder(site, &pod, population.now).await {
+            return Err(blocked);
+        }
         let folder = site.shared.host.folder(site.server()).display().to_string();
         let scene = Scene { pod: pod.name_any(), folder };
         Ok((scene, Self { site, pod, cycles, within }))
@@ -65,10 +72,11 @@ impl<'a> Ground<'a> {
         (Operation::WriteNested { folder: self.path(folder), name: name.to_owned(), content }, wanted)
     }
 
-    /// Does operations in the export's container, one right after the other; the error says what went wrong first.
-    pub async fn perform(&self, operations: Vec<Operation>) -> Result<Result<Vec<Output>, String>, Verdict> {
+    /// Does operations in the export's container, one right after the other, and says what went wrong first, if anything did.
+    pub async fn perform(&self, operations: Vec<Operation>) -> Result<(Vec<Output>, Option<String>), Verdict> {
         let outputs = self.site.exec_all(&self.pod, &self.site.system.export.container, operations).await?;
-        Ok(outputs.iter().find_map(Output::problem).map_or(Ok(outputs), Err))
+        let problem = outputs.iter().find_map(Output::problem);
+        Ok((outputs, problem))
     }
 
     /// Writes, and follows the files until the cycle has ended that brought them.
@@ -77,8 +85,8 @@ impl<'a> Ground<'a> {
         let what = format!("{} on the way to the folder", counted(wanted.len()));
         self.site.waiting(what, self.within.0);
         match self.perform(writes).await? {
-            Err(problem) => Ok(Delivery(Err(problem))),
-            Ok(_) => self.follow(wanted, &listed, Instant::now()).await,
+            (_, Some(problem)) => Ok(Delivery(Err(problem))),
+            _ => self.follow(wanted, &listed, Instant::now()).await,
         }
     }
 
@@ -107,7 +115,7 @@ impl<'a> Ground<'a> {
             }
         }
         if let Some(first) = wrong.first_mut() {
-            way::is_there(self.site).await?;
+            self.site.still_there().await?;
             let lost = wanted.iter().find(|(name, _)| *name == first.name && !first.had_arrived);
             if let Some((name, content)) = lost {
                 first.trail = Some(self.search(name, content, written).await);
@@ -163,6 +171,41 @@ impl<'a> Ground<'a> {
         let found = found.into_iter().map(|(path, _)| format!("{folder}/{path}"));
         Ok(found.filter(|name| !names.contains(name.as_str())).collect())
     }
+}
+
+/// The sidecar's followed log.
+///
+/// # Errors
+/// FAIL, because nothing copies the export: there is no sidecar, or it is down and will not come up soon. ERROR, because
+/// nothing can be written in the export's container.
+pub fn followed(site: &Site, pod: &Pod) -> Result<Arc<Cycles>, Verdict> {
+    let name = site.system.sidecar_name();
+    let fail = |reason: Reason| Verdict::judged("", vec![reason]).at(Hop::Sidecar);
+    let no_sidecar = || {
+        let expected = format!("a container {name}, which copies the export");
+        let reason = Reason::new(format!("pod {}", pod.name_any()), expected, "no such container");
+        fail(reason.hint("enable the server's sidecar in the values and run helm upgrade"))
+    };
+    let view = container::named(pod, name).ok_or_else(no_sidecar)?;
+    if view.is_stuck() {
+        let object = container::place(pod, name);
+        let reason = Reason::new(object, "to run, because it copies the export", view.describe());
+        return Err(fail(reason.hint("look at its log and the pod's events")));
+    }
+    site.running(pod, &site.system.export.container)?;
+    site.cycles(pod).ok_or_else(no_sidecar)
+}
+
+/// ERROR, blocked by the test `host-mount`, where the tester's folder is seen not to be the one that the pod mounts.
+///
+/// # Errors
+/// The mount could not be probed.
+pub async fn another_folder(site: &Site, pod: &Arc<Pod>, now: Timestamp) -> Result<Option<Verdict>, Verdict> {
+    let probe = HostMount { within: Span(MOUNT_WITHIN) };
+    let verdict = probe.judge(&site.system, &probe.once(site, pod, now).await?);
+    let hop = verdict.hop.unwrap_or(Hop::Mount);
+    let wrong = verdict.reasons.into_iter().next().filter(|_| verdict.outcome == Outcome::Fail);
+    Ok(wrong.map(|reason| Verdict::blocked(format!("host-mount::{}", site.server()), reason).at(hop)))
 }
 
 /// A line that no other file has.

@@ -8,4 +8,3 @@ pub mod multi_write;
 pub mod scene;
 pub mod search;
 pub mod trail;
-pub mod way;
