@@ -43,8 +43,8 @@ pub struct Disturbed {
     pub at: Instant,
 }
 
-/// Followed logs of sidecars by server, pod and container, with the system that describes them.
-type Followed = HashMap<[String; 3], (Arc<System>, Arc<Cycles>)>;
+/// Followed logs of sidecars by server, pod, container and the lines that tell of cycles, with the system that says so.
+type Followed = HashMap<[String; 5], (Arc<System>, Arc<Cycles>)>;
 
 pub struct Shared {
     pub cluster: Cluster,
@@ -202,8 +202,10 @@ impl Shared {
     pub fn cycles(&self, server: &str, pod: &str, system: &Arc<System>) -> Option<Arc<Cycles>> {
         let (words, sidecar) = (system.words()?, system.sidecar_name());
         let mut cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
+        let [end, interval] = [&words.end, &words.interval].map(|word| word.as_str().to_owned());
+        let key = [server.to_owned(), pod.to_owned(), sidecar.to_owned(), end, interval];
         let follow = || (Arc::clone(system), Arc::new(self.cluster.follow_cycles(pod, sidecar, words, &self.run)));
-        Some(Arc::clone(&cycles.entry([server, pod, sidecar].map(str::to_owned)).or_insert_with(follow).1))
+        Some(Arc::clone(&cycles.entry(key).or_insert_with(follow).1))
     }
 
     /// The logs in this pod of the running sidecars that tests followed in any pod of the server, with their names.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::parameter::{Fact, Pattern, Span, with_group};
-use crate::cluster::{Select, Words};
+use crate::cluster::{Select, Words, is_last_word};
 use crate::event::{Reason, Verdict};
 
 /// A system under test.
@@ -30,7 +30,7 @@ pub struct System {
     /// The container that fills the export from the tester's folder when a pod starts, where there is one.
     #[serde(default)]
     pub init_container: String,
-    /// The line of a log that says that copying failed, such as rsync's last word.
+    /// The line of a log that says last that copying failed; if it is not given, as rsync says it.
     pub error: Option<Pattern>,
     /// What copies the export to the tester's folder, in cycles; where a server has that.
     pub sidecar: Option<Sidecar>,
@@ -64,8 +64,8 @@ pub struct Export {
 pub struct Sidecar {
     /// Its name.
     pub container: String,
-    /// The line that begins a cycle.
-    pub cycle_begin: Pattern,
+    /// The line that begins a cycle; if it is not given, as rsync says it.
+    pub cycle_begin: Option<Pattern>,
     /// The line that ends a cycle.
     pub cycle_end: Pattern,
     /// The line that it says its interval with when it starts, in seconds in the first group.
@@ -111,6 +111,9 @@ pub enum Part {
     Folder,
     Init,
     Sidecar,
+    ExportOptions,
+    SyncInterval,
+    Resources,
 }
 
 impl Part {
@@ -118,8 +121,11 @@ impl Part {
     pub const fn key(self) -> &'static str {
         match self {
             Self::Folder => "folder-volume",
-            Self::Init => "init-container` and `error",
-            Self::Sidecar => "sidecar` and `error",
+            Self::Init => "init-container",
+            Self::Sidecar => "sidecar",
+            Self::ExportOptions => "facts.export-options",
+            Self::SyncInterval => "facts.sync-interval",
+            Self::Resources => "facts.resources",
         }
     }
 }
@@ -128,14 +134,17 @@ impl System {
     pub fn has(&self, part: Part) -> bool {
         match part {
             Part::Folder => !self.folder_volume.is_empty(),
-            Part::Init => !self.init_container.is_empty() && self.error.is_some(),
-            Part::Sidecar => self.sidecar.is_some() && self.error.is_some(),
+            Part::Init => !self.init_container.is_empty(),
+            Part::Sidecar => self.sidecar.is_some(),
+            Part::ExportOptions => self.facts.export_options.is_some(),
+            Part::SyncInterval => self.facts.sync_interval.is_some(),
+            Part::Resources => self.facts.resources.is_some() || self.facts.sidecar_resources.is_some(),
         }
     }
 
     /// Whether a line of a log tells of an error in copying.
     pub fn tells_error(&self, line: &str) -> bool {
-        self.error.as_ref().is_some_and(|error| error.0.is_match(line))
+        self.error.as_ref().map_or_else(|| is_last_word(line), |error| error.0.is_match(line))
     }
 
     /// The names of the servers, in the order of the file.
@@ -152,9 +161,9 @@ impl System {
     /// What the sidecar's log says; `None` if there is none.
     pub fn words(&self) -> Option<Words> {
         let Sidecar { cycle_begin, cycle_end, interval, excuse, .. } = self.sidecar.as_ref()?;
-        let [begin, end, interval] = [cycle_begin, cycle_end, interval].map(|pattern| pattern.0.clone());
-        let excuse = excuse.as_ref().map(|excuse| excuse.0.clone());
-        Some(Words { begin, end, interval, error: self.error.as_ref()?.0.clone(), excuse })
+        let [begin, error, excuse] =
+            [cycle_begin, &self.error, excuse].map(|pattern| pattern.as_ref().map(|pattern| pattern.0.clone()));
+        Some(Words { begin, end: cycle_end.0.clone(), interval: interval.0.clone(), error, excuse })
     }
 
     /// The name of the sidecar; empty if there is none, as no container is called.

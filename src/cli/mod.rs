@@ -11,6 +11,7 @@ use clap_complete::Shell;
 use crate::check::Check;
 use crate::error::{Exit, Refusal, suggestion};
 use crate::output;
+use crate::suite::explain::SYSTEM;
 
 mod options;
 
@@ -94,7 +95,7 @@ enum Command {
     /// Say what a check is and takes, with an example; without CHECK, which there are
     Explain {
         /// The key that names it in a suite
-        #[arg(value_parser = PossibleValuesParser::new(Check::ALL.iter().map(|about| about.key)), hide_possible_values = true)]
+        #[arg(value_parser = PossibleValuesParser::new(Check::ALL.iter().map(|about| about.key).chain([SYSTEM])), hide_possible_values = true)]
         check: Option<String>,
     },
     /// Print a script that completes the command line in a shell

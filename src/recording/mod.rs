@@ -118,22 +118,20 @@ impl Recording {
         })?;
         let hint = "give a file that --record wrote";
         let read: serde_json::Result<Value> = serde_json::from_reader(std::io::BufReader::new(GzDecoder::new(file)));
-        // By way of a value, as everything else.
-        let recording: Self = read.and_then(serde_json::from_value).map_err(|error| {
+        let refused = |error: serde_json::Error| {
             let why = match error.classify() {
                 Category::Data => error.to_string(),
                 _ => "it is no gzipped JSON, or damaged, or its end is missing".to_owned(),
             };
             Refusal::usage(format!("{place} is no recording: {why}"), hint)
-        })?;
-        if recording.format != FORMAT {
-            let what = format!(
-                "{place} was recorded by version {} in format {}, and this is format {FORMAT}",
-                recording.program, recording.format
-            );
-            return Err(Refusal::usage(what, "replay it with that version"));
+        };
+        // By way of a value, of which the format is known before the rest has to fit.
+        let read = read.map_err(refused)?;
+        if let Some(format) = read["format"].as_u64().filter(|format| *format != u64::from(FORMAT)) {
+            let what = format!("{place} is a recording of format {format}, and this program reads format {FORMAT}");
+            return Err(Refusal::usage(what, "record the run again, or replay it with the program that recorded it"));
         }
-        Ok(recording)
+        serde_json::from_value(read).map_err(refused)
     }
 }
 
@@ -164,8 +162,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.json.gz");
         assert!(Recording::read(&path).is_err());
-        Recording { format: 99, ..Recording::new(Vec::new()) }.write(&path).unwrap();
-        assert!(Recording::read(&path).unwrap_err().what.contains("in format 99"));
+        // As an older program wrote it, without what came since.
+        let old =
+            br#"{"format": 1, "program": "0.1.0", "facts": [], "suites": [{"origin": "x", "text": "y"}], "cases": []}"#;
+        let mut packed = GzEncoder::new(File::create(&path).unwrap(), Compression::fast());
+        std::io::Write::write_all(&mut packed, old).unwrap();
+        packed.finish().unwrap();
+        let refused = Recording::read(&path).unwrap_err();
+        assert!(refused.what.contains("of format 1, and this program reads format 3"), "{refused}");
         Recording::new(Vec::new()).write(&path).unwrap();
         assert!(Recording::read(&path).is_ok());
     }

@@ -3,6 +3,8 @@
 
 use std::fmt::Display;
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -54,17 +56,30 @@ pub struct Run {
 impl Run {
     /// The tests that keep the run from being green and say why themselves.
     pub fn failures(&self) -> impl Iterator<Item = &Test> {
-        self.tests.iter().filter(|test| test.is_wrong() && test.is_finished && test.blocked_by.is_none())
+        self.wrong().filter(|(_, is_told)| !is_told).map(|(test, _)| test)
     }
 
-    /// The other tests that keep it from being green, by their one line: they are blocked, or not finished.
+    /// The other tests that keep it from being green, by their one line: they are blocked, not finished, or could not be judged for
+    /// one and the same reason.
     pub fn blocked(&self) -> IndexMap<&str, Vec<&Test>> {
         let mut blocked: IndexMap<_, Vec<_>> = IndexMap::new();
-        for test in self.tests.iter().filter(|test| test.is_wrong() && (!test.is_finished || test.blocked_by.is_some()))
-        {
+        for (test, _) in self.wrong().filter(|(_, is_told)| *is_told) {
             blocked.entry(test.headline.as_str()).or_default().push(test);
         }
         blocked
+    }
+
+    /// The tests that keep it from being green, and whether a line tells of each with others.
+    fn wrong(&self) -> impl Iterator<Item = (&Test, bool)> {
+        let mut alike: HashMap<&str, usize> = HashMap::new();
+        for test in self.tests.iter().filter(|test| test.outcome == Outcome::Error) {
+            *alike.entry(&test.headline).or_default() += 1;
+        }
+        self.tests.iter().filter(|test| test.is_wrong()).map(move |test| {
+            let is_alike = alike.get(test.headline.as_str()).is_some_and(|count| *count > 1);
+            let is_unjudged = test.outcome == Outcome::Error && is_alike;
+            (test, !test.is_finished || test.blocked_by.is_some() || is_unjudged)
+        })
     }
 }
 

@@ -12,12 +12,20 @@ use super::load::{BUILT_IN, load};
 use super::schema::schema;
 use crate::check::{About, Check, Need, Subject};
 
+/// What is explained beside the kinds of checks.
+pub const SYSTEM: &str = "system";
+
 pub fn list() -> Vec<String> {
-    Check::ALL.iter().map(|about| format!("{:<18}{}", about.key, about.summary)).collect()
+    let kinds = Check::ALL.iter().map(|about| (about.key, about.summary));
+    let all = kinds.chain([(SYSTEM, "What suites are for: servers, their export, init container and sidecar.")]);
+    all.map(|(key, summary)| format!("{key:<18}{summary}")).collect()
 }
 
 /// What a kind is and takes, with an example; `None` if there is none of that name.
 pub fn explain(key: &str) -> Option<String> {
+    if key == SYSTEM {
+        return Some(system());
+    }
     let (about, schema) = (Check::ALL.iter().find(|about| about.key == key)?, schema());
     let mut text = format!("{key}: {}\n{}.\n", about.summary, facts(about).join("; "));
     let permitted = |needs: &[Need]| -> BTreeSet<_> {
@@ -38,6 +46,16 @@ pub fn explain(key: &str) -> Option<String> {
         let _ = write!(text, "\nIn suite {suite}:\n\n{example}");
     }
     Some(text)
+}
+
+/// What describes a system under test.
+fn system() -> String {
+    let schema = super::schema::system();
+    let mut text = "system: what a suite's `system` describes, in its place, or in a file that it names.\n".to_owned();
+    for field in fields(&schema) {
+        field.write(&schema, &mut text, 1);
+    }
+    text
 }
 
 /// What it judges, needs, proves and disturbs.

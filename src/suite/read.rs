@@ -16,32 +16,41 @@ use crate::yaml::{self, place};
 const ALL: &str = "all";
 const NAME: &str = "use lower-case letters, digits and hyphens";
 /// Keys that suites and checks had before systems were described.
-const MOVED: [&str; 24] = [
-    "pods",
-    "servers",
-    "export",
-    "sidecar",
-    "restart-window",
+const MOVED: [&str; 31] = [
+    "access",
+    "after",
     "container",
     "containers",
-    "init-container",
-    "after",
-    "access",
-    "options",
-    "file",
-    "port",
-    "target-port",
-    "node-port",
-    "type",
-    "volume",
-    "folder-volume",
-    "export-volume",
-    "interval",
     "cycle-begin",
+    "direction",
     "error",
     "excuse",
+    "export",
+    "export-volume",
+    "file",
+    "folder-volume",
+    "head",
+    "id",
+    "init-container",
+    "interval",
+    "node-port",
+    "note-in",
+    "options",
+    "pattern",
+    "pods",
+    "port",
+    "resources",
+    "restart-window",
     "server",
+    "servers",
+    "sidecar",
+    "target-port",
+    "type",
+    "variable",
+    "volume",
 ];
+/// Keys by one of which it shows that what has an unknown one is a system, or a part of it.
+const SYSTEM: [&str; 5] = ["server-label", "folder-volume", "fsid-variable", "cycle-end", "sync-interval"];
 /// The most tests that a suite makes: every test that runs costs the cluster requests.
 const MOST_TESTS: usize = 10_000;
 
@@ -217,8 +226,11 @@ fn syntax(origin: &str, error: &serde_saphyr::Error) -> Refusal {
         SerdeUnknownVariant { variant, expected, location } => ("check", variant, expected, location),
         _ => return Refusal::usage(yaml::wrong(origin, error), "docs/suites.md shows how a suite is written"),
     };
-    let hint = if MOVED.contains(&key.as_str()) && !expected.contains(&key.as_str()) {
+    let is_system = expected.iter().any(|key| SYSTEM.contains(&&**key));
+    let hint = if MOVED.contains(&key.as_str()) && !is_system {
         "the suite's `system` describes it now, once for all checks: see docs/suites.md".to_owned()
+    } else if expected.is_empty() {
+        "it takes no keys: write {}".to_owned()
     } else {
         let mut known = expected.clone();
         known.sort_unstable();

@@ -80,6 +80,14 @@ fn every_check_is_explained_with_its_keys_and_an_example_that_works() {
         "  within: duration\n",
     ];
     Place::new().says(&["explain", "file-sync"], 0, &words);
+    let words = [
+        "  export: export\n",
+        "    folder: text\n",
+        "  sidecar: sidecar, optional\n",
+        "    cycle-end: pattern\n",
+        "      values: text\n",
+    ];
+    Place::new().says(&["explain", "system"], 0, &words);
 }
 
 #[test]
@@ -100,6 +108,37 @@ fn whatever_is_wrong_with_a_suite_is_refused_with_its_place() {
         let refusal = parse("f", &good.replace(there, instead)).unwrap_err();
         assert!(refusal.what.contains(words), "{words}: {refusal}");
     }
+    // Keys that an older version knew, in a suite, in checks that have others now, and in one that has none.
+    let old = ["pods: {labels: {a: b}, server-label: c}", "servers: {r: [s]}"].map(|old| (format!("{HEAD}{old}\n"), 8));
+    let kinds = [
+        ("service", "type port node-port target-port restart-window"),
+        ("nfs", "export access file sidecar"),
+        ("log-cadence", "cycle-begin error excuse interval"),
+        ("rsync-delete", "container note-in"),
+        ("sidecar-set-up", "export-volume folder-volume direction head resources"),
+        ("fsid", "pattern variable id"),
+        ("native-sidecar", "after"),
+        ("export-options", "options"),
+        ("security", "server"),
+        ("size-limit", "volume"),
+        ("restart", "init-container"),
+        ("resources", "containers"),
+    ];
+    let of = |(kind, keys): (&'static str, &'static str)| {
+        let test = move |key| {
+            format!("{HEAD}tests:\n  - slug: one\n    on: [r]\n    check:\n      {kind}:\n        {key}: x\n")
+        };
+        keys.split(' ').map(move |key| (test(key), 13))
+    };
+    for (text, line) in old.into_iter().chain(kinds.into_iter().flat_map(of)) {
+        let refusal = parse("f", &text).unwrap_err();
+        assert!(
+            refusal.what.starts_with(&format!("f:{line}:")) && refusal.hint.contains("`system` describes it now"),
+            "{refusal}"
+        );
+    }
+    let new = parse("f", &HEAD.replace("labels", "label")).unwrap_err();
+    assert!(new.hint.contains("did you mean `labels`?"), "{new}");
     for (name, place, words) in [
         ("unknown-check", "8:7", "unknown check `podz`"),
         ("unknown-key", "9:9", "did you mean `within`?"),

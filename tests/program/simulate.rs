@@ -45,7 +45,9 @@ fn the_header_says_how_long_cycles_are_waited_for_and_tests_that_disturb_say_wha
             &["0 PASS, 0 FAIL, 0 ERROR, 7 SKIP", "disturbs the server, which --allow-disruption allows"],
         ),
     ] {
-        Place::new().says(&[&["--simulate"], &arguments[..]].concat(), code, words);
+        let ended = Place::new().says(&[&["--simulate"], &arguments[..]].concat(), code, words);
+        let disrupts = ended.out.matches("--allow-disruption allows").count();
+        assert_eq!(disrupts, if code == 4 { 7 } else { 0 }, "{}", ended.out);
     }
     let waits_not = Place::new().says(&["--simulate", "--exact", "phase2::isolation::nas-output-1"], 0, &[]);
     assert!(!waits_not.out.contains("sync cycle"), "{}", waits_not.out);

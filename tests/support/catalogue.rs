@@ -1,6 +1,6 @@
 //! The faults as data, in `catalogue.yaml`: how each is applied to which server, and which tests it must make wrong. The lane on
 //! the real cluster applies them and records what it saw; the replays judge the recordings. The scenarios of the simulated
-//! cluster (`src/sim/scenario`) have other faults, but for a sidecar that crashes and an init container that copies nothing.
+//! cluster (`src/sim/scenario`) have other faults, but for a sidecar that crashes.
 
 use serde::Deserialize;
 use serde_json::Value;

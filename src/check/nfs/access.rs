@@ -49,12 +49,14 @@ impl Access {
     }
 }
 
-/// The options that an export should have: where the values do not say, the system's with what is required.
+/// The options that an export should have: where the values do not say, the system's with what is required. Where nothing is
+/// required, the values have to say.
 pub fn options(system: &System, requires: Option<Access>) -> Option<Fact> {
     let fact = system.facts.export_options.clone()?;
-    let word = requires.map(|access| access.names().1);
-    let default = fact.default.as_ref().and_then(Value::as_str);
-    let default = default.map(|others| word.into_iter().chain([others]).collect::<Vec<_>>().join(",").into());
+    let others = fact.default.as_ref().and_then(Value::as_str).unwrap_or_default();
+    let others = words(others).filter(|option| !matches!(*option, "ro" | "rw"));
+    let all = |access: Access| std::iter::once(access.names().1).chain(others).collect::<Vec<_>>().join(",").into();
+    let default = requires.filter(|_| fact.default.is_some()).map(all);
     Some(Fact { default, ..fact })
 }
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::parameter::{Expected, Span};
-use super::{Kind, Need, Site, System};
+use super::{Kind, Need, Part, Site, System};
 use crate::event::{Hop, Verdict};
 
 pub(super) mod access;
@@ -62,6 +62,7 @@ impl Kind for Nfs {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Nfs];
     const NEEDS: &'static [Need] = &[Need::Values, Need::Commands];
+    const PARTS: &'static [Part] = &[Part::ExportOptions];
     const MAY_NEED: &'static [Need] = &[Need::Services, Need::PortForward];
 
     fn needs(&self) -> &'static [Need] {

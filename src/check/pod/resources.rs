@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::quantity;
 use crate::check::findings::{Findings, or_none};
 use crate::check::parameter::{Expected, Fact};
-use crate::check::{Kind, Need, Site, System};
+use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::{ResourceExt, container};
 use crate::event::{Reason, Verdict};
 
@@ -26,6 +26,7 @@ pub struct Observation {
 impl Kind for Resources {
     type Observation = Observation;
     const NEEDS: &'static [Need] = &[Need::Values];
+    const PARTS: &'static [Part] = &[Part::Resources];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pod, _) = site.pod().await?;

@@ -5,16 +5,23 @@ use serde_json::{Value, json};
 use crate::check::Check;
 use crate::check::system::tests::system;
 use crate::cluster::example::{NOW, output_pod, with};
+use crate::event::Outcome;
 
 const SERVER: &str = "/spec/containers/0/securityContext";
 const SIDECAR: &str = "/spec/initContainers/1/securityContext";
 
-fn reasons(check: &Value, changes: &[(&str, Value)]) -> usize {
+fn judged(check: &Value, changes: &[(&str, Value)]) -> (Outcome, usize) {
     let check: Check = serde_json::from_value(check.clone()).unwrap();
     let rights =
         json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}});
     let pod = with(with(output_pod(), &[(SERVER, rights)]), changes);
-    check.judge(&system(), json!({"pod": pod, "now": NOW})).unwrap().reasons.len()
+    let verdict = check.judge(&system(), json!({"pod": pod, "now": NOW})).unwrap();
+    (verdict.outcome, verdict.reasons.len())
+}
+
+/// So many reasons, and what they make of it.
+fn expected(reasons: usize) -> (Outcome, usize) {
+    (if reasons == 0 { Outcome::Pass } else { Outcome::Fail }, reasons)
 }
 
 #[test]
@@ -51,7 +58,7 @@ fn each_value_that_is_wrong_is_a_reason_and_another_spelling_is_none() {
         (&no_sidecar, "/spec/initContainers", init("/name", "other"), 1),
         (&no_sidecar, "/spec/initContainers", init("/restartPolicy", "Always"), 1),
     ] {
-        assert_eq!(reasons(check, &[(pointer, value.clone())]), wanted, "{check}: {pointer} {value}");
+        assert_eq!(judged(check, &[(pointer, value.clone())]), expected(wanted), "{check}: {pointer} {value}");
     }
 }
 
@@ -63,7 +70,7 @@ fn a_debugging_container_counts_as_long_as_it_runs() {
             json!([{"name": "debug", "ready": false, "restartCount": 0, "image": "", "imageID": "", "state": state}]);
         let changes =
             [("/spec/ephemeralContainers", container.clone()), ("/status/ephemeralContainerStatuses", status)];
-        assert_eq!(reasons(&json!({"security": {"add": ["NET_BIND_SERVICE"]}}), &changes), wanted, "{state}");
+        assert_eq!(judged(&json!({"security": {"add": ["NET_BIND_SERVICE"]}}), &changes), expected(wanted), "{state}");
     }
 }
 
@@ -83,6 +90,6 @@ fn whatever_mounts_the_folder_or_what_is_above_or_below_is_found() {
         let other = ("/spec/containers/-", json!({"name": "other", "volumeMounts": [mount("more")]}));
         let clock = volume("clock", "/etc/localtime");
         let changes = [("/spec/initContainers", init.clone()), clock, volume("more", path), other];
-        assert_eq!(reasons(&json!({"no-sidecar": {}}), &changes), wanted, "{path}");
+        assert_eq!(judged(&json!({"no-sidecar": {}}), &changes), expected(wanted), "{path}");
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::nfs::access::{self, Access, clients, words};
 use crate::check::parameter::Expected;
-use crate::check::{Export, Kind, Need, Site, System};
+use crate::check::{Export, Kind, Need, Part, Site, System};
 use crate::cluster::{Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 
@@ -29,6 +29,7 @@ impl Kind for ExportOptions {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Nfs];
     const NEEDS: &'static [Need] = &[Need::Values, Need::Commands];
+    const PARTS: &'static [Part] = &[Part::ExportOptions];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let system = &site.system;

@@ -5,6 +5,7 @@
 //! although nobody changed it shows in a file of the harness's own, which nobody else knows: what clients do to theirs,
 //! such as appending all the while, is their good right.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,11 +16,14 @@ use tokio::time::Instant;
 use super::ground;
 use crate::check::parameter::{Expected, Span};
 use crate::check::{Kind, Need, Part, Site, System};
-use crate::cluster::{Cycle, CycleLog, Operation, ResourceExt};
+use crate::cluster::container;
+use crate::cluster::{Cycle, CycleLog, Operation, ResourceExt, SyncLog, Words};
 use crate::event::{Hop, Reason, Verdict};
 
 /// So much of the log's newest line is read.
 const LINE: i64 = 1 << 20;
+/// So much of the log is fetched where the stream did not bring enough of it.
+const MOST: i64 = 32 << 20;
 /// How much longer than each of its cycles may take the sidecar is waited for.
 const SLACK: SignedDuration = SignedDuration::from_secs(10);
 
@@ -56,7 +60,7 @@ impl Kind for Cadence {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Sidecar];
     const NEEDS: &'static [Need] = &[Need::Values, Need::Commands, Need::Logs];
-    const PARTS: &'static [Part] = &[Part::Sidecar];
+    const PARTS: &'static [Part] = &[Part::Sidecar, Part::SyncInterval];
 
     fn writes(&self) -> Option<u8> {
         // One cycle lists its file, and one more could do so again.
@@ -85,12 +89,12 @@ impl Kind for Cadence {
         // What was wrong long ago is past.
         let needed = (interval + self.tolerance.signed()) * i32::from(self.cycles) + SLACK;
         let since = start.checked_sub(needed).unwrap_or(Timestamp::UNIX_EPOCH);
-        let cycles = |log: &CycleLog| -> Vec<Cycle> {
+        let cycles = |log: &CycleLog, since| -> Vec<Cycle> {
             log.said.cycles.iter().filter(|cycle| cycle.began >= since).cloned().collect()
         };
         let has_enough = |log: &CycleLog| {
             let listed = log.listings(&file.name);
-            let ends = (ended(&cycles(log)), log.ends_after(listed.last().copied().unwrap_or(start)));
+            let ends = (ended(&cycles(log, since)), log.ends_after(listed.last().copied().unwrap_or(start)));
             log.is_denied() || self.is_enough(ends, listed.len())
         };
         followed.wait_while_cycles_end(unsigned(each + SLACK), began + patience, has_enough).await;
@@ -98,15 +102,17 @@ impl Kind for Cadence {
         if let Some(error) = log.trouble.as_ref().filter(|_| log.is_denied()) {
             return Err(site.no_answer(error));
         }
-        if ended(&cycles(&log)) < self.cycles.into() {
-            // A stream may be silent because the API server is, which is no fault of the sidecar's.
-            newest(site, &pod).await?;
+        // Those of an earlier life of the container say nothing of this one.
+        let mut cycles = cycles(&log, since.max(started(site, &pod)));
+        if ended(&cycles) < self.cycles.into() {
+            // What the stream did not bring, because it broke or is held up on the way, an answer with an end does.
+            cycles = fetched(site, &pod, since).await?;
         }
         Ok(Observation {
             pod: pod.name_any(),
             expected,
             waited: began.elapsed().as_secs(),
-            cycles: cycles(&log),
+            cycles,
             listed: log.listings(&file.name),
             file: file.name,
             not_written,
@@ -224,13 +230,29 @@ async fn newest(site: &Site, pod: &Pod) -> Result<Timestamp, Verdict> {
     Ok(last.last().map_or(Timestamp::UNIX_EPOCH, |(stamp, _)| *stamp))
 }
 
+/// When the sidecar began to run.
+fn started(site: &Site, pod: &Pod) -> Timestamp {
+    let population = site.shared.watch.population().ok();
+    let is_it = |other: &&Arc<Pod>| other.metadata.uid == pod.metadata.uid;
+    let now = population.as_ref().and_then(|population| population.pods.iter().find(is_it)).map_or(pod, |pod| pod);
+    let view = container::named(now, site.system.sidecar_name());
+    view.and_then(|view| view.running_since()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The cycles that the log has since a moment.
+async fn fetched(site: &Site, pod: &Pod, since: Timestamp) -> Result<Vec<Cycle>, Verdict> {
+    let log = site.shared.cluster.log(&pod.name_any(), site.system.sidecar_name(), Some(since), MOST).await;
+    let lines = log.map_err(|error| site.no_answer(&error))?;
+    Ok(site.system.words().map(|words| SyncLog::read(&lines, &words).cycles).unwrap_or_default())
+}
+
 /// What is missing for a judgement.
 fn unknown(system: &System, seen: &Observation, pause: Option<i64>) -> Option<Reason> {
     let came_after = |listed: Timestamp| seen.cycles.iter().any(|it| it.began > listed && it.ended.is_some());
     let expected = match seen.listed.first() {
         _ if pause.is_none() => format!(
             "a line like {} right after one that ends a cycle",
-            system.sidecar.as_ref().map_or("", |sidecar| sidecar.cycle_begin.0.as_str())
+            system.words().as_ref().map_or("", Words::begin)
         ),
         None => format!("a line for the file {}, which was written into the export", seen.file),
         Some(first) if !came_after(*first) => format!("one more cycle after the one that copied {}", seen.file),

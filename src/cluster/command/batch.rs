@@ -89,6 +89,20 @@ mod tests {
         parts.map(|((out, code), (err, _))| (text(out), text(err), code)).collect()
     }
 
+    #[test]
+    fn what_is_not_ours_is_no_operation() {
+        let ours = encode(&[Operation::Usage, Operation::Remove { path: "/data/a".into() }], "mark");
+        let changed = |index: usize, text: &str| {
+            let mut command = ours.clone();
+            text.clone_into(&mut command[index]);
+            command
+        };
+        let other = ours[2].replace("rm -rf", "rm -r");
+        for foreign in [changed(2, &other), changed(0, "bash"), ours[..5].to_vec(), vec!["sh".into()]] {
+            assert_eq!(decode(&foreign), None, "{foreign:?}");
+        }
+    }
+
     #[cfg(unix)]
     #[test]
     fn operations_in_one_shell_have_their_own_outputs_and_ends() {

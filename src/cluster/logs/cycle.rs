@@ -129,7 +129,7 @@ impl CycleLog {
             }
             self.pause = Some(self.pause.map_or(pause, |shortest| shortest.min(pause)));
         }
-        let is_failure = words.error.is_match(line);
+        let is_failure = words.fails(line);
         // What the sidecar says of a failure right after it begins no cycle.
         let is_about =
             |failed: Timestamp| Duration::try_from(stamp.duration_since(failed)).is_ok_and(|since| since < AFTERMATH);

@@ -8,4 +8,4 @@ mod sync_log;
 pub use cycle::CycleLog;
 pub use follow::{Cycles, QUIET};
 pub use log::LogLine;
-pub use sync_log::{Cycle, SyncLog, Words};
+pub use sync_log::{Cycle, SyncLog, Words, is_last_word};

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::log::LogLine;
 
+/// How rsync begins.
+const BEGIN: &str = "sending incremental file list";
 /// So many errors of a cycle are kept.
 const ERRORS: usize = 3;
 /// So many cycles are kept: a log goes on for ever.
@@ -19,14 +21,35 @@ const QUOTED: usize = 200;
 /// The lines that mean something.
 #[derive(Debug, Clone)]
 pub struct Words {
-    pub begin: Regex,
+    /// Else as rsync says it.
+    pub begin: Option<Regex>,
     pub end: Regex,
     /// The line that says the interval, in seconds in the first group.
     pub interval: Regex,
-    /// The last word of an rsync that failed.
-    pub error: Regex,
+    /// The last word of what copies and failed; else as rsync says it.
+    pub error: Option<Regex>,
     /// Excuses the errors of its cycle.
     pub excuse: Option<Regex>,
+}
+
+impl Words {
+    fn begins(&self, line: &str) -> bool {
+        self.begin.as_ref().map_or(line == BEGIN, |begin| begin.is_match(line))
+    }
+
+    /// What begins a cycle, for messages.
+    pub fn begin(&self) -> &str {
+        self.begin.as_ref().map_or(BEGIN, Regex::as_str)
+    }
+
+    pub fn fails(&self, line: &str) -> bool {
+        self.error.as_ref().map_or_else(|| is_last_word(line), |error| error.is_match(line))
+    }
+}
+
+/// Whether an rsync that failed says so with its last line; files may have names that begin like it.
+pub fn is_last_word(line: &str) -> bool {
+    line.starts_with("rsync error: ") && line.contains(") at ") && line.ends_with(']')
 }
 
 /// One cycle, on the log's clock.
@@ -61,8 +84,9 @@ pub struct SyncLog {
     paused_since: Option<Timestamp>,
     /// What rsync said went wrong, before its last word, which has the exit code alone.
     cause: Option<String>,
-    /// The same with its last word where there is no cause, since the last end of a cycle and in the cycle before it.
-    failed: [Option<LogLine>; 2],
+    /// Such a cause, and such a last word, since the last end of a cycle and in the cycle before it.
+    causes: [Option<LogLine>; 2],
+    failures: [Option<LogLine>; 2],
 }
 
 impl SyncLog {
@@ -80,11 +104,11 @@ impl SyncLog {
             // What is said, such as by a sidecar that starts again, makes what follows no plain pause.
             self.paused_since = None;
         }
-        if words.begin.is_match(line) {
+        if words.begins(line) {
             self.begin(stamp, paused_since.map(|end| millis(end, stamp)));
         } else if words.end.is_match(line) {
             self.end(stamp);
-        } else if words.error.is_match(line) {
+        } else if words.fails(line) {
             self.fail(line, stamp);
         } else {
             self.remark(line, stamp, words);
@@ -103,7 +127,8 @@ impl SyncLog {
         let apart = self.last_end.and_then(|end| Duration::try_from(stamp.duration_since(end)).ok());
         self.apart = [self.apart, apart].into_iter().flatten().min();
         (self.last_end, self.paused_since, self.cause) = (Some(stamp), Some(stamp), None);
-        self.failed = [None, self.failed[0].take()];
+        self.causes = [None, self.causes[0].take()];
+        self.failures = [None, self.failures[0].take()];
     }
 
     fn fail(&mut self, line: &str, stamp: Timestamp) {
@@ -111,11 +136,8 @@ impl SyncLog {
         if self.open().is_none() {
             self.begin(stamp, None);
         }
-        let cause = self.cause.take();
-        if cause.is_none() {
-            self.failed[0] = Some((stamp, quoted(line)));
-        }
-        let error = cause.map_or_else(|| line.to_owned(), |cause| format!("{cause}; {line}"));
+        self.failures[0] = Some((stamp, quoted(line)));
+        let error = self.cause.take().map_or_else(|| line.to_owned(), |cause| format!("{cause}; {line}"));
         if let Some(cycle) = self.open().filter(|cycle| cycle.errors.len() < ERRORS) {
             cycle.errors.push(error);
         }
@@ -124,7 +146,7 @@ impl SyncLog {
     fn remark(&mut self, line: &str, stamp: Timestamp, words: &Words) {
         if is_cause(line) {
             self.cause = Some(line.to_owned());
-            self.failed[0] = Some((stamp, quoted(line)));
+            self.causes[0] = Some((stamp, quoted(line)));
         }
         if words.excuse.as_ref().is_some_and(|excuse| excuse.is_match(line))
             && let Some(cycle) = self.open()
@@ -146,7 +168,8 @@ impl SyncLog {
 
     /// rsync's last error, in the last cycle that ended or since: one that a later cycle did without is past.
     pub fn last_error(&self) -> Option<&LogLine> {
-        self.failed.iter().flatten().next()
+        // A cause names the file and the error, a last word only the exit code.
+        self.causes.iter().chain(&self.failures).flatten().next()
     }
 }
 
@@ -170,7 +193,6 @@ pub(super) mod tests {
 
     use super::*;
 
-    const BEGIN: &str = "sending incremental file list";
     const END: &str = "[03:00:00] Synced to Windows in 0s";
     const ERROR: &str = "rsync error: some files were not transferred (code 23) at main.c(1338) [sender=3.4.1]";
     const CAUSE: &str = "rsync: [receiver] write failed on \"/windows-mount/a.txt\": No space left on device (28)";
@@ -178,15 +200,14 @@ pub(super) mod tests {
 
     /// Those of the file simulator.
     pub fn words() -> Words {
-        let [begin, end, interval, error] = [
-            "^sending incremental file list$",
+        let [end, interval, error] = [
             r"^\[\d\d:\d\d:\d\d\] Synced\b",
             r"^Sync interval: (\d+)s",
             r"^rsync error: .*\(code \d+\) at \w+\.c\(\d+\)",
         ]
         .map(|text| Regex::new(text).unwrap());
         let excuse = Regex::new("^ERROR: .* failed verification").ok();
-        Words { begin, end, interval, error, excuse }
+        Words { begin: None, end, interval, error: Some(error), excuse }
     }
 
     /// A log with lines written so many milliseconds after a moment.
@@ -227,7 +248,15 @@ pub(super) mod tests {
         assert_eq!((instead.len(), instead[1].len()), (2, 1));
         let discarded = "ERROR: busy.bin failed verification -- update discarded.";
         let excused = read(&[(0, BEGIN), (5, "busy.bin"), (20, discarded), (30, ERROR), (60, END)]);
-        assert_eq!(excused.cycles[0].excuse.as_deref(), Some(discarded));
+        let [cycle] = &excused.cycles[..] else { panic!("{excused:?}") };
+        assert_eq!((cycle.excuse.as_deref(), cycle.errors.len()), (Some(discarded), 1));
+    }
+
+    #[test]
+    fn where_no_word_is_given_rsyncs_own_count() {
+        let own = Words { begin: None, error: None, ..words() };
+        assert!(own.begins(BEGIN) && own.fails(ERROR));
+        assert!(!own.begins("a sending incremental file list") && !own.fails("rsync error: failed (code 23)"));
     }
 
     #[test]
@@ -235,6 +264,7 @@ pub(super) mod tests {
         for (text, error, why) in [
             (&[(0, END), (30, CAUSE), (30, ERROR), (30, GONE)][..], Some(CAUSE), "the cause says more"),
             (&[(0, END), (30, ERROR), (30, END)], Some(ERROR), "the sidecar says Synced anyway"),
+            (&[(0, CAUSE), (0, END), (30, ERROR)], Some(CAUSE), "the cause still says more"),
             (&[(0, ERROR), (0, END), (30, END)], None, "it is past"),
             (&[(0, "rsync error: failed (code 23)"), (0, END)], None, "that is a file's name"),
         ] {
