@@ -19,7 +19,7 @@ pub struct Site {
     pub shared: Arc<Shared>,
     pub id: CaseId,
     pub system: Arc<System>,
-    pod: OnceLock<String>,
+    pod: OnceLock<Arc<Pod>>,
 }
 
 impl Site {
@@ -107,7 +107,7 @@ impl Site {
         let [pod] = current.as_slice() else {
             return Err(self.blocked(Reason::new(object, "exactly one current pod", counted(&current))));
         };
-        let _ = self.pod.set(pod.uid().unwrap_or_default());
+        let _ = self.pod.set(Arc::clone(pod));
         Ok((Arc::clone(pod), population))
     }
 
@@ -147,21 +147,32 @@ impl Site {
     pub async fn pod_replaced(&self) -> Reason {
         loop {
             let mut changes = self.shared.watch.changes(self.id.server.as_deref());
-            if let (Some(uid), Ok(population)) = (self.pod.get(), self.shared.watch.population()) {
-                let pod = population.pods.iter().find(|pod| pod.metadata.uid.as_ref() == Some(uid));
+            if let (Some(own), Ok(population)) = (self.pod.get(), self.shared.watch.population()) {
+                let pod = population.pods.iter().find(|pod| pod.metadata.uid == own.metadata.uid);
                 if pod.is_none_or(|pod| is_terminating(pod)) {
-                    return Reason::new(
-                        format!("the pod of {}", self.server()),
-                        "the same pod during the whole test",
-                        "it was deleted or replaced while the test ran",
-                    )
-                    .hint("run the test again when the rollout is over");
+                    return self.replaced();
                 }
             }
             if changes.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// ERROR in place of a FAIL of a test whose pod is not there any more, although the watch has not told of it yet.
+    pub async fn replaced_under_it(&self) -> Option<Verdict> {
+        let pod = self.pod.get()?;
+        let is_there = self.shared.cluster.has_pod(&pod.name_any(), &pod.uid().unwrap_or_default()).await;
+        (!is_there.unwrap_or(true)).then(|| Verdict::error(self.replaced()))
+    }
+
+    fn replaced(&self) -> Reason {
+        Reason::new(
+            format!("the pod of {}", self.server()),
+            "the same pod during the whole test",
+            "it was deleted or replaced while the test ran",
+        )
+        .hint("run the test again when the rollout is over")
     }
 
     /// What the values, or else the suite, say of something that the server should have.

@@ -116,6 +116,14 @@ impl Cluster {
         Ok(objects)
     }
 
+    /// Whether the pod of that name and uid is there and stays.
+    pub async fn has_pod(&self, pod: &str, uid: &str) -> Result<bool, ApiError> {
+        let params = ListParams::default().fields(&format!("metadata.name={pod}"));
+        let pods: Vec<Pod> = self.list("pods", &object::requests::<Pod>(Some(self.namespace())), &params).await?;
+        let is_it = |pod: &Pod| pod.metadata.uid.as_deref() == Some(uid) && pod.metadata.deletion_timestamp.is_none();
+        Ok(pods.iter().any(is_it))
+    }
+
     pub(super) fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), self.namespace())
     }

@@ -194,7 +194,7 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Ended
 }
 
 /// The verdict as it was, or ERROR where it is no fault of what was looked at: another test's request ended the server, or
-/// another program held a file of the test.
+/// another program held a file of the test, or its pod is gone.
 async fn considered(site: &Site, verdict: Verdict) -> Verdict {
     if !matches!(verdict.outcome, Outcome::Fail | Outcome::Error) {
         return verdict;
@@ -207,6 +207,11 @@ async fn considered(site: &Site, verdict: Verdict) -> Verdict {
         Some(reason.hint("close what holds it, such as an editor or a virus scanner, and run the test again"))
     };
     let hosted = || shared.ledger.placed(|placed| placed.case == site.id && placed.place == Place::Host);
+    if verdict.outcome == Outcome::Fail
+        && let Some(replaced) = site.replaced_under_it().await
+    {
+        return replaced;
+    }
     let ended = site.ended_under_it().await;
     ended.or_else(|| hosted().into_iter().find_map(held).map(Verdict::error)).unwrap_or(verdict)
 }

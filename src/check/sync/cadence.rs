@@ -5,25 +5,20 @@
 //! although nobody changed it shows in a file of the harness's own, which nobody else knows: what clients do to theirs,
 //! such as appending all the while, is their good right.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::ground;
+use super::log::{self, Wait};
+use crate::check::findings::Findings;
 use crate::check::parameter::{Expected, Span};
 use crate::check::{Kind, Need, Part, Site, System};
-use crate::cluster::container;
-use crate::cluster::{Cycle, CycleLog, Operation, ResourceExt, SyncLog, Words};
+use crate::cluster::{Cycle, Operation, ResourceExt, Words};
 use crate::event::{Hop, Reason, Verdict};
 
-/// So much of the log's newest line is read.
-const LINE: i64 = 1 << 20;
-/// So much of the log is fetched where the stream did not bring enough of it.
-const MOST: i64 = 32 << 20;
 /// How much longer than each of its cycles may take the sidecar is waited for.
 const SLACK: SignedDuration = SignedDuration::from_secs(10);
 
@@ -85,35 +80,16 @@ impl Kind for Cadence {
         let each = self.within.signed().max(interval + self.tolerance.signed());
         let patience = unsigned(each * (i32::from(self.cycles) + 2) + SLACK);
         site.waiting(format!("{} sync cycles, every {interval:#}", self.cycles), patience);
-        let start = newest(site, &pod).await?;
         // What was wrong long ago is past.
-        let needed = (interval + self.tolerance.signed()) * i32::from(self.cycles) + SLACK;
-        let since = start.checked_sub(needed).unwrap_or(Timestamp::UNIX_EPOCH);
-        let cycles = |log: &CycleLog, since| -> Vec<Cycle> {
-            log.said.cycles.iter().filter(|cycle| cycle.began >= since).cloned().collect()
-        };
-        let has_enough = |log: &CycleLog| {
-            let listed = log.listings(&file.name);
-            let ends = (ended(&cycles(log, since)), log.ends_after(listed.last().copied().unwrap_or(start)));
-            log.is_denied() || self.is_enough(ends, listed.len())
-        };
-        followed.wait_while_cycles_end(unsigned(each + SLACK), began + patience, has_enough).await;
-        let log = followed.log();
-        if let Some(error) = log.trouble.as_ref().filter(|_| log.is_denied()) {
-            return Err(site.no_answer(error));
-        }
-        // Those of an earlier life of the container say nothing of this one.
-        let mut cycles = cycles(&log, since.max(started(site, &pod)));
-        if ended(&cycles) < self.cycles.into() {
-            // What the stream did not bring, because it broke or is held up on the way, an answer with an end does.
-            cycles = fetched(site, &pod, since).await?;
-        }
+        let past = (interval + self.tolerance.signed()) * i32::from(self.cycles) + SLACK;
+        let wait = Wait { cycles: self.cycles, each: unsigned(each + SLACK), limit: began + patience, past };
+        let (cycles, listed) = log::watch(site, &pod, &followed, &file.name, wait).await?;
         Ok(Observation {
             pod: pod.name_any(),
             expected,
             waited: began.elapsed().as_secs(),
             cycles,
-            listed: log.listings(&file.name),
+            listed,
             file: file.name,
             not_written,
         })
@@ -123,127 +99,86 @@ impl Kind for Cadence {
         let name = system.sidecar_name();
         let object = format!("pod {}, container {name}", seen.pod);
         let look = format!("look at the log and the command of {name}");
-        let mut reasons = Vec::new();
-        let mut notes = Vec::new();
-        for Cycle { began, errors, excuse, .. } in &seen.cycles {
-            let Some(error) = errors.first() else { continue };
-            if let Some(excuse) = excuse {
-                notes.push(format!("{object}: a client wrote to a file while it was copied, at {began}: {excuse}"));
-            } else {
-                let expected = "sync cycles without errors, also where the log says Synced afterwards";
-                reasons.push(Reason::new(&object, expected, format!("at {began}: {error}")).hint(&look));
-            }
-        }
-        // One says it all.
-        reasons.truncate(1);
-        notes.truncate(1);
-        let ended = ended(&seen.cycles);
+        let mut found = Findings::default();
+        failed(&mut found, &object, &look, &seen.cycles);
+        let (ended, source) = (log::ended(&seen.cycles), &seen.expected.source);
         if ended < usize::from(self.cycles) {
+            let (waited, interval) = (seen.waited, seen.expected.text().unwrap_or_default());
             let expected = format!(
-                "at least {} sync cycles, for which it was waited {} s, one every {} s ({})",
-                self.cycles,
-                seen.waited,
-                seen.expected.text().unwrap_or_default(),
-                seen.expected.source
+                "at least {} sync cycles, for which it was waited {waited} s, one every {interval} s ({source})",
+                self.cycles
             );
-            reasons.push(Reason::new(&object, expected, format!("{ended} ended")).hint(&look));
+            found.wrong(&object, expected, format!("{ended} ended"), &look);
         }
         let pause = middle(seen.cycles.iter().filter_map(|cycle| cycle.paused).collect());
-        match pause.zip(seconds(&seen.expected)).map(|(pause, interval)| self.pace(seen, pause, interval)) {
-            Some(Err((expected, paused))) => {
-                let hint = format!("{look}; compare with sidecar.syncInterval in the values");
-                reasons.push(Reason::new(&object, expected, paused).hint(hint));
-            }
-            Some(Ok(late)) => notes.extend(late.map(|late| format!("{object}: {late}"))),
-            None => {}
+        if let Some((pause, interval)) = pause.zip(seconds(&seen.expected)) {
+            self.pace(&mut found, [&object, &look], seen, (pause, interval));
         }
         let file = format!("file {} of pod {}", seen.file, seen.pod);
         if let Some(problem) = &seen.not_written {
-            let reason = Reason::new(&file, "to be written into the export", problem);
-            reasons.push(reason.hint("look whether the export is full or read-only"));
+            found.wrong(
+                &file,
+                "to be written into the export",
+                problem,
+                "look whether the export is full or read-only",
+            );
         }
         if let [_, _, again, ..] = seen.listed.as_slice() {
             let expected = format!("to be copied once by {name}, because nobody changed it");
             let copied = format!("copied {} times, again at {again}", seen.listed.len());
             let hint = format!("look whether {name} copies back into the export, or changes what it copied");
-            reasons.push(Reason::new(file, expected, copied).hint(hint));
+            found.wrong(file, expected, copied, hint);
         }
-        if reasons.is_empty()
-            && let Some(unknown) = unknown(system, seen, pause)
-        {
+        if let Some(unknown) = unknown(system, seen, pause).filter(|_| found.are_good()) {
             return Verdict::error(unknown);
         }
         let pause = pause.unwrap_or_default();
-        let summary = format!(
-            "{ended} cycles, {pause} ms apart ({}); a file was copied and then left alone",
-            seen.expected.source
-        );
-        Verdict::judged(summary, reasons).notes(notes).at(Hop::Sidecar)
+        let summary = format!("{ended} cycles, {pause} ms apart ({source}); a file was copied and then left alone");
+        found.verdict(summary).at(Hop::Sidecar)
     }
 }
 
 impl Cadence {
     /// Judges the usual pause, in milliseconds, and the usual time of copying: a note where the pause is longer, and yet files
     /// arrive in time. That a wrong interval is set is not said here: a node that is short of CPU makes pauses longer, too.
-    ///
-    /// # Errors
-    /// What was expected and seen, where it is shorter, or so long that files do not arrive in time.
     fn pace(
         &self,
+        found: &mut Findings,
+        [object, look]: [&str; 2],
         seen: &Observation,
-        pause: i64,
-        interval: SignedDuration,
-    ) -> Result<Option<String>, (String, String)> {
+        (pause, interval): (i64, SignedDuration),
+    ) {
         let (Self { tolerance, within, .. }, source) = (self, &seen.expected.source);
         let copying = middle(seen.cycles.iter().filter_map(Cycle::copying).collect()).unwrap_or_default();
         let [paused, copied] = [pause, copying].map(SignedDuration::from_millis);
         // No pause at all must never be within it.
         if (paused - interval).abs() <= tolerance.signed().min(interval / 2) {
-            return Ok(None);
+            return;
         }
         if paused > interval && paused + copied <= within.signed() {
-            return Ok(Some(format!(
-                "{pause} ms instead of a pause of {interval:#} between two cycles ({source}): it is slow, and yet files \
-                 arrive within {within}"
-            )));
+            return found.note(format!(
+                "{object}: {pause} ms instead of a pause of {interval:#} between two cycles ({source}): it is slow, and \
+                 yet files arrive within {within}"
+            ));
         }
         let expected = format!(
             "a pause of {interval:#} between two cycles ({source}), give or take {tolerance}, and files within {within}"
         );
-        Err((expected, format!("{pause} ms, and {copying} ms of copying")))
-    }
-
-    /// Whether the log says all that it can, by the ends of cycles in all and since the file was listed last (or written),
-    /// and how often it was listed. A file can be listed twice without a fault, if it was just being written when a cycle
-    /// came by; only then a third cycle decides.
-    fn is_enough(&self, (all, since): (usize, usize), listed: usize) -> bool {
-        // Without a listing one more: a cycle may have begun before the file was there.
-        let needed = if listed == 0 { 3 } else { 2 };
-        all >= usize::from(self.cycles) && (since >= needed || listed > 2)
+        let hint = format!("{look}; compare with sidecar.syncInterval in the values");
+        found.wrong(object, expected, format!("{pause} ms, and {copying} ms of copying"), hint);
     }
 }
 
-/// When the sidecar said its newest line, by the log's own clock, which is the node's and may differ from all others.
-async fn newest(site: &Site, pod: &Pod) -> Result<Timestamp, Verdict> {
-    let last = site.shared.cluster.log_tail(&pod.name_any(), site.system.sidecar_name(), 1, LINE).await;
-    let last = last.map_err(|error| site.no_answer(&error))?;
-    Ok(last.last().map_or(Timestamp::UNIX_EPOCH, |(stamp, _)| *stamp))
-}
-
-/// When the sidecar began to run.
-fn started(site: &Site, pod: &Pod) -> Timestamp {
-    let population = site.shared.watch.population().ok();
-    let is_it = |other: &&Arc<Pod>| other.metadata.uid == pod.metadata.uid;
-    let now = population.as_ref().and_then(|population| population.pods.iter().find(is_it)).map_or(pod, |pod| pod);
-    let view = container::named(now, site.system.sidecar_name());
-    view.and_then(|view| view.running_since()).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
-/// The cycles that the log has since a moment.
-async fn fetched(site: &Site, pod: &Pod, since: Timestamp) -> Result<Vec<Cycle>, Verdict> {
-    let log = site.shared.cluster.log(&pod.name_any(), site.system.sidecar_name(), Some(since), MOST).await;
-    let lines = log.map_err(|error| site.no_answer(&error))?;
-    Ok(site.system.words().map(|words| SyncLog::read(&lines, &words).cycles).unwrap_or_default())
+/// The first error that is not excused is wrong, and the first that a client excuses is a note: one says it all.
+fn failed(found: &mut Findings, object: &str, look: &str, cycles: &[Cycle]) {
+    let failed = || cycles.iter().filter_map(|cycle| Some((cycle, cycle.errors.first()?)));
+    if let Some((Cycle { began, .. }, error)) = failed().find(|(cycle, _)| cycle.excuse.is_none()) {
+        let expected = "sync cycles without errors, also where the log says Synced afterwards";
+        found.wrong(object, expected, format!("at {began}: {error}"), look);
+    }
+    if let Some((began, excuse)) = failed().find_map(|(cycle, _)| Some((cycle.began, cycle.excuse.as_ref()?))) {
+        found.note(format!("{object}: a client wrote to a file while it was copied, at {began}: {excuse}"));
+    }
 }
 
 /// What is missing for a judgement.
@@ -265,10 +200,6 @@ fn unknown(system: &System, seen: &Observation, pause: Option<i64>) -> Option<Re
 
 fn unsigned(duration: SignedDuration) -> Duration {
     Duration::try_from(duration).unwrap_or_default()
-}
-
-fn ended(cycles: &[Cycle]) -> usize {
-    cycles.iter().filter(|cycle| cycle.ended.is_some()).count()
 }
 
 fn seconds(expected: &Expected) -> Option<SignedDuration> {
@@ -343,12 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn it_waits_for_its_cycles_and_for_one_after_the_listing() {
-        let is_enough = |all, since, listed| check().is_enough((all, since), listed);
-        assert!(is_enough(3, 2, 1) && is_enough(3, 1, 3) && is_enough(3, 3, 0));
-        assert!(!is_enough(2, 2, 1), "too few cycles");
-        assert!(!is_enough(3, 1, 1) && !is_enough(3, 1, 2), "it may be listed again");
-        assert!(!is_enough(3, 2, 0), "the file may have come in the middle of a cycle");
+    fn an_interval_is_a_number_of_seconds() {
         let read = |value: Value| seconds(&Expected { value: Some(value), source: "test".into() });
         assert_eq!([json!(1), json!(0), json!("often")].map(read), [Some(SignedDuration::from_secs(1)), None, None]);
     }

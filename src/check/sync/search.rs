@@ -8,7 +8,8 @@ use k8s_openapi::api::core::v1::{Pod, VolumeMount};
 use tokio::time::{Instant, timeout_at};
 
 use super::ground::{Ground, NO_FILE};
-use super::trail::{Found, Stop, Tail, Trail, Work};
+use super::stop::{Found, Stop};
+use super::trail::{Tail, Trail, Work};
 use crate::check::millis;
 use crate::check::{Export, System};
 use crate::cluster::container;

@@ -1,9 +1,8 @@
 //! Where a file was and was not on its way to the tester's folder, and what the first place without it means. Pure.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
+use super::stop::{Found, Stop};
 use crate::check::storage::remount;
 use crate::cluster::LogLine;
 use crate::event::Hop;
@@ -37,28 +36,6 @@ pub struct Trail {
     pub by_nfs: bool,
 }
 
-/// A place that the file should have passed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stop {
-    /// The folder, and the container if it is one's; empty if there is no such place.
-    pub place: String,
-    pub seen: Found,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Found {
-    Whole,
-    /// A file of that name with other content, of this many bytes.
-    Other(usize),
-    Absent,
-    /// It cannot be looked into, and that is a fault of the place itself.
-    Trouble(String),
-    /// There is no such place.
-    NoMount(String),
-    /// It was not looked at, which says nothing.
-    Unknown(String),
-}
-
 /// What the sidecar did while the file was on its way.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Work {
@@ -79,27 +56,6 @@ pub struct Tail {
     pub has_ended_since: bool,
     /// rsync's last error, in the last cycle that ended or since; with the log's time.
     pub error: Option<LogLine>,
-}
-
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = &self.place;
-        match &self.seen {
-            Found::Whole => write!(f, "whole in {place}"),
-            Found::Other(bytes) => write!(f, "{bytes} bytes of other content in {place}"),
-            Found::Absent => write!(f, "not in {place}"),
-            Found::Trouble(why) => write!(f, "{place} cannot be looked into ({why})"),
-            Found::NoMount(why) => f.write_str(why),
-            Found::Unknown(why) => write!(f, "{place} was not looked at ({why})"),
-        }
-    }
-}
-
-impl Stop {
-    /// Whether the file is known not to be there as it was written.
-    pub fn lacks(&self) -> bool {
-        !matches!(self.seen, Found::Whole | Found::Unknown(_))
-    }
 }
 
 impl Trail {
