@@ -18,7 +18,7 @@ use crate::check::parameter::Span;
 use crate::check::{Kind, Site, System};
 use crate::cluster::container;
 use crate::cluster::server::counted;
-use crate::cluster::{Operation, ResourceExt, Wanted};
+use crate::cluster::{Operation, ResourceExt, SyncLog, Wanted};
 use crate::event::{Reason, Verdict};
 
 /// The time between two readings of CPU of a sidecar that is looked at again, so long that a short cycle weighs little.
@@ -27,6 +27,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 const LINES: i64 = 200;
 const BYTES: i64 = 1 << 20;
 const RECENT: SignedDuration = SignedDuration::from_secs(60);
+const STARTING: SignedDuration = SignedDuration::from_secs(10);
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -131,10 +132,16 @@ async fn newest_copy(site: &Site, pod: &Pod) -> Result<Option<String>, Verdict> 
     let name = &sidecar.container;
     let log = site.shared.cluster.log_tail(&pod.name_any(), name, LINES, BYTES).await;
     let log = log.map_err(|error| site.no_answer(&error))?;
-    let since = container::named(pod, name).and_then(|view| view.running_since()).unwrap_or(Timestamp::MAX);
     // Files of this run are no excuse: they are copied in a moment.
     let log: Vec<_> = log.into_iter().filter(|(_, line)| !line.contains(&site.shared.run)).collect();
-    Ok(used::copied(&log, since, site.shared.cluster.now() - RECENT, &sidecar.cycle_end.0))
+    let since = container::named(pod, name).and_then(|view| view.running_since()).unwrap_or(Timestamp::MAX);
+    // What a container says when it starts comes before its first cycle.
+    let is_cut = log.first().is_some_and(|(first, _)| first.duration_since(since) > STARTING);
+    let read = if is_cut { SyncLog::read_cut } else { SyncLog::read };
+    let last = log.last().map(|(stamp, _)| *stamp);
+    let copied = site.system.words().and_then(|words| read(&log, &words).copied);
+    let recent = site.shared.cluster.now() - RECENT;
+    Ok(copied.filter(|(stamp, _)| *stamp >= recent || Some(*stamp) == last).map(|(_, line)| line))
 }
 
 /// Measures a server's running containers, from metrics-server where there is one, else in the containers.

@@ -1,15 +1,13 @@
-//! What containers use, as metrics-server and the kernel say it, and what a sidecar copies, as its log says it. Pure.
+//! What containers use, as metrics-server and the kernel say it. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use regex::Regex;
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::quantity;
-use crate::cluster::LogLine;
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Used {
@@ -64,29 +62,6 @@ pub fn total(all: impl IntoIterator<Item = Used>) -> Used {
     Used { memory, cpu }
 }
 
-/// The newest file that a log lists as copied, at `recent` or later or in its last line.
-pub fn copied(log: &[LogLine], since: Timestamp, recent: Timestamp, cycle_end: &Regex) -> Option<String> {
-    // What a container says when it starts comes before its first cycle; a log that was cut off begins in one.
-    let mut in_cycle =
-        log.first().is_some_and(|(first, _)| first.duration_since(since) > SignedDuration::from_secs(10));
-    let mut newest = None;
-    for (index, (stamp, line)) in log.iter().enumerate() {
-        if line == "sending incremental file list" {
-            in_cycle = true;
-        } else if line.starts_with("sent ") || cycle_end.is_match(line) {
-            in_cycle = false;
-        } else if in_cycle
-            && !line.is_empty()
-            && line != "./"
-            && !line.starts_with("rsync")
-            && !line.starts_with("total size ")
-        {
-            newest = (*stamp >= recent || index + 1 == log.len()).then(|| line.clone()).or(newest);
-        }
-    }
-    newest
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -113,24 +88,5 @@ mod tests {
         let used = from_metrics(&data, &["a"]).unwrap()["a"];
         assert_eq!((memory(used.memory), cpu(used.cpu)), ("1.0Mi".into(), "1m".into()));
         assert!(from_metrics(&data, &["a", "b"]).is_none());
-    }
-
-    #[test]
-    fn names_between_the_beginning_and_the_end_of_a_cycle_are_copied() {
-        let start: Timestamp = "2026-11-21T03:00:00Z".parse().unwrap();
-        let log = |lines: &[&str]| -> Vec<LogLine> { lines.iter().map(|line| (start, (*line).to_owned())).collect() };
-        let idle =
-            ["=== Starting ===", "sending incremental file list", "", "sent 5 bytes", "total size is 0", "Synced"];
-        let name = |lines: &[&str], since: i64, recent: i64| {
-            let at = |seconds| start + SignedDuration::from_secs(seconds);
-            copied(&log(lines), at(since), at(recent), &Regex::new("^Synced").unwrap())
-        };
-        assert_eq!(name(&idle, 0, 0), None);
-        let copying = ["sending incremental file list", "./", "total error.bin", "", "sent 5 bytes"];
-        assert_eq!(name(&copying, 0, -60).as_deref(), Some("total error.bin"));
-        assert_eq!(name(&copying, 0, 60), None, "long ago");
-        assert_eq!(name(&copying[..3], 0, 60).as_deref(), Some("total error.bin"), "still at it");
-        assert_eq!(name(&["one.bin", "two.bin"], -3600, 0).as_deref(), Some("two.bin"), "the beginning is cut off");
-        assert_eq!(name(&["sending incremental file list", "rsync: mkdir failed", "rsync error: code 11"], 0, 0), None);
     }
 }

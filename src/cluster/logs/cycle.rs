@@ -7,7 +7,8 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::sync_log::{SyncLog, Words};
+use super::sync_log::SyncLog;
+use super::words::Words;
 use crate::cluster::api_error::ApiError;
 
 /// How long the backlog of a log that was just opened may take to come.
@@ -147,7 +148,7 @@ impl CycleLog {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sync_log::tests::words;
+    use super::super::words::tests::words;
     use super::*;
 
     const RUN: &str = "e2e-run";

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::cycle::{BACKLOG, CycleLog, SILENT};
 use super::log::{next_line, stamped, whole_second};
-use super::sync_log::Words;
+use super::words::Words;
 use crate::cluster::api_error::ApiError;
 use crate::cluster::client::{Cluster, answered};
 use crate::cluster::concurrency::ConcurrencyLimit;

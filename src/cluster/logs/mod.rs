@@ -4,8 +4,10 @@ mod cycle;
 mod follow;
 mod log;
 mod sync_log;
+mod words;
 
 pub use cycle::CycleLog;
 pub use follow::{Cycles, QUIET};
 pub use log::LogLine;
-pub use sync_log::{Cycle, SyncLog, Words, is_last_word};
+pub use sync_log::{Cycle, SyncLog};
+pub use words::{Words, is_last_word};

@@ -4,53 +4,17 @@
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::log::LogLine;
+use super::words::Words;
 
-/// How rsync begins.
-const BEGIN: &str = "sending incremental file list";
 /// So many errors of a cycle are kept.
 const ERRORS: usize = 3;
 /// So many cycles are kept: a log goes on for ever.
 const CYCLES: usize = 256;
 /// So much of a line is quoted.
 const QUOTED: usize = 200;
-
-/// The lines that mean something.
-#[derive(Debug, Clone)]
-pub struct Words {
-    /// Else as rsync says it.
-    pub begin: Option<Regex>,
-    pub end: Regex,
-    /// The line that says the interval, in seconds in the first group.
-    pub interval: Regex,
-    /// The last word of what copies and failed; else as rsync says it.
-    pub error: Option<Regex>,
-    /// Excuses the errors of its cycle.
-    pub excuse: Option<Regex>,
-}
-
-impl Words {
-    fn begins(&self, line: &str) -> bool {
-        self.begin.as_ref().map_or(line == BEGIN, |begin| begin.is_match(line))
-    }
-
-    /// What begins a cycle, for messages.
-    pub fn begin(&self) -> &str {
-        self.begin.as_ref().map_or(BEGIN, Regex::as_str)
-    }
-
-    pub fn fails(&self, line: &str) -> bool {
-        self.error.as_ref().map_or_else(|| is_last_word(line), |error| error.is_match(line))
-    }
-}
-
-/// Whether an rsync that failed says so with its last line; files may have names that begin like it.
-pub fn is_last_word(line: &str) -> bool {
-    line.starts_with("rsync error: ") && line.contains(") at ") && line.ends_with(']')
-}
 
 /// One cycle, on the log's clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,15 +51,26 @@ pub struct SyncLog {
     /// Such a cause, and such a last word, since the last end of a cycle and in the cycle before it.
     causes: [Option<LogLine>; 2],
     failures: [Option<LogLine>; 2],
+    /// Whether what is said is the list of a cycle, and the newest file in one.
+    is_listing: bool,
+    pub copied: Option<LogLine>,
 }
 
 impl SyncLog {
     pub fn read(lines: &[LogLine], words: &Words) -> Self {
-        let mut log = Self::default();
+        Self::default().and(lines, words)
+    }
+
+    /// The same of a log whose beginning is cut off: it begins in a list.
+    pub fn read_cut(lines: &[LogLine], words: &Words) -> Self {
+        Self { is_listing: true, ..Self::default() }.and(lines, words)
+    }
+
+    fn and(mut self, lines: &[LogLine], words: &Words) -> Self {
         for (stamp, line) in lines {
-            log.take(line, *stamp, words);
+            self.take(line, *stamp, words);
         }
-        log
+        self
     }
 
     pub(super) fn take(&mut self, line: &str, stamp: Timestamp, words: &Words) {
@@ -105,6 +80,7 @@ impl SyncLog {
             self.paused_since = None;
         }
         if words.begins(line) {
+            self.is_listing = true;
             self.begin(stamp, paused_since.map(|end| millis(end, stamp)));
         } else if words.end.is_match(line) {
             self.end(stamp);
@@ -126,6 +102,7 @@ impl SyncLog {
         }
         let apart = self.last_end.and_then(|end| Duration::try_from(stamp.duration_since(end)).ok());
         self.apart = [self.apart, apart].into_iter().flatten().min();
+        self.is_listing = false;
         (self.last_end, self.paused_since, self.cause) = (Some(stamp), Some(stamp), None);
         self.causes = [None, self.causes[0].take()];
         self.failures = [None, self.failures[0].take()];
@@ -144,6 +121,12 @@ impl SyncLog {
     }
 
     fn remark(&mut self, line: &str, stamp: Timestamp, words: &Words) {
+        self.is_listing &= !line.starts_with("sent ");
+        // rsync's own words, and the folder itself.
+        let is_own = line.is_empty() || line == "./" || line.starts_with("rsync") || line.starts_with("total size ");
+        if self.is_listing && !is_own {
+            self.copied = Some((stamp, quoted(line)));
+        }
         if is_cause(line) {
             self.cause = Some(line.to_owned());
             self.causes[0] = Some((stamp, quoted(line)));
@@ -188,27 +171,17 @@ fn millis(from: Timestamp, to: Timestamp) -> i64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use k8s_openapi::jiff::SignedDuration;
 
+    use super::super::words::tests::words;
     use super::*;
 
+    const BEGIN: &str = "sending incremental file list";
     const END: &str = "[03:00:00] Synced to Windows in 0s";
     const ERROR: &str = "rsync error: some files were not transferred (code 23) at main.c(1338) [sender=3.4.1]";
     const CAUSE: &str = "rsync: [receiver] write failed on \"/windows-mount/a.txt\": No space left on device (28)";
     const GONE: &str = "rsync: [sender] write error: Broken pipe (32)";
-
-    /// Those of the file simulator.
-    pub fn words() -> Words {
-        let [end, interval, error] = [
-            r"^\[\d\d:\d\d:\d\d\] Synced\b",
-            r"^Sync interval: (\d+)s",
-            r"^rsync error: .*\(code \d+\) at \w+\.c\(\d+\)",
-        ]
-        .map(|text| Regex::new(text).unwrap());
-        let excuse = Regex::new("^ERROR: .* failed verification").ok();
-        Words { begin: None, end, interval, error: Some(error), excuse }
-    }
 
     /// A log with lines written so many milliseconds after a moment.
     fn read(lines: &[(i64, &str)]) -> SyncLog {
@@ -253,13 +226,6 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn where_no_word_is_given_rsyncs_own_count() {
-        let own = Words { begin: None, error: None, ..words() };
-        assert!(own.begins(BEGIN) && own.fails(ERROR));
-        assert!(!own.begins("a sending incremental file list") && !own.fails("rsync error: failed (code 23)"));
-    }
-
-    #[test]
     fn an_error_counts_until_a_cycle_ends_without_one() {
         for (text, error, why) in [
             (&[(0, END), (30, CAUSE), (30, ERROR), (30, GONE)][..], Some(CAUSE), "the cause says more"),
@@ -270,6 +236,21 @@ pub(super) mod tests {
         ] {
             assert_eq!(read(text).last_error().map(|(_, line)| line.as_str()), error, "{why}");
         }
+    }
+
+    #[test]
+    fn names_between_the_beginning_and_the_end_of_a_list_are_copied() {
+        let copied = |log: SyncLog| log.copied.map(|(_, name)| name);
+        let at = |lines: &[&'static str]| lines.iter().map(|line| (0, *line)).collect::<Vec<_>>();
+        let idle = at(&["=== Starting ===", BEGIN, "", "sent 5 bytes", "total size is 0", END, "next sync soon"]);
+        let copying = at(&[BEGIN, "./", "total error.bin", "", "sent 5 bytes"]);
+        let failing = at(&[BEGIN, "rsync: mkdir failed", "rsync error: code 11"]);
+        assert_eq!(
+            [idle, copying, failing].map(|lines| copied(read(&lines))),
+            [None, Some("total error.bin".into()), None]
+        );
+        let cut = [(Timestamp::UNIX_EPOCH, "one.bin".to_owned()), (Timestamp::UNIX_EPOCH, "two.bin".to_owned())];
+        assert_eq!(copied(SyncLog::read_cut(&cut, &words())).as_deref(), Some("two.bin"));
     }
 
     #[test]
