@@ -141,7 +141,7 @@ impl Test {
     }
 
     fn unfinished(case: &Case, why: &str) -> Self {
-        let verdict = Verdict { outcome: Outcome::Error, ..Verdict::judged(why, Vec::new()) };
+        let verdict = Verdict { outcome: Outcome::Error, ..Verdict::pass(why) };
         Self { is_finished: false, ..Self::new(&case.id, case.hops, verdict, Duration::ZERO) }
     }
 }

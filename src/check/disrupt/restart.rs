@@ -57,7 +57,7 @@ impl Kind for Restart {
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         match seen {
-            Observation::Spared(danger) => Verdict::judged("", vec![danger.clone()]).at(Hop::Sidecar),
+            Observation::Spared(danger) => Verdict::fail(danger.clone()).at(Hop::Sidecar),
             Observation::Restarted(restarted) => judge::verdict(self, system, restarted),
         }
     }

@@ -27,7 +27,6 @@ const REASONS: usize = 20;
 /// What to do about what was added.
 const LEFT: &str = "helm upgrade leaves it: remove it with kubectl edit";
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Drift {}
@@ -97,7 +96,7 @@ impl Kind for Drift {
         let manifest = format!("the manifest of revision {} of {}", seen.revision, seen.release);
         if seen.objects.is_empty() {
             let what = "none: there is nothing to compare";
-            return Verdict::judged("", vec![Reason::new(manifest, format!("objects{whose}"), what)]);
+            return Verdict::fail(Reason::new(manifest, format!("objects{whose}"), what));
         }
         let (mut reasons, mut notes, mut unread) = (Vec::new(), Vec::new(), Vec::new());
         let mut count = 0;

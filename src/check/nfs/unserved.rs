@@ -74,7 +74,7 @@ impl Unserved {
                 (format!("of {call}: {expected}"), seen.clone(), "look at the server's log; restart its pod")
             }
         };
-        Verdict::judged("", vec![Reason::new(object, expected, seen).hint(hint)]).at(Hop::Nfs)
+        Verdict::fail(Reason::new(object, expected, seen).hint(hint)).at(Hop::Nfs)
     }
 }
 

@@ -116,7 +116,7 @@ impl Kind for ExtraneousFiles {
             let object = format!("folder {}", scene.folder);
             let hint = "look at the permissions of the folder and of what is in it";
             let reason = Reason::new(object, "to take a file of the tester's", problem).hint(hint);
-            return Verdict::judged("", vec![reason]).at(Hop::Host);
+            return Verdict::fail(reason).at(Hop::Host);
         }
         if seen.files.is_empty() {
             let what = "a file whose folder is in both places";

@@ -89,7 +89,7 @@ impl Kind for FileUpdate {
             let object = format!("folder {}", seen.scene.folder);
             let hint = "look at the permissions of the folder and whether a program holds the file open";
             let reason = Reason::new(object, "a file that the tester can extend", problem).hint(hint);
-            return Verdict::judged("", vec![reason]).at(Hop::Host);
+            return Verdict::fail(reason).at(Hop::Host);
         }
         let millis = match judged(seen.second.as_ref(), "its newer version from the export") {
             Ok(arrival) => arrival.millis,
@@ -104,7 +104,7 @@ impl Kind for FileUpdate {
             "newer versions replaced the older ones {millis} ms after the write was acknowledged: one of the same \
              size, one shorter, and one that the tester had changed"
         );
-        Verdict::judged(summary, Vec::new()).notes(note.into_iter().collect())
+        Verdict::pass(summary).notes(note.into_iter().collect())
     }
 }
 

@@ -55,7 +55,7 @@ impl Kind for ExportOptions {
         };
         if let Some(problem) = problem {
             let reason = Reason::new(object, format!("a line that exports {folder}"), problem);
-            return Verdict::judged("", vec![reason.hint("look at the log of the server")]).at(Hop::Nfs);
+            return Verdict::fail(reason.hint("look at the log of the server")).at(Hop::Nfs);
         }
         let set = |options| words(options).collect::<BTreeSet<_>>();
         let wanted = set(&expected);

@@ -17,7 +17,6 @@ use crate::event::{Hop, Reason, Verdict};
 /// The server says its id when it starts: so much of its log is read.
 const HEAD: i64 = 8 << 10;
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Fsid {}
@@ -70,7 +69,7 @@ impl Kind for Fsid {
         let Some(id) = &own.id else {
             let variable = system.export.fsid_variable.as_deref().unwrap_or("its environment");
             let expected = format!("an fsid in its command, {variable} or its log");
-            return Verdict::judged("", vec![Reason::new(object, expected, "none").hint(hint)]).at(Hop::Nfs);
+            return Verdict::fail(Reason::new(object, expected, "none").hint(hint)).at(Hop::Nfs);
         };
         let mut reasons = Vec::new();
         if let Some(expected) = seen.expected.unlike("fsid", id) {

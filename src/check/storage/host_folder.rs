@@ -6,7 +6,6 @@ use crate::check::{Kind, Need, Site, System};
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Entry;
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostFolder {}
@@ -30,7 +29,7 @@ impl Kind for HostFolder {
 
     fn judge(&self, _: &System, seen: &Observation) -> Verdict {
         if seen.entry == Entry::Folder {
-            return Verdict::judged(format!("{} is a folder", seen.folder), Vec::new());
+            return Verdict::pass(format!("{} is a folder", seen.folder));
         }
         let make = if seen.folder.contains('\\') { "New-Item -ItemType Directory -Path" } else { "mkdir" };
         let hint = match &seen.entry {
@@ -42,7 +41,7 @@ impl Kind for HostFolder {
             _ => "look what stands there, and whether --host-data names the right folder".to_owned(),
         };
         let reason = Reason::new(format!("folder {}", seen.folder), "a folder", seen.entry.to_string());
-        Verdict::judged("", vec![reason.hint(hint)]).at(Hop::Host)
+        Verdict::fail(reason.hint(hint)).at(Hop::Host)
     }
 }
 

@@ -67,13 +67,13 @@ impl Kind for HostMount {
         let object = format!("folder {}", seen.folder);
         if !seen.is_folder {
             let hint = seen.hint();
-            return Verdict::judged("", vec![Reason::new(object, "a folder", "no folder").hint(hint)]).at(Hop::Host);
+            return Verdict::fail(Reason::new(object, "a folder", "no folder").hint(hint)).at(Hop::Host);
         }
         let there = format!("pod {}, container {}, {}", seen.pod, seen.container, seen.path);
         let (way, what) = match (&seen.to_pod, &seen.to_host) {
             (Some(Crossing::Same(to_pod)), Some(Crossing::Same(to_host))) => {
                 let summary = format!("{} is {there}: {to_pod} ms to the pod, {to_host} ms back", seen.folder);
-                return Verdict::judged(summary, Vec::new());
+                return Verdict::pass(summary);
             }
             (Some(Crossing::Unwritable(why)), _) => return seen.unwritable(&seen.folder, why).at(Hop::Host),
             (_, Some(Crossing::Unwritable(why))) => return seen.unwritable(&there, why).at(Hop::Mount),
@@ -83,7 +83,7 @@ impl Kind for HostMount {
         };
         let expected = format!("to be the folder that {there} shows");
         let what = format!("a file written {way} is not the same at the other end: {what}");
-        Verdict::judged("", vec![Reason::new(object, expected, what).hint(seen.hint())]).at(Hop::Mount)
+        Verdict::fail(Reason::new(object, expected, what).hint(seen.hint())).at(Hop::Mount)
     }
 }
 
@@ -202,7 +202,7 @@ impl Mount {
         let seen = format!("a file cannot be written in {end}: {why}");
         let reason = Reason::new(format!("folder {}", self.folder), "to take files here and in the pod", seen);
         let hint = "look whether its disk is full or read-only, at its permissions, and at who holds files in it";
-        Verdict::judged("", vec![reason.hint(hint)])
+        Verdict::fail(reason.hint(hint))
     }
 
     fn hint(&self) -> String {

@@ -14,7 +14,6 @@ use crate::random;
 
 const MARKER: &str = "marker.txt";
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Isolation {}

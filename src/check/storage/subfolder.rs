@@ -9,7 +9,6 @@ use crate::event::{Hop, Reason, Verdict};
 /// How deep the folder is nested in the run's own.
 const NESTED: &str = "nested/deeper";
 
-/// It has no parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Subfolder {}

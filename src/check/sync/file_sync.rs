@@ -102,13 +102,13 @@ impl FileSync {
             let object = format!("a file of pod {} in {}", seen.scene.pod, seen.scene.folder);
             let hint = "look at the permissions of the folder and whether a program holds the file open";
             let reason = Reason::new(object, "to be opened, extended and removed by the user", problem).hint(hint);
-            return Verdict::judged("", vec![reason]).at(Hop::Host);
+            return Verdict::fail(reason).at(Hop::Host);
         }
         let how = match profile {
             Some(profile) if seen.samples.len() > 1 => profile.to_string(),
             _ => format!("arrived {} ms after the write was acknowledged", arrival.millis),
         };
-        Verdict::judged(format!("{how}; limit {}", self.within), Vec::new())
+        Verdict::pass(format!("{how}; limit {}", self.within))
     }
 }
 

@@ -180,7 +180,7 @@ impl<'a> Ground<'a> {
 /// nothing can be written in the export's container.
 pub fn followed(site: &Site, pod: &Pod) -> Result<Arc<Cycles>, Verdict> {
     let name = site.system.sidecar_name();
-    let fail = |reason: Reason| Verdict::judged("", vec![reason]).at(Hop::Sidecar);
+    let fail = |reason: Reason| Verdict::fail(reason).at(Hop::Sidecar);
     let no_sidecar = || {
         let expected = format!("a container {name}, which copies the export");
         let reason = Reason::new(format!("pod {}", pod.name_any()), expected, "no such container");

@@ -64,7 +64,7 @@ impl Kind for MultiWrite {
             }
         }
         let summary = format!("{files} writes in {all} cycles, all whole; the slowest after {slowest} ms");
-        Verdict::judged(summary, Vec::new())
+        Verdict::pass(summary)
     }
 }
 

@@ -72,7 +72,7 @@ impl Scene {
                 let object = format!("export of pod {}", self.pod);
                 let reason = Reason::new(object, format!("to take {what}"), problem);
                 let reason = reason.hint("look whether the export is full or read-only");
-                Err(Verdict::judged("", vec![reason]).at(Hop::Export))
+                Err(Verdict::fail(reason).at(Hop::Export))
             }
             Some(Ok(arrival)) if arrival.wrong.is_empty() => Ok(arrival),
             Some(Ok(arrival)) => {
