@@ -151,3 +151,24 @@ impl Access {
         some.map(|lacked| (*lacked, count(*lacked), lost(*lacked))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn who_says_the_values_needs_no_secrets_for_them_and_for_the_release_all_the_same() {
+        let check = |kind: &str| serde_json::from_value::<Check>(json!({kind: {}})).unwrap();
+        let [pods, resources, release] = ["pods", "resources", "release"].map(check);
+        let secrets = Permission::new("list", "secrets");
+        for (has_values, count) in [(false, 2), (true, 1)] {
+            let access = Access { lacked: vec![secrets], has_values, ..Access::default() };
+            let lacked = [&pods, &resources, &release].map(|check| access.lacked_by(check).is_some());
+            assert_eq!(lacked, [false, !has_values, true]);
+            let [(lacked, tests, _)] = access.lacked_by_some(&[&pods, &resources, &release])[..] else { panic!() };
+            assert_eq!((lacked, tests), (secrets, count));
+        }
+    }
+}

@@ -157,5 +157,7 @@ mod tests {
             let verdict = judged::<Fsid>(json!({}), seen);
             assert_eq!(verdict.outcome, outcome, "{expected} {own}");
         }
+        let unseen = json!({"server": "a", "expected": {"value": 5, "source": "test"}, "found": {}});
+        assert_eq!(judged::<Fsid>(json!({}), unseen).outcome, Outcome::Error, "its own pod was not looked at");
     }
 }

@@ -122,6 +122,7 @@ mod tests {
             ("1.34", vec![node("one", "False"), node("two", "True")], "one", Outcome::Fail),
             ("1.34", vec![node("one", "Unknown"), node("two", "True")], "two", Outcome::Pass),
             ("1.34", vec![], "one", Outcome::Fail),
+            ("main", vec![node("one", "True")], "one", Outcome::Error),
         ] {
             let seen = json!({"context": "c", "version": version, "nodes": nodes, "used": [used]});
             let verdict = judged::<Cluster>(json!({"min-version": "1.29"}), seen.clone());
