@@ -5,6 +5,7 @@
 use futures::TryFutureExt;
 use serde::{Deserialize, Serialize};
 
+use crate::check::findings::{Findings, listed};
 use crate::check::parameter::Span;
 use crate::check::sync::ground::{self, Ground};
 use crate::check::sync::scene::{Delivery, Scene};
@@ -126,8 +127,7 @@ impl Kind for ExtraneousFiles {
             let object = format!("folder {}", scene.folder);
             return Verdict::error(Reason::new(object, "files of the tester's", "none was looked at"));
         }
-        let mut reasons = Vec::new();
-        let mut notes = Vec::new();
+        let mut findings = Findings::default();
         for file in &seen.files {
             let object = format!("file {} in {}, {}", file.name, scene.folder, file.place);
             let expected =
@@ -137,22 +137,21 @@ impl Kind for ExtraneousFiles {
                     "look whether {name} runs rsync with --delete, or a second pod: \
                      kubectl get pods -o yaml shows its command"
                 );
-                reasons.push(Reason::new(object, expected, changed).hint(hint));
+                findings.wrong(object, expected, changed, hint);
             } else if file.retimed > TOLERANCE {
                 let hint = format!("look whether {name} also copies from the folder to the export");
-                let changed = format!("its time was changed by {} ms", file.retimed);
-                reasons.push(Reason::new(object, expected, changed).hint(hint));
+                findings.wrong(object, expected, format!("its time was changed by {} ms", file.retimed), hint);
             } else if file.exported {
-                notes.push(format!("{object}: it is in the export of pod {} too, so clients see it", scene.pod));
+                findings.note(format!("{object}: it is in the export of pod {} too, so clients see it", scene.pod));
             }
         }
         let summary = format!(
             "{} files of the tester's are unchanged after {} cycles: {}",
             seen.files.len(),
             self.cycles,
-            seen.files.iter().map(|file| file.place.as_str()).collect::<Vec<_>>().join(", ")
+            listed(seen.files.iter().map(|file| &file.place))
         );
-        Verdict::judged(summary, reasons).notes(notes).at(Hop::Sidecar)
+        findings.verdict(summary).at(Hop::Sidecar)
     }
 }
 

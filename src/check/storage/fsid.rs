@@ -8,6 +8,7 @@ use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
+use crate::check::findings::{Findings, listed};
 use crate::check::parameter::Expected;
 use crate::check::{Export, Kind, Need, Site, System};
 use crate::cluster::container::{self, View};
@@ -71,9 +72,9 @@ impl Kind for Fsid {
             let expected = format!("an fsid in its command, {variable} or its log");
             return Verdict::fail(Reason::new(object, expected, "none").hint(hint)).at(Hop::Nfs);
         };
-        let mut reasons = Vec::new();
+        let mut findings = Findings::default();
         if let Some(expected) = seen.expected.unlike("fsid", id) {
-            reasons.push(Reason::new(&object, expected, format!("{id}, in {}", own.place)).hint(hint));
+            findings.wrong(&object, expected, format!("{id}, in {}", own.place), hint);
         }
         let others = seen.found.iter().filter(|(server, _)| **server != seen.server);
         let twins = others.filter(|(_, other)| other.id.as_ref() == Some(id));
@@ -81,11 +82,10 @@ impl Kind for Fsid {
         if !twins.is_empty() {
             let expected = format!("an fsid that no other server has (its own is {id})");
             let hint = "give each server an fsid of its own: clients take two exports with one id for the same";
-            reasons.push(Reason::new(&object, expected, format!("{} has it too", twins.join(", "))).hint(hint));
+            findings.wrong(&object, expected, format!("{} has it too", listed(twins)), hint);
         }
         let others = seen.found.len() - 1;
-        let summary = format!("fsid {id}, in {}; none of {others} others has it", own.place);
-        Verdict::judged(summary, reasons).at(Hop::Nfs)
+        findings.verdict(format!("fsid {id}, in {}; none of {others} others has it", own.place)).at(Hop::Nfs)
     }
 }
 

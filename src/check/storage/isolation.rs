@@ -6,6 +6,7 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
+use crate::check::findings::Findings;
 use crate::check::{Export, Kind, Need, Site, System};
 use crate::cluster::container;
 use crate::cluster::{Operation, Population, ResourceExt, SLOW};
@@ -60,14 +61,14 @@ impl Kind for Isolation {
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let (own, others): (Vec<_>, Vec<_>) = seen.exports.iter().partition(|look| look.server == seen.server);
-        let (mut reasons, mut unknown) = (Vec::new(), None);
+        let (mut findings, mut unknown) = (Findings::default(), None);
         for look in own.iter().chain(&others) {
             let is_own = look.server == seen.server;
             let object = format!("export {} of pod {}", system.export.folder, look.pod);
             let full = "look whether the export is full or read-only";
             let (name, text) = &look.marker;
             if let (Some(problem), true) = (&look.not_written, is_own) {
-                reasons.push(Reason::new(object, format!("to take the file {name}"), problem).hint(full));
+                findings.wrong(object, format!("to take the file {name}"), problem, full);
                 continue;
             }
             let found = match &look.found {
@@ -81,7 +82,7 @@ impl Kind for Isolation {
                 let other = |text: &String| format!("{} other bytes", text.len());
                 let seen = found.get(name).map_or("no such file".to_owned(), other);
                 let expected = format!("the file {name}, as it was written");
-                reasons.push(Reason::new(&object, expected, seen).hint(full));
+                findings.wrong(&object, expected, seen, full);
             }
             let (strange, expected, place) = if is_own {
                 (&others, "only files of its own".to_owned(), "another server's export".to_owned())
@@ -90,7 +91,7 @@ impl Kind for Isolation {
             };
             for (name, _) in strange.iter().map(|other| &other.marker).filter(|(name, _)| found.contains_key(name)) {
                 let seen = format!("the file {name}, which was written into {place}");
-                reasons.push(Reason::new(&object, &expected, seen).hint(SHARED));
+                findings.wrong(&object, &expected, seen, SHARED);
             }
         }
         if own.is_empty() || others.is_empty() {
@@ -98,13 +99,11 @@ impl Kind for Isolation {
             let what = format!("{} of its own, {} of others", own.len(), others.len());
             unknown = Some(Reason::new(format!("server {}", seen.server), expected, what).hint(AGAIN));
         }
-        if reasons.is_empty()
-            && let Some(reason) = unknown
-        {
-            return Verdict::error(reason);
+        if let Some(unknown) = unknown.filter(|_| findings.are_good()) {
+            return Verdict::error(unknown);
         }
         let summary = format!("its marker is in its own export and in none of {} others", others.len());
-        Verdict::judged(summary, reasons).at(Hop::Export)
+        findings.verdict(summary).at(Hop::Export)
     }
 }
 

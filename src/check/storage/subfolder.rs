@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::check::findings::Findings;
 use crate::check::{Kind, Need, Site, System, millis};
 use crate::cluster::{Operation, ResourceExt};
-use crate::event::{Hop, Reason, Verdict};
+use crate::event::{Hop, Verdict};
 
 /// How deep the folder is nested in the run's own.
 const NESTED: &str = "nested/deeper";
@@ -58,18 +59,18 @@ impl Kind for Subfolder {
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let object = format!("pod {}, container {}, folder {}", seen.pod, system.export.container, seen.folder);
         let hint = "look whether the export is full or read-only";
-        let mut reasons = Vec::new();
+        let mut findings = Findings::default();
         if let Some(problem) = &seen.problem {
-            reasons.push(Reason::new(&object, "to be made, and a file in it written and read", problem).hint(hint));
+            findings.wrong(&object, "to be made, and a file in it written and read", problem, hint);
         } else if seen.read != seen.written {
             let read = format!("{} bytes: {}", seen.read.len(), seen.read);
-            reasons.push(Reason::new(&object, format!("a file in it that reads: {}", seen.written), read).hint(hint));
+            findings.wrong(&object, format!("a file in it that reads: {}", seen.written), read, hint);
         }
         if let Some(problem) = &seen.not_removed {
-            reasons.push(Reason::new(&object, "to be removed", problem).hint(hint));
+            findings.wrong(&object, "to be removed", problem, hint);
         }
         let summary = format!("{NESTED} was made, written and read in {} ms, and removed", seen.millis);
-        Verdict::judged(summary, reasons).at(Hop::Export)
+        findings.verdict(summary).at(Hop::Export)
     }
 }
 
