@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::parameter::{Fact, Pattern, Span, with_group};
-use crate::cluster::{Select, Words, is_last_word};
+use crate::cluster::{Select, Words, tells_error};
 use crate::event::{Reason, Verdict};
 
 /// A system under test.
@@ -144,7 +144,7 @@ impl System {
 
     /// Whether a line of a log tells of an error in copying.
     pub fn tells_error(&self, line: &str) -> bool {
-        self.error.as_ref().map_or_else(|| is_last_word(line), |error| error.0.is_match(line))
+        tells_error(self.error.as_ref().map(|error| &error.0), line)
     }
 
     /// The names of the servers, in the order of the file.

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::sizes::{Sizes, follow};
+use crate::check::findings::listed;
 use crate::check::parameter::Span;
 use crate::check::pod::quantity;
 use crate::check::sync::ground::{self, Ground};
@@ -111,7 +112,7 @@ impl Kind for LargeFile {
             reasons.insert(0, Reason::new(object, expected, format!("{after} after {before}")).hint(hint));
         }
         reasons.extend(seen.scene.strange(&seen.strangers, system.sidecar_name()));
-        let sizes = seen.sizes.seen.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let sizes = listed(&seen.sizes.seen);
         let summary = format!(
             "{} bytes, written across {} cycles, were whole {millis} ms after the last write; sizes seen here: \
              {sizes}; no temporary left",

@@ -10,4 +10,4 @@ pub use cycle::CycleLog;
 pub use follow::{Cycles, QUIET};
 pub use log::LogLine;
 pub use sync_log::{Cycle, SyncLog};
-pub use words::{Words, is_last_word};
+pub use words::{Words, tells_error};

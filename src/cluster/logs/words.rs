@@ -30,13 +30,14 @@ impl Words {
     }
 
     pub fn fails(&self, line: &str) -> bool {
-        self.error.as_ref().map_or_else(|| is_last_word(line), |error| error.is_match(line))
+        tells_error(self.error.as_ref(), line)
     }
 }
 
-/// Whether an rsync that failed says so with its last line; files may have names that begin like it.
-pub fn is_last_word(line: &str) -> bool {
-    line.starts_with("rsync error: ") && line.contains(") at ") && line.ends_with(']')
+/// Whether a line says last that copying failed: as `error` has it, or else as rsync does, with whose words a file's name may begin.
+pub fn tells_error(error: Option<&Regex>, line: &str) -> bool {
+    let as_rsync = || line.starts_with("rsync error: ") && line.contains(") at ") && line.ends_with(']');
+    error.map_or_else(as_rsync, |error| error.is_match(line))
 }
 
 #[cfg(test)]
