@@ -26,7 +26,7 @@ mod transport;
 
 pub use api_error::ApiError;
 pub use client::{Cluster, Target};
-pub use command::{End, Operation, Output, batch};
+pub use command::{End, Operation, Output, batch, gathered};
 pub use concurrency::{SLOW, Work};
 pub use connection::{connect, connect_with, read_kubeconfig};
 pub use deadline::{ANSWER, COMMAND};

@@ -14,7 +14,7 @@ use crate::check::parameter::Span;
 use crate::check::{Disturbed, Site, millis};
 use crate::cluster::container::{self, Kind};
 use crate::cluster::server::{has_ended, is_ready, is_terminating, phase, progress};
-use crate::cluster::{ApiError, Operation, Population, ResourceExt, Server};
+use crate::cluster::{ApiError, Operation, Population, ResourceExt, Server, gathered};
 use crate::event::{Reason, Verdict};
 use crate::host::Seen;
 
@@ -224,14 +224,11 @@ impl<'a> Deleted<'a> {
         if let Some(problem) = output.problem() {
             return Seen::Unreadable(problem);
         }
-        let text = String::from_utf8_lossy(&output.stdout);
-        let mut parts = text.split_terminator('\0');
-        while let (Some(name), Some(content)) = (parts.next(), parts.next()) {
-            if name == file.name {
-                return if content == file.content { Seen::Whole } else { Seen::Different(content.len() as u64) };
-            }
+        match gathered(&output.stdout).find(|(name, _)| *name == file.name.as_bytes()) {
+            None => Seen::Absent,
+            Some((_, content)) if content == file.content.as_bytes() => Seen::Whole,
+            Some((_, content)) => Seen::Different(content.len() as u64),
         }
-        Seen::Absent
     }
 
     /// How old a pod is: by the cluster's clock, in whose timestamps there are no fractions, or by this machine's, on which

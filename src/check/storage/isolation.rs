@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::findings::Findings;
 use crate::check::{Export, Kind, Need, Site, System};
 use crate::cluster::container;
-use crate::cluster::{Operation, Population, ResourceExt, SLOW};
+use crate::cluster::{Operation, Population, ResourceExt, SLOW, gathered};
 use crate::event::{Hop, Reason, Verdict};
 use crate::random;
 
@@ -160,9 +160,8 @@ async fn gather(site: &Site, server: &str, pod: &Pod) -> Result<BTreeMap<String,
     if let Some(problem) = output.problem() {
         return Err(problem);
     }
-    let text = String::from_utf8_lossy(&output.stdout);
-    let mut parts = text.split_terminator('\0').map(str::to_owned);
-    Ok(std::iter::from_fn(|| Some((parts.next()?, parts.next()?))).collect())
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    Ok(gathered(&output.stdout).map(|(name, content)| (text(name), text(content))).collect())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::trail::{Tail, Trail, Work};
 use crate::check::millis;
 use crate::check::{Export, System};
 use crate::cluster::container;
-use crate::cluster::{Cluster, LogLine, Operation, ResourceExt, SyncLog};
+use crate::cluster::{Cluster, LogLine, Operation, ResourceExt, SyncLog, gathered};
 use crate::digest::Digest;
 use crate::host::Seen;
 
@@ -147,10 +147,11 @@ fn digested(said: &str, content: &Digest) -> Found {
 
 /// What a list of the files with that name, or a longer one, says: a shell sorts the shorter first.
 fn found(listed: &[u8], name: &str, content: &Digest) -> Found {
-    let head = [name.as_bytes(), b"\0"].concat();
-    let Some(rest) = listed.strip_prefix(head.as_slice()) else { return Found::Absent };
-    let size = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
-    if Digest::of(&rest[..size]) == *content { Found::Whole } else { Found::Other(size) }
+    match gathered(listed).next().filter(|(first, _)| *first == name.as_bytes()) {
+        None => Found::Absent,
+        Some((_, found)) if Digest::of(found) == *content => Found::Whole,
+        Some((_, found)) => Found::Other(found.len()),
+    }
 }
 
 /// Where the sidecar sees the folder of the export: the same volume, mounted there. An error says that it does not; `None`

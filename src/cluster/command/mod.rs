@@ -5,4 +5,4 @@ mod exec;
 mod operation;
 
 pub use exec::{End, Output};
-pub use operation::Operation;
+pub use operation::{Operation, gathered};

@@ -213,3 +213,9 @@ impl Operation {
         (0..files).map(file).collect()
     }
 }
+
+/// The names and contents in what [`Operation::Gather`] says.
+pub fn gathered(said: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut parts = said.split(|byte| *byte == 0);
+    std::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
+}
