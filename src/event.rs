@@ -1,8 +1,8 @@
 //! What happened, in past tense: the only types that running and reporting share.
 //!
 //! The order is a contract: [`Event::RunStarted`] first, at most one [`Event::Connected`], exactly one
-//! [`Event::CaseFinished`] for each case once connected, [`Event::RunFinished`] last and always, also when the run
-//! was refused or interrupted. Cases may interleave. Imports nothing of ours.
+//! [`Event::TestFinished`] for each test once connected, [`Event::RunFinished`] last and always, also when the run
+//! was refused or interrupted. Tests may interleave. Imports nothing of ours.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,13 +15,13 @@ use serde_json::Value;
 
 /// The name of a test: `suite::slug::server`; unique and stable.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct CaseId {
+pub struct TestId {
     pub suite: String,
     pub slug: String,
     pub server: Option<String>,
 }
 
-impl CaseId {
+impl TestId {
     /// The name within the suite, `slug::server`; the JUnit name.
     pub fn name(&self) -> String {
         match &self.server {
@@ -31,13 +31,13 @@ impl CaseId {
     }
 }
 
-impl fmt::Display for CaseId {
+impl fmt::Display for TestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}::{}", self.suite, self.name())
     }
 }
 
-/// A stage on a file's way between the tester's folder and an NFS client; a column of the grid.
+/// A stage on a file's way between the host folder and an NFS client; a column of the grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Hop {
     Host,
@@ -73,8 +73,8 @@ impl fmt::Display for Hop {
 }
 
 #[derive(Debug, Clone)]
-pub struct Case {
-    pub id: CaseId,
+pub struct Planned {
+    pub id: TestId,
     /// The hops that a PASS of it proves.
     pub hops: &'static [Hop],
 }
@@ -143,7 +143,7 @@ pub struct Verdict {
     pub timeline: Option<Box<Timeline>>,
 }
 
-/// Files on their way to the tester's folder, and the cycles that brought them: in milliseconds since the run began.
+/// Files on their way to the host folder, and the cycles that brought them: in milliseconds since the run began.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeline {
     pub limit: u64,
@@ -256,14 +256,14 @@ pub enum Event {
         at: Timestamp,
         /// The suites that were asked for, also those of which no test was selected.
         suites: Vec<String>,
-        cases: Vec<Case>,
+        tests: Vec<Planned>,
     },
     /// The cluster answered.
     Connected { facts: Vec<Fact> },
     /// A test began to wait for something that may take long.
-    CaseWaiting { id: CaseId, what: String, limit: Duration },
-    CaseFinished {
-        id: CaseId,
+    TestWaiting { id: TestId, what: String, limit: Duration },
+    TestFinished {
+        id: TestId,
         verdict: Verdict,
         elapsed: Duration,
         /// What the test observed, if that is all that its verdict judges; only while the run is recorded.

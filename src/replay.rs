@@ -4,9 +4,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::error::Refusal;
-use crate::event::{Case, CaseId, Diagnosis, Event, Fact, Notice, Reason, Verdict};
-use crate::recording::{RecordedCase, Recording};
-use crate::suite::{self, PlannedCase, Suite};
+use crate::event::{Diagnosis, Event, Fact, Notice, Planned, Reason, TestId, Verdict};
+use crate::recording::{RecordedTest, Recording};
+use crate::suite::{self, PlannedTest, Suite};
 
 /// Sends the events of a recorded run, with verdicts that are judged anew.
 ///
@@ -19,25 +19,25 @@ pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<(),
         // The reporting thread ends only after the last event.
         let _ = events.send(event);
     };
-    let case = |id: &CaseId| {
+    let to_plan = |id: &TestId| {
         let hops = planned(&suites, id).map(|(_, planned)| planned.check.about().hops);
-        Case { id: id.clone(), hops: hops.unwrap_or_default() }
+        Planned { id: id.clone(), hops: hops.unwrap_or_default() }
     };
     let names = suites.iter().map(|suite| suite.name.clone()).collect();
     let at = recording.started.unwrap_or_default();
-    send(Event::RunStarted { at, suites: names, cases: recording.planned.iter().map(case).collect() });
+    send(Event::RunStarted { at, suites: names, tests: recording.planned.iter().map(to_plan).collect() });
     let mut facts = recording.facts.clone();
     let replayed = format!("recorded by version {}, judged again without a cluster", recording.program);
     facts.push(Fact { name: "replayed".into(), value: replayed });
     send(Event::Connected { facts });
-    for case in &recording.cases {
-        let verdict = judge(recording, &suites, case);
-        if verdict.outcome != case.verdict.outcome {
-            let text = format!("{} was {} when it was recorded", case.id, case.verdict.outcome);
+    for test in &recording.tests {
+        let verdict = judge(recording, &suites, test);
+        if verdict.outcome != test.verdict.outcome {
+            let text = format!("{} was {} when it was recorded", test.id, test.verdict.outcome);
             send(Event::Noticed(Notice { text, is_error: false }));
         }
-        let elapsed = Duration::from_millis(case.millis);
-        send(Event::CaseFinished { id: case.id.clone(), verdict, elapsed, seen: None });
+        let elapsed = Duration::from_millis(test.millis);
+        send(Event::TestFinished { id: test.id.clone(), verdict, elapsed, seen: None });
     }
     for (server, sections) in recording.diagnosed.clone() {
         send(Event::Diagnosed(Diagnosis { server, sections }));
@@ -51,13 +51,13 @@ pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<(),
 }
 
 /// The verdict of a recorded test: of its observation, where it has one. One that cannot be read is an ERROR.
-pub fn judge(recording: &Recording, suites: &[Suite], case: &RecordedCase) -> Verdict {
-    let Some(seen) = &case.seen else { return case.verdict.clone() };
+pub fn judge(recording: &Recording, suites: &[Suite], test: &RecordedTest) -> Verdict {
+    let Some(seen) = &test.seen else { return test.verdict.clone() };
     let unreadable = |why: String| {
-        let reason = Reason::new(format!("recording of {}", case.id), "an observation that can be read", why);
+        let reason = Reason::new(format!("recording of {}", test.id), "an observation that can be read", why);
         Verdict::error(reason.hint(format!("replay it with version {}, which recorded it", recording.program)))
     };
-    let Some((suite, planned)) = planned(suites, &case.id) else {
+    let Some((suite, planned)) = planned(suites, &test.id) else {
         return unreadable("its suite has no such test".to_owned());
     };
     let mut seen = seen.clone();
@@ -65,12 +65,12 @@ pub fn judge(recording: &Recording, suites: &[Suite], case: &RecordedCase) -> Ve
         return unreadable(format!("it lacks object {key}"));
     }
     let mut verdict = planned.check.judge(&suite.system, seen).unwrap_or_else(|error| unreadable(error.to_string()));
-    let tests = || suites.iter().flat_map(|suite| &suite.cases);
-    verdict.blocked_by = verdict.blocked_by.and_then(|by| suite::blocker(&by, &case.id, tests()));
+    let tests = || suites.iter().flat_map(|suite| &suite.tests);
+    verdict.blocked_by = verdict.blocked_by.and_then(|by| suite::blocker(&by, &test.id, tests()));
     verdict
 }
 
-fn planned<'a>(suites: &'a [Suite], id: &CaseId) -> Option<(&'a Suite, &'a PlannedCase)> {
-    let mut all = suites.iter().flat_map(|suite| suite.cases.iter().map(move |case| (suite, case)));
+fn planned<'a>(suites: &'a [Suite], id: &TestId) -> Option<(&'a Suite, &'a PlannedTest)> {
+    let mut all = suites.iter().flat_map(|suite| suite.tests.iter().map(move |test| (suite, test)));
     all.find(|(_, planned)| planned.id == *id)
 }

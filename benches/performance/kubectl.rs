@@ -10,7 +10,7 @@ use super::measure::kubectl;
 pub const SERVERS: [&str; 7] =
     ["nas-input-1", "nas-input-2", "nas-input-3", "nas-backup", "nas-output-1", "nas-output-2", "nas-output-3"];
 const PREFIX: &str = "file-sim-file-simulator";
-/// Where the cluster of `fixtures/cluster` has the tester's folders.
+/// Where the cluster of `fixtures/cluster` has the host folders.
 const FOLDER: &str = "/mnt/simulator-data";
 /// How often it looks whether a file has arrived, and how often at the most.
 const POLL: Duration = Duration::from_secs(5);

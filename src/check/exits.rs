@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::cluster::ResourceExt;
 use crate::cluster::container::View;
-use crate::event::{CaseId, Reason, Verdict};
+use crate::event::{Reason, TestId, Verdict};
 
 /// How long a session waits for its turn: one with a silent server takes longer, and ends no server.
 const TURN: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ const KILLED: [i32; 2] = [128 + 15, 128 + 9];
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
-    pub by: CaseId,
+    pub by: TestId,
     pub container: String,
     /// Its uid.
     pub pod: String,

@@ -29,7 +29,7 @@ pub trait Kind: Sync {
     const PARTS: &'static [Part] = &[];
     /// Whether it deletes pods: then it runs alone, when all others have ended, and only if
     /// that was allowed.
-    const DISTURBS: bool = false;
+    const DISRUPTS: bool = false;
 
     fn needs(&self) -> &'static [Need] {
         Self::NEEDS
@@ -68,7 +68,7 @@ pub struct About {
     pub needs: &'static [Need],
     pub may_need: &'static [Need],
     pub parts: &'static [Part],
-    pub disturbs: bool,
+    pub disrupts: bool,
     pub parameters: fn(&mut SchemaGenerator) -> Schema,
 }
 
@@ -82,7 +82,7 @@ impl About {
             needs: P::NEEDS,
             may_need: P::MAY_NEED,
             parts: P::PARTS,
-            disturbs: P::DISTURBS,
+            disrupts: P::DISRUPTS,
             parameters: P::json_schema,
         }
     }

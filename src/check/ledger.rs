@@ -5,12 +5,12 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::cluster::Select;
-use crate::event::CaseId;
+use crate::event::TestId;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
     /// The test that put it there, or will.
-    pub case: CaseId,
+    pub test: TestId,
     pub server: String,
     pub select: Select,
     pub place: Place,

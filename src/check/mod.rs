@@ -35,7 +35,7 @@ pub use drift::revision;
 pub use kind::{About, AnyKind, Kind, Subject};
 pub use ledger::{Place, Placed};
 pub use need::{ALWAYS, Access, Need, OPTIONAL};
-pub use shared::{Disturbed, Shared, Wishes};
+pub use shared::{Disrupted, Shared, Wishes};
 pub use site::Site;
 pub use sync::search::period;
 pub use system::{Export, Part, Sidecar, System};
@@ -142,9 +142,9 @@ kinds! {
     /// A volume is an emptyDir with a size limit.
     "size-limit" => SizeLimit(pod::size_limit::SizeLimit),
 
-    /// The tester's folder exists.
+    /// The host folder exists.
     "host-folder" => HostFolder(storage::host_folder::HostFolder),
-    /// The tester's folder and the pod's hostPath are one folder.
+    /// The host folder and the pod's hostPath are one folder.
     "host-mount" => HostMount(storage::host_mount::HostMount),
     /// What is written into one export is in no other.
     "isolation" => Isolation(storage::isolation::Isolation),
@@ -155,9 +155,9 @@ kinds! {
     /// The server's fsid is as in the values, and no other server's.
     "fsid" => Fsid(storage::fsid::Fsid),
 
-    /// A file written in a container appears in the tester's folder.
+    /// A file written in a container appears in the host folder.
     "file-sync" => FileSync(sync::file_sync::FileSync),
-    /// Several cycles of new and replaced files end whole in the tester's folder.
+    /// Several cycles of new and replaced files end whole in the host folder.
     "multi-write" => MultiWrite(sync::multi_write::MultiWrite),
     /// The sidecar's cycles come at the configured interval, and copy nothing twice.
     "log-cadence" => Cadence(sync::cadence::Cadence),
@@ -167,7 +167,7 @@ kinds! {
 
     /// Files that only the tester has put into the folder are left alone.
     "extraneous-files" => ExtraneousFiles(safety::extraneous_files::ExtraneousFiles),
-    /// A newer version in the export replaces the one in the tester's folder.
+    /// A newer version in the export replaces the one in the host folder.
     "file-update" => FileUpdate(safety::file_update::FileUpdate),
     /// A file that is written across several cycles ends whole, and never shrinks on the way.
     "large-file" => LargeFile(safety::large_file::LargeFile),

@@ -52,7 +52,7 @@ impl Need {
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Folder => "the tester's folder",
+            Self::Folder => "the host folder",
             Self::Services => "Services",
             Self::Values => "values",
             Self::Release => "the Helm release",

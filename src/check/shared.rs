@@ -1,4 +1,4 @@
-//! What all tests of a run share: the cluster, the tester's folder, the release, and what was looked at once.
+//! What all tests of a run share: the cluster, the host folder, the release, and what was looked at once.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use super::system::System;
 use crate::cluster::container;
 use crate::cluster::server::Settlement;
 use crate::cluster::{ApiError, Cluster, Cycles, Deployed, Operation, Output, Population, ResourceExt, Select, Watch};
-use crate::event::{CaseId, Event, millis};
+use crate::event::{Event, TestId, millis};
 use crate::host::Host;
 use crate::values::Values;
 
@@ -32,10 +32,10 @@ pub struct Wishes {
     pub node_address: Option<String>,
 }
 
-/// A server that a test disturbs: the run does not end before it is Ready again, or cannot be.
+/// A server that a test disrupts: the run does not end before it is Ready again, or cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disturbed {
-    pub case: CaseId,
+pub struct Disrupted {
+    pub test: TestId,
     pub server: String,
     pub select: Select,
     /// The uid of the pod that the test deletes.
@@ -61,9 +61,9 @@ pub struct Shared {
     pub ledger: Ledger,
     /// Servers that ended at a request of this run.
     pub(super) exits: Exits,
-    disturbed: Mutex<Vec<Disturbed>>,
+    disrupted: Mutex<Vec<Disrupted>>,
     /// Those of which that was given up.
-    down: Mutex<Vec<Disturbed>>,
+    down: Mutex<Vec<Disrupted>>,
     started: Instant,
     pub commands: Arc<Commands>,
     /// What was looked at once, by what it is and where.
@@ -84,7 +84,7 @@ impl Shared {
         watch: Watch,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        let (ledger, exits, disturbed, down, commands, memory, cycles) = Default::default();
+        let (ledger, exits, disrupted, down, commands, memory, cycles) = Default::default();
         let started = Instant::now();
         Self {
             cluster,
@@ -98,7 +98,7 @@ impl Shared {
             events,
             ledger,
             exits,
-            disturbed,
+            disrupted,
             down,
             started,
             commands,
@@ -144,39 +144,39 @@ impl Shared {
         }
     }
 
-    pub fn disturb(&self, disturbed: Disturbed) {
-        self.all_disturbed().push(disturbed);
+    pub fn disrupt(&self, disrupted: Disrupted) {
+        self.all_disrupted().push(disrupted);
     }
 
-    pub fn disturbed(&self) -> Vec<Disturbed> {
-        self.all_disturbed().clone()
+    pub fn disrupted(&self) -> Vec<Disrupted> {
+        self.all_disrupted().clone()
     }
 
-    /// Strikes out a server that is Ready again, or was not disturbed after all.
-    pub fn recovered(&self, disturbed: &Disturbed) {
-        self.all_disturbed().retain(|other| other != disturbed);
+    /// Strikes out a server that is Ready again, or was not disrupted after all.
+    pub fn recovered(&self, disrupted: &Disrupted) {
+        self.all_disrupted().retain(|other| other != disrupted);
     }
 
     /// Strikes out a server that should be Ready again and is not.
-    pub fn gave_up(&self, disturbed: &Disturbed) {
-        self.recovered(disturbed);
-        self.down.lock().unwrap_or_else(PoisonError::into_inner).push(disturbed.clone());
+    pub fn gave_up(&self, disrupted: &Disrupted) {
+        self.recovered(disrupted);
+        self.down.lock().unwrap_or_else(PoisonError::into_inner).push(disrupted.clone());
     }
 
-    /// A server that this run has disturbed and that is down since; none may be disturbed besides.
-    pub fn down(&self) -> Option<Disturbed> {
+    /// A server that this run has disrupted and that is down since; none may be disrupted besides.
+    pub fn down(&self) -> Option<Disrupted> {
         // What is not known is not Ready.
         let population = self.watch.population().ok();
-        let is_up = |it: &Disturbed| {
+        let is_up = |it: &Disrupted| {
             let server = population.as_ref().map(|population| population.server(&it.select, &it.server));
             server.is_some_and(|server| server.readiness() == Settlement::Settled)
         };
         let given_up = self.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.disturbed().into_iter().chain(given_up).find(|it| !is_up(it))
+        self.disrupted().into_iter().chain(given_up).find(|it| !is_up(it))
     }
 
-    fn all_disturbed(&self) -> MutexGuard<'_, Vec<Disturbed>> {
-        self.disturbed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn all_disrupted(&self) -> MutexGuard<'_, Vec<Disrupted>> {
+        self.disrupted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is looked at once in a run, by whichever test comes first; `place` says where it is looked at.

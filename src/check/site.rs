@@ -13,17 +13,17 @@ use super::system::System;
 use crate::cluster::container;
 use crate::cluster::server::{Settlement, counted, is_terminating};
 use crate::cluster::{ApiError, Population, ResourceExt, Server};
-use crate::event::{CaseId, Event, Reason, Verdict};
+use crate::event::{Event, Reason, TestId, Verdict};
 
 pub struct Site {
     pub shared: Arc<Shared>,
-    pub id: CaseId,
+    pub id: TestId,
     pub system: Arc<System>,
     pod: OnceLock<Arc<Pod>>,
 }
 
 impl Site {
-    pub fn new(shared: Arc<Shared>, id: CaseId, system: Arc<System>) -> Self {
+    pub fn new(shared: Arc<Shared>, id: TestId, system: Arc<System>) -> Self {
         Self { shared, id, system, pod: OnceLock::new() }
     }
 
@@ -34,7 +34,7 @@ impl Site {
 
     /// Says that the test waits, for the live display.
     pub fn waiting(&self, what: impl Into<String>, limit: Duration) {
-        let event = Event::CaseWaiting { id: self.id.clone(), what: what.into(), limit };
+        let event = Event::TestWaiting { id: self.id.clone(), what: what.into(), limit };
         self.shared.tell(event);
     }
 

@@ -24,15 +24,15 @@ pub struct System {
     pub restart_window: Span,
     /// The NFS export of each server.
     pub export: Export,
-    /// The volume with the tester's folder, a hostPath; where there is one.
+    /// The volume with the host folder, a hostPath; where there is one.
     #[serde(default)]
     pub folder_volume: String,
-    /// The container that fills the export from the tester's folder when a pod starts, where there is one.
+    /// The container that fills the export from the host folder when a pod starts, where there is one.
     #[serde(default)]
     pub init_container: String,
     /// The line of a log that says last that copying failed; if it is not given, as rsync says it.
     pub error: Option<Pattern>,
-    /// What copies the export to the tester's folder, in cycles; where a server has that.
+    /// What copies the export to the host folder, in cycles; where a server has that.
     pub sidecar: Option<Sidecar>,
     /// What the values say of a server; what nobody says may be anything.
     #[serde(default)]
@@ -58,7 +58,7 @@ pub struct Export {
     pub fsid_variable: Option<String>,
 }
 
-/// A container that copies the export to the tester's folder, in cycles, and the words of its log.
+/// A container that copies the export to the host folder, in cycles, and the words of its log.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Sidecar {

@@ -10,7 +10,7 @@ use super::ledger::{Place, Placed};
 use super::site::Site;
 use crate::cluster::container;
 use crate::cluster::{COMMAND, Cycles, Operation, Output, QUIET, ResourceExt, SLOW};
-use crate::event::{CaseId, Hop, Reason, Verdict};
+use crate::event::{Hop, Reason, TestId, Verdict};
 use crate::host::Entry;
 
 impl Site {
@@ -19,7 +19,7 @@ impl Site {
         format!("{}-{}-{}-", self.shared.run, self.id.suite, self.id.slug)
     }
 
-    /// A file of this test in the tester's folder, not placed yet; `what` tells it from the test's other files.
+    /// A file of this test in the host folder, not placed yet; `what` tells it from the test's other files.
     pub fn file(&self, what: &str) -> Placed {
         self.file_of(self.server(), what)
     }
@@ -27,7 +27,7 @@ impl Site {
     /// The same for the test of another server.
     pub fn file_of(&self, server: &str, what: &str) -> Placed {
         Placed {
-            case: CaseId { server: Some(server.to_owned()), ..self.id.clone() },
+            test: TestId { server: Some(server.to_owned()), ..self.id.clone() },
             server: server.to_owned(),
             select: self.system.pods.clone(),
             place: Place::Host,
@@ -136,7 +136,7 @@ impl Site {
         pod.labels().get(&self.system.pods.server_label).map_or(self.server(), String::as_str)
     }
 
-    /// A file of the tester's folder where it is in the export.
+    /// A file of the host folder where it is in the export.
     pub fn exported(&self, file: &Placed) -> Placed {
         let export = &self.system.export;
         let place = Place::Export { container: export.container.clone(), folder: export.folder.clone() };
@@ -155,7 +155,7 @@ impl Site {
         exported
     }
 
-    /// ERROR where the tester's folder is no longer there: then nothing could arrive in it.
+    /// ERROR where the host folder is no longer there: then nothing could arrive in it.
     pub async fn still_there(&self) -> Result<(), Verdict> {
         let entry = self.shared.host.entry(self.server()).await;
         if entry == Entry::Folder {

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn by_default_nothing_is_disturbed_and_the_current_context_is_not_used() {
+    fn by_default_nothing_is_disrupted_and_the_current_context_is_not_used() {
         assert_eq!(parsed(&[]).target.context, "file-simulator");
         let suites = parsed(&[]).suites;
         assert!(suites.contains(&"phase3".to_owned()) && !suites.contains(&"restarts".to_owned()), "{suites:?}");

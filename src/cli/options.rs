@@ -15,7 +15,7 @@ use crate::check::parameter::LONGEST;
 use crate::cluster::Target;
 use crate::error::Refusal;
 use crate::sim::scenario::{self, HEALTHY, Scenario};
-use crate::suite::load::{BUILT_IN, undisturbing};
+use crate::suite::load::{BUILT_IN, non_disruptive};
 use crate::suite::select::Filter;
 
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ impl TypedValueParser for Name {
 
 #[derive(Args, Default)]
 pub(super) struct Suites {
-    /// A built-in suite or a YAML file; repeatable [default: all that disturb nothing]
+    /// A built-in suite or a YAML file; repeatable [default: all that disrupt nothing]
     #[arg(long = "suite", value_name = "NAME|FILE", value_parser = Name, hide_possible_values = true, help_heading = "Tests")]
     pub(super) names: Vec<String>,
 }
@@ -88,7 +88,7 @@ pub(super) struct ClusterOptions {
     /// Helm values of what servers should be like [default: the release's]
     #[arg(long, value_name = "FILE", env = "FILE_SIMULATOR_VALUES", hide_env = true)]
     pub(super) values: Option<PathBuf>,
-    /// The tester's folder
+    /// The host folder
     #[arg(long, value_name = "DIR", default_value = HOST_DATA, env = "FILE_SIMULATOR_HOST_DATA", hide_env = true)]
     pub(super) host_data: PathBuf,
 }
@@ -168,7 +168,7 @@ pub(super) fn options(
     run: RunOptions,
 ) -> Result<Options, Refusal> {
     let simulate = simulate(matches, cluster.simulate.as_deref())?;
-    let suites = if suites.names.is_empty() { undisturbing() } else { suites.names };
+    let suites = if suites.names.is_empty() { non_disruptive() } else { suites.names };
     Ok(Options {
         suites,
         filter,

@@ -202,7 +202,7 @@ pub fn host_paths<'a>(pod: &'a Pod, view: &View<'a>) -> Vec<HostPath<'a>> {
     view.mounts.iter().filter_map(mount).collect()
 }
 
-/// The hostPath volumes of a container that may be the tester's folder of that server: those that are named like the
+/// The hostPath volumes of a container that may be the host folder of that server: those that are named like the
 /// server; all of them, if none is.
 pub fn tester_folders<'a>(pod: &'a Pod, view: &View<'a>, server: &str) -> Vec<HostPath<'a>> {
     let all = host_paths(pod, view);

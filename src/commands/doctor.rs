@@ -1,7 +1,7 @@
 //! `doctor`: looks at what a run needs, in seconds, and says what to do. Writes nothing.
 //!
 //! It asks what a run asks before its first test ([`preflight`]) and goes on where a run would be refused. What tests say for
-//! sure, such as whether pods mount the tester's folder, is theirs to say. Imports `preflight`, `check`, `cluster`.
+//! sure, such as whether pods mount the host folder, is theirs to say. Imports `preflight`, `check`, `cluster`.
 
 use std::fmt::{self, Write as _};
 
@@ -40,7 +40,7 @@ pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
     let seen = format!("{} answers, Kubernetes {}", cluster.address, cluster.version.git_version);
     report.judge("cluster", Ok(seen));
     report.clock(cluster.ahead);
-    let checks: Vec<&Check> = suites.iter().flat_map(|suite| &suite.cases).map(|case| &*case.check).collect();
+    let checks: Vec<&Check> = suites.iter().flat_map(|suite| &suite.tests).map(|test| &*test.check).collect();
     let known = preflight::ask(&cluster, suites, &checks, options.values.is_some(), true).await;
     let Known { namespace, access, revisions, watch } = known;
     let namespace = namespace.map(|is_seen| {
@@ -175,7 +175,7 @@ impl Report {
             let known = population.server(&suite.system.pods, server);
             let pod = known.current().into_iter().next()?;
             // One in which tests run commands: others may have no shell.
-            suite.cases.iter().find_map(|case| case.check.writes())?;
+            suite.tests.iter().find_map(|test| test.check.writes())?;
             let name = &suite.system.export.container;
             container::runs(pod, name).then(|| (pod.name_any(), name.clone()))
         });

@@ -46,12 +46,12 @@ pub async fn ask(cluster: &Cluster, suites: &[Suite], checks: &[&Check], has_val
     Known { namespace, access, revisions, watch }
 }
 
-/// The tester's folder is there.
+/// The host folder is there.
 pub async fn folder(host: &Host) -> Result<(), Refusal> {
     if host.is_folder("").await {
         return Ok(());
     }
-    let what = format!("the tester's folder {} is not a folder", host.root.display());
+    let what = format!("the host folder {} is not a folder", host.root.display());
     Err(Refusal::start(what, "name the folder that the pods share with --host-data, or make it"))
 }
 

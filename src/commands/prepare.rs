@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::run_id;
 use crate::sim::INTERVAL;
 use crate::sim::scenario::Scenario;
-use crate::suite::{PlannedCase, Suite};
+use crate::suite::{PlannedTest, Suite};
 use crate::values::{self, Values};
 
 /// From options to what tests share; tells which cluster and release that is.
@@ -22,17 +22,17 @@ use crate::values::{self, Values};
 pub async fn prepare(
     options: &Options,
     suites: &[Suite],
-    cases: &[PlannedCase],
+    tests: &[PlannedTest],
     events: mpsc::Sender<Event>,
 ) -> Result<Shared, Refusal> {
-    let needs = |need| cases.iter().any(|case| case.check.needs(need));
+    let needs = |need| tests.iter().any(|test| test.check.needs(need));
     let given = preflight::values(options).await?;
     let host = Host::new(options.host_data.clone());
     if needs(Need::Folder) {
         preflight::folder(&host).await?;
     }
     let cluster = cluster::connect(options.target.clone()).await?;
-    let checks: Vec<&Check> = cases.iter().map(|case| &*case.check).collect();
+    let checks: Vec<&Check> = tests.iter().map(|test| &*test.check).collect();
     let has_values = given.is_some();
     let Known { namespace, access, revisions, watch } =
         preflight::ask(&cluster, suites, &checks, has_values, needs(Need::Services)).await;
@@ -46,7 +46,7 @@ pub async fn prepare(
             Err(error) => Err(error.clone()),
         }
     };
-    let (deployed, duration) = tokio::join!(deployed, duration(&cluster, &watch, suites, cases));
+    let (deployed, duration) = tokio::join!(deployed, duration(&cluster, &watch, suites, tests));
     let release = preflight::release(&options.target, &revisions, &watch.population(), suites)?;
     let values = match (given, &options.values) {
         (Some(given), Some(path)) => {
@@ -78,10 +78,10 @@ async fn deployed(cluster: &Cluster, revisions: &[Revision]) -> Result<Option<De
 }
 
 /// How long the sync cycles will take that tests wait for, if any does.
-async fn duration(cluster: &Cluster, watch: &Watch, suites: &[Suite], cases: &[PlannedCase]) -> Option<Fact> {
-    let writing = cases.iter().filter_map(|case| Some((case.check.writes()?, case)));
-    let (cycles, case) = writing.max_by_key(|(cycles, _)| *cycles).filter(|(cycles, _)| *cycles > 0)?;
-    let system = &suites.iter().find(|suite| suite.name == case.id.suite)?.system;
+async fn duration(cluster: &Cluster, watch: &Watch, suites: &[Suite], tests: &[PlannedTest]) -> Option<Fact> {
+    let writing = tests.iter().filter_map(|test| Some((test.check.writes()?, test)));
+    let (cycles, test) = writing.max_by_key(|(cycles, _)| *cycles).filter(|(cycles, _)| *cycles > 0)?;
+    let system = &suites.iter().find(|suite| suite.name == test.id.suite)?.system;
     let pods = watch.population().ok()?.ready(&system.pods, system.sidecar_name());
     let period = check::period(cluster, &pods.first()?.1, system).await?;
     let (all, each) = ((period * u32::from(cycles)).as_secs(), period.as_secs());

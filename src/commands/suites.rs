@@ -11,18 +11,18 @@ use super::prepare;
 use super::reporting::{Reporting, reporters};
 use crate::cli::{Options, RunOptions};
 use crate::error::{Exit, Refusal};
-use crate::event::{Case, Ending, Event};
+use crate::event::{Ending, Event, Planned};
 use crate::recording;
 use crate::report::console::Look;
 use crate::report::recorder::Recorder;
 use crate::run::{self, Job, Signals};
-use crate::suite::{self, PlannedCase, Suite};
+use crate::suite::{self, PlannedTest, Suite};
 
 pub(super) fn run(options: &Options) -> Exit {
     let (suites, refusal) = load(options);
     let selected = refusal.map_or_else(|| suite::select(&suites, &options.filter), Err);
     if options.run.list {
-        return selected.map_or_else(|refusal| refuse(&refusal), |cases| list(&cases, options.run.verbose));
+        return selected.map_or_else(|refusal| refuse(&refusal), |tests| list(&tests, options.run.verbose));
     }
     // Before the first report is written: from then on Ctrl-C ends in a report too.
     let started = Instant::now();
@@ -32,7 +32,7 @@ pub(super) fn run(options: &Options) -> Exit {
     };
     // Now, and not when the run is over and lost.
     let selected =
-        selected.and_then(|cases| options.run.record.as_deref().map_or(Ok(()), recording::probe).map(|()| cases));
+        selected.and_then(|tests| options.run.record.as_deref().map_or(Ok(()), recording::probe).map(|()| tests));
     let RunOptions { quiet, verbose, report_dir, .. } = &options.run;
     let mut reporters = reporters(Look { quiet: *quiet, verbose: *verbose, reports: report_dir.clone() });
     if let (Some(path), Ok(_)) = (&options.run.record, &selected) {
@@ -40,11 +40,11 @@ pub(super) fn run(options: &Options) -> Exit {
         reporters.push(Box::new(Recorder::new(path.clone(), suites)));
     }
     let reporting = Reporting::start(reporters);
-    let cases = selected.as_deref().unwrap_or_default();
-    let cases = cases.iter().map(|case| Case { id: case.id.clone(), hops: case.check.about().hops }).collect();
-    reporting.send(Event::RunStarted { at: Timestamp::now(), suites: reported_suites(options, &suites), cases });
-    let finished = selected.and_then(|cases| {
-        let finished = runtime.block_on(execute(options, &suites, cases, &signals, reporting.events.clone()));
+    let tests = selected.as_deref().unwrap_or_default();
+    let tests = tests.iter().map(|test| Planned { id: test.id.clone(), hops: test.check.about().hops }).collect();
+    reporting.send(Event::RunStarted { at: Timestamp::now(), suites: reported_suites(options, &suites), tests });
+    let finished = selected.and_then(|tests| {
+        let finished = runtime.block_on(execute(options, &suites, tests, &signals, reporting.events.clone()));
         end(runtime);
         finished
     });
@@ -56,13 +56,13 @@ pub(super) fn run(options: &Options) -> Exit {
     reporting.end(refused)
 }
 
-/// As libtest lists tests, for scripts; or for people, with what each is, needs and disturbs.
-fn list(cases: &[PlannedCase], is_verbose: bool) -> Exit {
+/// As libtest lists tests, for scripts; or for people, with what each is, needs and disrupts.
+fn list(tests: &[PlannedTest], is_verbose: bool) -> Exit {
     if !is_verbose {
-        return print(cases.iter().map(|case| format!("{}: test", case.id)));
+        return print(tests.iter().map(|test| format!("{}: test", test.id)));
     }
-    let width = cases.iter().map(|case| case.id.to_string().len()).max().unwrap_or_default();
-    print(cases.iter().map(|case| format!("{:width$}  {}", case.id.to_string(), suite::explain::line(&case.check))))
+    let width = tests.iter().map(|test| test.id.to_string().len()).max().unwrap_or_default();
+    print(tests.iter().map(|test| format!("{:width$}  {}", test.id.to_string(), suite::explain::line(&test.check))))
 }
 
 /// The suites that get a report: also one whose file could not be read, so that its report of yesterday does not survive.
@@ -78,7 +78,7 @@ fn reported_suites(options: &Options, suites: &[Suite]) -> Vec<String> {
 async fn execute(
     options: &Options,
     suites: &[Suite],
-    cases: Vec<PlannedCase>,
+    tests: Vec<PlannedTest>,
     signals: &Signals,
     events: mpsc::Sender<Event>,
 ) -> Result<Ending, Refusal> {
@@ -87,17 +87,17 @@ async fn execute(
     let mut options = options.clone();
     let prepared = async {
         simulation = simulated(&mut options).await?;
-        prepare::prepare(&options, suites, &cases, events).await
+        prepare::prepare(&options, suites, &tests, events).await
     };
     let shared = tokio::select! {
         prepared = prepared => Arc::new(prepared?),
         () = signals.asked(1) => return Ok(Ending::Interrupted),
     };
-    let suite_of = |case: &PlannedCase| suites.iter().find(|suite| suite.name == case.id.suite);
-    let tests: Arc<[PlannedCase]> = suites.iter().flat_map(|suite| &suite.cases).cloned().collect();
-    let jobs = cases.into_iter().filter_map(|case| {
-        let system = Arc::clone(&suite_of(&case)?.system);
-        Some(Job { case, system, tests: Arc::clone(&tests) })
+    let suite_of = |test: &PlannedTest| suites.iter().find(|suite| suite.name == test.id.suite);
+    let all: Arc<[PlannedTest]> = suites.iter().flat_map(|suite| &suite.tests).cloned().collect();
+    let jobs = tests.into_iter().filter_map(|test| {
+        let system = Arc::clone(&suite_of(&test)?.system);
+        Some(Job { test, system, tests: Arc::clone(&all) })
     });
     Ok(run::run(shared, jobs.collect(), options.run.test_threads.map_or(run::AT_ONCE, NonZeroUsize::get), signals)
         .await)

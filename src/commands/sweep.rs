@@ -17,7 +17,7 @@ use crate::cli::{Options, Sweep};
 use crate::cluster::server::has_ended;
 use crate::cluster::{self, Operation, Permission, ResourceExt, container};
 use crate::error::Refusal;
-use crate::event::{CaseId, Event};
+use crate::event::{Event, TestId};
 use crate::host::Host;
 use crate::output::{say, tell};
 use crate::redact;
@@ -113,9 +113,9 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
     let left = |name: &str, place: Place, changed: Timestamp, kib: u64| {
         // By the clock that makes it younger: which one its time is of depends on who wrote it.
         let age = shared.cluster.now().min(Timestamp::now()).duration_since(changed);
-        let case = CaseId { suite: "sweep".into(), slug: "sweep".into(), server: Some(server.to_owned()) };
+        let test = TestId { suite: "sweep".into(), slug: "sweep".into(), server: Some(server.to_owned()) };
         let placed =
-            Placed { case, server: server.to_owned(), select: suite.system.pods.clone(), place, name: name.to_owned() };
+            Placed { test, server: server.to_owned(), select: suite.system.pods.clone(), place, name: name.to_owned() };
         let age = SignedDuration::from_mins(age.as_mins().max(0));
         Some(Left { run: run_id::of(name, &names)?.to_owned(), placed, age, kib })
     };
@@ -187,8 +187,8 @@ async fn listed(
 /// The systems of the suites whose tests write on a server, each export once for each sidecar.
 fn systems<'a>(suites: &'a [Suite], server: &str) -> Vec<&'a Arc<System>> {
     let writes = |suite: &&Suite| {
-        let mut its = suite.cases.iter().filter(|case| case.id.server.as_deref() == Some(server));
-        its.any(|case| case.check.writes().is_some())
+        let mut its = suite.tests.iter().filter(|test| test.id.server.as_deref() == Some(server));
+        its.any(|test| test.check.writes().is_some())
     };
     let place = |system: &System| {
         let Export { container, folder, .. } = &system.export;

@@ -1,4 +1,4 @@
-//! What runs have left in the tester's folder, rsync's temporaries of their files included.
+//! What runs have left in the host folder, rsync's temporaries of their files included.
 
 use std::io;
 use std::path::Path;

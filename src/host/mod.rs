@@ -1,4 +1,4 @@
-//! The tester's folder on this machine: reading, writing and removing the run's own files.
+//! The host folder on this machine: reading, writing and removing the run's own files.
 //!
 //! Imports nothing of ours but `digest`. Touches only the paths it is given, directly inside a server's folder.
 
@@ -270,7 +270,7 @@ async fn blocking<T: Send + 'static>(attempt: impl Fn() -> io::Result<T> + Send 
 mod tests {
     use super::*;
 
-    /// A tester's folder with one of a server.
+    /// A host folder with one of a server.
     pub fn host() -> (tempfile::TempDir, Host) {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("nas")).unwrap();

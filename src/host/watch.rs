@@ -1,4 +1,4 @@
-//! Noticing what happens in the tester's folder: by notifications, behind which a poll stands, because network file systems
+//! Noticing what happens in the host folder: by notifications, behind which a poll stands, because network file systems
 //! send none. In each server's folder there is one of both, for all who wait there.
 
 use std::sync::PoisonError;

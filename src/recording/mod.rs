@@ -17,7 +17,7 @@ use serde_json::Value;
 use serde_json::error::Category;
 
 use crate::error::Refusal;
-use crate::event::{CaseId, Ending, Fact, Section, Verdict};
+use crate::event::{Ending, Fact, Section, TestId, Verdict};
 use crate::replace;
 
 mod objects;
@@ -38,8 +38,9 @@ pub struct Recording {
     /// What was known of servers that were broken, by their names.
     pub diagnosed: Vec<(String, Vec<Section>)>,
     pub suites: Vec<SuiteText>,
-    pub planned: Vec<CaseId>,
-    pub cases: Vec<RecordedCase>,
+    pub planned: Vec<TestId>,
+    #[serde(rename = "cases")]
+    pub tests: Vec<RecordedTest>,
     /// What concerned no single test, and whether the run could not be green with it.
     pub notices: Vec<(String, bool)>,
     pub ending: Ending,
@@ -63,8 +64,8 @@ pub struct Text {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub struct RecordedCase {
-    pub id: CaseId,
+pub struct RecordedTest {
+    pub id: TestId,
     pub millis: u64,
     pub verdict: Verdict,
     /// What it observed, packed; `None` if the verdict is not a judgement of an observation alone.
@@ -82,7 +83,7 @@ impl Recording {
             diagnosed: Vec::new(),
             suites,
             planned: Vec::new(),
-            cases: Vec::new(),
+            tests: Vec::new(),
             notices: Vec::new(),
             ending: Ending::Completed,
             millis: 0,

@@ -148,13 +148,13 @@ impl<W: Write + Send> Reporter for Console<W> {
                 lines.extend([format!("{:<10} {}", "tests:", run.tests.len()), String::new()]);
                 self.print(&lines)?;
             }
-            Event::CaseWaiting { id, what, limit } => {
+            Event::TestWaiting { id, what, limit } => {
                 self.live.begin(id, what, *limit, Instant::now());
                 if self.look.verbose {
                     self.print(&[format!("...   {id} waits at most {}s for {what}", limit.as_secs())])?;
                 }
             }
-            Event::CaseFinished { id, .. } => {
+            Event::TestFinished { id, .. } => {
                 self.live.end(id);
                 let told = run.test(id).filter(|test| !self.look.quiet || test.outcome != Outcome::Pass);
                 self.print(&told.map(result_lines).unwrap_or_default())?;

@@ -57,7 +57,7 @@ fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
 
 impl Reporter for Files {
     fn on(&mut self, event: &Event, _: &Run) -> anyhow::Result<()> {
-        let is_told = !matches!(event, Event::CaseWaiting { .. } | Event::Interrupted { .. });
+        let is_told = !matches!(event, Event::TestWaiting { .. } | Event::Interrupted { .. });
         self.changed |= is_told;
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::grid;
 use super::model::{Conclusion, Counts, FORMAT, Run, Test, Transfer, Transfers};
 use super::text::headline;
-use crate::event::{Case, CaseId, Ending, Event, Hop, Outcome, SIMULATED, Timeline, Verdict, millis};
+use crate::event::{Ending, Event, Hop, Outcome, Planned, SIMULATED, TestId, Timeline, Verdict, millis};
 use crate::profile::Profile;
 
 impl Run {
@@ -13,13 +13,13 @@ impl Run {
     /// makes them.
     pub fn take(&mut self, event: &Event) {
         match event {
-            Event::RunStarted { at, suites, cases } => {
+            Event::RunStarted { at, suites, tests } => {
                 *self = Self {
                     format: FORMAT,
                     program: env!("CARGO_PKG_VERSION").to_owned(),
                     started: *at,
                     suites: suites.clone(),
-                    tests: cases.iter().map(|case| Test::unfinished(case, "not finished")).collect(),
+                    tests: tests.iter().map(|test| Test::unfinished(test, "not finished")).collect(),
                     ..Self::default()
                 };
                 self.settle();
@@ -28,7 +28,7 @@ impl Run {
                 self.is_simulated = facts.iter().any(|fact| fact.name == SIMULATED);
                 self.facts.clone_from(facts);
             }
-            Event::CaseFinished { id, verdict, elapsed, .. } => {
+            Event::TestFinished { id, verdict, elapsed, .. } => {
                 let name = id.name();
                 if let Some(test) = self.tests.iter_mut().find(|test| test.suite == id.suite && test.name == name) {
                     *test = Test::new(id, test.hops, verdict.clone(), *elapsed);
@@ -45,7 +45,7 @@ impl Run {
                 self.exit_code = self.conclusion.exit().map(|exit| exit as u8);
                 self.settle();
             }
-            Event::CaseWaiting { .. } | Event::Interrupted { .. } => {}
+            Event::TestWaiting { .. } | Event::Interrupted { .. } => {}
         }
     }
 
@@ -83,7 +83,7 @@ impl Run {
         run
     }
 
-    pub fn test(&self, id: &CaseId) -> Option<&Test> {
+    pub fn test(&self, id: &TestId) -> Option<&Test> {
         let name = id.name();
         self.tests.iter().find(|test| test.suite == id.suite && test.name == name)
     }
@@ -94,8 +94,8 @@ impl Run {
         // A suite without a test of its own must be red too.
         for suite in &self.suites {
             if !self.tests.iter().any(|test| test.suite == *suite) {
-                let id = CaseId { suite: suite.clone(), slug: "start".to_owned(), server: None };
-                self.tests.push(Test::unfinished(&Case { id, hops: &[] }, ""));
+                let id = TestId { suite: suite.clone(), slug: "start".to_owned(), server: None };
+                self.tests.push(Test::unfinished(&Planned { id, hops: &[] }, ""));
             }
         }
         for test in &mut self.tests {
@@ -120,7 +120,7 @@ impl Run {
 }
 
 impl Test {
-    fn new(id: &CaseId, hops: &'static [Hop], verdict: Verdict, elapsed: Duration) -> Self {
+    fn new(id: &TestId, hops: &'static [Hop], verdict: Verdict, elapsed: Duration) -> Self {
         Self {
             suite: id.suite.clone(),
             name: id.name(),
@@ -140,9 +140,9 @@ impl Test {
         }
     }
 
-    fn unfinished(case: &Case, why: &str) -> Self {
+    fn unfinished(test: &Planned, why: &str) -> Self {
         let verdict = Verdict { outcome: Outcome::Error, ..Verdict::pass(why) };
-        Self { is_finished: false, ..Self::new(&case.id, case.hops, verdict, Duration::ZERO) }
+        Self { is_finished: false, ..Self::new(&test.id, test.hops, verdict, Duration::ZERO) }
     }
 }
 

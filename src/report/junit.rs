@@ -18,7 +18,7 @@ pub fn text(run: &Run) -> anyhow::Result<String> {
         // Its first test that is wrong tells what is known of a server.
         let its = |known: &&Diagnosis| test.is_wrong() && Some(&known.server) == test.server.as_ref();
         let diagnosis = told.iter().position(its).map(|index| told.remove(index));
-        suite.add_testcase(case(test, diagnosis));
+        suite.add_testcase(testcase(test, diagnosis));
     }
     suite.set_system_out(&cdata(&of_run(run).join("\n")));
     let mut text = Vec::new();
@@ -28,7 +28,7 @@ pub fn text(run: &Run) -> anyhow::Result<String> {
     Ok(String::from_utf8(text)?.replacen(next, &format!(" skipped=\"{count}\"{next}"), 1))
 }
 
-fn case(test: &Test, diagnosis: Option<&Diagnosis>) -> TestCase {
+fn testcase(test: &Test, diagnosis: Option<&Diagnosis>) -> TestCase {
     let time = junit_report::Duration::milliseconds(i64::try_from(test.millis).unwrap_or(i64::MAX));
     let (name, kind, message) = (&test.name, &test.outcome.to_string(), &test.headline);
     let details = details(test).join("\n");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::event::CaseId;
+use crate::event::TestId;
 
 /// So many waits at the most have a line.
 const MOST: usize = 8;
@@ -12,7 +12,7 @@ const MOST: usize = 8;
 const LONG: Duration = Duration::from_secs(10);
 
 struct Wait {
-    id: CaseId,
+    id: TestId,
     what: String,
     began: Instant,
     limit: Duration,
@@ -32,13 +32,13 @@ impl Live {
     }
 
     /// A test began to wait; what it waited for before is over.
-    pub fn begin(&mut self, id: &CaseId, what: &str, limit: Duration, now: Instant) {
+    pub fn begin(&mut self, id: &TestId, what: &str, limit: Duration, now: Instant) {
         self.end(id);
         let (id, what) = (id.clone(), what.to_owned());
         self.waits.push(Wait { id, what, began: now, limit, line: None, is_told: false });
     }
 
-    pub fn end(&mut self, id: &CaseId) {
+    pub fn end(&mut self, id: &TestId) {
         let over = self.waits.extract_if(.., |wait| wait.id == *id);
         over.filter_map(|wait| wait.line).for_each(|line| line.finish_and_clear());
     }
@@ -96,8 +96,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn id(number: usize) -> CaseId {
-        CaseId { suite: "s".into(), slug: "latency".into(), server: Some(format!("nas-{number}")) }
+    fn id(number: usize) -> TestId {
+        TestId { suite: "s".into(), slug: "latency".into(), server: Some(format!("nas-{number}")) }
     }
 
     #[test]

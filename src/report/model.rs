@@ -202,7 +202,7 @@ impl Test {
     }
 }
 
-/// Files on their way to the tester's folder; times are milliseconds since the run began.
+/// Files on their way to the host folder; times are milliseconds since the run began.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Transfers {
     /// The longest time that a file may take.

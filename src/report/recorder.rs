@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::Reporter;
 use super::model::{Conclusion, Run};
 use crate::event::{Event, millis};
-use crate::recording::{RecordedCase, Recording, SuiteText};
+use crate::recording::{RecordedTest, Recording, SuiteText};
 
 pub struct Recorder {
     path: PathBuf,
@@ -22,14 +22,14 @@ impl Reporter for Recorder {
     fn on(&mut self, event: &Event, run: &Run) -> anyhow::Result<()> {
         let recording = &mut self.recording;
         match event {
-            Event::RunStarted { cases, .. } => recording.planned = cases.iter().map(|case| case.id.clone()).collect(),
-            Event::CaseFinished { id, verdict, elapsed, seen } => {
+            Event::RunStarted { tests, .. } => recording.planned = tests.iter().map(|test| test.id.clone()).collect(),
+            Event::TestFinished { id, verdict, elapsed, seen } => {
                 let mut seen = seen.clone();
                 if let Some(seen) = &mut seen {
                     recording.objects.pack(seen);
                 }
                 let (id, verdict) = (id.clone(), verdict.clone());
-                recording.cases.push(RecordedCase { id, millis: millis(*elapsed), verdict, seen });
+                recording.tests.push(RecordedTest { id, millis: millis(*elapsed), verdict, seen });
             }
             Event::RunFinished { ending, .. } => {
                 let diagnosed = run.diagnosed.iter();

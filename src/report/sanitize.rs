@@ -1,16 +1,16 @@
 //! Events as other people may see them: what tests saw of pods is the words of strangers, and may hold secrets. No reporter
 //! gets anything else. Pure.
 
-use crate::event::{CaseId, Ending, Event, Verdict};
+use crate::event::{Ending, Event, TestId, Verdict};
 use crate::redact::{self, clean, redact};
 
 /// Removes secrets, and what steers terminals or breaks XML.
 pub fn sanitize(event: &mut Event) {
     match event {
-        Event::RunStarted { suites, cases, .. } => {
+        Event::RunStarted { suites, tests, .. } => {
             suites.iter_mut().for_each(name);
-            for case in cases {
-                of_id(&mut case.id);
+            for test in tests {
+                of_id(&mut test.id);
             }
         }
         Event::Connected { facts } => {
@@ -19,12 +19,12 @@ pub fn sanitize(event: &mut Event) {
                 text(&mut fact.value);
             }
         }
-        Event::CaseWaiting { id, what, .. } => {
+        Event::TestWaiting { id, what, .. } => {
             of_id(id);
             line(what);
         }
         // What was observed is for judging it again, and goes into the recording that was asked for alone.
-        Event::CaseFinished { id, verdict, .. } => {
+        Event::TestFinished { id, verdict, .. } => {
             of_id(id);
             of_verdict(verdict);
         }
@@ -41,7 +41,7 @@ pub fn sanitize(event: &mut Event) {
     }
 }
 
-fn of_id(id: &mut CaseId) {
+fn of_id(id: &mut TestId) {
     name(&mut id.suite);
     name(&mut id.slug);
     id.server.iter_mut().for_each(name);

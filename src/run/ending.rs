@@ -81,7 +81,7 @@ async fn answers(shared: &Shared) -> Result<(), ApiError> {
 
 fn left(shared: &Shared, why: &str) -> Vec<String> {
     let files = shared.ledger.placed(|_| true).into_iter().map(|placed| left_behind(&placed, why));
-    files.chain(shared.disturbed().iter().map(|disturbed| recovery::not_ready(shared, disturbed, why))).collect()
+    files.chain(shared.disrupted().iter().map(|disrupted| recovery::not_ready(shared, disrupted, why))).collect()
 }
 
 fn left_behind(placed: &Placed, why: &str) -> String {

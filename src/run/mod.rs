@@ -10,11 +10,11 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::check::{Disturbed, Place, Placed, Shared, Site, System};
+use crate::check::{Disrupted, Place, Placed, Shared, Site, System};
 use crate::cluster::{SLOW, Select};
 use crate::diagnose::Diagnoses;
-use crate::event::{CaseId, Ending, Event, Notice, Outcome, Reason, Verdict};
-use crate::suite::{self, PlannedCase};
+use crate::event::{Ending, Event, Notice, Outcome, Reason, TestId, Verdict};
+use crate::suite::{self, PlannedTest};
 
 mod ending;
 mod recovery;
@@ -29,10 +29,10 @@ pub const AT_ONCE: usize = 512;
 /// A test with what its suite says of the system.
 #[derive(Debug, Clone)]
 pub struct Job {
-    pub case: PlannedCase,
+    pub test: PlannedTest,
     pub system: Arc<System>,
     /// All tests of the run's suites, also those that were not selected.
-    pub tests: Arc<[PlannedCase]>,
+    pub tests: Arc<[PlannedTest]>,
 }
 
 /// Runs the jobs, at most `limit` at once, and tidies up; a signal ends it early.
@@ -41,10 +41,10 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
     let diagnoses = Arc::new(Diagnoses::new(Arc::clone(&shared)));
     let mut tests = Tests::new(Arc::clone(&shared), &jobs);
     let all_ended = async {
-        // Tests that disturb come when all others have ended, one after the other, in their order.
-        let (disturbing, calm) = jobs.into_iter().partition(|job| job.case.check.about().disturbs);
+        // Tests that disrupt come when all others have ended, one after the other, in their order.
+        let (disruptive, calm) = jobs.into_iter().partition(|job| job.test.check.about().disrupts);
         tests.run(calm, limit, &diagnoses).await;
-        tests.run(disturbing, 1, &diagnoses).await;
+        tests.run(disruptive, 1, &diagnoses).await;
         diagnoses.ended().await;
     };
     tokio::select! {
@@ -95,16 +95,16 @@ impl From<Verdict> for Ended {
 /// The tests of a run, as far as they got.
 struct Tests {
     shared: Arc<Shared>,
-    tasks: JoinSet<(CaseId, Ended)>,
+    tasks: JoinSet<(TestId, Ended)>,
     /// Those that have not ended.
-    open: BTreeSet<CaseId>,
+    open: BTreeSet<TestId>,
     /// Servers of which a test went wrong.
     broken: BTreeSet<String>,
 }
 
 impl Tests {
     fn new(shared: Arc<Shared>, jobs: &[Job]) -> Self {
-        let open = jobs.iter().map(|job| job.case.id.clone()).collect();
+        let open = jobs.iter().map(|job| job.test.id.clone()).collect();
         Self { shared, tasks: JoinSet::new(), open, broken: BTreeSet::new() }
     }
 
@@ -115,8 +115,8 @@ impl Tests {
             for job in jobs.by_ref().take(limit.saturating_sub(self.tasks.len())) {
                 let (shared, diagnoses) = (Arc::clone(&self.shared), Arc::clone(diagnoses));
                 self.tasks.spawn(async move {
-                    let id = job.case.id.clone();
-                    let ended = caught(run_case(shared, job, &diagnoses)).await;
+                    let id = job.test.id.clone();
+                    let ended = caught(run_test(shared, job, &diagnoses)).await;
                     (id, ended.unwrap_or_else(Ended::from))
                 });
             }
@@ -143,32 +143,32 @@ impl Tests {
         self.broken
     }
 
-    fn finished(&mut self, id: CaseId, Ended { verdict, elapsed, seen }: Ended) {
+    fn finished(&mut self, id: TestId, Ended { verdict, elapsed, seen }: Ended) {
         self.open.remove(&id);
         if let (Outcome::Fail | Outcome::Error, Some(server)) = (verdict.outcome, &id.server) {
             self.broken.insert(server.clone());
         }
-        self.shared.tell(Event::CaseFinished { id, verdict, elapsed, seen });
+        self.shared.tell(Event::TestFinished { id, verdict, elapsed, seen });
     }
 }
 
 /// Runs one test, if the user may do what it needs; a panic in it and a pod replaced under it are errors of this test alone.
-async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Ended {
+async fn run_test(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Ended {
     let started = Instant::now();
-    if job.case.check.about().disturbs && !shared.wishes.allow_disruption {
-        return Verdict::skip("it disturbs the server, which --allow-disruption allows").into();
+    if job.test.check.about().disrupts && !shared.wishes.allow_disruption {
+        return Verdict::skip("it disrupts the server, which --allow-disruption allows").into();
     }
-    let site = Site::new(Arc::clone(&shared), job.case.id, job.system);
-    if let Some(lacked) = shared.access.lacked_by(&job.case.check) {
+    let site = Site::new(Arc::clone(&shared), job.test.id, job.system);
+    if let Some(lacked) = shared.access.lacked_by(&job.test.check) {
         return site.no_answer(&lacked.lacking()).into();
     }
-    if job.case.check.about().disturbs
+    if job.test.check.about().disrupts
         && let Some(down) = shared.down()
     {
         return down_already(&down).into();
     }
     let (mut verdict, seen) = tokio::select! {
-        judged = caught(job.case.check.run(&site)) => judged.unwrap_or_else(|defect| (defect, None)),
+        judged = caught(job.test.check.run(&site)) => judged.unwrap_or_else(|defect| (defect, None)),
         reason = site.pod_replaced() => (Verdict::error(reason), None),
     };
     verdict.blocked_by = verdict.blocked_by.and_then(|by| suite::blocker(&by, &site.id, job.tests.iter()));
@@ -178,7 +178,7 @@ async fn run_case(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Ended
     let elapsed = started.elapsed();
     // An API server that is gone is not waited for by every test again: the end of the run tries once more.
     let may_remove = verdict.outcome != Outcome::Error || shared.cluster.answers().await.is_ok();
-    let left = if may_remove { tidy::remove(&shared, |placed| placed.case == site.id).await } else { Vec::new() };
+    let left = if may_remove { tidy::remove(&shared, |placed| placed.test == site.id).await } else { Vec::new() };
     for (placed, problem) in left {
         let problem = format!("could not remove {placed}: {problem}");
         if verdict.outcome == Outcome::Pass {
@@ -206,7 +206,7 @@ async fn considered(site: &Site, verdict: Verdict) -> Verdict {
             Reason::new(placed.to_string(), "to be open to others, too", format!("another program holds it: {why}"));
         Some(reason.hint("close what holds it, such as an editor or a virus scanner, and run the test again"))
     };
-    let hosted = || shared.ledger.placed(|placed| placed.case == site.id && placed.place == Place::Host);
+    let hosted = || shared.ledger.placed(|placed| placed.test == site.id && placed.place == Place::Host);
     if verdict.outcome == Outcome::Fail
         && let Some(replaced) = site.replaced_under_it().await
     {
@@ -216,12 +216,12 @@ async fn considered(site: &Site, verdict: Verdict) -> Verdict {
     ended.or_else(|| hosted().into_iter().find_map(held).map(Verdict::error)).unwrap_or(verdict)
 }
 
-/// ERROR, because another server that the run has disturbed is not well: what keeps it so may do the same to the next.
-fn down_already(down: &Disturbed) -> Verdict {
-    let expected = "to be Ready again before another server is disturbed";
-    let seen = format!("it is not, since {} disturbed it", down.case);
+/// ERROR, because another server that the run has disrupted is not well: what keeps it so may do the same to the next.
+fn down_already(down: &Disrupted) -> Verdict {
+    let expected = "to be Ready again before another server is disrupted";
+    let seen = format!("it is not, since {} disrupted it", down.test);
     let reason = Reason::new(format!("server {}", down.server), expected, seen);
-    Verdict::blocked(down.case.to_string(), reason.hint("nothing was disturbed here; repair it first"))
+    Verdict::blocked(down.test.to_string(), reason.hint("nothing was disrupted here; repair it first"))
 }
 
 /// What comes of it; a panic in it is a defect of the harness, and an ERROR of one test alone.

@@ -1,31 +1,31 @@
-//! Servers that tests have disturbed: waited for until they are Ready again, so that none is left broken unseen.
+//! Servers that tests have disrupted: waited for until they are Ready again, so that none is left broken unseen.
 
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
-use crate::check::{Disturbed, Shared};
+use crate::check::{Disrupted, Shared};
 use crate::cluster::server::Settlement;
 use crate::cluster::{ANSWER, Population, ResourceExt};
 use crate::event::{Event, Notice};
 
-/// Waits until a server that was disturbed is Ready again; says why it is not, if it does not become so.
-pub async fn recover(shared: &Shared, disturbed: &Disturbed) {
-    let Disturbed { case, server, .. } = disturbed;
-    // Not from the run's start: the disturbance may have come late.
-    let at = disturbed.at;
+/// Waits until a server that was disrupted is Ready again; says why it is not, if it does not become so.
+pub async fn recover(shared: &Shared, disrupted: &Disrupted) {
+    let Disrupted { test, server, .. } = disrupted;
+    // Not from the run's start: the disruption may have come late.
+    let at = disrupted.at;
     let limit = at + shared.wishes.settle.max(ANSWER);
     let mut last = "nothing is known of it".to_owned();
     let mut is_told = false;
-    let mut look = |population: &Population| match state(population, disturbed) {
+    let mut look = |population: &Population| match state(population, disrupted) {
         Settlement::Settled => Some(Ok(())),
         Settlement::Hopeless(why) => Some(Err(why)),
         Settlement::Pending(what) => {
             if !is_told {
                 let what = format!("server {server} to be Ready again: {what}");
                 let limit = limit.saturating_duration_since(Instant::now());
-                shared.tell(Event::CaseWaiting { id: case.clone(), what, limit });
+                shared.tell(Event::TestWaiting { id: test.clone(), what, limit });
                 is_told = true;
             }
             last = what;
@@ -38,32 +38,32 @@ pub async fn recover(shared: &Shared, disturbed: &Disturbed) {
         state = shared.until(server, limit, &mut look).await;
     }
     let why = match state {
-        Ok(Some(Ok(()))) => return shared.recovered(disturbed),
+        Ok(Some(Ok(()))) => return shared.recovered(disrupted),
         Ok(Some(Err(why))) => why,
-        Ok(None) => format!("{last} {}s after it was disturbed", at.elapsed().as_secs()),
+        Ok(None) => format!("{last} {}s after it was disrupted", at.elapsed().as_secs()),
         Err(error) => error.to_string(),
     };
-    shared.gave_up(disturbed);
-    shared.tell(Event::Noticed(Notice { text: not_ready(shared, disturbed, &why), is_error: true }));
+    shared.gave_up(disrupted);
+    shared.tell(Event::Noticed(Notice { text: not_ready(shared, disrupted, &why), is_error: true }));
 }
 
-/// What the user has to know of a server that was disturbed and not seen to be Ready again.
-pub fn not_ready(shared: &Shared, disturbed: &Disturbed, why: &str) -> String {
-    let Disturbed { case, server, select, .. } = disturbed;
+/// What the user has to know of a server that was disrupted and not seen to be Ready again.
+pub fn not_ready(shared: &Shared, disrupted: &Disrupted, why: &str) -> String {
+    let Disrupted { test, server, select, .. } = disrupted;
     let (context, namespace) = (shared.cluster.context(), shared.cluster.namespace());
     format!(
-        "server {server}, which {case} disturbed, was not seen Ready again: {why}; look at its events: kubectl \
+        "server {server}, which {test} disrupted, was not seen Ready again: {why}; look at its events: kubectl \
          --context={context} -n {namespace} describe pods -l {}={server}",
         select.server_label
     )
 }
 
-fn state(population: &Population, disturbed: &Disturbed) -> Settlement {
-    let server = population.server(&disturbed.select, &disturbed.server);
-    let doomed = |pod: &&Arc<Pod>| pod.metadata.uid.as_ref() == Some(&disturbed.deletes);
+fn state(population: &Population, disrupted: &Disrupted) -> Settlement {
+    let server = population.server(&disrupted.select, &disrupted.server);
+    let doomed = |pod: &&Arc<Pod>| pod.metadata.uid.as_ref() == Some(&disrupted.deletes);
     // A deletion that was sent and not yet seen; one that was never sent is not waited for.
     if let Some(pod) = server.current().into_iter().find(doomed)
-        && disturbed.at.elapsed() < ANSWER
+        && disrupted.at.elapsed() < ANSWER
     {
         return Settlement::Pending(format!("pod {} is about to be deleted", pod.name_any()));
     }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
     use crate::cluster::Server;
     use crate::cluster::example::{NOW, output_pod, output_server, with};
-    use crate::event::CaseId;
+    use crate::event::TestId;
 
     fn state_of(ago: Duration, changes: &[(&str, Value)]) -> Settlement {
         let owner =
@@ -89,19 +89,19 @@ mod tests {
         let Server { pods, deployments, replica_sets, .. } = server;
         let population = Population::new(pods, deployments, replica_sets, NOW.parse().unwrap());
         let select = json!({"labels": {"simulator.protocol": "nfs"}, "server-label": "app.kubernetes.io/component"});
-        let case = CaseId { suite: "restarts".into(), slug: "win-02".into(), server: None };
-        let disturbed = Disturbed {
-            case,
+        let test = TestId { suite: "restarts".into(), slug: "win-02".into(), server: None };
+        let disrupted = Disrupted {
+            test,
             server: "nas-output-1".into(),
             select: serde_json::from_value(select).unwrap(),
             deletes: "pod-1".into(),
             at: Instant::now().checked_sub(ago).unwrap(),
         };
-        state(&population, &disturbed)
+        state(&population, &disrupted)
     }
 
     #[test]
-    fn a_server_that_was_disturbed_is_waited_for_until_another_pod_is_ready() {
+    fn a_server_that_was_disrupted_is_waited_for_until_another_pod_is_ready() {
         let soon = Duration::ZERO;
         let another = with(output_pod(), &[("/metadata/uid", json!("pod-2"))]);
         let coming = with(another.clone(), &[("/status/conditions/0/status", json!("False"))]);

@@ -24,8 +24,8 @@ const WATCH: Duration = Duration::from_secs(5);
 /// Removes every file of the ledger that `which` selects; returns what could not be removed, with the reason.
 pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Placed, String)> {
     // First: a pod that is just coming copies files, and others are removed from it as soon as it is there.
-    let coming = shared.disturbed();
-    join_all(coming.iter().map(|disturbed| recovery::recover(shared, disturbed))).await;
+    let coming = shared.disrupted();
+    join_all(coming.iter().map(|disrupted| recovery::recover(shared, disrupted))).await;
     let servers: BTreeSet<String> = shared.ledger.placed(&which).into_iter().map(|placed| placed.server).collect();
     join_all(servers.iter().map(|server| shared.commands.ended(server))).await;
     shared.host.written().await;
@@ -209,7 +209,7 @@ async fn quiet(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<Cycles>>, lim
     }
     let what = "a moment between two sync cycles, to remove its file".to_owned();
     let left = limit.saturating_duration_since(Instant::now());
-    shared.tell(Event::CaseWaiting { id: placed.case.clone(), what, limit: left });
+    shared.tell(Event::TestWaiting { id: placed.test.clone(), what, limit: left });
     while !sidecars.iter().all(|cycles| cycles.is_quiet()) {
         for cycles in &sidecars {
             if !cycles.quiet(limit).await {

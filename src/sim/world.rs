@@ -34,7 +34,7 @@ pub struct World {
     pub store: Store,
     pub logs: Logs,
     pub scenario: Scenario,
-    /// The tester's folder.
+    /// The host folder.
     pub data: PathBuf,
     /// Where the node keeps volumes and containers' own files.
     pub node: PathBuf,

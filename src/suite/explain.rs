@@ -58,7 +58,7 @@ fn system() -> String {
     text
 }
 
-/// What it judges, needs, proves and disturbs.
+/// What it judges, needs, proves and disrupts.
 fn facts(about: &About) -> Vec<String> {
     let listed = |what: &str, words: Vec<String>| (!words.is_empty()).then(|| format!("{what} {}", words.join(", ")));
     let judges = match about.subject {
@@ -69,16 +69,16 @@ fn facts(about: &About) -> Vec<String> {
     let needs = listed("needs", about.needs.iter().map(ToString::to_string).collect());
     let may_need = listed("with some keys also", about.may_need.iter().map(ToString::to_string).collect());
     let proves = listed("proves", about.hops.iter().map(ToString::to_string).collect());
-    let disturbs = about.disturbs.then(|| "disturbs, so it needs --allow-disruption".to_owned());
-    [Some(judges.to_owned()), needs, may_need, proves, disturbs].into_iter().flatten().collect()
+    let disrupts = about.disrupts.then(|| "disrupts, so it needs --allow-disruption".to_owned());
+    [Some(judges.to_owned()), needs, may_need, proves, disrupts].into_iter().flatten().collect()
 }
 
-/// A planned test's kind, what it needs and disturbs, in a line.
+/// A planned test's kind, what it needs and disrupts, in a line.
 pub fn line(check: &Check) -> String {
     let needs = Need::ALL.into_iter().filter(|need| check.needs(*need));
     let needs: Vec<String> = needs.map(|need| need.to_string()).collect();
     let needs = if needs.is_empty() { String::new() } else { format!("; needs {}", needs.join(", ")) };
-    format!("{}{needs}{}", check.kind(), if check.about().disturbs { "; disturbs" } else { "" })
+    format!("{}{needs}{}", check.kind(), if check.about().disrupts { "; disrupts" } else { "" })
 }
 
 struct Field<'a> {
@@ -184,7 +184,7 @@ fn example(key: &str) -> Option<(&'static str, String)> {
     }
     BUILT_IN.iter().find_map(|(name, text)| {
         let suite = load(name).ok()?;
-        let slug = &suite.cases.iter().find(|case| case.check.kind() == key)?.id.slug;
+        let slug = &suite.tests.iter().find(|test| test.check.kind() == key)?.id.slug;
         let options = serde_saphyr::options! { strict_booleans: true };
         let file: File = serde_saphyr::from_str_with_options(text, options).ok()?;
         let is_it = |test: &Node| {

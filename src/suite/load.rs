@@ -24,10 +24,10 @@ pub const SYSTEMS: [(&str, &str); 1] = [("file-simulator", include_str!("../../s
 /// The largest file that is read, in KiB: a hundred times the largest of ours.
 const MOST_KIB: u64 = 1024;
 
-/// The built-in suites that disturb nothing; also those that cannot be read, so that somebody says so.
-pub fn undisturbing() -> Vec<String> {
-    let disturbs = |name| load(name).is_ok_and(|suite| suite.cases.iter().any(|case| case.check.about().disturbs));
-    BUILT_IN.iter().filter(|(name, _)| !disturbs(name)).map(|(name, _)| (*name).to_owned()).collect()
+/// The built-in suites that disrupt nothing; also those that cannot be read, so that somebody says so.
+pub fn non_disruptive() -> Vec<String> {
+    let disrupts = |name| load(name).is_ok_and(|suite| suite.tests.iter().any(|test| test.check.about().disrupts));
+    BUILT_IN.iter().filter(|(name, _)| !disrupts(name)).map(|(name, _)| (*name).to_owned()).collect()
 }
 
 /// Reads a built-in suite by its name, or a YAML file by its path.

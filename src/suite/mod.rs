@@ -15,7 +15,7 @@ use serde_saphyr::Spanned;
 
 use crate::check::{Check, System};
 use crate::cluster::Wanted;
-use crate::event::CaseId;
+use crate::event::TestId;
 use crate::recording::SuiteText;
 
 pub mod explain;
@@ -107,7 +107,7 @@ pub struct Suite {
     pub name: String,
     pub system: Arc<System>,
     pub text: SuiteText,
-    pub cases: Vec<PlannedCase>,
+    pub tests: Vec<PlannedTest>,
 }
 
 /// Every server of the suites, once, with the first suite that has it.
@@ -122,18 +122,18 @@ pub fn wanted(suites: &[Suite]) -> Wanted {
 }
 
 #[derive(Debug, Clone)]
-pub struct PlannedCase {
-    pub id: CaseId,
+pub struct PlannedTest {
+    pub id: TestId,
     pub check: Arc<Check>,
 }
 
 /// The name of the test that keeps another one from being judged. A check knows its kind and server, such as `pods::nas-1`; what
 /// it is called, the suites say, first that of the other test. `None` if none has such a test. A whole name, which a run knows,
 /// stays.
-pub fn blocker<'a>(by: &str, blocked: &CaseId, tests: impl Iterator<Item = &'a PlannedCase>) -> Option<String> {
+pub fn blocker<'a>(by: &str, blocked: &TestId, tests: impl Iterator<Item = &'a PlannedTest>) -> Option<String> {
     let mut parts = by.split("::");
     let (kind, server, None) = (parts.next()?, parts.next(), parts.next()) else { return Some(by.to_owned()) };
-    let is_it = |test: &&PlannedCase| test.check.kind() == kind && test.id.server.as_deref() == server;
+    let is_it = |test: &&PlannedTest| test.check.kind() == kind && test.id.server.as_deref() == server;
     tests.filter(is_it).min_by_key(|test| test.id.suite != blocked.suite).map(|test| test.id.name())
 }
 
@@ -149,12 +149,12 @@ mod tests {
 
     #[test]
     fn what_blocks_a_test_is_looked_for_in_its_own_suite_first_and_by_its_kind() {
-        let id = |suite: &str, slug: &str, server: Option<&str>| CaseId {
+        let id = |suite: &str, slug: &str, server: Option<&str>| TestId {
             suite: suite.to_owned(),
             slug: slug.to_owned(),
             server: server.map(str::to_owned),
         };
-        let test = |suite: &str, slug: &str, server: Option<&str>, kind: &str| PlannedCase {
+        let test = |suite: &str, slug: &str, server: Option<&str>, kind: &str| PlannedTest {
             id: id(suite, slug, server),
             check: serde_json::from_value(json!({(kind): {}})).unwrap(),
         };

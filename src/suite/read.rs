@@ -6,10 +6,10 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_saphyr::{Location, Spanned};
 
-use super::{Described, PlannedCase, Suite, SuiteFile, Test, join};
+use super::{Described, PlannedTest, Suite, SuiteFile, Test, join};
 use crate::check::{Subject, System};
 use crate::error::{Refusal, suggestion};
-use crate::event::CaseId;
+use crate::event::TestId;
 use crate::recording::{SuiteText, Text};
 use crate::yaml::{self, place};
 
@@ -74,9 +74,9 @@ pub fn parse(
         }
     };
     names(&system).map_err(|wrong| wrong.of(elsewhere.as_ref().map_or(origin, |text| &text.origin)))?;
-    let cases = cases(&file, &system).map_err(|wrong| wrong.of(origin))?;
+    let tests = tests(&file, &system).map_err(|wrong| wrong.of(origin))?;
     let text = SuiteText { origin: origin.to_owned(), text: text.to_owned(), system: elsewhere };
-    Ok(Suite { name: file.suite.value, system, text, cases })
+    Ok(Suite { name: file.suite.value, system, text, tests })
 }
 
 /// Reads YAML, bounded.
@@ -114,17 +114,17 @@ impl Wrong {
 }
 
 /// The tests: one for each server that a check is made of.
-fn cases(file: &SuiteFile, system: &System) -> Result<Vec<PlannedCase>, Wrong> {
-    let (suite, tests) = (&file.suite, &file.tests);
+fn tests(file: &SuiteFile, system: &System) -> Result<Vec<PlannedTest>, Wrong> {
+    let suite = &file.suite;
     if !is_name(&suite.value) {
         return wrong(suite.referenced, format!("`{}` cannot name a suite", suite.value), NAME);
     }
-    if tests.value.is_empty() {
-        return wrong(tests.referenced, "the suite has no tests", "list at least one under `tests:`");
+    if file.tests.value.is_empty() {
+        return wrong(file.tests.referenced, "the suite has no tests", "list at least one under `tests:`");
     }
     let mut known = HashSet::new();
-    let mut cases = Vec::new();
-    for test in &tests.value {
+    let mut tests = Vec::new();
+    for test in &file.tests.value {
         let (slug, at) = (&test.slug.value, test.slug.referenced);
         if !is_name(slug) {
             return wrong(at, format!("slug `{slug}` cannot name a check"), NAME);
@@ -147,18 +147,18 @@ fn cases(file: &SuiteFile, system: &System) -> Result<Vec<PlannedCase>, Wrong> {
         }
         let check = Arc::new(test.check.clone());
         for server in subjects(system, test)? {
-            let id = CaseId { suite: suite.value.clone(), slug: slug.clone(), server };
+            let id = TestId { suite: suite.value.clone(), slug: slug.clone(), server };
             if !known.insert(id.clone()) {
                 let hint = "name each test once: with another slug, or on other servers";
                 return wrong(at, format!("slug `{slug}` makes a second test {id}"), hint);
             }
-            if cases.len() == MOST_TESTS {
+            if tests.len() == MOST_TESTS {
                 return wrong(at, format!("the suite makes more than {MOST_TESTS} tests"), "make several of it");
             }
-            cases.push(PlannedCase { id, check: Arc::clone(&check) });
+            tests.push(PlannedTest { id, check: Arc::clone(&check) });
         }
     }
-    Ok(cases)
+    Ok(tests)
 }
 
 /// What a check is made of: the servers that `on` names by role, by name or by `all`, else the whole.

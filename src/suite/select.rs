@@ -1,6 +1,6 @@
 //! Which of the suites' tests run: FILTER, `--skip` and `--exact`, as libtest takes them.
 
-use super::{PlannedCase, Suite};
+use super::{PlannedTest, Suite};
 use crate::error::{Refusal, suggestion};
 
 /// Which tests run.
@@ -28,13 +28,13 @@ impl Filter {
 ///
 /// # Errors
 /// Nothing is left: exit code 4.
-pub fn select(suites: &[Suite], filter: &Filter) -> Result<Vec<PlannedCase>, Refusal> {
-    let all = || suites.iter().flat_map(|suite| &suite.cases);
-    let selected: Vec<PlannedCase> = all().filter(|case| filter.lets(&case.id.to_string())).cloned().collect();
+pub fn select(suites: &[Suite], filter: &Filter) -> Result<Vec<PlannedTest>, Refusal> {
+    let all = || suites.iter().flat_map(|suite| &suite.tests);
+    let selected: Vec<PlannedTest> = all().filter(|test| filter.lets(&test.id.to_string())).cloned().collect();
     if !selected.is_empty() {
         return Ok(selected);
     }
-    let names: Vec<String> = all().map(|case| case.id.to_string()).collect();
+    let names: Vec<String> = all().map(|test| test.id.to_string()).collect();
     let suites: Vec<&str> = suites.iter().map(|suite| suite.name.as_str()).collect();
     let suites = suites.join(", ");
     let (what, nearest) = match &filter.filter {

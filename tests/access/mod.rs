@@ -40,11 +40,11 @@ fn suite(permission: Permission) -> &'static str {
 
 /// The tests of its suite that cannot do without.
 fn needy(permission: Permission) -> BTreeSet<String> {
-    let needs = |case: &&file_simulator_e2e::suite::PlannedCase| {
-        let mut its = Need::ALL.iter().filter(|need| case.check.needs(**need));
+    let needs = |test: &&file_simulator_e2e::suite::PlannedTest| {
+        let mut its = Need::ALL.iter().filter(|need| test.check.needs(**need));
         ALWAYS.contains(&permission) || its.any(|need| need.permissions().contains(&permission))
     };
-    load(suite(permission)).unwrap().cases.iter().filter(needs).map(|case| case.id.to_string()).collect()
+    load(suite(permission)).unwrap().tests.iter().filter(needs).map(|test| test.id.to_string()).collect()
 }
 
 /// Whether all is as it should be without this permission; `is_asked` if this version of Kubernetes asks for it.

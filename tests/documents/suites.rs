@@ -69,10 +69,10 @@ fn every_check_is_explained_with_its_keys_and_an_example_that_works() {
         let (_, example) = text.split_once(":\n\n- slug:").unwrap_or_else(|| panic!("{text}"));
         let suite = format!("suite: x\nabout: x\nsystem: file-simulator\ntests:\n- slug:{example}");
         let suite = parse("explain", &suite).unwrap_or_else(|refusal| panic!("{refusal}\n{text}"));
-        assert_eq!(suite.cases[0].check.kind(), about.key);
+        assert_eq!(suite.tests[0].check.kind(), about.key);
     }
     let words = [
-        "judges a server; needs the tester's folder, commands in containers, logs; with some keys also port-forwards; proves",
+        "judges a server; needs the host folder, commands in containers, logs; with some keys also port-forwards; proves",
         "Permissions, besides those that every test needs: create pods/exec, get pods/exec, get pods/log.\n",
         "Permissions, with some keys: create pods/portforward, get pods/portforward.\n",
         "  bytes: number from 1 to 65535\n",
@@ -93,7 +93,7 @@ fn every_check_is_explained_with_its_keys_and_an_example_that_works() {
 #[test]
 fn whatever_is_wrong_with_a_suite_is_refused_with_its_place() {
     let good = format!("{HEAD}tests:\n  - slug: one\n    on: [r]\n    check: {{host-folder: {{}}}}\n");
-    assert_eq!(parse("f", &good).unwrap().cases.len(), 2);
+    assert_eq!(parse("f", &good).unwrap().tests.len(), 2);
     for (there, instead, words) in [
         ("suite: x", "suite: X", "f:1:8: `X` cannot name a suite"),
         ("[s, t]", "[../s]", "f:5:17: `../s` cannot name a server"),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::lab::{FILES_OF_RUNS, Lab, MOVED, output};
 
-/// The objects of the release and the files of the tester's folder, each in a line, and how often there is one like it.
+/// The objects of the release and the files of the host folder, each in a line, and how often there is one like it.
 pub type State = BTreeMap<String, usize>;
 
 pub fn of(servers: &[&str]) -> String {
@@ -16,7 +16,7 @@ pub fn of(servers: &[&str]) -> String {
 
 impl Lab {
     /// Installs the selected servers over nothing: an upgrade alone would leave in place what was added by hand, and a new
-    /// pod would copy what an earlier run left in the tester's folder.
+    /// pod would copy what an earlier run left in the host folder.
     pub fn install_anew(&self, servers: &str) {
         self.kubectl(&["delete", "deployments,services", "-l", servers, "--cascade=foreground"]);
         output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).args(["-exec", "rm", "-rf", "{}", "+"]));

@@ -14,7 +14,7 @@ const RUN: [&str; 5] = ["--simulate", "--suite", "phase2", "--exact", "phase2::r
 const PRINTING: [(&[&str], &str); 9] = [
     (&["--list"], "phase3::latency::nas-output-1: test\n"),
     (&["--list", "-v", "--exact", "phase2::cluster"], "phase2::cluster  cluster; needs nodes\n"),
-    (&["--list", "-v", "--suite=restarts", "nas-backup"], "logs, deleting pods; disturbs\n"),
+    (&["--list", "-v", "--suite=restarts", "nas-backup"], "logs, deleting pods; disrupts\n"),
     (&["explain"], "file-sync "),
     (&["completion", "bash"], "data-safety"),
     (&["completion", "fish"], "-l suite"),

@@ -36,13 +36,13 @@ fn every_output_says_simulated_and_a_broken_server_is_looked_at_until_a_run_is_g
 }
 
 #[test]
-fn the_header_says_how_long_cycles_are_waited_for_and_tests_that_disturb_say_what_allows_them() {
+fn the_header_says_how_long_cycles_are_waited_for_and_tests_that_disrupt_say_what_allows_them() {
     for (arguments, code, words) in [
         (["--exact", "phase3::latency::nas-output-1"], 0, &["up to about 4s: 2 sync cycles of 2s"][..]),
         (
             ["--suite", "restarts"],
             4,
-            &["0 PASS, 0 FAIL, 0 ERROR, 7 SKIP", "disturbs the server, which --allow-disruption allows"],
+            &["0 PASS, 0 FAIL, 0 ERROR, 7 SKIP", "disrupts the server, which --allow-disruption allows"],
         ),
     ] {
         let ended = Place::new().says(&[&["--simulate"], &arguments[..]].concat(), code, words);

@@ -34,7 +34,7 @@ fn healthy() -> Value {
 
 fn judged(told: &Recording) -> Vec<(String, Verdict)> {
     let suites = suites(told);
-    told.cases.iter().map(|case| (case.id.to_string(), replay::judge(told, &suites, case))).collect()
+    told.tests.iter().map(|test| (test.id.to_string(), replay::judge(told, &suites, test))).collect()
 }
 
 fn a_healthy_release_is_green_with_other_names_and_another_order() {

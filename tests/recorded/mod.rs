@@ -54,12 +54,12 @@ fn each_recorded_fault_makes_exactly_its_own_tests_fail() {
     for round in faulty.iter().chain(&green).chain([&older]) {
         let (recording, suites) = read(&round.name);
         assert!(suites.iter().map(|suite| &*suite.name).eq(&round.suites), "{}", round.name);
-        let all = suites.iter().flat_map(|suite| &suite.cases).map(|case| case.id.to_string());
+        let all = suites.iter().flat_map(|suite| &suite.tests).map(|test| test.id.to_string());
         let mut all: Vec<String> = all.filter(|name| !round.skip.iter().any(|part| name.contains(part))).collect();
         all.sort_unstable();
-        let ended = recording.cases.iter().map(|case| (case.id.to_string(), said(case.verdict.outcome)));
+        let ended = recording.tests.iter().map(|test| (test.id.to_string(), said(test.verdict.outcome)));
         let mut results: Results = ended.map(|(name, outcome)| (name, (outcome, String::new()))).collect();
-        assert!(results.keys().eq(&all) && results.len() == recording.cases.len(), "{}", round.name);
+        assert!(results.keys().eq(&all) && results.len() == recording.tests.len(), "{}", round.name);
         // What is SKIP, `judged` holds word for word.
         results.retain(|_, (outcome, _)| *outcome != "SKIP");
         let mut wrong = round.wrong(&all);
@@ -84,8 +84,8 @@ fn every_kind_of_check_is_made_to_fail_by_a_recording_or_a_newer_one_by_a_scenar
     let mut failing = kinds(&fails.collect::<Vec<_>>());
     // No fault makes Kubernetes too old, and `skip` judges nothing.
     failing.extend(["cluster", "skip"]);
-    let recorded = green.iter().flat_map(|round| read(&round.name).0.cases);
-    let passes = recorded.filter(|case| case.verdict.outcome == Outcome::Pass).map(|case| case.id.to_string());
+    let recorded = green.iter().flat_map(|round| read(&round.name).0.tests);
+    let passes = recorded.filter(|test| test.verdict.outcome == Outcome::Pass).map(|test| test.id.to_string());
     let by_scenarios: Vec<_> = scenario::all().unwrap().into_iter().flat_map(|scenario| scenario.fail).collect();
     failing.extend(kinds(&by_scenarios).difference(&kinds(&passes.collect::<Vec<_>>())));
     let all: BTreeSet<&str> = Check::ALL.iter().map(|about| about.key).collect();
@@ -94,12 +94,12 @@ fn every_kind_of_check_is_made_to_fail_by_a_recording_or_a_newer_one_by_a_scenar
 
 /// The kinds of checks of built-in tests that are named, each with a server or without.
 fn kinds(named: &[String]) -> BTreeSet<&'static str> {
-    let cases = BUILT_IN.iter().flat_map(|(name, _)| load(name).unwrap().cases);
-    let its = cases.filter(|case| {
-        let slug = format!("{}::{}::", case.id.suite, case.id.slug);
+    let tests = BUILT_IN.iter().flat_map(|(name, _)| load(name).unwrap().tests);
+    let its = tests.filter(|test| {
+        let slug = format!("{}::{}::", test.id.suite, test.id.slug);
         named.iter().any(|name| format!("{name}::").starts_with(&slug))
     });
-    its.map(|case| case.check.kind()).collect()
+    its.map(|test| test.check.kind()).collect()
 }
 
 fn a_recording_is_small_and_holds_nothing_of_commands_or_environments() {
@@ -142,7 +142,7 @@ fn a_blocked_test_names_the_one_that_says_more_as_its_suite_calls_it() {
         for suite in &mut recording.suites {
             suite.text = suite.text.replace(there, instead);
         }
-        let blocked = recording.cases.iter().find(|case| case.id.to_string() == "phase2::unique").unwrap();
+        let blocked = recording.tests.iter().find(|test| test.id.to_string() == "phase2::unique").unwrap();
         let verdict = replay::judge(&recording, &suites(&recording), blocked);
         assert_eq!(verdict.blocked_by.as_deref(), by, "{verdict:?}");
     }
@@ -161,16 +161,16 @@ fn kept() -> Vec<Trial> {
 fn is_judged_as_it_was(path: &Path) -> Result<(), Failed> {
     let mut recording = Recording::read(path)?;
     let suites = suites(&recording);
-    let verdicts: Vec<_> = recording.cases.iter().map(|case| replay::judge(&recording, &suites, case)).collect();
+    let verdicts: Vec<_> = recording.tests.iter().map(|test| replay::judge(&recording, &suites, test)).collect();
     let (mut otherwise, mut unreadable) = (Vec::new(), Vec::new());
-    for (case, now) in recording.cases.iter_mut().zip(verdicts).filter(|(case, now)| case.verdict != *now) {
+    for (test, now) in recording.tests.iter_mut().zip(verdicts).filter(|(test, now)| test.verdict != *now) {
         // An ERROR of that kind judges nothing: kept, it would hide that the recording proves nothing any more.
         if now.reasons.iter().any(|reason| reason.expected == "an observation that can be read") {
             unreadable
-                .push(format!("{}: {now:?}\n  this is no verdict and is never kept: change the observation", case.id));
+                .push(format!("{}: {now:?}\n  this is no verdict and is never kept: change the observation", test.id));
         } else {
-            otherwise.push(format!("{}:\n{}", case.id, difference(&case.verdict, &now)));
-            case.verdict = now;
+            otherwise.push(format!("{}:\n{}", test.id, difference(&test.verdict, &now)));
+            test.verdict = now;
         }
     }
     if is_renewed() && !otherwise.is_empty() {

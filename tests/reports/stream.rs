@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use file_simulator_e2e::event::{
-    Case, CaseId, Diagnosis, Ending, Event, Fact, Hop, Notice, Reason, SIMULATED, Section, Timeline, Verdict,
+    Diagnosis, Ending, Event, Fact, Hop, Notice, Planned, Reason, SIMULATED, Section, TestId, Timeline, Verdict,
 };
 use file_simulator_e2e::report::console::{Console, Look};
 use file_simulator_e2e::report::files::Files;
@@ -43,19 +43,19 @@ pub fn said(events: &[Event]) -> BTreeMap<String, String> {
     said
 }
 
-fn id(name: &str) -> CaseId {
+fn id(name: &str) -> TestId {
     let mut parts = name.split("::").map(str::to_owned);
-    CaseId { suite: parts.next().unwrap(), slug: parts.next().unwrap(), server: parts.next() }
+    TestId { suite: parts.next().unwrap(), slug: parts.next().unwrap(), server: parts.next() }
 }
 
 fn run_started(suites: &[&str], names: &[(&str, &'static [Hop])]) -> Event {
-    let cases = names.iter().map(|(name, hops)| Case { id: id(name), hops }).collect();
+    let tests = names.iter().map(|(name, hops)| Planned { id: id(name), hops }).collect();
     let at = "2026-03-01T09:30:00Z".parse().unwrap();
-    Event::RunStarted { at, suites: suites.iter().copied().map(Into::into).collect(), cases }
+    Event::RunStarted { at, suites: suites.iter().copied().map(Into::into).collect(), tests }
 }
 
 fn finished(name: &str, millis: u64, verdict: Verdict) -> Event {
-    Event::CaseFinished { id: id(name), verdict, elapsed: Duration::from_millis(millis), seen: None }
+    Event::TestFinished { id: id(name), verdict, elapsed: Duration::from_millis(millis), seen: None }
 }
 
 fn section(title: &str, lines: &[&str]) -> Section {

@@ -29,7 +29,7 @@ pub struct Round {
     pub suites: Vec<String>,
     /// Parts of the names of tests that are not.
     pub skip: Vec<String>,
-    /// Whether tests that disturb are run.
+    /// Whether tests that disrupt are run.
     pub disrupts: bool,
     pub faults: Vec<Fault>,
 }
@@ -105,13 +105,13 @@ pub enum Change {
     /// The number of replicas.
     Scale(u8),
     NoService,
-    /// The tester's folder is moved away.
+    /// The host folder is moved away.
     NoFolder,
     /// A helm upgrade fails; what it is given.
     FailedUpgrade(Vec<String>),
     /// The NFS server's process gets a signal.
     Signal(String),
-    /// The tester's folder is moved away, and another one made in its place.
+    /// The host folder is moved away, and another one made in its place.
     NewFolder,
     /// The export's limit is lowered and exceeded, until the pod is evicted.
     Evicted,

@@ -16,17 +16,17 @@ pub fn all(reports: &Path) -> Results {
 pub fn results(report: &Path) -> Results {
     let text = std::fs::read_to_string(report).unwrap_or_else(|error| panic!("{}: {error}", report.display()));
     let document = Document::parse(&text).unwrap();
-    let cases = document.descendants().filter(|node| node.has_tag_name("testcase"));
-    let name = |case: Node| ["classname", "name"].map(|part| case.attribute(part).unwrap()).join("::");
-    cases.map(|case| (name(case), result(case))).collect()
+    let tests = document.descendants().filter(|node| node.has_tag_name("testcase"));
+    let name = |test: Node| ["classname", "name"].map(|part| test.attribute(part).unwrap()).join("::");
+    tests.map(|test| (name(test), result(test))).collect()
 }
 
-fn result(case: Node) -> (&'static str, String) {
+fn result(test: Node) -> (&'static str, String) {
     let why =
         |child: Node| [child.attribute("message"), child.text()].into_iter().flatten().collect::<Vec<_>>().join("\n");
     let tags = [("failure", "FAIL"), ("error", "ERROR"), ("skipped", "SKIP")];
     let found = tags
         .into_iter()
-        .find_map(|(tag, outcome)| Some((outcome, why(case.children().find(|child| child.has_tag_name(tag))?))));
+        .find_map(|(tag, outcome)| Some((outcome, why(test.children().find(|child| child.has_tag_name(tag))?))));
     found.unwrap_or_else(|| ("PASS", String::new()))
 }

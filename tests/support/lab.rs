@@ -70,7 +70,7 @@ impl Lab {
         self.kubectl(&["exec", &deployment, "-c", "nfs-server", "--", "sh", "-c", script])
     }
 
-    /// Files and folders of runs whose names have that part, in the tester's folder and in the exports of all running pods.
+    /// Files and folders of runs whose names have that part, in the host folder and in the exports of all running pods.
     pub fn leftovers(&self, part: &str) -> Vec<String> {
         let folder = output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).arg("-print"));
         // Only the old pod still reaches a folder that was moved away.

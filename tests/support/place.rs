@@ -24,14 +24,14 @@ pub struct Place {
 }
 
 impl Place {
-    /// Without a cluster: kubeconfig and tester's folder are here, too, and the kubeconfig is not made yet.
+    /// Without a cluster: kubeconfig and host folder are here, too, and the kubeconfig is not made yet.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("data")).unwrap();
         Self { folder, cluster: Vec::new() }
     }
 
-    /// For this cluster, with this tester's folder.
+    /// For this cluster, with this host folder.
     pub fn at(target: &Target, data: &Path) -> Self {
         let kubeconfig = target.kubeconfig.clone().unwrap().into_os_string();
         let options = ["--context".into(), target.context.clone().into(), "--kubeconfig".into(), kubeconfig];

@@ -55,7 +55,7 @@ impl Simulated {
         self.files("e2e-").iter().map(|path| path.display().to_string()).collect()
     }
 
-    /// The paths of all files, in the tester's folder and on the node, whose names begin like that.
+    /// The paths of all files, in the host folder and on the node, whose names begin like that.
     pub fn files(&self, prefix: &str) -> Vec<PathBuf> {
         let mut folders = vec![self.data().parent().unwrap().to_owned()];
         let mut found = Vec::new();

@@ -26,8 +26,8 @@ pub fn wrong<'a>(
 /// How tests ended otherwise than that, in a line each. Those that are not named PASS, or are SKIP where they only say where
 /// else something is tested.
 pub fn differences(results: &Results, wrong: &Wrong) -> Vec<String> {
-    let cases = BUILT_IN.iter().flat_map(|(name, _)| load(name).unwrap().cases);
-    let skipped = cases.filter(|case| case.check.kind() == "skip").map(|case| (case.id.to_string(), "SKIP"));
+    let tests = BUILT_IN.iter().flat_map(|(name, _)| load(name).unwrap().tests);
+    let skipped = tests.filter(|test| test.check.kind() == "skip").map(|test| (test.id.to_string(), "SKIP"));
     let skipped: Wrong = skipped.collect();
     let otherwise = results.iter().filter_map(|(name, (outcome, why))| {
         let expected = wrong.get(name).or_else(|| skipped.get(name)).copied().unwrap_or("PASS");

@@ -1,4 +1,4 @@
-//! The tester's folder of one server is full, read-only, gone, or holds a file that cannot be touched: its tests say so,
+//! The host folder of one server is full, read-only, gone, or holds a file that cannot be touched: its tests say so,
 //! those of the others pass, and what cannot be removed is named.
 
 use std::fs;

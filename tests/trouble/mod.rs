@@ -1,4 +1,4 @@
-//! What happens around a run: requests to stop at random moments, an API server that goes away, a tester's folder that
+//! What happens around a run: requests to stop at random moments, an API server that goes away, a host folder that
 //! fills, turns read-only or vanishes, and a node that is short of CPU.
 //!
 //! On the real cluster four landings in a row see all of it; `ROUNDS=all` and `SHARE=1/4` choose another part. `SEED` repeats the

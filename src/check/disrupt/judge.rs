@@ -90,7 +90,7 @@ impl Judge<'_> {
         format!("a file of the folder was in {export} after {there}, limit {within}; {written}")
     }
 
-    /// Whether the tester's folder still has the file that nobody else knows of. Others' files are others' to remove.
+    /// Whether the host folder still has the file that nobody else knows of. Others' files are others' to remove.
     fn folder(&mut self) {
         let Restarted { folder, put, kept, vanished, .. } = self.seen;
         let object = format!("folder {folder}");

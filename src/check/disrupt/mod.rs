@@ -18,7 +18,7 @@ pub struct Restart {
     pub within: Span,
     /// What becomes of a file that a client wrote into the export.
     pub written: Written,
-    /// The longest time for that file to arrive in the tester's folder, before the pod is deleted.
+    /// The longest time for that file to arrive in the host folder, before the pod is deleted.
     pub synced_within: Option<Span>,
 }
 
@@ -26,8 +26,8 @@ pub struct Restart {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Written {
-    /// It is gone with the export: the tester's folder is the source of truth.
+    /// It is gone with the export: the host folder is the source of truth.
     Lost,
-    /// It comes back from the tester's folder, into which it had been copied.
+    /// It comes back from the host folder, into which it had been copied.
     Kept,
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::seen::{Came, Sighting};
 use crate::check::parameter::Span;
-use crate::check::{Disturbed, Site, millis};
+use crate::check::{Disrupted, Site, millis};
 use crate::cluster::container::{self, Kind};
 use crate::cluster::server::{has_ended, is_ready, is_terminating, phase, progress};
 use crate::cluster::{ApiError, Operation, Population, ResourceExt, Server, gathered};
@@ -56,17 +56,17 @@ impl<'a> Deleted<'a> {
     /// The API did not say that it is deleted.
     pub async fn delete(site: &'a Site, server: &Server, pod: &Pod, owner: String) -> Result<Self, Verdict> {
         let (shared, sent, deletes) = (&site.shared, Instant::now(), pod.uid().unwrap_or_default());
-        let disturbed = Disturbed {
-            case: site.id.clone(),
+        let disrupted = Disrupted {
+            test: site.id.clone(),
             server: site.server().to_owned(),
             select: site.system.pods.clone(),
             deletes: deletes.clone(),
             at: sent,
         };
-        shared.disturb(disturbed.clone());
+        shared.disrupt(disrupted.clone());
         if let Err(error) = shared.cluster.delete_pod(&pod.name_any(), &deletes).await {
             if let ApiError::Forbidden { .. } | ApiError::Unauthorized { .. } | ApiError::NotFound { .. } = error {
-                shared.recovered(&disturbed);
+                shared.recovered(&disrupted);
             }
             let reason = Reason::new(format!("pod {}", pod.name_any()), "to be deleted", error.to_string());
             return Err(Verdict::error(reason.hint(error.hint())));
@@ -86,7 +86,7 @@ impl<'a> Deleted<'a> {
             server.pods.iter().filter(|pod| !self.known.contains(&pod.uid().unwrap_or_default())).collect();
         let is_its = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.uid == self.owner);
         if let Some(other) = new.iter().find(|pod| !is_its(pod)) {
-            return Err(self.disturbed(format!("pod {} of another owner appeared", other.name_any())));
+            return Err(self.disrupted(format!("pod {} of another owner appeared", other.name_any())));
         }
         let is_newest = server.newest_set().is_some_and(|set| set.metadata.uid.as_ref() == Some(&self.owner));
         let obstacle = server.obstacle().filter(|obstacle| is_newest && obstacle.hope.is_none());
@@ -95,11 +95,11 @@ impl<'a> Deleted<'a> {
             [pod] => pod,
             [first, second, ..] => new.iter().find(|pod| has_ended(pod)).ok_or_else(|| {
                 let names = [first, second].map(|pod| pod.name_any()).join(" and ");
-                self.disturbed(format!("more than one pod came: {names}"))
+                self.disrupted(format!("more than one pod came: {names}"))
             })?,
         };
         if is_terminating(pod) && !has_ended(pod) {
-            return Err(self.disturbed(format!("pod {} is being deleted too", pod.name_any())));
+            return Err(self.disrupted(format!("pod {} is being deleted too", pod.name_any())));
         }
         let stuck = |container, state| Some(Came::Stuck { pod: pod.name_any(), container, state, after });
         let came = if has_ended(pod) {
@@ -120,7 +120,7 @@ impl<'a> Deleted<'a> {
         population.server(&self.site.system.pods, self.site.server())
     }
 
-    fn disturbed(&self, seen: String) -> Verdict {
+    fn disrupted(&self, seen: String) -> Verdict {
         let object = format!("server {}", self.site.server());
         let reason = Reason::new(object, "nobody else to change it while its pod is restarted", seen);
         Verdict::error(reason.hint("run the test again when that is over"))
@@ -139,7 +139,7 @@ impl<'a> Deleted<'a> {
                 last = pod.or(last.take());
                 None
             }
-            Err(disturbed) => Some(Err(disturbed)),
+            Err(disrupted) => Some(Err(disrupted)),
         });
         if let Some(found) = found.await.map_err(|error| self.site.no_answer(&error))? {
             return found;
@@ -154,7 +154,7 @@ impl<'a> Deleted<'a> {
         Ok((Came::Stuck { pod: pod.name_any(), container: hangs_on(&pod), state, after }, Some(pod)))
     }
 
-    /// What the containers of the replacement that mount the tester's folder say of removing these files, in rsync's words.
+    /// What the containers of the replacement that mount the host folder say of removing these files, in rsync's words.
     pub async fn removed(&self, pod: &Pod, names: &[String]) -> Vec<String> {
         if names.is_empty() {
             return Vec::new();

@@ -23,7 +23,7 @@ use crate::random;
 const MOST: usize = 5000;
 /// The last part of the name of the file that is written into the export.
 const WRITTEN: &str = "written.txt";
-/// The same of the one that is put into the tester's folder.
+/// The same of the one that is put into the host folder.
 const PUT: &str = "put.txt";
 /// So many of those that are gone are named.
 const NAMED: usize = 3;
@@ -35,7 +35,7 @@ impl Kind for Restart {
     const HOPS: &'static [Hop] = &[Hop::Host, Hop::Mount, Hop::Init, Hop::Export];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs, Need::Deletion];
     const PARTS: &'static [Part] = &[Part::Init];
-    const DISTURBS: bool = true;
+    const DISRUPTS: bool = true;
 
     fn writes(&self) -> Option<u8> {
         Some((self.written == Written::Kept).into())
@@ -69,12 +69,12 @@ impl Restart {
         self.written == Written::Kept && site.system.sidecar.is_some()
     }
 
-    /// ERROR where the tester's folder is not there, or is seen not to be the one that the pod mounts.
+    /// ERROR where the host folder is not there, or is seen not to be the one that the pod mounts.
     async fn mounted(&self, site: &Site, pod: &Arc<Pod>, now: Timestamp) -> Result<(), Verdict> {
         let entry = site.shared.host.entry(site.server()).await;
         if entry != Entry::Folder {
             let folder = site.shared.host.folder(site.server()).display().to_string();
-            let reason = Reason::new(format!("folder {folder}"), "the tester's folder", entry.to_string());
+            let reason = Reason::new(format!("folder {folder}"), "the host folder", entry.to_string());
             return Err(Verdict::error(reason.hint("make it, or name the right one with --host-data")).at(Hop::Host));
         }
         let blocked = if self.copies(site) { ground::another_folder(site, pod, now).await? } else { None };
@@ -123,7 +123,7 @@ impl Restart {
         })
     }
 
-    /// Writes a file into the export and, where it is to be kept, waits until it was copied to the tester's folder.
+    /// Writes a file into the export and, where it is to be kept, waits until it was copied to the host folder.
     async fn write(&self, site: &Site, pod: &Arc<Pod>, file: &File) -> Result<(), Verdict> {
         let write = Operation::Write { path: site.path(&file.name), content: file.content.clone() };
         let astray = |hop, expected: &str, seen: String| {
@@ -152,7 +152,7 @@ impl Restart {
         Ok(())
     }
 
-    /// Puts a file into the tester's folder, which the replacement is to have.
+    /// Puts a file into the host folder, which the replacement is to have.
     async fn put(&self, site: &Site, file: &File) -> Result<(), Verdict> {
         let (shared, placed) = (&site.shared, site.file(PUT));
         // Wherever the pod's containers may copy it.
@@ -165,7 +165,7 @@ impl Restart {
         })
     }
 
-    /// What the file in the tester's folder is at the end, after a cycle of the replacement that is Ready.
+    /// What the file in the host folder is at the end, after a cycle of the replacement that is Ready.
     async fn kept(&self, site: &Site, ready: Option<&Arc<Pod>>, file: &File, is_back: bool) -> Seen {
         let mut limit = Instant::now();
         if let Some(pod) = ready.filter(|_| self.copies(site)) {
@@ -186,7 +186,7 @@ impl Restart {
     /// Removes the probe of the mount, which the new pod would copy into its export.
     async fn forget_probe(&self, site: &Site) {
         let is_probe =
-            |placed: &Placed| placed.case == site.id && placed.place == Place::Host && !placed.name.ends_with(WRITTEN);
+            |placed: &Placed| placed.test == site.id && placed.place == Place::Host && !placed.name.ends_with(WRITTEN);
         for placed in site.shared.ledger.placed(is_probe) {
             // What cannot be removed stays in the ledger, and also for the export.
             if site.shared.host.remove(&placed.server, &placed.name).await.is_ok() {

@@ -59,7 +59,7 @@ pub fn owner(server: &Server, pod: &Pod) -> Result<String, Reason> {
     Ok(owner.uid.clone())
 }
 
-/// Why a replacement would endanger the tester's folder; `None` if it would not.
+/// Why a replacement would endanger the host folder; `None` if it would not.
 ///
 /// # Errors
 /// Why that is not known.
@@ -75,7 +75,7 @@ pub fn danger(pod: &Pod, init: &str, sidecar: Option<&str>) -> Result<Option<Rea
     };
     if let Some(strange) = views.iter().find(is_strange) {
         let object = container::place(pod, strange.name);
-        let expected = format!("no container but {init} to mount the tester's folder");
+        let expected = format!("no container but {init} to mount the host folder");
         let hint = "the pod was not deleted: what a new one's containers do to that folder is not known";
         return Err(Reason::new(object, expected, format!("it mounts {}", filled.join(", "))).hint(hint));
     }
@@ -86,7 +86,7 @@ pub fn danger(pod: &Pod, init: &str, sidecar: Option<&str>) -> Result<Option<Rea
     let reason = |seen: String, would: &str| {
         let expected = format!("to start after {init} has filled the export");
         let hint = format!(
-            "the pod was not deleted: a new one's sidecar {would} remove every file from the tester's folder, as the next \
+            "the pod was not deleted: a new one's sidecar {would} remove every file from the host folder, as the next \
              restart {would}; put the init container before it"
         );
         Reason::new(container::place(pod, sidecar.name), expected, seen).hint(hint)
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_steady_server_is_disturbed() {
+    fn only_a_steady_server_is_disrupted() {
         let restarted = [
             ("/pods/0/status/initContainerStatuses/1/restartCount", json!(1)),
             ("/pods/0/status/initContainerStatuses/1/state/running/startedAt", json!("2026-11-21T03:55:00Z")),

@@ -51,7 +51,7 @@ impl Kind for NativeSidecar {
             let seen = init.map_or("there is no such init container".to_owned(), |init| {
                 format!("{after} is {}, in place {}", init.kind, init.index + 1)
             });
-            let hint = "put it behind: before it, the sidecar copies an empty export over the tester's folder";
+            let hint = "put it behind: before it, the sidecar copies an empty export over the host folder";
             found.wrong(&object, format!("to come after the init container {after}"), seen, hint);
         }
         if container::is_restless(&seen.pod, &sidecar, system.restart_window.signed(), seen.now) {

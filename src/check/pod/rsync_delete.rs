@@ -1,4 +1,4 @@
-//! `rsync-delete`: the init container's rsync removes what the tester's folder does not have, or does not.
+//! `rsync-delete`: the init container's rsync removes what the host folder does not have, or does not.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

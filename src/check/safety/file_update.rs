@@ -1,4 +1,4 @@
-//! `file-update`: a newer version in the export replaces the one in the tester's folder, also one of the same size and
+//! `file-update`: a newer version in the export replaces the one in the host folder, also one of the same size and
 //! one that the tester has changed meanwhile.
 
 use std::time::Duration;

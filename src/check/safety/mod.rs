@@ -1,4 +1,4 @@
-//! Nothing of a tester's is lost or bent on the way from the export to the tester's folder.
+//! Nothing of a tester's is lost or bent on the way from the export to the host folder.
 //!
 //! Each test writes into a folder of its own, named after the run, so that also a temporary of rsync's goes with it.
 

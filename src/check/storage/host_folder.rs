@@ -1,4 +1,4 @@
-//! `host-folder`: the tester's folder of a server exists on this machine.
+//! `host-folder`: the host folder of a server exists on this machine.
 
 use serde::{Deserialize, Serialize};
 

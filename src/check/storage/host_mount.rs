@@ -1,4 +1,4 @@
-//! `host-mount`: the tester's folder and what a container of the pod mounts are one folder, both ways.
+//! `host-mount`: the host folder and what a container of the pod mounts are one folder, both ways.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub struct HostMount {
     pub within: Span,
 }
 
-/// What a probe of the tester's folder saw.
+/// What a probe of the host folder saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     context: String,
@@ -108,7 +108,7 @@ impl HostMount {
         let mounts = view.as_ref().map(|view| container::tester_folders(pod, view, site.server())).unwrap_or_default();
         let Some(mount) = mounts.first() else {
             let seen = if view.is_some() { "it mounts no hostPath" } else { "there is no such container" };
-            let expected = "to mount the tester's folder, so that it can be probed";
+            let expected = "to mount the host folder, so that it can be probed";
             return Err(Verdict::error(Reason::new(object(), expected, seen)));
         };
         site.running(pod, container)?;

@@ -1,4 +1,4 @@
-//! The tester's folder, the export, and what the NFS server makes of it.
+//! The host folder, the export, and what the NFS server makes of it.
 
 pub mod export_options;
 pub mod fsid;

@@ -1,4 +1,4 @@
-//! What `file-sync` does: writes files over one cycle, follows each to the tester's folder, uses one and removes all.
+//! What `file-sync` does: writes files over one cycle, follows each to the host folder, uses one and removes all.
 
 use std::time::Duration;
 

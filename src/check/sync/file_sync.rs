@@ -1,4 +1,4 @@
-//! `file-sync`: a file written into the export appears in the tester's folder, whole, in time, and is the tester's.
+//! `file-sync`: a file written into the export appears in the host folder, whole, in time, and is the tester's.
 
 use std::num::NonZeroU16;
 

@@ -19,9 +19,9 @@ use crate::event::{Hop, Outcome, Reason, Verdict};
 use crate::host::Host;
 use crate::random;
 
-/// How long all looks into the tester's folder may take beyond the wait for what is looked at.
+/// How long all looks into the host folder may take beyond the wait for what is looked at.
 const LOOKS: Duration = Duration::from_secs(30);
-/// How long the two sides of the tester's folder may differ while it is probed.
+/// How long the two sides of the host folder may differ while it is probed.
 const MOUNT_WITHIN: Duration = Duration::from_secs(5);
 
 /// More files than this are not looked through in a folder of the test's own.
@@ -41,7 +41,7 @@ impl<'a> Ground<'a> {
     /// The ground of a test.
     ///
     /// # Errors
-    /// FAIL, because nothing would copy what is written; ERROR where nothing can be written, or the tester's folder is seen not
+    /// FAIL, because nothing would copy what is written; ERROR where nothing can be written, or the host folder is seen not
     /// to be the one that the pod mounts. Where the mount cannot be probed, or only through a container that may end meanwhile,
     /// a file is the better witness.
     pub async fn enter(site: &'a Site, within: Span) -> Result<(Scene, Self), Verdict> {
@@ -124,7 +124,7 @@ impl<'a> Ground<'a> {
         Ok(Delivery(Ok(Arrival { files: wanted.len(), millis: millis(noticed - written), wrong })))
     }
 
-    /// ERROR, because the tester's folder did not answer for so many files.
+    /// ERROR, because the host folder did not answer for so many files.
     fn no_answer(&self, unknown: usize) -> Verdict {
         let object = format!("folder {}", self.site.shared.host.folder(self.site.server()).display());
         let seen = format!("no answer for {} within {}s", counted(unknown), LOOKS.as_secs());
@@ -196,7 +196,7 @@ pub fn followed(site: &Site, pod: &Pod) -> Result<Arc<Cycles>, Verdict> {
     site.cycles(pod).ok_or_else(no_sidecar)
 }
 
-/// ERROR, blocked by the test `host-mount`, where the tester's folder is seen not to be the one that the pod mounts.
+/// ERROR, blocked by the test `host-mount`, where the host folder is seen not to be the one that the pod mounts.
 ///
 /// # Errors
 /// The mount could not be probed.

@@ -1,4 +1,4 @@
-//! The way of files from the export to the tester's folder.
+//! The way of files from the export to the host folder.
 
 pub mod cadence;
 mod delivery;

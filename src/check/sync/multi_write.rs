@@ -1,4 +1,4 @@
-//! `multi-write`: several cycles in a row with new and replaced files of different sizes end whole in the tester's folder.
+//! `multi-write`: several cycles in a row with new and replaced files of different sizes end whole in the host folder.
 
 use serde::{Deserialize, Serialize};
 

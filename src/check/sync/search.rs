@@ -174,7 +174,7 @@ fn view_of(pod: &Pod, export: &Export, sidecar: &str) -> Option<Result<(String, 
     }
 }
 
-/// A container that mounts the tester's folder, rather the sidecar than another, and one that runs; with the path on the
+/// A container that mounts the host folder, rather the sidecar than another, and one that runs; with the path on the
 /// node and the folder in the container. Or why there is none.
 fn mount_of(pod: &Pod, server: &str, sidecar: &str) -> Result<(String, String, String), String> {
     let mut views = container::all(pod);

@@ -1,4 +1,4 @@
-//! Where a file was and was not on its way to the tester's folder, and what the first place without it means. Pure.
+//! Where a file was and was not on its way to the host folder, and what the first place without it means. Pure.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ pub struct Trail {
     /// In the export, by the sidecar; `None` in recordings of runs that did not look there.
     #[serde(default)]
     pub view: Option<Stop>,
-    /// In the tester's folder, by a container.
+    /// In the host folder, by a container.
     pub mount: Stop,
     /// There too, from here.
     pub folder: Stop,
@@ -118,7 +118,7 @@ impl Trail {
             }
             (Found::Trouble(_), _) => (Hop::Mount, format!("{so_far}, and {mount}"), self.remount()),
             (Found::NoMount(_), _) => {
-                let hint = format!("mount the tester's folder into {container}: upgrade the release with its chart");
+                let hint = format!("mount the host folder into {container}: upgrade the release with its chart");
                 (Hop::Sidecar, format!("{so_far}, and goes nowhere: {mount}"), hint)
             }
             // An older one, a part of it, or what somebody made of it.

@@ -123,7 +123,7 @@ fn eviction(found: &mut Findings, Ended { pod, at, evicted }: &Ended, window: Sp
     match evicted {
         Ok(Some(message)) if now.duration_since(*at) <= window.signed() => {
             let expected = format!("not to be evicted within {window}");
-            let hint = "remove what is too much, from the tester's folder and from the export";
+            let hint = "remove what is too much, from the host folder and from the export";
             found.wrong(object, expected, format!("Evicted at {at}: {message}"), hint);
         }
         Ok(_) => {}

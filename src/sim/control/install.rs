@@ -1,4 +1,4 @@
-//! The release: the tester's folders, the chart's objects, and the Secrets in which Helm keeps its revisions.
+//! The release: the host folders, the chart's objects, and the Secrets in which Helm keeps its revisions.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -71,7 +71,7 @@ pub(super) fn install(world: &World) -> anyhow::Result<()> {
         let server = text(&server["name"]);
         let folder = world.data.join(server);
         fs::create_dir_all(folder.join("samples"))?;
-        fs::write(folder.join("README.txt"), format!("The tester's folder of {server}.\n"))?;
+        fs::write(folder.join("README.txt"), format!("The host folder of {server}.\n"))?;
         fs::write(folder.join("samples").join("sample.csv"), "id,name\n1,one\n")?;
         for object in chart.objects.iter_mut().filter(|object| name(object) == format!("{PREFIX}{server}")) {
             if object["kind"] == "Service" {

@@ -12,7 +12,7 @@ use super::container::{Container, lock};
 use crate::sim::object::{items, text, uid};
 use crate::sim::world::World;
 
-/// The tester's folder on the node.
+/// The host folder on the node.
 const DATA: &str = "/mnt/simulator-data";
 
 pub(super) struct Place {
