@@ -1,4 +1,5 @@
-//! Whether clients may write into an export: what a suite requires, what the values and the server's exports file say.
+//! Whether clients may write to an export: what the suite requires, and which options the values and the exports file
+//! set.
 
 use std::collections::BTreeSet;
 
@@ -15,32 +16,31 @@ use crate::event::{Reason, Verdict};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
-    /// They may read, and nothing can be written.
+    /// Read only: the server refuses every write.
     ReadOnly,
-    /// They may write.
+    /// Read and write.
     ReadWrite,
 }
 
 impl Access {
-    /// What options say: with `ro`, nothing can be written.
-    pub fn of(options: &str) -> Self {
-        if words(options).any(|word| word == "ro") { Self::ReadOnly } else { Self::ReadWrite }
+    pub fn from_options(options: &str) -> Self {
+        if split(options).any(|option| option == "ro") { Self::ReadOnly } else { Self::ReadWrite }
     }
 
-    /// The reason to fail if the values say something else than this, which the suite requires.
-    pub fn contradicted(self, system: &System, options: &str, expected: &Expected) -> Option<Reason> {
-        let is_open = !words(options).any(|word| word == "ro" || word == "rw");
-        // What options leave to the server shows in what it does.
-        if is_open || Self::of(options) == self {
+    /// The reason to fail if the values contradict this access, which the suite requires.
+    pub fn contradicted_by(self, system: &System, options: &str, expected: &Expected) -> Option<Reason> {
+        // Without `ro` and `rw` the server decides, and the calls show how.
+        let is_open = !split(options).any(|option| option == "ro" || option == "rw");
+        if is_open || Self::from_options(options) == self {
             return None;
         }
         let (name, option) = self.names();
         let wanted = format!("{} with {option}, because the suite requires {name}", key(system));
-        let hint = format!("say {option} there, and run helm upgrade; or use a suite that requires something else");
+        let hint = format!("set {option} there and run helm upgrade; or use a suite with another requirement");
         Some(Reason::new("values", wanted, format!("{options} ({})", expected.source)).hint(hint))
     }
 
-    /// Its names in suites, and in options.
+    /// Its names in suites and in export options.
     pub const fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::ReadOnly => ("read-only", "ro"),
@@ -49,39 +49,39 @@ impl Access {
     }
 }
 
-/// The options that an export should have: where the values do not say, the system's with what is required. Where nothing is
-/// required, the values have to say.
-pub fn options(system: &System, requires: Option<Access>) -> Option<Fact> {
+/// Where to find the expected export options. The default is the system's, with the access that the suite requires; a
+/// suite that requires none leaves no default.
+pub fn expected_options(system: &System, requires: Option<Access>) -> Option<Fact> {
     let fact = system.facts.export_options.clone()?;
     let others = fact.default.as_ref().and_then(Value::as_str).unwrap_or_default();
-    let others = words(others).filter(|option| !matches!(*option, "ro" | "rw"));
+    let others = split(others).filter(|option| !matches!(*option, "ro" | "rw"));
     let all = |access: Access| std::iter::once(access.names().1).chain(others).collect::<Vec<_>>().join(",").into();
     let default = requires.filter(|_| fact.default.is_some()).map(all);
     Some(Fact { default, ..fact })
 }
 
-/// The path of the options in the values.
-pub fn key(system: &System) -> &str {
+/// The path of the export options in the values.
+fn key(system: &System) -> &str {
     system.facts.export_options.as_ref().map_or("", |fact| &fact.values)
 }
 
-/// ERROR, because nobody says what clients may do.
-pub fn unknown(system: &System, expected: &Expected) -> Verdict {
+/// ERROR, because neither the values nor the suite define what clients may do.
+pub fn undefined(system: &System, expected: &Expected) -> Verdict {
     let reason = Reason::new("values", format!("{} of the server", key(system)), &expected.source);
-    Verdict::error(reason.hint("say it there, or give the system a default"))
+    Verdict::error(reason.hint("set it there, or give the system a default"))
 }
 
-/// The live options of an export for all clients, from the file that its server reads; `None` if the file does not say.
-pub async fn live(site: &Site, pod: &Pod) -> Result<Option<Vec<String>>, Verdict> {
+/// The export's live options for all clients, from the server's exports file; `None` if the file lists none.
+pub async fn live_options(site: &Site, pod: &Pod) -> Result<Option<Vec<String>>, Verdict> {
     let export = &site.system.export;
     let (output, problem) = site.in_export(pod, &Operation::Read { path: export.file.clone() }).await?;
     let clients = clients(&String::from_utf8_lossy(&output.stdout), &export.folder);
-    let options: BTreeSet<&str> = clients.iter().flat_map(|(_, options)| words(options)).collect();
+    let options: BTreeSet<&str> = clients.iter().flat_map(|(_, options)| split(options)).collect();
     let options = options.into_iter().map(str::to_owned).collect::<Vec<_>>();
     Ok(problem.is_none().then_some(options).filter(|options| !options.is_empty()))
 }
 
-/// Clients and their options in the lines for a folder: `/data 0.0.0.0/0(rw,sync) 10.0.0.0/8(ro)`.
+/// A folder's clients and their options in an exports file: `/data 0.0.0.0/0(rw,sync) 10.0.0.0/8(ro)`.
 pub fn clients(exports: &str, folder: &str) -> Vec<(String, String)> {
     let lines = exports.lines().map(|line| line.split('#').next().unwrap_or_default());
     let lines = lines.map(str::split_whitespace).filter_map(|mut words| (words.next()? == folder).then_some(words));
@@ -92,8 +92,8 @@ pub fn clients(exports: &str, folder: &str) -> Vec<(String, String)> {
     lines.flatten().map(client).collect()
 }
 
-/// Options one by one: their order means nothing.
-pub fn words(options: &str) -> impl Iterator<Item = &str> {
+/// Splits export options, whose order is irrelevant.
+pub fn split(options: &str) -> impl Iterator<Item = &str> {
     options.split(',').map(str::trim).filter(|option| !option.is_empty())
 }
 
@@ -103,16 +103,16 @@ mod tests {
     use crate::check::system::tests::system;
 
     #[test]
-    fn values_that_say_something_else_than_the_suite_are_told() {
-        let told = |access: Access, options: &str| {
+    fn values_that_contradict_the_suite_are_reported() {
+        let contradiction = |access: Access, options: &str| {
             let expected = Expected { value: None, source: "exportOptions in the values".to_owned() };
-            access.contradicted(&system(), options, &expected)
+            access.contradicted_by(&system(), options, &expected)
         };
-        assert_eq!([told(Access::ReadOnly, "ro,sync"), told(Access::ReadWrite, "rw")], [None, None]);
-        assert_eq!(told(Access::ReadOnly, "sync"), None, "left to the server, which the calls try");
-        let writable = told(Access::ReadOnly, "rw, sync").unwrap();
+        assert_eq!([contradiction(Access::ReadOnly, "ro,sync"), contradiction(Access::ReadWrite, "rw")], [None, None]);
+        assert_eq!(contradiction(Access::ReadOnly, "sync"), None, "the server decides, and the calls show how");
+        let writable = contradiction(Access::ReadOnly, "rw, sync").unwrap();
         assert_eq!(writable.expected, "exportOptions with ro, because the suite requires read-only");
         assert_eq!(writable.seen, "rw, sync (exportOptions in the values)");
-        assert!(told(Access::ReadWrite, "sync, ro").is_some());
+        assert!(contradiction(Access::ReadWrite, "sync, ro").is_some());
     }
 }

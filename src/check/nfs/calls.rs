@@ -1,4 +1,4 @@
-//! What is done in one NFS session: MOUNT and NFSv3 calls, each checked against what was asked for.
+//! The MOUNT and NFSv3 calls of a session. Each checks its reply against the request.
 
 use nfs3_client::nfs3_types::mount::{self, FHSIZE3, MOUNT_PROGRAM, dirpath, mountres3};
 use nfs3_client::nfs3_types::nfs3::{
@@ -12,96 +12,100 @@ use nfs3_client::nfs3_types::nfs3::{
 use nfs3_client::nfs3_types::xdr_codec::{Opaque, Void};
 use serde::{Deserialize, Serialize};
 
+use super::failure::{CallResult, Cause, Failure};
 use super::session::Session;
-use super::trouble::{Answer, Trouble, What, wrong};
 
-/// How much is read or written with one call: small, so that a file takes several, and that a call goes in one piece through
-/// a port-forward, which has 4 KiB for each.
+/// The most bytes per READ or WRITE: few, so that a file takes several calls, and that a call fits into one piece of a
+/// port-forward, which is 4 KiB.
 const CHUNK: u32 = 3584;
+/// The most bytes per reply that lists a directory.
 const PAGE: u32 = 32 << 10;
-/// How often a list is begun anew that changed while it was read.
-const LISTS: usize = 5;
+/// How often to start listing a directory that changes while it is listed.
+const LIST_ATTEMPTS: usize = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Listed {
-    /// It is there; the call that found it.
+    /// The call that listed the name.
     Found(String),
-    /// It is not among so many names.
+    /// The name was missing among this many.
     Missing(usize),
+    /// The directory changed during each attempt.
     Changing,
 }
 
 impl Session {
-    pub async fn mount(&mut self, path: &str) -> Answer<nfs_fh3> {
+    pub async fn mount(&mut self, path: &str) -> CallResult<nfs_fh3> {
         let name = format!("MOUNT {path}");
         let number = [mount::PROGRAM, mount::VERSION, MOUNT_PROGRAM::MOUNTPROC3_MNT as u32];
         match self.call(&name, number, &dirpath(Opaque::borrowed(path.as_bytes()))).await? {
             mountres3::Ok(mounted) if mounted.fhandle.0.len() <= FHSIZE3 => Ok(nfs_fh3 { data: mounted.fhandle.0 }),
             mountres3::Ok(mounted) => {
-                let seen = format!("one of {} bytes", mounted.fhandle.0.len());
-                Err(wrong(&name, format!("a handle of at most {FHSIZE3} bytes"), seen))
+                let seen = format!("{} bytes", mounted.fhandle.0.len());
+                Err(Failure::invalid_reply(&name, format!("a file handle of at most {FHSIZE3} bytes"), seen))
             }
-            mountres3::Err(status) => Err(Trouble { call: name, what: What::Refused(status.to_string()) }),
+            mountres3::Err(status) => Err(Failure { call: name, cause: Cause::Refused(status.to_string()) }),
         }
     }
 
-    /// What the server says of itself; returns how much it takes with one WRITE and gives with one READ.
-    pub async fn sizes(&mut self, root: &nfs_fh3) -> Answer<[u32; 2]> {
+    /// The sizes for WRITE and READ calls, within the server's limits.
+    pub async fn transfer_sizes(&mut self, root: &nfs_fh3) -> CallResult<[u32; 2]> {
         let arguments = FSINFO3args { fsroot: root.clone() };
         let info = self.nfs::<FSINFO3resok, FSINFO3resfail>(NFS_PROGRAM::NFSPROC3_FSINFO, &arguments).await?;
-        // It has survived its first request, which was MOUNT.
+        // The server has survived its first request, MOUNT.
         self.turn = None;
         let sizes = [info.wtmax, info.rtmax];
         if sizes.contains(&0) {
             let seen = format!("wtmax {}, rtmax {}", info.wtmax, info.rtmax);
-            return Err(wrong("FSINFO", "sizes above 0", seen));
+            return Err(Failure::invalid_reply("FSINFO", "transfer sizes above 0", seen));
         }
         Ok(sizes.map(|size| size.min(CHUNK)))
     }
 
-    /// The handle of a name; `None` if there is none, or if what it stands for is gone, as with a server that remembers names.
-    pub async fn lookup(&mut self, folder: &nfs_fh3, name: &str) -> Answer<Option<nfs_fh3>> {
+    /// The file handle for a name; `None` if there is no such file, also if the server has cached the name of a
+    /// removed one.
+    pub async fn lookup(&mut self, folder: &nfs_fh3, name: &str) -> CallResult<Option<nfs_fh3>> {
         let arguments = LOOKUP3args { what: entry(folder, name) };
-        let looked = self.nfs::<LOOKUP3resok, LOOKUP3resfail>(NFS_PROGRAM::NFSPROC3_LOOKUP, &arguments).await;
-        let Some(found) = unless_gone(looked)? else { return Ok(None) };
+        let result = self.nfs::<LOOKUP3resok, LOOKUP3resfail>(NFS_PROGRAM::NFSPROC3_LOOKUP, &arguments).await;
+        let Some(found) = none_if_gone(result)? else { return Ok(None) };
         if found.obj_attributes.is_none() {
             let arguments = GETATTR3args { object: found.object.clone() };
-            let known = self.nfs::<GETATTR3resok, Void>(NFS_PROGRAM::NFSPROC3_GETATTR, &arguments).await;
-            return Ok(unless_gone(known)?.map(|_| found.object));
+            let result = self.nfs::<GETATTR3resok, Void>(NFS_PROGRAM::NFSPROC3_GETATTR, &arguments).await;
+            return Ok(none_if_gone(result)?.map(|_| found.object));
         }
         Ok(Some(found.object))
     }
 
-    /// Makes a file that must not be there yet.
-    pub async fn create(&mut self, folder: &nfs_fh3, name: &str) -> Answer<nfs_fh3> {
+    /// Creates a file that must not exist yet.
+    pub async fn create(&mut self, folder: &nfs_fh3, name: &str) -> CallResult<nfs_fh3> {
         let attributes = sattr3 { mode: Nfs3Option::Some(0o644), ..sattr3::default() };
         let arguments = CREATE3args { where_: entry(folder, name), how: createhow3::GUARDED(attributes) };
-        let made = self.nfs::<CREATE3resok, CREATE3resfail>(NFS_PROGRAM::NFSPROC3_CREATE, &arguments).await?;
-        // A server need not give the handle.
-        if let Nfs3Option::Some(handle) = made.obj {
+        let created = self.nfs::<CREATE3resok, CREATE3resfail>(NFS_PROGRAM::NFSPROC3_CREATE, &arguments).await?;
+        // The file handle is optional in the reply.
+        if let Nfs3Option::Some(handle) = created.obj {
             return Ok(handle);
         }
         let found = self.lookup(folder, name).await?;
-        found.ok_or_else(|| wrong("LOOKUP", "the file that CREATE made", "no such name"))
+        found.ok_or_else(|| Failure::invalid_reply("LOOKUP", "the file that CREATE created", "no such file"))
     }
 
-    /// Writes a file's whole content and has it committed; returns how many WRITEs that took.
-    pub async fn write(&mut self, file: &nfs_fh3, content: &[u8], most: u32) -> Answer<u32> {
+    /// Writes a file's content and commits it; returns the number of WRITEs.
+    pub async fn write(&mut self, file: &nfs_fh3, content: &[u8], size: u32) -> CallResult<u32> {
         let (mut written, mut calls) = (0, 0);
         while written < content.len() {
-            let left = &content[written..];
-            let part = &left[..left.len().min(most as usize)];
+            let rest = &content[written..];
+            let part = &rest[..rest.len().min(size as usize)];
             let arguments = WRITE3args {
                 file: file.clone(),
                 offset: written as u64,
-                count: u32::try_from(part.len()).unwrap_or(most),
+                count: u32::try_from(part.len()).unwrap_or(size),
                 stable: stable_how::UNSTABLE,
                 data: Opaque::borrowed(part),
             };
-            let answer = self.nfs::<WRITE3resok, WRITE3resfail>(NFS_PROGRAM::NFSPROC3_WRITE, &arguments).await?;
-            let count = answer.count as usize;
+            let reply = self.nfs::<WRITE3resok, WRITE3resfail>(NFS_PROGRAM::NFSPROC3_WRITE, &arguments).await?;
+            let count = reply.count as usize;
             if count == 0 || count > part.len() {
-                return Err(wrong("WRITE", format!("1 to {} bytes written", part.len()), format!("{count} bytes")));
+                let expected = format!("a count of 1 to {}", part.len());
+                return Err(Failure::invalid_reply("WRITE", expected, count.to_string()));
             }
             written += count;
             calls += 1;
@@ -111,19 +115,19 @@ impl Session {
         Ok(calls)
     }
 
-    /// Reads a file that must have this content.
-    pub async fn read(&mut self, file: &nfs_fh3, content: &[u8], most: u32) -> Answer<()> {
+    /// Reads a file and compares its content.
+    pub async fn read(&mut self, file: &nfs_fh3, content: &[u8], size: u32) -> CallResult<()> {
         let mut read = Vec::new();
-        // A byte more than expected is enough to know.
+        // One byte too many proves a difference.
         while read.len() <= content.len() {
-            let arguments = READ3args { file: file.clone(), offset: read.len() as u64, count: most };
-            let answer = self.nfs::<READ3resok, READ3resfail>(NFS_PROGRAM::NFSPROC3_READ, &arguments).await?;
-            if answer.data.len() > most as usize || (answer.data.is_empty() && !answer.eof) {
-                let seen = format!("{} bytes, and more to come", answer.data.len());
-                return Err(wrong("READ", format!("1 to {most} bytes, or the end"), seen));
+            let arguments = READ3args { file: file.clone(), offset: read.len() as u64, count: size };
+            let reply = self.nfs::<READ3resok, READ3resfail>(NFS_PROGRAM::NFSPROC3_READ, &arguments).await?;
+            if reply.data.len() > size as usize || (reply.data.is_empty() && !reply.eof) {
+                let seen = format!("{} bytes, not the end of the file", reply.data.len());
+                return Err(Failure::invalid_reply("READ", format!("1 to {size} bytes, or the end of the file"), seen));
             }
-            read.extend_from_slice(&answer.data);
-            if answer.eof {
+            read.extend_from_slice(&reply.data);
+            if reply.eof {
                 break;
             }
         }
@@ -131,25 +135,25 @@ impl Session {
             return Ok(());
         }
         let same = read.iter().zip(content).take_while(|(read, written)| read == written).count();
-        let seen = format!("{} bytes, of which the first {same} are the same", read.len());
-        Err(wrong("READ", format!("the {} bytes that were written", content.len()), seen))
+        let seen = format!("{} bytes, of which the first {same} match", read.len());
+        Err(Failure::invalid_reply("READ", format!("the {} bytes that were written", content.len()), seen))
     }
 
-    pub async fn list(&mut self, folder: &nfs_fh3, name: &str) -> Answer<Listed> {
+    pub async fn list(&mut self, folder: &nfs_fh3, name: &str) -> CallResult<Listed> {
         let mut plus = true;
-        for _ in 0..LISTS {
+        for _ in 0..LIST_ATTEMPTS {
             match self.list_once(folder, name, plus).await {
                 Ok(listed) => return Ok(listed),
-                // unfs3 does not know READDIRPLUS.
-                Err(trouble) if plus && trouble.status() == "NFS3ERR_NOTSUPP" => plus = false,
-                Err(trouble) if trouble.status() == "NFS3ERR_BAD_COOKIE" => {}
-                Err(trouble) => return Err(trouble),
+                // unfs3 does not support READDIRPLUS.
+                Err(failure) if plus && failure.status() == "NFS3ERR_NOTSUPP" => plus = false,
+                Err(failure) if failure.status() == "NFS3ERR_BAD_COOKIE" => {}
+                Err(failure) => return Err(failure),
             }
         }
         Ok(Listed::Changing)
     }
 
-    async fn list_once(&mut self, folder: &nfs_fh3, name: &str, plus: bool) -> Answer<Listed> {
+    async fn list_once(&mut self, folder: &nfs_fh3, name: &str, plus: bool) -> CallResult<Listed> {
         let (call, mut count) = (if plus { "READDIRPLUS" } else { "READDIR" }, 0);
         let (mut cookie, mut cookieverf) = (0, cookieverf3([0; 8]));
         loop {
@@ -175,39 +179,40 @@ impl Session {
             match names.last() {
                 _ if eof => return Ok(Listed::Missing(count)),
                 Some((_, last)) => cookie = *last,
-                None => return Err(wrong(call, "names, or the end of the list", "neither")),
+                None => return Err(Failure::invalid_reply(call, "names, or the end of the directory", "neither")),
             }
         }
     }
 
-    pub async fn rename(&mut self, folder: &nfs_fh3, old: &str, new: &str) -> Answer<()> {
+    pub async fn rename(&mut self, folder: &nfs_fh3, old: &str, new: &str) -> CallResult<()> {
         let arguments = RENAME3args { from: entry(folder, old), to: entry(folder, new) };
         self.nfs::<RENAME3resok, RENAME3resfail>(NFS_PROGRAM::NFSPROC3_RENAME, &arguments).await?;
-        for (name, is_there) in [(old, false), (new, true)] {
-            if self.lookup(folder, name).await?.is_some() != is_there {
-                let expected = format!("after RENAME, {name} {}", if is_there { "found" } else { "not found" });
-                return Err(wrong("LOOKUP", expected, "the contrary"));
-            }
+        if self.lookup(folder, old).await?.is_some() {
+            return Err(still_exists(old, "RENAME"));
         }
-        Ok(())
+        let found = self.lookup(folder, new).await?;
+        found.map(drop).ok_or_else(|| Failure::invalid_reply("LOOKUP", format!("{new} after RENAME"), "no such file"))
     }
 
-    pub async fn remove(&mut self, folder: &nfs_fh3, name: &str) -> Answer<()> {
+    pub async fn remove(&mut self, folder: &nfs_fh3, name: &str) -> CallResult<()> {
         let arguments = REMOVE3args { object: entry(folder, name) };
         self.nfs::<REMOVE3resok, REMOVE3resfail>(NFS_PROGRAM::NFSPROC3_REMOVE, &arguments).await?;
         match self.lookup(folder, name).await? {
             None => Ok(()),
-            Some(_) => Err(wrong("LOOKUP", format!("after REMOVE, {name} not found"), "it is still there")),
+            Some(_) => Err(still_exists(name, "REMOVE")),
         }
     }
 }
 
-/// What was found; `None` if it is not there.
-fn unless_gone<T>(looked: Answer<T>) -> Answer<Option<T>> {
-    match looked {
-        Err(trouble) if ["NFS3ERR_NOENT", "NFS3ERR_STALE"].contains(&trouble.status()) => Ok(None),
-        looked => looked.map(Some),
+fn none_if_gone<T>(result: CallResult<T>) -> CallResult<Option<T>> {
+    match result {
+        Err(failure) if ["NFS3ERR_NOENT", "NFS3ERR_STALE"].contains(&failure.status()) => Ok(None),
+        result => result.map(Some),
     }
+}
+
+fn still_exists(name: &str, call: &str) -> Failure {
+    Failure::invalid_reply("LOOKUP", format!("no file handle for {name} after {call}"), "a file handle")
 }
 
 fn entry<'a>(folder: &nfs_fh3, name: &'a str) -> diropargs3<'a> {
@@ -224,37 +229,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hostile_answers_end_in_an_error() {
-        let is_wrong = |trouble: Trouble| assert!(matches!(trouble.what, What::Wrong(..)), "{trouble:?}");
+    async fn hostile_replies_are_errors() {
+        let is_wrong = |failure: Failure| assert!(matches!(failure.cause, Cause::Wrong(..)), "{failure:?}");
         for body in [vec![], vec![0], vec![0, u32::MAX], vec![0, 4, 1, u32::MAX], vec![0, 4, 1, 0, 7], vec![77]] {
             is_wrong(session(vec![body]).mount("/data").await.unwrap_err());
         }
-        // No attributes, four bytes that are not announced as the end, again and again.
+        // No attributes, and four bytes without the end-of-file flag, repeatedly.
         let read = vec![0, 0, 4, 0, 4, 1];
         is_wrong(session(vec![read; 4]).read(&handle(), b"text", 4).await.unwrap_err());
         let nothing = vec![0, 0, 0, 0, 0];
         is_wrong(session(vec![nothing]).read(&handle(), b"text", 4).await.unwrap_err());
-        // More bytes written than were sent: no attributes before and after.
+        // A count above the bytes sent, without attributes from before and after.
         let written = vec![0, 0, 0, 5, 2, 0, 0];
         is_wrong(session(vec![written]).write(&handle(), b"text", 4096).await.unwrap_err());
-        // A list without names that does not end.
+        // A list with neither names nor an end.
         let list = vec![0, 0, 0, 0, 0, 0];
         is_wrong(session(vec![list]).list(&handle(), "name").await.unwrap_err());
     }
 
     #[tokio::test]
-    async fn a_name_that_is_remembered_but_gone_is_not_there() {
-        // A handle of four bytes, without attributes of it and of its folder; then GETATTR says that there is no such file.
-        let remembered = vec![0, 4, 1, 0, 0];
-        let mut session = session(vec![remembered, vec![2], vec![2, 0], vec![13, 0]]);
+    async fn a_cached_name_of_a_removed_file_does_not_exist() {
+        // A file handle of four bytes, without attributes of file and directory; then GETATTR returns NFS3ERR_NOENT.
+        let cached = vec![0, 4, 1, 0, 0];
+        let mut session = session(vec![cached, vec![2], vec![2, 0], vec![13, 0]]);
         assert_eq!(session.lookup(&handle(), "name").await, Ok(None));
         assert_eq!(session.lookup(&handle(), "name").await, Ok(None));
-        assert!(matches!(session.lookup(&handle(), "name").await.unwrap_err().what, What::Refused(_)));
+        assert!(matches!(session.lookup(&handle(), "name").await.unwrap_err().cause, Cause::Refused(_)));
     }
 
     #[tokio::test]
-    async fn a_server_without_readdirplus_is_asked_with_readdir() {
-        // An entry: there is one, its number, its name of 4 bytes, its cookie; then no more, and the end.
+    async fn a_server_without_readdirplus_gets_readdir() {
+        // One entry: present, its file id, a name of 4 bytes, its cookie; then no further entry, and the end.
         let list = vec![0, 0, 0, 0, 1, 0, 9, 4, 0x6e61_6d65, 0, 1, 0, 1];
         let mut session = session(vec![vec![10004, 0], list.clone(), list]);
         assert_eq!(session.list(&handle(), "name").await, Ok(Listed::Found("READDIR".into())));

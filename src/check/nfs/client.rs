@@ -1,5 +1,5 @@
-//! This program as a client of one server: it connects, waits for its turn, finds out what ended a session, and whether another
-//! one may go further, because the way may have broken and not the server.
+//! A client of one server: it connects, waits for its turn, finds out what ended a session, and decides whether to
+//! retry, because the route may have failed and not the server.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::time::{Instant, sleep};
 
 use super::access;
+use super::failed_session::FailedSession;
+use super::failure::{Abort, Cause, Failure};
+use super::route::Route;
 use super::session::Session;
-use super::trouble::{Halt, Trouble, What};
-use super::unserved::Unserved;
-use super::way::Way;
 use crate::check::Site;
 use crate::check::exits::{self, Exit, is_own};
 use crate::cluster::container;
@@ -19,153 +19,154 @@ use crate::cluster::server::is_terminating;
 use crate::cluster::{Population, ResourceExt};
 use crate::event::{Reason, Verdict};
 
-/// The pause before a connection that was not taken, or ended, is made again: there is no event for a port that opens.
+/// The pause before a retry: no event reports that a port opens.
 const PAUSE: Duration = Duration::from_millis(200);
-/// In so many sessions a server may answer and not come to the end.
-const SESSIONS: u32 = 2;
-/// How long it may take until the kubelet tells that a container ended: 1.3 s were seen on a node that is quick.
-const TOLD: Duration = Duration::from_secs(4);
-/// On one that is slow, so many times longer by what the slowest command took, which counts as no more than the above.
-const SLOWER: u32 = 3;
-/// So many lines of the log of a server that ended are told, and so many bytes are read for them.
-const LINES: i64 = 3;
-const BYTES: i64 = 1 << 14;
+/// After so many broken sessions in which the server replied, the server is to blame.
+const ANSWERED_SESSIONS: u32 = 2;
+/// How long the kubelet may take to report that a container exited: 1.3 s were seen on a fast node.
+const EXIT_DELAY: Duration = Duration::from_secs(4);
+/// On a slow node it may take longer, by this multiple of the slowest command's time.
+const SLOW_NODE_FACTOR: u32 = 3;
+/// How much to report of the log of a server that exited, and how much to fetch for that.
+const LOG_LINES: i64 = 3;
+const LOG_BYTES: i64 = 1 << 14;
 
 pub struct Client<'a> {
     site: &'a Site,
     pod: &'a Pod,
-    way: Way,
-    /// Each call is answered within this time.
+    route: Route,
+    /// How long a call may take.
     within: Duration,
-    /// When the first session could begin, on the cluster's clock, and how often the server had been started again by then.
+    /// The cluster's time before the first session, and the server's restart count then.
     since: Timestamp,
     restarts: i32,
-    /// When no other session begins any more.
+    /// No session begins after this.
     deadline: Instant,
-    /// In how many sessions the server has answered.
-    pub served: u32,
-    /// How many calls it answered in the last one.
+    /// In how many broken sessions the server replied.
+    pub broken: u32,
+    /// How many calls got a reply in the last session.
     pub answered: u32,
 }
 
 impl<'a> Client<'a> {
-    pub fn new(site: &'a Site, pod: &'a Pod, way: Way, within: Duration) -> Self {
+    pub fn new(site: &'a Site, pod: &'a Pod, route: Route, within: Duration) -> Self {
         let population = site.shared.watch.population().ok();
-        let now = population.as_ref().and_then(|population| same(population, pod)).unwrap_or(pod);
+        let now = population.as_ref().and_then(|population| current(population, pod)).unwrap_or(pod);
         let restarts = container::named(now, &site.system.export.container).map_or(0, |view| view.restarts());
         let deadline = Instant::now() + within + slack(site);
         let since = site.shared.cluster.now();
-        Self { site, pod, way, within, since, restarts, deadline, served: 0, answered: 0 }
+        Self { site, pod, route, within, since, restarts, deadline, broken: 0, answered: 0 }
     }
 
     /// The server, for messages.
     pub fn object(&self) -> String {
-        self.way.object(self.pod)
+        self.route.object(self.pod)
     }
 
-    /// A session, when it is the test's turn; what waiting for that takes is put on the deadline.
+    /// Connects and waits for the test's turn, which does not count towards the deadline.
     ///
     /// # Errors
-    /// The server takes no connection in time. The API makes no port-forward, or a request of another test ended the server:
-    /// then nothing is known.
-    pub async fn session(&mut self) -> Result<Session, Halt> {
+    /// The server accepts no connection in time. Inconclusive if the API server makes no port-forward, or a request
+    /// of another test ended the server.
+    pub async fn connect(&mut self) -> Result<Session, Abort> {
         loop {
-            match self.way.connect(self.site, self.pod, self.deadline).await {
+            match self.route.connect(self.site, self.pod, self.deadline).await {
                 Ok(connection) => {
                     let (exits, server, began) = (&self.site.shared.exits, self.site.server(), Instant::now());
                     let turn = exits.turn(server).await;
                     self.deadline += began.elapsed();
                     let exit = exits.of(server).map_or(Ok(()), |exit| Err(exit.blocks(server)));
-                    return exit.map_err(Halt::from).map(|()| Session::new(connection, self.within, turn));
+                    return exit.map_err(Abort::from).map(|()| Session::new(connection, self.within, turn));
                 }
-                Err(halt) => {
+                Err(abort) => {
                     self.answered = 0;
-                    self.again(halt.judged()?).await?;
+                    self.pause_or_fail(abort.into_failed()?).await?;
                 }
             }
         }
     }
 
-    /// What came of a session; `None` if it broke off, and another one may go further, as none may after the last.
+    /// The result of a session; `None` if it broke and the caller may retry in another one, unless this is the last.
     ///
     /// # Errors
-    /// What broke it off, if none may go further; or the server ended at a request of another test.
-    pub async fn ended<T>(
+    /// What broke the last session. Inconclusive if a request of another test ended the server.
+    pub async fn finish<T>(
         &mut self,
         mut session: Session,
-        end: Result<T, Halt>,
+        result: Result<T, Abort>,
         is_last: bool,
-    ) -> Result<Option<T>, Halt> {
+    ) -> Result<Option<T>, Abort> {
         self.answered = session.answered;
-        let trouble = match end {
+        let failure = match result {
             Ok(done) => return Ok(Some(done)),
-            Err(halt) => halt.judged()?,
+            Err(abort) => abort.into_failed()?,
         };
         self.deadline += session.paused;
-        self.served += u32::from(session.answered > 0);
-        // Nobody else begins until it is known whether the server ended.
+        self.broken += u32::from(session.answered > 0);
+        // Held so that no other session begins before it is clear whether the server exited.
         let turn = session.turn.take();
-        let trouble = self.explained(session.explain(trouble).await).await?;
+        let failure = self.attribute(session.explain(failure).await).await?;
         drop(turn);
         if is_last {
-            return Err(trouble.into());
+            return Err(failure.into());
         }
-        self.again(trouble).await.map(|()| None)
+        self.pause_or_fail(failure).await.map(|()| None)
     }
 
-    /// Returns after a pause if another session may go further.
-    async fn again(&self, trouble: Trouble) -> Result<(), Halt> {
-        if !is_passing(&trouble, self.served) || Instant::now() + PAUSE >= self.deadline {
-            return Err(trouble.into());
+    /// Returns after a pause if a retry makes sense.
+    async fn pause_or_fail(&self, failure: Failure) -> Result<(), Abort> {
+        if !is_transient(&failure, self.broken) || Instant::now() + PAUSE >= self.deadline {
+            return Err(failure.into());
         }
         sleep(PAUSE).await;
         Ok(())
     }
 
-    /// What ended a session: the server, if that ended too.
+    /// Attributes the failure to the server's exit if the server exited.
     ///
     /// # Errors
-    /// It ended at a request of another test.
-    async fn explained(&self, trouble: Trouble) -> Result<Trouble, Verdict> {
-        let (What::Ended(why) | What::Broken(why)) = &trouble.what else { return Ok(trouble) };
+    /// The server exited at a request of another test.
+    async fn attribute(&self, failure: Failure) -> Result<Failure, Verdict> {
+        let (Cause::Ended(why) | Cause::Broken(why)) = &failure.cause else { return Ok(failure) };
         let (exits, server) = (&self.site.shared.exits, self.site.server());
         let _question = exits.question(server).await;
-        // A request that was not taken ended nothing: only one before it could have.
-        let told = if why.contains("refused") { Duration::ZERO } else { TOLD + slack(self.site) };
-        let Some(exit) = self.exit(told).await else { return Ok(trouble) };
+        // A refused request cannot have ended the server: only an earlier one can.
+        let delay = if why.contains("refused") { Duration::ZERO } else { EXIT_DELAY + slack(self.site) };
+        let Some(exit) = self.exit(delay).await else { return Ok(failure) };
         let exit = exits.note(server, exit);
         if exit.by != self.site.id {
             return Err(exit.blocks(server));
         }
-        Ok(Trouble { what: What::Exited(Box::new(exit)), ..trouble })
+        Ok(Failure { cause: Cause::Exited(Box::new(exit)), ..failure })
     }
 
-    /// How the server ended since the first session at a request, if that is told in time.
-    async fn exit(&self, told: Duration) -> Option<Exit> {
+    /// How the server exited since the first session, if a request ended it and the kubelet reports it within this
+    /// delay.
+    async fn exit(&self, delay: Duration) -> Option<Exit> {
         let Self { site, pod, restarts, .. } = *self;
         let (shared, name, container) = (&site.shared, pod.name_any(), site.system.export.container.as_str());
         let ended = |population: &Population| {
-            let view = container::named(same(population, pod)?, container)?;
+            let view = container::named(current(population, pod)?, container)?;
             if view.running_since().is_some() && view.restarts() == restarts { None } else { view.end().cloned() }
         };
-        let end = shared.until(site.server(), Instant::now() + told, ended).await.ok()??;
+        let end = shared.until(site.server(), Instant::now() + delay, ended).await.ok()??;
         let population = shared.watch.population().ok();
-        let is_deleted = population.as_ref().and_then(|population| same(population, pod)).is_none_or(is_terminating);
+        let is_deleted = population.as_ref().and_then(|population| current(population, pod)).is_none_or(is_terminating);
         if is_deleted || !is_own(&end, self.since) {
             return None;
         }
-        let again = |population: &Population| {
-            let view = container::named(same(population, pod)?, container)?;
+        let restarted = |population: &Population| {
+            let view = container::named(current(population, pod)?, container)?;
             (view.restarts() > restarts || view.is_stuck()).then(|| view.restarts() > restarts)
         };
-        let is_again = shared.until(site.server(), Instant::now() + TOLD + slack(site), again).await;
-        let log = if let Ok(Some(true)) = is_again {
-            shared.cluster.log_tail_before(&name, container, LINES, BYTES).await
+        let has_restarted = shared.until(site.server(), Instant::now() + EXIT_DELAY + slack(site), restarted).await;
+        let log = if let Ok(Some(true)) = has_restarted {
+            shared.cluster.log_tail_before(&name, container, LOG_LINES, LOG_BYTES).await
         } else {
-            shared.cluster.log_tail(&name, container, LINES, BYTES).await
+            shared.cluster.log_tail(&name, container, LOG_LINES, LOG_BYTES).await
         };
-        let unknown = |error| vec![format!("(its log is not known: {error})")];
-        let said = log.map_or_else(unknown, |lines| lines.into_iter().map(|(_, line)| line).collect());
+        let unreadable = |error| vec![format!("(cannot read its log: {error})")];
+        let said = log.map_or_else(unreadable, |lines| lines.into_iter().map(|(_, line)| line).collect());
         let [started, at] = [&end.started_at, &end.finished_at].map(|time| exits::at(time.as_ref()));
         let reason = end.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
         Some(Exit {
@@ -180,44 +181,46 @@ impl<'a> Client<'a> {
         })
     }
 
-    /// What is known of a server that served no session to its end.
+    /// Gathers the evidence for a failure: the export's live options, and whether other servers' NodePorts reply.
     ///
     /// # Errors
-    /// It was not the server that ended the connection, or the node does not do what it is asked.
-    pub async fn unserved(&self, trouble: Trouble) -> Result<Unserved, Verdict> {
+    /// The port-forward failed and not the server, or the evidence cannot be gathered.
+    pub async fn failed_session(&self, failure: Failure) -> Result<FailedSession, Verdict> {
         let (mut live, mut others) = (None, Vec::new());
-        match &trouble.what {
-            // Nobody can look: the container has just ended.
-            What::Exited(_) => {}
-            What::Broken(why) => {
+        match &failure.cause {
+            // The container has just exited, so no command can read the options.
+            Cause::Exited(_) => {}
+            Cause::Broken(why) => {
                 let object = format!("cluster {}", self.site.shared.cluster.context());
-                let reason = Reason::new(object, "to forward a port of the pod", why);
-                return Err(Verdict::error(reason.hint("try kubectl port-forward; look at the node's kubelet")));
+                let reason = Reason::new(object, "a port-forward to the pod", why);
+                return Err(Verdict::error(
+                    reason.hint("try kubectl port-forward; read the log of the node's kubelet"),
+                ));
             }
-            what => {
-                live = access::live(self.site, self.pod).await?;
-                if let What::Unreachable(_) = what {
-                    others = self.way.answering(self.site).await?;
+            cause => {
+                live = access::live_options(self.site, self.pod).await?;
+                if let Cause::Unreachable(_) = cause {
+                    others = self.route.responding_ports(self.site).await?;
                 }
             }
         }
-        Ok(Unserved { object: self.object(), trouble, answered: self.answered, live, others })
+        Ok(FailedSession { object: self.object(), failure, answered: self.answered, live, others })
     }
 }
 
-/// Whether it may have been the way, and not the server.
-fn is_passing(trouble: &Trouble, served: u32) -> bool {
-    let is_end = matches!(trouble.what, What::Ended(_) | What::Broken(_) | What::Unreachable(_));
-    is_end && served < SESSIONS
+/// Whether the route may have failed, and not the server.
+fn is_transient(failure: &Failure, broken: u32) -> bool {
+    let is_end = matches!(failure.cause, Cause::Ended(_) | Cause::Broken(_) | Cause::Unreachable(_));
+    is_end && broken < ANSWERED_SESSIONS
 }
 
-/// How much longer than usual the kubelet may take to tell of a container's end.
+/// How much longer than usual the kubelet may take to report that a container exited.
 fn slack(site: &Site) -> Duration {
-    site.shared.cluster.load().0.min(TOLD) * SLOWER
+    site.shared.cluster.load().0.min(EXIT_DELAY) * SLOW_NODE_FACTOR
 }
 
-/// A pod as it is now.
-fn same<'a>(population: &'a Population, pod: &Pod) -> Option<&'a Pod> {
+/// The latest state of a pod.
+fn current<'a>(population: &'a Population, pod: &Pod) -> Option<&'a Pod> {
     population.pods.iter().find(|other| other.metadata.uid == pod.metadata.uid).map(AsRef::as_ref)
 }
 
@@ -226,10 +229,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_end_after_an_answer_is_the_servers() {
-        let is = |what: What, served: u32| is_passing(&Trouble { call: "FSINFO".to_owned(), what }, served);
-        let ended = || What::Ended("early eof".to_owned());
+    fn only_the_first_broken_session_may_be_the_routes_fault() {
+        let is = |cause: Cause, broken: u32| is_transient(&Failure { call: "FSINFO".to_owned(), cause }, broken);
+        let ended = || Cause::Ended("early eof".to_owned());
         assert!(is(ended(), 0) && is(ended(), 1) && !is(ended(), 2));
-        assert!(!is(What::Silent, 0) && !is(What::Refused("NFS3ERR_IO".to_owned()), 0));
+        assert!(!is(Cause::Silent, 0) && !is(Cause::Refused("NFS3ERR_IO".to_owned()), 0));
     }
 }

@@ -1,5 +1,5 @@
-//! `nfs`: MOUNT and NFSv3 calls from outside the pod work, or are refused as read-only; and what they do is done in the
-//! export. Without a kernel client, so that it works where none may mount.
+//! `nfs`: MOUNT and NFSv3 calls from outside the pod succeed, or are refused as read-only, and take effect in the
+//! export. Without a kernel client, so that it needs no right to mount.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,38 +10,37 @@ use crate::event::{Hop, Verdict};
 pub(super) mod access;
 mod calls;
 mod client;
+mod exercise;
+mod failed_session;
+mod failure;
+mod file;
 mod judge;
-mod put;
 mod record;
+mod route;
 mod session;
-mod trouble;
-mod unserved;
-mod way;
-mod work;
 
-pub(super) use put::{put, take_back};
-pub(super) use trouble::Halt;
-pub(super) use unserved::Unserved;
+pub(super) use failed_session::FailedSession;
+pub(super) use failure::Abort;
+pub(super) use file::{remove_file, write_file};
 
 use access::Access;
 use client::Client;
-use session::SESSION;
-use trouble::Trouble;
-use way::{Via, Way};
-use work::{Seen, Work};
+use exercise::{Exercise, Progress};
+use failure::Failure;
+use route::{Route, Via};
+use session::SESSION_FACTOR;
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Nfs {
-    /// How the server is reached.
+    /// How to reach the server.
     #[serde(default)]
     via: Via,
-    /// A folder that is made at run time in one of the run's own in the export, and mounted by itself.
+    /// A path to create below a folder of the run in the export, and to mount instead of the export itself.
     path: Option<String>,
-    /// What clients may do there, whatever the values say; where it is not said, the values decide.
+    /// What clients may do in the export, whatever the values set; if absent, the values decide.
     requires: Option<Access>,
-    /// Each call is answered within this time, and all of a session within three times as long.
+    /// How long each call may take; a whole session may take three times as long.
     within: Span,
 }
 
@@ -50,11 +49,12 @@ pub struct Observation {
     object: String,
     mounted: String,
     expected: Expected,
-    seen: Seen,
-    end: Result<(), Trouble>,
-    /// The live options of the export; `None` where nobody looked or could.
+    #[serde(rename = "seen")]
+    progress: Progress,
+    end: Result<(), Failure>,
+    /// The export's live options; `None` if they were not read or could not be.
     live: Option<Vec<String>>,
-    /// Ports of other servers that answered when this one's node was not reached.
+    /// NodePorts of other servers that replied while this one's node was unreachable.
     others: Vec<u16>,
 }
 
@@ -77,26 +77,26 @@ impl Kind for Nfs {
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let expected = site.expected(access::options(&site.system, self.requires).as_ref())?;
-        let Some(options) = expected.text() else { return Err(access::unknown(&site.system, &expected)) };
+        let expected = site.expected(access::expected_options(&site.system, self.requires).as_ref())?;
+        let Some(options) = expected.text() else { return Err(access::undefined(&site.system, &expected)) };
         let (pod, _) = site.pod().await?;
         site.running(&pod, &site.system.export.container)?;
-        let way = Way::find(site, &pod, self.via).await?;
+        let route = Route::find(site, &pod, self.via).await?;
         let read_only = self.access(&options) == Access::ReadOnly;
-        let work = Work::prepare(site, &pod, self.path.as_deref(), read_only).await?;
-        site.waiting(format!("the NFS server to answer for {}", work.mounted), self.within.0 * SESSION);
-        let mut client = Client::new(site, &pod, way, self.within.0);
-        let mut seen = Seen::default();
-        let worked = work.sessions(&mut client, &mut seen).await;
-        seen.answered = client.answered;
-        let unserved = match worked {
-            Ok(()) => work.tidy().await.map(|()| None)?,
-            Err(halt) => Some(client.unserved(halt.judged()?).await?),
+        let exercise = Exercise::prepare(site, &pod, self.path.as_deref(), read_only).await?;
+        site.waiting(format!("the NFS server to serve {}", exercise.mounted), self.within.0 * SESSION_FACTOR);
+        let mut client = Client::new(site, &pod, route, self.within.0);
+        let mut progress = Progress::default();
+        let result = exercise.run(&mut client, &mut progress).await;
+        progress.answered = client.answered;
+        let failed = match result {
+            Ok(()) => exercise.clean_up().await.map(|()| None)?,
+            Err(abort) => Some(client.failed_session(abort.into_failed()?).await?),
         };
         let (end, live, others) =
-            unserved.map_or((Ok(()), None, Vec::new()), |it| (Err(it.trouble), it.live, it.others));
-        let (object, mounted) = (client.object(), work.mounted);
-        Ok(Observation { object, mounted, expected, seen, end, live, others })
+            failed.map_or((Ok(()), None, Vec::new()), |failed| (Err(failed.failure), failed.live, failed.others));
+        let (object, mounted) = (client.object(), exercise.mounted);
+        Ok(Observation { object, mounted, expected, progress, end, live, others })
     }
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
@@ -105,8 +105,8 @@ impl Kind for Nfs {
 }
 
 impl Nfs {
-    /// What clients may do: what the suite requires, or else what the options say.
+    /// What clients may do: what the suite requires, else what the options allow.
     fn access(&self, options: &str) -> Access {
-        self.requires.unwrap_or_else(|| Access::of(options))
+        self.requires.unwrap_or_else(|| Access::from_options(options))
     }
 }

@@ -1,6 +1,6 @@
-//! RPC records on a stream (RFC 5531 §11), as somebody else sends them: joins fragments, of which `nfs3_client` takes only one
-//! for a reply, bounds them, and reserves nothing for what they only claim to hold. `nfs3_types` makes room for as many bytes
-//! as a length says, up to 4 GiB, before it looks whether they are there.
+//! Untrusted RPC records on a stream (RFC 5531 §11): joins and bounds their fragments, because `nfs3_client` accepts
+//! only one per reply, and rejects lengths that exceed the record, because `nfs3_types` allocates whatever a length
+//! claims, up to 4 GiB.
 
 use std::io::{Cursor, Error, ErrorKind, Read, Result};
 
@@ -9,17 +9,17 @@ use nfs3_client::nfs3_types::rpc::rpc_msg;
 use nfs3_client::nfs3_types::xdr_codec::{self, Unpack};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// The longest record: much more than any reply that is asked for.
+/// The longest record: far above any expected reply.
 const LONGEST: usize = 1 << 20;
-/// The most fragments of a record; empty ones could go on for ever.
-const MOST: usize = 4096;
-/// The bit of a fragment's header that says that it is the last.
+/// The most fragments per record: empty ones could continue forever.
+const MAX_FRAGMENTS: usize = 4096;
+/// The bit of a fragment header that marks the last fragment.
 const LAST: u32 = 1 << 31;
 
-/// A stream whose records are read one at a time, each as if it were a single fragment.
+/// A stream that yields each record as a single fragment.
 pub struct Records<S> {
     stream: S,
-    /// The record that is being read, with its header.
+    /// The current record, with its header.
     record: Cursor<Vec<u8>>,
 }
 
@@ -34,7 +34,7 @@ impl<S: AsyncRead + Unpin + Send> io::AsyncRead for Records<S> {
         let is_read = self.record.position() >= self.record.get_ref().len() as u64;
         if is_read {
             let record = next(&mut self.stream).await?;
-            message(&record[4..])?;
+            check_message(&record[4..])?;
             self.record = Cursor::new(record);
         }
         Read::read(&mut self.record, buffer)
@@ -44,7 +44,7 @@ impl<S: AsyncRead + Unpin + Send> io::AsyncRead for Records<S> {
 impl<S: AsyncWrite + Unpin + Send> io::AsyncWrite for Records<S> {
     async fn async_write(&mut self, buffer: &[u8]) -> Result<usize> {
         match self.stream.write(buffer).await? {
-            // The client would try for ever.
+            // The client would retry forever.
             0 if !buffer.is_empty() => Err(ErrorKind::WriteZero.into()),
             written => Ok(written),
         }
@@ -54,7 +54,7 @@ impl<S: AsyncWrite + Unpin + Send> io::AsyncWrite for Records<S> {
 /// The next record, as a single fragment with its header.
 async fn next(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>> {
     let mut record = vec![0; 4];
-    for _ in 0..MOST {
+    for _ in 0..MAX_FRAGMENTS {
         let mut header = [0; 4];
         stream.read_exact(&mut header).await?;
         let header = u32::from_be_bytes(header);
@@ -71,10 +71,10 @@ async fn next(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>> {
             return Ok(record);
         }
     }
-    Err(Error::new(ErrorKind::InvalidData, format!("a reply of more than {MOST} fragments")))
+    Err(Error::new(ErrorKind::InvalidData, format!("a reply of more than {MAX_FRAGMENTS} fragments")))
 }
 
-/// Something unpacked whose lengths were looked at first.
+/// A value that is unpacked only after all its lengths were checked.
 pub struct Bounded<T>(pub T);
 
 impl<T: Unpack> Unpack for Bounded<T> {
@@ -88,14 +88,14 @@ impl<T: Unpack> Unpack for Bounded<T> {
     }
 }
 
-/// Whether a record begins with an RPC message whose lengths fit.
-fn message(record: &[u8]) -> Result<()> {
-    let read = rpc_msg::unpack(&mut Clamped(record)).map(drop);
-    read.map_err(|error| Error::new(ErrorKind::InvalidData, error.to_string()))
+/// Checks that a record begins with an RPC message whose lengths fit.
+fn check_message(record: &[u8]) -> Result<()> {
+    let unpacked = rpc_msg::unpack(&mut Clamped(record)).map(drop);
+    unpacked.map_err(|error| Error::new(ErrorKind::InvalidData, error.to_string()))
 }
 
-/// Reads bytes as they are, but no number above the longest record: what such a length claims is not there, so that reading
-/// ends with an error. Numbers that are no lengths come out wrong.
+/// Reads bytes, but caps each 4-byte number at the longest record. A larger length still exceeds the record, so that
+/// unpacking fails before it allocates much. Numbers that are not lengths come out wrong.
 struct Clamped<'a>(&'a [u8]);
 
 impl Read for Clamped<'_> {
@@ -104,8 +104,8 @@ impl Read for Clamped<'_> {
         if let Ok(number) = <[u8; 4]>::try_from(&*buffer)
             && count == number.len()
         {
-            let most = u32::try_from(LONGEST).unwrap_or(u32::MAX);
-            buffer.copy_from_slice(&u32::from_be_bytes(number).min(most).to_be_bytes());
+            let cap = u32::try_from(LONGEST).unwrap_or(u32::MAX);
+            buffer.copy_from_slice(&u32::from_be_bytes(number).min(cap).to_be_bytes());
         }
         Ok(count)
     }
@@ -124,7 +124,7 @@ mod tests {
         [&header.to_be_bytes(), data].concat()
     }
 
-    /// So many records of some bytes and then the end of the stream, without their headers.
+    /// The first `count` records of a stream of these bytes, without headers.
     fn read(mut bytes: &[u8], count: usize) -> Result<Vec<Vec<u8>>> {
         let record = || next(&mut bytes).now_or_never().unwrap().map(|record| record[4..].to_vec());
         std::iter::repeat_with(record).take(count).collect()
@@ -146,12 +146,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_or_has_too_many_fragments_or_ends_early_is_an_error() {
+    fn records_that_are_too_long_too_fragmented_or_truncated_are_errors() {
         let kind = |bytes: &[u8]| read(bytes, 1).unwrap_err().kind();
         assert_eq!(kind(&[0xff; 4]), ErrorKind::InvalidData);
         let half = vec![0; LONGEST / 2];
         assert_eq!(kind(&[fragment(&half, false), fragment(&half, true)].concat()), ErrorKind::InvalidData);
-        assert_eq!(kind(&[0; 4 * MOST]), ErrorKind::InvalidData);
+        assert_eq!(kind(&[0; 4 * MAX_FRAGMENTS]), ErrorKind::InvalidData);
         let whole = fragment(b"text", true);
         for length in 0..whole.len() {
             assert_eq!(kind(&whole[..length]), ErrorKind::UnexpectedEof, "{length}");
@@ -164,19 +164,19 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_believed_only_if_so_much_is_there() {
+    fn a_length_that_exceeds_the_record_is_an_error() {
         let whole = bytes(&[4, 7]);
         let (Bounded(read), length) = Bounded::<Opaque>::unpack(&mut whole.as_slice()).unwrap();
         assert_eq!((read.as_ref(), length), (&whole[4..], 8));
         for words in [&[u32::MAX, 7][..], &[1 << 20, 7], &[8, 7], &[4], &[4, 7, 7]] {
             assert!(Bounded::<Opaque>::unpack(&mut bytes(words).as_slice()).is_err(), "{words:?}");
         }
-        // A number that is no length may be as large as it likes.
+        // A number that is not a length may have any value.
         let (Bounded(read), _) = Bounded::<u32>::unpack(&mut bytes(&[u32::MAX]).as_slice()).unwrap();
         assert_eq!(read, u32::MAX);
         // An accepted reply whose verifier claims 4 GiB, and a call that does.
         for words in [&[1, 1, 0, 0, u32::MAX][..], &[1, 0, 2, 3, 3, 3, 0, u32::MAX]] {
-            assert_eq!(message(&bytes(words)).unwrap_err().kind(), ErrorKind::InvalidData);
+            assert_eq!(check_message(&bytes(words)).unwrap_err().kind(), ErrorKind::InvalidData);
         }
     }
 }

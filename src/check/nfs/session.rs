@@ -1,5 +1,5 @@
-//! One session with an NFS server: a connection, and RPC calls with deadlines of their own and the session's. Replies are
-//! somebody else's: nothing in them is believed that was not asked for.
+//! One session with an NFS server: a connection, and RPC calls with a deadline for each and one for all. Replies are
+//! untrusted.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -12,40 +12,40 @@ use nfs3_client::nfs3_types::xdr_codec::{Opaque, Pack, Unpack};
 use nfs3_client::rpc::RpcClient;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::failure::{CallResult, Cause, Failure};
 use super::record::{Bounded, Records};
-use super::trouble::{Answer, Trouble, What};
-use super::way::{Connection, Stream, TAKE};
+use super::route::{Connection, NODE_TIMEOUT, Stream};
 use crate::check::exits::Turn;
 
-/// All calls of a session are answered within so many times the time of one.
-pub const SESSION: u32 = 3;
+/// How many times as long as one call a whole session may take.
+pub const SESSION_FACTOR: u32 = 3;
 
 pub struct Session {
     rpc: RpcClient<Records<Box<dyn Stream>>>,
-    /// What the node says went wrong with a port-forward, once it has ended.
-    said: BoxFuture<'static, Option<String>>,
-    /// Held until it is known that the server survives its first request.
+    /// The node's error after a port-forward has ended.
+    node_error: BoxFuture<'static, Option<String>>,
+    /// Held until the server has survived its first request.
     pub turn: Turn,
-    /// Each call is answered within this time.
+    /// How long a call may take.
     within: Duration,
-    /// When the last answer must have come.
     deadline: Instant,
-    /// How long it waited for something else.
+    /// How long the session was paused.
     pub paused: Duration,
+    /// How many calls got a reply.
     pub answered: u32,
 }
 
 impl Session {
-    /// On a connection, with so much time for each call; as uid 0, as the nodes of a cluster mount it.
-    pub fn new(Connection { stream, said }: Connection, within: Duration, turn: Turn) -> Self {
+    /// Calls as uid 0, like the nodes of a cluster that mount an export.
+    pub fn new(Connection { stream, node_error }: Connection, within: Duration, turn: Turn) -> Self {
         let credential = auth_unix { machinename: Opaque::borrowed(b"file-simulator-e2e"), ..auth_unix::default() };
         let (credential, verifier) = (opaque_auth::auth_unix(&credential), opaque_auth::default());
         let rpc = RpcClient::new_with_auth(Records::new(stream), credential, verifier);
-        let deadline = Instant::now() + within * SESSION;
-        Self { rpc, said, turn, within, deadline, paused: Duration::ZERO, answered: 0 }
+        let deadline = Instant::now() + within * SESSION_FACTOR;
+        Self { rpc, node_error, turn, within, deadline, paused: Duration::ZERO, answered: 0 }
     }
 
-    /// Waits for something else, for which the server is not to blame.
+    /// Waits for work that does not count towards the deadline.
     pub async fn paused<T>(&mut self, work: impl Future<Output = T>) -> T {
         let began = Instant::now();
         let result = work.await;
@@ -55,16 +55,17 @@ impl Session {
         result
     }
 
-    /// What ended it, in the node's words where it has any.
-    pub async fn explain(self, trouble: Trouble) -> Trouble {
-        let Trouble { call, what: What::Ended(why) } = trouble else { return trouble };
+    /// The failure of a session whose connection ended, with the node's error if there is one.
+    pub async fn explain(self, failure: Failure) -> Failure {
+        let Failure { call, cause: Cause::Ended(why) } = failure else { return failure };
         drop(self.rpc);
-        let what = match timeout(TAKE, self.said).await.ok().flatten() {
-            // The kubelet's words for a port that nobody listens on, and for a server that ended; others are of its own troubles.
-            Some(said) if !said.contains("refused") && !said.contains("reset by peer") => What::Broken(said),
-            said => What::Ended(said.unwrap_or(why)),
+        let cause = match timeout(NODE_TIMEOUT, self.node_error).await.ok().flatten() {
+            // The kubelet reports a port without a listener as refused, and a server that ended as reset; every other
+            // error is the port-forward's own.
+            Some(error) if !error.contains("refused") && !error.contains("reset by peer") => Cause::Broken(error),
+            error => Cause::Ended(error.unwrap_or(why)),
         };
-        Trouble { call, what }
+        Failure { call, cause }
     }
 
     pub async fn call<R: Unpack>(
@@ -72,37 +73,37 @@ impl Session {
         name: &str,
         [program, version, procedure]: [u32; 3],
         arguments: &(impl Pack + Send + Sync),
-    ) -> Answer<R> {
+    ) -> CallResult<R> {
         let began = Instant::now();
         let call = self.rpc.call(program, version, procedure, arguments);
-        let what = match timeout_at(self.deadline.min(began + self.within), call).await {
-            Ok(Ok(Bounded(answer))) => {
+        let cause = match timeout_at(self.deadline.min(began + self.within), call).await {
+            Ok(Ok(Bounded(reply))) => {
                 self.answered += 1;
-                return Ok(answer);
+                return Ok(reply);
             }
-            Err(_) => What::Silent,
-            Ok(Err(RpcError::Io(error))) if error.kind() != ErrorKind::InvalidData => What::Ended(error.to_string()),
-            Ok(Err(RpcError::Auth(why))) => What::Refused(why.to_string()),
+            Err(_) => Cause::Silent,
+            Ok(Err(RpcError::Io(error))) if error.kind() != ErrorKind::InvalidData => Cause::Ended(error.to_string()),
+            Ok(Err(RpcError::Auth(why))) => Cause::Refused(why.to_string()),
             Ok(Err(error @ (RpcError::ProgUnavail | RpcError::ProcUnavail | RpcError::ProgMismatch { .. }))) => {
-                What::Refused(error.to_string())
+                Cause::Refused(error.to_string())
             }
-            Ok(Err(error)) => What::Wrong("an answer that can be read".to_owned(), error.to_string()),
+            Ok(Err(error)) => Cause::Wrong("a valid reply".to_owned(), error.to_string()),
         };
-        Err(Trouble { call: name.to_owned(), what })
+        Err(Failure { call: name.to_owned(), cause })
     }
 
     pub async fn nfs<T: Unpack, E: Unpack>(
         &mut self,
         procedure: NFS_PROGRAM,
         arguments: &(impl Pack + Send + Sync),
-    ) -> Answer<T> {
+    ) -> CallResult<T> {
         let name = procedure.to_string();
         let name = name.trim_start_matches("NFSPROC3_");
         let number = [nfs3::PROGRAM, nfs3::VERSION, procedure as u32];
         match self.call::<Nfs3Result<T, E>>(name, number, arguments).await? {
-            Nfs3Result::Ok(answer) => Ok(answer),
+            Nfs3Result::Ok(result) => Ok(result),
             Nfs3Result::Err((status, _)) => {
-                Err(Trouble { call: name.to_owned(), what: What::Refused(status.to_string()) })
+                Err(Failure { call: name.to_owned(), cause: Cause::Refused(status.to_string()) })
             }
         }
     }
@@ -114,7 +115,7 @@ pub mod tests {
 
     use super::*;
 
-    /// A session with a server that answers the calls with these bodies, one after the other, and then stays silent.
+    /// A session with a server that sends these reply bodies, one for each call, and then goes silent.
     pub fn session(bodies: Vec<Vec<u32>>) -> Session {
         let (client, mut server) = duplex(1 << 20);
         tokio::spawn(async move {
@@ -124,7 +125,7 @@ pub mod tests {
                 let mut call = vec![0; (u32::from_be_bytes(header) & 0x7fff_ffff) as usize];
                 server.read_exact(&mut call).await.unwrap();
                 let xid = u32::from_be_bytes(call[..4].try_into().unwrap());
-                // A reply that was accepted, without a verifier, successful.
+                // An accepted, successful reply with an empty verifier.
                 let words = [vec![xid, 1, 0, 0, 0, 0], body].concat();
                 let header = u32::try_from(words.len() * 4).unwrap() | 1 << 31;
                 for word in [vec![header], words].concat() {
@@ -137,20 +138,20 @@ pub mod tests {
     }
 
     fn over(stream: DuplexStream, within: Duration) -> Session {
-        let connection = Connection { stream: Box::new(stream), said: Box::pin(async { None }) };
+        let connection = Connection { stream: Box::new(stream), node_error: Box::pin(async { None }) };
         Session::new(connection, within, None)
     }
 
     #[tokio::test]
-    async fn an_answer_a_refusal_silence_and_an_end_are_told_apart() {
+    async fn replies_refusals_silence_and_closed_connections_are_distinguished() {
         let mut server = session(vec![vec![0, 5, 0x726f_6f74, 0x2100_0000, 2, 0, 1], vec![13]]);
         assert_eq!(server.mount("/data").await.unwrap().data.as_ref(), b"root!");
         let refused = server.mount("/data").await.unwrap_err();
         assert_eq!((refused.status(), server.answered), ("MNT3ERR_ACCES", 2));
         let silent = server.mount("/data").await.unwrap_err();
-        assert_eq!(silent, Trouble { call: "MOUNT /data".into(), what: What::Silent });
+        assert_eq!(silent, Failure { call: "MOUNT /data".into(), cause: Cause::Silent });
         let (client, _) = duplex(64);
         let ended = over(client, Duration::from_secs(10)).mount("/data").await.unwrap_err();
-        assert!(matches!(ended.what, What::Ended(_)), "{ended:?}");
+        assert!(matches!(ended.cause, Cause::Ended(_)), "{ended:?}");
     }
 }

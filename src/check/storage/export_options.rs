@@ -1,10 +1,10 @@
-//! `export-options`: the running server exports its folder with the options that the values say.
+//! `export-options`: the running server exports its folder with the options from the values.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::nfs::access::{self, Access, clients, words};
+use crate::check::nfs::access::{self, Access, clients, split};
 use crate::check::parameter::Expected;
 use crate::check::{Export, Kind, Need, Part, Site, System};
 use crate::cluster::{Operation, ResourceExt};
@@ -13,7 +13,7 @@ use crate::event::{Hop, Reason, Verdict};
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ExportOptions {
-    /// What clients may do there, whatever the values say; where it is not said, the values decide.
+    /// What clients may do in the export, whatever the values set; if absent, the values decide.
     pub requires: Option<Access>,
 }
 
@@ -21,7 +21,7 @@ pub struct ExportOptions {
 pub struct Observation {
     pod: String,
     expected: Expected,
-    /// The clients of the folder and their options, or why the file could not be read.
+    /// The folder's clients and their options, or why the exports file could not be read.
     clients: Result<Vec<(String, String)>, String>,
 }
 
@@ -33,7 +33,7 @@ impl Kind for ExportOptions {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let system = &site.system;
-        let expected = site.expected(access::options(system, self.requires).as_ref())?;
+        let expected = site.expected(access::expected_options(system, self.requires).as_ref())?;
         let (pod, _) = site.pod().await?;
         site.running(&pod, &system.export.container)?;
         let read = Operation::Read { path: system.export.file.clone() };
@@ -45,28 +45,25 @@ impl Kind for ExportOptions {
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let Export { container, folder, file, .. } = &system.export;
         let object = format!("pod {}, container {container}, {file}", seen.pod);
-        let Some(expected) = seen.expected.text() else {
-            let reason = Reason::new(object, format!("{} in the values", access::key(system)), &seen.expected.source);
-            return Verdict::error(reason.hint("say it there, or give the system a default"));
-        };
+        let Some(expected) = seen.expected.text() else { return access::undefined(system, &seen.expected) };
         let problem = match &seen.clients {
             Ok(clients) if clients.is_empty() => Some(format!("no line for {folder}")),
             clients => clients.as_ref().err().cloned(),
         };
         if let Some(problem) = problem {
             let reason = Reason::new(object, format!("a line that exports {folder}"), problem);
-            return Verdict::fail(reason.hint("look at the log of the server")).at(Hop::Nfs);
+            return Verdict::fail(reason.hint("read the server's log")).at(Hop::Nfs);
         }
-        let set = |options| words(options).collect::<BTreeSet<_>>();
+        let set = |options| split(options).collect::<BTreeSet<_>>();
         let wanted = set(&expected);
         let differing = seen.clients.iter().flatten().filter(|(_, options)| set(options.as_str()) != wanted);
-        let contradicted = |own: Access| own.contradicted(system, &expected, &seen.expected);
+        let contradiction = |access: Access| access.contradicted_by(system, &expected, &seen.expected);
         let differing = differing.map(|(client, options)| {
             let expected = format!("{folder} with {expected} ({})", seen.expected.source);
             let reason = Reason::new(&object, expected, format!("{options} for {client}"));
-            reason.hint("run helm upgrade; if the release has them, the live Deployment was edited")
+            reason.hint("run helm upgrade; if the release has these options, the live Deployment was edited")
         });
-        let reasons = self.requires.and_then(contradicted).into_iter().chain(differing).collect();
+        let reasons = self.requires.and_then(contradiction).into_iter().chain(differing).collect();
         Verdict::judged(format!("{folder} is exported with {expected}"), reasons).at(Hop::Nfs)
     }
 }
@@ -80,7 +77,7 @@ mod tests {
     use crate::event::Outcome;
 
     #[test]
-    fn the_options_of_every_client_must_be_those_of_the_values_in_any_order() {
+    fn every_client_must_have_the_options_from_the_values_in_any_order() {
         let values = json!("rw,sync");
         for (expected, exports, outcome) in [
             (&values, Ok("# exports\n/data 0.0.0.0/0(sync, rw)\n/data2 *(x)"), Outcome::Fail),

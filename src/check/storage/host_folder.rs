@@ -1,4 +1,4 @@
-//! `host-folder`: the host folder of a server exists on this machine.
+//! `host-folder`: a server's host folder exists on this machine.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,14 +31,13 @@ impl Kind for HostFolder {
         if seen.entry == Entry::Folder {
             return Verdict::pass(format!("{} is a folder", seen.folder));
         }
-        let make = if seen.folder.contains('\\') { "New-Item -ItemType Directory -Path" } else { "mkdir" };
+        let mkdir = if seen.folder.contains('\\') { "New-Item -ItemType Directory -Path" } else { "mkdir" };
         let hint = match &seen.entry {
-            // One made again under a running pod stays invisible to it for ever.
             Entry::Missing => format!(
-                "make it: {make} '{}'; if the server's pod runs, delete the pod then: it would never see the new folder",
+                "create it: {mkdir} '{}'; then delete the server's pod if it runs: it cannot see the new folder",
                 seen.folder
             ),
-            _ => "look what stands there, and whether --host-data names the right folder".to_owned(),
+            _ => "check what exists there, and whether --host-data names the right folder".to_owned(),
         };
         let reason = Reason::new(format!("folder {}", seen.folder), "a folder", seen.entry.to_string());
         Verdict::fail(reason.hint(hint)).at(Hop::Host)

@@ -1,4 +1,4 @@
-//! `host-mount`: the host folder and what a container of the pod mounts are one folder, both ways.
+//! `host-mount`: the host folder and the folder that a container of the pod mounts are the same, in both directions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,31 +15,33 @@ use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Seen;
 
-/// The first pause between two looks through the mount; it doubles.
+/// The first pause between two reads in the pod; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostMount {
-    /// How long the two sides may differ.
+    /// How long each side may take to show a change made on the other.
     pub within: Span,
 }
 
-/// What a probe of the host folder saw.
+/// A probe of the host folder through a container's mount.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     context: String,
     namespace: String,
     pod: String,
     container: String,
-    /// The folder of all servers on this machine, and the server's own.
+    /// The root of the host folders on this machine.
     root: String,
+    /// The server's host folder.
     folder: String,
     host_path: String,
     path: String,
     is_folder: bool,
-    /// What became of a file that was written at the other end.
+    /// A file written on this machine, as seen in the pod.
     to_pod: Option<Crossing>,
+    /// A file written in the pod, as seen on this machine.
     to_host: Option<Crossing>,
 }
 
@@ -47,8 +49,9 @@ pub struct Mount {
 enum Crossing {
     /// The same content, after this many milliseconds.
     Same(u64),
+    /// What was there instead.
     Other(String),
-    /// No file could be written at this end, and why.
+    /// Why the file could not be written.
     Unwritable(String),
 }
 
@@ -67,28 +70,28 @@ impl Kind for HostMount {
         let object = format!("folder {}", seen.folder);
         if !seen.is_folder {
             let hint = seen.hint();
-            return Verdict::fail(Reason::new(object, "a folder", "no folder").hint(hint)).at(Hop::Host);
+            return Verdict::fail(Reason::new(object, "a folder", "not a folder").hint(hint)).at(Hop::Host);
         }
-        let there = format!("pod {}, container {}, {}", seen.pod, seen.container, seen.path);
-        let (way, what) = match (&seen.to_pod, &seen.to_host) {
+        let mount = format!("pod {}, container {}, {}", seen.pod, seen.container, seen.path);
+        let (origin, what) = match (&seen.to_pod, &seen.to_host) {
             (Some(Crossing::Same(to_pod)), Some(Crossing::Same(to_host))) => {
-                let summary = format!("{} is {there}: {to_pod} ms to the pod, {to_host} ms back", seen.folder);
+                let summary = format!("{} is {mount}: {to_pod} ms to the pod, {to_host} ms back", seen.folder);
                 return Verdict::pass(summary);
             }
             (Some(Crossing::Unwritable(why)), _) => return seen.unwritable(&seen.folder, why).at(Hop::Host),
-            (_, Some(Crossing::Unwritable(why))) => return seen.unwritable(&there, why).at(Hop::Mount),
+            (_, Some(Crossing::Unwritable(why))) => return seen.unwritable(&mount, why).at(Hop::Mount),
             (Some(Crossing::Same(_)), Some(Crossing::Other(other))) => ("in the pod", other.clone()),
-            (Some(Crossing::Other(other)), _) => ("here", other.clone()),
-            (to_pod, to_host) => ("here or there", format!("not both ways were tried: {to_pod:?}, {to_host:?}")),
+            (Some(Crossing::Other(other)), _) => ("on this machine", other.clone()),
+            (to_pod, to_host) => ("on either side", format!("probe incomplete: {to_pod:?}, {to_host:?}")),
         };
-        let expected = format!("to be the folder that {there} shows");
-        let what = format!("a file written {way} is not the same at the other end: {what}");
+        let expected = format!("to be the folder that {mount} shows");
+        let what = format!("a file written {origin} differs on the other side: {what}");
         Verdict::fail(Reason::new(object, expected, what).hint(seen.hint())).at(Hop::Mount)
     }
 }
 
 impl HostMount {
-    /// The mount of the server under test, probed once in a run.
+    /// Probes the mount of the server under test, once per run.
     pub async fn once(&self, site: &Site, pod: &Arc<Pod>, now: Timestamp) -> Result<Mount, Verdict> {
         let container = site.system.sidecar_name();
         let place = container::place(pod, container);
@@ -100,15 +103,15 @@ impl HostMount {
         site.shared.once(place, self.probe(site, pod)).await
     }
 
-    /// Writes a file here and looks at it there, then changes it there and looks at it here.
+    /// Writes a file on this machine and reads it in the pod, then changes it in the pod and reads it on this machine.
     async fn probe(&self, site: &Site, pod: &Pod) -> Result<Mount, Verdict> {
         let (shared, container) = (&site.shared, site.system.sidecar_name());
         let object = || container::place(pod, container);
         let view = container::named(pod, container);
         let mounts = view.as_ref().map(|view| container::tester_folders(pod, view, site.server())).unwrap_or_default();
         let Some(mount) = mounts.first() else {
-            let seen = if view.is_some() { "it mounts no hostPath" } else { "there is no such container" };
-            let expected = "to mount the host folder, so that it can be probed";
+            let seen = if view.is_some() { "it mounts no hostPath" } else { "no such container" };
+            let expected = "to mount the host folder, so that the test can probe it";
             return Err(Verdict::error(Reason::new(object(), expected, seen)));
         };
         site.running(pod, container)?;
@@ -129,28 +132,27 @@ impl HostMount {
         if !seen.is_folder {
             return Ok(seen);
         }
-        // Followed so that tidying up knows when the probe can go.
+        // Follows the log, so that the clean-up knows when it may remove the file.
         site.cycles(pod);
-        // A sidecar with --delete removes the file when its cycle falls between writing and looking, for which a
-        // command that waits for its turn leaves it more time: try again then.
+        // A sidecar with --delete removes the file if a cycle runs between write and read, which is likelier while
+        // commands queue.
         for attempt in ["mount.txt", "mount-again.txt", "mount-once-more.txt"] {
             let placed = site.file(attempt);
             shared.ledger.place(placed.clone());
-            let vanished = self.both_ways(site, pod, &placed.name, &mut seen).await?;
-            // It was there a moment ago.
+            let vanished = self.both_directions(site, pod, &placed.name, &mut seen).await?;
+            // The folder existed a moment ago.
             site.still_there().await?;
             if !vanished {
                 return Ok(seen);
             }
         }
         let expected = format!("a file written into {} to stay there for a second", seen.folder);
-        let hint =
-            "something removes files there all the time, such as a sidecar with --delete and a very short interval";
+        let hint = "find what keeps removing files there, such as a sidecar with --delete and a very short interval";
         Err(Verdict::error(Reason::new(object(), expected, "it vanished each time").hint(hint)))
     }
 
-    /// Fills in both ways; `true` if the file vanished meanwhile.
-    async fn both_ways(&self, site: &Site, pod: &Pod, name: &str, seen: &mut Mount) -> Result<bool, Verdict> {
+    /// Probes both directions; `true` if the file vanished in between.
+    async fn both_directions(&self, site: &Site, pod: &Pod, name: &str, seen: &mut Mount) -> Result<bool, Verdict> {
         let (container, within) = (site.system.sidecar_name(), self.within.0);
         let host = &site.shared.host;
         let path = format!("{}/{name}", seen.path);
@@ -164,18 +166,18 @@ impl HostMount {
         let mut pause = PAUSE;
         loop {
             let (output, problem) = site.try_exec(pod, container, &Operation::Read { path: path.clone() }).await?;
-            // Not from when it was asked for: where commands are slow, there would be no second look.
-            let (started, looked) = *first.get_or_insert((output.sent, output.ended));
+            // The limit starts at the end of the first read: slow commands would leave no time for a second one.
+            let (started, first_read) = *first.get_or_insert((output.sent, output.ended));
             if problem.is_none() && output.stdout == here.as_bytes() {
                 seen.to_pod = Some(Crossing::Same(millis(started.elapsed())));
                 break;
             }
-            let other = || format!("{} other bytes", output.stdout.len());
-            seen.to_pod = Some(Crossing::Other(problem.unwrap_or_else(other)));
+            let different = || format!("{} bytes of different content", output.stdout.len());
+            seen.to_pod = Some(Crossing::Other(problem.unwrap_or_else(different)));
             if has_vanished().await {
                 return Ok(true);
             }
-            if looked.elapsed() + pause > within {
+            if first_read.elapsed() + pause > within {
                 return Ok(false);
             }
             tokio::time::sleep(pause).await;
@@ -197,29 +199,30 @@ impl HostMount {
 }
 
 impl Mount {
-    /// Full, read-only, or somebody else's: no question of which folder it is.
-    fn unwritable(&self, end: &str, why: &str) -> Verdict {
-        let seen = format!("a file cannot be written in {end}: {why}");
-        let reason = Reason::new(format!("folder {}", self.folder), "to take files here and in the pod", seen);
-        let hint = "look whether its disk is full or read-only, at its permissions, and at who holds files in it";
+    /// A full, read-only or forbidden folder does not show whether both sides are the same.
+    fn unwritable(&self, side: &str, why: &str) -> Verdict {
+        let seen = format!("cannot write a file in {side}: {why}");
+        let reason = Reason::new(format!("folder {}", self.folder), "writable on this machine and in the pod", seen);
+        let hint =
+            "check whether its disk is full or read-only, its permissions, and which programs hold files in it open";
         Verdict::fail(reason.hint(hint))
     }
 
     fn hint(&self) -> String {
         let Self { context, namespace, pod, root, host_path, .. } = self;
-        remount([context, namespace, pod], root, host_path)
+        remount_hint([context, namespace, pod], root, host_path)
     }
 }
 
-/// How a folder and a pod's hostPath become one folder again, in commands.
-pub fn remount([context, namespace, pod]: [&str; 3], root: &str, host_path: &str) -> String {
-    // A hostPath of one server is <where minikube mounts>/<server>; on the node, whatever this machine is.
+/// The commands that make a host folder and a pod's hostPath the same folder again.
+pub fn remount_hint([context, namespace, pod]: [&str; 3], root: &str, host_path: &str) -> String {
+    // A server's hostPath is <minikube's mount>/<server>, in the node's syntax.
     let mounted = host_path.rsplit_once('/').map_or(host_path, |(parent, _)| parent);
     format!(
-        "on minikube, run in a window of its own: minikube -p {context} mount {root}:{mounted}\n\
-         if the folder was deleted and made again, the pod still mounts the old one; restart it: \
+        "on minikube, run in another terminal: minikube -p {context} mount {root}:{mounted}\n\
+         if the folder was deleted and recreated, restart the pod, which still mounts the old one: \
          kubectl --context={context} -n {namespace} delete pod {pod}\n\
-         if {root} is not the folder behind {mounted}, name the right one with --host-data"
+         if {root} is not the folder behind {mounted}, set --host-data to the right one"
     )
 }
 
@@ -232,7 +235,7 @@ mod tests {
     use crate::event::Outcome;
 
     #[test]
-    fn both_ways_must_be_the_same_and_a_folder_that_takes_no_files_is_not_taken_for_another() {
+    fn both_directions_must_agree_and_an_unwritable_folder_has_its_own_hint() {
         let (same, other, full) =
             (json!({"Same": 80}), json!({"Other": "no such file"}), json!({"Unwritable": "full"}));
         let mount = r"minikube -p file-simulator mount C:\simulator-data:/mnt/simulator-data";

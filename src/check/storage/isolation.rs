@@ -1,4 +1,4 @@
-//! `isolation`: a marker written into one export is there, whole, and in no other server's.
+//! `isolation`: a marker file written into one export appears there, complete, and in no other server's export.
 
 use std::collections::BTreeMap;
 
@@ -19,26 +19,26 @@ const MARKER: &str = "marker.txt";
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Isolation {}
 
-/// What to do about exports that could not be looked at.
-const AGAIN: &str = "look whether the server's containers restart, and run the test again";
-/// What to do about exports that are not each other's own.
-const SHARED: &str = "look at the volumes of both pods: each must have an emptyDir of its own";
+/// The hint for exports that could not be listed.
+const AGAIN: &str = "check whether the server's containers restart, and run the test again";
+/// The hint for servers that share an export.
+const SHARED: &str = "check the volumes of both pods: each must have its own emptyDir";
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     server: String,
-    exports: Vec<Look>,
+    exports: Vec<Listing>,
 }
 
-/// One pod's export, after all markers had been written.
+/// One pod's export, after all markers were written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Look {
+struct Listing {
     server: String,
     pod: String,
-    /// The marker that was written, and what it says.
+    /// The name and content of the marker.
     marker: (String, String),
     not_written: Option<String>,
-    /// The markers of all servers that are there, and what they say; or why that is not known.
+    /// The names and contents of all markers in the export, or why it could not be listed.
     found: Result<BTreeMap<String, String>, String>,
 }
 
@@ -55,78 +55,79 @@ impl Kind for Isolation {
         let population = site.all_settled().await?;
         let (pod, _) = site.pod().await?;
         site.running(&pod, &site.system.export.container)?;
-        let exports = site.shared.once(site.prefix(), look(site, &population)).await;
+        let exports = site.shared.once(site.prefix(), list_all(site, &population)).await;
         Ok(Observation { server: site.server().to_owned(), exports })
     }
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
-        let (own, others): (Vec<_>, Vec<_>) = seen.exports.iter().partition(|look| look.server == seen.server);
+        let (own, others): (Vec<_>, Vec<_>) = seen.exports.iter().partition(|export| export.server == seen.server);
         let (mut findings, mut unknown) = (Findings::default(), None);
-        for look in own.iter().chain(&others) {
-            let is_own = look.server == seen.server;
-            let object = format!("export {} of pod {}", system.export.folder, look.pod);
-            let full = "look whether the export is full or read-only";
-            let (name, text) = &look.marker;
-            if let (Some(problem), true) = (&look.not_written, is_own) {
-                findings.wrong(object, format!("to take the file {name}"), problem, full);
+        for export in own.iter().chain(&others) {
+            let is_own = export.server == seen.server;
+            let object = format!("export {} of pod {}", system.export.folder, export.pod);
+            let full = "check whether the export is full or read-only";
+            let (name, text) = &export.marker;
+            if let (Some(problem), true) = (&export.not_written, is_own) {
+                findings.wrong(object, format!("file {name} written to it"), problem, full);
                 continue;
             }
-            let found = match &look.found {
+            let found = match &export.found {
                 Ok(found) => found,
                 Err(problem) => {
-                    unknown = Some(Reason::new(object, "to be listed", problem).hint(AGAIN));
+                    unknown = Some(Reason::new(object, "a list of its files", problem).hint(AGAIN));
                     continue;
                 }
             };
             if is_own && found.get(name) != Some(text) {
-                let other = |text: &String| format!("{} other bytes", text.len());
-                let seen = found.get(name).map_or("no such file".to_owned(), other);
-                let expected = format!("the file {name}, as it was written");
+                let different = |text: &String| format!("{} bytes of different content", text.len());
+                let seen = found.get(name).map_or("no such file".to_owned(), different);
+                let expected = format!("file {name} with the written content");
                 findings.wrong(&object, expected, seen, full);
             }
-            let (strange, expected, place) = if is_own {
-                (&others, "only files of its own".to_owned(), "another server's export".to_owned())
+            let (foreign, expected, place) = if is_own {
+                (&others, "only its own files".to_owned(), "another server's export".to_owned())
             } else {
-                (&own, format!("nothing of {}", seen.server), format!("the export of {}", seen.server))
+                (&own, format!("no files of {}", seen.server), format!("the export of {}", seen.server))
             };
-            for (name, _) in strange.iter().map(|other| &other.marker).filter(|(name, _)| found.contains_key(name)) {
-                let seen = format!("the file {name}, which was written into {place}");
+            for (name, _) in foreign.iter().map(|other| &other.marker).filter(|(name, _)| found.contains_key(name)) {
+                let seen = format!("file {name}, written into {place}");
                 findings.wrong(&object, &expected, seen, SHARED);
             }
         }
         if own.is_empty() || others.is_empty() {
-            let expected = "its own export and another to compare it with, in containers that run";
-            let what = format!("{} of its own, {} of others", own.len(), others.len());
+            let expected = "its own export and another server's to compare it with, both with a running container";
+            let what = format!("exports found: {} own, {} of other servers", own.len(), others.len());
             unknown = Some(Reason::new(format!("server {}", seen.server), expected, what).hint(AGAIN));
         }
         if let Some(unknown) = unknown.filter(|_| findings.are_good()) {
             return Verdict::error(unknown);
         }
-        let summary = format!("its marker is in its own export and in none of {} others", others.len());
+        let summary = format!("its marker is in its own export and in none of the {} others", others.len());
         findings.verdict(summary).at(Hop::Export)
     }
 }
 
-/// Writes a marker into every export that can be reached, then looks at them all: once for the tests of all servers.
-async fn look(site: &Site, population: &Population) -> Vec<Look> {
+/// Writes a marker into every running server's export, then lists them all.
+async fn list_all(site: &Site, population: &Population) -> Vec<Listing> {
     let servers: Vec<_> = site.system.names().map(|name| population.server(&site.system.pods, name)).collect();
     let pods = servers.iter().flat_map(|server| server.current().into_iter().map(|pod| (server.name.as_str(), pod)));
-    // A server that has no running container has no export that anything could have come into.
+    // A server without a running container has no export that a marker could appear in.
     let pods: Vec<_> = pods.filter(|(_, pod)| container::runs(pod, &site.system.export.container)).collect();
-    let mut looks = join_all(pods.iter().map(|(server, pod)| write(site, server, pod))).await;
-    // Each may remove its own right after looking. Of two that are one and the same, the first still sees the other's.
+    let mut exports = join_all(pods.iter().map(|(server, pod)| write(site, server, pod))).await;
+    // Each may remove its own marker right after the listing. If two exports are one, the first still shows the
+    // other's marker.
     let found = join_all(pods.iter().map(|(server, pod)| gather(site, server, pod))).await;
-    for (look, found) in looks.iter_mut().zip(found) {
-        // Of a command of which nothing is known, neither is what came of it.
-        if look.found.is_ok() {
-            look.found = found;
+    for (export, found) in exports.iter_mut().zip(found) {
+        // If the result of the write is unknown, so is what the listing should show.
+        if export.found.is_ok() {
+            export.found = found;
         }
     }
-    looks
+    exports
 }
 
-/// Writes a marker; what came of it, before anything was looked at.
-async fn write(site: &Site, server: &str, pod: &Pod) -> Look {
+/// Writes a marker into one export, which is not listed yet.
+async fn write(site: &Site, server: &str, pod: &Pod) -> Listing {
     let (file, text) = (site.file_of(server, MARKER), random::text(64));
     site.place(pod, &file);
     let operation = Operation::Write { path: site.path(&file.name), content: text.clone() };
@@ -137,16 +138,16 @@ async fn write(site: &Site, server: &str, pod: &Pod) -> Look {
         Ok(output) => (None, Err(output.problem().unwrap_or_default())),
         Err(error) => (None, Err(error.to_string())),
     };
-    Look { server: server.to_owned(), pod, marker: (file.name, text), not_written, found }
+    Listing { server: server.to_owned(), pod, marker: (file.name, text), not_written, found }
 }
 
-/// The markers of all servers in one export, which loses its own.
+/// Lists the markers in one export, and removes the export's own.
 async fn gather(site: &Site, server: &str, pod: &Pod) -> Result<BTreeMap<String, String>, String> {
     let file = site.file_of(server, MARKER);
     let Export { container, folder, .. } = &site.system.export;
     let mut operations = vec![Operation::Gather { folder: folder.clone(), prefix: site.prefix() }];
-    // In the middle of a cycle the ledger keeps it for later; so it does on a slow node, which may lose what the first one
-    // says, and it could not be asked again.
+    // The ledger removes it later if a sync cycle is running, or if the node is slow: it may lose the list, which
+    // could not be repeated once the marker is gone.
     if site.cycles(pod).is_none_or(|cycles| cycles.is_quiet()) && site.shared.cluster.load().0 <= SLOW {
         operations.push(Operation::Remove { path: site.path(&file.name) });
     }
@@ -172,20 +173,20 @@ mod tests {
     use crate::check::kind::tests::judged;
     use crate::event::Outcome;
 
-    fn look(server: &str, found: &Value) -> Value {
+    fn export(server: &str, found: &Value) -> Value {
         json!({"server": server, "pod": format!("{server}-pod"), "marker": [server, "text"], "not_written": null,
             "found": found})
     }
 
     #[test]
-    fn a_marker_must_be_whole_in_its_own_export_and_there_must_be_another() {
-        let own = look("a", &json!({"Ok": {"a": "text"}}));
-        let other = look("b", &json!({"Ok": {"b": "text"}}));
+    fn a_marker_must_be_complete_and_another_export_must_exist() {
+        let own = export("a", &json!({"Ok": {"a": "text"}}));
+        let other = export("b", &json!({"Ok": {"b": "text"}}));
         for (exports, outcome) in [
-            (vec![look("a", &json!({"Ok": {}})), other.clone()], Outcome::Fail),
-            (vec![look("a", &json!({"Ok": {"a": "te"}})), other.clone()], Outcome::Fail),
-            (vec![own.clone(), look("b", &json!({"Err": "the connection broke"}))], Outcome::Error),
-            // Nobody to compare with, its own was not looked at, and none was.
+            (vec![export("a", &json!({"Ok": {}})), other.clone()], Outcome::Fail),
+            (vec![export("a", &json!({"Ok": {"a": "te"}})), other.clone()], Outcome::Fail),
+            (vec![own.clone(), export("b", &json!({"Err": "the connection broke"}))], Outcome::Error),
+            // No other export, not its own export, and no export.
             (vec![own], Outcome::Error),
             (vec![other], Outcome::Error),
             (vec![], Outcome::Error),

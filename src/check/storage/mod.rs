@@ -1,4 +1,4 @@
-//! The host folder, the export, and what the NFS server makes of it.
+//! The host folder, the export, and how the NFS server serves it.
 
 pub mod export_options;
 pub mod fsid;
@@ -7,4 +7,4 @@ pub mod host_mount;
 pub mod isolation;
 pub mod subfolder;
 
-pub use host_mount::{HostMount, remount};
+pub use host_mount::{HostMount, remount_hint};

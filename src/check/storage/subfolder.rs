@@ -1,4 +1,4 @@
-//! `subfolder`: a nested folder can be made, written to, read and removed in the export at run time.
+//! `subfolder`: at run time, a nested folder can be created, written to, read and removed in the export.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::check::{Kind, Need, Site, System, millis};
 use crate::cluster::{Operation, ResourceExt};
 use crate::event::{Hop, Verdict};
 
-/// How deep the folder is nested in the run's own.
+/// Relative to a folder of this run.
 const NESTED: &str = "nested/deeper";
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -58,18 +58,18 @@ impl Kind for Subfolder {
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let object = format!("pod {}, container {}, folder {}", seen.pod, system.export.container, seen.folder);
-        let hint = "look whether the export is full or read-only";
+        let hint = "check whether the export is full or read-only";
         let mut findings = Findings::default();
         if let Some(problem) = &seen.problem {
-            findings.wrong(&object, "to be made, and a file in it written and read", problem, hint);
+            findings.wrong(&object, "to be created, and a file in it written and read", problem, hint);
         } else if seen.read != seen.written {
             let read = format!("{} bytes: {}", seen.read.len(), seen.read);
-            findings.wrong(&object, format!("a file in it that reads: {}", seen.written), read, hint);
+            findings.wrong(&object, format!("a file in it with the content: {}", seen.written), read, hint);
         }
         if let Some(problem) = &seen.not_removed {
             findings.wrong(&object, "to be removed", problem, hint);
         }
-        let summary = format!("{NESTED} was made, written and read in {} ms, and removed", seen.millis);
+        let summary = format!("{NESTED} was created, written and read in {} ms, and removed", seen.millis);
         findings.verdict(summary).at(Hop::Export)
     }
 }
@@ -83,7 +83,7 @@ mod tests {
     use crate::event::Outcome;
 
     #[test]
-    fn a_file_that_reads_otherwise_and_a_folder_that_stays_fail() {
+    fn different_content_and_a_folder_that_cannot_be_removed_fail() {
         for (read, not_removed) in [("tex", None), ("text", Some("busy"))] {
             let seen = json!({"pod": "p", "folder": "/data/x", "written": "text", "read": read, "problem": null,
                 "not_removed": not_removed, "millis": 80});

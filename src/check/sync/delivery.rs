@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::ground::Ground;
 use super::scene::{Arrival, Delivery, Scene};
 use super::search;
-use crate::check::nfs::{self, Halt, Unserved};
+use crate::check::nfs::{self, Abort, FailedSession};
 use crate::check::{Placed, millis};
 use crate::cluster::container;
 use crate::cluster::{Operation, QUIET};
@@ -32,7 +32,7 @@ pub struct Sent {
     pub scene: Scene,
     /// What came of the file, of several of the one that was used, or of the first that went astray.
     pub delivery: Option<Delivery>,
-    pub unserved: Option<Box<Unserved>>,
+    pub unserved: Option<Box<FailedSession>>,
     /// What the tester could not do with it: open, extend and remove it.
     pub unusable: Option<String>,
     /// How long each file took that arrived, in the order of the writes: milliseconds from the acknowledged write on, by this
@@ -49,7 +49,7 @@ struct Sample {
 }
 
 /// What came of a sample, or why the NFS server did not take it.
-type Brought = Result<Delivery, Box<Unserved>>;
+type Brought = Result<Delivery, Box<FailedSession>>;
 
 /// Sends files and follows them until one is used and all are removed, or one goes astray.
 ///
@@ -68,7 +68,7 @@ pub async fn send(scene: Scene, ground: &Ground<'_>, files: Files) -> Result<Sen
             if let Some(trail) = trail.filter(|_| files.by_nfs) {
                 trail.by_nfs = true;
                 if trail.export.lacks() {
-                    nfs::take_back(ground.site, &ground.pod, &sample.hosted.name).await;
+                    nfs::remove_file(ground.site, &ground.pod, &sample.hosted.name).await;
                 }
             }
             sent.delivery = Some(delivery);
@@ -101,7 +101,7 @@ async fn bring_all(
         let mut sample = Sample { hosted: ground.place(&what), content: random::text(files.bytes), written: None };
         let brought = match bring(ground, &mut sample, files.by_nfs).await {
             Ok(delivery) => Ok(delivery),
-            Err(halt) => Err(halt.judged()?),
+            Err(abort) => Err(abort.into_failed()?),
         };
         Ok::<_, Verdict>((sample, brought))
     };
@@ -131,12 +131,12 @@ async fn apart(ground: &Ground<'_>, count: u32) -> Duration {
 }
 
 /// Writes a file and follows it until the cycle has ended that brought it.
-async fn bring(ground: &Ground<'_>, sample: &mut Sample, by_nfs: bool) -> Result<Delivery, Halt<Box<Unserved>>> {
+async fn bring(ground: &Ground<'_>, sample: &mut Sample, by_nfs: bool) -> Result<Delivery, Abort<Box<FailedSession>>> {
     let Sample { hosted, content, .. } = sample;
     let written = if by_nfs {
-        match nfs::put(ground.site, &ground.pod, &hosted.name, content.as_bytes()).await {
+        match nfs::write_file(ground.site, &ground.pod, &hosted.name, content.as_bytes()).await {
             Ok(acknowledged) => acknowledged,
-            Err(halt) => return Err(Halt::Judged(Box::new(halt.judged()?))),
+            Err(abort) => return Err(Abort::Failed(Box::new(abort.into_failed()?))),
         }
     } else {
         let operation = Operation::Write { path: ground.path(&hosted.name), content: content.clone() };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::stop::{Found, Stop};
-use crate::check::storage::remount;
+use crate::check::storage::remount_hint;
 use crate::cluster::LogLine;
 use crate::event::Hop;
 
@@ -193,7 +193,7 @@ impl Trail {
     /// How the folder becomes the pod's again.
     fn remount(&self) -> String {
         let Self { context, namespace, pod, root, host_path, .. } = self;
-        remount([context, namespace, pod], root, host_path)
+        remount_hint([context, namespace, pod], root, host_path)
     }
 }
 

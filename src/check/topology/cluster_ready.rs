@@ -1,4 +1,4 @@
-//! `cluster`: the API server is new enough and the nodes under the servers are Ready.
+//! `cluster`: the Kubernetes version is new enough, and the nodes of the servers' pods are Ready.
 
 use k8s_openapi::api::core::v1::{Node, NodeStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -12,7 +12,7 @@ use crate::event::{Reason, Verdict};
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Cluster {
-    /// The lowest version that will do, `MAJOR.MINOR`.
+    /// The lowest supported version, `MAJOR.MINOR`.
     pub min_version: Version,
 }
 
@@ -25,7 +25,7 @@ pub struct Version(u32, u32);
 impl TryFrom<String> for Version {
     type Error = String;
 
-    /// Some providers write a minor version such as `34+`.
+    /// Some providers append a plus: `1.34+`.
     fn try_from(text: String) -> Result<Self, String> {
         let parse = || {
             let (major, minor) = text.split_once('.')?;
@@ -46,7 +46,7 @@ pub struct Observation {
     context: String,
     version: String,
     nodes: Vec<Node>,
-    /// The nodes that the servers' pods run on.
+    /// The nodes of the servers' pods.
     used: Vec<String>,
 }
 
@@ -59,13 +59,13 @@ impl Kind for Cluster {
         let cluster = &site.shared.cluster;
         let version = format!("{}.{}", cluster.version.major, cluster.version.minor);
         let mut nodes = cluster.nodes().await.map_err(|error| site.no_answer(&error))?;
-        // A node says much of its machine that is nobody's business here.
+        // A recording needs no other details of the machines.
         for node in &mut nodes {
             let conditions = node.status.take().and_then(|status| status.conditions);
             let metadata = ObjectMeta { name: node.metadata.name.take(), ..ObjectMeta::default() };
             *node = Node { metadata, spec: None, status: Some(NodeStatus { conditions, ..NodeStatus::default() }) };
         }
-        // The nodes can be judged without the pods: then every one counts.
+        // Without pods every node counts.
         let pods =
             site.shared.watch.population().map(|population| population.selected(&site.system.pods)).unwrap_or_default();
         let used = pods.iter().filter_map(|pod| pod.spec.as_ref()?.node_name.clone()).collect();
@@ -77,7 +77,7 @@ impl Kind for Cluster {
         let object = format!("cluster {}", seen.context);
         let version = match Version::try_from(seen.version.clone()) {
             Ok(version) => version,
-            Err(error) => return Verdict::error(Reason::new(object, "a version", error)),
+            Err(error) => return Verdict::error(Reason::new(object, "a Kubernetes version", error)),
         };
         if version < self.min_version {
             let expected = format!("Kubernetes {} or newer, for native sidecars", self.min_version);
@@ -89,10 +89,10 @@ impl Kind for Cluster {
         let (ready, others): (Vec<_>, Vec<_>) = seen.nodes.iter().partition(|node| is_ready(node));
         for name in others.iter().map(|node| node.name_any()) {
             if seen.used.is_empty() || seen.used.contains(&name) {
-                let hint = format!("look at its conditions: kubectl --context={} describe node {name}", seen.context);
+                let hint = format!("check its conditions: kubectl --context={} describe node {name}", seen.context);
                 found.wrong(format!("node {name}"), "condition Ready", "not Ready", hint);
             } else {
-                found.note(format!("node {name} is not Ready; no server's pod runs there"));
+                found.note(format!("node {name} is not Ready, but runs no server's pod"));
             }
         }
         let names = listed(ready.iter().map(|node| node.name_any()));
@@ -113,7 +113,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_old_cluster_a_node_under_a_server_that_is_not_ready_and_no_node_fail() {
+    fn an_old_version_no_node_and_an_unready_node_of_a_server_fail() {
         let node = |name: &str, ready: &str| json!({"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": ready}]}});
         for (version, nodes, used, outcome) in [
             ("1.34+", vec![node("one", "True")], "one", Outcome::Pass),

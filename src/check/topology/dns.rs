@@ -1,4 +1,4 @@
-//! `dns`: the name of a server's Service resolves inside a pod, to the Service's ClusterIP.
+//! `dns`: inside a pod, the name of a server's Service resolves to its ClusterIP.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Service;
 use serde::{Deserialize, Serialize};
 
-use super::inside::{self, NOT_FOUND, Said};
+use super::exec::{Executed, NOT_FOUND, exec, ready_pod};
 use crate::check::findings::{Findings, listed, or_none};
 use crate::check::{Kind, Need, Site, System};
 use crate::cluster::{Operation, ResourceExt};
@@ -21,9 +21,10 @@ pub struct Dns {}
 pub struct Observation {
     server: String,
     services: Vec<Arc<Service>>,
-    /// What was said of all servers' Services; `None` where the server has none.
-    said: Option<Said>,
-    /// Whether not all names had an answer when they were asked for the first time.
+    /// The lookups of all servers' Services; `None` if the server has none.
+    #[serde(rename = "said")]
+    lookups: Option<Executed>,
+    /// Whether some names got no answer at the first attempt.
     #[serde(default)]
     is_late: bool,
 }
@@ -33,167 +34,166 @@ impl Kind for Dns {
     const NEEDS: &'static [Need] = &[Need::Services, Need::Commands];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        // First, because a Service is there before its pods are.
-        let pod = inside::pod(site, |_| true).await?;
+        // Waits for pods first, because Services exist before their pods.
+        let pod = ready_pod(site, |_| true).await?;
         let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
         let all = site.system.names().flat_map(|server| network.services(&site.system.pods, server));
         let mut names: Vec<String> = all.map(|service| service.name_any()).collect();
         names.sort();
         let services = network.services(&site.system.pods, site.server());
-        let (mut said, mut is_late) = (None, false);
+        let (mut lookups, mut is_late) = (None, false);
         if !services.is_empty() {
             let place = format!("dns {}", names.join(" "));
             let resolve = Operation::Resolve { names };
-            let look = async {
-                let first = inside::ask(site, &pod, &resolve).await?;
-                if Answers::read(&first.text).silences() == 0 {
+            let look_up = async {
+                let first = exec(site, &pod, &resolve).await?;
+                if Answers::parse(&first.text).timeouts() == 0 {
                     return Ok::<_, Verdict>((first, false));
                 }
-                // A name server that is short of CPU drops questions.
-                Ok((inside::ask(site, &pod, &resolve).await?, true))
+                // A name server that is short of CPU drops queries.
+                Ok((exec(site, &pod, &resolve).await?, true))
             };
-            let (answered, late) = site.shared.once(place, look).await?;
-            (said, is_late) = (Some(answered), late);
+            let (executed, late) = site.shared.once(place, look_up).await?;
+            (lookups, is_late) = (Some(executed), late);
         }
-        Ok(Observation { server: site.server().to_owned(), services, said, is_late })
+        Ok(Observation { server: site.server().to_owned(), services, lookups, is_late })
     }
 
     fn judge(&self, _: &System, seen: &Observation) -> Verdict {
-        let Some(said) = seen.said.as_ref().filter(|_| !seen.services.is_empty()) else {
-            let hint = "run helm upgrade again: it makes a missing Service";
+        let Some(lookups) = seen.lookups.as_ref().filter(|_| !seen.services.is_empty()) else {
+            let hint = "run helm upgrade again: it recreates a missing Service";
             let reason = Reason::new(format!("server {}", seen.server), "a Service with its labels", "none");
             return Verdict::fail(reason.hint(hint));
         };
-        let answers = Answers::read(&said.text);
+        let answers = Answers::parse(&lookups.text);
         let name_servers = or_none(listed(&answers.servers));
-        let (mut found, mut resolved, mut is_silent) = (Findings::default(), Vec::new(), false);
+        let (mut found, mut resolved, mut no_answers) = (Findings::default(), Vec::new(), false);
         for service in &seen.services {
             let name = service.name_any();
             let wanted = cluster_ips(service);
             let (what, hint) = match answers.names.get(&name) {
                 _ if wanted.is_empty() => {
                     let kind = service.spec.as_ref().and_then(|spec| spec.type_.clone()).unwrap_or_default();
-                    let what = format!("the Service has none: it is headless or not of this cluster (type {kind})");
-                    (what, "run helm upgrade again; a Service that was headless must be deleted before")
+                    let what = format!("no ClusterIP: the Service is headless or an ExternalName (type {kind})");
+                    (what, "run helm upgrade again; delete a headless Service first")
                 }
                 Some(Answer::Addresses(ips)) => {
-                    let Some(other) = other(&wanted, ips) else {
+                    let Some(difference) = difference(&wanted, ips) else {
                         resolved.push(format!("{name} resolves to {}", listed(ips)));
                         continue;
                     };
-                    other
+                    difference
                 }
-                Some(Answer::Nothing(text)) => {
-                    let hint = "look at the log of CoreDNS in kube-system, and at the pod's /etc/resolv.conf";
+                Some(Answer::NoAddress(text)) => {
+                    let hint = "read the log of CoreDNS in kube-system, and check the pod's /etc/resolv.conf";
                     (format!("name server {name_servers}: {text}"), hint)
                 }
-                Some(Answer::Silence) if answers.silences() == answers.names.len() => {
-                    is_silent = true;
+                Some(Answer::Timeout) if answers.timeouts() == answers.names.len() => {
+                    no_answers = true;
                     continue;
                 }
-                Some(Answer::Silence) => {
-                    let what = format!("no answer of name server {name_servers}, which does answer for other names");
-                    (what, "look whether every pod of CoreDNS in kube-system is Ready")
+                Some(Answer::Timeout) => {
+                    let what = format!("no answer from name server {name_servers}, which answers for other names");
+                    (what, "check whether all CoreDNS pods in kube-system are Ready")
                 }
-                Some(Answer::NoTool(text)) => {
-                    let reason = Reason::new(&said.place, "nslookup in its image", text);
-                    return Verdict::error(reason.hint("give the export's container an image that has it"));
+                Some(Answer::NoNslookup(text)) => {
+                    let reason = Reason::new(&lookups.place, "nslookup in its image", text);
+                    return Verdict::error(reason.hint("give the export's container an image that contains nslookup"));
                 }
                 None => {
-                    let text = said.text.trim();
-                    return Verdict::error(Reason::new(&said.place, format!("an answer for {name}"), text));
+                    let text = lookups.text.trim();
+                    return Verdict::error(Reason::new(&lookups.place, format!("an answer for {name}"), text));
                 }
             };
-            let expected = format!("to resolve to its ClusterIP {} in {}", listed(&wanted), said.place);
+            let expected = format!("to resolve to its ClusterIP {} in {}", listed(&wanted), lookups.place);
             found.wrong(format!("the name of Service {name}"), expected, what, hint);
         }
-        if is_silent && found.are_good() {
-            let whose = format!("name server {name_servers} of the resolv.conf in {}", said.place);
-            return Verdict::skip(format!("{whose} does not answer at all"));
+        if no_answers && found.are_good() {
+            let place = &lookups.place;
+            return Verdict::skip(format!("name server {name_servers} in the resolv.conf of {place} answers no query"));
         }
         if seen.is_late {
-            let slow = "did not answer for all names when it was first asked: it is slow";
-            found.note(format!("name server {name_servers} {slow}"));
+            found
+                .note(format!("name server {name_servers} is slow: it answered some names only at the second attempt"));
         }
-        found.verdict(format!("{}, by name server {name_servers}", resolved.join("; ")))
+        found.verdict(format!("{}, according to name server {name_servers}", resolved.join("; ")))
     }
 }
 
-/// What is wrong with the addresses that a name resolves to, and the hint; `None` if they are the wanted ones.
-fn other(wanted: &BTreeSet<IpAddr>, found: &BTreeSet<IpAddr>) -> Option<(String, &'static str)> {
+/// How the addresses that a name resolves to differ from the wanted ones, with a hint; `None` if they do not.
+fn difference(wanted: &BTreeSet<IpAddr>, found: &BTreeSet<IpAddr>) -> Option<(String, &'static str)> {
     if !required(wanted).all(|ip| found.contains(ip)) {
-        let hint = "a Service made again has a new address, and CoreDNS keeps the old one for up to 30 s; \
-                    then look at the pods and the log of CoreDNS in kube-system";
+        let hint = "run the test again after 30 s, for which CoreDNS caches the address of a recreated Service; then \
+                    check the CoreDNS pods in kube-system and read their log";
         return Some((listed(found), hint));
     }
-    let foreign = listed(found.difference(wanted));
-    let hint = "ask the cluster's DNS where that comes from: look at the ConfigMap coredns in kube-system";
-    (!foreign.is_empty()).then(|| (format!("also {foreign}"), hint))
+    let others = listed(found.difference(wanted));
+    let hint = "find where the other address comes from: check the ConfigMap coredns in kube-system";
+    (!others.is_empty()).then(|| (format!("also {others}"), hint))
 }
 
-/// The addresses that its name must resolve to.
 fn cluster_ips(service: &Service) -> BTreeSet<IpAddr> {
     let spec = service.spec.as_ref();
     let all = spec.iter().flat_map(|spec| spec.cluster_ips.iter().flatten().chain(&spec.cluster_ip));
     all.filter_map(|ip| ip.parse().ok()).collect()
 }
 
-/// Those that must be among the answers: of two families IPv4, because not every nslookup asks for both.
+/// The addresses that an answer must contain: IPv4 only for dual-stack Services, because not every nslookup queries
+/// both families.
 fn required(wanted: &BTreeSet<IpAddr>) -> impl Iterator<Item = &IpAddr> {
-    let has_four = wanted.iter().any(IpAddr::is_ipv4);
-    wanted.iter().filter(move |ip| ip.is_ipv4() || !has_four)
+    let has_ipv4 = wanted.iter().any(IpAddr::is_ipv4);
+    wanted.iter().filter(move |ip| ip.is_ipv4() || !has_ipv4)
 }
 
-/// What [`Operation::Resolve`] printed.
+/// The output of [`Operation::Resolve`].
 struct Answers {
-    /// The name servers of the container's `resolv.conf`.
+    /// The name servers in the container's `resolv.conf`.
     servers: Vec<String>,
-    /// By the name that was asked for.
     names: BTreeMap<String, Answer>,
 }
 
-/// What nslookup said of a name.
+/// nslookup's result for a name.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     Addresses(BTreeSet<IpAddr>),
-    /// The name server answered, but not with an address.
-    Nothing(String),
+    /// The name server answered without an address.
+    NoAddress(String),
     /// No name server answered.
-    Silence,
-    /// There is no nslookup.
-    NoTool(String),
+    Timeout,
+    /// The container lacks nslookup.
+    NoNslookup(String),
 }
 
 impl Answers {
-    fn read(text: &str) -> Self {
+    fn parse(text: &str) -> Self {
         let servers = text.lines().filter_map(|line| line.strip_prefix("! "));
         let servers = servers.map(|server| server.trim().to_owned()).collect();
-        // Each answer begins with the name that was asked for and the code of nslookup.
+        // Each answer begins with a line of the name and nslookup's exit code.
         let text = format!("\n{text}");
         let names = text.split("\n? ").skip(1).filter_map(|answer| {
-            let (asked, said) = answer.split_once('\n').unwrap_or((answer, ""));
-            let (name, code) = asked.split_once(' ')?;
-            Some((name.to_owned(), Answer::read(code.trim().parse().unwrap_or(-1), &said.lines().collect::<Vec<_>>())))
+            let (first, rest) = answer.split_once('\n').unwrap_or((answer, ""));
+            let (name, code) = first.split_once(' ')?;
+            Some((name.to_owned(), Answer::parse(code.trim().parse().unwrap_or(-1), &rest.lines().collect::<Vec<_>>())))
         });
         Self { servers, names: names.collect() }
     }
 
     /// How many names got no answer.
-    fn silences(&self) -> usize {
-        self.names.values().filter(|answer| **answer == Answer::Silence).count()
+    fn timeouts(&self) -> usize {
+        self.names.values().filter(|answer| **answer == Answer::Timeout).count()
     }
 }
 
 impl Answer {
-    /// Reads the words of busybox, old and new, and of BIND's.
-    fn read(code: i32, lines: &[&str]) -> Self {
+    /// Understands the `nslookup` of busybox, old and new, and of BIND.
+    fn parse(code: i32, lines: &[&str]) -> Self {
         let has = |words: &[&str]| lines.iter().find(|line| words.iter().any(|word| line.contains(word)));
         if code == NOT_FOUND {
-            return Self::NoTool(lines.join(" "));
+            return Self::NoNslookup(lines.join(" "));
         }
-        // What stands before is the name server's own address.
-        let about = lines.iter().skip_while(|line| !line.starts_with("Name:")).skip(1);
-        let addresses = about.filter_map(|line| {
+        // The lines before are the name server's own address.
+        let lines_of_name = lines.iter().skip_while(|line| !line.starts_with("Name:")).skip(1);
+        let addresses = lines_of_name.filter_map(|line| {
             let (_, rest) = line.strip_prefix("Address")?.split_once(':')?;
             rest.split_whitespace().next()?.parse().ok()
         });
@@ -201,14 +201,15 @@ impl Answer {
         if !addresses.is_empty() {
             return Self::Addresses(addresses);
         }
-        // A name server that refuses one of two questions and is silent on the other has answered.
-        let silence = ["timed out", "no servers", "onnection refused", "unreachable", "Try again", "Temporary failure"];
-        match (has(&["can't find", "Can't find", "can't resolve", "No answer"]), has(&silence)) {
-            (Some(line), silent) if silent != Some(line) => {
-                Self::Nothing(line.trim_start_matches(['*', ' ']).to_owned())
+        // A name server that refuses one of two queries and drops the other has answered.
+        let timeouts =
+            ["timed out", "no servers", "onnection refused", "unreachable", "Try again", "Temporary failure"];
+        match (has(&["can't find", "Can't find", "can't resolve", "No answer"]), has(&timeouts)) {
+            (Some(line), timeout) if timeout != Some(line) => {
+                Self::NoAddress(line.trim_start_matches(['*', ' ']).to_owned())
             }
-            (_, Some(_)) => Self::Silence,
-            _ => Self::Nothing(lines.join(" ").trim().to_owned()),
+            (_, Some(_)) => Self::Timeout,
+            _ => Self::NoAddress(lines.join(" ").trim().to_owned()),
         }
     }
 }
@@ -224,9 +225,9 @@ mod tests {
     const SERVER: &str = "Server:\t\t10.96.0.10\nAddress:\t10.96.0.10:53\n\n";
     const SILENT: &str = "? nas-1 1\n;; connection timed out; no servers could be reached\n\n";
 
-    fn judged(said: &str, ips: &[&str]) -> Verdict {
+    fn judged(output: &str, ips: &[&str]) -> Verdict {
         let service = json!({"metadata": {"name": "nas-1"}, "spec": {"clusterIP": ips.first(), "clusterIPs": ips}});
-        let text = format!("! 10.96.0.10\n{said}");
+        let text = format!("! 10.96.0.10\n{output}");
         let seen = json!({"server": "nas", "services": [service], "said": {"place": "pod p", "code": 0, "text": text}});
         judged_by::<Dns>(json!({}), seen)
     }
@@ -236,16 +237,16 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_each_nslookup_are_judged() {
+    fn the_output_of_each_nslookup_is_judged() {
         let old = "? nas-1 0\nServer:    10.96.0.10\nAddress 1: 10.96.0.10 kube-dns\n\n\
                    Name:      nas-1.ns.svc\nAddress 1: 10.96.61.27 nas-1.ns.svc\n";
         let (one, both) = (&["10.96.61.27"][..], &["10.96.61.27", "fd00::1"][..]);
         let missing = format!("? nas-1 1\n{SERVER}** server can't find nas-1.ns.svc.cluster.local.: NXDOMAIN\n");
         let one_of_two = format!("{SILENT}? nas-2 1\n{SERVER}** server can't find nas-2: NXDOMAIN\n");
-        for (said, ips, outcome) in [
+        for (output, ips, outcome) in [
             (found("Address: 10.96.61.27"), one, Outcome::Pass),
             (old.to_owned(), one, Outcome::Pass),
-            // Only one family was asked for.
+            // Only one family was queried.
             (found("Address: 10.96.61.27"), both, Outcome::Pass),
             (found("Address: 10.96.61.27\nAddress: fd00::1"), both, Outcome::Pass),
             (found("Address: fd00::1"), &both[1..], Outcome::Pass),
@@ -256,14 +257,14 @@ mod tests {
             (SILENT.to_owned(), one, Outcome::Skip),
             ("? nas-1 1\nnslookup: can't resolve 'nas-1': Try again\n".to_owned(), one, Outcome::Skip),
             (one_of_two, one, Outcome::Fail),
-            // One question was refused, and another had no answer.
+            // One query was refused, and another got no answer.
             ("? nas-1 1\n*** Can't find nas-1: No answer\n;; connection timed out\n".to_owned(), one, Outcome::Fail),
             ("? nas-1 127\nsh: nslookup: not found\n".to_owned(), one, Outcome::Error),
             (String::new(), one, Outcome::Error),
         ] {
-            let verdict = judged(&said, ips);
-            assert_eq!(verdict.outcome, outcome, "{said:?}: {verdict:?}");
+            let verdict = judged(&output, ips);
+            assert_eq!(verdict.outcome, outcome, "{output:?}: {verdict:?}");
         }
-        assert_eq!([SILENT, old].map(|said| Answers::read(said).silences()), [1, 0]);
+        assert_eq!([SILENT, old].map(|output| Answers::parse(output).timeouts()), [1, 0]);
     }
 }

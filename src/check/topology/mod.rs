@@ -1,9 +1,9 @@
-//! What Kubernetes has of the release: pods, Services, names and ports.
+//! The release in Kubernetes: pods, Services, DNS names and ports.
 
 pub mod cluster_ready;
 pub mod dns;
-mod inside;
-pub mod knock;
+mod exec;
+pub mod node;
 pub mod node_port;
 pub mod pod_count;
 pub mod pods;

@@ -1,22 +1,23 @@
-//! `node-port`: the node takes TCP connections on a server's NodePort; from here, or else from inside the cluster.
+//! `node-port`: the node accepts TCP connections on a server's NodePort, from this machine or else from inside the
+//! cluster.
 
 use serde::{Deserialize, Serialize};
 
-use super::inside::{self, NOT_FOUND, Said};
-use super::knock::{Knock, Node, port};
+use super::exec::{Executed, NOT_FOUND, exec, ready_pod};
+use super::node::{Attempt, Node, port};
 use crate::check::findings::{Findings, listed};
 use crate::check::parameter::{Expected, Span};
 use crate::check::{Kind, Need, Site, System};
 use crate::cluster::Operation;
 use crate::event::{Hop, Reason, Verdict};
 
-/// How many times as long a second look takes: a node that is short of CPU is slow, and not closed.
-const SECOND: u32 = 3;
+/// How many times as long the retry takes: a node that is short of CPU is slow, but its port is open.
+const RETRY_FACTOR: u32 = 3;
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NodePort {
-    /// It takes a connection within this time; one that takes it later, but before four times that, is slow.
+    /// How long the node may take to accept a connection. Up to four times as long is slow, which passes with a note.
     pub within: Span,
 }
 
@@ -24,23 +25,24 @@ pub struct NodePort {
 pub struct Observation {
     server: String,
     expected: Expected,
-    /// What was connected to; `None` where there is no port.
+    /// `None` if there is no port.
     tried: Option<Tried>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Tried {
-    /// The node, from here.
+    /// The node, for this machine.
     address: String,
     port: u16,
-    knock: Knock,
-    /// Whether that came of a second look only.
+    #[serde(rename = "knock")]
+    attempt: Attempt,
+    /// Whether only the retry was accepted.
     #[serde(default)]
     is_late: bool,
-    /// The ports of the other servers there, if this one said nothing.
-    others: Vec<(u16, Knock)>,
-    /// The node inside the cluster, and what came of connecting to it there; if nothing can be reached from here.
-    inside: Option<(String, Said)>,
+    /// The other servers' NodePorts, if this one did not reply.
+    others: Vec<(u16, Attempt)>,
+    /// The node inside the cluster, and the attempt from there; if the node is unreachable from this machine.
+    inside: Option<(String, Executed)>,
 }
 
 impl Kind for NodePort {
@@ -56,28 +58,29 @@ impl Kind for NodePort {
         let mut seen = Observation { server: site.server().to_owned(), expected, tried: None };
         let Some(port) = port else { return Ok(seen) };
         let node = Node::of(site, &pod).await?;
-        let mut knock = node.knock(port, self.within.0).await;
+        let mut attempt = node.connect(port, self.within.0).await;
         let (mut others, mut inside) = (Vec::new(), None);
-        if let Knock::Silence(_) = knock {
-            others = node.knock_all(site, self.within.0).await?;
+        if let Attempt::NoReply(_) = attempt {
+            others = node.connect_all(site, self.within.0).await?;
         }
-        let is_taken = |knock: &Knock| matches!(knock, Knock::Taken(_));
-        // Its own port among them: where that or another one answers by now, this one may, too.
-        let is_again = !is_taken(&knock) && (knock.is_answer() || others.iter().any(|(_, knock)| knock.is_answer()));
-        if is_again {
-            site.waiting(format!("NodePort {port} to take a connection"), self.within.0 * SECOND);
-            knock = node.knock(port, self.within.0 * SECOND).await;
+        let is_accepted = |attempt: &Attempt| matches!(attempt, Attempt::Accepted(_));
+        // `others` has the server's own port, too. If any port replied, a retry may succeed.
+        let is_retried =
+            !is_accepted(&attempt) && (attempt.is_reply() || others.iter().any(|(_, other)| other.is_reply()));
+        if is_retried {
+            site.waiting(format!("NodePort {port} to accept a connection"), self.within.0 * RETRY_FACTOR);
+            attempt = node.connect(port, self.within.0 * RETRY_FACTOR).await;
         }
-        let is_late = is_again && is_taken(&knock);
+        let is_late = is_retried && is_accepted(&attempt);
         let Node { host_ip, address, .. } = node;
         others.retain(|(other, _)| *other != port);
-        if !knock.is_answer() && !others.iter().any(|(_, knock)| knock.is_answer()) {
-            // Rather another server's: some networks keep a pod from reaching itself through its Service.
-            let pod = inside::pod(site, |server| server != site.server()).await?;
+        if !attempt.is_reply() && !others.iter().any(|(_, other)| other.is_reply()) {
+            // Another server's pod if possible: some networks let no pod reach itself through its Service.
+            let pod = ready_pod(site, |server| server != site.server()).await?;
             let connect = Operation::Connect { address: host_ip.clone(), port };
-            inside = Some((host_ip, inside::ask(site, &pod, &connect).await?));
+            inside = Some((host_ip, exec(site, &pod, &connect).await?));
         }
-        seen.tried = Some(Tried { address, port, knock, is_late, others, inside });
+        seen.tried = Some(Tried { address, port, attempt, is_late, others, inside });
         Ok(seen)
     }
 
@@ -86,56 +89,56 @@ impl Kind for NodePort {
         let Some(tried) = &seen.tried else {
             let object = format!("server {}", seen.server);
             let what = seen.expected.text().map_or("its Service has none".to_owned(), |text| format!("`{text}`"));
-            let hint = "see the test service of this server; give it a NodePort in the values and run helm upgrade";
+            let hint = "see the test service of this server; set a NodePort in the values and run helm upgrade";
             let reason = Reason::new(object, format!("a NodePort ({source})"), what);
             return Verdict::fail(reason.hint(hint)).at(Hop::Nfs);
         };
-        let Tried { address, port, knock, is_late, others, .. } = tried;
+        let Tried { address, port, attempt, is_late, others, .. } = tried;
         let object = format!("node {address}, NodePort {port}");
-        let service = format!("see the test service of {}: whether its Service has a ready endpoint", seen.server);
-        let (what, hint) = match knock {
-            Knock::Taken(ms) => {
+        let service = format!("see the test service of {}: its Service may have no ready endpoint", seen.server);
+        let responding = listed(others.iter().filter(|(_, other)| other.is_reply()).map(|(port, _)| port));
+        let (what, hint) = match attempt {
+            Attempt::Accepted(ms) => {
                 let mut found = Findings::default();
                 if *is_late {
-                    let within = self.within;
-                    let slow = format!("took no connection within {within}, and then one: it, or the way, is slow");
-                    found.note(format!("{object} {slow}"));
+                    found.note(format!("{object} is slow: no connection within {}, but one later", self.within));
                 }
-                return found.verdict(format!("{object} takes connections from here ({ms} ms)"));
+                return found.verdict(format!("{object} accepts connections from this machine ({ms} ms)"));
             }
-            Knock::Refused => {
-                let hint = format!("{service}; if {address} is not the node from here, give --node-address");
+            Attempt::Refused => {
+                let hint = format!("{service}; if {address} is not the node for this machine, set --node-address");
                 (format!("refused for {}", self.within), hint)
             }
-            Knock::Silence(why) if others.iter().any(|(_, knock)| knock.is_answer()) => {
-                let answering = listed(others.iter().filter(|(_, knock)| knock.is_answer()).map(|(port, _)| port));
-                let hint = format!("{service}; look for a firewall that lets only some ports through");
-                (format!("{why}, while its ports {answering} answer"), hint)
+            Attempt::NoReply(why) if !responding.is_empty() => {
+                let hint = format!("{service}; check for a firewall that blocks this port");
+                (format!("{why}, although its ports {responding} reply"), hint)
             }
-            Knock::Silence(why) => match look_inside(tried, &object, why) {
+            Attempt::NoReply(why) => match judge_inside(tried, &object, why) {
                 Ok(what) => (what, service),
                 Err(verdict) => return verdict,
             },
         };
-        let reason = Reason::new(object, format!("to take a TCP connection ({source})"), what);
+        let reason = Reason::new(object, format!("to accept a TCP connection ({source})"), what);
         Verdict::fail(reason.hint(hint)).at(Hop::Nfs)
     }
 }
 
-/// What is wrong with a port of a node that does not answer from here at all, as seen inside the cluster.
-fn look_inside(Tried { address, port, inside, .. }: &Tried, object: &str, why: &str) -> Result<String, Verdict> {
-    let unreachable = format!("node {address} is not reachable from here ({why}, as for every other server)");
+/// What is wrong with a port of a node that is unreachable from this machine, as seen inside the cluster.
+fn judge_inside(Tried { address, port, inside, .. }: &Tried, object: &str, why: &str) -> Result<String, Verdict> {
+    let unreachable = format!("node {address} is not reachable from this machine ({why}, on every server's port)");
     match inside {
-        None => Err(Verdict::error(Reason::new(object, "to be tried from inside the cluster", unreachable))),
-        Some((node, said)) if said.code == 0 => Err(Verdict::skip(format!(
-            "{unreachable}; inside the cluster {node} takes connections on {port}; \
-             name the node as it is here with --node-address"
+        None => Err(Verdict::error(Reason::new(object, "a connection from inside the cluster", unreachable))),
+        Some((node, executed)) if executed.code == 0 => Err(Verdict::skip(format!(
+            "{unreachable}; inside the cluster, {node} accepts connections on {port}; set --node-address to the node's \
+             address for this machine"
         ))),
-        Some((_, said)) if said.code == NOT_FOUND || said.text.contains("option") => {
-            let reason = Reason::new(&said.place, "an nc that can connect, to judge from inside", said.text.trim());
-            Err(Verdict::error(reason.hint("give the node's address from here: --node-address")))
+        Some((_, executed)) if executed.code == NOT_FOUND || executed.text.contains("option") => {
+            let reason = Reason::new(&executed.place, "an nc that can connect to the node", executed.text.trim());
+            Err(Verdict::error(reason.hint("set --node-address to the node's address for this machine")))
         }
-        Some((node, said)) => Ok(format!("{unreachable}; nor is {node} from {}: {}", said.place, said.text.trim())),
+        Some((node, executed)) => {
+            Ok(format!("{unreachable}; nor is {node} from {}: {}", executed.place, executed.text.trim()))
+        }
     }
 }
 
@@ -157,14 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn one_that_a_second_look_finds_passes_with_a_note() {
+    fn a_port_that_accepts_only_the_retry_passes_with_a_note() {
         let late = judged(&[("/tried/is_late", json!(true))]);
         assert_eq!((late.outcome, late.notes.len(), judged(&[]).notes.len()), (Outcome::Pass, 1, 0));
     }
 
     #[test]
-    fn silence_fails_only_where_the_node_answers_on_other_ports_or_not_even_inside() {
-        let silence = json!({"Silence": "no answer within 3s"});
+    fn no_reply_fails_only_if_other_ports_reply_or_the_node_is_unreachable_inside_too() {
+        let silence = json!({"Silence": "no reply within 3s"});
         let quiet = json!([[32154, silence]]);
         for (others, inside, outcome) in [
             (json!([[32154, {"Taken": 1}]]), None, Outcome::Fail),

@@ -1,4 +1,4 @@
-//! `pod-count`: exactly one current pod for each server that the suite requires, and no other with their labels.
+//! `pod-count`: exactly one current pod for each server of the suite, and no other pods with their labels.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub struct PodCount {}
 pub struct Observation {
     servers: Vec<String>,
     server_label: String,
-    /// Every pod with the servers' labels, whatever its state.
+    /// All pods with the servers' labels, in any state.
     pods: Vec<Arc<Pod>>,
 }
 
@@ -33,8 +33,8 @@ impl Kind for PodCount {
             .settled(None, |population| {
                 let servers = site.system.names().map(|name| population.server(&site.system.pods, name).settlement());
                 let mut pending = servers.filter_map(Settlement::pending);
-                let going = population.selected(&site.system.pods).into_iter().find(|pod| is_terminating(pod));
-                pending.next().or_else(|| going.map(|pod| format!("pod {} is being deleted", pod.name_any())))
+                let terminating = population.selected(&site.system.pods).into_iter().find(|pod| is_terminating(pod));
+                pending.next().or_else(|| terminating.map(|pod| format!("pod {} is being deleted", pod.name_any())))
             })
             .await?;
         Ok(Observation {
@@ -49,30 +49,30 @@ impl Kind for PodCount {
         let server_of = |pod: &Pod| pod.labels().get(&seen.server_label).cloned().unwrap_or_default();
         let (current, others): (Vec<_>, Vec<_>) =
             seen.pods.iter().partition(|pod| !is_terminating(pod) && !has_ended(pod));
-        let of = |server: &str| current.iter().copied().filter(|pod| server_of(pod) == server).collect::<Vec<_>>();
+        let pods_of = |server: &str| current.iter().copied().filter(|pod| server_of(pod) == server).collect::<Vec<_>>();
         for server in &seen.servers {
-            let its = of(server);
-            if its.len() != 1 {
-                let hint = "look at the Deployment's replicas and events, then run helm upgrade again";
-                found.wrong(format!("server {server}"), "exactly one current pod", counted(&its), hint);
+            let pods = pods_of(server);
+            if pods.len() != 1 {
+                let hint = "check the Deployment's replicas and events, then run helm upgrade again";
+                found.wrong(format!("server {server}"), "exactly one current pod", counted(&pods), hint);
             }
         }
         for pod in current.iter().filter(|pod| !seen.servers.contains(&server_of(pod))) {
             let what = format!("{}={}", seen.server_label, server_of(pod));
             let expected = format!("a pod of one of {}", listed(&seen.servers));
-            let hint = "delete the pod or what owns it: it has the labels of the release's pods";
+            let hint = "delete the pod or its owner: it has the labels of the release's pods";
             found.wrong(format!("pod {}", pod.name_any()), expected, what, hint);
         }
         for pod in others {
             let object = format!("pod {}", pod.name_any());
-            let newest = of(&server_of(pod)).into_iter().map(|other| created(other)).max();
+            let newest = pods_of(&server_of(pod)).into_iter().map(|other| created(other)).max();
             if is_terminating(pod) {
-                let hint = "look at its finalizers and its node; until it is gone its sidecar may still write";
+                let hint = "check its finalizers and its node; its sidecar may write until the pod is gone";
                 found.wrong(object, "to be gone after its grace period", "still being deleted", hint);
             } else if newest.is_none_or(|newest| created(pod) > newest) {
-                found.wrong(object, "no pod that ended after the current one was made", ended(pod), "");
+                found.wrong(object, "no ended pod newer than the current one", ended(pod), "");
             } else {
-                found.note(format!("{object} of the past is still listed: {}", ended(pod)));
+                found.note(format!("old {object} still exists: {}", ended(pod)));
             }
         }
         found.verdict(format!("{} pods, one for each server", current.len()))
@@ -83,7 +83,7 @@ fn created(pod: &Pod) -> Timestamp {
     pod.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }
 
-/// How a pod ended, such as `Evicted: Usage of EmptyDir volume …`.
+/// Why a pod ended, such as `Evicted: Usage of EmptyDir volume …`.
 fn ended(pod: &Pod) -> String {
     let status = pod.status.as_ref();
     let part = |text: Option<&String>| text.cloned().unwrap_or_default();
@@ -100,7 +100,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_pod_that_does_not_go_fails_and_one_that_ended_only_if_it_is_younger_than_the_current_one() {
+    fn a_terminating_pod_fails_and_an_ended_pod_fails_only_if_it_is_newer_than_the_current_one() {
         let ended = |at: &str| json!({"metadata": {"creationTimestamp": at}, "status": {"phase": "Failed", "reason": "Evicted"}});
         for (third, outcome, notes) in [
             (json!({"metadata": {"deletionTimestamp": "2026-11-21T03:00:00Z"}}), Outcome::Fail, 0),

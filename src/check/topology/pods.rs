@@ -1,4 +1,4 @@
-//! `pods`: a server has one pod, it is Ready, of the newest ReplicaSet, and none of its containers is restarting.
+//! `pods`: a server has one pod; it is Ready, belongs to the newest ReplicaSet, and none of its containers restarts.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -14,7 +14,7 @@ use crate::cluster::server::{Settlement, counted, has_ended, is_ready, is_termin
 use crate::cluster::{ResourceExt, Server};
 use crate::event::{Hop, Verdict};
 
-/// Kubernetes' word for a pod that has used too much.
+/// The reason of a pod that the kubelet ended because it used too much.
 const EVICTED: &str = "Evicted";
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -25,10 +25,10 @@ pub struct Pods {}
 pub struct Observation {
     server: Server,
     now: Timestamp,
-    /// Pods of the server that the cluster ended, and that are still listed.
+    /// Pods of the server that the cluster ended but that still exist.
     #[serde(default)]
     ended: Vec<Ended>,
-    /// How the server ended at a request of this run.
+    /// How the server exited at a request of this run.
     #[serde(default)]
     exit: Option<Exit>,
 }
@@ -37,7 +37,7 @@ pub struct Observation {
 struct Ended {
     pod: String,
     at: Timestamp,
-    /// What is said of its eviction, if it was evicted; or why that is not known.
+    /// The eviction's message, if the pod was evicted; or why that is unknown.
     evicted: Result<Option<String>, String>,
 }
 
@@ -48,7 +48,7 @@ impl Kind for Pods {
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (server, population) = site.settled_server().await?;
         let ended = ended(site, &server).await;
-        // Whoever sends the server its first request may be about to find out that it ended.
+        // The test that sent the server its first request may still be finding out whether the server exited.
         let exit = site.shared.exits.settled(site.server()).await;
         Ok(Observation { server, now: population.now, ended, exit })
     }
@@ -56,32 +56,32 @@ impl Kind for Pods {
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let server = &seen.server;
         let mut found = Findings::default();
-        let whole = format!("server {}", server.name);
+        let object = format!("server {}", server.name);
         match server.replicas() {
             None => {
-                let hint = "look whether the release has this server: helm get manifest";
-                found.wrong(&whole, "one Deployment", format!("{} Deployments", server.deployments.len()), hint);
+                let hint = "check whether the release has this server: helm get manifest";
+                found.wrong(&object, "one Deployment", format!("{} Deployments", server.deployments.len()), hint);
             }
             Some(1) => {}
             Some(replicas) => {
-                let object = format!("Deployment {}", server.deployments[0].name_any());
-                let hint = "scale it to 1: two pods would fight over one folder";
-                found.wrong(object, "1 replica", format!("{replicas} replicas"), hint);
+                let deployment = format!("Deployment {}", server.deployments[0].name_any());
+                let hint = "scale it to 1: two pods must not share one folder";
+                found.wrong(deployment, "1 replica", format!("{replicas} replicas"), hint);
             }
         }
         let current = server.current();
-        // What keeps the pod from coming says it all: that there is none, or only one that is older or not Ready.
+        // An obstacle explains why there is no pod, or only one that is old or not Ready.
         let obstacle = server.obstacle();
         if let Some(obstacle) = &obstacle {
             found.wrong(&obstacle.object, &obstacle.expected, obstacle.seen(), &obstacle.hint);
         } else if current.len() != 1 {
-            found.wrong(&whole, "exactly one current pod", counted(&current), "");
+            found.wrong(&object, "exactly one current pod", counted(&current), "");
         }
         for pod in &current {
             let object = format!("pod {}", pod.name_any());
             if obstacle.is_none() && server.deployment().is_some() && !server.is_newest(pod) {
-                let hint = "a rollout has not ended: look at the Deployment's newest pod";
-                found.wrong(&object, "to be of its Deployment's newest ReplicaSet", "it is of another", hint);
+                let hint = "the rollout is not complete: check the Deployment's newest pod";
+                found.wrong(&object, "to belong to its Deployment's newest ReplicaSet", "it belongs to another", hint);
             }
             containers(&mut found, seen, pod, system.restart_window);
             if obstacle.is_none() && !is_ready(pod) {
@@ -92,46 +92,46 @@ impl Kind for Pods {
             eviction(&mut found, ended, system.restart_window, seen.now);
         }
         if let (true, Settlement::Pending(what)) = (found.are_good(), server.settlement()) {
-            found.wrong(whole, "a settled rollout", what, "");
+            found.wrong(object, "a settled rollout", what, "");
         }
-        let is_filled = |pod: &Pod| {
+        let has_initialized = |pod: &Pod| {
             container::all(pod).iter().all(|view| view.kind != container::Kind::Init || view.has_completed())
         };
-        let hop = if current.iter().all(|pod| is_filled(pod)) { Hop::Nfs } else { Hop::Init };
+        let hop = if current.iter().all(|pod| has_initialized(pod)) { Hop::Nfs } else { Hop::Init };
         let pod = current.first().map(|pod| pod.name_any()).unwrap_or_default();
         found.verdict(format!("pod {pod} is Ready")).at(hop)
     }
 }
 
-/// Whether the containers of a pod run steadily.
+/// Finds restarts of a pod's containers.
 fn containers(found: &mut Findings, seen: &Observation, pod: &Pod, window: Span) {
     for view in container::all(pod) {
         let object = container::place(pod, view.name);
         if let Some(exit) = seen.exit.as_ref().filter(|exit| exit.explains(pod, &view, window.signed())) {
-            found.note(format!("{object} was started again: a request of {} had ended it", exit.by));
+            found.note(format!("{object} restarted because a request of {} ended it", exit.by));
         } else if is_restless(pod, &view, window, seen.now) {
-            let hint = "look at its previous log and the pod's events";
+            let hint = "read its previous log and the pod's events";
             found.wrong(object, format!("no restart within {window}"), view.describe(), hint);
         }
     }
 }
 
-/// A pod that was evicted has a successor that is well until it is evicted too: once a minute, with what fills the export in the
-/// folder as well.
+/// An evicted pod's replacement is healthy until it is evicted in turn: every minute if the files that fill the
+/// export come back from the folder.
 fn eviction(found: &mut Findings, Ended { pod, at, evicted }: &Ended, window: Span, now: Timestamp) {
     let object = format!("pod {pod}");
     match evicted {
         Ok(Some(message)) if now.duration_since(*at) <= window.signed() => {
             let expected = format!("not to be evicted within {window}");
-            let hint = "remove what is too much, from the host folder and from the export";
+            let hint = "remove the excess files from the host folder and from the export";
             found.wrong(object, expected, format!("Evicted at {at}: {message}"), hint);
         }
         Ok(_) => {}
-        Err(why) => found.note(format!("{object} ended at {at}, and it is not known why: {why}")),
+        Err(why) => found.note(format!("{object} ended at {at} for an unknown reason: {why}")),
     }
 }
 
-/// Pods that the cluster ended: a Deployment's never end by themselves.
+/// The pods that the cluster ended: a Deployment's pods never end by themselves.
 async fn ended(site: &Site, server: &Server) -> Vec<Ended> {
     let mut all = Vec::new();
     for pod in server.pods.iter().filter(|pod| has_ended(pod) && !is_terminating(pod)) {
@@ -141,7 +141,8 @@ async fn ended(site: &Site, server: &Server) -> Vec<Ended> {
         let evicted = if status.and_then(|status| status.reason.as_deref()) == Some(EVICTED) {
             Ok(Some(status.and_then(|status| status.message.clone()).unwrap_or_default()))
         } else {
-            // What ends with code 0 when it is evicted has only Succeeded in its status: the event alone tells (seen).
+            // If the containers exit with 0 at an eviction, the pod's status is only Succeeded, and only an event
+            // shows the eviction (seen).
             let warnings = site.shared.cluster.events(&pod.uid().unwrap_or_default()).await;
             let warning = warnings.map(|all| all.into_iter().find(|warning| warning.reason == EVICTED));
             warning.map(|found| found.map(|warning| warning.message)).map_err(|error| error.to_string())
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_eviction_counts_as_long_as_a_restart() {
+    fn an_eviction_counts_within_the_restart_window() {
         for (at, evicted, outcome, notes) in [
             ("2026-11-21T03:55:00Z", json!({"Ok": "too much"}), Outcome::Fail, 0),
             ("2026-11-21T03:45:00Z", json!({"Ok": "too much"}), Outcome::Pass, 0),
@@ -180,11 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_that_a_request_of_this_run_caused_is_a_note_and_no_other_is() {
+    fn only_a_restart_caused_by_a_request_of_this_run_is_a_note() {
         let (ended, container) = ("2026-11-21T03:59:20Z", "/pods/0/status/containerStatuses/0");
         for (restarts, ran, at, outcome) in [
             (0, "PT1M", ended, Outcome::Pass),
-            // Another one came after it, another one before it, and one long ago.
+            // Another restart after it, another one before it, and one long ago.
             (0, "PT1M", "2026-11-21T03:59:10Z", Outcome::Fail),
             (1, "PT1M", ended, Outcome::Fail),
             (1, "PT20M", ended, Outcome::Pass),

@@ -16,7 +16,7 @@ pub struct Observation {
     name: String,
     context: String,
     namespace: String,
-    /// `None` if Helm does not know it.
+    /// `None` if Helm does not know the release.
     deployed: Option<Deployed>,
     now: Timestamp,
 }
@@ -40,18 +40,19 @@ impl Kind for Release {
 
     fn judge(&self, _: &System, seen: &Observation) -> Verdict {
         let object = format!("Helm release {}", seen.name);
-        let helm =
-            |words: &str| format!("helm --kube-context={} -n {} {words} {}", seen.context, seen.namespace, seen.name);
+        let helm = |command: &str| {
+            format!("helm --kube-context={} -n {} {command} {}", seen.context, seen.namespace, seen.name)
+        };
         let Some(deployed) = &seen.deployed else {
-            let what = format!("Helm knows no release in namespace {}", seen.namespace);
+            let what = format!("no release of this name in namespace {}", seen.namespace);
             let install = helm("upgrade --install");
             let hint = format!(
-                "install it: `{install} CHART`; or name another with --release. Only Secrets are looked at: with another \
-                 HELM_DRIVER skip this test and `drift`"
+                "install it: `{install} CHART`; or name another release with --release; if HELM_DRIVER is not \
+                 `secret`, skip this test and `drift`, which read only Secrets"
             );
             return Verdict::fail(Reason::new(object, "deployed", what).hint(hint));
         };
-        // The time of the machine that helm ran on: one that is ahead makes a release of the future.
+        // If the clock of the machine that ran helm is ahead, the time is in the future.
         let age = deployed.at.map(|at| seen.now.duration_since(at).max(SignedDuration::ZERO));
         let ago = age.map_or("at an unknown time".to_owned(), |age| {
             format!("{:#} ago", SignedDuration::from_secs(age.as_secs()))
@@ -61,16 +62,16 @@ impl Kind for Release {
             return Verdict::pass(format!("{name} is deployed: {chart}, revision {revision}, {ago}"));
         }
         let hint = format!(
-            "if another helm still runs, wait for its end; else see `{}`, mend what Helm says, and run helm upgrade again \
-             or go back: `{}`",
+            "if another helm command still runs, wait for it; else run `{}`, fix the error that Helm reports, and \
+             run helm upgrade again, or roll back: `{}`",
             helm("history"),
             helm("rollback")
         );
         let colon = if deployed.description.is_empty() { "" } else { ": " };
-        let mut said = format!("{}, {ago}{colon}{}", deployed.status, deployed.description);
-        said.extend(deployed.judged_by.iter().map(|by| format!("; {by}")));
+        let mut what = format!("{}, {ago}{colon}{}", deployed.status, deployed.description);
+        what.extend(deployed.judged_by.iter().map(|by| format!("; {by}")));
         let expected = format!("revision {} to be deployed", deployed.revision);
-        Verdict::fail(Reason::new(object, expected, said).hint(hint))
+        Verdict::fail(Reason::new(object, expected, what).hint(hint))
     }
 }
 
@@ -84,7 +85,7 @@ mod tests {
     use crate::event::Outcome;
 
     #[test]
-    fn only_a_deployed_release_passes_with_its_age_as_far_as_it_is_known() {
+    fn only_a_deployed_release_passes_and_its_age_is_shown() {
         let ahead = json!("2026-11-21T04:05:00Z");
         for (status, at, outcome, words) in [
             ("deployed", json!("2026-11-21T03:15:30.5Z"), Outcome::Pass, "revision 3, 44m 29s ago"),
@@ -97,8 +98,8 @@ mod tests {
                 "description": "by hand", "judged_by": "tests judge by it"});
             let seen = json!({"name": "file-sim", "context": "c", "namespace": "n", "now": NOW, "deployed": deployed});
             let verdict = judged::<Release>(json!({}), seen);
-            let said = verdict.reasons.first().map_or(&verdict.summary, |reason| &reason.seen);
-            assert!(verdict.outcome == outcome && said.ends_with(words), "{status}: {verdict:?}");
+            let text = verdict.reasons.first().map_or(&verdict.summary, |reason| &reason.seen);
+            assert!(verdict.outcome == outcome && text.ends_with(words), "{status}: {verdict:?}");
         }
     }
 }

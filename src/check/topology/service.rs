@@ -1,4 +1,4 @@
-//! `service`: a server's Service is as in the values, and its one ready endpoint is the server's own pod.
+//! `service`: a server's Service matches the values, and its only ready endpoint is the server's own pod.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::event::{Hop, Outcome, Reason, Verdict};
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Service {
-    /// EndpointSlices follow a pod's readiness within this time.
+    /// How long EndpointSlices may take to follow a pod's readiness.
     pub within: Span,
 }
 
@@ -42,7 +42,7 @@ impl Kind for Service {
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let pod = match site.steady_pod().await {
             Ok((pod, _)) => pod,
-            // A stranger with the server's labels gets a share of the connections: that is to be seen here.
+            // Another pod with the server's labels receives a share of the connections, which this test must report.
             Err(verdict) => {
                 let population = site.shared.watch.population().ok();
                 let server = population.map(|population| population.server(&site.system.pods, site.server()));
@@ -77,33 +77,34 @@ impl Kind for Service {
         let [service] = seen.services.as_slice() else {
             let names = listed(seen.services.iter().map(|service| service.name_any()));
             let what = if names.is_empty() { "no Service with its labels".to_owned() } else { names };
-            let hint = "run helm upgrade again, which makes a missing one; delete one that is not the release's";
+            let hint =
+                "run helm upgrade again, which recreates a missing Service; delete one that is not the release's";
             let reason = Reason::new(format!("server {}", seen.server), "exactly one Service", what);
             return Verdict::fail(reason.hint(hint)).at(Hop::Nfs);
         };
         let name = service.name_any();
         let object = format!("Service {name}");
-        let repair = "the live object was edited, or the values are not the release's: run helm upgrade again";
+        let hint = "run helm upgrade again: the live object was edited, or the values are not the release's";
         let mut found = Findings::default();
         let spec = service.spec.as_ref();
         let kind = spec.and_then(|spec| spec.type_.as_deref()).unwrap_or("ClusterIP");
         if let Some(expected) = seen.kind.unlike("type", kind) {
-            found.wrong(&object, expected, or_none(kind), repair);
+            found.wrong(&object, expected, or_none(kind), hint);
         }
         let ports = spec.iter().flat_map(|spec| spec.ports.iter().flatten());
         let ports: Vec<&ServicePort> = ports.filter(|port| is_tcp(port.protocol.as_deref())).collect();
-        // The one that the values mean: a Service may have more.
+        // A Service may have more ports than the one in the values.
         let wanted = seen.port.text();
         let port = ports.iter().find(|port| wanted.as_ref().is_none_or(|wanted| port.port.to_string() == *wanted));
         let Some(port) = port else {
             let live = or_none(listed(ports.iter().map(|port| port.port)));
-            let wanted = wanted.unwrap_or("of any number".to_owned());
-            let expected = format!("TCP port {wanted} ({})", seen.port.source);
-            return found.fail(Reason::new(object, expected, live).hint(repair)).at(Hop::Nfs);
+            let wanted = wanted.map_or("a TCP port".to_owned(), |wanted| format!("TCP port {wanted}"));
+            let expected = format!("{wanted} ({})", seen.port.source);
+            return found.fail(Reason::new(object, expected, live).hint(hint)).at(Hop::Nfs);
         };
         let node_port = port.node_port.map(|port| port.to_string()).unwrap_or_default();
         if let Some(expected) = seen.node_port.unlike("NodePort", &node_port) {
-            found.wrong(object, expected, or_none(&*node_port), repair);
+            found.wrong(object, expected, or_none(&*node_port), hint);
         }
         let node_port = if node_port.is_empty() { node_port } else { format!(" on NodePort {node_port}") };
         let address = endpoint(system.export.port, seen, service, port).unwrap_or_else(|reason| {
@@ -111,48 +112,53 @@ impl Kind for Service {
             String::new()
         });
         let (port, pod) = (port.port, seen.pod.name_any());
-        let summary = format!("{name}: {kind}, port {port}{node_port}, leads to its own pod {pod} at {address} only");
+        let summary = format!("{name}: {kind}, port {port}{node_port}, leads only to its own pod {pod} at {address}");
         found.verdict(summary).at(Hop::Nfs)
     }
 }
 
-/// The address and port of the one ready endpoint, if that is the server's own pod.
+/// The address and port of the only ready endpoint, if it is the server's own pod.
 fn endpoint(target: u16, seen: &Observation, service: &Object, port: &ServicePort) -> Result<String, Reason> {
     let own = seen.pod.name_any();
     let object = format!("EndpointSlices of Service {}", service.name_any());
     let expected = format!("exactly one ready endpoint, pod {own}, port {target}");
-    // A Service of two address families has two slices with the same pod.
-    let all =
-        seen.slices.iter().flat_map(|slice| slice.endpoints.iter().map(move |end| (whose(end, &seen.pod), end, slice)));
+    // A dual-stack Service has two slices with the same pod.
+    let all = seen
+        .slices
+        .iter()
+        .flat_map(|slice| slice.endpoints.iter().map(move |end| (pod_name(end, &seen.pod), end, slice)));
     let (ready, idle): (Vec<_>, Vec<_>) = all.partition(|(_, end, _)| is_in_use(end));
     let (ends, others): (Vec<_>, Vec<_>) = ready.into_iter().partition(|(name, ..)| *name == own);
     let others = listed(others.into_iter().map(|(name, ..)| name).collect::<BTreeSet<_>>());
-    let leads = |open: &EndpointPort| {
-        let is_its = open.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default();
+    let matches_port = |open: &EndpointPort| {
+        let has_name = open.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default();
         let is_target = open.port.is_none_or(|open| open == i32::from(target));
-        is_its && is_tcp(open.protocol.as_deref()) && is_target
+        has_name && is_tcp(open.protocol.as_deref()) && is_target
     };
     let (what, hint) = if ends.is_empty() {
         let what = if !others.is_empty() {
-            format!("others: {others}")
+            format!("other pods: {others}")
         } else if seen.slices.is_empty() {
             "no EndpointSlice".to_owned()
         } else if idle.iter().any(|(name, ..)| *name == own) {
-            let state = if is_ready(&seen.pod) { "though the pod is".to_owned() } else { progress(&seen.pod) };
-            format!("its endpoint is not ready: {state}")
+            let state = if is_ready(&seen.pod) {
+                ", although the pod is".to_owned()
+            } else {
+                format!(": {}", progress(&seen.pod))
+            };
+            format!("its endpoint is not ready{state}")
         } else {
             "no ready endpoint".to_owned()
         };
-        let labels = "look whether the pod has the labels that the Service selects";
+        let labels = "check whether the pod has the labels that the Service selects";
         (what, format!("{labels}, and see the test pods::{}", seen.server))
     } else if !others.is_empty() {
-        let hint = "it has the labels that the Service selects, so it may get connections: delete it, or its owner";
+        let hint = "delete the other pod or its owner: the Service selects its labels, so it may receive connections";
         (format!("also {others}"), hint.to_owned())
-    } else if let Some((.., slice)) = ends.iter().find(|(.., slice)| !slice.ports.iter().flatten().any(leads)) {
+    } else if let Some((.., slice)) = ends.iter().find(|(.., slice)| !slice.ports.iter().flatten().any(matches_port)) {
         let open = listed(slice.ports.iter().flatten().filter_map(|open| open.port));
         let what = if open.is_empty() { "the pod, but no port".to_owned() } else { format!("the pod, port {open}") };
-        let name = "the name that the pod's container gives this port";
-        (what, format!("make the Service's targetPort {target} or {name}"))
+        (what, format!("set the Service's targetPort to {target} or to the container's name for this port"))
     } else {
         let addresses = ends.iter().filter_map(|(_, end, _)| end.addresses.first());
         return Ok(addresses.map(|address| format!("{address} port {target}")).collect::<Vec<_>>().join(" and "));
@@ -160,7 +166,7 @@ fn endpoint(target: u16, seen: &Observation, service: &Object, port: &ServicePor
     Err(Reason::new(object, expected, what).hint(hint))
 }
 
-/// Whether connections are sent to it. Source: `conditions` in the API's reference; no `ready` stands for true.
+/// Whether the endpoint receives connections. According to the API reference, a missing `ready` means true.
 fn is_in_use(end: &Endpoint) -> bool {
     let conditions = end.conditions.as_ref();
     conditions.and_then(|conditions| conditions.ready) != Some(false)
@@ -174,16 +180,16 @@ fn addresses(pod: &Pod) -> impl Iterator<Item = &String> {
 }
 
 /// The name of the endpoint's pod, or else its addresses.
-fn whose(end: &Endpoint, own: &Pod) -> String {
+fn pod_name(end: &Endpoint, own: &Pod) -> String {
     match &end.target_ref {
-        // Another pod of the same name that is gone.
+        // An earlier pod of the same name.
         Some(ObjectReference { name: Some(name), uid: Some(uid), .. })
             if *name == own.name_any() && own.uid().as_ref() != Some(uid) =>
         {
-            format!("a former {name}")
+            format!("an earlier {name}")
         }
         Some(ObjectReference { name: Some(name), .. }) => name.clone(),
-        // Made by hand, or for a Service that selects nothing.
+        // The endpoint was created by hand, or for a Service without a selector.
         _ if addresses(own).any(|ip| end.addresses.contains(ip)) => own.name_any(),
         _ => end.addresses.join(", "),
     }
@@ -215,20 +221,20 @@ mod tests {
         let service = json!({"metadata": {"name": "nas"}, "spec": {
             "type": "NodePort", "selector": {"app.kubernetes.io/component": "nas-output-1"},
             "ports": [{"name": "nfs", "port": 2049, "nodePort": 32154, "targetPort": "nfs", "protocol": "TCP"}]}});
-        let says = |value: Value| json!({"value": value, "source": "the values"});
+        let expected = |value: Value| json!({"value": value, "source": "the values"});
         let own = endpoint("nas-output-1-abc", "pod-1", "10.244.0.5");
-        let seen = json!({"server": "nas-output-1", "kind": says(json!("NodePort")), "port": says(json!(2049)),
-            "node_port": says(json!(32154)), "pod": with(output_pod(), &[("/status/podIP", json!("10.244.0.5"))]),
+        let seen = json!({"server": "nas-output-1", "kind": expected(json!("NodePort")), "port": expected(json!(2049)),
+            "node_port": expected(json!(32154)), "pod": with(output_pod(), &[("/status/podIP", json!("10.244.0.5"))]),
             "services": [service], "slices": [slice("IPv4", &[own])]});
         judged_by::<Service>(json!({"within": "1s"}), with(seen, changes))
     }
 
     #[test]
-    fn what_says_the_same_in_another_way_and_what_is_more_are_no_fault() {
+    fn equivalent_spellings_and_additional_ports_and_endpoints_pass() {
         let udp = json!({"name": "nfs-udp", "port": 2049, "nodePort": 32164, "protocol": "UDP"});
         let tcp = json!({"name": "nfs", "port": 2049, "nodePort": 32154, "protocol": "TCP"});
-        let going = json!({"ready": false, "serving": true, "terminating": true});
-        let old = with(endpoint("nas-output-1-old", "pod-0", "10.244.0.4"), &[("/conditions", going)]);
+        let terminating = json!({"ready": false, "serving": true, "terminating": true});
+        let old = with(endpoint("nas-output-1-old", "pod-0", "10.244.0.4"), &[("/conditions", terminating)]);
         for change in [
             ("/slices/0/endpoints/0/conditions", json!({})),
             ("/slices/0/endpoints", json!([{"addresses": ["10.244.0.5"]}])),
@@ -243,15 +249,15 @@ mod tests {
     }
 
     #[test]
-    fn each_difference_fails_in_its_own_words() {
-        let stranger = |pod: &str| slice("IPv4", &[endpoint(pod, "pod-9", "10.244.0.9")]);
+    fn each_difference_fails_with_its_own_message() {
+        let other = |pod: &str| slice("IPv4", &[endpoint(pod, "pod-9", "10.244.0.9")]);
         for (pointer, value, words) in [
             ("/services/0/spec/ports/0/port", json!(20490), "20490"),
             ("/services/-", json!({"metadata": {"name": "other"}}), "nas, other"),
             ("/slices", json!([]), "no EndpointSlice"),
             ("/slices/0/endpoints/0/conditions/ready", json!(false), "not ready"),
-            ("/slices/0/endpoints/0/targetRef/uid", json!("pod-0"), "a former nas-output-1-abc"),
-            ("/slices/-", stranger("nas-extra"), "also nas-extra"),
+            ("/slices/0/endpoints/0/targetRef/uid", json!("pod-0"), "an earlier nas-output-1-abc"),
+            ("/slices/-", other("nas-extra"), "also nas-extra"),
             ("/slices/0/ports/0/port", json!(111), "port 111"),
         ] {
             let verdict = judged(&[(pointer, value)]);

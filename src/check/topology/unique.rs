@@ -1,4 +1,4 @@
-//! `unique`: one Service for each server, and nothing that must differ between servers is alike.
+//! `unique`: each server has one Service; no two servers share a ClusterIP, NodePort or hostPath.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use serde::{Deserialize, Serialize};
 
-use super::knock::live;
+use super::node::node_ports;
 use crate::check::findings::{Findings, listed, or_none};
 use crate::check::parameter::Expected;
 use crate::check::{Kind, Need, Part, Site, Subject, System};
@@ -20,8 +20,9 @@ pub struct Unique {}
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     servers: Vec<Seen>,
-    /// Services with the labels of the servers' pods that are no server's.
-    strangers: Vec<Arc<Service>>,
+    /// Services with the labels of the servers' pods that belong to no server.
+    #[serde(rename = "strangers")]
+    others: Vec<Arc<Service>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,14 +52,14 @@ impl Kind for Unique {
             })
         });
         let servers = servers.collect::<Result<Vec<_>, Verdict>>()?;
-        let is_strange = |service: &Arc<Service>| {
+        let is_other = |service: &Arc<Service>| {
             service
                 .labels()
                 .get(&site.system.pods.server_label)
                 .is_none_or(|name| !site.system.names().any(|own| own == name))
         };
-        let strangers = network.selected(&site.system.pods).into_iter().filter(is_strange).collect();
-        Ok(Observation { servers, strangers })
+        let others = network.selected(&site.system.pods).into_iter().filter(is_other).collect();
+        Ok(Observation { servers, others })
     }
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
@@ -67,15 +68,15 @@ impl Kind for Unique {
             services(&mut found, &mut owners, server);
             folders(&mut found, &mut owners, server, &system.folder_volume);
         }
-        for service in &seen.strangers {
+        for service in &seen.others {
             let expected = format!("a Service of one of {}", listed(seen.servers.iter().map(|server| &server.name)));
-            let hint = "delete it, or take the labels of the release's pods from it";
-            found.wrong(format!("Service {}", service.name_any()), expected, "it is of none", hint);
+            let hint = "delete it, or remove the labels of the release's pods from it";
+            found.wrong(format!("Service {}", service.name_any()), expected, "it belongs to none of them", hint);
         }
         for ((what, value), servers) in owners.iter().filter(|(_, servers)| servers.len() > 1) {
             let servers = servers.iter().copied().collect::<Vec<_>>().join(" and ");
-            let hint = "give each server its own in the values and run helm upgrade";
-            found.wrong(format!("{what} {value}"), "to be one server's", servers, hint);
+            let hint = format!("give each server its own {what} in the values and run helm upgrade");
+            found.wrong(format!("{what} {value}"), "used by one server only", servers, hint);
         }
         if let Some(Seen { name, .. }) = seen.servers.iter().find(|server| server.pods.is_empty())
             && found.are_good()
@@ -90,10 +91,10 @@ impl Kind for Unique {
     }
 }
 
-/// Who has which of the values that must differ between servers.
+/// The servers that have each value that no two may share.
 type Owners<'a> = BTreeMap<(&'static str, String), BTreeSet<&'a str>>;
 
-const REPAIR: &str = "run helm upgrade again with the release's values";
+const HINT: &str = "run helm upgrade again with the release's values";
 
 fn services<'a>(found: &mut Findings, owners: &mut Owners<'a>, server: &'a Seen) {
     let mut has = |what, value: &str| {
@@ -101,31 +102,31 @@ fn services<'a>(found: &mut Findings, owners: &mut Owners<'a>, server: &'a Seen)
     };
     if server.services.len() != 1 {
         let names = or_none(listed(server.services.iter().map(|service| service.name_any())));
-        let hint = "run helm upgrade again, which makes a missing one; delete one that is not the release's";
+        let hint = "run helm upgrade again, which recreates a missing Service; delete one that is not the release's";
         found.wrong(format!("server {}", server.name), "exactly one Service", names, hint);
     }
     for service in &server.services {
         let object = format!("Service {}", service.name_any());
         let spec = service.spec.as_ref();
         match spec.and_then(|spec| spec.cluster_ip.as_deref()) {
-            None | Some("" | "None") => found.wrong(&object, "a ClusterIP", "none", REPAIR),
+            None | Some("" | "None") => found.wrong(&object, "a ClusterIP", "none", HINT),
             Some(ip) => has("ClusterIP", ip),
         }
-        let ports = live(std::slice::from_ref(service));
+        let ports = node_ports(std::slice::from_ref(service));
         for port in &ports {
             has("NodePort", &port.to_string());
         }
         let wanted = server.node_port.text();
-        let is_there = |wanted: &String| ports.iter().any(|port| port.to_string() == *wanted);
-        if !wanted.as_ref().map_or(!ports.is_empty(), is_there) {
-            let wanted = wanted.unwrap_or("of its own".to_owned());
-            let expected = format!("NodePort {wanted} ({})", server.node_port.source);
-            found.wrong(object, expected, or_none(listed(ports)), REPAIR);
+        let exists = |wanted: &String| ports.iter().any(|port| port.to_string() == *wanted);
+        if !wanted.as_ref().map_or(!ports.is_empty(), exists) {
+            let wanted = wanted.map_or("its own NodePort".to_owned(), |wanted| format!("NodePort {wanted}"));
+            let expected = format!("{wanted} ({})", server.node_port.source);
+            found.wrong(object, expected, or_none(listed(ports)), HINT);
         }
     }
 }
 
-/// The folders on the node. A pod that only has the server's labels has no such volume: the test pod-count names it.
+/// The folders on the node. A foreign pod with the server's labels has no such volume: the test pod-count reports it.
 fn folders<'a>(found: &mut Findings, owners: &mut Owners<'a>, server: &'a Seen, volume: &str) {
     let paths: Vec<&str> = server.pods.iter().filter_map(|pod| host_path(volume, pod)).collect();
     for path in &paths {
@@ -133,11 +134,11 @@ fn folders<'a>(found: &mut Findings, owners: &mut Owners<'a>, server: &'a Seen, 
     }
     if let ([], Some(pod)) = (paths.as_slice(), server.pods.first()) {
         let expected = format!("a volume {volume} with a hostPath");
-        found.wrong(format!("pod {}", pod.name_any()), expected, "none", REPAIR);
+        found.wrong(format!("pod {}", pod.name_any()), expected, "none", HINT);
     }
 }
 
-/// The folder on the node, without the slashes at its end.
+/// The folder on the node, without trailing slashes.
 fn host_path<'a>(name: &str, pod: &'a Pod) -> Option<&'a str> {
     let mut volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
     let path = &volumes.find(|volume| volume.name == name)?.host_path.as_ref()?.path;
@@ -170,29 +171,29 @@ mod tests {
     }
 
     #[test]
-    fn what_two_servers_share_and_what_is_not_as_it_should_be_fails() {
-        let stranger = json!({"metadata": {"name": "extra"}});
+    fn shared_values_missing_fields_and_other_services_fail() {
+        let other = json!({"metadata": {"name": "extra"}});
         for (pointer, value, words) in [
             ("/servers/1/pods/0/spec/volumes/0/hostPath/path", json!("/mnt/data/a/"), "hostPath /mnt/data/a"),
             ("/servers/1/pods/0/spec/volumes/0/hostPath", Value::Null, "with a hostPath"),
             ("/servers/1/services/0/spec/clusterIP", json!("10.96.0.50"), "a and b"),
             ("/servers/0/services/0/spec/clusterIP", json!("None"), "a ClusterIP"),
             ("/servers/1/services/0/spec/ports/0/nodePort", json!(32150), "NodePort 32150"),
-            ("/servers/0/services/-", stranger.clone(), "a, extra"),
-            ("/strangers/-", stranger, "it is of none"),
+            ("/servers/0/services/-", other.clone(), "a, extra"),
+            ("/strangers/-", other, "it belongs to none"),
         ] {
             let verdict = judged(&[(pointer, value)]);
-            let is_said = verdict.reasons.iter().any(|reason| format!("{reason:?}").contains(words));
-            assert!(verdict.outcome == Outcome::Fail && is_said, "{words}: {verdict:?}");
+            let is_reported = verdict.reasons.iter().any(|reason| format!("{reason:?}").contains(words));
+            assert!(verdict.outcome == Outcome::Fail && is_reported, "{words}: {verdict:?}");
         }
         let both = judged(&[("/servers/1/pods", json!([])), ("/servers/0/services", json!([]))]);
-        assert_eq!(both.outcome, Outcome::Fail, "a pod that is missing hides nothing else");
+        assert_eq!(both.outcome, Outcome::Fail, "a missing pod hides nothing else");
     }
 
     #[test]
-    fn two_pods_of_one_server_and_a_stranger_share_nothing() {
-        let stranger = with(output_pod(), &[("/spec/volumes", json!([]))]);
-        let two = json!([output_pod(), output_pod(), stranger]);
+    fn two_pods_of_one_server_may_share_and_a_foreign_pod_is_ignored() {
+        let foreign = with(output_pod(), &[("/spec/volumes", json!([]))]);
+        let two = json!([output_pod(), output_pod(), foreign]);
         assert_eq!(judged(&[("/servers/0/pods", two)]).reasons, Vec::new());
     }
 }
