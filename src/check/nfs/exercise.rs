@@ -106,43 +106,36 @@ impl<'a> Exercise<'a> {
         // In the ledger before they are written.
         let placed = files.iter().filter(|_| !self.is_nested).map(|file| self.site.place(self.pod, file));
         let placed: Vec<Placed> = placed.collect();
+        let removed = || placed.iter().for_each(|placed| self.site.shared.ledger.removed(placed));
         let [first, second] = files.map(|file| file.name);
-        let look = if self.read_only {
+        if self.read_only {
             match session.create(&root, &first).await {
                 Ok(_) => session.remove(&root, &first).await?,
                 Err(Failure { cause: Cause::Refused(status), .. }) => progress.refused = Some(status),
                 Err(failure) => return Err(failure.into()),
             }
-            None
-        } else {
-            let content = random::text(SIZE);
-            let file = session.create(&root, &first).await?;
-            progress.writes = session.write(&file, content.as_bytes(), write_size).await?;
-            session.read(&file, content.as_bytes(), read_size).await?;
-            progress.listed = Some(session.list(&root, &first).await?);
-            let look = session.paused(self.look(&first, &content)).await;
-            session.paused(self.site.quiet(self.pod)).await;
-            session.rename(&root, &first, &second).await?;
-            // Even if the container could not be asked: then it cannot remove the file either.
-            session.remove(&root, &second).await?;
-            Some(look)
-        };
-        for placed in &placed {
-            self.site.shared.ledger.removed(placed);
+            removed();
+            return Ok(());
         }
-        progress.export = look.transpose()?;
-        Ok(())
-    }
-
-    /// Whether the container sees the file that was written over NFS; the difference if not.
-    async fn look(&self, name: &str, content: &str) -> Result<Result<(), String>, Verdict> {
-        let read = Operation::Read { path: format!("{}/{name}", self.mounted) };
-        let (output, problem) = self.site.in_export(self.pod, &read).await?;
-        Ok(match problem {
+        let content = random::text(SIZE);
+        let file = session.create(&root, &first).await?;
+        progress.writes = session.write(&file, content.as_bytes(), write_size).await?;
+        session.read(&file, content.as_bytes(), read_size).await?;
+        progress.listed = Some(session.list(&root, &first).await?);
+        let read = Operation::Read { path: format!("{}/{first}", self.mounted) };
+        let read = session.paused(self.site.in_export(self.pod, &read)).await;
+        session.paused(self.site.quiet(self.pod)).await;
+        session.rename(&root, &first, &second).await?;
+        // Even if the container could not read the file: then it cannot remove it either.
+        session.remove(&root, &second).await?;
+        removed();
+        let (output, problem) = read?;
+        progress.export = Some(match problem {
             Some(problem) => Err(problem),
             None if output.stdout == content.as_bytes() => Ok(()),
             None => Err(format!("{} bytes of different content", output.stdout.len())),
-        })
+        });
+        Ok(())
     }
 
     /// Removes the fixture. A file that cannot be removed stays in the ledger, and the end of the test reports it.
