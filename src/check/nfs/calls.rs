@@ -139,12 +139,13 @@ impl Session {
         Err(Failure::invalid_reply("READ", format!("the {} bytes that were written", content.len()), seen))
     }
 
+    /// Looks for a name in a directory with READDIRPLUS, or READDIR if the server lacks that, like a kernel client.
     pub async fn list(&mut self, folder: &nfs_fh3, name: &str) -> CallResult<Listed> {
         let mut plus = true;
         for _ in 0..LIST_ATTEMPTS {
             match self.list_once(folder, name, plus).await {
                 Ok(listed) => return Ok(listed),
-                // unfs3 does not support READDIRPLUS.
+                // Old versions of unfs3 reply this.
                 Err(failure) if plus && failure.status() == "NFS3ERR_NOTSUPP" => plus = false,
                 Err(failure) if failure.status() == "NFS3ERR_BAD_COOKIE" => {}
                 Err(failure) => return Err(failure),
