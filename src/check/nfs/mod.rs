@@ -36,7 +36,7 @@ pub struct Nfs {
     /// How to reach the server.
     #[serde(default)]
     via: Via,
-    /// A path to create below a folder of the run in the export, and to mount instead of the export itself.
+    /// A folder to create in the export, below a folder of the run, and to mount instead of the export itself.
     path: Option<String>,
     /// What clients may do in the export, whatever the values set; if absent, the values decide.
     requires: Option<Access>,

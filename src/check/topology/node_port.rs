@@ -17,7 +17,7 @@ const RETRY_FACTOR: u32 = 3;
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NodePort {
-    /// How long the node may take to accept a connection. Up to four times as long is slow, which passes with a note.
+    /// How long the node may take to accept a connection; up to four times as long passes with a note.
     pub within: Span,
 }
 
