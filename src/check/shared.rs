@@ -43,6 +43,14 @@ pub struct Disrupted {
     pub at: Instant,
 }
 
+impl Disrupted {
+    /// Whether the server is Ready again; an unknown population proves nothing.
+    fn has_recovered(&self, population: Option<&Population>) -> bool {
+        let server = population.map(|population| population.server(&self.select, &self.server));
+        server.is_some_and(|server| server.readiness() == Settlement::Settled)
+    }
+}
+
 /// Followed logs of sidecars by server, pod, container and the lines that tell of cycles, with the system that says so.
 type Followed = HashMap<[String; 5], (Arc<System>, Arc<Cycles>)>;
 
@@ -163,16 +171,12 @@ impl Shared {
         self.down.lock().unwrap_or_else(PoisonError::into_inner).push(disrupted.clone());
     }
 
-    /// A server that this run has disrupted and that is down since; none may be disrupted besides.
+    /// A server that this run disrupted and that is not known to be Ready again; until it is, no test may disrupt another.
     pub fn down(&self) -> Option<Disrupted> {
-        // What is not known is not Ready.
         let population = self.watch.population().ok();
-        let is_up = |it: &Disrupted| {
-            let server = population.as_ref().map(|population| population.server(&it.select, &it.server));
-            server.is_some_and(|server| server.readiness() == Settlement::Settled)
-        };
         let given_up = self.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.disrupted().into_iter().chain(given_up).find(|it| !is_up(it))
+        let mut disrupted = self.disrupted().into_iter().chain(given_up);
+        disrupted.find(|disrupted| !disrupted.has_recovered(population.as_ref()))
     }
 
     fn all_disrupted(&self) -> MutexGuard<'_, Vec<Disrupted>> {
@@ -242,5 +246,35 @@ impl Shared {
     ) -> Result<Vec<Output>, ApiError> {
         let place = [pod, container].map(str::to_owned);
         self.commands.run(&self.cluster, server, place, operations).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::check::system::tests::system;
+    use crate::cluster::example::{NOW, output_server, with};
+
+    #[test]
+    fn a_disrupted_server_has_recovered_only_when_its_pod_is_known_to_be_ready() {
+        let disrupted = Disrupted {
+            test: TestId { suite: "restarts".into(), slug: "win-02".into(), server: None },
+            server: "nas-output-1".into(),
+            select: system().pods.clone(),
+            deletes: "pod-0".into(),
+            at: Instant::now(),
+        };
+        let owner =
+            json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "nas-output-1", "uid": "deployment-1"}]);
+        let population = |changes: &[(&str, Value)]| {
+            let healthy = with(output_server(), &[("/replica_sets/1/metadata/ownerReferences", owner.clone())]);
+            let server: crate::cluster::Server = serde_json::from_value(with(healthy, changes)).unwrap();
+            Population::new(server.pods, server.deployments, server.replica_sets, NOW.parse().unwrap())
+        };
+        assert!(disrupted.has_recovered(Some(&population(&[]))));
+        assert!(!disrupted.has_recovered(Some(&population(&[("/pods", json!([]))]))), "it has no pod");
+        assert!(!disrupted.has_recovered(None), "the population is unknown");
     }
 }
