@@ -1,5 +1,5 @@
-//! The harness's commands in containers: those that are asked for together go in one request, because each request
-//! costs the cluster more than what is done in it (measured: 37 ms of CPU for `true`).
+//! Runs commands in containers. Combines simultaneous ones into one request, because a request costs the cluster more
+//! than most commands (measured: 37 ms of CPU for `true`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,28 +11,28 @@ use tokio::sync::{RwLock, oneshot};
 
 use crate::cluster::{ApiError, Cluster, Operation, Output, Work};
 
-/// Whoever asks within this time comes along.
-const GATHER: Duration = Duration::from_millis(10);
-/// How many operations go in one request at the most, so that its address stays short.
-const MOST: usize = 8;
+/// How long the first operation waits for others to share its request.
+const GATHERING: Duration = Duration::from_millis(10);
+/// Maximum number of operations in a request, to keep its URL short.
+const MAX_OPERATIONS: usize = 8;
 
-/// Commands that run or wait in the containers of the servers.
+/// Running and queued commands.
 #[derive(Default)]
 pub struct Commands {
-    /// By server: held while a command runs, also when the test that wanted it is gone.
+    /// By server: locked while a command runs, even after its test was aborted.
     running: Mutex<HashMap<String, Arc<RwLock<()>>>>,
-    /// By queue: what waits for the request before it to end; absent if none runs.
+    /// Operations that wait for the queue's running request; without one, the queue has no entry.
     waiting: Mutex<HashMap<Queue, Vec<Waiting>>>,
 }
 
-/// A pod, a container, and what waits there: removals have a queue of their own, and so wait for nothing else.
+/// A pod, a container and the type of work: removals have their own queue, so they do not wait for other commands.
 type Queue = (String, String, Work);
 
 type Waiting = (Operation, oneshot::Sender<Result<Output, ApiError>>);
 
 impl Commands {
-    /// Does operations in a container of a server's pod, in their order. What has begun is done also if nobody waits for it any
-    /// more: so no command is left of which nobody knows whether it ran.
+    /// Runs operations in a container of a server's pod, in order. Started operations finish even if the caller is
+    /// dropped, so that [`ended`](Self::ended) can wait for them.
     pub async fn run(
         self: &Arc<Self>,
         cluster: &Cluster,
@@ -44,7 +44,7 @@ impl Commands {
         let work = Operation::work(&operations);
         let [pod, container] = place;
         let queue = (pod, container, work);
-        // Nobody has to wait for a removal, which must not wait for whoever waits for the others.
+        // A removal takes no lock: it may run after `ended`, and must not wait behind callers of it.
         let guard = if work == Work::Removal { None } else { Some(self.of(server).read_owned().await) };
         let (waiting, outputs): (Vec<Waiting>, Vec<_>) = operations
             .into_iter()
@@ -62,10 +62,10 @@ impl Commands {
         } else if self.join(&queue, waiting) {
             let work = async move {
                 let _guard = guard;
-                tokio::time::sleep(GATHER).await;
-                let mut silence = None;
+                tokio::time::sleep(GATHERING).await;
+                let mut timed_out = None;
                 while let Some(next) = commands.take(&queue) {
-                    silence = execute(&cluster, &queue, next, silence).await;
+                    timed_out = execute(&cluster, &queue, next, timed_out).await;
                 }
             };
             tokio::spawn(work.boxed());
@@ -76,7 +76,7 @@ impl Commands {
         try_join_all(outputs).await
     }
 
-    /// Waits until no command runs in the server's containers, so that nothing is written behind a removal.
+    /// Waits until no command runs in the server's containers, so that none writes files after their removal.
     pub async fn ended(&self, server: &str) {
         drop(self.of(server).write_owned().await);
     }
@@ -86,7 +86,7 @@ impl Commands {
         Arc::clone(running.entry(server.to_owned()).or_default())
     }
 
-    /// Queues operations; `true` if nobody is there yet who does what is queued.
+    /// Queues operations; `true` if the caller must start a task that runs the queue.
     fn join(&self, queue: &Queue, operations: Vec<Waiting>) -> bool {
         let mut waiting = self.waiting();
         let is_first = !waiting.contains_key(queue);
@@ -94,13 +94,12 @@ impl Commands {
         is_first
     }
 
-    /// The next operations that somebody still waits for; `None` when there are none, and then nobody does what is queued any
-    /// more.
+    /// The next operations whose callers still wait; `None` ends the queue.
     fn take(&self, queue: &Queue) -> Option<Vec<Waiting>> {
         let mut waiting = self.waiting();
         let operations = waiting.entry(queue.clone()).or_default();
         operations.retain(|(_, sender)| !sender.is_closed());
-        let next: Vec<_> = operations.drain(..operations.len().min(MOST)).collect();
+        let next: Vec<_> = operations.drain(..operations.len().min(MAX_OPERATIONS)).collect();
         if next.is_empty() {
             waiting.remove(queue);
             return None;
@@ -113,27 +112,27 @@ impl Commands {
     }
 }
 
-/// Does operations in one request and tells each who wants to know. Returns the error if there was no answer: whoever waited
-/// behind such a request is told the same, and does not wait as long again, one after the other.
+/// Runs operations in one request and sends the outputs to their callers. Returns the error if the request timed out:
+/// operations queued behind it get the same error, so that they do not time out one after the other.
 async fn execute(
     cluster: &Cluster,
     (pod, container, _): &Queue,
     waiting: Vec<Waiting>,
-    silence: Option<ApiError>,
+    timed_out: Option<ApiError>,
 ) -> Option<ApiError> {
     let (operations, senders): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
-    let outputs = match silence {
+    let outputs = match timed_out {
         Some(error) => Err(error),
         None => cluster.exec(pod, container, &operations).await,
     };
-    let silence = outputs.as_ref().err().filter(|error| matches!(error, ApiError::Silent { .. })).cloned();
-    let told = match outputs {
+    let timed_out = outputs.as_ref().err().filter(|error| matches!(error, ApiError::Silent { .. })).cloned();
+    let results = match outputs {
         Ok(outputs) => outputs.into_iter().map(Ok).collect(),
         Err(error) => vec![Err(error); senders.len()],
     };
-    for (sender, output) in senders.into_iter().zip(told) {
-        // Nobody waits any more: the test was given up.
+    for (sender, output) in senders.into_iter().zip(results) {
+        // Fails if the test was aborted.
         let _ = sender.send(output);
     }
-    silence
+    timed_out
 }

@@ -1,4 +1,4 @@
-//! Servers that ended at a request of this run: whose request it was, and that such a server gets no other.
+//! NFS servers that exited on a request of this run: which test sent it. Such a server gets no further requests.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,28 +15,31 @@ use crate::cluster::ResourceExt;
 use crate::cluster::container::View;
 use crate::event::{Reason, TestId, Verdict};
 
-/// How long a session waits for its turn: one with a silent server takes longer, and ends no server.
-const TURN: Duration = Duration::from_secs(10);
-/// How much the node's clock, which has whole seconds in what it says, may be behind the API server's.
-const BEHIND: SignedDuration = SignedDuration::from_secs(2);
-/// Exit codes of a container that was told to end, or was killed: by the kubelet, or because it took too much memory.
+/// How long a session waits for its turn. Only sessions with servers that never reply take longer, and those make none
+/// exit.
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How far the node's clock may be behind the API server's; it reports whole seconds.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
+/// Exit codes for SIGTERM and SIGKILL, sent by the kubelet or, for too much memory, the kernel.
 const KILLED: [i32; 2] = [128 + 15, 128 + 9];
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
     pub by: TestId,
     pub container: String,
-    /// Its uid.
+    /// The pod's uid.
     pub pod: String,
-    /// When it ended, and how long it had run.
+    /// When the container exited.
     pub at: Timestamp,
+    /// How long it had run.
     pub ran: SignedDuration,
-    /// How often it had been started again before.
+    /// Its restart count before the exit.
     pub restarts: i32,
-    /// How: the exit code and Kubernetes' reason.
+    /// The exit code and Kubernetes' reason.
     pub how: String,
-    /// The last lines of its log, or why they are not known.
-    pub said: Vec<String>,
+    /// The last lines of its log, or why they could not be read.
+    #[serde(rename = "said")]
+    pub log: Vec<String>,
 }
 
 #[derive(Default)]
@@ -45,12 +48,12 @@ pub struct Exits(Mutex<HashMap<String, Server>>);
 #[derive(Default, Clone)]
 struct Server {
     turn: Arc<tokio::sync::Mutex<()>>,
-    /// Held while it is found out whether it ended.
-    question: Arc<tokio::sync::Mutex<()>>,
+    /// Locked during an investigation of whether the server exited.
+    investigation: Arc<tokio::sync::Mutex<()>>,
     exit: Option<Exit>,
 }
 
-/// The right to send a server its first request.
+/// The right to send a server its first request; `None` after a timeout.
 pub type Turn = Option<OwnedMutexGuard<()>>;
 
 impl Exits {
@@ -58,47 +61,49 @@ impl Exits {
         look(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default())
     }
 
-    /// How a server is known to have ended at a request of this run.
+    /// The server's exit on a request of this run, if it is known already.
     pub fn of(&self, server: &str) -> Option<Exit> {
         self.server(server, |it| it.exit.clone())
     }
 
-    /// The same, after whoever is at the server's first request, or is finding out whether it ended.
+    /// The server's exit, after a pending first request or investigation has ended.
     pub async fn settled(&self, server: &str) -> Option<Exit> {
         drop(self.turn(server).await);
         self.of(server)
     }
 
-    /// Waits for whoever is at a server's first request: unless it is silent, it is then known whether the server ended at it.
+    /// Waits for another session's first request to the server. Afterwards, unless that timed out, it is known whether
+    /// the server exited on it.
     pub async fn turn(&self, server: &str) -> Turn {
-        let Server { turn, question, .. } = self.server(server, |it| it.clone());
-        let turn = timeout(TURN, turn.lock_owned()).await.ok();
-        drop(question.lock().await);
+        let Server { turn, investigation, .. } = self.server(server, |it| it.clone());
+        let turn = timeout(TURN_TIMEOUT, turn.lock_owned()).await.ok();
+        drop(investigation.lock().await);
         turn
     }
 
-    /// The right to find out whether a server ended: until it is given back, nobody sends it a first request.
-    pub async fn question(&self, server: &str) -> OwnedMutexGuard<()> {
-        self.server(server, |it| Arc::clone(&it.question)).lock_owned().await
+    /// Starts an investigation of whether the server exited; until the guard is dropped, no session sends a first
+    /// request.
+    pub async fn investigate(&self, server: &str) -> OwnedMutexGuard<()> {
+        self.server(server, |it| Arc::clone(&it.investigation)).lock_owned().await
     }
 
-    /// Notes an exit; returns the one that counts, which is the first.
+    /// Stores an exit; returns the first one of the server.
     pub fn note(&self, server: &str, exit: Exit) -> Exit {
         self.server(server, |it| it.exit.get_or_insert(exit).clone())
     }
 }
 
 impl Exit {
-    /// ERROR of another test of the server.
+    /// The ERROR of another test of the server.
     pub fn blocks(&self, server: &str) -> Verdict {
-        let seen = format!("container {} ended at a request of {}", self.container, self.by);
+        let seen = format!("container {} exited on a request from {}", self.container, self.by);
         Verdict::blocked(
             self.by.to_string(),
             Reason::new(format!("server {server}"), "to run during the whole test", seen),
         )
     }
 
-    /// Whether it is the reason for the container's last restart, and that for the only one within the window.
+    /// Whether it explains all restarts of the container within the window.
     pub fn explains(&self, pod: &Pod, view: &View<'_>, window: SignedDuration) -> bool {
         let is_its = pod.uid().as_deref() == Some(&self.pod) && view.name == self.container;
         let is_last = view.end().is_some_and(|end| at(end.finished_at.as_ref()) == self.at);
@@ -106,13 +111,13 @@ impl Exit {
     }
 }
 
-/// Whether that is the end since then of a container that a request ended, and nobody who manages it.
-pub fn is_own(end: &ContainerStateTerminated, since: Timestamp) -> bool {
+/// Whether a container exited by itself after `since`, and was not killed.
+pub fn exited_by_itself(end: &ContainerStateTerminated, since: Timestamp) -> bool {
     let is_killed = KILLED.contains(&end.exit_code) || end.reason.as_deref() == Some("OOMKilled");
-    !is_killed && at(end.finished_at.as_ref()) + BEHIND >= since
+    !is_killed && at(end.finished_at.as_ref()) + CLOCK_SKEW >= since
 }
 
-/// A time of a container's state, which has all once it has ended.
+/// A time in the state of an exited container, which has them all.
 pub fn at(time: Option<&Time>) -> Timestamp {
     time.map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }
@@ -125,26 +130,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_that_came_before_or_was_ordered_is_no_requests_own() {
+    fn an_earlier_exit_and_a_killed_container_are_not_caused_by_a_request() {
         let at: Timestamp = "2026-11-21T03:00:10.9Z".parse().unwrap();
         let is = |code: i32, reason: &str, finished: &str| {
             let end = json!({"exitCode": code, "reason": reason, "finishedAt": finished});
-            is_own(&serde_json::from_value(end).unwrap(), at)
+            exited_by_itself(&serde_json::from_value(end).unwrap(), at)
         };
         let (now, before) = ("2026-11-21T03:00:10Z", "2026-11-21T03:00:07Z");
-        assert!(is(1, "Error", now) && is(0, "Completed", now) && is(139, "Error", now), "139: it crashed");
+        assert!(is(1, "Error", now) && is(0, "Completed", now) && is(139, "Error", now), "139 is a crash");
         assert!(!is(1, "Error", before) && !is(137, "Error", now) && !is(143, "Error", now));
         assert!(!is(1, "OOMKilled", now));
     }
 
     #[tokio::test]
-    async fn nobody_begins_while_it_is_found_out_whether_the_server_ended() {
+    async fn no_session_starts_during_an_investigation() {
         let exits = Exits::default();
-        let question = exits.question("nas").await;
+        let investigation = exits.investigate("nas").await;
         let mut other = Box::pin(exits.turn("nas"));
         assert!(poll!(&mut other).is_pending());
         assert!(poll!(Box::pin(exits.turn("nas-2"))).is_ready());
-        drop(question);
+        drop(investigation);
         assert!(other.await.is_some());
     }
 }

@@ -1,15 +1,15 @@
-//! What a judgement finds, one thing after the other, until it is a verdict; and words that such findings share. Pure.
+//! Collects the findings of a judgement and makes a verdict of them; shared hints and formatting. Pure.
 
 use std::fmt::Display;
 
 use crate::event::{Reason, Verdict};
 
-/// The hint for an object that is not as its release is.
-pub const EDITED: &str = "run helm upgrade: the live object was edited, or the chart has it otherwise";
-/// The hint for a pod that does not get on.
-pub const EVENTS: &str = "look at the pod's events: kubectl describe pod";
+/// The hint for a live object that does not match the release.
+pub const EDITED: &str = "run helm upgrade if the live object was edited, else fix the chart";
+/// The hint for a pod that does not become Ready.
+pub const EVENTS: &str = "check the pod's events: kubectl describe pod";
 
-/// What is wrong, in the order in which it was found, and what the user should know besides.
+/// Reasons to fail, in the order found, and notes.
 #[derive(Debug, Default)]
 pub struct Findings {
     reasons: Vec<Reason>,
@@ -17,7 +17,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// An object is not as expected; the hint says what the user can do next, and may be empty.
+    /// Adds a reason; the hint may be empty.
     pub fn wrong(
         &mut self,
         object: impl Into<String>,
@@ -36,33 +36,33 @@ impl Findings {
         self.notes.push(note.into());
     }
 
-    pub fn are_good(&self) -> bool {
+    pub fn passes(&self) -> bool {
         self.reasons.is_empty()
     }
 
-    /// The verdict, with what was established if nothing is wrong.
-    pub fn verdict(self, established: impl Into<String>) -> Verdict {
-        Verdict::judged(established, self.reasons).notes(self.notes)
+    /// The verdict: PASS with the summary, or FAIL.
+    pub fn verdict(self, summary: impl Into<String>) -> Verdict {
+        Verdict::judged(summary, self.reasons).notes(self.notes)
     }
 
-    /// FAIL, because this too is wrong, and nothing more can be judged.
+    /// FAIL with one more reason, which prevents further judgement.
     pub fn fail(mut self, reason: Reason) -> Verdict {
         self.add(reason);
         self.verdict("")
     }
 
-    /// ERROR, because of something that keeps it from being judged.
+    /// ERROR for a reason that prevents the judgement.
     pub fn error(self, reason: Reason) -> Verdict {
         Verdict::error(reason).notes(self.notes)
     }
 }
 
-/// All of them, with commas between.
+/// Joins with commas.
 pub fn listed(all: impl IntoIterator<Item: Display>) -> String {
     all.into_iter().map(|one| one.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// What was found, where that may be nothing.
+/// The text, or `none` if it is empty.
 pub fn or_none(found: impl Into<String>) -> String {
     Some(found.into()).filter(|found| !found.is_empty()).unwrap_or("none".to_owned())
 }

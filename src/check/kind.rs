@@ -1,4 +1,4 @@
-//! What a kind of check is: with its parameters' type, and without.
+//! The trait of a kind of check, its description, and its type-erased form.
 
 use futures::future::BoxFuture;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -12,39 +12,39 @@ use super::system::{Part, System};
 use crate::event::{Hop, Verdict};
 
 pub trait Kind: Sync {
-    /// What it observes; can be stored and judged again elsewhere.
+    /// Its observations, which recordings store so that they can be judged again.
     type Observation: Serialize + DeserializeOwned + Send;
 
     const SUBJECT: Subject = Subject::Server;
 
     const HOPS: &'static [Hop] = &[];
 
-    /// What a run must have at hand for it, whatever its parameters say.
+    /// What it needs with any parameters.
     const NEEDS: &'static [Need] = &[];
 
-    /// What else it needs with some parameters.
+    /// What it also needs with some parameters.
     const MAY_NEED: &'static [Need] = &[];
 
-    /// The parts that the system must have for it.
+    /// The parts that the system must describe for it.
     const PARTS: &'static [Part] = &[];
-    /// Whether it deletes pods: then it runs alone, when all others have ended, and only if
-    /// that was allowed.
+
+    /// Whether it deletes pods. Such a test runs alone, after all others, and only with `--allow-disruption`.
     const DISRUPTS: bool = false;
 
     fn needs(&self) -> &'static [Need] {
         Self::NEEDS
     }
 
-    /// For how many of the sidecar's cycles it usually waits, of which the first has already begun; `None` if it puts no files
-    /// into an export.
+    /// How many sync cycles it usually waits for, including the current one; `None` if it writes no files into an
+    /// export.
     fn writes(&self) -> Option<u8> {
         None
     }
 
-    /// Collects what the judgement needs.
+    /// Collects everything that `judge` needs.
     ///
     /// # Errors
-    /// A verdict, for what could not be observed.
+    /// The verdict if the observation failed.
     fn observe(&self, site: &Site) -> impl Future<Output = Result<Self::Observation, Verdict>> + Send;
 
     fn judge(&self, system: &System, seen: &Self::Observation) -> Verdict;
@@ -52,13 +52,13 @@ pub trait Kind: Sync {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
-    /// One server: it makes a test for each that the suite names.
+    /// One server: each server that the suite names gets its own test.
     Server,
     Whole,
     Any,
 }
 
-/// What is known of a kind of check without a suite.
+/// A description of a kind of check.
 #[derive(Debug)]
 pub struct About {
     pub key: &'static str,
@@ -88,13 +88,12 @@ impl About {
     }
 }
 
-/// A [`Kind`] whose type is not known any more: what a run asks of a check. Its future is boxed, or a run would be one
-/// coroutine of all kinds.
+/// A type-erased [`Kind`]. Its future is boxed; otherwise that of a run would contain those of all kinds.
 pub trait AnyKind {
     fn needs(&self) -> &'static [Need];
     fn writes(&self) -> Option<u8>;
     fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)>;
-    /// Judges what was observed in another run; an error if it is no observation of this kind of check.
+    /// Judges an observation from a recording; an error if it does not belong to this kind of check.
     fn judge(&self, system: &System, seen: Value) -> Result<Verdict, serde_json::Error>;
 }
 
@@ -111,7 +110,7 @@ impl<K: Kind> AnyKind for K {
         Box::pin(async move {
             match self.observe(site).await {
                 Ok(seen) => {
-                    let is_recorded = site.shared.wishes.record;
+                    let is_recorded = site.shared.settings.record;
                     (
                         Kind::judge(self, &site.system, &seen),
                         is_recorded.then(|| serde_json::to_value(&seen).ok()).flatten(),
@@ -132,7 +131,7 @@ pub mod tests {
     use super::*;
     use crate::check::system::tests::system;
 
-    /// What a check with these parameters says of an observation of the file simulator.
+    /// The verdict of a check with these parameters on an observation of the file simulator.
     pub fn judged<K: Kind + DeserializeOwned>(check: Value, seen: Value) -> Verdict {
         let check: K = serde_json::from_value(check).unwrap();
         Kind::judge(&check, &system(), &serde_json::from_value(seen).unwrap())

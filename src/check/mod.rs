@@ -1,4 +1,4 @@
-//! The kinds of checks: one file each, in a folder by what they look at. A check observes, then judges.
+//! The kinds of checks, one file each, in folders by subject. A check observes, then judges.
 //!
 //! `observe` is async and collects everything it needs into a plain, serializable value; `judge` is a pure function
 //! of that value. May import `cluster`, `host`, `values`, `event`; never `run` or `report`.
@@ -35,25 +35,24 @@ pub use drift::revision;
 pub use kind::{About, AnyKind, Kind, Subject};
 pub use ledger::{Place, Placed};
 pub use need::{ALWAYS, Access, Need, OPTIONAL};
-pub use shared::{Disrupted, Shared, Wishes};
+pub use shared::{Disrupted, Settings, Shared};
 pub use site::Site;
 pub use sync::search::period;
 pub use system::{Export, Part, Sidecar, System};
 
-/// Declares the kinds of checks: the key that names each in a suite, and its parameters.
+/// Declares the kinds of checks: their summaries, keys in suites, and parameters.
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $key:literal => $kind:ident($parameters:ty),)+) => {
-        /// Every kind of check; the key names it in a suite.
+        /// A check of any kind, as a suite declares it by its key.
         #[derive(Debug, Clone, Deserialize)]
         pub enum Check {
             $($(#[doc = $doc])+ #[serde(rename = $key)] $kind($parameters),)+
         }
 
         impl Check {
-            /// All kinds.
             pub const ALL: &[About] = &[$(About::of::<$parameters>($key, concat!($($doc),+)),)+];
 
-            /// What is known of its kind, and its parameters.
+            /// The description of the kind, and the parameters.
             fn parts(&self) -> (&'static About, &(dyn AnyKind + 'static)) {
                 match self { $(Self::$kind(kind) => (&const { About::of::<$parameters>($key, concat!($($doc),+)) }, kind),)+ }
             }
@@ -66,18 +65,17 @@ impl Check {
         self.parts().0
     }
 
-    /// The key that names it in a suite.
+    /// The key of its kind in suites.
     pub fn kind(&self) -> &'static str {
         self.about().key
     }
 
-    /// Whether a run must have this at hand for it.
     pub fn needs(&self, need: Need) -> bool {
         self.parts().1.needs().contains(&need)
     }
 }
 
-/// What else a run asks of a check, its kind answers.
+/// Gives access to the methods that depend on the kind.
 impl Deref for Check {
     type Target = dyn AnyKind;
 
@@ -86,8 +84,8 @@ impl Deref for Check {
     }
 }
 
-/// In a suite it is a key with its parameters below. One object with all keys, because editors complete those better
-/// than a choice of objects.
+/// A suite has one key with parameters below it. The schema is one object with all keys, because editors complete that
+/// better than a choice of objects.
 impl JsonSchema for Check {
     fn schema_name() -> Cow<'static, str> {
         "Check".into()
@@ -100,86 +98,86 @@ impl JsonSchema for Check {
             (about.key.to_owned(), schema.to_value())
         };
         let kinds: serde_json::Map<_, _> = Self::ALL.iter().map(&mut kind).collect();
-        json_schema!({"description": "One kind of check, and its parameters.", "type": "object", "properties": kinds,
+        json_schema!({"description": "One kind of check and its parameters.", "type": "object", "properties": kinds,
             "minProperties": 1, "maxProperties": 1, "additionalProperties": false})
     }
 }
 
 kinds! {
-    /// The API server's version and the nodes.
+    /// The API server is new enough, and the servers' nodes are Ready.
     "cluster" => Cluster(topology::cluster_ready::Cluster),
-    /// The Helm release is deployed.
+    /// Helm reports the release as deployed.
     "release" => Release(topology::release::Release),
-    /// One pod for each server and no other.
+    /// Each server has exactly one pod, and no other pod has the servers' labels.
     "pod-count" => PodCount(topology::pod_count::PodCount),
-    /// A server's pod is Ready, of the newest ReplicaSet, and not restarting.
+    /// A server's pod is Ready, belongs to the newest ReplicaSet, and did not restart recently.
     "pods" => Pods(topology::pods::Pods),
-    /// A server's Service is as in the values, and its one endpoint is the server's pod.
+    /// A server's Service matches the values, and its only endpoint is the server's pod.
     "service" => Service(topology::service::Service),
-    /// A Service's name resolves inside a pod.
+    /// The name of a server's Service resolves inside a pod.
     "dns" => Dns(topology::dns::Dns),
-    /// A NodePort takes connections.
+    /// A server's NodePort accepts connections.
     "node-port" => NodePort(topology::node_port::NodePort),
-    /// Nothing that must differ between servers is alike.
+    /// Servers share no ClusterIP, NodePort or hostPath.
     "unique" => Unique(topology::unique::Unique),
 
-    /// An init container has completed, and its log ends without an error.
+    /// The init container completed, and its log ends without an error.
     "init-container" => InitContainer(pod::init_container::InitContainer),
-    /// A native sidecar is declared as one and runs.
+    /// The sidecar is declared as a native sidecar, and runs.
     "native-sidecar" => NativeSidecar(pod::native_sidecar::NativeSidecar),
-    /// No running container mounts the host folder.
+    /// No container except the init container mounts the host folder.
     "no-sidecar" => NoSidecar(pod::no_sidecar::NoSidecar),
-    /// A sidecar's mounts, resources and start-up lines are as in the values.
+    /// The sidecar's mounts are right, and its resources and start-up log lines match the values.
     "sidecar-set-up" => SidecarSetUp(pod::sidecar_set_up::SidecarSetUp),
-    /// `--delete` stands in the init container's command, or does not.
+    /// The init container runs rsync with `--delete`, or without it.
     "rsync-delete" => RsyncDelete(pod::rsync_delete::RsyncDelete),
-    /// Requests and limits are as in the values.
+    /// Requests and limits match the values.
     "resources" => Resources(pod::resources::Resources),
-    /// What the containers use now is within bounds.
+    /// An idle sidecar uses little CPU, and all servers fit in the node's memory.
     "usage" => Usage(pod::usage::Usage),
-    /// No container has more rights than it needs.
+    /// No container has more privileges than it needs.
     "security" => Security(pod::security::Security),
-    /// A volume is an emptyDir with a size limit.
+    /// The export's volume is an emptyDir with a size limit.
     "size-limit" => SizeLimit(pod::size_limit::SizeLimit),
 
-    /// The host folder exists.
+    /// A server's host folder exists.
     "host-folder" => HostFolder(storage::host_folder::HostFolder),
-    /// The host folder and the pod's hostPath are one folder.
+    /// The host folder and the pod's hostPath are the same folder.
     "host-mount" => HostMount(storage::host_mount::HostMount),
-    /// What is written into one export is in no other.
+    /// A file written to a server's export appears in no other export.
     "isolation" => Isolation(storage::isolation::Isolation),
-    /// A folder can be made and used in the export at run time.
+    /// Folders in the export can be created and used at run time.
     "subfolder" => Subfolder(storage::subfolder::Subfolder),
-    /// The running server's export options are as in the values.
+    /// The running server's export options match the values.
     "export-options" => ExportOptions(storage::export_options::ExportOptions),
-    /// The server's fsid is as in the values, and no other server's.
+    /// A server's fsid matches the values, and no other server has it.
     "fsid" => Fsid(storage::fsid::Fsid),
 
-    /// A file written in a container appears in the host folder.
+    /// A file written to the export arrives in the host folder.
     "file-sync" => FileSync(sync::file_sync::FileSync),
-    /// Several cycles of new and replaced files end whole in the host folder.
+    /// New and replaced files arrive complete in the host folder over several sync cycles.
     "multi-write" => MultiWrite(sync::multi_write::MultiWrite),
-    /// The sidecar's cycles come at the configured interval, and copy nothing twice.
+    /// Sync cycles run at the configured interval, and copy an unchanged file only once.
     "log-cadence" => Cadence(sync::cadence::Cadence),
 
-    /// A pod is deleted, and its replacement has the files that it should have.
+    /// After its pod is deleted, a server has the right files again.
     "restart" => Restart(disrupt::Restart),
 
-    /// Files that only the tester has put into the folder are left alone.
+    /// Files that exist only in the host folder stay unchanged.
     "extraneous-files" => ExtraneousFiles(safety::extraneous_files::ExtraneousFiles),
     /// A newer version in the export replaces the one in the host folder.
     "file-update" => FileUpdate(safety::file_update::FileUpdate),
-    /// A file that is written across several cycles ends whole, and never shrinks on the way.
+    /// A file written over several sync cycles arrives complete, and never shrinks in the host folder.
     "large-file" => LargeFile(safety::large_file::LargeFile),
-    /// Many small files in nested folders arrive complete, with their times.
+    /// Many small files in nested folders arrive complete, with their mtimes.
     "file-tree" => FileTree(safety::file_tree::FileTree),
-    /// Files with unusual names arrive under just these names.
+    /// Files with unusual names arrive under exactly those names.
     "file-names" => FileNames(safety::file_names::FileNames),
-    /// MOUNT and NFSv3 calls work, or are refused as read-only.
+    /// MOUNT and NFSv3 calls succeed, and a read-only export refuses writes.
     "nfs" => Nfs(nfs::Nfs),
-    /// The live objects are what the release's manifest says, and nobody added to them.
+    /// The live objects match the release's manifest, without manual additions.
     "drift" => Drift(drift::Drift),
 
-    /// Nothing: says what is not tested, and why.
+    /// Always skipped: documents what a suite does not test, and why.
     "skip" => Skip(skip::Skip),
 }

@@ -1,22 +1,20 @@
-//! What a run must have at hand for a kind of check, the permissions that this takes, and which of them the user lacks.
-//! Imports `cluster`.
+//! What kinds of checks need, which permissions that takes, and which of them the user lacks. Imports `cluster`.
 
 use std::fmt;
 
 use super::Check;
 use crate::cluster::{ApiError, Cluster, Permission};
 
-/// What a run must have at hand, which not every check uses. What a check only falls back on is none.
+/// Something that some kinds of checks need. What a check uses only as a fallback does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     Folder,
     Services,
-    /// What the servers should be like: the Helm release's payload, if the user does not say it.
+    /// The values, which come from the Helm release unless the user passes `--values`.
     Values,
     Release,
     Commands,
     Logs,
-    /// Connections to ports of pods.
     PortForward,
     Nodes,
     Deletion,
@@ -65,7 +63,7 @@ impl fmt::Display for Need {
     }
 }
 
-/// What every test needs to have been permitted: it looks at pods and waits until they have settled.
+/// Permissions that every test needs, to watch pods and wait for rollouts.
 pub const ALWAYS: &[Permission] = &[
     Permission::new("list", "pods"),
     Permission::new("watch", "pods"),
@@ -88,24 +86,27 @@ const PORT_FORWARD: &[Permission] =
 const NODES: &[Permission] = &[Permission::new("list", "nodes")];
 const DELETION: &[Permission] = &[Permission::new("delete", "pods")];
 
-/// What no test needs, and what is lost without it.
+/// Permissions that no test requires, with the consequence of not having them.
 pub const OPTIONAL: &[(Permission, &str)] = &[
-    (Permission::new("list", "secrets"), "nobody knows the release's revision"),
+    (Permission::new("list", "secrets"), "the release's revision is unknown"),
     (Permission::new("get", "namespaces"), "a missing namespace looks like an empty one"),
     (
         Permission::new("list", "events"),
-        "what is told of a server that fails lacks the cluster's events, and a pod that has no node is waited for until --timeout",
+        "diagnostics of failed servers lack events, and tests wait until --timeout for an unschedulable pod",
     ),
-    (Permission::new("list", "pods.metrics.k8s.io"), "what containers use is read in them, not from metrics-server"),
+    (
+        Permission::new("list", "pods.metrics.k8s.io"),
+        "CPU and memory usage is read inside containers instead of from metrics-server",
+    ),
 ];
 
-/// Which permissions the user lacks, of those that tests need or are better with.
+/// Which of the required and optional permissions the user lacks.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
-    lacked: Vec<Permission>,
-    /// Why that is not known; tests find out by themselves then.
+    missing: Vec<Permission>,
+    /// Why the permissions are unknown; tests then find out by trying.
     pub unknown: Option<ApiError>,
-    /// Whether the user says what the servers should be like, so that nobody has to ask the release.
+    /// Whether the user passed values, so that the release's are not needed.
     has_values: bool,
 }
 
@@ -113,12 +114,12 @@ impl Access {
     pub async fn ask(cluster: &Cluster, checks: &[&Check], has_values: bool) -> Self {
         let access = Self { has_values, ..Self::default() };
         match cluster.lacked(&access.wanted(checks)).await {
-            Ok(lacked) => Self { lacked, ..access },
+            Ok(missing) => Self { missing, ..access },
             Err(error) => Self { unknown: Some(error), ..access },
         }
     }
 
-    /// What tests need, and what is looked at beside them.
+    /// The required and optional permissions.
     pub fn wanted(&self, checks: &[&Check]) -> Vec<Permission> {
         let others = OPTIONAL.iter().map(|(permission, _)| *permission);
         let needed = checks.iter().flat_map(|check| self.needed(check));
@@ -128,27 +129,32 @@ impl Access {
         wanted
     }
 
-    /// What a check needs beside what all need.
+    /// The permissions that a check needs in addition to [`ALWAYS`].
     fn needed(&self, check: &Check) -> impl Iterator<Item = Permission> {
         let needs =
             Need::ALL.into_iter().filter(|need| check.needs(*need) && !(self.has_values && *need == Need::Values));
         needs.flat_map(|need| need.permissions().iter().copied())
     }
 
-    pub fn lacked_by_all(&self) -> Vec<Permission> {
-        self.lacked.iter().copied().filter(|lacked| ALWAYS.contains(lacked)).collect()
+    /// The missing permissions that every test needs.
+    pub fn missing_for_all(&self) -> Vec<Permission> {
+        self.missing.iter().copied().filter(|missing| ALWAYS.contains(missing)).collect()
     }
 
-    pub fn lacked_by(&self, check: &Check) -> Option<Permission> {
-        self.needed(check).find(|needed| self.lacked.contains(needed))
+    pub fn missing_for(&self, check: &Check) -> Option<Permission> {
+        self.needed(check).find(|needed| self.missing.contains(needed))
     }
 
-    /// What is lacked that not every test needs; how many do, and what is lost without it if none does.
-    pub fn lacked_by_some(&self, checks: &[&Check]) -> Vec<(Permission, usize, &'static str)> {
-        let some = self.lacked.iter().filter(|lacked| !ALWAYS.contains(lacked));
-        let lost = |lacked| OPTIONAL.iter().find(|(permission, _)| *permission == lacked).map_or("", |(_, lost)| *lost);
-        let count = |lacked| checks.iter().filter(|check| self.needed(check).any(|needed| needed == lacked)).count();
-        some.map(|lacked| (*lacked, count(*lacked), lost(*lacked))).collect()
+    /// The other missing permissions, each with the number of tests that need it, and the consequence if it is
+    /// optional.
+    pub fn missing_for_some(&self, checks: &[&Check]) -> Vec<(Permission, usize, &'static str)> {
+        let count = |missing| checks.iter().filter(|check| self.needed(check).any(|needed| needed == missing)).count();
+        let consequence = |missing| {
+            let optional = OPTIONAL.iter().find(|(permission, _)| *permission == missing);
+            optional.map_or("", |(_, consequence)| *consequence)
+        };
+        let some = self.missing.iter().filter(|missing| !ALWAYS.contains(missing));
+        some.map(|missing| (*missing, count(*missing), consequence(*missing))).collect()
     }
 }
 
@@ -159,16 +165,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_says_the_values_needs_no_secrets_for_them_and_for_the_release_all_the_same() {
+    fn given_values_replace_access_to_secrets_except_for_the_release_itself() {
         let check = |kind: &str| serde_json::from_value::<Check>(json!({kind: {}})).unwrap();
         let [pods, resources, release] = ["pods", "resources", "release"].map(check);
         let secrets = Permission::new("list", "secrets");
         for (has_values, count) in [(false, 2), (true, 1)] {
-            let access = Access { lacked: vec![secrets], has_values, ..Access::default() };
-            let lacked = [&pods, &resources, &release].map(|check| access.lacked_by(check).is_some());
-            assert_eq!(lacked, [false, !has_values, true]);
-            let [(lacked, tests, _)] = access.lacked_by_some(&[&pods, &resources, &release])[..] else { panic!() };
-            assert_eq!((lacked, tests), (secrets, count));
+            let access = Access { missing: vec![secrets], has_values, ..Access::default() };
+            let missing = [&pods, &resources, &release].map(|check| access.missing_for(check).is_some());
+            assert_eq!(missing, [false, !has_values, true]);
+            let [(missing, tests, _)] = access.missing_for_some(&[&pods, &resources, &release])[..] else { panic!() };
+            assert_eq!((missing, tests), (secrets, count));
         }
     }
 }

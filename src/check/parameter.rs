@@ -1,4 +1,4 @@
-//! Types of parameters that several checks take from a suite file.
+//! Types of parameters in suite files that several checks share.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-/// No duration is longer: nobody means it, and points in time that far away cannot be told.
+/// Maximum duration: a longer one is a mistake, and could overflow points in time.
 pub const LONGEST: Duration = Duration::from_secs(1000 * 3600);
 
 /// A duration such as `60s`, `10m` or `1m 30s`; more than zero, and at most 1000 hours.
@@ -43,7 +43,7 @@ impl std::fmt::Display for Span {
     }
 }
 
-/// A regular expression that is looked for in a line; one that every line has would say nothing.
+/// A regular expression that matches part of a line, but not every line.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String", extend("minLength" = 1))]
@@ -55,25 +55,25 @@ impl TryFrom<String> for Pattern {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let regex = Regex::new(&text).map_err(|error| {
             let error = error.to_string();
-            // The lines above show the expression, which the place shows already.
+            // The lines before show the expression, as does the message.
             let last = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            format!("`{text}` is no regular expression: {last}")
+            format!("`{text}` is not a regular expression: {last}")
         })?;
-        if regex.is_match("") { Err(format!("`{text}` is in every line")) } else { Ok(Self(regex)) }
+        if regex.is_match("") { Err(format!("`{text}` matches every line")) } else { Ok(Self(regex)) }
     }
 }
 
-/// For patterns of which the first group is what is looked for.
+/// Deserializes a pattern whose first group captures a value.
 pub(super) fn with_group<'de, D: Deserializer<'de>>(from: D) -> Result<Pattern, D::Error> {
     let pattern = Pattern::deserialize(from)?;
-    // The whole match counts as one.
+    // Group 0 is the whole match.
     let has_group = pattern.0.captures_len() > 1;
     let missing = || serde::de::Error::custom(format!("`{}` has no group, such as `(\\d+)`", pattern.0));
     if has_group { Ok(pattern) } else { Err(missing()) }
 }
 
-/// For numbers and lists with which a test would test nothing if they were zero or empty.
-pub(super) fn some<'de, T, D>(from: D) -> Result<T, D::Error>
+/// Deserializes a number, list or text that must not be zero or empty.
+pub(super) fn non_empty<'de, T, D>(from: D) -> Result<T, D::Error>
 where
     T: Deserialize<'de> + Default + PartialEq,
     D: Deserializer<'de>,
@@ -82,32 +82,32 @@ where
     if value == T::default() { Err(serde::de::Error::custom("must not be zero or empty")) } else { Ok(value) }
 }
 
-/// Something that a server should have, as the values say.
+/// Where to find a server's expected property.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Fact {
-    /// The path in the values, such as `service.nodePort`.
+    /// Path in the server's values, such as `service.nodePort`.
     pub values: String,
-    /// What holds where the values do not have it.
+    /// The expected value if the values do not set it.
     pub default: Option<Value>,
 }
 
-/// What a server should have, and who says so.
+/// An expected value and its source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
-    /// The value; `None` if anything will do.
+    /// `None` accepts anything.
     pub value: Option<Value>,
     pub source: String,
 }
 
 impl Expected {
-    /// The value as text, also if it is a number; `None` if anything will do.
+    /// The value as text, even if it is a number.
     pub fn text(&self) -> Option<String> {
         self.value.as_ref().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
     }
 
-    /// What is expected of something that is otherwise, and who says so; `None` if it is as expected, or nobody says.
-    pub fn unlike(&self, what: &str, live: &str) -> Option<String> {
+    /// The expectation that a live value violates, with its source; `None` if the value is as expected.
+    pub fn mismatch(&self, what: &str, live: &str) -> Option<String> {
         let expected = self.text().filter(|expected| expected != live)?;
         Some(format!("{what} {expected} ({})", self.source))
     }

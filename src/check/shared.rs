@@ -1,4 +1,4 @@
-//! What all tests of a run share: the cluster, the host folder, the release, and what was looked at once.
+//! What all tests of a run share: the cluster, the host folder, the release, and observations made once per run.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -21,18 +21,18 @@ use crate::event::{Event, TestId, millis};
 use crate::host::Host;
 use crate::values::Values;
 
-/// What the user wants of a run, beside its tests.
+/// Options of a run that tests depend on.
 #[derive(Debug, Clone)]
-pub struct Wishes {
-    /// How long rollouts may take to settle, from the start of the run.
+pub struct Settings {
+    /// Maximum time for rollouts to settle, from the start of the run.
     pub settle: Duration,
     pub record: bool,
     pub allow_disruption: bool,
-    /// The node's address, as it is reached from this machine; `None`: the one that it has in the cluster.
+    /// The node's address as seen from this machine; by default the one in the cluster.
     pub node_address: Option<String>,
 }
 
-/// A server that a test disrupts: the run does not end before it is Ready again, or cannot be.
+/// A server that a test disrupts; the run waits at its end until the server is Ready again or cannot become so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disrupted {
     pub test: TestId,
@@ -51,7 +51,8 @@ impl Disrupted {
     }
 }
 
-/// Followed logs of sidecars by server, pod, container and the lines that tell of cycles, with the system that says so.
+/// Followed logs of sidecars with the systems that describe them, by server, pod, container and the patterns of log
+/// lines.
 type Followed = HashMap<[String; 5], (Arc<System>, Arc<Cycles>)>;
 
 pub struct Shared {
@@ -59,33 +60,33 @@ pub struct Shared {
     pub host: Host,
     /// The run's id: part of the name of every file it writes.
     pub run: String,
-    pub wishes: Wishes,
+    pub settings: Settings,
     pub access: Access,
-    /// The Helm release; `None` if Helm does not know it.
+    /// The Helm release; `None` if it does not exist.
     pub release: Result<Option<Deployed>, ApiError>,
     pub values: Values,
     pub watch: Watch,
     pub events: mpsc::Sender<Event>,
     pub ledger: Ledger,
-    /// Servers that ended at a request of this run.
+    /// Servers that exited on a request of this run.
     pub(super) exits: Exits,
     disrupted: Mutex<Vec<Disrupted>>,
-    /// Those of which that was given up.
+    /// Disrupted servers that did not recover in time.
     down: Mutex<Vec<Disrupted>>,
     started: Instant,
     pub commands: Arc<Commands>,
-    /// What was looked at once, by what it is and where.
+    /// Observations made once per run, by type and key.
     memory: Mutex<HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>>,
     cycles: Mutex<Followed>,
 }
 
 impl Shared {
-    #[allow(clippy::too_many_arguments, reason = "each is of another kind, and it is called once")]
+    #[allow(clippy::too_many_arguments, reason = "all have different types, and there is one caller")]
     pub fn new(
         cluster: Cluster,
         host: Host,
         run: String,
-        wishes: Wishes,
+        settings: Settings,
         access: Access,
         release: Result<Option<Deployed>, ApiError>,
         values: Values,
@@ -98,7 +99,7 @@ impl Shared {
             cluster,
             host,
             run,
-            wishes,
+            settings,
             access,
             release,
             values,
@@ -115,24 +116,24 @@ impl Shared {
         }
     }
 
-    pub fn tell(&self, event: Event) {
-        // Nobody listens any more only when the run is over.
+    pub fn emit(&self, event: Event) {
+        // Fails only after the end of the run.
         let _ = self.events.send(event);
     }
 
     pub fn settle_limit(&self) -> Instant {
-        self.started + self.wishes.settle
+        self.started + self.settings.settle
     }
 
-    /// How long after the run's start the moment was, in milliseconds; `None` if it was before.
+    /// Milliseconds from the start of the run to `moment`; `None` if it was earlier.
     pub fn since_start(&self, moment: Instant) -> Option<u64> {
         moment.checked_duration_since(self.started).map(millis)
     }
 
-    /// Waits until `look` finds something of a server in what is in the namespace; `None` if it does not within the time.
+    /// Waits until `look` finds something of a server in the population; `None` if the limit passes first.
     ///
     /// # Errors
-    /// The time is over, and what is in the namespace is not known.
+    /// The limit passed, and the population is unknown.
     pub async fn until<T>(
         &self,
         server: &str,
@@ -141,12 +142,12 @@ impl Shared {
     ) -> Result<Option<T>, ApiError> {
         loop {
             let mut changes = self.watch.changes(Some(server));
-            let looked = self.watch.population();
-            if let Some(found) = looked.as_ref().ok().and_then(&mut look) {
+            let population = self.watch.population();
+            if let Some(found) = population.as_ref().ok().and_then(&mut look) {
                 return Ok(Some(found));
             }
             if Instant::now() >= limit {
-                return looked.map(|_| None);
+                return population.map(|_| None);
             }
             let _ = tokio::time::timeout_at(limit, changes.changed()).await;
         }
@@ -160,18 +161,19 @@ impl Shared {
         self.all_disrupted().clone()
     }
 
-    /// Strikes out a server that is Ready again, or was not disrupted after all.
+    /// Removes a server that is Ready again, or was not disrupted after all.
     pub fn recovered(&self, disrupted: &Disrupted) {
         self.all_disrupted().retain(|other| other != disrupted);
     }
 
-    /// Strikes out a server that should be Ready again and is not.
-    pub fn gave_up(&self, disrupted: &Disrupted) {
+    /// Marks a server that did not become Ready again in time.
+    pub fn mark_down(&self, disrupted: &Disrupted) {
         self.recovered(disrupted);
         self.down.lock().unwrap_or_else(PoisonError::into_inner).push(disrupted.clone());
     }
 
-    /// A server that this run disrupted and that is not known to be Ready again; until it is, no test may disrupt another.
+    /// A server that this run disrupted and that is not known to be Ready again; until it is, no test may disrupt
+    /// another.
     pub fn down(&self) -> Option<Disrupted> {
         let population = self.watch.population().ok();
         let given_up = self.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -183,43 +185,42 @@ impl Shared {
         self.disrupted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is looked at once in a run, by whichever test comes first; `place` says where it is looked at.
+    /// Makes an observation once per run; later callers with the same type and key get a copy of the result.
     pub async fn once<T: Clone + Send + Sync + 'static>(
         &self,
-        place: impl Into<String>,
-        look: impl Future<Output = T> + Send,
+        key: impl Into<String>,
+        observe: impl Future<Output = T> + Send,
     ) -> T {
         let cell = {
             let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            let cell =
-                memory.entry((TypeId::of::<T>(), place.into())).or_insert_with(|| Arc::new(OnceCell::<T>::new()));
+            let cell = memory.entry((TypeId::of::<T>(), key.into())).or_insert_with(|| Arc::new(OnceCell::<T>::new()));
             Arc::clone(cell)
         };
         match cell.downcast::<OnceCell<T>>() {
-            Ok(cell) => cell.get_or_init(|| look).await.clone(),
-            // The key has the type.
-            Err(_) => look.await,
+            Ok(cell) => cell.get_or_init(|| observe).await.clone(),
+            // Unreachable: the key has the type.
+            Err(_) => observe.await,
         }
     }
 
-    /// The followed log of the sidecar that a system describes, if it does; followed once in a run.
+    /// The followed log of the sidecar, if the system describes one; each log is followed once per run.
     pub fn cycles(&self, server: &str, pod: &str, system: &Arc<System>) -> Option<Arc<Cycles>> {
-        let (words, sidecar) = (system.words()?, system.sidecar_name());
+        let (patterns, sidecar) = (system.log_patterns()?, system.sidecar_name());
         let mut cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
-        let [end, interval] = [&words.end, &words.interval].map(|word| word.as_str().to_owned());
+        let [end, interval] = [&patterns.end, &patterns.interval].map(|pattern| pattern.as_str().to_owned());
         let key = [server.to_owned(), pod.to_owned(), sidecar.to_owned(), end, interval];
-        let follow = || (Arc::clone(system), Arc::new(self.cluster.follow_cycles(pod, sidecar, words, &self.run)));
+        let follow = || (Arc::clone(system), Arc::new(self.cluster.follow_cycles(pod, sidecar, patterns, &self.run)));
         Some(Arc::clone(&cycles.entry(key).or_insert_with(follow).1))
     }
 
-    /// The logs in this pod of the running sidecars that tests followed in any pod of the server, with their names.
+    /// The sidecars that run in this pod and were followed in any pod of the server: their names and logs.
     pub fn followed(&self, server: &str, pod: &Pod) -> Vec<(String, Arc<Cycles>)> {
-        let known: Vec<Arc<System>> = {
+        let systems: Vec<Arc<System>> = {
             let cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
-            let its = cycles.iter().filter(|([its, ..], _)| its == server);
-            its.map(|(_, (system, _))| Arc::clone(system)).collect()
+            let of_server = cycles.iter().filter(|([name, ..], _)| name == server);
+            of_server.map(|(_, (system, _))| Arc::clone(system)).collect()
         };
-        let running = known.iter().filter(|system| container::runs(pod, system.sidecar_name()));
+        let running = systems.iter().filter(|system| container::runs(pod, system.sidecar_name()));
         let logs =
             running.filter_map(|it| Some((it.sidecar_name().to_owned(), self.cycles(server, &pod.name_any(), it)?)));
         logs.collect()

@@ -1,4 +1,5 @@
-//! What one test has at hand: its server and pod, and what the values say of them; [`work`](super::work) has what it does there.
+//! The context of one test: its server, its pod, and their expected properties; [`work`](super::work) has its
+//! operations.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -27,19 +28,19 @@ impl Site {
         Self { shared, id, system, pod: OnceLock::new() }
     }
 
-    /// The server under test; empty for a check of the whole.
+    /// The server under test; empty for a check of the whole system.
     pub fn server(&self) -> &str {
         self.id.server.as_deref().unwrap_or_default()
     }
 
-    /// Says that the test waits, for the live display.
+    /// Reports to the live display that the test waits.
     pub fn waiting(&self, what: impl Into<String>, limit: Duration) {
         let event = Event::TestWaiting { id: self.id.clone(), what: what.into(), limit };
-        self.shared.tell(event);
+        self.shared.emit(event);
     }
 
-    /// Waits until `pending` has nothing more to wait for, of a server or of all, at most until rollouts must have settled; then
-    /// what there is.
+    /// Waits until `pending` returns `None` for a server, or for all, or until the limit for rollouts; returns the
+    /// population.
     pub async fn settled(
         &self,
         server: Option<&str>,
@@ -47,39 +48,39 @@ impl Site {
     ) -> Result<Population, Verdict> {
         let limit = self.shared.settle_limit();
         let left = limit.saturating_duration_since(Instant::now());
-        let mut said = false;
+        let mut is_reported = false;
         loop {
             let mut changes = self.shared.watch.changes(server);
-            let looked = self.shared.watch.population();
-            let open = match &looked {
+            let population = self.shared.watch.population();
+            let open = match &population {
                 Ok(population) => pending(population),
                 Err(ApiError::Forbidden { .. } | ApiError::Unauthorized { .. }) => None,
                 Err(error) => Some(error.to_string()),
             };
             let Some(open) = open.filter(|_| Instant::now() < limit) else {
-                return looked.map_err(|error| self.no_answer(&error));
+                return population.map_err(|error| self.no_answer(&error));
             };
-            if !said {
+            if !is_reported {
                 self.waiting(open, left);
-                said = true;
+                is_reported = true;
             }
             let _ = tokio::time::timeout_at(limit, changes.changed()).await;
         }
     }
 
-    /// What there is when the rollout of a server has settled or cannot.
+    /// The population after the rollout of a server has settled or failed.
     pub async fn server_settled(&self, server: &str) -> Result<Population, Verdict> {
         self.settled(Some(server), |population| population.server(&self.system.pods, server).settlement().pending())
             .await
     }
 
-    /// The server under test, after its rollout has settled or cannot.
+    /// The server under test, after its rollout has settled or failed.
     pub async fn settled_server(&self) -> Result<(Server, Population), Verdict> {
         let population = self.server_settled(self.server()).await?;
         Ok((population.server(&self.system.pods, self.server()), population))
     }
 
-    /// What there is when the rollouts of all servers of the suite have settled or cannot.
+    /// The population after the rollouts of all the suite's servers have settled or failed.
     pub async fn all_settled(&self) -> Result<Population, Verdict> {
         self.settled(None, |population| {
             let mut settlements =
@@ -89,10 +90,11 @@ impl Site {
         .await
     }
 
-    /// The one pod of the server under test, and the server and moment that it was seen with.
+    /// The current pod of the server under test, and the population with it.
     ///
     /// # Errors
-    /// There is not exactly one: blocked by the test `pods` of this server. Or a request of another test ended the server.
+    /// There is not exactly one: blocked by the test `pods` of this server. Or the server exited on a request of
+    /// another test.
     pub async fn pod(&self) -> Result<(Arc<Pod>, Population), Verdict> {
         if let Some(exit) = self.shared.exits.of(self.server()) {
             return Err(exit.blocks(self.server()));
@@ -111,39 +113,44 @@ impl Site {
         Ok((Arc::clone(pod), population))
     }
 
-    /// The same, if no container of it was restarted within the window: one that comes and goes can be seen either way.
+    /// The same, if no container of the pod restarted recently: what a restarting container shows depends on the
+    /// moment.
     ///
     /// # Errors
-    /// There is not exactly one, or it does not run steadily: blocked by the test `pods` of this server.
+    /// As for [`pod`](Self::pod), or a container restarted: blocked by the test `pods` of this server.
     pub async fn steady_pod(&self) -> Result<(Arc<Pod>, Population), Verdict> {
         let (pod, population) = self.pod().await?;
-        if let Some(view) = restless(&pod, self.system.restart_window, population.now) {
+        if let Some(view) = recently_restarted(&pod, self.system.restart_window, population.now) {
             let object = container::place(&pod, view.name);
-            return Err(self.blocked(Reason::new(object, "to run steadily", view.describe())));
+            return Err(self.blocked(Reason::new(
+                object,
+                format!("no restart within {}", self.system.restart_window),
+                view.describe(),
+            )));
         }
         Ok((pod, population))
     }
 
-    /// ERROR in place of what a test of the pod made of a server that a request of another test ended while it ran.
-    pub async fn ended_under_it(&self) -> Option<Verdict> {
+    /// The ERROR for a test that used the pod, if the server exited on a request of another test meanwhile.
+    pub async fn exited_during_test(&self) -> Option<Verdict> {
         self.pod.get()?;
-        // Whoever sends the server its first request may be about to find out.
+        // The test with the server's first request may still be investigating.
         let exit = self.shared.exits.settled(self.server()).await.filter(|exit| exit.by != self.id)?;
         Some(exit.blocks(self.server()))
     }
 
-    /// ERROR, because of something that the test `pods` of this server says more about.
+    /// ERROR for a reason that the test `pods` of this server explains.
     pub fn blocked(&self, reason: Reason) -> Verdict {
         Verdict::blocked(format!("pods::{}", self.server()), reason)
     }
 
-    /// ERROR, because the API did not give what was needed.
+    /// ERROR because of a failed API request.
     pub fn no_answer(&self, error: &ApiError) -> Verdict {
         let object = format!("cluster {}", self.shared.cluster.context());
         Verdict::error(Reason::new(object, "an answer", error.to_string()).hint(error.hint()))
     }
 
-    /// Returns when the pod that the test works with is replaced or deleted; never, as long as it uses none.
+    /// Returns when the test's pod is deleted or replaced; never for a test that uses no pod.
     pub async fn pod_replaced(&self) -> Reason {
         loop {
             let mut changes = self.shared.watch.changes(self.id.server.as_deref());
@@ -159,65 +166,65 @@ impl Site {
         }
     }
 
-    /// ERROR in place of a FAIL of a test whose pod is not there any more, although the watch has not told of it yet.
-    pub async fn replaced_under_it(&self) -> Option<Verdict> {
+    /// The ERROR for a failed test whose pod no longer exists, even if the watch has not reported that yet.
+    pub async fn replaced_during_test(&self) -> Option<Verdict> {
         let pod = self.pod.get()?;
-        let is_there = self.shared.cluster.has_pod(&pod.name_any(), &pod.uid().unwrap_or_default()).await;
-        (!is_there.unwrap_or(true)).then(|| Verdict::error(self.replaced()))
+        let exists = self.shared.cluster.has_pod(&pod.name_any(), &pod.uid().unwrap_or_default()).await;
+        (!exists.unwrap_or(true)).then(|| Verdict::error(self.replaced()))
     }
 
     fn replaced(&self) -> Reason {
         Reason::new(
             format!("the pod of {}", self.server()),
             "the same pod during the whole test",
-            "it was deleted or replaced while the test ran",
+            "deleted or replaced during the test",
         )
-        .hint("run the test again when the rollout is over")
+        .hint("run the test again after the rollout")
     }
 
-    /// What the values, or else the suite, say of something that the server should have.
+    /// The expected property of the server under test: from the values, or else the system's default.
     ///
     /// # Errors
-    /// The values do not have the server.
+    /// The values lack the server.
     pub fn expected(&self, fact: Option<&Fact>) -> Result<Expected, Verdict> {
         self.expected_of(self.server(), fact)
     }
 
-    /// The same of any server.
+    /// The expected property of any server.
     pub fn expected_of(&self, server: &str, fact: Option<&Fact>) -> Result<Expected, Verdict> {
         let Some(fact) = fact else {
-            return Ok(Expected { value: None, source: "nobody: the system does not have it".to_owned() });
+            return Ok(Expected { value: None, source: "the system does not have this fact".to_owned() });
         };
         let values = &self.shared.values;
         let Some(facts) = values.server(server) else {
             let object = format!("values ({})", values.origin);
             let expected = format!("a server {server} in nasServers");
-            let hint = "give the values that the release was installed with: --values FILE";
+            let hint = "pass the values that the release was installed with: --values FILE";
             return Err(Verdict::error(Reason::new(object, expected, values.names().join(", ")).hint(hint)));
         };
         let (value, source) = match (facts.get(&fact.values), &fact.default) {
-            (Some(value), _) => (Some(value), format!("{} in the values ({})", fact.values, values.origin)),
+            (Some(value), _) => (Some(value), format!("{} in the values, {}", fact.values, values.origin)),
             (None, Some(default)) => {
-                (Some(default), format!("the system, because the values do not have {}", fact.values))
+                (Some(default), format!("the system's default, because the values do not set {}", fact.values))
             }
-            (None, None) => (None, format!("nobody: the values do not have {}", fact.values)),
+            (None, None) => (None, format!("the values do not set {}", fact.values)),
         };
         Ok(Expected { value: value.cloned(), source })
     }
 }
 
-/// A container of the pod that was restarted within the window.
-pub(super) fn restless(pod: &Pod, window: Span, now: Timestamp) -> Option<container::View<'_>> {
-    container::all(pod).into_iter().find(|view| is_restless(pod, view, window, now))
+/// The first container of the pod that restarted within the window.
+pub(super) fn recently_restarted(pod: &Pod, window: Span, now: Timestamp) -> Option<container::View<'_>> {
+    container::all(pod).into_iter().find(|view| has_recently_restarted(pod, view, window, now))
 }
 
-/// Whether a container was restarted within the window; one that has completed is no loop, whatever it took.
-pub(super) fn is_restless(pod: &Pod, view: &container::View<'_>, window: Span, now: Timestamp) -> bool {
+/// Whether a container restarted within the window; restarts of a completed init container do not count.
+pub(super) fn has_recently_restarted(pod: &Pod, view: &container::View<'_>, window: Span, now: Timestamp) -> bool {
     let has_completed = view.kind == container::Kind::Init && view.has_completed();
     !has_completed && container::is_restless(pod, view, window.signed(), now)
 }
 
-/// Of several pods with the server's labels the one that its Deployment has made last, if nothing keeps that from coming.
+/// If several pods have the server's labels, the newest one of its Deployment, unless an obstacle blocks that one.
 pub(super) fn newest_of_several(server: &Server) -> Option<Arc<Pod>> {
     let current = server.current();
     match current.iter().filter(|pod| server.is_newest(pod)).collect::<Vec<_>>().as_slice() {

@@ -1,16 +1,15 @@
-//! `skip`: says in every report what a suite does not test, and why.
+//! `skip`: documents in every report what a suite does not test, and why.
 
 use serde::Deserialize;
 
 use super::{Kind, Site, Subject, System};
 use crate::event::Verdict;
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Skip {
-    /// Why it is not tested, or where it is.
-    #[serde(deserialize_with = "crate::check::parameter::some")]
+    /// Why the suite does not test this, or which suite does.
+    #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(length(min = 1))]
     pub reason: String,
 }

@@ -1,5 +1,5 @@
-//! The system under test, described once: which servers there are, what their pods have, and where the values say more. Suites
-//! name it; every kind of check reads it. Imports `parameter`, and `cluster` for how pods are told apart.
+//! The system under test: its servers, their containers, and where values hold their properties. Suites refer to it,
+//! and all checks read it. Imports `parameter`, and `cluster` for the labels of pods and patterns of log lines.
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;
@@ -14,98 +14,97 @@ use crate::event::{Reason, Verdict};
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct System {
-    /// How the pods under test are found.
+    /// The labels of the pods under test.
     pub pods: Select,
-    /// The servers that must exist, by role. The requirement stands here and not in the release's values,
-    /// so that a release that lost a server fails.
+    /// The servers that must exist, by role. They are listed here and not read from the release's values, so that a
+    /// release without one of them fails.
     #[schemars(with = "IndexMap<String, Vec<String>>")]
     pub servers: Spanned<IndexMap<String, Vec<Spanned<String>>>>,
-    /// A container that was restarted runs steadily again when it has been running for so long.
+    /// How long a restarted container must run until its restart no longer counts.
     pub restart_window: Span,
     /// The NFS export of each server.
     pub export: Export,
-    /// The volume with the host folder, a hostPath; where there is one.
+    /// Name of the hostPath volume with the host folder, if servers have one.
     #[serde(default)]
     pub folder_volume: String,
-    /// The container that fills the export from the host folder when a pod starts, where there is one.
+    /// Name of the init container that copies the host folder to the export, if servers have one.
     #[serde(default)]
     pub init_container: String,
-    /// The line of a log that says last that copying failed; if it is not given, as rsync says it.
+    /// Log line that reports failed copying; by default rsync's final error line.
     pub error: Option<Pattern>,
-    /// What copies the export to the host folder, in cycles; where a server has that.
+    /// The sidecar that copies the export to the host folder in cycles, if servers have one.
     pub sidecar: Option<Sidecar>,
-    /// What the values say of a server; what nobody says may be anything.
+    /// Where to find the expected properties of a server; without a fact, any value passes.
     #[serde(default)]
     pub facts: Facts,
 }
 
-/// An export.
+/// The NFS export of a server.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Export {
-    /// The NFS server's container: files are written and commands run in it.
+    /// Name of the NFS server's container, in which tests run commands and write files.
     pub container: String,
-    /// The export's folder in it.
+    /// Path of the exported folder in that container.
     pub folder: String,
-    /// The volume that the folder is in.
+    /// Name of the volume that holds the folder.
     pub volume: String,
-    /// The container's port.
+    /// The container's NFS port.
     pub port: u16,
-    /// The file that the server reads its exports from, in the format of exports(5).
-    #[serde(default = "exports")]
+    /// Path of the server's exports file, in the format of exports(5).
+    #[serde(default = "default_file")]
     pub file: String,
-    /// The environment variable that may have the fsid.
+    /// Name of an environment variable that may hold the fsid.
     pub fsid_variable: Option<String>,
 }
 
-/// A container that copies the export to the host folder, in cycles, and the words of its log.
+/// A container that copies the export to the host folder in cycles, and patterns of its log lines.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Sidecar {
-    /// Its name.
+    /// Name of the container.
     pub container: String,
-    /// The line that begins a cycle; if it is not given, as rsync says it.
+    /// Line that begins a cycle; by default rsync's.
     pub cycle_begin: Option<Pattern>,
-    /// The line that ends a cycle.
+    /// Line that ends a cycle.
     pub cycle_end: Pattern,
-    /// The line that it says its interval with when it starts, in seconds in the first group.
+    /// Start-up line with the sync interval, in seconds, as the first group.
     #[serde(deserialize_with = "with_group")]
     #[schemars(extend("pattern" = r"\("))]
     pub interval: Pattern,
-    /// The line that it says its direction with when it starts.
+    /// Start-up line with the direction.
     pub direction: Option<Pattern>,
-    /// Lines that excuse the errors of their cycle: a client wrote to a file while it was copied.
+    /// Lines that excuse the errors of their cycle, for example because a client wrote to a file while it was copied.
     pub excuse: Option<Pattern>,
 }
 
-/// Where the values have what a server should be like.
+/// Where to find the expected properties of a server.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Facts {
-    /// The export's options, separated by commas; the default without `rw` and `ro`, which a suite requires.
+    /// Export options, separated by commas; the default without `rw` and `ro`, of which suites require one.
     pub export_options: Option<Fact>,
-    /// The file system id.
+    /// The file system ID of the export.
     pub fsid: Option<Fact>,
-    /// The Service's type.
+    /// Type of the Service.
     pub service_type: Option<Fact>,
-    /// The Service's port.
+    /// Port of the Service.
     pub service_port: Option<Fact>,
-    /// The port's NodePort.
+    /// NodePort of the Service's port.
     pub node_port: Option<Fact>,
     /// Requests and limits of the NFS server's container.
     pub resources: Option<Fact>,
     /// Requests and limits of the sidecar.
     pub sidecar_resources: Option<Fact>,
-    /// The pause between two cycles of the sidecar, in seconds.
+    /// Pause between two sync cycles, in seconds.
     pub sync_interval: Option<Fact>,
 }
 
-/// Where servers have their exports.
-fn exports() -> String {
+fn default_file() -> String {
     "/etc/exports".to_owned()
 }
 
-/// A part that not every system has, and without which some kinds of checks would judge nothing.
+/// An optional part of a system that some kinds of checks require.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     Folder,
@@ -117,7 +116,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// The key that describes it.
+    /// Its key in the system.
     pub const fn key(self) -> &'static str {
         match self {
             Self::Folder => "folder-volume",
@@ -142,31 +141,31 @@ impl System {
         }
     }
 
-    /// Whether a line of a log tells of an error in copying.
-    pub fn tells_error(&self, line: &str) -> bool {
+    /// Whether a log line reports failed copying.
+    pub fn is_error_line(&self, line: &str) -> bool {
         tells_error(self.error.as_ref().map(|error| &error.0), line)
     }
 
-    /// The names of the servers, in the order of the file.
+    /// The names of the servers, in the order of the system.
     pub fn names(&self) -> impl Iterator<Item = &String> {
         self.servers.value.values().flatten().map(|server| &server.value)
     }
 
-    /// The sidecar; no suite has a kind of check that needs it where there is none.
+    /// The sidecar; suites without one cannot use checks that need it.
     pub fn sidecar(&self) -> Result<&Sidecar, Verdict> {
-        let missing = || Verdict::error(Reason::new("the system", "a sidecar, which is described", "none"));
+        let missing = || Verdict::error(Reason::new("the system", "a sidecar", "none"));
         self.sidecar.as_ref().ok_or_else(missing)
     }
 
-    /// What the sidecar's log says; `None` if there is none.
-    pub fn words(&self) -> Option<Words> {
+    /// The patterns of the sidecar's log lines; `None` without a sidecar.
+    pub fn log_patterns(&self) -> Option<Words> {
         let Sidecar { cycle_begin, cycle_end, interval, excuse, .. } = self.sidecar.as_ref()?;
         let [begin, error, excuse] =
             [cycle_begin, &self.error, excuse].map(|pattern| pattern.as_ref().map(|pattern| pattern.0.clone()));
         Some(Words { begin, end: cycle_end.0.clone(), interval: interval.0.clone(), error, excuse })
     }
 
-    /// The name of the sidecar; empty if there is none, as no container is called.
+    /// The name of the sidecar; without one empty, which matches no container.
     pub fn sidecar_name(&self) -> &str {
         self.sidecar.as_ref().map_or("", |sidecar| &sidecar.container)
     }

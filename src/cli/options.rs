@@ -10,7 +10,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, Args, ColorChoice, Command};
 use jiff::SignedDuration;
 
-use crate::check::Wishes;
+use crate::check::Settings;
 use crate::check::parameter::LONGEST;
 use crate::cluster::Target;
 use crate::error::Refusal;
@@ -26,7 +26,7 @@ pub struct Options {
     pub host_data: PathBuf,
     /// Helm values that say what each server should be like; `None`: those of the release.
     pub values: Option<PathBuf>,
-    pub wishes: Wishes,
+    pub settings: Settings,
     /// The scenario of the simulated cluster to run against, instead of `target` and `host_data`.
     pub simulate: Option<Box<Scenario>>,
     pub run: RunOptions,
@@ -180,7 +180,7 @@ pub(super) fn options(
         },
         host_data: cluster.host_data,
         values: cluster.values,
-        wishes: Wishes {
+        settings: Settings {
             settle: run.timeout,
             record: run.record.is_some(),
             allow_disruption: run.allow_disruption,

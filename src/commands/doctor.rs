@@ -134,7 +134,7 @@ impl Report {
             let hint = "tests find out by themselves what they may not do";
             return self.say(Level::Warn, what, &format!("not known: {error}"), hint);
         }
-        let some = access.lacked_by_some(checks);
+        let some = access.missing_for_some(checks);
         if all.is_err() || some.is_empty() {
             self.judge(what, all.map(|()| format!("all {} that the suites ask for", access.wanted(checks).len())));
         }

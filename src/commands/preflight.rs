@@ -69,7 +69,7 @@ pub async fn namespace(cluster: &Cluster) -> Result<bool, Refusal> {
 
 /// The user may do what every test needs.
 pub fn access(cluster: &Cluster, access: &Access) -> Result<(), Refusal> {
-    let lacked = access.lacked_by_all();
+    let lacked = access.missing_for_all();
     let Some(first) = lacked.first() else { return Ok(()) };
     let all = lacked.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut refusal = refused(cluster, &first.lacking());

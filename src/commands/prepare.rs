@@ -64,13 +64,13 @@ pub async fn prepare(
     let facts = facts(options, &cluster, release, origin, &run).into_iter();
     let facts = facts.chain(duration).chain(lacking(&access, &checks)).collect();
     let _ = events.send(Event::Connected { facts });
-    Ok(Shared::new(cluster, host, run, options.wishes.clone(), access, deployed, values, watch, events))
+    Ok(Shared::new(cluster, host, run, options.settings.clone(), access, deployed, values, watch, events))
 }
 
 /// What the release is, with what tests judge by.
 async fn deployed(cluster: &Cluster, revisions: &[Revision]) -> Result<Option<Deployed>, ApiError> {
     let Some(mut deployed) = cluster.deployed(revisions).await? else { return Ok(None) };
-    match revision::settle(cluster, &mut deployed).await {
+    match revision::find_live(cluster, &mut deployed).await {
         // The last deployed revision counts where the objects may not be looked at.
         Ok(()) | Err(ApiError::Forbidden { .. }) => Ok(Some(deployed)),
         Err(error) => Err(error),
@@ -93,7 +93,7 @@ async fn duration(cluster: &Cluster, watch: &Watch, suites: &[Suite], tests: &[P
 
 /// What the user may not do and tests need, if there is any.
 fn lacking(access: &Access, checks: &[&Check]) -> Option<Fact> {
-    let some = access.lacked_by_some(checks);
+    let some = access.missing_for_some(checks);
     let lacked = some.iter().filter(|(_, tests, _)| *tests > 0);
     let lacked: Vec<_> = lacked.map(|(lacked, tests, _)| format!("{lacked} ({tests} tests)")).collect();
     (!lacked.is_empty()).then(|| Fact { name: "lacking".into(), value: lacked.join(", ") })
@@ -104,7 +104,7 @@ fn values_of(deployed: &Result<Option<Deployed>, ApiError>) -> Result<Values, Re
     match deployed {
         Ok(Some(deployed)) => {
             let Contents { revision, defaults, given, .. } = &deployed.contents;
-            Ok(Values::new(format!("of revision {revision}"), defaults.clone(), given))
+            Ok(Values::new(format!("revision {revision}"), defaults.clone(), given))
         }
         Ok(None) => Values::embedded("Helm does not know the release"),
         // Tests that need them are not run then; where an answer was lost, others would be judged by mistake.

@@ -101,10 +101,10 @@ async fn reach(options: &Options, suites: &[Suite]) -> Result<Shared, Refusal> {
     }
     let watch = watch.map_err(|error| preflight::refused(&cluster, &error))?;
     let values = Values::embedded("no test needs values")?;
-    let (wishes, access) = (options.wishes.clone(), Access::default());
+    let (settings, access) = (options.settings.clone(), Access::default());
     // Nobody listens: what is waited for and noticed here is said otherwise.
     let (events, _) = mpsc::channel::<Event>();
-    Ok(Shared::new(cluster, host, run_id::PREFIX.to_owned(), wishes, access, Ok(None), values, watch, events))
+    Ok(Shared::new(cluster, host, run_id::PREFIX.to_owned(), settings, access, Ok(None), values, watch, events))
 }
 
 /// Looks through a server's folder, and its exports in all its pods.

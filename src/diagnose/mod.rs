@@ -48,7 +48,7 @@ impl Diagnoses {
                 return;
             }
             let sections = gather::gather(&shared, population.as_ref(), &select, &server).await;
-            shared.tell(Event::Diagnosed(Diagnosis { server, sections }));
+            shared.emit(Event::Diagnosed(Diagnosis { server, sections }));
         });
     }
 

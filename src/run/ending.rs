@@ -28,7 +28,7 @@ pub async fn tidy_up(
 ) -> Vec<String> {
     let given_up = async {
         signals.asked(1).await;
-        shared.tell(Event::Interrupted { tidying: BOUND });
+        shared.emit(Event::Interrupted { tidying: BOUND });
         tokio::select! {
             () = signals.asked(2) => "tidying up was skipped".to_owned(),
             () = sleep(BOUND) => format!("tidying up was not done within {}s", BOUND.as_secs()),
@@ -56,7 +56,7 @@ async fn tidied(shared: &Shared, servers: &[(String, Select)], broken: &BTreeSet
     let found = tidy::sweep(shared, servers, !broken.is_empty()).await;
     for what in found.removed {
         let text = format!("removed {what}, into which it had been copied");
-        shared.tell(Event::Noticed(Notice { text, is_error: false }));
+        shared.emit(Event::Noticed(Notice { text, is_error: false }));
     }
     let files = files.iter().map(|(placed, problem)| left_behind(placed, problem));
     files.chain(found.problems.into_iter().map(|what| format!("left behind: {what}; remove it by hand"))).collect()
@@ -70,7 +70,7 @@ async fn answers(shared: &Shared) -> Result<(), ApiError> {
         let Err(error) = shared.cluster.answers().await else { return Ok(()) };
         if !is_told {
             let text = format!("the API server did not answer when files were to be removed ({error}): waited for it");
-            shared.tell(Event::Noticed(Notice { text, is_error: false }));
+            shared.emit(Event::Noticed(Notice { text, is_error: false }));
             is_told = true;
         }
         if timeout_at(limit, sleep(PAUSE)).await.is_err() {

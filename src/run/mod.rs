@@ -53,7 +53,7 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
     }
     let broken = tests.abort(signals).await;
     for text in ending::tidy_up(&shared, signals, &servers, &broken).await {
-        shared.tell(Event::Noticed(Notice { text, is_error: true }));
+        shared.emit(Event::Noticed(Notice { text, is_error: true }));
     }
     let (slowest, at_once) = shared.cluster.load();
     if slowest > SLOW {
@@ -61,7 +61,7 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
             "the node was slow: a command took up to {:.1} s, so no more than {at_once} ran at once",
             slowest.as_secs_f64()
         );
-        shared.tell(Event::Noticed(Notice { text, is_error: false }));
+        shared.emit(Event::Noticed(Notice { text, is_error: false }));
     }
     if signals.came() { Ending::Interrupted } else { Ending::Completed }
 }
@@ -148,18 +148,18 @@ impl Tests {
         if let (Outcome::Fail | Outcome::Error, Some(server)) = (verdict.outcome, &id.server) {
             self.broken.insert(server.clone());
         }
-        self.shared.tell(Event::TestFinished { id, verdict, elapsed, seen });
+        self.shared.emit(Event::TestFinished { id, verdict, elapsed, seen });
     }
 }
 
 /// Runs one test, if the user may do what it needs; a panic in it and a pod replaced under it are errors of this test alone.
 async fn run_test(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Ended {
     let started = Instant::now();
-    if job.test.check.about().disrupts && !shared.wishes.allow_disruption {
+    if job.test.check.about().disrupts && !shared.settings.allow_disruption {
         return Verdict::skip("it disrupts the server, which --allow-disruption allows").into();
     }
     let site = Site::new(Arc::clone(&shared), job.test.id, job.system);
-    if let Some(lacked) = shared.access.lacked_by(&job.test.check) {
+    if let Some(lacked) = shared.access.missing_for(&job.test.check) {
         return site.no_answer(&lacked.lacking()).into();
     }
     if job.test.check.about().disrupts
@@ -208,11 +208,11 @@ async fn considered(site: &Site, verdict: Verdict) -> Verdict {
     };
     let hosted = || shared.ledger.placed(|placed| placed.test == site.id && placed.place == Place::Host);
     if verdict.outcome == Outcome::Fail
-        && let Some(replaced) = site.replaced_under_it().await
+        && let Some(replaced) = site.replaced_during_test().await
     {
         return replaced;
     }
-    let ended = site.ended_under_it().await;
+    let ended = site.exited_during_test().await;
     ended.or_else(|| hosted().into_iter().find_map(held).map(Verdict::error)).unwrap_or(verdict)
 }
 

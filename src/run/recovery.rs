@@ -15,7 +15,7 @@ pub async fn recover(shared: &Shared, disrupted: &Disrupted) {
     let Disrupted { test, server, .. } = disrupted;
     // Not from the run's start: the disruption may have come late.
     let at = disrupted.at;
-    let limit = at + shared.wishes.settle.max(ANSWER);
+    let limit = at + shared.settings.settle.max(ANSWER);
     let mut last = "nothing is known of it".to_owned();
     let mut is_told = false;
     let mut look = |population: &Population| match state(population, disrupted) {
@@ -25,7 +25,7 @@ pub async fn recover(shared: &Shared, disrupted: &Disrupted) {
             if !is_told {
                 let what = format!("server {server} to be Ready again: {what}");
                 let limit = limit.saturating_duration_since(Instant::now());
-                shared.tell(Event::TestWaiting { id: test.clone(), what, limit });
+                shared.emit(Event::TestWaiting { id: test.clone(), what, limit });
                 is_told = true;
             }
             last = what;
@@ -43,8 +43,8 @@ pub async fn recover(shared: &Shared, disrupted: &Disrupted) {
         Ok(None) => format!("{last} {}s after it was disrupted", at.elapsed().as_secs()),
         Err(error) => error.to_string(),
     };
-    shared.gave_up(disrupted);
-    shared.tell(Event::Noticed(Notice { text: not_ready(shared, disrupted, &why), is_error: true }));
+    shared.mark_down(disrupted);
+    shared.emit(Event::Noticed(Notice { text: not_ready(shared, disrupted, &why), is_error: true }));
 }
 
 /// What the user has to know of a server that was disrupted and not seen to be Ready again.

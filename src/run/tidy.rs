@@ -209,12 +209,12 @@ async fn quiet(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<Cycles>>, lim
     }
     let what = "a moment between two sync cycles, to remove its file".to_owned();
     let left = limit.saturating_duration_since(Instant::now());
-    shared.tell(Event::TestWaiting { id: placed.test.clone(), what, limit: left });
+    shared.emit(Event::TestWaiting { id: placed.test.clone(), what, limit: left });
     while !sidecars.iter().all(|cycles| cycles.is_quiet()) {
         for cycles in &sidecars {
             if !cycles.quiet(limit).await {
                 let text = format!("{placed} was removed while nothing was known of the sidecar's cycle");
-                return shared.tell(Event::Noticed(Notice { text, is_error: false }));
+                return shared.emit(Event::Noticed(Notice { text, is_error: false }));
             }
         }
     }

@@ -15,7 +15,7 @@ use super::commands::pod;
 const SIDECAR: &str = "sync-to-windows";
 
 fn words() -> Words {
-    load("phase3").unwrap().system.words().unwrap()
+    load("phase3").unwrap().system.log_patterns().unwrap()
 }
 
 /// In the names of this test's files.

@@ -72,7 +72,7 @@ impl<'a> Deleted<'a> {
             return Err(Verdict::error(reason.hint(error.hint())));
         }
         let known = server.pods.iter().filter_map(|pod| pod.uid()).collect();
-        Ok(Self { site, known, owner, sent, limit: sent + shared.wishes.settle })
+        Ok(Self { site, known, owner, sent, limit: sent + shared.settings.settle })
     }
 
     /// How far it is.

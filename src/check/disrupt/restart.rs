@@ -83,7 +83,7 @@ impl Restart {
 
     /// Prepares, deletes the pod, and follows what comes.
     async fn restart(&self, site: &Site, server: &Server, pod: &Arc<Pod>, owner: String) -> Result<Restarted, Verdict> {
-        let (host, name, settle) = (&site.shared.host, site.server(), site.shared.wishes.settle);
+        let (host, name, settle) = (&site.shared.host, site.server(), site.shared.settings.settle);
         let [written, put] = [WRITTEN, PUT].map(|what| File { name: site.file(what).name, content: random::text(64) });
         self.write(site, pod, &written).await?;
         self.forget_probe(site).await;

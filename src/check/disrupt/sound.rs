@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::check::parameter::Span;
-use crate::check::site::restless;
+use crate::check::site::recently_restarted;
 use crate::cluster::container::{self, Kind};
 use crate::cluster::script;
 use crate::cluster::server::{Settlement, counted, is_ready};
@@ -27,7 +27,7 @@ pub fn steady(server: &Server, window: Span, now: Timestamp) -> Result<Arc<Pod>,
     if !is_ready(pod) {
         return Err(unsteady(format!("pod {} is not Ready", pod.name_any())));
     }
-    match restless(pod, window, now) {
+    match recently_restarted(pod, window, now) {
         Some(view) => Err(unsteady(format!("{}: {}", container::place(pod, view.name), view.describe()))),
         None => Ok(Arc::clone(pod)),
     }

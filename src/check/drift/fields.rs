@@ -1,11 +1,12 @@
-//! What Kubernetes makes of the fields of its objects: which it fills, keeps, adds to, or has no order for. Facts only.
+//! How Kubernetes treats fields of its objects: which it defaults, keeps, adds to, or stores without an order. Facts
+//! only.
 
 use serde_json::{Value, json};
 
 use super::path::Path;
 
-/// Lists that the API server leaves as they are: what is in them and not in the manifest, somebody has added.
-pub const WHOLE: [&str; 13] = [
+/// Lists that the API server never adds to: an item that the manifest lacks was added by a user or a program.
+pub const CLOSED_LISTS: [&str; 13] = [
     "containers",
     "initContainers",
     "volumes",
@@ -20,8 +21,8 @@ pub const WHOLE: [&str; 13] = [
     "add",
     "drop",
 ];
-/// Fields that are false unless somebody says otherwise.
-pub const FALSE: [&str; 8] = [
+/// Fields that default to false.
+pub const FALSE_BY_DEFAULT: [&str; 8] = [
     "readOnly",
     "privileged",
     "hostNetwork",
@@ -31,17 +32,18 @@ pub const FALSE: [&str; 8] = [
     "shareProcessNamespace",
     "publishNotReadyAddresses",
 ];
-/// The versions of objects that have them.
-pub const KNOWN: [&str; 3] = ["v1", "apps/v1", "batch/v1"];
-/// Lists without an order.
-pub const SETS: [&str; 6] = ["add", "drop", "accessModes", "externalIPs", "loadBalancerSourceRanges", "finalizers"];
+/// API versions of objects with these lists and fields.
+pub const KNOWN_VERSIONS: [&str; 3] = ["v1", "apps/v1", "batch/v1"];
+/// Lists whose order does not matter.
+pub const UNORDERED_LISTS: [&str; 6] =
+    ["add", "drop", "accessModes", "externalIPs", "loadBalancerSourceRanges", "finalizers"];
 /// Lists that controllers add to.
-pub const SHARED: [&str; 3] = ["finalizers", "secrets", "imagePullSecrets"];
-/// What is assigned where the manifest says nothing, or nothing in so many words.
-pub const ASSIGNED: [&str; 5] = ["clusterIP", "nodePort", "healthCheckNodePort", "volumeName", "nodeName"];
-/// Fields that are kept also where they are false, zero or empty. Source: those are pointers in the API's types; any
-/// other field of that value is left out of what is stored.
-pub const KEPT: [&str; 19] = [
+pub const CONTROLLER_LISTS: [&str; 3] = ["finalizers", "secrets", "imagePullSecrets"];
+/// Fields that Kubernetes assigns if the manifest does not set them, or sets them to zero.
+pub const ASSIGNED_FIELDS: [&str; 5] = ["clusterIP", "nodePort", "healthCheckNodePort", "volumeName", "nodeName"];
+/// Fields that the API server stores even if they are false, zero or empty, because they are pointers in the API's
+/// types. It omits other fields with such values.
+pub const KEPT_IF_ZERO: [&str; 19] = [
     "allowPrivilegeEscalation",
     "automountServiceAccountToken",
     "emptyDir",
@@ -62,27 +64,27 @@ pub const KEPT: [&str; 19] = [
     "suspend",
     "terminationGracePeriodSeconds",
 ];
-/// What holds quantities, and what is one.
-pub const QUANTITIES: [&str; 8] =
+/// Maps of quantities, and fields that are quantities.
+pub const QUANTITY_MAPS: [&str; 8] =
     ["limits", "requests", "capacity", "hard", "defaultRequest", "max", "min", "maxLimitRequestRatio"];
-pub const QUANTITY: [&str; 2] = ["sizeLimit", "storage"];
+pub const QUANTITY_FIELDS: [&str; 2] = ["sizeLimit", "storage"];
 
-/// Whether the API server stores nothing for such a value.
-pub fn is_nothing(value: &Value) -> bool {
+/// Whether a value is absent, false, zero or empty, so that the API server omits it.
+pub fn is_zero(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
         Value::Number(number) => number.as_f64() == Some(0.0),
         Value::String(text) => text.is_empty(),
         Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.iter().all(|(name, value)| is_nothing(value) && !KEPT.contains(&name.as_str())),
+        Value::Object(map) => map.iter().all(|(name, value)| is_zero(value) && !KEPT_IF_ZERO.contains(&name.as_str())),
         Value::Bool(true) => false,
     }
 }
 
-/// Whether a field has the value that it gets by itself. Source: "Defaults to" in the API's reference of `Deployment`,
-/// `Service` and `Pod`.
+/// Whether a field has its default value. Source: "Defaults to" in the API reference of `Deployment`, `Service` and
+/// `Pod`.
 pub fn is_default(Path { text, name, .. }: &Path, live: &Value) -> bool {
-    let usual = match name.as_str() {
+    let default = match name.as_str() {
         "protocol" => json!("TCP"),
         "terminationMessagePath" => json!("/dev/termination-log"),
         "terminationMessagePolicy" => json!("File"),
@@ -102,12 +104,12 @@ pub fn is_default(Path { text, name, .. }: &Path, live: &Value) -> bool {
         "allocateLoadBalancerNodePorts" => json!(true),
         "type" if text.ends_with(".strategy.type") => json!("RollingUpdate"),
         "type" if text == ".spec.type" => json!("ClusterIP"),
-        // That of a container makes a native sidecar of it.
+        // A container's restartPolicy has no default: it makes the container a native sidecar.
         "restartPolicy" if text.ends_with(".template.spec.restartPolicy") => json!("Always"),
         "apiVersion" if text.ends_with(".fieldRef.apiVersion") => json!("v1"),
-        // By the image's tag.
+        // These defaults depend on the image's tag or on the cluster.
         "imagePullPolicy" | "clusterIP" | "clusterIPs" | "ipFamilies" | "nodePort" => return true,
         _ => json!({}),
     };
-    *live == usual || *live == json!({}) || *live == json!([])
+    *live == default || *live == json!({}) || *live == json!([])
 }

@@ -1,4 +1,4 @@
-//! Whose hand set which fields of a live object: its `managedFields`, told in the places that a comparison has. Pure.
+//! Who set which fields of a live object, from its `managedFields`. Pure.
 
 use serde_json::Value;
 
@@ -6,64 +6,62 @@ use super::fields::is_default;
 use super::path::{Path, overlap};
 use crate::cluster::manifest::key;
 
-/// Who set fields of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
-    /// Helm, or a program that has helm in it: what it sets, the manifest says.
+pub enum Owner {
+    /// Helm, or a program that embeds it: its fields come from the manifest.
     Helm,
-    /// A program that works for Kubernetes, such as an autoscaler.
+    /// A program of the cluster, such as an autoscaler.
     Controller,
-    /// A person, with whichever program.
-    Person,
+    /// A user, with any other program.
+    User,
 }
 
-/// The fields that one of them has set.
 #[derive(Debug)]
 pub struct Manager {
-    pub who: Who,
+    pub owner: Owner,
     pub fields: Vec<Field>,
 }
 
-/// A field that somebody has set.
 #[derive(Debug)]
 pub struct Field {
-    /// Where, as kubectl has it.
+    /// Its path, in kubectl's `JSONPath` notation.
     pub text: String,
-    /// Whether it is what the API server sets where nobody does: it notes that for whoever made what the field is in.
+    /// Whether it has its default: the API server attributes defaults to the creator of the enclosing object or item.
     pub is_default: bool,
 }
 
-/// Programs that work for Kubernetes itself; some distributions have all of it in one.
+/// Programs of Kubernetes itself; some distributions combine them in one.
 const SYSTEM: [&str; 8] =
     ["kubelet", "kube-scheduler", "kube-apiserver", "kubelite", "k3s", "rke2", "k0s", "vpa-recommender"];
-/// How names of controllers end.
-const CONTROLLER: [&str; 6] =
+/// Suffixes of names of controllers.
+const CONTROLLER_SUFFIXES: [&str; 6] =
     ["-controller", "-controller-manager", "-operator", "-autoscaler", "-webhook", "-injector"];
-/// What helm notes at each object of a release.
-const RELEASE: &str = r".metadata.annotations.meta\.helm\.sh/release-name";
+/// The annotation that Helm adds to each object of a release.
+const RELEASE_NAME: &str = r".metadata.annotations.meta\.helm\.sh/release-name";
 
-impl Who {
+impl Owner {
     fn of(program: &str, fields: &[Field]) -> Self {
-        // Who makes an object anew with kubectl owns all of it, helm's note too.
-        let notes = || !program.starts_with("kubectl") && fields.iter().any(|field| field.text == RELEASE);
-        if program.to_lowercase().contains("helm") || notes() {
+        // A user who recreates an object with kubectl owns all its fields, including Helm's annotation.
+        let sets_release_name =
+            || !program.starts_with("kubectl") && fields.iter().any(|field| field.text == RELEASE_NAME);
+        if program.to_lowercase().contains("helm") || sets_release_name() {
             Self::Helm
-        } else if SYSTEM.contains(&program) || CONTROLLER.iter().any(|end| program.ends_with(end)) {
+        } else if SYSTEM.contains(&program) || CONTROLLER_SUFFIXES.iter().any(|end| program.ends_with(end)) {
             Self::Controller
         } else {
-            Self::Person
+            Self::User
         }
     }
 }
 
 impl Manager {
-    /// Whether it set a place, or something in it, or what it is in.
+    /// Whether it set the field, a field inside it, or a field around it.
     pub fn has(&self, at: &str) -> bool {
         self.fields.iter().any(|field| overlap(&field.text, at))
     }
 }
 
-/// The managers of an object, the latest first; without what they set of its status.
+/// The managers of an object, the latest first, without those of its status.
 pub fn managers(live: &Value) -> Vec<Manager> {
     let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
     let mut entries: Vec<&Value> = entries.filter(|entry| entry["subresource"] != "status").collect();
@@ -71,14 +69,14 @@ pub fn managers(live: &Value) -> Vec<Manager> {
     let manager = |entry: &Value| {
         let mut fields = Vec::new();
         collect(&Path::default(), &entry["fieldsV1"], live, &mut fields);
-        // An entry without any.
+        // From an entry without fields.
         fields.retain(|field| !field.text.is_empty());
-        Manager { who: Who::of(entry["manager"].as_str().unwrap_or_default(), &fields), fields }
+        Manager { owner: Owner::of(entry["manager"].as_str().unwrap_or_default(), &fields), fields }
     };
     entries.into_iter().map(manager).collect()
 }
 
-/// Collects the fields of a `fieldsV1`. Source of its form: `FieldsV1` in the API's reference.
+/// Collects the fields of a `fieldsV1`. Source of its format: `FieldsV1` in the API reference.
 fn collect(path: &Path, set: &Value, live: &Value, fields: &mut Vec<Field>) {
     let members = set.as_object().into_iter().flatten().filter(|(name, _)| *name != ".");
     let mut is_leaf = true;
@@ -96,7 +94,7 @@ fn collect(path: &Path, set: &Value, live: &Value, fields: &mut Vec<Field>) {
                     collect(&path.item(key(&path.name, item), index), below, item, fields);
                 }
             }
-            // An item of a list of plain values: the list says enough.
+            // An item of a list of plain values: the list's path suffices.
             _ => fields.push(Field { text: path.text.clone(), is_default: false }),
         }
     }
@@ -112,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_of_managers_are_told_as_kubectl_has_them() {
+    fn managers_and_their_fields_are_read_from_managed_fields() {
         let live = json!({
             "metadata": {"managedFields": [
                 {"manager": "helm", "operation": "Update", "time": "2026-11-21T03:00:00Z", "fieldsV1": {"f:spec": {"f:ports": {
@@ -124,18 +122,18 @@ mod tests {
             "spec": {"type": "NodePort", "ports": [{"name": "nfs", "port": 2049, "protocol": "TCP", "nodePort": 32150}]}
         });
         let managers = managers(&live);
-        assert_eq!(managers.iter().map(|manager| manager.who).collect::<Vec<_>>(), [Who::Person, Who::Helm]);
+        assert_eq!(managers.iter().map(|manager| manager.owner).collect::<Vec<_>>(), [Owner::User, Owner::Helm]);
         let fields = |index: usize| managers[index].fields.iter().map(|field| field.text.as_str()).collect::<Vec<_>>();
-        let place = r#".spec.ports[?(@.name=="nfs")]"#;
+        let port = r#".spec.ports[?(@.name=="nfs")]"#;
         assert_eq!((fields(0), fields(1).len()), (vec![".spec.type"], 2));
-        assert!(managers[1].has(place) && !managers[1].has(".spec.portsX"), "{managers:?}");
-        let who = |program: &str, annotation: &str| {
+        assert!(managers[1].has(port) && !managers[1].has(".spec.portsX"), "{managers:?}");
+        let owner = |program: &str, annotation: &str| {
             let text = format!(r".metadata.annotations.{annotation}");
-            Who::of(program, &[Field { text, is_default: false }])
+            Owner::of(program, &[Field { text, is_default: false }])
         };
-        assert_eq!(who("werf", r"meta\.helm\.sh/release-name"), Who::Helm);
-        assert_eq!(who("terraform-provider-helm_v3.0.2", "other"), Who::Helm);
-        assert_eq!(who("kubectl-replace", r"meta\.helm\.sh/release-name"), Who::Person);
-        assert_eq!([who("werf", "other"), who("vpa-injector", "other")], [Who::Person, Who::Controller]);
+        assert_eq!(owner("werf", r"meta\.helm\.sh/release-name"), Owner::Helm);
+        assert_eq!(owner("terraform-provider-helm_v3.0.2", "other"), Owner::Helm);
+        assert_eq!(owner("kubectl-replace", r"meta\.helm\.sh/release-name"), Owner::User);
+        assert_eq!([owner("werf", "other"), owner("vpa-injector", "other")], [Owner::User, Owner::Controller]);
     }
 }

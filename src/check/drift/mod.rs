@@ -1,6 +1,7 @@
-//! `drift`: the live objects are what the release's manifest says, and nobody added to them by hand.
+//! `drift`: the live objects match the release's manifest, without manual additions.
 //!
-//! Compares in observing: what is kept is what differs, and no object, whose variables may hold secrets.
+//! `observe` already compares, so that the observation holds differences only: whole objects may hold secrets in
+//! variables.
 
 use std::sync::Arc;
 
@@ -18,14 +19,14 @@ mod managers;
 mod path;
 pub mod revision;
 
-use compare::{Comparison, Difference, How, compare};
-use managers::{Field, Who, managers};
+use compare::{Change, Comparison, Difference, compare};
+use managers::{Field, Owner, managers};
 use path::{is_within, overlap};
 
-/// The most differences that a verdict names.
-const REASONS: usize = 20;
-/// What to do about what was added.
-const LEFT: &str = "helm upgrade leaves it: remove it with kubectl edit";
+/// Maximum number of differences in a verdict.
+const MAX_REASONS: usize = 20;
+/// The hint for additions.
+const ADDED: &str = "remove it with kubectl edit; helm upgrade keeps it";
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -34,13 +35,13 @@ pub struct Drift {}
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     release: String,
-    /// `None` for the whole.
+    /// `None` for all objects.
     server: Option<String>,
     revision: u64,
     objects: Vec<Object>,
 }
 
-/// An object of the manifest, beside the live one.
+/// An object of the manifest, compared with the live one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Object {
     kind: String,
@@ -51,26 +52,26 @@ struct Object {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum State {
     Missing,
-    /// It could not be looked at: why.
+    /// Why the live object could not be read.
     Unread(String),
     There {
-        /// How many fields were compared.
+        /// The number of compared fields.
         fields: usize,
         differences: Vec<(Difference, Option<Setter>)>,
-        /// What a person has set that the manifest says nothing of.
+        /// Fields that a user set and the manifest does not have.
         set: Vec<String>,
     },
 }
 
-/// Who set a field, where that is known.
+/// Who set a field.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Setter {
-    /// Nobody's hand was in it: an autoscaler or a webhook works as it was told.
+    /// A controller or webhook, not a user.
     is_controller: bool,
 }
 
-/// What the manifest of a revision says, compared once in a run.
-struct Looked {
+/// All objects of the manifest with their comparisons, made once per run.
+struct Compared {
     revision: u64,
     objects: Vec<(Value, Object)>,
 }
@@ -81,73 +82,76 @@ impl Kind for Drift {
     const NEEDS: &'static [Need] = &[Need::Release, Need::Services];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let looked: Result<Arc<Looked>, Verdict> = site.shared.once("drift", Box::pin(look(site))).await;
-        let looked = looked?;
+        let compared: Result<Arc<Compared>, Verdict> = site.shared.once("drift", Box::pin(compare_all(site))).await;
+        let compared = compared?;
         let server = site.id.server.clone();
-        let is_asked = |object: &Value| server.as_ref().is_none_or(|server| is_of(&site.system.pods, server, object));
-        let asked = looked.objects.iter().filter(|(said, _)| is_asked(said));
-        let objects = asked.map(|(_, object)| object.clone()).collect();
+        let is_wanted = |object: &Value| server.as_ref().is_none_or(|server| is_of(&site.system.pods, server, object));
+        let wanted = compared.objects.iter().filter(|(desired, _)| is_wanted(desired));
+        let objects = wanted.map(|(_, object)| object.clone()).collect();
         let release = site.shared.cluster.release().to_owned();
-        Ok(Observation { release, revision: looked.revision, objects, server })
+        Ok(Observation { release, revision: compared.revision, objects, server })
     }
 
     fn judge(&self, _: &System, seen: &Observation) -> Verdict {
         let whose = seen.server.as_ref().map_or(String::new(), |server| format!(" of {server}"));
         let manifest = format!("the manifest of revision {} of {}", seen.revision, seen.release);
         if seen.objects.is_empty() {
-            let what = "none: there is nothing to compare";
-            return Verdict::fail(Reason::new(manifest, format!("objects{whose}"), what));
+            return Verdict::fail(Reason::new(manifest, format!("objects{whose}"), "none"));
         }
         let (mut reasons, mut notes, mut unread) = (Vec::new(), Vec::new(), Vec::new());
         let mut count = 0;
-        let back = format!("`helm upgrade {} CHART --reuse-values` puts it back", seen.release);
+        let restore = format!("run `helm upgrade {} CHART --reuse-values`", seen.release);
         for object in &seen.objects {
             let named = object.named();
-            let mut wrong = |expected: String, what: &str, hint: &str| {
-                reasons.push(Reason::new(&named, expected, what).hint(hint));
+            let mut wrong = |expected: String, found: &str, hint: &str| {
+                reasons.push(Reason::new(&named, expected, found).hint(hint));
             };
             match &object.state {
-                State::Missing => wrong(format!("to be there, as in {manifest}"), "it does not exist", &back),
-                State::Unread(why) => unread.push(format!("not compared: {named}: {why}")),
+                State::Missing => wrong(format!("to exist, as in {manifest}"), "not found", &restore),
+                State::Unread(why) => unread.push(format!("cannot read {named}: {why}")),
                 State::There { fields, differences, set } => {
                     count += fields;
                     for (difference, by) in differences {
-                        let [expected, what] = difference.words(seen.revision);
+                        let [expected, found] = difference.expected_and_seen(seen.revision);
                         if by.as_ref().is_some_and(|by| by.is_controller) {
-                            notes.push(format!("{named}: expected {expected}; a controller or webhook set {what}"));
+                            notes.push(format!(
+                                "{named}: changed by a controller or webhook: expected {expected}; seen: {found}"
+                            ));
                         } else {
-                            wrong(expected, &what, if difference.how == How::Added { LEFT } else { &back });
+                            wrong(expected, &found, if difference.change == Change::Added { ADDED } else { &restore });
                         }
                     }
                     for field in set {
-                        wrong(compare::absent(field, seen.revision), "it was set by hand", LEFT);
+                        wrong(compare::absent(field, seen.revision), "set manually", ADDED);
                     }
                 }
             }
         }
         if reasons.is_empty() && !unread.is_empty() {
-            let hint = "where a permission lacks, ask for a Role that allows `get` on these kinds; one that the cluster does \
-                        not have cannot be there: mend the chart";
-            return Verdict::error(Reason::new(manifest, "its objects to be readable", unread.join("; ")).hint(hint));
+            let hint = "if a permission is missing, ask for a Role that allows `get` on these kinds; if the cluster lacks \
+                        a kind, fix the chart";
+            return Verdict::error(
+                Reason::new(manifest, "all its objects to be readable", unread.join("; ")).hint(hint),
+            );
         }
         notes.extend(unread);
-        if reasons.len() > REASONS {
-            let more = reasons.len() - (REASONS - 1);
-            reasons.truncate(REASONS - 1);
-            let what = format!("{more} more differences");
-            reasons.push(Reason::new(format!("the objects{whose}"), format!("to be as in {manifest}"), what));
+        if reasons.len() > MAX_REASONS {
+            let more = reasons.len() - (MAX_REASONS - 1);
+            reasons.truncate(MAX_REASONS - 1);
+            let found = format!("{more} more differences");
+            reasons.push(Reason::new(format!("the objects{whose}"), format!("to match {manifest}"), found));
         }
         let objects: Vec<String> = match seen.objects.as_slice() {
             few @ ([_] | [_, _]) => few.iter().map(Object::named).collect(),
             many => vec![format!("{} objects", many.len())],
         };
-        let are = if seen.objects.len() == 1 { "is" } else { "are" };
-        let summary = format!("{} {are} as {manifest} says: {count} fields compared", objects.join(" and "));
+        let verb = if seen.objects.len() == 1 { "matches" } else { "match" };
+        let summary = format!("{} {verb} {manifest}: {count} fields compared", objects.join(" and "));
         Verdict::judged(summary, reasons).notes(notes)
     }
 }
 
-async fn look(site: &Site) -> Result<Arc<Looked>, Verdict> {
+async fn compare_all(site: &Site) -> Result<Arc<Compared>, Verdict> {
     let shared = &site.shared;
     let deployed = shared.release.as_ref().map_err(|error| site.no_answer(error))?;
     let object = format!("Helm release {}", shared.cluster.release());
@@ -155,43 +159,50 @@ async fn look(site: &Site) -> Result<Arc<Looked>, Verdict> {
         Verdict::blocked("release", Reason::new(object.clone(), expected, seen).hint("see the test of the release"))
     };
     let Some(deployed) = deployed else {
-        return Err(blocked("a manifest to compare with", "Helm does not know it".to_owned()));
+        return Err(blocked("a manifest to compare with", "no such release".to_owned()));
     };
-    // A helm is at work, or was killed.
-    let is_moving = deployed.status.starts_with("pending-") || deployed.status == "uninstalling";
-    if is_moving && !deployed.is_newest_live {
-        return Err(blocked("no helm at work", format!("revision {} is {}", deployed.revision, deployed.status)));
+    // Another helm command is running, or was killed.
+    let is_pending = deployed.status.starts_with("pending-") || deployed.status == "uninstalling";
+    if is_pending && !deployed.is_newest_live {
+        return Err(blocked(
+            "no unfinished helm command",
+            format!("revision {} is {}", deployed.revision, deployed.status),
+        ));
     }
-    let said = manifest::objects(&deployed.contents.manifest).map_err(|error| {
-        let seen = format!("it cannot be read: {error}");
-        Verdict::error(Reason::new(format!("the manifest of {object}"), "YAML of objects", seen).hint("report this"))
+    let desired = manifest::objects(&deployed.contents.manifest).map_err(|error| {
+        let seen = format!("invalid YAML: {error}");
+        Verdict::error(
+            Reason::new(format!("the manifest of {object}"), "YAML of objects", seen).hint("report this as a bug"),
+        )
     })?;
-    let live = shared.cluster.live(&said).await.map_err(|error| site.no_answer(&error))?;
-    // Who upgrades meanwhile has begun with a new revision before any object is another one.
+    let live = shared.cluster.live(&desired).await.map_err(|error| site.no_answer(&error))?;
+    // A concurrent helm command adds its revision before it changes any object.
     let revisions = shared.cluster.revisions().await.map_err(|error| site.no_answer(&error))?;
     let newest = revisions.iter().find(|release| release.name == deployed.name);
     if newest.is_none_or(|newest| newest.revision != deployed.revision || newest.status != deployed.status) {
         let seen =
             newest.map_or("none".to_owned(), |newest| format!("revision {}, {}", newest.revision, newest.status));
         let expected = format!("revision {}, {}, as at the start of the run", deployed.revision, deployed.status);
-        return Err(Verdict::error(Reason::new(object, expected, seen).hint("run again when no helm is at work")));
+        return Err(Verdict::error(
+            Reason::new(object, expected, seen).hint("run the test again when no helm command is running"),
+        ));
     }
-    let objects = said.into_iter().zip(live).map(|(said, live)| {
-        let object = Object::of(&said, live);
-        (said, object)
+    let objects = desired.into_iter().zip(live).map(|(desired, live)| {
+        let object = Object::of(&desired, live);
+        (desired, object)
     });
-    Ok(Arc::new(Looked { revision: deployed.contents.revision, objects: objects.collect() }))
+    Ok(Arc::new(Compared { revision: deployed.contents.revision, objects: objects.collect() }))
 }
 
 impl Object {
-    fn of(said: &Value, live: Live) -> Self {
+    fn of(desired: &Value, live: Live) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let state = match live {
             Live::Missing => State::Missing,
             Live::Unread(why) => State::Unread(why),
-            Live::Object(live) => beside(said, &live),
+            Live::Object(live) => compare_object(desired, &live),
         };
-        Self { kind: text(&said["kind"]), name: text(&said["metadata"]["name"]), state }
+        Self { kind: text(&desired["kind"]), name: text(&desired["metadata"]["name"]), state }
     }
 
     fn named(&self) -> String {
@@ -199,42 +210,42 @@ impl Object {
     }
 }
 
-/// What is known of a live object beside what the manifest says of it.
-fn beside(said: &Value, live: &Value) -> State {
-    let (managers, Comparison { differences, places, .. }) = (managers(live), compare(said, live));
-    // A manager may own a whole of which only a part is compared.
+/// Compares a live object with the manifest's.
+fn compare_object(desired: &Value, live: &Value) -> State {
+    let (managers, Comparison { differences, fields, .. }) = (managers(live), compare(desired, live));
+    // A manager may own a field of which only a part was compared.
     let is_known = |field: &Field| {
-        let mut compared = places.iter().chain(differences.iter().map(|difference| &difference.at));
-        field.is_default || is_mark(&field.text) || compared.any(|place| overlap(&field.text, place))
+        let mut compared = fields.iter().chain(differences.iter().map(|difference| &difference.at));
+        field.is_default || is_label_or_annotation(&field.text) || compared.any(|at| overlap(&field.text, at))
     };
-    let persons = managers.iter().filter(|manager| manager.who == Who::Person);
-    let set = persons.flat_map(|manager| &manager.fields).filter(|field| !is_known(field));
+    let users = managers.iter().filter(|manager| manager.owner == Owner::User);
+    let set = users.flat_map(|manager| &manager.fields).filter(|field| !is_known(field));
     let set = set.map(|field| field.text.clone()).collect();
     let differences = differences.into_iter().filter_map(|difference| {
-        let who = managers.iter().find(|manager| manager.has(&difference.at)).map(|manager| manager.who);
-        // A default in the place of a zero that helm has sent.
-        let is_filled = difference.is_unset && who == Some(Who::Helm);
-        // What is nobody's came from a webhook: the API server notes who set a field before webhooks change a
-        // request, and a person's always.
-        let is_admitted = who.is_none() && difference.how == How::Added && !managers.is_empty();
-        let is_controller = difference.how != How::Missing && who == Some(Who::Controller) || is_admitted;
+        let owner = managers.iter().find(|manager| manager.has(&difference.at)).map(|manager| manager.owner);
+        // A default that replaced a zero from Helm.
+        let is_filled = difference.is_unset && owner == Some(Owner::Helm);
+        // A field without a manager came from an admission webhook: the API server records the managers of all other
+        // fields.
+        let is_from_webhook = owner.is_none() && difference.change == Change::Added && !managers.is_empty();
+        let is_controller = difference.change != Change::Missing && owner == Some(Owner::Controller) || is_from_webhook;
         (!is_filled).then_some((difference, Some(Setter { is_controller })))
     });
-    State::There { fields: places.len(), differences: differences.collect(), set }
+    State::There { fields: fields.len(), differences: differences.collect(), set }
 }
 
-/// Whether a field is a label or an annotation, of the object or of its pods: nothing runs otherwise because of it.
-fn is_mark(field: &str) -> bool {
+/// Whether a field is a label or annotation of the object or its pods, which does not change how they run.
+fn is_label_or_annotation(field: &str) -> bool {
     let metadata = field.strip_prefix(".spec.template").unwrap_or(field);
-    [".metadata.labels", ".metadata.annotations"].iter().any(|marks| is_within(metadata, marks))
+    [".metadata.labels", ".metadata.annotations"].iter().any(|parent| is_within(metadata, parent))
 }
 
-/// Whether an object of the manifest is a server's: its own label says so, or its pods', or else its name.
+/// Whether an object of the manifest belongs to a server, by its own or its pods' label, or else by its name.
 fn is_of(select: &Select, server: &str, object: &Value) -> bool {
     let label = |pointer: &str| object.pointer(pointer).and_then(|labels| labels[&select.server_label].as_str());
     let places = ["/metadata/labels", "/spec/template/metadata/labels", "/spec/selector"];
-    if let Some(said) = places.into_iter().find_map(label) {
-        return said == server;
+    if let Some(value) = places.into_iter().find_map(label) {
+        return value == server;
     }
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     name.strip_suffix(server).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'))

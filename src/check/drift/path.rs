@@ -1,25 +1,24 @@
-//! Where a field is, in kubectl's notation for people. Pure.
+//! The path of a field, in kubectl's `JSONPath` notation. Pure.
 
 use serde_json::Value;
 
-/// Where a field is.
 #[derive(Debug, Clone, Default)]
 pub struct Path {
-    /// As kubectl's `-o jsonpath` has it.
+    /// The whole path, as in kubectl's `-o jsonpath`.
     pub text: String,
-    /// The last name in it: that of the list, for an item of one.
+    /// The last name in it; for an item of a list, the list's name.
     pub name: String,
-    /// The name before that.
-    pub within: String,
+    /// The name before `name`.
+    pub parent: String,
 }
 
 impl Path {
     pub fn field(&self, name: &str) -> Self {
         let text = format!("{}.{}", self.text, name.replace('.', "\\."));
-        Self { text, name: name.to_owned(), within: self.name.clone() }
+        Self { text, name: name.to_owned(), parent: self.name.clone() }
     }
 
-    /// An item of a list, by what tells it from the others.
+    /// An item of a list, by its key if it has one.
     pub fn item(&self, key: Option<(&str, &Value)>, index: usize) -> Self {
         let text = match key {
             Some((key, value)) => format!("{}[?(@.{key}=={value})]", self.text),
@@ -29,12 +28,12 @@ impl Path {
     }
 }
 
-/// Whether one place is within another, or is it.
+/// Whether a path is the outer one or inside it.
 pub fn is_within(inner: &str, outer: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// Whether one of two places is within the other.
+/// Whether two paths are equal or one is inside the other.
 pub fn overlap(one: &str, other: &str) -> bool {
     is_within(one, other) || is_within(other, one)
 }

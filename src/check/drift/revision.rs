@@ -1,5 +1,5 @@
-//! Whether live objects are already those of a revision that Helm does not call deployed: `helm --wait` gave up, or was killed,
-//! and they came up all the same.
+//! Whether the live objects already match a revision that Helm does not report as deployed: `helm --wait` timed out or
+//! was killed, but the objects were applied.
 
 use std::collections::BTreeSet;
 use std::{mem, slice};
@@ -10,20 +10,21 @@ use super::compare::compare;
 use crate::cluster::manifest::{self, named};
 use crate::cluster::{ApiError, Cluster, Deployed, Live};
 
-/// Compares the live objects with the revisions that are not deployed, and judges by the newest of them that they are.
+/// Finds the newest revision that the live objects match, among those that are not deployed, and makes tests judge by
+/// it.
 ///
 /// # Errors
 /// The objects could not be listed.
-pub async fn settle(cluster: &Cluster, deployed: &mut Deployed) -> Result<(), ApiError> {
+pub async fn find_live(cluster: &Cluster, deployed: &mut Deployed) -> Result<(), ApiError> {
     if !(deployed.status == "failed" || deployed.status.starts_with("pending-")) {
         return Ok(());
     }
-    let was_any = !deployed.undeployed.is_empty();
-    let older = if was_any { &*deployed.contents.manifest } else { "" };
-    let all = if was_any { &deployed.undeployed[..] } else { slice::from_ref(&deployed.contents) };
+    let was_deployed = !deployed.undeployed.is_empty();
+    let older = if was_deployed { &*deployed.contents.manifest } else { "" };
+    let candidates = if was_deployed { &deployed.undeployed[..] } else { slice::from_ref(&deployed.contents) };
     let (mut live_one, mut same) = (None, None);
-    for newer in all {
-        // What is wrong with a manifest is `drift`'s to say.
+    for newer in candidates {
+        // `drift` reports an invalid manifest.
         let (Ok(newest), Ok(older)) = (manifest::objects(&newer.manifest), manifest::objects(older)) else { continue };
         if newest == older {
             same.get_or_insert_with(|| newer.clone());
@@ -37,27 +38,27 @@ pub async fn settle(cluster: &Cluster, deployed: &mut Deployed) -> Result<(), Ap
             break;
         }
     }
-    // Of one with the deployed manifest it is not seen whose the objects are: any other comes first.
+    // A revision with the deployed manifest cannot be told from it, so any other one takes precedence.
     let live_one = live_one.or(same);
     let revision = deployed.revision;
     deployed.is_newest_live = live_one.as_ref().is_some_and(|live| live.revision == revision);
     deployed.judged_by = Some(match &live_one {
-        Some(live) => format!("the live objects are revision {}'s; tests judge by it", live.revision),
-        None if was_any => format!(
-            "the live objects are not revision {revision}'s; tests judge by revision {}, the last that was deployed",
+        Some(live) => format!("the live objects match revision {}; tests judge by it", live.revision),
+        None if was_deployed => format!(
+            "the live objects do not match revision {revision}; tests judge by revision {}, the last deployed one",
             deployed.contents.revision
         ),
-        None => {
-            format!("the live objects are not all revision {revision}'s; tests judge by it, as none was ever deployed")
-        }
+        None => format!(
+            "not all live objects match revision {revision}; tests judge by it, because no revision was ever deployed"
+        ),
     });
     deployed.contents = live_one.unwrap_or_else(|| mem::take(&mut deployed.contents));
     Ok(())
 }
 
-/// Whether live objects are those of the newer of two manifests: wherever these differ, they are as the newer says.
+/// Whether the live objects match the newer of two manifests wherever these differ.
 fn are_newer<'a>(newer: &[Value], older: &[Value], live: impl Iterator<Item = (&'a Value, &'a Live)>) -> bool {
-    let mut is_seen = false;
+    let mut has_change = false;
     for (object, live) in live {
         let live = match live {
             Live::Object(live) => Some(live),
@@ -65,26 +66,27 @@ fn are_newer<'a>(newer: &[Value], older: &[Value], live: impl Iterator<Item = (&
             Live::Unread(_) => continue,
         };
         let [new, old] = [newer, older].map(|objects| objects.iter().find(|other| named(other) == named(object)));
-        let (asked, left) = (differences(new, old), differences(old, new));
-        let (lacks, lost) = (differences(new, live), differences(old, live));
-        // That an object is gone that both have, or a third value, is somebody else's doing.
-        if lacks == lost && live.is_none() {
+        let (added, removed) = (differences(new, old), differences(old, new));
+        let (not_new, not_old) = (differences(new, live), differences(old, live));
+        // An object of both manifests that is missing was deleted by someone else.
+        if not_new == not_old && live.is_none() {
             continue;
         }
-        let is_old = |at: &&String| lacks.contains(*at) && !lost.contains(*at);
-        if asked.iter().any(|at| is_old(&at)) || left.difference(&asked).any(|at| !lost.contains(at)) {
+        let is_old = |at: &&String| not_new.contains(*at) && !not_old.contains(*at);
+        if added.iter().any(|at| is_old(&at)) || removed.difference(&added).any(|at| !not_old.contains(at)) {
             return false;
         }
-        is_seen |= asked.iter().any(|at| !lacks.contains(at)) || left.difference(&asked).any(|at| lost.contains(at));
+        has_change |=
+            added.iter().any(|at| !not_new.contains(at)) || removed.difference(&added).any(|at| not_old.contains(at));
     }
-    is_seen
+    has_change
 }
 
-/// Where an object is not as a manifest says; the whole of it if it is not there.
-fn differences(said: Option<&Value>, live: Option<&Value>) -> BTreeSet<String> {
-    let Some(said) = said else { return BTreeSet::new() };
+/// The fields in which an object differs from a manifest's; the root if it is missing.
+fn differences(desired: Option<&Value>, live: Option<&Value>) -> BTreeSet<String> {
+    let Some(desired) = desired else { return BTreeSet::new() };
     let Some(live) = live else { return BTreeSet::from([String::new()]) };
-    let differences = compare(said, live).differences.into_iter();
+    let differences = compare(desired, live).differences.into_iter();
     differences.filter(|difference| !difference.is_unset).map(|difference| difference.at).collect()
 }
 
@@ -99,14 +101,14 @@ mod tests {
             "spec": {"replicas": 1, "template": {"spec": {"containers": [container]}}}})
     }
 
-    /// Whether one live object is the newer's, of an older, a newer and a live container.
+    /// Whether a Deployment with the live container matches the one with the newer container.
     fn is_newer(older: &Value, newer: &Value, live: &Value) -> bool {
         let [older, newer, live] = [older, newer, live].map(|container| object("a", container));
         are_newer(slice::from_ref(&newer), &[older], [(&newer.clone(), &Live::Object(live))].into_iter())
     }
 
     #[test]
-    fn objects_are_the_newers_where_all_that_it_changed_is_as_it_says() {
+    fn a_live_object_is_the_newer_if_all_its_changes_were_made() {
         let (one, two) =
             (json!({"name": "c", "image": "1", "tty": true}), json!({"name": "c", "image": "2", "tty": true}));
         let third = json!({"name": "c", "image": "3", "tty": true});
@@ -126,7 +128,7 @@ mod tests {
             ("a field was not added", &one, &limited, &one, false),
             ("a field was removed", &limited, &one, &one, true),
             ("a field was not removed", &limited, &one, &limited, false),
-            ("the half of it", &limited, &two, &one, false),
+            ("half of the changes", &limited, &two, &one, false),
             ("nothing differs", &one, &one, &one, false),
         ] {
             assert_eq!(is_newer(older, newer, live), expected, "{what}");
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn every_object_counts_that_can_be_looked_at() {
+    fn every_readable_object_counts() {
         let [one, two] = ["1", "2"].map(|image| json!({"name": "c", "image": image}));
         let of = |a: &Value, b: &Value| vec![object("a", a), object("b", b)];
         let (older, newer) = (of(&one, &one), of(&two, &two));
@@ -143,8 +145,8 @@ mod tests {
         };
         let live = |container: &Value| Live::Object(object("", container));
         assert!(judged(&older, &newer, [live(&two), live(&two)]));
-        assert!(!judged(&older, &newer, [live(&two), live(&one)]), "the half of it was applied");
-        assert!(judged(&older, &newer, [live(&two), Live::Missing]), "somebody removed it");
+        assert!(!judged(&older, &newer, [live(&two), live(&one)]), "only half was applied");
+        assert!(judged(&older, &newer, [live(&two), Live::Missing]), "someone deleted it");
         assert!(!judged(&older, &newer, [Live::Missing, Live::Missing]));
         assert!(judged(&older, &newer, [live(&two), Live::Unread(String::new())]));
         assert!(!judged(&older, &newer, [Live::Unread(String::new()), Live::Unread(String::new())]));

@@ -5,7 +5,7 @@ use crate::check::system::tests::system;
 use crate::cluster::example::with;
 use crate::event::Outcome;
 
-/// A Deployment as the chart has it.
+/// A Deployment as the chart renders it.
 fn manifest() -> Value {
     let mounts = json!([{"name": "data", "mountPath": "/data"}, {"name": "host", "mountPath": "/host"}]);
     json!({
@@ -38,7 +38,7 @@ fn manifest() -> Value {
     })
 }
 
-/// The same with what the API server adds and how it writes it.
+/// The live object of that manifest, with the API server's additions and spelling.
 fn live() -> Value {
     let mut live = manifest();
     json_patch::merge(
@@ -68,15 +68,15 @@ fn seen(objects: Vec<Object>) -> Observation {
     Observation { release: "file-sim".into(), server: None, revision: 3, objects }
 }
 
-fn judge(said: &Value, live: Value) -> Verdict {
-    let seen = seen(vec![Object::of(said, Live::Object(live))]);
-    // As from a recording.
+fn judge(desired: &Value, live: Value) -> Verdict {
+    let seen = seen(vec![Object::of(desired, Live::Object(live))]);
+    // As if from a recording.
     let seen = serde_json::from_value(serde_json::to_value(seen).unwrap()).unwrap();
     Drift {}.judge(&system(), &seen)
 }
 
-/// What is said of the live Deployment after some changes: of each reason what was expected and seen.
-fn said(changes: &[(&str, Value)]) -> Vec<String> {
+/// What each reason expects and has seen in the changed live Deployment.
+fn found(changes: &[(&str, Value)]) -> Vec<String> {
     let verdict = judge(&manifest(), with(live(), changes));
     verdict.reasons.iter().map(|reason| format!("{} | {}", reason.expected, reason.seen)).collect()
 }
@@ -84,25 +84,25 @@ fn said(changes: &[(&str, Value)]) -> Vec<String> {
 const POD: &str = "/spec/template/spec";
 
 #[test]
-fn what_the_api_server_adds_and_writes_otherwise_is_no_drift() {
+fn additions_and_spelling_of_the_api_server_are_no_drift() {
     let verdict = judge(&manifest(), live());
     assert!(verdict.outcome == Outcome::Pass && verdict.notes.is_empty(), "{verdict:#?}");
-    let start = "Deployment file-sim-nas-1 is as the manifest of revision 3 of file-sim says: ";
+    let start = "Deployment file-sim-nas-1 matches the manifest of revision 3 of file-sim: ";
     assert!(verdict.summary.starts_with(start), "{}", verdict.summary);
 }
 
 #[test]
-fn a_service_gets_addresses_and_ports_and_keeps_its_own() {
+fn assigned_addresses_and_ports_of_a_service_are_no_drift_and_changed_ones_are() {
     let ports = json!([{"port": 2049, "targetPort": 2049, "nodePort": 0}, {"port": 53, "protocol": "UDP", "targetPort": "dns"}]);
-    let said = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+    let desired = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
         "spec": {"clusterIP": "", "externalIPs": [], "selector": {"a": "b"}, "ports": ports}});
-    let mut live = said.clone();
+    let mut live = desired.clone();
     live["spec"]["clusterIP"] = json!("10.96.0.1");
     live["spec"]["clusterIPs"] = json!(["10.96.0.1"]);
     live["spec"]["ports"][0]["nodePort"] = json!(32150);
     live["spec"]["ports"][0]["targetPort"] = json!("2049");
     live["spec"].as_object_mut().unwrap().remove("externalIPs");
-    assert_eq!(judge(&said, live.clone()).outcome, Outcome::Pass);
+    assert_eq!(judge(&desired, live.clone()).outcome, Outcome::Pass);
     for (pointer, value) in [
         ("/spec/ports/0/port", json!(2050)),
         ("/spec/ports/1/protocol", json!("TCP")),
@@ -110,18 +110,18 @@ fn a_service_gets_addresses_and_ports_and_keeps_its_own() {
         ("/spec/selector/x", json!("y")),
         ("/spec/externalIPs", json!(["192.0.2.1"])),
     ] {
-        assert_eq!(judge(&said, with(live.clone(), &[(pointer, value)])).outcome, Outcome::Fail, "{pointer}");
+        assert_eq!(judge(&desired, with(live.clone(), &[(pointer, value)])).outcome, Outcome::Fail, "{pointer}");
     }
 }
 
 #[test]
-fn another_value_is_drift_and_named_as_kubectl_has_it() {
+fn a_different_value_is_drift_and_named_in_kubectls_notation() {
     let init = r#".spec.template.spec.initContainers[?(@.name=="sidecar")]"#;
     let container = r#".spec.template.spec.containers[?(@.name=="server")]"#;
     let source = "as in the manifest of revision 3";
     let script = json!("set -e\nwhile :; do\n  rsync\n  sleep 5\ndone\n");
     assert_eq!(
-        said(&[
+        found(&[
             (&format!("{POD}/initContainers/1/command/2"), script),
             (&format!("{POD}/initContainers/1/volumeMounts/0/mountPath"), json!("/other")),
             (&format!("{POD}/containers/0/resources/limits/memory"), json!("1G")),
@@ -129,20 +129,20 @@ fn another_value_is_drift_and_named_as_kubectl_has_it() {
         ]),
         [
             format!("{container}.resources.limits.memory to be `1Gi`, {source} | `1G`"),
-            format!("{container}.securityContext.privileged to be `false`, {source} | it is not there"),
+            format!("{container}.securityContext.privileged to be `false`, {source} | missing"),
             format!("{init}.command[2] to be `line 4: sleep \"$I\"`, {source} | `line 4: sleep 5`"),
             format!(
-                r#"{init}.volumeMounts[?(@.mountPath=="/data")] to be `{{"mountPath":"/data","name":"data"}}`, {source} | it is not there"#
+                r#"{init}.volumeMounts[?(@.mountPath=="/data")] to be `{{"mountPath":"/data","name":"data"}}`, {source} | missing"#
             ),
             format!(
-                r#"no {init}.volumeMounts[?(@.mountPath=="/other")]: the manifest of revision 3 does not have it | it was added"#
+                r#"no {init}.volumeMounts[?(@.mountPath=="/other")]: not in the manifest of revision 3 | added to the live object"#
             ),
         ]
     );
 }
 
 #[test]
-fn what_was_added_is_drift() {
+fn additions_are_drift() {
     for (pointer, value) in [
         ("initContainers/-", json!({"name": "second"})),
         ("containers/-", json!({"name": "second"})),
@@ -157,17 +157,20 @@ fn what_was_added_is_drift() {
         ("initContainers/1/volumeMounts/1/readOnly", json!(true)),
     ] {
         let verdict = judge(&manifest(), with(live(), &[(&format!("{POD}/{pointer}"), value)]));
-        assert!(verdict.reasons.len() == 1 && verdict.reasons[0].seen == "it was added", "{pointer}: {verdict:?}");
+        assert!(
+            verdict.reasons.len() == 1 && verdict.reasons[0].seen == "added to the live object",
+            "{pointer}: {verdict:?}"
+        );
     }
-    // The manifest may have no such list at all.
+    // The manifest may lack the whole list.
     let live = with(live(), &[(&format!("{POD}/initContainers/-"), json!({"name": "second"}))]);
-    let mut said = manifest();
-    said["spec"]["template"]["spec"].as_object_mut().unwrap().remove("initContainers");
-    assert_eq!(judge(&said, live).reasons.len(), 3);
+    let mut desired = manifest();
+    desired["spec"]["template"]["spec"].as_object_mut().unwrap().remove("initContainers");
+    assert_eq!(judge(&desired, live).reasons.len(), 3);
 }
 
 #[test]
-fn the_order_of_init_containers_counts_and_no_other() {
+fn only_the_order_of_init_containers_counts() {
     let mut live = live();
     live.pointer_mut(&format!("{POD}/volumes")).unwrap().as_array_mut().unwrap().reverse();
     assert_eq!(judge(&manifest(), live.clone()).outcome, Outcome::Pass);
@@ -177,7 +180,7 @@ fn the_order_of_init_containers_counts_and_no_other() {
     assert_eq!(reason.seen, r#"`["sidecar","init"]`"#);
 }
 
-/// What is judged of the live Deployment after some changes by a manager of these fields.
+/// Judges the changed live Deployment, with these fields set by a manager.
 fn managed(by: &str, fields: &Value, changes: &[(&str, Value)]) -> Verdict {
     let managed = json!([{"manager": by, "operation": "Update", "fieldsV1": fields}]);
     let changes = [changes, &[("/metadata/managedFields", managed)]].concat();
@@ -185,12 +188,12 @@ fn managed(by: &str, fields: &Value, changes: &[(&str, Value)]) -> Verdict {
 }
 
 #[test]
-fn what_a_person_sets_is_drift_and_what_kubernetes_does_is_none() {
+fn changes_by_users_are_drift_and_those_by_kubernetes_are_not() {
     let replicas = json!({"f:spec": {"f:replicas": {}, "f:paused": {}}});
     let changed = [("/spec/replicas", json!(3))];
     let edited = managed("kubectl-edit", &replicas, &changed);
     let expected = edited.reasons.iter().map(|reason| reason.expected.as_str()).collect::<Vec<_>>();
-    let paused = "no .spec.paused: the manifest of revision 3 does not have it";
+    let paused = "no .spec.paused: not in the manifest of revision 3";
     assert_eq!(expected, [".spec.replicas to be `1`, as in the manifest of revision 3", paused]);
     let scaled = managed("kube-controller-manager", &replicas, &changed);
     assert!(scaled.outcome == Outcome::Pass && scaled.notes.len() == 1, "an autoscaler: {scaled:?}");
@@ -198,16 +201,20 @@ fn what_a_person_sets_is_drift_and_what_kubernetes_does_is_none() {
     assert_eq!((same.outcome, same.notes.len()), (Outcome::Pass, 0), "the same value");
     let restart = json!({"f:kubectl.kubernetes.io/restartedAt": {}});
     let restart = json!({"f:spec": {"f:template": {"f:metadata": {"f:annotations": restart}}}});
-    assert_eq!(managed("kubectl-rollout", &restart, &[]).outcome, Outcome::Pass, "a restart by hand");
+    assert_eq!(managed("kubectl-rollout", &restart, &[]).outcome, Outcome::Pass, "a manual restart");
     let zero = json!({"f:spec": {"f:minReadySeconds": {}}});
     let judged = |manager: &str| managed(manager, &zero, &[("/spec/minReadySeconds", json!(1))]).outcome;
-    assert_eq!([judged("helm"), judged("kubectl-edit")], [Outcome::Pass, Outcome::Fail], "helm's zero may be filled");
+    assert_eq!(
+        [judged("helm"), judged("kubectl-edit")],
+        [Outcome::Pass, Outcome::Fail],
+        "Helm's zero may be replaced by a default"
+    );
     let gone = [("/spec/replicas", Value::Null)];
     assert_eq!(managed("kube-controller-manager", &replicas, &gone).outcome, Outcome::Fail);
 }
 
 #[test]
-fn what_somebody_set_inside_an_item_of_a_list_is_drift() {
+fn a_field_that_a_user_set_inside_a_list_item_is_drift() {
     let in_list = |list: &str, key: &str, below: &Value| {
         let list = json!({(format!("f:{list}")): {(format!("k:{key}")): below}});
         managed("kubectl-edit", &json!({"f:spec": {"f:template": {"f:spec": list}}}), &[])
@@ -226,37 +233,37 @@ fn what_somebody_set_inside_an_item_of_a_list_is_drift() {
         let verdict = in_list(list, key, &below);
         assert_eq!((verdict.outcome, verdict.reasons.len()), (Outcome::Fail, 1), "{list} {below}: {verdict:?}");
     }
-    // What the manifest has, and what is set by itself, whoever sent it last.
+    // Fields of the manifest and defaults are no drift, whoever sent them last.
     let usual = json!({"f:image": {}, "f:name": {}, "f:terminationMessagePath": {}, "f:ports": {
         r#"k:{"containerPort":2049,"protocol":"TCP"}"#: {".": {}, "f:containerPort": {}, "f:name": {}, "f:protocol": {}}}});
     assert_eq!(in_list("containers", r#"{"name":"server"}"#, &usual).outcome, Outcome::Pass);
     let finalizer = json!({"f:metadata": {"f:finalizers": {}}});
     let kept = managed("kubectl-edit", &finalizer, &[("/metadata/finalizers", json!(["x"]))]);
-    assert_eq!(kept.outcome, Outcome::Fail, "it keeps the object from going");
+    assert_eq!(kept.outcome, Outcome::Fail, "it blocks the deletion of the object");
 }
 
 #[test]
-fn what_a_webhook_adds_is_noted_for_nobody_and_is_no_drift() {
+fn a_field_without_a_manager_was_added_by_a_webhook_and_is_no_drift() {
     let added = [(&*format!("{POD}/containers/0/env/-"), json!({"name": "PROXY", "value": "x"}))];
     let webhook = managed("helm", &json!({"f:spec": {"f:replicas": {}}}), &added);
     assert!(webhook.outcome == Outcome::Pass && webhook.notes.len() == 1, "{webhook:?}");
-    assert_eq!(judge(&manifest(), with(live(), &added)).outcome, Outcome::Fail, "nobody's hand is noted at all");
+    assert_eq!(judge(&manifest(), with(live(), &added)).outcome, Outcome::Fail, "no managers are recorded at all");
     let variable = json!({r#"k:{"name":"PROXY"}"#: {".": {}, "f:name": {}, "f:value": {}}});
     let fields = json!({"f:spec": {"f:template": {"f:spec": {"f:containers": {r#"k:{"name":"server"}"#: {"f:env": variable}}}}}});
-    assert_eq!(managed("helm", &fields, &added).outcome, Outcome::Fail, "an upgrade that failed has left it");
+    assert_eq!(managed("helm", &fields, &added).outcome, Outcome::Fail, "a failed upgrade left it");
 }
 
 #[test]
-fn secrets_are_compared_and_not_shown() {
+fn secrets_are_compared_but_not_shown() {
     let secret = |fields: Value| {
         let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}});
         json_patch::merge(&mut secret, &fields);
         secret
     };
-    let said = secret(json!({"stringData": {"a": "hunter2"}, "data": {"b": "eA=="}}));
+    let desired = secret(json!({"stringData": {"a": "hunter2"}, "data": {"b": "eA=="}}));
     let stored = secret(json!({"type": "Opaque", "data": {"a": "aHVudGVyMg==", "b": "eA=="}}));
-    assert_eq!(judge(&said, stored.clone()).outcome, Outcome::Pass);
-    let other = judge(&said, with(stored, &[("/data/a", json!("b3RoZXI="))]));
+    assert_eq!(judge(&desired, stored.clone()).outcome, Outcome::Pass);
+    let other = judge(&desired, with(stored, &[("/data/a", json!("b3RoZXI="))]));
     let text = format!("{other:?}");
     assert!(
         other.outcome == Outcome::Fail && !text.contains("hunter2") && !text.contains("aHVu") && !text.contains("b3Ro")
@@ -264,7 +271,7 @@ fn secrets_are_compared_and_not_shown() {
 }
 
 #[test]
-fn what_is_missing_fails_and_what_cannot_be_read_is_said() {
+fn missing_objects_fail_and_unreadable_ones_are_reported() {
     let object = |state: State| Object { kind: "Service".into(), name: "s".into(), state };
     let there = || State::There { fields: 1, differences: Vec::new(), set: Vec::new() };
     let unread = || State::Unread("no permission".into());
@@ -273,18 +280,18 @@ fn what_is_missing_fails_and_what_cannot_be_read_is_said() {
         (vec![State::Missing, there()], Outcome::Fail, 0),
         (vec![unread(), there()], Outcome::Error, 0),
         (vec![unread()], Outcome::Error, 0),
-        // What is known is told.
+        // A known difference takes precedence over an unreadable object.
         (vec![unread(), State::Missing], Outcome::Fail, 1),
     ] {
         let verdict = Drift {}.judge(&system(), &seen(states.into_iter().map(object).collect()));
         assert_eq!((verdict.outcome, verdict.notes.len()), (outcome, notes), "{verdict:?}");
-        let is_told = outcome == Outcome::Fail || verdict.reasons[0].seen.contains("Service s: no permission");
-        assert!(is_told, "{verdict:?}");
+        let is_reported = outcome == Outcome::Fail || verdict.reasons[0].seen.contains("Service s: no permission");
+        assert!(is_reported, "{verdict:?}");
     }
 }
 
 #[test]
-fn an_object_is_a_servers_by_label_or_else_by_name() {
+fn an_object_belongs_to_a_server_by_label_or_else_by_name() {
     let select: Select = serde_json::from_value(json!({"labels": {}, "server-label": "component"})).unwrap();
     let is_of = |server: &str, object: &Value| is_of(&select, server, object);
     assert!(is_of("nas-1", &manifest()) && !is_of("nas-2", &manifest()));

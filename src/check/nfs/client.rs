@@ -13,7 +13,7 @@ use super::failure::{Abort, Cause, Failure};
 use super::route::Route;
 use super::session::Session;
 use crate::check::Site;
-use crate::check::exits::{self, Exit, is_own};
+use crate::check::exits::{self, Exit, exited_by_itself};
 use crate::cluster::container;
 use crate::cluster::server::is_terminating;
 use crate::cluster::{Population, ResourceExt};
@@ -129,7 +129,7 @@ impl<'a> Client<'a> {
     async fn attribute(&self, failure: Failure) -> Result<Failure, Verdict> {
         let (Cause::Ended(why) | Cause::Broken(why)) = &failure.cause else { return Ok(failure) };
         let (exits, server) = (&self.site.shared.exits, self.site.server());
-        let _question = exits.question(server).await;
+        let _investigation = exits.investigate(server).await;
         // A refused request cannot have ended the server: only an earlier one can.
         let delay = if why.contains("refused") { Duration::ZERO } else { EXIT_DELAY + slack(self.site) };
         let Some(exit) = self.exit(delay).await else { return Ok(failure) };
@@ -152,7 +152,7 @@ impl<'a> Client<'a> {
         let end = shared.until(site.server(), Instant::now() + delay, ended).await.ok()??;
         let population = shared.watch.population().ok();
         let is_deleted = population.as_ref().and_then(|population| current(population, pod)).is_none_or(is_terminating);
-        if is_deleted || !is_own(&end, self.since) {
+        if is_deleted || !exited_by_itself(&end, self.since) {
             return None;
         }
         let restarted = |population: &Population| {
@@ -166,7 +166,7 @@ impl<'a> Client<'a> {
             shared.cluster.log_tail(&name, container, LOG_LINES, LOG_BYTES).await
         };
         let unreadable = |error| vec![format!("(cannot read its log: {error})")];
-        let said = log.map_or_else(unreadable, |lines| lines.into_iter().map(|(_, line)| line).collect());
+        let log = log.map_or_else(unreadable, |lines| lines.into_iter().map(|(_, line)| line).collect());
         let [started, at] = [&end.started_at, &end.finished_at].map(|time| exits::at(time.as_ref()));
         let reason = end.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
         Some(Exit {
@@ -177,7 +177,7 @@ impl<'a> Client<'a> {
             ran: at.duration_since(started),
             restarts,
             how: format!("exit code {}{reason}", end.exit_code),
-            said,
+            log,
         })
     }
 

@@ -84,7 +84,7 @@ impl FailedSession {
 
 /// Expected, seen and hint for a server that exited at a request.
 fn exited(call: &str, exit: &Exit) -> (String, String, &'static str) {
-    let log = exit.said.iter().map(|line| format!("`{line}`")).collect::<Vec<_>>().join(", ");
+    let log = exit.log.iter().map(|line| format!("`{line}`")).collect::<Vec<_>>().join(", ");
     let hint = if log.contains(CANNOT_SWITCH_USER) {
         "start unfsd with -s: the container may not switch to a client's user, and the capabilities for it, SETUID and \
          SETGID, fail the test security"

@@ -1,4 +1,4 @@
-//! `init-container`: it has completed, and its log ends without an error.
+//! `init-container`: the init container completed, and its log ends without an error.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::cluster::container;
 use crate::cluster::{ApiError, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 
-/// How many lines of the log's end are read: an error of rsync is followed by the script's own few lines at the most.
-const TAIL: i64 = 50;
-const BYTES: i64 = 1 << 20;
+/// Enough lines from the end of the log: the script prints only a few after an error of rsync.
+const TAIL_LINES: i64 = 50;
+const TAIL_BYTES: i64 = 1 << 20;
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -23,7 +23,7 @@ pub struct InitContainer {}
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     pod: Arc<Pod>,
-    /// The end of its log; `None` if it has not completed.
+    /// The end of the container's log; `None` if it has not completed.
     log: Option<Vec<String>>,
 }
 
@@ -34,7 +34,7 @@ impl Kind for InitContainer {
     const PARTS: &'static [Part] = &[Part::Init];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        // Where a rollout does not get on, the old pod still serves, and the new one's init container may be why.
+        // In a stalled rollout the old pod still serves, and the new pod's init container may be the cause.
         let pod = match newest_of_several(&site.settled_server().await?.0) {
             Some(newest) => newest,
             None => site.pod().await?.0,
@@ -43,7 +43,7 @@ impl Kind for InitContainer {
         if !container::named(&pod, name).is_some_and(|view| view.has_completed()) {
             return Ok(Observation { pod, log: None });
         }
-        let lines = match site.shared.cluster.log_tail(&pod.name_any(), name, TAIL, BYTES).await {
+        let lines = match site.shared.cluster.log_tail(&pod.name_any(), name, TAIL_LINES, TAIL_BYTES).await {
             Ok(lines) => lines.into_iter().map(|(_, line)| line).collect(),
             Err(error) if is_gone(&error) => Vec::new(),
             Err(error) => return Err(site.no_answer(&error)),
@@ -57,27 +57,27 @@ impl Kind for InitContainer {
         let fail = |reason: Reason, hint: &str| Verdict::fail(reason.hint(hint)).at(Hop::Init);
         let view = match init(&seen.pod, name) {
             Ok(view) => view,
-            Err(missing) => return fail(missing, "without it the export stays empty: run helm upgrade again"),
+            Err(missing) => return fail(missing, "run helm upgrade; without this container the export stays empty"),
         };
         let Some(log) = seen.log.as_ref().filter(|_| view.has_completed()) else {
-            let hint = format!("look at its log: kubectl logs {} -c {name}", seen.pod.name_any());
+            let hint = format!("read its log: kubectl logs {} -c {name}", seen.pod.name_any());
             return fail(Reason::new(object, "completed with exit code 0", view.describe()), &hint);
         };
-        if let Some(line) = log.iter().rfind(|line| system.tells_error(line)) {
-            let hint = "the export may lack files although the exit code is 0: look at the lines before it, then restart \
-                        the pod";
+        if let Some(line) = log.iter().rfind(|line| system.is_error_line(line)) {
+            let hint = "read the log lines before it, then restart the pod; the export may lack files although the \
+                        exit code is 0";
             return fail(Reason::new(object, "a log that ends without an error", line), hint);
         }
         let summary = format!("{name} {}", view.describe());
         if log.is_empty() {
-            let note = format!("{object}: its log is not there, or not any more; only its exit code was judged");
+            let note = format!("{object}: the log is empty or was deleted; only the exit code was checked");
             return Verdict::pass(summary).notes(vec![note]);
         }
         Verdict::pass(format!("{summary}, and its log ends without an error"))
     }
 }
 
-/// Whether a log is not there any more, as after the kubelet tidied up.
+/// Whether a log no longer exists, for example because the kubelet deleted it.
 fn is_gone(error: &ApiError) -> bool {
     match error {
         ApiError::NotFound { .. } => true,
@@ -100,19 +100,19 @@ mod tests {
     }
 
     #[test]
-    fn an_error_in_the_log_fails_also_with_exit_code_0_and_so_does_a_pod_without_it() {
+    fn an_error_in_the_log_fails_despite_exit_code_0_and_so_does_a_missing_container() {
         let names = ["sending incremental file list", "rsync error.txt", "failed (code 23).log", "=== Complete ==="];
-        assert_eq!(judged(&[], &json!(names)).outcome, Outcome::Pass, "whatever files are called");
+        assert_eq!(judged(&[], &json!(names)).outcome, Outcome::Pass, "file names that look like errors");
         let error = "rsync error: some files/attrs were not transferred (code 23) at main.c(1338) [sender=3.4.1]";
         let verdict = judged(&[], &json!([error, "=== Complete ==="]));
         assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(Hop::Init)));
         assert_eq!(verdict.reasons[0].seen, error);
         let other = [("/spec/initContainers/0/name", json!("other"))];
-        assert_eq!(judged(&other, &json!(["done"])).outcome, Outcome::Fail, "there is no such container");
+        assert_eq!(judged(&other, &json!(["done"])).outcome, Outcome::Fail, "the container is missing");
     }
 
     #[test]
-    fn a_log_that_the_kubelet_tidied_up_is_a_note_and_one_that_may_not_be_read_is_not_gone() {
+    fn a_deleted_log_is_a_note_and_other_failures_to_read_a_log_are_not_taken_for_that() {
         let verdict = judged(&[], &json!([]));
         assert_eq!((verdict.outcome, verdict.notes.len()), (Outcome::Pass, 1));
         let failed = |message: &str| {

@@ -1,4 +1,4 @@
-//! What a server's pod declares, and what its containers do with it.
+//! Checks of a server's pod: its spec, and how its containers run.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ mod tests;
 pub mod usage;
 pub mod used;
 
-/// The pod of the server under test, of which some kinds of checks observe nothing else.
+/// An observation that consists of the pod alone.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct OnlyPod {
     pod: Arc<Pod>,
@@ -35,7 +35,7 @@ impl OnlyPod {
     }
 }
 
-/// The init container of that name, or what is wrong where there is none.
+/// The init container of that name, or the reason to fail without it.
 fn init<'a>(pod: &'a Pod, name: &str) -> Result<View<'a>, Reason> {
     container::named(pod, name).filter(|view| view.kind == container::Kind::Init).ok_or_else(|| {
         let found = format!("no such init container; the pod has {}", container::names(pod));

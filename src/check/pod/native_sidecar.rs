@@ -1,4 +1,4 @@
-//! `native-sidecar`: the sidecar is declared as a native one, in the right place, and runs steadily.
+//! `native-sidecar`: the sidecar is a native sidecar after the init container, and runs without recent restarts.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::findings::{EVENTS, Findings};
 use crate::check::{Kind, Part, Site, System};
+use crate::cluster::ResourceExt;
 use crate::cluster::container::{self, View};
 use crate::event::{Hop, Reason, Verdict};
 
@@ -34,7 +35,8 @@ impl Kind for NativeSidecar {
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let (name, after) = (system.sidecar_name(), &system.init_container);
         let object = container::place(&seen.pod, name);
-        let repair = "enable the server's sidecar in the values and run helm upgrade; if the release has it, the live object was edited";
+        let repair = "enable the sidecar in the server's values, then run helm upgrade; if the values already enable it, \
+                      the live object was edited";
         let Some(sidecar) = container::named(&seen.pod, name) else {
             let reason = Reason::new(object, "a native sidecar", container::missing(&seen.pod));
             return Verdict::fail(reason.hint(repair)).at(Hop::Sidecar);
@@ -48,15 +50,18 @@ impl Kind for NativeSidecar {
         let init = container::named(&seen.pod, after);
         let comes_after = |init: View| init.kind == container::Kind::Init && (init.index < sidecar.index || !is_native);
         if !init.is_some_and(comes_after) {
-            let seen = init.map_or("there is no such init container".to_owned(), |init| {
-                format!("{after} is {}, in place {}", init.kind, init.index + 1)
+            let seen = init.map_or(format!("no init container {after}"), |init| {
+                format!("{after} is {}, at position {}", init.kind, init.index + 1)
             });
-            let hint = "put it behind: before it, the sidecar copies an empty export over the host folder";
-            found.wrong(&object, format!("to come after the init container {after}"), seen, hint);
+            let hint = format!(
+                "move the sidecar after {after}; before it, the sidecar copies an empty export over the host folder"
+            );
+            found.wrong(&object, format!("to come after init container {after}"), seen, hint);
         }
         if container::is_restless(&seen.pod, &sidecar, system.restart_window.signed(), seen.now) {
             let expected = format!("no restart within {}", system.restart_window);
-            found.wrong(&object, expected, sidecar.describe(), "look at its previous log: kubectl logs --previous");
+            let hint = format!("read its previous log: kubectl logs {} -c {name} --previous", seen.pod.name_any());
+            found.wrong(&object, expected, sidecar.describe(), hint);
         }
         let is_started = sidecar.status.is_some_and(|status| status.started == Some(true));
         if sidecar.running_since().is_none() || !is_started {

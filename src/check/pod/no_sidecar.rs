@@ -1,4 +1,4 @@
-//! `no-sidecar`: besides the init container, nothing in the pod mounts the host folder, whatever its name or kind.
+//! `no-sidecar`: only the init container mounts the host folder, whatever the names and kinds of other containers.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ impl Kind for NoSidecar {
         let folders = init.as_ref().map(|init| container::tester_folders(pod, init, server)).unwrap_or_default();
         let (Ok(init), [folder, ..]) = (init, folders.as_slice()) else {
             let expected = format!("an init container {} that mounts the host folder", system.init_container);
-            let found = format!("none does; the pod has {}", container::names(pod));
+            let found = format!("none; the pod has {}", container::names(pod));
             return Verdict::fail(Reason::new(format!("pod {}", pod.name_any()), expected, found)).at(Hop::Sidecar);
         };
         let is_folder = |path: &str| folders.iter().any(|folder| overlap(path, folder.path));
@@ -38,8 +38,9 @@ impl Kind for NoSidecar {
         for view in container::all(pod).iter().filter(|view| view.name != init.name) {
             for mount in container::host_paths(pod, view).iter().filter(|mount| is_folder(mount.path)) {
                 let seen = format!("{} mounts {} at {}", view.kind, mount.path, mount.mount_path);
-                let hint = "remove it: it overwrites the tester's own files; helm upgrade does not remove what was added by hand";
-                found.wrong(container::place(pod, view.name), "not to mount the host folder", seen, hint);
+                let hint = "remove the mount; the container can overwrite testers' files, and helm upgrade does not \
+                            remove manual additions";
+                found.wrong(container::place(pod, view.name), "no mount of the host folder", seen, hint);
             }
         }
         found.verdict(format!("only {} mounts {}", init.name, folder.path)).at(Hop::Sidecar)

@@ -1,9 +1,9 @@
-//! Kubernetes quantities, such as `1Gi` or `50m`: compared and written. Pure.
+//! Kubernetes quantities, such as `1Gi` or `50m`: parsing, comparing and formatting. Pure.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What a suffix multiplies by. Source: `Quantity` in the Kubernetes API reference.
+/// Factors of suffixes. Source: `Quantity` in the Kubernetes API reference.
 const SUFFIXES: [(&str, f64); 15] = [
     ("n", 1e-9),
     ("u", 1e-6),
@@ -25,27 +25,26 @@ const SUFFIXES: [(&str, f64); 15] = [
 /// A quantity such as `8Gi` or `50m`.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]
-#[schemars(rename = "Quantity")]
 #[schemars(extend("pattern" = r"^\d+(\.\d+)?([numkMGTPE]|[KMGTPE]i|[eE]\d+)?$"))]
-pub struct Amount {
-    /// As it is written.
+pub struct Quantity {
+    /// As written in the suite.
     pub text: String,
-    /// In the unit without a prefix: bytes, or CPU cores.
+    /// In base units: bytes, or CPU cores.
     pub number: f64,
 }
 
-impl TryFrom<String> for Amount {
+impl TryFrom<String> for Quantity {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let number = number(&text).ok_or_else(|| format!("{text} is no quantity such as 8Gi or 50m"))?;
+        let number = number(&text).ok_or_else(|| format!("`{text}` is not a quantity such as 8Gi or 50m"))?;
         Ok(Self { text, number })
     }
 }
 
 pub fn number(text: &str) -> Option<f64> {
     let suffixed = SUFFIXES.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)));
-    // Rust reads `inf` too.
+    // Rust's parser also accepts `inf` and `nan`.
     let is_number = |digits: &str| digits.chars().all(|c| c.is_ascii_digit() || "+-.".contains(c));
     match suffixed {
         Some((digits, factor)) => Some(digits.parse::<f64>().ok().filter(|_| is_number(digits))? * factor),
@@ -53,13 +52,13 @@ pub fn number(text: &str) -> Option<f64> {
     }
 }
 
-/// A quantity as YAML may have it, also as a plain number.
+/// The text of a quantity, which YAML may also hold as a number.
 pub fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Whether two quantities are the same amount, however they are written.
-pub fn same(one: &str, other: &str) -> bool {
+/// Whether two quantities are equal, however they are written.
+pub fn equal(one: &str, other: &str) -> bool {
     let both = number(one).zip(number(other));
     one == other || both.is_some_and(|(one, other)| (one - other).abs() <= 1e-12 * one.abs().max(other.abs()))
 }
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_are_compared_and_not_spellings() {
+    fn quantities_are_equal_whatever_their_spelling() {
         for [one, other] in [
             ["1024Mi", "1Gi"],
             ["1Gi", "1073741824"],
@@ -89,12 +88,12 @@ mod tests {
             ["0.5Gi", "512Mi"],
             ["0", "0Mi"],
         ] {
-            assert!(same(one, other) && same(other, one), "{one} {other}");
+            assert!(equal(one, other) && equal(other, one), "{one} {other}");
         }
         for [one, other] in [["1G", "1Gi"], ["64Mi", "64M"], ["1Gi", "1073741825"], ["50m", "50"], ["1n", "2n"]] {
-            assert!(!same(one, other) && !same(other, one), "{one} {other}");
+            assert!(!equal(one, other) && !equal(other, one), "{one} {other}");
         }
-        assert!(!same("lots", "many") && !same("1Gi", ""));
-        assert!(["8 Gi", "1e5m", "inf", "infm"].iter().all(|text| Amount::try_from((*text).to_owned()).is_err()));
+        assert!(!equal("lots", "many") && !equal("1Gi", ""));
+        assert!(["8 Gi", "1e5m", "inf", "infm"].iter().all(|text| Quantity::try_from((*text).to_owned()).is_err()));
     }
 }

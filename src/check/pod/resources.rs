@@ -1,4 +1,4 @@
-//! `resources`: requests and limits are as in the values, in both directions, compared as quantities.
+//! `resources`: requests and limits equal those in the values, compared as quantities; additional ones fail too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,9 +45,13 @@ impl Kind for Resources {
             let Some(expected) = seen.expected.get(name) else { continue };
             match container::named(&seen.pod, name) {
                 None if is_optional => {}
-                None => found.wrong(object, "to be there", container::missing(&seen.pod), "run helm upgrade again"),
+                None => found.wrong(object, "to exist", container::missing(&seen.pod), "run helm upgrade"),
                 Some(view) if expected.value.is_none() => {
-                    found.note(format!("{object} has {}; {}", described(view.resources), expected.source));
+                    found.note(format!(
+                        "{object} has {}; not checked, because {}",
+                        described(view.resources),
+                        expected.source
+                    ));
                 }
                 Some(view) => {
                     compare(&mut found, &object, view.resources, expected);
@@ -55,17 +59,17 @@ impl Kind for Resources {
                 }
             }
         }
-        if found.are_good() && established.is_empty() {
+        if found.passes() && established.is_empty() {
             let object = format!("pod {}", seen.pod.name_any());
-            let hint = "give the system a default, or the values that the release was installed with";
-            let reason = Reason::new(object, "a container whose resources somebody lays down", "none");
+            let hint = "add a default to the system, or pass the values of the release: --values FILE";
+            let reason = Reason::new(object, "a container whose resources the values or the suite define", "none");
             return found.error(reason.hint(hint));
         }
         found.verdict(established.join("; "))
     }
 }
 
-/// The containers, what the values say of each, and whether a server may do without it.
+/// Each container, the fact with its resources, and whether a server may lack it.
 fn containers(system: &System) -> impl Iterator<Item = (&str, Option<&Fact>, bool)> {
     let (export, facts) = (&system.export, &system.facts);
     let sidecar = system.sidecar.as_ref();
@@ -75,7 +79,7 @@ fn containers(system: &System) -> impl Iterator<Item = (&str, Option<&Fact>, boo
 
 const PARTS: [&str; 2] = ["requests", "limits"];
 
-/// Requests and limits by resource; a limit without a request is a request too, as Kubernetes fills it in.
+/// Requests and limits by resource. Kubernetes sets a missing request to the limit, so does this.
 fn amounts(resources: impl Serialize) -> [BTreeMap<String, String>; 2] {
     let resources = serde_json::to_value(resources).unwrap_or_default();
     let [mut requests, limits] = PARTS.map(|part| -> BTreeMap<_, _> {
@@ -88,18 +92,18 @@ fn amounts(resources: impl Serialize) -> [BTreeMap<String, String>; 2] {
     [requests, limits]
 }
 
-/// Whether a container's resources are as the values say; what they do not say may be anything.
+/// Compares a container's resources with the values; without a value, any resources pass.
 pub(super) fn compare(found: &mut Findings, object: &str, live: Option<&ResourceRequirements>, expected: &Expected) {
     let Some(wanted) = &expected.value else { return };
     for ((part, wanted), live) in PARTS.into_iter().zip(amounts(wanted)).zip(amounts(live)) {
         for name in wanted.keys().chain(live.keys()).collect::<BTreeSet<_>>() {
             let (wanted, live) = (wanted.get(name), live.get(name));
-            if wanted.zip(live).is_some_and(|(wanted, live)| quantity::same(wanted, live)) {
+            if wanted.zip(live).is_some_and(|(wanted, live)| quantity::equal(wanted, live)) {
                 continue;
             }
             let [wanted, live] = [wanted, live].map(|amount| amount.map_or("none", String::as_str));
             let expected = format!("{part}.{name} {wanted} ({})", expected.source);
-            let hint = "run helm upgrade: the live object was edited, or something like a LimitRange changes new pods";
+            let hint = "run helm upgrade; the live object was edited, or for example a LimitRange changes new pods";
             found.wrong(object, expected, live, hint);
         }
     }
@@ -131,18 +135,18 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_in_either_direction_fails_and_another_spelling_does_not() {
+    fn missing_different_and_additional_resources_fail_and_another_spelling_does_not() {
         let both = json!({"requests": {"memory": "64Mi", "cpu": "50m"}, "limits": {"memory": "1Gi", "cpu": 1}});
         let limit = json!({"limits": {"memory": "64Mi"}});
         for (wanted, field, live, reasons) in [
             (&both, "/limits/memory", json!("1073741824"), 0),
             (&both, "/limits/memory", json!("1G"), 1),
             (&both, "/limits", json!({"memory": "1Gi"}), 1),
-            // One too many, which is a request too.
+            // An additional limit, which is also a request.
             (&both, "/limits/ephemeral-storage", json!("1Gi"), 2),
             (&both, "", json!({}), 4),
             (&json!({}), "/limits/memory", json!("1Gi"), 4),
-            // A limit alone is a request too.
+            // A limit alone is also a request.
             (&limit, "", json!({"requests": {"memory": "64Mi"}, "limits": {"memory": "64Mi"}}), 0),
         ] {
             let verdict = judged(wanted, &[(&format!("/spec/containers/0/resources{field}"), live)]);
@@ -151,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_container_fails_and_where_nothing_is_laid_down_nothing_is_judged() {
+    fn a_missing_container_fails_and_undefined_resources_are_an_error() {
         assert_eq!(judged(&json!({}), &[("/spec/containers/0/name", json!("other"))]).outcome, Outcome::Fail);
         let nothing = judged(&Value::Null, &[]);
         assert_eq!((nothing.outcome, nothing.notes.len()), (Outcome::Error, 1));

@@ -1,4 +1,4 @@
-//! `rsync-delete`: the init container's rsync removes what the host folder does not have, or does not.
+//! `rsync-delete`: the init container's rsync runs with `--delete`, or without it, as the suite requires.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use crate::event::{Hop, Reason, Verdict};
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RsyncDelete {
-    /// Whether the init container must have the flag; else it must not.
+    /// Whether the init container must run rsync with `--delete`; if `false`, it must run rsync without it.
     pub wanted: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     pod: Arc<Pod>,
-    /// By container, the flag that its rsync has.
+    /// By container, its rsync's flag for deletion.
     flags: BTreeMap<String, String>,
-    /// By container, why its spec does not tell whether there is one.
+    /// By container, why its spec does not show whether rsync has such a flag.
     #[serde(default)]
     unknown: BTreeMap<String, String>,
 }
@@ -45,34 +45,34 @@ impl Kind for RsyncDelete {
         let sidecar = system.sidecar_name();
         let place = container::place(pod, sidecar);
         if let Some(flag) = flags.get(sidecar) {
-            let deletes = "files that a tester puts into the server's folder are deleted within one sync interval";
+            let deletes = "it deletes files that testers put into the host folder within one sync interval";
             found.note(format!("{place} runs rsync with {flag}: {deletes}"));
         } else if let Some(why) = unknown.get(sidecar) {
-            found.note(format!("whether {place} runs rsync with --delete, its spec does not tell: {why}"));
+            found.note(format!("{place}: its spec does not show whether rsync runs with --delete: {why}"));
         }
         let name = &system.init_container;
         let object = container::place(pod, name);
         let expected = if self.wanted { "rsync with --delete" } else { "rsync without --delete" };
         let verdict = match (init(pod, name), flags.get(name), unknown.get(name)) {
-            (Err(missing), ..) => found.fail(missing.hint("run helm upgrade again")),
+            (Err(missing), ..) => found.fail(missing.hint("run helm upgrade")),
             (_, Some(flag), _) => {
                 if !self.wanted {
-                    let hint = "take it out of the command and its environment: where the container runs again over a kept \
-                                export, as after a node's restart, it removes what clients wrote";
+                    let hint = "remove it from the command and its environment; when the container runs again on an \
+                                existing export, for example after a node restart, it deletes files that clients wrote";
                     found.wrong(object, expected, flag, hint);
                 }
                 found.verdict(format!("{name} runs rsync with {flag}"))
             }
             (_, None, Some(why)) => {
-                let hint = "write rsync and its flags into the container's command, or the flags into its env as plain \
-                            values: what else it runs was not looked at";
-                found.error(Reason::new(object, expected, format!("its spec does not tell: {why}")).hint(hint))
+                let hint = "put rsync and its flags into the container's command, or the flags into its env as literal \
+                            values; nothing else that it runs was examined";
+                found.error(Reason::new(object, expected, format!("its spec does not show: {why}")).hint(hint))
             }
             (_, None, None) => {
                 if self.wanted {
-                    let hint = "give it to the rsync of the command: where the container runs again over a kept export, as \
-                                after a node's restart, files that testers took out of the folder stay in it";
-                    found.wrong(object, expected, "its rsync does not have it", hint);
+                    let hint = "add --delete to the command's rsync; when the container runs again on an existing export, \
+                                for example after a node restart, it keeps files that testers removed from the folder";
+                    found.wrong(object, expected, "rsync without it", hint);
                 }
                 found.verdict(format!("{name} runs rsync without --delete"))
             }
@@ -109,10 +109,10 @@ mod tests {
     }
 
     #[test]
-    fn a_sidecar_that_has_the_flag_or_may_have_it_is_a_note() {
+    fn a_sidecar_that_has_or_may_have_the_flag_is_a_note() {
         for (script, words) in [
             ("while true; do rsync -av --delete /a/ /b/; sleep 30; done", Some("within one sync interval")),
-            ("rsync -av $(cat /flags) /a/ /b/", Some("its spec does not tell")),
+            ("rsync -av $(cat /flags) /a/ /b/", Some("its spec does not show")),
             ("echo no --delete; rsync -av /a/ /b/", None),
         ] {
             let command = |script: &str| json!(["sh", "-c", script]);
@@ -122,6 +122,10 @@ mod tests {
             assert_eq!(said.collect::<Vec<_>>(), vec![true; usize::from(words.is_some())], "{:?}", verdict.notes);
             assert_eq!(verdict.outcome, Outcome::Pass, "{script}");
         }
-        assert_eq!(judged(&[("/spec/initContainers/0/name", json!("other"))]).outcome, Outcome::Fail, "there is none");
+        assert_eq!(
+            judged(&[("/spec/initContainers/0/name", json!("other"))]).outcome,
+            Outcome::Fail,
+            "the init container is missing"
+        );
     }
 }

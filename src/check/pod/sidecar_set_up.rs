@@ -1,4 +1,4 @@
-//! `sidecar-set-up`: what a sidecar mounts, what it may use, and what it said when it started.
+//! `sidecar-set-up`: a sidecar's mounts, resources and start-up log lines.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use crate::cluster::container::{self, View};
 use crate::cluster::{LogLine, ResourceExt, script};
 use crate::event::{Hop, Reason, Verdict};
 
-/// A log that begins so long after its container lost its beginning to rotation.
+/// A log that begins later than this after its container has lost its start to rotation.
 const ROTATED: SignedDuration = SignedDuration::from_secs(10);
-/// A sidecar that has been running for so long has said what it says when it starts, also if it installs rsync first.
-const STARTING: SignedDuration = SignedDuration::from_secs(60);
-/// How much longer than its interval a sidecar may say nothing.
+/// Time within which a sidecar logs its start-up lines, even if it installs rsync first.
+const START_UP: SignedDuration = SignedDuration::from_secs(60);
+/// How much longer than its interval a sidecar may log nothing.
 const SILENCE: SignedDuration = SignedDuration::from_secs(5);
-/// So much of the log's head is read: what it says when it starts comes after what apk says.
-const HEAD: i64 = 8192;
-/// The pause between two looks at the log of one that starts.
+/// Bytes read from the start of the log: the output of apk precedes the start-up lines.
+const HEAD_BYTES: i64 = 8192;
+/// Pause between two reads of the log.
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -36,9 +36,9 @@ pub struct Observation {
     pod: Arc<Pod>,
     resources: Expected,
     interval: Expected,
-    /// The head of the log; `None` if the sidecar does not run.
+    /// The start of the log; `None` if the sidecar does not run.
     head: Option<Vec<LogLine>>,
-    /// What its command and environment have that may be its interval, in seconds.
+    /// Candidates for the interval in its command and environment, in seconds.
     live: Vec<String>,
 }
 
@@ -57,25 +57,25 @@ impl Kind for SidecarSetUp {
         let since = container::named(&pod, name).and_then(|view| view.running_since());
         let mut head = None;
         if let Some(since) = since {
-            // A log that was rotated is empty until the next cycle; a sidecar that starts may have to install rsync first.
-            let cycle = interval.text().and_then(|text| text.parse().ok()).map_or(STARTING, SignedDuration::from_secs);
-            let starting = (STARTING - population.now.duration_since(since)).min(STARTING);
+            // A freshly rotated log is empty until the next cycle; a starting sidecar may install rsync first.
+            let cycle = interval.text().and_then(|text| text.parse().ok()).map_or(START_UP, SignedDuration::from_secs);
+            let starting = (START_UP - population.now.duration_since(since)).min(START_UP);
             let [cycle, starting] =
                 [cycle + SILENCE, starting].map(|time| Duration::try_from(time).unwrap_or_default());
             let begun = tokio::time::Instant::now();
             loop {
-                let read = site.shared.cluster.log(&pod.name_any(), name, None, HEAD).await;
+                let read = site.shared.cluster.log(&pod.name_any(), name, None, HEAD_BYTES).await;
                 let lines = read.map_err(|error| site.no_answer(&error))?;
                 let left = if lines.is_empty() { cycle } else { starting };
-                let is_said = |pattern: &Pattern| lines.iter().any(|(_, line)| pattern.0.is_match(line));
-                let is_complete = is_said(&sidecar.interval) && sidecar.direction.as_ref().is_none_or(is_said);
-                let is_over = is_said(&sidecar.cycle_end) || begun.elapsed() >= left;
+                let is_logged = |pattern: &Pattern| lines.iter().any(|(_, line)| pattern.0.is_match(line));
+                let is_complete = is_logged(&sidecar.interval) && sidecar.direction.as_ref().is_none_or(is_logged);
+                let is_over = is_logged(&sidecar.cycle_end) || begun.elapsed() >= left;
                 let is_first = head.replace(lines).is_none();
                 if is_complete || is_over {
                     break;
                 }
                 if is_first {
-                    site.waiting("what the sidecar says when it starts", left);
+                    site.waiting("the sidecar to log its start-up lines", left);
                 }
                 tokio::time::sleep(PAUSE).await;
             }
@@ -92,7 +92,7 @@ impl Kind for SidecarSetUp {
         let name = &sidecar.container;
         let object = container::place(&seen.pod, name);
         let Some(view) = container::named(&seen.pod, name) else {
-            let hint = "enable the server's sidecar in the values and run helm upgrade";
+            let hint = "enable the sidecar in the server's values, then run helm upgrade";
             let reason = Reason::new(object, "a sidecar", container::missing(&seen.pod));
             return Verdict::fail(reason.hint(hint)).at(Hop::Sidecar);
         };
@@ -103,7 +103,7 @@ impl Kind for SidecarSetUp {
         resources::compare(&mut found, &object, view.resources, &seen.resources);
         match &seen.head {
             Some(head) => start_up(&mut found, &object, sidecar, &view, seen, head),
-            None if found.are_good() => {
+            None if found.passes() => {
                 let reason = Reason::new(object, "running", view.describe());
                 return Verdict::blocked(format!("pods::{}", seen.server), reason);
             }
@@ -111,7 +111,7 @@ impl Kind for SidecarSetUp {
         }
         let interval = seen.interval.text().unwrap_or_default();
         let summary = format!(
-            "{name} mounts {} readOnly and {} writable, starts with an interval of {interval}s, {}",
+            "{name} mounts {} read-only and {} writable, has a sync interval of {interval}s, {}",
             system.export.volume,
             system.folder_volume,
             resources::described(view.resources)
@@ -120,7 +120,7 @@ impl Kind for SidecarSetUp {
     }
 }
 
-/// Judges what the sidecar said when it started; where that is not there any more, only what it was given.
+/// Judges the start-up log lines; without them, the interval in the command and environment.
 fn start_up(
     found: &mut Findings,
     object: &str,
@@ -131,65 +131,67 @@ fn start_up(
 ) {
     let Observation { interval, live, .. } = seen;
     let wanted = interval.text().unwrap_or_default();
-    let repair = "restart the pod; if it says the same again, run helm upgrade with the values that are meant";
+    let repair = "restart the pod; if its start-up log lines stay the same, run helm upgrade with the intended values";
     let Some((first, _)) = head.first() else {
         let lines: Vec<_> = [Some(&sidecar.interval), sidecar.direction.as_ref()].into_iter().flatten().collect();
         let lines: Vec<_> = lines.into_iter().map(|line| line.0.as_str()).collect();
-        let expected = format!("to say {} when it starts", lines.join(" and "));
-        return found.wrong(object, expected, "nothing, not even for a whole cycle", repair);
+        let expected = format!("start-up log lines that match {}", lines.join(" and "));
+        return found.wrong(object, expected, "an empty log, even after a whole sync cycle", repair);
     };
     let is_rotated = first.duration_since(view.running_since().unwrap_or(Timestamp::UNIX_EPOCH)) > ROTATED;
-    let said = |pattern: &Pattern| head.iter().find_map(|(_, line)| pattern.0.captures(line));
-    let none = format!("no such line in the first {HEAD} bytes of its log");
-    let seconds = said(&sidecar.interval).and_then(|groups| Some(groups.get(1)?.as_str().to_owned()));
+    let logged = |pattern: &Pattern| head.iter().find_map(|(_, line)| pattern.0.captures(line));
+    let none = format!("no such line in the first {HEAD_BYTES} bytes of its log");
+    let seconds = logged(&sidecar.interval).and_then(|groups| Some(groups.get(1)?.as_str().to_owned()));
     if !is_rotated && (seconds.is_none() || interval.value.is_some() && seconds.as_ref() != Some(&wanted)) {
-        let expected = format!("a line like {} with {wanted} ({})", sidecar.interval.0, interval.source);
+        let expected =
+            format!("a start-up log line that matches {} with {wanted} ({})", sidecar.interval.0, interval.source);
         found.wrong(object, expected, seconds.unwrap_or(none.clone()), repair);
     } else if interval.value.is_some() && !live.is_empty() && !live.contains(&wanted) {
-        // A longer interval than the log says shows nowhere else: a slow cycle is no fault by itself.
-        let expected = format!("an interval of {wanted}s ({})", interval.source);
-        found.wrong(object, expected, format!("its command or environment has {}", live.join(", ")), repair);
+        // No other test fails for an interval longer than the logged one: a slow cycle alone is not a fault.
+        let expected = format!("a sync interval of {wanted}s ({})", interval.source);
+        found.wrong(object, expected, format!("{}s in its command or environment", live.join("s, ")), repair);
     } else if is_rotated {
         found.note(format!(
-            "{object}: its start-up lines are not in its log any more, so its command and the cadence of its cycles \
-             say how it was started"
+            "{object}: log rotation removed its start-up lines; only its command, its environment and the cadence of \
+             its cycles show the interval"
         ));
     }
-    let direction = sidecar.direction.as_ref().filter(|direction| !is_rotated && said(direction).is_none());
+    let direction = sidecar.direction.as_ref().filter(|direction| !is_rotated && logged(direction).is_none());
     if let Some(direction) = direction {
-        found.wrong(object, format!("a line like {}", direction.0), none, repair);
+        found.wrong(object, format!("a start-up log line that matches {}", direction.0), none, repair);
     }
 }
 
-/// Judges how a volume is mounted, as declared and then in truth.
+/// Judges how a volume is mounted, in the spec and in the status.
 fn mounts(found: &mut Findings, object: &str, view: &View<'_>, volume: &str, read_only: bool) {
-    let (wanted, other) = if read_only { ("readOnly", "writable") } else { ("writable", "readOnly") };
+    let (wanted, other) = if read_only { ("read-only", "writable") } else { ("writable", "read-only") };
     let expected = format!("volume {volume} mounted {wanted}");
     let mut declared = view.mounts.iter().filter(|mount| mount.name == volume).peekable();
     if declared.peek().is_none() {
-        return found.wrong(object, expected, "the container does not mount it", EDITED);
+        return found.wrong(object, expected, "not mounted", EDITED);
     }
     let declared = declared.filter(|mount| (mount.read_only == Some(true)) != read_only);
     let mut wrong: Vec<_> = declared.map(|mount| format!("{other} at {}", mount.mount_path)).collect();
     if wrong.is_empty() {
-        // Since Kubernetes 1.31 the kubelet says how it mounted what is declared.
+        // Since Kubernetes 1.31 the status has the actual mounts.
         let status = view.status.and_then(|status| status.volume_mounts.as_ref()).into_iter().flatten();
         let status = status.filter(|mount| mount.name == volume && (mount.read_only == Some(true)) != read_only);
-        wrong.extend(status.map(|mount| format!("the status says that it is {other} at {}", mount.mount_path)));
+        wrong
+            .extend(status.map(|mount| format!("{other} at {} according to the container's status", mount.mount_path)));
     }
     for seen in wrong {
         found.wrong(object, &expected, seen, EDITED);
     }
 }
 
-/// The seconds that a container's command sleeps for; where its spec does not tell, or where it counts shorter pauses, the
-/// intervals in its environment.
+/// The seconds that a container's command sleeps. If the spec does not show them, or if they are only shorter steps of
+/// an interval, the intervals in the environment.
 fn intervals(view: &View<'_>) -> Vec<String> {
     let (runs, doubt) = script::runs(view, "sleep");
     let seconds = |text: &str| text.trim_end_matches('s').parse().ok();
     let sleeps: Option<Vec<u32>> = runs.iter().flatten().map(|time| time.known().and_then(seconds)).collect();
     let named = view.env.iter().filter(|variable| variable.name.to_ascii_uppercase().contains("INTERVAL"));
-    // Nothing but numbers: the environment may have secrets.
+    // Only numbers: the environment may hold secrets.
     let named: Vec<u32> = named.filter_map(|variable| seconds(variable.value.as_deref()?)).collect();
     let is_longest = |sleep: &u32| named.iter().all(|interval| sleep >= interval);
     let sleeps = sleeps.filter(|sleeps| doubt.is_none() && sleeps.iter().any(is_longest));
@@ -208,7 +210,7 @@ mod tests {
     const SIDECAR: &str = "/spec/initContainers/1";
     const LINES: [&str; 3] = ["=== Starting ===", "Sync interval: 30s", "Direction: NFS export -> Windows mount"];
 
-    /// The lines of a log that begins so long after the container, and changes of the pod.
+    /// Judges a log that begins `after` seconds after its container, and a changed pod.
     fn judged(lines: Option<&[&str]>, after: i64, changes: &[(&str, Value)]) -> Verdict {
         let start: Timestamp = "2026-11-21T03:00:00Z".parse().unwrap();
         let at = start + SignedDuration::from_secs(after);
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_mount_and_one_that_only_the_status_says_is_wrong_fail() {
+    fn a_mount_that_is_missing_or_wrong_only_in_the_status_fails() {
         let status = json!([{"name": "nfs-export", "mountPath": "/nfs-data"}]);
         for (pointer, value) in [
             (&*format!("{SIDECAR}/volumeMounts/0/name"), json!("other")),
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn start_up_lines_that_are_missing_or_say_otherwise_fail_within_ten_seconds() {
+    fn missing_or_different_start_up_lines_fail_unless_the_log_was_rotated() {
         for (lines, after, reasons) in [
             (&LINES[..], 0, 0),
             (&["Sync interval: 300s", LINES[2]], 0, 1),
@@ -243,7 +245,7 @@ mod tests {
             (&["Sync interval: 300s", LINES[2]], 11, 0),
             (&LINES[..1], 0, 2),
             (&LINES[..2], 0, 1),
-            // It never said a word.
+            // It never logged a line.
             (&[], 0, 1),
         ] {
             assert_eq!(judged(Some(lines), after, &[]).reasons.len(), reasons, "{lines:?} after {after}s");
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_command_and_the_environment_have_counts_also_where_rotation_took_the_head() {
+    fn the_interval_in_the_command_or_environment_counts_with_and_without_start_up_lines() {
         let rotated = (&["a.txt"][..], 3600);
         for (script, interval, (lines, after), outcome) in [
             ("while true; do rsync; sleep 30; done", "", rotated, Outcome::Pass),
@@ -274,12 +276,12 @@ mod tests {
             let verdict = judged(Some(lines), after, &changes);
             assert_eq!(verdict.outcome, outcome, "{script}");
             let notes = usize::from(after > 0 && outcome == Outcome::Pass);
-            assert_eq!(verdict.notes.len(), notes, "{script}: that rotation took the head is a note");
+            assert_eq!(verdict.notes.len(), notes, "{script}: a rotated log is a note");
         }
     }
 
     #[test]
-    fn one_that_does_not_run_is_not_judged_unless_it_is_declared_wrong() {
+    fn a_sidecar_that_does_not_run_is_blocked_unless_its_spec_is_wrong() {
         assert_eq!(judged(None, 0, &[]).blocked_by.as_deref(), Some("pods::nas-output-1"));
         let read_only = (&*format!("{SIDECAR}/volumeMounts/1/readOnly"), json!(true));
         assert_eq!(judged(None, 0, &[read_only]).outcome, Outcome::Fail);

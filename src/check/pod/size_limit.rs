@@ -1,4 +1,4 @@
-//! `size-limit`: a volume is an emptyDir with a size limit, so that a server cannot fill its node's disk.
+//! `size-limit`: the export's volume is an emptyDir with a size limit, so that a server cannot fill its node's disk.
 
 use k8s_openapi::api::core::v1::Volume;
 use serde::Deserialize;
@@ -31,16 +31,15 @@ impl Kind for SizeLimit {
             return fail(Reason::new(object, "an emptyDir", found), EDITED);
         };
         let Some(empty_dir) = &volume.empty_dir else {
-            let hint =
-                format!("{EDITED}; anything but an emptyDir may be shared with other servers, and outlives the pod");
+            let hint = format!("{EDITED}; any other volume can be shared with other servers and outlives the pod");
             return fail(Reason::new(object, "an emptyDir", source(volume)), &hint);
         };
         let limit = empty_dir.size_limit.as_ref().map_or("none", |limit| &limit.0);
-        // The kubelet takes 0 for no limit.
+        // To the kubelet, 0 means no limit.
         if quantity::number(limit).is_some_and(|bytes| bytes > 0.0) {
-            return Verdict::pass(format!("{name} is an emptyDir of at most {limit}"));
+            return Verdict::pass(format!("{name} is an emptyDir limited to {limit}"));
         }
-        let hint = format!("{EDITED}; without a limit its files can fill the node's disk");
+        let hint = format!("{EDITED}; without a limit, files in it can fill the node's disk");
         fail(Reason::new(object, "a sizeLimit", limit), &hint)
     }
 }
@@ -48,5 +47,5 @@ impl Kind for SizeLimit {
 fn source(volume: &Volume) -> String {
     let value = serde_json::to_value(volume).unwrap_or_default();
     let source = value.as_object().into_iter().flatten().find(|(key, _)| *key != "name");
-    source.map_or("a volume without a source".to_owned(), |(kind, source)| format!("{kind} {source}"))
+    source.map_or("a volume without source".to_owned(), |(kind, source)| format!("{kind} {source}"))
 }

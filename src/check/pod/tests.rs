@@ -1,4 +1,4 @@
-//! A healthy pod with a value or two bent, and how many reasons to fail the kinds of checks find that observe nothing else.
+//! Checks that observe the pod alone: how many reasons to fail they find in a healthy pod with a few modified values.
 
 use serde_json::{Value, json};
 
@@ -19,13 +19,13 @@ fn judged(check: &Value, changes: &[(&str, Value)]) -> (Outcome, usize) {
     (verdict.outcome, verdict.reasons.len())
 }
 
-/// So many reasons, and what they make of it.
+/// The outcome and number of reasons.
 fn expected(reasons: usize) -> (Outcome, usize) {
     (if reasons == 0 { Outcome::Pass } else { Outcome::Fail }, reasons)
 }
 
 #[test]
-fn each_value_that_is_wrong_is_a_reason_and_another_spelling_is_none() {
+fn each_wrong_value_is_one_reason_and_another_spelling_is_none() {
     let security = json!({"security": {"add": ["NET_BIND_SERVICE"]}});
     let (size_limit, native, no_sidecar) =
         (json!({"size-limit": {}}), json!({"native-sidecar": {}}), json!({"no-sidecar": {}}));
@@ -40,7 +40,7 @@ fn each_value_that_is_wrong_is_a_reason_and_another_spelling_is_none() {
         (&security, &server("capabilities/add"), json!(["NET_BIND_SERVICE", "SYS_ADMIN"]), 1),
         (&security, &server("capabilities/drop"), json!(["NET_RAW"]), 1),
         (&security, &server("allowPrivilegeEscalation"), json!(true), 1),
-        // There is no such container, and the other one adds something.
+        // The server's container is missing, and the other one adds a capability.
         (&security, "/spec/containers/0/name", json!("other"), 2),
         (&security, SIDECAR, json!({"privileged": true}), 1),
         (&security, SIDECAR, json!({"allowPrivilegeEscalation": true}), 1),
@@ -53,7 +53,7 @@ fn each_value_that_is_wrong_is_a_reason_and_another_spelling_is_none() {
         (&size_limit, "/spec/volumes/1", volume("other", "1Gi"), 1),
         (&native, "/status/initContainerStatuses/1/started", json!(true), 0),
         (&native, "/status/initContainerStatuses/1/started", json!(false), 1),
-        // Without the init container, or with a sidecar of its name, nothing is proven.
+        // Without the init container, or with a sidecar of that name, the test proves nothing.
         (&no_sidecar, "/spec/initContainers", json!([]), 1),
         (&no_sidecar, "/spec/initContainers", init("/name", "other"), 1),
         (&no_sidecar, "/spec/initContainers", init("/restartPolicy", "Always"), 1),
@@ -63,7 +63,7 @@ fn each_value_that_is_wrong_is_a_reason_and_another_spelling_is_none() {
 }
 
 #[test]
-fn a_debugging_container_counts_as_long_as_it_runs() {
+fn a_debugging_container_counts_only_while_it_runs() {
     let container = json!([{"name": "debug", "securityContext": {"capabilities": {"add": ["SYS_PTRACE"]}}}]);
     for (state, wanted) in [(json!({"running": {}}), 1), (json!({"terminated": {"exitCode": 0}}), 0)] {
         let status =
@@ -74,9 +74,10 @@ fn a_debugging_container_counts_as_long_as_it_runs() {
     }
 }
 
-/// An input server is an output server without the sidecar; its init container mounts another folder of the node, too.
+/// Uses an output server without its sidecar as an input server; the init container also mounts another folder of the
+/// node.
 #[test]
-fn whatever_mounts_the_folder_or_what_is_above_or_below_is_found() {
+fn a_mount_of_the_folder_its_parent_or_a_subfolder_fails() {
     let mount = |volume: &str| json!({"name": volume, "mountPath": format!("/{volume}")});
     let init = json!([{"name": "sync-windows-data", "volumeMounts": [mount("clock"), mount("windows-data")]}]);
     for (path, wanted) in [

@@ -1,4 +1,5 @@
-//! `usage`: what the containers of a server use now, and all servers together; an idle sidecar must use next to no CPU.
+//! `usage`: current CPU and memory of a server's containers and of all servers; an idle sidecar must use hardly any
+//! CPU.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::quantity::{Amount, cpu, memory};
+use super::quantity::{Quantity, cpu, memory};
 use super::used::{self, Containers, Used, total};
 use crate::check::findings::Findings;
 use crate::check::parameter::Span;
@@ -21,9 +22,9 @@ use crate::cluster::server::counted;
 use crate::cluster::{Operation, ResourceExt, SyncLog, Wanted};
 use crate::event::{Reason, Verdict};
 
-/// The time between two readings of CPU of a sidecar that is looked at again, so long that a short cycle weighs little.
+/// Time between two readings of a busy sidecar's CPU, long enough that a short cycle hardly matters.
 const PAUSE: Duration = Duration::from_secs(2);
-/// How much of a sidecar's log is read to see whether it copies.
+/// How much of a sidecar's log is read to find out whether it is copying.
 const LINES: i64 = 200;
 const BYTES: i64 = 1 << 20;
 const RECENT: SignedDuration = SignedDuration::from_secs(60);
@@ -32,11 +33,11 @@ const STARTING: SignedDuration = SignedDuration::from_secs(10);
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Usage {
-    /// A sidecar must use less CPU than this unless it copies.
-    pub idle_below: Amount,
-    /// The memory of the node that all servers must fit on.
-    pub node_memory: Amount,
-    /// How long a sidecar is looked at again.
+    /// CPU that a sidecar must stay below unless it is copying files.
+    pub idle_below: Quantity,
+    /// Node memory that all servers together must not exceed.
+    pub node_memory: Quantity,
+    /// Maximum time for a sidecar to become idle.
     pub within: Span,
 }
 
@@ -46,23 +47,24 @@ pub struct Observation {
     pod: Arc<Pod>,
     source: String,
     containers: Containers,
-    /// What it lists as copied, where the sidecar is not idle.
+    /// A file that a busy sidecar's log lists as copied.
     copied: Option<String>,
-    /// What each server of the suite uses in all, or why that is not known.
+    /// The total of each server of the suite, or why it could not be measured.
     servers: BTreeMap<String, Result<Used, String>>,
 }
 
-/// A pod, where its numbers are from, and they.
+/// A pod, the source of its measurements, and the measurements.
 type Measured = Result<(Arc<Pod>, &'static str, Containers), Verdict>;
 
 impl Kind for Usage {
     type Observation = Observation;
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        // In a container that comes and goes nothing can be read.
+        // The measurements may need commands, which a restarting container cannot run.
         site.steady_pod().await?;
-        let measured =
-            |server: &str| site.shared.once(format!("usage of {server}"), measure(site, server.to_owned()).boxed());
+        let measured = |server: &str| {
+            site.shared.once(format!("usage of {server}"), measure_server(site, server.to_owned()).boxed())
+        };
         let all = site.system.names().map(|server| async { (server.clone(), sum(measured(server).await)) });
         let mut servers: BTreeMap<_, _> = join_all(all).await.into_iter().collect();
         let server = site.server().to_owned();
@@ -76,7 +78,7 @@ impl Kind for Usage {
                 break;
             }
             site.waiting(format!("{name} to be idle"), self.within.0);
-            let again = look(site, &pod, name, Some(PAUSE)).await?;
+            let again = measure(site, &pod, name, Some(PAUSE)).await?;
             containers.insert(name.to_owned(), again);
         }
         servers.insert(server.clone(), Ok(total(containers.values().copied())));
@@ -90,11 +92,11 @@ impl Kind for Usage {
         if let Some(used) = sidecar {
             let (object, now) = (container::place(&seen.pod, name), cpu(used.cpu));
             if let Some(file) = &seen.copied {
-                found.note(format!("{object} uses {now} of CPU: it is busy copying, for example {file}"));
+                found.note(format!("{object} uses {now} CPU because it is copying, for example {file}"));
             } else {
-                let expected = format!("less than {} of CPU while idle", self.idle_below.text);
-                let seen = format!("{now} still after {}, and its log lists nothing copied", self.within);
-                let hint = "look at its command and log: does it pause between two cycles?";
+                let expected = format!("less than {} CPU while idle", self.idle_below.text);
+                let seen = format!("still {now} after {}, and its log lists no copied file", self.within);
+                let hint = "read its command and log, and check that it pauses between sync cycles";
                 found.wrong(object, expected, seen, hint);
             }
         }
@@ -103,21 +105,23 @@ impl Kind for Usage {
             match used {
                 Ok(used) => known.push(*used),
                 Err(why) => {
-                    found.note(format!("server {server} is not in the sum, because it could not be measured: {why}"));
+                    found.note(format!("the total lacks server {server}, which could not be measured: {why}"));
                 }
             }
         }
         let (count, sum) = (format!("{} of {}", known.len(), seen.servers.len()), total(known));
         if sum.memory > self.node_memory.number {
-            let expected = format!("together no more than the {} of memory of the usual node", self.node_memory.text);
+            let expected = format!("at most {} of memory in total, the size of the usual node", self.node_memory.text);
             let hint = "give the node more memory, or lower the limits in the values";
             found.wrong(format!("{count} servers"), expected, memory(sum.memory), hint);
         }
-        let each =
-            seen.containers.iter().map(|(name, used)| format!("{name} {}, {}", memory(used.memory), cpu(used.cpu)));
+        let each = seen
+            .containers
+            .iter()
+            .map(|(name, used)| format!("{name} {} and {} CPU", memory(used.memory), cpu(used.cpu)));
         found.verdict(format!(
-            "{} ({}); {count} servers together {} of {}, {}",
-            each.collect::<Vec<_>>().join("; "),
+            "{} ({}); {count} servers use {} of {} and {} CPU",
+            each.collect::<Vec<_>>().join(", "),
             seen.source,
             memory(sum.memory),
             self.node_memory.text,
@@ -126,26 +130,26 @@ impl Kind for Usage {
     }
 }
 
-/// A file that the sidecar lists as copied in its newest cycles.
+/// A file that the sidecar's log lists as recently copied.
 async fn newest_copy(site: &Site, pod: &Pod) -> Result<Option<String>, Verdict> {
     let sidecar = site.system.sidecar()?;
     let name = &sidecar.container;
     let log = site.shared.cluster.log_tail(&pod.name_any(), name, LINES, BYTES).await;
     let log = log.map_err(|error| site.no_answer(&error))?;
-    // Files of this run are no excuse: they are copied in a moment.
+    // This run's files do not explain high usage: they are copied in a moment.
     let log: Vec<_> = log.into_iter().filter(|(_, line)| !line.contains(&site.shared.run)).collect();
     let since = container::named(pod, name).and_then(|view| view.running_since()).unwrap_or(Timestamp::MAX);
-    // What a container says when it starts comes before its first cycle.
+    // A complete log begins with start-up lines, before the first cycle.
     let is_cut = log.first().is_some_and(|(first, _)| first.duration_since(since) > STARTING);
     let read = if is_cut { SyncLog::read_cut } else { SyncLog::read };
     let last = log.last().map(|(stamp, _)| *stamp);
-    let copied = site.system.words().and_then(|words| read(&log, &words).copied);
+    let copied = site.system.log_patterns().and_then(|patterns| read(&log, &patterns).copied);
     let recent = site.shared.cluster.now() - RECENT;
     Ok(copied.filter(|(stamp, _)| *stamp >= recent || Some(*stamp) == last).map(|(_, line)| line))
 }
 
-/// Measures a server's running containers, from metrics-server where there is one, else in the containers.
-async fn measure(site: &Site, server: String) -> Measured {
+/// Measures a server's running containers, by metrics-server if it runs, else inside the containers.
+async fn measure_server(site: &Site, server: String) -> Measured {
     let population = site.server_settled(&server).await?;
     let server_now = population.server(&site.system.pods, &server);
     let current = server_now.current();
@@ -165,14 +169,14 @@ async fn measure(site: &Site, server: String) -> Measured {
     }
     let looks = names
         .iter()
-        .map(|name| async move { Ok::<_, Verdict>(((*name).to_owned(), look(site, pod, name, None).await?)) });
+        .map(|name| async move { Ok::<_, Verdict>(((*name).to_owned(), measure(site, pod, name, None).await?)) });
     let containers = try_join_all(looks).await?.into_iter().collect();
     Ok((Arc::clone(pod), "from the cgroup files", containers))
 }
 
-/// Reads a container's cgroup files twice. The first time without a pause: for most containers their whole life tells
-/// enough.
-async fn look(site: &Site, pod: &Pod, name: &str, pause: Option<Duration>) -> Result<Used, Verdict> {
+/// Reads a container's cgroup files twice. Without a pause between, the mean since the container's start decides, which
+/// is enough for most.
+async fn measure(site: &Site, pod: &Pod, name: &str, pause: Option<Duration>) -> Result<Used, Verdict> {
     let before = read(site, pod, name).await?;
     if let Some(pause) = pause {
         tokio::time::sleep(pause).await;
@@ -186,7 +190,7 @@ async fn look(site: &Site, pod: &Pod, name: &str, pause: Option<Duration>) -> Re
 async fn read(site: &Site, pod: &Pod, name: &str) -> Result<used::Reading, Verdict> {
     let (output, problem) = site.try_exec(pod, name, &Operation::Usage).await?;
     used::reading(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
-        let (object, why) = (container::place(pod, name), problem.unwrap_or("they are not as expected".to_owned()));
+        let (object, why) = (container::place(pod, name), problem.unwrap_or("unexpected content".to_owned()));
         Verdict::skip(format!("no metrics.k8s.io, and the cgroup files of {object} cannot be read: {why}"))
     })
 }
@@ -208,7 +212,7 @@ mod tests {
     use crate::event::Outcome;
 
     #[test]
-    fn an_idle_sidecar_and_less_memory_than_the_node_has_pass() {
+    fn an_idle_sidecar_and_a_total_within_the_nodes_memory_pass() {
         let other = |memory: f64| json!({"Ok": {"memory": memory, "cpu": 0.001}});
         let all = 8_589_934_592.0 - 2e6;
         for (sidecar, copied, other, outcome, notes) in [

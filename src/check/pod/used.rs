@@ -1,4 +1,4 @@
-//! What containers use, as metrics-server and the kernel say it. Pure.
+//! CPU and memory of containers, as reported by metrics-server and the kernel. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub struct Used {
 
 pub type Containers = BTreeMap<String, Used>;
 
-/// What metrics-server says of these containers; `None` unless it knows them all.
+/// What metrics-server reports for these containers; `None` if one of them is missing.
 pub fn from_metrics(data: &Value, names: &[&str]) -> Option<Containers> {
     let container = |name: &&str| {
         let usage = &data["containers"].as_array()?.iter().find(|container| container["name"] == *name)?["usage"];
@@ -32,25 +32,25 @@ pub struct Reading {
     /// In bytes.
     memory: u64,
     /// The node's uptime in hundredths of a second.
-    at: u64,
-    /// The CPU time used until then, in nanoseconds.
+    uptime: u64,
+    /// The CPU time used so far, in nanoseconds.
     cpu: u64,
 }
 
-/// Reads what [`Operation::Usage`](crate::cluster::Operation::Usage) printed.
+/// Parses the output of [`Operation::Usage`](crate::cluster::Operation::Usage).
 pub fn reading(text: &str) -> Option<Reading> {
     let numbers: Vec<u64> = text.split_whitespace().map(|word| word.parse().ok()).collect::<Option<_>>()?;
-    let [memory, at, cpu] = numbers[..] else { return None };
-    Some(Reading { memory, at, cpu })
+    let [memory, uptime, cpu] = numbers[..] else { return None };
+    Some(Reading { memory, uptime, cpu })
 }
 
-/// What a container uses, of the age that it has at the second reading.
+/// What a container uses; `age` is its age at the second reading.
 ///
-/// CPU is the lesser of what was used between the two and the mean of the container's life: reading it costs CPU in the
-/// container too, as does every other command that is run there.
-#[allow(clippy::cast_precision_loss, reason = "2^53 ns are 104 days of CPU time, and nobody needs all digits")]
+/// CPU is the lower of the usage between the readings and the mean since the container's start: the reading itself,
+/// like every command in the container, uses CPU too.
+#[allow(clippy::cast_precision_loss, reason = "2^53 ns are 104 days of CPU time, and the last digits do not matter")]
 pub fn between(before: Reading, after: Reading, age: SignedDuration) -> Used {
-    let window = Duration::from_millis(10 * after.at.saturating_sub(before.at));
+    let window = Duration::from_millis(10 * after.uptime.saturating_sub(before.uptime));
     let cores = |nanos: u64, time: f64| if time > 0.0 { nanos as f64 / 1e9 / time } else { f64::INFINITY };
     let now = cores(after.cpu.saturating_sub(before.cpu), window.as_secs_f64());
     let mean = cores(after.cpu, age.as_secs_f64());
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cgroup_files_are_read_and_the_lesser_cpu_counts() {
+    fn the_lower_of_recent_and_mean_cpu_counts() {
         let [before, after] =
             ["1728512\n189275\n1000000000\n", "1728512\n189295\n1020000000\n"].map(|text| reading(text).unwrap());
         let cores = |seconds| cpu(between(before, after, SignedDuration::from_secs(seconds)).cpu);
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_count_only_if_they_know_every_container() {
+    fn metrics_count_only_if_they_cover_every_container() {
         let data = json!({"containers": [{"name": "a", "usage": {"cpu": "1234567n", "memory": "1024Ki"}}]});
         let used = from_metrics(&data, &["a"]).unwrap()["a"];
         assert_eq!((memory(used.memory), cpu(used.cpu)), ("1.0Mi".into(), "1m".into()));

@@ -25,7 +25,7 @@ pub struct ExtraneousFiles {
     /// The longest time until a file has arrived, and until each cycle has ended.
     pub within: Span,
     /// How many cycles must end while the tester's files are there; all but the first begin after the files were put.
-    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]
     pub cycles: u8,
 }

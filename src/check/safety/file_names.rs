@@ -17,7 +17,7 @@ pub struct FileNames {
     /// The longest time from the acknowledged write to the arrival of all files, and from there to the cycle's end.
     pub within: Span,
     /// The names; Windows must be able to hold them.
-    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(length(min = 1))]
     pub names: Vec<String>,
     /// The length of one more name, in characters.

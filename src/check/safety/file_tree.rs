@@ -23,7 +23,7 @@ pub struct FileTree {
     /// The longest time from the acknowledged write to the arrival of all files, and from there to the cycle's end.
     pub within: Span,
     /// How many files.
-    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]
     pub files: usize,
     /// How far a file's time may be from that in the export.

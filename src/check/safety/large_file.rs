@@ -28,15 +28,15 @@ pub struct LargeFile {
     /// The longest time from the last write to the whole file's arrival, and until each cycle has ended.
     pub within: Span,
     /// The size of the whole file.
-    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]
     pub bytes: usize,
     /// How many cycles copy it before the last part is written.
-    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]
     pub cycles: u8,
     /// The size of the pieces that it is written in: one command each.
-    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]
     pub piece: usize,
 }

@@ -73,7 +73,7 @@ impl Kind for Fsid {
             return Verdict::fail(Reason::new(object, expected, "none").hint(hint)).at(Hop::Nfs);
         };
         let mut findings = Findings::default();
-        if let Some(expected) = seen.expected.unlike("fsid", id) {
+        if let Some(expected) = seen.expected.mismatch("fsid", id) {
             findings.wrong(&object, expected, format!("{id}, in {}", own.place), hint);
         }
         let others = seen.found.iter().filter(|(server, _)| **server != seen.server);

@@ -99,7 +99,7 @@ impl Kind for Isolation {
             let what = format!("exports found: {} own, {} of other servers", own.len(), others.len());
             unknown = Some(Reason::new(format!("server {}", seen.server), expected, what).hint(AGAIN));
         }
-        if let Some(unknown) = unknown.filter(|_| findings.are_good()) {
+        if let Some(unknown) = unknown.filter(|_| findings.passes()) {
             return Verdict::error(unknown);
         }
         let summary = format!("its marker is in its own export and in none of the {} others", others.len());

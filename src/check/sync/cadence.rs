@@ -32,7 +32,7 @@ pub struct Cadence {
     /// How long a file may take; a longer pause and copying together take no longer.
     pub within: Span,
     /// How many cycles must be seen.
-    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]
     pub cycles: u8,
 }
@@ -129,7 +129,7 @@ impl Kind for Cadence {
             let hint = format!("look whether {name} copies back into the export, or changes what it copied");
             found.wrong(file, expected, copied, hint);
         }
-        if let Some(unknown) = unknown(system, seen, pause).filter(|_| found.are_good()) {
+        if let Some(unknown) = unknown(system, seen, pause).filter(|_| found.passes()) {
             return Verdict::error(unknown);
         }
         let pause = pause.unwrap_or_default();
@@ -187,7 +187,7 @@ fn unknown(system: &System, seen: &Observation, pause: Option<i64>) -> Option<Re
     let expected = match seen.listed.first() {
         _ if pause.is_none() => format!(
             "a line like {} right after one that ends a cycle",
-            system.words().as_ref().map_or("", Words::begin)
+            system.log_patterns().as_ref().map_or("", Words::begin)
         ),
         None => format!("a line for the file {}, which was written into the export", seen.file),
         Some(first) if !came_after(*first) => format!("one more cycle after the one that copied {}", seen.file),

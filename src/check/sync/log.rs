@@ -95,7 +95,7 @@ fn started(site: &Site, pod: &Pod) -> Timestamp {
 async fn fetched(site: &Site, pod: &Pod, since: Timestamp) -> Result<Vec<Cycle>, Verdict> {
     let log = site.shared.cluster.log(&pod.name_any(), site.system.sidecar_name(), Some(since), MOST).await;
     let lines = log.map_err(|error| site.no_answer(&error))?;
-    Ok(site.system.words().map(|words| SyncLog::read(&lines, &words).cycles).unwrap_or_default())
+    Ok(site.system.log_patterns().map(|words| SyncLog::read(&lines, &words).cycles).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -18,11 +18,11 @@ pub struct MultiWrite {
     /// The longest time from the acknowledged write to the arrival of all files.
     pub within: Span,
     /// How many cycles in a row are written.
-    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]
     pub rounds: u8,
     /// The sizes of the files; each has another of them in each round.
-    #[serde(deserialize_with = "crate::check::parameter::some")]
+    #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(length(min = 1))]
     pub bytes: Vec<usize>,
 }

@@ -60,7 +60,7 @@ impl Ground<'_> {
             Err(_) => Found::Unknown("no answer".to_owned()),
         };
         let log = cycles.log();
-        let words = site.system.words();
+        let words = site.system.log_patterns();
         let last_error = |lines: &[LogLine]| SyncLog::read(lines, words.as_ref()?).last_error().cloned();
         let has_ended_since = log.ended_after(NO_FILE, 0, written);
         let tail = match lines {
@@ -132,7 +132,7 @@ impl Ground<'_> {
 /// How far the sidecar's cycles are apart, as its log says; `None` if that is not known.
 pub async fn period(cluster: &Cluster, pod: &Pod, system: &System) -> Option<Duration> {
     let lines = cluster.log_tail(&pod.name_any(), system.sidecar_name(), LINES, BYTES).await.ok()?;
-    SyncLog::read(&lines, &system.words()?).period()
+    SyncLog::read(&lines, &system.log_patterns()?).period()
 }
 
 /// What the digest of the file with that name says.

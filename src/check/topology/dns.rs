@@ -108,7 +108,7 @@ impl Kind for Dns {
             let expected = format!("to resolve to its ClusterIP {} in {}", listed(&wanted), lookups.place);
             found.wrong(format!("the name of Service {name}"), expected, what, hint);
         }
-        if no_answers && found.are_good() {
+        if no_answers && found.passes() {
             let place = &lookups.place;
             return Verdict::skip(format!("name server {name_servers} in the resolv.conf of {place} answers no query"));
         }

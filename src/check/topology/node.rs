@@ -56,7 +56,7 @@ impl Node {
     pub async fn of(site: &Site, pod: &Pod) -> Result<Self, Verdict> {
         // From the pod, because few users have the permission to get nodes.
         let host_ip = pod.status.as_ref().and_then(|status| status.host_ip.clone()).unwrap_or_default();
-        let given = site.shared.wishes.node_address.as_ref();
+        let given = site.shared.settings.node_address.as_ref();
         let address = given.unwrap_or(&host_ip).trim_matches(['[', ']']).to_owned();
         let addresses = lookup_host((address.as_str(), 0)).await.map_err(|error| {
             let source = if given.is_some() { "--node-address" } else { "the pod's status.hostIP" };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::exits::Exit;
 use crate::check::findings::{EVENTS, Findings};
 use crate::check::parameter::Span;
-use crate::check::site::is_restless;
+use crate::check::site::has_recently_restarted;
 use crate::check::{Kind, Site, System};
 use crate::cluster::container;
 use crate::cluster::server::{Settlement, counted, has_ended, is_ready, is_terminating, progress};
@@ -91,7 +91,7 @@ impl Kind for Pods {
         for ended in &seen.ended {
             eviction(&mut found, ended, system.restart_window, seen.now);
         }
-        if let (true, Settlement::Pending(what)) = (found.are_good(), server.settlement()) {
+        if let (true, Settlement::Pending(what)) = (found.passes(), server.settlement()) {
             found.wrong(object, "a settled rollout", what, "");
         }
         let has_initialized = |pod: &Pod| {
@@ -109,7 +109,7 @@ fn containers(found: &mut Findings, seen: &Observation, pod: &Pod, window: Span)
         let object = container::place(pod, view.name);
         if let Some(exit) = seen.exit.as_ref().filter(|exit| exit.explains(pod, &view, window.signed())) {
             found.note(format!("{object} restarted because a request of {} ended it", exit.by));
-        } else if is_restless(pod, &view, window, seen.now) {
+        } else if has_recently_restarted(pod, &view, window, seen.now) {
             let hint = "read its previous log and the pod's events";
             found.wrong(object, format!("no restart within {window}"), view.describe(), hint);
         }

@@ -88,7 +88,7 @@ impl Kind for Service {
         let mut found = Findings::default();
         let spec = service.spec.as_ref();
         let kind = spec.and_then(|spec| spec.type_.as_deref()).unwrap_or("ClusterIP");
-        if let Some(expected) = seen.kind.unlike("type", kind) {
+        if let Some(expected) = seen.kind.mismatch("type", kind) {
             found.wrong(&object, expected, or_none(kind), hint);
         }
         let ports = spec.iter().flat_map(|spec| spec.ports.iter().flatten());
@@ -103,7 +103,7 @@ impl Kind for Service {
             return found.fail(Reason::new(object, expected, live).hint(hint)).at(Hop::Nfs);
         };
         let node_port = port.node_port.map(|port| port.to_string()).unwrap_or_default();
-        if let Some(expected) = seen.node_port.unlike("NodePort", &node_port) {
+        if let Some(expected) = seen.node_port.mismatch("NodePort", &node_port) {
             found.wrong(object, expected, or_none(&*node_port), hint);
         }
         let node_port = if node_port.is_empty() { node_port } else { format!(" on NodePort {node_port}") };

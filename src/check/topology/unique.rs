@@ -79,7 +79,7 @@ impl Kind for Unique {
             found.wrong(format!("{what} {value}"), "used by one server only", servers, hint);
         }
         if let Some(Seen { name, .. }) = seen.servers.iter().find(|server| server.pods.is_empty())
-            && found.are_good()
+            && found.passes()
         {
             let expected = format!("a pod with its volume {}", system.folder_volume);
             let reason = Reason::new(format!("server {name}"), expected, "no current pod");
