@@ -55,7 +55,7 @@ impl TryFrom<String> for Pattern {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let regex = Regex::new(&text).map_err(|error| {
             let error = error.to_string();
-            // The lines before show the expression, as does the message.
+            // The lines before repeat the expression.
             let last = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
             format!("`{text}` is not a regular expression: {last}")
         })?;

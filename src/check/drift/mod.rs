@@ -225,8 +225,8 @@ fn compare_object(desired: &Value, live: &Value) -> State {
         let owner = managers.iter().find(|manager| manager.has(&difference.at)).map(|manager| manager.owner);
         // A default that replaced a zero from Helm.
         let is_filled = difference.is_unset && owner == Some(Owner::Helm);
-        // A field without a manager came from an admission webhook: the API server records the managers of all other
-        // fields.
+        // A field without a manager came from an admission webhook: the API server records the managers of a request's
+        // fields before webhooks change it.
         let is_from_webhook = owner.is_none() && difference.change == Change::Added && !managers.is_empty();
         let is_controller = difference.change != Change::Missing && owner == Some(Owner::Controller) || is_from_webhook;
         (!is_filled).then_some((difference, Some(Setter { is_controller })))

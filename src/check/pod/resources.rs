@@ -79,7 +79,7 @@ fn containers(system: &System) -> impl Iterator<Item = (&str, Option<&Fact>, boo
 
 const PARTS: [&str; 2] = ["requests", "limits"];
 
-/// Requests and limits by resource. Kubernetes sets a missing request to the limit, so does this.
+/// Requests and limits by resource. A missing request equals the limit, as in Kubernetes.
 fn amounts(resources: impl Serialize) -> [BTreeMap<String, String>; 2] {
     let resources = serde_json::to_value(resources).unwrap_or_default();
     let [mut requests, limits] = PARTS.map(|part| -> BTreeMap<_, _> {

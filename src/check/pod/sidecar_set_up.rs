@@ -15,7 +15,7 @@ use crate::cluster::container::{self, View};
 use crate::cluster::{LogLine, ResourceExt, script};
 use crate::event::{Hop, Reason, Verdict};
 
-/// A log that begins later than this after its container has lost its start to rotation.
+/// A log whose first line comes later than this after the container's start was rotated.
 const ROTATED: SignedDuration = SignedDuration::from_secs(10);
 /// Time within which a sidecar logs its start-up lines, even if it installs rsync first.
 const START_UP: SignedDuration = SignedDuration::from_secs(60);
@@ -176,8 +176,7 @@ fn mounts(found: &mut Findings, object: &str, view: &View<'_>, volume: &str, rea
         // Since Kubernetes 1.31 the status has the actual mounts.
         let status = view.status.and_then(|status| status.volume_mounts.as_ref()).into_iter().flatten();
         let status = status.filter(|mount| mount.name == volume && (mount.read_only == Some(true)) != read_only);
-        wrong
-            .extend(status.map(|mount| format!("{other} at {} according to the container's status", mount.mount_path)));
+        wrong.extend(status.map(|mount| format!("{other} at {}, according to the status", mount.mount_path)));
     }
     for seen in wrong {
         found.wrong(object, &expected, seen, EDITED);

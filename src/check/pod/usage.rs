@@ -111,7 +111,7 @@ impl Kind for Usage {
         }
         let (count, sum) = (format!("{} of {}", known.len(), seen.servers.len()), total(known));
         if sum.memory > self.node_memory.number {
-            let expected = format!("at most {} of memory in total, the size of the usual node", self.node_memory.text);
+            let expected = format!("at most {} in total, the memory of the node", self.node_memory.text);
             let hint = "give the node more memory, or lower the limits in the values";
             found.wrong(format!("{count} servers"), expected, memory(sum.memory), hint);
         }
@@ -161,16 +161,16 @@ async fn measure_server(site: &Site, server: String) -> Measured {
     let running = views.iter().filter(|view| view.kind != container::Kind::Ephemeral && view.running_since().is_some());
     let names: Vec<&str> = running.map(|view| view.name).collect();
     let wanted = Wanted::of([&site.system.pods]);
-    let place = format!("metrics of {}", wanted.selector());
-    let metrics = site.shared.once(place, site.shared.cluster.metrics(&wanted)).await;
-    let its = metrics.iter().flatten().find(|object| object["metadata"]["name"] == pod.name_any());
-    if let Some(containers) = its.and_then(|object| used::from_metrics(object, &names)) {
+    let key = format!("metrics of {}", wanted.selector());
+    let metrics = site.shared.once(key, site.shared.cluster.metrics(&wanted)).await;
+    let of_pod = metrics.iter().flatten().find(|object| object["metadata"]["name"] == pod.name_any());
+    if let Some(containers) = of_pod.and_then(|object| used::from_metrics(object, &names)) {
         return Ok((Arc::clone(pod), "from metrics.k8s.io", containers));
     }
-    let looks = names
+    let measurements = names
         .iter()
         .map(|name| async move { Ok::<_, Verdict>(((*name).to_owned(), measure(site, pod, name, None).await?)) });
-    let containers = try_join_all(looks).await?.into_iter().collect();
+    let containers = try_join_all(measurements).await?.into_iter().collect();
     Ok((Arc::clone(pod), "from the cgroup files", containers))
 }
 
