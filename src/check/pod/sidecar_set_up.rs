@@ -92,7 +92,7 @@ impl Kind for SidecarSetUp {
         let name = &sidecar.container;
         let object = container::place(&seen.pod, name);
         let Some(view) = container::named(&seen.pod, name) else {
-            let hint = "enable the sidecar in the server's values, then run helm upgrade";
+            let hint = "enable the server's sidecar in the values and run helm upgrade";
             let reason = Reason::new(object, "a sidecar", container::missing(&seen.pod));
             return Verdict::fail(reason.hint(hint)).at(Hop::Sidecar);
         };
