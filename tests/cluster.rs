@@ -11,6 +11,8 @@ use libtest_mimic::Arguments;
 mod support;
 mod access;
 mod contract;
+#[cfg(unix)]
+mod jobs;
 mod lane;
 #[cfg(unix)]
 mod trouble;
@@ -36,6 +38,8 @@ fn main() {
         trouble::tests(),
         contract::tests(),
         access::tests(),
+        #[cfg(unix)]
+        jobs::tests(),
     ];
     let trials = themes.into_iter().flatten().map(|trial| {
         let is_asked_for = ["::real::", "::root::"].iter().any(|part| trial.name().contains(part));
