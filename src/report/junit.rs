@@ -55,7 +55,8 @@ fn testcase(test: &Test, diagnosis: Option<&Diagnosis>) -> TestCase {
     if !out.trim().is_empty() {
         case.set_system_out(&cdata(out.trim_end()));
     }
-    case.build()
+    // The builder drops the time of a skipped test.
+    TestCase { time, ..case.build() }
 }
 
 fn of_run(run: &Run) -> Vec<String> {

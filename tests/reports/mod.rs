@@ -9,6 +9,7 @@ use crate::support::golden::golden;
 use crate::support::place::Place;
 use stream::{hostile, rich, said, started};
 
+mod readers;
 mod stream;
 
 #[test]

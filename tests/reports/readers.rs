@@ -1,0 +1,69 @@
+//! Other programs read in our JUnit files what the JSON reports have.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::lab::output;
+use crate::support::place::Place;
+use crate::support::root;
+
+use super::stream::{hostile, rich, said};
+
+#[test]
+#[ignore = "installs packages from PyPI and npm; cargo test --test offline -- --ignored readers"]
+fn other_readers_see_in_junit_what_the_json_has() {
+    let place = Place::new();
+    let suites = ["--suite", "smoke", "--suite", "phase3"];
+    let waits = ["--skip", "latency", "--skip", "multi-write", "--skip", "cadence"];
+    place.says(&[&["--simulate=server-missing"], &suites[..], &waits].concat(), 1, &[]);
+    let mut reports: Vec<_> = ["smoke", "phase3"].map(|suite| place.path("reports").join(suite)).into();
+    for (run, events, suites) in [("rich", rich(), &["phase2", "phase3"][..]), ("hostile", hostile(), &["phase9"])] {
+        let texts = said(&events);
+        std::fs::create_dir(place.path(run)).unwrap();
+        for suite in suites {
+            let report = place.path(run).join(suite);
+            for extension in ["xml", "json"] {
+                std::fs::write(report.with_extension(extension), &texts[&format!("{suite}.{extension}")]).unwrap();
+            }
+            reports.push(report);
+        }
+    }
+    let files: Vec<_> = reports.iter().map(|report| report.with_extension("xml")).collect();
+    for reader in ["read.py", "read.mjs"] {
+        let read = output(Command::new(root("fixtures/junit-readers/read")).arg(reader).args(&files));
+        let read: Vec<Value> = serde_json::from_str(&read).unwrap();
+        assert_eq!(read.len(), reports.len(), "{reader}");
+        for (report, mut read) in reports.iter().zip(read) {
+            let (expected, seen) = expected(&report.with_extension("json"));
+            for (test, seen) in read["tests"].as_array_mut().unwrap().iter_mut().zip(seen) {
+                let text = test["text"].take();
+                assert!(seen.iter().all(|line| text.as_str().unwrap().contains(line)), "{reader}: {seen:?} in {text}");
+            }
+            assert_eq!(read, expected, "{reader}: {}", report.display());
+        }
+    }
+}
+
+/// What a reader should print, without the texts, and the lines that each test's text should have.
+fn expected(report: &Path) -> (Value, Vec<Vec<String>>) {
+    let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    let (tests, counts) = (report["tests"].as_array().unwrap(), &report["counts"]);
+    let test = |test: &Value| {
+        let name = ["suite", "name"].map(|key| test[key].as_str().unwrap()).join("::");
+        let message = if test["outcome"] == "PASS" { &json!("") } else { &test["headline"] };
+        json!({"name": name, "outcome": test["outcome"], "millis": test["millis"], "message": message, "text": null})
+    };
+    let seen = |test: &Value| {
+        let reasons = test["reasons"].as_array().unwrap().iter();
+        let lines = reasons.flat_map(|reason| reason["seen"].as_str().unwrap().lines());
+        // A CDATA section cannot hold its own end.
+        lines.map(|line| line.replace("]]>", "]] >")).collect()
+    };
+    let [tests_count, failures, errors, skipped] = ["tests", "fail", "error", "skip"].map(|key| &counts[key]);
+    let counts = json!({"tests": tests_count, "failures": failures, "errors": errors, "skipped": skipped});
+    let tests_read: Vec<Value> = tests.iter().map(test).collect();
+    let suite = json!({"name": report["suites"][0], "counts": counts, "tests": tests_read});
+    (suite, tests.iter().map(seen).collect())
+}
