@@ -19,7 +19,8 @@ mod trouble;
 
 /// What is not run here, and how it is.
 const LEFT_OUT: &str = "
-not run: what needs root or a real cluster: the suites with faults in the chart, the contract, least privilege, outages.
+not run: what needs root or a real cluster: the suites with faults in the chart, the contract, least privilege,
+outages, the CI jobs in docs/ci.
 `fixtures/cluster/up && cargo test --test cluster -- --ignored` runs a share of it, with ROUNDS=all in front all.
 ";
 

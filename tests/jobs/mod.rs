@@ -20,6 +20,8 @@ pub fn tests() -> Vec<Trial> {
 
 /// What the chart mounts, as its values have it.
 const MOUNTED: &str = "/mnt/simulator-data";
+/// Where the program does not run as root: the kubelet creates the servers' folders.
+const OWNED: &str = "sudo chown -R 0 /mnt/simulator-data\n";
 const STAND_INS: [&str; 4] = ["cargo", "getent", "kind", "sudo"];
 
 struct Job {
@@ -69,7 +71,8 @@ fn github() {
         kept: kept["with"]["path"].clone(),
     };
     // Here with all suites.
-    judge(&job, "", &[("HOST_DATA", MOUNTED)]);
+    let calls = judge(&job, "", &[("HOST_DATA", MOUNTED)]);
+    assert!(calls.contains(OWNED), "{calls}");
 }
 
 fn gitlab() {
@@ -103,11 +106,13 @@ fn azure() {
         junit: published["inputs"]["testResultsFiles"].clone(),
         kept: kept["publish"].clone(),
     };
-    judge(&job, "--suite smoke", &[("HOST_DATA", MOUNTED), ("E2E_ROOT", "e2e")]);
+    let calls = judge(&job, "--suite smoke", &[("HOST_DATA", MOUNTED), ("E2E_ROOT", "e2e")]);
+    assert!(calls.contains(OWNED), "{calls}");
 }
 
 /// Runs the job, green and then red: it ends with the run's exit code, and what it publishes is there either way.
-fn judge(job: &Job, options: &str, variables: &[(&str, &str)]) {
+/// Returns how it called the tools.
+fn judge(job: &Job, options: &str, variables: &[(&str, &str)]) -> String {
     assert!(job.key.as_str().unwrap().contains("E2E_REF"), "the build is cached for its ref: {}", job.key);
     let (lab, place) = (Lab::find(), Place::new());
     std::fs::create_dir(place.path("charts")).unwrap();
@@ -136,11 +141,11 @@ fn judge(job: &Job, options: &str, variables: &[(&str, &str)]) {
         assert!(kept.join("index.html").is_file() && report["exit_code"] == code, "{}", report["exit_code"]);
         std::fs::remove_dir_all(kept).unwrap();
     }
-    called(job, &place);
+    called(job, &place)
 }
 
 /// The tools were called with what the variables name.
-fn called(job: &Job, place: &Place) {
+fn called(job: &Job, place: &Place) -> String {
     let calls = std::fs::read_to_string(place.path("calls")).unwrap();
     let [repository, commit] = ["E2E_REPOSITORY", "E2E_REF"].map(|name| job.variables[name].as_str().unwrap());
     let install = format!("cargo install --locked --git {repository} --rev {commit} --root ");
@@ -149,6 +154,7 @@ fn called(job: &Job, place: &Place) {
     let kind: Value = serde_saphyr::from_str(&std::fs::read_to_string(place.path("calls.kind")).unwrap()).unwrap();
     let mount = json!([{"hostPath": MOUNTED, "containerPath": MOUNTED}]);
     assert_eq!((&kind["kind"], &kind["nodes"][0]["extraMounts"]), (&json!("Cluster"), &mount));
+    calls
 }
 
 /// Runs the job's steps as the service does, until one fails; the last status, and what they printed.
