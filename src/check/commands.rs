@@ -125,7 +125,7 @@ async fn execute(
         Some(error) => Err(error),
         None => cluster.exec(pod, container, &operations).await,
     };
-    let timed_out = outputs.as_ref().err().filter(|error| matches!(error, ApiError::Silent { .. })).cloned();
+    let timed_out = outputs.as_ref().err().filter(|error| matches!(error, ApiError::NoReply { .. })).cloned();
     let results = match outputs {
         Ok(outputs) => outputs.into_iter().map(Ok).collect(),
         Err(error) => vec![Err(error); senders.len()],

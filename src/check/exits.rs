@@ -106,7 +106,7 @@ impl Exit {
     /// Whether it explains all restarts of the container within the window.
     pub fn explains(&self, pod: &Pod, view: &View<'_>, window: SignedDuration) -> bool {
         let is_its = pod.uid().as_deref() == Some(&self.pod) && view.name == self.container;
-        let is_last = view.end().is_some_and(|end| at(end.finished_at.as_ref()) == self.at);
+        let is_last = view.last_termination().is_some_and(|end| at(end.finished_at.as_ref()) == self.at);
         is_its && is_last && (self.restarts == 0 || self.ran >= window)
     }
 }

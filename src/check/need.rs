@@ -113,7 +113,7 @@ pub struct Access {
 impl Access {
     pub async fn ask(cluster: &Cluster, checks: &[&Check], has_values: bool) -> Self {
         let access = Self { has_values, ..Self::default() };
-        match cluster.lacked(&access.wanted(checks)).await {
+        match cluster.missing_permissions(&access.wanted(checks)).await {
             Ok(missing) => Self { missing, ..access },
             Err(error) => Self { unknown: Some(error), ..access },
         }

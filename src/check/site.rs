@@ -221,7 +221,7 @@ pub(super) fn recently_restarted(pod: &Pod, window: Span, now: Timestamp) -> Opt
 /// Whether a container restarted within the window; restarts of a completed init container do not count.
 pub(super) fn has_recently_restarted(pod: &Pod, view: &container::View<'_>, window: Span, now: Timestamp) -> bool {
     let has_completed = view.kind == container::Kind::Init && view.has_completed();
-    !has_completed && container::is_restless(pod, view, window.signed(), now)
+    !has_completed && container::restarted_recently(pod, view, window.signed(), now)
 }
 
 /// If several pods have the server's labels, the newest one of its Deployment, unless an obstacle blocks that one.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::parameter::{Fact, Pattern, Span, with_group};
-use crate::cluster::{Select, Words, tells_error};
+use crate::cluster::{LogPatterns, Select, is_copy_error};
 use crate::event::{Reason, Verdict};
 
 /// A system under test.
@@ -143,7 +143,7 @@ impl System {
 
     /// Whether a log line reports failed copying.
     pub fn is_error_line(&self, line: &str) -> bool {
-        tells_error(self.error.as_ref().map(|error| &error.0), line)
+        is_copy_error(self.error.as_ref().map(|error| &error.0), line)
     }
 
     /// The names of the servers, in the order of the system.
@@ -158,11 +158,11 @@ impl System {
     }
 
     /// The patterns of the sidecar's log lines; `None` without a sidecar.
-    pub fn log_patterns(&self) -> Option<Words> {
+    pub fn log_patterns(&self) -> Option<LogPatterns> {
         let Sidecar { cycle_begin, cycle_end, interval, excuse, .. } = self.sidecar.as_ref()?;
         let [begin, error, excuse] =
             [cycle_begin, &self.error, excuse].map(|pattern| pattern.as_ref().map(|pattern| pattern.0.clone()));
-        Some(Words { begin, end: cycle_end.0.clone(), interval: interval.0.clone(), error, excuse })
+        Some(LogPatterns { begin, end: cycle_end.0.clone(), interval: interval.0.clone(), error, excuse })
     }
 
     /// The name of the sidecar; without one empty, which matches no container.

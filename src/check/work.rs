@@ -63,7 +63,7 @@ impl Site {
         let outputs = self.patiently(&name, outputs).await.map_err(|error| {
             Verdict::error(Reason::new(&object, "to run a command in it", error.to_string()).hint(error.hint()))
         })?;
-        let Some(lost) = outputs.iter().find(|output| !output.ended_by_itself()) else { return Ok(outputs) };
+        let Some(lost) = outputs.iter().find(|output| !output.exited_normally()) else { return Ok(outputs) };
         let reason = Reason::new(object, "to run a command to its end", lost.problem().unwrap_or_default());
         Err(Verdict::error(reason.hint("look whether it restarts, and run again")))
     }

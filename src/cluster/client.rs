@@ -1,4 +1,4 @@
-//! A cluster that has answered, and what is asked of it in one request.
+//! The connected cluster, and its single requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +20,9 @@ use super::select::Wanted;
 
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// The kubeconfig file; `None` stands for `KUBECONFIG` or the usual place.
+    /// The kubeconfig file; `None`: `KUBECONFIG`, else the default path.
     pub kubeconfig: Option<std::path::PathBuf>,
-    /// The context; never silently the current one.
+    /// The context; never the current one by default.
     pub context: String,
     pub namespace: String,
     pub release: String,
@@ -34,19 +34,18 @@ pub struct Cluster {
     pub(super) target: Arc<Target>,
     pub address: String,
     pub version: Info,
-    /// Its clock minus this machine's.
+    /// The cluster's clock minus this machine's.
     pub ahead: SignedDuration,
     pub(super) concurrency: Arc<ConcurrencyLimit>,
 }
 
 impl Cluster {
-    /// The time on the cluster's clock, to compare with timestamps that the cluster made (accurate to about 1 s).
+    /// The time on the cluster's clock, comparable with the cluster's timestamps (accurate to about 1 s).
     pub fn now(&self) -> Timestamp {
-        // A clock at the end of time is nobody's.
         Timestamp::now().saturating_add(self.ahead).unwrap_or(Timestamp::MAX)
     }
 
-    /// How long the slowest command took, and how many ran at once at the most.
+    /// The duration of the slowest command, and the peak number of concurrent commands.
     pub fn load(&self) -> (Duration, usize) {
         self.concurrency.load()
     }
@@ -63,23 +62,23 @@ impl Cluster {
         &self.target.release
     }
 
-    pub async fn answers(&self) -> Result<(), ApiError> {
-        answered("get", "/version", self.client.apiserver_version()).await.map(drop)
+    pub async fn ping(&self) -> Result<(), ApiError> {
+        with_deadline("get", "/version", self.client.apiserver_version()).await.map(drop)
     }
 
     pub async fn nodes(&self) -> Result<Vec<Node>, ApiError> {
         self.list("nodes", &object::requests::<Node>(None), &ListParams::default()).await
     }
 
-    /// Whether the namespace exists; `None` where the user may not look. One that is being deleted is an error.
+    /// Whether the namespace exists; `None` without permission to get it. A namespace that is being deleted is an error.
     pub async fn has_namespace(&self) -> Result<Option<bool>, ApiError> {
         let request = object::requests::<Namespace>(None).get(self.namespace(), &GetParams::default());
-        match answered("get", "namespaces", object::find(&self.client, request)).await {
+        match with_deadline("get", "namespaces", object::find(&self.client, request)).await {
             Ok(Some(found)) if !found["metadata"]["deletionTimestamp"].is_null() => {
                 let conditions = found["status"]["conditions"].as_array().into_iter().flatten();
-                let kept = conditions.filter(|condition| condition["status"] == "True");
-                let said = kept.filter_map(|condition| Some(format!(": {}", condition["message"].as_str()?))).collect();
-                Err(ApiError::Ending(self.namespace().to_owned(), said))
+                let remaining = conditions.filter(|condition| condition["status"] == "True");
+                let reasons = remaining.filter_map(|condition| Some(format!(": {}", condition["message"].as_str()?)));
+                Err(ApiError::NamespaceTerminating(self.namespace().to_owned(), reasons.collect()))
             }
             Ok(found) => Ok(Some(found.is_some())),
             Err(ApiError::Forbidden { .. }) => Ok(None),
@@ -87,18 +86,18 @@ impl Cluster {
         }
     }
 
-    /// What metrics-server says of the pods that are wanted; `None` where there is none, or the user may not ask it.
+    /// The pods' metrics from metrics-server; `None` if it is not installed or access is denied.
     pub async fn metrics(&self, wanted: &Wanted) -> Option<Vec<Value>> {
         let requests = Request::new(format!("/apis/metrics.k8s.io/v1beta1/namespaces/{}/pods", self.namespace()));
         self.list("pods.metrics.k8s.io", &requests, &ListParams::default().labels(&wanted.selector())).await.ok()
     }
 
-    /// Deletes a pod, if it is still the one with that uid; its containers end afterwards.
+    /// Deletes the pod if it still has this uid; does not wait until its containers have stopped.
     pub async fn delete_pod(&self, pod: &str, uid: &str) -> Result<(), ApiError> {
         let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         let request = object::requests::<Pod>(Some(self.namespace())).delete(pod, &params);
-        answered("delete", "pods", object::ask(&self.client, request)).await.map(drop)
+        with_deadline("delete", "pods", object::send(&self.client, request)).await.map(drop)
     }
 
     pub(super) async fn list<K: DeserializeOwned>(
@@ -112,11 +111,11 @@ impl Cluster {
             objects.push(object::typed(object)?);
             Ok(())
         };
-        answered("list", resource, object::list(&self.client, requests, params, take)).await?;
+        with_deadline("list", resource, object::list(&self.client, requests, params, take)).await?;
         Ok(objects)
     }
 
-    /// Whether the pod of that name and uid is there and stays.
+    /// Whether the pod with this name and uid exists and is not being deleted.
     pub async fn has_pod(&self, pod: &str, uid: &str) -> Result<bool, ApiError> {
         let params = ListParams::default().fields(&format!("metadata.name={pod}"));
         let pods: Vec<Pod> = self.list("pods", &object::requests::<Pod>(Some(self.namespace())), &params).await?;
@@ -129,24 +128,24 @@ impl Cluster {
     }
 }
 
-/// Bounds a request and says what was asked when it fails.
-pub(super) async fn answered<T>(
+/// Runs a request with the usual deadline; an error names its verb and resource.
+pub(super) async fn with_deadline<T>(
     verb: &'static str,
     resource: &'static str,
     request: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, ApiError> {
-    answered_within(ANSWER, verb, resource, request).await
+    within(ANSWER, verb, resource, request).await
 }
 
-pub(super) async fn answered_within<T>(
-    waited: Duration,
+pub(super) async fn within<T>(
+    limit: Duration,
     verb: &'static str,
     resource: &'static str,
     request: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, ApiError> {
-    match tokio::time::timeout(waited, request).await {
-        Ok(Ok(answer)) => Ok(answer),
+    match tokio::time::timeout(limit, request).await {
+        Ok(Ok(reply)) => Ok(reply),
         Ok(Err(error)) => Err(ApiError::new(verb, resource, error)),
-        Err(_) => Err(ApiError::Silent { verb, resource, waited }),
+        Err(_) => Err(ApiError::NoReply { verb, resource, limit }),
     }
 }

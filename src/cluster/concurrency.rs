@@ -1,6 +1,6 @@
-//! How many commands run at once in all containers: more as long as the node ends them quickly, fewer when it does not.
+//! Limits how many commands run at once, over all containers: more while commands end quickly, fewer when they are slow.
 //!
-//! A node that is short of CPU does not get more done by more at once, but ends each of them later, until all are late.
+//! More commands at once do not make a node short of CPU faster: each ends later, until all exceed their deadline.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -13,29 +13,29 @@ use tokio::time::Instant;
 use super::api_error::ApiError;
 use super::deadline::{ANSWER, COMMAND};
 
-/// How many may run at once at first, at the least and at the most.
-const FIRST: usize = 4;
-const LEAST: usize = 2;
-const MOST: usize = 16;
-/// One that ends within this time lets one more run at once.
+/// How many commands may run at once: initially, at least and at most.
+const INITIAL: usize = 4;
+const MIN: usize = 2;
+const MAX: usize = 16;
+/// A command that ends within this time raises the limit by one.
 const QUICK: Duration = Duration::from_secs(1);
-/// One that takes longer than this lets one fewer run at once.
+/// A command that takes longer than this lowers the limit by one.
 pub const SLOW: Duration = Duration::from_secs(3);
 
-/// What a node has to do for a command.
+/// How commands count towards the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Work {
-    /// How long it takes tells how quick the node is.
+    /// Its duration shows how fast the node is.
     Quick,
-    /// It may take long on any node, so others should not have to wait for its end.
+    /// Slow on any node, so no other command should share its request and wait for it.
     Slow,
-    /// It only removes, and is not to wait for others: the moment between two cycles may be over then.
+    /// Only removes files, and must not queue behind others: the pause between two cycles may be over by then.
     Removal,
 }
 
 pub(super) struct ConcurrencyLimit {
     turns: Semaphore,
-    /// Those of removals, so that they wait for nothing else, and are not too many for a slow node.
+    /// Separate turns for removals: they wait only for each other.
     removals: Semaphore,
     state: Mutex<State>,
 }
@@ -44,62 +44,62 @@ pub(super) struct ConcurrencyLimit {
 struct State {
     limit: usize,
     running: usize,
-    most: usize,
+    peak: usize,
     slowest: Duration,
-    /// How long the last command took, and the last removal, with their waits for turns.
+    /// The durations of the last command and the last removal, including their waits for a turn.
     lags: [Duration; 2],
-    /// By pod, when the last one in it had had no answer at all, and what came of it.
-    silent: HashMap<String, (Instant, ApiError)>,
-    /// Whether the last one of all had none.
-    is_silent: bool,
+    /// By pod: when its last command ended without a reply, and the error.
+    unanswered: HashMap<String, (Instant, ApiError)>,
+    /// Whether the last command in any pod got no reply.
+    is_unanswered: bool,
 }
 
 impl Default for ConcurrencyLimit {
     fn default() -> Self {
-        let removals = Semaphore::new(LEAST);
-        Self { turns: Semaphore::new(FIRST), removals, state: Mutex::new(State { limit: FIRST, ..State::default() }) }
+        let state = Mutex::new(State { limit: INITIAL, ..State::default() });
+        Self { turns: Semaphore::new(INITIAL), removals: Semaphore::new(MIN), state }
     }
 }
 
 impl ConcurrencyLimit {
-    /// Does something in a pod when it is its turn; it hears how long it may wait for an answer.
+    /// Waits for a turn, then calls `ask` with its deadline.
     pub async fn run<T, F: Future<Output = Result<T, ApiError>>>(
         &self,
         pod: &str,
         work: Work,
         ask: impl FnOnce(Duration) -> F,
     ) -> Result<T, ApiError> {
-        let came = Instant::now();
+        let queued = Instant::now();
         let turns = if work == Work::Removal { &self.removals } else { &self.turns };
-        // They are never closed.
+        // Semaphores are never closed.
         let turn = turns.acquire().await.ok();
         let limit = {
             let mut state = self.state();
-            // Whoever waited behind one without an answer would wait as long again, one after the other.
-            if let Some((_, error)) = state.silent.get(pod).filter(|(at, _)| *at >= came) {
+            // Calls queued behind an unanswered one share its error: they would otherwise time out one after the other.
+            if let Some((_, error)) = state.unanswered.get(pod).filter(|(at, _)| *at >= queued) {
                 return Err(error.clone());
             }
             state.running += 1;
-            state.most = state.most.max(state.running);
-            // What has just been silent for long is not waited for as long again.
-            if state.is_silent { ANSWER } else { COMMAND }
+            state.peak = state.peak.max(state.running);
+            // After a long silence, do not wait as long again.
+            if state.is_unanswered { ANSWER } else { COMMAND }
         };
         let began = Instant::now();
         let result = ask(limit).await;
         let mut state = self.state();
         state.running -= 1;
-        state.is_silent = matches!(result, Err(ApiError::Silent { .. }));
+        state.is_unanswered = matches!(result, Err(ApiError::NoReply { .. }));
         match &result {
-            Err(error) if state.is_silent => {
-                state.silent.insert(pod.to_owned(), (Instant::now(), error.clone()));
+            Err(error) if state.is_unanswered => {
+                state.unanswered.insert(pod.to_owned(), (Instant::now(), error.clone()));
             }
-            _ => drop(state.silent.remove(pod)),
+            _ => drop(state.unanswered.remove(pod)),
         }
         if work == Work::Removal {
-            state.lags[1] = came.elapsed();
+            state.lags[1] = queued.elapsed();
         } else if work == Work::Quick {
-            state.lags[0] = came.elapsed();
-            match state.ended(began.elapsed(), result.is_ok()) {
+            state.lags[0] = queued.elapsed();
+            match state.adapt(began.elapsed(), result.is_ok()) {
                 Ordering::Greater => self.turns.add_permits(1),
                 Ordering::Less => turn.into_iter().for_each(SemaphorePermit::forget),
                 Ordering::Equal => {}
@@ -108,14 +108,14 @@ impl ConcurrencyLimit {
         result
     }
 
-    /// How long a command takes at present, with its wait for a turn.
+    /// How long a command currently takes, including its wait for a turn.
     pub fn lag(&self) -> Duration {
         self.state().lags.into_iter().max().unwrap_or_default()
     }
 
     pub fn load(&self) -> (Duration, usize) {
         let state = self.state();
-        (state.slowest, state.most)
+        (state.slowest, state.peak)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -124,13 +124,14 @@ impl ConcurrencyLimit {
 }
 
 impl State {
-    fn ended(&mut self, took: Duration, is_ok: bool) -> Ordering {
+    /// Adapts the limit to the duration of a command, and returns how it changed.
+    fn adapt(&mut self, took: Duration, is_ok: bool) -> Ordering {
         self.slowest = self.slowest.max(took);
         let before = self.limit;
         if took > SLOW {
-            self.limit = before.saturating_sub(1).max(LEAST);
+            self.limit = before.saturating_sub(1).max(MIN);
         } else if took < QUICK && is_ok {
-            self.limit = (before + 1).min(MOST);
+            self.limit = (before + 1).min(MAX);
         }
         self.limit.cmp(&before)
     }
@@ -147,27 +148,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quick_ones_let_more_run_at_once_and_slow_ones_fewer() {
-        let mut state = State { limit: FIRST, ..State::default() };
-        assert_eq!([QUICK / 2, QUICK, SLOW, SLOW * 2].map(|took| state.ended(took, true)), {
+    fn quick_commands_raise_the_limit_and_slow_ones_lower_it() {
+        let mut state = State { limit: INITIAL, ..State::default() };
+        assert_eq!([QUICK / 2, QUICK, SLOW, SLOW * 2].map(|took| state.adapt(took, true)), {
             [Ordering::Greater, Ordering::Equal, Ordering::Equal, Ordering::Less]
         });
-        assert_eq!(state.ended(QUICK / 2, false), Ordering::Equal, "a refusal is quick on any node");
-        for (took, limit) in [(QUICK / 2, MOST), (SLOW * 2, LEAST)] {
-            while state.ended(took, true).is_ne() {}
+        assert_eq!(state.adapt(QUICK / 2, false), Ordering::Equal, "a refusal is quick on any node");
+        for (took, limit) in [(QUICK / 2, MAX), (SLOW * 2, MIN)] {
+            while state.adapt(took, true).is_ne() {}
             assert_eq!(state.limit, limit);
         }
         assert_eq!(state.slowest, SLOW * 2);
     }
 
     #[tokio::test]
-    async fn few_run_at_first_and_more_as_quick_ones_end() {
+    async fn more_commands_run_at_once_as_quick_ones_end() {
         let concurrency = ConcurrencyLimit::default();
         let many = join_all((0..20).map(|_| concurrency.run("a", Work::Quick, |_| pending::<Result<(), _>>())));
         assert!(poll!(Box::pin(many)).is_pending());
-        assert_eq!(concurrency.load().1, FIRST);
+        assert_eq!(concurrency.load().1, INITIAL);
         let removal = concurrency.run("a", Work::Removal, |_| ready(Ok(())));
-        assert!(poll!(Box::pin(removal)).is_ready(), "it waits for no command");
+        assert!(poll!(Box::pin(removal)).is_ready(), "removals wait for no command");
         let quick = |_| async {
             yield_now().await;
             Ok(())
@@ -175,26 +176,27 @@ mod tests {
         let done = join_all((0..60).map(|_| concurrency.run("a", Work::Quick, quick))).await;
         assert!(done.iter().all(Result::is_ok));
         let state = concurrency.state();
-        assert_eq!((state.limit, concurrency.turns.available_permits()), (MOST, MOST));
+        assert_eq!((state.limit, concurrency.turns.available_permits()), (MAX, MAX));
     }
 
     #[tokio::test]
-    async fn who_waited_behind_silence_does_not_wait_again() {
+    async fn calls_queued_behind_an_unanswered_one_fail_with_it() {
         let concurrency = ConcurrencyLimit::default();
         let began = Mutex::new(0);
         let silent = |_| async {
             *began.lock().unwrap() += 1;
             yield_now().await;
-            Err::<(), _>(ApiError::Silent { verb: "get", resource: "pods/exec", waited: SLOW })
+            Err::<(), _>(ApiError::NoReply { verb: "get", resource: "pods/exec", limit: SLOW })
         };
         let ended = join_all((0..20).map(|_| concurrency.run("a", Work::Quick, &silent))).await;
         assert!(ended.iter().all(Result::is_err));
-        assert_eq!(*began.lock().unwrap(), FIRST);
-        // What is done in another pod says itself whether it has an answer.
-        let others = (0..8).map(|number| concurrency.run(if number < FIRST { "a" } else { "b" }, Work::Quick, &silent));
+        assert_eq!(*began.lock().unwrap(), INITIAL);
+        // Only calls for the same pod share the error.
+        let others =
+            (0..8).map(|number| concurrency.run(if number < INITIAL { "a" } else { "b" }, Work::Quick, &silent));
         assert!(join_all(others).await.iter().all(Result::is_err));
-        assert_eq!(*began.lock().unwrap(), 3 * FIRST);
-        // Whoever comes later tries again, and knows of it.
+        assert_eq!(*began.lock().unwrap(), 3 * INITIAL);
+        // A later call tries again, with a shorter deadline.
         for expected in [ANSWER, COMMAND] {
             assert_eq!(concurrency.run("a", Work::Quick, |limit| ready(Ok(limit))).await.unwrap(), expected);
         }

@@ -1,4 +1,4 @@
-//! One container of a pod: what its spec declares and what its status says, side by side. Pure.
+//! One container of a pod: its spec and its status side by side. Pure.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-/// Reasons for waiting that do not go away by themselves within a test's time.
-const HOPELESS: [&str; 7] = [
+/// Reasons for waiting that do not resolve themselves while a test waits.
+const STUCK: [&str; 7] = [
     "CrashLoopBackOff",
     "ErrImagePull",
     "ImagePullBackOff",
@@ -23,7 +23,7 @@ const HOPELESS: [&str; 7] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Init,
-    /// An init container with `restartPolicy: Always`: runs beside the ordinary ones.
+    /// An init container with `restartPolicy: Always`: runs alongside the ordinary containers.
     /// <https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/>
     NativeSidecar,
     Ordinary,
@@ -45,23 +45,23 @@ impl fmt::Display for Kind {
 pub struct View<'a> {
     pub name: &'a str,
     pub kind: Kind,
-    /// Its place among the containers of its list.
+    /// Its position in its list (`initContainers`, `containers` or `ephemeralContainers`).
     pub index: usize,
     pub image: Option<&'a str>,
     pub mounts: &'a [VolumeMount],
-    /// What it runs; empty for what the image says.
+    /// Empty if the image defines it.
     pub command: &'a [String],
     pub args: &'a [String],
     pub env: &'a [EnvVar],
-    /// Whether it has more, from elsewhere.
+    /// Whether it has an `envFrom`.
     pub has_env_from: bool,
     pub resources: Option<&'a ResourceRequirements>,
     pub security: Option<&'a SecurityContext>,
-    /// What the kubelet says; `None` before it said anything.
+    /// `None` until the kubelet reports it.
     pub status: Option<&'a ContainerStatus>,
 }
 
-/// A view of a container, which Kubernetes has in two types with the same fields.
+/// A view of a `Container` or an `EphemeralContainer`, which have the same fields.
 macro_rules! view {
     ($container:expr, $kind:expr, $index:expr, $status:expr) => {
         View {
@@ -89,7 +89,7 @@ pub fn missing(pod: &Pod) -> String {
     format!("no such container; the pod has {}", names(pod))
 }
 
-/// All containers of a pod: init containers in their order, then ordinary, then ephemeral ones.
+/// All containers of a pod: init, then ordinary, then ephemeral ones, each in their order.
 pub fn all(pod: &Pod) -> Vec<View<'_>> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let status = pod.status.as_ref();
@@ -127,7 +127,7 @@ fn find<'a>(statuses: Option<&'a Vec<ContainerStatus>>, name: &str) -> Option<&'
 }
 
 impl<'a> View<'a> {
-    /// When it began to run; `None` unless it is running now.
+    /// When it started; `None` if it is not running.
     pub fn running_since(&self) -> Option<Timestamp> {
         let running = self.state()?.running.as_ref()?;
         Some(running.started_at.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0))
@@ -139,7 +139,7 @@ impl<'a> View<'a> {
 
     pub fn is_stuck(&self) -> bool {
         let waiting = self.state().and_then(|state| state.waiting.as_ref());
-        waiting.and_then(|waiting| waiting.reason.as_deref()).is_some_and(|reason| HOPELESS.contains(&reason))
+        waiting.and_then(|waiting| waiting.reason.as_deref()).is_some_and(|reason| STUCK.contains(&reason))
     }
 
     pub fn describe(&self) -> String {
@@ -164,8 +164,8 @@ impl<'a> View<'a> {
         format!("waiting: {reason}{message}{restarts}")
     }
 
-    /// How its last life ended; `None` if none has.
-    pub fn end(&self) -> Option<&'a ContainerStateTerminated> {
+    /// How it last terminated; `None` if it never did.
+    pub fn last_termination(&self) -> Option<&'a ContainerStateTerminated> {
         let status = self.status?;
         [&status.state, &status.last_state].into_iter().flatten().find_map(|state| state.terminated.as_ref())
     }
@@ -178,7 +178,7 @@ impl<'a> View<'a> {
         self.terminated().is_some_and(|ended| ended.exit_code == 0)
     }
 
-    /// How it ended, unless it is not down now.
+    /// How it terminated; `None` if it is running or waiting.
     fn terminated(&self) -> Option<&'a ContainerStateTerminated> {
         self.state()?.terminated.as_ref()
     }
@@ -202,26 +202,26 @@ pub fn host_paths<'a>(pod: &'a Pod, view: &View<'a>) -> Vec<HostPath<'a>> {
     view.mounts.iter().filter_map(mount).collect()
 }
 
-/// The hostPath volumes of a container that may be the host folder of that server: those that are named like the
-/// server; all of them, if none is.
-pub fn tester_folders<'a>(pod: &'a Pod, view: &View<'a>, server: &str) -> Vec<HostPath<'a>> {
+/// The hostPath volumes of a container that may be the server's host folder: those named like the server, else all.
+pub fn host_folders<'a>(pod: &'a Pod, view: &View<'a>, server: &str) -> Vec<HostPath<'a>> {
     let all = host_paths(pod, view);
     let is_named = |mount: &&HostPath| mount.path.trim_end_matches('/').rsplit('/').next() == Some(server);
     let named: Vec<_> = all.iter().filter(is_named).copied().collect();
     if named.is_empty() { all } else { named }
 }
 
-/// Whether a container was restarted and is down, or has been running for less than the window: it may be in a crash loop, of which
-/// a single look can see the second that it runs (observed: pod Ready for 1 s in every 10 to 40 s).
-pub fn is_restless(pod: &Pod, view: &View<'_>, window: SignedDuration, now: Timestamp) -> bool {
-    let is_steady = |since| came_with_sandbox(pod, view) || now.duration_since(since) >= window;
+/// Whether a restarted container is down, or has been running for less than the window. It may be in a crash loop, and a
+/// single look may catch the one second in which it runs (observed: pod Ready for 1 s in every 10 to 40 s).
+pub fn restarted_recently(pod: &Pod, view: &View<'_>, window: SignedDuration, now: Timestamp) -> bool {
+    let is_steady = |since| restarted_with_sandbox(pod, view) || now.duration_since(since) >= window;
     view.restarts() > 0 && !view.running_since().is_some_and(is_steady)
 }
 
-/// Whether the container was started again because its pod's sandbox was: the init containers have run anew since its
-/// previous run ended. (Observed when the sandbox is killed; a container that ends by itself makes no init container run.)
-fn came_with_sandbox(pod: &Pod, view: &View<'_>) -> bool {
-    let Some(ended) = view.end().and_then(|ended| ended.finished_at.as_ref()) else { return false };
+/// Whether the container restarted with its pod's sandbox: the init containers ran again since its previous run ended.
+/// (Observed when the sandbox is killed; a container that exits by itself does not rerun init containers.)
+fn restarted_with_sandbox(pod: &Pod, view: &View<'_>) -> bool {
+    let ended = view.last_termination().and_then(|ended| ended.finished_at.as_ref());
+    let Some(ended) = ended else { return false };
     let init = all(pod).into_iter().filter(|other| other.kind == Kind::Init);
     let began = init.map(|init| Some(init.terminated()?.started_at.as_ref()?.0));
     began.min().flatten().is_some_and(|began| began >= ended.0)
@@ -241,11 +241,11 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_is_old_after_the_whole_window() {
+    fn a_restart_is_recent_until_the_window_has_passed() {
         let window = SignedDuration::from_mins(10);
         let judged = |changes: &[(&str, Value)]| {
             let pod = pod(changes);
-            is_restless(&pod, &named(&pod, "sync-to-windows").unwrap(), window, NOW.parse().unwrap())
+            restarted_recently(&pod, &named(&pod, "sync-to-windows").unwrap(), window, NOW.parse().unwrap())
         };
         let count = (&*format!("{SIDECAR}/restartCount"), json!(2));
         let since = |time: &str| (format!("{SIDECAR}/state/running/startedAt"), json!(time));
@@ -253,12 +253,12 @@ mod tests {
         assert!(!judged(&[count.clone(), (&pointer, just)]));
         let (_, later) = since("2026-11-21T03:50:01Z");
         assert!(judged(&[count.clone(), (&pointer, later.clone())]));
-        assert!(!judged(&[(&pointer, later)]), "its first start");
+        assert!(!judged(&[(&pointer, later)]), "the first start is no restart");
         assert!(judged(&[count, (&format!("{SIDECAR}/state"), json!({"waiting": {}}))]));
     }
 
     #[test]
-    fn the_folder_that_is_named_like_the_server_is_the_testers() {
+    fn the_host_folder_is_the_volume_named_like_the_server() {
         let volumes = json!([
             {"name": "windows-data", "hostPath": {"path": "/mnt/simulator-data/nas-output-1/"}},
             {"name": "nfs-export", "hostPath": {"path": "/mnt/nas-output-10"}}
@@ -266,9 +266,9 @@ mod tests {
         let pod = pod(&[("/spec/volumes", volumes)]);
         let folders = |server: &str| {
             let view = named(&pod, "sync-to-windows").unwrap();
-            tester_folders(&pod, &view, server).iter().map(|folder| folder.mount_path).collect::<Vec<_>>()
+            host_folders(&pod, &view, server).iter().map(|folder| folder.mount_path).collect::<Vec<_>>()
         };
         assert_eq!(folders("nas-output-1"), ["/windows-mount"]);
-        assert_eq!(folders("nas-output-2"), ["/nfs-data", "/windows-mount"], "none is named like it");
+        assert_eq!(folders("nas-output-2"), ["/nfs-data", "/windows-mount"], "no volume is named like the server");
     }
 }

@@ -1,10 +1,10 @@
-//! How long what the API server does is waited for.
+//! Deadlines of requests to the API server.
 
 use std::time::Duration;
 
-/// The longest wait for an answer of the API server.
+/// For a reply.
 pub const ANSWER: Duration = Duration::from_secs(10);
-/// The longest wait for a connection.
+/// For a connection.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
-/// The longest that a command may take, from when it is its turn: a node that is short of CPU needs seconds for each.
+/// For a command, from when its turn begins: a node short of CPU needs seconds for each.
 pub const COMMAND: Duration = Duration::from_secs(30);

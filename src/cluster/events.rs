@@ -1,4 +1,4 @@
-//! Warnings that Kubernetes has about an object: why a pod is not scheduled, does not start, or was evicted.
+//! Warning events about an object: why a pod is not scheduled, does not start, or was evicted.
 
 use std::fmt;
 
@@ -10,11 +10,12 @@ use super::api_error::ApiError;
 use super::client::Cluster;
 use super::object::requests;
 
-/// So many events of one object are asked for; Kubernetes counts what repeats.
-const ASKED: u32 = 200;
-/// So many of them, the newest, say enough.
-const MOST: usize = 4;
-const LONGEST: usize = 300;
+/// How many events of one object to request; Kubernetes merges repeated ones.
+const REQUESTED: u32 = 200;
+/// How many of them to show, the newest.
+const SHOWN: usize = 4;
+/// The maximum length of a message, in characters.
+const MAX_MESSAGE: usize = 300;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
@@ -26,12 +27,12 @@ pub struct Warning {
 
 impl From<Event> for Warning {
     fn from(event: Event) -> Self {
-        // Newer sources count in a series and leave the older fields empty.
+        // Newer event sources count in a series and leave the older fields empty.
         let series = event.series.unwrap_or_default();
         let last = series.last_observed_time.map(|time| time.0);
         let last = last.or(event.last_timestamp.map(|time| time.0)).or(event.event_time.map(|time| time.0));
         let count = series.count.or(event.count).unwrap_or(1);
-        let message = event.message.unwrap_or_default().trim().chars().take(LONGEST).collect();
+        let message = event.message.unwrap_or_default().trim().chars().take(MAX_MESSAGE).collect();
         let last = last.or(event.metadata.creation_timestamp.map(|time| time.0));
         Self { last, reason: event.reason.unwrap_or_default(), message, count }
     }
@@ -48,16 +49,16 @@ impl fmt::Display for Warning {
 }
 
 impl Cluster {
-    /// The newest warnings about the object with that uid, the newest last; none is no sign of health, because
-    /// Kubernetes forgets them after an hour.
+    /// The newest warnings about the object with this uid, newest last. An empty list does not prove health: Kubernetes
+    /// deletes events after an hour.
     pub async fn events(&self, uid: &str) -> Result<Vec<Warning>, ApiError> {
-        self.events_of(uid, "Warning", Some(ASKED)).await.map(newest)
+        self.events_of(uid, "Warning", Some(REQUESTED)).await.map(newest)
     }
 
-    /// The events of a type about the object with that uid: all, or so many.
-    pub(super) async fn events_of(&self, uid: &str, kind: &str, most: Option<u32>) -> Result<Vec<Event>, ApiError> {
+    /// The events of this type about the object with this uid.
+    pub(super) async fn events_of(&self, uid: &str, kind: &str, limit: Option<u32>) -> Result<Vec<Event>, ApiError> {
         let fields = format!("involvedObject.uid={uid},type={kind}");
-        let params = ListParams { limit: most, ..ListParams::default().fields(&fields) };
+        let params = ListParams { limit, ..ListParams::default().fields(&fields) };
         self.list("events", &requests::<Event>(Some(self.namespace())), &params).await
     }
 }
@@ -65,7 +66,7 @@ impl Cluster {
 fn newest(events: Vec<Event>) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = events.into_iter().map(Warning::from).collect();
     warnings.sort_by_key(|warning| warning.last);
-    warnings.split_off(warnings.len().saturating_sub(MOST))
+    warnings.split_off(warnings.len().saturating_sub(SHOWN))
 }
 
 #[cfg(test)]
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_few_are_told_however_their_times_are_given() {
+    fn the_newest_warnings_are_shown_whichever_field_has_their_time() {
         let event = |others: Value| {
             let mut event = json!({"involvedObject": {}, "metadata": {}, "reason": "BackOff", "message": "again\n"});
             event.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
@@ -88,11 +89,11 @@ mod tests {
         ];
         let older = |minute: u32| event(json!({"lastTimestamp": format!("2026-11-21T03:{minute:02}:00Z"), "count": 3}));
         events.extend((0..6).map(older));
-        let told: Vec<String> = newest(events).iter().map(ToString::to_string).collect();
+        let shown: Vec<String> = newest(events).iter().map(ToString::to_string).collect();
         assert_eq!(
-            told[1..3],
+            shown[1..3],
             ["2026-11-21T03:05:00Z BackOff: again (3 times)", "2026-11-21T03:30:00Z Evicted: again"]
         );
-        assert_eq!((told.len(), &*told[3]), (MOST, "2026-11-21T03:40:00Z BackOff: again (7 times)"));
+        assert_eq!((shown.len(), &*shown[3]), (SHOWN, "2026-11-21T03:40:00Z BackOff: again (7 times)"));
     }
 }

@@ -1,12 +1,11 @@
-//! A healthy output server as the API shows it, for tests to bend: a fault is a few changed values.
+//! A healthy output server as the API returns it; tests change a few values to create a fault.
 
 use serde_json::{Value, json};
 
-/// When the example was seen; its pod is an hour old.
+/// The time of the example; its pod is an hour old.
 pub const NOW: &str = "2026-11-21T04:00:00Z";
 const START: &str = "2026-11-21T03:00:00Z";
 
-/// The pod of a healthy output server.
 pub fn output_pod() -> Value {
     let mounts = json!([
         {"name": "nfs-export", "mountPath": "/nfs-data", "readOnly": true},
@@ -47,7 +46,6 @@ pub fn output_pod() -> Value {
     })
 }
 
-/// A healthy output server.
 pub fn output_server() -> Value {
     let labels = output_pod()["metadata"]["labels"].clone();
     let set = |uid: &str, revision: &str| json!({"metadata": {"name": uid, "uid": uid, "annotations": {"deployment.kubernetes.io/revision": revision}}});
@@ -64,7 +62,7 @@ pub fn output_server() -> Value {
     })
 }
 
-/// The same with the value at each JSON pointer replaced; a pointer into an array may name its end.
+/// The object with the value at each JSON pointer replaced; `-` appends to an array.
 pub fn with(mut object: Value, changes: &[(&str, Value)]) -> Value {
     for (pointer, value) in changes {
         let (parent, key) = pointer.rsplit_once('/').unwrap();

@@ -1,7 +1,7 @@
-//! The Kubernetes API: the only place that knows `kube`. Imports `error`, `input`, `yaml` and `random`, nothing else of ours.
+//! The Kubernetes API: the only module that uses `kube`. Imports `error`, `input`, `yaml` and `random`, nothing else of ours.
 //!
-//! `connection` makes the [`Cluster`] that all the others ask; `namespace` keeps its objects up to date, `server` and `script` say
-//! what they mean. Everything that asks the API has a deadline.
+//! `connection` creates the [`Cluster`] that all other modules query; `namespace` watches its objects, `server` and `script`
+//! interpret them. Every request has a deadline.
 
 mod api_error;
 mod client;
@@ -33,9 +33,9 @@ pub use deadline::{ANSWER, COMMAND};
 pub use events::Warning;
 pub use helm::{Contents, Deployed, Live, Revision, manifest};
 pub use kube::ResourceExt;
-pub use logs::{Cycle, CycleLog, Cycles, LogLine, QUIET, SyncLog, Words, tells_error};
+pub use logs::{Cycle, CycleLog, Cycles, LogLine, LogPatterns, QUIET, SyncLog, is_copy_error};
 pub use namespace::{Changes, Network, Population, Watch};
 pub use permission::Permission;
-pub use port_forward::Forwarded;
+pub use port_forward::PortForward;
 pub use select::{Select, Wanted};
 pub use server::{Announced, Obstacle, Server};

@@ -1,4 +1,4 @@
-//! What the user may do: permissions as RBAC has them, and what the API server says of them.
+//! RBAC permissions, and whether the API server grants them to the user.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use kube::api::PostParams;
 use serde_json::json;
 
 use super::api_error::ApiError;
-use super::client::{Cluster, answered};
-use super::object::{ask, requests};
+use super::client::{Cluster, with_deadline};
+use super::object::{requests, send};
 
-/// Where commands and port-forwards need `create` beside `get`: the minor version of Kubernetes 1.
+/// The minor version of Kubernetes 1 since which exec and port-forward need `create` besides `get`.
 /// Source: `AuthorizePodWebsocketUpgradeCreatePermission` in the release notes of Kubernetes 1.35.
 const UPGRADES_ARE_CREATED: u32 = 35;
 
-/// A verb on a resource, in the target's namespace unless the resource is in none.
+/// A verb on a resource, in the target's namespace if the resource is namespaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Permission {
     pub verb: &'static str,
@@ -35,16 +35,17 @@ impl Permission {
         Self { verb, resource }
     }
 
-    pub fn lacking(self) -> ApiError {
-        let message = "the API server says so when it is asked".to_owned();
+    pub fn denied(self) -> ApiError {
+        let message = "denied by a SelfSubjectAccessReview".to_owned();
         ApiError::Forbidden { verb: self.verb, resource: self.resource, message }
     }
 
-    /// Whether it has to be given by a role of the whole cluster.
+    /// Whether only a `ClusterRole` can grant it.
     pub fn is_cluster_wide(self) -> bool {
         self.resource == "nodes"
     }
 
+    /// API group, resource and subresource.
     pub fn parts(self) -> [&'static str; 3] {
         let (resource, group) = self.resource.split_once('.').unwrap_or((self.resource, ""));
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
@@ -53,24 +54,25 @@ impl Permission {
 }
 
 impl Cluster {
-    /// Which of the permissions the user lacks; those that this version of Kubernetes does not ask for are never lacked.
-    pub async fn lacked(&self, permissions: &[Permission]) -> Result<Vec<Permission>, ApiError> {
+    /// The permissions that the user lacks, ignoring those that this version of Kubernetes does not require.
+    pub async fn missing_permissions(&self, permissions: &[Permission]) -> Result<Vec<Permission>, ApiError> {
         let minor: String = self.version.minor.chars().take_while(char::is_ascii_digit).collect();
-        let is_asked_for = |permission: &&Permission| {
+        let is_required = |permission: &&Permission| {
             let is_upgrade = permission.verb == "create" && matches!(permission.parts()[2], "exec" | "portforward");
             !is_upgrade || minor.parse().unwrap_or(u32::MAX) >= UPGRADES_ARE_CREATED
         };
-        let asked = permissions.iter().filter(is_asked_for);
-        let looks = asked.map(|permission| self.may(*permission).map_ok(|may| (!may).then_some(*permission)).boxed());
-        Ok(try_join_all(looks).await?.into_iter().flatten().collect())
+        let reviews = permissions.iter().filter(is_required).map(|permission| {
+            self.is_allowed(*permission).map_ok(|is_allowed| (!is_allowed).then_some(*permission)).boxed()
+        });
+        Ok(try_join_all(reviews).await?.into_iter().flatten().collect())
     }
 
-    async fn may(&self, permission: Permission) -> Result<bool, ApiError> {
+    async fn is_allowed(&self, permission: Permission) -> Result<bool, ApiError> {
         let [group, resource, subresource] = permission.parts();
         let review = json!({"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
         "spec": {"resourceAttributes": {
             "group": group,
-            // To the API server, a namespace is in itself.
+            // For the API server, a namespace is in itself.
             "name": if resource == "namespaces" { self.namespace() } else { "" },
             "namespace": if permission.is_cluster_wide() { "" } else { self.namespace() },
             "resource": resource,
@@ -80,8 +82,8 @@ impl Cluster {
         let request =
             requests::<SelfSubjectAccessReview>(None).create(&PostParams::default(), review.to_string().into());
         let (verb, resource) = ("create", "selfsubjectaccessreviews.authorization.k8s.io");
-        let reviewed = answered(verb, resource, ask(&self.client, request)).await?;
-        let lost = ApiError::Failed { verb, resource, message: "the answer has no status".to_owned() };
-        reviewed["status"]["allowed"].as_bool().ok_or(lost)
+        let reviewed = with_deadline(verb, resource, send(&self.client, request)).await?;
+        let no_status = ApiError::Failed { verb, resource, message: "the reply has no status".to_owned() };
+        reviewed["status"]["allowed"].as_bool().ok_or(no_status)
     }
 }

@@ -1,15 +1,15 @@
-//! Which objects are the servers': what a suite says of them, and what the API is asked for because of that. Pure.
+//! Which objects belong to servers, as suites define it, and the label selector for all of them. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Which pods are the servers': labels that all have, and the label with the server's name.
+/// How to find the servers' pods: the labels they share, and the label that names the server.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Select {
-    /// Labels that every pod of a server has.
+    /// Labels of every server's pods.
     pub labels: BTreeMap<String, String>,
     /// The label whose value is the server's name.
     pub server_label: String,
@@ -21,7 +21,7 @@ impl Select {
     }
 }
 
-/// The labels that objects have which any of several suites means: the API is asked for no others.
+/// What several suites select: the labels that their pods have in common, which requests use as selector.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted {
     labels: BTreeMap<String, String>,
@@ -40,7 +40,7 @@ impl Wanted {
         selects.fold(Self { labels, ..Self::default() }, all)
     }
 
-    /// The same as a label selector. One without a server's name is meant, too: it is one too many.
+    /// As a label selector. It does not require a server label: a pod without one is an extra pod that tests must see.
     pub fn selector(&self) -> String {
         self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
     }
@@ -49,7 +49,7 @@ impl Wanted {
         self.labels.iter().all(|(key, value)| labels[key] == **value)
     }
 
-    /// The name of the server that an object with these labels belongs to; `None` if suites name them differently.
+    /// The server that an object with these labels belongs to; `None` if the suites use different server labels.
     pub(super) fn server<'a>(&self, labels: &'a Value) -> Option<&'a str> {
         let label = self.server_labels.first().filter(|_| self.server_labels.len() == 1)?;
         labels[label].as_str()
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_suites_have_in_common_is_asked_for() {
+    fn the_selector_has_the_labels_that_all_suites_share() {
         let select = |labels: Value, name: &str| Select {
             labels: serde_json::from_value(labels).unwrap(),
             server_label: name.to_owned(),

@@ -1,4 +1,4 @@
-//! Why the API server cannot be talked to, in words: its certificate, a side that speaks no TLS, what answers in its place.
+//! Errors below the Kubernetes API: a bad certificate, TLS on one side only, a reply from something else.
 
 use std::error::Error;
 use std::io;
@@ -7,111 +7,110 @@ use jiff::Timestamp;
 use tokio_rustls::rustls::pki_types::UnixTime;
 use tokio_rustls::rustls::{self, CertificateError, InvalidMessage};
 
-const CLOCK: &str = "set this machine's clock if it is wrong; else have the server's certificate renewed";
-const NAME: &str = "use one of its names in the kubeconfig's cluster: in `server`, or in `tls-server-name`";
-const TRUST: &str = "have the kubeconfig made anew, as after a cluster was; `certificate-authority` is the certificate of who issued \
-                     the server's, and not the server's own";
-const ISSUE: &str = "issue one for the server itself, as with `openssl req -x509 -CA ca.crt -CAkey ca.key -newkey rsa:2048 -nodes \
+const CLOCK: &str = "if this machine's clock is wrong, set it; otherwise renew the server's certificate";
+const NAME: &str =
+    "in the kubeconfig's cluster, set `server` or `tls-server-name` to a name that the certificate is valid for";
+const TRUST: &str = "if the cluster was recreated, generate the kubeconfig again; `certificate-authority` must be the certificate of \
+                     the authority that signed the server's certificate, not the server's certificate itself";
+const ISSUE: &str = "issue the server its own certificate: `openssl req -x509 -CA ca.crt -CAkey ca.key -newkey rsa:2048 -nodes \
                      -keyout server.key -out server.crt -subj /CN=HOST -addext basicConstraints=critical,CA:FALSE \
                      -addext subjectAltName=DNS:HOST`";
 const HTTP: &str =
-    "if it should be without TLS, begin the server's URL in the kubeconfig with http://; else look at its port";
-const ALERT: &str = "give the kubeconfig's user the client certificate that the server wants; if it wants none, look into its log, \
-                     and whether it speaks TLS 1.2 or 1.3";
-const HTTPS: &str = "begin the server's URL in the kubeconfig with https://, or look at its port";
+    "if the server does not use TLS, start its URL in the kubeconfig with http://; otherwise check the port";
+const ALERT: &str = "give the kubeconfig's user the client certificate that the server requires; if it requires none, read the \
+                     server's log and check that it supports TLS 1.2 or 1.3";
+const HTTPS: &str = "start the server's URL in the kubeconfig with https://, or check the port";
 
-/// Why there is no answer of the API server's own, and what to do.
+/// Why no reply came from the API server itself, with a hint.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{what}")]
+#[error("{message}")]
 pub struct TransportError {
-    pub(super) what: String,
+    pub(super) message: String,
     pub(super) hint: &'static str,
-    /// Whether it depends on the certificate authorities that are trusted.
-    pub(super) is_of_trust: bool,
+    /// Whether none of the trusted authorities signed the certificate.
+    pub(super) is_unknown_authority: bool,
 }
 
 impl TransportError {
-    pub(super) fn new(what: impl Into<String>, hint: &'static str) -> Self {
-        Self { what: what.into(), hint, is_of_trust: false }
+    pub(super) fn new(message: impl Into<String>, hint: &'static str) -> Self {
+        Self { message: message.into(), hint, is_unknown_authority: false }
     }
 
-    pub(super) fn foreign(said: &str) -> Self {
-        let what = format!("no Kubernetes API answers there, but something else: {said}");
-        Self::new(what, "look at the server's URL in the kubeconfig, at the proxy and at the VPN")
+    pub(super) fn not_kubernetes(reply: &str) -> Self {
+        let message = format!("the reply does not come from a Kubernetes API server: {reply}");
+        Self::new(message, "check the server's URL in the kubeconfig, the proxy and the VPN")
     }
 
-    pub(super) fn no_websocket(said: &str) -> Self {
-        let what = format!("no websocket is let through to the API server: {said}");
-        Self::new(what, "let websockets pass there; `kubectl exec` proves nothing: it falls back on SPDY")
+    pub(super) fn websocket_blocked(reply: &str) -> Self {
+        let message = format!("a proxy or gateway blocks websockets to the API server: {reply}");
+        Self::new(message, "allow websockets there; `kubectl exec` is no proof that they work: it falls back to SPDY")
     }
 
-    pub(super) fn no_http() -> Self {
-        Self::new("what answers there speaks no HTTP without TLS", HTTPS)
+    pub(super) fn tls_required() -> Self {
+        Self::new("the server does not speak plain HTTP", HTTPS)
     }
 }
 
-/// What is wrong with TLS, if that is why.
-pub(super) fn fault(error: &(dyn Error + 'static)) -> Option<TransportError> {
+/// What is wrong with TLS, if TLS is the cause.
+pub(super) fn tls_error(error: &(dyn Error + 'static)) -> Option<TransportError> {
     if let Some(error) = cause::<rustls::Error>(error) {
         return Some(match error {
-            rustls::Error::InvalidCertificate(error) => certificate(error),
+            rustls::Error::InvalidCertificate(error) => certificate_error(error),
             rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-                TransportError::new("what answers there speaks no TLS", HTTP)
+                TransportError::new("the server does not speak TLS", HTTP)
             }
-            rustls::Error::AlertReceived(alert) => TransportError::new(
-                format!("what answers there ended the connection by TLS, with its alert {alert:?}"),
-                ALERT,
-            ),
+            rustls::Error::AlertReceived(alert) => {
+                TransportError::new(format!("the server closed the connection with TLS alert {alert:?}"), ALERT)
+            }
             _ => return None,
         });
     }
-    cause::<hyper::Error>(error).is_some_and(hyper::Error::is_parse).then(TransportError::no_http)
+    cause::<hyper::Error>(error).is_some_and(hyper::Error::is_parse).then(TransportError::tls_required)
 }
 
-fn certificate(error: &CertificateError) -> TransportError {
-    let its = |what: &str| format!("the server's certificate {what}");
-    match error {
+fn certificate_error(error: &CertificateError) -> TransportError {
+    let (problem, hint) = match error {
         CertificateError::ExpiredContext { time, not_after } => {
-            TransportError::new(its(&format!("expired at {}; it is {} here", at(*not_after), at(*time))), CLOCK)
+            (format!("expired at {}; this machine's clock shows {}", shown(*not_after), shown(*time)), CLOCK)
         }
-        CertificateError::NotValidYetContext { time, not_before } => TransportError::new(
-            its(&format!("is not valid before {}; it is {} here", at(*not_before), at(*time))),
-            CLOCK,
-        ),
+        CertificateError::NotValidYetContext { time, not_before } => {
+            let [from, now] = [*not_before, *time].map(shown);
+            (format!("is not valid before {from}; this machine's clock shows {now}"), CLOCK)
+        }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let names = presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ");
+            let names = presented.iter().map(|name| without_kind(name)).collect::<Vec<_>>().join(", ");
             let names = if names.is_empty() { "no name" } else { &names };
-            TransportError::new(its(&format!("is for {names}, and not for {}", expected.to_str())), NAME)
+            (format!("is valid for {names}, not for {}", expected.to_str()), NAME)
         }
-        // A new authority of the same name has another key.
+        // A recreated authority has the same name and another key.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            let what = its("was issued by no authority that is trusted");
-            TransportError { is_of_trust: true, ..TransportError::new(what, TRUST) }
+            ("was signed by an unknown authority".to_owned(), TRUST)
         }
-        CertificateError::Other(error) if error.to_string().contains("CaUsedAsEndEntity") => TransportError::new(
-            its("is that of a certificate authority, which is accepted for none (kubectl does)"),
-            ISSUE,
-        ),
-        other => TransportError::new(its(&format!("is not accepted: {other}")), "have it issued anew"),
-    }
+        CertificateError::Other(error) if error.to_string().contains("CaUsedAsEndEntity") => {
+            ("is a CA certificate, which a server must not use (kubectl accepts it)".to_owned(), ISSUE)
+        }
+        other => (format!("was rejected: {other}"), "have it reissued"),
+    };
+    let is_unknown_authority = matches!(error, CertificateError::UnknownIssuer | CertificateError::BadSignature);
+    TransportError { is_unknown_authority, ..TransportError::new(format!("the server's certificate {problem}"), hint) }
 }
 
-/// A name without its kind, which is written around it.
-fn bare(name: &str) -> &str {
+/// The name in a text such as `DnsName("x")`.
+fn without_kind(name: &str) -> &str {
     name.split_once('(').map_or(name, |(_, rest)| rest.trim_end_matches(')')).trim_matches('"')
 }
 
-fn at(time: UnixTime) -> String {
+fn shown(time: UnixTime) -> String {
     let time = i64::try_from(time.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     time.unwrap_or(Timestamp::MAX).to_string()
 }
 
-/// The first error of that type among an error and its causes.
+/// The first error of this type in the chain of causes.
 pub(super) fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     if let Some(found) = error.downcast_ref() {
         return Some(found);
     }
-    // The source of an error of input is that of what it holds.
+    // `source` of an I/O error skips the error that it wraps.
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(held) => cause(held),
         None => cause(error.source()?),

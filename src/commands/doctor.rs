@@ -143,7 +143,7 @@ impl Report {
                 0 => (Level::Warn, lost.to_owned()),
                 tests => (Level::Fail, format!("{tests} tests cannot be judged")),
             };
-            self.say(level, what, &format!("no permission to {lacked}: {then}"), &lacked.lacking().hint());
+            self.say(level, what, &format!("no permission to {lacked}: {then}"), &lacked.denied().hint());
         }
     }
 
@@ -161,11 +161,16 @@ impl Report {
     fn pods(&mut self, population: &Population, suites: &[Suite]) {
         for (suite, server) in suite::servers(suites) {
             let Some(obstacle) = population.server(&suite.system.pods, server).obstacle() else { continue };
-            let (level, hope) = match obstacle.hope {
+            let (level, hope) = match obstacle.may_resolve {
                 None => (Level::Fail, String::new()),
                 Some(hope) => (Level::Warn, format!("; {hope}")),
             };
-            self.say(level, "pods", &format!("{server}: {}: {}{hope}", obstacle.object, obstacle.said), &obstacle.hint);
+            self.say(
+                level,
+                "pods",
+                &format!("{server}: {}: {}{hope}", obstacle.object, obstacle.message),
+                &obstacle.hint,
+            );
         }
     }
 

@@ -72,7 +72,7 @@ pub fn access(cluster: &Cluster, access: &Access) -> Result<(), Refusal> {
     let lacked = access.missing_for_all();
     let Some(first) = lacked.first() else { return Ok(()) };
     let all = lacked.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let mut refusal = refused(cluster, &first.lacking());
+    let mut refusal = refused(cluster, &first.denied());
     refusal.what = format!("context `{}` at {}: no permission to {all}", cluster.context(), cluster.address);
     Err(refusal)
 }

@@ -103,8 +103,8 @@ fn lacking(access: &Access, checks: &[&Check]) -> Option<Fact> {
 fn values_of(deployed: &Result<Option<Deployed>, ApiError>) -> Result<Values, Refusal> {
     match deployed {
         Ok(Some(deployed)) => {
-            let Contents { revision, defaults, given, .. } = &deployed.contents;
-            Ok(Values::new(format!("revision {revision}"), defaults.clone(), given))
+            let Contents { revision, defaults, overrides, .. } = &deployed.contents;
+            Ok(Values::new(format!("revision {revision}"), defaults.clone(), overrides))
         }
         Ok(None) => Values::embedded("Helm does not know the release"),
         // Tests that need them are not run then; where an answer was lost, others would be judged by mistake.

@@ -96,8 +96,8 @@ async fn reach(options: &Options, suites: &[Suite]) -> Result<Shared, Refusal> {
     // Without them an export cannot be looked at, or a sidecar would stumble.
     let wanted: Vec<Permission> =
         [Need::Commands, Need::Logs].iter().flat_map(|need| need.permissions()).copied().collect();
-    if let Some(lacked) = cluster.lacked(&wanted).await.unwrap_or_default().first() {
-        return Err(preflight::refused(&cluster, &lacked.lacking()));
+    if let Some(lacked) = cluster.missing_permissions(&wanted).await.unwrap_or_default().first() {
+        return Err(preflight::refused(&cluster, &lacked.denied()));
     }
     let watch = watch.map_err(|error| preflight::refused(&cluster, &error))?;
     let values = Values::embedded("no test needs values")?;

@@ -114,7 +114,7 @@ async fn logs(shared: &Shared, pods: &[Arc<Pod>]) -> Vec<Section> {
             Some(told(format!("log of {name} in pod {pod}, the last {TAIL} lines"), log?.await))
         };
         let previous = async {
-            let log = before.then(|| asked(cluster.log_tail_before(&pod, name, TAIL, BYTES)));
+            let log = before.then(|| asked(cluster.previous_log_tail(&pod, name, TAIL, BYTES)));
             Some(told(format!("log of {name} in pod {pod}, its life before, the last {TAIL} lines"), log?.await))
         };
         let (current, previous) = tokio::join!(current, previous);

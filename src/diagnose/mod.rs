@@ -63,7 +63,7 @@ impl Diagnoses {
 async fn answers(shared: &Shared, is_out: &tokio::sync::Mutex<bool>) -> bool {
     let mut is_out = is_out.lock().await;
     if !*is_out {
-        let answer = timeout(PROBE, shared.cluster.answers()).await;
+        let answer = timeout(PROBE, shared.cluster.ping()).await;
         // Who may not ask for the version may perhaps ask for the rest.
         *is_out = !matches!(answer, Ok(Ok(()) | Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. })));
     }

@@ -67,7 +67,7 @@ async fn answers(shared: &Shared) -> Result<(), ApiError> {
     let limit = Instant::now() + AWAY;
     let mut is_told = false;
     loop {
-        let Err(error) = shared.cluster.answers().await else { return Ok(()) };
+        let Err(error) = shared.cluster.ping().await else { return Ok(()) };
         if !is_told {
             let text = format!("the API server did not answer when files were to be removed ({error}): waited for it");
             shared.emit(Event::Noticed(Notice { text, is_error: false }));

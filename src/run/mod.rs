@@ -160,7 +160,7 @@ async fn run_test(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Ended
     }
     let site = Site::new(Arc::clone(&shared), job.test.id, job.system);
     if let Some(lacked) = shared.access.missing_for(&job.test.check) {
-        return site.no_answer(&lacked.lacking()).into();
+        return site.no_answer(&lacked.denied()).into();
     }
     if job.test.check.about().disrupts
         && let Some(down) = shared.down()
@@ -177,7 +177,7 @@ async fn run_test(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Ended
     let mut verdict = considered(&site, verdict).await;
     let elapsed = started.elapsed();
     // An API server that is gone is not waited for by every test again: the end of the run tries once more.
-    let may_remove = verdict.outcome != Outcome::Error || shared.cluster.answers().await.is_ok();
+    let may_remove = verdict.outcome != Outcome::Error || shared.cluster.ping().await.is_ok();
     let left = if may_remove { tidy::remove(&shared, |placed| placed.test == site.id).await } else { Vec::new() };
     for (placed, problem) in left {
         let problem = format!("could not remove {placed}: {problem}");

@@ -20,7 +20,7 @@ pub async fn recover(shared: &Shared, disrupted: &Disrupted) {
     let mut is_told = false;
     let mut look = |population: &Population| match state(population, disrupted) {
         Settlement::Settled => Some(Ok(())),
-        Settlement::Hopeless(why) => Some(Err(why)),
+        Settlement::Stuck(why) => Some(Err(why)),
         Settlement::Pending(what) => {
             if !is_told {
                 let what = format!("server {server} to be Ready again: {what}");
@@ -118,7 +118,7 @@ mod tests {
         assert!(matches!(state_of(soon, &[("/pods", json!([])), ("/deployments", json!([]))]), Settlement::Pending(_)));
         let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
         let stuck = with(coming, &[("/status/initContainerStatuses/1/state", waiting)]);
-        assert!(matches!(state_of(soon, &[("/pods", json!([stuck]))]), Settlement::Hopeless(_)));
+        assert!(matches!(state_of(soon, &[("/pods", json!([stuck]))]), Settlement::Stuck(_)));
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Account {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let cluster = runtime.block_on(cluster::connect(self.target.clone())).unwrap();
         until("the role without one permission", Duration::from_secs(20), || {
-            runtime.block_on(cluster.lacked(&all)).unwrap() == wanted
+            runtime.block_on(cluster.missing_permissions(&all)).unwrap() == wanted
         });
     }
 

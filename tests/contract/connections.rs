@@ -11,17 +11,17 @@ use super::commands::pod;
 
 pub async fn a_port_is_forwarded_and_one_that_nobody_has_is_refused(api: Connected) {
     let pod = pod(&api, "nas-input-1").await;
-    let mut taken = api.cluster.forward(&pod, 2049).await.unwrap();
+    let mut taken = api.cluster.port_forward(&pod, 2049).await.unwrap();
     // Half of a record: the server waits for the rest.
     taken.stream.write_all(&[0x80, 0, 0, 40, 0]).await.unwrap();
     let mut byte = [0];
     let read = tokio::time::timeout(Duration::from_millis(500), taken.stream.read(&mut byte)).await;
     assert!(read.is_err(), "neither an answer nor an end: {read:?}");
-    let mut refused = api.cluster.forward(&pod, 9).await.unwrap();
+    let mut refused = api.cluster.port_forward(&pod, 9).await.unwrap();
     // A server finds out when it is written to.
     let _ = refused.stream.write_all(&[0]).await;
     let read = tokio::time::timeout(scaled(Duration::from_secs(10)), refused.stream.read(&mut byte)).await;
     assert!(matches!(read, Ok(Ok(0) | Err(_))), "{read:?}");
-    let trouble = tokio::time::timeout(scaled(Duration::from_secs(10)), refused.trouble).await.unwrap().unwrap();
+    let trouble = tokio::time::timeout(scaled(Duration::from_secs(10)), refused.error).await.unwrap().unwrap();
     assert!(trouble.contains("connection refused"), "{trouble}");
 }

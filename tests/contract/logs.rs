@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use file_simulator_e2e::cluster::{ApiError, CycleLog, LogLine, Operation, Words};
+use file_simulator_e2e::cluster::{ApiError, CycleLog, LogLine, LogPatterns, Operation};
 use file_simulator_e2e::suite::load::load;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use super::commands::pod;
 
 const SIDECAR: &str = "sync-to-windows";
 
-fn words() -> Words {
+fn patterns() -> LogPatterns {
     load("phase3").unwrap().system.log_patterns().unwrap()
 }
 
@@ -25,13 +25,13 @@ fn run() -> String {
 
 pub async fn lines_are_stamped_and_the_last_ones_can_be_asked_for(api: Connected) {
     let pod = pod(&api, "nas-output-1").await;
-    let cycles = api.cluster.follow_cycles(&pod, SIDECAR, words(), &run());
+    let cycles = api.cluster.follow_cycles(&pod, SIDECAR, patterns(), &run());
     let limit = Instant::now() + scaled(Duration::from_secs(60));
     assert!(cycles.wait_for(limit, |log| log.ends_after(Timestamp::UNIX_EPOCH) > 1).await, "two cycles");
     let all = api.cluster.log(&pod, SIDECAR, None, 1 << 20).await.unwrap();
     assert!(all[0].1.contains("Sync Sidecar Starting ==="), "{:?}", all[0]);
     assert!(all.is_sorted_by_key(|(stamp, _)| *stamp) && all.len() > 8, "{all:?}");
-    let end = all.iter().position(|(_, line)| words().end.is_match(line)).unwrap();
+    let end = all.iter().position(|(_, line)| patterns().end.is_match(line)).unwrap();
     let begin = all[..end].iter().rposition(|(_, line)| line == "sending incremental file list").unwrap();
     let cycle: Vec<_> = all[begin..end].iter().map(|(_, line)| line.as_str()).collect();
     assert!(cycle.len() >= 4 && cycle[cycle.len() - 3].is_empty(), "{cycle:?}");
@@ -54,7 +54,7 @@ pub async fn lines_are_stamped_and_the_last_ones_can_be_asked_for(api: Connected
     let init = api.cluster.log(&pod, "sync-windows-data", None, 1 << 20).await.unwrap();
     assert!(init.last().unwrap().1.contains("Init Container Complete"), "{init:?}");
     // On a node that was restarted it has had another life.
-    match api.cluster.log_tail_before(&pod, "sync-windows-data", 3, 1 << 20).await {
+    match api.cluster.previous_log_tail(&pod, "sync-windows-data", 3, 1 << 20).await {
         Ok(before) => assert!(!before.is_empty() && before.len() <= 3, "{before:?}"),
         Err(error) => {
             let expected = format!("previous terminated container \"sync-windows-data\" in pod \"{pod}\" not found");
@@ -65,7 +65,7 @@ pub async fn lines_are_stamped_and_the_last_ones_can_be_asked_for(api: Connected
 
 pub async fn a_followed_log_tells_cycles_as_they_end(api: Connected) {
     let pod = pod(&api, "nas-output-3").await;
-    let cycles = api.cluster.follow_cycles(&pod, SIDECAR, words(), &run());
+    let cycles = api.cluster.follow_cycles(&pod, SIDECAR, patterns(), &run());
     let limit = Instant::now() + scaled(Duration::from_secs(60));
     let name = format!("{}.txt", run());
     let path = format!("/data/{name}");

@@ -100,7 +100,7 @@ pub async fn the_release_is_settled_and_its_services_lead_to_its_pods(api: Conne
     let revisions = api.cluster.revisions().await.unwrap();
     let deployed = api.cluster.deployed(&revisions).await.unwrap().unwrap();
     assert_eq!(
-        (deployed.status.as_str(), deployed.contents.given["nasServers"].as_array().unwrap().len()),
+        (deployed.status.as_str(), deployed.contents.overrides["nasServers"].as_array().unwrap().len()),
         ("deployed", 7)
     );
     assert_eq!(api.cluster.has_namespace().await.unwrap(), Some(true));

@@ -90,17 +90,17 @@ fn a_cluster_that_cannot_be_used_makes_every_test_an_error_and_doctor_says_the_s
         (Some(simulated), place)
     };
     let nobody = || at("127.0.0.1:1");
-    let misspelled = ["did you mean `file-simulator`?", "it has: file-simulator"];
+    let misspelled = ["did you mean `file-simulator`?", "available contexts: file-simulator"];
     let silent = serve(|stream| std::io::copy(stream, &mut std::io::sink()).map(drop));
     let no_namespaces = json!({"api": {"verbs": ["get"], "resources": ["namespaces"], "gets": {"status": 403}}});
     let unauthorized = json!({"api": {"gets": {"status": 401}}});
     let rows = [
-        ((None, Place::new()), &[][..], &["cannot read the kubeconfig", "--kubeconfig"][..], "FAIL  kubeconfig"),
+        ((None, Place::new()), &[][..], &["no kubeconfig found", "--kubeconfig"][..], "FAIL  kubeconfig"),
         (nobody(), &["--context", "file-simulater"], &misspelled, "FAIL  kubeconfig"),
         (nobody(), &["--host-data", "nowhere"], &["nowhere is not a folder", "--host-data"], "FAIL  folder"),
         (nobody(), &[], &["http://127.0.0.1:1", "refused"], "FAIL  cluster"),
         (at("no-such-name.invalid:1"), &[], &["no-such-name.invalid"], "FAIL  cluster"),
-        (at(&silent), &[], &["no answer to get /version within 10s"], "FAIL  cluster"),
+        (at(&silent), &[], &["get /version failed: no reply within 10 s"], "FAIL  cluster"),
         (simulated(&[unauthorized]), &[], &["401", "get /version", "log in"], "FAIL  cluster"),
         (simulated(&[]), &["--namespace", "x"], &["has no namespace `x`", "--namespace"], "FAIL  namespace"),
         (

@@ -1,6 +1,6 @@
-//! Whatever kubectl connects to, this connects to, and of what is wrong with TLS it says what to change: `connecting.yaml` has
-//! inputs, and whether kubectl connected when it was asked; `KUBECTL=kubectl` in the environment asks it again. All servers are on
-//! loopback; what must never be printed has `sentinel` in it.
+//! This program connects wherever kubectl does, and explains errors. `connecting.yaml` has the kubeconfigs, and whether kubectl
+//! connects with each; set `KUBECTL=kubectl` in the environment to compare with a real one. All servers are on loopback; every
+//! secret contains `sentinel`.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -21,9 +21,9 @@ use crate::support::place::Place;
 #[serde(deny_unknown_fields, default)]
 struct Variant {
     name: String,
-    kubectl: bool,
-    says: Option<Vec<String>>,
-    asked: Vec<String>,
+    connects: bool,
+    stderr: Option<Vec<String>>,
+    received: Vec<String>,
     cluster: Option<Value>,
     user: Option<Value>,
     files: BTreeMap<String, String>,
@@ -33,42 +33,42 @@ struct Variant {
     arguments: Vec<String>,
 }
 
-/// What servers on loopback were asked: first lines and headers.
-type Asked = Arc<Mutex<Vec<String>>>;
+/// The request lines and headers that the servers received.
+type Received = Arc<Mutex<Vec<String>>>;
 
-fn note(who: &str, head: &str, asked: &Asked) {
-    asked.lock().unwrap().extend(head.lines().map(|line| format!("{who}: {line}").to_lowercase()));
+fn note(who: &str, head: &str, received: &Received) {
+    received.lock().unwrap().extend(head.lines().map(|line| format!("{who}: {line}").to_lowercase()));
 }
 
-fn answer(stream: impl Read + Write, asked: &Asked) -> std::io::Result<()> {
+fn reply(stream: impl Read + Write, received: &Received) -> std::io::Result<()> {
     respond(stream, |head| {
-        note("server", head, asked);
+        note("server", head, received);
         if head.contains("/version") { (200, VERSION) } else { (403, "{}") }
     })
 }
 
 #[test]
-fn whatever_kubectl_connects_to_this_connects_to_and_no_secret_is_told() {
-    let asked = Asked::default();
+fn it_connects_wherever_kubectl_does_and_shows_no_secret() {
+    let received = Received::default();
     let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let tls = tls(cert.der(), &signing_key);
-    let noted = Arc::clone(&asked);
+    let noted = Arc::clone(&received);
     let server = serve(move |stream| {
         let mut first = [0];
         stream.peek(&mut first)?;
-        // What a handshake of TLS begins with.
+        // The first byte of a TLS handshake.
         if first != [0x16] {
-            return answer(stream, &noted);
+            return reply(stream, &noted);
         }
         let mut secure = ServerConnection::new(Arc::clone(&tls)).unwrap();
         while secure.is_handshaking() {
             secure.complete_io(stream)?;
         }
         noted.lock().unwrap().extend(secure.peer_certificates().map(|_| "server: a client's certificate".to_owned()));
-        answer(Stream::new(&mut secure, stream), &noted)
+        reply(Stream::new(&mut secure, stream), &noted)
     });
-    let (noted, to) = (Arc::clone(&asked), server.clone());
-    // Whatever name it is asked for, it is the server's.
+    let (noted, to) = (Arc::clone(&received), server.clone());
+    // Connects to the server, whatever name is requested.
     let proxy = serve(move |stream| {
         let head = head(stream)?;
         note("proxy", &head, &noted);
@@ -81,11 +81,11 @@ fn whatever_kubectl_connects_to_this_connects_to_and_no_secret_is_told() {
         std::io::copy(&mut down, stream)?;
         stream.shutdown(std::net::Shutdown::Both)
     });
-    let noted = Arc::clone(&asked);
+    let noted = Arc::clone(&received);
     let picky = serve(move |stream| {
         note("proxy", &head(stream)?, &noted);
-        let wants = "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0";
-        stream.write_all(format!("HTTP/1.1 407 No\r\n{wants}\r\n\r\n").as_bytes())
+        let headers = "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0";
+        stream.write_all(format!("HTTP/1.1 407 No\r\n{headers}\r\n\r\n").as_bytes())
     });
     let ca = STANDARD.encode(cert.pem());
     let lines = ca.as_bytes().chunks(64).map(|line| format!("{}\\n", String::from_utf8_lossy(line)));
@@ -95,23 +95,23 @@ fn whatever_kubectl_connects_to_this_connects_to_and_no_secret_is_told() {
     let pem = [("{certificate}", cert.pem()), ("{key}", signing_key.serialize_pem())];
     let known =
         known.chain(pem.map(|(name, text)| (name, text.replace('\n', "\\n")))).map(|(name, is)| (name.to_owned(), is));
-    let known = known.chain(strangers());
+    let known = known.chain(broken_servers());
     let text = std::fs::read_to_string(crate::support::root("tests/program/connecting.yaml")).unwrap();
     let text = known.fold(text, |text, (name, value)| text.replace(&name, &value));
     let trusted = json!({"server": format!("https://{server}"), "certificate-authority-data": ca});
-    let usual = [trusted, json!({"token": "sentinel-own"})];
+    let default = [trusted, json!({"token": "sentinel-own"})];
     let variants: Vec<Variant> = serde_saphyr::from_str(&text).unwrap();
     let variants = variants.iter().filter(|variant| match variant.only.as_str() {
         "unix" => cfg!(unix),
         "linux" => cfg!(target_os = "linux"),
         _ => true,
     });
-    let wrong: Vec<String> = variants.filter_map(|variant| tried(variant, &usual, &asked).err()).collect();
+    let wrong: Vec<String> = variants.filter_map(|variant| tried(variant, &default, &received).err()).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// Servers whose certificate is not accepted, each with its certificate, and servers that speak no TLS, or nothing else.
-fn strangers() -> impl Iterator<Item = (String, String)> {
+/// Servers with an invalid certificate, each with its certificate, and servers that speak no TLS, or only TLS.
+fn broken_servers() -> impl Iterator<Item = (String, String)> {
     let in_year = |params: &mut CertificateParams, year| {
         (params.not_before, params.not_after) = (date_time_ymd(year, 1, 1), date_time_ymd(year + 1, 1, 1));
     };
@@ -136,57 +136,58 @@ fn strangers() -> impl Iterator<Item = (String, String)> {
         secure("other", "other.example", &|params| params.is_ca = IsCa::ExplicitNoCa),
         secure("authority", "127.0.0.1", &authority),
     ];
-    let answers = [
+    let replies = [
         ("{plain}", &b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"[..]),
         ("{secure}", b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"),
         ("{alert}", b"\x15\x03\x01\0\x02\x02\x46"),
     ];
-    let answering = answers.map(|(name, answer)| {
+    let others = replies.map(|(name, reply)| {
         let server = serve(move |stream| {
             let _ = stream.read(&mut [0; 4096])?;
-            stream.write_all(answer)
+            stream.write_all(reply)
         });
         (name.to_owned(), server)
     });
-    secured.into_iter().flatten().chain(answering)
+    secured.into_iter().flatten().chain(others)
 }
 
-fn tried(variant: &Variant, usual: &[Value; 2], asked: &Asked) -> Result<(), String> {
+fn tried(variant: &Variant, default: &[Value; 2], received: &Received) -> Result<(), String> {
     let place = Place::new();
-    let [cluster, user] =
-        [(&variant.cluster, &usual[0]), (&variant.user, &usual[1])].map(|(its, usual)| its.as_ref().unwrap_or(usual));
+    let [cluster, user] = [(&variant.cluster, &default[0]), (&variant.user, &default[1])]
+        .map(|(own, default)| own.as_ref().unwrap_or(default));
     place.configure(cluster, user);
     for (name, text) in &variant.files {
         std::fs::create_dir_all(place.path(name).parent().unwrap()).unwrap();
         let wide = || format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
         std::fs::write(place.path(name), if variant.utf16 { wide() } else { text.clone().into_bytes() }).unwrap();
     }
-    let first = if variant.says.is_some() { "--quiet" } else { "doctor" };
+    let first = if variant.stderr.is_some() { "--quiet" } else { "doctor" };
     let arguments: Vec<&str> = variant.arguments.iter().map(String::as_str).collect();
     let mut command = place.command(&[&[first, "--suite", "smoke"], &*arguments].concat());
     let here = place.path("").display().to_string();
     command.envs(variant.environment.iter().map(|(name, value)| (name, value.replace("{here}", &here))));
     if let Some(kubectl) = std::env::var_os("KUBECTL") {
-        let mut oracle = Command::new(kubectl);
-        oracle.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let asked = ["get", "--raw=/version", "--context=file-simulator", "--request-timeout=5s"];
-        let said = oracle.current_dir(&here).args(asked).args(&arguments).output().unwrap();
-        if said.status.success() != variant.kubectl {
-            return Err(format!("{}: {said:?}", variant.name));
+        let mut kubectl = Command::new(kubectl);
+        kubectl.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let version = ["get", "--raw=/version", "--context=file-simulator", "--request-timeout=5s"];
+        let output = kubectl.current_dir(&here).args(version).args(&arguments).output().unwrap();
+        if output.status.success() != variant.connects {
+            return Err(format!("{}: {output:?}", variant.name));
         }
     }
-    asked.lock().unwrap().clear();
+    received.lock().unwrap().clear();
     let _ = std::fs::remove_file(place.path("runs"));
     let ended = place.finish(command);
     let reports = std::fs::read_dir(place.path("reports")).into_iter().flatten();
     let reports: String = reports.map(|report| std::fs::read_to_string(report.unwrap().path()).unwrap()).collect();
-    let (said, seen) = (ended.all(), asked.lock().unwrap().join("\n"));
-    let is_said = variant.says.as_ref().map_or(ended.out.contains("PASS  cluster"), |words| {
-        ended.code == 3 && words.iter().all(|word| ended.err.contains(word))
+    let (output, requests) = (ended.all(), received.lock().unwrap().join("\n"));
+    let is_result_right = variant.stderr.as_ref().map_or(ended.out.contains("PASS  cluster"), |parts| {
+        ended.code == 3 && parts.iter().all(|part| ended.err.contains(part))
     });
-    let was_seen = |line: &str| seen.contains(&line.to_lowercase());
-    let is_asked = variant.asked.iter().all(|line| line.strip_prefix("no ").map_or(was_seen(line), |no| !was_seen(no)));
-    let is_secret = [&said, &reports].iter().any(|text| text.contains("sentinel") || text.contains("c2VudGluZW"));
-    let is_right = is_said && is_asked && !is_secret && !said.contains("panicked");
-    if is_right { Ok(()) } else { Err(format!("{} ({}): {said}\n{seen}", variant.name, ended.code)) }
+    let has = |line: &str| requests.contains(&line.to_lowercase());
+    let are_requests_right =
+        variant.received.iter().all(|line| line.strip_prefix("no ").map_or(has(line), |no| !has(no)));
+    let shows_secret = [&output, &reports].iter().any(|text| text.contains("sentinel") || text.contains("c2VudGluZW"));
+    let is_right = is_result_right && are_requests_right && !shows_secret && !output.contains("panicked");
+    if is_right { Ok(()) } else { Err(format!("{} ({}): {output}\n{requests}", variant.name, ended.code)) }
 }

@@ -135,7 +135,7 @@ mod unix {
     fn values_and_suites_come_through_a_fifo_and_end_at_their_bound() {
         let place = Place::new();
         for (option, text, code, words) in [
-            ("--values", "nasServers: [{name: a}]", 3, "cannot read the kubeconfig"),
+            ("--values", "nasServers: [{name: a}]", 3, "no kubeconfig found"),
             ("--suite", "suite: x", 2, "pipe--suite:1:"),
         ] {
             let path = fifo(&place, &format!("pipe{option}"));

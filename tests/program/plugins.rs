@@ -1,4 +1,4 @@
-//! Credential plugins that still run when the program ends.
+//! Credential plugins that are still running when the program ends.
 
 use std::fs::read_to_string;
 use std::path::Path;
@@ -10,14 +10,14 @@ use crate::support::canned::{VERSION, respond, serve};
 use crate::support::place::{LIMIT, Place};
 use crate::support::speed::until;
 
-/// Where the cluster is, and a plugin that writes down its number and hangs from that run on.
+/// A kubeconfig whose plugin hangs at its `hangs`th run, after it has written down its process number.
 fn place(hangs: u32) -> Place {
     let server = serve(|stream| {
         respond(stream, |head| {
             if head.contains(" /version") {
                 return (200, VERSION);
             }
-            // Until the plugin runs again.
+            // Time for the plugin to run again.
             std::thread::sleep(Duration::from_secs(3));
             (403, r#"{"kind":"Status","status":"Failure","code":403}"#)
         })
@@ -33,8 +33,8 @@ fn place(hangs: u32) -> Place {
 }
 
 #[test]
-fn a_plugin_that_hangs_when_the_program_is_stopped_or_ends_is_ended() {
-    // It is asked for a first token, and to renew it.
+fn a_hanging_plugin_is_killed_when_the_program_ends_or_is_interrupted() {
+    // It hangs at the first token, or at the renewal.
     for (hangs, code) in [(1, 130), (2, 3)] {
         let place = place(hangs);
         let mut running = place.start(place.command(&["doctor", "--suite", "smoke"]));

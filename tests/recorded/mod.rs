@@ -129,7 +129,7 @@ fn replaying_gives_the_reports_and_the_exit_code_of_the_run() {
     std::fs::write(place.path("file"), "good").unwrap();
     // Before anything is run.
     place.says(&["--record", "file/run.json.gz"], 2, &["file/run.json.gz"]);
-    place.says(&["--record", "file"], 3, &["cannot read the kubeconfig"]);
+    place.says(&["--record", "file"], 3, &["no kubeconfig found"]);
     assert_eq!(std::fs::read(place.path("file")).unwrap(), b"good", "a refused run replaces no recording");
 }
 

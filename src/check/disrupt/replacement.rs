@@ -89,7 +89,7 @@ impl<'a> Deleted<'a> {
             return Err(self.disrupted(format!("pod {} of another owner appeared", other.name_any())));
         }
         let is_newest = server.newest_set().is_some_and(|set| set.metadata.uid.as_ref() == Some(&self.owner));
-        let obstacle = server.obstacle().filter(|obstacle| is_newest && obstacle.hope.is_none());
+        let obstacle = server.obstacle().filter(|obstacle| is_newest && obstacle.may_resolve.is_none());
         let pod = match new.as_slice() {
             [] => return Ok((None, obstacle.map(|obstacle| Came::Nothing { after, obstacle: Some(obstacle) }))),
             [pod] => pod,
@@ -109,7 +109,7 @@ impl<'a> Deleted<'a> {
         } else if let Some(view) = container::all(pod).into_iter().find(container::View::is_stuck) {
             stuck(Some(view.name.to_owned()), view.describe())
         } else if let Some(obstacle) = obstacle {
-            stuck(None, obstacle.said)
+            stuck(None, obstacle.message)
         } else {
             is_ready(pod).then(|| Came::Ready { pod: pod.name_any(), after })
         };

@@ -20,7 +20,7 @@ pub fn steady(server: &Server, window: Span, now: Timestamp) -> Result<Arc<Pod>,
     let unsteady = |seen: String| Reason::new(format!("server {}", server.name), expected, seen);
     match server.settlement() {
         Settlement::Settled => {}
-        Settlement::Pending(why) | Settlement::Hopeless(why) => return Err(unsteady(why)),
+        Settlement::Pending(why) | Settlement::Stuck(why) => return Err(unsteady(why)),
     }
     let current = server.current();
     let [pod] = current.as_slice() else { return Err(unsteady(counted(&current))) };
@@ -91,7 +91,7 @@ pub fn danger(pod: &Pod, init: &str, sidecar: Option<&str>) -> Result<Option<Rea
         );
         Reason::new(container::place(pod, sidecar.name), expected, seen).hint(hint)
     };
-    match script::delete_flag_or_mention(sidecar) {
+    match script::strict_delete_flag(sidecar) {
         Ok(flag) => Ok(flag.map(|flag| reason(format!("it comes before it, and uses {flag}"), "would"))),
         Err(why) => Err(reason(format!("it comes before it, and may use --delete: {why}"), "might")),
     }

@@ -11,7 +11,7 @@ use super::fields::{
 };
 use super::path::Path;
 use crate::check::pod::quantity;
-use crate::cluster::manifest::{key, keys, told};
+use crate::cluster::manifest::{key, keys, shown};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
@@ -198,7 +198,7 @@ impl Comparison {
 
     fn note(&mut self, path: &Path, change: Change, values: [Option<&Value>; 2]) {
         let is_unset = values[0].is_some_and(is_zero) && !KEPT_IF_ZERO.contains(&path.name.as_str());
-        let values = told(&path.text, values).filter(|_| !self.is_secret);
+        let values = shown(&path.text, values).filter(|_| !self.is_secret);
         self.differences.push(Difference { at: path.text.clone(), change, is_unset, values });
     }
 }

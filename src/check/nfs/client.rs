@@ -147,7 +147,11 @@ impl<'a> Client<'a> {
         let (shared, name, container) = (&site.shared, pod.name_any(), site.system.export.container.as_str());
         let ended = |population: &Population| {
             let view = container::named(current(population, pod)?, container)?;
-            if view.running_since().is_some() && view.restarts() == restarts { None } else { view.end().cloned() }
+            if view.running_since().is_some() && view.restarts() == restarts {
+                None
+            } else {
+                view.last_termination().cloned()
+            }
         };
         let end = shared.until(site.server(), Instant::now() + delay, ended).await.ok()??;
         let population = shared.watch.population().ok();
@@ -161,7 +165,7 @@ impl<'a> Client<'a> {
         };
         let has_restarted = shared.until(site.server(), Instant::now() + EXIT_DELAY + slack(site), restarted).await;
         let log = if let Ok(Some(true)) = has_restarted {
-            shared.cluster.log_tail_before(&name, container, LOG_LINES, LOG_BYTES).await
+            shared.cluster.previous_log_tail(&name, container, LOG_LINES, LOG_BYTES).await
         } else {
             shared.cluster.log_tail(&name, container, LOG_LINES, LOG_BYTES).await
         };

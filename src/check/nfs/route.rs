@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::failure::{Abort, CONNECT, Cause, Failure};
 use crate::check::Site;
 use crate::check::topology::node::{Node, is_refusal, port};
-use crate::cluster::{Forwarded, ResourceExt};
+use crate::cluster::{PortForward, ResourceExt};
 use crate::event::{Reason, Verdict};
 
 /// How long a node may take to accept a connection, or to report why a port-forward ended.
@@ -83,9 +83,9 @@ impl Route {
     pub async fn connect(&self, site: &Site, pod: &Pod, deadline: Instant) -> Result<Connection, Abort> {
         let (node, port) = match self {
             Self::PortForward(port) => {
-                let forwarded = site.shared.cluster.forward(&pod.name_any(), *port).await;
-                let Forwarded { stream, trouble } = forwarded.map_err(|error| site.no_answer(&error))?;
-                return Ok(Connection { stream: Box::new(stream), node_error: trouble });
+                let forwarded = site.shared.cluster.port_forward(&pod.name_any(), *port).await;
+                let PortForward { stream, error: node_error } = forwarded.map_err(|error| site.no_answer(&error))?;
+                return Ok(Connection { stream: Box::new(stream), node_error });
             }
             Self::NodePort(node, port) => (node, *port),
         };

@@ -58,7 +58,7 @@ impl Kind for NativeSidecar {
             );
             found.wrong(&object, format!("to come after init container {after}"), seen, hint);
         }
-        if container::is_restless(&seen.pod, &sidecar, system.restart_window.signed(), seen.now) {
+        if container::restarted_recently(&seen.pod, &sidecar, system.restart_window.signed(), seen.now) {
             let expected = format!("no restart within {}", system.restart_window);
             let hint = format!("read its previous log: kubectl logs {} -c {name} --previous", seen.pod.name_any());
             found.wrong(&object, expected, sidecar.describe(), hint);

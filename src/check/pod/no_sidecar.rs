@@ -27,7 +27,7 @@ impl Kind for NoSidecar {
     fn judge(&self, system: &System, OnlyPod { pod }: &OnlyPod) -> Verdict {
         let server = pod.labels().get(&system.pods.server_label).map_or("", String::as_str);
         let init = init(pod, &system.init_container);
-        let folders = init.as_ref().map(|init| container::tester_folders(pod, init, server)).unwrap_or_default();
+        let folders = init.as_ref().map(|init| container::host_folders(pod, init, server)).unwrap_or_default();
         let (Ok(init), [folder, ..]) = (init, folders.as_slice()) else {
             let expected = format!("an init container {} that mounts the host folder", system.init_container);
             let found = format!("none; the pod has {}", container::names(pod));

@@ -186,7 +186,7 @@ fn mounts(found: &mut Findings, object: &str, view: &View<'_>, volume: &str, rea
 /// The seconds that a container's command sleeps. If the spec does not show them, or if they are only shorter steps of
 /// an interval, the intervals in the environment.
 fn intervals(view: &View<'_>) -> Vec<String> {
-    let (runs, doubt) = script::runs(view, "sleep");
+    let (runs, doubt) = script::invocations(view, "sleep");
     let seconds = |text: &str| text.trim_end_matches('s').parse().ok();
     let sleeps: Option<Vec<u32>> = runs.iter().flatten().map(|time| time.known().and_then(seconds)).collect();
     let named = view.env.iter().filter(|variable| variable.name.to_ascii_uppercase().contains("INTERVAL"));

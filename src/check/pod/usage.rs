@@ -141,7 +141,7 @@ async fn newest_copy(site: &Site, pod: &Pod) -> Result<Option<String>, Verdict> 
     let since = container::named(pod, name).and_then(|view| view.running_since()).unwrap_or(Timestamp::MAX);
     // A complete log begins with start-up lines, before the first cycle.
     let is_cut = log.first().is_some_and(|(first, _)| first.duration_since(since) > STARTING);
-    let read = if is_cut { SyncLog::read_cut } else { SyncLog::read };
+    let read = if is_cut { SyncLog::read_tail } else { SyncLog::read };
     let last = log.last().map(|(stamp, _)| *stamp);
     let copied = site.system.log_patterns().and_then(|patterns| read(&log, &patterns).copied);
     let recent = site.shared.cluster.now() - RECENT;

@@ -96,7 +96,7 @@ impl HostMount {
         let container = site.system.sidecar_name();
         let place = container::place(pod, container);
         if let Some(view) = container::named(pod, container)
-            && container::is_restless(pod, &view, site.system.restart_window.signed(), now)
+            && container::restarted_recently(pod, &view, site.system.restart_window.signed(), now)
         {
             return Err(site.blocked(Reason::new(place, "to run steadily", view.describe())));
         }
@@ -108,7 +108,7 @@ impl HostMount {
         let (shared, container) = (&site.shared, site.system.sidecar_name());
         let object = || container::place(pod, container);
         let view = container::named(pod, container);
-        let mounts = view.as_ref().map(|view| container::tester_folders(pod, view, site.server())).unwrap_or_default();
+        let mounts = view.as_ref().map(|view| container::host_folders(pod, view, site.server())).unwrap_or_default();
         let Some(mount) = mounts.first() else {
             let seen = if view.is_some() { "it mounts no hostPath" } else { "no such container" };
             let expected = "to mount the host folder, so that the test can probe it";

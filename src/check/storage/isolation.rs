@@ -134,7 +134,7 @@ async fn write(site: &Site, server: &str, pod: &Pod) -> Listing {
     let pod = pod.name_any();
     let output = site.shared.exec(server, &pod, &site.system.export.container, &operation);
     let (not_written, found) = match site.patiently(&pod, output).await {
-        Ok(output) if output.ended_by_itself() => (output.problem(), Ok(BTreeMap::new())),
+        Ok(output) if output.exited_normally() => (output.problem(), Ok(BTreeMap::new())),
         Ok(output) => (None, Err(output.problem().unwrap_or_default())),
         Err(error) => (None, Err(error.to_string())),
     };

@@ -16,7 +16,7 @@ use super::log::{self, Wait};
 use crate::check::findings::Findings;
 use crate::check::parameter::{Expected, Span};
 use crate::check::{Kind, Need, Part, Site, System};
-use crate::cluster::{Cycle, Operation, ResourceExt, Words};
+use crate::cluster::{Cycle, LogPatterns, Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 
 /// How much longer than each of its cycles may take the sidecar is waited for.
@@ -187,7 +187,7 @@ fn unknown(system: &System, seen: &Observation, pause: Option<i64>) -> Option<Re
     let expected = match seen.listed.first() {
         _ if pause.is_none() => format!(
             "a line like {} right after one that ends a cycle",
-            system.log_patterns().as_ref().map_or("", Words::begin)
+            system.log_patterns().as_ref().map_or("", LogPatterns::begin)
         ),
         None => format!("a line for the file {}, which was written into the export", seen.file),
         Some(first) if !came_after(*first) => format!("one more cycle after the one that copied {}", seen.file),

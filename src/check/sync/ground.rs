@@ -150,13 +150,13 @@ impl<'a> Ground<'a> {
     /// ERROR, because the log told of no end of a cycle.
     fn no_end(&self) -> Verdict {
         let log = self.cycles.log();
-        if let Some(error) = log.trouble.as_ref().filter(|_| log.is_denied()) {
+        if let Some(error) = log.error.as_ref().filter(|_| log.is_denied()) {
             return self.site.no_answer(error);
         }
         let object = container::place(&self.pod, self.site.system.sidecar_name());
         let end = self.site.system.sidecar.as_ref().map_or("", |sidecar| sidecar.cycle_end.0.as_str());
         let expected = format!("a line like {end} in its log within {}", self.within);
-        let seen = log.trouble.map_or("none".to_owned(), |error| error.to_string());
+        let seen = log.error.map_or("none".to_owned(), |error| error.to_string());
         Verdict::error(Reason::new(object, expected, seen).hint("look at its log")).at(Hop::Sidecar)
     }
 

@@ -41,7 +41,7 @@ pub async fn watch(
     let start = newest(site, pod).await?;
     let since = start.checked_sub(wait.past).unwrap_or(Timestamp::UNIX_EPOCH);
     let cycles = |log: &CycleLog, since| -> Vec<Cycle> {
-        log.said.cycles.iter().filter(|cycle| cycle.began >= since).cloned().collect()
+        log.sync_log.cycles.iter().filter(|cycle| cycle.began >= since).cloned().collect()
     };
     let has_enough = |log: &CycleLog| {
         let listed = log.listings(file);
@@ -50,7 +50,7 @@ pub async fn watch(
     };
     followed.wait_while_cycles_end(wait.each, wait.limit, has_enough).await;
     let log = followed.log();
-    if let Some(error) = log.trouble.as_ref().filter(|_| log.is_denied()) {
+    if let Some(error) = log.error.as_ref().filter(|_| log.is_denied()) {
         return Err(site.no_answer(error));
     }
     // Those of an earlier life of the container say nothing of this one.

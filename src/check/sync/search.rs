@@ -181,7 +181,7 @@ fn mount_of(pod: &Pod, server: &str, sidecar: &str) -> Result<(String, String, S
     views.retain(|view| view.name == sidecar || view.running_since().is_some());
     views.sort_by_key(|view| (view.running_since().is_none(), view.name != sidecar));
     let found = views.iter().find_map(|view| {
-        let mount = *container::tester_folders(pod, view, server).first()?;
+        let mount = *container::host_folders(pod, view, server).first()?;
         Some((view.name.to_owned(), mount.path.to_owned(), mount.mount_path.to_owned()))
     });
     found.ok_or_else(|| format!("{sidecar} mounts no hostPath"))

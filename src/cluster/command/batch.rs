@@ -1,23 +1,23 @@
-//! Several operations in one command line, and what came of each: the codec that the cluster and its simulation share.
+//! Encodes several operations as one command line and splits their outputs; shared with the simulated cluster.
 //!
-//! Scripts become functions of one shell, and a random mark stands after the output of each.
+//! Scripts become functions of one shell, and a random mark follows the output of each.
 
 use std::fmt::Write;
 
 use super::operation::Operation;
 
-/// What stands before each script, between it and its arguments, and after those.
+/// The text before each script, between it and its arguments, and after those.
 const HEAD: &str = "operation() {\n";
 const CALL: &str = "\n}\n(operation";
 const TAIL: &str =
     ")\ncode=$?; failed=$((failed | code)); printf '\\n%s %s\\n' \"$1\" $code; printf '\\n%s\\n' \"$1\" >&2\n";
-/// What stands at the end, so that the shell's own exit code tells whether all succeeded, also when outputs are lost.
+/// The end of the command: the shell's exit code shows whether all succeeded, even if outputs are lost.
 const END: &str = "exit $((failed > 0))\n";
-/// The shell's exit code if not.
+/// The shell's exit code if any operation failed.
 pub const FAILED: i32 = 1;
 
-/// A shell's command line for the operations: their scripts are its functions, their arguments its own. After each the
-/// mark is written to both outputs, with the exit code.
+/// A shell's command line for the operations. After each operation, it writes the mark to both outputs, with the exit code
+/// on standard output.
 pub fn encode(operations: &[Operation], mark: &str) -> Vec<String> {
     let mut script = String::new();
     let mut arguments = vec![mark.to_owned()];
@@ -25,7 +25,7 @@ pub fn encode(operations: &[Operation], mark: &str) -> Vec<String> {
         let (body, own) = operation.call();
         let numbers = (0..own.len()).map(|index| format!(r#" "${{{}}}""#, arguments.len() + 1 + index));
         let numbers: String = numbers.collect();
-        // Writing to a String cannot fail.
+        // Never fails on a String.
         let _ = write!(script, "{HEAD}{body}{CALL}{numbers}{TAIL}");
         arguments.extend(own);
     }
@@ -34,12 +34,12 @@ pub fn encode(operations: &[Operation], mark: &str) -> Vec<String> {
     command.into_iter().chain(arguments).collect()
 }
 
-/// What follows an operation's output on standard output and on standard error.
+/// The marks after an operation's standard output and standard error.
 pub fn marks(mark: &str, code: i32) -> [String; 2] {
     [format!("\n{mark} {code}\n"), format!("\n{mark}\n")]
 }
 
-/// What stands before each mark, and the number that follows it.
+/// The output before each mark, and the exit code after it.
 pub(super) fn parts<'a>(output: &'a [u8], mark: &str) -> impl Iterator<Item = (&'a [u8], Option<i32>)> {
     let mark = format!("\n{mark}");
     let mut rest = output;
@@ -54,7 +54,7 @@ pub(super) fn parts<'a>(output: &'a [u8], mark: &str) -> impl Iterator<Item = (&
     })
 }
 
-/// The mark and the operations of a command line; `None` if it is not one of ours.
+/// The mark and the operations of a command line; `None` if `encode` does not produce it.
 pub fn decode(command: &[String]) -> Option<(&str, Vec<Operation>)> {
     let [shell, option, script, name, mark, arguments @ ..] = command else { return None };
     if [shell, option, name] != ["sh", "-c", "operations"] {
@@ -69,7 +69,7 @@ pub fn decode(command: &[String]) -> Option<(&str, Vec<Operation>)> {
         operations.push(Operation::read(body, own)?);
         (script, arguments) = (rest, others);
     }
-    // A command line that only looks like ours is none.
+    // Rejects a command line that differs in details.
     (encode(&operations, mark) == command).then_some((mark.as_str(), operations))
 }
 
@@ -90,22 +90,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_no_operation() {
-        let ours = encode(&[Operation::Usage, Operation::Remove { path: "/data/a".into() }], "mark");
+    fn only_encoded_command_lines_are_decoded() {
+        let encoded = encode(&[Operation::Usage, Operation::Remove { path: "/data/a".into() }], "mark");
         let changed = |index: usize, text: &str| {
-            let mut command = ours.clone();
+            let mut command = encoded.clone();
             text.clone_into(&mut command[index]);
             command
         };
-        let other = ours[2].replace("rm -rf", "rm -r");
-        for foreign in [changed(2, &other), changed(0, "bash"), ours[..5].to_vec(), vec!["sh".into()]] {
-            assert_eq!(decode(&foreign), None, "{foreign:?}");
+        let other = encoded[2].replace("rm -rf", "rm -r");
+        for command in [changed(2, &other), changed(0, "bash"), encoded[..5].to_vec(), vec!["sh".into()]] {
+            assert_eq!(decode(&command), None, "{command:?}");
         }
     }
 
     #[cfg(unix)]
     #[test]
-    fn operations_in_one_shell_have_their_own_outputs_and_ends() {
+    fn operations_in_one_shell_have_separate_outputs_and_exit_codes() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| format!("{}/{name}", folder.path().display());
         let content = "a; $(touch b) 'c'\n".to_owned();
@@ -113,7 +113,7 @@ mod tests {
         let fails = "";
         let gather = |prefix: &str| Operation::Gather { folder: path(""), prefix: prefix.into() };
         let sweep = |prefix: &str| Operation::Sweep { folder: path(""), prefix: prefix.into() };
-        let (operations, said): (Vec<_>, Vec<_>) = [
+        let (operations, outputs): (Vec<_>, Vec<_>) = [
             (Operation::Write { path: path("one file"), content: content.clone() }, ""),
             (Operation::Digest { path: path("one file") }, &*digest),
             (Operation::Digest { path: path("missing") }, ""),
@@ -133,7 +133,7 @@ mod tests {
         .into_iter()
         .unzip();
         let ended = run(&operations);
-        assert_eq!(ended.iter().map(|(out, ..)| out.as_str()).collect::<Vec<_>>(), said, "{ended:?}");
+        assert_eq!(ended.iter().map(|(out, ..)| out.as_str()).collect::<Vec<_>>(), outputs, "{ended:?}");
         let failed = ended.iter().enumerate().filter(|(_, (.., code))| *code != Some(0)).map(|(at, _)| at);
         assert_eq!(failed.collect::<Vec<_>>(), [3, 14], "{ended:?}");
         assert!(ended[3].1.contains("missing") && ended[4].1.is_empty(), "{ended:?}");
@@ -147,7 +147,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_tree_is_what_it_is_said_to_be_and_knows_its_times() {
+    fn a_tree_has_the_documented_files_and_times() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("a tree").display().to_string();
         let made = Operation::Tree { folder: folder.clone(), line: "-n %s".into(), files: 20 };
@@ -181,7 +181,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_operations_are_decoded_and_no_part_of_them(
+        fn any_operations_are_decoded_but_no_truncated_ones(
             operations in prop::collection::vec(operation(), 1..5), cut in any::<prop::sample::Index>(),
         ) {
             let command = encode(&operations, "mark");
@@ -195,18 +195,18 @@ mod tests {
         }
 
         #[test]
-        fn any_outputs_come_back_and_any_bytes_are_split(
+        fn any_outputs_are_split_at_their_marks(
             outputs in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..20), any::<u8>()), 0..5),
             garbage in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'm'), any::<u8>()], 0..40),
         ) {
-            // Random in earnest, so that no output holds it.
+            // Random in production, so that no output contains it.
             let mark = "0123456789abcdef";
-            let said = outputs.iter().flat_map(|(said, code)| {
-                [said.as_slice(), marks(mark, i32::from(*code))[0].as_bytes()].concat()
+            let stdout = outputs.iter().flat_map(|(output, code)| {
+                [output.as_slice(), marks(mark, i32::from(*code))[0].as_bytes()].concat()
             });
-            let said: Vec<u8> = said.chain(garbage.iter().copied()).collect();
-            let parts: Vec<_> = parts(&said, mark).map(|(part, code)| (part.to_owned(), code.unwrap_or(-1))).collect();
-            let outputs: Vec<_> = outputs.into_iter().map(|(said, code)| (said, i32::from(code))).collect();
+            let stdout: Vec<u8> = stdout.chain(garbage.iter().copied()).collect();
+            let parts: Vec<_> = parts(&stdout, mark).map(|(part, code)| (part.to_owned(), code.unwrap_or(-1))).collect();
+            let outputs: Vec<_> = outputs.into_iter().map(|(output, code)| (output, i32::from(code))).collect();
             prop_assert_eq!(parts, outputs);
             super::parts(&garbage, "m").for_each(drop);
         }

@@ -1,6 +1,6 @@
 //! Runs operations in a container over the websocket of the exec subresource, several in one request.
 //!
-//! Our own loop on `Client::connect`: in kube 5.0.0 the readers of `Api::exec` hang when a connection breaks.
+//! A loop of our own on `Client::connect`: in kube 5.0.0, the readers of `Api::exec` hang when the connection breaks.
 //! Protocol: channels 1 stdout, 2 stderr, 3 the final Status, as in Kubernetes' `remotecommand` package, version 5.
 
 use std::time::Duration;
@@ -14,22 +14,22 @@ use tokio_tungstenite::tungstenite::Message;
 use super::batch::{FAILED, encode, parts};
 use super::operation::Operation;
 use crate::cluster::api_error::ApiError;
-use crate::cluster::client::{Cluster, answered_within};
+use crate::cluster::client::{Cluster, within};
 use crate::random;
 
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
 const STATUS: u8 = 3;
 
-/// More output than this is cut off: nothing that the harness asks for is so long.
-const LONGEST_OUTPUT: usize = 1 << 20;
+/// Longer output is cut off: no operation of the harness needs more.
+const MAX_OUTPUT: usize = 1 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     Exited(i32),
-    /// It ran, and what it said was lost on the way.
+    /// It ran, but its output was lost on the way.
     Lost,
-    /// It could not be run, or nothing is known of its end: never a success.
+    /// It did not run, or its end is unknown: never a success.
     Unknown(String),
 }
 
@@ -45,56 +45,55 @@ pub struct Output {
 type Outputs = Result<Vec<Output>, ApiError>;
 
 impl Output {
-    /// Whether it ran to an end of its own: one that a signal ended has 128 and the signal's number for its exit code, and
-    /// then its container has probably ended under it.
-    pub fn ended_by_itself(&self) -> bool {
+    /// Whether it exited without being killed. After a signal, the exit code is 128 plus its number; probably the container
+    /// was stopped.
+    pub fn exited_normally(&self) -> bool {
         matches!(self.end, End::Exited(..=128))
     }
 
-    /// What went wrong, in a line; `None` for exit code 0.
+    /// What went wrong, in one line; `None` for exit code 0.
     pub fn problem(&self) -> Option<String> {
-        let said = String::from_utf8_lossy(&self.stderr);
-        let said = said.trim();
+        let stderr = String::from_utf8_lossy(&self.stderr);
+        let stderr = stderr.trim();
         match &self.end {
             End::Exited(0) => None,
-            End::Exited(code) if said.is_empty() => Some(format!("exit code {code}")),
-            End::Exited(code) => Some(format!("exit code {code}: {said}")),
-            End::Lost => Some("its output was cut off".to_owned()),
+            End::Exited(code) if stderr.is_empty() => Some(format!("exit code {code}")),
+            End::Exited(code) => Some(format!("exit code {code}: {stderr}")),
+            End::Lost => Some("the command's output was lost".to_owned()),
             End::Unknown(why) => Some(why.clone()),
         }
     }
 }
 
 impl Cluster {
-    /// Does operations in a container one after another in one shell, without standard input, and waits for their end; one output
-    /// for each. One that fails does not keep later ones from being done, and is no error of this call. The container must
-    /// have started.
+    /// Runs operations in a container, one after the other in one shell, and returns an output for each. After a failed
+    /// operation, the later ones still run; a failure is not an error of this call. The container must have started.
     pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Outputs {
         let ask = |limit| self.exec_within(pod, container, operations, limit);
         self.concurrency.run(pod, Operation::work(operations), ask).await
     }
 
-    /// One whose output was lost, and that says the same when it is done again, is done once more: where a node is short of CPU,
-    /// containerd's shim drops what it has not read 2 s after a command's end.
+    /// Repeats operations whose output was lost, if they are repeatable: on a node short of CPU, containerd's shim drops
+    /// whatever it has not read 2 s after a command's end.
     async fn exec_within(&self, pod: &str, container: &str, operations: &[Operation], limit: Duration) -> Outputs {
         let deadline = Instant::now() + limit;
         let mut outputs = self.exec_once(pod, container, operations, limit).await?;
-        // What stands before a removal would not see the same any more.
-        let from = operations.iter().rposition(Operation::removes).map_or(0, |last| last + 1);
-        let is_lost = |at: &usize| outputs[*at].end == End::Lost && operations[*at].may_be_repeated();
+        // After a removal, operations before it would not return the same.
+        let from = operations.iter().rposition(Operation::is_removal).map_or(0, |last| last + 1);
+        let is_lost = |at: &usize| outputs[*at].end == End::Lost && operations[*at].is_repeatable();
         let lost: Vec<usize> = (from..operations.len()).filter(is_lost).collect();
         if !lost.is_empty() {
             let again: Vec<_> = lost.iter().map(|at| operations[*at].clone()).collect();
             let left = deadline.saturating_duration_since(Instant::now());
-            // If there is no answer now, what is known of the others still is.
-            let anew = self.exec_once(pod, container, &again, left).await.unwrap_or_default();
-            lost.into_iter().zip(anew).for_each(|(at, output)| outputs[at] = output);
+            // If this fails, the other outputs still count.
+            let repeated = self.exec_once(pod, container, &again, left).await.unwrap_or_default();
+            lost.into_iter().zip(repeated).for_each(|(at, output)| outputs[at] = output);
         }
         Ok(outputs)
     }
 
     async fn exec_once(&self, pod: &str, container: &str, operations: &[Operation], limit: Duration) -> Outputs {
-        // Random, because outputs are other people's files.
+        // Random, because outputs may contain any file.
         let mark = random::text(16);
         let params = AttachParams::default().container(container).stdout(true).stderr(true).stdin(false);
         let request = Request::new(format!("/api/v1/namespaces/{}/pods", self.namespace()))
@@ -102,12 +101,12 @@ impl Cluster {
             .map_err(|error| ApiError::new("get", "pods/exec", kube::Error::BuildRequest(error)))?;
         let sent = Instant::now();
         let deadline = sent + limit;
-        let mut stream = answered_within(limit, "get", "pods/exec", self.client.connect(request)).await?.into_stream();
+        let mut stream = within(limit, "get", "pods/exec", self.client.connect(request)).await?.into_stream();
         let (mut stdout, mut stderr, mut status) = (Vec::new(), Vec::new(), None);
-        // Output may follow the status: the API server copies each channel on its own. Only the close ends it.
+        // Output may follow the status, because the API server copies each channel separately. Only the close ends it.
         let closed = loop {
             match tokio::time::timeout_at(deadline, stream.next()).await {
-                Err(_) => break format!("no end within {}s", limit.as_secs()),
+                Err(_) => break format!("the command did not finish within {} s", limit.as_secs()),
                 Ok(None | Some(Ok(Message::Close(_)))) => break "the connection closed without a status".to_owned(),
                 Ok(Some(Err(error))) => break format!("the connection broke: {error}"),
                 Ok(Some(Ok(Message::Binary(frame)))) => match frame.split_first() {
@@ -120,10 +119,10 @@ impl Cluster {
             }
         };
         let ended = Instant::now();
-        let unheard = |operation: &Operation| match &status {
-            Some(End::Exited(0)) if operation.says_nothing() => End::Exited(0),
+        let without_output = |operation: &Operation| match &status {
+            Some(End::Exited(0)) if operation.has_no_output() => End::Exited(0),
             Some(End::Exited(0 | FAILED)) => End::Lost,
-            Some(End::Exited(code)) => End::Unknown(format!("the shell ended with exit code {code}")),
+            Some(End::Exited(code)) => End::Unknown(format!("the shell exited with code {code}")),
             Some(End::Unknown(why)) => End::Unknown(why.clone()),
             Some(End::Lost) | None => End::Unknown(closed.clone()),
         };
@@ -134,20 +133,20 @@ impl Cluster {
                 Some(((stdout, Some(code)), (stderr, _))) => {
                     Output { stdout: stdout.to_owned(), stderr: stderr.to_owned(), end: End::Exited(code), sent, ended }
                 }
-                _ => Output { stdout: Vec::new(), stderr: Vec::new(), end: unheard(operation), sent, ended },
+                _ => Output { stdout: Vec::new(), stderr: Vec::new(), end: without_output(operation), sent, ended },
             })
             .collect())
     }
 }
 
 fn keep(output: &mut Vec<u8>, data: &[u8]) {
-    let room = LONGEST_OUTPUT.saturating_sub(output.len());
+    let room = MAX_OUTPUT.saturating_sub(output.len());
     output.extend_from_slice(&data[..data.len().min(room)]);
 }
 
 fn end(data: &[u8]) -> End {
     let Ok(value) = serde_json::from_slice::<serde_json::Value>(data) else {
-        return End::Unknown(format!("unreadable status: {}", String::from_utf8_lossy(data)));
+        return End::Unknown(format!("invalid status: {}", String::from_utf8_lossy(data)));
     };
     if value["status"] == "Success" {
         return End::Exited(0);
@@ -167,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_status_is_an_exit_code() {
+    fn only_a_status_has_an_exit_code() {
         assert_eq!(end(br#"{"status":"Success"}"#), End::Exited(0));
         let failure = br#"{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"23"}]}}"#;
         assert_eq!(end(failure), End::Exited(23));

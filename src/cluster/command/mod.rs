@@ -1,4 +1,4 @@
-//! Commands in containers: which there are, several in one request, and what came of each.
+//! Commands in containers: the operations, batches of them, and their results.
 
 pub mod batch;
 mod exec;

@@ -1,59 +1,57 @@
-//! What the harness does inside a container: a closed set of operations, each with a fixed script.
+//! Everything that the harness does inside a container: a closed set of operations, each with a fixed script.
 //!
-//! Scripts are for any POSIX shell with busybox's or the usual tools. Content and paths are arguments, never part of one.
+//! Scripts run in any POSIX shell with busybox or the usual tools. Content and paths are arguments, never part of a script.
 
 use crate::cluster::concurrency::Work;
 
-/// An operation in a container; paths are absolute paths in the container.
+/// An operation in a container; paths are absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
-    /// Writes a file in place and in one go: a rename would show rsync a file that vanishes. Its whole content is an
-    /// argument, so keep it to some kilobytes.
+    /// Writes a file in place and at once, because rsync would see a renamed file vanish. The content is an argument, so
+    /// keep it to some kilobytes.
     Write { path: String, content: String },
-    /// Writes a file of any size in place: a line over and over, cut off at the size.
+    /// Writes a file of any size in place: the repeated line, cut at `bytes`.
     Fill { path: String, line: String, bytes: usize },
-    /// Writes more to the end of a file: a line over and over, cut off at so many bytes.
+    /// Appends to a file: the repeated line, cut at `bytes`.
     Append { path: String, line: String, bytes: usize },
-    /// Writes many small files into new folders; [`Self::tree`] says which. All are old: changed in [`Self::YEAR`].
+    /// Writes the many small files of [`Self::tree`] into new folders, with times in [`Self::YEAR`].
     Tree { folder: String, line: String, files: usize },
-    /// Reads a file to standard output.
+    /// Prints a file.
     Read { path: String },
-    /// The size and the SHA-1 of a file, as [`Self::digest`] has them; nothing if there is none. For files that are too
-    /// large to be read.
+    /// Prints the size and the SHA-1 of a file, or nothing if it does not exist. For files too large to read.
     Digest { path: String },
-    /// Makes a folder and those above it, writes a file into it, and reads that to standard output.
+    /// Creates a folder and its parents, writes a file into it, and prints the file.
     WriteNested { folder: String, name: String, content: String },
-    /// The names and contents of the files directly in a folder whose names begin alike, each ended by NUL. With `/` in
-    /// the prefix they are of files in a folder there.
+    /// Prints the names and contents of the files directly in a folder whose names have the prefix, each followed by NUL. A
+    /// prefix with `/` looks into a subfolder.
     Gather { folder: String, prefix: String },
-    /// When the files in a folder and below were changed: seconds since 1970, a space and the path relative to it, in
-    /// lines.
+    /// Prints the mtimes of all files below a folder, one per line: seconds since 1970, a space and the relative path.
     Times { folder: String },
-    /// What is directly in a folder and whose names begin alike: when it was changed in seconds since 1970, a space,
-    /// how much disk it uses in KiB, a space, its name and NUL.
+    /// Prints the entries directly in a folder whose names have the prefix: mtime in seconds since 1970, a space, disk usage
+    /// in KiB, a space, name and NUL.
     Ages { folder: String, prefix: String },
-    /// How much disk a folder uses, in KiB.
+    /// Prints the disk usage of a folder, in KiB.
     DiskUsage { folder: String },
-    /// Removes a file, or a folder and what is in it; one that is not there is fine.
+    /// Removes a file, or a folder with its content, if it exists.
     Remove { path: String },
-    /// Removes what is directly in a folder and whose names begin alike, and prints those names, each ended by NUL. The
-    /// prefix is never empty.
+    /// Removes the entries directly in a folder whose names have the prefix, which must not be empty, and prints their
+    /// names, each followed by NUL.
     Sweep { folder: String, prefix: String },
-    /// What the container's cgroup counts: memory in bytes, the time in hundredths of a second, and the CPU time used
-    /// until then in nanoseconds. Version 2 of cgroups, else version 1.
+    /// Prints the usage of the container's cgroup (version 2 or 1): memory in bytes, the current time in hundredths of a
+    /// second, and the CPU time used so far in nanoseconds.
     Usage,
-    /// Asks the name server of the container's `resolv.conf` for names, in the namespace's cluster domain. Prints each
-    /// name server after `! `, then for each name, in any order, `? `, the name, the exit code, and what nslookup said.
+    /// Resolves names in the namespace's cluster domain with the name server of the container's `resolv.conf`. Prints each
+    /// name server after `! `, then for each name, in any order, `? `, the name, the exit code, and nslookup's output.
     Resolve { names: Vec<String> },
     /// Connects to a TCP port and closes the connection.
     Connect { address: String, port: u16 },
 }
 
-// The scripts, which take their arguments as `$1` and so on.
+// The scripts; their arguments are `$1` and so on.
 const WRITE: &str = r#"printf %s "$2" >"$1""#;
 const FILL: &str = r#"yes "$2" | head -c "$3" >"$1""#;
 const APPEND: &str = r#"yes "$2" | head -c "$3" >>"$1""#;
-/// Hardly anything but the shell itself: a process for each file would take seconds.
+/// Almost only shell built-ins: a process for each file would take seconds.
 const TREE: &str = r#"mkdir -p "$1" && cd "$1" || return
     file=0
     while [ "$file" -lt "$3" ]; do
@@ -87,7 +85,7 @@ const REMOVE: &str = r#"rm -rf "$1""#;
 const SWEEP: &str = r#"[ -n "$2" ] && cd "$1" && for file in "$2"*; do
         [ ! -e "$file" ] || { rm -rf "$file" && printf '%s\0' "$file"; } || return
     done"#;
-/// Nothing but the shell itself, so that reading the CPU time costs little of it.
+/// Only shell built-ins, so that reading the CPU time uses little of it.
 const USAGE: &str = r#"cd /sys/fs/cgroup || return
     { read -r memory <memory.current; } 2>/dev/null || read -r memory <memory/memory.usage_in_bytes || return
     read -r up rest </proc/uptime || return
@@ -97,8 +95,8 @@ const USAGE: &str = r#"cd /sys/fs/cgroup || return
         read -r cpu <cpuacct/cpuacct.usage
     fi
     echo "$memory ${up%.*}${up#*.} $cpu""#;
-/// Only the full name works with every nslookup; `search` has the domain. All at once: a name server that
-/// does not answer costs the same 5 s for many names as for one, and a command has 30.
+/// Uses full names, which every nslookup resolves, with the domain from `search`. In parallel: a name server that does not
+/// reply costs 5 s once instead of for each name, and a command has 30.
 const RESOLVE: &str = r#"domain=$(sed -n 's/^search[[:space:]]\{1,\}\([^[:space:]]*\).*/\1/p' /etc/resolv.conf | head -n 1)
     sed -n 's/^nameserver[[:space:]]\{1,\}/! /p' /etc/resolv.conf
     for name do
@@ -108,7 +106,7 @@ const RESOLVE: &str = r#"domain=$(sed -n 's/^search[[:space:]]\{1,\}\([^[:space:
 const CONNECT: &str = r#"nc -w 2 "$1" "$2" -e true"#;
 
 impl Operation {
-    /// The script, which takes its arguments as `$1` and so on, and those.
+    /// The script and its arguments.
     pub fn call(&self) -> (&'static str, Vec<String>) {
         let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         match self {
@@ -131,7 +129,7 @@ impl Operation {
         }
     }
 
-    /// The operation with that script; whether its arguments are these shows when it is encoded again.
+    /// The operation with this script. Does not check the arguments: the caller encodes it again and compares.
     pub(super) fn read(script: &str, arguments: &[String]) -> Option<Self> {
         let text = |index: usize| arguments.get(index).cloned().unwrap_or_default();
         let number = |index: usize| text(index).parse().unwrap_or_default();
@@ -157,7 +155,7 @@ impl Operation {
         })
     }
 
-    /// What operations that are done together are like: one that is slow makes all slow.
+    /// How a batch of operations counts: one slow operation makes all of it slow.
     pub fn work(operations: &[Self]) -> Work {
         let is_slow = |operation: &Self| {
             matches!(
@@ -171,32 +169,32 @@ impl Operation {
         };
         match operations {
             _ if operations.iter().any(is_slow) => Work::Slow,
-            _ if operations.iter().all(Self::removes) => Work::Removal,
+            _ if operations.iter().all(Self::is_removal) => Work::Removal,
             _ => Work::Quick,
         }
     }
 
-    pub fn removes(&self) -> bool {
+    pub fn is_removal(&self) -> bool {
         matches!(self, Self::Remove { .. } | Self::Sweep { .. })
     }
 
-    /// Whether all that it can say is whether it was done.
-    pub fn says_nothing(&self) -> bool {
+    /// Whether its only result is the exit code.
+    pub fn has_no_output(&self) -> bool {
         matches!(
             self,
             Self::Write { .. } | Self::Fill { .. } | Self::Append { .. } | Self::Tree { .. } | Self::Remove { .. }
         )
     }
 
-    /// Whether its output is the same when it is done twice.
-    pub fn may_be_repeated(&self) -> bool {
-        !self.says_nothing() && !self.removes()
+    /// Whether it has the same output when it runs again.
+    pub fn is_repeatable(&self) -> bool {
+        !self.has_no_output() && !self.is_removal()
     }
 
-    /// When files of [`Self::Tree`] were changed: far from now, so that a copy that does not keep that is seen.
+    /// The year of the mtimes of [`Self::Tree`]: long ago, to detect a copy that does not preserve them.
     pub const YEAR: i16 = 2001;
 
-    /// What [`Self::Fill`] and [`Self::Append`] write.
+    /// The content that [`Self::Fill`] and [`Self::Append`] write.
     pub fn filling(line: &str, bytes: usize) -> Vec<u8> {
         let line = format!("{line}\n").into_bytes();
         let mut content = line.repeat(bytes.div_ceil(line.len()));
@@ -204,7 +202,7 @@ impl Operation {
         content
     }
 
-    /// What [`Self::Tree`] writes: paths relative to its folder, with `/`, and contents. Every fourth file is empty.
+    /// The files that [`Self::Tree`] writes: paths relative to its folder, with `/`, and contents. Every fourth is empty.
     pub fn tree(line: &str, files: usize) -> Vec<(String, Vec<u8>)> {
         let file = |index: usize| {
             let content = format!("{line} {index}\n").repeat(index % 4);
@@ -214,8 +212,8 @@ impl Operation {
     }
 }
 
-/// The names and contents in what [`Operation::Gather`] says.
-pub fn gathered(said: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let mut parts = said.split(|byte| *byte == 0);
+/// The names and contents in the output of [`Operation::Gather`].
+pub fn gathered(output: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut parts = output.split(|byte| *byte == 0);
     std::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
 }

@@ -1,4 +1,4 @@
-//! From a kubeconfig and a context to a cluster that answered; refuses with what to do next.
+//! Connects to the cluster of a kubeconfig's context; a refusal has a hint.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use kube::client::Body;
 use super::kubeconfig::{Kubeconfig, read_kubeconfig};
 use super::{login, middlebox, proxy};
 use crate::cluster::api_error::ApiError;
-use crate::cluster::client::{Cluster, Target, answered};
+use crate::cluster::client::{Cluster, Target, with_deadline};
 use crate::cluster::deadline::CONNECT;
 use crate::cluster::transport::TransportError;
 use crate::error::Refusal;
@@ -21,35 +21,35 @@ pub async fn connect(target: Target) -> Result<Cluster, Refusal> {
     Box::pin(connect_with(target, kubeconfig)).await
 }
 
-/// Logs in with what a kubeconfig has for the target's context, and asks for the version.
+/// Logs in as the kubeconfig describes, and gets the cluster's version.
 pub async fn connect_with(target: Target, kubeconfig: Kubeconfig) -> Result<Cluster, Refusal> {
     let Kubeconfig { mut config, proxy_url, token_file, trusted, .. } = kubeconfig;
     config.connect_timeout = Some(CONNECT);
-    // By default kube repeats refused requests for minutes without a word.
+    // By default, kube silently repeats refused requests for minutes.
     config.default_retry = false;
     let server = config.cluster_url.clone();
-    let address = proxy::bare(&server);
-    let at = format!("context `{}` at {address}", target.context);
-    let place = |Refusal { what, hint, exit }| Refusal { what: format!("{at}: {what}"), hint, exit };
+    let address = proxy::without_credentials(&server);
+    let context = format!("context `{}` at {address}", target.context);
+    let in_context = |Refusal { what, hint, exit }| Refusal { what: format!("{context}: {what}"), hint, exit };
     let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-    let proxy = proxy::choose(&server, proxy_url, variable).map_err(place)?;
+    let proxy = proxy::choose(&server, proxy_url, variable).map_err(in_context)?;
     config.proxy_url = proxy.as_ref().map(|(url, _)| url.clone());
     let mut urls = std::iter::once(&server).chain(&config.proxy_url);
     if config.accept_invalid_certs || urls.all(|url| url.scheme_str() != Some("https")) {
-        // Nothing is looked up in the system's store, which may be empty.
+        // Do not load the system certificate store: it is not needed, and may be empty.
         config.root_cert.get_or_insert_default();
     }
-    let client = middlebox::guarded(login::log_in(config, token_file).await.map_err(place)?);
-    let mut answer = answered("get", "/version", version(&client)).await;
-    if let Err(ApiError::Transport(.., error)) = &mut answer
-        && error.is_of_trust
+    let client = middlebox::guarded(login::log_in(config, token_file).await.map_err(in_context)?);
+    let mut reply = with_deadline("get", "/version", version(&client)).await;
+    if let Err(ApiError::Transport(.., error)) = &mut reply
+        && error.is_unknown_authority
     {
-        error.what = format!("{} (those are in {trusted})", error.what);
+        error.message = format!("{} (trusted authorities: {trusted})", error.message);
     }
-    let (version, ahead) = match (answer, proxy) {
-        (Ok(answer), _) => answer,
-        (Err(error), None) => return Err(place(Refusal::start(error.to_string(), error.hint()))),
-        (Err(error), Some(proxy)) => return Err(place(proxy::refusal(&proxy, &server, &error).await)),
+    let (version, ahead) = match (reply, proxy) {
+        (Ok(reply), _) => reply,
+        (Err(error), None) => return Err(in_context(Refusal::start(error.to_string(), error.hint()))),
+        (Err(error), Some(proxy)) => return Err(in_context(proxy::refusal(&proxy, &server, &error).await)),
     };
     Ok(Cluster { client, target: Arc::new(target), address, version, ahead, concurrency: Arc::default() })
 }
@@ -64,17 +64,19 @@ async fn version(client: &Client) -> Result<(Info, SignedDuration), kube::Error>
     let body = response.into_body().collect_bytes().await?;
     if status.is_success() {
         let version: Info = serde_json::from_slice(&body).unwrap_or_default();
-        let foreign = || TransportError::foreign(&format!("{status}, without a gitVersion"));
-        let is_kubernetes = !version.git_version.is_empty();
-        return is_kubernetes.then_some((version, ahead)).ok_or_else(|| kube::Error::Service(foreign().into()));
+        if version.git_version.is_empty() {
+            let error = TransportError::not_kubernetes(&format!("{status}, without a gitVersion"));
+            return Err(kube::Error::Service(error.into()));
+        }
+        return Ok((version, ahead));
     }
-    let mut answer: kube::core::Status = serde_json::from_slice(&body).unwrap_or_default();
-    answer.code = status.as_u16();
-    Err(kube::Error::Api(Box::new(answer)))
+    let mut error: kube::core::Status = serde_json::from_slice(&body).unwrap_or_default();
+    error.code = status.as_u16();
+    Err(kube::Error::Api(Box::new(error)))
 }
 
 fn ahead(date: &str, sent: Timestamp) -> Option<SignedDuration> {
     let date = rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
-    // The header has whole seconds: on average it is half a second late.
+    // The header has whole seconds: on average it lags half a second.
     Some(date.duration_since(sent) + SignedDuration::from_millis(500))
 }

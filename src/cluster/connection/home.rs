@@ -1,4 +1,4 @@
-//! Where kubectl looks for the user's kubeconfig.
+//! The default path of the kubeconfig, as in kubectl.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,7 +9,7 @@ pub(super) fn kubeconfig() -> Option<PathBuf> {
     Some(windows.or_else(env::home_dir)?.join(".kube").join("config"))
 }
 
-/// The first of Windows' home folders that has a kubeconfig.
+/// The first home folder on Windows that has a kubeconfig.
 fn windows_home(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let set = |name| variable(name).filter(|value| !value.is_empty());
     let drive = set("HOMEDRIVE").zip(set("HOMEPATH")).map(|(drive, path)| [drive, path].into_iter().collect());
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn on_windows_the_first_home_folder_with_a_kubeconfig_counts() {
+    fn windows_uses_the_first_home_folder_with_a_kubeconfig() {
         let folder = tempfile::tempdir().unwrap();
         let variable = |name: &str| match name {
             "HOMEPATH" => Some("ve".into()),

@@ -1,4 +1,4 @@
-//! Clients that are logged in: with what the kubeconfig has, or with what a file or a credential plugin has, before that expires.
+//! Logs in with the kubeconfig's credentials, a token file or a credential plugin, and renews them before they expire.
 //! Imports `error`.
 
 use std::io::IsTerminal;
@@ -22,46 +22,46 @@ use super::token;
 use crate::cluster::api_error::ApiError;
 use crate::error::Refusal;
 
-/// So long before a credential expires another one is asked for: somebody may have to log in.
+/// How long before it expires a credential is renewed: the user may have to log in.
 const EARLY: Duration = Duration::from_secs(60);
-/// A token in a file is read anew after this time, as by kubectl.
-const FRESH: Duration = Duration::from_secs(60);
-const LEAST: Duration = Duration::from_secs(1);
-/// The pause after an attempt that failed; and how late it is noticed that the machine has slept meanwhile.
+/// How often a token file is read again, as by kubectl.
+const REREAD: Duration = Duration::from_secs(60);
+const MIN_LIFETIME: Duration = Duration::from_secs(1);
+/// The pause after a failed renewal, and the longest sleep: a suspended machine notices the time after it.
 const STEP: Duration = Duration::from_secs(10);
 
-const TLS: &str = "look at the certificates and the key of the kubeconfig's user; without a `certificate-authority` in its cluster, at \
-                   this system's store of them, too";
+const TLS: &str = "check the certificates and the key of the kubeconfig's user; if its cluster has no `certificate-authority`, also \
+                   check the system certificate store";
 
-/// What has another credential when one expires.
+/// Where a new credential comes from.
 enum Source {
     File(PathBuf),
     Plugin(Box<ExecConfig>),
 }
 
 impl Source {
-    /// Another credential; `None` where that fails, which a plugin has said itself.
+    /// A new credential; `None` on failure, which a plugin reports itself on standard error.
     async fn renew(&self, has_terminal: bool) -> Option<Credential> {
         match self {
-            Self::File(path) => token::read(path).ok().and_then(|token| token::header(&token)).map(of_file),
+            Self::File(path) => token::read(path).ok().and_then(|token| token::header(&token)).map(from_file),
             Self::Plugin(exec) => plugin::run(exec, has_terminal).await.ok(),
         }
     }
 }
 
-fn of_file(token: HeaderValue) -> Credential {
-    let expires = Timestamp::now().saturating_add(FRESH + EARLY).unwrap_or(Timestamp::MAX);
+fn from_file(token: HeaderValue) -> Credential {
+    let expires = Timestamp::now().saturating_add(REREAD + EARLY).unwrap_or(Timestamp::MAX);
     Credential { token: Some(token), identity: None, expires: Some(expires) }
 }
 
-/// A client that sends what the kubeconfig has, the token that is in its file, or what its plugin has printed last.
+/// A client that always sends the newest credential.
 pub(super) async fn log_in(mut config: Config, token_file: Option<token::File>) -> Result<Client, Refusal> {
-    // As for kubectl, a plugin is asked for nothing where there is a token or a name.
+    // Like kubectl: a token or a user name overrides a plugin.
     let has_other = config.auth_info.token.is_some() || config.auth_info.username.is_some();
     let exec = config.auth_info.exec.take().filter(|_| !has_other);
     let has_terminal = std::io::stdin().is_terminal();
     let (source, first) = match (token_file, exec) {
-        (Some((path, token)), _) => (Source::File(path), of_file(token)),
+        (Some((path, token)), _) => (Source::File(path), from_file(token)),
         (None, Some(exec)) => {
             let first = plugin::run(&exec, has_terminal).await?;
             (Source::Plugin(exec.into()), first)
@@ -73,7 +73,7 @@ pub(super) async fn log_in(mut config: Config, token_file: Option<token::File>) 
     let mut renewal = JoinSet::new();
     renewal.spawn(renew(config, source, has_terminal, expires, Arc::clone(&current)));
     let service = tower::service_fn(move |mut request: http::Request<Body>| {
-        // It ends with the client.
+        // The client owns the renewal and ends it.
         let _ = &renewal;
         let (client, token) = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(token) = token {
@@ -94,13 +94,13 @@ async fn renew(
     current: Arc<Mutex<LoggedIn>>,
 ) {
     while let Some(at) = expires {
-        let due = Timestamp::now().saturating_add(usable(at, Timestamp::now())).unwrap_or(Timestamp::MAX);
+        let due = Timestamp::now().saturating_add(lifetime(at, Timestamp::now())).unwrap_or(Timestamp::MAX);
         let left = || Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default();
         while !left().is_zero() {
             sleep(left().min(STEP)).await;
         }
         let Some(next) = source.renew(has_terminal).await else {
-            // What there is serves until the API server refuses it.
+            // Keep the old credential until the API server rejects it.
             sleep(STEP).await;
             continue;
         };
@@ -116,9 +116,9 @@ async fn renew(
 
 fn client(config: Config) -> Result<Client, Refusal> {
     Client::try_from(config).map_err(|error| match error {
-        kube::Error::RustlsTls(error) => Refusal::start(format!("TLS cannot be set up: {error}"), TLS),
+        kube::Error::RustlsTls(error) => Refusal::start(format!("cannot set up TLS: {error}"), TLS),
         error => {
-            let error = ApiError::new("connect to", "cluster", error);
+            let error = ApiError::new("connect to", "the cluster", error);
             Refusal::start(error.to_string(), error.hint())
         }
     })
@@ -133,10 +133,10 @@ fn with(config: &Config, credential: Credential) -> Result<LoggedIn, Refusal> {
     Ok((client(config)?, credential.token))
 }
 
-/// How long a credential is used that expires then: for half of its life where that is short.
-fn usable(expires: Timestamp, now: Timestamp) -> Duration {
+/// How long to use a credential before it is renewed: for half of a short life.
+fn lifetime(expires: Timestamp, now: Timestamp) -> Duration {
     let left = Duration::try_from(expires.duration_since(now)).unwrap_or_default();
-    left.saturating_sub(EARLY).max(left / 2).max(LEAST)
+    left.saturating_sub(EARLY).max(left / 2).max(MIN_LIFETIME)
 }
 
 #[cfg(test)]
@@ -148,12 +148,12 @@ mod tests {
         let now: Timestamp = "2026-11-28T12:00:00Z".parse().unwrap();
         for (expires, seconds) in [("13:00:00", 3540), ("12:01:00", 30), ("12:00:01", 1), ("11:00:00", 1)] {
             let expires = format!("2026-11-28T{expires}Z").parse().unwrap();
-            assert_eq!(usable(expires, now), Duration::from_secs(seconds), "{expires}");
+            assert_eq!(lifetime(expires, now), Duration::from_secs(seconds), "{expires}");
         }
     }
 
     #[tokio::test]
-    async fn a_token_in_a_file_is_read_anew_and_one_that_is_none_is_not_taken() {
+    async fn a_token_file_is_read_again_and_invalid_content_ignored() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let source = Source::File(file.path().to_owned());
         for (written, sent) in
@@ -163,8 +163,8 @@ mod tests {
             let token = source.renew(false).await.map(|read| read.token.unwrap().to_str().unwrap().to_owned());
             assert_eq!(token.as_deref(), sent, "{written:?}");
         }
-        let fresh = usable(of_file(HeaderValue::from_static("Bearer a")).expires.unwrap(), Timestamp::now());
-        assert!(fresh <= FRESH && fresh + LEAST > FRESH, "{fresh:?}");
+        let reread = lifetime(from_file(HeaderValue::from_static("Bearer a")).expires.unwrap(), Timestamp::now());
+        assert!(reread <= REREAD && reread + MIN_LIFETIME > REREAD, "{reread:?}");
     }
 
     #[cfg(target_os = "linux")]
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(first.token.as_ref().unwrap(), "Bearer t1");
         let (config, expires) = (Config::new("http://127.0.0.1:1".parse().unwrap()), first.expires);
         let current = Arc::new(Mutex::new(with(&config, first).unwrap()));
-        // The second one does not expire.
+        // The second token does not expire.
         let renewal = renew(config, Source::Plugin(exec.into()), false, expires, Arc::clone(&current));
         tokio::time::timeout(Duration::from_secs(30), renewal).await.unwrap();
         assert_eq!(current.lock().unwrap().1.as_ref().unwrap(), "Bearer t2");

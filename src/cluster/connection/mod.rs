@@ -1,4 +1,4 @@
-//! From a kubeconfig to a cluster that answered: what kubectl reads, which proxy it takes, how it logs in, and what answers.
+//! From a kubeconfig to a connected cluster: the kubeconfig, the proxy, the login, and what sits in front of the API server.
 
 mod connect;
 mod home;

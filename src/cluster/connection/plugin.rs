@@ -1,5 +1,5 @@
-//! Credential plugins: runs one as kubectl does, and ends it when nobody waits for it any more, as after Ctrl-C. Nothing that it
-//! prints is told: it may hold a token. Imports `error`.
+//! Runs credential plugins like kubectl, and kills a running one when the call is cancelled, as by Ctrl-C. Never shows a
+//! plugin's output: it may contain a token. Imports `error`.
 
 use std::env;
 use std::ffi::OsStr;
@@ -16,9 +16,8 @@ use tokio::process::Command;
 use super::token;
 use crate::error::Refusal;
 
-/// The most of what it prints that is read, in bytes; a certificate and its key are a hundredth of it.
-const MOST: u64 = 1 << 20;
-const BY_HAND: &str = "run it by hand to see what it says";
+/// The maximum output in bytes, about a hundred certificates with keys.
+const MAX_OUTPUT: u64 = 1 << 20;
 
 pub(super) struct Credential {
     pub(super) token: Option<HeaderValue>,
@@ -27,15 +26,16 @@ pub(super) struct Credential {
     pub(super) expires: Option<Timestamp>,
 }
 
-/// Runs the plugin to its end, however long somebody needs to log in.
+/// Runs the plugin to its end, without a deadline: the user may have to log in.
 pub(super) async fn run(exec: &ExecConfig, has_terminal: bool) -> Result<Credential, Refusal> {
     let name = exec.command.as_deref().unwrap_or_default();
-    let refused = |what: &str, hint: &str| Refusal::start(format!("the credential plugin `{name}` {what}"), hint);
+    let refused = |problem: &str, hint: &str| Refusal::start(format!("credential plugin `{name}` {problem}"), hint);
     let is_interactive = match exec.interactive_mode {
         Some(ExecInteractiveMode::Never) => false,
         Some(ExecInteractiveMode::Always) if !has_terminal => {
-            let what = "asks somebody to log in (`interactiveMode: Always`), and standard input is no terminal";
-            return Err(refused(what, "run this in a terminal, or choose a user that needs nobody"));
+            let problem =
+                "requires an interactive login (`interactiveMode: Always`), but standard input is not a terminal";
+            return Err(refused(problem, "run this in a terminal, or choose a user that needs no interactive login"));
         }
         _ => has_terminal,
     };
@@ -52,35 +52,36 @@ pub(super) async fn run(exec: &ExecConfig, has_terminal: bool) -> Result<Credent
         .env("KUBERNETES_EXEC_INFO", info.to_string())
         .stdin(if is_interactive { Stdio::inherit() } else { Stdio::null() })
         .stdout(Stdio::piped())
-        // Where to log in, and with which code.
+        // Shows the user where to log in, and with which code.
         .stderr(Stdio::inherit())
         .kill_on_drop(true);
     let failed = |error: std::io::Error| {
-        let hint = exec.install_hint.as_deref().unwrap_or_default();
-        let hint = format!("install it, or repair `users[].user.exec` in the kubeconfig. {hint}");
+        let hint = exec.install_hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+        let hint = format!("install it, or fix `users[].user.exec` in the kubeconfig{hint}");
         refused(&format!("cannot be run: {error}"), hint.trim_end())
     };
     let mut plugin = command.spawn().map_err(failed)?;
     let mut printed = Vec::new();
     if let Some(output) = plugin.stdout.take() {
-        output.take(MOST).read_to_end(&mut printed).await.map_err(failed)?;
+        output.take(MAX_OUTPUT).read_to_end(&mut printed).await.map_err(failed)?;
     }
     let status = plugin.wait().await.map_err(failed)?;
     if !status.success() {
         return Err(refused(&format!("failed with {status}"), "log in with it, then run again"));
     }
-    credential(&String::from_utf8_lossy(&printed)).map_err(|what| refused(what, BY_HAND))
+    let credential = credential(&String::from_utf8_lossy(&printed));
+    credential.map_err(|problem| refused(problem, "run it manually to see its output"))
 }
 
-/// What an `ExecCredential` holds, or what is wrong with it.
+/// The credential in a printed `ExecCredential`.
 fn credential(printed: &str) -> Result<Credential, &'static str> {
-    let none = "printed no ExecCredential with a token, or a certificate and its key, in its status";
-    // As for kubectl, it may be YAML.
+    let none = "printed no ExecCredential whose status has a token, or a certificate and its key";
+    // Like kubectl: accept YAML.
     let parsed = serde_json::from_str(printed).ok().or_else(|| serde_saphyr::from_str(printed).ok());
     let printed: Value = parsed.ok_or(none)?;
     let text = |key: &str| printed["status"][key].as_str().filter(|text| !text.is_empty());
-    let no_header = "printed a token with a line break or another character that no HTTP header may have";
-    let token = text("token").map(|token| token::header(token).ok_or(no_header)).transpose()?;
+    let invalid = "printed a token with a line break or another character that is not allowed in an HTTP header";
+    let token = text("token").map(|token| token::header(token).ok_or(invalid)).transpose()?;
     let identity = text("clientCertificateData").zip(text("clientKeyData"));
     let identity = identity.map(|(certificate, key)| [certificate.to_owned(), key.to_owned()]);
     if token.is_none() && identity.is_none() {
@@ -90,11 +91,11 @@ fn credential(printed: &str) -> Result<Credential, &'static str> {
     Ok(Credential {
         token,
         identity,
-        expires: expires.map_err(|_| "printed an `expirationTimestamp` that is no time")?,
+        expires: expires.map_err(|_| "printed an `expirationTimestamp` that is not a timestamp")?,
     })
 }
 
-/// The file of a command. On Windows its extension may be left out; elsewhere the system finds it.
+/// The executable of a command: on Windows, its extension may be omitted; elsewhere, the system searches the path.
 fn file(command: &str) -> PathBuf {
     let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
     let extensions = set("PATHEXT").unwrap_or_else(|| ".com;.exe;.bat;.cmd".to_owned());
@@ -102,7 +103,7 @@ fn file(command: &str) -> PathBuf {
     cfg!(windows).then(found).flatten().unwrap_or_else(|| command.into())
 }
 
-/// The first file with that name, or with one of these extensions behind it, in the folders of a path.
+/// The first file with this name, or with one of the extensions appended, in the folders of a path.
 fn by_extension(command: &str, path: &OsStr, extensions: &str) -> Option<PathBuf> {
     let itself = Path::new(command).extension().map(|_| command.to_owned());
     let extensions = extensions.split(';').map(|extension| extension.trim_start_matches('.'));
@@ -111,7 +112,7 @@ fn by_extension(command: &str, path: &OsStr, extensions: &str) -> Option<PathBuf
     let folders = if command.contains(['/', '\\']) {
         vec![PathBuf::new()]
     } else {
-        // As for kubectl, nothing is run because of the folder that somebody is in.
+        // Like kubectl: never run a file because it is in the current folder.
         env::split_paths(path).filter(|folder| folder.is_absolute()).collect()
     };
     let mut files = folders.iter().flat_map(|folder| names.iter().map(|name| folder.join(name)));
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_without_its_extension_is_found_in_the_folders_of_the_path() {
+    fn a_command_without_its_extension_is_found_in_the_path() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["a/login.cmd", "b/login.exe", "b/login", "b/x.y.exe", "b/z.cmd"] {
             std::fs::create_dir_all(folder.path().join(name).parent().unwrap()).unwrap();
@@ -145,18 +146,18 @@ mod tests {
     }
 
     #[test]
-    fn what_a_plugin_printed_is_read_or_told_without_it() {
+    fn an_invalid_credential_is_reported_without_its_content() {
         let read = |status: &str| credential(&format!("{{\"kind\": \"ExecCredential\", \"status\": {status}}}"));
         let both = r#"{"token": "t", "clientCertificateData": "c", "clientKeyData": "k", "expirationTimestamp": "2026-11-28T12:00:00+01:00"}"#;
         let both = read(both).ok().unwrap();
         assert_eq!(both.token.unwrap(), "Bearer t");
         assert_eq!(both.identity.unwrap(), ["c", "k"]);
         assert_eq!(both.expires.unwrap().to_string(), "2026-11-28T11:00:00Z");
-        for (status, said) in [
+        for (status, problem) in [
             (r#"{"token": "", "clientKeyData": "secret"}"#, "no ExecCredential"),
-            (r#"{"token": "t", "expirationTimestamp": "soon"}"#, "that is no time"),
+            (r#"{"token": "t", "expirationTimestamp": "soon"}"#, "not a timestamp"),
         ] {
-            assert!(read(status).err().unwrap().contains(said), "{status}");
+            assert!(read(status).err().unwrap().contains(problem), "{status}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which proxy a cluster is reached through, by the rules of Go's `httpproxy`, and why it fails. Imports `error`.
+//! Chooses the proxy to the cluster by the rules of Go's `httpproxy`, and explains its errors. Imports `error`.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use ipnet::IpNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::cluster::api_error::{ApiError, UNDERLYING};
+use crate::cluster::api_error::{ApiError, PROXY_UNREACHABLE};
 use crate::error::Refusal;
 
-/// How long a proxy is asked how to log in.
+/// How long a proxy may take to reply which authentication it requires.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// A proxy's URL, and which one it is, without user and password.
+/// A proxy's URL, and its description for messages, without user and password.
 pub(super) type Proxy = (Uri, String);
 
-/// The proxy for a server: the kubeconfig's, whatever the environment says, else the environment's.
+/// The proxy to a server: the kubeconfig's, else the environment's.
 pub(super) fn choose(
     server: &Uri,
     configured: Option<String>,
@@ -35,32 +35,29 @@ pub(super) fn choose(
         (None, Some((text, name))) => (text, format!("{name} in the environment")),
         (None, None) => return Ok(None),
     };
-    // Both kinds of SOCKS leave it to the proxy to resolve names.
+    // With both schemes, the SOCKS proxy resolves names.
     let url = url(&text.replacen("socks5h:", "socks5:", 1), "http", &[("http", 80), ("https", 443), ("socks5", 1080)]);
-    // What it says is not told: it may hold a password.
+    // Never shows the value: it may contain a password.
     let url = url.ok_or_else(|| {
-        let hint = "write it as http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT; in a user and a password before \
-                    the host, `@`, `:`, `/`, `#` and `%` stand as %40, %3A, %2F, %23 and %25";
-        Refusal::start(format!("{source} is not the URL of a proxy"), hint)
+        let hint = "write it as http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT; in a user name or password before \
+                    the host, encode `@`, `:`, `/`, `#` and `%` as %40, %3A, %2F, %23 and %25";
+        Refusal::start(format!("{source} is not a valid proxy URL"), hint)
     })?;
-    let named = format!("the proxy {} ({source})", bare(&url));
+    let named = format!("proxy {} ({source})", without_credentials(&url));
     if url.scheme_str() == Some("socks5") && url.authority().is_some_and(|place| place.as_str().contains('@')) {
-        let hint = "take an HTTP proxy, or a local SOCKS proxy that logs in to it";
-        return Err(Refusal::start(
-            format!("{named} is to be given a login, which this program gives no SOCKS proxy"),
-            hint,
-        ));
+        let what = format!("{named} has a user name and password, which this program does not support for SOCKS");
+        return Err(Refusal::start(what, "use an HTTP proxy, or a local SOCKS proxy that logs in to this one"));
     }
     Ok(Some((url, named)))
 }
 
-/// A URL with the port of its scheme, which is the one that is given where it has none.
+/// The URL in `text` with its scheme, or else `scheme`, and with its port, or else the scheme's.
 pub(super) fn url(text: &str, scheme: &str, ports: &[(&str, u16)]) -> Option<Uri> {
     let text = if text.contains("://") { text.to_owned() } else { format!("{scheme}://{text}") };
     let mut uri = text.parse::<Uri>().ok()?.into_parts();
     let (_, port) = ports.iter().find(|(scheme, _)| uri.scheme.as_ref().is_some_and(|its| its == *scheme))?;
     let authority = uri.authority?;
-    // After a `#`, `?` or `/` in it, half a password would be taken for the host.
+    // With a raw `#`, `?` or `/` in a password, part of the password would become the host.
     if text.matches('@').count() != authority.as_str().matches('@').count() || authority.host().is_empty() {
         return None;
     }
@@ -71,12 +68,12 @@ pub(super) fn url(text: &str, scheme: &str, ports: &[(&str, u16)]) -> Option<Uri
     Uri::from_parts(uri).ok()
 }
 
-pub(super) fn bare(url: &Uri) -> String {
+pub(super) fn without_credentials(url: &Uri) -> String {
     let place = format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or_default());
     format!("{}://{place}{}", url.scheme_str().unwrap_or_default(), url.path().trim_end_matches('/'))
 }
 
-/// Whether no proxy of the environment is used for a server: for loopback, and for what `NO_PROXY` lists.
+/// Whether the environment's proxy must not be used for a server: one on loopback, or listed in `NO_PROXY`.
 fn is_exempt(server: &Uri, list: &str) -> bool {
     let host = server.host().unwrap_or_default().trim_matches(['[', ']']).to_lowercase();
     let address = host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
@@ -85,7 +82,7 @@ fn is_exempt(server: &Uri, list: &str) -> bool {
         if let Ok(net) = rule.parse::<IpNet>() {
             return address.is_some_and(|address| net.contains(&address));
         }
-        // Of an IPv6 address only one in brackets has a port.
+        // An IPv6 address has a port only if it is in brackets.
         let (name, its_port) = match rule.rsplit_once(':') {
             Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name.trim_matches(['[', ']']), port),
             _ => (rule, ""),
@@ -102,47 +99,47 @@ fn is_exempt(server: &Uri, list: &str) -> bool {
     is_local || list.to_lowercase().split(',').map(str::trim).any(matches)
 }
 
-/// What kept a proxy from connecting to the server, and what to do.
+/// Why a request through a proxy failed.
 pub(super) async fn refusal((proxy, named): &Proxy, server: &Uri, error: &ApiError) -> Refusal {
     let host = server.host().unwrap_or_default();
     let to = format!("{host}:{}", server.port_u16().unwrap_or_default());
-    let failure = error.to_string();
-    let why = failure.rsplit("error: ").next().unwrap_or_default();
-    let (what, hint) = if failure.contains("proxy authorization required") {
-        let asked = challenge(proxy, &to).await;
-        let takes_password = "give a user and a password, as in http://USER:PASSWORD@HOST:PORT";
-        let takes_none = "it takes no password in a URL: ask for a local proxy that logs in to it";
-        let hint = if asked.is_empty() || asked.contains("Basic") { takes_password } else { takes_none };
-        (format!("wants a login (407{asked})"), hint)
-    } else if let Some((_, why)) = failure.split_once(UNDERLYING) {
-        (format!("cannot be reached{why}"), "look whether it runs and whether this is its URL")
-    } else if failure.contains("tunnel error") || failure.contains("SOCKS error") {
-        (format!("does not connect to {to}: {why}"), "ask whether it lets you connect there")
+    let error_text = error.to_string();
+    let cause = error_text.rsplit("error: ").next().unwrap_or_default();
+    let (problem, hint) = if error_text.contains("proxy authorization required") {
+        let schemes = auth_schemes(proxy, &to).await;
+        let password = "put a user name and password into its URL: http://USER:PASSWORD@HOST:PORT";
+        let no_password = "it accepts no password in its URL: use a local proxy that logs in to it";
+        let hint = if schemes.is_empty() || schemes.contains("Basic") { password } else { no_password };
+        (format!("requires a login (407{schemes})"), hint)
+    } else if let Some((_, cause)) = error_text.split_once(PROXY_UNREACHABLE) {
+        (format!("cannot be reached{cause}"), "check that it is running and that its URL is correct")
+    } else if error_text.contains("tunnel error") || error_text.contains("SOCKS error") {
+        (format!("did not connect to {to}: {cause}"), "ask its operator whether it allows connections to this address")
     } else {
-        return Refusal::start(format!("through {named}: {failure}"), error.hint());
+        return Refusal::start(format!("through {named}: {error_text}"), error.hint());
     };
-    Refusal::start(format!("{named} {what}"), format!("{hint}, or exempt `{host}` from the proxy with NO_PROXY"))
+    Refusal::start(format!("{named} {problem}"), format!("{hint}, or exempt `{host}` from the proxy with NO_PROXY"))
 }
 
-/// How a proxy wants to be logged in to: the client that was refused does not tell.
-async fn challenge(proxy: &Uri, to: &str) -> String {
+/// The authentication schemes that a proxy accepts, each after a space; the client's error does not have them.
+async fn auth_schemes(proxy: &Uri, to: &str) -> String {
     let host = proxy.host().unwrap_or_default().trim_matches(['[', ']']);
-    let mut answer = Vec::new();
+    let mut reply = Vec::new();
     let ask = async {
         let mut stream = TcpStream::connect((host, proxy.port_u16().unwrap_or_default())).await?;
         stream
             .write_all(format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n").as_bytes())
             .await?;
-        let mut answered = stream.take(8192);
-        while !answer.windows(4).any(|end| end == b"\r\n\r\n") && answered.read_buf(&mut answer).await? > 0 {}
+        let mut limited = stream.take(8192);
+        while !reply.windows(4).any(|end| end == b"\r\n\r\n") && limited.read_buf(&mut reply).await? > 0 {}
         std::io::Result::Ok(())
     };
-    // What came until then tells as much as there is.
+    // After an error or a timeout, use the headers received so far.
     let _ = tokio::time::timeout(ANSWER, ask).await;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let headers = answer.lines().filter_map(|line| line.split_once(':'));
-    let asked = headers.filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authenticate"));
-    asked.filter_map(|(_, value)| Some(format!(" {}", value.split_whitespace().next()?))).collect()
+    let reply = String::from_utf8_lossy(&reply).into_owned();
+    let headers = reply.lines().filter_map(|line| line.split_once(':'));
+    let challenges = headers.filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authenticate"));
+    challenges.filter_map(|(_, value)| Some(format!(" {}", value.split_whitespace().next()?))).collect()
 }
 
 #[cfg(test)]
@@ -150,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_proxy_lists_is_matched_as_go_does() {
+    fn no_proxy_is_matched_as_in_go() {
         for (list, exempt, others) in [
             (
                 "",
@@ -185,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_has_the_port_of_its_scheme_and_is_shown_without_its_password() {
+    fn a_url_gets_its_schemes_port_and_is_shown_without_password() {
         let ports = [("http", 80), ("https", 443), ("socks5", 1080)];
         for (text, shown) in [
             ("proxy", Some("http://proxy:80")),
@@ -202,7 +199,7 @@ mod tests {
             ("%zz@", None),
         ] {
             let url = url(text, "http", &ports);
-            assert_eq!(url.as_ref().map(bare).as_deref(), shown, "{text}");
+            assert_eq!(url.as_ref().map(without_credentials).as_deref(), shown, "{text}");
             let is_kept = url.is_some_and(|url| url.to_string().contains("me:%40sentinel@"));
             assert_eq!(is_kept, shown.is_some() && text.contains("sentinel"), "{text}");
         }

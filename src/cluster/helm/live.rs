@@ -1,4 +1,4 @@
-//! The live objects that a manifest names, with who set their fields.
+//! The live objects of a manifest, with their managed fields.
 
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::Resource;
@@ -9,13 +9,13 @@ use kube::discovery::{Scope, pinned_kind};
 use serde_json::Value;
 
 use crate::cluster::api_error::ApiError;
-use crate::cluster::client::{Cluster, answered};
+use crate::cluster::client::{Cluster, with_deadline};
 use crate::cluster::object::find;
 
 const AT_ONCE: usize = 8;
 
 const HELM: &str = "app.kubernetes.io/managed-by=Helm";
-/// What a manifest usually has many of, listed all at once: apiVersion, kind, path, and resource.
+/// Kinds that a manifest has many of, listed in one request: apiVersion, kind, path, plural and resource.
 const LISTED: [[&str; 5]; 2] = [
     ["apps/v1", "Deployment", "/apis/apps/v1", "deployments", "deployments.apps"],
     ["v1", "Service", "/api/v1", "services", "services"],
@@ -29,10 +29,10 @@ pub enum Live {
 }
 
 impl Cluster {
-    /// The live objects that a manifest names, in its order.
+    /// The live objects of a manifest, in its order.
     ///
     /// # Errors
-    /// Deployments or Services could not be listed, or an answer was lost. One that may not be looked at is no error.
+    /// Deployments or Services cannot be listed, or a request gets no reply. Missing permission to get an object is none.
     pub async fn live(&self, manifest: &[Value]) -> Result<Vec<Live>, ApiError> {
         let mut listed = Vec::new();
         for kind in &LISTED {
@@ -40,19 +40,19 @@ impl Cluster {
                 listed.extend(self.listed(kind, ListParams::default().labels(HELM)).await?);
             }
         }
-        let look = async |object: &Value| {
+        let live = async |object: &Value| {
             let Some(kind) = LISTED.iter().find(|kind| self.is_listed(object, kind)) else {
-                return self.live_one(object).await;
+                return self.live_object(object).await;
             };
             if let Some(live) = listed.iter().find(|live| is_same(live, object)) {
                 return Ok(Live::Object(live.clone()));
             }
-            // Somebody may have taken the label away.
+            // It may have lost the label.
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             let found = self.listed(kind, ListParams::default().fields(&format!("metadata.name={name}"))).await?;
             Ok(found.into_iter().next().map_or(Live::Missing, Live::Object))
         };
-        stream::iter(manifest.iter().map(look)).buffered(AT_ONCE).try_collect().await
+        stream::iter(manifest.iter().map(live)).buffered(AT_ONCE).try_collect().await
     }
 
     async fn listed(&self, kind: &[&'static str; 5], params: ListParams) -> Result<Vec<Value>, ApiError> {
@@ -60,7 +60,7 @@ impl Cluster {
         let requests = Request::new(format!("{path}/namespaces/{}/{plural}", self.namespace()));
         let mut found: Vec<Value> = self.list(resource, &requests, &params).await?;
         for object in &mut found {
-            // Items of a list do not say themselves what they are.
+            // Items of a list have neither.
             object["apiVersion"] = version.into();
             object["kind"] = kind.into();
         }
@@ -73,20 +73,20 @@ impl Cluster {
             && object["metadata"]["namespace"].as_str().is_none_or(|namespace| namespace == self.namespace())
     }
 
-    async fn live_one(&self, object: &Value) -> Result<Live, ApiError> {
+    async fn live_object(&self, object: &Value) -> Result<Live, ApiError> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
         let Ok(group) = version.parse::<GroupVersion>() else {
-            return Ok(Live::Unread(format!("`{version}` is no apiVersion")));
+            return Ok(Live::Unread(format!("`{version}` is not a valid apiVersion")));
         };
         let gvk = group.with_kind(&kind);
-        let asked = async {
+        let discovery = async {
             match pinned_kind(&self.client, &gvk).await {
                 Err(kube::Error::Discovery(_)) => Ok(None),
                 found => found.map(Some),
             }
         };
-        let (resource, scope) = match answered("get", "the API's kinds", asked).await {
+        let (resource, scope) = match with_deadline("get", "API resources", discovery).await {
             Ok(Some((resource, capabilities))) => (resource, capabilities.scope),
             Ok(None) => return Ok(Live::Unread(format!("the cluster has no {kind} in {version}"))),
             Err(error) => return unread(error),
@@ -95,14 +95,14 @@ impl Cluster {
         let namespace = (scope == Scope::Namespaced).then_some(namespace);
         let requests = Request::new(DynamicObject::url_path(&resource, namespace));
         let request = requests.get(&text(&object["metadata"]["name"]), &GetParams::default());
-        match answered("get", "objects of the release", find(&self.client, request)).await {
+        match with_deadline("get", "release objects", find(&self.client, request)).await {
             Ok(found) => Ok(found.map_or(Live::Missing, Live::Object)),
             Err(error) => unread(error),
         }
     }
 }
 
-/// What may not be looked at, or is of a kind that the cluster does not have, is no reason to give up the others.
+/// Missing permission or an unknown kind concerns one object only; any other error concerns all.
 fn unread(error: ApiError) -> Result<Live, ApiError> {
     match error {
         ApiError::Forbidden { .. } | ApiError::NotFound { .. } => Ok(Live::Unread(error.to_string())),

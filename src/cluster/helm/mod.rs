@@ -1,4 +1,4 @@
-//! The Helm release: its revisions, the objects of its manifest, and those objects as they are live.
+//! The Helm release: its revisions, the objects of its manifest, and the live objects.
 
 mod live;
 pub mod manifest;

@@ -1,7 +1,7 @@
-//! The Helm release, from its Secrets: no helm binary is needed.
+//! Reads Helm releases from their Secrets, without the helm binary.
 //!
-//! Source: Helm's storage driver names them `sh.helm.release.v1.<release>.v<revision>`, labels them, and keeps in each,
-//! under `release`, base64 of gzip of JSON.
+//! Source: Helm's storage driver names them `sh.helm.release.v1.<release>.v<revision>`, labels them, and stores base64 of
+//! gzip of JSON under `release`.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -18,50 +18,52 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cluster::api_error::ApiError;
-use crate::cluster::client::{Cluster, answered};
-use crate::cluster::object::{ask, requests};
+use crate::cluster::client::{Cluster, with_deadline};
+use crate::cluster::object::{requests, send};
 
-/// More than this of a release's JSON is not read: a Secret has 1 MiB at the most, which may be anything when unpacked.
-const LONGEST: u64 = 16 << 20;
+/// The maximum size of a release's JSON: a Secret has at most 1 MiB, but may unpack to any size.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// A revision of a Helm release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revision {
     pub name: String,
     pub revision: u64,
-    /// Helm's word: `deployed`, `failed`, `pending-upgrade`, …
+    /// As in Helm: `deployed`, `failed`, `pending-upgrade`, …
     pub status: String,
 }
 
 #[derive(Debug, Clone, Default)]
 pub struct Contents {
     pub revision: u64,
+    /// The chart's values.
     pub defaults: Value,
-    pub given: Value,
+    /// The user's values.
+    pub overrides: Value,
     pub manifest: Arc<str>,
 }
 
-/// What a Helm release is, from its newest revision, and what tests judge by.
+/// The newest revision of a Helm release, and the revision that tests judge by.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Deployed {
     pub name: String,
     pub revision: u64,
     pub status: String,
-    /// What Helm says of the newest revision, such as why it failed.
+    /// Helm's description of the newest revision, such as why it failed.
     pub description: String,
     pub chart: String,
-    /// When the newest revision was deployed, on the clock of whoever ran helm.
+    /// When the newest revision was deployed, on the clock of the machine that ran helm.
     pub at: Option<Timestamp>,
-    /// Which revision tests judge by, and why, if that was in doubt.
+    /// Which revision tests judge by, and why, if that is not obvious.
     #[serde(default)]
     pub judged_by: Option<String>,
-    /// Whether the live objects were found to be the newest revision's.
+    /// Whether the live objects match the newest revision.
     #[serde(skip)]
     pub is_newest_live: bool,
-    /// What tests judge by: the newest revision that is deployed, or whose objects are live; else the newest.
+    /// The revision that tests judge by: the newest that is deployed or whose objects are live, else the newest.
     #[serde(skip)]
     pub contents: Contents,
-    /// Of the revisions after the last that was deployed, newest first; empty if none was ever deployed.
+    /// The revisions after the last deployed one, newest first; empty if none was ever deployed.
     #[serde(skip)]
     pub undeployed: Vec<Contents>,
 }
@@ -71,7 +73,7 @@ impl Cluster {
     pub async fn revisions(&self) -> Result<Vec<Revision>, ApiError> {
         let params = ListParams::default().labels("owner=helm");
         let request = requests::<Secret>(Some(self.namespace())).list_metadata(&params);
-        let found = answered("list", "secrets", ask(&self.client, request)).await?;
+        let found = with_deadline("list", "secrets", send(&self.client, request)).await?;
         let revision = |secret: &Value| {
             let label = |key: &str| Some(secret["metadata"]["labels"][key].as_str()?.to_owned());
             Some(Revision { name: label("name")?, revision: label("version")?.parse().ok()?, status: label("status")? })
@@ -82,7 +84,7 @@ impl Cluster {
         Ok(revisions)
     }
 
-    /// What the Helm release under test is; `None` if it is not among these revisions.
+    /// The Helm release under test; `None` if it is not among these revisions.
     pub async fn deployed(&self, revisions: &[Revision]) -> Result<Option<Deployed>, ApiError> {
         let own: Vec<_> = revisions.iter().filter(|release| release.name == self.release()).collect();
         let Some(newest) = own.first() else { return Ok(None) };
@@ -91,7 +93,7 @@ impl Cluster {
         let contents = |(release, payload): (&&Revision, &Value)| Contents {
             revision: release.revision,
             defaults: payload["chart"]["values"].clone(),
-            given: payload["config"].clone(),
+            overrides: payload["config"].clone(),
             manifest: payload["manifest"].as_str().unwrap_or_default().into(),
         };
         let mut undeployed: Vec<_> = own.iter().zip(&all).map(contents).collect();
@@ -115,26 +117,26 @@ impl Cluster {
     async fn payload(&self, release: &Revision) -> Result<Value, ApiError> {
         let name = format!("sh.helm.release.v1.{}.v{}", release.name, release.revision);
         let request = requests::<Secret>(Some(self.namespace())).get(&name, &GetParams::default());
-        let secret = answered("get", "secrets", ask(&self.client, request)).await?;
-        // As the API has it, data is in base64 once more.
+        let secret = with_deadline("get", "secrets", send(&self.client, request)).await?;
+        // The API encodes data in base64 once more.
         let data = STANDARD.decode(secret["data"]["release"].as_str().unwrap_or_default());
         data.map_err(anyhow::Error::from).and_then(|data| decode(&data)).map_err(|error| ApiError::Failed {
             verb: "get",
             resource: "secrets",
-            message: format!("Secret {name} holds no Helm release: {error}"),
+            message: format!("Secret {name} does not contain a Helm release: {error}"),
         })
     }
 }
 
 fn decode(data: &[u8]) -> anyhow::Result<Value> {
-    let packed = STANDARD.decode(data).context("it is no base64")?;
+    let packed = STANDARD.decode(data).context("not valid base64")?;
     let mut json = Vec::new();
     GzDecoder::new(packed.as_slice())
-        .take(LONGEST + 1)
+        .take(MAX_BYTES + 1)
         .read_to_end(&mut json)
-        .context("it is not gzipped, or its end is missing")?;
-    anyhow::ensure!(json.len() as u64 <= LONGEST, "it has more than {LONGEST} bytes when unpacked");
-    serde_json::from_slice(&json).context("what is gzipped in it is no JSON")
+        .context("not valid gzip, or truncated")?;
+    anyhow::ensure!(json.len() as u64 <= MAX_BYTES, "larger than {MAX_BYTES} bytes when unpacked");
+    serde_json::from_slice(&json).context("its gzipped content is not valid JSON")
 }
 
 #[cfg(test)]
@@ -150,17 +152,17 @@ mod tests {
     }
 
     #[test]
-    fn only_base64_of_gzip_of_json_is_read_and_a_bomb_not_to_its_end() {
-        let spaces = vec![b' '; usize::try_from(LONGEST).unwrap()];
-        for (data, said) in [
-            (encode(b"{}")[..24].to_owned(), "it is not gzipped, or its end is missing"),
-            (String::new(), "it is not gzipped"),
-            ("%".to_owned(), "it is no base64"),
-            (encode(&spaces), "no JSON"),
-            (encode(&[spaces.as_slice(), b"{}"].concat()), "more than 16777216 bytes"),
+    fn invalid_and_oversized_releases_are_errors() {
+        let spaces = vec![b' '; usize::try_from(MAX_BYTES).unwrap()];
+        for (data, expected) in [
+            (encode(b"{}")[..24].to_owned(), "not valid gzip, or truncated"),
+            (String::new(), "not valid gzip"),
+            ("%".to_owned(), "not valid base64"),
+            (encode(&spaces), "not valid JSON"),
+            (encode(&[spaces.as_slice(), b"{}"].concat()), "larger than 16777216 bytes"),
         ] {
             let error = decode(data.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Follows the log of a sidecar and keeps what it says of its cycles.
+//! Follows the log of a sidecar and keeps track of its cycles.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,21 +10,21 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::cycle::{BACKLOG, CycleLog, SILENT};
+use super::cycle::{BACKLOG, CycleLog, MAX_SILENCE};
 use super::log::{next_line, stamped, whole_second};
-use super::words::Words;
+use super::patterns::LogPatterns;
 use crate::cluster::api_error::ApiError;
-use crate::cluster::client::{Cluster, answered};
+use crate::cluster::client::{Cluster, with_deadline};
 use crate::cluster::concurrency::ConcurrencyLimit;
 use crate::cluster::deadline::ANSWER;
 
-/// How much of the log's past is read: enough for the last two cycles of a sidecar with little to do.
+/// How many past lines to read: enough for the last two cycles of a sidecar with little to do.
 const TAIL: i64 = 100;
 const RETRY: Duration = Duration::from_millis(500);
-/// How long a moment between two cycles is waited for: twice what a sidecar may be silent within one.
-pub const QUIET: Duration = Duration::from_secs(2 * SILENT.as_secs());
+/// How long to wait for a pause between two cycles: twice as long as a sidecar may be silent within a cycle.
+pub const QUIET: Duration = Duration::from_secs(2 * MAX_SILENCE.as_secs());
 
-/// A log that is being followed; the following ends when this is dropped.
+/// A followed log; stops following when dropped.
 pub struct Cycles {
     log: watch::Receiver<CycleLog>,
     task: JoinHandle<()>,
@@ -42,13 +42,13 @@ impl Cycles {
         self.log.borrow().clone()
     }
 
-    /// Waits until the log satisfies `condition`; `false` if it did not within the time.
+    /// Waits until the log satisfies `condition`; `false` on timeout.
     pub async fn wait_for(&self, limit: Instant, condition: impl FnMut(&CycleLog) -> bool) -> bool {
         let mut log = self.log.clone();
         matches!(tokio::time::timeout_at(limit, log.wait_for(condition)).await, Ok(Ok(_)))
     }
 
-    /// The same as long as a cycle ends within each such time.
+    /// The same, but gives up early if no cycle ends within `each`.
     pub async fn wait_while_cycles_end(
         &self,
         each: Duration,
@@ -72,7 +72,7 @@ impl Cycles {
         self.log().is_quiet(Instant::now(), self.concurrency.lag())
     }
 
-    /// Waits until a file can be removed without harm; `false` if no such moment was seen in time.
+    /// Waits for a pause between two cycles, in which files can be removed safely; `false` if there was none in time.
     pub async fn quiet(&self, limit: Instant) -> bool {
         loop {
             let log = self.log();
@@ -80,11 +80,11 @@ impl Cycles {
             if log.is_quiet(now, self.concurrency.lag()) {
                 return true;
             }
-            let is_unreadable = log.opened.is_none() && log.trouble.is_some();
+            let is_unreadable = log.opened.is_none() && log.error.is_some();
             if log.is_denied() || is_unreadable || now >= limit {
                 return false;
             }
-            // For a line, or for a silence that means something.
+            // Until the next line, but not for long: silence may mean a pause, too.
             let seen = (log.opened, log.last);
             self.wait_for(limit.min(now + BACKLOG), |log| (log.opened, log.last) != seen).await;
         }
@@ -92,12 +92,12 @@ impl Cycles {
 }
 
 impl Cluster {
-    /// Follows the log of a sidecar; `run` is in the names of this run's files.
-    pub fn follow_cycles(&self, pod: &str, container: &str, words: Words, run: &str) -> Cycles {
+    /// Follows the log of a sidecar; `run` is a part of the names of this run's files.
+    pub fn follow_cycles(&self, pod: &str, container: &str, patterns: LogPatterns, run: &str) -> Cycles {
         let (sender, log) = watch::channel(CycleLog::default());
         let (cluster, concurrency) = (self.clone(), Arc::clone(&self.concurrency));
         let (pod, container) = (pod.to_owned(), container.to_owned());
-        let follower = Follower { cluster, pod, container, words, run: run.to_owned(), log: sender, newest: None };
+        let follower = Follower { cluster, pod, container, patterns, run: run.to_owned(), log: sender, newest: None };
         Cycles { log, task: tokio::spawn(follower.run().boxed()), concurrency }
     }
 }
@@ -106,7 +106,7 @@ struct Follower {
     cluster: Cluster,
     pod: String,
     container: String,
-    words: Words,
+    patterns: LogPatterns,
     run: String,
     log: watch::Sender<CycleLog>,
     newest: Option<Timestamp>,
@@ -114,49 +114,50 @@ struct Follower {
 
 impl Follower {
     async fn run(mut self) {
-        // What a stream does not say, something on the way may hold up; an answer with an end it does not.
-        let mut is_whole = false;
+        // Something on the way may hold up a stream, but not a response that ends. So alternate: follow until the log is
+        // silent for too long, then fetch once without following.
+        let mut is_fetch = false;
         loop {
-            is_whole = match self.open(is_whole).await {
-                Ok(()) => !is_whole,
+            is_fetch = match self.read(is_fetch).await {
+                Ok(()) => !is_fetch,
                 Err(error) => {
-                    self.log.send_modify(|log| log.trouble = Some(error));
+                    self.log.send_modify(|log| log.error = Some(error));
                     false
                 }
             };
-            // A stream may end early, by log rotation or a restart of the container.
+            // A stream also ends by log rotation or a restart of the container.
             tokio::time::sleep(RETRY).await;
         }
     }
 
-    /// Asks for what is not known yet: for all that there is, with an end, or for what comes, too; returns when nothing comes.
-    async fn open(&mut self, is_whole: bool) -> Result<(), ApiError> {
+    /// Reads the lines after the newest known one: fetches them, or follows the log until it is silent for too long.
+    async fn read(&mut self, is_fetch: bool) -> Result<(), ApiError> {
         let params = LogParams {
             container: Some(self.container.clone()),
-            follow: !is_whole,
+            follow: !is_fetch,
             timestamps: true,
             tail_lines: self.newest.is_none().then_some(TAIL),
             since_time: self.newest.map(whole_second),
             ..LogParams::default()
         };
-        let (pods, asked) = (self.cluster.pods(), Instant::now());
-        let stream = answered("get", "pods/log", pods.log_stream(&self.pod, &params)).await?;
+        let (pods, sent) = (self.cluster.pods(), Instant::now());
+        let stream = with_deadline("get", "pods/log", pods.log_stream(&self.pod, &params)).await?;
         let opened = Instant::now();
         self.log.send_modify(|log| {
-            log.trouble = None;
+            log.error = None;
             log.opened.get_or_insert(opened);
         });
         let mut stream = std::pin::pin!(stream);
-        // `sinceTime` has a granularity of a second, so after a reconnection lines come twice.
+        // `sinceTime` has whole seconds, so known lines are sent again.
         let mut known = self.newest;
         loop {
             let lag = self.cluster.concurrency.lag();
-            let patience = if is_whole { ANSWER } else { self.log.borrow().patience(Instant::now(), lag) };
-            let line = match timeout(patience, next_line(&mut stream)).await {
+            let limit = if is_fetch { ANSWER } else { self.log.borrow().silence_limit(Instant::now(), lag) };
+            let line = match timeout(limit, next_line(&mut stream)).await {
                 Ok(Ok(Some(line))) => line,
                 end => {
-                    if is_whole && matches!(end, Ok(Ok(None))) {
-                        self.log.send_modify(|log| log.heard = Some(asked));
+                    if is_fetch && matches!(end, Ok(Ok(None))) {
+                        self.log.send_modify(|log| log.fetched = Some(sent));
                     }
                     return Ok(());
                 }
@@ -168,12 +169,12 @@ impl Follower {
             known = None;
             self.newest = Some(stamp);
             let at = instant(stamp, self.cluster.now(), opened, lag);
-            self.log.send_modify(|log| log.take(text, at, stamp, &self.words, &self.run));
+            self.log.send_modify(|log| log.push(text, at, stamp, &self.patterns, &self.run));
         }
     }
 }
 
-/// When a line was written, on this machine's monotonic clock: of the backlog by its age, later ones as they come.
+/// When a line was written, on this machine's monotonic clock: by its age in the backlog, by its arrival later.
 fn instant(stamp: Timestamp, cluster_now: Timestamp, opened: Instant, lag: Duration) -> Instant {
     let now = Instant::now();
     let age = Duration::try_from(cluster_now.duration_since(stamp)).unwrap_or_default();
@@ -185,13 +186,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_the_backlog_is_as_old_as_its_stamp_and_a_later_one_is_new() {
+    fn backlog_lines_are_dated_by_their_stamps_and_later_ones_by_their_arrival() {
         let (clock, age) = (Timestamp::now(), Duration::from_secs(20));
         let old = instant(clock - age, clock, Instant::now(), Duration::ZERO);
         assert!(old.elapsed() >= age);
         let before = Instant::now().checked_sub(2 * BACKLOG).unwrap();
         let live = instant(clock - age, clock, before, Duration::ZERO);
         assert!(live.elapsed() < age);
-        assert!(instant(clock - age, clock, before, 3 * BACKLOG).elapsed() >= age, "a slow node's backlog comes late");
+        assert!(
+            instant(clock - age, clock, before, 3 * BACKLOG).elapsed() >= age,
+            "a slow node sends its backlog late"
+        );
     }
 }

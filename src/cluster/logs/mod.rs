@@ -1,13 +1,13 @@
-//! What containers' logs say, read once or followed.
+//! Containers' logs, fetched or followed.
 
 mod cycle;
 mod follow;
 mod log;
+mod patterns;
 mod sync_log;
-mod words;
 
 pub use cycle::CycleLog;
 pub use follow::{Cycles, QUIET};
 pub use log::LogLine;
+pub use patterns::{LogPatterns, is_copy_error};
 pub use sync_log::{Cycle, SyncLog};
-pub use words::{Words, tells_error};

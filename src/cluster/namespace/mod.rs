@@ -1,4 +1,4 @@
-//! What is in the namespace, kept up to date by watches, and whose it is.
+//! The objects in the namespace, kept up to date by watches, and which server each belongs to.
 
 mod autoscaler;
 mod changes;

@@ -1,4 +1,4 @@
-//! What was in the namespace at one moment, and which of it belongs to a server. Pure.
+//! A snapshot of the namespace, and which of its objects belong to a server. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,17 +20,17 @@ pub struct Population {
     pub deployments: Arc<[Arc<Deployment>]>,
     pub replica_sets: Arc<[Arc<ReplicaSet>]>,
     pub now: Timestamp,
-    /// What an autoscaler has announced for pods that have no node, by their uids.
+    /// What an autoscaler has announced for unscheduled pods, by their uids.
     #[serde(default)]
     pub announced: BTreeMap<String, Announced>,
-    /// Whose these are, by the label that names servers: found once, because every test asks.
+    /// The objects of each server, by server label: grouped once, because every test asks.
     #[serde(skip)]
     servers: Arc<Mutex<BTreeMap<String, Arc<Servers>>>>,
 }
 
 type Servers = BTreeMap<String, Server>;
 
-/// Those that its pods have; the Deployment's own may differ.
+/// The labels of its pods; the Deployment's own may differ.
 fn template_labels(deployment: &Deployment) -> Option<&BTreeMap<String, String>> {
     deployment.spec.as_ref()?.template.metadata.as_ref()?.labels.as_ref()
 }
@@ -40,7 +40,7 @@ fn makes(deployment: &Deployment, select: &Select) -> bool {
 }
 
 impl Population {
-    /// Of these objects; no autoscaler has announced anything.
+    /// A snapshot of these objects, without announcements.
     pub fn new(
         pods: Vec<Arc<Pod>>,
         deployments: Vec<Arc<Deployment>>,
@@ -55,13 +55,13 @@ impl Population {
         self.pods.iter().filter(|pod| select.matches(pod.labels())).cloned().collect()
     }
 
-    /// Whether there is anything that `select` means: a pod, or a Deployment that would make one.
+    /// Whether there is a pod that `select` matches, or a Deployment that creates such pods.
     pub fn has_any(&self, select: &Select) -> bool {
         !self.selected(select).is_empty() || self.deployments.iter().any(|deployment| makes(deployment, select))
     }
 
-    /// The pods that `select` means which are Ready and in which a container of that name runs, with their servers'
-    /// names; in the order of these.
+    /// The Ready pods that `select` matches and in which this container runs, with their servers' names, by which they
+    /// are sorted.
     pub fn ready(&self, select: &Select, container: &str) -> Vec<(String, Arc<Pod>)> {
         let runs = |pod: &Pod| container::runs(pod, container) && is_ready(pod) && !is_terminating(pod);
         let pods = self.pods.iter().filter(|pod| select.matches(pod.labels()) && runs(pod));
@@ -71,7 +71,7 @@ impl Population {
         ready
     }
 
-    /// The objects of the server of that name, and what decides whether pods that do not come are waited for.
+    /// The server's objects, and whatever decides how long to wait for a missing pod.
     pub fn server(&self, select: &Select, name: &str) -> Server {
         let mut server = self.only_server(select, name);
         if server.obstacle().is_some() {
@@ -80,7 +80,7 @@ impl Population {
         server
     }
 
-    /// The pods of the release that are being deleted, and those of other servers that will be: their successors come.
+    /// The pods of the release that are being deleted, and those of other servers that are being replaced.
     fn leaving(&self, select: &Select, name: &str) -> Vec<String> {
         let selected = self.selected(select);
         let going = selected.iter().filter(|pod| is_terminating(pod) && !has_ended(pod));
@@ -108,7 +108,7 @@ impl Population {
         server
     }
 
-    /// The objects of each server by its name: pods with it, Deployments that make such, and their ReplicaSets.
+    /// The objects of each server: its pods, the Deployments that create them, and their ReplicaSets.
     fn servers(&self, label: &str) -> Arc<Servers> {
         let mut known = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(servers) = known.get(label) {
@@ -147,7 +147,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// The Services of the server of that name: those with its pods' labels.
+    /// The server's Services: those with its pods' labels.
     pub fn services(&self, select: &Select, name: &str) -> Vec<Arc<Service>> {
         let is_its = |service: &&Arc<Service>| {
             let labels = service.labels();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_has_the_objects_with_all_of_its_labels() {
+    fn a_server_owns_the_objects_with_all_its_labels() {
         let (server, alone) = (output_server(), json!({SERVER: "nas-output-1"}));
         let pods = [with(output_pod(), &[("/metadata/labels", alone.clone())]), output_pod()];
         let deployment = &server["deployments"][0];
@@ -211,12 +211,12 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_or_is_replaced_may_make_room_for_a_pod_that_does_not_come() {
+    fn deleted_and_replaced_pods_may_make_room_for_a_missing_one() {
         let other = |object: &Value| -> Value {
             let text = object.to_string().replace("nas-output-1", "nas-input-1").replace("set-", "other-set-");
             serde_json::from_str(&text.replace("deployment-1", "other-deployment")).unwrap()
         };
-        let says = |kind: &str, status: &str, reason: &str| {
+        let condition = |kind: &str, status: &str, reason: &str| {
             json!({"conditions": [{"type": kind, "status": status, "reason": reason, "message": "exceeded quota: few",
                 "lastTransitionTime": "2026-11-21T03:00:00Z"}], "replicas": 0})
         };
@@ -225,22 +225,22 @@ mod tests {
             let set = server["replica_sets"][index].clone();
             with(set, &[("/metadata/ownerReferences", owner("deployment-1")), ("/status", status)])
         };
-        let refused = set(1, says("ReplicaFailure", "True", "FailedCreate"));
+        let refused = set(1, condition("ReplicaFailure", "True", "FailedCreate"));
         let sets = [set(0, json!({"replicas": 1})), set(1, json!({"replicas": 0}))];
         let deployment = &server["deployments"][0];
         let older = with(output_pod(), &[("/metadata/ownerReferences/0/uid", json!("set-1"))]);
-        let comes = |pointer: &str, value: Value| {
+        let successor = |pointer: &str, value: Value| {
             with(other(&output_pod()), &[("/metadata/uid", json!("new")), (pointer, value)])
         };
         let going = ("/metadata/deletionTimestamp", json!("2026-11-21T03:00:00Z"));
-        let starts = comes("/status/conditions/0/status", json!("False"));
-        let has_no_node = comes("/status", says("PodScheduled", "False", "Unschedulable"));
+        let starting = successor("/status/conditions/0/status", json!("False"));
+        let unscheduled = successor("/status", condition("PodScheduled", "False", "Unschedulable"));
         for (what, pods, leaving) in [
-            ("nothing goes", vec![other(&output_pod())], 0),
-            ("one is being deleted", vec![with(other(&output_pod()), std::slice::from_ref(&going))], 1),
-            ("not of the release", vec![with(other(&output_pod()), &[going, ("/metadata/labels", json!({}))])], 0),
-            ("its successor starts", vec![other(&older), starts], 1),
-            ("its successor has no node, either", vec![other(&older), has_no_node], 0),
+            ("a pod that stays", vec![other(&output_pod())], 0),
+            ("a deleted pod", vec![with(other(&output_pod()), std::slice::from_ref(&going))], 1),
+            ("outside the release", vec![with(other(&output_pod()), &[going, ("/metadata/labels", json!({}))])], 0),
+            ("its successor starts", vec![other(&older), starting], 1),
+            ("its successor has no node either", vec![other(&older), unscheduled], 0),
         ] {
             let sets = [sets[0].clone(), refused.clone(), other(&sets[0]), other(&sets[1])];
             let population = population(&pods, &[deployment.clone(), other(deployment)], &sets);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_ready_pod_that_stays_and_runs_the_container_can_be_asked() {
+    fn ready_pods_are_ready_run_the_container_and_are_not_being_deleted() {
         let going = ("/metadata/deletionTimestamp", json!("2026-11-21T03:00:00Z"));
         for (changes, container, is_ready) in [
             (vec![], "nfs-server", true),

@@ -1,4 +1,4 @@
-//! The objects of one kind that are wanted, by their names, as the watch of that kind tells of them.
+//! The watched objects of one kind, by name.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +16,8 @@ pub(super) struct Store<K>(Mutex<State<K>>);
 #[derive(Default)]
 struct State<K> {
     objects: BTreeMap<String, Arc<K>>,
-    /// What became of the last attempt to list and watch them; `None` before the first.
-    listed: Option<Result<(), ApiError>>,
+    /// The result of the last LIST or watch; `None` before the first LIST.
+    result: Option<Result<(), ApiError>>,
 }
 
 impl<K> Store<K> {
@@ -25,21 +25,21 @@ impl<K> Store<K> {
         self.state().objects.values().cloned().collect()
     }
 
-    /// Whether they were listed, or could not be.
+    /// Whether the first LIST has ended, or failed.
     pub fn is_listed(&self) -> bool {
-        self.state().listed.is_some()
+        self.state().result.is_some()
     }
 
-    /// An error where they could not be listed or are no longer watched: what is known of them may be wrong.
-    pub fn trusted(&self) -> Result<(), ApiError> {
-        self.state().listed.clone().unwrap_or(Ok(()))
+    /// An error if listing or watching failed: the objects may be outdated.
+    pub fn check(&self) -> Result<(), ApiError> {
+        self.state().result.clone().unwrap_or(Ok(()))
     }
 
-    pub fn distrust(&self, error: ApiError) {
-        self.state().listed = Some(Err(error));
+    pub fn fail(&self, error: ApiError) {
+        self.state().result = Some(Err(error));
     }
 
-    /// Drops an object that is no more, or not wanted any more; `false` if it was not there.
+    /// Whether the object was there.
     pub fn remove(&self, name: &str) -> bool {
         self.state().objects.remove(name).is_some()
     }
@@ -50,14 +50,13 @@ impl<K> Store<K> {
 }
 
 impl<K: Resource + DeserializeOwned> Store<K> {
-    /// Takes these for all that there are.
     pub fn replace(&self, objects: Vec<Value>) -> Result<(), Error> {
         let objects = objects.into_iter().map(named).collect::<Result<_, _>>()?;
-        *self.state() = State { objects, listed: Some(Ok(())) };
+        *self.state() = State { objects, result: Some(Ok(())) };
         Ok(())
     }
 
-    pub fn put(&self, object: Value) -> Result<(), Error> {
+    pub fn insert(&self, object: Value) -> Result<(), Error> {
         let (name, object) = named(object)?;
         self.state().objects.insert(name, object);
         Ok(())

@@ -1,4 +1,4 @@
-//! What is in the namespace, kept up to date: one LIST and one watch for each kind of object.
+//! Keeps the namespace's objects up to date: one LIST and one watch for each kind.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,18 +19,18 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::autoscaler;
-use super::changes::{Bell, Changes, Counts};
+use super::changes::{Changes, Counts, Notifier};
 use super::population::{Network, Population};
 use super::store::Store;
 use crate::cluster::api_error::ApiError;
-use crate::cluster::client::{Cluster, answered};
+use crate::cluster::client::{Cluster, with_deadline};
 use crate::cluster::deadline::ANSWER;
 use crate::cluster::object::{list, requests, version};
 use crate::cluster::select::Wanted;
 use crate::cluster::server::Announced;
 
-/// How long a watch lasts, in seconds: it may have been mute all the while, by something on the way.
-const LASTS: u32 = 15;
+/// The duration of a watch in seconds. Short, because something on the way may mute a watch without closing it.
+const WATCH_SECONDS: u32 = 15;
 const RETRY: Duration = Duration::from_millis(500);
 const PODS: &str = "pods";
 
@@ -40,64 +40,64 @@ pub struct Watch {
     pods: Arc<Store<Pod>>,
     deployments: Arc<Store<Deployment>>,
     replica_sets: Arc<Store<ReplicaSet>>,
-    /// These two are empty where they are not watched.
+    /// Empty unless watched, like `slices`.
     services: Arc<Store<Service>>,
     slices: Arc<Store<EndpointSlice>>,
     counts: watch::Receiver<Counts>,
-    /// What was there after so many changes, so that not every look gathers it.
+    /// The last snapshot and its number of changes: taken again only after a change.
     last: Mutex<Option<(u64, Population)>>,
     announced: Arc<Mutex<BTreeMap<String, Announced>>>,
     _tasks: JoinSet<()>,
 }
 
 impl Watch {
-    /// An error where what is known of a kind may be wrong.
+    /// The pods, Deployments and ReplicaSets now; an error if those of any kind may be outdated.
     pub fn population(&self) -> Result<Population, ApiError> {
-        self.pods.trusted().and(self.deployments.trusted()).and(self.replica_sets.trusted())?;
+        self.pods.check().and(self.deployments.check()).and(self.replica_sets.check())?;
         let changes = self.counts.borrow().of(None);
         let mut last = locked(&self.last);
         let known = last.take().filter(|(of, _)| *of == changes);
-        let gathered = || {
+        let snapshot = || {
             let (pods, deployments) = (self.pods.objects(), self.deployments.objects());
             Population::new(pods, deployments, self.replica_sets.objects(), self.cluster.now())
         };
-        let (_, population) = last.insert(known.unwrap_or_else(|| (changes, gathered())));
+        let (_, population) = last.insert(known.unwrap_or_else(|| (changes, snapshot())));
         let mut population = population.clone();
         population.now = self.cluster.now();
         population.announced.clone_from(&locked(&self.announced));
         Ok(population)
     }
 
-    /// The Services of the namespace now; none if they are not watched.
+    /// The Services and EndpointSlices now; none unless watched.
     pub fn network(&self) -> Result<Network, ApiError> {
-        self.services.trusted().and(self.slices.trusted())?;
+        self.services.check().and(self.slices.check())?;
         Ok(Network { services: self.services.objects(), slices: self.slices.objects() })
     }
 
-    /// Something to wait on for the next change that may matter to a server, or to any; create it before looking.
+    /// Waits for changes that may concern a server, or any. Create it before looking at the objects, to miss no change.
     pub fn changes(&self, server: Option<&str>) -> Changes {
         Changes::new(self.counts.clone(), server)
     }
 }
 
 impl Cluster {
-    /// Watches the pods, Deployments and ReplicaSets of the namespace that are wanted, and on demand Services and
-    /// EndpointSlices; returns when each was listed once, or could not be. Without pods nothing can be judged.
+    /// Watches the wanted pods, Deployments and ReplicaSets, and optionally Services and EndpointSlices; returns when each
+    /// kind was listed once, or listing it failed. Failing to list pods is an error.
     pub async fn watch(&self, wanted: Wanted, with_services: bool) -> Result<Watch, ApiError> {
-        let about = Arc::new(About { cluster: self.clone(), wanted, bell: Arc::default() });
+        let shared = Arc::new(Shared { cluster: self.clone(), wanted, notifier: Arc::default() });
         let mut tasks = JoinSet::new();
-        let pods = reflect(&about, PODS, OWN, &mut tasks);
-        let deployments = reflect(&about, "deployments.apps", TEMPLATE, &mut tasks);
-        let replica_sets = reflect(&about, "replicasets.apps", OWN, &mut tasks);
+        let pods = reflect(&shared, PODS, OWN, &mut tasks);
+        let deployments = reflect(&shared, "deployments.apps", TEMPLATE, &mut tasks);
+        let replica_sets = reflect(&shared, "replicasets.apps", OWN, &mut tasks);
         let (services, slices) = if with_services {
-            let services = reflect(&about, "services", OWN, &mut tasks);
-            (services, reflect(&about, "endpointslices.discovery.k8s.io", OWN, &mut tasks))
+            let services = reflect(&shared, "services", OWN, &mut tasks);
+            (services, reflect(&shared, "endpointslices.discovery.k8s.io", OWN, &mut tasks))
         } else {
             Default::default()
         };
         let announced = Arc::default();
-        let (known, bell) = (Arc::clone(&announced), Arc::clone(&about.bell));
-        tasks.spawn(autoscaler::ask(self.clone(), Arc::clone(&pods), known, bell).boxed());
+        let (known, notifier) = (Arc::clone(&announced), Arc::clone(&shared.notifier));
+        tasks.spawn(autoscaler::watch(self.clone(), Arc::clone(&pods), known, notifier).boxed());
         let watch = Watch {
             cluster: self.clone(),
             pods,
@@ -105,7 +105,7 @@ impl Cluster {
             replica_sets,
             services,
             slices,
-            counts: about.bell.listen(),
+            counts: shared.notifier.subscribe(),
             last: Mutex::default(),
             announced,
             _tasks: tasks,
@@ -118,32 +118,31 @@ impl Cluster {
         let listed = async {
             let mut changes = watch.changes(None);
             while !is_listed() {
-                // The sender lives in the tasks, which live in `watch`.
+                // Never an error: the tasks in `watch` own the sender.
                 let _ = changes.changed().await;
             }
-            watch.pods.trusted()
+            watch.pods.check()
         };
-        let silent = ApiError::Silent { verb: "list", resource: PODS, waited: ANSWER };
-        tokio::time::timeout(ANSWER, listed).await.map_err(|_| silent)??;
+        let no_reply = ApiError::NoReply { verb: "list", resource: PODS, limit: ANSWER };
+        tokio::time::timeout(ANSWER, listed).await.map_err(|_| no_reply)??;
         Ok(watch)
     }
 }
 
-/// What all kinds of objects have in common.
-struct About {
+/// Shared by the reflectors of all kinds.
+struct Shared {
     cluster: Cluster,
     wanted: Wanted,
-    bell: Arc<Bell>,
+    notifier: Arc<Notifier>,
 }
 
-/// Where the labels of an object are that say whether it is wanted: its own, by which the API selects, or those that it gives its
-/// pods, which may differ.
+/// Where an object's decisive labels are: its own, by which the API can select, or those of its pods, which may differ.
 const OWN: &str = "/metadata/labels";
 const TEMPLATE: &str = "/spec/template/metadata/labels";
 
 /// Keeps the objects of a kind up to date in the background.
 fn reflect<K>(
-    about: &Arc<About>,
+    shared: &Arc<Shared>,
     resource: &'static str,
     labels: &'static str,
     tasks: &mut JoinSet<()>,
@@ -153,9 +152,9 @@ where
 {
     let store = Arc::default();
     let reflector = Reflector {
-        about: Arc::clone(about),
-        requests: requests::<K>(Some(about.cluster.namespace())),
-        selector: if labels == OWN { about.wanted.selector() } else { String::new() },
+        shared: Arc::clone(shared),
+        requests: requests::<K>(Some(shared.cluster.namespace())),
+        selector: if labels == OWN { shared.wanted.selector() } else { String::new() },
         labels,
         resource,
         store: Arc::clone(&store),
@@ -168,9 +167,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keeps a store what the API server has, by one LIST and a watch after the other.
+/// Keeps a store up to date by a LIST, followed by one watch after the other.
 struct Reflector<K> {
-    about: Arc<About>,
+    shared: Arc<Shared>,
     requests: Request,
     selector: String,
     labels: &'static str,
@@ -182,40 +181,40 @@ impl<K: Resource + DeserializeOwned + Send + Sync> Reflector<K> {
     async fn run(self) {
         loop {
             if let Err(error) = self.list_and_watch().await {
-                self.store.distrust(error);
+                self.store.fail(error);
             }
-            self.about.bell.ring(None);
-            // Starting over with a new LIST is how one knows that the trouble is past.
+            self.shared.notifier.notify(None);
+            // Start over with a new LIST.
             tokio::time::sleep(RETRY).await;
         }
     }
 
-    /// Returns when the API server has forgotten what came after the last event, so that a new list is needed.
+    /// Returns when the last resource version has expired, so that a new LIST is needed.
     async fn list_and_watch(&self) -> Result<(), ApiError> {
         let failed = |error| ApiError::new("watch", self.resource, error);
-        let client = &self.about.cluster.client;
+        let client = &self.shared.cluster.client;
         let params = ListParams::default().labels(&self.selector);
         let mut wanted = Vec::new();
         let take = |object| {
             wanted.extend(Some(object).filter(|object| self.is_wanted(object)));
             Ok(())
         };
-        let mut known = answered("list", self.resource, list(client, &self.requests, &params, take)).await?;
+        let mut known = with_deadline("list", self.resource, list(client, &self.requests, &params, take)).await?;
         self.store.replace(wanted).map_err(failed)?;
-        self.about.bell.ring(None);
-        let params = WatchParams::default().labels(&self.selector).timeout(LASTS);
+        self.shared.notifier.notify(None);
+        let params = WatchParams::default().labels(&self.selector).timeout(WATCH_SECONDS);
         loop {
-            let end = Instant::now() + Duration::from_secs(LASTS.into()) + ANSWER;
+            let end = Instant::now() + Duration::from_secs(WATCH_SECONDS.into()) + ANSWER;
             let request = self.requests.watch(&params, &known).map_err(Error::BuildRequest);
             let request = request.map_err(failed)?;
-            // Some gateways hold back even its beginning until something happens.
+            // Some gateways withhold even the response headers until the first event.
             let Ok(opened) = timeout_at(end, client.request_events::<Value>(request)).await else { continue };
             let events = opened.map_err(failed)?;
             let mut events = std::pin::pin!(events);
             while let Ok(next) = timeout_at(end, events.try_next()).await
                 && let Some(event) = next.map_err(failed)?
             {
-                let (object, is_there) = match event {
+                let (object, exists) = match event {
                     WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, true),
                     WatchEvent::Deleted(object) => (object, false),
                     WatchEvent::Bookmark(bookmark) => {
@@ -226,29 +225,29 @@ impl<K: Resource + DeserializeOwned + Send + Sync> Reflector<K> {
                     WatchEvent::Error(status) => return Err(failed(Error::Api(status))),
                 };
                 known = version(&object);
-                self.take(object, is_there).map_err(failed)?;
+                self.apply(object, exists).map_err(failed)?;
             }
-            // The next one goes on where it ended.
+            // The next watch continues where this one ended.
             tokio::time::sleep(RETRY).await;
         }
     }
 
     fn is_wanted(&self, object: &Value) -> bool {
-        self.about.wanted.matches(object.pointer(self.labels).unwrap_or(&Value::Null))
+        self.shared.wanted.matches(object.pointer(self.labels).unwrap_or(&Value::Null))
     }
 
-    /// Takes what a watch tells of an object, and wakes whoever waits for it.
-    fn take(&self, object: Value, is_there: bool) -> Result<(), Error> {
-        if is_there && self.is_wanted(&object) {
+    /// Applies a watch event to the store, and wakes the waiters.
+    fn apply(&self, object: Value, exists: bool) -> Result<(), Error> {
+        if exists && self.is_wanted(&object) {
             let server =
-                object.pointer(self.labels).and_then(|labels| self.about.wanted.server(labels)).map(str::to_owned);
-            self.store.put(object)?;
-            self.about.bell.ring(server.as_deref());
+                object.pointer(self.labels).and_then(|labels| self.shared.wanted.server(labels)).map(str::to_owned);
+            self.store.insert(object)?;
+            self.shared.notifier.notify(server.as_deref());
         } else if let Some(name) = object["metadata"]["name"].as_str()
             && self.store.remove(name)
         {
-            // What goes makes room for others' pods, too.
-            self.about.bell.ring(None);
+            // A removed object may make room for pods of other servers.
+            self.shared.notifier.notify(None);
         }
         Ok(())
     }

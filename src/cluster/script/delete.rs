@@ -1,17 +1,17 @@
-//! Whether a container's rsync removes what its source does not have. Pure.
+//! Whether a container's rsync deletes files that its source lacks. Pure.
 
 use k8s_openapi::api::core::v1::Pod;
 
 use super::super::container::{View, named};
-use super::programs::{Argument, runs};
+use super::programs::{Argument, invocations};
 use super::split::{DOLLAR, UNKNOWN};
 
-/// The flag with which a container's rsync removes what its source does not have, if it has one.
+/// The flag with which a container's rsync deletes files that its source lacks, if it has one.
 ///
 /// # Errors
-/// Why the spec does not tell.
+/// Why the spec does not show it.
 pub fn delete_flag(view: &View<'_>) -> Result<Option<String>, String> {
-    let (runs, doubt) = runs(view, "rsync");
+    let (runs, doubt) = invocations(view, "rsync");
     let options = || runs.iter().flat_map(|run| run.iter().take_while(|word| word.text != "--"));
     if let Some(flag) =
         options().find_map(|word| word.flags().ok().and_then(|(flag, is_sure)| flag.filter(|_| is_sure)))
@@ -23,15 +23,15 @@ pub fn delete_flag(view: &View<'_>) -> Result<Option<String>, String> {
         Ok((Some(flag), _)) => Some(format!("`{}`, an argument of its rsync, may be {flag}", word.shown())),
         Err(()) => Some(format!("the value of `{}`, an argument of its rsync, is not in the spec", word.shown())),
     });
-    let none = runs.is_empty().then(|| "no rsync is seen in its command".to_owned());
+    let none = runs.is_empty().then(|| "its command shows no rsync".to_owned());
     vague.or(doubt).or(none).map_or(Ok(None), Err)
 }
 
-/// As `delete_flag`, where a mistake would cost files: a script may be misread, so a mere mention is an error, too.
+/// Like `delete_flag`, for cases where a mistake would cost files: a script may be misread, so mentioning a flag is an error.
 ///
 /// # Errors
-/// Why it is not sure that there is none.
-pub fn delete_flag_or_mention(view: &View<'_>) -> Result<Option<String>, String> {
+/// Why a flag cannot be ruled out.
+pub fn strict_delete_flag(view: &View<'_>) -> Result<Option<String>, String> {
     let values = view.env.iter().filter_map(|variable| variable.value.as_ref());
     let mut texts = view.command.iter().chain(view.args).chain(values);
     match delete_flag(view)? {
@@ -40,10 +40,10 @@ pub fn delete_flag_or_mention(view: &View<'_>) -> Result<Option<String>, String>
     }
 }
 
-/// Whether the container's rsync may read its target, as with `--delete`, and so stumble over a file that vanishes there.
-/// Only where its command is seen to do without is it known not to: a script may be misread, so a mere mention counts.
+/// Whether the container's rsync may read its target, as with `--delete`, and so fail when a file vanishes there. `false`
+/// only if its command certainly has no such flag.
 pub fn may_read_target(pod: &Pod, name: &str) -> bool {
-    named(pod, name).is_none_or(|view| delete_flag_or_mention(&view) != Ok(None))
+    named(pod, name).is_none_or(|view| strict_delete_flag(&view) != Ok(None))
 }
 
 impl Argument {
@@ -51,12 +51,12 @@ impl Argument {
         self.text.replace(UNKNOWN, "").replace(DOLLAR, "$")
     }
 
-    /// The flags to delete among what it may be, if any, and whether it is one of them for sure; or that it may be anything.
+    /// A delete flag among its possible values, if any, and whether it certainly is one; an error if it may be anything.
     fn flags(&self) -> Result<(Option<&str>, bool), ()> {
         let head = self.text.split(['$', UNKNOWN]).next().unwrap_or_default();
         let is_fixed =
             head.len() < self.text.len() && !head.is_empty() && (!head.starts_with('-') || head.contains('='));
-        // A value that would be several words within a path, or behind an option's `=`, is nobody's.
+        // Within a path, or after an option's `=`, no sensible value consists of several words.
         if is_fixed || self.text.ends_with('/') {
             return Ok((None, true));
         }

@@ -1,7 +1,7 @@
-//! The programs that a container runs, as far as its spec tells: its command, or what that script of a shell runs. Pure.
+//! Finds the programs that a container runs: its command, and the commands of its shell script. Pure.
 //!
-//! Reads commands and assignments, but not in which order they come: what a variable is at a command is not known, only what
-//! it may be. What the spec does not tell is said, and never guessed.
+//! Reads commands and assignments regardless of their order: not which value a variable has at a command, but which values
+//! it may have. Never guesses what the spec does not show, but returns the doubt.
 
 mod delete;
 mod programs;
@@ -10,5 +10,5 @@ mod split;
 mod tests;
 mod value;
 
-pub use delete::{delete_flag, delete_flag_or_mention, may_read_target};
-pub use programs::runs;
+pub use delete::{delete_flag, may_read_target, strict_delete_flag};
+pub use programs::invocations;

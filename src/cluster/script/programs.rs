@@ -1,51 +1,51 @@
-//! The arguments of a program wherever a container runs it.
+//! Finds the arguments of a program, wherever a container's script runs it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::{mem, slice};
 
 use super::super::container::View;
-use super::split::{DEEPEST, DOLLAR, Role, UNKNOWN, assignment, piece, split, unknown};
+use super::split::{DOLLAR, MAX_DEPTH, Role, UNKNOWN, assignment, piece, split, unknown};
 use super::value::{Variables, shell_like};
 
-/// More scripts within scripts are not read.
-const MOST: usize = 2_000;
+/// The maximum number of scripts, including those within scripts.
+const MAX_SCRIPTS: usize = 2_000;
 
-/// Words before a command, or before assignments, that change nothing about them.
+/// Words before a command or assignments that do not change their meaning.
 const KEYWORDS: [&str; 20] = [
     "if", "then", "elif", "else", "fi", "do", "while", "until", "case", "esac", "!", "{", "}", "export", "readonly",
     "local", "declare", "exec", "nohup", "time",
 ];
-/// Commands that run the script behind their option `-c`; the first of them are shells.
+/// Commands that run the script after their option `-c`; the first ones are shells.
 const RUNNERS: [&str; 8] = ["sh", "ash", "bash", "dash", "su", "runuser", "flock", "script"];
 const SHELLS: usize = 4;
-/// Commands that run nothing of what is in their arguments.
+/// Commands that never run their arguments.
 const INERT: [&str; 27] = [
     "echo", "printf", "logger", ":", "test", "[", "[[", "which", "type", "hash", "grep", "ps", "kill", "pkill",
     "pgrep", "killall", "pidof", "chmod", "apk", "apt", "apt-get", "dnf", "microdnf", "tdnf", "yum", "zypper",
     "pacman",
 ];
-/// Commands that give the variables in their arguments values from elsewhere.
+/// Commands that assign unknown values to the variables in their arguments.
 const READERS: [&str; 6] = ["for", "read", "getopts", "mapfile", "readarray", "unset"];
 
 /// An argument of a program.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Argument {
-    /// As it stands there.
+    /// As written in the script.
     pub(super) text: String,
-    /// What it may be once its variables are put in; `None`: anything.
+    /// Its possible values; `None`: any.
     pub(super) values: Option<Vec<String>>,
 }
 
 impl Argument {
-    /// What it is, if it can be but one thing.
+    /// Its value, if only one is possible.
     pub fn known(&self) -> Option<&str> {
         self.values.as_deref().and_then(|values| if let [value] = values { Some(&**value) } else { None })
     }
 }
 
-/// The arguments of a program wherever a container runs it, and why that may not be all.
-pub fn runs(view: &View<'_>, program: &str) -> (Vec<Vec<Argument>>, Option<String>) {
+/// The arguments of each run of a program, and why the list may be incomplete.
+pub fn invocations(view: &View<'_>, program: &str) -> (Vec<Vec<Argument>>, Option<String>) {
     let mut script = Script { program, ..Script::default() };
     script.variables.has_others = view.has_env_from;
     for variable in view.env {
@@ -55,15 +55,15 @@ pub fn runs(view: &View<'_>, program: &str) -> (Vec<Vec<Argument>>, Option<Strin
         script.variables.assign(&variable.name, value.or((!is_elsewhere).then(String::new)));
     }
     let words: Vec<String> = view.command.iter().chain(view.args).map(|word| shell_like(word, view.env)).collect();
-    // Once for what is assigned anywhere, and once more for what is run with it.
+    // The first pass collects assignments anywhere in the script, the second the commands that use them.
     for _ in 0..2 {
         (script.runs, script.doubt, script.scripts) = Default::default();
         if view.command.is_empty() {
-            script.doubt("its image says what it runs");
+            script.doubt("its image defines the command");
         }
         script.command(&words);
     }
-    let argument = |text: String| Argument { values: script.variables.fill(&text), text };
+    let argument = |text: String| Argument { values: script.variables.expand(&text), text };
     let runs = script.runs.into_iter().map(|words| words.into_iter().map(argument).collect()).collect();
     (runs, script.doubt)
 }
@@ -72,7 +72,7 @@ pub fn runs(view: &View<'_>, program: &str) -> (Vec<Vec<Argument>>, Option<Strin
 struct Script<'a> {
     program: &'a str,
     variables: Variables,
-    /// How many conditions and functions a command is within.
+    /// How many conditions and functions enclose the command.
     branches: usize,
     functions: BTreeSet<String>,
     depth: usize,
@@ -88,8 +88,8 @@ impl Script<'_> {
 
     fn script(&mut self, text: &str) {
         self.scripts += 1;
-        if self.depth >= DEEPEST || self.scripts > MOST {
-            return self.doubt("its script is nested too deep");
+        if self.depth >= MAX_DEPTH || self.scripts > MAX_SCRIPTS {
+            return self.doubt("its script is nested too deeply");
         }
         self.depth += 1;
         for part in split(&text.replace(DOLLAR, "$")) {
@@ -103,20 +103,20 @@ impl Script<'_> {
             let text = self.substituted(&part.text, false);
             match shlex::split(&text) {
                 Some(words) => self.statement(&words, part.is_conditional),
-                None => self.doubt(format!("`{}` cannot be read", part.text.trim())),
+                None => self.doubt(format!("cannot parse `{}` in its script", part.text.trim())),
             }
         }
         self.depth -= 1;
     }
 
-    /// A text after what it substitutes was run, with something unknown in its place.
+    /// The text with its command substitutions replaced by unknowns, after reading their scripts.
     fn substituted(&mut self, text: &str, is_quoted: bool) -> String {
         let (mut out, mut rest) = (String::new(), text);
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(piece(rest, is_quoted));
             rest = after;
             let inside = |open, close| piece.strip_prefix(open).map(|text| text.strip_suffix(close).unwrap_or(text));
-            if let Some(text) = inside("\"", '"').filter(|_| !is_quoted && self.depth < DEEPEST) {
+            if let Some(text) = inside("\"", '"').filter(|_| !is_quoted && self.depth < MAX_DEPTH) {
                 out = format!("{out}\"{}\"", self.substituted(text, true));
             } else if let Some(script) = inside("$(", ')').or_else(|| inside("`", '`')) {
                 if !script.starts_with('(') {
@@ -155,7 +155,7 @@ impl Script<'_> {
         self.command(&words[assigned..]);
     }
 
-    /// Assigns what the words assign; if that is not plain, the variables may also be empty.
+    /// Records the assignments; unless they are unconditional, the variables may also be empty.
     fn assign_all(&mut self, words: &[String], is_plain: bool) {
         for (name, value) in words.iter().filter_map(|word| assignment(word)) {
             self.variables.assign(name, Some(value.to_owned()));
@@ -183,7 +183,7 @@ impl Script<'_> {
             }
             return;
         }
-        if let Some([known]) = self.variables.fill(first).as_deref()
+        if let Some([known]) = self.variables.expand(first).as_deref()
             && known != first
         {
             if rest.is_empty() {
@@ -207,35 +207,35 @@ impl Script<'_> {
         match at {
             Some(at) => self.runs.push(words[at + 1..].to_vec()),
             None if name == "trap" => rest.iter().take(1).for_each(|script| self.script(script)),
-            None if !has_script => self.others(first, rest),
+            None if !has_script => self.doubt_command(first, rest),
             None => {}
         }
     }
 
-    /// Doubts a command that may run the program all the same.
-    fn others(&mut self, first: &str, rest: &[String]) {
+    /// Records a doubt if the command may run the program indirectly.
+    fn doubt_command(&mut self, first: &str, rest: &[String]) {
         let is_file = |word: &str| Path::new(word).extension() == Some("sh".as_ref());
         let is_of_system = ["/bin/", "/sbin/", "/usr/"].iter().any(|folder| first.starts_with(folder));
         let is_other = first.contains('/') && !first.contains('*') && !is_of_system;
         let is_mentioned = |word: &String| word.split_whitespace().any(|word| base(word) == self.program);
         match first {
-            // What calls the function or the script with it was looked at.
+            // The caller of the function or script has been read.
             "$@" | "$*" | "$1" => {}
             _ if self.functions.contains(first) => {}
             _ if first.contains(['$', UNKNOWN]) => self.doubt(format!("it runs `{}`", first.replace(UNKNOWN, ""))),
-            "eval" | "." | "source" => self.doubt(format!("it runs what `{first}` is given")),
+            "eval" | "." | "source" => self.doubt(format!("it runs code through `{first}`")),
             _ if RUNNERS[..SHELLS].contains(&base(first)) => {
-                self.doubt(format!("the script that its {first} runs is not in the spec"));
+                self.doubt(format!("the script of its {first} is not in the spec"));
             }
             _ if is_other || is_file(first) || rest.iter().any(|word| is_file(word) || is_mentioned(word)) => {
-                self.doubt(format!("what its `{first}` runs is not in the spec"));
+                self.doubt(format!("the spec does not show what its `{first}` runs"));
             }
             _ => {}
         }
     }
 }
 
-/// Words without what they say of a command's input and output.
+/// The words without redirections.
 fn without_redirections(words: &[String]) -> Vec<String> {
     let mut is_target = false;
     let is_kept = |word: &&String| {
@@ -248,7 +248,7 @@ fn without_redirections(words: &[String]) -> Vec<String> {
     words.iter().filter(is_kept).cloned().collect()
 }
 
-/// A program without its folder.
+/// The file name of a program.
 fn base(command: &str) -> &str {
     command.rsplit('/').next().unwrap_or_default()
 }

@@ -1,22 +1,22 @@
-//! A script taken apart: its commands as they stand there, and the pieces of a text that belong together. Pure.
+//! Splits a script into its commands, and a text into tokens. Pure.
 
 use std::{iter, mem};
 
-/// What is nested deeper is not told apart.
-pub(super) const DEEPEST: usize = 20;
-/// Begins what is not known; what the script has there follows.
+/// Deeper nesting is not parsed.
+pub(super) const MAX_DEPTH: usize = 20;
+/// Marks an unknown value; the script's text for it follows.
 pub(super) const UNKNOWN: char = '\u{2}';
-/// Stands for a dollar that begins no variable.
+/// Stands for a `$` that begins no variable.
 pub(super) const DOLLAR: char = '\u{3}';
 
-/// What stands between two separators.
+/// The meaning of a text between two separators.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     #[default]
     Command,
     /// The name of a function whose body follows.
     Function,
-    /// A pattern of a case; the first one behind the word for it.
+    /// A pattern of a `case`; the first includes `case WORD in`.
     Pattern,
 }
 
@@ -24,14 +24,14 @@ pub(super) enum Role {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) text: String,
-    /// Whether it runs only if the one before succeeded, or failed.
+    /// Whether it follows `&&` or `||`.
     pub(super) is_conditional: bool,
     pub(super) role: Role,
-    /// Whether its output goes to the next one, or it is not the last of several patterns.
+    /// Whether a single `|` follows: a pipe, or another pattern.
     is_piped: bool,
 }
 
-/// The commands of a script, without comments and the text of here-documents.
+/// The commands of a script, without comments and here-documents.
 pub(super) fn split(script: &str) -> Vec<Part> {
     let (mut parts, mut part, mut rest) = (Vec::new(), Part::default(), script);
     let mut ends: Vec<String> = Vec::new();
@@ -40,7 +40,7 @@ pub(super) fn split(script: &str) -> Vec<Part> {
         let is_start = part.text.is_empty() || part.text.ends_with(char::is_whitespace);
         let mut size = piece(rest, false);
         match first {
-            // An array.
+            // An array assignment.
             '(' if part.text.ends_with('=') => {
                 size = nested(rest, false, 1);
                 part.text.push_str(&unknown(&rest[..size]));
@@ -88,7 +88,7 @@ pub(super) fn split(script: &str) -> Vec<Part> {
     parts
 }
 
-/// How long a here-document is that ends with that line; nothing if there is no such line.
+/// The length of a here-document that ends with this line; 0 if there is no such line.
 fn document(text: &str, end: &str) -> usize {
     let mut size = 0;
     let is_end = |line: &str| {
@@ -98,7 +98,8 @@ fn document(text: &str, end: &str) -> usize {
     if text.split_inclusive('\n').any(is_end) { size } else { 0 }
 }
 
-/// How long the first piece of a text is: what is escaped, quoted or substituted is one. Within double quotes only some is.
+/// The length of the first token: a quotation, an escape, a variable, a substitution, or one character. Within double
+/// quotes, fewer of these exist.
 pub(super) fn piece(text: &str, is_quoted: bool) -> usize {
     nested(text, is_quoted, 0)
 }
@@ -114,7 +115,7 @@ fn nested(text: &str, is_quoted: bool, depth: usize) -> usize {
     };
     let to_next = |close: char| text[1..].find(close).map_or(text.len(), |at| at + 2);
     match text.as_bytes() {
-        _ if depth == DEEPEST => letter(0),
+        _ if depth == MAX_DEPTH => letter(0),
         [b'\\', ..] => 1 + letter(1),
         [b'\'', ..] if !is_quoted => to_next('\''),
         [b'"', ..] if !is_quoted => until(1, '"', true),
@@ -128,13 +129,13 @@ fn nested(text: &str, is_quoted: bool, depth: usize) -> usize {
     }
 }
 
-/// What stands for something that is not known: one word.
+/// The placeholder of an unknown value: one word.
 pub(super) fn unknown(source: &str) -> String {
     let source = source.chars().map(|letter| if letter.is_whitespace() { '\u{a0}' } else { letter });
     iter::once(UNKNOWN).chain(source.filter(|letter| !"'\"\\".contains(*letter))).collect()
 }
 
-/// The name and the value that a word assigns, also where that is put behind the old one or into an array.
+/// The name and the value that a word assigns, including `NAME+=value` and `NAME[index]=value`.
 pub(super) fn assignment(word: &str) -> Option<(&str, &str)> {
     let (name, value) = word.split_once('=')?;
     let name = name.strip_suffix('+').unwrap_or(name);
@@ -157,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_split_where_a_shell_does() {
+    fn commands_are_split_like_in_a_shell() {
         let texts = |script: &str| {
             let texts = split(script).into_iter().map(|part| part.text.trim().to_owned());
             texts.filter(|text| !text.is_empty()).collect::<Vec<_>>()
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(texts("a 'b;c' \"d|$(e; \"f\")\" \\; g 2>&1 &>h"), ["a 'b;c' \"d|$(e; \"f\")\" \\; g 2>&1 &>h"]);
         assert_eq!(texts("# don't\na"), ["a"]);
         assert_eq!(texts("cat <<'E' <<-F\none\nE\n\ttwo; x\n\tF\nb"), ["cat <<'E' <<-F", "b"]);
-        assert_eq!(texts("echo $((1<<2))\nx=1<<2\nb"), ["echo $((1<<2))", "x=1<<2", "b"], "those end nowhere");
+        assert_eq!(texts("echo $((1<<2))\nx=1<<2\nb"), ["echo $((1<<2))", "x=1<<2", "b"], "no here-documents");
         let parts = split("f() { a && b || c; d; }");
         let is = |which: fn(&Part) -> bool| {
             parts.iter().filter(|part| which(part)).map(|part| part.text.trim()).collect::<Vec<_>>()
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_deep_ends() {
+    fn deep_nesting_terminates() {
         for open in ["$(", "\"$(", "${a:-", "(", "`"] {
             split(&open.repeat(100_000));
         }

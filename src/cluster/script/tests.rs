@@ -6,15 +6,14 @@ use super::*;
 
 type Found = Result<Option<String>, String>;
 
-/// What is known of the flag of a container: it, or that there is none, or why not.
-fn of(container: &Value) -> Found {
+fn flag_of(container: &Value) -> Found {
     let mut pod = output_pod();
     json_patch::merge(&mut pod["spec"]["initContainers"][0], container);
     delete_flag(&named(&serde_json::from_value(pod).unwrap(), "sync-windows-data").unwrap())
 }
 
 fn flag(script: &str, env: &Value) -> Found {
-    of(&json!({"command": ["/bin/sh", "-c", script], "env": env}))
+    flag_of(&json!({"command": ["/bin/sh", "-c", script], "env": env}))
 }
 
 fn is(found: &Found, flag: &str) -> bool {
@@ -22,7 +21,7 @@ fn is(found: &Found, flag: &str) -> bool {
 }
 
 #[test]
-fn arguments_of_an_rsync_that_is_run_count_wherever_it_stands() {
+fn a_flag_counts_wherever_the_script_runs_rsync() {
     for script in [
         "set -e\nrsync -av --delete /a/ /b/",
         "apk add rsync && exec nice -n 5 timeout 60 /usr/bin/rsync --delete -a /a/ /b/",
@@ -65,7 +64,7 @@ fn arguments_of_an_rsync_that_is_run_count_wherever_it_stands() {
 }
 
 #[test]
-fn what_only_mentions_a_flag_does_not_count() {
+fn a_mere_mention_of_a_flag_does_not_count() {
     for script in [
         "echo \"mode: no --delete\"\nrsync -av /a/ /b/",
         "echo rsync --delete; rsync -av /a/ /b/",
@@ -98,7 +97,7 @@ fn what_only_mentions_a_flag_does_not_count() {
 }
 
 #[test]
-fn what_the_spec_does_not_tell_is_said() {
+fn a_flag_that_the_spec_does_not_show_is_a_doubt() {
     for (script, why) in [
         ("rsync -a $UNKNOWN /a/ /b/", "`$UNKNOWN`, an argument of its rsync"),
         ("f=\"-a $UNKNOWN\"; rsync $f /a/ /b/", "`$f`, an argument of its rsync"),
@@ -127,8 +126,8 @@ fn what_the_spec_does_not_tell_is_said() {
         ("rsync -a /a/ /b/; watch 'rsync -a /a/ /b/'", "`watch`"),
         ("$TOOL -a /a/ /b/", "it runs `$TOOL`"),
         ("$UNKNOWN -a /a/ /b/", "it runs `$UNKNOWN`"),
-        ("cp -a /a/ /b/; echo --delete", "no rsync is seen"),
-        ("rsync -a 'a", "cannot be read"),
+        ("cp -a /a/ /b/; echo --delete", "its command shows no rsync"),
+        ("rsync -a 'a", "cannot parse"),
     ] {
         let found = flag(script, &json!([{"name": "UNKNOWN", "valueFrom": {}}]));
         assert!(found.as_ref().is_err_and(|found| found.contains(why)), "{script}: {found:?}");
@@ -136,32 +135,32 @@ fn what_the_spec_does_not_tell_is_said() {
 }
 
 #[test]
-fn variables_come_from_the_environment_and_kubernetes_puts_some_in() {
+fn variables_come_from_the_environment_and_from_kubernetes_expansion() {
     let env = json!([{"name": "A", "value": "-v"}, {"name": "FLAGS", "value": "$(A) --delete"}]);
     assert!(is(&flag("rsync -a $FLAGS /a/ /b/", &env), "--delete"));
     assert!(is(&flag("rsync -a $(FLAGS) /a/ /b/", &env), "--delete"));
     assert!(flag("if [ \"$A\" ]; then FLAGS=; fi; rsync $FLAGS /a/ /b/", &env).is_err());
     assert_eq!(flag("rsync -a /a/ /b/", &env), Ok(None));
-    assert!(is(&of(&json!({"command": ["rsync"], "args": ["-a", "--delete-after", "/a/"]})), "--delete-after"));
+    assert!(is(&flag_of(&json!({"command": ["rsync"], "args": ["-a", "--delete-after", "/a/"]})), "--delete-after"));
     let env =
         json!([{"name": "X", "value": "-a"}, {"name": "S", "valueFrom": {"secretKeyRef": {"key": "a", "name": "b"}}}]);
-    assert_eq!(of(&json!({"command": ["rsync", "$(X)"], "env": env})), Ok(None));
-    assert!(of(&json!({"command": ["rsync", "$(S)", "/a/"], "env": env})).is_err());
-    assert!(of(&json!({"args": ["-a", "/a/", "/b/"]})).is_err(), "the image says what it is");
+    assert_eq!(flag_of(&json!({"command": ["rsync", "$(X)"], "env": env})), Ok(None));
+    assert!(flag_of(&json!({"command": ["rsync", "$(S)", "/a/"], "env": env})).is_err());
+    assert!(flag_of(&json!({"args": ["-a", "/a/", "/b/"]})).is_err(), "the image defines the command");
     let others = json!({"command": ["sh", "-c", "rsync -a $F /a/ /b/"], "envFrom": [{"configMapRef": {"name": "a"}}]});
-    assert!(of(&others).is_err());
+    assert!(flag_of(&others).is_err());
     for script in
         [": ${F:=-a}; rsync $F /a/ /b/", "[ \"$F\" ] || F=-a; rsync $F /a/ /b/", "F=${F:--a}; rsync $F /a/ /b/"]
     {
         let others = json!({"command": ["sh", "-c", script], "envFrom": [{"configMapRef": {"name": "a"}}]});
-        assert!(of(&others).is_err(), "{script}");
+        assert!(flag_of(&others).is_err(), "{script}");
     }
     let literal = json!({"command": ["rsync", "-a", "--exclude", "$RECYCLE.BIN", "/a/", "/b/"]});
-    assert_eq!(of(&literal), Ok(None));
+    assert_eq!(flag_of(&literal), Ok(None));
 }
 
 #[test]
-fn no_script_takes_long_or_overflows() {
+fn every_script_is_read_quickly_without_overflow() {
     let doubling = format!("a=xxxxxxxx\n{}rsync $a", "a=$a$a$a$a$a$a$a$a\n".repeat(40));
     let endless = "x='sh -c \"$x\"; sh -c \"$x\"'; sh -c \"$x\"; rsync";
     let more = |text: String, index: usize| format!("a{}=$a{index}$a{index}\n{text}", index + 1);
@@ -182,7 +181,7 @@ fn no_script_takes_long_or_overflows() {
 }
 
 #[test]
-fn only_an_rsync_that_is_seen_not_to_delete_leaves_its_target_unread() {
+fn rsync_may_read_its_target_unless_it_certainly_has_no_delete_flag() {
     let may_read = |container: &str, script: &str| {
         let command = [("/spec/initContainers/1/command", json!(["sh", "-c", script]))];
         may_read_target(&serde_json::from_value(with(output_pod(), &command)).unwrap(), container)

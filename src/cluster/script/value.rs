@@ -1,4 +1,4 @@
-//! What variables of a script may be. Pure.
+//! The possible values of a script's variables. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,26 +6,27 @@ use k8s_openapi::api::core::v1::EnvVar;
 
 use super::split::{DOLLAR, UNKNOWN, is_of_name, piece};
 
-/// Of a text that may be more things, or longer ones, it is not known what it is.
-const MOST: usize = 50;
-const LONGEST: usize = 1 << 16;
+/// A text with more or longer possible values counts as unknown.
+const MAX_VALUES: usize = 50;
+const MAX_LENGTH: usize = 1 << 16;
 
-/// Nor what takes more steps.
-const STEPS: usize = 5_000;
+/// A text that takes more steps to expand counts as unknown.
+const MAX_STEPS: usize = 5_000;
 
-/// What is known of the variables of a container.
+/// The variables of a container.
 #[derive(Default)]
 pub(super) struct Variables {
-    /// By name, all values that one gets anywhere; `None`: one that is not known.
+    /// All values that a variable is assigned anywhere, by name; `None`: an unknown value.
     values: BTreeMap<String, BTreeSet<Option<String>>>,
-    /// Names in the container's environment, and whether it has others, of which nothing is known.
+    /// The names in the container's environment.
     pub(super) given: BTreeSet<String>,
+    /// Whether the environment has further, unknown variables.
     pub(super) has_others: bool,
 }
 
-/// How a text is filled: the variables that it is within, and how many steps were made.
+/// The state of an expansion: the variables being expanded, and the number of steps.
 #[derive(Default)]
-struct Filling<'a> {
+struct Expansion<'a> {
     within: Vec<&'a str>,
     steps: usize,
 }
@@ -35,74 +36,74 @@ impl Variables {
         self.values.entry(name.to_owned()).or_default().insert(value);
     }
 
-    /// What a text may be once its variables are put in; `None`: anything.
-    pub(super) fn fill(&self, text: &str) -> Option<Vec<String>> {
-        let values = self.filled(text, &mut Filling::default())?;
+    /// The possible values of a text with variables; `None`: any.
+    pub(super) fn expand(&self, text: &str) -> Option<Vec<String>> {
+        let values = self.expanded(text, &mut Expansion::default())?;
         Some(values.into_iter().collect())
     }
 
-    fn filled<'a>(&'a self, text: &'a str, filling: &mut Filling<'a>) -> Option<BTreeSet<String>> {
+    fn expanded<'a>(&'a self, text: &'a str, expansion: &mut Expansion<'a>) -> Option<BTreeSet<String>> {
         let mut all = BTreeSet::from([String::new()]);
         let mut rest = text;
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(piece(rest, true));
             rest = after;
             let values = match piece.strip_prefix('$').filter(|name| !name.is_empty()) {
-                Some(name) => self.variable(name.trim_matches(['{', '}']), filling)?,
+                Some(name) => self.variable(name.trim_matches(['{', '}']), expansion)?,
                 None if piece.contains(UNKNOWN) => return None,
                 None => BTreeSet::from([piece.replace('\u{a0}', " ")]),
             };
             all = all.iter().flat_map(|head| values.iter().map(move |value| format!("{head}{value}"))).collect();
-            if all.len() > MOST || all.iter().any(|text| text.len() > LONGEST) {
+            if all.len() > MAX_VALUES || all.iter().any(|text| text.len() > MAX_LENGTH) {
                 return None;
             }
         }
         Some(all)
     }
 
-    /// What stands for `$NAME`, or for `${NAME}` with what follows the name there.
-    fn variable<'a>(&'a self, text: &'a str, filling: &mut Filling<'a>) -> Option<BTreeSet<String>> {
-        filling.steps += 1;
-        let (name, how) = text.split_at(text.find(|letter| !is_of_name(letter)).unwrap_or(text.len()));
-        if filling.steps > STEPS {
+    /// The possible values of `$NAME`, or of `${NAME}` with an operator after the name.
+    fn variable<'a>(&'a self, text: &'a str, expansion: &mut Expansion<'a>) -> Option<BTreeSet<String>> {
+        expansion.steps += 1;
+        let (name, operator) = text.split_at(text.find(|letter| !is_of_name(letter)).unwrap_or(text.len()));
+        if expansion.steps > MAX_STEPS {
             return None;
         }
-        if name.is_empty() && ["#", "?", "$", "!"].contains(&how) {
+        if name.is_empty() && ["#", "?", "$", "!"].contains(&operator) {
             return Some(BTreeSet::from(["0".to_owned()]));
         }
-        let default = how.trim_start_matches(':').strip_prefix(['-', '=']);
-        // One that gets more of itself, or keeps what it is.
-        if filling.within.contains(&name) {
-            return self.filled(default.unwrap_or_default(), filling);
+        let default = operator.trim_start_matches(':').strip_prefix(['-', '=']);
+        // An assignment that uses the variable itself, such as `NAME="$NAME more"` or `NAME=${NAME:-default}`.
+        if expansion.within.contains(&name) {
+            return self.expanded(default.unwrap_or_default(), expansion);
         }
-        filling.within.push(name);
+        expansion.within.push(name);
         let mut values = BTreeSet::new();
-        for value in self.worth(name)? {
-            values.extend(self.filled(value, filling)?);
+        for value in self.assigned(name)? {
+            values.extend(self.expanded(value, expansion)?);
         }
-        filling.within.pop();
+        expansion.within.pop();
         if let Some(default) = default {
             if values.remove("") {
-                values.extend(self.filled(default, filling)?);
+                values.extend(self.expanded(default, expansion)?);
             }
             return Some(values);
         }
-        // What is cut off or replaced could be what makes a flag of it, or no flag.
+        // Cutting or replacing a part may add or remove a delete flag.
         let is_flag = |text: &str| text.contains("--del");
-        let is_open = !how.is_empty() && (is_flag(how) || values.iter().any(|value| is_flag(value)));
-        (!is_open).then_some(values)
+        let is_unknown = !operator.is_empty() && (is_flag(operator) || values.iter().any(|value| is_flag(value)));
+        (!is_unknown).then_some(values)
     }
 
-    /// The values of a variable; without `NAME=${NAME:-default}` where it has another one.
-    fn worth(&self, name: &str) -> Option<Vec<&str>> {
+    /// The assigned values of a variable, without `NAME=${NAME:-default}` if it has others; `None` if any is unknown.
+    fn assigned(&self, name: &str) -> Option<Vec<&str>> {
         let all: Option<Vec<&str>> = self.values.get(name)?.iter().map(Option::as_deref).collect();
         let is_default = |value: &&str| {
             let rest = value.strip_prefix("${").and_then(|value| value.strip_prefix(name));
             rest.is_some_and(|rest| rest.trim_start_matches(':').starts_with(['-', '=']))
         };
         let (defaults, others): (Vec<_>, Vec<_>) = all?.into_iter().partition(is_default);
-        let is_open = !defaults.is_empty() || others.contains(&"");
-        if self.has_others && is_open && !self.given.contains(name) {
+        let may_be_given = !defaults.is_empty() || others.contains(&"");
+        if self.has_others && may_be_given && !self.given.contains(name) {
             return None;
         }
         let is_set = others.iter().any(|value| !value.is_empty());
@@ -110,7 +111,7 @@ impl Variables {
     }
 }
 
-/// A text in which Kubernetes puts in variables, as in `$(NAME)`, as a shell has it: `${NAME}`. No other dollar of it is one.
+/// Converts Kubernetes' variables, `$(NAME)`, to a shell's, `${NAME}`; escapes all other dollars.
 pub(super) fn shell_like(text: &str, env: &[EnvVar]) -> String {
     let (mut out, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once('$') {

@@ -1,4 +1,4 @@
-//! One server of the release as the API shows it: its objects, what keeps its pods from coming, whether it has settled.
+//! One server of the release: its objects, what keeps its pods from being created or scheduled, whether it has settled.
 
 mod objects;
 mod obstacle;

@@ -1,4 +1,4 @@
-//! The objects of one server of the release, and what each says of itself. Pure.
+//! The objects of one server of the release, and their state. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,23 +11,23 @@ use serde::{Deserialize, Serialize};
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
-/// The event in which an autoscaler has announced a node for a pod, if any has; or why that is not known.
+/// The event in which an autoscaler announced a node for a pod, if there is one; or why it is unknown.
 pub type Announced = Result<Option<String>, String>;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Server {
     pub name: String,
-    /// Deployments whose pods carry the server's labels; one, if all is well.
+    /// Deployments whose pods have the server's labels; normally one.
     pub deployments: Vec<Arc<Deployment>>,
     pub replica_sets: Vec<Arc<ReplicaSet>>,
     pub pods: Vec<Arc<Pod>>,
-    /// When this was seen, on the cluster's clock.
+    /// The time of the snapshot, on the cluster's clock.
     #[serde(default)]
     pub now: Timestamp,
-    /// What will make room in the namespace or on its node: pods of the release that are going. Known where that matters.
+    /// Pods of the release that are going away and will make room. Only set if there is an obstacle.
     #[serde(default)]
     pub leaving: Vec<String>,
-    /// What an autoscaler has announced for pods that have no node, by their uids. Known where that matters.
+    /// What an autoscaler has announced for unscheduled pods, by their uids.
     #[serde(default)]
     pub announced: BTreeMap<String, Announced>,
 }
@@ -36,7 +36,7 @@ pub fn is_terminating(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some()
 }
 
-/// Whether a pod has ended, such as an evicted one: the object stays, its containers are gone.
+/// Whether a pod has ended, such as an evicted one: the object remains, its containers are gone.
 pub fn has_ended(pod: &Pod) -> bool {
     matches!(phase(pod), "Failed" | "Succeeded")
 }
@@ -52,21 +52,25 @@ pub fn is_ready(pod: &Pod) -> bool {
 
 pub fn counted(pods: &[&Arc<Pod>]) -> String {
     let names: Vec<_> = pods.iter().map(|pod| pod.name_any()).collect();
-    if names.is_empty() { "no pod".to_owned() } else { format!("{} pods: {}", names.len(), names.join(", ")) }
+    match names.as_slice() {
+        [] => "no pod".to_owned(),
+        [one] => format!("1 pod: {one}"),
+        all => format!("{} pods: {}", all.len(), all.join(", ")),
+    }
 }
 
 impl Server {
-    /// The pods that count: neither being deleted nor ended.
+    /// The pods that are neither being deleted nor ended.
     pub fn current(&self) -> Vec<&Arc<Pod>> {
         self.pods.iter().filter(|pod| !is_terminating(pod) && !has_ended(pod)).collect()
     }
 
-    /// Pods that are being deleted and still have running containers: their sidecars still write.
+    /// Pods that are being deleted and have not ended: their sidecars still write.
     pub fn terminating(&self) -> Vec<&Arc<Pod>> {
         self.pods.iter().filter(|pod| is_terminating(pod) && !has_ended(pod)).collect()
     }
 
-    /// The only Deployment; `None` if there is none or more than one.
+    /// The Deployment; `None` unless there is exactly one.
     pub fn deployment(&self) -> Option<&Deployment> {
         match self.deployments.as_slice() {
             [only] => Some(only),
@@ -96,7 +100,7 @@ impl Server {
         self.current().into_iter().filter(|pod| self.is_newest(pod)).collect()
     }
 
-    /// Whether the controller has taken up the newest change of the Deployment.
+    /// Whether the controller has observed the Deployment's newest generation.
     pub(in crate::cluster) fn is_observed(&self) -> bool {
         let observed =
             |deployment: &Deployment| deployment.status.as_ref().and_then(|status| status.observed_generation);

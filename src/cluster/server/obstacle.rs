@@ -1,4 +1,4 @@
-//! What keeps a pod of a server's newest ReplicaSet from coming: the API server does not take it, or no node does. Pure.
+//! What keeps a server's newest pod from existing or running: the API server rejects it, or no node fits. Pure.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition};
@@ -8,30 +8,31 @@ use serde::{Deserialize, Serialize};
 
 use super::objects::{Server, has_ended};
 
-/// What may pass by itself, such as a webhook that is just being replaced, is waited for until it is so old.
+/// How long to wait for an obstacle that may resolve itself, such as a webhook that is just being replaced.
 pub const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Obstacle {
-    /// What the API says it of.
+    /// The object that reports it.
     pub object: String,
-    /// What was expected of that.
     pub expected: String,
-    pub said: String,
-    /// Why it may pass by itself; `None` if it will not.
-    pub hope: Option<String>,
+    #[serde(rename = "said")]
+    pub message: String,
+    /// Why it may resolve itself; `None` if it is final.
+    #[serde(rename = "hope")]
+    pub may_resolve: Option<String>,
     pub hint: String,
 }
 
 impl Obstacle {
     pub fn seen(&self) -> String {
-        let hope = self.hope.as_ref().map(|hope| format!(" (waited for as long as --timeout allows: {hope})"));
-        format!("{}{}", self.said, hope.unwrap_or_default())
+        let waited = self.may_resolve.as_ref().map(|why| format!(" (waited until --timeout, because {why})"));
+        format!("{}{}", self.message, waited.unwrap_or_default())
     }
 }
 
-/// Why the newest try of a ReplicaSet to make a pod failed. The controller sets this condition at the first failure, leaves its
-/// time and words as they are at each further one, and removes it when it has made the pod.
+/// Why a ReplicaSet last failed to create a pod. The controller sets this condition at the first failure, does not update its
+/// time and message at later ones, and removes it once it has created the pod.
 /// Source: <https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/controller/replicaset/replica_set_utils.go#L124>
 pub fn refusal(set: &ReplicaSet) -> Option<&ReplicaSetCondition> {
     let status = set.status.as_ref()?;
@@ -44,7 +45,7 @@ pub fn refusal(set: &ReplicaSet) -> Option<&ReplicaSetCondition> {
     conditions.find(is_it).filter(|_| is_newest)
 }
 
-/// Why the scheduler has found no node for a pod. Each further try gives new words, and leaves the time as it is.
+/// Why the scheduler found no node for a pod. Later attempts update the message, but not the time.
 /// Source: <https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/api/v1/pod/util.go#L363>
 pub fn unscheduled(pod: &Pod) -> Option<&PodCondition> {
     let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
@@ -55,17 +56,17 @@ pub fn unscheduled(pod: &Pod) -> Option<&PodCondition> {
     conditions.find(is_it).filter(|_| pod.metadata.deletion_timestamp.is_none() && !has_ended(pod))
 }
 
-/// Whether an admission plugin has looked at the pod and will say the same the next time.
-fn is_denial(said: &str) -> bool {
-    let of_webhook = said.contains("admission webhook") && said.contains("denied the request");
-    of_webhook || said.contains("violates PodSecurity") || said.contains("denied request:")
+/// Whether an admission plugin denied the pod, and will deny it again.
+fn is_denial(message: &str) -> bool {
+    let by_webhook = message.contains("admission webhook") && message.contains("denied the request");
+    by_webhook || message.contains("violates PodSecurity") || message.contains("denied request:")
 }
 
 impl Server {
-    /// What keeps a pod of the newest ReplicaSet from coming, if anything does.
+    /// What keeps the newest ReplicaSet's pods from being created or scheduled, if anything does.
     pub fn obstacle(&self) -> Option<Obstacle> {
         if !self.is_observed() {
-            return self.not_taken_up();
+            return self.no_replica_set();
         }
         let set = self.newest_set()?;
         let newest = self.newest();
@@ -74,85 +75,84 @@ impl Server {
         refused.or_else(|| newest.iter().find_map(|pod| Some(self.unschedulable(pod, unscheduled(pod)?))))
     }
 
-    /// Why the controller could make no ReplicaSet of the newest change. These words are still there when the Deployment is
-    /// changed again, so that only those of its first generation are surely of it.
+    /// Why the controller could not create a ReplicaSet for the newest change. The condition remains when the Deployment is
+    /// changed again, so it certainly belongs to the newest generation only if that is the first.
     /// Source: <https://github.com/kubernetes/kubernetes/blob/v1.34.4/pkg/controller/deployment/sync.go#L272>
-    fn not_taken_up(&self) -> Option<Obstacle> {
+    fn no_replica_set(&self) -> Option<Obstacle> {
         let deployment = self.deployment()?;
         let mut conditions = deployment.status.as_ref()?.conditions.iter().flatten();
         let condition = conditions.find(|condition| {
             condition.status == "False" && condition.reason.as_deref() == Some("ReplicaSetCreateError")
         })?;
-        let said = condition.message.clone().unwrap_or_default();
-        let is_final = is_denial(&said) && deployment.metadata.generation == Some(1);
+        let message = condition.message.clone().unwrap_or_default();
+        let is_final = is_denial(&message) && deployment.metadata.generation == Some(1);
         Some(Obstacle {
             object: format!("Deployment {}", deployment.name_any()),
-            expected: "to make a ReplicaSet".to_owned(),
-            hope: (!is_final).then(|| "the controller tries again".to_owned()),
-            hint: self.hint(&said),
-            said,
+            expected: "to create a ReplicaSet".to_owned(),
+            may_resolve: (!is_final).then(|| "the controller retries".to_owned()),
+            hint: self.hint(&message),
+            message,
         })
     }
 
     fn refused(&self, set: &ReplicaSet, condition: &ReplicaSetCondition) -> Obstacle {
-        let said = condition.message.clone().unwrap_or_default();
-        let needs_room = said.contains("exceeded quota");
-        let hope = || self.hope(condition.last_transition_time.as_ref().map(|time| time.0), needs_room);
+        let message = condition.message.clone().unwrap_or_default();
+        let needs_room = message.contains("exceeded quota");
+        let may_resolve = || self.may_resolve(condition.last_transition_time.as_ref().map(|time| time.0), needs_room);
         Obstacle {
             object: format!("ReplicaSet {}", set.name_any()),
-            expected: "to make the server's pod".to_owned(),
-            hope: if is_denial(&said) { None } else { hope() },
-            hint: self.hint(&said),
-            said,
+            expected: "to create the server's pod".to_owned(),
+            may_resolve: if is_denial(&message) { None } else { may_resolve() },
+            hint: self.hint(&message),
+            message,
         }
     }
 
     fn unschedulable(&self, pod: &Pod, condition: &PodCondition) -> Obstacle {
         let announced = || match self.announced.get(&pod.uid().unwrap_or_default()) {
             Some(Ok(None)) => None,
-            Some(Ok(Some(event))) => Some(format!("an autoscaler has announced a node: {event}")),
-            Some(Err(why)) => Some(format!("whether an autoscaler has announced a node is not known: {why}")),
-            None => Some("whether an autoscaler has announced a node is being asked".to_owned()),
+            Some(Ok(Some(event))) => Some(format!("an autoscaler announced a node: {event}")),
+            Some(Err(error)) => Some(format!("an autoscaler may have announced a node; cannot check: {error}")),
+            None => Some("an autoscaler may have announced a node; not checked yet".to_owned()),
         };
-        // Pods of lower priority have to end first.
         let nominated = pod.status.as_ref().and_then(|status| status.nominated_node_name.as_ref());
-        let nominated = || nominated.map(|node| format!("room is being made on node {node}"));
+        let nominated = || nominated.map(|node| format!("the scheduler is evicting pods from node {node} for it"));
         let since = condition.last_transition_time.as_ref().map(|time| time.0);
         Obstacle {
             object: format!("pod {}", pod.name_any()),
             expected: "a node to run on".to_owned(),
-            said: format!("Unschedulable: {}", condition.message.as_deref().unwrap_or_default()),
-            hope: self.hope(since, true).or_else(nominated).or_else(announced),
-            hint: "make a node fit what the message names (its labels, taints, free CPU and memory): kubectl describe \
-                   nodes; or change the pod's nodeSelector, tolerations or requests"
+            message: format!("Unschedulable: {}", condition.message.as_deref().unwrap_or_default()),
+            may_resolve: self.may_resolve(since, true).or_else(nominated).or_else(announced),
+            hint: "change a node to satisfy the message (labels, taints, free CPU and memory; see kubectl describe nodes), or \
+                   change the pod's nodeSelector, tolerations or requests"
                 .to_owned(),
         }
     }
 
-    /// Why what is no denial may pass by itself, whoever it is about.
-    fn hope(&self, since: Option<Timestamp>, needs_room: bool) -> Option<String> {
+    /// Why an obstacle other than a denial may resolve itself.
+    fn may_resolve(&self, since: Option<Timestamp>, needs_room: bool) -> Option<String> {
         let own = self.terminating().first().map(|pod| format!("pod {} is being deleted", pod.name_any()));
         let others = || self.leaving.first().filter(|_| needs_room).cloned();
-        let is_young = since.is_none_or(|since| self.now.duration_since(since) < PATIENCE);
-        let young = || is_young.then(|| format!("it is not {} s old", PATIENCE.as_secs()));
-        own.or_else(others).or_else(young)
+        let is_new = since.is_none_or(|since| self.now.duration_since(since) < PATIENCE);
+        let new = || is_new.then(|| format!("it began less than {} s ago", PATIENCE.as_secs()));
+        own.or_else(others).or_else(new)
     }
 
-    fn hint(&self, said: &str) -> String {
+    fn hint(&self, message: &str) -> String {
         let deployment = self.deployment();
         let name = deployment.map(ResourceExt::name_any).unwrap_or_default();
         let namespace = deployment.and_then(ResourceExt::namespace).unwrap_or_default();
-        let what = if said.contains("violates PodSecurity") {
+        let fix = if message.contains("violates PodSecurity") {
             format!(
                 "set the label pod-security.kubernetes.io/enforce of namespace {namespace} to a level that allows the pod \
                  (hostPath needs privileged), or change the pod"
             )
         } else {
-            format!(
-                "change the pod, or what the message names: the policy, webhook or quota (of namespace {namespace})"
-            )
+            format!("change the pod, or the policy, webhook or quota (of namespace {namespace}) that the message names")
         };
-        format!("{what}; then kubectl rollout restart deployment {name}, because the controller tries ever more seldom")
+        format!(
+            "{fix}; then run kubectl rollout restart deployment {name}, because the controller retries less and less often"
+        )
     }
 }
 

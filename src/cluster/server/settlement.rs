@@ -1,4 +1,4 @@
-//! Whether a server's pods are what its Deployment asks for, or will be by themselves. Pure.
+//! Whether a server's pods match its Deployment, or will without intervention. Pure.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use super::obstacle::{Obstacle, unscheduled};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
     Settled,
-    /// It changes by itself: wait.
+    /// Still changing: wait.
     Pending(String),
-    Hopeless(String),
+    Stuck(String),
 }
 
 impl Settlement {
     pub fn pending(self) -> Option<String> {
         match self {
             Self::Pending(what) => Some(what),
-            Self::Settled | Self::Hopeless(_) => None,
+            Self::Settled | Self::Stuck(_) => None,
         }
     }
 }
@@ -29,29 +29,30 @@ impl Settlement {
 impl Server {
     pub fn settlement(&self) -> Settlement {
         let obstacle = self.obstacle();
-        // Whatever else is under way.
-        if let Some(Obstacle { object, said, hope: None, .. }) = &obstacle {
-            return Settlement::Hopeless(format!("{object}: {said}"));
+        if let Some(Obstacle { object, message, may_resolve: None, .. }) = &obstacle {
+            return Settlement::Stuck(format!("{object}: {message}"));
         }
         if let [first, ..] = self.terminating().as_slice() {
             return Settlement::Pending(format!("pod {} is being deleted", first.name_any()));
         }
-        // Without a Deployment nothing is going to change.
+        // Without a Deployment, nothing will change.
         let Some(deployment) = self.deployment() else {
             let stuck = self.current().into_iter().find_map(|pod| stuck(pod));
-            return stuck.map_or(Settlement::Settled, Settlement::Hopeless);
+            return stuck.map_or(Settlement::Settled, Settlement::Stuck);
         };
         let name = deployment.name_any();
         if !self.is_observed() {
-            return Settlement::Pending(format!("the newest change of Deployment {name} is not taken up yet"));
+            return Settlement::Pending(format!(
+                "the controller has not observed the newest change of Deployment {name}"
+            ));
         }
         let (wanted, newest) = (self.wanted(), self.newest());
-        // Only of the newest ReplicaSet: an older pod that is stuck is about to be replaced by the repair.
+        // Only of the newest ReplicaSet: a stuck older pod is about to be replaced.
         if let Some(why) = newest.iter().find_map(|pod| stuck(pod)) {
-            return Settlement::Hopeless(why);
+            return Settlement::Stuck(why);
         }
-        if let Some(Obstacle { object, said, hope: Some(hope), .. }) = obstacle {
-            return Settlement::Pending(format!("{object}: {said}; {hope}"));
+        if let Some(Obstacle { object, message, may_resolve: Some(why), .. }) = obstacle {
+            return Settlement::Pending(format!("{object}: {message}; {why}"));
         }
         if newest.len() != wanted {
             let count = newest.len();
@@ -62,15 +63,15 @@ impl Server {
         if let Some(pod) = newest.iter().find(|pod| !is_ready(pod)) {
             return Settlement::Pending(format!("pod {} is not Ready yet ({})", pod.name_any(), progress(pod)));
         }
-        // A pod without an owner is not replaced by anybody: there is nothing to wait for.
+        // A pod without an owner will not be replaced, so there is nothing to wait for.
         let is_older = |pod: &&Arc<Pod>| !self.is_newest(pod) && !pod.owner_references().is_empty();
         match self.current().into_iter().find(is_older) {
-            Some(old) => Settlement::Pending(format!("pod {} of an older ReplicaSet is still there", old.name_any())),
+            Some(old) => Settlement::Pending(format!("pod {} of an older ReplicaSet still exists", old.name_any())),
             None => Settlement::Settled,
         }
     }
 
-    /// The same, and whether it serves: it has a pod, and all of them are Ready.
+    /// Like `settlement`, but settled only with at least one pod, and all of them Ready.
     pub fn readiness(&self) -> Settlement {
         let current = self.current();
         match self.settlement() {
@@ -82,14 +83,14 @@ impl Server {
     }
 }
 
-/// Why a pod will not become Ready by waiting; `None` if it may.
+/// Why a pod will not become Ready; `None` if it may.
 fn stuck(pod: &Pod) -> Option<String> {
     let views = container::all(pod);
     let view = views.iter().find(|view| view.is_stuck())?;
     Some(format!("pod {}, container {}: {}", pod.name_any(), view.name, view.describe()))
 }
 
-/// Where a pod stands that is not Ready yet: its phase, and why it has no node, or the containers that are not ready.
+/// The progress of a pod that is not Ready: its phase, and why it has no node or which containers are not ready.
 pub fn progress(pod: &Pod) -> String {
     let mut parts = vec![phase(pod).to_owned()];
     if let Some(condition) = unscheduled(pod) {
@@ -112,12 +113,12 @@ mod tests {
     use crate::cluster::example::{output_pod, output_server, with};
 
     #[test]
-    fn only_what_changes_by_itself_is_waited_for() {
+    fn a_server_is_pending_only_while_it_changes() {
         let not_ready = || ("/pods/0/status/conditions/0/status", json!("False"));
         let waiting = |reason: &str| json!({"waiting": {"reason": reason}});
         let state = |reason: &str| ("/pods/0/status/initContainerStatuses/1/state", waiting(reason));
         let old = ("/metadata/ownerReferences/0/uid", json!("set-1"));
-        let nobodys = ("/metadata/ownerReferences", json!([]));
+        let ownerless = ("/metadata/ownerReferences", json!([]));
         let going = ("/metadata/deletionTimestamp", json!("2026-11-21T03:00:00Z"));
         let looping = [
             old.clone(),
@@ -126,22 +127,22 @@ mod tests {
         ];
         let pod = |changes: &[(&str, Value)]| with(output_pod(), changes);
         for (what, changes, is) in [
-            ("all is well", vec![], "Settled"),
+            ("healthy", vec![], "Settled"),
             ("not observed", vec![("/deployments/0/status/observedGeneration", json!(1))], "Pending"),
             ("not Ready", vec![not_ready()], "Pending"),
-            ("none of the newest", vec![("/pods", json!([pod(std::slice::from_ref(&old))]))], "Pending"),
-            ("one to come", vec![("/deployments/0/spec/replicas", json!(2))], "Pending"),
-            ("an old one beside", vec![("/pods/-", pod(&[old]))], "Pending"),
-            ("one that ends", vec![("/pods/-", pod(std::slice::from_ref(&going)))], "Pending"),
-            ("one that ends and is nobody's", vec![("/pods/-", pod(&[nobodys.clone(), going]))], "Pending"),
-            ("a crash loop", vec![state("CrashLoopBackOff"), not_ready()], "Hopeless"),
-            ("no image", vec![state("ErrImagePull"), not_ready()], "Hopeless"),
-            ("it starts", vec![state("PodInitializing"), not_ready()], "Pending"),
-            ("an old crash loop beside what repairs it", vec![not_ready(), ("/pods/-", pod(&looping))], "Pending"),
+            ("no new pod", vec![("/pods", json!([pod(std::slice::from_ref(&old))]))], "Pending"),
+            ("a missing replica", vec![("/deployments/0/spec/replicas", json!(2))], "Pending"),
+            ("an additional old pod", vec![("/pods/-", pod(&[old]))], "Pending"),
+            ("a pod being deleted", vec![("/pods/-", pod(std::slice::from_ref(&going)))], "Pending"),
+            ("an ownerless pod being deleted", vec![("/pods/-", pod(&[ownerless.clone(), going]))], "Pending"),
+            ("a crash loop", vec![state("CrashLoopBackOff"), not_ready()], "Stuck"),
+            ("no image", vec![state("ErrImagePull"), not_ready()], "Stuck"),
+            ("starting", vec![state("PodInitializing"), not_ready()], "Pending"),
+            ("an old crash loop being replaced", vec![not_ready(), ("/pods/-", pod(&looping))], "Pending"),
             ("no Deployment", vec![("/deployments", json!([]))], "Settled"),
-            ("scaled to nothing", vec![("/deployments/0/spec/replicas", json!(0)), ("/pods", json!([]))], "Settled"),
-            ("one that is nobody's", vec![("/pods/-", pod(&[nobodys]))], "Settled"),
-            ("an evicted one", vec![("/pods/-", pod(&[("/status/phase", json!("Failed"))]))], "Settled"),
+            ("scaled to zero", vec![("/deployments/0/spec/replicas", json!(0)), ("/pods", json!([]))], "Settled"),
+            ("an ownerless pod", vec![("/pods/-", pod(&[ownerless]))], "Settled"),
+            ("an evicted pod", vec![("/pods/-", pod(&[("/status/phase", json!("Failed"))]))], "Settled"),
         ] {
             let server: Server = serde_json::from_value(with(output_server(), &changes)).unwrap();
             let seen = format!("{:?}", server.settlement());

@@ -59,7 +59,7 @@ async fn run(
         Some(Answer::Slow(takes)) => {
             let mut lost = container.world.kubelet.busy.lock().await;
             sleep(takes.unsigned_abs()).await;
-            lost.insert((name(&container.pod).to_owned(), operations.iter().all(Operation::says_nothing)))
+            lost.insert((name(&container.pod).to_owned(), operations.iter().all(Operation::has_no_output)))
         }
         _ => false,
     };
