@@ -69,6 +69,8 @@ pub(super) fn tls_error(error: &(dyn Error + 'static)) -> Option<TransportError>
 }
 
 fn certificate_error(error: &CertificateError) -> TransportError {
+    // A recreated authority has the same name and another key, so its signature looks bad.
+    let is_unknown_authority = matches!(error, CertificateError::UnknownIssuer | CertificateError::BadSignature);
     let (problem, hint) = match error {
         CertificateError::ExpiredContext { time, not_after } => {
             (format!("expired at {}; this machine's clock shows {}", shown(*not_after), shown(*time)), CLOCK)
@@ -82,16 +84,12 @@ fn certificate_error(error: &CertificateError) -> TransportError {
             let names = if names.is_empty() { "no name" } else { &names };
             (format!("is valid for {names}, not for {}", expected.to_str()), NAME)
         }
-        // A recreated authority has the same name and another key.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            ("was signed by an unknown authority".to_owned(), TRUST)
-        }
+        _ if is_unknown_authority => ("was signed by an unknown authority".to_owned(), TRUST),
         CertificateError::Other(error) if error.to_string().contains("CaUsedAsEndEntity") => {
             ("is a CA certificate, which a server must not use (kubectl accepts it)".to_owned(), ISSUE)
         }
         other => (format!("was rejected: {other}"), "have it reissued"),
     };
-    let is_unknown_authority = matches!(error, CertificateError::UnknownIssuer | CertificateError::BadSignature);
     TransportError { is_unknown_authority, ..TransportError::new(format!("the server's certificate {problem}"), hint) }
 }
 

@@ -47,7 +47,7 @@ async fn send(client: Client, request: Request<Body>) -> Result<Response<Body>, 
         if attempt > MAX_RETRIES || wait >= ANSWER.saturating_sub(began.elapsed()) {
             let status = response.status();
             let message = format!("the API server is busy: {status}, Retry-After: {retry_after} (attempt {attempt})");
-            return Err(TransportError::new(message, "wait as long as Retry-After says, then run again").into());
+            return Err(TransportError::new(message, "wait as long as Retry-After asks, then run again").into());
         }
         tokio::time::sleep(wait).await;
         attempt += 1;
