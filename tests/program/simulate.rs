@@ -80,11 +80,7 @@ fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
             3,
             &["PASS  permissions", "FAIL  commands", "403 Forbidden, text/html", "it falls back to SPDY"],
         ),
-        (
-            "gateway-down",
-            3,
-            &["FAIL  cluster", "does not come from a Kubernetes API server", "502 Bad Gateway, text/html", "VPN"],
-        ),
+        ("gateway-down", 3, &["FAIL  cluster", "from a Kubernetes API server: 502 Bad Gateway, text/html", "VPN"]),
         ("login-page", 3, &["FAIL  cluster", "302 Found, text/html, Location: https://login.example/start\n"]),
         ("api-later", 3, &["FAIL  cluster", "429 Too Many Requests, Retry-After: 60 (attempt 1)"]),
         ("api-busy", 0, &["PASS  release      file-sim, revision 1, deployed"]),

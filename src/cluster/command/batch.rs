@@ -16,8 +16,7 @@ const END: &str = "exit $((failed > 0))\n";
 /// The shell's exit code if any operation failed.
 pub const FAILED: i32 = 1;
 
-/// A shell's command line for the operations. After each operation, it writes the mark to both outputs, with the exit code
-/// on standard output.
+/// A shell's command line for the operations. After each, it writes the mark to both outputs, and the exit code to stdout.
 pub fn encode(operations: &[Operation], mark: &str) -> Vec<String> {
     let mut script = String::new();
     let mut arguments = vec![mark.to_owned()];

@@ -42,8 +42,8 @@ pub struct Kubeconfig {
 
 pub fn read_kubeconfig(target: &Target) -> Result<Kubeconfig, Refusal> {
     let files = Files::read(target)?;
-    let no_context = || files.without_context(&target.context);
-    let context = files.entry("context", &target.context).ok_or_else(no_context)?;
+    let context = &target.context;
+    let context = files.entry("context", context).ok_or_else(|| files.without_context(context))?;
     let name = context.text("cluster");
     let undefined =
         || context.wrong("cluster", &format!("names `{name}`, which no kubeconfig defines ({})", files.listed()));
@@ -225,9 +225,6 @@ impl Entry {
     }
 
     /// Removes the token file from the entry and reads it; if readable, it overrides a token and a plugin.
-    ///
-    /// # Errors
-    /// There is no token, or a value is not allowed in an HTTP header.
     fn token(&mut self) -> Result<Option<token::File>, Refusal> {
         let invalid = "contains a line break or another character that is not allowed in an HTTP header";
         if let Some(key) = ["token", "as", "as-uid"].into_iter().find(|key| token::header(self.text(key)).is_none()) {

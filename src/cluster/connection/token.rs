@@ -32,10 +32,7 @@ pub(super) fn read(file: &Path) -> std::io::Result<String> {
     Some(text.trim()).filter(|token| !token.is_empty()).map(str::to_owned).ok_or(std::io::Error::other("it is empty"))
 }
 
-/// The token of a legacy `auth-provider`, whose command is never run.
-///
-/// # Errors
-/// The problem and a hint, such as what replaced a provider that Kubernetes removed.
+/// The token of a legacy `auth-provider`, whose command is never run; or the problem and a hint.
 pub(super) fn of_provider(provider: &Value) -> Result<String, (String, &'static str)> {
     let name = provider["name"].as_str().unwrap_or_default();
     let hint = match name {

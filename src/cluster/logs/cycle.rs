@@ -54,8 +54,8 @@ impl CycleLog {
         listed.map(|(_, stamp)| *stamp).collect()
     }
 
-    /// Whether the cycle that copied the file, which arrived at `noticed`, has ended; `before` is the number of its listings
-    /// when it was written.
+    /// Whether the cycle that copied the file has ended. The file was listed `before` times when it was written, and arrived
+    /// at `noticed`.
     pub fn ended_after(&self, name: &str, before: usize, noticed: Instant) -> bool {
         match self.listings(name).as_slice() {
             // rsync without -v lists nothing.
@@ -83,8 +83,7 @@ impl CycleLog {
         matches!(self.error, Some(ApiError::Forbidden { .. } | ApiError::Unauthorized { .. }))
     }
 
-    /// Whether a file can be removed from the export now without vanishing under a running rsync. `lag` is how long a command
-    /// currently takes.
+    /// Whether a file can be removed from the export now without vanishing under a running rsync. A command takes `lag`.
     pub(super) fn is_quiet(&self, now: Instant, lag: Duration) -> bool {
         if let Some(ApiError::NotFound { .. }) = self.error {
             // The sidecar is gone with its pod.

@@ -114,8 +114,7 @@ struct Follower {
 
 impl Follower {
     async fn run(mut self) {
-        // Something on the way may hold up a stream, but not a response that ends. So alternate: follow until the log is
-        // silent for too long, then fetch once without following.
+        // Something on the way may mute a stream, but not a response that ends: after too long a silence, fetch once.
         let mut is_fetch = false;
         loop {
             is_fetch = match self.read(is_fetch).await {

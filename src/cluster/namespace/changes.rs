@@ -56,8 +56,7 @@ impl Changes {
         Self { counts, server: server.map(str::to_owned), known }
     }
 
-    /// Waits for the next change, but only some seconds: a change of another server may free the room that a missing
-    /// pod needs.
+    /// Waits for the next change, but only some seconds: another server may free the room that a missing pod needs.
     pub async fn changed(&mut self) -> Result<(), RecvError> {
         let Self { counts, server, known } = self;
         if let Ok(changed) = timeout(MAX_WAIT, counts.wait_for(|counts| counts.of(server.as_deref()) != *known)).await {

@@ -60,8 +60,7 @@ impl Population {
         !self.selected(select).is_empty() || self.deployments.iter().any(|deployment| makes(deployment, select))
     }
 
-    /// The Ready pods that `select` matches and in which this container runs, with their servers' names, by which they
-    /// are sorted.
+    /// The Ready pods that `select` matches and in which this container runs, with and sorted by their servers' names.
     pub fn ready(&self, select: &Select, container: &str) -> Vec<(String, Arc<Pod>)> {
         let runs = |pod: &Pod| container::runs(pod, container) && is_ready(pod) && !is_terminating(pod);
         let pods = self.pods.iter().filter(|pod| select.matches(pod.labels()) && runs(pod));
