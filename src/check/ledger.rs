@@ -1,4 +1,4 @@
-//! The ledger of files that a run put somewhere: whatever ends a test, they are removed from here.
+//! The ledger of the files that a run has written: they are removed by it, however a test ends.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::cluster::Select;
 use crate::event::TestId;
 
+/// A file that a test has written or is about to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
-    /// The test that put it there, or will.
     pub test: TestId,
     pub server: String,
     pub select: Select,
@@ -20,10 +20,9 @@ pub struct Placed {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     Host,
-    /// In the export, reached through this container.
+    /// This folder in this container.
     Export {
         container: String,
-        /// The export's folder in it.
         folder: String,
     },
 }
@@ -40,7 +39,7 @@ impl Place {
 impl fmt::Display for Placed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::Host => write!(f, "{} in the folder of {}", self.name, self.server),
+            Place::Host => write!(f, "{} in the host folder of {}", self.name, self.server),
             Place::Export { container, folder } => {
                 write!(f, "{folder}/{} in container {container} of {}", self.name, self.server)
             }
@@ -48,7 +47,7 @@ impl fmt::Display for Placed {
     }
 }
 
-/// Files that were written, or are about to be, and not yet removed; and all places that there ever were.
+/// The files that are not removed yet, and all places where files ever were.
 #[derive(Debug, Default)]
 pub struct Ledger(Mutex<Entries>);
 
@@ -60,7 +59,7 @@ struct Entries {
 }
 
 impl Ledger {
-    /// Notes a file before it is written.
+    /// Registers a file before it is written.
     pub fn place(&self, placed: Placed) {
         let mut entries = self.entries();
         entries.places.insert((placed.server.clone(), placed.place.clone()));
@@ -71,7 +70,7 @@ impl Ledger {
         self.entries().files.retain(|other| other != placed);
     }
 
-    /// The files that are not removed yet and that `which` selects.
+    /// The files that are not removed yet and match.
     pub fn placed(&self, which: impl Fn(&Placed) -> bool) -> Vec<Placed> {
         self.entries().files.iter().filter(|placed| which(placed)).cloned().collect()
     }

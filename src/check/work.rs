@@ -1,4 +1,4 @@
-//! What one test does: in containers, in the export, and with its files. Each file is noted in the ledger before it is written.
+//! What a test does in containers, in the export, and with its files, which the ledger registers before they are written.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use crate::event::{Hop, Reason, TestId, Verdict};
 use crate::host::Entry;
 
 impl Site {
-    /// How the names of all files of this test and its like on other servers begin.
+    /// The prefix of the names of this test's files, on all servers.
     pub fn prefix(&self) -> String {
         format!("{}-{}-{}-", self.shared.run, self.id.suite, self.id.slug)
     }
 
-    /// A file of this test in the host folder, not placed yet; `what` tells it from the test's other files.
+    /// A file of this test in the host folder, which the ledger does not register yet.
     pub fn file(&self, what: &str) -> Placed {
         self.file_of(self.server(), what)
     }
 
-    /// The same for the test of another server.
+    /// The same for this test of another server.
     pub fn file_of(&self, server: &str, what: &str) -> Placed {
         Placed {
             test: TestId { server: Some(server.to_owned()), ..self.id.clone() },
@@ -35,23 +35,23 @@ impl Site {
         }
     }
 
-    /// Waits for commands in a pod, and says so where that takes long.
-    pub async fn patiently<T>(&self, pod: &str, commands: impl Future<Output = T>) -> T {
+    /// Awaits commands in a pod, and reports a long wait.
+    pub async fn await_command<T>(&self, pod: &str, commands: impl Future<Output = T>) -> T {
         let mut commands = pin!(commands);
         let mut patience = SLOW;
         loop {
             if let Ok(done) = tokio::time::timeout(patience, &mut commands).await {
                 return done;
             }
-            self.waiting(format!("a command in pod {pod}, while the node is slow"), COMMAND);
+            self.waiting(format!("a command in pod {pod} on a slow node"), COMMAND);
             patience = COMMAND;
         }
     }
 
-    /// Does operations in a container of any server's pod, one right after the other.
+    /// Runs operations in a container of any server's pod, one after the other.
     ///
     /// # Errors
-    /// Nothing is known of the end of one, which says nothing about what was asked for.
+    /// ERROR, because one was not seen to end.
     pub async fn exec_all(
         &self,
         pod: &Pod,
@@ -60,15 +60,15 @@ impl Site {
     ) -> Result<Vec<Output>, Verdict> {
         let (name, object) = (pod.name_any(), container::place(pod, container));
         let outputs = self.shared.exec_all(self.server_of(pod), &name, container, operations);
-        let outputs = self.patiently(&name, outputs).await.map_err(|error| {
+        let outputs = self.await_command(&name, outputs).await.map_err(|error| {
             Verdict::error(Reason::new(&object, "to run a command in it", error.to_string()).hint(error.hint()))
         })?;
         let Some(lost) = outputs.iter().find(|output| !output.exited_normally()) else { return Ok(outputs) };
         let reason = Reason::new(object, "to run a command to its end", lost.problem().unwrap_or_default());
-        Err(Verdict::error(reason.hint("look whether it restarts, and run again")))
+        Err(Verdict::error(reason.hint("check whether the container restarts, and run the test again")))
     }
 
-    /// Does one, and says what went wrong with it, if anything did.
+    /// Runs one operation; its output, and its problem, if it has one.
     pub async fn try_exec(
         &self,
         pod: &Pod,
@@ -76,13 +76,13 @@ impl Site {
         operation: &Operation,
     ) -> Result<(Output, Option<String>), Verdict> {
         let outputs = self.exec_all(pod, container, vec![operation.clone()]).await?;
-        let lost = || Verdict::error(Reason::new(container::place(pod, container), "a command's output", "none"));
+        let lost = || Verdict::error(Reason::new(container::place(pod, container), "the output of a command", "none"));
         let output = outputs.into_iter().next().ok_or_else(lost)?;
         let problem = output.problem();
         Ok((output, problem))
     }
 
-    /// Does one in the export's container.
+    /// Runs one operation in the export's container.
     ///
     /// # Errors
     /// As above.
@@ -90,20 +90,19 @@ impl Site {
         self.try_exec(pod, &self.system.export.container, operation).await
     }
 
-    /// Where a file is in the export's container.
+    /// The path of a file in the export's container.
     pub fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.system.export.folder)
     }
 
-    /// Waits until no cycle of the sidecar copies. Whoever waits goes on in any case: if no quiet moment is seen, nothing is
-    /// known to be in the middle of a cycle either.
+    /// Waits until the sidecar is between two sync cycles, for a limited time: if no such moment is seen, no cycle was seen either.
     pub async fn quiet(&self, pod: &Pod) {
         if let Some(cycles) = self.cycles(pod) {
             cycles.quiet(Instant::now() + QUIET).await;
         }
     }
 
-    /// Removes a file of this test from the export, between two cycles; what kept it there, if anything did.
+    /// Removes a file of this test from the export, between two sync cycles; the problem, if it has one.
     ///
     /// # Errors
     /// As above.
@@ -116,17 +115,18 @@ impl Site {
         Ok(problem)
     }
 
-    /// ERROR unless the container runs, so that something can be done in it.
+    /// # Errors
+    /// ERROR, because the container does not run.
     pub fn running(&self, pod: &Pod, container: &str) -> Result<(), Verdict> {
         let view = container::named(pod, container);
         if view.is_some_and(|view| view.running_since().is_some()) {
             return Ok(());
         }
-        let seen = view.map_or("there is no such container".to_owned(), |view| view.describe());
+        let seen = view.map_or("no such container".to_owned(), |view| view.describe());
         Err(self.blocked(Reason::new(container::place(pod, container), "running", seen)))
     }
 
-    /// The followed log of the sidecar of any server; `None` if the pod has no such container.
+    /// The log of any server's sidecar, which is followed; `None` if the pod has no sidecar.
     pub fn cycles(&self, pod: &Pod) -> Option<Arc<Cycles>> {
         container::named(pod, self.system.sidecar_name())?;
         self.shared.cycles(self.server_of(pod), &pod.name_any(), &self.system)
@@ -136,35 +136,36 @@ impl Site {
         pod.labels().get(&self.system.pods.server_label).map_or(self.server(), String::as_str)
     }
 
-    /// A file of the host folder where it is in the export.
+    /// A file of the host folder in the export.
     pub fn exported(&self, file: &Placed) -> Placed {
         let export = &self.system.export;
         let place = Place::Export { container: export.container.clone(), folder: export.folder.clone() };
         Placed { place, ..file.clone() }
     }
 
-    /// Notes a file of this test in the ledger before it is written into the export, and where it may be copied to.
+    /// Registers a file of this test before it is written to the export, and in the host folder, where it may be copied to.
     pub fn place(&self, pod: &Pod, file: &Placed) -> Placed {
-        // Followed so that tidying up knows when the file can go.
-        let copied = self.cycles(pod).is_some();
+        // Also follows the log, so that clean-up knows when the file may be removed.
+        let is_copied = self.cycles(pod).is_some();
         let exported = self.exported(file);
         self.shared.ledger.place(exported.clone());
-        if copied {
+        if is_copied {
             self.shared.ledger.place(file.clone());
         }
         exported
     }
 
-    /// ERROR where the host folder is no longer there: then nothing could arrive in it.
-    pub async fn still_there(&self) -> Result<(), Verdict> {
+    /// # Errors
+    /// ERROR, because the host folder has vanished, so that nothing could arrive in it.
+    pub async fn require_host_folder(&self) -> Result<(), Verdict> {
         let entry = self.shared.host.entry(self.server()).await;
         if entry == Entry::Folder {
             return Ok(());
         }
         let folder = self.shared.host.folder(self.server()).display().to_string();
-        let hint = "make it again, restart the server's pod, which mounts the old one, and run the test again";
+        let hint = "recreate it, restart the server's pod, which mounts the old one, and run the test again";
         Err(Verdict::error(
-            Reason::new(format!("folder {folder}"), "to be there during the whole test", entry.to_string()).hint(hint),
+            Reason::new(format!("folder {folder}"), "to exist during the whole test", entry.to_string()).hint(hint),
         )
         .at(Hop::Host))
     }

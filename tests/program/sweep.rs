@@ -58,8 +58,8 @@ fn only_what_a_run_that_is_over_has_left_is_removed() {
     }
     let lines = [
         format!("/data/{LEFT} in container nfs-server of nas-output-1: 4 KiB, 1h old"),
-        format!("{LEFT} in the folder of nas-output-1: 1 KiB, 1h old"),
-        format!("{OF_RSYNC} in the folder of nas-output-1: 1 KiB, 1h old"),
+        format!("{LEFT} in the host folder of nas-output-1: 1 KiB, 1h old"),
+        format!("{OF_RSYNC} in the host folder of nas-output-1: 1 KiB, 1h old"),
         "3 files of earlier runs; --yes removes them".to_owned(),
     ];
     simulated.sweep(&[], 0, &lines.each_ref().map(String::as_str));

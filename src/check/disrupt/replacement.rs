@@ -1,4 +1,4 @@
-//! From a deleted pod to its replacement: which one it is, how far it is, and what it hangs on.
+//! Deletes a pod and follows its replacement: which pod it is, its progress, and what it waits for.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
-use super::seen::{Came, Sighting};
+use super::seen::{Replacement, Sighting};
 use crate::check::parameter::Span;
 use crate::check::{Disrupted, Site, millis};
 use crate::cluster::container::{self, Kind};
@@ -18,25 +18,24 @@ use crate::cluster::{ApiError, Operation, Population, ResourceExt, Server, gathe
 use crate::event::{Reason, Verdict};
 use crate::host::Seen;
 
-/// The first pause between two looks into an export; it doubles up to the second.
-const PAUSE: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(1);
-/// How much longer than allowed a look into an export may take, before it is given up.
-const ANSWER: Duration = Duration::from_secs(10);
-/// So much of a log is looked through for files that it removed, and so many lines of it are told.
-const WHOLE_LOG: i64 = 1 << 20;
-const NAMED: usize = 3;
+/// The pause between two looks into an export doubles from the first to the second.
+const MIN_PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// How much longer than the limit the last look into an export may take.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most of a log that is searched for removed files, in bytes, and the most of its lines that are quoted.
+const MAX_LOG: i64 = 1 << 20;
+const MAX_LINES: usize = 3;
 
-/// A pod that was deleted, so that another one comes.
-pub struct Deleted<'a> {
+/// The deletion of a pod that its ReplicaSet replaces.
+pub struct Deletion<'a> {
     site: &'a Site,
-    /// The uids of all pods that the server had.
+    /// The uids of the server's pods before it.
     known: BTreeSet<String>,
-    /// The uid of the ReplicaSet that makes another.
+    /// The uid of the ReplicaSet.
     owner: String,
-    /// When its deletion was sent.
     sent: Instant,
-    /// Until when a replacement may become Ready.
+    /// When the replacement must be Ready.
     limit: Instant,
 }
 
@@ -46,15 +45,15 @@ pub struct File {
     pub content: String,
 }
 
-/// The pod that comes in its place, if there is one, and what became of it, once that is known.
-type Replacement = (Option<Arc<Pod>>, Option<Came>);
+/// The replacement's pod, if it exists, and what became of it, once that is certain.
+type Progress = (Option<Arc<Pod>>, Option<Replacement>);
 
-impl<'a> Deleted<'a> {
-    /// Deletes a pod of the server, for which its ReplicaSet makes another.
+impl<'a> Deletion<'a> {
+    /// Deletes the pod.
     ///
     /// # Errors
-    /// The API did not say that it is deleted.
-    pub async fn delete(site: &'a Site, server: &Server, pod: &Pod, owner: String) -> Result<Self, Verdict> {
+    /// The API did not confirm it.
+    pub async fn send(site: &'a Site, server: &Server, pod: &Pod, owner: String) -> Result<Self, Verdict> {
         let (shared, sent, deletes) = (&site.shared, Instant::now(), pod.uid().unwrap_or_default());
         let disrupted = Disrupted {
             test: site.id.clone(),
@@ -75,43 +74,41 @@ impl<'a> Deleted<'a> {
         Ok(Self { site, known, owner, sent, limit: sent + shared.settings.settle })
     }
 
-    /// How far it is.
-    ///
     /// # Errors
-    /// Something else than a restart happens to the server.
-    fn replacement(&self, population: &Population) -> Result<Replacement, Verdict> {
+    /// Something else changes the server.
+    fn progress(&self, population: &Population) -> Result<Progress, Verdict> {
         let server = self.server(population);
         let after = millis(self.sent.elapsed());
         let new: Vec<_> =
             server.pods.iter().filter(|pod| !self.known.contains(&pod.uid().unwrap_or_default())).collect();
         let is_its = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.uid == self.owner);
         if let Some(other) = new.iter().find(|pod| !is_its(pod)) {
-            return Err(self.disrupted(format!("pod {} of another owner appeared", other.name_any())));
+            return Err(self.disrupted(format!("a pod of another owner appeared: {}", other.name_any())));
         }
         let is_newest = server.newest_set().is_some_and(|set| set.metadata.uid.as_ref() == Some(&self.owner));
         let obstacle = server.obstacle().filter(|obstacle| is_newest && obstacle.may_resolve.is_none());
         let pod = match new.as_slice() {
-            [] => return Ok((None, obstacle.map(|obstacle| Came::Nothing { after, obstacle: Some(obstacle) }))),
+            [] => return Ok((None, obstacle.map(|obstacle| Replacement::Missing { after, obstacle: Some(obstacle) }))),
             [pod] => pod,
             [first, second, ..] => new.iter().find(|pod| has_ended(pod)).ok_or_else(|| {
                 let names = [first, second].map(|pod| pod.name_any()).join(" and ");
-                self.disrupted(format!("more than one pod came: {names}"))
+                self.disrupted(format!("more than one replacement appeared: {names}"))
             })?,
         };
         if is_terminating(pod) && !has_ended(pod) {
-            return Err(self.disrupted(format!("pod {} is being deleted too", pod.name_any())));
+            return Err(self.disrupted(format!("its replacement {} is being deleted", pod.name_any())));
         }
-        let stuck = |container, state| Some(Came::Stuck { pod: pod.name_any(), container, state, after });
+        let stuck = |container, state| Some(Replacement::Stuck { pod: pod.name_any(), container, state, after });
         let came = if has_ended(pod) {
             let status = pod.status.iter();
             let why: Vec<_> = status.flat_map(|it| [&it.reason, &it.message]).flatten().map(String::as_str).collect();
-            stuck(None, format!("it has ended: {}, {}", phase(pod), why.join(": ")))
+            stuck(None, format!("the pod has ended: {}, {}", phase(pod), why.join(": ")))
         } else if let Some(view) = container::all(pod).into_iter().find(container::View::is_stuck) {
             stuck(Some(view.name.to_owned()), view.describe())
         } else if let Some(obstacle) = obstacle {
             stuck(None, obstacle.message)
         } else {
-            is_ready(pod).then(|| Came::Ready { pod: pod.name_any(), after })
+            is_ready(pod).then(|| Replacement::Ready { pod: pod.name_any(), after })
         };
         Ok((Some(Arc::clone(pod)), came))
     }
@@ -122,18 +119,18 @@ impl<'a> Deleted<'a> {
 
     fn disrupted(&self, seen: String) -> Verdict {
         let object = format!("server {}", self.site.server());
-        let reason = Reason::new(object, "nobody else to change it while its pod is restarted", seen);
-        Verdict::error(reason.hint("run the test again when that is over"))
+        let reason = Reason::new(object, "unchanged by others while its pod is restarted", seen);
+        Verdict::error(reason.hint("run the test again after that"))
     }
 
-    /// Waits for the replacement to be Ready, or to be known not to become so; the pod, if there is one.
+    /// Waits until the replacement is Ready, or certain not to become Ready; its pod, if it exists.
     ///
     /// # Errors
-    /// Something else happened to the server, or the API did not say.
-    pub async fn ready(&self) -> Result<(Came, Option<Arc<Pod>>), Verdict> {
+    /// Something else changes the server, or the API does not reply.
+    pub async fn wait_for_replacement(&self) -> Result<(Replacement, Option<Arc<Pod>>), Verdict> {
         let shared = &self.site.shared;
         let mut last = None;
-        let found = shared.until(self.site.server(), self.limit, |population| match self.replacement(population) {
+        let found = shared.until(self.site.server(), self.limit, |population| match self.progress(population) {
             Ok((pod, Some(came))) => Some(Ok((came, pod))),
             Ok((pod, None)) => {
                 last = pod.or(last.take());
@@ -148,13 +145,13 @@ impl<'a> Deleted<'a> {
         let Some(pod) = last else {
             let population = shared.watch.population().ok();
             let obstacle = population.and_then(|population| self.server(&population).obstacle());
-            return Ok((Came::Nothing { after, obstacle }, None));
+            return Ok((Replacement::Missing { after, obstacle }, None));
         };
         let state = format!("not Ready yet: {}", progress(&pod));
-        Ok((Came::Stuck { pod: pod.name_any(), container: hangs_on(&pod), state, after }, Some(pod)))
+        Ok((Replacement::Stuck { pod: pod.name_any(), container: blocking_container(&pod), state, after }, Some(pod)))
     }
 
-    /// What the containers of the replacement that mount the host folder say of removing these files, in rsync's words.
+    /// The lines in the replacement's logs that report removing these files from the host folder.
     pub async fn removed(&self, pod: &Pod, names: &[String]) -> Vec<String> {
         if names.is_empty() {
             return Vec::new();
@@ -162,51 +159,52 @@ impl<'a> Deleted<'a> {
         let views = container::all(pod);
         let mounting = views.iter().filter(|view| !container::host_paths(pod, view).is_empty());
         let logs = join_all(mounting.map(async |view| {
-            let log = self.site.shared.cluster.log(&pod.name_any(), view.name, None, WHOLE_LOG).await;
+            let log = self.site.shared.cluster.log(&pod.name_any(), view.name, None, MAX_LOG).await;
             log.unwrap_or_default()
         }));
         let lines = logs.await.into_iter().flatten().map(|(_, line)| line);
-        let is_its = |line: &String| {
-            // With -v, or with -i.
+        let reports_removal = |line: &String| {
+            // rsync with -v, or with -i.
             let deleted = line.strip_prefix('*').unwrap_or(line).strip_prefix("deleting ");
             deleted.is_some_and(|name| names.iter().any(|gone| gone == name.trim_start()))
         };
-        lines.filter(is_its).take(NAMED).collect()
+        lines.filter(reports_removal).take(MAX_LINES).collect()
     }
 
-    /// Waits until the file is in the replacement's export, or is seen not to come within the time.
+    /// Waits until the file is in the replacement's export, or has certainly missed the limit.
     pub async fn arrival(&self, file: &File, within: Span) -> Sighting {
         let container = &self.site.system.export.container;
         let mut seen = Sighting { last: "no replacement".to_owned(), ..Sighting::default() };
-        let mut pause = PAUSE;
+        let mut pause = MIN_PAUSE;
         loop {
             let population = self.site.shared.watch.population();
             let mut age = Duration::ZERO;
-            match population.map(|population| self.replacement(&population)) {
-                Ok(Ok((Some(pod), None | Some(Came::Ready { .. })))) => {
+            match population.map(|population| self.progress(&population)) {
+                Ok(Ok((Some(pod), None | Some(Replacement::Ready { .. })))) => {
                     age = self.since_creation(&pod);
                     if container::runs(&pod, container) {
                         match self.look(&pod, file).await {
                             Seen::Whole => {
-                                return Sighting { there: Some(millis(self.since_creation(&pod))), ..seen };
+                                return Sighting { present: Some(millis(self.since_creation(&pod))), ..seen };
                             }
-                            // What is not known yet is no sign of absence.
+                            // Unknown is not absent.
                             Seen::Unreadable(why) => seen.last = why,
                             other => (seen.absent, seen.last) = (Some(millis(age)), other.to_string()),
                         }
-                        pause = LONGEST.min(pause * 2);
+                        pause = MAX_PAUSE.min(pause * 2);
                     } else {
                         let view = container::named(&pod, container);
-                        let state = view.map_or("there is no such container".to_owned(), |view| view.describe());
-                        (seen.absent, seen.last) = (Some(millis(age)), format!("{container} is {state}"));
+                        let state = view.map_or("no such container".to_owned(), |view| view.describe());
+                        (seen.absent, seen.last) = (Some(millis(age)), format!("{container}: {state}"));
                     }
                 }
                 Ok(Ok((None, None))) => {}
                 Ok(_) => return seen,
                 Err(error) => seen.last = error.to_string(),
             }
-            let is_told = seen.absent.is_some_and(|absent| absent > millis(within.0));
-            if is_told || age > within.0 + ANSWER || Instant::now() >= self.limit.max(self.sent + within.0 + ANSWER) {
+            let is_late = seen.absent.is_some_and(|absent| absent > millis(within.0));
+            let limit = within.0 + REPLY_TIMEOUT;
+            if is_late || age > limit || Instant::now() >= self.limit.max(self.sent + limit) {
                 return seen;
             }
             tokio::time::sleep(pause).await;
@@ -231,16 +229,16 @@ impl<'a> Deleted<'a> {
         }
     }
 
-    /// How old a pod is: by the cluster's clock, in whose timestamps there are no fractions, or by this machine's, on which
-    /// it cannot be older than the deletion.
+    /// A pod's age by the cluster's clock, whose timestamps are whole seconds; at most the time since the deletion, by this
+    /// machine's clock.
     fn since_creation(&self, pod: &Pod) -> Duration {
         let created = pod.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
         let age = self.site.shared.cluster.now().duration_since(created);
         self.sent.elapsed().min(Duration::try_from(age).unwrap_or_default())
     }
 
-    /// Waits until nothing is left of the old pod that still writes; what it is, if that does not come.
-    pub async fn old_gone(&self) -> Option<String> {
+    /// Waits until the old pod has ended and writes no more; what is left of it at the limit.
+    pub async fn wait_for_old_pod(&self) -> Option<String> {
         let mut last = None;
         let gone = self.site.shared.until(self.site.server(), self.limit, |population| {
             let server = self.server(population);
@@ -253,13 +251,13 @@ impl<'a> Deleted<'a> {
     }
 }
 
-/// The container that a pod hangs on which is not Ready: the first that the next ones wait for.
-fn hangs_on(pod: &Pod) -> Option<String> {
+/// The container that keeps a pod from being Ready: the first that the others wait for.
+fn blocking_container(pod: &Pod) -> Option<String> {
     let views = container::all(pod);
-    let open = views.iter().find(|view| match view.kind {
+    let blocking = views.iter().find(|view| match view.kind {
         Kind::Init => !view.has_completed(),
         Kind::Ephemeral => false,
         Kind::NativeSidecar | Kind::Ordinary => view.status.is_none_or(|status| !status.ready),
     });
-    open.map(|view| view.name.to_owned())
+    blocking.map(|view| view.name.to_owned())
 }

@@ -1,4 +1,4 @@
-//! What became of a server whose pod was deleted, as far as it was seen. Types only.
+//! What was seen of a server whose pod was deleted. Types only.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,70 +8,77 @@ use crate::host::Seen;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Observation {
-    /// Nothing was deleted, because it is known what would have come of it.
-    Spared(Reason),
+    /// No pod was deleted, because the replacement would fail or destroy files.
+    #[serde(rename = "Spared")]
+    NotDeleted(Reason),
     Restarted(Box<Restarted>),
 }
 
-/// What became of a server; times are milliseconds.
+/// Times are milliseconds.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Restarted {
     pub server: String,
     pub folder: String,
+    /// The pod.
     pub deleted: String,
-    /// The file that was put into the folder.
-    pub put: String,
-    /// The file that was written into the export.
-    pub wrote: String,
-    pub came: Came,
-    /// When the first file was in the export again.
+    /// The file that was created in the host folder.
+    #[serde(rename = "put")]
+    pub host_file: String,
+    /// The file that was written to the export.
+    #[serde(rename = "wrote")]
+    pub export_file: String,
+    #[serde(rename = "came")]
+    pub replacement: Replacement,
+    /// The host file in the replacement's export.
     pub arrival: Sighting,
-    /// The other one, when the replacement was Ready.
-    pub written: Option<Seen>,
-    /// The first file in the folder, at the end.
-    pub kept: Seen,
-    /// How many other files have gone from the folder, and some of their names; `None` if there were too many to compare.
+    /// The export file in the replacement's export, once that was Ready.
+    #[serde(rename = "written")]
+    pub export_file_seen: Option<Seen>,
+    /// The host file in the host folder, at the end.
+    #[serde(rename = "kept")]
+    pub host_file_seen: Seen,
+    /// How many other files vanished from the host folder, and some of their names; `None` if there were too many to compare.
     pub vanished: Option<(usize, Vec<String>)>,
-    /// Lines of the new pod's logs that say that it removed such files.
+    /// Lines of the replacement's logs that report their removal.
     #[serde(default)]
     pub removed: Vec<String>,
-    /// What the old pod still was when waiting for its end was over.
-    pub old: Option<String>,
+    /// What was left of the old pod at the end of the wait for it.
+    #[serde(rename = "old")]
+    pub old_pod: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Came {
-    /// Another, which is Ready.
+pub enum Replacement {
     Ready {
         pod: String,
-        /// How long after the deletion this was seen.
+        /// The time since the deletion.
         after: u64,
     },
-    /// Another, which does not become Ready.
+    /// It exists, but does not become Ready.
     Stuck {
         pod: String,
-        /// The container that it hangs on, if that is known.
+        /// The container that keeps it from that, if known.
         container: Option<String>,
-        /// What the API says of it.
         state: String,
-        /// How long after the deletion this was seen.
+        /// The time since the deletion.
         after: u64,
     },
-    Nothing {
-        /// Within so much time.
+    #[serde(rename = "Nothing")]
+    Missing {
+        /// The time since the deletion.
         after: u64,
-        /// What keeps it from coming, if that is known.
+        /// What prevents it, if known.
         #[serde(default)]
         obstacle: Option<Obstacle>,
     },
 }
 
-/// When a file was seen in the replacement's export, counted from its creation.
+/// When a file was seen in the replacement's export, in milliseconds since the replacement's creation.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Sighting {
-    /// When it was there.
-    pub there: Option<u64>,
-    /// When it was last seen not to be there.
+    #[serde(rename = "there")]
+    pub present: Option<u64>,
+    /// The last time that it was absent.
     pub absent: Option<u64>,
     /// What was seen last in its place.
     pub last: String,

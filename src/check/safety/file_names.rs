@@ -1,10 +1,10 @@
-//! `file-names`: files with unusual names arrive under just these names.
+//! `file-names`: files with unusual names arrive under exactly those names.
 
 use serde::{Deserialize, Serialize};
 
 use crate::check::parameter::Span;
-use crate::check::sync::ground::{self, Ground};
-use crate::check::sync::scene::{Delivery, Scene, Wanted, counted};
+use crate::check::sync::delivery::{Delivery, ExpectedFile, SyncPair, count_files};
+use crate::check::sync::route::{self, Route};
 use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::Operation;
 use crate::digest::Digest;
@@ -14,22 +14,23 @@ use crate::event::{Hop, Verdict};
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileNames {
-    /// The longest time from the acknowledged write to the arrival of all files, and from there to the cycle's end.
+    /// The longest time from the acknowledged write to the arrival of all files, and from there to the end of the sync cycle.
     pub within: Span,
-    /// The names; Windows must be able to hold them.
+    /// The names, all valid on Windows.
     #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(length(min = 1))]
     pub names: Vec<String>,
-    /// The length of one more name, in characters.
+    /// The length of one more file name, in characters.
     pub longest: usize,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
-    scene: Scene,
+    #[serde(rename = "scene")]
+    pair: SyncPair,
     delivery: Delivery,
-    /// What else was in the folder.
-    strangers: Vec<String>,
+    #[serde(rename = "strangers")]
+    unexpected: Vec<String>,
 }
 
 impl Kind for FileNames {
@@ -43,31 +44,32 @@ impl Kind for FileNames {
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (scene, ground) = Ground::enter(site, self.within).await?;
-        let folder = ground.place("names").name;
-        // Not in a folder: with it the path would be longer than the 260 characters that many programs on Windows take.
+        let (pair, route) = Route::open(site, self.within).await?;
+        let folder = route.place("names").name;
+        // Not in a subfolder, whose path would exceed the 260 characters that many Windows programs support.
         let length = site.file("").name.chars().count();
-        let long = ground.place(&"x".repeat(self.longest.saturating_sub(length))).name;
-        let nested = |name: &String| ground.nested(&folder, name, ground::line());
-        let (mut writes, mut wanted): (Vec<_>, Vec<Wanted>) = self.names.iter().map(nested).unzip();
-        let text = ground::line();
-        writes.push(Operation::Write { path: ground.path(&long), content: text.clone() });
-        wanted.push((long, Digest::of(text)));
-        let delivery = ground.deliver(writes, &wanted).await?;
-        let strangers = if delivery.is_whole() { ground.strangers(&folder, &wanted).await? } else { Vec::new() };
-        Ok(Observation { scene, delivery, strangers })
+        let long = route.place(&"x".repeat(self.longest.saturating_sub(length))).name;
+        let nested = |name: &String| route.nested(&folder, name, route::random_line());
+        let (mut writes, mut expected): (Vec<_>, Vec<ExpectedFile>) = self.names.iter().map(nested).unzip();
+        let text = route::random_line();
+        writes.push(Operation::Write { path: route.path(&long), content: text.clone() });
+        expected.push((long, Digest::of(text)));
+        let delivery = route.deliver(writes, &expected).await?;
+        let unexpected =
+            if delivery.is_complete() { route.unexpected_files(&folder, &expected).await? } else { Vec::new() };
+        Ok(Observation { pair, delivery, unexpected })
     }
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
-        let what = "a file of this name";
-        let arrival = match seen.scene.delivered(Some(&seen.delivery), what, system.sidecar_name(), self.within) {
+        let what = "the file";
+        let arrival = match seen.pair.check_arrival(Some(&seen.delivery), what, system.sidecar_name(), self.within) {
             Ok(arrival) => arrival,
             Err(verdict) => return verdict,
         };
-        let reasons = seen.scene.strange(&seen.strangers, system.sidecar_name());
+        let reasons = seen.pair.unexpected_files(&seen.unexpected, system.sidecar_name());
         let summary = format!(
-            "{} arrived under their names {} ms after the write was acknowledged: {}, and one of {} characters",
-            counted(arrival.files),
+            "{} arrived under their names {} ms after the acknowledged write: {}, and a name of {} characters",
+            count_files(arrival.files),
             arrival.millis,
             self.names.join(", "),
             self.longest

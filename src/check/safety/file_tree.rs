@@ -1,41 +1,42 @@
-//! `file-tree`: many small files in nested folders, written at once, arrive complete and with their times, which are old:
-//! the time of the copy is another one.
+//! `file-tree`: many small files in nested folders, written at once, arrive complete and with their mtimes, which are old to
+//! differ from the time of copying.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::check::parameter::Span;
-use crate::check::sync::ground::{self, Ground};
-use crate::check::sync::scene::{Delivery, Scene, Wanted, counted};
+use crate::check::sync::delivery::{Delivery, ExpectedFile, SyncPair, count_files};
+use crate::check::sync::route::{self, Route};
 use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 
-/// So many files of which the time is wrong are kept.
-const MOST: usize = 3;
+/// The most files with a wrong mtime that are kept.
+const MAX_WRONG: usize = 3;
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileTree {
-    /// The longest time from the acknowledged write to the arrival of all files, and from there to the cycle's end.
+    /// The longest time from the acknowledged write to the arrival of all files, and from there to the end of the sync cycle.
     pub within: Span,
-    /// How many files.
+    /// The number of files.
     #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]
     pub files: usize,
-    /// How far a file's time may be from that in the export.
+    /// How far a file's mtime may be from that in the export.
     pub tolerance: Span,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
-    scene: Scene,
+    #[serde(rename = "scene")]
+    pair: SyncPair,
     delivery: Delivery,
-    /// What else was in the folder.
-    strangers: Vec<String>,
+    #[serde(rename = "strangers")]
+    unexpected: Vec<String>,
     times: Option<Times>,
 }
 
@@ -44,7 +45,7 @@ struct Times {
     compared: usize,
     /// The greatest difference, in seconds.
     worst: u64,
-    /// Files with too great a difference, and that.
+    /// Files over the tolerance, with their differences.
     wrong: Vec<(String, u64)>,
 }
 
@@ -59,51 +60,51 @@ impl Kind for FileTree {
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (scene, ground) = Ground::enter(site, self.within).await?;
-        let folder = ground.place("tree").name;
-        let line = ground::line();
+        let (pair, route) = Route::open(site, self.within).await?;
+        let folder = route.place("tree").name;
+        let line = route::random_line();
         let files = Operation::tree(&line, self.files).into_iter();
-        let wanted: Vec<Wanted> =
+        let expected: Vec<ExpectedFile> =
             files.map(|(path, content)| (format!("{folder}/{path}"), Digest::of(content))).collect();
-        let write = Operation::Tree { folder: ground.path(&folder), line, files: self.files };
-        let delivery = ground.deliver(vec![write], &wanted).await?;
-        if !delivery.is_whole() {
-            return Ok(Observation { scene, delivery, strangers: Vec::new(), times: None });
+        let write = Operation::Tree { folder: route.path(&folder), line, files: self.files };
+        let delivery = route.deliver(vec![write], &expected).await?;
+        if !delivery.is_complete() {
+            return Ok(Observation { pair, delivery, unexpected: Vec::new(), times: None });
         }
-        let strangers = ground.strangers(&folder, &wanted).await?;
-        let mut times = self.times(&ground, &folder).await?;
+        let unexpected = route.unexpected_files(&folder, &expected).await?;
+        let mut times = self.times(&route, &folder).await?;
         if !times.wrong.is_empty() {
-            // A cycle may have come between the writes and the old time that the files got after them.
-            ground.ends(2).await?;
-            times = self.times(&ground, &folder).await?;
+            // A sync cycle may have copied files before their mtimes were set to the old time.
+            route.wait_for_cycles(2).await?;
+            times = self.times(&route, &folder).await?;
         }
-        Ok(Observation { scene, delivery, strangers, times: Some(times) })
+        Ok(Observation { pair, delivery, unexpected, times: Some(times) })
     }
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let arrival =
-            match seen.scene.delivered(Some(&seen.delivery), "a small file", system.sidecar_name(), self.within) {
+            match seen.pair.check_arrival(Some(&seen.delivery), "the file", system.sidecar_name(), self.within) {
                 Ok(arrival) => arrival,
                 Err(verdict) => return verdict,
             };
-        let mut reasons = seen.scene.strange(&seen.strangers, system.sidecar_name());
+        let mut reasons = seen.pair.unexpected_files(&seen.unexpected, system.sidecar_name());
         let times = seen.times.as_ref().filter(|times| times.compared == self.files && self.files > 0);
         let Some(times) = times else {
-            let object = format!("export of pod {}", seen.scene.pod);
+            let object = format!("export of pod {}", seen.pair.pod);
             let compared = seen.times.as_ref().map_or(0, |times| times.compared);
-            let expected = format!("{} with their times, to compare them", counted(self.files));
-            return Verdict::error(Reason::new(object, expected, counted(compared)));
+            let expected = format!("the mtimes of {}", count_files(self.files));
+            return Verdict::error(Reason::new(object, expected, format!("the mtimes of {}", count_files(compared))));
         };
         for (name, off) in &times.wrong {
-            let object = format!("file {name} in {}", seen.scene.folder);
-            let expected = format!("the time that it has in the export, give or take {}", self.tolerance);
-            let hint = format!("look whether {} runs rsync with -a or -t", system.sidecar_name());
+            let object = format!("file {name} in {}", seen.pair.folder);
+            let expected = format!("its mtime from the export, give or take {}", self.tolerance);
+            let hint = format!("check whether {} runs rsync with -a or -t", system.sidecar_name());
             reasons.push(Reason::new(object, expected, format!("{off} s off")).hint(hint));
         }
         let summary = format!(
-            "{} in nested folders arrived whole {} ms after the write was acknowledged, times at most {} s off, \
-             no temporary left",
-            counted(arrival.files),
+            "{} in nested folders arrived complete {} ms after the acknowledged write; mtimes at most {} s off; no temporary \
+             files left",
+            count_files(arrival.files),
             arrival.millis,
             times.worst
         );
@@ -112,19 +113,18 @@ impl Kind for FileTree {
 }
 
 impl FileTree {
-    /// Compares the files' times here with those in the export.
-    async fn times(&self, ground: &Ground<'_>, folder: &str) -> Result<Times, Verdict> {
-        let host = &ground.site.shared.host;
-        let unknown = |object: String, problem: String| {
-            Verdict::error(Reason::new(object, "to tell when its files were changed", problem))
-        };
-        let (outputs, problem) = ground.perform(vec![Operation::Times { folder: ground.path(folder) }]).await?;
+    /// Compares the files' mtimes in the host folder with those in the export.
+    async fn times(&self, route: &Route<'_>, folder: &str) -> Result<Times, Verdict> {
+        let host = &route.site.shared.host;
+        let unknown =
+            |object: String, problem: String| Verdict::error(Reason::new(object, "the mtimes of its files", problem));
+        let (outputs, problem) = route.run(vec![Operation::Times { folder: route.path(folder) }]).await?;
         if let Some(problem) = problem {
-            return Err(unknown(format!("folder {}", ground.path(folder)), problem));
+            return Err(unknown(format!("folder {}", route.path(folder)), problem));
         }
         let text: String = outputs.iter().map(|output| String::from_utf8_lossy(&output.stdout)).collect();
-        let exported: BTreeMap<&str, i64> = text.lines().filter_map(time).collect();
-        let found = host.files_in(ground.site.server(), folder, 2 * self.files + 100).await;
+        let exported: BTreeMap<&str, i64> = text.lines().filter_map(parse_time).collect();
+        let found = host.files_in(route.site.server(), folder, 2 * self.files + 100).await;
         let found = found.map_err(|error| unknown(format!("folder {folder}"), error.to_string()))?;
         let off = found.into_iter().filter_map(|(path, stat)| {
             let there = *exported.get(path.as_str())?;
@@ -134,13 +134,13 @@ impl FileTree {
         let worst = off.iter().map(|(_, off)| *off).max().unwrap_or_default();
         let compared = off.len();
         let wrong = off.into_iter().filter(|(_, off)| *off > self.tolerance.0.as_secs());
-        let wrong = wrong.take(MOST).map(|(path, off)| (format!("{folder}/{path}"), off)).collect();
+        let wrong = wrong.take(MAX_WRONG).map(|(path, off)| (format!("{folder}/{path}"), off)).collect();
         Ok(Times { compared, worst, wrong })
     }
 }
 
-/// A path and its time, from a line of the export's.
-fn time(line: &str) -> Option<(&str, i64)> {
+/// A path and its mtime, from a line of [`Operation::Times`].
+fn parse_time(line: &str) -> Option<(&str, i64)> {
     let (seconds, path) = line.split_once(' ')?;
     Some((path.strip_prefix("./").unwrap_or(path), seconds.parse().ok()?))
 }
@@ -150,11 +150,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::check::sync::scene::tests::{arrived, judged};
+    use crate::check::sync::delivery::tests::{arrived, judged};
     use crate::event::Outcome;
 
     #[test]
-    fn all_must_be_there_with_their_times() {
+    fn all_files_must_arrive_with_their_mtimes() {
         let seen = json!({"delivery": arrived(), "strangers": []});
         for (times, outcome) in [
             (json!({"compared": 2, "worst": 1, "wrong": []}), Outcome::Pass),

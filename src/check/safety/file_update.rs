@@ -1,5 +1,5 @@
-//! `file-update`: a newer version in the export replaces the one in the host folder, also one of the same size and
-//! one that the tester has changed meanwhile.
+//! `file-update`: a newer version in the export replaces the one in the host folder, even one of the same size and one that
+//! the tester has edited.
 
 use std::time::Duration;
 
@@ -7,32 +7,33 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::check::parameter::Span;
-use crate::check::sync::ground::{self, Ground};
-use crate::check::sync::scene::{Delivery, Scene};
+use crate::check::sync::delivery::{Delivery, SyncPair};
+use crate::check::sync::route::{self, Route};
 use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::Operation;
 use crate::event::{Hop, Reason, Verdict};
 
-/// So far are two versions apart: rsync compares whole seconds, and FAT has only every second one. A newer version of
-/// the same size and second is no newer one for rsync.
-const APART: Duration = Duration::from_millis(2_100);
+/// The time between two versions: to rsync, a version of the same size and the same second is not newer, and FAT stores only even
+/// seconds.
+const VERSION_GAP: Duration = Duration::from_millis(2_100);
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileUpdate {
-    /// The longest time from an acknowledged write to the arrival of all files, and from there to the cycle's end.
+    /// The longest time from an acknowledged write to the arrival of all files, and from there to the end of the sync cycle.
     pub within: Span,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
-    scene: Scene,
+    #[serde(rename = "scene")]
+    pair: SyncPair,
     first: Delivery,
-    /// Why the tester could not change a file.
+    /// Why the tester cannot edit a file.
     not_edited: Option<String>,
     second: Option<Delivery>,
-    /// Whether a file that was removed from the export is still in the folder; `None` if that is not known.
+    /// Whether a file that was removed from the export is still in the folder, if that is known.
     removed_stays: Option<bool>,
 }
 
@@ -47,16 +48,16 @@ impl Kind for FileUpdate {
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (scene, ground) = Ground::enter(site, self.within).await?;
-        let folder = ground.place("update").name;
+        let (pair, route) = Route::open(site, self.within).await?;
+        let folder = route.place("update").name;
         let [edited, removed] = ["edited.txt", "removed.txt"].map(|name| format!("{folder}/{name}"));
-        let version = |(name, lines): (&str, usize)| ground.nested(&folder, name, ground::line().repeat(lines));
+        let version = |(name, lines): (&str, usize)| route.nested(&folder, name, route::random_line().repeat(lines));
         let first = [("same-size.txt", 2), ("shorter.txt", 2), ("edited.txt", 2), ("removed.txt", 2)].map(version);
-        let (writes, wanted): (_, Vec<_>) = first.into_iter().unzip();
-        let first = ground.deliver(writes, &wanted).await?;
+        let (writes, expected): (_, Vec<_>) = first.into_iter().unzip();
+        let first = route.deliver(writes, &expected).await?;
         let written = Instant::now();
-        let mut seen = Observation { scene, first, not_edited: None, second: None, removed_stays: None };
-        if !seen.first.is_whole() {
+        let mut seen = Observation { pair, first, not_edited: None, second: None, removed_stays: None };
+        if !seen.first.is_complete() {
             return Ok(seen);
         }
         let edit = site.shared.host.append(site.server(), &edited, b" and the tester's own words").await;
@@ -64,45 +65,44 @@ impl Kind for FileUpdate {
             seen.not_edited = Some(format!("{edited}: {error}"));
             return Ok(seen);
         }
-        // Nothing tells of a second's end but the clock.
-        tokio::time::sleep_until(written + APART).await;
-        // Between two cycles: one that sees a newer version has seen the removal too, and nothing vanishes under it.
-        let is_quiet = ground.cycles.quiet(Instant::now() + ground.within.0).await;
+        tokio::time::sleep_until(written + VERSION_GAP).await;
+        // Between two cycles, so that nothing vanishes under rsync, and a cycle that copies a newer version sees the removal too.
+        let is_quiet = route.cycles.quiet(Instant::now() + route.within.0).await;
         let second = [("same-size.txt", 2), ("shorter.txt", 1), ("edited.txt", 2)].map(version);
-        let (mut writes, wanted): (Vec<_>, Vec<_>) = second.into_iter().unzip();
+        let (mut writes, expected): (Vec<_>, Vec<_>) = second.into_iter().unzip();
         if is_quiet {
-            writes.insert(0, Operation::Remove { path: ground.path(&removed) });
+            writes.insert(0, Operation::Remove { path: route.path(&removed) });
         }
-        let second = seen.second.insert(ground.deliver(writes, &wanted).await?);
-        if second.is_whole() && is_quiet {
+        let second = seen.second.insert(route.deliver(writes, &expected).await?);
+        if second.is_complete() && is_quiet {
             seen.removed_stays = site.shared.host.stat(site.server(), &removed).await.ok().map(|stat| stat.is_some());
         }
         Ok(seen)
     }
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
-        let judged = |delivery, what| seen.scene.delivered(delivery, what, system.sidecar_name(), self.within);
-        if let Err(verdict) = judged(Some(&seen.first), "its first version") {
+        let judged = |delivery, what| seen.pair.check_arrival(delivery, what, system.sidecar_name(), self.within);
+        if let Err(verdict) = judged(Some(&seen.first), "the first version") {
             return verdict;
         }
         if let Some(problem) = &seen.not_edited {
-            let object = format!("folder {}", seen.scene.folder);
-            let hint = "look at the permissions of the folder and whether a program holds the file open";
-            let reason = Reason::new(object, "a file that the tester can extend", problem).hint(hint);
+            let object = format!("folder {}", seen.pair.folder);
+            let hint = "check the permissions of the folder, and whether a program locks the file";
+            let reason = Reason::new(object, "to let a tester extend a file", problem).hint(hint);
             return Verdict::fail(reason).at(Hop::Host);
         }
-        let millis = match judged(seen.second.as_ref(), "its newer version from the export") {
+        let millis = match judged(seen.second.as_ref(), "the newer version") {
             Ok(arrival) => arrival.millis,
             Err(verdict) => return verdict,
         };
         let sidecar = system.sidecar_name();
         let note = seen.removed_stays.map(|stays| {
-            let what = if stays { "stays in" } else { "is removed from" };
-            format!("{sidecar}: a file that is removed from the export {what} {}", seen.scene.folder)
+            let what = if stays { "leaves it in" } else { "also removes it from" };
+            format!("after a file is removed from the export, {sidecar} {what} {}", seen.pair.folder)
         });
         let summary = format!(
-            "newer versions replaced the older ones {millis} ms after the write was acknowledged: one of the same \
-             size, one shorter, and one that the tester had changed"
+            "newer versions replaced the older ones {millis} ms after the acknowledged write: one of the same size, one \
+             shorter, and one that the tester had edited"
         );
         Verdict::pass(summary).notes(note.into_iter().collect())
     }
@@ -113,11 +113,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::check::sync::scene::tests::{arrived, judged, wrong};
+    use crate::check::sync::delivery::tests::{arrived, judged, wrong};
     use crate::event::Outcome;
 
     #[test]
-    fn the_newer_version_must_win_and_what_deletions_do_is_a_note() {
+    fn the_newer_version_must_win_and_the_effect_of_a_removal_is_a_note() {
         let sidecar = Some(Hop::Sidecar);
         let seen = json!({"first": arrived(), "not_edited": null, "second": arrived(), "removed_stays": true});
         for (changes, outcome, hop, notes) in [

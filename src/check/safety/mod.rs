@@ -1,6 +1,6 @@
-//! Nothing of a tester's is lost or bent on the way from the export to the host folder.
+//! No tester's file is lost or corrupted on the route from the export to the host folder.
 //!
-//! Each test writes into a folder of its own, named after the run, so that also a temporary of rsync's goes with it.
+//! Each test writes into its own folder, named after the run, so that rsync's temporary files are removed with it.
 
 pub mod extraneous_files;
 pub mod file_names;

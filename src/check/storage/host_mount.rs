@@ -141,7 +141,7 @@ impl HostMount {
             shared.ledger.place(placed.clone());
             let vanished = self.both_directions(site, pod, &placed.name, &mut seen).await?;
             // The folder existed a moment ago.
-            site.still_there().await?;
+            site.require_host_folder().await?;
             if !vanished {
                 return Ok(seen);
             }

@@ -133,7 +133,7 @@ async fn write(site: &Site, server: &str, pod: &Pod) -> Listing {
     let operation = Operation::Write { path: site.path(&file.name), content: text.clone() };
     let pod = pod.name_any();
     let output = site.shared.exec(server, &pod, &site.system.export.container, &operation);
-    let (not_written, found) = match site.patiently(&pod, output).await {
+    let (not_written, found) = match site.await_command(&pod, output).await {
         Ok(output) if output.exited_normally() => (output.problem(), Ok(BTreeMap::new())),
         Ok(output) => (None, Err(output.problem().unwrap_or_default())),
         Err(error) => (None, Err(error.to_string())),
@@ -152,7 +152,7 @@ async fn gather(site: &Site, server: &str, pod: &Pod) -> Result<BTreeMap<String,
         operations.push(Operation::Remove { path: site.path(&file.name) });
     }
     let pod = pod.name_any();
-    let outputs = site.patiently(&pod, site.shared.exec_all(server, &pod, container, operations)).await;
+    let outputs = site.await_command(&pod, site.shared.exec_all(server, &pod, container, operations)).await;
     let outputs = outputs.map_err(|error| error.to_string())?;
     let Some((output, removed)) = outputs.split_first() else { return Err("no output".to_owned()) };
     if removed.iter().any(|removed| removed.problem().is_none()) {

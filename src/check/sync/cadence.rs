@@ -1,9 +1,8 @@
-//! `log-cadence`: the sidecar's cycles come at the configured interval, without errors, and copy nothing twice. On a slow
-//! node they may come later, as long as a file still arrives in time.
+//! `log-cadence`: the sidecar's sync cycles keep the configured interval, have no errors, and copy nothing twice. On a slow
+//! node they may be later, as long as a file still arrives in time.
 //!
-//! All times are the log's own timestamps, so that no clock is compared with another. Whether something is copied again
-//! although nobody changed it shows in a file of the harness's own, which nobody else knows: what clients do to theirs,
-//! such as appending all the while, is their good right.
+//! All times are the log's timestamps, so that no two clocks are compared. Whether unchanged files are copied again shows in the
+//! test's file, which no client changes; clients may append to theirs at any time.
 
 use std::time::Duration;
 
@@ -11,27 +10,27 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::ground;
 use super::log::{self, Wait};
+use super::route;
 use crate::check::findings::Findings;
 use crate::check::parameter::{Expected, Span};
 use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::{Cycle, LogPatterns, Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
 
-/// How much longer than each of its cycles may take the sidecar is waited for.
+/// Added to every wait for sync cycles.
 const SLACK: SignedDuration = SignedDuration::from_secs(10);
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Cadence {
-    /// How far the middle one of the pauses may be from the interval, never more than half of that. A shorter one is a FAIL, a
-    /// longer one a note as long as files arrive within the time that they have.
+    /// How far the median pause may be from the interval, at most half of the interval. A shorter pause is a FAIL, a longer one
+    /// a note as long as files arrive in time.
     pub tolerance: Span,
-    /// How long a file may take; a longer pause and copying together take no longer.
+    /// The longest latency of a file: a pause and the copying after it take no longer.
     pub within: Span,
-    /// How many cycles must be seen.
+    /// How many sync cycles must end.
     #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]
     pub cycles: u8,
@@ -41,13 +40,13 @@ pub struct Cadence {
 pub struct Observation {
     pod: String,
     expected: Expected,
-    /// How long cycles were waited for, in seconds.
+    /// How long the test waited, in seconds.
     waited: u64,
     cycles: Vec<Cycle>,
-    /// The harness's own file.
+    /// The test's file.
     file: String,
     not_written: Option<String>,
-    /// When the log listed it.
+    /// When the log listed the file as copied.
     listed: Vec<Timestamp>,
 }
 
@@ -58,7 +57,7 @@ impl Kind for Cadence {
     const PARTS: &'static [Part] = &[Part::Sidecar, Part::SyncInterval];
 
     fn writes(&self) -> Option<u8> {
-        // One cycle lists its file, and one more could do so again.
+        // One cycle copies the file, and one more could copy it again.
         Some(2)
     }
 
@@ -66,24 +65,24 @@ impl Kind for Cadence {
         let expected = site.expected(site.system.facts.sync_interval.as_ref())?;
         let Some(interval) = seconds(&expected) else {
             let object = format!("server {}", site.server());
-            let number = format!("a number of seconds ({})", expected.source);
-            return Err(Verdict::error(Reason::new(object, number, expected.text().unwrap_or_default())));
+            let interval = format!("a sync interval in seconds ({})", expected.source);
+            return Err(Verdict::error(Reason::new(object, interval, expected.text().unwrap_or_default())));
         };
         let (pod, _) = site.pod().await?;
         let file = site.file("cadence.txt");
-        let followed = ground::followed(site, &pod)?;
+        let log = route::followed_log(site, &pod)?;
         site.place(&pod, &file);
         let write = Operation::Write { path: site.path(&file.name), content: format!("copied once: {}", file.name) };
         let (_, not_written) = site.in_export(&pod, &write).await?;
         let began = Instant::now();
-        // Its own cycle, and two more that could list it again.
+        // Two more cycles: the one that copies the file, and one that could copy it again.
         let each = self.within.signed().max(interval + self.tolerance.signed());
         let patience = unsigned(each * (i32::from(self.cycles) + 2) + SLACK);
-        site.waiting(format!("{} sync cycles, every {interval:#}", self.cycles), patience);
-        // What was wrong long ago is past.
+        site.waiting(format!("{} sync cycles, one every {interval:#}", self.cycles), patience);
+        // Older cycles do not count.
         let past = (interval + self.tolerance.signed()) * i32::from(self.cycles) + SLACK;
         let wait = Wait { cycles: self.cycles, each: unsigned(each + SLACK), limit: began + patience, past };
-        let (cycles, listed) = log::watch(site, &pod, &followed, &file.name, wait).await?;
+        let (cycles, listed) = log::watch(site, &pod, &log, &file.name, wait).await?;
         Ok(Observation {
             pod: pod.name_any(),
             expected,
@@ -98,104 +97,100 @@ impl Kind for Cadence {
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let name = system.sidecar_name();
         let object = format!("pod {}, container {name}", seen.pod);
-        let look = format!("look at the log and the command of {name}");
+        let read = format!("read the log of {name}, and check its command");
         let mut found = Findings::default();
-        failed(&mut found, &object, &look, &seen.cycles);
+        errors(&mut found, &object, &read, &seen.cycles);
         let (ended, source) = (log::ended(&seen.cycles), &seen.expected.source);
         if ended < usize::from(self.cycles) {
             let (waited, interval) = (seen.waited, seen.expected.text().unwrap_or_default());
-            let expected = format!(
-                "at least {} sync cycles, for which it was waited {waited} s, one every {interval} s ({source})",
-                self.cycles
-            );
-            found.wrong(&object, expected, format!("{ended} ended"), &look);
+            let expected =
+                format!("at least {} sync cycles within {waited} s, one every {interval} s ({source})", self.cycles);
+            found.wrong(&object, expected, format!("{ended} ended"), &read);
         }
-        let pause = middle(seen.cycles.iter().filter_map(|cycle| cycle.paused).collect());
+        let pause = median(seen.cycles.iter().filter_map(|cycle| cycle.paused).collect());
         if let Some((pause, interval)) = pause.zip(seconds(&seen.expected)) {
-            self.pace(&mut found, [&object, &look], seen, (pause, interval));
+            self.pace(&mut found, [&object, &read], seen, (pause, interval));
         }
-        let file = format!("file {} of pod {}", seen.file, seen.pod);
+        let file = format!("file {} from pod {}", seen.file, seen.pod);
         if let Some(problem) = &seen.not_written {
-            found.wrong(
-                &file,
-                "to be written into the export",
-                problem,
-                "look whether the export is full or read-only",
-            );
+            found.wrong(&file, "to be written to the export", problem, "check whether the export is full or read-only");
         }
         if let [_, _, again, ..] = seen.listed.as_slice() {
-            let expected = format!("to be copied once by {name}, because nobody changed it");
+            let expected = format!("to be copied once by {name}, because it does not change");
             let copied = format!("copied {} times, again at {again}", seen.listed.len());
-            let hint = format!("look whether {name} copies back into the export, or changes what it copied");
+            let hint = format!("check whether {name} copies back to the export, or changes what it copied");
             found.wrong(file, expected, copied, hint);
         }
-        if let Some(unknown) = unknown(system, seen, pause).filter(|_| found.passes()) {
-            return Verdict::error(unknown);
+        if let Some(missing) = missing_line(system, seen, pause).filter(|_| found.passes()) {
+            return Verdict::error(missing);
         }
         let pause = pause.unwrap_or_default();
-        let summary = format!("{ended} cycles, {pause} ms apart ({source}); a file was copied and then left alone");
+        let summary = format!("{ended} sync cycles, {pause} ms apart ({source}); a file was copied once");
         found.verdict(summary).at(Hop::Sidecar)
     }
 }
 
 impl Cadence {
-    /// Judges the usual pause, in milliseconds, and the usual time of copying: a note where the pause is longer, and yet files
-    /// arrive in time. That a wrong interval is set is not said here: a node that is short of CPU makes pauses longer, too.
+    /// Judges the median pause, in milliseconds, and the median time of copying. A longer pause is a note while files arrive in
+    /// time: a node that is short of CPU pauses longer too, and a wrong interval fails another test.
     fn pace(
         &self,
         found: &mut Findings,
-        [object, look]: [&str; 2],
+        [object, read]: [&str; 2],
         seen: &Observation,
         (pause, interval): (i64, SignedDuration),
     ) {
         let (Self { tolerance, within, .. }, source) = (self, &seen.expected.source);
-        let copying = middle(seen.cycles.iter().filter_map(Cycle::copying).collect()).unwrap_or_default();
+        let copying = median(seen.cycles.iter().filter_map(Cycle::copying).collect()).unwrap_or_default();
         let [paused, copied] = [pause, copying].map(SignedDuration::from_millis);
-        // No pause at all must never be within it.
+        // At most half of the interval, so that no pause at all is never tolerated.
         if (paused - interval).abs() <= tolerance.signed().min(interval / 2) {
             return;
         }
         if paused > interval && paused + copied <= within.signed() {
             return found.note(format!(
-                "{object}: {pause} ms instead of a pause of {interval:#} between two cycles ({source}): it is slow, and \
-                 yet files arrive within {within}"
+                "{object}: it pauses for {pause} ms instead of {interval:#} between two sync cycles ({source}): slow, but \
+                 files arrive within {within}"
             ));
         }
         let expected = format!(
-            "a pause of {interval:#} between two cycles ({source}), give or take {tolerance}, and files within {within}"
+            "a pause of {interval:#} between two sync cycles ({source}), give or take {tolerance}, and files within {within}"
         );
-        let hint = format!("{look}; compare with sidecar.syncInterval in the values");
-        found.wrong(object, expected, format!("{pause} ms, and {copying} ms of copying"), hint);
+        let hint = format!("{read}; compare with sidecar.syncInterval in the values");
+        found.wrong(object, expected, format!("a pause of {pause} ms, and {copying} ms of copying"), hint);
     }
 }
 
-/// The first error that is not excused is wrong, and the first that a client excuses is a note: one says it all.
-fn failed(found: &mut Findings, object: &str, look: &str, cycles: &[Cycle]) {
+/// The first error that no client caused is a finding, and the first that a client caused is a note.
+fn errors(found: &mut Findings, object: &str, read: &str, cycles: &[Cycle]) {
     let failed = || cycles.iter().filter_map(|cycle| Some((cycle, cycle.errors.first()?)));
     if let Some((Cycle { began, .. }, error)) = failed().find(|(cycle, _)| cycle.excuse.is_none()) {
-        let expected = "sync cycles without errors, also where the log says Synced afterwards";
-        found.wrong(object, expected, format!("at {began}: {error}"), look);
+        let expected = "sync cycles without errors, even where the log reports Synced afterwards";
+        found.wrong(object, expected, format!("at {began}: {error}"), read);
     }
     if let Some((began, excuse)) = failed().find_map(|(cycle, _)| Some((cycle.began, cycle.excuse.as_ref()?))) {
         found.note(format!("{object}: a client wrote to a file while it was copied, at {began}: {excuse}"));
     }
 }
 
-/// What is missing for a judgement.
-fn unknown(system: &System, seen: &Observation, pause: Option<i64>) -> Option<Reason> {
-    let came_after = |listed: Timestamp| seen.cycles.iter().any(|it| it.began > listed && it.ended.is_some());
+/// The line that the log lacks for a judgement.
+fn missing_line(system: &System, seen: &Observation, pause: Option<i64>) -> Option<Reason> {
+    let has_later_cycle = |listed: Timestamp| seen.cycles.iter().any(|it| it.began > listed && it.ended.is_some());
     let expected = match seen.listed.first() {
         _ if pause.is_none() => format!(
-            "a line like {} right after one that ends a cycle",
+            "a line like {} right after a line that ends a sync cycle",
             system.log_patterns().as_ref().map_or("", LogPatterns::begin)
         ),
-        None => format!("a line for the file {}, which was written into the export", seen.file),
-        Some(first) if !came_after(*first) => format!("one more cycle after the one that copied {}", seen.file),
+        None => format!("a line for the file {}, which was written to the export", seen.file),
+        Some(first) if !has_later_cycle(*first) => {
+            format!("one more sync cycle after the one that copied {}", seen.file)
+        }
         Some(_) => return None,
     };
     let object = format!("log of pod {}, container {}", seen.pod, system.sidecar_name());
-    let hint = "is rsync run with -v? If a test of the way to the folder fails too, look at that first";
-    Some(Reason::new(object, expected, "none").hint(hint))
+    let hint =
+        "check whether rsync runs with -v; if a test that follows files to the host folder fails too, fix that first";
+    Some(Reason::new(object, expected, "no such line").hint(hint))
 }
 
 fn unsigned(duration: SignedDuration) -> Duration {
@@ -207,8 +202,8 @@ fn seconds(expected: &Expected) -> Option<SignedDuration> {
     (seconds > 0).then(|| SignedDuration::from_secs(seconds))
 }
 
-/// The middle one: a machine that slept makes one pause long, and that is no fault.
-fn middle(mut values: Vec<i64>) -> Option<i64> {
+/// A machine that slept makes one pause long, which is not a fault.
+fn median(mut values: Vec<i64>) -> Option<i64> {
     values.sort_unstable();
     values.get(values.len().saturating_sub(1) / 2).copied()
 }
@@ -229,7 +224,7 @@ mod tests {
         .unwrap()
     }
 
-    /// Cycles that should come so many seconds apart, pause for so many milliseconds each, and take 2 s.
+    /// Of cycles with this interval in seconds, these pauses in milliseconds, and 2 s of copying.
     fn judged(interval: u8, pauses: &[Value], errors: &[&str], listed: &[&str]) -> Verdict {
         let at = |index: usize, seconds: u8| format!("2026-11-21T03:0{index}:0{seconds}Z");
         let cycle = |(index, paused): (usize, &Value)| json!({"began": at(index, 0), "ended": at(index, 2), "paused": paused, "errors": errors, "excuse": null});
@@ -242,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn cycles_are_judged_by_their_pauses_errors_and_what_they_copy() {
+    fn cycles_are_judged_by_their_pauses_errors_and_copies() {
         let once = ["2026-11-21T03:00:30Z"];
         let thrice = [once[0], "2026-11-21T03:01:00Z", "2026-11-21T03:01:30Z"];
         let paused = |millis: &[i64]| [vec![Value::Null], millis.iter().map(|pause| json!(pause)).collect()].concat();
@@ -250,7 +245,7 @@ mod tests {
         for (interval, pauses, errors, listed, outcome, why) in [
             (30, steady(), &[][..], &once[..], Outcome::Pass, "steady"),
             (30, paused(&[30_040, 8_000_000, 30_010]), &[], &once, Outcome::Pass, "the machine slept once"),
-            (30, steady(), &[], &thrice[..2], Outcome::Pass, "it was being written in the first cycle"),
+            (30, steady(), &[], &thrice[..2], Outcome::Pass, "the first cycle copied it while it was being written"),
             (30, steady(), &[], &thrice, Outcome::Fail, "copied again and again"),
             (30, steady(), &["rsync error: (code 11)"], &once, Outcome::Fail, "an error"),
             (30, paused(&[27_000, 27_000]), &[], &once, Outcome::Pass, "within the tolerance"),

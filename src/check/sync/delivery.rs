@@ -1,193 +1,175 @@
-//! What `file-sync` does: writes files over one cycle, follows each to the host folder, uses one and removes all.
+//! Whether written files arrived, and what it means if not. Pure.
 
-use std::time::Duration;
-
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep_until};
 
-use super::ground::Ground;
-use super::scene::{Arrival, Delivery, Scene};
-use super::search;
-use crate::check::nfs::{self, Abort, FailedSession};
-use crate::check::{Placed, millis};
-use crate::cluster::container;
-use crate::cluster::{Operation, QUIET};
+use super::trace::Trace;
+use crate::check::parameter::Span;
 use crate::digest::Digest;
-use crate::event::{Reason, Timeline, Verdict};
-use crate::random;
+use crate::event::{Hop, Reason, Verdict};
 
-/// What is sent.
-#[derive(Debug, Clone, Copy)]
-pub struct Files {
-    pub count: u32,
-    pub bytes: usize,
-    /// As clients write, or else by a command in the server's container.
-    pub by_nfs: bool,
-}
+const MAX_REASONS: usize = 3;
 
+/// The names of a pod and of the host folder that its export is copied to, for messages.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Sent {
-    pub scene: Scene,
-    /// What came of the file, of several of the one that was used, or of the first that went astray.
-    pub delivery: Option<Delivery>,
-    pub unserved: Option<Box<FailedSession>>,
-    /// What the tester could not do with it: open, extend and remove it.
-    pub unusable: Option<String>,
-    /// How long each file took that arrived, in the order of the writes: milliseconds from the acknowledged write on, by this
-    /// machine's monotonic clock.
-    pub samples: Vec<u64>,
-    pub timeline: Option<Timeline>,
+pub struct SyncPair {
+    pub pod: String,
+    pub folder: String,
 }
 
-struct Sample {
-    hosted: Placed,
-    content: String,
-    /// When its write was acknowledged.
-    written: Option<Instant>,
-}
+/// A file that must arrive: its path in the server's folder, and its content.
+pub type ExpectedFile = (String, Digest);
 
-/// What came of a sample, or why the NFS server did not take it.
-type Brought = Result<Delivery, Box<FailedSession>>;
+/// What became of written files, or why the export did not accept them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Delivery(pub Result<Arrival, String>);
 
-/// Sends files and follows them until one is used and all are removed, or one goes astray.
-///
-/// # Errors
-/// It could not be told what came of them.
-pub async fn send(scene: Scene, ground: &Ground<'_>, files: Files) -> Result<Sent, Verdict> {
-    let (mut whole, astray) = bring_all(ground, files).await?;
-    let samples = whole.iter().map(|(_, arrival)| arrival.millis).collect();
-    let timeline = Some(timeline(ground, &whole, astray.as_ref()));
-    let mut sent = Sent { scene, delivery: None, unserved: None, unusable: None, samples, timeline };
-    match astray {
-        Some((_, Err(unserved))) => sent.unserved = Some(unserved),
-        Some((sample, Ok(mut delivery))) => {
-            let arrival = delivery.0.as_mut().ok();
-            let trail = arrival.and_then(|arrival| arrival.wrong.first_mut()?.trail.as_mut());
-            if let Some(trail) = trail.filter(|_| files.by_nfs) {
-                trail.by_nfs = true;
-                if trail.export.lacks() {
-                    nfs::remove_file(ground.site, &ground.pod, &sample.hosted.name).await;
-                }
-            }
-            sent.delivery = Some(delivery);
-        }
-        None => {
-            // The last came just now: nobody else had time to take it away.
-            sent.unusable = use_last(ground, &whole).await?;
-            sent.delivery = whole.pop().map(|(_, arrival)| Delivery(Ok(arrival)));
-        }
+impl Delivery {
+    pub fn is_complete(&self) -> bool {
+        self.0.as_ref().is_ok_and(|arrival| arrival.wrong.is_empty())
     }
-    Ok(sent)
 }
 
-/// Those that arrived whole, in the order of their writes, and the first that did not: what becomes of the others says nothing
-/// more then.
-async fn bring_all(
-    ground: &Ground<'_>,
-    files: Files,
-) -> Result<(Vec<(Sample, Arrival)>, Option<(Sample, Brought)>), Verdict> {
-    let apart = apart(ground, files.count).await;
-    let folder = ground.site.shared.host.folder(ground.site.server());
-    let what = if files.count == 1 { "a file".to_owned() } else { format!("{} files", files.count) };
-    let what = format!("{what} on the way to {}", folder.display());
-    ground.site.waiting(what, ground.within.0 + apart * (files.count - 1));
-    let start = Instant::now();
-    let one = |number| async move {
-        // By the clock and not one after another: what delays one must not shift the others into another cycle.
-        sleep_until(start + apart * number).await;
-        let what = if number == 0 { "sync.txt".to_owned() } else { format!("sync-{}.txt", number + 1) };
-        let mut sample = Sample { hosted: ground.place(&what), content: random::text(files.bytes), written: None };
-        let brought = match bring(ground, &mut sample, files.by_nfs).await {
-            Ok(delivery) => Ok(delivery),
-            Err(abort) => Err(abort.into_failed()?),
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Arrival {
+    /// How many were written.
+    pub files: usize,
+    /// When the last of them arrived, in milliseconds after the acknowledged write.
+    pub millis: u64,
+    pub wrong: Vec<WrongFile>,
+}
+
+/// A file that did not arrive complete, or did not stay so.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WrongFile {
+    pub name: String,
+    /// Whether it had arrived complete.
+    pub had_arrived: bool,
+    pub seen: String,
+    /// Of the first file that did not arrive.
+    #[serde(default, rename = "trail")]
+    pub trace: Option<Trace>,
+}
+
+impl SyncPair {
+    /// The arrival of a complete delivery.
+    ///
+    /// # Errors
+    /// FAIL: the export did not accept the files, or they are not complete in the folder.
+    pub fn check_arrival<'s>(
+        &self,
+        delivery: Option<&'s Delivery>,
+        what: &str,
+        sidecar: &str,
+        within: Span,
+    ) -> Result<&'s Arrival, Verdict> {
+        let Self { pod, folder } = self;
+        let accept = format!("to accept {what}");
+        let arrival = match delivery.map(|delivery| &delivery.0) {
+            None => return Err(Verdict::error(Reason::new(format!("pod {pod}"), accept, "nothing was written"))),
+            Some(Err(problem)) => {
+                let reason = Reason::new(format!("export of pod {pod}"), accept, problem);
+                return Err(Verdict::fail(reason.hint("check whether the export is full or read-only")).at(Hop::Export));
+            }
+            Some(Ok(arrival)) if arrival.wrong.is_empty() => return Ok(arrival),
+            Some(Ok(arrival)) => arrival,
         };
-        Ok::<_, Verdict>((sample, brought))
-    };
-    let mut underway: FuturesUnordered<_> = (0..files.count).map(one).collect();
-    let (mut whole, mut astray) = (Vec::new(), None);
-    while let Some(ended) = underway.next().await {
-        match ended? {
-            (sample, Ok(Delivery(Ok(arrival)))) if arrival.wrong.is_empty() => whole.push((sample, arrival)),
-            lost => {
-                astray = Some(lost);
-                break;
+        let mut hop = Hop::Sidecar;
+        let affected = match arrival.wrong.len() {
+            1 => String::new(),
+            wrong => format!(" ({wrong} of {} affected)", count_files(arrival.files)),
+        };
+        let reasons = arrival.wrong.iter().take(MAX_REASONS).map(|wrong| {
+            let object = format!("file {} from pod {pod}", wrong.name);
+            let seen = format!("{}{affected}", wrong.seen);
+            if wrong.had_arrived {
+                let expected = format!("{what} to stay complete in {folder} after the sync cycle that copied it");
+                let hint = format!(
+                    "find out what else {sidecar} or a second pod does to the folder, and whether the pod still mounts it: \
+                     see the test host-mount"
+                );
+                return Reason::new(object, expected, seen).hint(hint);
             }
-        }
+            let expected = format!("{what} to arrive complete in {folder} within {within}");
+            let Some(trace) = &wrong.trace else {
+                let hint = format!("read the log of {sidecar}, and check the target of its rsync");
+                return Reason::new(object, expected, seen).hint(hint);
+            };
+            let (lost_at, found, hint) = trace.finding();
+            hop = lost_at;
+            Reason::new(object, expected, format!("{seen}: {found}")).hint(hint)
+        });
+        let reasons = reasons.collect();
+        Err(Verdict::judged("", reasons).at(hop))
     }
-    whole.sort_by_key(|(sample, _)| sample.written);
-    Ok((whole, astray))
+
+    /// FAIL reasons for files that were never written.
+    pub fn unexpected_files(&self, names: &[String], sidecar: &str) -> Vec<Reason> {
+        let reasons = names.iter().take(MAX_REASONS).map(|name| {
+            let hint = format!(
+                "a name like .NAME.XXXXXX is an rsync temporary file: check whether {sidecar} is killed while it copies"
+            );
+            let expected =
+                "only the files that were written to the export, under their names, after the last sync cycle";
+            Reason::new(format!("folder {}", self.folder), expected, format!("an extra file: {name}")).hint(hint)
+        });
+        reasons.collect()
+    }
 }
 
-/// How far the writes are apart, so that they are spread over one cycle.
-async fn apart(ground: &Ground<'_>, count: u32) -> Duration {
-    if count == 1 {
-        return Duration::ZERO;
-    }
-    // A cycle that is longer than the limit is none that the files need.
-    let period = search::period(&ground.site.shared.cluster, &ground.pod, &ground.site.system).await;
-    period.unwrap_or(ground.within.0 / 2).min(ground.within.0) / count
+pub fn count_files(files: usize) -> String {
+    if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
 }
 
-/// Writes a file and follows it until the cycle has ended that brought it.
-async fn bring(ground: &Ground<'_>, sample: &mut Sample, by_nfs: bool) -> Result<Delivery, Abort<Box<FailedSession>>> {
-    let Sample { hosted, content, .. } = sample;
-    let written = if by_nfs {
-        match nfs::write_file(ground.site, &ground.pod, &hosted.name, content.as_bytes()).await {
-            Ok(acknowledged) => acknowledged,
-            Err(abort) => return Err(Abort::Failed(Box::new(abort.into_failed()?))),
-        }
-    } else {
-        let operation = Operation::Write { path: ground.path(&hosted.name), content: content.clone() };
-        let (write, problem) = ground.site.in_export(&ground.pod, &operation).await?;
-        if let Some(problem) = problem {
-            return Ok(Delivery(Err(problem)));
-        }
-        write.ended
-    };
-    let wanted = [(hosted.name.clone(), Digest::of(&*content))];
-    sample.written = Some(written);
-    Ok(ground.follow(&wanted, &[0], written).await?)
-}
+#[cfg(test)]
+pub mod tests {
+    use std::time::Duration;
 
-fn timeline(ground: &Ground<'_>, whole: &[(Sample, Arrival)], astray: Option<&(Sample, Brought)>) -> Timeline {
-    let at = |moment: Instant| ground.site.shared.since_start(moment);
-    let arrived = whole.iter().map(|(sample, arrival)| (sample.written, Some(arrival.millis)));
-    let lost = astray.iter().map(|(sample, _)| (sample.written, None));
-    let files = arrived.chain(lost).filter_map(|(written, took)| {
-        let written = at(written?)?;
-        Some((written, took.map(|took| written + took)))
-    });
-    let cycles = ground.cycles.log().moments().filter_map(at).collect();
-    Timeline { limit: millis(ground.within.0), files: files.collect(), cycles }
-}
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
 
-/// Uses the last file as the tester would and removes all, there and here; what the tester could not do, if anything.
-async fn use_last(ground: &Ground<'_>, whole: &[(Sample, Arrival)]) -> Result<Option<String>, Verdict> {
-    let (site, names) = (ground.site, whole.iter().map(|(sample, _)| sample.hosted.name.as_str()));
-    let (host, ledger, server) = (&site.shared.host, &site.shared.ledger, site.server());
-    let Some(last) = names.clone().next_back() else { return Ok(None) };
-    // Mostly at once: a cycle has just ended.
-    ground.cycles.quiet(Instant::now() + QUIET).await;
-    if let Err(error) = host.append(server, last, b" and the tester's own words").await {
-        return Ok(Some(format!("it cannot be extended: {error}")));
+    use super::*;
+    use crate::check::Kind;
+    use crate::check::kind::tests::judged as judged_by;
+    use crate::event::Outcome;
+
+    /// The parameters that all checks of deliveries share, with others.
+    pub fn parameters(others: &Value) -> Value {
+        let mut all = json!({"within": "60s"});
+        all.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
+        all
     }
-    // Right after a cycle, so that nothing vanishes under rsync; there first, so that nothing brings it back.
-    let removals = names.clone().map(|name| Operation::Remove { path: ground.path(name) });
-    if let (_, Some(problem)) = ground.perform(removals.collect()).await? {
-        let object = container::place(&ground.pod, &site.system.export.container);
-        let files = names.collect::<Vec<_>>().join(", ");
-        return Err(Verdict::error(Reason::new(object, format!("to remove {files}"), problem)));
-    }
-    for (Sample { hosted, .. }, _) in whole {
-        ledger.removed(&site.exported(hosted));
-    }
-    for (Sample { hosted, .. }, _) in whole {
-        if let Err(error) = host.remove(server, &hosted.name).await {
-            return Ok(Some(format!("{} cannot be removed: {error}", hosted.name)));
+
+    /// Judges an observation with changes by a check with these parameters.
+    pub fn judged<K: Kind + DeserializeOwned>(others: &Value, seen: &Value, changes: &Value) -> Verdict {
+        let mut all = json!({"scene": {"pod": "p", "folder": "f"}});
+        for part in [seen, changes] {
+            all.as_object_mut().unwrap().extend(part.as_object().unwrap().clone());
         }
-        ledger.removed(hosted);
+        judged_by::<K>(parameters(others), all)
     }
-    Ok(None)
+
+    pub fn arrived() -> Value {
+        json!({"Ok": {"files": 2, "millis": 900, "wrong": []}})
+    }
+
+    /// With a file that did not arrive, or did not stay.
+    pub fn wrong(had_arrived: bool) -> Value {
+        let wrong = json!({"name": "a", "had_arrived": had_arrived, "seen": "5 bytes"});
+        json!({"Ok": {"files": 2, "millis": 900, "wrong": [wrong]}})
+    }
+
+    #[test]
+    fn only_files_that_stay_complete_have_arrived() {
+        let pair = SyncPair { pod: "p".into(), folder: "f".into() };
+        let judged = |delivery: Value| {
+            let delivery: Option<Delivery> = serde_json::from_value(delivery).unwrap();
+            let within = Span(Duration::from_secs(60));
+            let judged = pair.check_arrival(delivery.as_ref(), "it", "sidecar", within).map(|arrival| arrival.millis);
+            judged.map_err(|verdict| (verdict.outcome, verdict.hop))
+        };
+        assert_eq!(judged(arrived()), Ok(900));
+        assert_eq!([wrong(true), wrong(false)].map(judged), [Err((Outcome::Fail, Some(Hop::Sidecar))); 2]);
+        assert_eq!(judged(json!({"Err": "No space left"})), Err((Outcome::Fail, Some(Hop::Export))));
+        assert_eq!(judged(Value::Null), Err((Outcome::Error, None)));
+    }
 }

@@ -1,4 +1,4 @@
-//! `file-sync`: a file written into the export appears in the host folder, whole, in time, and is the tester's.
+//! `file-sync`: a file written to the export arrives complete in the host folder in time, and the tester can use it.
 
 use std::num::NonZeroU16;
 
@@ -6,8 +6,8 @@ use futures::FutureExt;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
-use super::delivery::{self, Files, Sent};
-use super::ground::Ground;
+use super::route::Route;
+use super::samples::{self, Files, Observation};
 use crate::check::parameter::Span;
 use crate::check::{Kind, Need, Part, Site, System};
 use crate::event::{Hop, Reason, Verdict};
@@ -21,17 +21,17 @@ pub struct FileSync {
     pub within: Span,
     /// The size of the file.
     pub bytes: NonZeroU16,
-    /// How many files are written, spread evenly over one cycle of the sidecar.
+    /// How many files are written, spread evenly over one sync cycle.
     #[serde(default = "one", deserialize_with = "samples")]
-    #[schemars(range(min = 1, max = MOST))]
+    #[schemars(range(min = 1, max = MAX_SAMPLES))]
     pub samples: u32,
     /// How they are written.
     #[serde(default)]
     pub write: Write,
 }
 
-/// The most files that a profile of times is made of: each costs the cluster a command.
-const MOST: u32 = 20;
+/// Each file costs the cluster a command.
+const MAX_SAMPLES: u32 = 20;
 
 fn one() -> u32 {
     1
@@ -39,8 +39,8 @@ fn one() -> u32 {
 
 fn samples<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     let count = u32::deserialize(from)?;
-    let refused = || D::Error::custom(format!("samples must be from 1 to {MOST}, not {count}"));
-    if (1..=MOST).contains(&count) { Ok(count) } else { Err(refused()) }
+    let refused = || D::Error::custom(format!("samples must be from 1 to {MAX_SAMPLES}, not {count}"));
+    if (1..=MAX_SAMPLES).contains(&count) { Ok(count) } else { Err(refused()) }
 }
 
 /// How files are written into an export.
@@ -50,12 +50,12 @@ pub enum Write {
     /// By a command in the server's container.
     #[default]
     Exec,
-    /// As clients do it: with NFSv3, over a port-forward.
+    /// As clients do: with NFSv3, over a port-forward.
     Nfs,
 }
 
 impl Kind for FileSync {
-    type Observation = Sent;
+    type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Export, Hop::Sidecar, Hop::Host];
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
     const PARTS: &'static [Part] = &[Part::Sidecar];
@@ -69,39 +69,41 @@ impl Kind for FileSync {
     }
 
     fn writes(&self) -> Option<u8> {
-        // Those that are written over one cycle arrive with the next.
+        // Files written during one cycle arrive with the next.
         Some(if self.samples == 1 { 1 } else { 2 })
     }
 
-    async fn observe(&self, site: &Site) -> Result<Sent, Verdict> {
-        let (scene, ground) = Ground::enter(site, self.within).await?;
+    async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
+        let (pair, route) = Route::open(site, self.within).await?;
         let files = Files { count: self.samples, bytes: self.bytes.get().into(), by_nfs: self.write == Write::Nfs };
-        delivery::send(scene, &ground, files).boxed().await
+        samples::send(pair, &route, files).boxed().await
     }
 
-    fn judge(&self, system: &System, seen: &Sent) -> Verdict {
-        Verdict { timeline: seen.timeline.clone().map(Box::new), ..self.outcome(system, seen) }
+    fn judge(&self, system: &System, seen: &Observation) -> Verdict {
+        Verdict { timeline: seen.timeline.clone().map(Box::new), ..self.verdict(system, seen) }
     }
 }
 
 impl FileSync {
-    fn outcome(&self, system: &System, seen: &Sent) -> Verdict {
+    fn verdict(&self, system: &System, seen: &Observation) -> Verdict {
         if let Some(unserved) = &seen.unserved {
             return unserved.verdict();
         }
         let profile = Profile::of(seen.samples.clone());
-        let arrival = match seen.scene.delivered(seen.delivery.as_ref(), "a file", system.sidecar_name(), self.within) {
-            Ok(arrival) => arrival,
-            Err(verdict) => {
-                let note =
-                    |profile| format!("of {} files written over one cycle, these arrived: {profile}", self.samples);
-                return verdict.notes(profile.map(note).into_iter().collect());
-            }
-        };
+        let arrival =
+            match seen.pair.check_arrival(seen.delivery.as_ref(), "the file", system.sidecar_name(), self.within) {
+                Ok(arrival) => arrival,
+                Err(verdict) => {
+                    let note = |profile| {
+                        format!("of {} files written during one sync cycle, these arrived: {profile}", self.samples)
+                    };
+                    return verdict.notes(profile.map(note).into_iter().collect());
+                }
+            };
         if let Some(problem) = &seen.unusable {
-            let object = format!("a file of pod {} in {}", seen.scene.pod, seen.scene.folder);
-            let hint = "look at the permissions of the folder and whether a program holds the file open";
-            let reason = Reason::new(object, "to be opened, extended and removed by the user", problem).hint(hint);
+            let object = format!("file from pod {} in {}", seen.pair.pod, seen.pair.folder);
+            let hint = "check the permissions of the folder, and whether a program locks the file";
+            let reason = Reason::new(object, "to let a tester open, extend and remove it", problem).hint(hint);
             return Verdict::fail(reason).at(Hop::Host);
         }
         let how = match profile {
@@ -117,11 +119,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::check::sync::scene::tests::{arrived, judged, parameters, wrong};
+    use crate::check::sync::delivery::tests::{arrived, judged, parameters, wrong};
     use crate::event::Outcome;
 
     #[test]
-    fn samples_are_from_1_to_20_and_a_port_is_forwarded_only_where_files_are_written_by_nfs() {
+    fn samples_are_from_1_to_20_and_only_writing_by_nfs_needs_a_port_forward() {
         let read = |samples: u32, write: &str| {
             let others = json!({"bytes": 4096, "samples": samples, "write": write});
             serde_json::from_value::<FileSync>(parameters(&others))
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_file_that_the_tester_can_use_passes() {
+    fn a_test_passes_only_if_the_tester_can_use_the_file() {
         let judged = |changes: &Value| {
             let seen = json!({"delivery": arrived(), "samples": [900]});
             judged::<FileSync>(&json!({"bytes": 4096, "samples": 4}), &seen, changes)
@@ -154,7 +156,7 @@ mod tests {
             let verdict = judged(&changes);
             assert_eq!((verdict.outcome, verdict.hop), (outcome, hop), "{changes}");
         }
-        assert_eq!(judged(&refused(&["rw", "sync"])).outcome, Outcome::Skip, "it lacks insecure");
+        assert_eq!(judged(&refused(&["rw", "sync"])).outcome, Outcome::Skip, "the export lacks insecure");
         let passed = judged(&json!({"samples": [28_149, 20_600, 7_800, 320]}));
         assert_eq!(passed.summary, "4 files: 0.3 to 28.1 s, median 14.2 s, p95 28.1 s; limit 1m");
     }

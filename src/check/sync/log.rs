@@ -1,4 +1,4 @@
-//! A sidecar's log for as long as a test wants to see its cycles: as it is followed, and fetched where that does not do.
+//! Watches a sidecar's log until a test has seen enough sync cycles; fetches it where following it brings too little.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use crate::cluster::container;
 use crate::cluster::{Cycle, CycleLog, Cycles, ResourceExt, SyncLog};
 use crate::event::Verdict;
 
-/// So much of the log's newest line is read.
-const LINE: i64 = 1 << 20;
-/// So much of the log is fetched where the stream did not bring enough of it.
-const MOST: i64 = 32 << 20;
+/// The most of the log's newest line that is read, in bytes.
+const MAX_LINE: i64 = 1 << 20;
+/// The most of the log that is fetched, in bytes.
+const MAX_LOG: i64 = 32 << 20;
 
-/// What is waited for.
 pub struct Wait {
+    /// How many sync cycles to wait for.
     pub cycles: u8,
-    /// How long each may take.
+    /// The longest time for each.
     pub each: Duration,
     pub limit: Instant,
-    /// So far back cycles count.
+    /// Cycles that began so long before the log's newest line count too.
     pub past: SignedDuration,
 }
 
-/// The cycles of a sidecar, and when its log listed a file of the test's as copied.
+/// The sync cycles of a sidecar, and when its log listed the test's file as copied.
 ///
 /// # Errors
 /// The log cannot be read.
@@ -53,10 +53,10 @@ pub async fn watch(
     if let Some(error) = log.error.as_ref().filter(|_| log.is_denied()) {
         return Err(site.no_answer(error));
     }
-    // Those of an earlier life of the container say nothing of this one.
+    // Cycles from before a restart of the container do not count.
     let mut seen = cycles(&log, since.max(started(site, pod)));
     if ended(&seen) < wait.cycles.into() {
-        // What the stream did not bring, because it broke or is held up on the way, an answer with an end does.
+        // The stream broke, or something on the way withholds it.
         seen = fetched(site, pod, since).await?;
     }
     Ok((seen, log.listings(file)))
@@ -66,34 +66,32 @@ pub fn ended(cycles: &[Cycle]) -> usize {
     cycles.iter().filter(|cycle| cycle.ended.is_some()).count()
 }
 
-/// Whether the log says all that it can, by the ends of cycles in all and since the file was listed last (or written),
-/// and how often it was listed. A file can be listed twice without a fault, if it was just being written when a cycle
-/// came by; only then a third cycle decides.
-fn is_enough(wanted: u8, (all, since): (usize, usize), listed: usize) -> bool {
-    // Without a listing one more: a cycle may have begun before the file was there.
+/// Whether enough cycles have ended: in all, and since the file was listed last (or written). A healthy sidecar lists a file
+/// twice if a cycle copied it while it was being written; only a third listing is a fault.
+fn is_enough(expected: u8, (all, since): (usize, usize), listed: usize) -> bool {
+    // Without a listing one more: a cycle may have begun before the file was written.
     let needed = if listed == 0 { 3 } else { 2 };
-    all >= usize::from(wanted) && (since >= needed || listed > 2)
+    all >= usize::from(expected) && (since >= needed || listed > 2)
 }
 
-/// When the sidecar said its newest line, by the log's own clock, which is the node's and may differ from all others.
+/// The time of the log's newest line, by the node's clock, which may differ from all others.
 async fn newest(site: &Site, pod: &Pod) -> Result<Timestamp, Verdict> {
-    let last = site.shared.cluster.log_tail(&pod.name_any(), site.system.sidecar_name(), 1, LINE).await;
+    let last = site.shared.cluster.log_tail(&pod.name_any(), site.system.sidecar_name(), 1, MAX_LINE).await;
     let last = last.map_err(|error| site.no_answer(&error))?;
     Ok(last.last().map_or(Timestamp::UNIX_EPOCH, |(stamp, _)| *stamp))
 }
 
-/// When the sidecar began to run.
+/// When the sidecar started.
 fn started(site: &Site, pod: &Pod) -> Timestamp {
     let population = site.shared.watch.population().ok();
     let is_it = |other: &&Arc<Pod>| other.metadata.uid == pod.metadata.uid;
-    let now = population.as_ref().and_then(|population| population.pods.iter().find(is_it)).map_or(pod, |pod| pod);
-    let view = container::named(now, site.system.sidecar_name());
+    let current = population.as_ref().and_then(|population| population.pods.iter().find(is_it)).map_or(pod, |pod| pod);
+    let view = container::named(current, site.system.sidecar_name());
     view.and_then(|view| view.running_since()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// The cycles that the log has since a moment.
 async fn fetched(site: &Site, pod: &Pod, since: Timestamp) -> Result<Vec<Cycle>, Verdict> {
-    let log = site.shared.cluster.log(&pod.name_any(), site.system.sidecar_name(), Some(since), MOST).await;
+    let log = site.shared.cluster.log(&pod.name_any(), site.system.sidecar_name(), Some(since), MAX_LOG).await;
     let lines = log.map_err(|error| site.no_answer(&error))?;
     Ok(site.system.log_patterns().map(|words| SyncLog::read(&lines, &words).cycles).unwrap_or_default())
 }
@@ -103,11 +101,11 @@ mod tests {
     use super::is_enough;
 
     #[test]
-    fn it_waits_for_its_cycles_and_for_one_after_the_listing() {
+    fn enough_cycles_are_the_expected_number_and_one_after_the_listing() {
         let is_enough = |all, since, listed| is_enough(3, (all, since), listed);
         assert!(is_enough(3, 2, 1) && is_enough(3, 1, 3) && is_enough(3, 3, 0));
         assert!(!is_enough(2, 2, 1), "too few cycles");
         assert!(!is_enough(3, 1, 1) && !is_enough(3, 1, 2), "it may be listed again");
-        assert!(!is_enough(3, 2, 0), "the file may have come in the middle of a cycle");
+        assert!(!is_enough(3, 2, 0), "the file may have been written during a cycle");
     }
 }

@@ -1,12 +1,12 @@
-//! The way of files from the export to the host folder.
+//! A file's route from the export to the host folder.
 
 pub mod cadence;
-mod delivery;
+mod checkpoint;
+pub mod delivery;
 pub mod file_sync;
-pub mod ground;
 mod log;
 pub mod multi_write;
-pub mod scene;
+pub mod route;
+mod samples;
 pub mod search;
-mod stop;
-pub mod trail;
+pub mod trace;

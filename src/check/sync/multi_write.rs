@@ -1,9 +1,9 @@
-//! `multi-write`: several cycles in a row with new and replaced files of different sizes end whole in the host folder.
+//! `multi-write`: new and replaced files of different sizes arrive complete in several sync cycles in a row.
 
 use serde::{Deserialize, Serialize};
 
-use super::ground::Ground;
-use super::scene::{Delivery, Scene};
+use super::delivery::{Delivery, SyncPair};
+use super::route::Route;
 use crate::check::parameter::Span;
 use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::Operation;
@@ -17,11 +17,11 @@ use crate::random;
 pub struct MultiWrite {
     /// The longest time from the acknowledged write to the arrival of all files.
     pub within: Span,
-    /// How many cycles in a row are written.
+    /// How many sync cycles in a row get files.
     #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]
     pub rounds: u8,
-    /// The sizes of the files; each has another of them in each round.
+    /// The sizes of the files; each file has a different one in each round.
     #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(length(min = 1))]
     pub bytes: Vec<usize>,
@@ -29,8 +29,9 @@ pub struct MultiWrite {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
-    scene: Scene,
-    /// What came of the files of each round; behind one that went wrong there is none.
+    #[serde(rename = "scene")]
+    pair: SyncPair,
+    /// Of each round, up to the first that failed.
     rounds: Vec<Delivery>,
 }
 
@@ -45,40 +46,38 @@ impl Kind for MultiWrite {
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (scene, ground) = Ground::enter(site, self.within).await?;
-        let mut seen = Observation { scene, rounds: Vec::new() };
-        while seen.rounds.len() < usize::from(self.rounds) && seen.rounds.iter().all(Delivery::is_whole) {
-            seen.rounds.push(self.round(&ground, seen.rounds.len()).await?);
+        let (pair, route) = Route::open(site, self.within).await?;
+        let mut seen = Observation { pair, rounds: Vec::new() };
+        while seen.rounds.len() < usize::from(self.rounds) && seen.rounds.iter().all(Delivery::is_complete) {
+            seen.rounds.push(self.round(&route, seen.rounds.len()).await?);
         }
         Ok(seen)
     }
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
-        // Recordings of suites that wrote more have more.
+        // Recordings may be of suites with more rounds.
         let all = seen.rounds.len().max(self.rounds.into());
         let (mut files, mut slowest) = (0, 0);
         for round in 0..all {
-            match seen.scene.delivered(seen.rounds.get(round), "a file", system.sidecar_name(), self.within) {
+            match seen.pair.check_arrival(seen.rounds.get(round), "the file", system.sidecar_name(), self.within) {
                 Ok(arrival) => (files, slowest) = (files + arrival.files, slowest.max(arrival.millis)),
                 Err(verdict) => return verdict,
             }
         }
-        let summary = format!("{files} writes in {all} cycles, all whole; the slowest after {slowest} ms");
-        Verdict::pass(summary)
+        Verdict::pass(format!("{files} writes in {all} sync cycles, all arrived complete; slowest after {slowest} ms"))
     }
 }
 
 impl MultiWrite {
-    /// Writes the files of a round and follows them until the cycle has ended that brought them.
-    async fn round(&self, ground: &Ground<'_>, round: usize) -> Result<Delivery, Verdict> {
-        let (mut writes, mut wanted) = (Vec::new(), Vec::new());
-        // One more file than in the round before.
+    /// Writes the files of a round, one more than in the round before.
+    async fn round(&self, route: &Route<'_>, round: usize) -> Result<Delivery, Verdict> {
+        let (mut writes, mut expected) = (Vec::new(), Vec::new());
         for index in 0..=round + 1 {
             let bytes = self.bytes.get((index + round) % self.bytes.len().max(1)).copied().unwrap_or_default();
-            let (name, line) = (ground.place(&format!("{index}.txt")).name, random::text(61));
-            wanted.push((name.clone(), Digest::of(Operation::filling(&line, bytes))));
-            writes.push(Operation::Fill { path: ground.path(&name), line, bytes });
+            let (name, line) = (route.place(&format!("{index}.txt")).name, random::text(61));
+            expected.push((name.clone(), Digest::of(Operation::filling(&line, bytes))));
+            writes.push(Operation::Fill { path: route.path(&name), line, bytes });
         }
-        ground.deliver(writes, &wanted).await
+        route.deliver(writes, &expected).await
     }
 }

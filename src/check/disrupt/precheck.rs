@@ -1,4 +1,4 @@
-//! Whether a pod may be deleted at all: somebody makes another, and no folder of a tester's is in danger. Pure.
+//! Whether a pod may be deleted: its ReplicaSet replaces it, and no host folder is in danger. Pure.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use crate::cluster::server::{Settlement, counted, is_ready};
 use crate::cluster::{ResourceExt, Server};
 use crate::event::Reason;
 
-/// Why the server is not steady enough, or else its one pod.
-pub fn steady(server: &Server, window: Span, now: Timestamp) -> Result<Arc<Pod>, Reason> {
-    let expected = "to be steady before its pod is deleted";
+/// The server's one pod, if it runs steadily.
+pub fn steady_pod(server: &Server, window: Span, now: Timestamp) -> Result<Arc<Pod>, Reason> {
+    let expected = "to run steadily before its pod is deleted";
     let unsteady = |seen: String| Reason::new(format!("server {}", server.name), expected, seen);
     match server.settlement() {
         Settlement::Settled => {}
@@ -33,22 +33,20 @@ pub fn steady(server: &Server, window: Span, now: Timestamp) -> Result<Arc<Pod>,
     }
 }
 
-/// The uid of the ReplicaSet that makes another pod when this one is deleted, or why there is none.
+/// The uid of the ReplicaSet that replaces a deleted pod, or why none does.
 pub fn owner(server: &Server, pod: &Pod) -> Result<String, Reason> {
     let object = format!("pod {}", pod.name_any());
     let refused = |seen: String| {
-        let expected = "a ReplicaSet that makes another when it is deleted";
-        Err(Reason::new(&object, expected, seen).hint("it was not deleted: restart it yourself, and look what comes"))
+        let expected = "a ReplicaSet that replaces it";
+        Err(Reason::new(&object, expected, seen)
+            .hint("delete the pod yourself and check that a new one starts; the test did not delete it"))
     };
     let Some(owner) = pod.owner_references().iter().find(|owner| owner.controller == Some(true)) else {
         return refused("no controller owns it".to_owned());
     };
     let is_its = |set: &&Arc<ReplicaSet>| set.metadata.uid.as_ref() == Some(&owner.uid);
     let Some(set) = server.replica_sets.iter().find(is_its) else {
-        return refused(format!(
-            "it is owned by {} {}, which is no ReplicaSet of the server's",
-            owner.kind, owner.name
-        ));
+        return refused(format!("its owner {} {} is not a ReplicaSet of the server", owner.kind, owner.name));
     };
     if !server.is_newest(pod) {
         return refused(format!("ReplicaSet {} is not the newest", owner.name));
@@ -59,10 +57,10 @@ pub fn owner(server: &Server, pod: &Pod) -> Result<String, Reason> {
     Ok(owner.uid.clone())
 }
 
-/// Why a replacement would endanger the host folder; `None` if it would not.
+/// Why a replacement would empty the host folder; `None` if it would not.
 ///
 /// # Errors
-/// Why that is not known.
+/// Why that is unknown.
 pub fn danger(pod: &Pod, init: &str, sidecar: Option<&str>) -> Result<Option<Reason>, Reason> {
     let views = container::all(pod);
     let of = |name: &str| views.iter().find(|view| view.name == name);
@@ -70,13 +68,13 @@ pub fn danger(pod: &Pod, init: &str, sidecar: Option<&str>) -> Result<Option<Rea
         container::host_paths(pod, view).iter().map(|mount| mount.path.trim_end_matches('/').to_owned()).collect()
     };
     let filled = of(init).map(folders).unwrap_or_default();
-    let is_strange = |view: &&container::View| {
+    let is_unknown = |view: &&container::View| {
         view.name != init && Some(view.name) != sidecar && folders(view).iter().any(|folder| filled.contains(folder))
     };
-    if let Some(strange) = views.iter().find(is_strange) {
-        let object = container::place(pod, strange.name);
-        let expected = format!("no container but {init} to mount the host folder");
-        let hint = "the pod was not deleted: what a new one's containers do to that folder is not known";
+    if let Some(unknown) = views.iter().find(is_unknown) {
+        let object = container::place(pod, unknown.name);
+        let expected = format!("no container except {init} to mount the host folder");
+        let hint = "remove the mount; no pod was deleted, because it is unknown what a new one does to that folder";
         return Err(Reason::new(object, expected, format!("it mounts {}", filled.join(", "))).hint(hint));
     }
     let (Some(first), Some(sidecar)) = (of(init), sidecar.and_then(of)) else { return Ok(None) };
@@ -86,14 +84,14 @@ pub fn danger(pod: &Pod, init: &str, sidecar: Option<&str>) -> Result<Option<Rea
     let reason = |seen: String, would: &str| {
         let expected = format!("to start after {init} has filled the export");
         let hint = format!(
-            "the pod was not deleted: a new one's sidecar {would} remove every file from the host folder, as the next \
-             restart {would}; put the init container before it"
+            "put the init container before it; the pod was not deleted, because the sidecar of a new one {would} remove every \
+             file from the host folder, as {would} the next restart"
         );
         Reason::new(container::place(pod, sidecar.name), expected, seen).hint(hint)
     };
     match script::strict_delete_flag(sidecar) {
-        Ok(flag) => Ok(flag.map(|flag| reason(format!("it comes before it, and uses {flag}"), "would"))),
-        Err(why) => Err(reason(format!("it comes before it, and may use --delete: {why}"), "might")),
+        Ok(flag) => Ok(flag.map(|flag| reason(format!("it starts before {init} and uses {flag}"), "would"))),
+        Err(why) => Err(reason(format!("it starts before {init} and may use --delete: {why}"), "might")),
     }
 }
 
@@ -112,7 +110,7 @@ mod tests {
     }
 
     fn is_steady(changes: &[(&str, Value)]) -> bool {
-        steady(&server(changes), Span(std::time::Duration::from_mins(10)), NOW.parse().unwrap()).is_ok()
+        steady_pod(&server(changes), Span(std::time::Duration::from_mins(10)), NOW.parse().unwrap()).is_ok()
     }
 
     #[test]
@@ -133,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_pod_that_somebody_replaces_is_deleted() {
+    fn only_a_pod_that_its_replica_set_replaces_is_deleted() {
         let owner = |changes: &[(&str, Value)]| {
             let server = server(changes);
             owner(&server, &server.pods[0]).ok()
@@ -142,7 +140,7 @@ mod tests {
         for change in [
             ("/pods/0/metadata/ownerReferences", json!([])),
             ("/pods/0/metadata/ownerReferences/0/controller", json!(false)),
-            ("/pods/0/metadata/ownerReferences/0/uid", json!("of-somebody")),
+            ("/pods/0/metadata/ownerReferences/0/uid", json!("another")),
             ("/pods/0/metadata/ownerReferences/0/uid", json!("set-1")),
             ("/replica_sets/1/spec", json!({"replicas": 0, "selector": {}})),
         ] {
@@ -151,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_whose_replacement_could_empty_the_folder_is_kept() {
+    fn a_pod_whose_replacement_could_empty_the_host_folder_is_not_deleted() {
         let danger = |changes: &[(&str, Value)], sidecar| {
             let pod = serde_json::from_value(with(output_pod(), changes)).unwrap();
             danger(&pod, "sync-windows-data", sidecar).map(|danger| danger.is_some()).map_err(drop)
@@ -166,8 +164,8 @@ mod tests {
             assert_eq!(danger(safe, name), Ok(false), "{safe:?}");
         }
         assert_eq!(danger(&[order(&deleting, &init)], name), Ok(true));
-        assert_eq!(danger(&[order(&mentioning, &init)], name), Err(()), "its script may be misread");
-        assert_eq!(danger(&[order(&sidecar, &init)], name), Err(()), "its command is not known");
-        assert_eq!(danger(&[], None), Err(()), "a sidecar where there should be none");
+        assert_eq!(danger(&[order(&mentioning, &init)], name), Err(()), "the script may be misread");
+        assert_eq!(danger(&[order(&sidecar, &init)], name), Err(()), "the command is unknown");
+        assert_eq!(danger(&[], None), Err(()), "a sidecar where none is expected");
     }
 }
