@@ -14,7 +14,7 @@ pub fn headline(verdict: &Verdict) -> String {
         || verdict.summary.clone(),
         |reason| format!("{}: expected {}, seen {}", reason.object, reason.expected, reason.seen),
     );
-    line.replace('\n', " ")
+    line.replace('\n', "; ")
 }
 
 /// A test's reasons and notes.

@@ -122,8 +122,7 @@ impl Judge<'_> {
         }
         let count = vanished.as_ref().map_or(0, |(count, _)| *count);
         let expected = format!("still to hold all its files from before pod {deleted} was deleted");
-        let lines = removed.join("\n  ");
-        let found = format!("{} vanished; log of pod {pod}:\n  {lines}", count_files(count));
+        let found = format!("{} vanished; log of pod {pod}: {}", count_files(count), removed.join("; "));
         let hint = format!(
             "check why {} does not copy the whole folder to the export: a sidecar with --delete then removes the rest",
             self.system.init_container

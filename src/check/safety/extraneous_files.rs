@@ -146,7 +146,7 @@ impl Kind for ExtraneousFiles {
             }
         }
         let summary = format!(
-            "{} tester's files are unchanged after {} sync cycles: {}",
+            "the tester's {} files are unchanged after {} sync cycles: {}",
             seen.files.len(),
             self.cycles,
             listed(seen.files.iter().map(|file| &file.place))

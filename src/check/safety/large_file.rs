@@ -104,17 +104,18 @@ impl Kind for LargeFile {
         if let Some((before, after)) = seen.sizes.shrunk {
             let object = format!("file {LARGE} from pod {} in {}", seen.pair.pod, seen.pair.folder);
             let expected = "never to shrink while it grows in the export";
-            let after = after.map_or("no such file".to_owned(), |after| format!("{after} bytes"));
+            let after = after.map_or("it vanished".to_owned(), |after| format!("it shrank to {after} bytes"));
             let hint = format!(
-                "check whether {} writes in place (--inplace, cp) or removes the file first; rsync by default renames a complete copy",
+                "check whether {} writes in place (--inplace, cp) or removes the file first; by default rsync renames a \
+                 complete copy",
                 system.sidecar_name()
             );
-            reasons.insert(0, Reason::new(object, expected, format!("{after} after {before} bytes")).hint(hint));
+            reasons.insert(0, Reason::new(object, expected, format!("{after}, from {before}")).hint(hint));
         }
         reasons.extend(seen.pair.unexpected_files(&seen.unexpected, system.sidecar_name()));
         let sizes = listed(&seen.sizes.seen);
         let summary = format!(
-            "{} bytes, written across {} sync cycles, arrived complete {millis} ms after the last write; sizes on the way: \
+            "{} bytes, written across {} sync cycles, arrived complete {millis} ms after the last write; sizes seen: \
              {sizes}; no temporary files left",
             self.bytes, self.cycles
         );
