@@ -86,8 +86,8 @@ impl Kind for FileSync {
 
 impl FileSync {
     fn verdict(&self, system: &System, seen: &Observation) -> Verdict {
-        if let Some(unserved) = &seen.unserved {
-            return unserved.verdict();
+        if let Some(failure) = &seen.nfs_failure {
+            return failure.verdict();
         }
         let profile = Profile::of(seen.samples.clone());
         let arrival =

@@ -32,7 +32,8 @@ pub struct Observation {
     pub pair: SyncPair,
     /// Of the first file that did not arrive, else of the one that was used.
     pub delivery: Option<Delivery>,
-    pub unserved: Option<Box<FailedSession>>,
+    #[serde(rename = "unserved")]
+    pub nfs_failure: Option<Box<FailedSession>>,
     /// Why the tester cannot open, extend or remove the file.
     pub unusable: Option<String>,
     /// Latencies of the files that arrived, in the order of their writes, in milliseconds.
@@ -58,9 +59,9 @@ pub async fn send(pair: SyncPair, route: &Route<'_>, files: Files) -> Result<Obs
     let (mut arrived, failed) = send_all(route, files).await?;
     let samples = arrived.iter().map(|(_, arrival)| arrival.millis).collect();
     let timeline = Some(timeline(route, &arrived, failed.as_ref()));
-    let mut seen = Observation { pair, delivery: None, unserved: None, unusable: None, samples, timeline };
+    let mut seen = Observation { pair, delivery: None, nfs_failure: None, unusable: None, samples, timeline };
     match failed {
-        Some((_, Err(unserved))) => seen.unserved = Some(unserved),
+        Some((_, Err(failure))) => seen.nfs_failure = Some(failure),
         Some((sample, Ok(mut delivery))) => {
             let arrival = delivery.0.as_mut().ok();
             let trace = arrival.and_then(|arrival| arrival.wrong.first_mut()?.trace.as_mut());
