@@ -58,22 +58,31 @@ impl std::fmt::Display for Entry {
     }
 }
 
+/// What a look at a file found, here or in a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Seen {
     Absent,
-    /// A file with other content, of this many bytes.
+    /// Different content, of this many bytes.
+    #[serde(alias = "Other")]
     Different(u64),
+    #[serde(alias = "Trouble")]
     Unreadable(String),
     Whole,
+    /// There is no folder to look in.
+    NoMount(String),
+    /// It was not checked, which proves nothing.
+    Unknown(String),
 }
 
 impl std::fmt::Display for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Absent => f.write_str("no file of that name"),
-            Self::Different(bytes) => write!(f, "a file of {bytes} bytes with other content"),
-            Self::Unreadable(error) => write!(f, "a file that cannot be read: {error}"),
-            Self::Whole => f.write_str("the file, whole"),
+            Self::Absent => f.write_str("no such file"),
+            Self::Different(bytes) => write!(f, "{bytes} bytes of different content"),
+            Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
+            Self::Whole => f.write_str("complete"),
+            Self::NoMount(why) => f.write_str(why),
+            Self::Unknown(why) => write!(f, "not checked: {why}"),
         }
     }
 }

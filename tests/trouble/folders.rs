@@ -144,7 +144,7 @@ pub fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_named() {
         ("full", |small, _| small.fill(), "FAIL", ["No space left on device", "make room"]),
         ("read-only", |small, _| small.make_read_only(), "FAIL", ["Read-only file system", "left behind"]),
         // It depends on the moment whether a file had arrived.
-        ("gone", |small, _| small.unmount(), "FAIL", ["the two are not one folder|no file of that name"; 2]),
+        ("gone", |small, _| small.unmount(), "FAIL", ["a different folder|no such file"; 2]),
     ];
     for (_, trouble, outcome, words) in share::deal("folders", all, |(name, ..)| (*name).to_owned()) {
         let mounted = Mounted::new(&lab);

@@ -97,7 +97,9 @@ impl Judge<'_> {
         let expected = format!("still to hold {host_file}, created before the restart");
         match found {
             Seen::Whole => {}
-            Seen::Unreadable(_) => self.unknown.push(Reason::new(object, expected, found.to_string())),
+            Seen::Unreadable(_) | Seen::NoMount(_) | Seen::Unknown(_) => {
+                self.unknown.push(Reason::new(object, expected, found.to_string()));
+            }
             Seen::Absent | Seen::Different(_) => {
                 let others = match vanished {
                     Some((count @ 1.., names)) => {
@@ -157,19 +159,19 @@ impl Judge<'_> {
 
     /// Whether the export file is gone or back, as it should be.
     fn export_file(&mut self, pod: &str) {
-        let unknown = Seen::Unreadable("not checked".to_owned());
+        let unknown = Seen::Unknown("not checked".to_owned());
         let Restarted { folder, deleted, export_file, export_file_seen: found, .. } = self.seen;
         let object = format!("file {export_file} in {} of pod {pod}", self.system.export.folder);
         match (self.check.written, found.as_ref().unwrap_or(&unknown)) {
             (Written::Lost, Seen::Absent) | (Written::Kept, Seen::Whole) => {}
-            (_, Seen::Unreadable(why)) => {
+            (_, Seen::Unreadable(why) | Seen::NoMount(why) | Seen::Unknown(why)) => {
                 self.unknown.push(Reason::new(object, "to be checked", why).hint("run the test again"));
             }
             (Written::Lost, found) => {
                 let expected = format!("gone: it was only in the export of pod {deleted}");
                 let hint = "check the pod's volumes, and what else copies to the host folder: the export must be a new emptyDir \
                             that only this folder fills";
-                self.wrong(Hop::Export, Reason::new(object, expected, found.to_string()).hint(hint));
+                self.wrong(Hop::Export, Reason::new(object, expected, format!("still present: {found}")).hint(hint));
             }
             (Written::Kept, found) => {
                 let expected = format!("back from {folder}, to which it had been copied");
@@ -213,7 +215,7 @@ mod tests {
     #[test]
     fn each_wrong_file_is_a_fail_and_each_unknown_one_an_error() {
         let fail = |hop| (Outcome::Fail, Some(hop));
-        let arrival = |there, absent| json!({"there": there, "absent": absent, "last": "no file of that name"});
+        let arrival = |there, absent| json!({"there": there, "absent": absent, "last": "no such file"});
         for (written, field, value, judgement) in [
             ("lost", "arrival", arrival(Some(31_000), Some(30_100)), fail(Hop::Init)),
             ("lost", "written", json!("Whole"), fail(Hop::Export)),

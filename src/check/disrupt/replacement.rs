@@ -11,10 +11,12 @@ use tokio::time::Instant;
 
 use super::seen::{Replacement, Sighting};
 use crate::check::parameter::Span;
+use crate::check::sync::search::compare_listing;
 use crate::check::{Disrupted, Site, millis};
 use crate::cluster::container::{self, Kind};
 use crate::cluster::server::{has_ended, is_ready, is_terminating, phase, progress};
-use crate::cluster::{ApiError, Operation, Population, ResourceExt, Server, gathered};
+use crate::cluster::{ApiError, Operation, Population, ResourceExt, Server};
+use crate::digest::Digest;
 use crate::event::{Reason, Verdict};
 use crate::host::Seen;
 
@@ -188,7 +190,7 @@ impl<'a> Deletion<'a> {
                                 return Sighting { present: Some(millis(self.since_creation(&pod))), ..seen };
                             }
                             // Unknown is not absent.
-                            Seen::Unreadable(why) => seen.last = why,
+                            Seen::Unknown(why) => seen.last = why,
                             other => (seen.absent, seen.last) = (Some(millis(age)), other.to_string()),
                         }
                         pause = MAX_PAUSE.min(pause * 2);
@@ -217,16 +219,12 @@ impl<'a> Deletion<'a> {
         let output = self.site.shared.exec(self.site.server(), &pod.name_any(), &export.container, &gather).await;
         let output = match output {
             Ok(output) => output,
-            Err(error) => return Seen::Unreadable(error.to_string()),
+            Err(error) => return Seen::Unknown(error.to_string()),
         };
         if let Some(problem) = output.problem() {
-            return Seen::Unreadable(problem);
+            return Seen::Unknown(problem);
         }
-        match gathered(&output.stdout).find(|(name, _)| *name == file.name.as_bytes()) {
-            None => Seen::Absent,
-            Some((_, content)) if content == file.content.as_bytes() => Seen::Whole,
-            Some((_, content)) => Seen::Different(content.len() as u64),
-        }
+        compare_listing(&output.stdout, &file.name, &Digest::of(&file.content))
     }
 
     /// A pod's age by the cluster's clock, whose timestamps are whole seconds; at most the time since the deletion, by this

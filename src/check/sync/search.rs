@@ -7,7 +7,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Pod, VolumeMount};
 use tokio::time::{Instant, timeout_at};
 
-use super::checkpoint::{Checkpoint, Found};
+use super::checkpoint::Checkpoint;
 use super::route::{NO_FILE, Route};
 use super::trace::{LogTail, SidecarState, Trace};
 use crate::check::millis;
@@ -50,14 +50,12 @@ impl Route<'_> {
             timeout_at(cluster_limit, shared.cluster.log_tail(&pod_name, container, LINES, BYTES)),
         );
         let folder = shared.host.folder(site.server()).display().to_string();
-        let latency = if mount.seen == Found::Complete { MOUNT_LATENCY } else { Duration::ZERO };
+        let latency = if mount.seen == Seen::Whole { MOUNT_LATENCY } else { Duration::ZERO };
         let patience = limit.min(Instant::now() + latency);
         let here = match timeout_at(limit, shared.host.arrival(site.server(), name, content, patience)).await {
-            Ok(Ok(_) | Err(Seen::Whole)) => Found::Complete,
-            Ok(Err(Seen::Absent)) => Found::Absent,
-            Ok(Err(Seen::Different(bytes))) => Found::Different(usize::try_from(bytes).unwrap_or(usize::MAX)),
-            Ok(Err(Seen::Unreadable(error))) => Found::Unreadable(error),
-            Err(_) => Found::Unknown("no reply".to_owned()),
+            Ok(Ok(_)) => Seen::Whole,
+            Ok(Err(seen)) => seen,
+            Err(_) => Seen::Unknown("no reply".to_owned()),
         };
         let log = cycles.log();
         let words = site.system.log_patterns();
@@ -103,10 +101,10 @@ impl Route<'_> {
     ) -> Checkpoint {
         let (container, folder) = match at {
             Ok(at) => at,
-            Err(why) => return Checkpoint { place: String::new(), seen: Found::NoMount(why) },
+            Err(why) => return Checkpoint { place: String::new(), seen: Seen::NoMount(why) },
         };
         let place = format!("{folder} in {container}");
-        let unknown = |why: String| Checkpoint { place: place.clone(), seen: Found::Unknown(why) };
+        let unknown = |why: String| Checkpoint { place: place.clone(), seen: Seen::Unknown(why) };
         if !container::runs(current, &container) {
             return unknown(format!("{container} is not running"));
         }
@@ -121,7 +119,7 @@ impl Route<'_> {
             Ok(Err(verdict)) => {
                 return unknown(verdict.reasons.into_iter().next().map(|reason| reason.seen).unwrap_or_default());
             }
-            Ok(Ok((_, Some(problem)))) => Found::Unreadable(problem),
+            Ok(Ok((_, Some(problem)))) => Seen::Unreadable(problem),
             Ok(Ok((output, None))) if is_large => compare_digest(&String::from_utf8_lossy(&output.stdout), content),
             Ok(Ok((output, None))) => compare_listing(&output.stdout, name, content),
         };
@@ -135,20 +133,20 @@ pub async fn period(cluster: &Cluster, pod: &Pod, system: &System) -> Option<Dur
     SyncLog::read(&lines, &system.log_patterns()?).period()
 }
 
-fn compare_digest(output: &str, content: &Digest) -> Found {
+fn compare_digest(output: &str, content: &Digest) -> Seen {
     match output.trim_end() {
-        "" => Found::Absent,
-        digest if digest == content.to_string() => Found::Complete,
-        other => Found::Different(other.split(' ').next().and_then(|size| size.parse().ok()).unwrap_or_default()),
+        "" => Seen::Absent,
+        digest if digest == content.to_string() => Seen::Whole,
+        other => Seen::Different(other.split(' ').next().and_then(|size| size.parse().ok()).unwrap_or_default()),
     }
 }
 
 /// Looks for a file in the output of [`Operation::Gather`], which may hold files with longer names too.
-fn compare_listing(listing: &[u8], name: &str, content: &Digest) -> Found {
+pub fn compare_listing(listing: &[u8], name: &str, content: &Digest) -> Seen {
     match gathered(listing).find(|(listed, _)| *listed == name.as_bytes()) {
-        None => Found::Absent,
-        Some((_, found)) if Digest::of(found) == *content => Found::Complete,
-        Some((_, found)) => Found::Different(found.len()),
+        None => Seen::Absent,
+        Some((_, found)) if Digest::of(found) == *content => Seen::Whole,
+        Some((_, found)) => Seen::Different(found.len() as u64),
     }
 }
 
@@ -229,13 +227,13 @@ mod tests {
     fn a_listed_file_is_compared_by_content_and_a_large_one_by_digest() {
         let content = Digest::of("whole");
         let compare = |listing: &[u8]| compare_listing(listing, "a.txt", &content);
-        assert_eq!(compare(b"a.txt\0whole\0a.txt.bak\0x\0"), Found::Complete);
-        assert_eq!(compare(b"a.txt\0who\0"), Found::Different(3));
-        assert_eq!(compare(b"a.txt\0whole and more\0"), Found::Different(14));
-        assert_eq!([compare(b"a.txt.bak\0whole\0"), compare(b"")], [Found::Absent, Found::Absent]);
-        assert_eq!(compare_listing(b"a.txt\0\0", "a.txt", &Digest::default()), Found::Complete);
-        assert_eq!(compare_digest("", &content), Found::Absent);
-        assert_eq!(compare_digest(&format!("{content}\n"), &content), Found::Complete);
-        assert_eq!(compare_digest(&Digest::of("WHOLE!!").to_string(), &content), Found::Different(7));
+        assert_eq!(compare(b"a.txt\0whole\0a.txt.bak\0x\0"), Seen::Whole);
+        assert_eq!(compare(b"a.txt\0who\0"), Seen::Different(3));
+        assert_eq!(compare(b"a.txt\0whole and more\0"), Seen::Different(14));
+        assert_eq!([compare(b"a.txt.bak\0whole\0"), compare(b"")], [Seen::Absent, Seen::Absent]);
+        assert_eq!(compare_listing(b"a.txt\0\0", "a.txt", &Digest::default()), Seen::Whole);
+        assert_eq!(compare_digest("", &content), Seen::Absent);
+        assert_eq!(compare_digest(&format!("{content}\n"), &content), Seen::Whole);
+        assert_eq!(compare_digest(&Digest::of("WHOLE!!").to_string(), &content), Seen::Different(7));
     }
 }

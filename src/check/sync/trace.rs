@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::{Checkpoint, Found};
+use super::checkpoint::Checkpoint;
 use crate::check::storage::remount_hint;
 use crate::cluster::LogLine;
 use crate::event::Hop;
+use crate::host::Seen;
 
 /// What was seen of a file that did not arrive in time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -78,7 +79,7 @@ impl Trace {
     fn first_without(&self) -> (Hop, String, String) {
         let Self { context, namespace, pod, export, mount, folder, .. } = self;
         let container = &self.sidecar.container;
-        if folder.seen == Found::Complete {
+        if folder.seen == Seen::Whole {
             let (seconds, tenths) = (self.waited / 1000, self.waited % 1000 / 100);
             let hint = format!(
                 "compare the sync interval of {container} (sidecar.syncInterval in the values) with the limit, and check \
@@ -86,7 +87,7 @@ impl Trace {
             );
             return (Hop::Sidecar, format!("it arrived late, {seconds}.{tenths} s after it was written"), hint);
         }
-        if self.by_nfs && export.seen == Found::Absent {
+        if self.by_nfs && export.seen == Seen::Absent {
             let why = "the NFS server accepted the file, but the export does not have it".to_owned();
             let hint = "check the server's mounts and its exports file: it serves another folder, or a client removed the \
                         file";
@@ -99,7 +100,7 @@ impl Trace {
             );
             return (Hop::Export, "the export does not have the file as it was written".to_owned(), hint);
         }
-        let lacks = |view: &Checkpoint| matches!(view.seen, Found::Absent | Found::Different(_) | Found::NoMount(_));
+        let lacks = |view: &Checkpoint| matches!(view.seen, Seen::Absent | Seen::Different(_) | Seen::NoMount(_));
         if self.view.as_ref().is_some_and(lacks) {
             let hint = format!(
                 "compare the volumeMounts of both containers: kubectl --context={context} -n {namespace} get pod {pod} -o \
@@ -108,23 +109,23 @@ impl Trace {
             return (Hop::Sidecar, format!("{container} does not see the file in the export"), hint);
         }
         match (&mount.seen, &folder.seen) {
-            (Found::Complete, Found::Unreadable(_)) => {
+            (Seen::Whole, Seen::Unreadable(_)) => {
                 let hint = "check the permissions of the host folder, and whether another program locks the file";
                 (Hop::Host, "the file was copied, but this machine cannot read it".to_owned(), hint.to_owned())
             }
-            (Found::Complete, _) => {
+            (Seen::Whole, _) => {
                 let why = format!("the file was copied, but the pod mounts a different folder than {}", folder.place);
                 (Hop::Mount, why, self.remount_hint())
             }
-            (Found::Unreadable(_), _) => {
+            (Seen::Unreadable(_), _) => {
                 (Hop::Mount, "the pod cannot read its mount of the host folder".to_owned(), self.remount_hint())
             }
-            (Found::NoMount(_), _) => {
+            (Seen::NoMount(_), _) => {
                 let hint = format!("mount the host folder into {container}: run helm upgrade with the release's chart");
                 (Hop::Sidecar, "the pod does not mount the host folder".to_owned(), hint)
             }
             // An older version, a part of it, or a modified one.
-            (Found::Different(_), _) | (Found::Unknown(_), Found::Different(_)) => {
+            (Seen::Different(_), _) | (Seen::Unknown(_), Seen::Different(_)) => {
                 let why = format!("the copy differs from the file that was written, which has {} bytes", self.bytes);
                 let hint = || {
                     format!(
@@ -134,7 +135,7 @@ impl Trace {
                 };
                 (Hop::Sidecar, why, self.folder_hint().unwrap_or_else(hint))
             }
-            (Found::Absent | Found::Unknown(_), _) => {
+            (Seen::Absent | Seen::Unknown(_), _) => {
                 let (why, hint) = self.not_copied();
                 (Hop::Sidecar, why, hint)
             }
@@ -230,7 +231,7 @@ mod tests {
             (
                 vec![at(export, json!({"Other": 12}))],
                 Hop::Export,
-                "\n/data in nfs-server: different content, 12 bytes\n",
+                "\n/data in nfs-server: 12 bytes of different content\n",
             ),
             (vec![at(export, json!("Absent")), at("/by_nfs", json!(true))], Hop::Nfs, "server accepted the file, but"),
             (vec![at(mount, json!({"NoMount": "no hostPath"}))], Hop::Sidecar, "not mount the host folder\n"),
