@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::delivery::{Arrival, Delivery, ExpectedFile, SyncPair, WrongFile, count_files};
 use crate::check::parameter::Span;
 use crate::check::storage::HostMount;
-use crate::check::{Kind, Placed, Site, millis};
-use crate::cluster::{CycleLog, Cycles, Operation, Output, ResourceExt, container};
+use crate::check::{Kind, Placed, Site, System, millis};
+use crate::cluster::{ApiError, CycleLog, Cycles, Operation, Output, ResourceExt, container};
 use crate::digest::Digest;
 use crate::event::{Hop, Outcome, Reason, Verdict};
 use crate::host::Host;
@@ -155,14 +155,10 @@ impl<'a> Route<'a> {
     /// ERROR, because the log shows no end of a cycle.
     fn no_cycle_end(&self) -> Verdict {
         let log = self.cycles.log();
-        if let Some(error) = log.error.as_ref().filter(|_| log.is_denied()) {
-            return self.site.no_answer(error);
+        match log.error.as_ref().filter(|_| log.is_denied()) {
+            Some(error) => self.site.no_answer(error),
+            None => no_cycle_end(&self.pod, &self.site.system, self.within, log.error.as_ref()),
         }
-        let object = container::place(&self.pod, self.site.system.sidecar_name());
-        let end = self.site.system.sidecar.as_ref().map_or("", |sidecar| sidecar.cycle_end.0.as_str());
-        let expected = format!("a line like {end} in its log within {}", self.within);
-        let seen = log.error.map_or("no such line".to_owned(), |error| error.to_string());
-        Verdict::error(Reason::new(object, expected, seen).hint("read its log")).at(Hop::Sidecar)
     }
 
     /// The files in the test's folder other than the expected ones.
@@ -176,6 +172,14 @@ impl<'a> Route<'a> {
         let found = found.into_iter().map(|(path, _)| format!("{folder}/{path}"));
         Ok(found.filter(|name| !names.contains(name.as_str())).collect())
     }
+}
+
+fn no_cycle_end(pod: &Pod, system: &System, within: Span, trouble: Option<&ApiError>) -> Verdict {
+    let end = system.sidecar.as_ref().map_or("", |sidecar| sidecar.cycle_end.0.as_str());
+    let expected = format!("a line like {end} in its log within {within}");
+    let seen = trouble.map_or("no such line".to_owned(), ApiError::to_string);
+    let reason = Reason::new(container::place(pod, system.sidecar_name()), expected, seen);
+    Verdict::error(reason.hint("read its log")).at(Hop::Sidecar)
 }
 
 /// The sidecar's followed log.
@@ -245,10 +249,20 @@ async fn incomplete(
     if wrong.is_empty() && unknown > 0 { Err(unknown) } else { Ok(wrong) }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::system::tests::system;
+    use crate::cluster::example::output_pod;
 
+    #[test]
+    fn a_log_without_the_end_of_a_cycle_is_an_error_of_the_sidecar() {
+        let pod = serde_json::from_value(output_pod()).unwrap();
+        let verdict = no_cycle_end(&pod, &system(), Span(Duration::from_secs(60)), None);
+        assert_eq!((verdict.outcome, verdict.hop), (Outcome::Error, Some(Hop::Sidecar)));
+    }
+
+    #[cfg(unix)]
     #[tokio::test]
     async fn a_folder_that_does_not_reply_is_not_asked_for_each_of_many_files() {
         let root = tempfile::tempdir().unwrap();
