@@ -1,4 +1,4 @@
-//! Judges a recorded run again, without a cluster: the same verdicts and the same reports.
+//! Judges a recorded run again and writes its reports, without a cluster.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -8,24 +8,24 @@ use crate::event::{Diagnosis, Event, Fact, Notice, Planned, Reason, TestId, Verd
 use crate::recording::{RecordedTest, Recording};
 use crate::suite::{self, PlannedTest, Suite};
 
-/// Sends the events of a recorded run, with verdicts that are judged anew.
+/// Sends the events of a recorded run, with new verdicts.
 ///
 /// # Errors
-/// A refusal with exit code 2: this program cannot read the recording's suites.
+/// This program cannot read the recording's suites: exit code 2.
 pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<(), Refusal> {
     let suites = recording.suites.iter().map(suite::load::recorded);
     let suites = suites.collect::<Result<Vec<_>, _>>()?;
     let send = |event| {
-        // The reporting thread ends only after the last event.
+        // The reporting thread outlives all senders.
         let _ = events.send(event);
     };
-    let to_plan = |id: &TestId| {
+    let plan = |id: &TestId| {
         let hops = planned(&suites, id).map(|(_, planned)| planned.check.about().hops);
         Planned { id: id.clone(), hops: hops.unwrap_or_default() }
     };
     let names = suites.iter().map(|suite| suite.name.clone()).collect();
     let at = recording.started.unwrap_or_default();
-    send(Event::RunStarted { at, suites: names, tests: recording.planned.iter().map(to_plan).collect() });
+    send(Event::RunStarted { at, suites: names, tests: recording.planned.iter().map(plan).collect() });
     let mut facts = recording.facts.clone();
     let replayed = format!("recorded by version {}, judged again without a cluster", recording.program);
     facts.push(Fact { name: "replayed".into(), value: replayed });
@@ -33,7 +33,7 @@ pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<(),
     for test in &recording.tests {
         let verdict = judge(recording, &suites, test);
         if verdict.outcome != test.verdict.outcome {
-            let text = format!("{} was {} when it was recorded", test.id, test.verdict.outcome);
+            let text = format!("{} was {} in the recorded run", test.id, test.verdict.outcome);
             send(Event::Noticed(Notice { text, is_error: false }));
         }
         let elapsed = Duration::from_millis(test.millis);
@@ -50,19 +50,19 @@ pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<(),
     Ok(())
 }
 
-/// The verdict of a recorded test: of its observation, where it has one. One that cannot be read is an ERROR.
+/// Judges a recorded observation again; a test without one keeps its verdict. An unreadable observation is an ERROR.
 pub fn judge(recording: &Recording, suites: &[Suite], test: &RecordedTest) -> Verdict {
     let Some(seen) = &test.seen else { return test.verdict.clone() };
     let unreadable = |why: String| {
-        let reason = Reason::new(format!("recording of {}", test.id), "an observation that can be read", why);
+        let reason = Reason::new(format!("recording of {}", test.id), "a readable observation", why);
         Verdict::error(reason.hint(format!("replay it with version {}, which recorded it", recording.program)))
     };
     let Some((suite, planned)) = planned(suites, &test.id) else {
-        return unreadable("its suite has no such test".to_owned());
+        return unreadable("the recorded suite has no such test".to_owned());
     };
     let mut seen = seen.clone();
     if let Err(key) = recording.objects.unpack(&mut seen) {
-        return unreadable(format!("it lacks object {key}"));
+        return unreadable(format!("the recording lacks object {key}"));
     }
     let mut verdict = planned.check.judge(&suite.system, seen).unwrap_or_else(|error| unreadable(error.to_string()));
     let tests = || suites.iter().flat_map(|suite| &suite.tests);

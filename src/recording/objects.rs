@@ -1,4 +1,4 @@
-//! Kubernetes objects in a recording: each stands in it once, without what may hold secrets. Pure.
+//! Kubernetes objects in a recording: each is stored once, without possible secrets. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,12 @@ use serde_json::{Value, json};
 
 const REFERENCE: &str = "$object";
 
-/// What is left out of containers, wherever they stand. Tests that need a word of a command or of the environment observe
-/// that word.
+/// Fields of containers that are omitted. Tests that need an argument or a variable observe it separately.
 const OF_CONTAINERS: [&str; 4] = ["env", "envFrom", "command", "args"];
 const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
-/// What else is left out, by the key of what it stands in; `""` stands for anything. A container's last words may be the
-/// end of a log.
+/// Other omitted fields, each with the key of its parent; `""` matches any parent. A termination message may be the end of a
+/// log.
 const SECRET: [(&str, &str); 6] = [
     ("", "managedFields"),
     ("", "httpHeaders"),
@@ -23,7 +22,7 @@ const SECRET: [(&str, &str); 6] = [
     ("flexVolume", "options"),
 ];
 
-/// Annotations that are judged; others are left out.
+/// Annotations that are judged; others are omitted.
 const ANNOTATIONS: [&str; 1] = ["deployment.kubernetes.io/revision"];
 
 /// Objects by uid and version.
@@ -32,7 +31,7 @@ const ANNOTATIONS: [&str; 1] = ["deployment.kubernetes.io/revision"];
 pub struct Objects(BTreeMap<String, Value>);
 
 impl Objects {
-    /// Takes the objects out of a value and leaves references.
+    /// Replaces the objects in a value by references.
     pub fn pack(&mut self, value: &mut Value) {
         match value {
             Value::Array(list) => list.iter_mut().for_each(|item| self.pack(item)),
@@ -54,10 +53,10 @@ impl Objects {
         }
     }
 
-    /// Puts the objects back where their references stand.
+    /// Replaces the references in a value by the objects.
     ///
     /// # Errors
-    /// The key of an object that is not there.
+    /// The key of a missing object.
     pub fn unpack(&self, value: &mut Value) -> Result<(), String> {
         match value {
             Value::Array(list) => list.iter_mut().try_for_each(|item| self.unpack(item)),
@@ -73,17 +72,16 @@ impl Objects {
     }
 }
 
-/// Leaves out what may be secret of what stands under a key.
-fn clean(value: &mut Value, under: &str) {
+/// Removes possible secrets from the value of the key `parent`.
+fn clean(value: &mut Value, parent: &str) {
     match value {
-        Value::Array(list) => list.iter_mut().for_each(|item| clean(item, under)),
+        Value::Array(list) => list.iter_mut().for_each(|item| clean(item, parent)),
         Value::Object(map) => {
             map.retain(|key, _| {
-                let is_secret =
-                    SECRET.iter().any(|(place, secret)| secret == key && (place.is_empty() || *place == under));
-                !(is_secret || CONTAINERS.contains(&under) && OF_CONTAINERS.contains(&key.as_str()))
+                let is_secret = SECRET.iter().any(|(of, secret)| secret == key && (of.is_empty() || *of == parent));
+                !(is_secret || CONTAINERS.contains(&parent) && OF_CONTAINERS.contains(&key.as_str()))
             });
-            if under == "annotations" {
+            if parent == "annotations" {
                 map.retain(|key, _| ANNOTATIONS.contains(&key.as_str()));
             }
             map.iter_mut().for_each(|(key, item)| clean(item, key));
@@ -97,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_stands_once_and_without_secrets() {
+    fn an_object_is_stored_once_and_without_secrets() {
         let pod = json!({
             "metadata": {"uid": "u", "resourceVersion": "7", "annotations": {"last-applied": "password"},
                 "labels": {"env": "prod"}},
@@ -111,7 +109,7 @@ mod tests {
         assert!(!text.contains("secret") && !text.contains("password"), "{text}");
         objects.unpack(&mut seen).unwrap();
         assert_eq!(seen["others"][0]["spec"]["containers"], json!([{"name": "c"}]));
-        assert_eq!(seen["pod"]["metadata"]["labels"]["env"], "prod", "a label is none");
+        assert_eq!(seen["pod"]["metadata"]["labels"]["env"], "prod", "a label is not a variable");
         assert!(Objects::default().unpack(&mut json!({"$object": "x"})).is_err());
     }
 }

@@ -124,7 +124,11 @@ fn replaying_gives_the_reports_and_the_exit_code_of_the_run() {
     let bytes = std::fs::read(path("healthy")).unwrap();
     for wrong in [&bytes[..bytes.len() / 2], b"{}", b""] {
         std::fs::write(place.path("cut.json.gz"), wrong).unwrap();
-        place.says(&["replay", "cut.json.gz"], 2, &["is no recording: it is no gzipped JSON, or damaged, or its end"]);
+        place.says(
+            &["replay", "cut.json.gz"],
+            2,
+            &["is not a recording: the file is not gzipped JSON, or is corrupted or truncated"],
+        );
     }
     std::fs::write(place.path("file"), "good").unwrap();
     // Before anything is run.
@@ -165,7 +169,7 @@ fn is_judged_as_it_was(path: &Path) -> Result<(), Failed> {
     let (mut otherwise, mut unreadable) = (Vec::new(), Vec::new());
     for (test, now) in recording.tests.iter_mut().zip(verdicts).filter(|(test, now)| test.verdict != *now) {
         // An ERROR of that kind judges nothing: kept, it would hide that the recording proves nothing any more.
-        if now.reasons.iter().any(|reason| reason.expected == "an observation that can be read") {
+        if now.reasons.iter().any(|reason| reason.expected == "a readable observation") {
             unreadable
                 .push(format!("{}: {now:?}\n  this is no verdict and is never kept: change the observation", test.id));
         } else {
