@@ -1,11 +1,11 @@
-//! What tells one content from another: its size and its SHA-1, so that none is held. Imports nothing of ours.
+//! Identifies content by size and SHA-1, so that it need not be kept in memory. Imports no other module.
 
 use std::fmt;
 use std::io::{self, Write};
 
 use sha1::Sha1;
 
-/// The size and SHA-1 of a content, which more may be added to.
+/// The size and SHA-1 of content, computed incrementally.
 #[derive(Debug, Clone, Default)]
 pub struct Digest {
     bytes: u64,
@@ -29,7 +29,7 @@ impl Digest {
     }
 }
 
-/// As `wc -c` and `sha1sum` have it.
+/// In the format of `wc -c` and `sha1sum`.
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.bytes)?;

@@ -1,9 +1,9 @@
-//! Errors that a user can act on, and the exit codes. Imports nothing of ours.
+//! Errors that a user can act on, and the exit codes. Imports no other module.
 
 use std::fmt;
 use std::process::ExitCode;
 
-/// How the program ends. Stable: part of the contract with CI jobs.
+/// The exit codes. Stable: CI jobs rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -11,9 +11,9 @@ pub enum Exit {
     Passed = 0,
     /// At least one FAIL.
     Failed = 1,
-    /// The command line or a suite file is wrong.
+    /// The command line or a suite file is invalid.
     Usage = 2,
-    /// The run could not start or write its output or reports, or an ERROR without a FAIL.
+    /// The run could not start, or not write its output or reports; or an ERROR without a FAIL.
     CouldNotJudge = 3,
     /// Nothing was selected, or everything was skipped.
     Nothing = 4,
@@ -26,7 +26,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a run was refused before its first test: what is wrong, and what to do about it.
+/// Why a command stopped before it began: the error and a hint how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub what: String,
@@ -35,7 +35,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The command line or a suite file is wrong: exit code 2.
+    /// An invalid command line or input file: exit code 2.
     pub fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { what: what.into(), hint: hint.into(), exit: Exit::Usage }
     }
@@ -60,9 +60,7 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// The candidate that `wrong` was probably meant to be, as the end of a sentence.
-///
-/// Empty when none is close enough.
+/// "did you mean …?" with the candidate closest to `wrong`; empty if none is close enough.
 pub fn suggestion<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     candidates
         .into_iter()

@@ -1,8 +1,8 @@
-//! What happened, in past tense: the only types that running and reporting share.
+//! The events of a run: the only types that running and reporting share.
 //!
-//! The order is a contract: [`Event::RunStarted`] first, at most one [`Event::Connected`], exactly one
-//! [`Event::TestFinished`] for each test once connected, [`Event::RunFinished`] last and always, also when the run
-//! was refused or interrupted. Tests may interleave. Imports nothing of ours.
+//! Their order is guaranteed: first [`Event::RunStarted`], then at most one [`Event::Connected`]; once connected, exactly one
+//! [`Event::TestFinished`] for each test; last and always [`Event::RunFinished`], even if the run was refused or interrupted.
+//! Tests may interleave. Imports no other module.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The name of a test: `suite::slug::server`; unique and stable.
+/// A test's name, `suite::slug::server`: unique and stable.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TestId {
     pub suite: String,
@@ -22,7 +22,7 @@ pub struct TestId {
 }
 
 impl TestId {
-    /// The name within the suite, `slug::server`; the JUnit name.
+    /// The name within the suite, `slug::server`; also its name in JUnit.
     pub fn name(&self) -> String {
         match &self.server {
             Some(server) => format!("{}::{server}", self.slug),
@@ -37,16 +37,16 @@ impl fmt::Display for TestId {
     }
 }
 
-/// A stage on a file's way between the host folder and an NFS client; a column of the grid.
+/// A stage on a file's path between the host folder and an NFS client; a column of the grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Hop {
     Host,
-    /// The mount that makes the folder the pod's hostPath.
+    /// The mount of the host folder into the pod, a hostPath.
     Mount,
-    /// The init container that fills the export.
+    /// The init container, which fills the export.
     Init,
     Export,
-    /// The native sidecar that copies the export to the folder.
+    /// The native sidecar, which copies the export to the host folder.
     Sidecar,
     Nfs,
 }
@@ -75,7 +75,7 @@ impl fmt::Display for Hop {
 #[derive(Debug, Clone)]
 pub struct Planned {
     pub id: TestId,
-    /// The hops that a PASS of it proves.
+    /// The hops that a PASS proves to work.
     pub hops: &'static [Hop],
 }
 
@@ -87,7 +87,7 @@ pub enum Outcome {
     Fail,
     /// It could not be judged.
     Error,
-    /// The user's choice, or an optional part of the cluster that is absent.
+    /// The user's choice, an absent optional part of the cluster, or covered by another suite.
     Skip,
 }
 
@@ -102,16 +102,16 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// One thing that is not as expected.
+/// One deviation from what is expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// The object, by kind and name.
     pub object: String,
-    /// What it should be like.
+    /// The expected state.
     pub expected: String,
-    /// What was seen, last.
+    /// The last observed state.
     pub seen: String,
-    /// What the user can do next; may be empty.
+    /// What to do about it; may be empty.
     pub hint: String,
 }
 
@@ -129,31 +129,32 @@ impl Reason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     pub outcome: Outcome,
-    /// What was established, in a line; of a SKIP, its reason.
+    /// What was established, in one line; for a SKIP, its reason.
     pub summary: String,
     pub reasons: Vec<Reason>,
-    /// True things that the user should know and that break no requirement.
+    /// Facts that are worth knowing and break no requirement.
     pub notes: Vec<String>,
-    /// The hop that is broken, where it is known.
+    /// The broken hop, if known.
     pub hop: Option<Hop>,
-    /// The test that says more, where this one could not even begin.
+    /// The test whose result explains why this one could not be judged.
     pub blocked_by: Option<String>,
-    /// When files that it followed came and went, for charts.
+    /// When the test's files were written and arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeline: Option<Box<Timeline>>,
 }
 
-/// Files on their way to the host folder, and the cycles that brought them: in milliseconds since the run began.
+/// Transfers to the host folder, in milliseconds since the start of the run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeline {
     pub limit: u64,
-    /// When each file's write was acknowledged, and when it was there; `None` if it did not come in time.
+    /// When each file's write was acknowledged, and when the file arrived; `None` if it did not arrive in time.
     pub files: Vec<(u64, Option<u64>)>,
+    /// When the sidecar's cycles ended.
     pub cycles: Vec<u64>,
 }
 
 impl Verdict {
-    /// A verdict for a finished judgement: FAIL if there are reasons, else PASS.
+    /// FAIL if there are reasons, else PASS.
     pub fn judged(summary: impl Into<String>, reasons: Vec<Reason>) -> Self {
         let outcome = if reasons.is_empty() { Outcome::Pass } else { Outcome::Fail };
         Self {
@@ -171,7 +172,6 @@ impl Verdict {
         Self::judged(established, Vec::new())
     }
 
-    /// FAIL, for this reason alone.
     pub fn fail(reason: Reason) -> Self {
         Self::judged("", vec![reason])
     }
@@ -180,7 +180,7 @@ impl Verdict {
         Self { outcome: Outcome::Error, ..Self::judged("could not be judged", vec![reason]) }
     }
 
-    /// ERROR: it could not be judged, and the test `by` says why: its whole name, or, as checks know it, its kind and server.
+    /// ERROR because of the result of the test `by`: its full name, or the kind and server by which checks know it.
     pub fn blocked(by: impl Into<String>, reason: Reason) -> Self {
         Self { blocked_by: Some(by.into()), ..Self::error(reason) }
     }
@@ -194,7 +194,7 @@ impl Verdict {
         Self { notes, ..self }
     }
 
-    /// The same with the hop that is broken, if it is not a PASS.
+    /// Names the broken hop, unless the verdict is PASS.
     #[must_use]
     pub fn at(self, hop: Hop) -> Self {
         let hop = (self.outcome != Outcome::Pass).then_some(hop);
@@ -202,42 +202,42 @@ impl Verdict {
     }
 }
 
-/// The name of the fact that a run's cluster was simulated. What such a run says holds of no real cluster.
+/// The name of the fact that the cluster is simulated, so the results do not apply to a real cluster.
 pub const SIMULATED: &str = "SIMULATED";
 
-/// A named fact of the run, such as the cluster's address.
+/// A fact about the run, such as the cluster's address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fact {
-    /// What it is about.
+    /// The name of the fact.
     pub name: Cow<'static, str>,
     /// The value.
     pub value: String,
 }
 
-/// What is known of a broken server.
+/// The state of a broken server.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Diagnosis {
     /// The server.
     pub server: String,
-    /// What is known of it.
+    /// The parts of the diagnosis.
     pub sections: Vec<Section>,
 }
 
-/// A part of what is known of a broken server, in lines for people.
+/// A part of a diagnosis, as human-readable lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Section {
-    /// What it is about, such as a container's log.
+    /// The title, such as the name of a container's log.
     pub title: String,
     /// The lines.
     pub lines: Vec<String>,
 }
 
-/// Something that concerns no single test.
+/// A message that belongs to no single test.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Notice {
     /// The message.
     pub text: String,
-    /// Whether the run cannot be green with it.
+    /// Whether it keeps the run from passing.
     pub is_error: bool,
 }
 
@@ -251,33 +251,33 @@ pub enum Ending {
 
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// The tests are known and no request has been sent yet.
+    /// The tests were selected; no request has been sent yet.
     RunStarted {
         at: Timestamp,
-        /// The suites that were asked for, also those of which no test was selected.
+        /// The requested suites, including those without a selected test.
         suites: Vec<String>,
         tests: Vec<Planned>,
     },
     /// The cluster answered.
     Connected { facts: Vec<Fact> },
-    /// A test began to wait for something that may take long.
+    /// A test began a wait that may take long.
     TestWaiting { id: TestId, what: String, limit: Duration },
     TestFinished {
         id: TestId,
         verdict: Verdict,
         elapsed: Duration,
-        /// What the test observed, if that is all that its verdict judges; only while the run is recorded.
+        /// The observation, if the run is recorded and the verdict depends on nothing else.
         seen: Option<Value>,
     },
-    /// A server was found broken and was looked at; at most once for each server, and before tidying up.
+    /// A broken server was diagnosed: at most once for each server, and before the cleanup.
     Diagnosed(Diagnosis),
-    /// A signal came, and the run tidies up before it ends; another signal skips that.
-    Interrupted { tidying: Duration },
-    /// Something that concerns no single test, such as a file that could not be removed.
+    /// A signal arrived; the run cleans up within this time before it ends. Another signal skips the cleanup.
+    Interrupted { cleanup_limit: Duration },
+    /// Something happened that belongs to no single test, such as a file that could not be removed.
     Noticed(Notice),
     RunFinished {
         ending: Ending,
-        /// How long it took, without writing reports.
+        /// The duration of the run, without writing reports.
         elapsed: Duration,
     },
 }

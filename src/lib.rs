@@ -1,7 +1,7 @@
-//! End-to-end tests of the file simulator: seven simulated NAS servers on Kubernetes that share files with a tester's
-//! folder. Suites are data; a check observes through the Kubernetes API and the folder, then judges.
+//! End-to-end tests of the file simulator: seven simulated NAS servers on Kubernetes that share files with a host folder.
+//! Suites are data. A check observes the system through the Kubernetes API and the host folder, then judges what it observed.
 //!
-//! Arrows: `cli → commands → run → check → cluster`, `check → host`, `suite → check`; `event` stands between `run` and `report`.
+//! Dependencies: `cli → commands → run → check → cluster`, `check → host`, `suite → check`. `run` sends `event`s to `report`.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

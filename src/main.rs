@@ -1,4 +1,4 @@
-//! The program: parse, run, exit.
+//! The program: parses the command line, runs the command, exits.
 
 use std::process::ExitCode;
 
@@ -6,9 +6,9 @@ use file_simulator_e2e::{cli, commands, output};
 
 fn main() -> ExitCode {
     match cli::parse() {
-        Ok(request) => output::ended(commands::run(&request)).into(),
+        Ok(request) => output::final_exit(commands::run(&request)).into(),
         Err(refusal) => {
-            output::tell(&refusal);
+            output::print_error(&refusal);
             refusal.exit.into()
         }
     }

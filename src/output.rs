@@ -1,5 +1,5 @@
-//! Standard output and standard error, which may fail at any moment: nothing that runs ends because of it. Whoever stopped
-//! reading has read enough; any other failure, such as a full disk, is kept for the exit code. Imports `error` for that, and `redact`.
+//! Standard output and standard error. Writing may fail at any time, which never ends a run: a closed pipe is ignored, and any
+//! other failure, such as a full disk, changes the exit code. Imports `error` and `redact`.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
@@ -8,45 +8,47 @@ use std::sync::OnceLock;
 use crate::error::{Exit, Refusal};
 use crate::redact;
 
-/// Why something could not be written to standard output.
-static FAILED: OnceLock<String> = OnceLock::new();
+/// The first error of writing to standard output.
+static FAILURE: OnceLock<String> = OnceLock::new();
 
-/// Standard output, for whom that cannot fail.
+/// Standard output as a writer that never fails.
 pub struct Out;
 
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        keep(io::stdout().write_all(bytes));
+        note_failure(io::stdout().write_all(bytes));
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        keep(io::stdout().flush());
+        note_failure(io::stdout().flush());
         Ok(())
     }
 }
 
-pub fn say(line: impl Display) {
-    keep(io::stdout().write_all(format!("{line}\n").as_bytes()));
+pub fn print_line(line: impl Display) {
+    note_failure(io::stdout().write_all(format!("{line}\n").as_bytes()));
 }
 
-/// Prints a line to standard error, without secrets: strangers' words may be in it. Where nobody can read it, there is
-/// nobody to tell.
-pub fn tell(line: impl Display) {
+/// Prints a line to standard error, without secrets; it may quote pods and plugins.
+pub fn print_error(line: impl Display) {
     let _ = io::stderr().write_all(format!("{}\n", redact::text(&line.to_string())).as_bytes());
 }
 
-/// Keeps in mind what went wrong with standard output.
-pub fn keep(written: io::Result<()>) {
+/// Remembers a failure of standard output for [`final_exit`].
+pub fn note_failure(written: io::Result<()>) {
     if let Some(error) = written.err().filter(|error| error.kind() != ErrorKind::BrokenPipe) {
-        FAILED.get_or_init(|| error.to_string());
+        FAILURE.get_or_init(|| error.to_string());
     }
 }
 
-/// The exit code of a program that would end so: none that printed less than it meant to is a success.
-pub fn ended(exit: Exit) -> Exit {
-    keep(io::stdout().flush());
-    let Some(why) = FAILED.get() else { return exit };
-    tell(Refusal::start(format!("cannot write all of the output: {why}"), "make room on its disk, or redirect it"));
+/// The program's exit code: incomplete output is never a success.
+pub fn final_exit(exit: Exit) -> Exit {
+    note_failure(io::stdout().flush());
+    let Some(why) = FAILURE.get() else { return exit };
+    print_error(Refusal::start(
+        format!("cannot write all of the output: {why}"),
+        "free disk space, or redirect the output",
+    ));
     if matches!(exit, Exit::Passed | Exit::Nothing) { Exit::CouldNotJudge } else { exit }
 }

@@ -1,32 +1,31 @@
-//! Times of several files as a profile: least, median, 95th percentile, most. Pure; imports nothing of ours.
+//! Statistics of several durations: minimum, median, 95th percentile, maximum. Pure; imports no other module.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// What times are like, in milliseconds.
+/// Statistics of durations, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Profile {
-    /// How many there are.
+    /// The number of durations.
     pub count: usize,
-    /// The shortest.
+    /// The minimum.
     pub least: u64,
-    /// Half of them are no longer.
+    /// The median.
     pub median: u64,
-    /// 95 of a hundred are no longer: by nearest rank, so that it was measured.
+    /// The 95th percentile by nearest rank, which is always a measured value.
     pub p95: u64,
-    /// The longest.
+    /// The maximum.
     pub most: u64,
 }
 
 impl Profile {
-    /// Of these times; `None` if there are none.
+    /// `None` if there are no times.
     pub fn of(mut times: Vec<u64>) -> Option<Self> {
         times.sort_unstable();
         let (count, least, most) = (times.len(), *times.first()?, *times.last()?);
         let median = u64::midpoint(times[(count - 1) / 2], times[count / 2]);
-        // By nearest rank: a time that was measured.
         let p95 = times[(count * 95).div_ceil(100) - 1];
         Some(Self { count, least, median, p95, most })
     }
@@ -40,7 +39,7 @@ impl fmt::Display for Profile {
     }
 }
 
-/// Milliseconds in seconds, rounded to tenths.
+/// Seconds with one decimal.
 fn tenths(millis: u64) -> String {
     let tenths = millis.saturating_add(50) / 100;
     format!("{}.{}", tenths / 10, tenths % 10)
@@ -51,12 +50,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_of_few_times_are_times_that_were_measured() {
-        let said = |times: &[u64]| Profile::of(times.to_vec()).unwrap().to_string();
-        assert_eq!(said(&[20_600, 320, 28_149, 7_800]), "4 files: 0.3 to 28.1 s, median 14.2 s, p95 28.1 s");
-        assert_eq!(said(&[1_000]), "1 file: 1.0 to 1.0 s, median 1.0 s, p95 1.0 s");
+    fn percentiles_of_few_times_are_measured_times() {
+        let text = |times: &[u64]| Profile::of(times.to_vec()).unwrap().to_string();
+        assert_eq!(text(&[20_600, 320, 28_149, 7_800]), "4 files: 0.3 to 28.1 s, median 14.2 s, p95 28.1 s");
+        assert_eq!(text(&[1_000]), "1 file: 1.0 to 1.0 s, median 1.0 s, p95 1.0 s");
         let twenty: Vec<u64> = (1..=20).map(|number| number * 1_000).collect();
-        assert_eq!(said(&twenty), "20 files: 1.0 to 20.0 s, median 10.5 s, p95 19.0 s");
+        assert_eq!(text(&twenty), "20 files: 1.0 to 20.0 s, median 10.5 s, p95 19.0 s");
         assert_eq!(Profile::of(Vec::new()), None);
     }
 }

@@ -1,9 +1,9 @@
-//! Random text: names and content that nobody else makes. Imports nothing of ours.
+//! Random text for unique names and content. Imports no other module.
 
 use rand::RngExt;
 use rand::distr::Alphanumeric;
 
-/// So many letters and digits.
+/// Random letters and digits.
 pub fn text(length: usize) -> String {
     rand::rng().sample_iter(Alphanumeric).take(length).map(char::from).collect()
 }

@@ -1,15 +1,15 @@
-//! Text that strangers wrote, such as a container's log, made fit for a terminal, XML and other people's eyes. Pure.
+//! Makes text from pods and plugins, such as a container's log, safe for terminals, XML and other readers. Pure.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// Stands where something secret stood.
+/// Replaces a secret.
 const REMOVED: &str = "[removed]";
 
-/// Removes what neither a terminal nor XML should get from a pod: escape sequences and control characters.
+/// Removes escape sequences and control characters.
 ///
-/// XML 1.0 allows of the control characters only tab, line feed and carriage return, and neither U+FFFE nor U+FFFF.
+/// Of the control characters, XML 1.0 allows only tab, line feed and carriage return; it forbids U+FFFE and U+FFFF, too.
 pub fn clean(text: &str) -> String {
     static ESCAPES: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?)").ok());
@@ -19,10 +19,10 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
-/// What is secret in a line, and what of it may stay.
+/// The patterns of secrets in a line, and what to keep of each match.
 static SECRETS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let word = "(?:pass(?:word|wd|phrase)|pwd|secret|token|credential|(?:api|access|private|client)[_-]?key)";
-    // What was removed stays as it is, however often it is looked at.
+    // `[removed]` matches as a whole, so that redacting twice changes nothing.
     let value = r#"(?:\[removed\]|\\+"[^"\\]*\\*"?|"(?:\\.|[^"\\])*"?|'[^']*'?|[^\s,;&"'}\]]+)"#;
     [
         (r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|$)".to_owned(), ""),
@@ -38,25 +38,24 @@ static SECRETS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (format!(r#"(?i)((?:^|[\s"'])--?[\w-]*{word}[\w-]*\s+)(?:{value})"#), "$1"),
     ]
     .into_iter()
-    // A test says that each of them is an expression.
-    .filter_map(|(expression, stays)| Some((Regex::new(&expression).ok()?, stays)))
+    // A test shows that every expression is valid.
+    .filter_map(|(expression, kept)| Some((Regex::new(&expression).ok()?, kept)))
     .collect()
 });
 
-/// A text of several lines as other people may see it.
+/// Cleans and redacts a text of one or more lines.
 pub fn text(text: &str) -> String {
     redact(&clean(text).split('\n').map(str::to_owned).collect::<Vec<_>>()).join("\n")
 }
 
-/// The same lines without bearer tokens, JWTs, passwords in pairs or addresses, and private keys, of which a part may be all
-/// that is there.
+/// Removes bearer tokens, JWTs, passwords in key-value pairs or URLs, and private keys, even if only a part of a key is present.
 pub fn redact(lines: &[String]) -> Vec<String> {
     let mut redacted: Vec<String> = Vec::new();
     let mut is_key = false;
     for line in lines {
         let (begins, ends) = (at_key(line, "BEGIN"), at_key(line, "END"));
         if begins.is_none() && ends.is_some() && !is_key {
-            // The last line of a key whose beginning was cut off may be short.
+            // The beginning of this key was cut off; its last line may be short.
             redacted.pop();
         }
         let is_inside = is_key && ends.is_none();
@@ -67,8 +66,8 @@ pub fn redact(lines: &[String]) -> Vec<String> {
         };
         if !(is_inside || begins.is_none() && ends.is_some() || is_part_of_key(line)) {
             let secrets = SECRETS.iter();
-            redacted.push(secrets.fold(line.clone(), |line, (secret, stays)| {
-                secret.replace_all(&line, format!("{stays}{REMOVED}")).into_owned()
+            redacted.push(secrets.fold(line.clone(), |line, (secret, kept)| {
+                secret.replace_all(&line, format!("{kept}{REMOVED}")).into_owned()
             }));
         } else if redacted.last().is_none_or(|last| last != REMOVED) {
             redacted.push(REMOVED.to_owned());
@@ -82,9 +81,9 @@ fn at_key(line: &str, edge: &str) -> Option<usize> {
     line[from..].contains("PRIVATE KEY-----").then_some(from)
 }
 
-/// Whether a line looks like one of the middle of a key: nothing but a lot of base64, and no path.
+/// Whether a line looks like the middle of a key: long base64, and not a path.
 fn is_part_of_key(line: &str) -> bool {
-    // A log's lines have a time before them.
+    // Lines of logs start with a timestamp.
     let mut words = line.split_whitespace().rev();
     let last = words.next().filter(|_| words.nth(1).is_none()).unwrap_or_default();
     let has = |kind: fn(&char) -> bool| last.chars().any(|c| kind(&c));
@@ -100,13 +99,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_pod_printed_cannot_steer_a_terminal_or_break_xml() {
+    fn output_of_a_pod_cannot_control_a_terminal_or_break_xml() {
         assert_eq!(clean("a\u{1b}[31mred\u{1b}[0m\0\u{8}\u{fffe}\r\n\u{1b}]0;title\u{7}b"), "ared\nb");
     }
 
     #[test]
-    fn secrets_are_removed_however_they_are_written() {
-        assert_eq!(SECRETS.len(), 7, "each is an expression");
+    fn secrets_are_removed_in_every_notation() {
+        assert_eq!(SECRETS.len(), 7, "every expression is valid");
         for line in [
             "password=hunter2",
             "DB_PASSWORD: hunter2",
@@ -130,12 +129,12 @@ mod tests {
         ] {
             let seen = redacted(&clean(line));
             assert!(!seen.contains("hunter2") && seen.contains(REMOVED), "{line} became {seen}");
-            assert_eq!(redacted(&seen), seen, "a second time");
+            assert_eq!(redacted(&seen), seen, "redacted twice");
         }
     }
 
     #[test]
-    fn private_keys_are_removed_also_where_only_a_part_of_one_is_left() {
+    fn private_keys_and_their_parts_are_removed() {
         let body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQDhunter2DhUnT";
         let whole = format!("a\n-----BEGIN EC PRIVATE KEY-----\n{body}\nhunter2==\n-----END EC PRIVATE KEY-----\nb");
         let end = format!("{body}\n{body}\nhunter2==\n-----END PRIVATE KEY-----\nb");
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_stays() {
+    fn other_text_is_kept() {
         for line in [
             r#"MountVolume.SetUp failed for volume "v": secret "nas-secret" not found"#,
             "rsync error: some files could not be transferred (code 23) at main.c(1338) [sender=3.4.1]",

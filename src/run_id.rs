@@ -1,23 +1,22 @@
-//! What the names of a run's files begin with. Imports nothing of ours.
+//! A run's id, which all names of its files start with. Imports `random`.
 
 use crate::random;
 
-/// What every run's id begins with.
 pub const PREFIX: &str = "e2e-";
-/// How many characters follow.
+/// The number of characters after the prefix.
 const LENGTH: usize = 8;
 
 pub fn new() -> String {
     format!("{PREFIX}{}", random::text(LENGTH).to_lowercase())
 }
 
-/// The id of the run that gave a file its name: `id-suite-slug-server-what`, where the server is one of these; `None` for
-/// any other name, because it is somebody else's. What an rsync that was killed has of such a file is called `.NAME.XXXXXX`.
+/// The id of the run that a file belongs to, if its name is `id-suite-slug-server-what` with one of these servers, or that of
+/// rsync's temporary file for such a name, `.NAME.XXXXXX`. Any other file is not a run's.
 pub fn of<'a>(name: &'a str, servers: &[String]) -> Option<&'a str> {
     let is_plain = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     let is_random = |text: &str| text.len() == 6 && text.chars().all(|c| c.is_ascii_alphanumeric());
-    let of_rsync = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
-    let name = of_rsync.filter(|(_, random)| is_random(random)).map_or(name, |(name, _)| name);
+    let temporary = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
+    let name = temporary.filter(|(_, random)| is_random(random)).map_or(name, |(name, _)| name);
     let (id, rest) = name.split_at_checked(PREFIX.len() + LENGTH)?;
     is_plain(id.strip_prefix(PREFIX)?).then_some(())?;
     let rest = rest.strip_prefix('-')?;
@@ -34,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_a_runs_only_if_all_of_it_is_made_as_runs_make_it() {
+    fn a_file_belongs_to_a_run_only_if_its_whole_name_has_the_form_that_runs_use() {
         let servers = ["nas-input-1".to_owned(), "nas-output-1".to_owned()];
         let id = new();
         assert_eq!(of(&format!("{id}-phase3-latency-nas-output-1-sync.txt"), &servers), Some(id.as_str()));

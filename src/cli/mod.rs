@@ -1,4 +1,4 @@
-//! The command line: the only place that knows clap. Imports `cluster`, `error` and `sim` for what options mean.
+//! The command line; the only module that uses clap's parser. Imports `cluster`, `error` and `sim` for the meaning of options.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::suite::explain::SYSTEM;
 
 mod options;
 
-use options::{ClusterOptions, Looking, Suites};
+use options::{ClusterOptions, Inspection, Suites};
 pub use options::{Options, RunOptions};
 
 use crate::suite::load::BUILT_IN;
@@ -29,25 +29,24 @@ pub enum Request {
     Sweep(Sweep),
     Scenarios,
     Explain(Option<String>),
-    /// A script that completes the command line in a shell.
+    /// The completion script.
     Completion(Vec<u8>),
 }
 
-/// A recorded run to judge again.
 #[derive(Debug, clap::Args)]
 pub struct Replay {
-    /// The file that --record wrote
+    /// The recording, as written by --record
     pub file: PathBuf,
-    /// Where reports are written: index.html, <suite>.xml (JUnit), <suite>.json
+    /// Folder for the reports: index.html, <suite>.xml (JUnit) and <suite>.json
     #[arg(long, value_name = "DIR", default_value = "reports/replay")]
     pub report_dir: PathBuf,
-    /// Print nothing of tests that pass
+    /// Do not print passing tests
     #[arg(long, short)]
     pub quiet: bool,
-    /// Tell also what is known of broken servers
+    /// Also print the diagnosis of each broken server
     #[arg(long, short, conflicts_with = "quiet")]
     pub verbose: bool,
-    /// Colour the output [default: auto, on a terminal]
+    /// Use color: auto, always or never [default: auto]
     #[arg(long, value_enum, value_name = "WHEN", hide_possible_values = true)]
     color: Option<ColorChoice>,
 }
@@ -55,8 +54,9 @@ pub struct Replay {
 #[derive(Debug)]
 pub struct Sweep {
     pub options: Box<Options>,
-    pub removes: bool,
-    /// What a run must have left alone for so long to count as over.
+    /// Remove the files instead of listing them.
+    pub remove: bool,
+    /// The minimum age of the newest file of a run that counts as ended.
     pub older_than: Duration,
 }
 
@@ -77,98 +77,103 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Judge a recorded run again, without a cluster: the same verdicts and reports
+    /// Judge a recorded run again and write its reports; needs no cluster
     Replay(Replay),
-    /// Look whether a run could start: folder, cluster, permissions, release; writes nothing
-    Doctor(Looking),
-    /// List files of earlier runs that were killed before they could tidy up
+    /// Check in seconds everything a run needs, and say how to fix it; writes nothing
+    Doctor(Inspection),
+    /// List the files that killed runs left behind; remove them with --yes
     Sweep {
         #[command(flatten)]
-        looking: Looking,
-        /// Remove them
+        inspection: Inspection,
+        /// Remove the files
         #[arg(long)]
         yes: bool,
-        /// A run counts as over when all its files are older than this
+        /// Minimum age of a run's newest file
         #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = options::duration)]
         older_than: Duration,
     },
-    /// Say what a check is and takes, with an example; without CHECK, which there are
+    /// Describe a check and its keys, for suite authors; without CHECK, list all checks
     Explain {
-        /// The key that names it in a suite
+        /// The check's key in a suite file, or `system`
         #[arg(value_parser = PossibleValuesParser::new(Check::ALL.iter().map(|about| about.key).chain([SYSTEM])), hide_possible_values = true)]
         check: Option<String>,
     },
-    /// Print a script that completes the command line in a shell
+    /// Print a shell completion script
     Completion {
-        /// The shell
+        /// The shell to complete for
         shell: Shell,
     },
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 PASS, 1 a FAIL, 2 command line or suite file wrong, 3 could not start, judge or write,
-  4 nothing judged, 130 interrupted. A second Ctrl-C skips tidying up, a third ends at once.
+Exit codes: 0 passed, 1 failed, 2 invalid command line or suite file, 3 could not start, judge or
+  write, 4 nothing judged, 130 interrupted. A second Ctrl-C skips the cleanup, a third exits.
 Environment: FILE_SIMULATOR_CONTEXT, _NAMESPACE, _RELEASE, _VALUES, _NODE_ADDRESS, _HOST_DATA,
-  _TIMEOUT, _REPORT_DIR, _RECORD";
+  _TIMEOUT, _REPORT_DIR, _RECORD; options take precedence.";
 
-/// Reads the command line; prints help, version or an error and ends the process where that is all there is to do.
+/// Parses the command line. Help, the version and clap's errors are printed here, and end the process.
 pub fn parse() -> Result<Request, Refusal> {
     let words: Vec<OsString> = std::env::args_os().collect();
     match command().try_get_matches_from(&words) {
         Ok(matches) => from_matches(&matches),
-        // clap takes it for a filter, and what follows for wrong.
-        Err(error) => words.get(1).and_then(|word| mistyped(word.to_str()?)).map_or_else(|| shown(&error), Err),
+        // clap parses a mistyped subcommand as FILTER and rejects what follows it.
+        Err(error) => {
+            words.get(1).and_then(|word| mistyped(word.to_str()?)).map_or_else(|| print_and_exit(&error), Err)
+        }
     }
 }
 
-/// Of a word that looks like a subcommand and is none.
+/// A refusal if the word is close to the name of a subcommand.
 fn mistyped(word: &str) -> Option<Refusal> {
     let command = command();
-    let meant = match word {
-        "lint" => "`--list --suite FILE` says what is wrong with a suite file".to_owned(),
-        "schema" => "docs/suite.schema.json is the schema of suite files".to_owned(),
+    let hint = match word {
+        "lint" => "check a suite file with `--list --suite FILE`".to_owned(),
+        "schema" => "the schema of suite files is docs/suite.schema.json".to_owned(),
         _ => suggestion(word, command.get_subcommands().map(clap::Command::get_name)),
     };
-    let is_mistyped = !meant.is_empty() && command.find_subcommand(word).is_none();
-    is_mistyped.then(|| Refusal::usage(format!("there is no subcommand `{word}`"), meant))
+    let is_mistyped = !hint.is_empty() && command.find_subcommand(word).is_none();
+    is_mistyped.then(|| Refusal::usage(format!("no subcommand `{word}`"), hint))
 }
 
-/// Shows help, the version, or what is wrong with the command line, and ends the process.
-fn shown(error: &clap::Error) -> ! {
-    output::keep(error.print());
+fn print_and_exit(error: &clap::Error) -> ! {
+    output::note_failure(error.print());
     let exit = if error.use_stderr() { Exit::Usage } else { Exit::Passed };
-    std::process::exit(output::ended(exit) as i32)
+    std::process::exit(output::final_exit(exit) as i32)
 }
 
 fn command() -> clap::Command {
     let command = CommandLine::command()
         .help_template("{name} {version}\n{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}")
         .after_help(AFTER_HELP);
-    command.mut_args(options::unset).mut_subcommands(|command| command.mut_args(options::unset))
+    let ignore_empty = options::ignore_empty_variable;
+    command.mut_args(ignore_empty).mut_subcommands(|command| command.mut_args(ignore_empty))
 }
 
 fn from_matches(matches: &clap::ArgMatches) -> Result<Request, Refusal> {
     let line = CommandLine::from_arg_matches(matches).map_err(|error| Refusal::usage(error.to_string(), ""))?;
     match line.command {
         Some(Command::Replay(replay)) => {
-            paint(replay.color);
+            set_color(replay.color);
             return Ok(Request::Replay(replay));
         }
-        Some(Command::Doctor(looking) | Command::Sweep { looking, .. }) if looking.cluster.asks_for_help() => {
+        Some(Command::Doctor(inspection) | Command::Sweep { inspection, .. })
+            if inspection.cluster.lists_scenarios() =>
+        {
             return Ok(Request::Scenarios);
         }
-        Some(Command::Doctor(looking)) => {
-            paint(looking.color);
-            return options::looking(own(matches), looking).map(|options| Request::Doctor(Box::new(options)));
+        Some(Command::Doctor(inspection)) => {
+            set_color(inspection.color);
+            let options = options::for_inspection(of_subcommand(matches), inspection)?;
+            return Ok(Request::Doctor(Box::new(options)));
         }
-        Some(Command::Sweep { mut looking, yes, older_than }) => {
-            paint(looking.color);
-            // Also what those have left that are run only when they are asked for.
-            if looking.suites.names.is_empty() {
-                looking.suites.names = BUILT_IN.map(|(name, _)| name.to_owned()).into();
+        Some(Command::Sweep { mut inspection, yes, older_than }) => {
+            set_color(inspection.color);
+            // Disruptive suites leave files behind, too.
+            if inspection.suites.names.is_empty() {
+                inspection.suites.names = BUILT_IN.map(|(name, _)| name.to_owned()).into();
             }
-            let options = Box::new(options::looking(own(matches), looking)?);
-            return Ok(Request::Sweep(Sweep { options, removes: yes, older_than }));
+            let options = Box::new(options::for_inspection(of_subcommand(matches), inspection)?);
+            return Ok(Request::Sweep(Sweep { options, remove: yes, older_than }));
         }
         Some(Command::Explain { check }) => return Ok(Request::Explain(check)),
         Some(Command::Completion { shell }) => {
@@ -181,19 +186,19 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Request, Refusal> {
     if let Some(refusal) = line.filter.filter.as_deref().and_then(mistyped) {
         return Err(refusal);
     }
-    paint(line.run.color);
-    if line.cluster.asks_for_help() {
+    set_color(line.run.color);
+    if line.cluster.lists_scenarios() {
         return Ok(Request::Scenarios);
     }
     let options = options::options(matches, line.filter, line.suites, line.cluster, line.run)?;
     Ok(Request::Run(Box::new(options)))
 }
 
-fn own(matches: &clap::ArgMatches) -> &clap::ArgMatches {
-    matches.subcommand().map_or(matches, |(_, own)| own)
+fn of_subcommand(matches: &clap::ArgMatches) -> &clap::ArgMatches {
+    matches.subcommand().map_or(matches, |(_, matches)| matches)
 }
 
-fn paint(color: Option<ColorChoice>) {
+fn set_color(color: Option<ColorChoice>) {
     match color {
         Some(ColorChoice::Always) => owo_colors::set_override(true),
         Some(ColorChoice::Never) => owo_colors::set_override(false),
@@ -214,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn by_default_nothing_is_disrupted_and_the_current_context_is_not_used() {
+    fn the_defaults_exclude_disruptive_suites_and_the_current_context() {
         assert_eq!(parsed(&[]).target.context, "file-simulator");
         let suites = parsed(&[]).suites;
         assert!(suites.contains(&"phase3".to_owned()) && !suites.contains(&"restarts".to_owned()), "{suites:?}");
@@ -222,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn help_fits_on_a_screen() {
+    fn help_fits_on_one_screen() {
         let help = command().term_width(100).render_help().to_string();
         assert!(help.starts_with("file-simulator-e2e 0.") && help.contains("--version"), "{help}");
         assert!(help.lines().count() <= 50 && help.lines().all(|line| line.chars().count() <= 100), "{help}");

@@ -1,4 +1,4 @@
-//! The options of a run: which tests, which cluster, which folder, and what else the user wants.
+//! The options of a run and of the commands that inspect a cluster.
 
 use std::ffi::OsStr;
 use std::num::NonZeroUsize;
@@ -24,19 +24,19 @@ pub struct Options {
     pub filter: Filter,
     pub target: Target,
     pub host_data: PathBuf,
-    /// Helm values that say what each server should be like; `None`: those of the release.
+    /// A Helm values file with the expected settings; `None`: the release's values.
     pub values: Option<PathBuf>,
     pub settings: Settings,
-    /// The scenario of the simulated cluster to run against, instead of `target` and `host_data`.
+    /// The simulated cluster to use instead of `target` and `host_data`.
     pub simulate: Option<Box<Scenario>>,
     pub run: RunOptions,
 }
 
-/// Takes any name of a suite; knows those of the built-in ones, for completion.
+/// Accepts any suite name or path; offers the built-in suites for completion.
 #[derive(Clone)]
-struct Name;
+struct SuiteName;
 
-impl TypedValueParser for Name {
+impl TypedValueParser for SuiteName {
     type Value = String;
 
     fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
@@ -50,15 +50,15 @@ impl TypedValueParser for Name {
 
 #[derive(Args, Default)]
 pub(super) struct Suites {
-    /// A built-in suite or a YAML file; repeatable [default: all that disrupt nothing]
-    #[arg(long = "suite", value_name = "NAME|FILE", value_parser = Name, hide_possible_values = true, help_heading = "Tests")]
+    /// Built-in suite or YAML file; repeatable [default: all non-disruptive]
+    #[arg(long = "suite", value_name = "NAME|FILE", value_parser = SuiteName, hide_possible_values = true, help_heading = "Tests")]
     pub(super) names: Vec<String>,
 }
 
 #[derive(Args)]
 #[command(next_help_heading = "Cluster")]
 pub(super) struct ClusterOptions {
-    /// The kubeconfig's context, never the current
+    /// Kubeconfig context, never the current one
     #[arg(
         long,
         value_name = "NAME",
@@ -67,7 +67,7 @@ pub(super) struct ClusterOptions {
         hide_env = true
     )]
     pub(super) context: String,
-    /// The release's namespace
+    /// Namespace of the release
     #[arg(
         long,
         value_name = "NAME",
@@ -76,37 +76,37 @@ pub(super) struct ClusterOptions {
         hide_env = true
     )]
     pub(super) namespace: String,
-    /// The Helm release
+    /// Name of the Helm release
     #[arg(long, value_name = "NAME", default_value = "file-sim", env = "FILE_SIMULATOR_RELEASE", hide_env = true)]
     pub(super) release: String,
-    /// Run against a simulated cluster; `help` lists the scenarios
+    /// Use a simulated cluster; --simulate=help lists the scenarios
     #[arg(long, value_name = "SCENARIO", num_args = 0..=1, require_equals = true, default_missing_value = HEALTHY)]
     pub(super) simulate: Option<String>,
-    /// The kubeconfig [default: KUBECONFIG, else .kube/config in your home]
+    /// Kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]
     #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
-    /// Helm values of what servers should be like [default: the release's]
+    /// Helm values file to compare with [default: the release's values]
     #[arg(long, value_name = "FILE", env = "FILE_SIMULATOR_VALUES", hide_env = true)]
     pub(super) values: Option<PathBuf>,
-    /// The host folder
+    /// Root of the host folders
     #[arg(long, value_name = "DIR", default_value = HOST_DATA, env = "FILE_SIMULATOR_HOST_DATA", hide_env = true)]
     pub(super) host_data: PathBuf,
 }
 
 impl ClusterOptions {
-    pub(super) fn asks_for_help(&self) -> bool {
+    pub(super) fn lists_scenarios(&self) -> bool {
         self.simulate.as_deref() == Some("help")
     }
 }
 
-/// What a subcommand takes that looks at the cluster and runs no test.
+/// The options of commands that inspect the cluster without running tests.
 #[derive(Args)]
-pub(super) struct Looking {
+pub(super) struct Inspection {
     #[command(flatten)]
     pub(super) suites: Suites,
     #[command(flatten)]
     pub(super) cluster: ClusterOptions,
-    /// Colour the output [default: auto, on a terminal]
+    /// Use color: auto, always or never [default: auto]
     #[arg(long, value_enum, value_name = "WHEN", hide_possible_values = true)]
     pub(super) color: Option<ColorChoice>,
 }
@@ -115,10 +115,10 @@ pub(super) struct Looking {
 #[command(next_help_heading = "Run")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct RunOptions {
-    /// List the tests; needs no cluster
+    /// List the selected tests and exit; needs no cluster
     #[arg(long, help_heading = "Tests")]
     pub list: bool,
-    /// The node's address for NodePorts [default: its own in the cluster]
+    /// Node address for NodePorts [default: as registered in the cluster]
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -130,36 +130,36 @@ pub struct RunOptions {
     /// Run at most N tests at once [default: 512]
     #[arg(long, value_name = "N")]
     pub test_threads: Option<NonZeroUsize>,
-    /// Run tests that delete pods; without it they are skipped
+    /// Also run tests that delete pods; they are skipped by default
     #[arg(long)]
     allow_disruption: bool,
-    /// How long rollouts may take to settle, such as 90s or 5m
+    /// Time limit for rollouts to settle, such as 90s or 5m
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = timeout, env = "FILE_SIMULATOR_TIMEOUT", hide_env = true)]
     timeout: Duration,
-    /// Print nothing of tests that pass
+    /// Do not print passing tests
     #[arg(long, short)]
     pub quiet: bool,
-    /// Tell also waits and broken servers; with --list, what tests need
+    /// Also print waits and diagnoses; with --list, what each test needs
     #[arg(long, short, conflicts_with = "quiet")]
     pub verbose: bool,
-    /// Colour the output [default: auto, on a terminal]
+    /// Use color: auto, always or never [default: auto]
     #[arg(long, value_enum, value_name = "WHEN", hide_possible_values = true)]
     pub(super) color: Option<ColorChoice>,
-    /// Where the page, JUnit and JSON go
+    /// Folder for the HTML, JUnit and JSON reports
     #[arg(long, value_name = "DIR", default_value = "reports", env = "FILE_SIMULATOR_REPORT_DIR", hide_env = true)]
     pub report_dir: PathBuf,
-    /// Record what the tests observe, to judge it again with `replay`
+    /// Record what the tests observe, for the replay command
     #[arg(long, value_name = "FILE", env = "FILE_SIMULATOR_RECORD", hide_env = true)]
     pub record: Option<PathBuf>,
 }
 
-/// What `minikube mount` shares with the pods, as the project's documentation has it.
+/// The folder that the documented `minikube mount` command shares with the pods.
 const HOST_DATA: &str = if cfg!(windows) { r"C:\simulator-data" } else { "/mnt/simulator-data" };
 
-/// From what was written to what a run needs to know.
+/// Combines the parsed options.
 ///
 /// # Errors
-/// Something contradicts itself, or is not supported: exit code 2.
+/// Options that exclude each other, or an unknown scenario: exit code 2.
 pub(super) fn options(
     matches: &clap::ArgMatches,
     filter: Filter,
@@ -191,41 +191,40 @@ pub(super) fn options(
     })
 }
 
-/// The same for a subcommand that runs no test.
-pub(super) fn looking(matches: &clap::ArgMatches, looking: Looking) -> Result<Options, Refusal> {
-    options(matches, Filter::default(), looking.suites, looking.cluster, RunOptions::default())
+pub(super) fn for_inspection(matches: &clap::ArgMatches, inspection: Inspection) -> Result<Options, Refusal> {
+    options(matches, Filter::default(), inspection.suites, inspection.cluster, RunOptions::default())
 }
 
-/// The simulated cluster that is asked for; it has a context and a folder of its own.
+/// The requested simulated cluster; it defines its own context and host folders.
 fn simulate(matches: &clap::ArgMatches, name: Option<&str>) -> Result<Option<Box<Scenario>>, Refusal> {
     let Some(name) = name else { return Ok(None) };
-    let own = ["context", "namespace", "release", "kubeconfig", "node_address", "host_data"];
-    // A subcommand does not take all of them.
-    let is_given =
-        |id: &&str| matches.ids().any(|its| its == *id) && matches.value_source(id) == Some(ValueSource::CommandLine);
-    let given = own.into_iter().find(is_given);
-    if let Some(given) = given.map(|id| id.replace('_', "-")) {
-        let what = format!("--simulate has a cluster and a folder of its own, and --{given} names another");
-        return Err(Refusal::usage(what, "leave out one of them"));
+    let excluded = ["context", "namespace", "release", "kubeconfig", "node_address", "host_data"];
+    // Subcommands lack some of them.
+    let is_given = |id: &&str| {
+        matches.ids().any(|known| known == *id) && matches.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    if let Some(given) = excluded.into_iter().find(is_given).map(|id| id.replace('_', "-")) {
+        let what = format!("--simulate cannot be combined with --{given}: it has its own cluster and host folders");
+        return Err(Refusal::usage(what, format!("remove --simulate or --{given}")));
     }
     scenario::named(name).map(|scenario| Some(Box::new(scenario)))
 }
 
-/// An option whose variable is set and empty, as an input of a CI job that nobody filled in, is not given.
-pub(super) fn unset(arg: Arg) -> Arg {
+/// Treats an empty variable, such as an unset input of a CI job, as not set.
+pub(super) fn ignore_empty_variable(arg: Arg) -> Arg {
     let is_empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
     if is_empty { arg.env(Resettable::Reset) } else { arg }
 }
 
-/// A duration; what is wrong with one from the environment is said of its variable.
+/// Parses `--timeout`; an error names the variable if the value came from it.
 fn timeout(text: &str) -> Result<Duration, String> {
     let name = "FILE_SIMULATOR_TIMEOUT";
-    let is_its = std::env::var(name).is_ok_and(|value| value == text);
-    duration(text).map_err(|why| if is_its { format!("{why} (it is the value of {name})") } else { why })
+    let is_from_variable = std::env::var(name).is_ok_and(|value| value == text);
+    duration(text).map_err(|why| if is_from_variable { format!("{why} (from {name})") } else { why })
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let signed: Option<SignedDuration> = text.parse().ok();
     let duration = signed.and_then(|signed| Duration::try_from(signed).ok()).ok_or("write it like 90s or 5m")?;
-    if duration > LONGEST { Err(format!("it is at most {}h", LONGEST.as_secs() / 3600)) } else { Ok(duration) }
+    if duration > LONGEST { Err(format!("must be at most {}h", LONGEST.as_secs() / 3600)) } else { Ok(duration) }
 }

@@ -1,4 +1,4 @@
-//! What commands begin and end with: suites, a runtime that signals stop, the simulated cluster, words and exit code.
+//! The first and last steps that commands share: suites, the runtime, signals, the simulated cluster, output and exit code.
 
 use std::time::Duration;
 
@@ -17,20 +17,20 @@ pub(super) fn start() -> Result<(Runtime, Signals), Refusal> {
     started.map_err(|error| Refusal::start(format!("cannot start: {error}"), ""))
 }
 
-/// Ends what still runs, such as a credential plugin; a folder that hangs is hardly waited for.
-pub(super) fn end(runtime: Runtime) {
+/// Stops what still runs, such as a credential plugin; waits at most 1 s for a file system that hangs.
+pub(super) fn shut_down(runtime: Runtime) {
     runtime.shutdown_timeout(Duration::from_secs(1));
 }
 
-/// The suites that could be read, and why the first of the others could not.
-pub(super) fn load(options: &Options) -> (Vec<Suite>, Option<Refusal>) {
+/// The valid suites, and the first error of the others.
+pub(super) fn load_suites(options: &Options) -> (Vec<Suite>, Option<Refusal>) {
     let mut suites: Vec<Suite> = Vec::new();
     let mut refusal = None;
     for name in &options.suites {
         match suite::load(name) {
             Ok(suite) if suites.iter().any(|other| other.name == suite.name) => {
-                let twice = Refusal::usage(format!("two suites are called `{}`", suite.name), "name each suite once");
-                refusal = refusal.or(Some(twice));
+                let twice = format!("two suites are named `{}`", suite.name);
+                refusal = refusal.or(Some(Refusal::usage(twice, "name each suite once")));
             }
             Ok(suite) => suites.push(suite),
             Err(error) => refusal = refusal.or(Some(error)),
@@ -39,8 +39,8 @@ pub(super) fn load(options: &Options) -> (Vec<Suite>, Option<Refusal>) {
     (suites, refusal)
 }
 
-/// The simulated cluster, if one is asked for, as the one to look at; it ends when this is dropped.
-pub(super) async fn simulated(options: &mut Options) -> Result<Option<Simulation>, Refusal> {
+/// Starts the simulated cluster if requested, and points the options at it; dropping it stops the cluster.
+pub(super) async fn start_simulation(options: &mut Options) -> Result<Option<Simulation>, Refusal> {
     let Some(scenario) = &options.simulate else { return Ok(None) };
     let started = Simulation::start(Scenario::clone(scenario)).await?;
     options.target = started.target();
@@ -49,11 +49,11 @@ pub(super) async fn simulated(options: &mut Options) -> Result<Option<Simulation
 }
 
 pub(super) fn print(lines: impl Iterator<Item = String>) -> Exit {
-    lines.for_each(output::say);
+    lines.for_each(output::print_line);
     Exit::Passed
 }
 
 pub(super) fn refuse(refusal: &Refusal) -> Exit {
-    output::tell(refusal);
+    output::print_error(refusal);
     refusal.exit
 }

@@ -1,80 +1,80 @@
-//! `doctor`: looks at what a run needs, in seconds, and says what to do. Writes nothing.
+//! `doctor`: checks in seconds everything a run needs, and says how to fix it. Writes nothing.
 //!
-//! It asks what a run asks before its first test ([`preflight`]) and goes on where a run would be refused. What tests say for
-//! sure, such as whether pods mount the host folder, is theirs to say. Imports `preflight`, `check`, `cluster`.
+//! It makes the checks that a run makes before its first test ([`preflight`]), but continues where a run would stop. What only
+//! tests can establish, such as whether pods mount the host folder, is left to them.
 
 use std::fmt::{self, Write as _};
 
 use k8s_openapi::jiff::SignedDuration;
 use owo_colors::{OwoColorize, Stream};
 
-use super::preflight::{self, Known};
+use super::preflight::{self, Answers};
 use crate::check::{Access, Check};
 use crate::cli::Options;
 use crate::cluster::{self, ApiError, Cluster, End, Operation, Output, Population, ResourceExt, Watch, container};
 use crate::error::Refusal;
 use crate::host::Host;
+use crate::report::text::count;
 use crate::suite::{self, Suite};
 use crate::{output, redact};
 
-/// Clocks that are further apart than this are worth a word: the `Date` header has whole seconds.
-const CLOCK: SignedDuration = SignedDuration::from_secs(5);
+/// Clocks that differ by more get a warning; the `Date` header has whole seconds.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
 
-/// Looks at everything that the suites need; `true` if nothing is FAIL.
+/// Checks everything that the suites need; `true` if nothing is FAIL.
 pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
-    let mut report = Report { is_well: true };
+    let mut report = Report { is_ok: true };
     let host = Host::new(options.host_data.clone());
     let folder = preflight::folder(&host).await.map(|()| host.root.display().to_string());
     report.judge("folder", folder);
     if let Some(path) = &options.values {
         report.judge("values", preflight::values(options).await.map(|_| path.display().to_string()));
     }
-    let (target, read) = (&options.target, cluster::read_kubeconfig(&options.target));
-    let origin = read.as_ref().map(|known| format!("{}, context {}", known.origin, target.context));
+    let (target, kubeconfig) = (&options.target, cluster::read_kubeconfig(&options.target));
+    let origin = kubeconfig.as_ref().map(|known| format!("{}, context {}", known.origin, target.context));
     report.judge("kubeconfig", origin.map_err(Clone::clone));
-    let Ok(known) = read else { return false };
-    let cluster = match Box::pin(cluster::connect_with(target.clone(), known)).await {
+    let Ok(kubeconfig) = kubeconfig else { return false };
+    let cluster = match Box::pin(cluster::connect_with(target.clone(), kubeconfig)).await {
         Ok(cluster) => cluster,
         Err(refusal) => return report.judge("cluster", Err(refusal)),
     };
-    let seen = format!("{} answers, Kubernetes {}", cluster.address, cluster.version.git_version);
+    let seen = format!("Kubernetes {} at {}", cluster.version.git_version, cluster.address);
     report.judge("cluster", Ok(seen));
     report.clock(cluster.ahead);
     let checks: Vec<&Check> = suites.iter().flat_map(|suite| &suite.tests).map(|test| &*test.check).collect();
-    let known = preflight::ask(&cluster, suites, &checks, options.values.is_some(), true).await;
-    let Known { namespace, access, revisions, watch } = known;
-    let namespace = namespace.map(|is_seen| {
-        let unseen = if is_seen { "" } else { ": whether it exists may not be asked" };
-        format!("{}{unseen}", cluster.namespace())
+    let answers = preflight::ask(&cluster, suites, &checks, options.values.is_some(), true).await;
+    let Answers { namespace, access, revisions, watch } = answers;
+    let namespace = namespace.map(|is_confirmed| {
+        let unconfirmed = if is_confirmed { "" } else { " (no permission to check that it exists)" };
+        format!("{}{unconfirmed}", cluster.namespace())
     });
-    let is_there = report.judge("namespace", namespace);
+    let exists = report.judge("namespace", namespace);
     report.permissions(preflight::access(&cluster, &access), &access, &checks);
     let population = watch.as_ref().map_err(Clone::clone).and_then(Watch::population);
     let network = watch.as_ref().map_err(Clone::clone).and_then(Watch::network);
-    if is_there {
+    if exists {
         report.release(preflight::release(&options.target, &revisions, &population, suites), revisions.err());
     }
-    // Of permissions that are known enough was said.
+    // Known missing permissions are reported above.
     let unlisted = population.as_ref().err().or(network.as_ref().err());
     if let Some(error) =
         unlisted.filter(|error| access.unknown.is_some() || !matches!(error, ApiError::Forbidden { .. }))
     {
-        report.say(Level::Fail, "objects", &error.to_string(), &error.hint());
+        report.print(Level::Fail, "objects", &error.to_string(), &error.hint());
     }
     if let Ok(population) = population {
         report.pods(&population, suites);
         report.commands(&cluster, &population, suites).await;
     }
-    report.is_well
+    report.is_ok
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
-    /// As it should be.
     Pass,
-    /// A run goes on, and says less.
+    /// A run is possible, but reports less.
     Warn,
-    /// A run cannot start, or tests cannot be judged.
+    /// A run cannot start, or some tests cannot be judged.
     Fail,
 }
 
@@ -88,76 +88,76 @@ impl fmt::Display for Level {
     }
 }
 
-/// Says what was found, as it is found: a line each, and what to do about it.
+/// Prints each finding at once: one line, and a hint if something is wrong.
 struct Report {
-    is_well: bool,
+    is_ok: bool,
 }
 
 impl Report {
-    fn say(&mut self, level: Level, what: &str, seen: &str, hint: &str) {
-        self.is_well &= level != Level::Fail;
-        // Names and errors in it come from pods and plugins.
+    fn print(&mut self, level: Level, what: &str, seen: &str, hint: &str) {
+        self.is_ok &= level != Level::Fail;
+        // They may quote pods and credential plugins.
         let (seen, hint) = (redact::text(seen), redact::text(hint));
         let mut text = format!("{level}  {what:<12} {}", seen.replace('\n', " "));
         for (index, line) in hint.lines().enumerate() {
             let _ = write!(text, "\n      {:<12} {line}", if index == 0 { "do:" } else { "" });
         }
-        output::say(text);
+        output::print_line(text);
     }
 
-    /// What a run would go on with, or be refused for; `true` if it would go on.
-    fn judge(&mut self, what: &str, looked: Result<String, Refusal>) -> bool {
-        match looked {
+    /// Prints the result of a step of a run; `true` if the run would continue.
+    fn judge(&mut self, what: &str, result: Result<String, Refusal>) -> bool {
+        match result {
             Ok(seen) => {
-                self.say(Level::Pass, what, &seen, "");
+                self.print(Level::Pass, what, &seen, "");
                 true
             }
             Err(refusal) => {
-                self.say(Level::Fail, what, &refusal.what, &refusal.hint);
+                self.print(Level::Fail, what, &refusal.what, &refusal.hint);
                 false
             }
         }
     }
 
     fn clock(&mut self, ahead: SignedDuration) {
-        let way = if ahead.is_negative() { "behind" } else { "ahead of" };
-        let seen = format!("the cluster's clock is {:.0}s {way} this machine's", ahead.abs().as_secs_f64());
-        let hint = "set this machine's clock or the cluster's: logs and reports tell different times, and credentials may seem \
-                    to have expired";
-        let (level, hint) = if ahead.abs() < CLOCK { (Level::Pass, "") } else { (Level::Warn, hint) };
-        self.say(level, "clock", &seen, hint);
+        let side = if ahead.is_negative() { "behind" } else { "ahead of" };
+        let seen = format!("the cluster's clock is {:.0} s {side} this machine's", ahead.abs().as_secs_f64());
+        let hint =
+            "synchronize both clocks: timestamps in logs and reports differ, and valid credentials may look expired";
+        let (level, hint) = if ahead.abs() < CLOCK_TOLERANCE { (Level::Pass, "") } else { (Level::Warn, hint) };
+        self.print(level, "clock", &seen, hint);
     }
 
     fn permissions(&mut self, all: Result<(), Refusal>, access: &Access, checks: &[&Check]) {
         let what = "permissions";
         if let Some(error) = &access.unknown {
-            let hint = "tests find out by themselves what they may not do";
-            return self.say(Level::Warn, what, &format!("not known: {error}"), hint);
+            let hint = "run the tests: each reports the permission it lacks";
+            return self.print(Level::Warn, what, &format!("cannot be checked: {error}"), hint);
         }
         let some = access.missing_for_some(checks);
         if all.is_err() || some.is_empty() {
-            self.judge(what, all.map(|()| format!("all {} that the suites ask for", access.wanted(checks).len())));
+            self.judge(what, all.map(|()| format!("all {} that the suites need", access.wanted(checks).len())));
         }
         for (lacked, tests, lost) in some {
-            let (level, then) = match tests {
+            let (level, consequence) = match tests {
                 0 => (Level::Warn, lost.to_owned()),
-                tests => (Level::Fail, format!("{tests} tests cannot be judged")),
+                tests => (Level::Fail, format!("{} cannot be judged", count(tests, "test"))),
             };
-            self.say(level, what, &format!("no permission to {lacked}: {then}"), &lacked.denied().hint());
+            self.print(level, what, &format!("no permission to {lacked}: {consequence}"), &lacked.denied().hint());
         }
     }
 
-    fn release(&mut self, looked: Result<String, Refusal>, unknown: Option<ApiError>) {
-        let (what, hint) = ("release", "the tests of the release, helm status and helm history say more");
-        match (looked, unknown) {
-            (Ok(seen), None) if !seen.ends_with(", deployed") => self.say(Level::Warn, what, &seen, hint),
-            (Ok(seen), Some(error @ ApiError::Forbidden { .. })) => self.say(Level::Warn, what, &seen, &error.hint()),
-            (Ok(seen), Some(error)) => self.say(Level::Fail, what, &seen, &error.hint()),
-            (looked, _) => drop(self.judge(what, looked)),
+    fn release(&mut self, release: Result<String, Refusal>, unlisted: Option<ApiError>) {
+        let (what, hint) = ("release", "run helm status and helm history for details, or the suite release");
+        match (release, unlisted) {
+            (Ok(seen), None) if !seen.ends_with(", deployed") => self.print(Level::Warn, what, &seen, hint),
+            (Ok(seen), Some(error @ ApiError::Forbidden { .. })) => self.print(Level::Warn, what, &seen, &error.hint()),
+            (Ok(seen), Some(error)) => self.print(Level::Fail, what, &seen, &error.hint()),
+            (release, _) => drop(self.judge(what, release)),
         }
     }
 
-    /// Servers whose newest pod does not come.
+    /// Reports servers whose newest pod cannot start.
     fn pods(&mut self, population: &Population, suites: &[Suite]) {
         for (suite, server) in suite::servers(suites) {
             let Some(obstacle) = population.server(&suite.system.pods, server).obstacle() else { continue };
@@ -165,21 +165,17 @@ impl Report {
                 None => (Level::Fail, String::new()),
                 Some(hope) => (Level::Warn, format!("; {hope}")),
             };
-            self.say(
-                level,
-                "pods",
-                &format!("{server}: {}: {}{hope}", obstacle.object, obstacle.message),
-                &obstacle.hint,
-            );
+            let seen = format!("{server}: {}: {}{hope}", obstacle.object, obstacle.message);
+            self.print(level, "pods", &seen, &obstacle.hint);
         }
     }
 
-    /// Whether a command in a container gets through: it needs a websocket, which proxies and gateways may refuse.
+    /// Runs a command in a container. It needs a websocket, which proxies and gateways may refuse.
     async fn commands(&mut self, cluster: &Cluster, population: &Population, suites: &[Suite]) {
         let mut running = suite::servers(suites).filter_map(|(suite, server)| {
-            let known = population.server(&suite.system.pods, server);
-            let pod = known.current().into_iter().next()?;
-            // One in which tests run commands: others may have no shell.
+            let its = population.server(&suite.system.pods, server);
+            let pod = its.current().into_iter().next()?;
+            // A container in which tests run commands: others may lack a shell.
             suite.tests.iter().find_map(|test| test.check.writes())?;
             let name = &suite.system.export.container;
             container::runs(pod, name).then(|| (pod.name_any(), name.clone()))
@@ -189,17 +185,17 @@ impl Report {
             Ok(outputs) => {
                 let place = format!("pod {pod}, container {container}");
                 let output = outputs.first();
-                // Whether that succeeds which it runs, `usage` says; these are the shell's codes for what cannot be run.
+                // The shell exits with these codes if it cannot run the command; other codes are for the check `usage` to judge.
                 if output.is_some_and(|output| matches!(output.end, End::Exited(code) if ![126, 127].contains(&code))) {
-                    return self.say(Level::Pass, "commands", &format!("{place}, runs them"), "");
+                    return self.print(Level::Pass, "commands", &format!("run in {place}"), "");
                 }
                 let problem = output.and_then(Output::problem).unwrap_or_default();
-                let hint = "tests need commands in it: look at the pod and at its image";
-                self.say(Level::Fail, "commands", &format!("{place}: {problem}"), hint);
+                let hint = "check the pod and the container's image: tests run commands in it";
+                self.print(Level::Fail, "commands", &format!("{place}: {problem}"), hint);
             }
-            // Of permissions enough was said.
+            // Missing permissions are reported above.
             Err(ApiError::Forbidden { .. }) => {}
-            Err(error) => self.say(Level::Fail, "commands", &format!("pod {pod}: {error}"), &error.hint()),
+            Err(error) => self.print(Level::Fail, "commands", &format!("pod {pod}: {error}"), &error.hint()),
         }
     }
 }

@@ -1,5 +1,4 @@
-//! What can be asked for on the command line: running suites, what only looks at a cluster, and what needs none. Prints what
-//! is no report. Imports all others.
+//! The commands of the program. Everything that is not a report is printed here. May import every other module.
 
 use futures::FutureExt;
 
@@ -11,30 +10,30 @@ mod reporting;
 mod suites;
 mod sweep;
 
-use self::begin::{end, load, print, refuse, simulated, start};
+use self::begin::{load_suites, print, refuse, shut_down, start, start_simulation};
 use self::reporting::{Reporting, reporters};
 use crate::cli::{Options, Replay, Request, Sweep};
 use crate::error::Exit;
 use crate::recording::Recording;
-use crate::report::console::Look;
+use crate::report::console::ConsoleOptions;
 use crate::sim::scenario::{self, Scenario};
 use crate::suite;
 
 pub fn run(request: &Request) -> Exit {
     match request {
         Request::Run(options) => suites::run(options),
-        Request::Replay(asked) => replay(asked),
+        Request::Replay(request) => replay(request),
         Request::Doctor(options) => inspect(options, None),
-        Request::Sweep(asked) => inspect(&asked.options, Some(asked)),
+        Request::Sweep(request) => inspect(&request.options, Some(request)),
         Request::Scenarios => scenarios(),
         Request::Explain(check) => explain(check.as_deref()),
         Request::Completion(script) => print([String::from_utf8_lossy(script).into_owned()].into_iter()),
     }
 }
 
-/// Looks whether a run could start, or what earlier runs have left: on the cluster that is asked for, and without tests.
-fn inspect(options: &Options, sweeps: Option<&Sweep>) -> Exit {
-    let (suites, refusal) = load(options);
+/// Runs `sweep` if it was requested, else `doctor`.
+fn inspect(options: &Options, sweep: Option<&Sweep>) -> Exit {
+    let (suites, refusal) = load_suites(options);
     if let Some(refusal) = refusal {
         return refuse(&refusal);
     }
@@ -45,18 +44,18 @@ fn inspect(options: &Options, sweeps: Option<&Sweep>) -> Exit {
     let mut options = options.clone();
     let done = runtime.block_on(async {
         let work = async {
-            let _simulation = simulated(&mut options).await?;
-            match sweeps {
+            let _simulation = start_simulation(&mut options).await?;
+            match sweep {
                 None => Ok(Some(doctor::doctor(&options, &suites).boxed_local().await)),
-                Some(asked) => sweep::sweep(&options, &suites, asked).boxed_local().await.map(Some),
+                Some(request) => sweep::sweep(&options, &suites, request).boxed_local().await.map(Some),
             }
         };
         tokio::select! {
             done = work => done,
-            () = signals.asked(1) => Ok(None),
+            () = signals.requested(1) => Ok(None),
         }
     });
-    end(runtime);
+    shut_down(runtime);
     match done {
         Ok(Some(true)) => Exit::Passed,
         Ok(Some(false)) => Exit::CouldNotJudge,
@@ -65,15 +64,15 @@ fn inspect(options: &Options, sweeps: Option<&Sweep>) -> Exit {
     }
 }
 
-fn replay(asked: &Replay) -> Exit {
-    let recording = match Recording::read(&asked.file) {
+fn replay(request: &Replay) -> Exit {
+    let recording = match Recording::read(&request.file) {
         Ok(recording) => recording,
         Err(refusal) => return refuse(&refusal),
     };
-    let reporting = Reporting::start(reporters(Look {
-        quiet: asked.quiet,
-        verbose: asked.verbose,
-        reports: asked.report_dir.clone(),
+    let reporting = Reporting::start(reporters(ConsoleOptions {
+        quiet: request.quiet,
+        verbose: request.verbose,
+        reports: request.report_dir.clone(),
     }));
     match crate::replay::replay(&recording, &reporting.events) {
         Ok(()) => reporting.end(None),

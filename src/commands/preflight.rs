@@ -1,5 +1,4 @@
-//! What a run and `doctor` look at before anything is written, and what each refuses. Imports `check`, `cluster`, `host`,
-//! `suite`.
+//! The checks of a run and of `doctor` before anything is written. Imports `check`, `cluster`, `host`, `suite`.
 
 use serde_json::Value;
 use tokio::task::spawn_blocking;
@@ -12,73 +11,74 @@ use crate::host::Host;
 use crate::suite::{self, Suite};
 use crate::values;
 
-/// A failed request as a refusal that says which cluster it was.
-pub fn refused(cluster: &Cluster, error: &ApiError) -> Refusal {
+/// Turns a failed request into a refusal that names the cluster.
+pub fn refusal(cluster: &Cluster, error: &ApiError) -> Refusal {
     let place = format!("context `{}` at {}", cluster.context(), cluster.address);
     Refusal::start(format!("{place}: {error}"), error.hint())
 }
 
-/// What the cluster says before anything is written.
-pub struct Known {
+/// The cluster's answers before anything is written.
+pub struct Answers {
+    /// Whether the namespace is known to exist.
     pub namespace: Result<bool, Refusal>,
     pub access: Access,
-    /// Of all Helm releases in the namespace.
+    /// The revisions of all Helm releases in the namespace.
     pub revisions: Result<Vec<Revision>, ApiError>,
     pub watch: Result<Watch, ApiError>,
 }
 
-/// The values file that was named, if any.
+/// The content of the values file, if one was given.
 pub async fn values(options: &Options) -> Result<Option<Value>, Refusal> {
     let path = options.values.clone();
-    // Whoever writes into a FIFO may take long.
+    // The file may be a FIFO with a slow writer.
     let given = spawn_blocking(move || path.as_deref().map(values::load).transpose()).await;
     given.map_err(|error| Refusal::start(format!("cannot read the values file: {error}"), ""))?
 }
 
-/// Asks for all of it at the same time; on demand Services are watched, too.
-pub async fn ask(cluster: &Cluster, suites: &[Suite], checks: &[&Check], has_values: bool, services: bool) -> Known {
+/// Sends all requests at once; `services` also watches Services.
+pub async fn ask(cluster: &Cluster, suites: &[Suite], checks: &[&Check], has_values: bool, services: bool) -> Answers {
     let (namespace, access, revisions, watch) = tokio::join!(
         namespace(cluster),
         Access::ask(cluster, checks, has_values),
         cluster.revisions(),
         Box::pin(cluster.watch(suite::wanted(suites), services)),
     );
-    Known { namespace, access, revisions, watch }
+    Answers { namespace, access, revisions, watch }
 }
 
-/// The host folder is there.
+/// Refuses unless the host folder exists.
 pub async fn folder(host: &Host) -> Result<(), Refusal> {
     if host.is_folder("").await {
         return Ok(());
     }
     let what = format!("the host folder {} is not a folder", host.root.display());
-    Err(Refusal::start(what, "name the folder that the pods share with --host-data, or make it"))
+    Err(Refusal::start(what, "create it, or name the folder that the pods mount with --host-data"))
 }
 
-/// The namespace is there, and stays; `false` if the user may not look.
+/// Refuses a namespace that does not exist or is being deleted; `false` if the user may not check.
 pub async fn namespace(cluster: &Cluster) -> Result<bool, Refusal> {
-    match cluster.has_namespace().await.map_err(|error| refused(cluster, &error))? {
+    match cluster.has_namespace().await.map_err(|error| refusal(cluster, &error))? {
         Some(false) => {
             let what = format!("context `{}` has no namespace `{}`", cluster.context(), cluster.namespace());
-            let hint = "install the release into it (README.md), or choose another with --namespace";
+            let hint = "install the release there (see README.md), or choose another namespace with --namespace";
             Err(Refusal::start(what, hint))
         }
-        known => Ok(known.is_some()),
+        exists => Ok(exists.is_some()),
     }
 }
 
-/// The user may do what every test needs.
+/// Refuses if the user lacks a permission that every test needs.
 pub fn access(cluster: &Cluster, access: &Access) -> Result<(), Refusal> {
     let lacked = access.missing_for_all();
     let Some(first) = lacked.first() else { return Ok(()) };
     let all = lacked.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let mut refusal = refused(cluster, &first.denied());
+    let mut refusal = refusal(cluster, &first.denied());
     refusal.what = format!("context `{}` at {}: no permission to {all}", cluster.context(), cluster.address);
     Err(refusal)
 }
 
-/// The release is there, known to Helm or not; what is known of it. One that Helm does not know, where it knows others, is
-/// mistyped; a namespace without any may have been filled by other means than Helm.
+/// Describes the release. Refuses a name that Helm does not know if it knows other releases in the namespace; without any
+/// Helm release, the objects may have been created without Helm.
 pub fn release(
     target: &Target,
     revisions: &Result<Vec<Revision>, ApiError>,
@@ -95,20 +95,18 @@ pub fn release(
     known.dedup();
     if own.is_none() && !known.is_empty() {
         let hint = format!(
-            "{} it has: {}; choose one with --release",
+            "{} its releases are {}; choose one with --release",
             suggestion(name, known.iter().copied()),
             known.join(", ")
         );
         let what = format!("namespace `{}` has no Helm release `{name}`", target.namespace);
         return Err(Refusal::start(what, hint.trim_start()));
     }
-    // What cannot be looked at may be there.
     let is_empty = |population: &Population| !suites.iter().any(|suite| population.has_any(&suite.system.pods));
     if population.as_ref().is_ok_and(is_empty) {
-        let what =
-            format!("namespace `{}` has nothing of the release `{name}`: no pod, no Deployment", target.namespace);
-        let hint =
-            "install it with helm upgrade --install (README.md), or choose another with --namespace and --release";
+        let what = format!("namespace `{}` has no pod and no Deployment of release `{name}`", target.namespace);
+        let hint = "install it with helm upgrade --install (see README.md), or choose another release with --namespace and \
+                    --release";
         return Err(Refusal::start(what, hint));
     }
     Ok(match revisions {

@@ -1,24 +1,25 @@
-//! Finds out whether a run can start at all, and gathers what its tests share.
+//! Prepares a run: makes the preflight checks and collects what its tests share.
 
 use std::sync::mpsc;
 
-use super::preflight::{self, Known};
+use super::preflight::{self, Answers};
 use crate::check::{self, Access, Check, Need, Shared, revision};
 use crate::cli::Options;
 use crate::cluster::{self, ApiError, Cluster, Contents, Deployed, Revision, Watch};
 use crate::error::Refusal;
 use crate::event::{Event, Fact, SIMULATED};
 use crate::host::Host;
+use crate::report::text::count;
 use crate::run_id;
 use crate::sim::INTERVAL;
 use crate::sim::scenario::Scenario;
 use crate::suite::{PlannedTest, Suite};
 use crate::values::{self, Values};
 
-/// From options to what tests share; tells which cluster and release that is.
+/// Connects to the cluster, and sends the facts of the run's header.
 ///
 /// # Errors
-/// A refusal: no such folder, cluster, namespace or release, a broken values file, or no permission to look.
+/// A missing folder, cluster, namespace, release or permission, or an invalid values file.
 pub async fn prepare(
     options: &Options,
     suites: &[Suite],
@@ -34,11 +35,11 @@ pub async fn prepare(
     let cluster = cluster::connect(options.target.clone()).await?;
     let checks: Vec<&Check> = tests.iter().map(|test| &*test.check).collect();
     let has_values = given.is_some();
-    let Known { namespace, access, revisions, watch } =
+    let Answers { namespace, access, revisions, watch } =
         preflight::ask(&cluster, suites, &checks, has_values, needs(Need::Services)).await;
     namespace?;
     preflight::access(&cluster, &access)?;
-    let watch = watch.map_err(|error| preflight::refused(&cluster, &error))?;
+    let watch = watch.map_err(|error| preflight::refusal(&cluster, &error))?;
     let deployed = async {
         match &revisions {
             Ok(known) if needs(Need::Values) || needs(Need::Release) => deployed(&cluster, known).await,
@@ -55,7 +56,7 @@ pub async fn prepare(
             Values::new(path.display().to_string(), defaults, &given)
         }
         _ if needs(Need::Values) => values_of(&deployed)?,
-        _ => Values::embedded("no test needs values")?,
+        _ => Values::built_in("no test needs values")?,
     };
     let run = run_id::new();
     let judged_by = deployed.as_ref().ok().and_then(|deployed| deployed.as_ref()?.judged_by.clone());
@@ -67,17 +68,17 @@ pub async fn prepare(
     Ok(Shared::new(cluster, host, run, options.settings.clone(), access, deployed, values, watch, events))
 }
 
-/// What the release is, with what tests judge by.
+/// The release, with the revision that tests compare with.
 async fn deployed(cluster: &Cluster, revisions: &[Revision]) -> Result<Option<Deployed>, ApiError> {
     let Some(mut deployed) = cluster.deployed(revisions).await? else { return Ok(None) };
     match revision::find_live(cluster, &mut deployed).await {
-        // The last deployed revision counts where the objects may not be looked at.
+        // Without permission to read the objects, the last deployed revision counts.
         Ok(()) | Err(ApiError::Forbidden { .. }) => Ok(Some(deployed)),
         Err(error) => Err(error),
     }
 }
 
-/// How long the sync cycles will take that tests wait for, if any does.
+/// How long the tests wait for sync cycles, if any does.
 async fn duration(cluster: &Cluster, watch: &Watch, suites: &[Suite], tests: &[PlannedTest]) -> Option<Fact> {
     let writing = tests.iter().filter_map(|test| Some((test.check.writes()?, test)));
     let (cycles, test) = writing.max_by_key(|(cycles, _)| *cycles).filter(|(cycles, _)| *cycles > 0)?;
@@ -85,31 +86,29 @@ async fn duration(cluster: &Cluster, watch: &Watch, suites: &[Suite], tests: &[P
     let pods = watch.population().ok()?.ready(&system.pods, system.sidecar_name());
     let period = check::period(cluster, &pods.first()?.1, system).await?;
     let (all, each) = ((period * u32::from(cycles)).as_secs(), period.as_secs());
-    Some(Fact {
-        name: "duration".into(),
-        value: format!("up to about {all}s: {cycles} sync cycle{} of {each}s", if cycles == 1 { "" } else { "s" }),
-    })
+    let cycles = count(cycles.into(), "sync cycle");
+    Some(Fact { name: "duration".into(), value: format!("up to about {all} s: {cycles} of {each} s") })
 }
 
-/// What the user may not do and tests need, if there is any.
+/// The missing permissions, each with the number of tests that need it.
 fn lacking(access: &Access, checks: &[&Check]) -> Option<Fact> {
     let some = access.missing_for_some(checks);
     let lacked = some.iter().filter(|(_, tests, _)| *tests > 0);
-    let lacked: Vec<_> = lacked.map(|(lacked, tests, _)| format!("{lacked} ({tests} tests)")).collect();
+    let lacked: Vec<_> = lacked.map(|(lacked, tests, _)| format!("{lacked} ({})", count(*tests, "test"))).collect();
     (!lacked.is_empty()).then(|| Fact { name: "lacking".into(), value: lacked.join(", ") })
 }
 
-/// The release's own values, else the embedded ones.
+/// The release's values, or the built-in ones if they cannot be read.
 fn values_of(deployed: &Result<Option<Deployed>, ApiError>) -> Result<Values, Refusal> {
     match deployed {
         Ok(Some(deployed)) => {
             let Contents { revision, defaults, overrides, .. } = &deployed.contents;
             Ok(Values::new(format!("revision {revision}"), defaults.clone(), overrides))
         }
-        Ok(None) => Values::embedded("Helm does not know the release"),
-        // Tests that need them are not run then; where an answer was lost, others would be judged by mistake.
-        Err(error @ ApiError::Forbidden { .. }) => Values::embedded(&error.to_string()),
-        Err(error) => Err(Refusal::start(format!("the values of the release cannot be read: {error}"), error.hint())),
+        Ok(None) => Values::built_in("Helm does not know the release"),
+        // Without the permission, tests that need values are ERROR; after a lost answer, they would compare with wrong ones.
+        Err(error @ ApiError::Forbidden { .. }) => Values::built_in(&error.to_string()),
+        Err(error) => Err(Refusal::start(format!("cannot read the values of the release: {error}"), error.hint())),
     }
 }
 
@@ -118,7 +117,7 @@ fn facts(options: &Options, cluster: &Cluster, release: String, values: Option<S
     let reached = format!("{} at {}, Kubernetes {}", cluster.context(), cluster.address, cluster.version.git_version);
     let simulated = options.simulate.as_ref().map(|scenario| {
         let Scenario { name, broken, .. } = scenario.as_ref();
-        fact(SIMULATED, format!("scenario {name}, broken: {broken}; sidecars sync every {INTERVAL}s"))
+        fact(SIMULATED, format!("scenario {name}, broken: {broken}; sidecars sync every {INTERVAL} s"))
     });
     let facts = [
         simulated,

@@ -1,4 +1,4 @@
-//! The reporters of a run, and what they have to say.
+//! Starts the reporters of a run, and waits for them.
 
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -6,13 +6,13 @@ use std::thread::JoinHandle;
 use crate::error::Exit;
 use crate::event::Event;
 use crate::output;
-use crate::report::console::{Console, Look};
+use crate::report::console::{Console, ConsoleOptions};
 use crate::report::model::Conclusion;
 use crate::report::{self, Reporter, files::Files, github};
 
-pub(super) fn reporters(look: Look) -> Vec<Box<dyn Reporter>> {
-    let files = Files::new(look.reports.clone());
-    let mut reporters: Vec<Box<dyn Reporter>> = vec![Box::new(Console::new(look)), Box::new(files)];
+pub(super) fn reporters(options: ConsoleOptions) -> Vec<Box<dyn Reporter>> {
+    let files = Files::new(options.reports.clone());
+    let mut reporters: Vec<Box<dyn Reporter>> = vec![Box::new(Console::new(options)), Box::new(files)];
     if let Some(github) = github::this_step() {
         reporters.push(Box::new(github));
     }
@@ -31,16 +31,17 @@ impl Reporting {
     }
 
     pub(super) fn send(&self, event: Event) {
-        // The thread ends only after the last event.
+        // The reporting thread outlives all senders.
         let _ = self.events.send(event);
     }
 
-    /// Waits for the last report; a run is not green if a report could not be written. What was refused ends as it says.
+    /// Waits for the last report. A report that could not be written turns a success into an error; `refused` overrides the
+    /// run's conclusion.
     pub(super) fn end(self, refused: Option<Exit>) -> Exit {
-        let panicked = |_| (Conclusion::NotFinished, vec!["the reports panicked".to_owned()]);
+        let panicked = |_| (Conclusion::NotFinished, vec!["internal error: a reporter panicked".to_owned()]);
         let (conclusion, problems) = self.reports.join().unwrap_or_else(panicked);
         for problem in &problems {
-            output::tell(format!("error: {problem}"));
+            output::print_error(format!("error: {problem}"));
         }
         let exit = refused.or(conclusion.exit()).unwrap_or(Exit::CouldNotJudge);
         if exit == Exit::Passed && !problems.is_empty() { Exit::CouldNotJudge } else { exit }

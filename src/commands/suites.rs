@@ -1,4 +1,4 @@
-//! Runs suites and reports.
+//! Runs suites, or lists their tests.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, mpsc};
@@ -6,35 +6,35 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::begin::{end, load, print, refuse, simulated, start};
+use super::begin::{load_suites, print, refuse, shut_down, start, start_simulation};
 use super::prepare;
 use super::reporting::{Reporting, reporters};
 use crate::cli::{Options, RunOptions};
 use crate::error::{Exit, Refusal};
 use crate::event::{Ending, Event, Planned};
 use crate::recording;
-use crate::report::console::Look;
+use crate::report::console::ConsoleOptions;
 use crate::report::recorder::Recorder;
 use crate::run::{self, Job, Signals};
 use crate::suite::{self, PlannedTest, Suite};
 
 pub(super) fn run(options: &Options) -> Exit {
-    let (suites, refusal) = load(options);
+    let (suites, refusal) = load_suites(options);
     let selected = refusal.map_or_else(|| suite::select(&suites, &options.filter), Err);
     if options.run.list {
         return selected.map_or_else(|refusal| refuse(&refusal), |tests| list(&tests, options.run.verbose));
     }
-    // Before the first report is written: from then on Ctrl-C ends in a report too.
+    // Before the first report is written, so that Ctrl-C ends in a report, too.
     let started = Instant::now();
     let (runtime, signals) = match start() {
         Ok(started) => started,
         Err(refusal) => return refuse(&refusal),
     };
-    // Now, and not when the run is over and lost.
+    // Now: after the run, its recording would be lost.
     let selected =
         selected.and_then(|tests| options.run.record.as_deref().map_or(Ok(()), recording::probe).map(|()| tests));
     let RunOptions { quiet, verbose, report_dir, .. } = &options.run;
-    let mut reporters = reporters(Look { quiet: *quiet, verbose: *verbose, reports: report_dir.clone() });
+    let mut reporters = reporters(ConsoleOptions { quiet: *quiet, verbose: *verbose, reports: report_dir.clone() });
     if let (Some(path), Ok(_)) = (&options.run.record, &selected) {
         let suites = suites.iter().map(|suite| suite.text.clone()).collect();
         reporters.push(Box::new(Recorder::new(path.clone(), suites)));
@@ -45,7 +45,7 @@ pub(super) fn run(options: &Options) -> Exit {
     reporting.send(Event::RunStarted { at: Timestamp::now(), suites: reported_suites(options, &suites), tests });
     let finished = selected.and_then(|tests| {
         let finished = runtime.block_on(execute(options, &suites, tests, &signals, reporting.events.clone()));
-        end(runtime);
+        shut_down(runtime);
         finished
     });
     let (ending, refused) = match finished {
@@ -56,7 +56,7 @@ pub(super) fn run(options: &Options) -> Exit {
     reporting.end(refused)
 }
 
-/// As libtest lists tests, for scripts; or for people, with what each is, needs and disrupts.
+/// Lists tests in libtest's format; verbosely with each test's check and needs, and whether it is disruptive.
 fn list(tests: &[PlannedTest], is_verbose: bool) -> Exit {
     if !is_verbose {
         return print(tests.iter().map(|test| format!("{}: test", test.id)));
@@ -65,7 +65,7 @@ fn list(tests: &[PlannedTest], is_verbose: bool) -> Exit {
     print(tests.iter().map(|test| format!("{:width$}  {}", test.id.to_string(), suite::explain::line(&test.check))))
 }
 
-/// The suites that get a report: also one whose file could not be read, so that its report of yesterday does not survive.
+/// The suites that get a report. An unreadable suite gets one too, so that no report of an earlier run survives.
 fn reported_suites(options: &Options, suites: &[Suite]) -> Vec<String> {
     let mut names: Vec<String> = suites.iter().map(|suite| suite.name.clone()).collect();
     if suites.len() < options.suites.len() {
@@ -82,16 +82,16 @@ async fn execute(
     signals: &Signals,
     events: mpsc::Sender<Event>,
 ) -> Result<Ending, Refusal> {
-    // It ends when this is dropped.
+    // Lives as long as the run.
     let mut simulation = None;
     let mut options = options.clone();
     let prepared = async {
-        simulation = simulated(&mut options).await?;
+        simulation = start_simulation(&mut options).await?;
         prepare::prepare(&options, suites, &tests, events).await
     };
     let shared = tokio::select! {
         prepared = prepared => Arc::new(prepared?),
-        () = signals.asked(1) => return Ok(Ending::Interrupted),
+        () = signals.requested(1) => return Ok(Ending::Interrupted),
     };
     let suite_of = |test: &PlannedTest| suites.iter().find(|suite| suite.name == test.id.suite);
     let all: Arc<[PlannedTest]> = suites.iter().flat_map(|suite| &suite.tests).cloned().collect();

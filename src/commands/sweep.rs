@@ -1,8 +1,8 @@
-//! `sweep`: files of earlier runs that were killed before they could tidy up. Lists them, and removes them if asked, as a
-//! run removes its own: from the exports first, between two cycles of their sidecars.
+//! `sweep`: lists the files that killed runs left behind, and removes them on request as a run cleans up: from the exports
+//! first, between two cycles of their sidecars.
 //!
-//! A file is a run's only if all of its name is made as runs make it ([`run_id`]). A run is over if its newest file is older
-//! than any test takes: nothing else tells, because the run may be at work on another machine.
+//! A file belongs to a run only if its whole name has the form that runs use ([`run_id`]). A run counts as ended if its newest
+//! file is older than any test takes: the run may be on another machine, so nothing else shows that it ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, mpsc};
@@ -19,18 +19,20 @@ use crate::cluster::{self, Operation, Permission, ResourceExt, container};
 use crate::error::Refusal;
 use crate::event::{Event, TestId};
 use crate::host::Host;
-use crate::output::{say, tell};
+use crate::output::{print_error, print_line};
 use crate::redact;
-use crate::run::tidy;
+use crate::report::text::count;
+use crate::run::cleanup;
 use crate::run_id;
 use crate::suite::{self, Suite};
 use crate::values::Values;
 
-/// A folder of a run with more files than this is not looked through.
-const MOST: usize = 100_000;
+/// The most files that are counted in a folder of a run.
+const MAX_FILES: usize = 100_000;
 
+/// A file or folder that a run left behind.
 #[derive(Debug)]
-struct Left {
+struct Leftover {
     run: String,
     placed: Placed,
     age: SignedDuration,
@@ -39,98 +41,99 @@ struct Left {
 
 #[derive(Default)]
 struct Found {
-    left: Vec<Left>,
+    leftovers: Vec<Leftover>,
     problems: Vec<String>,
 }
 
-/// Lists what earlier runs have left, and removes it if that is asked for; `false` if something could not be looked at or
-/// removed.
-pub async fn sweep(options: &Options, suites: &[Suite], asked: &Sweep) -> Result<bool, Refusal> {
-    let shared = reach(options, suites).await?;
+/// Lists leftover files, and removes them on request; `false` if a place could not be listed or a file not removed.
+pub async fn sweep(options: &Options, suites: &[Suite], request: &Sweep) -> Result<bool, Refusal> {
+    let shared = connect(options, suites).await?;
     let mut found = Found::default();
-    let looks = suite::servers(suites).map(|(suite, server)| look(&shared, suites, suite, server).boxed_local());
-    for looked in join_all(looks).await {
-        found.left.extend(looked.left);
-        found.problems.extend(looked.problems);
+    let searches = suite::servers(suites).map(|(suite, server)| search(&shared, suites, suite, server).boxed_local());
+    for its in join_all(searches).await {
+        found.leftovers.extend(its.leftovers);
+        found.problems.extend(its.problems);
     }
-    let mut runs: BTreeMap<String, Vec<Left>> = BTreeMap::new();
-    for left in found.left {
-        runs.entry(left.run.clone()).or_default().push(left);
+    let mut runs: BTreeMap<String, Vec<Leftover>> = BTreeMap::new();
+    for leftover in found.leftovers {
+        runs.entry(leftover.run.clone()).or_default().push(leftover);
     }
-    let mut count = 0;
-    for (run, left) in &runs {
-        let newest = left.iter().map(|left| left.age).min().unwrap_or_default();
-        if newest < SignedDuration::try_from(asked.older_than).unwrap_or(SignedDuration::MAX) {
-            let (files, why) = (left.len(), "the run may still be going on");
-            say(format!("kept: {files} files of {run}, of which the newest is {newest:#}: {why}"));
+    let mut total = 0;
+    for (run, leftovers) in &runs {
+        let newest = leftovers.iter().map(|leftover| leftover.age).min().unwrap_or_default();
+        if newest < SignedDuration::try_from(request.older_than).unwrap_or(SignedDuration::MAX) {
+            let files = count(leftovers.len(), "file");
+            let why = format!("the newest is {newest:#} old, and the run may still be in progress");
+            print_line(format!("kept {files} of {run}: {why}"));
             continue;
         }
-        for Left { placed, age, kib, .. } in left {
-            say(redact::text(&format!("{placed}: {kib} KiB, {age:#} old")));
+        for Leftover { placed, age, kib, .. } in leftovers {
+            print_line(redact::text(&format!("{placed}: {kib} KiB, {age:#} old")));
             shared.ledger.place(placed.clone());
-            count += 1;
+            total += 1;
         }
     }
-    if asked.removes {
-        let left = tidy::remove(&shared, |_| true).await.into_iter();
-        found.problems.extend(left.map(|(placed, problem)| format!("could not remove {placed}: {problem}")));
-        say(format!("removed {} of {count} files", count - shared.ledger.placed(|_| true).len()));
-    } else if count > 0 {
-        say(format!("{count} files of earlier runs; --yes removes them"));
+    if request.remove {
+        let left = cleanup::remove(&shared, |_| true).await.into_iter();
+        found.problems.extend(left.map(|(placed, problem)| format!("cannot remove {placed}: {problem}")));
+        let removed = total - shared.ledger.placed(|_| true).len();
+        print_line(format!("removed {removed} of {}", count(total, "leftover file")));
+    } else if total > 0 {
+        print_line(format!("{}; remove with --yes", count(total, "leftover file")));
     } else {
-        say("no files of earlier runs");
+        print_line("no leftover files");
     }
     for problem in &found.problems {
-        tell(format!("error: {problem}"));
+        print_error(format!("error: {problem}"));
     }
     Ok(found.problems.is_empty())
 }
 
-/// The cluster and the folder, as a run has them that has not written anything.
-async fn reach(options: &Options, suites: &[Suite]) -> Result<Shared, Refusal> {
+/// Connects as a run does before it writes anything.
+async fn connect(options: &Options, suites: &[Suite]) -> Result<Shared, Refusal> {
     let host = Host::new(options.host_data.clone());
     preflight::folder(&host).await?;
     let cluster = cluster::connect(options.target.clone()).await?;
     let (namespace, watch) = tokio::join!(preflight::namespace(&cluster), cluster.watch(suite::wanted(suites), false));
     namespace?;
-    // Without them an export cannot be looked at, or a sidecar would stumble.
+    // To list the exports, and to keep out of the sidecars' cycles.
     let wanted: Vec<Permission> =
         [Need::Commands, Need::Logs].iter().flat_map(|need| need.permissions()).copied().collect();
     if let Some(lacked) = cluster.missing_permissions(&wanted).await.unwrap_or_default().first() {
-        return Err(preflight::refused(&cluster, &lacked.denied()));
+        return Err(preflight::refusal(&cluster, &lacked.denied()));
     }
-    let watch = watch.map_err(|error| preflight::refused(&cluster, &error))?;
-    let values = Values::embedded("no test needs values")?;
+    let watch = watch.map_err(|error| preflight::refusal(&cluster, &error))?;
+    let values = Values::built_in("no test needs values")?;
     let (settings, access) = (options.settings.clone(), Access::default());
-    // Nobody listens: what is waited for and noticed here is said otherwise.
+    // Nothing receives the events: `sweep` reports no tests.
     let (events, _) = mpsc::channel::<Event>();
     Ok(Shared::new(cluster, host, run_id::PREFIX.to_owned(), settings, access, Ok(None), values, watch, events))
 }
 
-/// Looks through a server's folder, and its exports in all its pods.
-async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) -> Found {
+/// Searches a server's host folder, and its exports in all its pods.
+async fn search(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) -> Found {
     let names: Vec<String> = suites.iter().flat_map(|suite| suite.system.names().cloned()).collect();
-    let left = |name: &str, place: Place, changed: Timestamp, kib: u64| {
-        // By the clock that makes it younger: which one its time is of depends on who wrote it.
+    let leftover = |name: &str, place: Place, changed: Timestamp, kib: u64| {
+        // By the clock that makes it younger: its mtime may be of either.
         let age = shared.cluster.now().min(Timestamp::now()).duration_since(changed);
         let test = TestId { suite: "sweep".into(), slug: "sweep".into(), server: Some(server.to_owned()) };
         let placed =
             Placed { test, server: server.to_owned(), select: suite.system.pods.clone(), place, name: name.to_owned() };
         let age = SignedDuration::from_mins(age.as_mins().max(0));
-        Some(Left { run: run_id::of(name, &names)?.to_owned(), placed, age, kib })
+        Some(Leftover { run: run_id::of(name, &names)?.to_owned(), placed, age, kib })
     };
     let mut found = Found::default();
-    match shared.host.listed(server, run_id::PREFIX, MOST).await {
-        Ok(listed) => found.left.extend(listed.iter().filter_map(|(name, known)| {
-            let changed = Timestamp::from_millisecond(known.modified).ok()?;
-            left(name, Place::Host, changed, known.bytes.div_ceil(1024))
+    match shared.host.listed(server, run_id::PREFIX, MAX_FILES).await {
+        Ok(listed) => found.leftovers.extend(listed.iter().filter_map(|(name, stat)| {
+            let changed = Timestamp::from_millisecond(stat.modified).ok()?;
+            leftover(name, Place::Host, changed, stat.bytes.div_ceil(1024))
         })),
-        Err(error) => found.problems.push(format!("the folder of {server} cannot be looked at: {error}")),
+        Err(error) => found.problems.push(format!("cannot list the host folder of {server}: {error}")),
     }
     let population = match shared.watch.population() {
         Ok(population) => population,
         Err(error) => {
-            found.problems.push(format!("the exports of {server} cannot be looked at: {error}"));
+            found.problems.push(format!("cannot list the exports of {server}: {error}"));
             return found;
         }
     };
@@ -138,7 +141,7 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
     for system in systems(suites, server) {
         let Export { container, folder, .. } = &system.export;
         for pod in its.pods.iter().filter(|pod| !has_ended(pod) && container::runs(pod, container)) {
-            // Followed so that it is known when a file can go.
+            // Follow the log, to remove files between two cycles.
             if container::named(pod, system.sidecar_name()).is_some() {
                 shared.cycles(server, &pod.name_any(), system);
             }
@@ -146,26 +149,26 @@ async fn look(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) ->
                 Ok(listed) => listed,
                 Err(problem) => {
                     let place = container::place(pod, container);
-                    found.problems.push(format!("{folder} in {place} cannot be looked at: {problem}"));
+                    found.problems.push(format!("cannot list {folder} in {place}: {problem}"));
                     continue;
                 }
             };
             for (changed, kib, name) in listed {
                 let place = Place::Export { container: container.clone(), folder: folder.clone() };
-                // Of several pods any will do: it is removed from all of them.
-                let is_new = |left: &Left| found.left.iter().all(|other| other.placed != left.placed);
-                found.left.extend(left(&name, place, changed, kib).filter(is_new));
+                // Once for all pods: it is removed from each of them.
+                let is_new = |one: &Leftover| found.leftovers.iter().all(|other| other.placed != one.placed);
+                found.leftovers.extend(leftover(&name, place, changed, kib).filter(is_new));
             }
         }
     }
     if !found.problems.is_empty() {
-        // What is still in an export would come back into the folder.
-        found.left.retain(|left| left.placed.place != Place::Host);
+        // A sidecar would copy a file again that is still in an unlisted export.
+        found.leftovers.retain(|leftover| leftover.placed.place != Place::Host);
     }
     found
 }
 
-/// What begins like a run's files in an export: when it was changed, its KiB and its name.
+/// The mtime, size in KiB and name of what has the prefix of runs in an export.
 async fn listed(
     shared: &Shared,
     server: &str,
@@ -184,7 +187,7 @@ async fn listed(
     }
 }
 
-/// The systems of the suites whose tests write on a server, each export once for each sidecar.
+/// The systems of the suites that write files for a server, once for each pair of export and sidecar.
 fn systems<'a>(suites: &'a [Suite], server: &str) -> Vec<&'a Arc<System>> {
     let writes = |suite: &&Suite| {
         let mut its = suite.tests.iter().filter(|test| test.id.server.as_deref() == Some(server));

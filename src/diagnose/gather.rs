@@ -1,4 +1,4 @@
-//! Asks what there is to know of a server, side by side; what is not answered is told as that.
+//! Gathers the state of a server with concurrent requests; a request without an answer appears as such.
 
 use std::cmp::Reverse;
 use std::fmt::Display;
@@ -16,20 +16,19 @@ use crate::cluster::{ApiError, LogLine, Population, ResourceExt, Select, Server}
 use crate::event::Section;
 use crate::redact;
 
-/// How long the API server has for each question about a server; they are asked side by side.
+/// The time limit of each request.
 const ANSWER: Duration = Duration::from_secs(4);
-/// More lines of a section are left out.
-const MOST: usize = 60;
-/// More characters of a line are cut off.
-const LONGEST: usize = 400;
-/// So many pods of a server are looked at: two during a rollout.
+/// The most lines of a section.
+const MAX_LINES: usize = 60;
+/// The most characters of a line.
+const MAX_CHARS: usize = 400;
+/// The most pods of a server: there are two during a rollout.
 const PODS: usize = 2;
-/// So many lines of each log.
+/// The most lines of a log.
 const TAIL: i64 = 20;
-/// So much of each log: lines of ordinary length, with room for longer ones.
+/// The most bytes of a log: enough for long lines.
 const BYTES: i64 = 1 << 18;
 
-/// Everything that is to be known of a server.
 pub(super) async fn gather(
     shared: &Shared,
     population: Result<&Population, &ApiError>,
@@ -38,7 +37,7 @@ pub(super) async fn gather(
 ) -> Vec<Section> {
     let server = match population {
         Ok(population) => population.server(select, name),
-        Err(error) => return vec![section("pods", &[format!("not known: {error}")])],
+        Err(error) => return vec![section("pods", &[format!("unavailable: {error}")])],
     };
     let pods = newest(&server);
     let (events, logs) = tokio::join!(events(shared, &server, &pods), logs(shared, &pods));
@@ -47,7 +46,7 @@ pub(super) async fn gather(
     sections
 }
 
-/// The pods' containers, and how each ended the last time.
+/// The states of the pods and their containers.
 fn states(pods: &[Arc<Pod>]) -> Vec<String> {
     let mut lines = Vec::new();
     for pod in pods {
@@ -58,7 +57,7 @@ fn states(pods: &[Arc<Pod>]) -> Vec<String> {
             let last = view.status.and_then(|status| status.last_state.as_ref()?.terminated.as_ref());
             lines.extend(last.map(|last| {
                 let reason = last.reason.as_deref().unwrap_or("ended");
-                format!("    its life before: {reason}, exit code {}", last.exit_code)
+                format!("    previous run: {reason}, exit code {}", last.exit_code)
             }));
         }
     }
@@ -68,7 +67,7 @@ fn states(pods: &[Arc<Pod>]) -> Vec<String> {
     lines
 }
 
-/// The pods to look at: those that count first, then the newest.
+/// The most relevant pods: those that still run first, then the newest.
 fn newest(server: &Server) -> Vec<Arc<Pod>> {
     let mut pods = server.pods.clone();
     pods.sort_by_key(|pod| (is_terminating(pod) || has_ended(pod), Reverse(pod.creation_timestamp())));
@@ -76,13 +75,12 @@ fn newest(server: &Server) -> Vec<Arc<Pod>> {
     pods
 }
 
-/// An answer in time, or why there is none.
-async fn asked<T>(request: impl Future<Output = Result<T, ApiError>>) -> Result<T, String> {
-    let late = |_| format!("not known: no answer within {}s", ANSWER.as_secs());
-    timeout(ANSWER, request).await.map_err(late)?.map_err(|error| format!("not known: {error}"))
+async fn in_time<T>(request: impl Future<Output = Result<T, ApiError>>) -> Result<T, String> {
+    let timed_out = |_| format!("unavailable: no reply within {} s", ANSWER.as_secs());
+    timeout(ANSWER, request).await.map_err(timed_out)?.map_err(|error| format!("unavailable: {error}"))
 }
 
-/// The warnings about the pods, their ReplicaSet and the Deployment.
+/// The warning events of the pods, their ReplicaSet and the Deployment.
 async fn events(shared: &Shared, server: &Server, pods: &[Arc<Pod>]) -> Vec<String> {
     let mut objects: Vec<(String, Option<String>)> =
         pods.iter().map(|pod| (format!("pod {}", pod.name_any()), pod.uid())).collect();
@@ -90,32 +88,32 @@ async fn events(shared: &Shared, server: &Server, pods: &[Arc<Pod>]) -> Vec<Stri
     objects.extend(set.map(|set| (format!("ReplicaSet {}", set.name_any()), set.uid())));
     let deployment = server.deployment();
     objects.extend(deployment.map(|deployment| (format!("Deployment {}", deployment.name_any()), deployment.uid())));
-    let asked = objects.into_iter().filter_map(|(object, uid)| Some((object, uid?))).map(|(object, uid)| async move {
-        match asked(shared.cluster.events(&uid)).await {
+    let events = objects.into_iter().filter_map(|(object, uid)| Some((object, uid?))).map(|(object, uid)| async move {
+        match in_time(shared.cluster.events(&uid)).await {
             Ok(warnings) => warnings.iter().map(|warning| format!("{object}: {warning}")).collect(),
             Err(why) => vec![format!("{object}: {why}")],
         }
     });
-    let mut lines: Vec<String> = join_all(asked).await.into_iter().flatten().collect();
+    let mut lines: Vec<String> = join_all(events).await.into_iter().flatten().collect();
     if lines.is_empty() {
-        lines.push("none, or forgotten: Kubernetes keeps them for an hour".to_owned());
+        lines.push("none; Kubernetes deletes events after an hour".to_owned());
     }
     lines
 }
 
-/// The last lines of every container, and of its previous life.
+/// The last lines of every container's current and previous log.
 async fn logs(shared: &Shared, pods: &[Arc<Pod>]) -> Vec<Section> {
     let each = pods.iter().flat_map(|pod| container::all(pod).into_iter().map(move |view| (pod.name_any(), view)));
     let sections = each.map(|(pod, view)| async move {
         let (name, cluster) = (view.name, &shared.cluster);
-        let (now, before) = lives(&view);
+        let (has_current, has_previous) = available_logs(&view);
         let current = async {
-            let log = now.then(|| asked(cluster.log_tail(&pod, name, TAIL, BYTES)));
-            Some(told(format!("log of {name} in pod {pod}, the last {TAIL} lines"), log?.await))
+            let log = has_current.then(|| in_time(cluster.log_tail(&pod, name, TAIL, BYTES)));
+            Some(log_section(format!("log of {name} in pod {pod}, last {TAIL} lines"), log?.await))
         };
         let previous = async {
-            let log = before.then(|| asked(cluster.previous_log_tail(&pod, name, TAIL, BYTES)));
-            Some(told(format!("log of {name} in pod {pod}, its life before, the last {TAIL} lines"), log?.await))
+            let log = has_previous.then(|| in_time(cluster.previous_log_tail(&pod, name, TAIL, BYTES)));
+            Some(log_section(format!("previous log of {name} in pod {pod}, last {TAIL} lines"), log?.await))
         };
         let (current, previous) = tokio::join!(current, previous);
         current.into_iter().chain(previous)
@@ -123,9 +121,9 @@ async fn logs(shared: &Shared, pods: &[Arc<Pod>]) -> Vec<Section> {
     join_all(sections).await.into_iter().flatten().collect()
 }
 
-/// Whether a container has a log, and whether there is another one of its life before: while it waits, the kubelet gives
-/// the one that ended for both.
-fn lives(view: &View<'_>) -> (bool, bool) {
+/// Whether a container has a log, and whether it has another previous one: while it waits to restart, the kubelet returns the
+/// same log for both.
+fn available_logs(view: &View<'_>) -> (bool, bool) {
     let Some(status) = view.status else { return (false, false) };
     let state = status.state.as_ref();
     let has_begun = state.is_some_and(|state| state.running.is_some() || state.terminated.is_some());
@@ -133,27 +131,27 @@ fn lives(view: &View<'_>) -> (bool, bool) {
     (has_begun || has_ended, has_begun && has_ended)
 }
 
-fn told(title: impl Display, log: Result<Vec<LogLine>, String>) -> Section {
+fn log_section(title: impl Display, log: Result<Vec<LogLine>, String>) -> Section {
     let lines = match log {
-        Ok(lines) if lines.is_empty() => vec!["nothing".to_owned()],
+        Ok(lines) if lines.is_empty() => vec!["empty".to_owned()],
         Ok(lines) => lines.into_iter().map(|(stamp, line)| format!("{stamp:.0} {line}")).collect(),
         Err(why) => vec![why],
     };
     section(title.to_string(), &lines)
 }
 
-/// A section of lines that strangers wrote: not too much of it.
+/// A section, limited in size.
 fn section(title: impl Into<String>, lines: &[String]) -> Section {
     let all = || lines.iter().flat_map(|line| line.lines());
-    // What is cut off is not known for a secret any more.
+    // Redact first: a truncated secret is not recognized.
     let bounded = |line: &str| {
         let line = redact::text(line);
-        match line.char_indices().nth(LONGEST) {
+        match line.char_indices().nth(MAX_CHARS) {
             Some((end, _)) => format!("{}…", &line[..end]),
             None => line,
         }
     };
-    let mut shown: Vec<String> = all().take(MOST).map(bounded).collect();
+    let mut shown: Vec<String> = all().take(MAX_LINES).map(bounded).collect();
     let more = all().count() - shown.len();
     shown.extend((more > 0).then(|| format!("… and {more} more lines")));
     Section { title: title.into(), lines: shown }
@@ -164,16 +162,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_key_is_removed_before_it_is_cut() {
+    fn a_long_key_is_removed_before_its_line_is_truncated() {
         let key = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7".repeat(10);
         assert_eq!(section("log", &[format!("{key}\n")]).lines, ["[removed]"]);
     }
 
     #[test]
-    fn a_section_is_bounded() {
+    fn a_section_is_limited_in_size() {
         let section = section("log", &["x".repeat(1 << 20), "a\nb".to_owned(), "many\n".repeat(100)]);
-        assert_eq!(section.lines.len(), MOST + 1);
-        assert!(section.lines.iter().all(|line| line.chars().count() <= LONGEST + 1));
-        assert_eq!(section.lines[MOST], "… and 43 more lines");
+        assert_eq!(section.lines.len(), MAX_LINES + 1);
+        assert!(section.lines.iter().all(|line| line.chars().count() <= MAX_CHARS + 1));
+        assert_eq!(section.lines[MAX_LINES], "… and 43 more lines");
     }
 }

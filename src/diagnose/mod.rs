@@ -1,5 +1,5 @@
-//! What is known of a server whose test went wrong: looked at once, while the other tests run, and before anything is
-//! tidied up. Reads only. Imports `check` (for what tests share), `cluster` and `event`.
+//! Diagnoses each server with a failed test: once, while other tests run, and before the cleanup. Only reads. Imports `check`
+//! (for what tests share), `cluster` and `event`.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,37 +14,35 @@ use crate::event::{Diagnosis, Event, Outcome};
 
 mod gather;
 
-/// How long the API server has to answer before it is asked anything else.
+/// The time limit of the first request, which shows whether the API server answers.
 const PROBE: Duration = Duration::from_secs(5);
-/// How long the run waits for what is still being looked at when its last test has ended.
+/// How long the run waits for pending diagnoses after its last test.
 const LAST: Duration = Duration::from_secs(10);
 
-/// Looks at each server whose test goes wrong, once.
 pub struct Diagnoses {
     shared: Arc<Shared>,
     begun: Mutex<(BTreeSet<String>, JoinSet<()>)>,
-    /// Whether the API server did not answer when the first server was to be looked at: it is not asked for each of them.
-    is_out: Arc<tokio::sync::Mutex<bool>>,
+    /// Set once the API server has not answered, so that not every diagnosis waits for it.
+    is_down: Arc<tokio::sync::Mutex<bool>>,
 }
 
 impl Diagnoses {
-    /// For a run in which nothing went wrong yet.
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, begun: Mutex::default(), is_out: Arc::default() }
+        Self { shared, begun: Mutex::default(), is_down: Arc::default() }
     }
 
-    /// Begins to look at the server of a test that went wrong, unless that was done.
+    /// Begins the diagnosis of a failed test's server, if it has not begun yet.
     pub fn begin(&self, site: &Site, outcome: Outcome) {
         let (Outcome::Fail | Outcome::Error, Some(server)) = (outcome, site.id.server.clone()) else { return };
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         if !begun.0.insert(server.clone()) {
             return;
         }
-        // As it is now, before tidying up changes it.
+        // Taken now, before the cleanup changes it.
         let population = self.shared.watch.population();
-        let (shared, select, is_out) = (Arc::clone(&self.shared), site.system.pods.clone(), Arc::clone(&self.is_out));
+        let (shared, select, is_down) = (Arc::clone(&self.shared), site.system.pods.clone(), Arc::clone(&self.is_down));
         begun.1.spawn(async move {
-            if !answers(&shared, &is_out).await {
+            if !answers(&shared, &is_down).await {
                 return;
             }
             let sections = gather::gather(&shared, population.as_ref(), &select, &server).await;
@@ -52,20 +50,20 @@ impl Diagnoses {
         });
     }
 
-    /// Waits until all was looked at, but not for long.
-    pub async fn ended(&self) {
+    /// Waits for pending diagnoses, at most [`LAST`].
+    pub async fn finish(&self) {
         let mut tasks = std::mem::take(&mut self.begun.lock().unwrap_or_else(PoisonError::into_inner).1);
         let _ = timeout(LAST, async { while tasks.join_next().await.is_some() {} }).await;
     }
 }
 
-/// Whether the API server answers; once it does not, it is not asked again.
-async fn answers(shared: &Shared, is_out: &tokio::sync::Mutex<bool>) -> bool {
-    let mut is_out = is_out.lock().await;
-    if !*is_out {
+/// Whether the API server answers; sends no more requests once it did not.
+async fn answers(shared: &Shared, is_down: &tokio::sync::Mutex<bool>) -> bool {
+    let mut is_down = is_down.lock().await;
+    if !*is_down {
         let answer = timeout(PROBE, shared.cluster.ping()).await;
-        // Who may not ask for the version may perhaps ask for the rest.
-        *is_out = !matches!(answer, Ok(Ok(()) | Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. })));
+        // A user without access to /version may have access to pods.
+        *is_down = !matches!(answer, Ok(Ok(()) | Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. })));
     }
-    !*is_out
+    !*is_down
 }

@@ -1,6 +1,6 @@
-//! The host folder on this machine: reading, writing and removing the run's own files.
+//! The host folders on this machine: reads, writes and removes the run's files.
 //!
-//! Imports nothing of ours but `digest`. Touches only the paths it is given, directly inside a server's folder.
+//! Imports only `digest`. Touches only the given paths inside a server's host folder.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -17,26 +17,26 @@ use crate::digest::Digest;
 mod leftovers;
 mod watch;
 
-/// The pause between two looks, where nothing tells when to look.
+/// The poll interval where the system sends no notifications.
 const POLL: Duration = Duration::from_millis(100);
 
 const READ: usize = 1 << 18;
 
-/// How long a file that another program holds is tried again.
-const HELD: Duration = Duration::from_secs(2);
+/// How long to retry a file that another program locks.
+const LOCKED: Duration = Duration::from_secs(2);
 
-/// The longest wait for the file system: a network mount whose other side is gone may never answer.
+/// The time limit for the file system: a network mount whose server is gone may never answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
 pub struct Host {
     pub root: PathBuf,
-    /// Held while something is written, also when the test that wanted it is gone.
+    /// Held during every write, even if the test was aborted.
     writing: Arc<RwLock<()>>,
-    /// By server, what tells those who wait for a file to look; absent where nobody does.
+    /// By server, wakes tests that wait for a file; present only while there are any.
     ticks: Arc<Mutex<BTreeMap<String, tokio::sync::watch::Sender<()>>>>,
-    /// Files that another program held when they were last looked at, with the system's words.
-    held: Arc<Mutex<BTreeMap<PathBuf, String>>>,
+    /// Files that another program locked when they were last read, with the system's error.
+    locked: Arc<Mutex<BTreeMap<PathBuf, String>>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,9 +51,9 @@ impl std::fmt::Display for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Folder => f.write_str("a folder"),
-            Self::Other => f.write_str("something that is no folder"),
-            Self::Missing => f.write_str("nothing of that name"),
-            Self::Unreadable(error) => write!(f, "it cannot be looked at: {error}"),
+            Self::Other => f.write_str("not a folder"),
+            Self::Missing => f.write_str("it does not exist"),
+            Self::Unreadable(error) => write!(f, "it cannot be read: {error}"),
         }
     }
 }
@@ -87,17 +87,17 @@ impl std::fmt::Display for Seen {
     }
 }
 
-/// What is known of a file without reading it.
+/// A file's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stat {
     pub bytes: u64,
-    /// When it was changed, in milliseconds since 1970.
+    /// The mtime in milliseconds since 1970.
     pub modified: i64,
 }
 
 impl Host {
     pub fn new(root: PathBuf) -> Self {
-        Self { root, writing: Arc::default(), ticks: Arc::default(), held: Arc::default() }
+        Self { root, writing: Arc::default(), ticks: Arc::default(), locked: Arc::default() }
     }
 
     pub fn folder(&self, server: &str) -> PathBuf {
@@ -118,14 +118,14 @@ impl Host {
         }
     }
 
-    /// Why another program kept a file, or one in a folder, from being read when it was last looked at, if it did.
-    pub fn held(&self, server: &str, name: &str) -> Option<String> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The system's error if another program locked the file, or one in the folder, when it was last read.
+    pub fn locked(&self, server: &str, name: &str) -> Option<String> {
+        let locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
         let place = self.folder(server).join(name);
-        held.iter().find(|(path, _)| path.starts_with(&place)).map(|(_, why)| why.clone())
+        locked.iter().find(|(path, _)| path.starts_with(&place)).map(|(_, why)| why.clone())
     }
 
-    /// Compares the file with the expected content; reads it only if it has its size.
+    /// Compares a file with the expected content; reads it only if the size matches.
     pub async fn look(&self, server: &str, name: &str, expected: &Digest) -> Seen {
         let path = self.folder(server).join(name);
         let (opened, bytes) = (path.clone(), expected.bytes());
@@ -139,10 +139,10 @@ impl Host {
             Ok((size, digest))
         });
         let read = read.await;
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut locked = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
         match &read {
-            Err(error) if is_held(error) => drop(held.insert(path, error.to_string())),
-            _ => drop(held.remove(&path)),
+            Err(error) if is_locked(error) => drop(locked.insert(path, error.to_string())),
+            _ => drop(locked.remove(&path)),
         }
         match read {
             Ok((size, digest)) if size == bytes && digest == *expected => Seen::Whole,
@@ -152,24 +152,24 @@ impl Host {
         }
     }
 
-    /// The paths of all files in the server's folder and below, relative to it and with `/`; links are not followed.
+    /// The relative paths of all files in and below a server's host folder, with `/`; links are not followed.
     ///
     /// # Errors
-    /// A folder cannot be read, or there is more in them than `most`: then nothing is known of the rest.
+    /// A folder cannot be read, or there are more than `most` files and folders.
     pub async fn files(&self, server: &str, most: usize) -> io::Result<Vec<String>> {
         let root = self.folder(server);
         blocking(move || walk(&root, most)).await
     }
 
-    /// The same of one folder in it, with what is known of each file.
+    /// The files in and below a folder of a server's host folder.
     ///
     /// # Errors
-    /// As above.
+    /// As for [`Self::files`].
     pub async fn files_in(&self, server: &str, folder: &str, most: usize) -> io::Result<Vec<(String, Stat)>> {
         let root = self.folder(server).join(folder);
         blocking(move || {
             let files = walk(&root, most)?.into_iter().map(|path| (stat(&root.join(&path)), path));
-            // One that was removed meanwhile is none.
+            // Leaves out files that were removed since they were listed.
             files.filter_map(|(stat, path)| Some(stat.transpose()?.map(|stat| (path, stat)))).collect()
         })
         .await
@@ -185,7 +185,7 @@ impl Host {
         self.write(move || std::fs::create_dir(&path)).await
     }
 
-    /// Writes a new file; one of that name must not exist.
+    /// Writes a new file; an error if it exists.
     pub async fn create(&self, server: &str, name: &str, content: &[u8]) -> io::Result<()> {
         let (path, content) = (self.folder(server).join(name), content.to_owned());
         self.write(move || std::fs::File::create_new(&path)?.write_all(&content)).await
@@ -197,8 +197,8 @@ impl Host {
         self.write(move || std::fs::OpenOptions::new().append(true).open(&path)?.write_all(&content)).await
     }
 
-    /// Waits until nothing is being written, so that no file appears behind its removal; not for ever.
-    pub async fn written(&self) {
+    /// Waits for pending writes, so that no file appears after its removal; not longer than [`ANSWER`].
+    pub async fn writes_finished(&self) {
         let _ = timeout(ANSWER, self.writing.write()).await;
     }
 
@@ -211,7 +211,7 @@ impl Host {
         .await
     }
 
-    /// Removes a file, or a folder and what is in it; one that is not there is fine.
+    /// Removes a file, or a folder with its content; no error if it does not exist.
     pub async fn remove(&self, server: &str, name: &str) -> io::Result<()> {
         let path = self.folder(server).join(name);
         let remove = move || if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
@@ -253,25 +253,25 @@ fn walk(root: &Path, most: usize) -> io::Result<Vec<String>> {
     Ok(files)
 }
 
-/// Whether another program has the file and shares it with nobody: `ERROR_SHARING_VIOLATION`, `ERROR_LOCK_VIOLATION`.
-fn is_held(error: &io::Error) -> bool {
+/// Whether another program locks the file: `ERROR_SHARING_VIOLATION`, `ERROR_LOCK_VIOLATION`.
+fn is_locked(error: &io::Error) -> bool {
     cfg!(windows) && matches!(error.raw_os_error(), Some(32 | 33))
 }
 
-/// Calls the file system where it may stall without holding up anything else; tries again for a moment while another
-/// program, such as a virus scanner, holds the file (only on Windows).
+/// Calls the file system in a blocking thread, because it may stall; retries briefly while another program, such as a virus
+/// scanner, locks the file (only on Windows).
 async fn blocking<T: Send + 'static>(attempt: impl Fn() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    let patiently = move || {
-        let limit = Instant::now() + HELD;
+    let with_retries = move || {
+        let limit = Instant::now() + LOCKED;
         loop {
             match attempt() {
-                Err(error) if is_held(&error) && Instant::now() < limit => std::thread::sleep(POLL),
+                Err(error) if is_locked(&error) && Instant::now() < limit => std::thread::sleep(POLL),
                 result => return result,
             }
         }
     };
-    let silent = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {}s", ANSWER.as_secs()));
-    let result = timeout(ANSWER, tokio::task::spawn_blocking(patiently)).await.map_err(|_| silent())?;
+    let timed_out = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no reply within {} s", ANSWER.as_secs()));
+    let result = timeout(ANSWER, tokio::task::spawn_blocking(with_retries)).await.map_err(timed_out)?;
     result.map_err(io::Error::other)?
 }
 
@@ -279,7 +279,7 @@ async fn blocking<T: Send + 'static>(attempt: impl Fn() -> io::Result<T> + Send 
 mod tests {
     use super::*;
 
-    /// A host folder with one of a server.
+    /// A host folder of one server, `nas`.
     pub fn host() -> (tempfile::TempDir, Host) {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("nas")).unwrap();
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_are_listed_with_those_in_folders_or_not_at_all() {
+    async fn files_are_listed_recursively_or_not_at_all() {
         let (root, host) = host();
         std::fs::create_dir_all(root.path().join("nas/a/b")).unwrap();
         for name in ["nas/one", "nas/a/b/two"] {

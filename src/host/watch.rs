@@ -1,5 +1,5 @@
-//! Noticing what happens in the host folder: by notifications, behind which a poll stands, because network file systems
-//! send none. In each server's folder there is one of both, for all who wait there.
+//! Notices changes in the host folders: by notifications, and by polling, because network file systems send none. All tests that
+//! wait in one host folder share one watcher and one poll.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -11,61 +11,61 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::{Host, POLL, Seen, Stat};
 use crate::digest::Digest;
 
-/// What comes within this time is one piece of news: rsync makes many.
-const GATHER: Duration = Duration::from_millis(30);
-/// The pause between two looks where the system tells when to look.
-const SELDOM: Duration = Duration::from_secs(1);
-/// A file that has the right size, and was not the right one, is read again after this time even if nothing tells that it
-/// changed: a clock that stands still for a moment hides a change.
-const AGAIN: Duration = Duration::from_secs(1);
-/// A file is looked at after this time whatever is told of it: some file systems remember what a file was like until it is opened.
-const LATEST: Duration = Duration::from_secs(2);
+/// Notifications within this time count as one: rsync causes many.
+const DEBOUNCE: Duration = Duration::from_millis(30);
+/// The poll interval once the system has sent a notification.
+const SLOW_POLL: Duration = Duration::from_secs(1);
+/// When to read a file of the right size and mtime but different content again: the clock may not have advanced between two
+/// changes.
+const REREAD: Duration = Duration::from_secs(1);
+/// When to open a file regardless of notifications and metadata: some file systems cache the metadata until a file is opened.
+const REOPEN: Duration = Duration::from_secs(2);
 
-/// What happens in a folder, as the system tells it; where that does not, a poll has to do.
-pub struct News {
+/// Changes in a folder: notifications of the system, or else a poll.
+pub struct Changes {
     events: mpsc::Receiver<()>,
-    has_told: bool,
+    has_notified: bool,
     _watcher: Option<RecommendedWatcher>,
 }
 
-impl News {
-    /// Waits until something happened, or for as long as a poll does: much longer once the system has told something.
+impl Changes {
+    /// Waits for a notification or the next poll, which comes later once the system has sent a notification.
     pub async fn next(&mut self, poll: Duration) {
-        let poll = if self.has_told { SELDOM } else { poll };
+        let poll = if self.has_notified { SLOW_POLL } else { poll };
         tokio::select! {
-            Some(()) = self.events.recv() => self.has_told = true,
+            Some(()) = self.events.recv() => self.has_notified = true,
             () = sleep(poll) => {}
         }
     }
 
-    /// The same of another folder on the same disk.
+    /// Continues with another folder on the same disk.
     pub fn of(self, other: Self) -> Self {
-        Self { has_told: self.has_told, ..other }
+        Self { has_notified: self.has_notified, ..other }
     }
 }
 
 impl Host {
-    /// What happens directly in a folder from now on; `name` is empty for the server's own.
-    pub fn news(&self, server: &str, name: &str) -> News {
+    /// Changes from now on in a folder, not below it; with an empty `name`, in the server's host folder itself.
+    pub fn changes(&self, server: &str, name: &str) -> Changes {
         let (sender, events) = mpsc::channel(1);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Our own looking opens files too: that is no news.
+            // Reading a file is not a change.
             if !event.is_ok_and(|event| event.kind.is_access()) {
                 let _ = sender.try_send(());
             }
         });
-        // Where the folder cannot be watched, the poll does it alone.
+        // If the folder cannot be watched, polling remains.
         let watcher = watcher.and_then(|mut watcher| {
             watcher.watch(&self.folder(server).join(name), RecursiveMode::NonRecursive)?;
             Ok(watcher)
         });
-        News { events, has_told: false, _watcher: watcher.ok() }
+        Changes { events, has_notified: false, _watcher: watcher.ok() }
     }
 
-    /// Waits until the file is there with the expected content, and says when that was noticed.
+    /// Waits until the file has the expected content; returns when that was noticed.
     ///
     /// # Errors
-    /// The time is over: what was seen last.
+    /// The limit has passed: what was seen last.
     pub async fn arrival(&self, server: &str, name: &str, expected: &Digest, limit: Instant) -> Result<Instant, Seen> {
         let mut ticks = None;
         let mut read = None;
@@ -78,22 +78,22 @@ impl Host {
                 return Err(seen);
             }
             let ticks = ticks.get_or_insert_with(|| self.ticks(server));
-            let worth_reading = async {
+            let is_worth_reading = async {
                 loop {
                     let _ = ticks.changed().await;
                     let stat = self.stat(server, name).await.ok().flatten();
                     let Some(stat) = stat.filter(|stat| stat.bytes == expected.bytes()) else { continue };
-                    if read.is_none_or(|(then, at): (Stat, Instant)| then != stat || at.elapsed() >= AGAIN) {
+                    if read.is_none_or(|(then, at): (Stat, Instant)| then != stat || at.elapsed() >= REREAD) {
                         read = Some((stat, Instant::now()));
                         return;
                     }
                 }
             };
-            let _ = timeout_at(limit.min(Instant::now() + LATEST), worth_reading).await;
+            let _ = timeout_at(limit.min(Instant::now() + REOPEN), is_worth_reading).await;
         }
     }
 
-    /// Tells when files of a server's folder are worth a look, for as long as somebody listens.
+    /// Ticks when files in a server's host folder may have changed; the task ends with the last receiver.
     fn ticks(&self, server: &str) -> watch::Receiver<()> {
         let mut all = self.ticks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = all.get(server) {
@@ -103,14 +103,14 @@ impl Host {
         all.insert(server.to_owned(), sender.clone());
         let (host, server) = (self.clone(), server.to_owned());
         tokio::spawn(async move {
-            let mut news = host.news(&server, "");
+            let mut changes = host.changes(&server, "");
             loop {
                 let began = Instant::now();
-                news.next(POLL).await;
-                sleep_until(began + GATHER).await;
+                changes.next(POLL).await;
+                sleep_until(began + DEBOUNCE).await;
                 let mut all = host.ticks.lock().unwrap_or_else(PoisonError::into_inner);
                 if sender.send(()).is_err() {
-                    // Nobody waits any more.
+                    // No receiver is left.
                     all.remove(&server);
                     return;
                 }
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_arrival_is_noticed_and_a_truncated_file_is_none() {
+    async fn a_file_arrives_when_it_is_complete_and_is_never_overwritten() {
         let (_root, host) = host();
         let whole = Digest::of("whole");
         let soon = || Instant::now() + Duration::from_millis(300);
@@ -138,7 +138,7 @@ mod tests {
             host.append("nas", "a.txt", b"le").await.unwrap();
         });
         assert!(arrived.is_ok());
-        assert!(host.create("nas", "a.txt", b"").await.is_err(), "a file that exists is never overwritten");
+        assert!(host.create("nas", "a.txt", b"").await.is_err(), "it exists");
         host.remove("nas", "a.txt").await.unwrap();
         host.remove("nas", "a.txt").await.unwrap();
         assert_eq!(host.look("nas", "a.txt", &Digest::default()).await, Seen::Absent);

@@ -1,4 +1,4 @@
-//! The terminal: a header, one line for each result, live lines for long waits, the grid, the failures again, the counts.
+//! The terminal output: a header, a line for each result, live lines for waits, the grid, all failures again, the counts.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -13,37 +13,37 @@ use super::model::{Conclusion, Run, Test};
 use super::text::{count, counts, details, seconds};
 use super::{Reporter, diagnostics, grid};
 use crate::event::{Event, Outcome};
-use crate::output::{Out, tell};
+use crate::output::{Out, print_error};
 
-/// What the user wants to see.
 #[derive(Debug, Clone)]
-pub struct Look {
+pub struct ConsoleOptions {
+    /// Print no passing tests.
     pub quiet: bool,
-    /// Also what tests wait for, and what is known of broken servers.
+    /// Also print waits and diagnoses.
     pub verbose: bool,
+    /// The folder of the reports.
     pub reports: PathBuf,
 }
 
-/// Writes to standard output; live lines go to standard error, and only if that is a terminal.
+/// Writes results to standard output, and live lines to standard error if that is a terminal.
 pub struct Console<W> {
     out: W,
-    look: Look,
+    options: ConsoleOptions,
     live: Live,
 }
 
 impl Console<Out> {
-    pub fn new(look: Look) -> Self {
-        Self::on(Out, ProgressDrawTarget::stderr(), look)
+    pub fn new(options: ConsoleOptions) -> Self {
+        Self::on(Out, ProgressDrawTarget::stderr(), options)
     }
 }
 
 impl<W: Write + Send> Console<W> {
-    /// A console on `out`; live lines go to another place.
-    pub fn on(out: W, live: ProgressDrawTarget, look: Look) -> Self {
-        Self { out, look, live: Live::new(live) }
+    pub fn on(out: W, live: ProgressDrawTarget, options: ConsoleOptions) -> Self {
+        Self { out, options, live: Live::new(live) }
     }
 
-    /// Prints lines at once, so that nothing comes between them.
+    /// Prints the lines in one piece.
     fn print(&mut self, lines: &[String]) -> std::io::Result<()> {
         if lines.is_empty() {
             return Ok(());
@@ -55,7 +55,7 @@ impl<W: Write + Send> Console<W> {
 
     fn summary(&mut self, run: &Run) -> std::io::Result<()> {
         self.live.clear();
-        // Standard error says why, and no test has anything to tell.
+        // Standard error shows why, and no test ran.
         if run.conclusion == Conclusion::Refused {
             return Ok(());
         }
@@ -73,17 +73,17 @@ impl<W: Write + Send> Console<W> {
         self.print(&lines)
     }
 
-    /// Where more is said of servers that are broken; and what, if that is wanted.
+    /// The files with the diagnosis of each broken server; with `--verbose`, also their content.
     fn diagnoses(&self, run: &Run) -> Vec<String> {
         let mut lines = Vec::new();
-        for known in &run.diagnosed {
-            let path = diagnostics::path(&self.look.reports, &known.server);
-            if lines.is_empty() || self.look.verbose {
+        for diagnosis in &run.diagnosed {
+            let path = diagnostics::path(&self.options.reports, &diagnosis.server);
+            if lines.is_empty() || self.options.verbose {
                 lines.push(String::new());
             }
-            lines.push(format!("more of {}: {}", known.server, path.display()));
-            if self.look.verbose {
-                lines.extend(diagnostics::lines(known).into_iter().map(|line| format!("  {line}")));
+            lines.push(format!("diagnosis of {}: {}", diagnosis.server, path.display()));
+            if self.options.verbose {
+                lines.extend(diagnostics::lines(diagnosis).into_iter().map(|line| format!("  {line}")));
             }
         }
         lines
@@ -102,7 +102,7 @@ fn result_lines(test: &Test) -> Vec<String> {
     }
 }
 
-/// All that is not as it should be, once more; tests with one blocker in one line.
+/// Repeats all failures; tests that are ERROR for the same reason share a line.
 pub(super) fn failure_lines(run: &Run) -> Vec<String> {
     let mut lines = Vec::new();
     for test in run.failures() {
@@ -110,13 +110,13 @@ pub(super) fn failure_lines(run: &Run) -> Vec<String> {
         lines.extend(result_lines(test));
     }
     for (why, tests) in run.blocked() {
-        // What did not even begin has nothing to say.
+        // The run could not start, or was aborted.
         let Some(first) = tests.first().filter(|first| first.is_finished) else { continue };
         let mut ids: Vec<String> = tests.iter().map(|test| test.id()).collect();
         ids.sort();
         let head = format!("{} {} {why}", painted(Outcome::Error), count(ids.len(), "test"));
         lines.extend([String::new(), format!("{head}: {}", ids.join(", "))]);
-        // The blocker says why itself, if it was run.
+        // If the blocking test ran, its own result explains it.
         if !run.tests.iter().any(|test| Some(&test.name) == first.blocked_by.as_ref()) {
             lines.extend(details(first).into_iter().map(indented));
         }
@@ -128,7 +128,7 @@ fn indented(line: impl Display) -> String {
     format!("      {line}")
 }
 
-/// The outcome in its colour, if standard output takes colours.
+/// The outcome, in color if standard output supports it.
 fn painted(outcome: Outcome) -> String {
     let word = format!("{outcome:<5}");
     match outcome {
@@ -150,21 +150,19 @@ impl<W: Write + Send> Reporter for Console<W> {
             }
             Event::TestWaiting { id, what, limit } => {
                 self.live.begin(id, what, *limit, Instant::now());
-                if self.look.verbose {
-                    self.print(&[format!("...   {id} waits at most {}s for {what}", limit.as_secs())])?;
+                if self.options.verbose {
+                    self.print(&[format!("...   {id} waits up to {} s for {what}", limit.as_secs())])?;
                 }
             }
             Event::TestFinished { id, .. } => {
                 self.live.end(id);
-                let told = run.test(id).filter(|test| !self.look.quiet || test.outcome != Outcome::Pass);
-                self.print(&told.map(result_lines).unwrap_or_default())?;
+                let shown = run.test(id).filter(|test| !self.options.quiet || test.outcome != Outcome::Pass);
+                self.print(&shown.map(result_lines).unwrap_or_default())?;
             }
-            Event::Interrupted { tidying } => {
-                let text = format!(
-                    "interrupted: tidying up, for {}s at the most; press Ctrl-C again to skip it",
-                    tidying.as_secs()
-                );
-                self.live.suspend(|| tell(text));
+            Event::Interrupted { cleanup_limit } => {
+                let limit = cleanup_limit.as_secs();
+                let text = format!("interrupted: cleaning up, up to {limit} s; press Ctrl-C again to skip the cleanup");
+                self.live.suspend(|| print_error(text));
             }
             Event::RunStarted { .. } | Event::Diagnosed(_) | Event::Noticed(_) => {}
             Event::RunFinished { .. } => self.summary(run)?,
@@ -173,8 +171,8 @@ impl<W: Write + Send> Reporter for Console<W> {
     }
 
     fn flush(&mut self, _: &Run) -> anyhow::Result<()> {
-        let long = self.live.long(Instant::now());
-        if !self.look.quiet && !self.look.verbose {
+        let long = self.live.long_waits(Instant::now());
+        if !self.options.quiet && !self.options.verbose {
             self.print(&long)?;
         }
         self.live.show(Instant::now());

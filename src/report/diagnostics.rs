@@ -1,4 +1,4 @@
-//! What is known of each broken server, in a file: what was found, its hops, and how it was when its first test failed.
+//! Writes a file for each broken server: its failures, its hops, and its state when its first test failed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,11 +10,11 @@ use super::model::Run;
 use super::text::details;
 use crate::event::Diagnosis;
 
-/// How every file begins, so that no other is removed.
+/// The start of every diagnosis file; files without it are never removed.
 const HEAD: &str = "Diagnosis of ";
 
 pub fn path(reports: &Path, server: &str) -> PathBuf {
-    // Labels have no other characters; a suite file might.
+    // A suite file may contain characters that are not allowed in labels.
     let name: String =
         server.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
     reports.join("diagnostics").join(format!("{name}.txt"))
@@ -31,22 +31,22 @@ pub fn lines(diagnosis: &Diagnosis) -> Vec<String> {
 
 pub fn text(run: &Run, diagnosis: &Diagnosis) -> String {
     let server = &diagnosis.server;
-    let mut all = vec![format!("{HEAD}{server}, when the first of its tests went wrong")];
+    let mut all = vec![format!("{HEAD}{server}, made when its first test failed")];
     all.extend(run.facts.iter().map(|fact| format!("  {}: {}", fact.name, fact.value)));
     all.push(String::new());
     let row = run.grid.iter().find(|row| row.server == *server);
     all.extend(row.map(|row| grid::lines(std::slice::from_ref(row))).into_iter().flatten());
     all.push(String::new());
-    // Why is said once for all that one test blocks.
-    let mut told = BTreeSet::new();
+    // The reason is shown once for all tests that are blocked by the same test.
+    let mut shown = BTreeSet::new();
     for test in run.tests.iter().filter(|test| test.server.as_ref() == Some(server)) {
         if !(test.is_wrong() && test.is_finished) {
             continue;
         }
-        let hop = test.hop.map(|hop| format!(", at the hop {hop}")).unwrap_or_default();
+        let hop = test.hop.map(|hop| format!(", at hop {hop}")).unwrap_or_default();
         let blocked = test.blocked_by.as_ref().map(|_| format!(" {}", test.headline)).unwrap_or_default();
         all.push(format!("{} {}{hop}{blocked}", test.outcome, test.id()));
-        if blocked.is_empty() || told.insert(blocked) {
+        if blocked.is_empty() || shown.insert(blocked) {
             all.extend(details(test).iter().map(|line| format!("  {line}")));
         }
     }
@@ -55,7 +55,7 @@ pub fn text(run: &Run, diagnosis: &Diagnosis) -> String {
     all.join("\n") + "\n"
 }
 
-/// Removes what earlier runs wrote, and the folder, if nothing else is in it.
+/// Removes the files of earlier runs, and the folder if it is empty then.
 pub fn remove_stale(reports: &Path) -> std::io::Result<()> {
     let folder = reports.join("diagnostics");
     let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };
@@ -69,7 +69,7 @@ pub fn remove_stale(reports: &Path) -> std::io::Result<()> {
             fs::remove_file(path)?;
         }
     }
-    // Other people's files keep it.
+    // Fails if other files are left.
     let _ = fs::remove_dir(folder);
     Ok(())
 }

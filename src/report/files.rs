@@ -1,4 +1,4 @@
-//! The report files of a run: replaced at its first event, then kept up to date, whole at every moment.
+//! The report files of a run: replaced at its first event and kept up to date; a reader always sees a complete file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,11 @@ use super::{Reporter, diagnostics, html, junit};
 use crate::event::Event;
 use crate::replace;
 
-/// Writes `<suite>.xml` and `<suite>.json` of each suite, `index.html` of the run, and `diagnostics/<server>.txt` of each
-/// server that is broken.
+/// Writes `<suite>.xml` and `<suite>.json` for each suite, `index.html`, and `diagnostics/<server>.txt` for each broken server.
 pub struct Files {
     folder: PathBuf,
     changed: bool,
-    /// Whether diagnostics of an earlier run may be there.
+    /// Whether the diagnostics of an earlier run may still exist.
     is_stale: bool,
 }
 
@@ -33,7 +32,7 @@ impl Files {
     }
 }
 
-/// Writes beside the file and renames, so that nobody ever reads half a report.
+/// Writes a temporary file beside the report and renames it, so that no reader sees a partial report.
 fn write(path: &Path, text: anyhow::Result<String>) -> anyhow::Result<()> {
     let text = text?;
     let replace = || {
@@ -47,7 +46,7 @@ fn write(path: &Path, text: anyhow::Result<String>) -> anyhow::Result<()> {
     replace().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// A file in `folder` that others may read, as they may read any report.
+/// A temporary file in `folder` that other users may read.
 fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
@@ -57,8 +56,7 @@ fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
 
 impl Reporter for Files {
     fn on(&mut self, event: &Event, _: &Run) -> anyhow::Result<()> {
-        let is_told = !matches!(event, Event::TestWaiting { .. } | Event::Interrupted { .. });
-        self.changed |= is_told;
+        self.changed |= !matches!(event, Event::TestWaiting { .. } | Event::Interrupted { .. });
         Ok(())
     }
 
@@ -66,7 +64,7 @@ impl Reporter for Files {
         if !self.changed {
             return Ok(());
         }
-        // Every file is tried, whatever becomes of the others.
+        // A file that cannot be written does not stop the others.
         let mut written = vec![self.remove_stale()];
         for suite in &run.suites {
             let report = run.of(suite);
@@ -75,9 +73,9 @@ impl Reporter for Files {
             written.push(write(&self.folder.join(format!("{suite}.json")), json.map_err(Into::into)));
         }
         written.push(write(&self.folder.join("index.html"), html::text(run)));
-        for known in &run.diagnosed {
-            let path = diagnostics::path(&self.folder, &known.server);
-            written.push(write(&path, Ok(diagnostics::text(run, known))));
+        for diagnosis in &run.diagnosed {
+            let path = diagnostics::path(&self.folder, &diagnosis.server);
+            written.push(write(&path, Ok(diagnostics::text(run, diagnosis))));
         }
         written.into_iter().collect::<anyhow::Result<()>>()?;
         self.changed = false;

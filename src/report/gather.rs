@@ -1,4 +1,4 @@
-//! Gathers a run's events. Tests without a result are errors.
+//! Builds the model of a run from its events. Tests without a result count as ERROR.
 
 use std::time::Duration;
 
@@ -9,9 +9,8 @@ use crate::event::{Ending, Event, Hop, Outcome, Planned, SIMULATED, TestId, Time
 use crate::profile::Profile;
 
 impl Run {
-    /// Takes in an event. Numbers and grid agree with the tests when the run begins and ends; in between, [`Self::settle`]
-    /// makes them.
-    pub fn take(&mut self, event: &Event) {
+    /// Applies an event. The counts and the grid are updated at the start and end of the run; otherwise call [`Self::settle`].
+    pub fn apply(&mut self, event: &Event) {
         match event {
             Event::RunStarted { at, suites, tests } => {
                 *self = Self {
@@ -49,7 +48,7 @@ impl Run {
         }
     }
 
-    /// Counts the tests, and marks the servers in the grid.
+    /// Updates the counts and the grid.
     pub fn settle(&mut self) {
         let number = |outcome| self.tests.iter().filter(|test| test.outcome == outcome).count();
         self.counts = Counts {
@@ -63,7 +62,7 @@ impl Run {
         self.grid = grid::rows(&self.tests);
     }
 
-    /// What one of its suites said in it; the conclusion is of the whole run.
+    /// The report of one suite; the conclusion is that of the whole run.
     #[must_use]
     pub fn of(&self, suite: &str) -> Self {
         let tests: Vec<Test> = self.tests.iter().filter(|test| test.suite == suite).cloned().collect();
@@ -88,10 +87,10 @@ impl Run {
         self.tests.iter().find(|test| test.suite == id.suite && test.name == name)
     }
 
-    /// Every test says why the run could not start.
+    /// Sets the refusal as the result of every test.
     fn refuse(&mut self, why: &str) {
         self.refusal = Some(why.to_owned());
-        // A suite without a test of its own must be red too.
+        // A suite without tests must not look passed, either.
         for suite in &self.suites {
             if !self.tests.iter().any(|test| test.suite == *suite) {
                 let id = TestId { suite: suite.clone(), slug: "start".to_owned(), server: None };
@@ -129,7 +128,7 @@ impl Test {
             is_finished: true,
             millis: millis(elapsed),
             headline: headline(&verdict),
-            // It says how all is well.
+            // It describes success.
             summary: if verdict.reasons.is_empty() { verdict.summary } else { String::new() },
             reasons: verdict.reasons,
             notes: verdict.notes,

@@ -1,12 +1,12 @@
-//! Servers by hop, with one mark each: where a file's way is broken, at a glance.
+//! The grid: a mark for each server and hop shows where files get stuck.
 
 use indexmap::IndexMap;
 
 use super::model::{Mark, Row, Test};
 use crate::event::{Hop, Outcome};
 
-/// Each server of these tests with its marks. A FAIL marks the hop that is broken, any other result all hops that a PASS
-/// would prove, and an ERROR also the one that kept it from being judged.
+/// One row per server. A FAIL marks the broken hop, any other result all hops that a PASS would prove, and an ERROR also the
+/// hop that kept it from being judged.
 pub fn rows(tests: &[Test]) -> Vec<Row> {
     let mut servers: IndexMap<&str, [Option<Outcome>; 6]> = IndexMap::new();
     for test in tests {
@@ -14,12 +14,12 @@ pub fn rows(tests: &[Test]) -> Vec<Row> {
         let marks = servers.entry(server).or_default();
         for (hop, mark) in Hop::ALL.iter().zip(marks).filter(|_| test.is_finished) {
             let is_broken = test.hop == Some(hop.word());
-            let is_meant = match (test.outcome, test.hop) {
+            let is_marked = match (test.outcome, test.hop) {
                 (Outcome::Fail, Some(_)) => is_broken,
                 (Outcome::Error, _) => is_broken || test.hops.contains(hop),
                 _ => test.hops.contains(hop),
             };
-            if is_meant && mark.is_none_or(|mark| weight(test.outcome) > weight(mark)) {
+            if is_marked && mark.is_none_or(|mark| weight(test.outcome) > weight(mark)) {
                 *mark = Some(test.outcome);
             }
         }
@@ -32,7 +32,7 @@ pub fn rows(tests: &[Test]) -> Vec<Row> {
     servers.into_iter().map(row).collect()
 }
 
-/// Rows in lines of text; none if there are none.
+/// The grid as text; no lines if it has no rows.
 pub fn lines(rows: &[Row]) -> Vec<String> {
     let Some(width) = rows.iter().map(|row| row.server.len()).max() else { return Vec::new() };
     let line = |head: &str, cells: Vec<&str>| {
@@ -44,7 +44,7 @@ pub fn lines(rows: &[Row]) -> Vec<String> {
     std::iter::once(head).chain(rows).collect()
 }
 
-/// The mark for an outcome; a dot where nothing was judged.
+/// The mark for an outcome; a dot if no test covers the hop.
 fn mark(outcome: Option<Outcome>) -> &'static str {
     match outcome {
         Some(Outcome::Pass) => "ok",

@@ -1,4 +1,4 @@
-//! The page of a run: one file that needs no other, no script and no network.
+//! The HTML page of a run: one file without scripts or external resources.
 
 use anyhow::Context;
 use indexmap::IndexMap;
@@ -15,7 +15,7 @@ const TEMPLATE: &str = include_str!("page.html");
 #[derive(Serialize)]
 struct Page<'a> {
     run: &'a Run,
-    /// The conclusion: its word, its meaning, and the outcome whose colours it has.
+    /// The conclusion in a word, its meaning, and the outcome that sets its color.
     word: &'static str,
     meaning: &'static str,
     tone: &'static str,
@@ -26,7 +26,7 @@ struct Page<'a> {
     hops: [&'static str; 6],
     broken: Vec<Broken<'a>>,
     blocked: IndexMap<&'a str, Vec<&'a Test>>,
-    /// Those that followed files.
+    /// Tests with transfers.
     times: Vec<&'a Test>,
     skipped: IndexMap<&'a str, Vec<&'a Test>>,
     notes: IndexMap<&'a str, Vec<&'a Test>>,
@@ -58,7 +58,7 @@ pub fn text(run: &Run) -> anyhow::Result<String> {
         blocked: run.blocked(),
         times: tests().filter(|test| test.transfers.is_some()).collect(),
         skipped: grouped(tests().filter(|t| t.outcome == Outcome::Skip).map(|t| (t.summary.as_str(), t))),
-        // A failure shows its own.
+        // Failures show their own notes.
         notes: grouped(
             tests().filter(|t| !t.is_wrong()).flat_map(|t| t.notes.iter().map(move |note| (note.as_str(), t))),
         ),
@@ -67,7 +67,7 @@ pub fn text(run: &Run) -> anyhow::Result<String> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_filter("seconds", seconds);
-    // By its name the values are escaped as HTML.
+    // The extension turns on HTML escaping.
     environment.add_template("page.html", TEMPLATE)?;
     environment.get_template("page.html")?.render(Serde(page)).context("cannot render the page")
 }
@@ -77,12 +77,12 @@ fn broken(run: &Run) -> Vec<Broken<'_>> {
     for test in run.failures() {
         broken.entry(test.server.as_deref()).or_default().push(test);
     }
-    for known in &run.diagnosed {
-        broken.entry(Some(&known.server)).or_default();
+    for diagnosis in &run.diagnosed {
+        broken.entry(Some(&diagnosis.server)).or_default();
     }
-    // What is about no server explains the servers.
+    // Failures without a server come first: they often explain those of servers.
     broken.sort_by(|one, _, other, _| one.is_some().cmp(&other.is_some()));
-    let diagnosis = |server: Option<&str>| run.diagnosed.iter().find(|known| Some(known.server.as_str()) == server);
+    let diagnosis = |server: Option<&str>| run.diagnosed.iter().find(|its| Some(its.server.as_str()) == server);
     broken.into_iter().map(|(server, tests)| Broken { server, tests, diagnosis: diagnosis(server) }).collect()
 }
 

@@ -1,5 +1,5 @@
-//! JUnit XML of a suite, in the shape that Jenkins, GitLab and GitHub's readers agree on: one flat test suite, a classname and
-//! name that are unique, a short message with the long text in the body, and output beside it.
+//! The JUnit XML of a suite, in the form that Jenkins, GitLab and GitHub tools agree on: one flat test suite, a unique classname
+//! and name, a short message with details in the body, and system-out.
 
 use junit_report::{OffsetDateTime, ReportBuilder, TestCase, TestCaseBuilder, TestSuite};
 
@@ -11,19 +11,19 @@ use crate::event::{Diagnosis, Outcome};
 pub fn text(run: &Run) -> anyhow::Result<String> {
     let mut suite = TestSuite::new(&run.suites.join(" "));
     suite.set_timestamp(OffsetDateTime::from_unix_timestamp(run.started.as_second())?);
-    // Jenkins would put it before the suite's name.
+    // Jenkins would prepend it to the suite's name.
     suite.package.clear();
-    let mut told: Vec<&Diagnosis> = run.diagnosed.iter().collect();
+    let mut pending: Vec<&Diagnosis> = run.diagnosed.iter().collect();
     for test in &run.tests {
-        // Its first test that is wrong tells what is known of a server.
-        let its = |known: &&Diagnosis| test.is_wrong() && Some(&known.server) == test.server.as_ref();
-        let diagnosis = told.iter().position(its).map(|index| told.remove(index));
+        // The first failure of a server carries its diagnosis.
+        let its = |diagnosis: &&Diagnosis| test.is_wrong() && Some(&diagnosis.server) == test.server.as_ref();
+        let diagnosis = pending.iter().position(its).map(|index| pending.remove(index));
         suite.add_testcase(testcase(test, diagnosis));
     }
     suite.set_system_out(&cdata(&of_run(run).join("\n")));
     let mut text = Vec::new();
     ReportBuilder::new().add_testsuite(suite).build().write_xml(&mut text)?;
-    // The library has no such count, without which readers take what was skipped for passed. In no value before it is a quote.
+    // The library omits this count; without it, tools count skipped tests as passed. No attribute value before it has a quote.
     let (count, next) = (run.counts.skip, " failures=\"");
     Ok(String::from_utf8(text)?.replacen(next, &format!(" skipped=\"{count}\"{next}"), 1))
 }
@@ -41,7 +41,7 @@ fn testcase(test: &Test, diagnosis: Option<&Diagnosis>) -> TestCase {
     case.set_classname(&test.suite);
     let mut out = Vec::new();
     if let Some(diagnosis) = diagnosis {
-        out.push(format!("what is known of {}", diagnosis.server));
+        out.push(format!("diagnosis of {}", diagnosis.server));
         out.extend(diagnostics::lines(diagnosis));
     }
     if test.is_wrong() {
@@ -72,7 +72,7 @@ fn of_run(run: &Run) -> Vec<String> {
     lines
 }
 
-/// Text for a CDATA section, which must not contain its end.
+/// Escapes the end of a CDATA section.
 fn cdata(text: &str) -> String {
     text.replace("]]>", "]] >")
 }

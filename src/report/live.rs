@@ -1,4 +1,4 @@
-//! What tests wait for: lines that stand below the results and are brought up to date in place, on a terminal only.
+//! Live lines: the current waits of tests, shown below the results and updated in place, on a terminal only.
 
 use std::time::{Duration, Instant};
 
@@ -6,9 +6,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::event::TestId;
 
-/// So many waits at the most have a line.
-const MOST: usize = 8;
-/// What waits for longer is told where there is no terminal, once.
+/// The most waits that are shown.
+const MAX_LINES: usize = 8;
+/// Without a terminal, a wait that takes this long is printed once.
 const LONG: Duration = Duration::from_secs(10);
 
 struct Wait {
@@ -17,7 +17,7 @@ struct Wait {
     began: Instant,
     limit: Duration,
     line: Option<ProgressBar>,
-    is_told: bool,
+    is_printed: bool,
 }
 
 pub struct Live {
@@ -26,35 +26,35 @@ pub struct Live {
 }
 
 impl Live {
-    /// Nothing waits yet; shown on `target`, if that is a terminal.
+    /// Shows lines on `target` if that is a terminal.
     pub fn new(target: ProgressDrawTarget) -> Self {
         Self { waits: Vec::new(), area: MultiProgress::with_draw_target(target) }
     }
 
-    /// A test began to wait; what it waited for before is over.
+    /// Begins a wait; ends the test's previous wait.
     pub fn begin(&mut self, id: &TestId, what: &str, limit: Duration, now: Instant) {
         self.end(id);
         let (id, what) = (id.clone(), what.to_owned());
-        self.waits.push(Wait { id, what, began: now, limit, line: None, is_told: false });
+        self.waits.push(Wait { id, what, began: now, limit, line: None, is_printed: false });
     }
 
     pub fn end(&mut self, id: &TestId) {
-        let over = self.waits.extract_if(.., |wait| wait.id == *id);
-        over.filter_map(|wait| wait.line).for_each(|line| line.finish_and_clear());
+        let ended = self.waits.extract_if(.., |wait| wait.id == *id);
+        ended.filter_map(|wait| wait.line).for_each(|line| line.finish_and_clear());
     }
 
     pub fn clear(&mut self) {
         self.waits.drain(..).filter_map(|wait| wait.line).for_each(|line| line.finish_and_clear());
     }
 
-    /// Does something, such as printing, while nothing is shown.
+    /// Hides the lines during `work`, such as printing.
     pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
         self.area.suspend(work)
     }
 
-    /// Brings the lines of the longest waits up to date.
+    /// Updates the lines of the longest waits.
     pub fn show(&mut self, now: Instant) {
-        for wait in self.waits.iter_mut().take(MOST) {
+        for wait in self.waits.iter_mut().take(MAX_LINES) {
             let seconds = wait.elapsed(now).as_secs();
             let line = wait.line.get_or_insert_with(|| {
                 let style = ProgressStyle::with_template("...   {prefix}  {pos}s of {len}s  {wide_msg}");
@@ -69,14 +69,14 @@ impl Live {
         }
     }
 
-    /// What has waited for long, where it is not shown; each once.
-    pub fn long(&mut self, now: Instant) -> Vec<String> {
+    /// Without a terminal, the long waits that were not returned before.
+    pub fn long_waits(&mut self, now: Instant) -> Vec<String> {
         let is_hidden = self.area.is_hidden();
-        let long = self.waits.iter_mut().filter(|wait| is_hidden && !wait.is_told && wait.elapsed(now) >= LONG);
+        let long = self.waits.iter_mut().filter(|wait| is_hidden && !wait.is_printed && wait.elapsed(now) >= LONG);
         long.map(|wait| {
-            wait.is_told = true;
+            wait.is_printed = true;
             let (elapsed, limit) = (wait.elapsed(now).as_secs(), wait.limit.as_secs());
-            format!("...   {} waits, {elapsed}s of {limit}s, for {}", wait.id, wait.what)
+            format!("...   {} has waited {elapsed} s of {limit} s for {}", wait.id, wait.what)
         })
         .collect()
     }
@@ -101,31 +101,32 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_waits_stand_below_the_results_and_vanish_with_their_tests() {
+    fn the_longest_waits_are_shown_and_disappear_with_their_tests() {
         let term = InMemoryTerm::new(20, 60);
         let (mut live, begin) = (Live::new(ProgressDrawTarget::term_like(Box::new(term.clone()))), Instant::now());
         live.begin(&id(0), "a file on the way to the folder", 60 * SECOND, begin);
-        for number in 1..=MOST {
+        for number in 1..=MAX_LINES {
             live.begin(&id(number), "a pod", 10 * SECOND, begin);
         }
         live.show(begin + 4 * SECOND);
         let seen = term.contents();
         assert!(seen.starts_with("...   latency::nas-0  4s of 60s  a file on the way to the fo\n"), "{seen}");
-        assert!(seen.lines().count() == MOST && seen.ends_with("nas-7  4s of 10s  a pod"), "{seen}");
+        assert!(seen.lines().count() == MAX_LINES && seen.ends_with("nas-7  4s of 10s  a pod"), "{seen}");
         live.end(&id(0));
         live.show(begin + 10 * SECOND);
         assert!(term.contents().ends_with("latency::nas-8  10s of 10s  a pod"), "{}", term.contents());
-        assert!(live.long(begin + 10 * SECOND).is_empty(), "on a terminal they are seen");
+        assert!(live.long_waits(begin + 10 * SECOND).is_empty(), "a terminal shows live lines");
         live.clear();
         assert_eq!(term.contents(), "");
     }
 
     #[test]
-    fn without_a_terminal_a_long_wait_is_told_once() {
+    fn without_a_terminal_a_long_wait_is_printed_once() {
         let (mut live, begin) = (Live::new(ProgressDrawTarget::hidden()), Instant::now());
         live.begin(&id(1), "a file", 60 * SECOND, begin);
-        assert!(live.long(begin + 9 * SECOND).is_empty());
-        assert_eq!(live.long(begin + 10 * SECOND), ["...   s::latency::nas-1 waits, 10s of 60s, for a file"]);
-        assert!(live.long(begin + 20 * SECOND).is_empty());
+        assert!(live.long_waits(begin + 9 * SECOND).is_empty());
+        let expected = "...   s::latency::nas-1 has waited 10 s of 60 s for a file";
+        assert_eq!(live.long_waits(begin + 10 * SECOND), [expected]);
+        assert!(live.long_waits(begin + 20 * SECOND).is_empty());
     }
 }

@@ -1,5 +1,5 @@
-//! Consumers of events, which get them sanitized, and with each the model of the run that `gather` makes of them, once.
-//! Imports `event`, `error`, `output`, `profile`, `recording`, `redact` and `replace`, and nothing else of ours.
+//! Reporters: each receives every event, sanitized, and the model of the run that `gather` builds from them.
+//! Imports only `event`, `error`, `output`, `profile`, `recording`, `redact` and `replace`.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -21,11 +21,11 @@ pub mod recorder;
 pub mod sanitize;
 pub mod text;
 
-/// The shortest time between two rewritings of a report while results come in.
+/// The shortest time between two updates of a report.
 const REWRITE: Duration = Duration::from_millis(250);
 
-/// Gets the run as it stands after the event, or at the moment.
 pub trait Reporter: Send {
+    /// Handles an event; `run` already includes it.
     fn on(&mut self, event: &Event, run: &Run) -> anyhow::Result<()>;
 
     fn flush(&mut self, _run: &Run) -> anyhow::Result<()> {
@@ -33,13 +33,13 @@ pub trait Reporter: Send {
     }
 }
 
-/// How often the last writing is tried: on Windows a reader can hold the file for a moment.
+/// How often the last update is tried: on Windows, a reader may lock the file briefly.
 const LAST_TRIES: u8 = 10;
 
-/// Hands every event to every reporter until the run is finished.
+/// Passes every event to every reporter until the run has finished.
 ///
-/// One that fails does not stop the others; returns what came of the run, and what went wrong and was not made good by a
-/// later writing.
+/// A failing reporter does not stop the others. Returns the conclusion of the run, and all errors except those of earlier
+/// updates.
 pub fn consume(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>]) -> (Conclusion, Vec<String>) {
     let mut run = Run::default();
     let mut problems: Vec<String> = Vec::new();
@@ -51,7 +51,7 @@ pub fn consume(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>]) ->
         let is_first = matches!(&received, Ok(Event::RunStarted { .. }));
         if let Ok(event) = &mut received {
             sanitize::sanitize(event);
-            run.take(event);
+            run.apply(event);
             for problem in reporters.iter_mut().filter_map(|reporter| reporter.on(event, &run).err()) {
                 let text = format!("{problem:#}");
                 if !problems.contains(&text) {
@@ -65,7 +65,7 @@ pub fn consume(events: &Receiver<Event>, reporters: &mut [Box<dyn Reporter>]) ->
             return (run.conclusion, problems);
         }
         if is_first || Instant::now() >= due {
-            // What cannot be written now can be later.
+            // A failed update is tried again later.
             run.settle();
             let _ = flush(reporters, &run);
             due = Instant::now() + REWRITE;
@@ -97,38 +97,38 @@ mod tests {
     use super::*;
     use crate::event::{Ending, Notice};
 
-    /// Keeps what it is told; fails to flush so many times.
-    struct Keeping {
-        fails: usize,
-        told: Arc<Mutex<Vec<String>>>,
+    /// Stores the events; its first flushes fail.
+    struct Fake {
+        failures: usize,
+        events: Arc<Mutex<Vec<String>>>,
     }
 
-    impl Reporter for Keeping {
+    impl Reporter for Fake {
         fn on(&mut self, event: &Event, _: &Run) -> anyhow::Result<()> {
-            self.told.lock().unwrap().push(format!("{event:?}"));
+            self.events.lock().unwrap().push(format!("{event:?}"));
             Ok(())
         }
 
         fn flush(&mut self, _: &Run) -> anyhow::Result<()> {
-            let fails = self.fails;
-            self.fails = fails.saturating_sub(1);
-            anyhow::ensure!(fails == 0, "the file is held");
+            let failures = self.failures;
+            self.failures = failures.saturating_sub(1);
+            anyhow::ensure!(failures == 0, "the file is locked");
             Ok(())
         }
     }
 
     #[test]
-    fn a_reporter_that_fails_does_not_stop_the_others_and_none_gets_a_secret() {
-        for (fails, problems) in [(3, &[][..]), (100, &["the file is held"])] {
-            let told: Arc<Mutex<Vec<String>>> = Arc::default();
-            let keeping = |fails| Box::new(Keeping { fails, told: Arc::clone(&told) }) as Box<dyn Reporter>;
+    fn a_failing_reporter_does_not_stop_the_others_and_none_receives_a_secret() {
+        for (failures, problems) in [(3, &[][..]), (100, &["the file is locked"])] {
+            let received: Arc<Mutex<Vec<String>>> = Arc::default();
+            let fake = |failures| Box::new(Fake { failures, events: Arc::clone(&received) }) as Box<dyn Reporter>;
             let (sender, events) = mpsc::channel();
             sender.send(Event::Noticed(Notice { text: "password=hunter2".into(), is_error: false })).unwrap();
             sender.send(Event::RunFinished { ending: Ending::Completed, elapsed: Duration::ZERO }).unwrap();
-            assert_eq!(consume(&events, &mut [keeping(fails), keeping(0)]).1, problems);
-            let told = told.lock().unwrap();
-            assert_eq!(told.len(), 4, "two events each");
-            assert!(told[0].contains("password=[removed]"), "{told:?}");
+            assert_eq!(consume(&events, &mut [fake(failures), fake(0)]).1, problems);
+            let received = received.lock().unwrap();
+            assert_eq!(received.len(), 4, "two events each");
+            assert!(received[0].contains("password=[removed]"), "{received:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A run as its reports tell it, with the verdict of each test: what all reports read, and the published shape of the JSON.
-//! Imports `error`, `event` and `profile`.
+//! The model of a run that all reports are made from, and the published schema of the JSON report. Imports `error`, `event` and
+//! `profile`.
 
 use std::fmt::Display;
 
@@ -14,62 +14,61 @@ use crate::error::Exit;
 use crate::event::{Diagnosis, Fact, Hop, Notice, Outcome, Reason};
 use crate::profile::Profile;
 
-/// Counts changes that older readers cannot take.
+/// Increased by incompatible changes.
 pub const FORMAT: u32 = 1;
 
-/// A run of file-simulator-e2e, or what one of its suites said in it.
+/// A run of file-simulator-e2e, or the part of one suite in it.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 #[schemars(rename = "RunReport")]
 pub struct Run {
-    /// 1; higher when a reader of today could no longer read it. Fields may be added without that.
+    /// The version of the format: 1. Incompatible changes increase it; new fields do not.
     pub format: u32,
-    /// The version of the program that ran or replayed it.
+    /// The version of the program that ran or replayed the tests.
     pub program: String,
-    /// When the run began, by the clock of the machine that it ran on.
+    /// When the run started, by the clock of the machine that ran it.
     pub started: Timestamp,
-    /// How long it took, in milliseconds; 0 until it ended.
+    /// The duration of the run in milliseconds; 0 until it ends.
     pub millis: u64,
-    /// What came of it.
+    /// The conclusion.
     pub conclusion: Conclusion,
-    /// The program's exit code, where the reports know it: not before the end, and not of a run that was refused.
+    /// The program's exit code; absent until the run ends, and if the run was refused.
     pub exit_code: Option<u8>,
-    /// Why it could not start.
+    /// Why the run could not start.
     pub refusal: Option<String>,
-    /// Whether the cluster was a simulated one: then it says nothing of a real one.
+    /// Whether the cluster was simulated: then the results do not apply to a real cluster.
     pub is_simulated: bool,
-    /// Which cluster, release and run this is.
+    /// The cluster, the release and other facts about the run.
     pub facts: Vec<Fact>,
-    /// The suites that this report is about.
+    /// The suites in this report.
     pub suites: Vec<String>,
-    /// How many tests ended how.
+    /// The number of tests by outcome.
     pub counts: Counts,
-    /// Where a file's way is broken: a row for each server.
+    /// Where files get stuck: a row for each server.
     pub grid: Vec<Row>,
     /// The tests, in the order of their suites.
     pub tests: Vec<Test>,
-    /// What is known of servers that are broken.
+    /// The diagnoses of broken servers.
     pub diagnosed: Vec<Diagnosis>,
-    /// What concerns no single test.
+    /// Messages that belong to no single test.
     pub notices: Vec<Notice>,
 }
 
 impl Run {
-    /// The tests that keep the run from being green and say why themselves.
+    /// The failed tests with a reason of their own.
     pub fn failures(&self) -> impl Iterator<Item = &Test> {
-        self.wrong().filter(|(_, is_told)| !is_told).map(|(test, _)| test)
+        self.wrong().filter(|(_, is_grouped)| !is_grouped).map(|(test, _)| test)
     }
 
-    /// The other tests that keep it from being green, by their one line: they are blocked, not finished, or could not be judged for
-    /// one and the same reason.
+    /// The other failed tests, grouped by headline: they are blocked, not finished, or ERROR for the same reason.
     pub fn blocked(&self) -> IndexMap<&str, Vec<&Test>> {
         let mut blocked: IndexMap<_, Vec<_>> = IndexMap::new();
-        for (test, _) in self.wrong().filter(|(_, is_told)| *is_told) {
+        for (test, _) in self.wrong().filter(|(_, is_grouped)| *is_grouped) {
             blocked.entry(test.headline.as_str()).or_default().push(test);
         }
         blocked
     }
 
-    /// The tests that keep it from being green, and whether a line tells of each with others.
+    /// The failed tests, and whether each is grouped with others.
     fn wrong(&self) -> impl Iterator<Item = (&Test, bool)> {
         let mut alike: HashMap<&str, usize> = HashMap::new();
         for test in self.tests.iter().filter(|test| test.outcome == Outcome::Error) {
@@ -83,16 +82,16 @@ impl Run {
     }
 }
 
-/// What came of a run.
+/// The conclusion of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Conclusion {
-    /// It still runs, or was killed.
+    /// The run is in progress, or was killed.
     #[default]
     NotFinished,
-    /// It could not start.
+    /// The run could not start.
     Refused,
-    /// A signal stopped it.
+    /// A signal stopped the run.
     Interrupted,
     /// At least one FAIL.
     Failed,
@@ -105,7 +104,7 @@ pub enum Conclusion {
 }
 
 impl Conclusion {
-    /// How the program ends; of a run that was refused, its refusal says it.
+    /// The exit code, except for a refused run: its refusal has one.
     pub fn exit(self) -> Option<Exit> {
         match self {
             Self::NotFinished | Self::Refused => None,
@@ -118,38 +117,38 @@ impl Conclusion {
     }
 }
 
-/// Numbers of tests; the outcomes add up to `tests`.
+/// The number of tests by outcome; the outcomes add up to `tests`.
 #[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
 pub struct Counts {
-    /// All tests that were selected.
+    /// The selected tests.
     pub tests: usize,
-    /// The system is as required.
+    /// PASS: the system is as required.
     pub pass: usize,
-    /// The system is wrong.
+    /// FAIL: the system is wrong.
     pub fail: usize,
-    /// It could not be judged.
+    /// ERROR: could not be judged.
     pub error: usize,
-    /// The user's choice, or an optional part that is absent.
+    /// SKIP: the user's choice, an absent optional part, or covered by another suite.
     pub skip: usize,
-    /// Those among the errors that had not ended when this was written.
+    /// The errors of tests that had not finished when this report was written.
     pub not_finished: usize,
 }
 
-/// A server's marks.
+/// A row of the grid.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Row {
     /// The server.
     pub server: String,
-    /// Its hops, in the order of a file's way.
+    /// Its hops, in the order of a file's path.
     pub hops: Vec<Mark>,
 }
 
-/// What is known of a hop of a server.
+/// The state of a hop of a server.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Mark {
     /// The hop: host, mount, init, export, sidecar, NFS.
     pub hop: &'static str,
-    /// `ok`, `FAIL`, `?` (could not be judged), `skip`, or `.` (not asked).
+    /// `ok`, `FAIL`, `?` (could not be judged), `skip`, or `.` (not tested).
     pub mark: &'static str,
 }
 
@@ -157,70 +156,70 @@ pub struct Mark {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "TestReport")]
 pub struct Test {
-    /// Its suite.
+    /// The test's suite.
     pub suite: String,
-    /// Its name within the suite, `check::server`; unique and stable.
+    /// The name within the suite, `slug::server`; unique and stable.
     pub name: String,
-    /// The server that it judges, if it judges one.
+    /// The server that the test judges, if any.
     pub server: Option<String>,
-    /// How it ended.
+    /// The outcome.
     #[serde(serialize_with = "word")]
     #[schemars(schema_with = "outcomes")]
     pub outcome: Outcome,
-    /// Whether it had ended when this was written; if not, it is an ERROR.
+    /// Whether the test had finished when this report was written; if not, it is an ERROR.
     pub is_finished: bool,
-    /// How long it took, in milliseconds.
+    /// The duration in milliseconds.
     pub millis: u64,
-    /// Everything in one line.
+    /// The result in one line.
     pub headline: String,
-    /// What was established; of a SKIP, its reason.
+    /// What was established; for a SKIP, its reason.
     pub summary: String,
-    /// Why it is not a PASS.
+    /// Why the test is not a PASS.
     pub reasons: Vec<Reason>,
-    /// True things that break no requirement.
+    /// Facts that are worth knowing and break no requirement.
     pub notes: Vec<String>,
-    /// The hop that is broken, where it is known.
+    /// The broken hop, if known.
     pub hop: Option<&'static str>,
-    /// The test that says more, where this one could not even begin: its name within its suite.
+    /// The test whose result explains why this one could not be judged: its name within its suite.
     pub blocked_by: Option<String>,
-    /// When files that it followed came and went.
+    /// When the test's files were written and arrived.
     pub transfers: Option<Transfers>,
-    /// The hops that a PASS of it proves.
+    /// The hops that a PASS proves to work.
     #[serde(skip)]
     pub hops: &'static [Hop],
 }
 
 impl Test {
-    /// The name in the run, `suite::check::server`.
+    /// The full name, `suite::slug::server`.
     pub fn id(&self) -> String {
         format!("{}::{}", self.suite, self.name)
     }
 
-    /// Whether it keeps the run from being green.
+    /// Whether the test keeps the run from passing.
     pub fn is_wrong(&self) -> bool {
         matches!(self.outcome, Outcome::Fail | Outcome::Error)
     }
 }
 
-/// Files on their way to the host folder; times are milliseconds since the run began.
+/// Transfers to the host folder; times are milliseconds since the start of the run.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Transfers {
-    /// The longest time that a file may take.
+    /// The latency limit in milliseconds.
     pub limit: u64,
     /// The files.
     pub files: Vec<Transfer>,
-    /// When cycles of the sidecar ended.
+    /// When the sidecar's sync cycles ended.
     pub cycles: Vec<u64>,
-    /// The times that those files took that arrived.
+    /// The latencies of the files that arrived.
     pub profile: Option<Profile>,
 }
 
-/// A file on its way.
+/// The transfer of a file.
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub struct Transfer {
     /// When its write was acknowledged.
     pub written: u64,
-    /// When it was there; none if it did not come in time.
+    /// When it arrived; absent if it did not arrive in time.
     pub arrived: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! Writes a recording of the run, when it is over. A run that was refused leaves nothing to record.
+//! Writes the recording at the end of the run, unless the run was refused.
 
 use std::path::PathBuf;
 
@@ -32,11 +32,10 @@ impl Reporter for Recorder {
                 recording.tests.push(RecordedTest { id, millis: millis(*elapsed), verdict, seen });
             }
             Event::RunFinished { ending, .. } => {
-                let diagnosed = run.diagnosed.iter();
-                let notices = run.notices.iter();
+                let (diagnosed, notices) = (run.diagnosed.iter(), run.notices.iter());
                 recording.started = Some(run.started);
                 recording.facts.clone_from(&run.facts);
-                recording.diagnosed = diagnosed.map(|known| (known.server.clone(), known.sections.clone())).collect();
+                recording.diagnosed = diagnosed.map(|its| (its.server.clone(), its.sections.clone())).collect();
                 recording.notices = notices.map(|notice| (notice.text.clone(), notice.is_error)).collect();
                 recording.ending = ending.clone();
                 recording.millis = run.millis;

@@ -1,10 +1,9 @@
-//! Events as other people may see them: what tests saw of pods is the words of strangers, and may hold secrets. No reporter
-//! gets anything else. Pure.
+//! Sanitizes every event before the reporters receive it: output of pods may hold secrets and control characters. Pure.
 
 use crate::event::{Ending, Event, TestId, Verdict};
 use crate::redact::{self, clean, redact};
 
-/// Removes secrets, and what steers terminals or breaks XML.
+/// Removes secrets, and characters that control terminals or break XML.
 pub fn sanitize(event: &mut Event) {
     match event {
         Event::RunStarted { suites, tests, .. } => {
@@ -23,7 +22,7 @@ pub fn sanitize(event: &mut Event) {
             of_id(id);
             line(what);
         }
-        // What was observed is for judging it again, and goes into the recording that was asked for alone.
+        // The observation goes only into the recording, where it must stay as it was.
         Event::TestFinished { id, verdict, .. } => {
             of_id(id);
             of_verdict(verdict);
@@ -59,7 +58,7 @@ fn of_verdict(verdict: &mut Verdict) {
     verdict.blocked_by.iter_mut().for_each(name);
 }
 
-/// A name, which is no secret and stays the same wherever it stands.
+/// Cleans a name without redacting it: it must stay the same everywhere.
 fn name(name: &mut String) {
     *name = clean(name).replace('\n', " ");
 }

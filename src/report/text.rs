@@ -1,11 +1,11 @@
-//! The words for verdicts: one text, for the terminal and for JUnit.
+//! The text of verdicts, shared by the terminal, JUnit and the other reports.
 
 use std::time::Duration;
 
 use super::model::{Conclusion, Counts, Test};
 use crate::event::{Reason, Verdict};
 
-/// A verdict's first reason in one line; its summary, if it has none.
+/// The first reason in one line, or the summary.
 pub fn headline(verdict: &Verdict) -> String {
     if let Some(blocker) = &verdict.blocked_by {
         return format!("blocked by {blocker}");
@@ -33,7 +33,7 @@ fn explain(reason: &Reason) -> Vec<String> {
     lines
 }
 
-/// A named text; further lines stand under the first.
+/// A labelled text; further lines are aligned with the first.
 fn field(name: &str, text: &str) -> Vec<String> {
     let lines = text.lines().enumerate();
     lines
@@ -41,14 +41,14 @@ fn field(name: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// A run's end in a word, what it means, and the outcome whose colours it has.
+/// The conclusion in a word, its meaning, and the outcome that sets its color.
 pub fn conclusion(conclusion: Conclusion) -> (&'static str, &'static str, &'static str) {
     match conclusion {
-        Conclusion::NotFinished => ("NOT FINISHED", "the run still goes on, or was killed before it could end", "FAIL"),
+        Conclusion::NotFinished => ("NOT FINISHED", "the run is in progress, or was killed", "FAIL"),
         Conclusion::Refused => ("NOT STARTED", "the run could not start", "FAIL"),
         Conclusion::Interrupted => ("INTERRUPTED", "a signal stopped the run", "ERROR"),
         Conclusion::Failed => ("FAIL", "the system is wrong", "FAIL"),
-        Conclusion::CouldNotJudge => ("ERROR", "it could not be judged", "ERROR"),
+        Conclusion::CouldNotJudge => ("ERROR", "the system could not be judged", "ERROR"),
         Conclusion::NothingJudged => ("SKIP", "nothing was judged", "SKIP"),
         Conclusion::Passed => ("PASS", "the system is as required", "PASS"),
     }
@@ -60,7 +60,7 @@ pub fn counts(counts: &Counts) -> String {
     format!("{pass} PASS, {fail} FAIL, {error} ERROR{unfinished}, {skip} SKIP")
 }
 
-/// A duration for people: tenths of a second.
+/// Seconds with one decimal.
 pub fn seconds(millis: u64) -> String {
     format!("{:.1}s", Duration::from_millis(millis).as_secs_f64())
 }

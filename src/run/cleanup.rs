@@ -1,4 +1,4 @@
-//! Removes the files that tests wrote, without harming a healthy sidecar.
+//! Removes the files of tests without failing a healthy sidecar.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,19 +16,19 @@ use crate::cluster::server::{has_ended, is_terminating};
 use crate::cluster::{ApiError, Cycles, Operation, Population, QUIET, ResourceExt, Select};
 use crate::event::{Event, Notice};
 
-/// How long a moment between two cycles is waited for before looking through an export.
-const SWEEP: Duration = Duration::from_secs(10);
-/// How long a broken watch may take to come back.
-const WATCH: Duration = Duration::from_secs(5);
+/// How long to wait for a pause between sync cycles before searching an export.
+const PAUSE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a broken watch may take to reconnect.
+const WATCH_LIMIT: Duration = Duration::from_secs(5);
 
-/// Removes every file of the ledger that `which` selects; returns what could not be removed, with the reason.
+/// Removes the files of the ledger that `which` selects; returns those that could not be removed, with the reason.
 pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Placed, String)> {
-    // First: a pod that is just coming copies files, and others are removed from it as soon as it is there.
-    let coming = shared.disrupted();
-    join_all(coming.iter().map(|disrupted| recovery::recover(shared, disrupted))).await;
+    // First, because the init container of a new pod copies files.
+    let disrupted = shared.disrupted();
+    join_all(disrupted.iter().map(|disrupted| recovery::recover(shared, disrupted))).await;
     let servers: BTreeSet<String> = shared.ledger.placed(&which).into_iter().map(|placed| placed.server).collect();
     join_all(servers.iter().map(|server| shared.commands.ended(server))).await;
-    shared.host.written().await;
+    shared.host.writes_finished().await;
     let mut files: BTreeMap<String, Vec<Placed>> = BTreeMap::new();
     for placed in shared.ledger.placed(which) {
         files.entry(placed.name.clone()).or_default().push(placed);
@@ -37,49 +37,48 @@ pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Pl
     left.into_iter().flatten().collect()
 }
 
-/// What was found where no test had put it.
+/// Files of the run where no test wrote them.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct Strays {
     pub removed: Vec<String>,
     pub problems: Vec<String>,
 }
 
-/// Looks once more for files of the run, in places that no test put them into: what is broken may have copied them from
-/// one server to another, or back.
-pub async fn sweep(shared: &Shared, servers: &[(String, Select)], is_broken: bool) -> Found {
-    let mut found = sweep_once(shared, servers, is_broken).await;
-    if !found.removed.is_empty() {
-        // What copied them once may have done it again.
-        let again = sweep_once(shared, servers, is_broken).await;
-        found.removed.extend(again.removed);
-        found.problems = again.problems;
+/// Removes files of the run from places where no test wrote them: a broken system may copy them to another server, or back.
+pub async fn remove_strays(shared: &Shared, servers: &[(String, Select)], is_broken: bool) -> Strays {
+    let mut strays = remove_strays_once(shared, servers, is_broken).await;
+    if !strays.removed.is_empty() {
+        // They may have been copied again in the meantime.
+        let again = remove_strays_once(shared, servers, is_broken).await;
+        strays.removed.extend(again.removed);
+        strays.problems = again.problems;
     }
-    found
+    strays
 }
 
-async fn sweep_once(shared: &Shared, servers: &[(String, Select)], is_broken: bool) -> Found {
+async fn remove_strays_once(shared: &Shared, servers: &[(String, Select)], is_broken: bool) -> Strays {
     let prefix = &format!("{}-", shared.run);
-    // The exports first: otherwise a sidecar brings files back.
-    // All of them, if anything is broken: a NodePort that leads to another server had files written there.
+    // The exports first, from which a sidecar would copy the files again. If anything is broken, the exports of all servers:
+    // a NodePort may lead to another server.
     let exports = servers.iter().filter(|_| is_broken);
     let exports = join_all(exports.map(|(server, select)| sweep_exports(shared, server, select, prefix))).await;
     let folders = join_all(servers.iter().map(|(server, select)| sweep_folder(shared, server, select, prefix))).await;
-    let mut found = Found::default();
+    let mut strays = Strays::default();
     for (place, swept) in exports.into_iter().flatten().chain(folders) {
         match swept {
-            Ok(names) => found.removed.extend(names.iter().map(|name| format!("{name} from {place}"))),
-            Err(problem) => found.problems.push(format!("perhaps files of this run in {place} ({problem})")),
+            Ok(names) => strays.removed.extend(names.iter().map(|name| format!("{name} from {place}"))),
+            Err(problem) => strays.problems.push(format!("perhaps files of this run in {place} ({problem})")),
         }
     }
-    found
+    strays
 }
 
-/// A place, and the names of what was removed from it.
+/// A place, and the names of the files removed from it.
 type Swept = (String, Result<Vec<String>, String>);
 
-/// Waits for a moment between two cycles, for some time.
-async fn rest(shared: &Shared, server: &str, pods: &[&Arc<Pod>]) {
-    let limit = Instant::now() + SWEEP;
+/// Waits for a pause between the pods' sync cycles.
+async fn wait_for_pause(shared: &Shared, server: &str, pods: &[&Arc<Pod>]) {
+    let limit = Instant::now() + PAUSE_LIMIT;
     for (_, cycles) in pods.iter().flat_map(|pod| shared.followed(server, pod)) {
         cycles.quiet(limit).await;
     }
@@ -89,11 +88,11 @@ async fn sweep_folder(shared: &Shared, server: &str, select: &Select, prefix: &s
     if shared.host.holds_temporary(server, prefix).await
         && let Ok(population) = population(shared).await
     {
-        // It may be in use; in a moment between two cycles it was left by an rsync that was killed.
-        rest(shared, server, &population.server(select, server).current()).await;
+        // rsync may still write it; one that exists between two cycles was left by a killed rsync.
+        wait_for_pause(shared, server, &population.server(select, server).current()).await;
     }
     let swept = shared.host.sweep(server, prefix).await.map_err(|error| error.to_string());
-    (format!("the folder of {server}"), swept)
+    (format!("the host folder of {server}"), swept)
 }
 
 async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &str) -> Vec<Swept> {
@@ -107,9 +106,9 @@ async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &
     let its = population.server(select, server);
     let mut swept = Vec::new();
     for (container, folder) in exports {
-        // A pod without that container running has nothing of ours: what it will copy is removed from the folder.
+        // A pod whose container does not run yet will copy files from the host folder, where they are removed.
         for pod in its.current().into_iter().filter(|pod| container::runs(pod, &container)) {
-            rest(shared, server, &[pod]).await;
+            wait_for_pause(shared, server, &[pod]).await;
             let sweep = Operation::Sweep { folder: folder.clone(), prefix: prefix.to_owned() };
             let output = shared.exec(server, &pod.name_any(), &container, &sweep).await;
             let names = output.map_err(|error| error.to_string()).and_then(|output| match output.problem() {
@@ -124,14 +123,14 @@ async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &
 
 async fn remove_file(shared: &Shared, mut places: Vec<Placed>) -> Vec<(Placed, String)> {
     let limit = Instant::now() + QUIET;
-    // The export first: otherwise its sidecar brings the file back.
+    // The export first, from which the sidecar would copy the file again.
     places.sort_by_key(|placed| placed.place == Place::Host);
     let mut left = Vec::new();
     for placed in places {
         let removed = if left.is_empty() {
             remove_place(shared, &placed, limit).await
         } else {
-            Err("it is still in the export, from where it would come back".to_owned())
+            Err("it is still in the export, from which the sidecar would copy it again".to_owned())
         };
         match removed {
             Ok(()) => shared.ledger.removed(&placed),
@@ -142,9 +141,9 @@ async fn remove_file(shared: &Shared, mut places: Vec<Placed>) -> Vec<(Placed, S
 }
 
 async fn remove_place(shared: &Shared, placed: &Placed, limit: Instant) -> Result<(), String> {
-    let server = begun(shared, placed, limit).await?.server(&placed.select, &placed.server);
-    // All of today's pods, not only the one that it was written in: a new pod's init container may have copied it back,
-    // and a pod that is being deleted still syncs.
+    let server = started_population(shared, placed, limit).await?.server(&placed.select, &placed.server);
+    // From all current pods, not only the one it was written in: the init container of a new pod may have copied it, and a pod
+    // that is being deleted still syncs.
     let is_reached = |pod: &&Arc<Pod>| match &placed.place {
         Place::Host => !has_ended(pod),
         Place::Export { container, .. } => !has_ended(pod) && container::runs(pod, container),
@@ -154,7 +153,7 @@ async fn remove_place(shared: &Shared, placed: &Placed, limit: Instant) -> Resul
         let containers = shared.followed(&placed.server, pod).into_iter();
         containers.filter(|(name, _)| placed.place != Place::Host || may_read_target(pod, name))
     });
-    quiet(shared, placed, followed.map(|(_, cycles)| cycles).collect(), limit).await;
+    wait_for_sidecars(shared, placed, followed.map(|(_, cycles)| cycles).collect(), limit).await;
     let Place::Export { container, folder } = &placed.place else {
         return shared.host.remove(&placed.server, &placed.name).await.map_err(|error| error.to_string());
     };
@@ -164,18 +163,18 @@ async fn remove_place(shared: &Shared, placed: &Placed, limit: Instant) -> Resul
     for pod in pods {
         let problem = match shared.exec(&placed.server, &pod.name_any(), container, &operation).await {
             Ok(output) => output.problem(),
-            // The export ended with its pod.
+            // The pod is gone, and its export with it.
             Err(ApiError::NotFound { .. }) => None,
             Err(error) => Some(error.to_string()),
         };
-        // A pod that is being deleted takes its export with it.
+        // The export of a pod that is being deleted goes with it.
         problems.extend(problem.filter(|_| !is_terminating(pod)));
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
 }
 
-/// Why nothing can be removed from a pod's export, although it may have been filled: the container does not run, while
-/// what fills it has, and what copies it may.
+/// Why files in a pod's export cannot be removed: its container does not run, although the init containers have filled the
+/// export and a sidecar may copy it.
 fn unreachable(pod: &Pod, container: &str) -> Option<String> {
     let views = container::all(pod);
     let own = views.iter().find(|view| view.name == container)?;
@@ -183,47 +182,47 @@ fn unreachable(pod: &Pod, container: &str) -> Option<String> {
     let is_filled = first.all(container::View::has_completed);
     (own.running_since().is_none() && is_filled).then(|| {
         let (place, state) = (container::place(pod, container), own.describe());
-        format!("{place} does not run: {state}; what may be in its export goes with the pod")
+        format!("{place} is not running: {state}; files in its export disappear with the pod")
     })
 }
 
-/// What is there when no pod of the server is just beginning: its init container may be copying the file back.
-async fn begun(shared: &Shared, placed: &Placed, limit: Instant) -> Result<Population, String> {
+/// Waits for pods of the server that are starting: their init container may be copying the file.
+async fn started_population(shared: &Shared, placed: &Placed, limit: Instant) -> Result<Population, String> {
     let Place::Export { container, .. } = &placed.place else { return population(shared).await };
     loop {
         let mut changes = shared.watch.changes(Some(&placed.server));
         let now = population(shared).await?;
         let server = now.server(&placed.select, &placed.server);
-        let is_beginning = server.settlement().pending().is_some()
+        let is_starting = server.settlement().pending().is_some()
             && server.current().into_iter().any(|pod| !container::runs(pod, container));
-        if !is_beginning || tokio::time::timeout_at(limit, changes.changed()).await.is_err() {
+        if !is_starting || tokio::time::timeout_at(limit, changes.changed()).await.is_err() {
             return Ok(now);
         }
     }
 }
 
-/// Waits for a moment at which none of the sidecars is, or will soon be, in the middle of a cycle.
-async fn quiet(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<Cycles>>, limit: Instant) {
+/// Waits until no sidecar is in a cycle or about to start one.
+async fn wait_for_sidecars(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<Cycles>>, limit: Instant) {
     if sidecars.iter().all(|cycles| cycles.is_quiet()) {
         return;
     }
-    let what = "a moment between two sync cycles, to remove its file".to_owned();
+    let what = "a pause between sync cycles, to remove its file".to_owned();
     let left = limit.saturating_duration_since(Instant::now());
     shared.emit(Event::TestWaiting { id: placed.test.clone(), what, limit: left });
     while !sidecars.iter().all(|cycles| cycles.is_quiet()) {
         for cycles in &sidecars {
             if !cycles.quiet(limit).await {
-                let text = format!("{placed} was removed while nothing was known of the sidecar's cycle");
+                let text = format!("removed {placed} without knowing whether a sync cycle was running");
                 return shared.emit(Event::Noticed(Notice { text, is_error: false }));
             }
         }
     }
 }
 
-/// What is in the namespace, also if the watch is just being made again.
+/// The objects in the namespace; waits for a watch that is reconnecting.
 async fn population(shared: &Shared) -> Result<Population, String> {
     let mut changes = shared.watch.changes(None);
-    let again = async {
+    let reconnected = async {
         loop {
             if let Ok(population) = shared.watch.population() {
                 return population;
@@ -231,7 +230,7 @@ async fn population(shared: &Shared) -> Result<Population, String> {
             let _ = changes.changed().await;
         }
     };
-    match tokio::time::timeout(WATCH, again).await {
+    match tokio::time::timeout(WATCH_LIMIT, reconnected).await {
         Ok(population) => Ok(population),
         Err(_) => shared.watch.population().map_err(|error| error.to_string()),
     }
@@ -245,7 +244,7 @@ mod tests {
     use crate::cluster::example::{output_pod, with};
 
     #[test]
-    fn an_export_that_was_filled_and_cannot_be_reached_may_still_have_files() {
+    fn a_filled_export_whose_container_does_not_run_may_hold_files() {
         let unreachable = |changes: &[(&str, Value)]| {
             unreachable(&serde_json::from_value(with(output_pod(), changes)).unwrap(), "nfs-server")
         };
@@ -253,6 +252,6 @@ mod tests {
         let filling = ("/status/initContainerStatuses/0/state", json!({"running": {}}));
         assert_eq!(unreachable(&[]), None);
         assert!(unreachable(std::slice::from_ref(&crashing)).unwrap().contains("CrashLoopBackOff"));
-        assert_eq!(unreachable(&[crashing, filling]), None, "there is nothing in it yet");
+        assert_eq!(unreachable(&[crashing, filling]), None, "the export is still empty");
     }
 }

@@ -1,5 +1,4 @@
-//! The end of a run: tidies up what tests left, wherever they got to; within a bound once the run was interrupted. What is
-//! left is said.
+//! The end of a run: cleans up after the tests, within a time limit if the run was interrupted, and reports what is left.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,73 +6,71 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::signal::Signals;
-use super::{recovery, tidy};
+use super::{cleanup, recovery};
 use crate::check::{Placed, Shared};
 use crate::cluster::{ApiError, Select};
 use crate::event::{Event, Notice};
 
-/// How long tidying up goes on after an interrupt: longer than a healthy server takes to be Ready again, or to come to a
-/// moment between two sync cycles.
-const BOUND: Duration = Duration::from_secs(90);
-/// How long an API server that does not answer is waited for.
-const AWAY: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(500);
+/// The time limit of the cleanup after an interrupt: longer than a healthy server takes to become Ready again, or to finish a
+/// sync cycle.
+const CLEANUP_LIMIT: Duration = Duration::from_secs(90);
+/// How long to wait for an API server that does not answer.
+const API_SERVER_LIMIT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(500);
 
-/// Tidies up; returns what is left, in a notice each.
-pub async fn tidy_up(
+/// Cleans up; returns a notice for each thing that is left.
+pub async fn clean_up(
     shared: &Shared,
     signals: &Signals,
     servers: &[(String, Select)],
     broken: &BTreeSet<String>,
 ) -> Vec<String> {
-    let given_up = async {
-        signals.asked(1).await;
-        shared.emit(Event::Interrupted { tidying: BOUND });
+    let stopped = async {
+        signals.requested(1).await;
+        shared.emit(Event::Interrupted { cleanup_limit: CLEANUP_LIMIT });
         tokio::select! {
-            () = signals.asked(2) => "tidying up was skipped".to_owned(),
-            () = sleep(BOUND) => format!("tidying up was not done within {}s", BOUND.as_secs()),
+            () = signals.requested(2) => "the cleanup was skipped".to_owned(),
+            () = sleep(CLEANUP_LIMIT) => format!("the cleanup did not finish within {} s", CLEANUP_LIMIT.as_secs()),
         }
     };
     tokio::select! {
-        left = tidied(shared, servers, broken) => left,
-        why = given_up => {
+        left = remove_all(shared, servers, broken) => left,
+        why = stopped => {
             let mut left = left(shared, &why);
             if !broken.is_empty() {
                 let servers = broken.iter().cloned().collect::<Vec<_>>().join(", ");
-                let files = format!("perhaps copies of files of {}", shared.run);
-                left.push(format!("{files} in the folders and exports of {servers}: they were not looked for"));
+                left.push(format!("the host folders and exports of {servers} were not searched for files of {}", shared.run));
             }
             left
         }
     }
 }
 
-async fn tidied(shared: &Shared, servers: &[(String, Select)], broken: &BTreeSet<String>) -> Vec<String> {
-    if let Err(error) = answers(shared).await {
+async fn remove_all(shared: &Shared, servers: &[(String, Select)], broken: &BTreeSet<String>) -> Vec<String> {
+    if let Err(error) = wait_for_api_server(shared).await {
         return left(shared, &error.to_string());
     }
-    let files = tidy::remove(shared, |_| true).await;
-    let found = tidy::sweep(shared, servers, !broken.is_empty()).await;
-    for what in found.removed {
-        let text = format!("removed {what}, into which it had been copied");
+    let files = cleanup::remove(shared, |_| true).await;
+    let strays = cleanup::remove_strays(shared, servers, !broken.is_empty()).await;
+    for what in strays.removed {
+        let text = format!("removed {what}: no test wrote it there");
         shared.emit(Event::Noticed(Notice { text, is_error: false }));
     }
     let files = files.iter().map(|(placed, problem)| left_behind(placed, problem));
-    files.chain(found.problems.into_iter().map(|what| format!("left behind: {what}; remove it by hand"))).collect()
+    files.chain(strays.problems.into_iter().map(|what| format!("left behind: {what}; remove them by hand"))).collect()
 }
 
-/// Waits for an API server that does not answer, and says so.
-async fn answers(shared: &Shared) -> Result<(), ApiError> {
-    let limit = Instant::now() + AWAY;
-    let mut is_told = false;
+async fn wait_for_api_server(shared: &Shared) -> Result<(), ApiError> {
+    let limit = Instant::now() + API_SERVER_LIMIT;
+    let mut is_reported = false;
     loop {
         let Err(error) = shared.cluster.ping().await else { return Ok(()) };
-        if !is_told {
-            let text = format!("the API server did not answer when files were to be removed ({error}): waited for it");
+        if !is_reported {
+            let text = format!("the cleanup waited for the API server, which did not answer: {error}");
             shared.emit(Event::Noticed(Notice { text, is_error: false }));
-            is_told = true;
+            is_reported = true;
         }
-        if timeout_at(limit, sleep(PAUSE)).await.is_err() {
+        if timeout_at(limit, sleep(POLL)).await.is_err() {
             return Err(error);
         }
     }

@@ -1,4 +1,4 @@
-//! Servers that tests have disrupted: waited for until they are Ready again, so that none is left broken unseen.
+//! Waits until disrupted servers are Ready again, and reports those that are not.
 
 use std::sync::Arc;
 
@@ -10,49 +10,49 @@ use crate::cluster::server::Settlement;
 use crate::cluster::{ANSWER, Population, ResourceExt};
 use crate::event::{Event, Notice};
 
-/// Waits until a server that was disrupted is Ready again; says why it is not, if it does not become so.
+/// Waits until a disrupted server is Ready again, or sends a notice why it is not.
 pub async fn recover(shared: &Shared, disrupted: &Disrupted) {
     let Disrupted { test, server, .. } = disrupted;
-    // Not from the run's start: the disruption may have come late.
+    // From the disruption, which may be long after the start of the run.
     let at = disrupted.at;
     let limit = at + shared.settings.settle.max(ANSWER);
-    let mut last = "nothing is known of it".to_owned();
-    let mut is_told = false;
-    let mut look = |population: &Population| match state(population, disrupted) {
+    let mut last = "its state is unknown".to_owned();
+    let mut is_reported = false;
+    let mut poll = |population: &Population| match state(population, disrupted) {
         Settlement::Settled => Some(Ok(())),
         Settlement::Stuck(why) => Some(Err(why)),
         Settlement::Pending(what) => {
-            if !is_told {
+            if !is_reported {
                 let what = format!("server {server} to be Ready again: {what}");
                 let limit = limit.saturating_duration_since(Instant::now());
                 shared.emit(Event::TestWaiting { id: test.clone(), what, limit });
-                is_told = true;
+                is_reported = true;
             }
             last = what;
             None
         }
     };
-    // Nothing changes when a deletion that was never sent is no longer waited for.
-    let mut state = shared.until(server, at + ANSWER, &mut look).await;
+    // Two waits: the state changes after `ANSWER` without an event if the deletion was never sent.
+    let mut state = shared.until(server, at + ANSWER, &mut poll).await;
     if let Ok(None) | Err(_) = state {
-        state = shared.until(server, limit, &mut look).await;
+        state = shared.until(server, limit, &mut poll).await;
     }
     let why = match state {
         Ok(Some(Ok(()))) => return shared.recovered(disrupted),
         Ok(Some(Err(why))) => why,
-        Ok(None) => format!("{last} {}s after it was disrupted", at.elapsed().as_secs()),
+        Ok(None) => format!("{last} {} s after the disruption", at.elapsed().as_secs()),
         Err(error) => error.to_string(),
     };
     shared.mark_down(disrupted);
     shared.emit(Event::Noticed(Notice { text: not_ready(shared, disrupted, &why), is_error: true }));
 }
 
-/// What the user has to know of a server that was disrupted and not seen to be Ready again.
+/// The notice for a server that was not seen Ready again.
 pub fn not_ready(shared: &Shared, disrupted: &Disrupted, why: &str) -> String {
     let Disrupted { test, server, select, .. } = disrupted;
     let (context, namespace) = (shared.cluster.context(), shared.cluster.namespace());
     format!(
-        "server {server}, which {test} disrupted, was not seen Ready again: {why}; look at its events: kubectl \
+        "server {server} was not seen Ready again after {test} disrupted it: {why}; read its events: kubectl \
          --context={context} -n {namespace} describe pods -l {}={server}",
         select.server_label
     )
@@ -60,9 +60,9 @@ pub fn not_ready(shared: &Shared, disrupted: &Disrupted, why: &str) -> String {
 
 fn state(population: &Population, disrupted: &Disrupted) -> Settlement {
     let server = population.server(&disrupted.select, &disrupted.server);
-    let doomed = |pod: &&Arc<Pod>| pod.metadata.uid.as_ref() == Some(&disrupted.deletes);
-    // A deletion that was sent and not yet seen; one that was never sent is not waited for.
-    if let Some(pod) = server.current().into_iter().find(doomed)
+    let is_to_be_deleted = |pod: &&Arc<Pod>| pod.metadata.uid.as_ref() == Some(&disrupted.deletes);
+    // The deletion may not be visible yet; if it is not after `ANSWER`, it was never sent.
+    if let Some(pod) = server.current().into_iter().find(is_to_be_deleted)
         && disrupted.at.elapsed() < ANSWER
     {
         return Settlement::Pending(format!("pod {} is about to be deleted", pod.name_any()));
@@ -101,28 +101,28 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_was_disrupted_is_waited_for_until_another_pod_is_ready() {
-        let soon = Duration::ZERO;
+    fn a_disrupted_server_is_pending_until_another_pod_is_ready() {
+        let now = Duration::ZERO;
         let another = with(output_pod(), &[("/metadata/uid", json!("pod-2"))]);
         let coming = with(another.clone(), &[("/status/conditions/0/status", json!("False"))]);
         let ending = with(output_pod(), &[("/metadata/deletionTimestamp", json!(NOW))]);
         for (what, pods) in [
-            ("the deletion is not seen yet", json!([output_pod()])),
-            ("the old one ends", json!([another.clone(), ending])),
-            ("the new one is not Ready", json!([coming.clone()])),
-            ("none", json!([])),
+            ("the deletion is not visible yet", json!([output_pod()])),
+            ("the old pod is being deleted", json!([another.clone(), ending])),
+            ("the new pod is not Ready", json!([coming.clone()])),
+            ("no pod", json!([])),
         ] {
-            assert!(matches!(state_of(soon, &[("/pods", pods)]), Settlement::Pending(_)), "{what}");
+            assert!(matches!(state_of(now, &[("/pods", pods)]), Settlement::Pending(_)), "{what}");
         }
-        assert_eq!(state_of(soon, &[("/pods", json!([another]))]), Settlement::Settled);
-        assert!(matches!(state_of(soon, &[("/pods", json!([])), ("/deployments", json!([]))]), Settlement::Pending(_)));
+        assert_eq!(state_of(now, &[("/pods", json!([another]))]), Settlement::Settled);
+        assert!(matches!(state_of(now, &[("/pods", json!([])), ("/deployments", json!([]))]), Settlement::Pending(_)));
         let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
         let stuck = with(coming, &[("/status/initContainerStatuses/1/state", waiting)]);
-        assert!(matches!(state_of(soon, &[("/pods", json!([stuck]))]), Settlement::Stuck(_)));
+        assert!(matches!(state_of(now, &[("/pods", json!([stuck]))]), Settlement::Stuck(_)));
     }
 
     #[test]
-    fn a_deletion_that_was_never_sent_is_not_waited_for() {
+    fn a_pod_whose_deletion_was_never_sent_counts_as_recovered() {
         assert_eq!(state_of(ANSWER * 2, &[]), Settlement::Settled);
     }
 }

@@ -1,5 +1,5 @@
-//! Requests to stop: Ctrl-C, SIGTERM, and what Windows has. They are counted in a thread of their own, so that the third
-//! one ends the process whatever else it is doing. Imports `error` for the exit code.
+//! Requests to stop: Ctrl-C, SIGTERM, and their counterparts on Windows. A separate thread counts them, so that the third one
+//! always ends the process. Imports `error` for the exit code.
 
 use std::future::pending;
 use std::{io, process, thread};
@@ -9,13 +9,13 @@ use tokio::sync::watch;
 
 use crate::error::Exit;
 
-/// So many requests end the process at once.
-const ENOUGH: u8 = 3;
+/// The number of requests that end the process at once.
+const EXIT_AT: u8 = 3;
 
 pub struct Signals(watch::Receiver<u8>);
 
 impl Signals {
-    /// From now on a request to stop does not end the process by itself.
+    /// Replaces the default handlers, which end the process.
     pub fn listen() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let mut requests = runtime.block_on(async { Requests::listen() })?;
@@ -24,7 +24,7 @@ impl Signals {
             loop {
                 let more = requests.next().await;
                 sender.send_modify(|count: &mut u8| *count = count.saturating_add(more));
-                if *sender.borrow() >= ENOUGH {
+                if *sender.borrow() >= EXIT_AT {
                     process::exit(Exit::Interrupted as i32);
                 }
             }
@@ -33,15 +33,15 @@ impl Signals {
         Ok(Self(count))
     }
 
-    /// Returns when so many have come.
-    pub async fn asked(&self, times: u8) {
+    /// Waits until the user has requested to stop this many times.
+    pub async fn requested(&self, times: u8) {
         if self.0.clone().wait_for(|count| *count >= times).await.is_err() {
-            // The thread is gone, and nobody counts any more.
+            // The counting thread has ended.
             pending::<()>().await;
         }
     }
 
-    pub fn came(&self) -> bool {
+    pub fn any(&self) -> bool {
         *self.0.borrow() > 0
     }
 }
@@ -59,7 +59,7 @@ impl Requests {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next one; returns how many it counts for.
+    /// Waits for the next signal; returns how many requests it counts for.
     async fn next(&mut self) -> u8 {
         tokio::select! {
             _ = self.terminate.recv() => 1,
@@ -90,8 +90,8 @@ impl Requests {
         })
     }
 
-    /// Waits for the next one; returns how many it counts for. After the last three Windows leaves about 5 s: enough for the
-    /// reports alone.
+    /// Waits for the next signal; returns how many requests it counts for. After the last three, Windows ends the process
+    /// within about 5 s: enough for the reports, but not for the cleanup.
     async fn next(&mut self) -> u8 {
         tokio::select! {
             _ = self.interrupt.recv() => 1,

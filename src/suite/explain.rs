@@ -1,5 +1,4 @@
-//! What each kind of check is and takes, in words. All of it comes from the code: its keys from the [schema], its example
-//! from a built-in suite.
+//! Describes the kinds of checks. Everything is generated: the keys from the [schema], the example from a built-in suite.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,16 +11,16 @@ use super::load::{BUILT_IN, load};
 use super::schema::schema;
 use crate::check::{About, Check, Need, Subject};
 
-/// What is explained beside the kinds of checks.
+/// The topic beside the kinds of checks.
 pub const SYSTEM: &str = "system";
 
 pub fn list() -> Vec<String> {
     let kinds = Check::ALL.iter().map(|about| (about.key, about.summary));
-    let all = kinds.chain([(SYSTEM, "What suites are for: servers, their export, init container and sidecar.")]);
+    let all = kinds.chain([(SYSTEM, "The system under test: servers, their export, init container and sidecar.")]);
     all.map(|(key, summary)| format!("{key:<18}{summary}")).collect()
 }
 
-/// What a kind is and takes, with an example; `None` if there is none of that name.
+/// Describes a kind of check, its keys and an example; `None` if the kind is unknown.
 pub fn explain(key: &str) -> Option<String> {
     if key == SYSTEM {
         return Some(system());
@@ -33,10 +32,10 @@ pub fn explain(key: &str) -> Option<String> {
     };
     let permissions = permitted(about.needs);
     let further = permitted(about.may_need).difference(&permissions).cloned().collect::<BTreeSet<_>>();
-    for (what, permissions) in [("besides those that every test needs", permissions), ("with some keys", further)] {
+    for (what, permissions) in [("Permissions beyond those of every test", permissions), ("For some keys", further)] {
         if !permissions.is_empty() {
             let permissions: Vec<_> = permissions.into_iter().collect();
-            let _ = writeln!(text, "Permissions, {what}: {}.", permissions.join(", "));
+            let _ = writeln!(text, "{what}: {}.", permissions.join(", "));
         }
     }
     for field in fields(&schema["$defs"]["Check"]["properties"][key]) {
@@ -48,37 +47,37 @@ pub fn explain(key: &str) -> Option<String> {
     Some(text)
 }
 
-/// What describes a system under test.
 fn system() -> String {
     let schema = super::schema::system();
-    let mut text = "system: what a suite's `system` describes, in its place, or in a file that it names.\n".to_owned();
+    let mut text =
+        "system: The system under test, described in a suite's `system` or in a file that it names.\n".to_owned();
     for field in fields(&schema) {
         field.write(&schema, &mut text, 1);
     }
     text
 }
 
-/// What it judges, needs, proves and disrupts.
+/// What the check judges, needs and proves, and whether it is disruptive.
 fn facts(about: &About) -> Vec<String> {
     let listed = |what: &str, words: Vec<String>| (!words.is_empty()).then(|| format!("{what} {}", words.join(", ")));
     let judges = match about.subject {
-        Subject::Server => "judges a server",
-        Subject::Whole => "judges the whole",
-        Subject::Any => "judges a server or the whole",
+        Subject::Server => "Judges a server",
+        Subject::Whole => "Judges the system as a whole",
+        Subject::Any => "Judges a server or the system as a whole",
     };
     let needs = listed("needs", about.needs.iter().map(ToString::to_string).collect());
-    let may_need = listed("with some keys also", about.may_need.iter().map(ToString::to_string).collect());
-    let proves = listed("proves", about.hops.iter().map(ToString::to_string).collect());
-    let disrupts = about.disrupts.then(|| "disrupts, so it needs --allow-disruption".to_owned());
+    let may_need = listed("some keys also need", about.may_need.iter().map(ToString::to_string).collect());
+    let proves = listed("a PASS proves", about.hops.iter().map(ToString::to_string).collect());
+    let disrupts = about.disrupts.then(|| "disruptive, needs --allow-disruption".to_owned());
     [Some(judges.to_owned()), needs, may_need, proves, disrupts].into_iter().flatten().collect()
 }
 
-/// A planned test's kind, what it needs and disrupts, in a line.
+/// A test's check and needs, and whether it is disruptive, in one line.
 pub fn line(check: &Check) -> String {
     let needs = Need::ALL.into_iter().filter(|need| check.needs(*need));
     let needs: Vec<String> = needs.map(|need| need.to_string()).collect();
     let needs = if needs.is_empty() { String::new() } else { format!("; needs {}", needs.join(", ")) };
-    format!("{}{needs}{}", check.kind(), if check.about().disrupts { "; disrupts" } else { "" })
+    format!("{}{needs}{}", check.kind(), if check.about().disrupts { "; disruptive" } else { "" })
 }
 
 struct Field<'a> {
@@ -87,7 +86,7 @@ struct Field<'a> {
     schema: &'a Value,
 }
 
-/// Those that are required come first.
+/// The required fields come first.
 fn fields<'a>(object: &'a Value) -> Vec<Field<'a>> {
     let required = object["required"].as_array().map(Vec::as_slice).unwrap_or_default();
     let all = object["properties"].as_object().into_iter().flatten();
@@ -110,15 +109,15 @@ impl Field<'_> {
         }
     }
 
-    /// Its type in words, and whether it must be there.
+    /// The type in words, and the default or whether it is optional.
     fn type_in(&self, schema: &Value) -> String {
         let default = &self.schema["default"];
-        let otherwise = match default {
+        let default = match default {
             _ if self.is_required => String::new(),
             Value::Null => ", optional".to_owned(),
-            default => format!(", else `{}`", default.as_str().map_or_else(|| default.to_string(), str::to_owned)),
+            default => format!(", default `{}`", default.as_str().map_or_else(|| default.to_string(), str::to_owned)),
         };
-        format!("{}{otherwise}", words(schema, self.schema))
+        format!("{}{default}", type_name(schema, self.schema))
     }
 }
 
@@ -135,14 +134,14 @@ fn inner<'a>(schema: &'a Value, of: &'a Value) -> Vec<Field<'a>> {
     own.chain(below.flat_map(|below| inner(schema, below))).collect()
 }
 
-fn words(schema: &Value, of: &Value) -> String {
+fn type_name(schema: &Value, of: &Value) -> String {
     if let Some((name, definition)) = referred(schema, of) {
-        return if is_named(definition) { name.to_lowercase() } else { words(schema, definition) };
+        return if is_named(definition) { name.to_lowercase() } else { type_name(schema, definition) };
     }
     let choice = of["anyOf"].as_array().or_else(|| of["oneOf"].as_array());
     if let Some(choice) = choice {
         let choice = choice.iter().filter(|one| one["type"] != "null");
-        return choice.map(|one| words(schema, one)).collect::<Vec<_>>().join(" or ");
+        return choice.map(|one| type_name(schema, one)).collect::<Vec<_>>().join(" or ");
     }
     if let Some(value) = of["const"].as_str() {
         return format!("`{value}`");
@@ -156,18 +155,18 @@ fn words(schema: &Value, of: &Value) -> String {
             (least, Value::Null) => format!("number from {least}"),
             (least, most) => format!("number from {least} to {most}"),
         },
-        Some("array") => format!("list of {}", words(schema, &of["items"])),
-        Some("object") => format!("{} by name", words(schema, &of["additionalProperties"])),
+        Some("array") => format!("list of {}", type_name(schema, &of["items"])),
+        Some("object") => format!("{} by name", type_name(schema, &of["additionalProperties"])),
         _ => "any value".to_owned(),
     }
 }
 
-/// Whether a definition is one that people call by its name: it has keys, or a format of its own.
+/// Whether a definition's name is its type: it has keys or its own format.
 fn is_named(definition: &Value) -> bool {
     definition["properties"].is_object() || definition["type"] == "string" && definition["enum"].is_null()
 }
 
-/// YAML as it is written, with its keys in their order.
+/// YAML with the order of its keys preserved.
 #[derive(Deserialize, Serialize)]
 #[serde(untagged)]
 enum Node {
@@ -176,7 +175,7 @@ enum Node {
     Scalar(Value),
 }
 
-/// The first test of that kind in a built-in suite, and the suite.
+/// The first test of the kind in a built-in suite, and the suite's name.
 fn example(key: &str) -> Option<(&'static str, String)> {
     #[derive(Deserialize)]
     struct File {
@@ -187,12 +186,12 @@ fn example(key: &str) -> Option<(&'static str, String)> {
         let slug = &suite.tests.iter().find(|test| test.check.kind() == key)?.id.slug;
         let options = serde_saphyr::options! { strict_booleans: true };
         let file: File = serde_saphyr::from_str_with_options(text, options).ok()?;
-        let is_it = |test: &Node| {
+        let is_example = |test: &Node| {
             matches!(test, Node::Object(keys)
             if matches!(keys.get("slug"), Some(Node::Scalar(own)) if own == slug)
             && matches!(keys.get("check"), Some(Node::Object(check)) if check.contains_key(key)))
         };
-        let test = file.tests.into_iter().find(is_it)?;
+        let test = file.tests.into_iter().find(is_example)?;
         // In YAML 1.2 the key `on` needs no quotes.
         let options = serde_saphyr::ser_options! { yaml_12: true, no_lang_directive: true };
         Some((*name, serde_saphyr::to_string_with_options(&[test], options).ok()?))

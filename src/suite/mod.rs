@@ -1,6 +1,6 @@
-//! Suites: which tests there are and what each requires. Types only; [`load`] finds and `read` reads them, [`select`] picks tests.
+//! Suites: the tests and their requirements. [`load`] finds suite files, `read` parses them, [`select`] selects tests.
 //!
-//! Imports `check` for the kinds of checks and their parameters, and `cluster` for how pods are told apart.
+//! Imports `check` for the kinds of checks and their parameters, and `cluster` for the pods' labels.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -27,74 +27,74 @@ pub mod select;
 pub use load::load;
 pub use select::select;
 
-/// A suite file as written.
+/// A suite file.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SuiteFile {
-    /// The suite's name: the first part of its tests' names, and its report's file name.
+    /// The suite's name: the first part of its tests' names, and the file name of its reports.
     #[schemars(with = "String", extend("pattern" = "^[a-z0-9-]+$"))]
     pub suite: Spanned<String>,
-    /// What the suite is about, for a reader.
+    /// A description for readers.
     pub about: String,
-    /// The system under test: `file-simulator`, the path of a file with another, or that other itself.
-    #[schemars(with = "Described")]
-    pub system: Spanned<Described>,
+    /// The system under test: `file-simulator`, the path of a system file, or an inline description.
+    #[schemars(with = "SystemSource")]
+    pub system: Spanned<SystemSource>,
     /// The tests.
     #[schemars(with = "Vec<Test>", length(min = 1))]
     pub tests: Spanned<Vec<Test>>,
 }
 
-/// One check and the servers it is made of.
+/// A check, and the servers that it runs for.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Test {
-    /// The check's name within the suite.
+    /// The name of the check's tests within the suite.
     #[schemars(with = "String", extend("pattern" = "^[a-z0-9-]+$"))]
     pub slug: Spanned<String>,
-    /// Roles or servers, or `all`; one test for each. Absent for a check of the whole.
+    /// Roles, servers or `all`: one test for each server. Absent for a check of the system as a whole.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub on: Vec<Spanned<String>>,
-    /// What is checked.
+    /// The check.
     pub check: Check,
 }
 
-/// What a suite says of the system under test.
+/// Where a suite's system is described.
 #[derive(Debug)]
-pub enum Described {
-    /// Its name, or the path of its file.
-    Elsewhere(String),
-    Here(Arc<System>),
+pub enum SystemSource {
+    /// The name of a built-in system, or the path of a file.
+    Named(String),
+    Inline(Arc<System>),
 }
 
-impl<'de> Deserialize<'de> for Described {
+impl<'de> Deserialize<'de> for SystemSource {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(DescribedVisitor)
+        from.deserialize_any(SystemSourceVisitor)
     }
 }
 
-struct DescribedVisitor;
+struct SystemSourceVisitor;
 
-/// By hand, so that what is wrong in it has its place.
-impl<'de> Visitor<'de> for DescribedVisitor {
-    type Value = Described;
+/// Not derived, because errors in an untagged enum have no place.
+impl<'de> Visitor<'de> for SystemSourceVisitor {
+    type Value = SystemSource;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("the name of a system, the path of its file, or its description")
     }
 
-    fn visit_str<E: Error>(self, name: &str) -> Result<Described, E> {
-        Ok(Described::Elsewhere(name.to_owned()))
+    fn visit_str<E: Error>(self, name: &str) -> Result<SystemSource, E> {
+        Ok(SystemSource::Named(name.to_owned()))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Described, A::Error> {
-        System::deserialize(MapAccessDeserializer::new(map)).map(|system| Described::Here(Arc::new(system)))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SystemSource, A::Error> {
+        System::deserialize(MapAccessDeserializer::new(map)).map(|system| SystemSource::Inline(Arc::new(system)))
     }
 }
 
-impl JsonSchema for Described {
+impl JsonSchema for SystemSource {
     fn schema_name() -> Cow<'static, str> {
-        "Described".into()
+        "SystemSource".into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
@@ -110,7 +110,7 @@ pub struct Suite {
     pub tests: Vec<PlannedTest>,
 }
 
-/// Every server of the suites, once, with the first suite that has it.
+/// The servers of the suites, each once, with the first suite that lists it.
 pub fn servers(suites: &[Suite]) -> impl Iterator<Item = (&Suite, &String)> {
     let all = suites.iter().flat_map(|suite| suite.system.names().map(move |server| (suite, server)));
     let mut known = BTreeSet::new();
@@ -127,14 +127,13 @@ pub struct PlannedTest {
     pub check: Arc<Check>,
 }
 
-/// The name of the test that keeps another one from being judged. A check knows its kind and server, such as `pods::nas-1`; what
-/// it is called, the suites say, first that of the other test. `None` if none has such a test. A whole name, which a run knows,
-/// stays.
+/// Resolves the test that blocks another one to its name. Checks refer to it by kind and server, such as `pods::nas-1`; the
+/// blocked test's suite is searched first. A full name is returned as it is; `None` if no suite has such a test.
 pub fn blocker<'a>(by: &str, blocked: &TestId, tests: impl Iterator<Item = &'a PlannedTest>) -> Option<String> {
     let mut parts = by.split("::");
     let (kind, server, None) = (parts.next()?, parts.next(), parts.next()) else { return Some(by.to_owned()) };
-    let is_it = |test: &&PlannedTest| test.check.kind() == kind && test.id.server.as_deref() == server;
-    tests.filter(is_it).min_by_key(|test| test.id.suite != blocked.suite).map(|test| test.id.name())
+    let is_blocking = |test: &&PlannedTest| test.check.kind() == kind && test.id.server.as_deref() == server;
+    tests.filter(is_blocking).min_by_key(|test| test.id.suite != blocked.suite).map(|test| test.id.name())
 }
 
 fn join(first: &str, second: &str) -> String {
@@ -148,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_blocks_a_test_is_looked_for_in_its_own_suite_first_and_by_its_kind() {
+    fn a_blocking_test_is_found_by_its_kind_and_in_the_blocked_tests_suite_first() {
         let id = |suite: &str, slug: &str, server: Option<&str>| TestId {
             suite: suite.to_owned(),
             slug: slug.to_owned(),

@@ -1,4 +1,4 @@
-//! Reads a suite's text, makes its tests, and says everything that is wrong with it, with places and suggestions.
+//! Parses a suite and plans its tests. Errors have a place and a hint.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_saphyr::{Location, Spanned};
 
-use super::{Described, PlannedTest, Suite, SuiteFile, Test, join};
+use super::{PlannedTest, Suite, SuiteFile, SystemSource, Test, join};
 use crate::check::{Subject, System};
 use crate::error::{Refusal, suggestion};
 use crate::event::TestId;
@@ -15,7 +15,7 @@ use crate::yaml::{self, place};
 
 const ALL: &str = "all";
 const NAME: &str = "use lower-case letters, digits and hyphens";
-/// Keys that suites and checks had before systems were described.
+/// Keys of suites and checks that are keys of `system` now.
 const MOVED: [&str; 31] = [
     "access",
     "after",
@@ -49,46 +49,46 @@ const MOVED: [&str; 31] = [
     "variable",
     "volume",
 ];
-/// Keys by one of which it shows that what has an unknown one is a system, or a part of it.
+/// If one of these is expected, the unknown key is in a system.
 const SYSTEM: [&str; 5] = ["server-label", "folder-volume", "fsid-variable", "cycle-end", "sync-interval"];
-/// The most tests that a suite makes: every test that runs costs the cluster requests.
-const MOST_TESTS: usize = 10_000;
+/// The most tests of a suite: every test sends requests to the cluster.
+const MAX_TESTS: usize = 10_000;
 
-/// Reads a suite's text; `origin` is its file name, for messages, and `find` finds the text of a system that it names.
+/// Parses a suite. `origin` is its file name for messages; `find` returns the text of a named system.
 ///
 /// # Errors
-/// The first thing that is wrong with it.
+/// The first error in it.
 pub fn parse(
     origin: &str,
     text: &str,
     find: impl Fn(&str) -> Result<Text, (String, String)>,
 ) -> Result<Suite, Refusal> {
     let file: SuiteFile = yaml(origin, text)?;
-    let written = |text: &Text| yaml(&text.origin, &text.text).map(Arc::new);
-    let (system, elsewhere) = match &file.system.value {
-        Described::Here(system) => (Arc::clone(system), None),
-        Described::Elsewhere(name) => {
+    let (system, system_text) = match &file.system.value {
+        SystemSource::Inline(system) => (Arc::clone(system), None),
+        SystemSource::Named(name) => {
             let at = file.system.referenced;
-            let text = find(name).map_err(|(what, hint)| Wrong { at, what, hint }.of(origin))?;
-            (written(&text)?, Some(text))
+            let text = find(name).map_err(|(what, hint)| Invalid { at, what, hint }.in_file(origin))?;
+            (Arc::new(yaml(&text.origin, &text.text)?), Some(text))
         }
     };
-    names(&system).map_err(|wrong| wrong.of(elsewhere.as_ref().map_or(origin, |text| &text.origin)))?;
-    let tests = tests(&file, &system).map_err(|wrong| wrong.of(origin))?;
-    let text = SuiteText { origin: origin.to_owned(), text: text.to_owned(), system: elsewhere };
+    let origin_of_system = system_text.as_ref().map_or(origin, |text| &text.origin);
+    validate(&system).map_err(|invalid| invalid.in_file(origin_of_system))?;
+    let tests = tests(&file, &system).map_err(|invalid| invalid.in_file(origin))?;
+    let text = SuiteText { origin: origin.to_owned(), text: text.to_owned(), system: system_text };
     Ok(Suite { name: file.suite.value, system, text, tests })
 }
 
-/// Reads YAML, bounded.
+/// Parses YAML within limits.
 fn yaml<T: DeserializeOwned>(origin: &str, text: &str) -> Result<T, Refusal> {
-    // What is below is a hundred times what ours have; a bomb of aliases has more.
+    // About a hundred times what the built-in suites need, and less than an alias bomb.
     let options = serde_saphyr::options! {
         strict_booleans: true,
         budget: serde_saphyr::budget! {
             max_depth: 32,
             max_nodes: 50_000,
             max_events: 200_000,
-            // There are limits of their own; one anchor may be used in every test.
+            // One anchor may be used in every test; aliases are limited below.
             enforce_alias_anchor_ratio: false,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000, max_replay_stack_depth: 8 },
@@ -96,64 +96,65 @@ fn yaml<T: DeserializeOwned>(origin: &str, text: &str) -> Result<T, Refusal> {
     serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax(origin, &error))
 }
 
-/// What is wrong in a file, and where.
-struct Wrong {
+/// An error in a file, and its place.
+struct Invalid {
     at: Location,
     what: String,
     hint: String,
 }
 
-fn wrong<T>(at: Location, what: impl Into<String>, hint: impl Into<String>) -> Result<T, Wrong> {
-    Err(Wrong { at, what: what.into(), hint: hint.into() })
+fn invalid<T>(at: Location, what: impl Into<String>, hint: impl Into<String>) -> Result<T, Invalid> {
+    Err(Invalid { at, what: what.into(), hint: hint.into() })
 }
 
-impl Wrong {
-    fn of(self, origin: &str) -> Refusal {
+impl Invalid {
+    fn in_file(self, origin: &str) -> Refusal {
         Refusal::usage(format!("{}: {}", place(origin, self.at), self.what), self.hint)
     }
 }
 
-/// The tests: one for each server that a check is made of.
-fn tests(file: &SuiteFile, system: &System) -> Result<Vec<PlannedTest>, Wrong> {
+/// The tests: one for each server of a check.
+fn tests(file: &SuiteFile, system: &System) -> Result<Vec<PlannedTest>, Invalid> {
     let suite = &file.suite;
     if !is_name(&suite.value) {
-        return wrong(suite.referenced, format!("`{}` cannot name a suite", suite.value), NAME);
+        return invalid(suite.referenced, format!("invalid suite name `{}`", suite.value), NAME);
     }
     if file.tests.value.is_empty() {
-        return wrong(file.tests.referenced, "the suite has no tests", "list at least one under `tests:`");
+        return invalid(file.tests.referenced, "the suite has no tests", "add at least one under `tests:`");
     }
     let mut known = HashSet::new();
     let mut tests = Vec::new();
     for test in &file.tests.value {
         let (slug, at) = (&test.slug.value, test.slug.referenced);
         if !is_name(slug) {
-            return wrong(at, format!("slug `{slug}` cannot name a check"), NAME);
+            return invalid(at, format!("invalid slug `{slug}`"), NAME);
         }
         let (kind, subject) = (test.check.kind(), test.check.about().subject);
         match (subject, test.on.is_empty()) {
             (Subject::Server, true) => {
                 let hint = "add `on:` with roles, servers or `all`";
-                return wrong(at, format!("check `{kind}` judges a server, but no server is named"), hint);
+                return invalid(at, format!("check `{kind}` needs servers"), hint);
             }
             (Subject::Whole, false) => {
-                return wrong(at, format!("check `{kind}` judges the whole, not single servers"), "remove `on:`");
+                let what = format!("check `{kind}` judges the system as a whole, not single servers");
+                return invalid(at, what, "remove `on:`");
             }
             _ => {}
         }
         if let Some(part) = test.check.about().parts.iter().find(|part| !system.has(**part)) {
             let key = part.key();
-            let hint = format!("describe the system's `{key}`, or leave this check out");
-            return wrong(at, format!("check `{kind}` needs a system with a `{key}`"), hint);
+            let hint = format!("add `{key}` to the system, or remove this check");
+            return invalid(at, format!("check `{kind}` needs a system with `{key}`"), hint);
         }
         let check = Arc::new(test.check.clone());
         for server in subjects(system, test)? {
             let id = TestId { suite: suite.value.clone(), slug: slug.clone(), server };
             if !known.insert(id.clone()) {
-                let hint = "name each test once: with another slug, or on other servers";
-                return wrong(at, format!("slug `{slug}` makes a second test {id}"), hint);
+                return invalid(at, format!("duplicate test {id}"), "use another slug, or other servers");
             }
-            if tests.len() == MOST_TESTS {
-                return wrong(at, format!("the suite makes more than {MOST_TESTS} tests"), "make several of it");
+            if tests.len() == MAX_TESTS {
+                let what = format!("the suite has more than {MAX_TESTS} tests");
+                return invalid(at, what, "split it into several suites");
             }
             tests.push(PlannedTest { id, check: Arc::clone(&check) });
         }
@@ -161,8 +162,8 @@ fn tests(file: &SuiteFile, system: &System) -> Result<Vec<PlannedTest>, Wrong> {
     Ok(tests)
 }
 
-/// What a check is made of: the servers that `on` names by role, by name or by `all`, else the whole.
-fn subjects(system: &System, test: &Test) -> Result<Vec<Option<String>>, Wrong> {
+/// The servers that `on` selects by role, by name or with `all`; `None` for the system as a whole.
+fn subjects(system: &System, test: &Test) -> Result<Vec<Option<String>>, Invalid> {
     if test.on.is_empty() {
         return Ok(vec![None]);
     }
@@ -170,80 +171,80 @@ fn subjects(system: &System, test: &Test) -> Result<Vec<Option<String>>, Wrong> 
     let mut chosen: HashSet<&str> = HashSet::new();
     for Spanned { value: word, referenced, .. } in &test.on {
         let role = roles.get(word);
-        let is_meant = |server: &&String| match role {
+        let matches = |server: &&String| match role {
             Some(its) => its.iter().any(|its| its.value == **server),
             None => word == ALL || word == *server,
         };
-        let meant = system.names().filter(is_meant).map(|server| chosen.insert(server)).count();
-        if meant == 0 && role.is_none() {
+        let found = system.names().filter(matches).map(|server| chosen.insert(server)).count();
+        if found == 0 && role.is_none() {
             let known = roles.keys().chain(system.names()).map(String::as_str);
             let known: Vec<&str> = known.chain([ALL]).collect();
-            let hint = join(&suggestion(word, known.iter().copied()), &format!("known are {}", known.join(", ")));
-            return wrong(*referenced, format!("there is no role or server `{word}`"), hint);
+            let hint = join(&suggestion(word, known.iter().copied()), &format!("use one of {}", known.join(", ")));
+            return invalid(*referenced, format!("unknown role or server `{word}`"), hint);
         }
     }
     let its = system.names().filter(|server| chosen.contains(server.as_str()));
     Ok(its.cloned().map(Some).collect())
 }
 
-/// Whether the servers of a system can be told apart, and their roles from them.
-fn names(system: &System) -> Result<(), Wrong> {
+/// Checks that the names of servers and roles are valid and unambiguous.
+fn validate(system: &System) -> Result<(), Invalid> {
     let roles = &system.servers;
     if system.names().next().is_none() {
-        return wrong(roles.referenced, "the system has no servers", "list them by role under `servers:`");
+        return invalid(roles.referenced, "the system has no servers", "add them by role under `servers:`");
     }
     for (role, its) in &roles.value {
         if its.is_empty() {
-            return wrong(roles.referenced, format!("role `{role}` has no servers"), "name one, or remove the role");
+            return invalid(roles.referenced, format!("role `{role}` has no servers"), "add one, or remove the role");
         }
-        // The same word for the same servers is no matter.
+        // A role may have the name of its only server.
         let is_ambiguous = role == ALL
             || system.names().any(|server| server == role) && its.iter().any(|server| server.value != *role);
         if is_ambiguous {
-            let what = format!("role `{role}` is called like a server, or like all of them");
-            return wrong(roles.referenced, what, "call it otherwise");
+            let what = format!("ambiguous role `{role}`: a server has this name, or it is the reserved `{ALL}`");
+            return invalid(roles.referenced, what, "rename the role");
         }
     }
     let mut seen = HashSet::new();
     for server in roles.value.values().flatten() {
         let name = &server.value;
         if !is_label(name) || name == ALL {
-            let hint = "it is a label's value: at most 63 letters, digits, `-`, `_` and `.`, and not `all`";
-            return wrong(server.referenced, format!("`{name}` cannot name a server"), hint);
+            let hint = "use a valid label value: at most 63 letters, digits, `-`, `_` and `.`, and not `all`";
+            return invalid(server.referenced, format!("invalid server name `{name}`"), hint);
         }
         if !seen.insert(name) {
-            return wrong(server.referenced, format!("server `{name}` is listed twice"), "name each server once");
+            return invalid(server.referenced, format!("duplicate server `{name}`"), "list each server once");
         }
     }
     Ok(())
 }
 
-/// What the YAML reader says, with place and a suggestion.
+/// The YAML parser's error with its place and a hint.
 fn syntax(origin: &str, error: &serde_saphyr::Error) -> Refusal {
     use serde_saphyr::Error::{SerdeUnknownField, SerdeUnknownVariant};
     let (what, key, expected, at) = match error.without_snippet() {
         SerdeUnknownField { field, expected, location } => ("key", field, expected, location),
         SerdeUnknownVariant { variant, expected, location } => ("check", variant, expected, location),
-        _ => return Refusal::usage(yaml::wrong(origin, error), "docs/suites.md shows how a suite is written"),
+        _ => return Refusal::usage(yaml::describe(origin, error), "see docs/suites.md for the format of suites"),
     };
     let is_system = expected.iter().any(|key| SYSTEM.contains(&&**key));
     let hint = if MOVED.contains(&key.as_str()) && !is_system {
-        "the suite's `system` describes it now, once for all checks: see docs/suites.md".to_owned()
+        "it has moved to the suite's `system`; see docs/suites.md".to_owned()
     } else if expected.is_empty() {
-        "it takes no keys: write {}".to_owned()
+        "no keys are allowed here: write {}".to_owned()
     } else {
         let mut known = expected.clone();
         known.sort_unstable();
-        join(&suggestion(key, known.iter().copied()), &format!("known here: {}", known.join(", ")))
+        join(&suggestion(key, known.iter().copied()), &format!("use one of {}", known.join(", ")))
     };
-    Wrong { at: *at, what: format!("unknown {what} `{key}`"), hint }.of(origin)
+    Invalid { at: *at, what: format!("unknown {what} `{key}`"), hint }.in_file(origin)
 }
 
 pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
-/// What Kubernetes takes as a label's value; never a path.
+/// Whether Kubernetes accepts the text as a label value; a path never is.
 fn is_label(text: &str) -> bool {
     let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     text.len() <= 63

@@ -1,4 +1,4 @@
-//! The JSON Schema of suite files, for editors; [`explain`](super::explain) says the same in words.
+//! The JSON Schema of suite files, for editors. [`explain`](super::explain) presents it as text.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -7,12 +7,12 @@ use serde_json::Value;
 use super::SuiteFile;
 use crate::check::System;
 
-/// The schema of suites, of draft 2020-12.
+/// The schema of suites (draft 2020-12).
 pub fn schema() -> Value {
     titled::<SuiteFile>("A suite of file-simulator-e2e")
 }
 
-/// The same of systems.
+/// The schema of systems.
 pub fn system() -> Value {
     titled::<System>("A system under test of file-simulator-e2e")
 }

@@ -72,11 +72,11 @@ fn every_check_is_explained_with_its_keys_and_an_example_that_works() {
         assert_eq!(suite.tests[0].check.kind(), about.key);
     }
     let words = [
-        "judges a server; needs the host folder, commands in containers, logs; with some keys also port-forwards; proves",
-        "Permissions, besides those that every test needs: create pods/exec, get pods/exec, get pods/log.\n",
-        "Permissions, with some keys: create pods/portforward, get pods/portforward.\n",
+        "Judges a server; needs the host folder, commands in containers, logs; some keys also need port-forwards; a PASS proves",
+        "Permissions beyond those of every test: create pods/exec, get pods/exec, get pods/log.\n",
+        "For some keys: create pods/portforward, get pods/portforward.\n",
         "  bytes: number from 1 to 65535\n",
-        "  samples: number from 1 to 20, else `1`\n",
+        "  samples: number from 1 to 20, default `1`\n",
         "  within: duration\n",
     ];
     Place::new().says(&["explain", "file-sync"], 0, &words);
@@ -95,15 +95,15 @@ fn whatever_is_wrong_with_a_suite_is_refused_with_its_place() {
     let good = format!("{HEAD}tests:\n  - slug: one\n    on: [r]\n    check: {{host-folder: {{}}}}\n");
     assert_eq!(parse("f", &good).unwrap().tests.len(), 2);
     for (there, instead, words) in [
-        ("suite: x", "suite: X", "f:1:8: `X` cannot name a suite"),
-        ("[s, t]", "[../s]", "f:5:17: `../s` cannot name a server"),
-        ("[s, t]", "[s, s]", "f:5:20: server `s` is listed twice"),
-        ("{r: [s, t]}", "{r: [s, t], s: [t]}", "f:5:12: role `s` is called like a server"),
+        ("suite: x", "suite: X", "f:1:8: invalid suite name `X`"),
+        ("[s, t]", "[../s]", "f:5:17: invalid server name `../s`"),
+        ("[s, t]", "[s, s]", "f:5:20: duplicate server `s`"),
+        ("{r: [s, t]}", "{r: [s, t], s: [t]}", "f:5:12: ambiguous role `s`"),
         ("{r: [s, t]}", "{r: [s], q: []}", "f:5:12: role `q` has no servers"),
         ("{r: [s, t]}", "{}", "f:5:12: the system has no servers"),
-        ("host-folder: {}", "pod-count: {}", "f:9:11: check `pod-count` judges the whole"),
-        ("slug: one", "slug: one two", "f:9:11: slug `one two` cannot name a check"),
-        ("[r]", "[rr]", "f:10:10: there is no role or server `rr`"),
+        ("host-folder: {}", "pod-count: {}", "f:9:11: check `pod-count` judges the system as a whole"),
+        ("slug: one", "slug: one two", "f:9:11: invalid slug `one two`"),
+        ("[r]", "[rr]", "f:10:10: unknown role or server `rr`"),
     ] {
         let refusal = parse("f", &good.replace(there, instead)).unwrap_err();
         assert!(refusal.what.contains(words), "{words}: {refusal}");
@@ -112,12 +112,12 @@ fn whatever_is_wrong_with_a_suite_is_refused_with_its_place() {
         ("unknown-check", "8:7", "unknown check `podz`"),
         ("unknown-key", "9:9", "did you mean `within`?"),
         ("unknown-server", "6:10", "did you mean `input`?"),
-        ("slug-twice", "7:11", "slug `count` makes a second test broken::count"),
-        ("no-server", "5:11", "no server is named"),
+        ("slug-twice", "7:11", "duplicate test broken::count"),
+        ("no-server", "5:11", "check `pods` needs servers"),
         ("wrong-duration", "9:17", "write a duration like 90s or 10m"),
         ("not-yaml", "3:1", "quoted scalar"),
-        ("no-sidecar", "9:11", "check `file-update` needs a system with a `sidecar`"),
-        ("old-form", "3:1", "the suite's `system` describes it now"),
+        ("no-sidecar", "9:11", "check `file-update` needs a system with `sidecar`"),
+        ("old-form", "3:1", "moved to the suite's `system`"),
         ("no-group", "8:77", "has no group"),
         ("no-time", "9:17", "must be more than zero"),
         ("tests-nothing", "10:17", "must not be zero or empty"),
@@ -154,7 +154,7 @@ fn each_key_that_an_older_version_knew_is_refused_with_where_it_stands_now() {
     for (text, line) in old.into_iter().chain(kinds.into_iter().flat_map(of)) {
         let refusal = parse("f", &text).unwrap_err();
         assert!(
-            refusal.what.starts_with(&format!("f:{line}:")) && refusal.hint.contains("`system` describes it now"),
+            refusal.what.starts_with(&format!("f:{line}:")) && refusal.hint.contains("moved to the suite's `system`"),
             "{refusal}"
         );
     }
@@ -178,12 +178,12 @@ fn a_file_that_is_too_large_or_a_bomb_is_refused() {
     let many = head.replace("[s, t]", &format!("[{servers}]"));
     let tests = (0..500).map(test).collect::<Vec<_>>().concat();
     for (name, text, words) in [
-        ("large", format!("{head}#{}", " ".repeat(10 << 20)), "more than 1024 KiB"),
-        ("bomb", bomb, "larger or deeper than any such file"),
+        ("large", format!("{head}#{}", " ".repeat(10 << 20)), "larger than 1024 KiB"),
+        ("bomb", bomb, "too large or too deeply nested"),
         ("deep", format!("{head}tests: {}", "[".repeat(5000)), "deep.yaml:8:"),
         ("many", many + "tests:\n" + &tests, "more than 10000 tests"),
-        ("twice", format!("{head}about: y\n"), "the key `about` is there twice"),
-        ("documents", format!("{head}tests: []\n---\n{head}"), "there are several documents, and one is expected"),
+        ("twice", format!("{head}about: y\n"), "duplicate key `about`"),
+        ("documents", format!("{head}tests: []\n---\n{head}"), "several documents, expected one"),
         ("control", "suite: \0".to_owned(), "control.yaml:1:"),
     ] {
         let file = format!("{name}.yaml");

@@ -38,7 +38,7 @@ fn a_wrong_command_line_or_values_file_is_a_usage_error() {
         (&["--contxt", "x"][..], &["--context"][..]),
         (&["--suite", "phase33"], &["did you mean `phase3`?", "phase2, phase3"]),
         (&["doctor", "--suite", "phase33"], &["did you mean `phase3`?"]),
-        (&["--suite", "phase2", "--suite", "phase2"], &["two suites are called `phase2`"]),
+        (&["--suite", "phase2", "--suite", "phase2"], &["two suites are named `phase2`"]),
         (&["repaly", "run.json.gz"], &["no subcommand `repaly`", "did you mean `replay`?"]),
         (&["lint", "mine.yaml"], &["no subcommand `lint`", "--list --suite FILE"]),
         (&["docter"], &["did you mean `doctor`?"]),
@@ -46,8 +46,8 @@ fn a_wrong_command_line_or_values_file_is_a_usage_error() {
         (&["doctor", "--node-address", "127.0.0.1"], &["--node-address"]),
         (&["--test-threads", "0"], &["--test-threads"]),
         (&["--timeout", "5"], &["90s or 5m"]),
-        (&["--timeout", "9999999999h"], &["it is at most 1000h"]),
-        (&["sweep", "--older-than", "9999999999h"], &["it is at most 1000h"]),
+        (&["--timeout", "9999999999h"], &["at most 1000h"]),
+        (&["sweep", "--older-than", "9999999999h"], &["at most 1000h"]),
         (&["--values", "missing.yaml"], &["missing.yaml", "give the path of a Helm values file"]),
         (&["--values", "values.yaml"], &["no `nasServers` with names"]),
         (&["--simulate=nfs-files-stray"], &["did you mean `nfs-files-stay`?"]),
@@ -106,7 +106,7 @@ fn a_cluster_that_cannot_be_used_makes_every_test_an_error_and_doctor_says_the_s
         (
             simulated(&[no_namespaces]),
             &["--namespace", "x"],
-            &["has nothing of the release `file-sim`", "helm upgrade --install"],
+            &["has no pod and no Deployment of release `file-sim`", "helm upgrade --install"],
             "FAIL  release",
         ),
     ];

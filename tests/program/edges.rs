@@ -14,7 +14,7 @@ const RUN: [&str; 5] = ["--simulate", "--suite", "phase2", "--exact", "phase2::r
 const PRINTING: [(&[&str], &str); 9] = [
     (&["--list"], "phase3::latency::nas-output-1: test\n"),
     (&["--list", "-v", "--exact", "phase2::cluster"], "phase2::cluster  cluster; needs nodes\n"),
-    (&["--list", "-v", "--suite=restarts", "nas-backup"], "logs, deleting pods; disrupts\n"),
+    (&["--list", "-v", "--suite=restarts", "nas-backup"], "logs, deleting pods; disruptive\n"),
     (&["explain"], "file-sync "),
     (&["completion", "bash"], "data-safety"),
     (&["completion", "fish"], "-l suite"),
@@ -89,7 +89,7 @@ fn a_variable_that_is_empty_is_not_set_and_one_that_is_wrong_is_named() {
     assert!(place.path("reports/phase2.xml").is_file(), "the default");
     let mut command = place.command(&["--list"]);
     command.env("FILE_SIMULATOR_TIMEOUT", "soon");
-    place.finish(command).says(2, &["90s or 5m (it is the value of FILE_SIMULATOR_TIMEOUT)"]);
+    place.finish(command).says(2, &["90s or 5m (from FILE_SIMULATOR_TIMEOUT)"]);
 }
 
 #[cfg(unix)]
@@ -111,7 +111,7 @@ mod unix {
         let pipe = fifo(&place, "pipe");
         fs::create_dir(place.path("folder")).unwrap();
         for path in [pipe.as_str(), "folder"] {
-            let words = format!("cannot write the recording {path}: it is a folder, device or FIFO");
+            let words = format!("cannot write the recording {path}: not a regular file");
             place.says(&[&RUN[..], &["--record", path]].concat(), 2, &[&words]);
         }
         assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
@@ -144,7 +144,7 @@ mod unix {
             place.says(&[option, &path], code, &[words]);
         }
         for (option, most) in [("--values", "16384"), ("--suite", "1024")] {
-            place.says(&[option, "/dev/zero"], 2, &[&format!("it has more than {most} KiB")]);
+            place.says(&[option, "/dev/zero"], 2, &[&format!("larger than {most} KiB")]);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::support::simulated::Simulated;
 fn every_output_says_simulated_and_a_broken_server_is_looked_at_until_a_run_is_green() {
     let (place, name) = (Place::new(), "phase3::sidecar::nas-output-2");
     let file = place.path("reports/diagnostics/nas-output-2.txt");
-    let more = format!("more of nas-output-2: {}\n", file.display());
+    let more = format!("diagnosis of nas-output-2: {}\n", file.display());
     let run = place.says(&["--simulate=sidecar-crash-loop", "--record", "run.json.gz", "--exact", name], 1, &[&more]);
     assert!(run.out.starts_with(SIMULATED) && run.out.trim_end().ends_with("on a SIMULATED cluster"), "{}", run.out);
     let junit = std::fs::read_to_string(place.path("reports/phase3.xml")).unwrap();
@@ -18,8 +18,8 @@ fn every_output_says_simulated_and_a_broken_server_is_looked_at_until_a_run_is_g
     let text = std::fs::read_to_string(&file).unwrap();
     for part in [
         "nas-output-2  .        .        .        .        FAIL     .\n",
-        "FAIL phase3::sidecar::nas-output-2, at the hop sidecar\n",
-        "    its life before: ",
+        "FAIL phase3::sidecar::nas-output-2, at hop sidecar\n",
+        "    previous run: ",
         "Back-off restarting failed container sync-to-windows",
         "Starting NFS server (fsid=6)",
     ] {
@@ -38,15 +38,15 @@ fn every_output_says_simulated_and_a_broken_server_is_looked_at_until_a_run_is_g
 #[test]
 fn the_header_says_how_long_cycles_are_waited_for_and_tests_that_disrupt_say_what_allows_them() {
     for (arguments, code, words) in [
-        (["--exact", "phase3::latency::nas-output-1"], 0, &["up to about 4s: 2 sync cycles of 2s"][..]),
+        (["--exact", "phase3::latency::nas-output-1"], 0, &["up to about 4 s: 2 sync cycles of 2 s"][..]),
         (
             ["--suite", "restarts"],
             4,
-            &["0 PASS, 0 FAIL, 0 ERROR, 7 SKIP", "disrupts the server, which --allow-disruption allows"],
+            &["0 PASS, 0 FAIL, 0 ERROR, 7 SKIP", "disruptive; enable with --allow-disruption"],
         ),
     ] {
         let ended = Place::new().says(&[&["--simulate"], &arguments[..]].concat(), code, words);
-        let disrupts = ended.out.matches("--allow-disruption allows").count();
+        let disrupts = ended.out.matches("enable with --allow-disruption").count();
         assert_eq!(disrupts, if code == 4 { 7 } else { 0 }, "{}", ended.out);
     }
     let waits_not = Place::new().says(&["--simulate", "--exact", "phase2::isolation::nas-output-1"], 0, &[]);
@@ -74,7 +74,7 @@ fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
         ["PASS  folder", "PASS  permissions", "PASS  commands", "PASS  release      file-sim, revision 1, deployed"];
     for (scenario, code, words) in [
         ("healthy", 0, &healthy[..]),
-        ("clock-off", 0, &["WARN  clock        the cluster's clock is 420s ahead"]),
+        ("clock-off", 0, &["WARN  clock        the cluster's clock is 420 s ahead"]),
         (
             "no-websocket",
             3,

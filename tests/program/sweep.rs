@@ -51,7 +51,7 @@ fn only_what_a_run_that_is_over_has_left_is_removed() {
     std::fs::write(simulated.data().join("nas-output-1").join(OF_RSYNC), "le").unwrap();
     let left = [simulated.until(LEFT, 2), simulated.until(OF_RSYNC, 1)].concat();
     let others: Vec<_> = OTHERS.iter().flat_map(|name| simulated.until(name, 2)).collect();
-    simulated.sweep(&["--yes"], 0, &["kept: 3 files of e2e-0a1b2c3d"]);
+    simulated.sweep(&["--yes"], 0, &["kept 3 files of e2e-0a1b2c3d"]);
     let old = SystemTime::now() - Duration::from_secs(3630);
     for path in &left {
         File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
@@ -60,16 +60,16 @@ fn only_what_a_run_that_is_over_has_left_is_removed() {
         format!("/data/{LEFT} in container nfs-server of nas-output-1: 4 KiB, 1h old"),
         format!("{LEFT} in the host folder of nas-output-1: 1 KiB, 1h old"),
         format!("{OF_RSYNC} in the host folder of nas-output-1: 1 KiB, 1h old"),
-        "3 files of earlier runs; --yes removes them".to_owned(),
+        "3 leftover files; remove with --yes".to_owned(),
     ];
     simulated.sweep(&[], 0, &lines.each_ref().map(String::as_str));
     simulated.until(LEFT, 2);
     let removed = simulated.sweep(&["--yes"], 0, &[]);
-    assert!(removed.out.ends_with("removed 3 of 3 files\n"), "{}", removed.out);
+    assert!(removed.out.ends_with("removed 3 of 3 leftover files\n"), "{}", removed.out);
     simulated.until(LEFT, 0);
     simulated.until(OF_RSYNC, 0);
     assert!(others.iter().all(|path| path.is_file()));
-    simulated.sweep(&[], 0, &["no files of earlier runs"]);
+    simulated.sweep(&[], 0, &["no leftover files"]);
 }
 
 #[test]
@@ -78,6 +78,6 @@ fn what_cannot_be_looked_at_is_said() {
     let cut = Simulated::named("exec-cut");
     let file = cut.data().join("nas-output-1").join(LEFT);
     std::fs::write(&file, "left").unwrap();
-    cut.sweep(&["--yes", "--older-than", "0s"], 3, &["/data in pod", "cannot be looked at"]);
+    cut.sweep(&["--yes", "--older-than", "0s"], 3, &["cannot list /data in pod"]);
     assert!(file.is_file(), "its export would bring it back");
 }

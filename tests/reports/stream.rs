@@ -7,7 +7,7 @@ use std::time::Duration;
 use file_simulator_e2e::event::{
     Diagnosis, Ending, Event, Fact, Hop, Notice, Planned, Reason, SIMULATED, Section, TestId, Timeline, Verdict,
 };
-use file_simulator_e2e::report::console::{Console, Look};
+use file_simulator_e2e::report::console::{Console, ConsoleOptions};
 use file_simulator_e2e::report::files::Files;
 use file_simulator_e2e::report::model::Run;
 use file_simulator_e2e::report::sanitize::sanitize;
@@ -22,12 +22,12 @@ pub const HOSTILE: &str = "\0\u{1}\u{8}\u{b}\u{1b}[31mred\u{1b}[0m\u{fffe}\u{fff
 /// What each reporter says of a run, by the name of its file; the console's is `console.txt`, a step's `summary.md`.
 pub fn said(events: &[Event]) -> BTreeMap<String, String> {
     let (folder, mut console, mut run) = (tempfile::tempdir().unwrap(), Vec::new(), Run::default());
-    let look = Look { quiet: false, verbose: false, reports: "reports".into() };
+    let options = ConsoleOptions { quiet: false, verbose: false, reports: "reports".into() };
     let mut files = Files::new(folder.path().to_owned());
-    let mut on_console = Console::on(&mut console, ProgressDrawTarget::hidden(), look);
+    let mut on_console = Console::on(&mut console, ProgressDrawTarget::hidden(), options);
     for mut event in events.iter().cloned() {
         sanitize(&mut event);
-        run.take(&event);
+        run.apply(&event);
         files.on(&event, &run).unwrap();
         on_console.on(&event, &run).unwrap();
     }
@@ -112,7 +112,7 @@ pub fn rich() -> Vec<Event> {
     events.extend([
         diagnosed("nas-input-1", vec![pod, log]),
         diagnosed("nas-output-2", vec![warning]),
-        notice("removed e2e-4f2a-3 from nas-output-1, into which it had been copied", false),
+        notice("removed e2e-4f2a-3 from nas-output-1: no test wrote it there", false),
         notice("left behind: e2e-4f2a-2 in nas-output-2 (no pod); remove it by hand", true),
         Event::RunFinished { ending: Ending::Completed, elapsed: Duration::from_millis(123_456) },
     ]);

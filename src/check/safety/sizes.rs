@@ -45,7 +45,7 @@ impl Sizes {
 
 /// Records the file's sizes; never returns.
 pub async fn follow(host: &Host, server: &str, folder: &str, name: &str, sizes: &watch::Sender<Sizes>) -> Infallible {
-    let mut news = host.news(server, "");
+    let mut changes = host.changes(server, "");
     let mut is_inside = false;
     loop {
         // A file that another program locks is checked again.
@@ -53,11 +53,11 @@ pub async fn follow(host: &Host, server: &str, folder: &str, name: &str, sizes: 
             let bytes = stat.map(|stat| stat.bytes);
             sizes.send_if_modified(|sizes| sizes.record(bytes));
             if !is_inside && bytes.is_some() {
-                news = news.of(host.news(server, folder));
+                changes = changes.of(host.changes(server, folder));
                 is_inside = true;
             }
         }
-        news.next(if is_inside { POLL } else { POLL_ABSENT }).await;
+        changes.next(if is_inside { POLL } else { POLL_ABSENT }).await;
     }
 }
 

@@ -29,7 +29,7 @@ pub(in crate::sim) fn begin(world: &Arc<World>, tasks: &mut JoinSet<()>) {
             if let Err(error) = strike(&world, &world.scenario.faults[index]) {
                 // Nobody waits for this task; whoever sees odd results is to see why.
                 let name = &world.scenario.name;
-                output::tell(format!("simulated cluster, scenario {name}, after {after:?}: {error:#}"));
+                output::print_error(format!("simulated cluster, scenario {name}, after {after:?}: {error:#}"));
             }
         };
         tasks.spawn(strike.boxed());
