@@ -15,7 +15,7 @@ use crate::suite::explain::SYSTEM;
 
 mod options;
 
-use options::{ClusterOptions, Inspection, Suites};
+use options::{ClusterOptions, Inspection, Suites, ValuesFile};
 pub use options::{Options, RunOptions};
 
 use crate::suite::load::BUILT_IN;
@@ -80,7 +80,12 @@ enum Command {
     /// Judge a recorded run again and write its reports; needs no cluster
     Replay(Replay),
     /// Check in seconds everything a run needs, and say how to fix it; writes nothing
-    Doctor(Inspection),
+    Doctor {
+        #[command(flatten)]
+        inspection: Inspection,
+        #[command(flatten)]
+        values: ValuesFile,
+    },
     /// List the files that killed runs left behind; remove them with --yes
     Sweep {
         #[command(flatten)]
@@ -156,14 +161,14 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Request, Refusal> {
             set_color(replay.color);
             return Ok(Request::Replay(replay));
         }
-        Some(Command::Doctor(inspection) | Command::Sweep { inspection, .. })
+        Some(Command::Doctor { inspection, .. } | Command::Sweep { inspection, .. })
             if inspection.cluster.lists_scenarios() =>
         {
             return Ok(Request::Scenarios);
         }
-        Some(Command::Doctor(inspection)) => {
+        Some(Command::Doctor { inspection, values }) => {
             set_color(inspection.color);
-            let options = options::for_inspection(of_subcommand(matches), inspection)?;
+            let options = options::for_inspection(of_subcommand(matches), inspection, values)?;
             return Ok(Request::Doctor(Box::new(options)));
         }
         Some(Command::Sweep { mut inspection, yes, older_than }) => {
@@ -172,7 +177,8 @@ fn from_matches(matches: &clap::ArgMatches) -> Result<Request, Refusal> {
             if inspection.suites.names.is_empty() {
                 inspection.suites.names = BUILT_IN.map(|(name, _)| name.to_owned()).into();
             }
-            let options = Box::new(options::for_inspection(of_subcommand(matches), inspection)?);
+            let values = ValuesFile::default();
+            let options = Box::new(options::for_inspection(of_subcommand(matches), inspection, values)?);
             return Ok(Request::Sweep(Sweep { options, remove: yes, older_than }));
         }
         Some(Command::Explain { check }) => return Ok(Request::Explain(check)),

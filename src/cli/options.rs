@@ -85,9 +85,6 @@ pub(super) struct ClusterOptions {
     /// Kubeconfig file [default: $KUBECONFIG, else ~/.kube/config]
     #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
-    /// Helm values file to compare with [default: the release's values]
-    #[arg(long, value_name = "FILE", env = "FILE_SIMULATOR_VALUES", hide_env = true)]
-    pub(super) values: Option<PathBuf>,
     /// Root of the host folders
     #[arg(long, value_name = "DIR", default_value = HOST_DATA, env = "FILE_SIMULATOR_HOST_DATA", hide_env = true)]
     pub(super) host_data: PathBuf,
@@ -97,6 +94,14 @@ impl ClusterOptions {
     pub(super) fn lists_scenarios(&self) -> bool {
         self.simulate.as_deref() == Some("help")
     }
+}
+
+/// Not an option of `sweep`, which compares nothing.
+#[derive(Debug, Clone, Args, Default)]
+pub(super) struct ValuesFile {
+    /// Helm values file to compare with [default: the release's values]
+    #[arg(long, value_name = "FILE", env = "FILE_SIMULATOR_VALUES", hide_env = true, help_heading = "Cluster")]
+    values: Option<PathBuf>,
 }
 
 /// The options of commands that inspect the cluster without running tests.
@@ -118,6 +123,8 @@ pub struct RunOptions {
     /// List the selected tests and exit; needs no cluster
     #[arg(long, help_heading = "Tests")]
     pub list: bool,
+    #[command(flatten)]
+    pub(super) values: ValuesFile,
     /// Node address for NodePorts [default: as registered in the cluster]
     #[arg(
         long,
@@ -179,7 +186,7 @@ pub(super) fn options(
             release: cluster.release,
         },
         host_data: cluster.host_data,
-        values: cluster.values,
+        values: run.values.values.clone(),
         settings: Settings {
             settle: run.timeout,
             record: run.record.is_some(),
@@ -191,8 +198,13 @@ pub(super) fn options(
     })
 }
 
-pub(super) fn for_inspection(matches: &clap::ArgMatches, inspection: Inspection) -> Result<Options, Refusal> {
-    options(matches, Filter::default(), inspection.suites, inspection.cluster, RunOptions::default())
+pub(super) fn for_inspection(
+    matches: &clap::ArgMatches,
+    inspection: Inspection,
+    values: ValuesFile,
+) -> Result<Options, Refusal> {
+    let run = RunOptions { values, ..RunOptions::default() };
+    options(matches, Filter::default(), inspection.suites, inspection.cluster, run)
 }
 
 /// The requested simulated cluster; it defines its own context and host folders.

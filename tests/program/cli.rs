@@ -44,6 +44,7 @@ fn a_wrong_command_line_or_values_file_is_a_usage_error() {
         (&["docter"], &["did you mean `doctor`?"]),
         (&["--logfile", "x"], &["--logfile"]),
         (&["doctor", "--node-address", "127.0.0.1"], &["--node-address"]),
+        (&["sweep", "--values", "values.yaml"], &["--values"]),
         (&["--test-threads", "0"], &["--test-threads"]),
         (&["--timeout", "5"], &["90s or 5m"]),
         (&["--timeout", "9999999999h"], &["at most 1000h"]),
