@@ -118,7 +118,7 @@ impl Tests {
             }
             match self.tasks.join_next().await {
                 Some(Ok((id, finished))) => self.finish(id, finished),
-                // Panics are caught inside the task.
+                // The test stays unfinished, which `abort` reports.
                 Some(Err(_)) => {}
                 None => break,
             }
@@ -133,8 +133,13 @@ impl Tests {
             () = signals.requested(2) => {}
         }
         for id in self.unfinished.clone() {
-            let reason = Reason::new("the run", "to run this test to its end", "interrupted before the test finished");
-            self.finish(id, Verdict::error(reason).into());
+            let verdict = if signals.any() {
+                let expected = "to run this test to its end";
+                Verdict::error(Reason::new("the run", expected, "interrupted before the test finished"))
+            } else {
+                internal_error("the task of the test was lost")
+            };
+            self.finish(id, verdict.into());
         }
         self.broken
     }
@@ -225,7 +230,11 @@ async fn catch_panic<T>(work: impl Future<Output = T>) -> Result<T, Verdict> {
     AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let message = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
-        let reason = Reason::new("internal error", "the test to finish", format!("the test panicked: {message}"));
-        Verdict::error(reason.hint("report this error with your command line"))
+        internal_error(format!("the test panicked: {message}"))
     })
+}
+
+fn internal_error(seen: impl Into<String>) -> Verdict {
+    let reason = Reason::new("internal error", "the test to finish", seen);
+    Verdict::error(reason.hint("report this error with your command line"))
 }
