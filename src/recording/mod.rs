@@ -95,12 +95,11 @@ impl Recording {
     /// Writes the recording: a temporary file first, so that an error does not destroy an older recording.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let write = || {
-            let target = replace::target(path)?;
-            let file = beside(&target)?;
+            let (file, target) = replace::temporary(path, false)?;
             let mut packed = GzEncoder::new(file.as_file(), Compression::best());
             serde_json::to_writer(&mut packed, self)?;
             packed.finish()?.sync_all()?;
-            file.persist(&target)?;
+            file.persist(target)?;
             anyhow::Ok(())
         };
         write().with_context(|| format!("cannot write the recording {}", path.display()))
@@ -142,13 +141,7 @@ pub fn probe(path: &Path) -> Result<(), Refusal> {
         let what = format!("cannot write the recording {}: {error}", path.display());
         Refusal::usage(what, "give a writable path with --record or FILE_SIMULATOR_RECORD")
     };
-    let target = replace::target(path).map_err(refused)?;
-    std::fs::create_dir_all(replace::folder(&target)).map_err(refused)?;
-    beside(&target).map(drop).map_err(refused)
-}
-
-fn beside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    tempfile::Builder::new().prefix(".recording-").tempfile_in(replace::folder(path))
+    replace::temporary(path, false).map(drop).map_err(refused)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The report files of a run: replaced at its first event and kept up to date; a reader always sees a complete file.
 
-use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -32,26 +32,14 @@ impl Files {
     }
 }
 
-/// Writes a temporary file beside the report and renames it, so that no reader sees a partial report.
 fn write(path: &Path, text: anyhow::Result<String>) -> anyhow::Result<()> {
     let text = text?;
     let replace = || {
-        let target = replace::target(path)?;
-        let folder = replace::folder(&target);
-        fs::create_dir_all(folder)?;
-        let file = temporary(folder)?;
-        fs::write(file.path(), &text)?;
-        file.persist(&target).map(drop).map_err(|error| error.error)
+        let (mut file, target) = replace::temporary(path, true)?;
+        file.write_all(text.as_bytes())?;
+        file.persist(target).map(drop).map_err(|error| error.error)
     };
     replace().with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// A temporary file in `folder` that other users may read.
-fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    builder.prefix(".report-").tempfile_in(folder)
 }
 
 impl Reporter for Files {
