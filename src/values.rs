@@ -25,7 +25,7 @@ pub struct Values {
 impl Values {
     /// Merges the values that a release was given into the chart's defaults.
     pub fn new(origin: impl Into<String>, mut defaults: Value, given: &Value) -> Self {
-        // Helm stores null if no values were given; merging null would remove all defaults.
+        // Without given values, Helm omits the key; merging null would remove all defaults.
         if given.is_object() {
             json_patch::merge(&mut defaults, given);
         }

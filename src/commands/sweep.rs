@@ -162,7 +162,7 @@ async fn search(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) 
         }
     }
     if !found.problems.is_empty() {
-        // A sidecar would copy a file again that is still in an unlisted export.
+        // A sidecar would copy a removed file again from an export that could not be listed.
         found.leftovers.retain(|leftover| leftover.placed.place != Place::Host);
     }
     found

@@ -73,7 +73,7 @@ impl Run {
             facts: self.facts.clone(),
             suites: vec![suite.to_owned()],
             grid: Vec::new(),
-            diagnosed: self.diagnosed.iter().filter(|known| is_of_a_test(&known.server)).cloned().collect(),
+            diagnosed: self.diagnosed.iter().filter(|its| is_of_a_test(&its.server)).cloned().collect(),
             notices: self.notices.clone(),
             tests,
             ..*self
