@@ -86,11 +86,11 @@ enum Command {
         #[command(flatten)]
         values: ValuesFile,
     },
-    /// List the files that killed runs left behind; remove them with --yes
+    /// List the files that killed runs left behind, or remove them
     Sweep {
         #[command(flatten)]
         inspection: Inspection,
-        /// Remove the files
+        /// Remove the files instead of listing them
         #[arg(long)]
         yes: bool,
         /// Minimum age of a run's newest file
