@@ -134,8 +134,8 @@ impl Tests {
         }
         for id in self.unfinished.clone() {
             let verdict = if signals.any() {
-                let expected = "to run this test to its end";
-                Verdict::error(Reason::new("the run", expected, "interrupted before the test finished"))
+                let expected = "to finish this test";
+                Verdict::error(Reason::new("the run", expected, "interrupted before that"))
             } else {
                 internal_error("the task of the test was lost")
             };
