@@ -161,11 +161,11 @@ impl Report {
     fn pods(&mut self, population: &Population, suites: &[Suite]) {
         for (suite, server) in suite::servers(suites) {
             let Some(obstacle) = population.server(&suite.system.pods, server).obstacle() else { continue };
-            let (level, hope) = match obstacle.may_resolve {
+            let (level, outlook) = match obstacle.may_resolve {
                 None => (Level::Fail, String::new()),
-                Some(hope) => (Level::Warn, format!("; {hope}")),
+                Some(outlook) => (Level::Warn, format!("; {outlook}")),
             };
-            let seen = format!("{server}: {}: {}{hope}", obstacle.object, obstacle.message);
+            let seen = format!("{server}: {}: {}{outlook}", obstacle.object, obstacle.message);
             self.print(level, "pods", &seen, &obstacle.hint);
         }
     }
