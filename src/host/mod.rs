@@ -58,7 +58,7 @@ impl std::fmt::Display for Entry {
     }
 }
 
-/// What a look at a file found, here or in a container.
+/// What was found at a file's path, here or in a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Seen {
     Absent,
@@ -68,7 +68,7 @@ pub enum Seen {
     #[serde(alias = "Trouble")]
     Unreadable(String),
     Whole,
-    /// There is no folder to look in.
+    /// The container does not mount the folder.
     NoMount(String),
     /// It was not checked, which proves nothing.
     Unknown(String),
