@@ -80,7 +80,7 @@ fn plot(costs: [Cost; 3]) {
 
 /// What `phase2` of so many simulated servers costs.
 fn simulated(runtime: &Runtime, servers: usize, rounds: usize) -> Cost {
-    let scenario = json!({"name": "growth", "broken": "nothing", "servers": servers});
+    let scenario = json!({"name": "growth", "about": "healthy", "servers": servers});
     let scenario: Scenario = serde_json::from_value(scenario).expect("a scenario");
     let simulation = runtime.block_on(Simulation::start(scenario)).unwrap_or_else(|refusal| panic!("{refusal}"));
     let folder = tempfile::tempdir().expect("a folder");

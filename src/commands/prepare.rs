@@ -116,8 +116,8 @@ fn facts(options: &Options, cluster: &Cluster, release: String, values: Option<S
     let fact = |name: &'static str, value| Fact { name: name.into(), value };
     let reached = format!("{} at {}, Kubernetes {}", cluster.context(), cluster.address, cluster.version.git_version);
     let simulated = options.simulate.as_ref().map(|scenario| {
-        let Scenario { name, broken, .. } = scenario.as_ref();
-        fact(SIMULATED, format!("scenario {name}, broken: {broken}; sidecars sync every {INTERVAL} s"))
+        let Scenario { name, about, .. } = scenario.as_ref();
+        fact(SIMULATED, format!("scenario {name}: {about}; sidecars sync every {INTERVAL} s"))
     });
     let facts = [
         simulated,

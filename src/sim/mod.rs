@@ -1,7 +1,7 @@
-//! A cluster in a process: an API server on a loopback port, and behind it the chart's pods with real folders.
+//! A simulated cluster: an API server on a loopback port, and the chart's pods on real folders.
 //!
-//! Reached by its kubeconfig only. Imports `error`, and of `cluster` the target and the codec of commands, nothing else
-//! of ours: what it says must not depend on what the harness expects.
+//! Reached only through its kubeconfig. Imports `error`, `output`, and from `cluster` the target and the codec of commands:
+//! its replies must not depend on what the harness expects.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,19 +28,19 @@ use world::{CONTEXT, NAMESPACE, RELEASE, World};
 
 const KUBECONFIG: &str = "kubeconfig";
 
-/// A simulated cluster; gone when dropped, with its folders.
+/// A simulated cluster; dropping it stops it and removes its folders.
 pub struct Simulation {
-    // Dropped first: what still runs would write into folders that are being removed.
+    // Dropped first: running tasks would write into the folders while they are removed.
     _tasks: JoinSet<()>,
     world: Arc<World>,
     folder: TempDir,
 }
 
 impl Simulation {
-    /// Starts a cluster with the release on it, whose pods have been running for a while.
+    /// Starts a cluster on which the release has been running for a while.
     ///
     /// # Errors
-    /// No port or folder could be had, or the scenario does not fit the chart.
+    /// A port or folder is not available, or the scenario does not fit the chart.
     pub async fn start(scenario: Scenario) -> Result<Self, Refusal> {
         let started = async {
             let folder = tempfile::Builder::new().prefix("file-simulator-").tempdir()?;
@@ -48,7 +48,7 @@ impl Simulation {
             let mut tasks = JoinSet::new();
             control::start(&world, &mut tasks)?;
             node::start(&world, &mut tasks).await?;
-            control::begin(&world, &mut tasks);
+            control::schedule_faults(&world, &mut tasks);
             api::start(&world, &folder.path().join(KUBECONFIG), &mut tasks).await?;
             anyhow::Ok(Self { _tasks: tasks, world, folder })
         };

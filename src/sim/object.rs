@@ -1,4 +1,4 @@
-//! Objects, which are JSON here as in the API: their kinds, and reading them. Imports nothing of ours.
+//! Kubernetes objects as JSON: their kinds, and accessors. Imports nothing from this crate.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Its `apiVersion`, `kind` and plural, as in the API's paths.
+    /// `apiVersion`, `kind` and plural.
     pub fn names(self) -> [&'static str; 3] {
         match self {
             Self::Pod => ["v1", "Pod", "pods"],
@@ -33,15 +33,14 @@ impl Kind {
         }
     }
 
-    /// The one with that `apiVersion` and plural.
     pub fn named(version: &str, plural: &str) -> Option<Self> {
         let core = [Self::Pod, Self::Service, Self::Secret, Self::Node, Self::Namespace, Self::Event];
         let mut all = core.into_iter().chain([Self::Deployment, Self::ReplicaSet, Self::EndpointSlice]);
-        all.find(|kind| matches!(kind.names(), [own, _, its] if own == version && its == plural))
+        all.find(|kind| matches!(kind.names(), [its_version, _, its_plural] if its_version == version && its_plural == plural))
     }
 }
 
-/// A string; empty of what is not one.
+/// A string; empty if the value is not a string.
 pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
@@ -58,7 +57,7 @@ pub fn uid(object: &Value) -> &str {
     text(&object["metadata"]["uid"])
 }
 
-/// The server that a pod is of.
+/// The name of a pod's server.
 pub fn server(pod: &Value) -> &str {
     text(&pod["metadata"]["labels"]["app.kubernetes.io/component"])
 }
@@ -67,7 +66,7 @@ pub fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     items(&pod["spec"]["initContainers"]).chain(items(&pod["spec"]["containers"]))
 }
 
-/// What the kubelet says of a container: `state` in its status.
+/// `state` in a container's status.
 pub fn state<'a>(pod: &'a Value, container: &str) -> &'a Value {
     let status = &pod["status"];
     let mut all = items(&status["initContainerStatuses"]).chain(items(&status["containerStatuses"]));
@@ -78,11 +77,11 @@ pub fn is_ready(pod: &Value) -> bool {
     items(&pod["status"]["conditions"]).any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
-pub fn is_deleted(pod: &Value) -> bool {
+pub fn is_terminating(pod: &Value) -> bool {
     !pod["metadata"]["deletionTimestamp"].is_null()
 }
 
-/// The metadata of an object that the owner's controller makes.
+/// The metadata of an object created by the owner's controller.
 pub fn owned_by(kind: Kind, owner: &Value, name: &str, labels: &Value) -> Value {
     let [version, kind, _] = kind.names();
     let reference = json!({"apiVersion": version, "kind": kind, "name": self::name(owner), "uid": uid(owner),
@@ -90,7 +89,7 @@ pub fn owned_by(kind: Kind, owner: &Value, name: &str, labels: &Value) -> Value 
     json!({"name": name, "labels": labels, "ownerReferences": [reference]})
 }
 
-/// A time as Kubernetes has it: whole seconds.
+/// A timestamp as Kubernetes writes it, in whole seconds.
 pub fn stamp(time: Timestamp) -> String {
     format!("{time:.0}")
 }

@@ -1,4 +1,4 @@
-//! The objects of the simulated cluster, their versions, and what happened to them.
+//! The objects of the simulated cluster, with their resource versions and history.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use tokio::sync::watch;
 
 use super::object::{Kind, name, stamp};
 
-/// The version before the first change: as on any cluster, there have been others, which are forgotten.
+/// The version before the first change. Earlier ones count as compacted, as on any real cluster.
 const FIRST: u64 = 1000;
 
 pub struct Change {
     pub kind: Kind,
     /// `ADDED`, `MODIFIED` or `DELETED`.
     pub verb: &'static str,
-    /// The object after it, or its last state.
+    /// The object after the change; its last state if it was deleted.
     pub object: Arc<Value>,
 }
 
-/// The objects of one namespace, and the cluster's own.
+/// The objects of one namespace, and the cluster-scoped ones.
 pub struct Store(watch::Sender<State>);
 
 pub struct State {
@@ -44,20 +44,20 @@ impl Store {
         self.0.borrow().get(kind, name).cloned()
     }
 
-    /// The state, and to wait for another one. It must not be held while the store is changed.
+    /// Watches the state. Do not hold a borrow while changing the store.
     pub fn state(&self) -> watch::Receiver<State> {
         self.0.subscribe()
     }
 
-    /// Puts an object there, with a uid and `created`; one of that name is replaced and keeps both.
+    /// Creates or replaces an object; a new one gets a uid and the creation time, an existing one keeps both.
     pub fn put(&self, kind: Kind, mut object: Value, created: Timestamp) {
         let key = (kind, name(&object).to_owned());
         self.0.send_if_modified(|state| {
             let before = state.objects.get(&key);
-            let made = json!({"uid": format!("{:032x}", rand::random::<u128>()), "creationTimestamp": stamp(created)});
-            let given = before.map_or(&made, |before| &before["metadata"]);
+            let new = json!({"uid": format!("{:032x}", rand::random::<u128>()), "creationTimestamp": stamp(created)});
+            let metadata = before.map_or(&new, |before| &before["metadata"]);
             for field in ["uid", "creationTimestamp", "resourceVersion"] {
-                object["metadata"][field] = given[field].clone();
+                object["metadata"][field] = metadata[field].clone();
             }
             state.set(key, object)
         });
@@ -75,7 +75,7 @@ impl Store {
     pub fn remove(&self, kind: Kind, name: &str) {
         self.0.send_if_modified(|state| {
             let Some(object) = state.objects.remove(&(kind, name.to_owned())) else { return false };
-            state.remember(kind, "DELETED", Value::clone(&object));
+            state.record(kind, "DELETED", Value::clone(&object));
             true
         });
     }
@@ -90,26 +90,26 @@ impl State {
         self.objects.get(&(kind, name.to_owned()))
     }
 
-    /// What happened after a version; `None` if that is forgotten.
+    /// The changes after a version; `None` if that is too old.
     pub fn since(&self, version: u64) -> Option<&[Change]> {
-        // Every version has its change.
+        // Each version has exactly one change.
         let known = usize::try_from(version.checked_sub(FIRST)?).ok()?;
         Some(self.history.get(known..).unwrap_or_default())
     }
 
-    /// Puts an object there; `false` if nothing changes.
+    /// Returns `false` if nothing changes.
     fn set(&mut self, key: (Kind, String), object: Value) -> bool {
         let before = self.objects.get(&key);
         if before.is_some_and(|before| **before == object) {
             return false;
         }
         let verb = if before.is_some() { "MODIFIED" } else { "ADDED" };
-        let object = self.remember(key.0, verb, object);
+        let object = self.record(key.0, verb, object);
         self.objects.insert(key, object);
         true
     }
 
-    fn remember(&mut self, kind: Kind, verb: &'static str, mut object: Value) -> Arc<Value> {
+    fn record(&mut self, kind: Kind, verb: &'static str, mut object: Value) -> Arc<Value> {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         let object = Arc::new(object);

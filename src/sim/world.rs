@@ -1,4 +1,4 @@
-//! The cluster as all its parts know it: its objects, logs, folders and clocks, and the scenario.
+//! The state that all parts of the cluster share: objects, logs, folders, clocks, and the scenario.
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -20,14 +20,14 @@ use super::store::Store;
 pub const CONTEXT: &str = "simulated";
 pub const NAMESPACE: &str = "file-simulator";
 pub const RELEASE: &str = "file-sim";
-/// What the names of the chart's objects have before the server's.
+/// Precedes the server's name in the names of the chart's objects.
 pub const PREFIX: &str = "file-sim-file-simulator-";
 pub const NODE: &str = "file-simulator";
 
-/// What its sidecars sleep between two cycles, in seconds; the chart has 30.
+/// The sync interval of the simulated sidecars, in seconds; the chart's default is 30.
 pub const INTERVAL: u64 = 2;
 
-/// How long ago the release was installed.
+/// The age of the release when the run starts.
 const AGE: Duration = Duration::from_secs(600);
 
 pub struct World {
@@ -36,29 +36,29 @@ pub struct World {
     pub scenario: Scenario,
     /// The host folder.
     pub data: PathBuf,
-    /// Where the node keeps volumes and containers' own files.
+    /// The node's volumes and the containers' root filesystems.
     pub node: PathBuf,
     pub kubelet: Kubelet,
-    /// The node's address: its own among the loopback ones, so that simulations side by side never share a port.
+    /// The node's address, one of its own on the loopback network: NodePorts of parallel simulations do not collide.
     pub address: Ipv4Addr,
     requests: AtomicUsize,
-    /// When the first request came: what happens later is counted from then.
-    begun: watch::Sender<Option<Instant>>,
+    /// When the first request arrived: faults with `after` count from it.
+    first_request: watch::Sender<Option<Instant>>,
 }
 
-/// What the node knows of the pods that it runs.
+/// The node's state of the pods that it runs.
 #[derive(Default)]
 pub struct Kubelet {
-    /// The folders that are mounted, by pod and volume; as on Linux a mount stays what it was when its folder is renamed.
+    /// The mounted folders, by the pod's uid and the volume. As on Linux, a mount survives renaming its folder.
     pub mounts: Mutex<HashMap<String, HashMap<String, PathBuf>>>,
-    /// Where the pods' servers listen on this machine, by the pods' names.
+    /// The local ports of the NFS servers, by the pods' names.
     pub ports: Mutex<HashMap<String, u16>>,
     pub addresses: AtomicU32,
-    /// Held while a file is written or read, so that it is seen whole.
+    /// Held while a file is written or read, so that no one sees half of it.
     pub files: Mutex<()>,
-    /// Held while something is copied, which finds its folders once: so long none of them goes away.
+    /// Read-held during a copy, which resolves its folders once, so that no folder moves until the copy is done.
     pub copies: RwLock<()>,
-    /// Held while a command is begun on a node that is short of CPU; what commands it has lost an output of.
+    /// Held while a node short of CPU starts a command; lists the pods and kinds of commands whose output it has lost once.
     pub busy: tokio::sync::Mutex<HashSet<(String, bool)>>,
 }
 
@@ -71,9 +71,9 @@ impl World {
             data: folder.join("data"),
             node: folder.join("node"),
             kubelet: Kubelet::default(),
-            address: address(),
+            address: unused_loopback_address(),
             requests: AtomicUsize::new(0),
-            begun: watch::Sender::new(None),
+            first_request: watch::Sender::new(None),
         }
     }
 
@@ -81,42 +81,43 @@ impl World {
         Timestamp::now() + self.scenario.clock.cluster
     }
 
-    /// The node's time: of logs, and of what the kubelet says of containers.
+    /// The node's clock, which stamps logs and container statuses.
     pub fn node_now(&self) -> Timestamp {
         self.now() + self.scenario.clock.node
     }
 
-    /// When what is made now was made: before the first request, some time ago.
+    /// The `creationTimestamp` of a new object; objects created before the first request are backdated.
     pub fn created(&self) -> Timestamp {
         self.now() - if self.elapsed().is_zero() { AGE } else { Duration::ZERO }
     }
 
-    /// A request came, and which one it is.
-    pub fn asked(&self) -> usize {
-        self.begun.send_if_modified(|begun| begun.is_none() && begun.replace(Instant::now()).is_none());
+    /// Counts a request and returns its number, from 1.
+    pub fn count_request(&self) -> usize {
+        self.first_request.send_if_modified(|first| first.is_none() && first.replace(Instant::now()).is_none());
         self.requests.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// How long ago the first request came; zero before it.
+    /// The time since the first request; zero before it.
     pub fn elapsed(&self) -> Duration {
-        self.begun.borrow().map_or(Duration::ZERO, |begun| begun.elapsed())
+        self.first_request.borrow().map_or(Duration::ZERO, |first| first.elapsed())
     }
 
-    pub async fn at(&self, after: Duration) {
-        let mut begun = self.begun.subscribe();
-        // The sender is in here.
-        let Ok(Some(begun)) = begun.wait_for(Option::is_some).await.map(|begun| *begun) else { return };
-        tokio::time::sleep_until(begun + after).await;
+    /// Sleeps until this long after the first request.
+    pub async fn sleep_until(&self, after: Duration) {
+        let mut first = self.first_request.subscribe();
+        // Never fails: `self` owns the sender.
+        let Ok(Some(first)) = first.wait_for(Option::is_some).await.map(|first| *first) else { return };
+        tokio::time::sleep_until(first + after).await;
     }
 
-    /// Puts an object into the store, with what the API server adds to what it is given.
+    /// Stores an object with the fields that the API server adds.
     pub fn put(&self, kind: Kind, mut object: Value) {
         if !matches!(kind, Kind::Node | Kind::Namespace) {
             object["metadata"]["namespace"] = json!(NAMESPACE);
         }
         match kind {
             Kind::Pod => {
-                // There is no scheduler.
+                // Stands in for the scheduler.
                 object["spec"]["nodeName"] = json!(NODE);
                 object["status"]["phase"] = json!("Pending");
             }
@@ -132,7 +133,7 @@ impl World {
         self.store.put(kind, object, self.created());
     }
 
-    /// Marks a pod as deleted: from then on its controller does not count it, and the node ends and removes it.
+    /// Marks a pod as terminating: its controller no longer counts it, and the node stops and removes it.
     pub fn terminate(&self, pod: &str) {
         let now = self.now();
         self.store.edit(Kind::Pod, pod, |pod| {
@@ -146,9 +147,9 @@ impl World {
     }
 }
 
-/// A loopback address that nobody else uses, where the system has more than one.
-fn address() -> Ipv4Addr {
+/// A random loopback address, where the system has more than one.
+fn unused_loopback_address() -> Ipv4Addr {
     let [_, second, third, fourth] = rand::random::<[u8; 4]>();
-    let own = Ipv4Addr::new(127, second.max(1), third, fourth.clamp(1, 254));
-    if std::net::TcpListener::bind((own, 0)).is_ok() { own } else { Ipv4Addr::LOCALHOST }
+    let address = Ipv4Addr::new(127, second.max(1), third, fourth.clamp(1, 254));
+    if std::net::TcpListener::bind((address, 0)).is_ok() { address } else { Ipv4Addr::LOCALHOST }
 }

@@ -12,7 +12,7 @@ use super::place::Place;
 
 /// A scenario of these faults.
 pub fn faulty(faults: &[Value]) -> Scenario {
-    serde_json::from_value(json!({"name": "faulty", "broken": "what a test says", "faults": faults})).unwrap()
+    serde_json::from_value(json!({"name": "faulty", "about": "set by a test", "faults": faults})).unwrap()
 }
 
 /// The cluster; gone when dropped.

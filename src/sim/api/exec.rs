@@ -1,4 +1,4 @@
-//! Commands in containers, by the node. Imports the node and the codec of commands.
+//! Runs commands in containers. Imports the node and the codec of commands.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Error;
 
 use super::objects::container;
-use super::reply::{Answered, bad, new};
-use super::request::Asked;
+use super::reply::{Reply, bad_request, failure};
+use super::request::RequestInfo;
 use super::websocket::{Socket, accept, close, send};
 use crate::cluster::{Operation, batch};
 use crate::sim::node::Container;
 use crate::sim::object::{name, state};
-use crate::sim::scenario::Answer;
+use crate::sim::scenario::ApiFault;
 use crate::sim::world::World;
 
 const STDOUT: u8 = 1;
@@ -24,22 +24,23 @@ const STATUS: u8 = 3;
 
 pub(super) fn exec(
     world: &Arc<World>,
-    asked: &Asked,
+    info: &RequestInfo,
     request: &mut Request<Incoming>,
-    instead: Option<Answer>,
-) -> Answered {
-    let (pod, name) = container(world, asked)?;
-    let words = asked.all("command");
-    let (mark, operations) = batch::decode(&words).ok_or_else(|| bad("the simulated node cannot run that"))?;
+    fault: Option<ApiFault>,
+) -> Reply {
+    let (pod, name) = container(world, info)?;
+    let command = info.all("command");
+    let unknown = || bad_request("the simulated cluster cannot run this command");
+    let (mark, operations) = batch::decode(&command).ok_or_else(unknown)?;
     let (container, mark) = (Container { world: Arc::clone(world), pod, name }, mark.to_owned());
     accept(request, "v5.channel.k8s.io", async move |mut socket| {
         let status = if state(&container.pod, &container.name)["running"].is_null() {
             let why = format!("unable to upgrade connection: container not found (\"{}\")", container.name);
-            json!(new(500, "InternalError", &format!("Internal error occurred: {why}")))
+            json!(failure(500, "InternalError", &format!("Internal error occurred: {why}")))
         } else {
-            run(&mut socket, &container, &mark, &operations, instead).await?
+            run(&mut socket, &container, &mark, &operations, fault).await?
         };
-        if instead == Some(Answer::Half) {
+        if fault == Some(ApiFault::Half) {
             return Ok(());
         }
         send(&mut socket, STATUS, status.to_string().as_bytes()).await?;
@@ -47,26 +48,26 @@ pub(super) fn exec(
     })
 }
 
-/// Does the operations, sends what they say, of half a command only how the first one begins, and returns the Status.
+/// Runs the operations, sends their output (under [`ApiFault::Half`], only part of the first one's), and returns the Status.
 async fn run(
     socket: &mut Socket,
     container: &Container,
     mark: &str,
     operations: &[Operation],
-    instead: Option<Answer>,
+    fault: Option<ApiFault>,
 ) -> Result<Value, Error> {
-    let is_lost = match instead {
-        Some(Answer::Slow(takes)) => {
+    let is_lost = match fault {
+        Some(ApiFault::Slow(delay)) => {
             let mut lost = container.world.kubelet.busy.lock().await;
-            sleep(takes.unsigned_abs()).await;
+            sleep(delay.unsigned_abs()).await;
             lost.insert((name(&container.pod).to_owned(), operations.iter().all(Operation::has_no_output)))
         }
         _ => false,
     };
     let mut status = json!({"status": "Success"});
     for operation in operations {
-        let said = container.run(operation);
-        let code = i32::from(said.is_err());
+        let output = container.run(operation);
+        let code = i32::from(output.is_err());
         if code != 0 {
             let causes = json!([{"reason": "ExitCode", "message": batch::FAILED.to_string()}]);
             status = json!({"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": causes}});
@@ -75,11 +76,11 @@ async fn run(
             continue;
         }
         let [stdout, stderr] = batch::marks(mark, code);
-        match said {
-            Ok(said) => send(socket, STDOUT, &said).await?,
-            Err(why) => send(socket, STDERR, why.as_bytes()).await?,
+        match output {
+            Ok(output) => send(socket, STDOUT, &output).await?,
+            Err(message) => send(socket, STDERR, message.as_bytes()).await?,
         }
-        if instead == Some(Answer::Half) {
+        if fault == Some(ApiFault::Half) {
             break;
         }
         send(socket, STDOUT, stdout.as_bytes()).await?;

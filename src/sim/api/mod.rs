@@ -1,7 +1,7 @@
-//! The API server of a simulated cluster: HTTP on a loopback port, reached by a kubeconfig. What the harness does not
-//! ask is not there.
+//! The simulated API server: HTTP on a loopback port, described by a kubeconfig. Implements only the requests that the
+//! harness sends.
 //!
-//! Imports the world, what the node does in pods, and the codec of commands.
+//! Imports the world, the node's commands and port-forwards, and the codec of commands.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch::Sender;
 use tokio::task::JoinSet;
 
-mod answer;
+mod dispatch;
 mod exec;
 mod log;
 mod objects;
@@ -35,37 +35,37 @@ mod request;
 mod websocket;
 
 use super::listener::serve;
-use super::scenario::Answer;
+use super::scenario::ApiFault;
 use super::world::{CONTEXT, NAMESPACE, World};
-use reply::{Body, Later};
-use request::Asked;
+use reply::{Body, Upgrade};
+use request::RequestInfo;
 
 struct Connection {
     world: Arc<World>,
-    /// What the user has to show.
+    /// The bearer token that requests must send.
     token: String,
-    later: Mutex<Option<Later>>,
-    /// When the scenario cuts or silences it, by what was asked last.
-    end: Sender<Option<(Duration, Answer)>>,
+    upgrade: Mutex<Option<Upgrade>>,
+    /// When and how the scenario ends this connection, by its latest request.
+    end: Sender<Option<(Duration, ApiFault)>>,
 }
 
-/// Begins to listen, and writes the kubeconfig that leads there; serves until the tasks are dropped.
+/// Listens, writes the kubeconfig, and serves until the tasks are dropped.
 pub(super) async fn start(world: &Arc<World>, kubeconfig: &Path, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no port to listen on")?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on 127.0.0.1")?;
     let token = format!("{:032x}", rand::random::<u128>());
     let config = self::kubeconfig(listener.local_addr()?, &token);
-    std::fs::write(kubeconfig, format!("{config:#}\n")).context("the kubeconfig cannot be written")?;
+    std::fs::write(kubeconfig, format!("{config:#}\n")).context("cannot write the kubeconfig")?;
     let world = Arc::clone(world);
-    let served = serve(listener, move |stream| {
+    let server = serve(listener, move |stream| {
         let (world, token) = (Arc::clone(&world), token.clone());
-        let connection = Connection { world, token, later: Mutex::default(), end: Sender::new(None) };
+        let connection = Connection { world, token, upgrade: Mutex::default(), end: Sender::new(None) };
         connection.serve(stream)
     });
-    tasks.spawn(served.boxed());
+    tasks.spawn(server.boxed());
     Ok(())
 }
 
-/// The kubeconfig of the one user; its JSON is YAML, too.
+/// JSON, which is YAML too.
 fn kubeconfig(address: SocketAddr, token: &str) -> Value {
     json!({
         "apiVersion": "v1",
@@ -78,52 +78,51 @@ fn kubeconfig(address: SocketAddr, token: &str) -> Value {
 }
 
 impl Connection {
-    /// Serves it to its end, or to where the scenario ends it.
     async fn serve(self, stream: TcpStream) {
-        // Not dropped where it falls silent, and with it the stream: that would close it.
+        // Pinned here so that a silenced connection stays open: dropping the future would close the stream.
         let mut work = pin!(async {
-            // Small frames are not kept back.
             let _ = stream.set_nodelay(true);
             let mut http = http1::Builder::new();
-            // It has to be the simulated clock's.
+            // The Date header must show the simulated clock.
             http.auto_date_header(false);
-            let service = service_fn(|request| self.answer(request));
-            // A client may go at any moment.
+            let service = service_fn(|request| self.reply(request));
+            // A client may disconnect at any moment.
             let _ = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
-            let later = self.later.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(later) = later {
-                later.await;
+            let upgrade = self.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(upgrade) = upgrade {
+                upgrade.await;
             }
         });
         tokio::select! {
             biased;
-            answer = self.ends() => if answer == Answer::Silence { pending().await },
+            fault = self.fault() => if fault == ApiFault::Silence { pending().await },
             () = &mut work => {}
         }
     }
 
-    /// From a request to its answer, or to what the scenario does instead.
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    async fn reply(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let world = &self.world;
-        let number = world.asked();
+        let number = world.count_request();
         let elapsed = world.elapsed();
-        let asked = Asked::read(request.method(), request.uri(), request.headers());
-        let instead = world.scenario.answer(asked.verb, &asked.resource, elapsed);
-        if let Some(answer @ (Answer::Closed | Answer::Silence)) = instead {
-            self.end.send_replace(Some((elapsed, answer)));
+        let info = RequestInfo::read(request.method(), request.uri(), request.headers());
+        let fault = world.scenario.api_fault(info.verb, &info.resource, elapsed);
+        if let Some(fault @ (ApiFault::Closed | ApiFault::Silence)) = fault {
+            self.end.send_replace(Some((elapsed, fault)));
             return pending().await;
         }
-        self.end.send_replace(world.scenario.later(asked.verb, &asked.resource, elapsed));
+        self.end.send_replace(world.scenario.next_api_fault(info.verb, &info.resource, elapsed));
         let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        let answered = match instead {
-            _ if token != Some(&self.token) => Err(reply::of(401, &asked)),
-            Some(Answer::Status(code)) => Err(reply::of(code, &asked)),
-            Some(Answer::Busy { each, seconds }) if number.is_multiple_of(each) => Err(reply::busy(seconds)),
-            Some(Answer::Page(code)) => Ok((reply::page(code), None)),
-            _ => answer::answer(world, asked, request, instead).await,
+        let reply = match fault {
+            _ if token != Some(&self.token) => Err(reply::error(401, &info)),
+            Some(ApiFault::Status(code)) => Err(reply::error(code, &info)),
+            Some(ApiFault::Busy { every, seconds }) if number.is_multiple_of(every) => {
+                Err(reply::too_many_requests(seconds))
+            }
+            Some(ApiFault::Page(code)) => Ok((reply::page(code), None)),
+            _ => dispatch::dispatch(world, info, request, fault).await,
         };
-        let (mut response, later) = answered.unwrap_or_else(|failure| (reply::failed(&failure), None));
-        *self.later.lock().unwrap_or_else(PoisonError::into_inner) = later;
+        let (mut response, upgrade) = reply.unwrap_or_else(|failure| (reply::failed(&failure), None));
+        *self.upgrade.lock().unwrap_or_else(PoisonError::into_inner) = upgrade;
         let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&world.now());
         if let Some(date) = date.ok().and_then(|date| HeaderValue::try_from(date).ok()) {
             response.headers_mut().insert(DATE, date);
@@ -131,18 +130,18 @@ impl Connection {
         Ok(response)
     }
 
-    /// Waits until the scenario cuts or silences it.
-    async fn ends(&self) -> Answer {
+    /// Waits until the scenario closes or silences this connection.
+    async fn fault(&self) -> ApiFault {
         let mut end = self.end.subscribe();
         loop {
             let now = *end.borrow_and_update();
             let reached = async {
-                let (after, answer) = now?;
-                self.world.at(after).await;
-                Some(answer)
+                let (after, fault) = now?;
+                self.world.sleep_until(after).await;
+                Some(fault)
             };
             tokio::select! {
-                Some(answer) = reached => return answer,
+                Some(fault) = reached => return fault,
                 _ = end.changed() => {}
             }
         }

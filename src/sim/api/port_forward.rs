@@ -1,4 +1,4 @@
-//! A connection to a pod's port: channel 0 carries its bytes, channel 1 why it cannot be had.
+//! Port-forwards: channel 0 carries the data, channel 1 the error message.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::objects::find;
-use super::reply::{Answered, bad};
-use super::request::Asked;
-use super::websocket::{Done, Socket, accept, close, send};
+use super::reply::{Reply, bad_request};
+use super::request::RequestInfo;
+use super::websocket::{Socket, SocketResult, accept, close, send};
 use crate::sim::node;
 use crate::sim::object::{Kind, name};
 use crate::sim::world::World;
 
-pub(super) fn port_forward(world: &Arc<World>, asked: &Asked, request: &mut Request<Incoming>) -> Answered {
-    let pod = find(world, asked, Kind::Pod)?;
-    let port: u16 = asked.parsed("ports").ok_or_else(|| bad("query parameter \"ports\" is required"))?;
+pub(super) fn port_forward(world: &Arc<World>, info: &RequestInfo, request: &mut Request<Incoming>) -> Reply {
+    let pod = find(world, info, Kind::Pod)?;
+    let port: u16 = info.parsed("ports").ok_or_else(|| bad_request("query parameter \"ports\" is required"))?;
     let world = Arc::clone(world);
     accept(request, "v4.channel.k8s.io", async move |mut socket| {
         for channel in [0, 1] {
@@ -34,8 +34,8 @@ pub(super) fn port_forward(world: &Arc<World>, asked: &Asked, request: &mut Requ
     })
 }
 
-/// Copies both ways until the pod closes the connection, or the client is gone.
-async fn forward(socket: Socket, mut connection: TcpStream) -> Done {
+/// Copies in both directions until the pod or the client closes the connection.
+async fn forward(socket: Socket, mut connection: TcpStream) -> SocketResult {
     let (mut reader, mut writer) = connection.split();
     let (mut to_client, mut from_client) = socket.split();
     let write = async {

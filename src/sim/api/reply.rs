@@ -1,4 +1,4 @@
-//! What requests get: an object, more as there is more to say, a page, or a failure in Kubernetes' words. Imports what was asked.
+//! Replies to requests: an object, a stream, an HTML page, or a Kubernetes Status. Imports the request.
 
 use std::convert::Infallible;
 
@@ -12,16 +12,16 @@ use kube::core::Status;
 use serde::Serialize;
 use serde_json::json;
 
-use super::request::Asked;
+use super::request::RequestInfo;
 
 const USER: &str = "simulated";
 
 pub(super) type Body = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
 
-/// An answer, and what is left to do after it.
-pub(super) type Answered = Result<(Response<Body>, Option<Later>), Failure>;
+pub(super) type Reply = Result<(Response<Body>, Option<Upgrade>), Failure>;
 
-pub(super) type Later = BoxFuture<'static, ()>;
+/// The work on a websocket, done after the response has been sent.
+pub(super) type Upgrade = BoxFuture<'static, ()>;
 
 pub(super) type Failure = Box<Status>;
 
@@ -31,21 +31,21 @@ pub(super) fn stream(kind: &'static str, chunks: BoxStream<'static, Bytes>) -> R
     response
 }
 
-fn whole(kind: &'static str, text: String, code: u16) -> Response<Body> {
+fn complete(kind: &'static str, text: String, code: u16) -> Response<Body> {
     let mut response = stream(kind, stream::iter([text.into()]).boxed());
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response
 }
 
 pub(super) fn object(object: &impl Serialize, code: u16) -> Response<Body> {
-    whole("application/json", json!(object).to_string(), code)
+    complete("application/json", json!(object).to_string(), code)
 }
 
 pub(super) fn page(code: u16) -> Response<Body> {
-    let mut response = whole("text/html", "<html>Who are you?</html>".to_owned(), code);
+    let mut response = complete("text/html", "<html>Log in</html>".to_owned(), code);
     if response.status().is_redirection() {
-        let place = "https://login.example/start?state=secret";
-        response.headers_mut().insert(LOCATION, HeaderValue::from_static(place));
+        let location = "https://login.example/start?state=secret";
+        response.headers_mut().insert(LOCATION, HeaderValue::from_static(location));
     }
     response
 }
@@ -58,48 +58,46 @@ pub(super) fn failed(failure: &Failure) -> Response<Body> {
     response
 }
 
-pub(super) fn new(code: u16, reason: &str, message: &str) -> Failure {
+pub(super) fn failure(code: u16, reason: &str, message: &str) -> Failure {
     Status::failure(message, reason).with_code(code).boxed()
 }
 
-pub(super) fn bad(message: &str) -> Failure {
-    new(400, "BadRequest", message)
+pub(super) fn bad_request(message: &str) -> Failure {
+    failure(400, "BadRequest", message)
 }
 
-pub(super) fn not_found(asked: &Asked) -> Failure {
-    new(404, "NotFound", &format!("{} not found", subject(asked)))
+pub(super) fn not_found(info: &RequestInfo) -> Failure {
+    failure(404, "NotFound", &format!("{} not found", subject(info)))
 }
 
-/// What an API server may say with that code to any request.
-pub(super) fn of(code: u16, asked: &Asked) -> Failure {
+pub(super) fn error(code: u16, info: &RequestInfo) -> Failure {
     match code {
-        401 => new(code, "Unauthorized", "Unauthorized"),
-        403 => new(code, "Forbidden", &forbidden(asked)),
-        404 => new(code, "NotFound", "the server could not find the requested resource"),
-        _ => new(code, "InternalError", "Internal error occurred: the scenario says so"),
+        401 => failure(code, "Unauthorized", "Unauthorized"),
+        403 => failure(code, "Forbidden", &forbidden(info)),
+        404 => failure(code, "NotFound", "the server could not find the requested resource"),
+        _ => failure(code, "InternalError", "Internal error occurred: simulated by the scenario"),
     }
 }
 
-/// The API server has too much to do, and asks to come again after so many seconds.
-pub(super) fn busy(seconds: u32) -> Failure {
+pub(super) fn too_many_requests(seconds: u32) -> Failure {
     let message = "the server has received too many requests and has asked us to try again later";
-    let mut failure = new(429, "TooManyRequests", message);
-    failure.details = serde_json::from_value(json!({"retryAfterSeconds": seconds})).ok();
-    failure
+    let mut busy = failure(429, "TooManyRequests", message);
+    busy.details = serde_json::from_value(json!({"retryAfterSeconds": seconds})).ok();
+    busy
 }
 
-/// The resource with its group, and the object.
-fn subject(asked: &Asked) -> String {
-    let plural = asked.resource.split('/').next().unwrap_or_default();
-    let group = if asked.group.is_empty() { String::new() } else { format!(".{}", asked.group) };
-    let name = asked.name.as_ref().map(|name| format!(" \"{name}\"")).unwrap_or_default();
+/// The resource, its API group and the object's name, as Kubernetes' messages name them.
+fn subject(info: &RequestInfo) -> String {
+    let plural = info.resource.split('/').next().unwrap_or_default();
+    let group = if info.group.is_empty() { String::new() } else { format!(".{}", info.group) };
+    let name = info.name.as_ref().map(|name| format!(" \"{name}\"")).unwrap_or_default();
     format!("{plural}{group}{name}")
 }
 
-fn forbidden(asked: &Asked) -> String {
-    let Asked { verb, group, resource, .. } = asked;
-    let scope = asked.namespace.as_ref();
+fn forbidden(info: &RequestInfo) -> String {
+    let RequestInfo { verb, group, resource, .. } = info;
+    let scope = info.namespace.as_ref();
     let scope = scope.map_or("at the cluster scope".to_owned(), |name| format!("in the namespace \"{name}\""));
     let what = format!("cannot {verb} resource \"{resource}\" in API group \"{group}\" {scope}");
-    format!("{} is forbidden: User \"{USER}\" {what}", subject(asked))
+    format!("{} is forbidden: User \"{USER}\" {what}", subject(info))
 }

@@ -1,4 +1,4 @@
-//! What a request asks, read from its method, path and query, and of which objects. Imports their kinds.
+//! Parses a request's method, path and query, and matches its selectors. Imports the kinds of objects.
 
 use http::{HeaderMap, Method, Uri, header::ACCEPT};
 use serde_json::Value;
@@ -6,25 +6,26 @@ use serde_json::Value;
 use crate::sim::object::{Kind, text};
 use crate::sim::world::NAMESPACE;
 
-pub(super) struct Asked {
+pub(super) struct RequestInfo {
     /// The verb as in RBAC.
     pub verb: &'static str,
     pub group: String,
-    /// The resource as in RBAC, such as `pods/exec`; with its group if it is none of ours; a path that has none.
+    /// The resource as in RBAC, such as `pods/exec`; of kinds that the simulation lacks with the API group; the path of
+    /// requests for anything else.
     pub resource: String,
     pub kind: Option<Kind>,
-    /// The namespace; none where all are asked for, and for what is in none.
+    /// `None` for all namespaces and for cluster-scoped objects.
     pub namespace: Option<String>,
     pub name: Option<String>,
     pub is_partial: bool,
     query: Vec<(String, String)>,
 }
 
-impl Asked {
+impl RequestInfo {
     pub fn read(method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
         let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let mut asked = Self {
+        let mut info = Self {
             verb: "get",
             group: String::new(),
             resource: uri.path().trim_matches('/').to_owned(),
@@ -38,30 +39,30 @@ impl Asked {
         let (group, version, rest) = match segments.as_slice() {
             ["api", version, rest @ ..] => ("", *version, rest),
             ["apis", group, version, rest @ ..] => (*group, *version, rest),
-            _ => return asked,
+            _ => return info,
         };
         let (namespace, rest) = match rest {
             ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some(*namespace), rest),
             _ => (None, rest),
         };
-        let [plural, rest @ ..] = rest else { return asked };
-        group.clone_into(&mut asked.group);
-        (asked.kind, asked.resource) = resource(group, version, plural, rest.get(1).copied().unwrap_or_default());
-        asked.namespace = namespace.map(str::to_owned);
-        asked.name = rest.first().map(|name| (*name).to_owned());
-        asked.verb = match (method, rest) {
+        let [plural, rest @ ..] = rest else { return info };
+        group.clone_into(&mut info.group);
+        (info.kind, info.resource) = resource(group, version, plural, rest.get(1).copied().unwrap_or_default());
+        info.namespace = namespace.map(str::to_owned);
+        info.name = rest.first().map(|name| (*name).to_owned());
+        info.verb = match (method, rest) {
             (&Method::GET, [_, ..]) => "get",
-            (&Method::GET, []) if asked.is("watch") => "watch",
+            (&Method::GET, []) if info.is("watch") => "watch",
             (&Method::GET, []) => "list",
             (&Method::DELETE, [_]) => "delete",
             (&Method::POST, []) => "create",
             _ => "update",
         };
-        asked
+        info
     }
 
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.query.iter().find(|(own, _)| own == key).map(|(_, value)| value.as_str())
+        self.query.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     pub fn parsed<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
@@ -69,19 +70,19 @@ impl Asked {
     }
 
     pub fn all(&self, key: &str) -> Vec<String> {
-        self.query.iter().filter(|(own, _)| own == key).map(|(_, value)| value.clone()).collect()
+        self.query.iter().filter(|(name, _)| name == key).map(|(_, value)| value.clone()).collect()
     }
 
     pub fn is(&self, key: &str) -> bool {
         matches!(self.get(key), Some("true" | "1"))
     }
 
-    /// Whether it is about the cluster's own objects or about the one namespace that has any.
+    /// Whether the request is for cluster-scoped objects or for the one namespace that contains objects.
     pub fn has_objects(&self) -> bool {
         self.namespace.as_deref().is_none_or(|namespace| namespace == NAMESPACE)
     }
 
-    /// Whether an object is one that a list or watch is about: `a=b` and `a!=b` of labels, and `a=b` of fields, are known.
+    /// Whether an object matches the selectors; knows `a=b` and `a!=b` for labels, and `a=b` for fields.
     pub fn selects(&self, object: &Value) -> bool {
         let terms = |key| self.get(key).unwrap_or_default().split(',').filter(|term| !term.is_empty());
         let label = |key: &str| text(&object["metadata"]["labels"][key]);
@@ -95,9 +96,9 @@ impl Asked {
     }
 }
 
-/// The kind with that plural, none of what is none of ours; and how a resource of it is called here, as [`Asked::resource`] says.
+/// The kind, if the simulation has it, and the name for [`RequestInfo::resource`].
 pub(super) fn resource(group: &str, version: &str, plural: &str, subresource: &str) -> (Option<Kind>, String) {
     let kind = Kind::named(format!("{group}/{version}").trim_start_matches('/'), plural);
-    let whole = if kind.is_some() { plural.to_owned() } else { format!("{plural}.{group}") };
-    (kind, if subresource.is_empty() { whole } else { format!("{whole}/{subresource}") })
+    let name = if kind.is_some() { plural.to_owned() } else { format!("{plural}.{group}") };
+    (kind, if subresource.is_empty() { name } else { format!("{name}/{subresource}") })
 }

@@ -1,4 +1,4 @@
-//! Websockets with Kubernetes' channels: the first byte of a frame says which one it belongs to.
+//! Websockets with Kubernetes' channels: the first byte of a frame is the channel's number.
 
 use futures::stream;
 use futures::{SinkExt, StreamExt};
@@ -12,42 +12,42 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role};
 
-use super::reply::{Answered, bad};
+use super::reply::{Reply, bad_request};
 
-const LONGEST: usize = 32 << 10;
+const MAX_FRAME: usize = 32 << 10;
 
 pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-/// What is done there ends early when the client is gone.
-pub(super) type Done = Result<(), tokio_tungstenite::tungstenite::Error>;
+/// An error means that the client has disconnected.
+pub(super) type SocketResult = Result<(), tokio_tungstenite::tungstenite::Error>;
 
-/// Agrees to the upgrade; the work is done when the answer was sent.
-pub(super) fn accept<F: Future<Output = Done> + Send>(
+/// Accepts the upgrade; `work` runs after the response has been sent.
+pub(super) fn accept<F: Future<Output = SocketResult> + Send>(
     request: &mut Request<Incoming>,
     protocol: &'static str,
     work: impl FnOnce(Socket) -> F + Send + 'static,
-) -> Answered {
+) -> Reply {
     let response = create_response_with_body(request, || StreamBody::new(stream::empty().boxed()));
-    let mut response = response.map_err(|error| bad(&error.to_string()))?;
+    let mut response = response.map_err(|error| bad_request(&error.to_string()))?;
     response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
     let upgrade = hyper::upgrade::on(request);
-    let later = async move {
+    let upgraded = async move {
         let Ok(upgraded) = upgrade.await else { return };
         let _ = work(WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await).await;
     };
-    Ok((response, Some(Box::pin(later))))
+    Ok((response, Some(Box::pin(upgraded))))
 }
 
-/// Sends some output, in as many frames as it needs.
-pub(super) async fn send(socket: &mut Socket, channel: u8, output: &[u8]) -> Done {
-    for chunk in output.chunks(LONGEST) {
+/// Sends output in as many frames as needed.
+pub(super) async fn send(socket: &mut Socket, channel: u8, output: &[u8]) -> SocketResult {
+    for chunk in output.chunks(MAX_FRAME) {
         socket.send(Message::binary([&[channel], chunk].concat())).await?;
     }
     Ok(())
 }
 
-/// Says goodbye, and waits until the client has heard it: a closed TCP connection would take what is under way with it.
-pub(super) async fn close(mut socket: Socket) -> Done {
+/// Closes the websocket and waits for the client's close frame: closing TCP at once would lose frames in transit.
+pub(super) async fn close(mut socket: Socket) -> SocketResult {
     socket.close(None).await?;
     while let Some(Ok(_)) = socket.next().await {}
     Ok(())

@@ -1,20 +1,18 @@
-//! The controllers of Deployments and ReplicaSets: from a Deployment's spec to its pods.
+//! The controllers of Deployments and ReplicaSets.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::sim::object::{Kind, is_deleted, is_ready, items, name, owned_by, stamp, uid};
+use crate::sim::object::{Kind, is_ready, is_terminating, items, name, owned_by, stamp, uid};
 use crate::sim::world::{NAMESPACE, World};
 
-/// The annotation that numbers the ReplicaSets of a Deployment.
 const REVISION: &str = "deployment.kubernetes.io/revision";
-/// The label that tells the pods of a Deployment's ReplicaSets apart.
 const HASH: &str = "pod-template-hash";
 
-/// Takes every Deployment a step further, as a rolling update goes with the usual `maxSurge` and `maxUnavailable` and one
-/// pod: the old one goes when the new one is Ready.
+/// Advances every Deployment by one step of a rolling update with the default `maxSurge` and `maxUnavailable`: the old pod
+/// is deleted when the new one is Ready.
 pub(super) fn reconcile(world: &World) {
     for deployment in world.store.list(Kind::Deployment) {
         let newest = newest(world, &deployment);
@@ -22,7 +20,7 @@ pub(super) fn reconcile(world: &World) {
         let (newest, older): (Vec<_>, Vec<_>) =
             owned(world, Kind::ReplicaSet, &deployment).into_iter().partition(|set| name(set) == newest);
         let pods = newest.iter().flat_map(|set| owned(world, Kind::Pod, set));
-        let ready = pods.filter(|pod| !is_deleted(pod) && is_ready(pod)).count();
+        let ready = pods.filter(|pod| !is_terminating(pod) && is_ready(pod)).count();
         for set in older {
             scale(world, &set, if ready >= wanted { 0 } else { replicas(&set) });
         }
@@ -34,7 +32,7 @@ pub(super) fn reconcile(world: &World) {
     }
 }
 
-/// The name of the ReplicaSet of the Deployment's template, which is made if it is not there.
+/// The name of the ReplicaSet for the current template; creates it if necessary.
 fn newest(world: &World, deployment: &Value) -> String {
     let mut template = deployment["spec"]["template"].clone();
     let mut hasher = DefaultHasher::new();
@@ -55,41 +53,41 @@ fn newest(world: &World, deployment: &Value) -> String {
 }
 
 fn owned(world: &World, kind: Kind, by: &Value) -> Vec<Arc<Value>> {
-    let is_its = |object: &Value| items(&object["metadata"]["ownerReferences"]).any(|owner| owner["uid"] == *uid(by));
-    world.store.list(kind).into_iter().filter(|object| is_its(object)).collect()
+    let is_owned = |object: &Value| items(&object["metadata"]["ownerReferences"]).any(|owner| owner["uid"] == *uid(by));
+    world.store.list(kind).into_iter().filter(|object| is_owned(object)).collect()
 }
 
-/// Makes pods of a ReplicaSet, or marks some as deleted, until as many count as wanted.
+/// Creates or deletes pods of a ReplicaSet until it has as many as wanted.
 fn scale(world: &World, set: &Value, wanted: usize) {
-    let mut active: Vec<_> = owned(world, Kind::Pod, set).into_iter().filter(|pod| !is_deleted(pod)).collect();
-    let refusal = refusal(world).filter(|_| active.len() < wanted);
+    let mut active: Vec<_> = owned(world, Kind::Pod, set).into_iter().filter(|pod| !is_terminating(pod)).collect();
+    let denial = denial(world).filter(|_| active.len() < wanted);
     world.store.edit(Kind::ReplicaSet, name(set), |live| {
         live["spec"]["replicas"] = json!(wanted);
-        if let Some(refusal) = &refusal
+        if let Some(denial) = &denial
             && live["status"].is_null()
         {
-            live["status"] = json!({"conditions": [refusal]});
+            live["status"] = json!({"conditions": [denial]});
         }
     });
-    if refusal.is_some() {
+    if denial.is_some() {
         return;
     }
-    // Ready ones last.
+    // Pods that are not Ready are deleted first.
     active.sort_by_key(|pod| is_ready(pod));
     for pod in active.iter().take(active.len().saturating_sub(wanted)) {
         world.terminate(name(pod));
     }
     for _ in active.len()..wanted {
         let template = &set["spec"]["template"];
-        let own = format!("{}-{:08x}", name(set), rand::random::<u32>());
-        let mut metadata = owned_by(Kind::ReplicaSet, set, &own, &template["metadata"]["labels"]);
+        let pod = format!("{}-{:08x}", name(set), rand::random::<u32>());
+        let mut metadata = owned_by(Kind::ReplicaSet, set, &pod, &template["metadata"]["labels"]);
         metadata["annotations"] = template["metadata"]["annotations"].clone();
         world.put(Kind::Pod, json!({"metadata": metadata, "spec": template["spec"]}));
     }
 }
 
-/// What a ReplicaSet's status says where the namespace's level of `PodSecurity` allows no `hostPath`, which all pods have.
-fn refusal(world: &World) -> Option<Value> {
+/// The `ReplicaFailure` condition where the namespace enforces a `PodSecurity` level, which forbids the pods' `hostPath`.
+fn denial(world: &World) -> Option<Value> {
     let namespace = world.store.get(Kind::Namespace, NAMESPACE)?;
     let level = namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"].as_str()?;
     let message = format!("pods \"x\" is forbidden: violates PodSecurity \"{level}:latest\": hostPath");

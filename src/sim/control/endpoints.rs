@@ -1,13 +1,13 @@
-//! The controller of EndpointSlices: which pods a Service leads to, and to which of their ports.
+//! The controller of EndpointSlices.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::sim::object::{Kind, is_deleted, is_ready, items, name, owned_by, uid};
+use crate::sim::object::{Kind, is_ready, is_terminating, items, name, owned_by, uid};
 use crate::sim::world::World;
 
-/// Brings the slices up to date: one for each Service, because its pods have the same ports.
+/// Updates the slices: one for each Service, because its pods have the same ports.
 pub(super) fn reconcile(world: &World) {
     let pods = world.store.list(Kind::Pod);
     for service in world.store.list(Kind::Service) {
@@ -16,20 +16,20 @@ pub(super) fn reconcile(world: &World) {
             let mut selector = selector.into_iter().flatten();
             selector.all(|(key, value)| pod["metadata"]["labels"][key] == *value) && pod["status"]["podIP"].is_string()
         };
-        let its: Vec<_> = pods.iter().filter(is_selected).collect();
-        let own = format!("{}-slice", name(&service));
+        let selected: Vec<_> = pods.iter().filter(is_selected).collect();
+        let slice = format!("{}-slice", name(&service));
         let mut labels = service["metadata"]["labels"].clone();
         labels["kubernetes.io/service-name"] = json!(name(&service));
-        let metadata = owned_by(Kind::Service, &service, &own, &labels);
-        let endpoints: Vec<_> = its.iter().map(|pod| endpoint(pod)).collect();
-        let ports = its.iter().map(|pod| ports(&service, pod)).find(|ports| !ports.is_empty()).unwrap_or_default();
+        let metadata = owned_by(Kind::Service, &service, &slice, &labels);
+        let endpoints: Vec<_> = selected.iter().map(|pod| endpoint(pod)).collect();
+        let ports = selected.iter().map(|pod| ports(&service, pod)).find(|ports| !ports.is_empty()).unwrap_or_default();
         let slice = json!({"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints, "ports": ports});
         world.put(Kind::EndpointSlice, slice);
     }
 }
 
 fn endpoint(pod: &Value) -> Value {
-    let (serving, terminating) = (is_ready(pod), is_deleted(pod));
+    let (serving, terminating) = (is_ready(pod), is_terminating(pod));
     let conditions = json!({"ready": serving && !terminating, "serving": serving, "terminating": terminating});
     let target = json!({"kind": "Pod", "name": name(pod), "uid": uid(pod)});
     json!({"addresses": [pod["status"]["podIP"]], "conditions": conditions, "targetRef": target})

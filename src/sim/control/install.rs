@@ -1,4 +1,4 @@
-//! The release: the host folders, the chart's objects, and the Secrets in which Helm keeps its revisions.
+//! Installs the release: the host folders, the chart's objects, and Helm's Secrets with the revisions.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +25,6 @@ const DEFAULTS: &str = include_str!("../../../fixtures/helm-chart/file-simulator
 #[derive(Clone)]
 struct Chart {
     values: Value,
-    /// As they are given to the API server.
     objects: Vec<Value>,
 }
 
@@ -48,20 +47,20 @@ fn rendered(world: &World) -> anyhow::Result<Chart> {
         let its = |object: &&Value| name(object).strip_prefix(PREFIX) == Some(own_name);
         let mut more = objects.iter().filter(its).map(named).collect::<Result<Vec<_>, _>>()?;
         for object in &mut more {
-            set(object, "FSID", &(number + 1).to_string());
+            set_env(object, "FSID", &(number + 1).to_string());
         }
         objects.extend(more);
     }
     Ok(Chart { values, objects })
 }
 
-/// Installs the chart, with what a scenario has of its revisions.
+/// Installs the chart, with the scenario's revisions.
 pub(super) fn install(world: &World) -> anyhow::Result<()> {
     let mut chart = rendered(world)?;
     chart.values["global"]["sidecar"]["syncInterval"] = json!(INTERVAL);
     world.put(Kind::Namespace, json!({"metadata": {"name": NAMESPACE}}));
     world.put(Kind::Node, node(world.address));
-    // All at once, so that they differ; free ones, so that simulations run side by side.
+    // NodePorts are free ports, held open until all are chosen so that they differ.
     let mut listeners = Vec::new();
     for server in chart.values["nasServers"].as_array_mut().context("the chart's values have no servers")? {
         let listener = TcpListener::bind((world.address, 0))?;
@@ -79,21 +78,21 @@ pub(super) fn install(world: &World) -> anyhow::Result<()> {
                 world.put(Kind::Service, object.clone());
                 continue;
             }
-            set(object, "SYNC_INTERVAL", &INTERVAL.to_string());
+            set_env(object, "SYNC_INTERVAL", &INTERVAL.to_string());
             world.put(Kind::Deployment, object.clone());
         }
     }
-    record(world, &chart)
+    store_revisions(world, &chart)
 }
 
-/// Gives every variable of that name in an object another value.
-fn set(object: &mut Value, variable: &str, value: &str) {
+/// Sets every environment variable of that name in an object.
+fn set_env(object: &mut Value, variable: &str, value: &str) {
     match object {
-        Value::Array(all) => all.iter_mut().for_each(|item| set(item, variable, value)),
+        Value::Array(all) => all.iter_mut().for_each(|item| set_env(item, variable, value)),
         Value::Object(fields) if fields.get("name").is_some_and(|name| name == variable) => {
             fields.insert("value".to_owned(), value.into());
         }
-        Value::Object(fields) => fields.values_mut().for_each(|field| set(field, variable, value)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| set_env(field, variable, value)),
         _ => {}
     }
 }
@@ -105,18 +104,18 @@ fn node(address: Ipv4Addr) -> Value {
     json!({"metadata": {"name": NODE, "labels": {"kubernetes.io/hostname": NODE}}, "status": status})
 }
 
-/// Puts the deployed revision into the store, and newer ones if the scenario has them.
-fn record(world: &World, chart: &Chart) -> anyhow::Result<()> {
+/// Stores the Secrets of the deployed revision and of the scenario's later revisions.
+fn store_revisions(world: &World, chart: &Chart) -> anyhow::Result<()> {
     let mut revisions = BTreeMap::from([(1, ("deployed", chart.clone()))]);
     for fault in &world.scenario.faults {
         let Fault::Revision { number, status, values, servers, steps } = fault else { continue };
-        let (its_status, its) = revisions.entry(*number).or_insert_with(|| ("failed", chart.clone()));
-        *its_status = status.as_deref().unwrap_or(its_status);
-        json_patch::patch(&mut its.values, values)?;
+        let (revision_status, revision) = revisions.entry(*number).or_insert_with(|| ("failed", chart.clone()));
+        *revision_status = status.as_deref().unwrap_or(revision_status);
+        json_patch::patch(&mut revision.values, values)?;
         let names: Vec<String> = servers.iter().map(|server| format!("{PREFIX}{server}")).collect();
-        let is_its =
-            |object: &&mut Value| object["kind"] == "Deployment" && names.iter().any(|own| own == name(object));
-        its.objects.iter_mut().filter(is_its).try_for_each(|object| json_patch::patch(object, steps))?;
+        let is_patched =
+            |object: &&mut Value| object["kind"] == "Deployment" && names.iter().any(|patched| patched == name(object));
+        revision.objects.iter_mut().filter(is_patched).try_for_each(|object| json_patch::patch(object, steps))?;
     }
     for (number, (status, Chart { values, objects })) in revisions {
         let manifest = objects.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n---\n");
@@ -135,7 +134,7 @@ fn secret(world: &World, revision: u64, status: &str, config: &Value, manifest: 
         "manifest": manifest, "chart": {"metadata": metadata, "values": defaults}});
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
     packed.write_all(payload.to_string().as_bytes())?;
-    // Helm's own base64, and that of every Secret.
+    // Helm encodes in base64, and so does every Secret.
     let data = STANDARD.encode(STANDARD.encode(packed.finish()?));
     let labels = json!({"owner": "helm", "name": RELEASE, "status": status, "version": revision.to_string()});
     let metadata = json!({"name": format!("sh.helm.release.v1.{RELEASE}.v{revision}"), "labels": labels});

@@ -1,6 +1,6 @@
-//! The control plane: the chart's objects, the controllers that follow them, and what a scenario breaks.
+//! The control plane: installs the release, runs the controllers, and applies the scenario's faults.
 //!
-//! Speaks with the API server and the node through the store only, but for what a scenario does to folders.
+//! Communicates with the API server and the node only through the store, except for faults in folders.
 
 use std::sync::Arc;
 
@@ -14,13 +14,12 @@ mod endpoints;
 mod faults;
 mod install;
 
-pub(super) use faults::begin;
+pub(super) use faults::schedule_faults;
 
-/// Installs the release as it was some time ago, breaks what is broken from the beginning, and starts the controllers;
-/// returns when there are pods.
+/// Installs the release, applies the initial faults, and starts the controllers; the pods exist when it returns.
 pub(super) fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
     install::install(world)?;
-    faults::before(world)?;
+    faults::apply_initial(world)?;
     settle(world);
     let world = Arc::clone(world);
     let controllers = async move {
@@ -33,7 +32,7 @@ pub(super) fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow::Resu
     Ok(())
 }
 
-/// Lets the controllers do their work until none finds any.
+/// Runs the controllers until nothing changes.
 fn settle(world: &World) {
     let version = || world.store.state().borrow().version;
     loop {

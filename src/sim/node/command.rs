@@ -1,5 +1,5 @@
-//! What the harness does in a container: its operations, as their scripts would do it with busybox, but that one that fails
-//! says nothing else.
+//! The harness's operations in a container, with the output that their scripts have with busybox; one that fails prints
+//! only its error.
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
@@ -11,20 +11,20 @@ use jiff::tz::TimeZone;
 use tokio::task::block_in_place;
 
 use super::container::{Container, lock};
-use super::mounts::{Place, words};
+use super::mounts::{Place, linux_message};
 use super::{network, rsync};
 use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::sim::object::{Kind, name, state, text};
 
-/// The node's uptime when the cluster was started, in hundredths of a second.
+/// The node's uptime before the first request, in hundredths of a second.
 const UPTIME: u128 = 8_640_000;
 
-/// What is said on standard output, or on standard error by what fails.
-type Said = Result<Vec<u8>, String>;
+/// Standard output on success, standard error on failure.
+type Output = Result<Vec<u8>, String>;
 
 impl Container {
-    pub fn run(&self, operation: &Operation) -> Said {
+    pub fn run(&self, operation: &Operation) -> Output {
         if self.world.store.get(Kind::Pod, name(&self.pod)).is_none() {
             return Err("its pod is gone\n".to_owned());
         }
@@ -33,13 +33,13 @@ impl Container {
             Operation::Resolve { names } => Ok(network::resolve(&self.world, names).into()),
             Operation::Connect { address, port } => network::connect(&self.world, address, *port).map(|()| Vec::new()),
             _ => block_in_place(|| {
-                let _whole = lock(&self.world.kubelet.files);
+                let _files = lock(&self.world.kubelet.files);
                 self.run_on_files(operation)
             }),
         }
     }
 
-    /// Memory, uptime and CPU time: an idle container uses a thousandth of a core.
+    /// Memory, uptime and CPU time, of which a container uses a thousandth of a core.
     fn usage(&self) -> String {
         let since = text(&state(&self.pod, &self.name)["running"]["startedAt"]).parse::<Timestamp>();
         let age = since.map_or(0, |since| self.world.node_now().duration_since(since).as_millis().max(0));
@@ -47,7 +47,7 @@ impl Container {
         format!("2097152 {uptime} {}\n", age * 1000)
     }
 
-    fn run_on_files(&self, operation: &Operation) -> Said {
+    fn run_on_files(&self, operation: &Operation) -> Output {
         match operation {
             Operation::Write { path, content } => self.write(path, content.as_bytes()),
             Operation::Fill { path, line, bytes } => self.write(path, &Operation::filling(line, *bytes)),
@@ -59,22 +59,22 @@ impl Container {
             Operation::Tree { folder, line, files } => {
                 for (name, content) in Operation::tree(line, *files) {
                     let path = format!("{folder}/{name}");
-                    self.make(path.rsplit_once('/').map_or(folder, |(folder, _)| folder))?;
+                    self.create_dir(path.rsplit_once('/').map_or(folder, |(folder, _)| folder))?;
                     self.write(&path, &content)?;
-                    age(&self.at(&path)?.host).map_err(failed("touch", &path))?;
+                    set_old_mtime(&self.at(&path)?.host).map_err(failed("touch", &path))?;
                 }
                 Ok(Vec::new())
             }
             Operation::Times { folder } => {
-                let line = |(path, data): &(String, Metadata)| format!("{} {path}\n", changed(data));
-                Ok(self.found(folder)?.iter().map(line).collect::<String>().into())
+                let line = |(path, data): &(String, Metadata)| format!("{} {path}\n", mtime(data));
+                Ok(self.find(folder)?.iter().map(line).collect::<String>().into())
             }
-            Operation::Ages { folder, prefix } => self.each(folder, prefix, |name, path| {
+            Operation::Ages { folder, prefix } => self.for_each_match(folder, prefix, |name, path| {
                 let data = fs::metadata(self.at(path)?.host).map_err(failed("stat", name))?;
-                Ok(format!("{} {} {name}\0", changed(&data), used(&data)).into())
+                Ok(format!("{} {} {name}\0", mtime(&data), disk_usage(&data)).into())
             }),
             Operation::DiskUsage { folder } => {
-                let used: u64 = self.found(folder)?.iter().map(|(_, data)| used(data)).sum();
+                let used: u64 = self.find(folder)?.iter().map(|(_, data)| disk_usage(data)).sum();
                 Ok(format!("{used}\t{folder}\n").into())
             }
             Operation::Read { path } => self.read(path),
@@ -83,12 +83,12 @@ impl Container {
                 Ok(content.map_or(Vec::new(), |content| format!("{}\n", Digest::of(&content)).into()))
             }
             Operation::WriteNested { folder, name, content } => {
-                self.make(folder)?;
+                self.create_dir(folder)?;
                 let path = format!("{folder}/{name}");
                 self.write(&path, content.as_bytes())?;
                 self.read(&path)
             }
-            Operation::Gather { folder, prefix } => self.each(folder, prefix, |name, path| {
+            Operation::Gather { folder, prefix } => self.for_each_match(folder, prefix, |name, path| {
                 let is_file = self.at(path)?.host.is_file();
                 Ok(if is_file {
                     [format!("{name}\0").as_bytes(), &self.read(path)?, b"\0"].concat()
@@ -97,10 +97,12 @@ impl Container {
                 })
             }),
             Operation::Remove { path } => self.remove(path),
-            Operation::Sweep { folder, prefix } if !prefix.is_empty() => self.each(folder, prefix, |name, path| {
-                self.remove(path)?;
-                Ok(format!("{name}\0").into())
-            }),
+            Operation::Sweep { folder, prefix } if !prefix.is_empty() => {
+                self.for_each_match(folder, prefix, |name, path| {
+                    self.remove(path)?;
+                    Ok(format!("{name}\0").into())
+                })
+            }
             _ => Err(String::new()),
         }
     }
@@ -109,48 +111,48 @@ impl Container {
         self.place(path).map_err(failed("sh", path))
     }
 
-    /// Makes a folder and those above it; the container's own root is made when it is needed.
-    fn make(&self, folder: &str) -> Result<(), String> {
+    /// Creates a folder and its parents, including the container's root, which exists only once something is written.
+    fn create_dir(&self, folder: &str) -> Result<(), String> {
         let place = self.at(folder)?;
         place.writable().and_then(|()| fs::create_dir_all(place.host)).map_err(failed("mkdir", folder))
     }
 
-    fn found(&self, folder: &str) -> Result<Vec<(String, Metadata)>, String> {
+    fn find(&self, folder: &str) -> Result<Vec<(String, Metadata)>, String> {
         let mut files = Vec::new();
         find(&self.at(folder)?.host, ".", &mut files).map_err(failed("find", folder))?;
         Ok(files)
     }
 
-    fn write(&self, path: &str, content: &[u8]) -> Said {
+    fn write(&self, path: &str, content: &[u8]) -> Output {
         let place = self.at(path)?;
         place.writable().and_then(|()| fs::write(place.host, content)).map_err(failed("can't create", path))?;
         Ok(Vec::new())
     }
 
-    fn read(&self, path: &str) -> Said {
+    fn read(&self, path: &str) -> Output {
         fs::read(self.at(path)?.host).map_err(failed("cat", path))
     }
 
-    /// What is said of each that is in a folder and begins so.
-    fn each(&self, folder: &str, prefix: &str, say: impl Fn(&str, &str) -> Said) -> Said {
+    /// The concatenated output for each entry of a folder whose name starts with the prefix.
+    fn for_each_match(&self, folder: &str, prefix: &str, run: impl Fn(&str, &str) -> Output) -> Output {
         let names = self.matching(folder, prefix)?;
-        let said = names.iter().map(|name| say(name, &format!("{folder}/{name}")));
-        said.collect::<Result<Vec<_>, _>>().map(|said| said.concat())
+        let outputs = names.iter().map(|name| run(name, &format!("{folder}/{name}")));
+        outputs.collect::<Result<Vec<_>, _>>().map(|outputs| outputs.concat())
     }
 
-    /// The names of what is in a folder that begin so, in order; as in a shell, a beginning may lead into a folder there.
+    /// The entries of a folder whose names start with the prefix, sorted; as with a shell's glob, the prefix may contain `/`.
     fn matching(&self, folder: &str, prefix: &str) -> Result<Vec<String>, String> {
         fs::read_dir(self.at(folder)?.host).map_err(failed("cd", folder))?;
-        let own = prefix.rfind('/').map_or("", |end| &prefix[..=end]);
-        let Ok(entries) = fs::read_dir(self.at(&format!("{folder}/{own}"))?.host) else { return Ok(Vec::new()) };
-        let name = |entry: io::Result<fs::DirEntry>| Some(format!("{own}{}", entry.ok()?.file_name().to_str()?));
+        let subfolder = prefix.rfind('/').map_or("", |end| &prefix[..=end]);
+        let Ok(entries) = fs::read_dir(self.at(&format!("{folder}/{subfolder}"))?.host) else { return Ok(Vec::new()) };
+        let name = |entry: io::Result<fs::DirEntry>| Some(format!("{subfolder}{}", entry.ok()?.file_name().to_str()?));
         let mut names: Vec<_> = entries.filter_map(name).collect();
         names.retain(|name| name.starts_with(prefix));
         names.sort();
         Ok(names)
     }
 
-    fn remove(&self, path: &str) -> Said {
+    fn remove(&self, path: &str) -> Output {
         let place = self.at(path)?;
         let removed = fs::symlink_metadata(&place.host).and_then(|data| {
             place.writable()?;
@@ -163,37 +165,37 @@ impl Container {
     }
 }
 
-fn age(path: &Path) -> io::Result<()> {
+fn set_old_mtime(path: &Path) -> io::Result<()> {
     let time = jiff::civil::date(Operation::YEAR, 2, 3).to_zoned(TimeZone::UTC).map_err(io::Error::other)?;
     let time = SystemTime::from(time.timestamp());
     fs::OpenOptions::new().write(true).open(path)?.set_modified(time)
 }
 
-/// The files in a folder and below, with their paths.
+/// The files in a folder and its subfolders, with their relative paths.
 fn find(folder: &Path, name: &str, files: &mut Vec<(String, Metadata)>) -> io::Result<()> {
-    for (is_folder, own) in rsync::names(folder)? {
-        let (path, own) = (folder.join(&own), format!("{name}/{own}"));
-        // One that is gone by now has no files.
+    for (is_folder, entry) in rsync::names(folder)? {
+        let (path, name) = (folder.join(&entry), format!("{name}/{entry}"));
+        // Either may have been removed since.
         if is_folder {
-            let _ = find(&path, &own, files);
+            let _ = find(&path, &name, files);
         } else if let Ok(data) = fs::metadata(path) {
-            files.push((own, data));
+            files.push((name, data));
         }
     }
     Ok(())
 }
 
-/// When a file was changed, in seconds since 1970.
-fn changed(data: &Metadata) -> i64 {
+/// In seconds since 1970.
+fn mtime(data: &Metadata) -> i64 {
     let time = data.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
     time.unwrap_or_default().as_second()
 }
 
-/// How much disk a file uses, in KiB.
-fn used(data: &Metadata) -> u64 {
+/// In KiB.
+fn disk_usage(data: &Metadata) -> u64 {
     data.len().div_ceil(4096) * 4
 }
 
 fn failed(tool: &str, path: &str) -> impl Fn(io::Error) -> String {
-    move |error| format!("operations: {tool} {path}: {}\n", words(&error))
+    move |error| format!("operations: {tool} {path}: {}\n", linux_message(&error))
 }

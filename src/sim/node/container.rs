@@ -1,4 +1,4 @@
-//! A container of a pod, as its own life and the harness's commands have it.
+//! A container of a pod: its spec, its log, and the scenario's fault for it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,7 +26,7 @@ impl Container {
         variable.map_or("", |variable| text(&variable["value"]))
     }
 
-    /// Whether the pod waits for its end: an init container that is no sidecar.
+    /// Whether this is an init container other than a native sidecar.
     pub fn must_complete(&self) -> bool {
         let mut init = items(&self.pod["spec"]["initContainers"]);
         init.any(|spec| spec["name"] == self.name.as_str() && spec["restartPolicy"] != "Always")
@@ -40,12 +40,12 @@ impl Container {
         self.world.logs.of(name(&self.pod), &self.name)
     }
 
-    pub fn say(&self, line: impl Into<String>) {
+    pub fn print(&self, line: impl Into<String>) {
         self.log().send_modify(|log| log.lines.push((self.world.node_now(), line.into())));
     }
 }
 
-/// What the mutex guards, also after a panic.
+/// Locks a mutex, even if it is poisoned.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,7 @@
-//! The node: its kubelet runs the pods that are in the store, on real folders and ports of this machine.
+//! The node: its kubelet runs the store's pods on real folders and ports of this machine.
 //!
-//! Speaks with the other parts through the store and the logs, and does what the API server is asked to do in a pod.
+//! Communicates with the other parts through the store and the logs; the API server also runs commands in containers and
+//! connects to pods' ports.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,23 +15,23 @@ use super::world::World;
 
 mod command;
 mod container;
-mod life;
 mod mounts;
 mod network;
 mod nfs;
 mod pod;
 mod rsync;
 mod status;
+mod work;
 
 pub(super) use container::Container;
-pub(super) use mounts::vanish;
+pub(super) use mounts::move_folder_away;
 pub(super) use network::connect_pod;
 
-/// How long the start waits at most for pods to be Ready, and for each: one that cannot be goes on by itself.
+/// How long `start` waits for Ready pods: a base, and more for each pod.
 const UP: Duration = Duration::from_secs(5);
-const EACH: Duration = Duration::from_millis(20);
+const UP_PER_POD: Duration = Duration::from_millis(20);
 
-/// Starts the node, and returns when its pods are Ready.
+/// Starts the node; returns when all pods are Ready, or after a while, because broken pods never are.
 pub(super) async fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
     for folder in [&world.data, &world.node] {
         std::fs::create_dir_all(folder)?;
@@ -40,8 +41,7 @@ pub(super) async fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow
     let count = u32::try_from(world.store.list(Kind::Pod).len()).unwrap_or(u32::MAX);
     let mut state = world.store.state();
     let are_up = state.wait_for(|now| now.list(Kind::Pod).iter().all(|pod| is_ready(pod)));
-    // Those that are not up are run on all the same.
-    drop(tokio::time::timeout(UP + EACH * count, are_up).await);
+    drop(tokio::time::timeout(UP + UP_PER_POD * count, are_up).await);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What a path in a container is on this machine: volumes, mounts, and containers' own roots.
+//! Maps paths in containers to paths on this machine: volumes, mounts, and the containers' root filesystems.
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,6 +17,7 @@ const DATA: &str = "/mnt/simulator-data";
 
 pub(super) struct Place {
     pub host: PathBuf,
+    /// The path in the container.
     pub path: String,
     pub read_only: bool,
 }
@@ -36,7 +37,7 @@ pub(super) fn mount(world: &World, pod: &Value) {
             },
             None => join(&world.node.join("pods").join(uid(pod)), text(&volume["name"])),
         };
-        // One that cannot be made is missed by who uses it.
+        // A folder that cannot be created shows up as an error when the container uses it.
         let path = path.and_then(|path| fs::create_dir_all(&path).map(|()| path)).ok()?;
         Some((text(&volume["name"]).to_owned(), path))
     });
@@ -44,19 +45,19 @@ pub(super) fn mount(world: &World, pod: &Value) {
     lock(&world.kubelet.mounts).insert(uid(pod).to_owned(), volumes);
 }
 
-/// Forgets a pod that has ended, with its own folders.
+/// Unmounts a removed pod's volumes and deletes its emptyDirs and root filesystems.
 pub(super) fn unmount(world: &World, uid: &str) {
-    // An operation that is under way in it must not take it for emptied.
-    let _whole = lock(&world.kubelet.files);
+    // A running operation in the pod must not find empty folders.
+    let _files = lock(&world.kubelet.files);
     lock(&world.kubelet.mounts).remove(uid);
     for kind in ["pods", "roots"] {
-        // What cannot be removed goes with the node.
+        // Whatever remains is removed with the simulation.
         let _ = fs::remove_dir_all(world.node.join(kind).join(uid));
     }
 }
 
 impl Container {
-    /// What a path in it is; an error if it is none on this machine, or its volume is not mounted.
+    /// Maps a path in the container; fails if this machine cannot have such a path, or the volume is not mounted.
     pub(super) fn place(&self, path: &str) -> io::Result<Place> {
         let (world, pod) = (&self.world, uid(&self.pod));
         let within =
@@ -74,25 +75,25 @@ impl Container {
     }
 }
 
-/// Takes a server's folder away from the tester; pods that run keep what they have mounted.
-pub(in crate::sim) fn vanish(world: &World, server: &str) -> io::Result<()> {
-    let [own, kept] = [&world.data, &world.node].map(|folder| folder.join(server));
+/// Moves a server's host folder out of the tester's sight; running pods keep it mounted.
+pub(in crate::sim) fn move_folder_away(world: &World, server: &str) -> io::Result<()> {
+    let [from, to] = [&world.data, &world.node].map(|folder| folder.join(server));
     let _copies = world.kubelet.copies.write().unwrap_or_else(PoisonError::into_inner);
-    // An operation that is under way has its paths already.
-    let _whole = lock(&world.kubelet.files);
+    // A running operation has resolved its paths already.
+    let _files = lock(&world.kubelet.files);
     let mut mounts = lock(&world.kubelet.mounts);
-    fs::rename(&own, &kept)?;
-    for path in mounts.values_mut().flat_map(HashMap::values_mut).filter(|path| **path == own) {
-        path.clone_from(&kept);
+    fs::rename(&from, &to)?;
+    for path in mounts.values_mut().flat_map(HashMap::values_mut).filter(|path| **path == from) {
+        path.clone_from(&to);
     }
     Ok(())
 }
 
-/// A path of a container or of the node below a folder of this machine, and never outside of it.
+/// Appends a path of a container or the node to a folder of this machine, never leaving that folder.
 fn join(folder: &Path, path: &str) -> io::Result<PathBuf> {
     let mut joined = folder.to_owned();
     for part in path.split('/').filter(|part| !part.is_empty()) {
-        // On Windows `C:` and `a\b` are more than names.
+        // On Windows, `C:` and `a\b` are more than one name.
         if !Path::new(part).components().eq([Component::Normal(part.as_ref())]) {
             return Err(ErrorKind::InvalidInput.into());
         }
@@ -101,8 +102,8 @@ fn join(folder: &Path, path: &str) -> io::Result<PathBuf> {
     Ok(joined)
 }
 
-/// An error in the words of Linux.
-pub(super) fn words(error: &io::Error) -> String {
+/// Linux's message for an error.
+pub(super) fn linux_message(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "No such file or directory".to_owned(),
         ErrorKind::IsADirectory => "Is a directory".to_owned(),

@@ -1,4 +1,4 @@
-//! The network of the node: where Services lead, the NodePorts, and what containers find of both.
+//! The node's network: routes of Services, listening NodePorts, and name resolution and connections from containers.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -21,14 +21,13 @@ struct Route {
     ip: String,
     port: u16,
     node_port: u16,
-    /// The pod and its port that it leads to.
+    /// A Ready pod's name and port.
     target: Option<(String, u16)>,
 }
 
 pub(in crate::sim) async fn connect_pod(world: &World, pod: &str, port: u16) -> Option<TcpStream> {
-    let own = lock(&world.kubelet.ports).get(pod).copied().filter(|_| port == 2049)?;
-    let connection = TcpStream::connect((Ipv4Addr::LOCALHOST, own)).await.ok()?;
-    // Small records are not kept back.
+    let local = lock(&world.kubelet.ports).get(pod).copied().filter(|_| port == 2049)?;
+    let connection = TcpStream::connect((Ipv4Addr::LOCALHOST, local)).await.ok()?;
     connection.set_nodelay(true).ok()?;
     Some(connection)
 }
@@ -38,14 +37,14 @@ fn routes(world: &World) -> Vec<Route> {
     let slices = world.store.list(Kind::EndpointSlice);
     let mut routes = Vec::new();
     for service in world.store.list(Kind::Service) {
-        let its = slices
+        let slice = slices
             .iter()
             .find(|slice| text(&slice["metadata"]["labels"]["kubernetes.io/service-name"]) == name(&service));
         for port in items(&service["spec"]["ports"]) {
-            let target = its.and_then(|slice| {
+            let target = slice.and_then(|slice| {
                 let ready = items(&slice["endpoints"]).find(|endpoint| endpoint["conditions"]["ready"] == true)?;
-                let own = items(&slice["ports"]).find(|own| own["name"] == port["name"])?;
-                Some((text(&ready["targetRef"]["name"]).to_owned(), number(&own["port"])?))
+                let target = items(&slice["ports"]).find(|target| target["name"] == port["name"])?;
+                Some((text(&ready["targetRef"]["name"]).to_owned(), number(&target["port"])?))
             });
             let [port, node_port] = ["port", "nodePort"].map(|field| number(&port[field]).unwrap_or_default());
             routes.push(Route { ip: text(&service["spec"]["clusterIP"]).to_owned(), port, node_port, target });
@@ -54,7 +53,7 @@ fn routes(world: &World) -> Vec<Route> {
     routes
 }
 
-/// Listens on the NodePorts that lead to a pod.
+/// Listens on the NodePorts that have a Ready pod, as kube-proxy would.
 pub(super) async fn proxy(world: Arc<World>) {
     let mut state = world.store.state();
     let mut tasks = JoinSet::new();
@@ -67,13 +66,13 @@ pub(super) async fn proxy(world: Arc<World>) {
             closed.abort();
         }
         for port in wanted {
-            // One that another program has is tried again at the next change.
+            // A port that is in use is tried again at the next change.
             if !open.contains_key(&port)
                 && let Ok(listener) = TcpListener::bind((world.address, port)).await
             {
                 let world = Arc::clone(&world);
-                let served = serve(listener, move |client| pass(Arc::clone(&world), client, port));
-                open.insert(port, tasks.spawn(served.boxed()));
+                let server = serve(listener, move |client| forward(Arc::clone(&world), client, port));
+                open.insert(port, tasks.spawn(server.boxed()));
             }
         }
         while tasks.try_join_next().is_some() {}
@@ -83,29 +82,29 @@ pub(super) async fn proxy(world: Arc<World>) {
     }
 }
 
-async fn pass(world: Arc<World>, mut client: TcpStream, node_port: u16) {
+async fn forward(world: Arc<World>, mut client: TcpStream, node_port: u16) {
     let route = routes(&world).into_iter().find(|route| route.node_port == node_port);
     let Some((pod, port)) = route.and_then(|route| route.target) else { return };
     let Some(mut server) = connect_pod(&world, &pod, port).await else { return };
     let _ = client.set_nodelay(true);
-    // Whoever closes the connection knows why.
+    // Either side may close the connection at any moment.
     let _ = copy_bidirectional(&mut client, &mut server).await;
 }
 
-/// Connects to a Service's address, or to a NodePort; what nc says if it cannot.
+/// Checks that a Service's ClusterIP or a NodePort has a Ready pod; on failure returns nc's error message.
 pub(super) fn connect(world: &World, address: &str, port: u16) -> Result<(), String> {
     let is_node = address == world.address.to_string();
-    let is_its = |route: &Route| route.ip == address && route.port == port || is_node && route.node_port == port;
-    match routes(world).into_iter().find(is_its) {
+    let matches = |route: &Route| route.ip == address && route.port == port || is_node && route.node_port == port;
+    match routes(world).into_iter().find(matches) {
         Some(Route { target: Some(_), .. }) => Ok(()),
         None if !is_node => Err("nc: timed out\n".to_owned()),
         _ => Err(format!("nc: can't connect to remote host ({address}): Connection refused\n")),
     }
 }
 
-/// What busybox's nslookup says of Services' names.
+/// The output of busybox's nslookup for names of Services.
 pub(super) fn resolve(world: &World, names: &[String]) -> String {
-    let mut said = format!("! {NAME_SERVER}\n");
+    let mut output = format!("! {NAME_SERVER}\n");
     for name in names {
         let full = format!("{name}.{NAMESPACE}.svc.cluster.local");
         let (code, answer) = match world.store.get(Kind::Service, name) {
@@ -113,7 +112,7 @@ pub(super) fn resolve(world: &World, names: &[String]) -> String {
             None => (1, format!("** server can't find {full}.: NXDOMAIN")),
         };
         // Writing to a String cannot fail.
-        let _ = writeln!(said, "? {name} {code}\nServer:\t\t{NAME_SERVER}\nAddress:\t{NAME_SERVER}:53\n\n{answer}");
+        let _ = writeln!(output, "? {name} {code}\nServer:\t\t{NAME_SERVER}\nAddress:\t{NAME_SERVER}:53\n\n{answer}");
     }
-    said
+    output
 }

@@ -1,5 +1,4 @@
-//! The simulated NFS server: MOUNT and NFSv3 on a folder of this machine, by `nfs3_server`. Knows folders and connections,
-//! not the cluster.
+//! The NFS server: MOUNT and NFSv3 on a folder of this machine, with `nfs3_server`. Knows nothing of the cluster.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -17,7 +16,7 @@ use nfs3_server::vfs::{
 
 use super::container::lock;
 
-/// Listens on a port of this machine; what comes serves the folder to whoever connects, for ever.
+/// Listens on a free port; the caller serves the result.
 pub(super) async fn listen(root: PathBuf, read_only: bool) -> io::Result<NFSTcpListener<Folder>> {
     let folder = Folder { read_only, paths: Mutex::new(HashMap::from([(ROOT, root)])) };
     let mut server = NFSTcpListener::bind("127.0.0.1:0", folder).await?;
@@ -27,24 +26,24 @@ pub(super) async fn listen(root: PathBuf, read_only: bool) -> io::Result<NFSTcpL
 
 pub(super) struct Folder {
     read_only: bool,
-    /// By handles: what had one once, has it for ever.
+    /// Paths by handle; handles are never reused.
     paths: Mutex<HashMap<u64, PathBuf>>,
 }
 
 const ROOT: u64 = 1;
 
-type Answer<T> = Result<T, nfsstat3>;
+type NfsResult<T> = Result<T, nfsstat3>;
 type Handle = FileHandleU64;
 
 impl Folder {
-    fn path(&self, handle: Handle) -> Answer<PathBuf> {
+    fn path(&self, handle: Handle) -> NfsResult<PathBuf> {
         lock(&self.paths).get(&handle.as_u64()).cloned().ok_or(nfsstat3::NFS3ERR_BADHANDLE)
     }
 
-    fn entry(&self, folder: Handle, name: &filename3<'_>) -> Answer<(PathBuf, Handle)> {
+    fn entry(&self, folder: Handle, name: &filename3<'_>) -> NfsResult<(PathBuf, Handle)> {
         let name = std::str::from_utf8(name.as_ref()).map_err(|_| nfsstat3::NFS3ERR_INVAL)?;
         let mut parts = Path::new(name).components();
-        // Nothing outside the folder, and no way up.
+        // Neither `..` nor a path: clients cannot leave the export.
         let (Some(Component::Normal(_)), None) = (parts.next(), parts.next()) else {
             return Err(nfsstat3::NFS3ERR_ACCES);
         };
@@ -64,17 +63,17 @@ impl NfsReadFileSystem for Folder {
         Handle::new(ROOT)
     }
 
-    async fn lookup(&self, folder: &Handle, name: &filename3<'_>) -> Answer<Handle> {
+    async fn lookup(&self, folder: &Handle, name: &filename3<'_>) -> NfsResult<Handle> {
         let (path, handle) = self.entry(*folder, name)?;
         metadata(&path).map(|_| handle)
     }
 
-    async fn getattr(&self, handle: &Handle) -> Answer<fattr3> {
+    async fn getattr(&self, handle: &Handle) -> NfsResult<fattr3> {
         let metadata = metadata(&self.path(*handle)?)?;
         Ok(metadata_to_fattr3(handle.as_u64(), &metadata))
     }
 
-    async fn read(&self, handle: &Handle, offset: u64, count: u32) -> Answer<(Vec<u8>, bool)> {
+    async fn read(&self, handle: &Handle, offset: u64, count: u32) -> NfsResult<(Vec<u8>, bool)> {
         let mut file = File::open(self.path(*handle)?).map_err(status)?;
         let size = file.metadata().map_err(status)?.len();
         file.seek(SeekFrom::Start(offset)).map_err(status)?;
@@ -84,7 +83,7 @@ impl NfsReadFileSystem for Folder {
         Ok((data, is_end))
     }
 
-    async fn readdirplus(&self, folder: &Handle, cookie: u64) -> Answer<impl ReadDirPlusIterator<Handle>> {
+    async fn readdirplus(&self, folder: &Handle, cookie: u64) -> NfsResult<impl ReadDirPlusIterator<Handle>> {
         let entries = fs::read_dir(self.path(*folder)?).map_err(status)?;
         let mut names: Vec<_> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
         names.sort();
@@ -92,15 +91,15 @@ impl NfsReadFileSystem for Folder {
         for (cookie, name) in (1..).zip(names).skip(usize::try_from(cookie).unwrap_or(usize::MAX)) {
             let name = filename3::from(name.into_bytes());
             let (path, handle) = self.entry(*folder, &name)?;
-            // One that has just vanished is listed without attributes.
+            // An entry that was removed just now has no attributes.
             let attributes = metadata(&path).ok().map(|metadata| metadata_to_fattr3(handle.as_u64(), &metadata));
             let (name_handle, fileid) = (Some(handle), handle.as_u64());
             list.push(DirEntryPlus { fileid, name, cookie, name_attributes: attributes, name_handle });
         }
-        Ok(List(list.into_iter()))
+        Ok(Entries(list.into_iter()))
     }
 
-    async fn readlink(&self, _: &Handle) -> Answer<nfspath3<'_>> {
+    async fn readlink(&self, _: &Handle) -> NfsResult<nfspath3<'_>> {
         Err(nfsstat3::NFS3ERR_NOTSUPP)
     }
 }
@@ -110,7 +109,7 @@ impl NfsFileSystem for Folder {
         if self.read_only { VFSCapabilities::ReadOnly } else { VFSCapabilities::ReadWrite }
     }
 
-    async fn setattr(&self, _: &Handle, _: sattr3) -> Answer<fattr3> {
+    async fn setattr(&self, _: &Handle, _: sattr3) -> NfsResult<fattr3> {
         Err(nfsstat3::NFS3ERR_NOTSUPP)
     }
 
@@ -120,31 +119,31 @@ impl NfsFileSystem for Folder {
         offset: u64,
         data: &[u8],
         stable: stable_how,
-    ) -> Answer<(fattr3, stable_how)> {
+    ) -> NfsResult<(fattr3, stable_how)> {
         let mut file = OpenOptions::new().write(true).open(self.path(*handle)?).map_err(status)?;
         file.seek(SeekFrom::Start(offset)).and_then(|_| file.write_all(data)).map_err(status)?;
         Ok((self.getattr(handle).await?, stable))
     }
 
-    async fn create(&self, folder: &Handle, name: &filename3<'_>, _: sattr3) -> Answer<(Handle, fattr3)> {
+    async fn create(&self, folder: &Handle, name: &filename3<'_>, _: sattr3) -> NfsResult<(Handle, fattr3)> {
         let (path, handle) = self.entry(*folder, name)?;
         OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(status)?;
         Ok((handle, self.getattr(&handle).await?))
     }
 
-    async fn create_exclusive(&self, _: &Handle, _: &filename3<'_>, _: createverf3) -> Answer<Handle> {
+    async fn create_exclusive(&self, _: &Handle, _: &filename3<'_>, _: createverf3) -> NfsResult<Handle> {
         Err(nfsstat3::NFS3ERR_NOTSUPP)
     }
 
-    async fn mkdir(&self, _: &Handle, _: &filename3<'_>) -> Answer<(Handle, fattr3)> {
+    async fn mkdir(&self, _: &Handle, _: &filename3<'_>) -> NfsResult<(Handle, fattr3)> {
         Err(nfsstat3::NFS3ERR_NOTSUPP)
     }
 
-    async fn remove(&self, folder: &Handle, name: &filename3<'_>) -> Answer<()> {
+    async fn remove(&self, folder: &Handle, name: &filename3<'_>) -> NfsResult<()> {
         fs::remove_file(self.entry(*folder, name)?.0).map_err(status)
     }
 
-    async fn rename<'a>(&self, from: &Handle, old: &filename3<'a>, to: &Handle, new: &filename3<'a>) -> Answer<()> {
+    async fn rename<'a>(&self, from: &Handle, old: &filename3<'a>, to: &Handle, new: &filename3<'a>) -> NfsResult<()> {
         let ((old, _), (new, _)) = (self.entry(*from, old)?, self.entry(*to, new)?);
         fs::rename(old, new).map_err(status)
     }
@@ -155,29 +154,29 @@ impl NfsFileSystem for Folder {
         _: &filename3<'a>,
         _: &nfspath3<'a>,
         _: &sattr3,
-    ) -> Answer<(Handle, fattr3)> {
+    ) -> NfsResult<(Handle, fattr3)> {
         Err(nfsstat3::NFS3ERR_NOTSUPP)
     }
 
-    async fn commit(&self, handle: &Handle, _: u64, _: u32) -> Answer<()> {
-        // Not to the disk: the folder does not outlive the simulation, and a busy disk would hold up all of it.
+    async fn commit(&self, handle: &Handle, _: u64, _: u32) -> NfsResult<()> {
+        // No sync to disk: the folder does not outlive the simulation, and a busy disk would delay all of it.
         metadata(&self.path(*handle)?).map(drop)
     }
 }
 
-struct List(IntoIter<DirEntryPlus<Handle>>);
+struct Entries(IntoIter<DirEntryPlus<Handle>>);
 
-impl ReadDirPlusIterator<Handle> for List {
+impl ReadDirPlusIterator<Handle> for Entries {
     async fn next(&mut self) -> NextResult<DirEntryPlus<Handle>> {
         self.0.next().map_or(NextResult::Eof, NextResult::Ok)
     }
 }
 
-fn metadata(path: &Path) -> Answer<Metadata> {
+fn metadata(path: &Path) -> NfsResult<Metadata> {
     fs::symlink_metadata(path).map_err(status)
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "handed to map_err")]
+#[allow(clippy::needless_pass_by_value, reason = "passed to map_err")]
 fn status(error: io::Error) -> nfsstat3 {
     match error.kind() {
         ErrorKind::NotFound => nfsstat3::NFS3ERR_NOENT,

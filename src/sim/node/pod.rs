@@ -1,5 +1,4 @@
-//! The kubelet's work for one pod: starts its containers in their order, starts them again, says how they are, and
-//! removes it when it is deleted.
+//! Runs one pod: starts its containers in order, restarts them, and removes the pod when it is deleted.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -14,28 +13,28 @@ use tokio::time::sleep;
 use super::container::{Container, lock};
 use super::{mounts, status};
 use crate::sim::logs::Log;
-use crate::sim::object::{Kind, containers, is_deleted, name, stamp, text, uid};
+use crate::sim::object::{Kind, containers, is_terminating, name, stamp, text, uid};
 use crate::sim::store::State;
 use crate::sim::world::World;
 
-/// What containers need to start and to end.
+/// How long containers take to start and to stop.
 const START: Duration = Duration::from_millis(30);
 const STOP: Duration = Duration::from_millis(50);
-/// How long a container that ended shows that before it waits for its next start.
-const SHOWN: Duration = Duration::from_millis(200);
+/// How long a container's state is `terminated` before it is `CrashLoopBackOff`.
+const TERMINATED: Duration = Duration::from_millis(200);
 const BACK_OFF: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(world: Arc<World>, pod: Arc<Value>) {
     let mut state = world.store.state();
     mounts::mount(&world, &pod);
     let ip = format!("10.244.0.{}", world.kubelet.addresses.fetch_add(1, Ordering::Relaxed) + 2);
-    status::begin(&world, &pod, &ip);
-    let mut lives = JoinSet::new();
+    status::initialize(&world, &pod, &ip);
+    let mut running = JoinSet::new();
     tokio::select! {
         _ = state.wait_for(|now| is_gone(now, &pod)) => {}
-        () = start(&world, &pod, &mut lives) => {}
+        () = start(&world, &pod, &mut running) => {}
     }
-    lives.shutdown().await;
+    running.shutdown().await;
     lock(&world.kubelet.ports).remove(name(&pod));
     sleep(STOP).await;
     for spec in containers(&pod) {
@@ -47,46 +46,46 @@ pub(super) async fn run(world: Arc<World>, pod: Arc<Value>) {
 
 fn is_gone(state: &State, pod: &Value) -> bool {
     let live = state.get(Kind::Pod, name(pod));
-    live.is_none_or(|live| uid(live) != uid(pod) || is_deleted(live))
+    live.is_none_or(|live| uid(live) != uid(pod) || is_terminating(live))
 }
 
-/// Starts every container when it is its turn; does not return.
-async fn start(world: &Arc<World>, pod: &Arc<Value>, lives: &mut JoinSet<()>) {
+/// Starts each container in turn; does not return.
+async fn start(world: &Arc<World>, pod: &Arc<Value>, running: &mut JoinSet<()>) {
     let mut state = world.store.state();
     for spec in containers(pod) {
         let name = text(&spec["name"]).to_owned();
         let container = Arc::new(Container { world: Arc::clone(world), pod: Arc::clone(pod), name });
-        lives.spawn(live(Arc::clone(&container)).boxed());
-        // The sender is in the world.
-        let _ = state.wait_for(|now| container.lets_others_start(now)).await;
+        running.spawn(run_container(Arc::clone(&container)).boxed());
+        // Never fails: the world owns the sender.
+        let _ = state.wait_for(|now| container.unblocks_next(now)).await;
     }
     pending::<()>().await;
 }
 
-/// A container's lives, one after another; the last one of a container that must complete is that which does.
-async fn live(container: Arc<Container>) {
+/// Runs a container and restarts it whenever it exits; returns when an init container has completed.
+async fn run_container(container: Arc<Container>) {
     let log = container.log();
     for restarts in 0_u32.. {
         sleep(START).await;
-        log.send_modify(Log::begin);
-        container.runs(restarts);
+        log.send_modify(Log::start_run);
+        container.started(restarts);
         let code = container.work().await;
         log.send_modify(|log| log.has_ended = true);
-        container.ended(code);
+        container.terminated(code);
         if container.must_complete() && code == 0 {
             return;
         }
         if let Some(doublings) = restarts.checked_sub(1) {
-            sleep(SHOWN).await;
-            container.waits();
-            warn(&container);
+            sleep(TERMINATED).await;
+            container.backs_off();
+            record_back_off(&container);
             let wait = Duration::from_secs(1 << doublings.min(6)).min(BACK_OFF);
-            sleep(wait.saturating_sub(SHOWN)).await;
+            sleep(wait.saturating_sub(TERMINATED)).await;
         }
     }
 }
 
-fn warn(Container { world, pod, name: container }: &Container) {
+fn record_back_off(Container { world, pod, name: container }: &Container) {
     let event = format!("{}.{container}", name(pod));
     let message = format!("Back-off restarting failed container {container} in pod {}", name(pod));
     let before = world.store.get(Kind::Event, &event);

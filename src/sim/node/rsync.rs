@@ -1,4 +1,4 @@
-//! Copying as `rsync -av --no-perms` does, with its words. Of regular files and folders only, whose times stay theirs.
+//! Copies regular files and folders as `rsync -av --no-perms` does, with the same output.
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind, Write};
@@ -6,36 +6,36 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use super::container::lock;
-use super::mounts::{Place, words};
+use super::mounts::{Place, linux_message};
 
-/// What is said at the end; its figures are nobody's business.
+/// The end of the output; nothing reads its figures.
 const SUMMARY: [&str; 3] =
     ["", "sent 46 bytes  received 12 bytes  116.00 bytes/sec", "total size is 0  speedup is 0.00"];
 
-/// Copies what differs in a folder; what it said after its first line, and its exit code. The lock is held while a file is
-/// read: an operation's write is never seen half done.
+/// Copies what differs in a folder; returns the output after its first line, and the exit code. Holds the lock while it
+/// reads a file, so that it never copies half of an operation's write.
 pub(super) fn copy(from: &Place, to: &Place, files: &Mutex<()>) -> (Vec<String>, i32) {
-    let mut copy = Copy { from, to, files, said: Vec::new(), code: 0 };
+    let mut copy = Copy { from, to, files, output: Vec::new(), code: 0 };
     copy.folder("");
-    let Copy { mut said, code, .. } = copy;
-    said.extend(SUMMARY.map(str::to_owned));
+    let Copy { mut output, code, .. } = copy;
+    output.extend(SUMMARY.map(str::to_owned));
     if code != 0 {
         let why = "rsync error: some files/attrs were not transferred (see previous errors)";
-        said.push(format!("{why} (code {code}) at main.c(1338) [sender=3.4.1]"));
+        output.push(format!("{why} (code {code}) at main.c(1338) [sender=3.4.1]"));
     }
-    (said, code)
+    (output, code)
 }
 
 struct Copy<'a> {
     from: &'a Place,
     to: &'a Place,
     files: &'a Mutex<()>,
-    said: Vec<String>,
+    output: Vec<String>,
     code: i32,
 }
 
 impl Copy<'_> {
-    /// Copies what is in a folder; its name is relative and ends with a slash, unless it is the outermost.
+    /// Copies a folder; its name is relative and, except for the outermost folder's, ends with a slash.
     fn folder(&mut self, name: &str) {
         let (source, target) = (self.from.host.join(name), self.to.host.join(name));
         let names = match names(&source) {
@@ -46,7 +46,7 @@ impl Copy<'_> {
             if let Err(error) = self.to.writable().and_then(|()| fs::create_dir(&target)) {
                 return self.failed("[generator] recv_generator: mkdir", self.to, name, &error);
             }
-            self.said.push(name.to_owned());
+            self.output.push(name.to_owned());
         }
         for (is_folder, file) in names {
             if is_folder { self.folder(&format!("{name}{file}/")) } else { self.file(&format!("{name}{file}")) }
@@ -56,22 +56,21 @@ impl Copy<'_> {
     fn file(&mut self, name: &str) {
         let (source, target) = (self.from.host.join(name), self.to.host.join(name));
         let read = {
-            let _whole = lock(self.files);
+            let _files = lock(self.files);
             fs::metadata(&source).and_then(|data| {
-                let there = fs::metadata(&target);
-                let is_new = !there.is_ok_and(|there| is_same(&data, &there));
-                Ok(if is_new { Some((data.modified()?, fs::read(&source)?)) } else { None })
+                let is_same = fs::metadata(&target).is_ok_and(|existing| is_same(&data, &existing));
+                Ok(if is_same { None } else { Some((data.modified()?, fs::read(&source)?)) })
             })
         };
         let (modified, content) = match read {
             Ok(None) => return,
             Ok(Some(read)) => read,
-            // Somebody has removed it meanwhile.
+            // Removed since the folder was listed.
             Err(error) if error.kind() == ErrorKind::NotFound => return,
             Err(error) => return self.failed("[sender] send_files failed to open", self.from, name, &error),
         };
-        self.said.push(name.to_owned());
-        // Into its place with a rename, also while somebody reads the one that is there.
+        self.output.push(name.to_owned());
+        // Renamed into place, so that a concurrent reader sees either the old file or the new one.
         let replaced = self.to.writable().and_then(|()| {
             let stem = target.file_name().unwrap_or_default().to_string_lossy();
             let folder = target.parent().ok_or(ErrorKind::NotFound)?;
@@ -87,24 +86,24 @@ impl Copy<'_> {
 
     fn failed(&mut self, what: &str, place: &Place, name: &str, error: &io::Error) {
         let path = format!("{}/{}", place.path, name.trim_end_matches('/'));
-        // EROFS is the one that we make ourselves.
+        // The only error without a number is our own EROFS.
         let number = error.raw_os_error().unwrap_or(30);
-        self.said.push(format!("rsync: {what} \"{path}\" failed: {} ({number})", words(error)));
+        self.output.push(format!("rsync: {what} \"{path}\" failed: {} ({number})", linux_message(error)));
         self.code = 23;
     }
 }
 
 fn is_same(one: &Metadata, other: &Metadata) -> bool {
-    let [Ok(own), Ok(its)] = [one.modified(), other.modified()] else { return false };
-    one.len() == other.len() && own == its
+    let [Ok(mtime), Ok(other_mtime)] = [one.modified(), other.modified()] else { return false };
+    one.len() == other.len() && mtime == other_mtime
 }
 
-/// What is in a folder, in rsync's order: files before folders, each in the order of their bytes.
+/// The entries of a folder, and whether each is a folder, in rsync's order: files before folders, each sorted by bytes.
 pub(super) fn names(folder: &Path) -> io::Result<Vec<(bool, String)>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        // A name that is no Unicode is none of the harness's.
+        // The harness writes only names in Unicode.
         let (Ok(kind), Ok(name)) = (entry.file_type(), entry.file_name().into_string()) else { continue };
         if kind.is_dir() || kind.is_file() {
             names.push((kind.is_dir(), name));

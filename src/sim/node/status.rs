@@ -1,4 +1,4 @@
-//! What the kubelet says of a pod and its containers, as Kubernetes has it in `status`.
+//! Maintains the `status` of a pod and its containers, as the kubelet does.
 
 use serde_json::{Map, Value, json};
 
@@ -7,18 +7,18 @@ use crate::sim::object::{Kind, items, name, stamp, state, uid};
 use crate::sim::store::State;
 use crate::sim::world::World;
 
-/// Why a container waits that has never run.
-const FIRST: &str = "PodInitializing";
+/// The waiting reason of a container that has never run.
+const INITIALIZING: &str = "PodInitializing";
 
-/// Says of a pod that it has an address, and none of its containers ran yet.
-pub(super) fn begin(world: &World, pod: &Value, ip: &str) {
+/// The status of a pod that has an address and whose containers have not run yet.
+pub(super) fn initialize(world: &World, pod: &Value, ip: &str) {
     let [init, main] = ["initContainers", "containers"].map(|list| {
-        let waits = |spec: &Value| {
+        let waiting = |spec: &Value| {
             json!({"name": spec["name"], "ready": false, "started": false, "restartCount": 0, "image": spec["image"],
-                "imageID": "", "state": {"waiting": {"reason": FIRST}}, "lastState": {},
+                "imageID": "", "state": {"waiting": {"reason": INITIALIZING}}, "lastState": {},
                 "volumeMounts": spec["volumeMounts"]})
         };
-        items(&pod["spec"][list]).map(waits).collect::<Vec<_>>()
+        items(&pod["spec"][list]).map(waiting).collect::<Vec<_>>()
     });
     let status = json!({"phase": "Pending", "hostIP": world.address.to_string(), "podIP": ip, "podIPs": [{"ip": ip}],
         "initContainerStatuses": init, "containerStatuses": main});
@@ -26,73 +26,73 @@ pub(super) fn begin(world: &World, pod: &Value, ip: &str) {
 }
 
 impl Container {
-    /// Changes what is said of it, and what follows for the pod.
-    fn tell(&self, change: impl FnOnce(&mut Value)) {
+    /// Changes the container's status, and the pod's condition and phase that follow from it.
+    fn update(&self, change: impl FnOnce(&mut Value)) {
         self.world.store.edit(Kind::Pod, name(&self.pod), |live| {
             if uid(live) != uid(&self.pod) {
                 return;
             }
             let lists = live["status"].as_object_mut().into_iter().flat_map(Map::values_mut);
             let mut all = lists.filter_map(Value::as_array_mut).flatten();
-            let _ = all.find(|own| own["name"] == self.name.as_str()).map(change);
+            let _ = all.find(|status| status["name"] == self.name.as_str()).map(change);
             let status = &live["status"];
             let main = || items(&status["containerStatuses"]);
-            let is_ready = items(&status["initContainerStatuses"]).chain(main()).all(|own| own["ready"] == true);
-            let is_running = main().all(|own| own["state"]["waiting"]["reason"] != FIRST);
+            let is_ready = items(&status["initContainerStatuses"]).chain(main()).all(|status| status["ready"] == true);
+            let is_running = main().all(|status| status["state"]["waiting"]["reason"] != INITIALIZING);
             let ready = json!({"type": "Ready", "status": if is_ready { "True" } else { "False" }});
             live["status"]["conditions"] = json!([ready]);
             live["status"]["phase"] = json!(if is_running { "Running" } else { "Pending" });
         });
     }
 
-    /// It runs, after so many restarts. One with a probe is ready and started when it listens.
-    pub(super) fn runs(&self, restarts: u32) {
+    /// A container with a probe is `started` and `ready` only once it listens.
+    pub(super) fn started(&self, restarts: u32) {
         let now = stamp(self.world.node_now());
         let is_started = self.spec()["readinessProbe"].is_null();
-        self.tell(|own| {
-            becomes(own, json!({"running": {"startedAt": now}}));
-            own["restartCount"] = json!(restarts);
-            own["started"] = json!(is_started);
-            own["ready"] = json!(is_started && !self.must_complete());
+        self.update(|status| {
+            set_state(status, json!({"running": {"startedAt": now}}));
+            status["restartCount"] = json!(restarts);
+            status["started"] = json!(is_started);
+            status["ready"] = json!(is_started && !self.must_complete());
         });
     }
 
     pub(super) fn listens(&self) {
-        self.tell(|own| [own["started"], own["ready"]] = [json!(true), json!(true)]);
+        self.update(|status| [status["started"], status["ready"]] = [json!(true), json!(true)]);
     }
 
-    pub(super) fn ended(&self, code: i32) {
+    pub(super) fn terminated(&self, code: i32) {
         let now = stamp(self.world.node_now());
         let reason = if code == 0 { "Completed" } else { "Error" };
-        self.tell(|own| {
-            let started = own["state"]["running"]["startedAt"].take();
+        self.update(|status| {
+            let started = status["state"]["running"]["startedAt"].take();
             let ended = json!({"exitCode": code, "reason": reason, "startedAt": started, "finishedAt": now});
-            own["state"] = json!({"terminated": ended});
-            own["started"] = json!(false);
-            own["ready"] = json!(self.must_complete() && code == 0);
+            status["state"] = json!({"terminated": ended});
+            status["started"] = json!(false);
+            status["ready"] = json!(self.must_complete() && code == 0);
         });
     }
 
-    pub(super) fn waits(&self) {
-        self.tell(|own| becomes(own, json!({"waiting": {"reason": "CrashLoopBackOff"}})));
+    pub(super) fn backs_off(&self) {
+        self.update(|status| set_state(status, json!({"waiting": {"reason": "CrashLoopBackOff"}})));
     }
 
-    /// Whether those behind it may start. One that started once is enough, where it need not complete: others do not end with it.
-    pub(super) fn lets_others_start(&self, now: &State) -> bool {
+    /// Whether the next container may start: an init container must have completed, any other must have started once.
+    pub(super) fn unblocks_next(&self, now: &State) -> bool {
         now.get(Kind::Pod, name(&self.pod)).is_some_and(|pod| {
             let state = state(pod, &self.name);
             if self.must_complete() {
                 state["terminated"]["exitCode"] == 0
             } else {
-                state["waiting"]["reason"] != FIRST
+                state["waiting"]["reason"] != INITIALIZING
             }
         })
     }
 }
 
-fn becomes(own: &mut Value, state: Value) {
-    if own["state"]["terminated"].is_object() {
-        own["lastState"] = own["state"].take();
+fn set_state(status: &mut Value, state: Value) {
+    if status["state"]["terminated"].is_object() {
+        status["lastState"] = status["state"].take();
     }
-    own["state"] = state;
+    status["state"] = state;
 }

@@ -1,4 +1,4 @@
-//! What a scenario does to a cluster. What has an `after` is done so long after the first request, everything else before.
+//! A scenario's faults. Those with `after` occur this long after the first request, all others before it.
 
 use std::time::Duration;
 
@@ -11,31 +11,30 @@ use crate::sim::object::Kind;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Fault {
-    /// A JSON patch of the namespace, or of a Deployment or Service; of the scenario's server, if no other one is named.
+    /// A JSON patch of the namespace, or of the Deployment or Service of `server` (by default the scenario's).
     Patch { kind: Kind, server: Option<String>, steps: json_patch::Patch, after: Option<SignedDuration> },
-    /// An object that somebody adds; a pod of it is Ready and does nothing.
+    /// An object added by someone else; an added pod is Ready and does nothing.
     Add { kind: Kind, object: Value },
-    /// What is removed of the scenario's server: its Deployment before there are pods, or its pod later, of which the
-    /// Deployment makes another.
+    /// Deletes an object of the scenario's server: its Deployment before any pod exists, or its pod during the run, which
+    /// the Deployment then replaces.
     Remove { kind: Kind, after: Option<SignedDuration> },
-    /// What a container of the scenario's server does instead of its work.
+    /// How a container of the scenario's server misbehaves.
     Container { name: String, does: Behaviour },
-    /// The folder of the scenario's server is gone for the tester; pods that run still have it.
+    /// The host folder of the scenario's server is moved away; running pods keep it mounted.
     FolderVanishes { after: Option<SignedDuration> },
-    /// What requests get instead of an answer. Verbs and resources as in RBAC, such as `pods/exec`; none stands for all,
-    /// and for `/version`, too.
+    /// A fault of the API server. Verbs and resources as in RBAC, such as `pods/exec`; without any, all requests, including
+    /// those for `/version`.
     Api {
         #[serde(default)]
         verbs: Vec<String>,
         #[serde(default)]
         resources: Vec<String>,
-        gets: Answer,
+        gets: ApiFault,
         after: Option<SignedDuration>,
         lasts: Option<SignedDuration>,
     },
-    /// What a revision of the release has otherwise than the live objects are made: Helm's word for it, and JSON patches of the
-    /// values that it was given and of the servers' Deployments in its manifest. The first is `deployed`, others `failed` where
-    /// nothing is said.
+    /// How a revision differs from the live objects: its status, and JSON patches of its values and of the Deployments of
+    /// `servers` in its manifest. By default the first revision is `deployed` and later ones are `failed`.
     Revision {
         number: u64,
         status: Option<String>,
@@ -48,56 +47,56 @@ pub enum Fault {
     },
 }
 
-/// How far clocks are off: the cluster's before this machine's, and the node's before the cluster's.
+/// Clock skew: how far the cluster is ahead of this machine, and the node ahead of the cluster.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub struct Clock {
     pub cluster: SignedDuration,
     pub node: SignedDuration,
 }
 
-/// What a container may do instead of its work.
+/// How a container misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Behaviour {
-    /// Says nothing and does nothing.
+    /// Runs, but does and logs nothing.
     Hangs,
-    /// Ends at once, again and again.
+    /// Exits at once, after each restart too.
     Exits,
-    /// It ends at once in pods that are made later, again and again.
-    ExitsAnew,
-    /// The NFS server runs and does not listen.
+    /// The same, but only in pods created after the first request.
+    ExitsInNewPods,
+    /// The NFS server runs but does not listen.
     DoesNotListen,
-    /// The NFS server serves a folder of its own under the export's name.
+    /// The NFS server serves another folder under the export's name.
     ServesElsewhere,
 }
 
-/// What a request may get instead of an answer.
+/// What a request gets instead of its reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Answer {
-    /// Nothing: the connection is closed, also one that is open already.
+pub enum ApiFault {
+    /// The connection is closed, and so are open ones.
     Closed,
-    /// Nothing: the connection stays open without a word, also one that is open already.
+    /// The connection stays open without a reply, and open ones fall silent.
     Silence,
     Status(u16),
-    /// The beginning of a command's output; then the connection is closed.
+    /// Part of a command's output; then the connection is closed.
     Half,
-    /// The answer; but of a watch or of a log that is followed nothing more so long after its beginning, also no end.
+    /// The reply, but watches and followed logs fall silent after this time, without ending.
     Mute(SignedDuration),
-    /// The answer, as late as from a node that is short of CPU: it begins one command at a time and takes so long for that. What the
-    /// first ones of each kind say in a pod is lost.
+    /// The reply of a node short of CPU: it starts one command at a time, and each start takes this long. The output of the
+    /// first command of each kind in a pod is lost.
     Slow(SignedDuration),
-    /// In place of each so many-th request a 429 that asks to come again after so many seconds.
+    /// Every n-th request gets a 429 with `Retry-After`.
     Busy {
-        each: usize,
+        every: usize,
         seconds: u32,
     },
-    /// A page in HTML with this status, as something on the way may have it; a redirect leads to a place to log in.
+    /// An HTML page with this status, as a proxy or gateway sends it; a redirect leads to a login page.
     Page(u16),
 }
 
 impl Fault {
-    /// How long after the first request it is done; `None` for what is done before.
+    /// How long after the first request the fault occurs; `None` for faults before it.
     pub fn after(&self) -> Option<Duration> {
         match self {
             Self::Patch { after, .. } | Self::Remove { after, .. } | Self::FolderVanishes { after } => {

@@ -1,6 +1,6 @@
-//! Scenarios: what is broken in a simulated cluster, and which tests must not pass there. Data, read from YAML.
+//! Scenarios, read from YAML: what is broken in a simulated cluster, and which tests must not pass there.
 //!
-//! Imports `error` and the kinds of objects, nothing else of ours.
+//! Imports only `error` and the kinds of objects.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,26 +10,26 @@ use serde::Deserialize;
 
 mod fault;
 
-pub(super) use fault::{Answer, Behaviour, Clock, Fault};
+pub(super) use fault::{ApiFault, Behaviour, Clock, Fault};
 
 use crate::error::{Refusal, suggestion};
 
-/// A cluster in which something is broken, or only unusual.
+/// A cluster in which something is broken or unusual.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
     pub name: String,
-    pub broken: String,
-    /// The server that it is about; names of tests without a server are of this one, or else of all servers.
+    /// What is broken or unusual.
+    pub about: String,
+    /// The affected server. Names of tests without a server mean this server's; without `server`, those of all servers.
     #[serde(default)]
     pub server: String,
-    /// The suites that it is tried with; none: `phase2` and `phase3`.
+    /// The suites to run; `phase2` and `phase3` if empty.
     #[serde(default)]
     pub suites: Vec<String>,
     #[serde(default)]
     pub(super) faults: Vec<Fault>,
-    /// How many servers there are, if more than seven: each further one is made like one of these, and has a number behind
-    /// its name.
+    /// The number of servers, if more than seven: further ones are copies with a number appended to the name.
     #[serde(default)]
     pub(super) servers: usize,
     #[serde(default)]
@@ -38,19 +38,18 @@ pub struct Scenario {
     pub fail: Vec<String>,
     #[serde(default)]
     pub error: Vec<String>,
-    /// Parts of tests' names, of which at least one ends in ERROR; which, and whether the others pass, is decided by the
-    /// moment.
+    /// Parts of test names: of the matching tests at least one is an ERROR and the others PASS; timing decides which.
     #[serde(default)]
     pub errors_among: Vec<String>,
-    /// Whether all of those may pass, because a run rides out what happens.
+    /// Whether all of those may pass, because a run can ride out the fault.
     #[serde(default)]
     pub may_pass: bool,
-    /// How long rollouts may take to settle, where that is much longer than the run.
+    /// How long the run waits for rollouts to settle; `None` for the default.
     pub settle: Option<SignedDuration>,
-    /// Whether files of the run are left, because the cluster is not there to remove them from.
+    /// Whether leftover files are expected, because the run cannot reach the cluster to remove them.
     #[serde(default)]
     pub leaves_files: bool,
-    /// Whether the run is refused, with exit code 3.
+    /// Whether the run cannot start and exits with code 3.
     #[serde(default)]
     pub refused: bool,
 }
@@ -59,50 +58,50 @@ const FILES: [&str; 3] = [include_str!("healthy.yaml"), include_str!("broken.yam
 
 pub const HEALTHY: &str = "healthy";
 
-/// All scenarios, in the order of their files.
+/// All scenarios.
 ///
 /// # Errors
-/// A defect of this program: a file cannot be read.
+/// An internal error: a file is invalid.
 pub fn all() -> Result<Vec<Scenario>, Refusal> {
-    // By way of a value, which costs the compiler a fraction of what reading each type from YAML does.
+    // Parsed via `Value`, which compiles much faster than deserializing each type from YAML.
     let read = |text: &&str| anyhow::Ok(serde_json::from_value::<Vec<Scenario>>(serde_saphyr::from_str(text)?)?);
     let read: Result<Vec<_>, _> = FILES.iter().map(read).collect();
-    let broken = |error| Refusal::start(format!("the built-in scenarios cannot be read: {error:#}"), "report this");
-    Ok(read.map_err(broken)?.into_iter().flatten().collect())
+    let invalid = |error| Refusal::start(format!("cannot read the built-in scenarios: {error:#}"), "report this bug");
+    Ok(read.map_err(invalid)?.into_iter().flatten().collect())
 }
 
-/// The scenario of that name.
+/// Finds a scenario by name.
 ///
 /// # Errors
-/// A refusal with exit code 2: there is none.
+/// Exit code 2: there is no such scenario.
 pub fn named(name: &str) -> Result<Scenario, Refusal> {
     let mut all = all()?;
     if let Some(index) = all.iter().position(|scenario| scenario.name == name) {
         return Ok(all.swap_remove(index));
     }
     let hint = suggestion(name, all.iter().map(|scenario| scenario.name.as_str()));
-    let hint = format!("{hint} --simulate=help lists them");
-    Err(Refusal::usage(format!("there is no scenario `{name}`"), hint.trim_start()))
+    let hint = format!("{hint} --simulate=help lists all scenarios");
+    Err(Refusal::usage(format!("no scenario `{name}`"), hint.trim_start()))
 }
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let its = |names: &[String], outcome: &str| match names {
+        let list = |names: &[String], outcome: &str| match names {
             [] => None,
             names => Some(format!("{outcome} {}", names.join(", "))),
         };
-        let refused = self.refused.then(|| "refused, exit code 3".to_owned());
-        let moving = its(&self.errors_among, "ERROR of some with");
+        let refused = self.refused.then(|| "the run cannot start (exit code 3)".to_owned());
+        let among = list(&self.errors_among, "some ERROR among");
         let wrong: Vec<_> =
-            [its(&self.fail, "FAIL"), its(&self.error, "ERROR"), moving, refused].into_iter().flatten().collect();
-        let wrong = if wrong.is_empty() { "all green".to_owned() } else { wrong.join("; ") };
+            [list(&self.fail, "FAIL"), list(&self.error, "ERROR"), among, refused].into_iter().flatten().collect();
+        let wrong = if wrong.is_empty() { "all tests pass".to_owned() } else { wrong.join("; ") };
         let server = if self.server.is_empty() { String::new() } else { format!("{}: ", self.server) };
-        write!(f, "{}: {server}{}; {wrong}", self.name, self.broken)
+        write!(f, "{}: {server}{}; {wrong}", self.name, self.about)
     }
 }
 
 impl Scenario {
-    /// What a container of a server does instead of its work.
+    /// The misbehaviour of a server's container.
     pub(super) fn behaviour(&self, server: &str, container: &str) -> Option<Behaviour> {
         self.faults.iter().find_map(|fault| match fault {
             Fault::Container { name, does } => (name == container && self.server == server).then_some(*does),
@@ -110,21 +109,22 @@ impl Scenario {
         })
     }
 
-    /// What a request gets instead of an answer, so long after the first request.
-    pub(super) fn answer(&self, verb: &str, resource: &str, elapsed: Duration) -> Option<Answer> {
-        let mut apis = self.apis(verb, resource);
-        apis.find_map(|(begin, end, gets)| (begin <= elapsed && elapsed < end).then_some(gets))
+    /// The fault that a request meets, this long after the first request.
+    pub(super) fn api_fault(&self, verb: &str, resource: &str, elapsed: Duration) -> Option<ApiFault> {
+        let mut faults = self.api_faults(verb, resource);
+        faults.find_map(|(begin, end, fault)| (begin <= elapsed && elapsed < end).then_some(fault))
     }
 
-    /// What begins later and hits a connection that is still open then, and when after the first request.
-    pub(super) fn later(&self, verb: &str, resource: &str, elapsed: Duration) -> Option<(Duration, Answer)> {
-        let is_hit = |gets: &Answer| matches!(gets, Answer::Closed | Answer::Silence);
-        let mut later = self.apis(verb, resource).filter(|(begin, _, gets)| *begin > elapsed && is_hit(gets));
-        later.next().map(|(begin, _, gets)| (begin, gets))
+    /// The next fault that ends a connection that is open by then, and when it begins.
+    pub(super) fn next_api_fault(&self, verb: &str, resource: &str, elapsed: Duration) -> Option<(Duration, ApiFault)> {
+        let ends_connections = |fault: &ApiFault| matches!(fault, ApiFault::Closed | ApiFault::Silence);
+        let mut faults = self.api_faults(verb, resource);
+        let next = faults.find(|(begin, _, fault)| *begin > elapsed && ends_connections(fault));
+        next.map(|(begin, _, fault)| (begin, fault))
     }
 
-    /// What requests get, from when to when.
-    fn apis(&self, verb: &str, resource: &str) -> impl Iterator<Item = (Duration, Duration, Answer)> {
+    /// The faults that requests meet, with their begin and end.
+    fn api_faults(&self, verb: &str, resource: &str) -> impl Iterator<Item = (Duration, Duration, ApiFault)> {
         let matches = |words: &[String], word: &str| words.is_empty() || words.iter().any(|listed| listed == word);
         self.faults.iter().filter_map(move |fault| match fault {
             Fault::Api { verbs, resources, gets, after, lasts }

@@ -1,4 +1,4 @@
-//! A container's life: what it says and does, from its start to its end.
+//! The work of the chart's containers: what their scripts do and log.
 
 use std::future::pending;
 use std::sync::PoisonError;
@@ -16,59 +16,59 @@ use crate::sim::scenario::Behaviour;
 use crate::sim::world::INTERVAL;
 
 const COPY: Duration = Duration::from_millis(20);
-/// From the server's start until it listens and a probe has found that out.
+/// From the NFS server's start until it listens and its probe has succeeded.
 const LISTEN: Duration = Duration::from_millis(180);
 
-/// So many times in a row not all may be copied.
+/// The sidecar exits after this many partial copies in a row.
 const FAILURES: u32 = 3;
 
 impl Container {
-    /// Does its work, and returns its exit code.
+    /// Does the container's work and returns its exit code.
     pub async fn work(&self) -> i32 {
-        // The others were there before the first request.
+        // The pods of the installation start before the first request.
         let is_new = !self.world.elapsed().is_zero();
         match self.name.as_str() {
             _ if self.does(Behaviour::Hangs) => pending().await,
-            _ if self.does(Behaviour::Exits) || self.does(Behaviour::ExitsAnew) && is_new => 1,
-            "sync-windows-data" => self.fill().await,
-            "sync-to-windows" => self.copy().await,
+            _ if self.does(Behaviour::Exits) || self.does(Behaviour::ExitsInNewPods) && is_new => 1,
+            "sync-windows-data" => self.init().await,
+            "sync-to-windows" => self.sync().await,
             "nfs-server" => self.serve().await,
             _ => pending().await,
         }
     }
 
-    /// Runs rsync from one folder to another, and says what it says.
+    /// Copies a folder and logs rsync's output; returns its exit code.
     async fn rsync(&self, from: &str, to: &str) -> i32 {
-        self.say("sending incremental file list");
-        let (said, code) = block_in_place(|| {
+        self.print("sending incremental file list");
+        let (lines, code) = block_in_place(|| {
             let _copies = self.world.kubelet.copies.read().unwrap_or_else(PoisonError::into_inner);
             let [Ok(from), Ok(to)] = [from, to].map(|folder| self.place(folder)) else { return (Vec::new(), 23) };
             rsync::copy(&from, &to, &self.world.kubelet.files)
         });
         sleep(COPY).await;
-        for line in said {
-            self.say(line);
+        for line in lines {
+            self.print(line);
         }
         code
     }
 
-    /// The work of files/init.sh.
-    async fn fill(&self) -> i32 {
+    /// Does what the chart's `files/init.sh` does.
+    async fn init(&self) -> i32 {
         let name = self.env("NAS_NAME");
-        self.say(format!("=== NAS {name} Init Container Starting ==="));
+        self.print(format!("=== NAS {name} Init Container Starting ==="));
         let code = self.rsync("/windows-data", "/data").await;
         if code == 0 {
-            self.say(format!("=== NAS {name} Init Container Complete ==="));
+            self.print(format!("=== NAS {name} Init Container Complete ==="));
         }
         code
     }
 
-    /// The work of files/sidecar.sh.
-    async fn copy(&self) -> i32 {
+    /// Does what the chart's `files/sidecar.sh` does.
+    async fn sync(&self) -> i32 {
         let interval = self.env("SYNC_INTERVAL").parse().unwrap_or(INTERVAL);
-        self.say(format!("=== NAS {} Sync Sidecar Starting ===", self.env("NAS_NAME")));
-        self.say(format!("Sync interval: {interval}s"));
-        self.say("Direction: NFS export -> Windows mount");
+        self.print(format!("=== NAS {} Sync Sidecar Starting ===", self.env("NAS_NAME")));
+        self.print(format!("Sync interval: {interval}s"));
+        self.print("Direction: NFS export -> Windows mount");
         let mut failures = 0;
         loop {
             let start = self.world.node_now();
@@ -77,19 +77,19 @@ impl Container {
             let time = end.strftime("%H:%M:%S");
             if status == 0 {
                 failures = 0;
-                self.say(format!("[{time}] Synced to Windows in {}s", end.as_second() - start.as_second()));
+                self.print(format!("[{time}] Synced to Windows in {}s", end.as_second() - start.as_second()));
             } else {
                 failures += 1;
                 if status != 23 || failures == FAILURES {
                     return status;
                 }
-                self.say(format!("[{time}] Not all was synced to Windows: rsync exit code {status}"));
+                self.print(format!("[{time}] Not all was synced to Windows: rsync exit code {status}"));
             }
             sleep(Duration::from_secs(interval)).await;
         }
     }
 
-    /// The work of files/server.sh.
+    /// Does what the chart's `files/server.sh` does.
     async fn serve(&self) -> i32 {
         let options = self.env("EXPORT_OPTIONS");
         let exports = format!("/data 0.0.0.0/0({options})");
@@ -98,9 +98,9 @@ impl Container {
             std::fs::write(file.host, format!("{exports}\n"))
         });
         if written.is_ok() {
-            self.say(exports);
+            self.print(exports);
         }
-        self.say(format!("Starting NFS server (fsid={})", self.env("FSID")));
+        self.print(format!("Starting NFS server (fsid={})", self.env("FSID")));
         if self.does(Behaviour::DoesNotListen) {
             return pending().await;
         }
