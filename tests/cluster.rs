@@ -1,8 +1,8 @@
-//! What a cluster does: the suites and faults on it, the contract between it and the harness, least privilege, and what
-//! goes wrong around a run. Where it can be, on simulated clusters always.
+//! Tests on clusters: the suites on healthy and broken releases, the contract between cluster and harness, least privilege,
+//! and trouble during a run.
 //!
-//! The tests called `real` are ignored unless they are asked for, and need the cluster of `fixtures/cluster` with the
-//! release installed on it; those called `root` need root.
+//! Tests named `real` need the cluster of `fixtures/cluster` with the release installed, those named `root` need root; both
+//! are ignored by default. All others use simulated clusters.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use libtest_mimic::Arguments;
@@ -17,21 +17,19 @@ mod lane;
 #[cfg(unix)]
 mod trouble;
 
-/// What is not run here, and how it is.
-const LEFT_OUT: &str = "
-not run: what needs root or a real cluster: the suites with faults in the chart, the contract, least privilege,
-outages, the CI jobs in docs/ci.
-`fixtures/cluster/up && cargo test --test cluster -- --ignored` runs a share of it, with ROUNDS=all in front all.
+const NOT_RUN: &str = "
+not run: tests that need root or a real cluster (faults in the release, the contract, least privilege, outages, CI jobs);
+`fixtures/cluster/up && cargo test --test cluster -- --ignored` runs a share of them, and all with ROUNDS=all
 ";
 
 fn main() {
     let mut arguments = Arguments::from_args();
     support::speed::slowness();
     if arguments.ignored || arguments.include_ignored {
-        // There is one real cluster, and nothing else may go wrong on it meanwhile.
+        // There is only one real cluster, and two tests would break it for each other.
         arguments.test_threads = Some(1);
     } else if !arguments.list {
-        print!("{LEFT_OUT}");
+        print!("{NOT_RUN}");
     }
     let themes = [
         lane::tests(),
@@ -43,8 +41,8 @@ fn main() {
         jobs::tests(),
     ];
     let trials = themes.into_iter().flatten().map(|trial| {
-        let is_asked_for = ["::real::", "::root::"].iter().any(|part| trial.name().contains(part));
-        trial.with_ignored_flag(is_asked_for)
+        let is_ignored = ["::real::", "::root::"].iter().any(|part| trial.name().contains(part));
+        trial.with_ignored_flag(is_ignored)
     });
     libtest_mimic::run(&arguments, trials.collect()).exit();
 }

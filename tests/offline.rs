@@ -1,4 +1,4 @@
-//! The program and its documents, without any cluster but a simulated one.
+//! The program, its reports and its documentation, without a real cluster.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[macro_use]

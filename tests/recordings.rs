@@ -1,4 +1,4 @@
-//! What the real cluster said is judged again; `GOLDEN=write` keeps what is judged otherwise now.
+//! Judges recordings of the real cluster again; `GOLDEN=write` saves changed verdicts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use libtest_mimic::Arguments;

@@ -1,4 +1,4 @@
-//! The program on simulated clusters: every scenario, and every built-in test.
+//! The program on simulated clusters: all scenarios and all built-in tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::num::NonZero;
@@ -13,10 +13,10 @@ mod suites;
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    // Runs wait more than they work; more of them starve each other.
+    // Runs mostly wait, but even more of them would starve each other.
     let runs = 4 * available_parallelism().map_or(1, NonZero::get);
     arguments.test_threads = arguments.test_threads.or(Some(runs));
-    // Those of the suites wait for one run, which is spared the scenarios that copy much.
+    // Scenarios first: the tests of `suites` all wait for one run, which competes with those that copy many files.
     let trials = [scenarios::tests(), suites::tests(&arguments)];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }

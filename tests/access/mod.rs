@@ -20,10 +20,9 @@ mod account;
 use account::Account;
 
 pub fn tests() -> Vec<Trial> {
-    let own = trials!("access": the_role_has_what_the_code_asks_for_and_nothing_more);
-    let simulated = trials!("access::simulated": without_a_permission_a_simulated_run_names_it);
-    let real =
-        trials!("access::real": all_suites_are_green_with_just_the_role, without_a_permission_a_real_run_names_it);
+    let own = trials!("access": the_role_grants_exactly_what_the_code_needs);
+    let simulated = trials!("access::simulated": a_simulated_run_names_the_missing_permission);
+    let real = trials!("access::real": all_suites_pass_with_only_the_role, a_real_run_names_the_missing_permission);
     [own, simulated, real].into_iter().flatten().collect()
 }
 
@@ -89,7 +88,7 @@ fn granted(roles: &str) -> BTreeSet<(String, bool)> {
     granted
 }
 
-fn the_role_has_what_the_code_asks_for_and_nothing_more() {
+fn the_role_grants_exactly_what_the_code_needs() {
     let named = |asked: &Permission| (asked.to_string(), asked.is_cluster_wide());
     assert_eq!(granted(RBAC), all().iter().map(named).collect());
     let (_, optional) = RBAC.split_once("# Optional").unwrap();
@@ -99,7 +98,7 @@ fn the_role_has_what_the_code_asks_for_and_nothing_more() {
     assert_eq!(granted(&format!("rules:\n{rules}")), others.map(|other| named(&other)).collect());
 }
 
-fn without_a_permission_a_simulated_run_names_it() {
+fn a_simulated_run_names_the_missing_permission() {
     let all: Vec<_> = all().into_iter().collect();
     // Runs wait more than they work.
     std::thread::scope(|scope| {
@@ -122,7 +121,7 @@ fn lacks_simulated(permission: Permission) {
     lacks(&simulated.place(), permission, permission.verb != "create");
 }
 
-fn all_suites_are_green_with_just_the_role() {
+fn all_suites_pass_with_only_the_role() {
     let account = Account::new();
     let suites = load::BUILT_IN.iter().flat_map(|(name, _)| ["--suite", *name]);
     let arguments: Vec<&str> = suites.chain(["--allow-disruption", "--quiet"]).collect();
@@ -130,7 +129,7 @@ fn all_suites_are_green_with_just_the_role() {
     account.place().says(&["doctor"], 0, &[]);
 }
 
-fn without_a_permission_a_real_run_names_it() {
+fn a_real_run_names_the_missing_permission() {
     let account = Account::new();
     for permission in all() {
         account.without(permission);

@@ -62,7 +62,7 @@ pub async fn each_operation_has_its_own_output_and_exit_code(api: Connected) {
     assert!(numbers.len() == 3 && numbers[0] > 10_000, "{numbers:?}");
 }
 
-pub async fn large_output_is_whole(api: Connected) {
+pub async fn large_output_is_complete(api: Connected) {
     let pod = pod(&api, "nas-input-2").await;
     let (path, line, bytes) = (file("large"), "0123456789".to_owned(), 700_001);
     let fill = Operation::Fill { path: path.clone(), line: line.clone(), bytes };
@@ -77,7 +77,7 @@ pub async fn large_output_is_whole(api: Connected) {
     assert!(outputs.iter().all(|output| output.end == End::Exited(0)));
 }
 
-pub async fn the_export_is_read_only_to_the_sidecar(api: Connected) {
+pub async fn the_export_is_read_only_for_the_sidecar(api: Connected) {
     let pod = pod(&api, "nas-output-2").await;
     let write = Operation::Write { path: "/nfs-data/e2e-contract".into(), content: String::new() };
     let outputs = api.cluster.exec(&pod, "sync-to-windows", &[write]).await.unwrap();
@@ -85,7 +85,7 @@ pub async fn the_export_is_read_only_to_the_sidecar(api: Connected) {
     assert!(String::from_utf8_lossy(&outputs[0].stderr).contains("Read-only file system"), "{outputs:?}");
 }
 
-pub async fn a_missing_container_or_pod_is_no_success(api: Connected) {
+pub async fn commands_fail_in_a_missing_container_or_pod(api: Connected) {
     let name = pod(&api, "nas-input-1").await;
     let read = [Operation::Read { path: "/etc/exports".into() }];
     let pod = api.cluster.exec("no-such-pod", "nfs-server", &read).await.unwrap_err();
@@ -98,7 +98,7 @@ pub async fn a_missing_container_or_pod_is_no_success(api: Connected) {
     assert!(ended.contains("container not found"), "{ended}");
 }
 
-pub async fn names_resolve_and_ports_connect_inside(api: Connected) {
+pub async fn names_resolve_and_ports_accept_connections_in_containers(api: Connected) {
     let pod = pod(&api, "nas-input-1").await;
     let watch = api.cluster.watch(wanted(), true).await.unwrap();
     let services = watch.network().unwrap().services(&select(), "nas-output-1");

@@ -9,7 +9,7 @@ use crate::support::speed::scaled;
 use super::clusters::Connected;
 use super::commands::pod;
 
-pub async fn a_port_is_forwarded_and_one_that_nobody_has_is_refused(api: Connected) {
+pub async fn an_open_port_is_forwarded_and_a_closed_one_is_refused(api: Connected) {
     let pod = pod(&api, "nas-input-1").await;
     let mut taken = api.cluster.port_forward(&pod, 2049).await.unwrap();
     // Half of a record: the server waits for the rest.

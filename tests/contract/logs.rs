@@ -23,7 +23,7 @@ fn run() -> String {
     format!("e2e-contract-cycle-{}", std::process::id())
 }
 
-pub async fn lines_are_stamped_and_the_last_ones_can_be_asked_for(api: Connected) {
+pub async fn lines_have_timestamps_and_can_be_limited(api: Connected) {
     let pod = pod(&api, "nas-output-1").await;
     let cycles = api.cluster.follow_cycles(&pod, SIDECAR, patterns(), &run());
     let limit = Instant::now() + scaled(Duration::from_secs(60));
@@ -63,7 +63,7 @@ pub async fn lines_are_stamped_and_the_last_ones_can_be_asked_for(api: Connected
     }
 }
 
-pub async fn a_followed_log_tells_cycles_as_they_end(api: Connected) {
+pub async fn a_followed_log_shows_sync_cycles_as_they_end(api: Connected) {
     let pod = pod(&api, "nas-output-3").await;
     let cycles = api.cluster.follow_cycles(&pod, SIDECAR, patterns(), &run());
     let limit = Instant::now() + scaled(Duration::from_secs(60));

@@ -22,22 +22,22 @@ macro_rules! tests {
 }
 
 const TESTS: [Test; 16] = tests![
-    objects::selectors_choose_by_labels_and_names,
-    objects::a_list_comes_in_pages_of_one_version,
-    objects::the_release_is_settled_and_its_services_lead_to_its_pods,
-    objects::a_deleted_pod_is_replaced_and_the_watch_tells_it_in_order,
-    objects::a_watch_from_a_forgotten_version_has_expired,
-    objects::warnings_are_asked_for_by_uid,
-    objects::what_is_not_there_is_not_found,
-    objects::what_is_forbidden_names_verb_and_resource,
+    objects::selectors_match_labels_and_names,
+    objects::all_pages_of_a_list_have_one_version,
+    objects::the_release_is_settled_and_its_services_route_to_its_pods,
+    objects::a_deleted_pod_is_replaced_and_watch_events_are_in_order,
+    objects::a_watch_from_an_old_version_expires,
+    objects::warnings_are_selected_by_uid,
+    objects::missing_objects_are_not_found,
+    objects::forbidden_errors_name_verb_and_resource,
     commands::each_operation_has_its_own_output_and_exit_code,
-    commands::large_output_is_whole,
-    commands::the_export_is_read_only_to_the_sidecar,
-    commands::a_missing_container_or_pod_is_no_success,
-    commands::names_resolve_and_ports_connect_inside,
-    logs::lines_are_stamped_and_the_last_ones_can_be_asked_for,
-    logs::a_followed_log_tells_cycles_as_they_end,
-    connections::a_port_is_forwarded_and_one_that_nobody_has_is_refused,
+    commands::large_output_is_complete,
+    commands::the_export_is_read_only_for_the_sidecar,
+    commands::commands_fail_in_a_missing_container_or_pod,
+    commands::names_resolve_and_ports_accept_connections_in_containers,
+    logs::lines_have_timestamps_and_can_be_limited,
+    logs::a_followed_log_shows_sync_cycles_as_they_end,
+    connections::an_open_port_is_forwarded_and_a_closed_one_is_refused,
 ];
 
 /// All of them on both.

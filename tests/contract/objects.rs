@@ -46,7 +46,7 @@ fn is_settled(population: &Population, name: &str) -> bool {
     its.settlement().pending().is_none() && its.pods.len() == 1 && its.pods.iter().all(|pod| server::is_ready(pod))
 }
 
-pub async fn selectors_choose_by_labels_and_names(api: Connected) {
+pub async fn selectors_match_labels_and_names(api: Connected) {
     let labels = |selector: &str| ListParams::default().labels(selector);
     let all = named(&api, &labels("simulator.protocol=nfs")).await;
     assert_eq!(all.len(), 7, "{all:?}");
@@ -61,7 +61,7 @@ pub async fn selectors_choose_by_labels_and_names(api: Connected) {
     assert!(metadata.items.iter().all(|secret| secret.labels()["owner"] == "helm") && !metadata.items.is_empty());
 }
 
-pub async fn a_list_comes_in_pages_of_one_version(api: Connected) {
+pub async fn all_pages_of_a_list_have_one_version(api: Connected) {
     let mut page = ListParams::default().labels("simulator.protocol=nfs").limit(3);
     let (mut sizes, mut names, mut versions) = (Vec::new(), Vec::new(), Vec::new());
     loop {
@@ -79,7 +79,7 @@ pub async fn a_list_comes_in_pages_of_one_version(api: Connected) {
     assert_eq!(names, named(&api, &ListParams::default().labels("simulator.protocol=nfs")).await);
 }
 
-pub async fn the_release_is_settled_and_its_services_lead_to_its_pods(api: Connected) {
+pub async fn the_release_is_settled_and_its_services_route_to_its_pods(api: Connected) {
     let watch = api.cluster.watch(wanted(), true).await.unwrap();
     let servers = ["input-1", "input-2", "input-3", "backup", "output-1", "output-2", "output-3"];
     let servers = servers.map(|name| format!("nas-{name}"));
@@ -107,7 +107,7 @@ pub async fn the_release_is_settled_and_its_services_lead_to_its_pods(api: Conne
     assert_eq!(api.cluster.nodes().await.unwrap().len(), 1);
 }
 
-pub async fn a_deleted_pod_is_replaced_and_the_watch_tells_it_in_order(api: Connected) {
+pub async fn a_deleted_pod_is_replaced_and_watch_events_are_in_order(api: Connected) {
     let watch = api.cluster.watch(wanted(), false).await.unwrap();
     let before = until(&watch, |now| is_settled(now, SERVER)).await.server(&select(), SERVER).pods[0].clone();
     let params = WatchParams::default().labels(&format!("app.kubernetes.io/component={SERVER}"));
@@ -150,7 +150,7 @@ pub async fn a_deleted_pod_is_replaced_and_the_watch_tells_it_in_order(api: Conn
     assert!(matches!(missing, ApiError::NotFound { .. }), "{missing}");
 }
 
-pub async fn a_watch_from_a_forgotten_version_has_expired(api: Connected) {
+pub async fn a_watch_from_an_old_version_expires(api: Connected) {
     // The real API server remembers pods for long; events it asks etcd for, which forgets after 5 to 10 minutes.
     let namespace = if api.clusters == Clusters::Real { "kube-system" } else { &api.target.namespace };
     let events: Api<Event> = Api::namespaced(api.client.clone(), namespace);
@@ -171,7 +171,7 @@ pub async fn a_watch_from_a_forgotten_version_has_expired(api: Connected) {
     assert_eq!(tokio::time::timeout(Duration::from_secs(900), expires).await, Ok(410));
 }
 
-pub async fn warnings_are_asked_for_by_uid(api: Connected) {
+pub async fn warnings_are_selected_by_uid(api: Connected) {
     let watch = api.cluster.watch(wanted(), false).await.unwrap();
     let population = until(&watch, |now| is_settled(now, SERVER)).await;
     let uid = population.server(&select(), SERVER).pods[0].uid().unwrap();
@@ -184,7 +184,7 @@ pub async fn warnings_are_asked_for_by_uid(api: Connected) {
     assert_eq!(api.cluster.events("00000000-0000-0000-0000-000000000000").await.unwrap(), []);
 }
 
-pub async fn what_is_not_there_is_not_found(api: Connected) {
+pub async fn missing_objects_are_not_found(api: Connected) {
     let pod = pods(&api).get("no-such-pod").await.unwrap_err();
     let kube::Error::Api(status) = pod else { panic!("{pod}") };
     assert_eq!((status.code, status.reason.as_str()), (404, "NotFound"));
@@ -194,7 +194,7 @@ pub async fn what_is_not_there_is_not_found(api: Connected) {
     assert_eq!(api.cluster.metrics(&wanted()).await.map(|found| found.len()), None, "there is no metrics-server");
 }
 
-pub async fn what_is_forbidden_names_verb_and_resource(api: Connected) {
+pub async fn forbidden_errors_name_verb_and_resource(api: Connected) {
     // Nobody has rights on the real one; a simulated one has a scenario for it.
     let (forbidding, nobody) = match api.clusters {
         Clusters::Real => (None, client(&api.target, Some("nobody")).await),

@@ -31,7 +31,7 @@ fn parse(origin: &str, text: &str) -> Result<Suite, Refusal> {
 }
 
 #[test]
-fn the_reference_of_checks_is_what_explain_says() {
+fn the_reference_of_checks_matches_explain() {
     let head = "# Checks and their keys\n\nWhat `explain CHECK` says of each kind. [suites.md](suites.md) shows how a suite is \
                 written. Made from the code:\n`GOLDEN=write cargo test --test offline -- the_reference_of_checks` writes it again.\n";
     let explained =
@@ -41,7 +41,7 @@ fn the_reference_of_checks_is_what_explain_says() {
 }
 
 #[test]
-fn the_published_schema_is_the_codes_own_and_refuses_what_is_not_in_the_form_of_a_suite() {
+fn the_published_schema_is_current_and_rejects_invalid_suites() {
     golden("docs/suite.schema.json", &format!("{:#}\n", schema()));
     golden("docs/system.schema.json", &format!("{:#}\n", schema::system()));
     let validator = jsonschema::draft202012::new(&schema()).unwrap();
@@ -61,7 +61,7 @@ fn the_published_schema_is_the_codes_own_and_refuses_what_is_not_in_the_form_of_
 }
 
 #[test]
-fn every_check_is_explained_with_its_keys_and_an_example_that_works() {
+fn every_check_is_explained_with_its_keys_and_a_working_example() {
     let listed = Place::new().run(&["explain"]).out;
     for about in Check::ALL {
         assert!(listed.contains(&format!("{} ", about.key)), "{listed}");
@@ -91,7 +91,7 @@ fn every_check_is_explained_with_its_keys_and_an_example_that_works() {
 }
 
 #[test]
-fn whatever_is_wrong_with_a_suite_is_refused_with_its_place() {
+fn every_error_in_a_suite_is_reported_with_its_position() {
     let good = format!("{HEAD}tests:\n  - slug: one\n    on: [r]\n    check: {{host-folder: {{}}}}\n");
     assert_eq!(parse("f", &good).unwrap().tests.len(), 2);
     for (there, instead, words) in [
@@ -128,7 +128,7 @@ fn whatever_is_wrong_with_a_suite_is_refused_with_its_place() {
 }
 
 #[test]
-fn each_key_that_an_older_version_knew_is_refused_with_where_it_stands_now() {
+fn keys_of_older_versions_are_rejected_with_a_pointer_to_the_system() {
     // Keys that an older version knew, in a suite, in checks that have others now, and in one that has none.
     let old = ["pods: {labels: {a: b}, server-label: c}", "servers: {r: [s]}"].map(|old| (format!("{HEAD}{old}\n"), 8));
     let kinds = [
@@ -163,7 +163,7 @@ fn each_key_that_an_older_version_knew_is_refused_with_where_it_stands_now() {
 }
 
 #[test]
-fn a_file_that_is_too_large_or_a_bomb_is_refused() {
+fn oversized_files_and_yaml_bombs_are_rejected() {
     let place = Place::new();
     let head = HEAD;
     let mut bomb = format!(
@@ -213,7 +213,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_text_makes_the_reader_panic_and_every_error_has_a_place(text in prop_oneof![mutated(), "\\PC{0,200}", any::<String>()]) {
+    fn no_input_causes_a_panic_and_every_error_has_a_position(text in prop_oneof![mutated(), "\\PC{0,200}", any::<String>()]) {
         if let Err(refusal) = parse("x.yaml", &text) {
             let place = refusal.what.strip_prefix("x.yaml:").and_then(|rest| rest.split(':').next()?.parse::<u32>().ok());
             prop_assert!(place.is_some_and(|line| line > 0), "{}", refusal.what);
@@ -238,12 +238,12 @@ fn shares(objects: &[Value]) -> Ended {
     let values = root("fixtures/suites/shares/values.yaml").to_string_lossy().into_owned();
     let settle = speed::duration(Duration::from_secs(10));
     let ended = place.run(&["--suite", "shares.yaml", "--values", &values, "--timeout", &settle]);
-    assert_eq!(simulated.left(), Vec::<String>::new(), "left behind");
+    assert_eq!(simulated.leftovers(), Vec::<String>::new(), "left behind");
     ended
 }
 
 #[test]
-fn a_suite_for_somebody_elses_chart_passes_there_and_fails_where_that_is_broken() {
+fn a_suite_for_another_chart_passes_there_and_detects_its_faults() {
     let ended = shares(&objects());
     assert!(ended.code == 0 && ended.with("PASS").len() == 13, "{}", ended.all());
     let mut objects = objects();

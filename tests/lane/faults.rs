@@ -1,4 +1,4 @@
-//! What is done to the release on the real cluster: it is installed, and faults are put in.
+//! Installs the release on the real cluster and injects faults.
 
 use std::ffi::OsStr;
 use std::net::TcpStream;
@@ -14,36 +14,36 @@ use crate::support::{root, speed};
 use super::patch::patch;
 use super::restore;
 
-/// The NFS server's process in the cluster's image.
+/// The NFS server's process in the image of `fixtures/cluster`.
 const PROCESS: &str = "nfs3-server";
 
 const INTERVAL: [&str; 2] = ["--set", "global.sidecar.syncInterval=5"];
 
 impl Lab {
-    /// Installs or upgrades the release, and returns when the old pods are gone.
+    /// Installs or upgrades the release, and waits until the old pods are gone.
     pub fn install(&self) {
-        output(self.installation().args(INTERVAL));
+        output(self.install_script().args(INTERVAL));
     }
 
     fn move_folder_away(&self, server: &str) {
         std::fs::rename(self.folder.join(server), self.folder.join(format!("{MOVED}{server}"))).unwrap();
     }
 
-    /// Undoes what a new installation does not.
+    /// Removes the faults and reinstalls their servers.
     pub fn undo(&self, faults: &[Fault]) {
         for fault in faults {
             match &fault.change {
-                // Else it would not hear that it is to end.
+                // A stopped process would not handle SIGTERM.
                 Change::Signal(_) => drop(self.in_export(&fault.server, &format!("kill -CONT $(pidof {PROCESS})"))),
                 Change::Refused(guard) => self.allow(*guard),
                 _ => {}
             }
         }
         let servers: Vec<&str> = faults.iter().map(|fault| fault.server.as_str()).collect();
-        self.install_anew(&restore::of(&servers));
+        self.reinstall(&restore::selector(&servers));
     }
 
-    /// Lets the kubelet evict a server's pod: it does so when it next looks how much is in the export.
+    /// Makes the kubelet evict a server's pod, which it does when it next measures the export.
     fn evict(&self, server: &str) {
         let name = name(server);
         let limit =
@@ -69,8 +69,8 @@ impl Lab {
             };
             match &fault.change {
                 Change::Deployment(steps) => change("deployment", steps),
-                Change::Service(steps) => self.watched(fault, || change("service", steps)),
-                Change::NoService => self.watched(fault, || {
+                Change::Service(steps) => self.change_service(fault, || change("service", steps)),
+                Change::NoService => self.change_service(fault, || {
                     self.kubectl(&["delete", "service", &name]);
                 }),
                 Change::NoFolder => self.move_folder_away(&fault.server),
@@ -83,7 +83,7 @@ impl Lab {
                     self.in_export(&fault.server, &format!("kill -{signal} $(pidof {PROCESS})"));
                 }
                 Change::OlderChart => {
-                    output(self.installation().env("CHART", root("fixtures/helm-chart/older")));
+                    output(self.install_script().env("CHART", root("fixtures/helm-chart/older")));
                 }
                 Change::Evicted => self.evict(&fault.server),
                 Change::Refused(guard) => self.refuse(&fault.server, *guard),
@@ -94,33 +94,33 @@ impl Lab {
         }
     }
 
-    /// Upgrades the release in a way that may not work; says whether it did.
+    /// Upgrades the release; returns whether helm succeeded.
     pub fn upgrade(&self, arguments: &[impl AsRef<OsStr>]) -> bool {
-        self.installation().args(INTERVAL).args(arguments).output().unwrap().status.success()
+        self.install_script().args(INTERVAL).args(arguments).output().unwrap().status.success()
     }
 
-    fn installation(&self) -> Command {
+    fn install_script(&self) -> Command {
         let mut install = Command::new(root("fixtures/cluster/install"));
         install.env("KUBECONFIG", self.kubeconfig());
         install
     }
 
-    /// Changes a Service, and waits until the cluster has taken that up.
-    fn watched(&self, fault: &Fault, change: impl FnOnce()) {
+    /// Changes a Service, and waits until EndpointSlice and kube-proxy reflect the change.
+    fn change_service(&self, fault: &Fault, change: impl FnOnce()) {
         let name = name(&fault.server);
         let label = format!("kubernetes.io/service-name={name}");
-        let ask = ["get", "endpointslices", "-l", &label, "-o", "jsonpath={range .items[*]}{.endpoints}{end}"];
+        let endpoints = ["get", "endpointslices", "-l", &label, "-o", "jsonpath={range .items[*]}{.endpoints}{end}"];
         let node = "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
         let node = self.kubectl(&["get", "nodes", "-o", node]);
         let port = self.kubectl(&["get", "service", &name, "-o", "jsonpath={.spec.ports[0].nodePort}"]);
-        // As kube-proxy has it, which takes up a change some time after the EndpointSlice.
+        // kube-proxy applies a change some time after the EndpointSlice has changed.
         let rules = || {
             let all = output(Command::new("iptables-save").args(["-t", "nat"]));
             all.lines().filter(|rule| rule.contains(&format!("/{name}:"))).map(str::to_owned).collect::<Vec<_>>()
         };
-        let (address, before) = (format!("{node}:{port}").parse().unwrap(), (self.kubectl(&ask), rules()));
+        let (address, before) = (format!("{node}:{port}").parse().unwrap(), (self.kubectl(&endpoints), rules()));
         change();
-        let fails = |test: &str| fault.named().any(|(own, _)| own.ends_with(test));
+        let fails = |test: &str| fault.named().any(|(name, _)| name.ends_with(test));
         let is_closed = fails("phase2::node-port");
         if !is_closed && !fails("::service") {
             return;
@@ -129,7 +129,7 @@ impl Lab {
             if is_closed {
                 TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err()
             } else {
-                self.kubectl(&ask) != before.0 && rules() != before.1
+                self.kubectl(&endpoints) != before.0 && rules() != before.1
             }
         });
     }

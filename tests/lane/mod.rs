@@ -1,7 +1,7 @@
-//! The suites on a real cluster: green on a healthy release, and each fault makes exactly its own tests fail.
+//! The suites on the real cluster: all tests pass on a healthy release, and each fault fails exactly the expected tests.
 //!
-//! `cargo test --test cluster -- --ignored lane::` runs what must be green, and a share of the rounds of faults. `ROUNDS=all`
-//! runs all, `SHARE=1/4` that share, `ROUNDS=drifted,healthy` these alone; `upgraded` is what is said of upgrades.
+//! `cargo test --test cluster -- --ignored lane::` runs all healthy rounds and a share of the rounds of faults. `ROUNDS=all`
+//! runs all rounds, `SHARE=1/4` another share, `ROUNDS=drifted,healthy` only these; `upgraded` is the round of upgrades.
 
 use std::collections::BTreeSet;
 
@@ -20,14 +20,14 @@ mod stages;
 
 use stages::Stages;
 
-/// The release in which the interval is the usual one.
+/// The round with the older chart, whose sync interval is the chart's default.
 const OLDER: &str = "older-chart";
 
 pub fn tests() -> Vec<Trial> {
-    trials!("lane::real": the_suites_on_a_real_cluster)
+    trials!("lane::real": exactly_the_expected_tests_fail)
 }
 
-fn the_suites_on_a_real_cluster() {
+fn exactly_the_expected_tests_fail() {
     let rounds = chosen();
     let mut stages = Stages::new();
     for round in &rounds {
@@ -43,7 +43,7 @@ fn the_suites_on_a_real_cluster() {
 
 fn chosen() -> Vec<Round> {
     let Catalogue { green, mut faulty, older: [older, _] } = catalogue();
-    // What is dealt to landings: rounds of faults, and one of upgrades.
+    // Shared among landings like the rounds of faults.
     faulty.push(Round { suites: vec!["release".to_owned()], ..Round::healthy("upgraded") });
     let named = std::env::var("ROUNDS").ok().filter(|rounds| rounds != "all");
     let Some(named) = named else {

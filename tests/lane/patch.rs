@@ -1,14 +1,15 @@
-//! JSON patches as the catalogue of faults writes them.
+//! JSON patches with the catalogue's extensions.
 
 use serde_json::{Value, json};
 
-/// As the API server knows it: the steps `runs` and `copies` replace the sidecar's script, which must end soon after SIGTERM.
+/// Converts to a standard JSON patch: `runs` replaces the sidecar's script, `copies` what it does in each cycle. A script must
+/// exit soon after SIGTERM.
 pub fn patch(steps: &[Value]) -> Value {
-    let step = |written: &Value| {
-        let script = match (&written["runs"], &written["copies"]) {
+    let step = |step: &Value| {
+        let script = match (&step["runs"], &step["copies"]) {
             (Value::String(script), _) => script.clone(),
-            (_, Value::String(cycle)) => copying(cycle),
-            _ => return written.clone(),
+            (_, Value::String(cycle)) => sidecar(cycle),
+            _ => return step.clone(),
         };
         let path = "/spec/template/spec/initContainers/1/command";
         json!({"op": "replace", "path": path, "value": ["/bin/sh", "-c", script]})
@@ -16,8 +17,8 @@ pub fn patch(steps: &[Value]) -> Value {
     steps.iter().map(step).collect()
 }
 
-/// The script of a sidecar that does this in each cycle, in its own shell, and says what a good one does.
-fn copying(cycle: &str) -> String {
+/// A sidecar's script with this cycle, run in a subshell, and the log lines of a correct sidecar.
+fn sidecar(cycle: &str) -> String {
     format!(
         "trap 'exit 0' TERM
         echo 'Sync interval: 5s'

@@ -1,4 +1,4 @@
-//! What keeps the API server from taking a server's next pod, put in and taken away.
+//! Makes the API server deny a server's next pod, and undoes it.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -11,11 +11,11 @@ use crate::support::lab::{Lab, name};
 use crate::support::speed;
 
 const NAME: &str = "no-pod";
-/// The label by which the namespace asks for `PodSecurity`.
+/// The namespace's label with the enforced `PodSecurity` level.
 const LEVEL: &str = "pod-security.kubernetes.io/enforce";
 
 impl Lab {
-    /// Puts a guard in, and rolls the server out when it guards.
+    /// Installs a guard, starts a rollout once it is effective, and waits until the new pod is denied.
     pub fn refuse(&self, server: &str, guard: Guard) {
         match guard {
             Guard::PodSecurity => {
@@ -29,12 +29,12 @@ impl Lab {
         let labels = format!("--labels=app.kubernetes.io/component={server}");
         let pod = ["run", NAME, "--image=alpine:latest", &labels, "--dry-run=server"];
         let limit = Duration::from_secs(30);
-        speed::until("a guard", limit, || !self.command(&pod).output().unwrap().status.success());
+        speed::until("an effective guard", limit, || !self.command(&pod).output().unwrap().status.success());
         self.kubectl(&["rollout", "restart", "deployment", &name(server)]);
-        // The next guard may object to the same pod, and the first one's words stay.
+        // Before the next guard, which may deny the same pod: the condition keeps its first message.
         let condition = "jsonpath={.status.conditions[?(@.type=='ReplicaFailure')].message}";
-        let ask = ["get", "deployment", &name(server), "-o", condition];
-        speed::until("a pod that is refused", limit, || !self.kubectl(&ask).is_empty());
+        let failure = ["get", "deployment", &name(server), "-o", condition];
+        speed::until("a denied pod", limit, || !self.kubectl(&failure).is_empty());
     }
 
     pub fn allow(&self, guard: Guard) {
@@ -50,7 +50,7 @@ impl Lab {
         self.kubectl(&["delete", objects, NAME]);
     }
 
-    /// A quota that has no room; the fixture has no controller that would count.
+    /// Creates an exhausted quota; sets its status too, because the cluster has no quota controller.
     fn exhaust(&self) {
         self.put(&json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": NAME}, "spec": {"hard": {"pods": "9"}}}));
         let status = json!({"status": {"hard": {"pods": "9"}, "used": {"pods": "9"}}}).to_string();
@@ -82,7 +82,7 @@ fn policy(server: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "List", "items": objects})
 }
 
-/// One where nobody listens.
+/// A webhook at a closed port.
 fn webhook(server: &str) -> Value {
     let webhook = json!({"name": "pods.no-pod.example", "clientConfig": {"url": "https://127.0.0.1:1/"}, "rules": rules(),
         "objectSelector": selector(server), "admissionReviewVersions": ["v1"], "sideEffects": "None", "timeoutSeconds": 5});

@@ -1,4 +1,4 @@
-//! Puts the release back as it was installed, and says what of it is otherwise.
+//! Restores the installed release, and compares its state.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -7,17 +7,18 @@ use serde_json::Value;
 
 use crate::support::lab::{FILES_OF_RUNS, Lab, MOVED, output};
 
-/// The objects of the release and the files of the host folder, each in a line, and how often there is one like it.
+/// The namespace's objects and the files of the host folders, as lines with their counts.
 pub type State = BTreeMap<String, usize>;
 
-pub fn of(servers: &[&str]) -> String {
+/// A label selector for these servers.
+pub fn selector(servers: &[&str]) -> String {
     format!("app.kubernetes.io/component in ({})", servers.join(","))
 }
 
 impl Lab {
-    /// Installs the selected servers over nothing: an upgrade alone would leave in place what was added by hand, and a new
-    /// pod would copy what an earlier run left in the host folder.
-    pub fn install_anew(&self, servers: &str) {
+    /// Deletes the selected servers and leftover files, then installs: an upgrade alone would keep manual additions, and new
+    /// pods would copy leftover files from the host folder.
+    pub fn reinstall(&self, servers: &str) {
         self.kubectl(&["delete", "deployments,services", "-l", servers, "--cascade=foreground"]);
         output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).args(["-exec", "rm", "-rf", "{}", "+"]));
         output(Command::new("rm").arg("-rf").arg(self.folder.join("shared-export")));
@@ -30,7 +31,7 @@ impl Lab {
             let name = entry.unwrap().file_name().into_string().unwrap();
             let Some(server) = name.strip_prefix(MOVED) else { continue };
             let folder = self.folder.join(server);
-            // Only what is empty is not the tester's.
+            // A folder with files may contain a tester's.
             assert!(!folder.exists() || std::fs::remove_dir(&folder).is_ok(), "{} is not empty", folder.display());
             std::fs::rename(self.folder.join(&name), folder).unwrap();
         }
@@ -48,28 +49,28 @@ impl Lab {
     }
 }
 
-/// An object without what is another each time that it is made.
+/// An object without the fields that differ each time it is created.
 fn line(object: &Value) -> String {
     let (kind, metadata) = (object["kind"].as_str().unwrap(), &object["metadata"]);
     if kind == "Pod" {
         let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
         let is_ready = conditions.into_iter().any(|one| one["type"] == "Ready" && one["status"] == "True");
-        let stays = metadata["deletionTimestamp"].is_null();
-        // Its ReplicaSet's name has a digest of the template.
-        return format!("Pod {}: Ready {is_ready}, stays {stays}", metadata["generateName"]);
+        let is_terminating = !metadata["deletionTimestamp"].is_null();
+        // `generateName` contains the hash of the pod template.
+        return format!("Pod {}: Ready {is_ready}, terminating {is_terminating}", metadata["generateName"]);
     }
-    let mut said = [&metadata["labels"], &metadata["annotations"], &object["spec"]].map(Value::clone);
-    for map in said.iter_mut().filter_map(Value::as_object_mut) {
+    let mut compared = [&metadata["labels"], &metadata["annotations"], &object["spec"]].map(Value::clone);
+    for map in compared.iter_mut().filter_map(Value::as_object_mut) {
         map.retain(|key, _| !key.starts_with("deployment.kubernetes.io/") && !key.starts_with("clusterIP"));
     }
-    format!("{kind} {}: {}", metadata["name"], Value::from(said.to_vec()))
+    format!("{kind} {}: {}", metadata["name"], Value::from(compared.to_vec()))
 }
 
-/// What is otherwise than it was installed, in a line each.
+/// The differences between two states, one line each.
 pub fn differences(installed: &State, now: &State) -> Vec<String> {
-    let only = |these: &State, others: &State, word: &str| {
+    let only = |these: &State, others: &State, when: &str| {
         let only = these.iter().filter(|(line, count)| others.get(*line) != Some(count));
-        only.map(|(line, count)| format!("{word} {count} of {line}")).collect::<Vec<_>>()
+        only.map(|(line, count)| format!("{when}: {count} x {line}")).collect::<Vec<_>>()
     };
-    [only(installed, now, "installed were"), only(now, installed, "put back were")].concat()
+    [only(installed, now, "installed"), only(now, installed, "restored")].concat()
 }

@@ -1,4 +1,4 @@
-//! A run of the program on the real cluster, and what it says otherwise than expected.
+//! Runs the program on the real cluster and compares its results with those expected.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use crate::support::wrong::{self, Wrong};
 
 use super::OLDER;
 
-/// The longest that a run may take on a usual machine, in which much may be waited for in vain.
+/// The time limit of a run on a usual machine, in which many waits may time out.
 const LIMIT: Duration = Duration::from_secs(1800);
 
-/// Runs a round's suites to their end; where `RECORDINGS` names a folder, recorded there under the round's name.
+/// Runs a round's suites; if `RECORDINGS` names a folder, records the run there under the round's name.
 pub fn run(lab: &Lab, round: &Round) -> Ended {
     let folder = std::env::var_os("RECORDINGS").map(PathBuf::from);
     let is_recorded = folder.is_some();
-    // Once is enough of what is the same; and what the moment decides is the same in no two recordings.
+    // Rounds with a space in the name repeat others, or their results depend on timing.
     let folder = folder.filter(|_| !round.name.contains(' '));
     let record = folder.map(|folder| folder.join(format!("{}.json.gz", round.name)));
     let Round { suites, skip, .. } = round;
     let (place, shorter) = (lab.place(), if round.name.contains(OLDER) { &[] } else { &SHORTER[..] });
-    // A recording is of the suites as they are.
+    // Recordings use the built-in suites unchanged.
     let suite = |name: &String| if is_recorded { name.clone() } else { place.suite(name, shorter) };
     let suites: Vec<String> = suites.iter().map(suite).collect();
     let suites = suites.iter().flat_map(|suite| ["--suite", suite]);
@@ -34,14 +34,14 @@ pub fn run(lab: &Lab, round: &Round) -> Ended {
     Ended { listed, ..place.start(command).end(LIMIT) }
 }
 
-/// What the run says otherwise than expected, in a line each.
+/// The differences between the results and those expected, one line each.
 pub fn differences(run: &Ended, round: &Round, expected: &Wrong) -> Vec<String> {
     let mut results = run.results.clone();
     if round.suites == ["nfs"] {
-        // Of one server at the same time, the test whose request ended it; how far others had come decides the moment.
-        let ends = expected.iter().filter(|(_, outcome)| **outcome == "FAIL").map(|(name, _)| name);
+        // The test whose request ends a server FAILs; timing decides how far the server's other tests get.
+        let failing = expected.iter().filter(|(_, outcome)| **outcome == "FAIL").map(|(name, _)| name);
         for (name, (outcome, why)) in &mut results {
-            if *outcome == "ERROR" && ends.clone().any(|first| why.contains(&format!("blocked by {first}"))) {
+            if *outcome == "ERROR" && failing.clone().any(|first| why.contains(&format!("blocked by {first}"))) {
                 *outcome = expected.get(name).copied().unwrap_or("PASS");
             }
         }

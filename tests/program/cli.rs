@@ -13,7 +13,7 @@ fn red(ended: &Ended, tests: usize) {
 }
 
 #[test]
-fn the_list_needs_no_cluster_and_is_what_libtest_prints() {
+fn the_list_needs_no_cluster_and_has_the_format_of_libtest() {
     for (arguments, tests) in [
         (
             &["--suite", "phase3", "--simulate", "latency"][..],
@@ -31,7 +31,7 @@ fn the_list_needs_no_cluster_and_is_what_libtest_prints() {
 }
 
 #[test]
-fn a_wrong_command_line_or_values_file_is_a_usage_error() {
+fn an_invalid_command_line_or_values_file_is_a_usage_error() {
     let place = Place::new();
     std::fs::write(place.path("values.yaml"), "global: {}").unwrap();
     for (arguments, words) in [
@@ -62,7 +62,7 @@ fn a_wrong_command_line_or_values_file_is_a_usage_error() {
 }
 
 #[test]
-fn what_cannot_be_run_or_told_is_no_success_and_replaces_the_old_report() {
+fn a_run_that_cannot_start_or_report_fails_and_replaces_the_old_report() {
     let place = Place::new();
     std::fs::create_dir(place.path("reports")).unwrap();
     std::fs::write(place.path("reports/phase3.xml"), "<testsuites/>").unwrap();
@@ -79,7 +79,7 @@ fn what_cannot_be_run_or_told_is_no_success_and_replaces_the_old_report() {
 }
 
 #[test]
-fn a_cluster_that_cannot_be_used_makes_every_test_an_error_and_doctor_says_the_same() {
+fn an_unusable_cluster_makes_every_test_an_error_and_doctor_agrees() {
     let at = |address: &str| {
         let place = Place::new();
         place.connect(address);

@@ -37,7 +37,7 @@ fn ended(mut command: Command, out: impl Into<Stdio>, err: impl Into<Stdio>) -> 
 }
 
 #[test]
-fn a_program_says_what_was_asked_and_ends_by_its_verdicts_although_its_reader_left() {
+fn a_closed_output_pipe_does_not_change_the_exit_code() {
     let place = Place::new();
     for (arguments, words) in PRINTING {
         place.says(arguments, 0, &[words]);
@@ -61,7 +61,7 @@ fn a_program_says_what_was_asked_and_ends_by_its_verdicts_although_its_reader_le
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_no_success_and_is_said() {
+fn a_full_disk_is_reported_and_fails() {
     let place = Place::new();
     let printing = PRINTING.map(|(arguments, _)| arguments);
     for arguments in printing.into_iter().chain([&RUN[..], &["sweep", "--simulate"], &["doctor", "--simulate"]]) {
@@ -75,7 +75,7 @@ fn a_full_disk_is_no_success_and_is_said() {
 }
 
 #[test]
-fn a_variable_that_is_empty_is_not_set_and_one_that_is_wrong_is_named() {
+fn empty_variables_count_as_unset_and_invalid_ones_are_named() {
     let place = Place::new();
     let names =
         ["CONTEXT", "NAMESPACE", "RELEASE", "VALUES", "NODE_ADDRESS", "HOST_DATA", "TIMEOUT", "REPORT_DIR", "RECORD"];
@@ -105,7 +105,7 @@ mod unix {
     }
 
     #[test]
-    fn what_is_no_file_is_not_replaced_and_links_are_followed() {
+    fn only_regular_files_are_replaced_and_links_are_followed() {
         let place = Place::new();
         let pipe = fifo(&place, "pipe");
         fs::create_dir(place.path("folder")).unwrap();
@@ -131,7 +131,7 @@ mod unix {
     }
 
     #[test]
-    fn values_and_suites_come_through_a_fifo_and_end_at_their_bound() {
+    fn values_and_suites_can_be_fifos_and_have_a_maximum_size() {
         let place = Place::new();
         for (option, text, code, words) in [
             ("--values", "nasServers: [{name: a}]", 3, "no kubeconfig found"),
@@ -148,7 +148,7 @@ mod unix {
     }
 
     #[test]
-    fn a_run_that_waits_for_its_values_can_be_stopped() {
+    fn a_run_that_waits_for_its_values_can_be_interrupted() {
         let place = Place::new();
         let values = fifo(&place, "values.yaml");
         let mut run = place.start(place.command(&["--values", &values, "--suite", "smoke"]));

@@ -7,7 +7,7 @@ use crate::support::place::Place;
 use crate::support::simulated::Simulated;
 
 #[test]
-fn every_output_says_simulated_and_a_broken_server_is_looked_at_until_a_run_is_green() {
+fn every_output_is_marked_simulated_and_a_diagnosis_lasts_until_the_next_green_run() {
     let (place, name) = (Place::new(), "phase3::sidecar::nas-output-2");
     let file = place.path("reports/diagnostics/nas-output-2.txt");
     let more = format!("diagnosis of nas-output-2: {}\n", file.display());
@@ -36,7 +36,7 @@ fn every_output_says_simulated_and_a_broken_server_is_looked_at_until_a_run_is_g
 }
 
 #[test]
-fn the_header_says_how_long_cycles_are_waited_for_and_tests_that_disrupt_say_what_allows_them() {
+fn the_header_shows_the_wait_for_sync_cycles_and_disruptive_tests_name_their_option() {
     for (arguments, code, words) in [
         (["--exact", "phase3::latency::nas-output-1"], 0, &["up to about 4 s: 2 sync cycles of 2 s"][..]),
         (
@@ -54,7 +54,7 @@ fn the_header_says_how_long_cycles_are_waited_for_and_tests_that_disrupt_say_wha
 }
 
 #[test]
-fn a_blocked_test_names_the_one_that_says_more_as_its_suite_calls_it() {
+fn a_blocked_test_names_its_cause_by_the_slug_in_the_suite() {
     let place = Place::new();
     let head = "suite: mine\nabout: x\nsystem: file-simulator\ntests:\n";
     let test = |slug: &str, kind: &str| format!("  - {{slug: {slug}, on: [nas-output-3], check: {{{kind}: {{}}}}}}\n");
@@ -69,7 +69,7 @@ fn a_blocked_test_names_the_one_that_says_more_as_its_suite_calls_it() {
 }
 
 #[test]
-fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
+fn doctor_passes_a_healthy_cluster_and_names_each_problem() {
     let healthy =
         ["PASS  folder", "PASS  permissions", "PASS  commands", "PASS  release      file-sim, revision 1, deployed"];
     for (scenario, code, words) in [
@@ -95,7 +95,7 @@ fn doctor_is_content_with_a_healthy_cluster_and_names_what_is_not() {
 }
 
 #[test]
-fn doctor_fails_where_a_list_does_and_where_a_pod_is_denied() {
+fn doctor_reports_failing_lists_and_denied_pods() {
     let list = |resource| json!({"api": {"verbs": ["list"], "resources": [resource], "gets": {"status": 500}}});
     let level = json!({"pod-security.kubernetes.io/enforce": "restricted"});
     let denied =

@@ -44,7 +44,7 @@ impl Simulated {
 }
 
 #[test]
-fn only_what_a_run_that_is_over_has_left_is_removed() {
+fn only_leftover_files_of_finished_runs_are_removed() {
     let simulated = Simulated::named(HEALTHY);
     simulated.write(&[&[LEFT], &OTHERS[..]].concat());
     // The sidecar has copied them.
@@ -73,7 +73,7 @@ fn only_what_a_run_that_is_over_has_left_is_removed() {
 }
 
 #[test]
-fn what_cannot_be_looked_at_is_said() {
+fn unreadable_folders_are_reported() {
     Simulated::named("exec-forbidden").sweep(&["--yes"], 3, &["no permission to get pods/exec"]);
     let cut = Simulated::named("exec-cut");
     let file = cut.data().join("nas-output-1").join(LEFT);

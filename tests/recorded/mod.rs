@@ -1,4 +1,4 @@
-//! What the real cluster said is judged again, as it is and bent: each recorded fault makes exactly its own tests fail.
+//! Judges recordings of the real cluster again, unchanged and mutated: each recorded fault fails exactly the expected tests.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,23 +13,23 @@ use file_simulator_e2e::suite::load::{BUILT_IN, load, recorded};
 use libtest_mimic::{Failed, Trial};
 
 use crate::support::catalogue::{Catalogue, Fault, Round, catalogue};
-use crate::support::golden::is_renewed;
+use crate::support::golden::is_updating;
 use crate::support::junit::Results;
 use crate::support::place::Place;
 use crate::support::root;
 use crate::support::wrong::differences;
 
-mod bent;
+mod mutated;
 
 pub fn tests() -> Vec<Trial> {
     let recorded = trials!("recorded":
-        each_recorded_fault_makes_exactly_its_own_tests_fail,
-        every_kind_of_check_is_made_to_fail_by_a_recording_or_a_newer_one_by_a_scenario,
-        a_recording_is_small_and_holds_nothing_of_commands_or_environments,
-        replaying_gives_the_reports_and_the_exit_code_of_the_run,
-        a_blocked_test_names_the_one_that_says_more_as_its_suite_calls_it,
+        each_recorded_fault_fails_exactly_the_expected_tests,
+        every_kind_of_check_fails_in_a_recording_or_a_scenario,
+        recordings_are_small_and_contain_no_commands_or_environments,
+        a_replay_has_the_reports_and_the_exit_code_of_its_run,
+        a_blocked_test_names_its_cause_by_the_slug_in_the_suite,
     );
-    recorded.into_iter().chain(bent::tests()).chain(kept()).collect()
+    recorded.into_iter().chain(mutated::tests()).chain(verdicts()).collect()
 }
 
 fn path(name: &str) -> PathBuf {
@@ -47,8 +47,8 @@ fn suites(recording: &Recording) -> Vec<Suite> {
     parsed.map(|suite| suite.unwrap_or_else(|refusal| panic!("{refusal}"))).collect()
 }
 
-/// And none in a release that is healthy. Each recording is of all tests of its round and of no other.
-fn each_recorded_fault_makes_exactly_its_own_tests_fail() {
+/// In a healthy release none. Each recording contains exactly the tests of its round.
+fn each_recorded_fault_fails_exactly_the_expected_tests() {
     let Catalogue { green, faulty, older: [older, _] } = catalogue();
     assert!(faulty.iter().map(|round| round.faults.len()).sum::<usize>() >= 30);
     for round in faulty.iter().chain(&green).chain([&older]) {
@@ -57,10 +57,10 @@ fn each_recorded_fault_makes_exactly_its_own_tests_fail() {
         let all = suites.iter().flat_map(|suite| &suite.tests).map(|test| test.id.to_string());
         let mut all: Vec<String> = all.filter(|name| !round.skip.iter().any(|part| name.contains(part))).collect();
         all.sort_unstable();
-        let ended = recording.tests.iter().map(|test| (test.id.to_string(), said(test.verdict.outcome)));
+        let ended = recording.tests.iter().map(|test| (test.id.to_string(), outcome_name(test.verdict.outcome)));
         let mut results: Results = ended.map(|(name, outcome)| (name, (outcome, String::new()))).collect();
         assert!(results.keys().eq(&all) && results.len() == recording.tests.len(), "{}", round.name);
-        // What is SKIP, `judged` holds word for word.
+        // `judged` compares the SKIPs.
         results.retain(|_, (outcome, _)| *outcome != "SKIP");
         let mut wrong = round.wrong(&all);
         wrong.retain(|_, outcome| *outcome != "SKIP");
@@ -68,7 +68,7 @@ fn each_recorded_fault_makes_exactly_its_own_tests_fail() {
     }
 }
 
-fn said(outcome: Outcome) -> &'static str {
+fn outcome_name(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Pass => "PASS",
         Outcome::Fail => "FAIL",
@@ -77,43 +77,44 @@ fn said(outcome: Outcome) -> &'static str {
     }
 }
 
-fn every_kind_of_check_is_made_to_fail_by_a_recording_or_a_newer_one_by_a_scenario() {
+fn every_kind_of_check_fails_in_a_recording_or_a_scenario() {
     let Catalogue { green, faulty, .. } = catalogue();
     let fails = faulty.iter().flat_map(|round| &round.faults).flat_map(Fault::named);
     let fails = fails.filter(|(_, outcome)| *outcome == "FAIL").map(|(name, _)| name.to_owned());
     let mut failing = kinds(&fails.collect::<Vec<_>>());
-    // No fault makes Kubernetes too old, and `skip` judges nothing.
+    // No fault makes Kubernetes too old, and `skip` never fails.
     failing.extend(["cluster", "skip"]);
     let recorded = green.iter().flat_map(|round| read(&round.name).0.tests);
     let passes = recorded.filter(|test| test.verdict.outcome == Outcome::Pass).map(|test| test.id.to_string());
     let by_scenarios: Vec<_> = scenario::all().unwrap().into_iter().flat_map(|scenario| scenario.fail).collect();
+    // A check that passes in no recording is newer than the recordings: a scenario may prove it.
     failing.extend(kinds(&by_scenarios).difference(&kinds(&passes.collect::<Vec<_>>())));
     let all: BTreeSet<&str> = Check::ALL.iter().map(|about| about.key).collect();
     assert_eq!(all.difference(&failing).collect::<Vec<_>>(), Vec::<&&str>::new(), "these never fail");
 }
 
-/// The kinds of checks of built-in tests that are named, each with a server or without.
+/// The kinds of checks of these built-in tests, named with or without a server.
 fn kinds(named: &[String]) -> BTreeSet<&'static str> {
     let tests = BUILT_IN.iter().flat_map(|(name, _)| load(name).unwrap().tests);
-    let its = tests.filter(|test| {
+    let matching = tests.filter(|test| {
         let slug = format!("{}::{}::", test.id.suite, test.id.slug);
         named.iter().any(|name| format!("{name}::").starts_with(&slug))
     });
-    its.map(|test| test.check.kind()).collect()
+    matching.map(|test| test.check.kind()).collect()
 }
 
-fn a_recording_is_small_and_holds_nothing_of_commands_or_environments() {
+fn recordings_are_small_and_contain_no_commands_or_environments() {
     let Catalogue { green, faulty, .. } = catalogue();
     for Round { name, .. } in faulty.iter().chain(&green) {
         assert!(std::fs::metadata(path(name)).unwrap().len() < 200_000, "{name}");
         let text = serde_json::to_string(&read(name).0.objects).unwrap();
         for secret in [r#""env":"#, r#""command":"#, "last-applied-configuration"] {
-            assert!(!text.contains(secret), "{name} holds {secret}");
+            assert!(!text.contains(secret), "{name} contains {secret}");
         }
     }
 }
 
-fn replaying_gives_the_reports_and_the_exit_code_of_the_run() {
+fn a_replay_has_the_reports_and_the_exit_code_of_its_run() {
     let place = Place::new();
     let replays = |name: &str, code, words: &[&str]| place.says(&["replay", path(name).to_str().unwrap()], code, words);
     replays("healthy", 0, &["judged again without a cluster", "0 FAIL"]);
@@ -122,8 +123,8 @@ fn replaying_gives_the_reports_and_the_exit_code_of_the_run() {
     assert!(page.contains("FAIL") && page.contains("judged again without a cluster"), "{page}");
     place.says(&["replay", "missing.json.gz"], 2, &["missing.json.gz"]);
     let bytes = std::fs::read(path("healthy")).unwrap();
-    for wrong in [&bytes[..bytes.len() / 2], b"{}", b""] {
-        std::fs::write(place.path("cut.json.gz"), wrong).unwrap();
+    for damaged in [&bytes[..bytes.len() / 2], b"{}", b""] {
+        std::fs::write(place.path("cut.json.gz"), damaged).unwrap();
         place.says(
             &["replay", "cut.json.gz"],
             2,
@@ -131,20 +132,20 @@ fn replaying_gives_the_reports_and_the_exit_code_of_the_run() {
         );
     }
     std::fs::write(place.path("file"), "good").unwrap();
-    // Before anything is run.
+    // Before the run starts.
     place.says(&["--record", "file/run.json.gz"], 2, &["file/run.json.gz"]);
     place.says(&["--record", "file"], 3, &["no kubeconfig found"]);
-    assert_eq!(std::fs::read(place.path("file")).unwrap(), b"good", "a refused run replaces no recording");
+    assert_eq!(std::fs::read(place.path("file")).unwrap(), b"good", "the old recording is kept");
 }
 
-fn a_blocked_test_names_the_one_that_says_more_as_its_suite_calls_it() {
-    for (there, instead, by) in [
+fn a_blocked_test_names_its_cause_by_the_slug_in_the_suite() {
+    for (old, new, by) in [
         ("slug: pods\n", "slug: running\n", Some("running::nas-input-2")),
         ("check: {pods: {}}", "check: {skip: {reason: x}}", None),
     ] {
         let (mut recording, _) = read("other-pods");
         for suite in &mut recording.suites {
-            suite.text = suite.text.replace(there, instead);
+            suite.text = suite.text.replace(old, new);
         }
         let blocked = recording.tests.iter().find(|test| test.id.to_string() == "phase2::unique").unwrap();
         let verdict = replay::judge(&recording, &suites(&recording), blocked);
@@ -152,47 +153,47 @@ fn a_blocked_test_names_the_one_that_says_more_as_its_suite_calls_it() {
     }
 }
 
-/// Each recording is judged as it was, word for word; `GOLDEN=write` keeps what is judged otherwise now.
-fn kept() -> Vec<Trial> {
+/// Each recording's verdicts are unchanged, word for word; `GOLDEN=write` saves changed ones.
+fn verdicts() -> Vec<Trial> {
     let files = std::fs::read_dir(root("fixtures/recordings")).unwrap().map(|entry| entry.unwrap().path());
     let named = files.filter_map(|path| {
         let name = path.file_name()?.to_str()?.strip_suffix(".json.gz")?.to_owned();
-        Some(Trial::test(format!("judged::{name}"), move || is_judged_as_it_was(&path)))
+        Some(Trial::test(format!("judged::{name}"), move || check_verdicts(&path)))
     });
     named.collect()
 }
 
-fn is_judged_as_it_was(path: &Path) -> Result<(), Failed> {
+fn check_verdicts(path: &Path) -> Result<(), Failed> {
     let mut recording = Recording::read(path)?;
     let suites = suites(&recording);
     let verdicts: Vec<_> = recording.tests.iter().map(|test| replay::judge(&recording, &suites, test)).collect();
-    let (mut otherwise, mut unreadable) = (Vec::new(), Vec::new());
+    let (mut changed, mut unreadable) = (Vec::new(), Vec::new());
     for (test, now) in recording.tests.iter_mut().zip(verdicts).filter(|(test, now)| test.verdict != *now) {
-        // An ERROR of that kind judges nothing: kept, it would hide that the recording proves nothing any more.
+        // Never saved: such an ERROR would hide that the recording no longer proves anything.
         if now.reasons.iter().any(|reason| reason.expected == "a readable observation") {
             unreadable
-                .push(format!("{}: {now:?}\n  this is no verdict and is never kept: change the observation", test.id));
+                .push(format!("{}: {now:?}\n  not a verdict, never saved: migrate the recorded observation", test.id));
         } else {
-            otherwise.push(format!("{}:\n{}", test.id, difference(&test.verdict, &now)));
+            changed.push(format!("{}:\n{}", test.id, difference(&test.verdict, &now)));
             test.verdict = now;
         }
     }
-    if is_renewed() && !otherwise.is_empty() {
-        println!("{}", otherwise.join("\n"));
+    if is_updating() && !changed.is_empty() {
+        println!("{}", changed.join("\n"));
         recording.write(path).unwrap();
-        otherwise.clear();
-    } else if !otherwise.is_empty() {
-        otherwise.push("if that is right, GOLDEN=write cargo test --test recordings keeps it".to_owned());
+        changed.clear();
+    } else if !changed.is_empty() {
+        changed.push("if this is right, save it: GOLDEN=write cargo test --test recordings".to_owned());
     }
-    otherwise.extend(unreadable);
-    if otherwise.is_empty() { Ok(()) } else { Err(otherwise.join("\n").into()) }
+    changed.extend(unreadable);
+    if changed.is_empty() { Ok(()) } else { Err(changed.join("\n").into()) }
 }
 
-/// The lines that are gone, and those that are new.
+/// Removed and added lines.
 fn difference(was: &Verdict, now: &Verdict) -> String {
     let [was, now] = [was, now].map(|verdict| serde_json::to_string_pretty(verdict).unwrap());
     let only = |sign: char, text: &str, other: &str| {
-        let lines = text.lines().filter(|line| !other.lines().any(|its| its == *line));
+        let lines = text.lines().filter(|line| !other.lines().any(|other| other == *line));
         lines.map(|line| format!("  {sign} {line}\n")).collect::<Vec<_>>().concat()
     };
     only('-', &was, &now) + &only('+', &now, &was)

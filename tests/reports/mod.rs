@@ -13,7 +13,7 @@ mod readers;
 mod stream;
 
 #[test]
-fn each_reporter_says_what_it_said() {
+fn each_reporter_matches_its_golden_file() {
     owo_colors::set_override(false);
     let said = said(&rich());
     for (name, kept) in [
@@ -29,7 +29,7 @@ fn each_reporter_says_what_it_said() {
 }
 
 #[test]
-fn reports_are_what_their_published_schema_says() {
+fn reports_conform_to_their_published_schema() {
     let schema = schemars::schema_for!(Run);
     golden("docs/report.schema.json", &(serde_json::to_string_pretty(&schema).unwrap() + "\n"));
     let validator = jsonschema::validator_for(schema.as_value()).unwrap();
@@ -43,7 +43,7 @@ fn reports_are_what_their_published_schema_says() {
 }
 
 #[test]
-fn what_a_hostile_pod_printed_stays_text_and_its_secret_is_told_nowhere() {
+fn hostile_output_is_escaped_and_its_secret_is_redacted() {
     let said = said(&hostile());
     for (name, text) in &said {
         assert!(text.contains("password=[removed] too") && !text.contains("hunter2"), "{name}: {text}");
@@ -81,7 +81,7 @@ const ACTIVE: [&str; 12] =
 
 /// How it looks is in `fixtures/reports/index.html`.
 #[test]
-fn a_page_loads_nothing() {
+fn the_page_loads_nothing() {
     for events in [rich(), hostile(), vec![started()]] {
         let page = &said(&events)["index.html"];
         assert!(page.contains("http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'"), "{page}");
@@ -98,7 +98,7 @@ fn a_page_loads_nothing() {
 }
 
 #[test]
-fn a_run_that_was_killed_leaves_red_reports() {
+fn a_killed_run_leaves_red_reports() {
     let said = said(&[started()]);
     let junit = &said["phase9.xml"];
     assert_eq!(junit.matches("<error type=\"ERROR\" message=\"not finished\"").count(), 5, "{junit}");
@@ -110,7 +110,7 @@ fn a_run_that_was_killed_leaves_red_reports() {
 }
 
 #[test]
-fn a_step_of_github_actions_is_told_why_a_run_could_not_start_and_takes_no_command_of_it() {
+fn github_actions_shows_why_a_run_could_not_start_and_runs_none_of_its_output() {
     let place = Place::new();
     std::fs::write(place.path("summary.md"), "# of the step before\n").unwrap();
     let mut command = place.command(&["--suite", "mine.yaml"]);

@@ -1,4 +1,4 @@
-//! Whether a run said of a scenario what the scenario says, and nothing else.
+//! Compares a run's results with those that its scenario expects.
 
 use std::collections::BTreeSet;
 
@@ -9,51 +9,51 @@ use crate::support::junit::Results;
 use crate::support::place::{Ended, Place};
 use crate::support::wrong::{differences, exit_code, wrong};
 
-/// Whether exactly the tests did not pass of which the scenario says so, and the exit code says the same.
+/// Checks that exactly the expected tests did not pass, and that exit code and diagnoses match.
 pub fn judge(scenario: &Scenario, place: &Place, ended: &Ended) -> Result<(), Failed> {
     let (code, results) = (ended.code, &ended.results);
     if scenario.refused {
         let is_refused =
             code == 3 && results.values().all(|(outcome, why)| *outcome == "ERROR" && why.contains("could not start"));
-        let told = || format!("exit code {code}, and not refused:\n{}", ended.all()).into();
-        return if is_refused { Ok(()) } else { Err(told()) };
+        let problem = || format!("exit code {code}; expected a run that cannot start:\n{}", ended.all()).into();
+        return if is_refused { Ok(()) } else { Err(problem()) };
     }
     let all: Vec<String> = results.keys().cloned().collect();
     let Scenario { fail, error, errors_among, .. } = scenario;
     let named =
         fail.iter().map(|name| (name.as_str(), "FAIL")).chain(error.iter().map(|name| (name.as_str(), "ERROR")));
-    // Which of these the moment decides: at least one, none of them FAIL.
-    let mut decided = results.clone();
-    decided.retain(|name, (outcome, _)| *outcome != "ERROR" || !errors_among.iter().any(|part| name.contains(part)));
-    let mut found = differences(&decided, &wrong(named, &scenario.server, &all).into_iter().collect());
-    if !errors_among.is_empty() && decided.len() == results.len() && !scenario.may_pass {
+    // Without the ERRORs that depend on timing.
+    let mut certain = results.clone();
+    certain.retain(|name, (outcome, _)| *outcome != "ERROR" || !errors_among.iter().any(|part| name.contains(part)));
+    let mut found = differences(&certain, &wrong(named, &scenario.server, &all).into_iter().collect());
+    if !errors_among.is_empty() && certain.len() == results.len() && !scenario.may_pass {
         found.push(format!("no ERROR among {errors_among:?}"));
     }
-    let right = exit_code(results);
-    if code != right {
-        found.push(format!("exit code {code}, expected {right}"));
+    let expected = exit_code(results);
+    if code != expected {
+        found.push(format!("exit code {code}, expected {expected}"));
     }
     if found.is_empty() {
-        return looked_at(results, place);
+        return check_diagnoses(results, place);
     }
     let out = ended.all();
     found.extend(out.lines().rev().take(5).map(str::to_owned));
     Err(found.join("\n").into())
 }
 
-/// More is said of every server that FAILs, and nothing of one whose tests are all well.
-fn looked_at(results: &Results, place: &Place) -> Result<(), Failed> {
+/// Every server with a FAIL has a diagnosis, and no server without a FAIL or ERROR has one.
+fn check_diagnoses(results: &Results, place: &Place) -> Result<(), Failed> {
     let servers = |outcomes: &[&str]| -> BTreeSet<String> {
-        let its = results.iter().filter(|(_, (outcome, _))| outcomes.contains(outcome));
-        its.filter_map(|(name, _)| name.splitn(3, "::").nth(2).map(str::to_owned)).collect()
+        let tests = results.iter().filter(|(_, (outcome, _))| outcomes.contains(outcome));
+        tests.filter_map(|(name, _)| name.splitn(3, "::").nth(2).map(str::to_owned)).collect()
     };
-    // An API server that is out of order tells nothing of servers that only could not be judged.
+    // A broken API server provides no diagnosis for servers with ERRORs.
     let (least, most) = (servers(&["FAIL"]), servers(&["FAIL", "ERROR"]));
     let files = std::fs::read_dir(place.path("reports/diagnostics")).ok();
-    // There is no folder for nothing.
+    // Created only for the first diagnosis.
     let has_folder = files.is_some();
     let names = files.into_iter().flatten().map(|file| file.unwrap().file_name().into_string().unwrap());
     let seen: BTreeSet<String> = names.map(|name| name.replace(".txt", "")).collect();
     let is_right = has_folder != seen.is_empty() && seen.is_subset(&most) && least.is_subset(&seen);
-    if is_right { Ok(()) } else { Err(format!("more is said of {seen:?}").into()) }
+    if is_right { Ok(()) } else { Err(format!("diagnoses of {seen:?}, expected {least:?} to {most:?}").into()) }
 }

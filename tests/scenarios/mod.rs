@@ -1,6 +1,6 @@
-//! Every scenario of a simulated cluster makes exactly the tests fail that it says, and none hangs.
+//! Each scenario of the simulated cluster makes exactly the expected tests fail, and no run hangs.
 //!
-//! A run is the program itself on a simulation in this process. Its suites' limits are shorter, as the interval is.
+//! Runs the program on a simulation in this process, with suites whose limits are shorter, as is the sync interval.
 //! `-- --ignored` runs the healthy scenario twenty times.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ mod judge;
 
 /// The suites of scenarios that name none.
 const SUITES: [&str; 2] = ["phase2", "phase3"];
-/// What is shorter, as the interval of sidecars is: limits for a file, and for a rollout. Replaced one after the other.
+/// Replacements in suites, applied in this order.
 const SHORTER: [(&str, &str); 4] = [
     ("within: 10s", "within: 4s"),
     ("within: 60s", "within: 8s"),
@@ -27,21 +27,25 @@ const SHORTER: [(&str, &str); 4] = [
     ("within: 30s", "within: 8s"),
 ];
 const SETTLE: Duration = Duration::from_secs(8);
-/// No run takes longer than this on a usual machine, whatever is broken.
+/// The time limit of a run on a usual machine.
 const LIMIT: Duration = Duration::from_secs(100);
 
-/// Turns of runs that copy much: more than two at once would starve each other where there are few cores.
+/// Limits runs that copy many files to two at once, because more would starve each other on few cores.
 static TURNS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 pub fn tests() -> Vec<Trial> {
     let scenarios = scenario::all().unwrap();
-    assert!((40..60).contains(&scenarios.len()), "{}: the real cluster proves what it can", scenarios.len());
+    assert!(
+        (40..60).contains(&scenarios.len()),
+        "{} scenarios; test what you can on the real cluster",
+        scenarios.len()
+    );
     let healthy = scenarios.iter().find(|scenario| scenario.name == HEALTHY).unwrap().clone();
-    let twice = healthy.clone();
-    let two = Trial::test("scenarios::two-runs-at-once", move || two_runs(&twice));
+    let shared = healthy.clone();
+    let two = Trial::test("scenarios::two-runs-at-once", move || two_runs(&shared));
     let again = (1..=20).map(|number| trial(format!("again::{number}"), healthy.clone()).with_ignored_flag(true));
-    // The last file has those that take longest.
+    // The slowest scenarios are in the last file.
     let trials =
         scenarios.iter().rev().map(|scenario| trial(format!("scenarios::{}", scenario.name), scenario.clone()));
     trials.chain([two]).chain(again).collect()
@@ -49,30 +53,30 @@ pub fn tests() -> Vec<Trial> {
 
 fn trial(name: String, scenario: Scenario) -> Trial {
     Trial::test(name, move || {
-        let copies_much = scenario.suites.iter().any(|suite| suite == "data-safety");
-        let _turn = copies_much.then(turn);
+        let copies_many_files = scenario.suites.iter().any(|suite| suite == "data-safety");
+        let _turn = copies_many_files.then(turn);
         let simulated = Simulated::new(scenario.clone());
         let (place, running) = start(&scenario, &simulated);
         judge::judge(&scenario, &place, &running.end(LIMIT))?;
-        nothing_left(&scenario, &simulated)
+        check_leftovers(&scenario, &simulated)
     })
 }
 
-/// Waits for the turn of a run that copies much.
+/// Waits until a run that copies many files may start.
 pub fn turn() -> MutexGuard<'static, ()> {
     TURNS[NEXT.fetch_add(1, Ordering::Relaxed) % TURNS.len()].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Each of two runs is green, and neither takes the other's files for its own.
+/// Two runs at once both pass, and neither removes the other's files.
 fn two_runs(healthy: &Scenario) -> Result<(), Failed> {
     let simulated = Simulated::new(healthy.clone());
     for (place, running) in [(); 2].map(|()| start(healthy, &simulated)) {
         judge::judge(healthy, &place, &running.end(LIMIT))?;
     }
-    nothing_left(healthy, &simulated)
+    check_leftovers(healthy, &simulated)
 }
 
-/// Starts a run of what the scenario is tried with.
+/// Starts a run of the scenario's suites.
 fn start(scenario: &Scenario, simulated: &Simulated) -> (Place, Running) {
     let place = simulated.place();
     let mut suites: Vec<&str> = scenario.suites.iter().map(String::as_str).collect();
@@ -87,8 +91,8 @@ fn start(scenario: &Scenario, simulated: &Simulated) -> (Place, Running) {
     (place, running)
 }
 
-/// No file of a run is left anywhere, unless the cluster was not there to remove it from.
-fn nothing_left(scenario: &Scenario, simulated: &Simulated) -> Result<(), Failed> {
-    let left = simulated.left();
-    if left.is_empty() || scenario.leaves_files { Ok(()) } else { Err(format!("left behind: {left:?}").into()) }
+fn check_leftovers(scenario: &Scenario, simulated: &Simulated) -> Result<(), Failed> {
+    let leftovers = simulated.leftovers();
+    let is_right = leftovers.is_empty() || scenario.leaves_files;
+    if is_right { Ok(()) } else { Err(format!("leftover files: {leftovers:?}").into()) }
 }

@@ -1,6 +1,7 @@
-//! Every built-in test, on a simulated cluster, also for cargo-nextest.
+//! Every built-in test on a simulated cluster.
 //!
-//! Whichever tests are chosen, the program runs once, and each of them says what it said.
+//! The program runs once for all selected tests, and each trial reports the result of its test. Works with cargo-nextest too,
+//! which starts a process for each trial.
 
 use std::sync::{Arc, LazyLock};
 
@@ -11,29 +12,29 @@ use crate::scenarios;
 use crate::support::junit::Results;
 use crate::support::place::Place;
 
-/// The tests. One that is chosen alone is run alone, else all are.
+/// A test that is selected alone is run alone; otherwise the program runs all tests.
 pub fn tests(arguments: &Arguments) -> Vec<Trial> {
     let suites: Vec<String> = BUILT_IN.iter().map(|(name, _)| format!("--suite={name}")).collect();
     let suites: Vec<&str> = suites.iter().map(String::as_str).collect();
     let names = Place::new().listed(&suites);
-    let is_chosen = |name: &&String| !arguments.is_filtered_out(&Trial::test(called(name), || Ok(())));
-    let chosen: Vec<String> = names.iter().filter(is_chosen).cloned().collect();
-    let said = Arc::new(LazyLock::new(move || run(&chosen)));
+    let is_selected = |name: &&String| !arguments.is_filtered_out(&Trial::test(trial_name(name), || Ok(())));
+    let selected: Vec<String> = names.iter().filter(is_selected).cloned().collect();
+    let results = Arc::new(LazyLock::new(move || run(&selected)));
     let trial = |name: String| {
-        let said = Arc::clone(&said);
-        Trial::ignorable_test(called(&name), move || completion(&name, &said))
+        let results = Arc::clone(&results);
+        Trial::ignorable_test(trial_name(&name), move || completion(&name, &results))
     };
     names.into_iter().map(trial).collect()
 }
 
-fn called(name: &str) -> String {
+fn trial_name(name: &str) -> String {
     format!("suites::{name}")
 }
 
-fn run(chosen: &[String]) -> Results {
+fn run(selected: &[String]) -> Results {
     let (_turn, place) = (scenarios::turn(), Place::new());
     let mut arguments = vec!["--simulate"];
-    if let [only] = chosen {
+    if let [only] = selected {
         arguments.extend(["--exact", only]);
     }
     let files: Vec<String> = BUILT_IN.iter().map(|(name, _)| place.suite(name, &[])).collect();
@@ -43,8 +44,8 @@ fn run(chosen: &[String]) -> Results {
     ended.results
 }
 
-fn completion(name: &str, said: &Results) -> Result<Completion, Failed> {
-    match said.get(name).ok_or("it was not run")? {
+fn completion(name: &str, results: &Results) -> Result<Completion, Failed> {
+    match results.get(name).ok_or("the test did not run")? {
         ("PASS", _) => Ok(Completion::Completed),
         ("SKIP", why) => Ok(Completion::ignored_with(why)),
         (outcome, why) => Err(format!("{outcome} {why}").into()),

@@ -1,4 +1,4 @@
-//! API servers that give canned answers.
+//! API servers with canned replies.
 
 use std::io::{Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::ring};
 
-/// Answers a request by its head.
+/// Replies to one request, depending on its head.
 pub fn respond(mut stream: impl Read + Write, answer: impl FnOnce(&str) -> (u16, &'static str)) -> Result<()> {
     let (status, body) = answer(&head(&mut stream)?);
     let fixed = "Canned\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length:";
@@ -17,7 +17,7 @@ pub fn respond(mut stream: impl Read + Write, answer: impl FnOnce(&str) -> (u16,
     stream.flush()
 }
 
-/// The first line and the headers of a request.
+/// The request line and headers.
 pub fn head(stream: &mut impl Read) -> Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -28,7 +28,7 @@ pub fn head(stream: &mut impl Read) -> Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// TLS with this certificate, which clients may have, too.
+/// TLS with this certificate, which clients may present too.
 pub fn tls(certificate: &CertificateDer<'static>, key: &KeyPair) -> Arc<ServerConfig> {
     let provider = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();
@@ -40,7 +40,7 @@ pub fn tls(certificate: &CertificateDer<'static>, key: &KeyPair) -> Arc<ServerCo
     Arc::new(tls.with_single_cert(vec![certificate.clone()], key.into()).unwrap())
 }
 
-/// Serves each connection in a thread, until the test ends; returns the address.
+/// Serves each connection in its own thread until the process exits; returns the address.
 pub fn serve(each: impl Fn(&mut TcpStream) -> Result<()> + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

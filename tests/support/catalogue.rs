@@ -1,6 +1,6 @@
-//! The faults as data, in `catalogue.yaml`: how each is applied to which server, and which tests it must make wrong. The lane on
-//! the real cluster applies them and records what it saw; the replays judge the recordings. The scenarios of the simulated
-//! cluster (`src/sim/scenario`) have other faults, but for a sidecar that crashes.
+//! The catalogue of faults (`catalogue.yaml`): how each is applied to a server, and which tests must not pass because of it.
+//! The lane on the real cluster applies and records them; `recorded` judges the recordings. The scenarios of the simulated
+//! cluster (`src/sim/scenario`) have other faults, except a sidecar that crashes.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -20,22 +20,22 @@ pub fn catalogue() -> Catalogue {
     serde_json::from_value(read).unwrap()
 }
 
-/// Independent faults on different servers, which go together.
+/// Independent faults on different servers, applied together.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Round {
     /// The name of its recording.
     pub name: String,
     pub suites: Vec<String>,
-    /// Parts of the names of tests that are not.
+    /// Tests whose names contain one of these are not run.
     pub skip: Vec<String>,
-    /// Whether tests that disrupt are run.
+    /// Whether disruptive tests are run.
     pub disrupts: bool,
     pub faults: Vec<Fault>,
 }
 
 impl Default for Round {
-    /// Of the suites that most rounds are of, without a fault.
+    /// The usual suites, without faults.
     fn default() -> Self {
         let suites = ["phase2", "phase3"].map(str::to_owned).to_vec();
         Self { name: String::new(), suites, skip: Vec::new(), disrupts: false, faults: Vec::new() }
@@ -47,7 +47,7 @@ impl Round {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
-    /// The tests that its faults make wrong; `all` has the names of all tests.
+    /// The tests that must not pass, from the names of all tests.
     pub fn wrong(&self, all: &[String]) -> Wrong {
         self.faults.iter().flat_map(|fault| wrong(fault.named(), &fault.server, all)).collect()
     }
@@ -57,9 +57,9 @@ impl Round {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Its number in the catalogue of faults, and what it is.
+    /// A number, if it has one, and a description.
     pub id: String,
-    /// The server; empty for all.
+    /// Empty for all servers.
     #[serde(default)]
     pub server: String,
     pub change: Change,
@@ -72,14 +72,14 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Every test that must not PASS, as it is named, and how it ends.
+    /// The tests that must not pass, as named in the catalogue, and their outcomes.
     pub fn named(&self) -> impl Iterator<Item = (&str, &'static str)> {
         let all = [(&self.fail, "FAIL"), (&self.error, "ERROR"), (&self.skip, "SKIP")];
         all.into_iter().flat_map(|(names, outcome)| names.iter().flat_map(Names::all).map(move |name| (name, outcome)))
     }
 }
 
-/// A test, or some that go wrong together.
+/// A test, or a list of tests that an anchor names.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Names {
@@ -99,7 +99,7 @@ impl Names {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
-    /// The steps of a JSON patch, of which the lane knows some that JSON patches have not.
+    /// The steps of a JSON patch, with the extensions of `lane::patch`.
     Deployment(Vec<Value>),
     Service(Vec<Value>),
     /// The number of replicas.
@@ -107,29 +107,29 @@ pub enum Change {
     NoService,
     /// The host folder is moved away.
     NoFolder,
-    /// A helm upgrade fails; what it is given.
+    /// A helm upgrade with these arguments fails.
     FailedUpgrade(Vec<String>),
-    /// The NFS server's process gets a signal.
+    /// The NFS server's process gets this signal.
     Signal(String),
-    /// The host folder is moved away, and another one made in its place.
+    /// The host folder is moved away and replaced with a new one.
     NewFolder,
-    /// The export's limit is lowered and exceeded, until the pod is evicted.
+    /// The export's size limit is lowered and exceeded, so that the kubelet evicts the pod.
     Evicted,
     OlderChart,
-    /// The server is rolled out, and the API server does not take the new pod.
+    /// A rollout starts, and the API server denies the new pod.
     Refused(Guard),
 }
 
-/// Why the API server does not take a pod.
+/// Why the API server denies a pod.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Guard {
-    /// The namespace's level of `PodSecurity`; for all servers.
+    /// The namespace enforces a `PodSecurity` level; affects all servers.
     PodSecurity,
-    /// A policy denies the server's.
+    /// An admission policy denies the server's pods.
     Policy,
-    /// A webhook that must be asked about the server's cannot be called.
+    /// An admission webhook for the server's pods is unreachable.
     Webhook,
-    /// The namespace's quota is used up; for all servers.
+    /// The namespace's quota is exhausted; affects all servers.
     Quota,
 }

@@ -1,16 +1,19 @@
-//! What a run's JUnit reports say of its tests.
+//! Reads a run's JUnit reports.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use roxmltree::{Document, Node};
 
-/// By its full name, how each test ended (PASS, FAIL, ERROR or SKIP), and why.
+/// Each test's outcome (PASS, FAIL, ERROR or SKIP) and reason, by its full name.
 pub type Results = BTreeMap<String, (&'static str, String)>;
 
 pub fn all(reports: &Path) -> Results {
     let files = std::fs::read_dir(reports).into_iter().flatten().map(|file| file.unwrap().path());
-    files.filter(|file| file.extension().is_some_and(|its| its == "xml")).flat_map(|file| results(&file)).collect()
+    files
+        .filter(|file| file.extension().is_some_and(|extension| extension == "xml"))
+        .flat_map(|file| results(&file))
+        .collect()
 }
 
 pub fn results(report: &Path) -> Results {

@@ -1,4 +1,4 @@
-//! The cluster of `fixtures/cluster`, which must be up, with the release installed on it.
+//! The real cluster of `fixtures/cluster`, which must be running with the release installed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,30 +10,32 @@ use super::root;
 
 /// The label of the servers' pods and Deployments.
 pub const SERVERS: &str = "simulator.protocol=nfs";
-/// Limits of suites that are shorter, as the sync interval of the release is: four of it.
+/// Shorter limits for suites: four sync intervals of 5 s.
 pub const SHORTER: [(&str, &str); 2] = [("within: 60s", "within: 20s"), ("within: 30s", "within: 20s")];
-/// For `find`: files and folders that a run makes.
+/// Arguments of `find` that match the files and folders of runs.
 pub const FILES_OF_RUNS: [&str; 6] = ["-name", "*e2e-*", "-not", "-name", OF_A_KILLED_RUN, "-prune"];
-/// What a run left that was killed before it could tidy up.
+/// A leftover file of a killed run.
 pub const OF_A_KILLED_RUN: &str = "e2e-00000000-phase3-latency-nas-output-2-sync.txt";
-/// How the name of a server's folder begins while it is moved away.
+/// The prefix of a host folder's name while it is moved away.
 pub const MOVED: &str = "moved-away-";
 
 pub struct Lab {
     pub target: Target,
     pub folder: PathBuf,
-    /// Where `kubectl` is, if not in the user's own PATH.
+    /// The folder with the cluster's `kubectl`, used if the PATH has none.
     bin: String,
 }
 
 impl Lab {
     pub fn find() -> Self {
-        // The scripts know their defaults best.
-        let told = output(&mut scripted(r#"printf '%s\n' "${KUBECONFIG:-$kubeconfig}" "$bin" "$HOST_DATA""#));
-        let [kubeconfig, bin, folder] = told.lines().collect::<Vec<_>>()[..] else {
-            panic!("expected three lines, got {told}");
+        let settings = output(&mut scripted(r#"printf '%s\n' "${KUBECONFIG:-$kubeconfig}" "$bin" "$HOST_DATA""#));
+        let [kubeconfig, bin, folder] = settings.lines().collect::<Vec<_>>()[..] else {
+            panic!("expected three lines, got {settings}");
         };
-        assert!(Path::new(kubeconfig).is_file(), "no file {kubeconfig}: run fixtures/cluster/up first");
+        assert!(
+            Path::new(kubeconfig).is_file(),
+            "no kubeconfig {kubeconfig}; start the cluster with fixtures/cluster/up"
+        );
         let target = Target {
             kubeconfig: Some(kubeconfig.into()),
             context: "file-simulator".to_owned(),
@@ -64,16 +66,16 @@ impl Lab {
         command
     }
 
-    /// What a script in a server's container prints.
+    /// Runs a script in a server's container and returns its output.
     pub fn in_export(&self, server: &str, script: &str) -> String {
         let deployment = format!("deployment/{}", name(server));
         self.kubectl(&["exec", &deployment, "-c", "nfs-server", "--", "sh", "-c", script])
     }
 
-    /// Files and folders of runs whose names have that part, in the host folder and in the exports of all running pods.
+    /// Leftover files and folders of runs whose names contain `part`, in the host folders and in the exports of running pods.
     pub fn leftovers(&self, part: &str) -> Vec<String> {
         let folder = output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).arg("-print"));
-        // Only the old pod still reaches a folder that was moved away.
+        // A folder that was moved away is ignored: only the old pod still has it mounted.
         let mut found: Vec<_> = folder.lines().filter(|file| !file.contains(MOVED)).map(str::to_owned).collect();
         let running = ["get", "pods", "-l", SERVERS, "--field-selector=status.phase=Running", "-o", "name"];
         for pod in self.kubectl(&running).lines() {
@@ -86,12 +88,12 @@ impl Lab {
     }
 }
 
-/// What a server's objects are called.
+/// The name of a server's Deployment and Service.
 pub fn name(server: &str) -> String {
     format!("file-sim-file-simulator-{server}")
 }
 
-/// Some lines for bash that know where the cluster is.
+/// A bash script that can use the settings and functions of `common.sh`.
 pub fn scripted(lines: &str) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", &format!(". fixtures/cluster/common.sh; {lines}"), "fixtures/cluster/test"]);
@@ -99,7 +101,7 @@ pub fn scripted(lines: &str) -> Command {
     command
 }
 
-/// What a command that must succeed printed.
+/// Runs a command that must succeed and returns its output.
 pub fn output(command: &mut Command) -> String {
     let ended = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let [out, err] = [&ended.stdout, &ended.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());

@@ -1,6 +1,6 @@
-//! What the test binaries share: starting the program and reading its reports, clusters, golden files, faults.
+//! Shared by the test binaries: running the program, reading its reports, clusters, golden files, the catalogue of faults.
 
-#![allow(dead_code, unused_imports, unused_macros, reason = "each binary uses a part of it")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each binary uses a part")]
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ pub fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Tests that have the names of their functions.
+/// Trials named after their functions.
 macro_rules! trials {
     ($theme:literal: $($module:ident::$name:ident),+ $(,)?) => {{
         $(use $module::$name;)+

@@ -1,4 +1,4 @@
-//! Runs the program as a user would, in a folder of its own, and tells what came of it.
+//! Runs the program as a user would, in a temporary folder, and reads its results.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -14,24 +14,24 @@ use tempfile::TempDir;
 use super::junit::{self, Results};
 use super::speed;
 
-/// No run takes longer than this on a usual machine, whatever happens to it.
+/// The time limit of a run on a usual machine.
 pub const LIMIT: Duration = Duration::from_secs(240);
 
-/// A folder for a run of the program, with its reports, and the cluster that it is told of.
+/// A temporary folder for runs of the program, and the cluster that they use.
 pub struct Place {
     folder: TempDir,
+    /// The options that select the cluster.
     cluster: Vec<OsString>,
 }
 
 impl Place {
-    /// Without a cluster: kubeconfig and host folder are here, too, and the kubeconfig is not made yet.
+    /// Without a cluster: the host folder is in the temporary folder, and so will be the kubeconfig.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("data")).unwrap();
         Self { folder, cluster: Vec::new() }
     }
 
-    /// For this cluster, with this host folder.
     pub fn at(target: &Target, data: &Path) -> Self {
         let kubeconfig = target.kubeconfig.clone().unwrap().into_os_string();
         let options = ["--context".into(), target.context.clone().into(), "--kubeconfig".into(), kubeconfig];
@@ -43,7 +43,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// The program, ready to start. Of the environment it gets nothing but what the system needs.
+    /// The program, ready to start, with an environment that contains only what the system needs.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_file-simulator-e2e"));
         command
@@ -62,7 +62,7 @@ impl Place {
         self.finish(self.command(arguments))
     }
 
-    /// Runs it, with what it says held to be this.
+    /// Runs the program and checks its exit code and output.
     pub fn says(&self, arguments: &[&str], code: i32, words: &[&str]) -> Ended {
         let ended = self.run(arguments);
         ended.says(code, words);
@@ -73,13 +73,13 @@ impl Place {
         self.start(command).end(LIMIT)
     }
 
-    /// The same without the wait, with the tests that it should report.
+    /// Starts the program, with a list of the tests that it should report.
     pub fn begin(&self, arguments: &[&str]) -> Running {
         let listed = self.listed(arguments);
         Running { listed, ..self.start(self.command(arguments)) }
     }
 
-    /// A file with a built-in suite, some of whose limits are others.
+    /// Writes a built-in suite with replaced limits and returns the file's name.
     pub fn suite(&self, name: &str, replaced: &[(&str, &str)]) -> String {
         let file = format!("{name}.yaml");
         std::fs::write(self.path(&file), speed::suite(name, replaced)).unwrap();
@@ -87,10 +87,10 @@ impl Place {
     }
 
     pub fn start(&self, mut command: Command) -> Running {
-        let said = ["out", "err"].map(|name| self.path(name));
-        let [out, err] = said.each_ref().map(|path| File::create(path).unwrap());
+        let outputs = ["out", "err"].map(|name| self.path(name));
+        let [out, err] = outputs.each_ref().map(|path| File::create(path).unwrap());
         let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap();
-        Running { child, said, reports: self.path("reports"), started: Instant::now(), listed: Vec::new() }
+        Running { child, outputs, reports: self.path("reports"), started: Instant::now(), listed: Vec::new() }
     }
 
     pub fn listed(&self, arguments: &[&str]) -> Vec<String> {
@@ -98,14 +98,14 @@ impl Place {
         listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
     }
 
-    /// Makes a kubeconfig with the context `file-simulator` of this cluster and this user.
+    /// Writes a kubeconfig whose context `file-simulator` has this cluster and user.
     pub fn configure(&self, cluster: &Value, user: &Value) {
         let config = json!({"clusters": [{"name": "c", "cluster": cluster}], "users": [{"name": "u", "user": user}],
             "contexts": [{"name": "file-simulator", "context": {"cluster": "c", "user": "u"}}]});
         std::fs::write(self.path("kubeconfig"), config.to_string()).unwrap();
     }
 
-    /// The same for an address without TLS.
+    /// Writes a kubeconfig for a server without TLS.
     pub fn connect(&self, address: &str) {
         self.configure(&json!({"server": format!("http://{address}")}), &json!({"token": "secret"}));
     }
@@ -113,15 +113,15 @@ impl Place {
 
 pub struct Running {
     child: Child,
-    said: [PathBuf; 2],
+    /// The files with standard output and standard error.
+    outputs: [PathBuf; 2],
     reports: PathBuf,
     started: Instant,
-    /// The tests that it should report, where that is of interest.
+    /// The tests that it should report; empty unless started with [`Place::begin`].
     pub listed: Vec<String>,
 }
 
 impl Running {
-    /// Sends it a signal; it may have ended.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
@@ -131,16 +131,15 @@ impl Running {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits for something that it does, no longer than any run may take.
     pub fn wait_for(&mut self, what: &str, mut holds: impl FnMut() -> bool) {
         self.within(LIMIT, what, |_| holds());
     }
 
-    /// Waits for its end, so long after its start at the most on a usual machine.
+    /// Waits until it exits, within this time after its start on a usual machine.
     pub fn end(mut self, limit: Duration) -> Ended {
-        self.within(limit, "its end", Self::has_ended);
+        self.within(limit, "the program's exit", Self::has_ended);
         let (code, took) = (self.child.wait().unwrap().code().unwrap_or(-1), self.started.elapsed());
-        let [out, err] = self.said();
+        let [out, err] = self.output();
         Ended { code, out, err, results: junit::all(&self.reports), listed: self.listed, took }
     }
 
@@ -149,19 +148,19 @@ impl Running {
         while !holds(self) {
             if self.started.elapsed() > limit {
                 self.child.kill().unwrap();
-                panic!("{what}: not within {limit:?}: {}", self.said().concat());
+                panic!("{what}: not within {limit:?}: {}", self.output().concat());
             }
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    fn said(&self) -> [String; 2] {
-        self.said.each_ref().map(|path| std::fs::read_to_string(path).unwrap())
+    fn output(&self) -> [String; 2] {
+        self.outputs.each_ref().map(|path| std::fs::read_to_string(path).unwrap())
     }
 }
 
 pub struct Ended {
-    /// The exit code; -1 if a signal ended it.
+    /// The exit code; -1 after a signal.
     pub code: i32,
     pub out: String,
     pub err: String,
@@ -176,7 +175,7 @@ impl Ended {
         [self.out.as_str(), &self.err].concat()
     }
 
-    /// Holds its exit code to this one, and looks for these words in what it printed.
+    /// Checks the exit code, and that the output contains these phrases.
     pub fn says(&self, code: i32, words: &[&str]) {
         let all = self.all();
         assert_eq!(self.code, code, "{all}");
@@ -187,8 +186,7 @@ impl Ended {
     }
 
     pub fn with(&self, outcome: &str) -> BTreeSet<&str> {
-        let its = self.results.iter().filter(|(_, (its, _))| *its == outcome);
-        its.map(|(name, _)| name.as_str()).collect()
+        self.results.iter().filter(|(_, (its, _))| *its == outcome).map(|(name, _)| name.as_str()).collect()
     }
 
     pub fn missing(&self) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! Which part of what takes long is run: landings take turns, and four in a row run all of it.
+//! Splits slow rounds into shares: each landing runs one of four in turn, so that four in a row run all.
 
 use std::process::Command;
 
@@ -6,8 +6,7 @@ use super::root;
 
 const SHARES: usize = 4;
 
-/// The number of the share that is run, from 0; none if all are. `ROUNDS=all` or `SHARE=2/4` choose it, else the number of
-/// commits; all where nobody counted them.
+/// The index of the share to run, `None` for all: set by `ROUNDS=all` or `SHARE=2/4`, otherwise by the number of commits.
 pub fn chosen() -> Option<usize> {
     let [rounds, share] = ["ROUNDS", "SHARE"].map(|name| std::env::var(name).ok());
     match (rounds.as_deref(), share) {
@@ -21,7 +20,7 @@ pub fn chosen() -> Option<usize> {
     }
 }
 
-/// Those of a list that are run: every fourth. Prints which they are and which are left out.
+/// The items of a list that belong to this share: every fourth. Prints which are run and which are not.
 pub fn deal<T>(what: &str, all: Vec<T>, name: impl Fn(&T) -> String) -> Vec<T> {
     let chosen = chosen();
     let (dealt, others): (Vec<_>, Vec<_>) =
@@ -29,18 +28,18 @@ pub fn deal<T>(what: &str, all: Vec<T>, name: impl Fn(&T) -> String) -> Vec<T> {
     let names = |these: &[(usize, T)]| these.iter().map(|(_, one)| name(one)).collect::<Vec<_>>().join(", ");
     println!("{what}: {}", names(&dealt));
     if !others.is_empty() {
-        println!("  left out: {}\n  SHARE=1/4 to 4/4 runs another share, ROUNDS=all runs all", names(&others));
+        println!("  not run: {}\n  SHARE=1/4 to SHARE=4/4 run other shares, ROUNDS=all runs all", names(&others));
     }
     dealt.into_iter().map(|(_, one)| one).collect()
 }
 
-/// How many commits there are, if this is a clone of all of them.
+/// The number of commits; `None` in a shallow clone or without Git.
 fn commits() -> Option<usize> {
     let git = |arguments: &[&str]| {
         let ended = Command::new("git").args(arguments).current_dir(root("")).output().ok()?;
         Some(String::from_utf8(ended.stdout).ok()?.trim().to_owned())
     };
-    // Without a folder of its own it would be a repository around this one that answers.
-    let is_whole = root(".git").exists() && git(&["rev-parse", "--is-shallow-repository"])? == "false";
-    is_whole.then(|| git(&["rev-list", "--count", "HEAD"])?.parse().ok())?
+    // Without `.git` here, Git would use a repository around this folder.
+    let is_complete = root(".git").exists() && git(&["rev-parse", "--is-shallow-repository"])? == "false";
+    is_complete.then(|| git(&["rev-list", "--count", "HEAD"])?.parse().ok())?
 }

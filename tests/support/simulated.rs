@@ -10,15 +10,15 @@ use tokio::runtime::Runtime;
 
 use super::place::Place;
 
-/// A scenario of these faults.
+/// A scenario with these faults, written as in the scenarios' YAML.
 pub fn faulty(faults: &[Value]) -> Scenario {
     serde_json::from_value(json!({"name": "faulty", "about": "set by a test", "faults": faults})).unwrap()
 }
 
-/// The cluster; gone when dropped.
+/// The cluster; dropping it stops it.
 pub struct Simulated {
     simulation: Simulation,
-    // Dropped behind what runs on it.
+    // Dropped after the simulation that runs on it.
     pub runtime: Runtime,
 }
 
@@ -33,7 +33,6 @@ impl Simulated {
         Self::new(scenario::named(name).unwrap())
     }
 
-    /// With these faults, written as scenarios have them in YAML.
     pub fn with(faults: &[Value]) -> Self {
         Self::new(faulty(faults))
     }
@@ -50,12 +49,12 @@ impl Simulated {
         Place::at(&self.target(), self.data())
     }
 
-    /// What runs have left.
-    pub fn left(&self) -> Vec<String> {
+    /// Leftover files of runs.
+    pub fn leftovers(&self) -> Vec<String> {
         self.files("e2e-").iter().map(|path| path.display().to_string()).collect()
     }
 
-    /// The paths of all files, in the host folder and on the node, whose names begin like that.
+    /// The paths of all files with this prefix, in the host folders and on the node.
     pub fn files(&self, prefix: &str) -> Vec<PathBuf> {
         let mut folders = vec![self.data().parent().unwrap().to_owned()];
         let mut found = Vec::new();

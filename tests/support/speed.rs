@@ -1,4 +1,4 @@
-//! How slow this machine is, and what follows for limits: those in tests are those of a usual machine, times that.
+//! Measures how slow this machine is. Tests state limits for a usual machine, which are multiplied by this factor.
 
 use std::hint::black_box;
 use std::sync::OnceLock;
@@ -8,22 +8,21 @@ use regex::{Captures, Regex};
 
 use super::root;
 
-/// How long [`work`] takes on a usual machine. Measured in a debug build on 2 cores of a server (AMD EPYC) with nothing else to
-/// do: 72 ms; half as much again is still usual.
+/// How long [`work`] takes on a usual machine: half as long again as on 2 idle cores of an AMD EPYC server (72 ms, debug build).
 const USUAL: Duration = Duration::from_millis(110);
-/// No machine counts as slower than this: limits are to end tests that hang.
+/// Caps the factor, because limits must still end tests that hang.
 const MOST: f64 = 8.0;
 
-/// How many times as slow as a usual one this machine is, at least 1: measured once, and said where it is more.
+/// How many times as slow as a usual machine this one is, at least 1. Measured once.
 pub fn slowness() -> f64 {
     static SLOWNESS: OnceLock<f64> = OnceLock::new();
     *SLOWNESS.get_or_init(|| {
         let start = Instant::now();
-        // On two cores, as all that is tested runs; a quota for all of them shows, too.
+        // In two threads, because the tests need two cores, and to notice a CPU quota.
         std::thread::scope(|scope| drop([scope.spawn(work), scope.spawn(work)]));
         let slowness = start.elapsed().div_duration_f64(USUAL).clamp(1.0, MOST);
         if slowness >= 1.1 {
-            eprintln!("this machine is {slowness:.1} times as slow as a usual one: limits are so much longer");
+            eprintln!("this machine is {slowness:.1} times as slow as usual; all limits are multiplied by that");
         }
         slowness
     })
@@ -41,12 +40,12 @@ pub fn scaled(limit: Duration) -> Duration {
     limit.mul_f64(slowness())
 }
 
-/// The same for a command line or a suite.
+/// A scaled limit as text, for a command line or a suite.
 pub fn duration(limit: Duration) -> String {
     format!("{}ms", scaled(limit).as_millis())
 }
 
-/// A built-in suite's text with some limits replaced, and all for this machine.
+/// The text of a built-in suite with replaced and scaled limits.
 pub fn suite(name: &str, replaced: &[(&str, &str)]) -> String {
     let text = std::fs::read_to_string(root("suites").join(format!("{name}.yaml"))).unwrap();
     let text = replaced.iter().fold(text, |text, (limit, instead)| text.replace(limit, instead));
@@ -55,12 +54,12 @@ pub fn suite(name: &str, replaced: &[(&str, &str)]) -> String {
     Regex::new(r"(within: )(\d+)s\b").unwrap().replace_all(&text, scaled).into_owned()
 }
 
-/// Waits until that holds, so long at the most on a usual machine.
+/// Waits until a condition holds, within this limit on a usual machine.
 pub fn until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     wait_for(what, limit, Duration::from_millis(50), || holds().then_some(()));
 }
 
-/// Looks for something again and again, so long at the most on a usual machine.
+/// Polls until something is found, within this limit on a usual machine.
 pub fn wait_for<T>(what: &str, limit: Duration, pause: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let (start, limit) = (Instant::now(), scaled(limit));
     loop {

@@ -1,5 +1,5 @@
-//! The host folder of one server is full, read-only, gone, or holds a file that cannot be touched: its tests say so,
-//! those of the others pass, and what cannot be removed is named.
+//! One server's host folder is full, read-only, gone, or contains an immutable file: its tests report this, those of other
+//! servers pass, and the run names the files that it cannot remove.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,37 +16,36 @@ use crate::support::{share, speed};
 use super::program::{start, wait_for};
 
 const SERVER: &str = "nas-output-1";
-/// In the name of the first file that `multi-write` writes into the export.
+/// Part of the name of the first file that `multi-write` writes.
 const WRITTEN: &str = "multi-write-nas-output-1-0";
 
-/// A file system of its own in the place of a folder; gone when dropped.
+/// A small file system mounted over a folder; unmounted when dropped.
 struct Small(PathBuf);
 
 impl Small {
     fn mount(folder: &Path) -> Self {
-        // With room for all files of a healthy run.
+        // Large enough for all files of a healthy run.
         output(Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m,nr_inodes=200", "tmpfs"]).arg(folder));
         Self(folder.to_owned())
     }
 
-    /// Leaves no room in it.
     fn fill(&self) {
         let full = fs::write(self.0.join("full"), vec![0; 16 << 20]).unwrap_err();
         assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
-        // Nor for a name: a large file that gets smaller would make room for others.
+        // No inodes either: a file that is truncated would make room for others.
         let full = (0..).find_map(|name| fs::write(self.0.join(format!("full-{name}")), "").err()).unwrap();
         assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     }
 
     fn make_read_only(&self) {
-        // Not as long as a file is being written.
+        // Fails while a file is open for writing.
         let mut remount = Command::new("mount");
         remount.args(["-o", "remount,ro"]).arg(&self.0);
-        wait_for("nobody to write", || remount.output().unwrap().status.success());
+        wait_for("a read-only file system", || remount.output().unwrap().status.success());
     }
 
     fn unmount(&self) {
-        // It may be done already.
+        // It may be unmounted already.
         let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
     }
 }
@@ -57,21 +56,22 @@ impl Drop for Small {
     }
 }
 
+/// Waits for the first file of the run whose name contains `part`.
 fn first(folder: &Path, part: &str) -> PathBuf {
-    let is_its = |path: &PathBuf| {
+    let matches = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_string_lossy();
         name.starts_with("e2e-") && name.contains(part)
     };
     speed::wait_for("a file of the run", Duration::from_secs(30), Duration::from_millis(2), || {
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).find(is_its)
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).find(matches)
     })
 }
 
-/// What is done to the folder, and to the run's file there.
+/// Breaks the folder, or the run's file in it.
 type Trouble = fn(&Small, &Path);
 
-/// Runs a test, with trouble in the folder when a file comes whose name contains `part`, or before. It alone: what others
-/// remove would make room.
+/// Runs one test and breaks the folder when a file arrives whose name contains `part`, or before the run without `part`.
+/// Other tests would remove files and so make room.
 fn troubled(place: &Place, test: &str, small: &Small, part: Option<&str>, trouble: Trouble) -> Ended {
     let (suite, check) = test.split_once("::").unwrap();
     let Some(part) = part else {
@@ -83,7 +83,7 @@ fn troubled(place: &Place, test: &str, small: &Small, part: Option<&str>, troubl
     program.end(LIMIT)
 }
 
-/// A small file system that the server's pod on the real cluster mounts; its folder again when dropped.
+/// A small file system in place of the server's host folder on the real cluster; restored when dropped.
 struct Mounted<'a> {
     lab: &'a Lab,
     small: Small,
@@ -104,22 +104,22 @@ impl Drop for Mounted<'_> {
     }
 }
 
-/// Whether only tests of the server do not pass, of which this is one, and the output has these words, or others behind a
-/// `|`; whatever is left is named.
+/// Checks that this test has this outcome, that only tests of the same server do not pass, that the output contains these
+/// phrases (with alternatives after `|`), and that it names all leftover files.
 fn judge(ended: &Ended, left: &[String], (name, outcome): (&str, &str), words: &[&str]) {
     let wrong = ended.results.iter().filter(|(_, (outcome, _))| ["FAIL", "ERROR"].contains(outcome));
     let wrong: Vec<_> = wrong.map(|(name, (outcome, _))| (name.as_str(), *outcome)).collect();
-    let told = || format!("{wrong:?} {left:?}\n{}", ended.all());
-    assert!(ended.missing().is_empty(), "{}", told());
-    assert!(wrong.iter().all(|(name, _)| name.ends_with(SERVER) || !name.contains("nas-")), "{}", told());
-    assert!(wrong.contains(&(&format!("{name}::{SERVER}"), outcome)), "{name}: {}", told());
+    let context = || format!("{wrong:?} {left:?}\n{}", ended.all());
+    assert!(ended.missing().is_empty(), "{}", context());
+    assert!(wrong.iter().all(|(name, _)| name.ends_with(SERVER) || !name.contains("nas-")), "{}", context());
+    assert!(wrong.contains(&(&format!("{name}::{SERVER}"), outcome)), "{name}: {}", context());
     for word in words {
-        assert!(word.split('|').any(|word| ended.all().contains(word)), "{word}: {}", told());
+        assert!(word.split('|').any(|word| ended.all().contains(word)), "{word}: {}", context());
     }
-    assert_eq!(ended.untold(left), Vec::<String>::new(), "{}", told());
+    assert_eq!(ended.unnamed(left), Vec::<String>::new(), "{}", context());
 }
 
-pub fn a_folder_that_is_full_or_read_only_and_a_file_that_cannot_be_touched_are_named() {
+pub fn full_and_read_only_folders_and_immutable_files_are_reported() {
     let fill: Trouble = |small, _| small.fill();
     let make_read_only: Trouble = |small, _| small.make_read_only();
     let hold: Trouble = |_, path| drop(output(Command::new("chattr").arg("+i").arg(path)));
@@ -134,21 +134,21 @@ pub fn a_folder_that_is_full_or_read_only_and_a_file_that_cannot_be_touched_are_
         let simulated = Simulated::named(HEALTHY);
         let small = Small::mount(&simulated.data().join(SERVER));
         let ended = troubled(&simulated.place(), test, &small, part, trouble);
-        judge(&ended, &simulated.left(), (test, outcome), &words);
+        judge(&ended, &simulated.leftovers(), (test, outcome), &words);
     }
 }
 
-pub fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_named() {
+pub fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_reported() {
     let lab = Lab::find();
     let all: Vec<(&str, Trouble, &str, [&str; 2])> = vec![
         ("full", |small, _| small.fill(), "FAIL", ["No space left on device", "make room"]),
         ("read-only", |small, _| small.make_read_only(), "FAIL", ["Read-only file system", "left behind"]),
-        // It depends on the moment whether a file had arrived.
+        // Timing decides whether a file had arrived before.
         ("gone", |small, _| small.unmount(), "FAIL", ["a different folder|no such file"; 2]),
     ];
     for (_, trouble, outcome, words) in share::deal("folders", all, |(name, ..)| (*name).to_owned()) {
         let mounted = Mounted::new(&lab);
-        // The first of its files: those of its second cycle are still to come, whichever moment this is.
+        // At the first file, so that those of the second cycle are certainly still missing.
         let ended = troubled(&lab.place(), "phase3::multi-write", &mounted.small, Some(WRITTEN), trouble);
         let left = lab.leftovers(ended.run());
         drop(mounted);

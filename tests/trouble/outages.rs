@@ -1,5 +1,5 @@
-//! The API server goes away under a run: for a moment, or for good. What was not seen is an ERROR, never a FAIL; nothing
-//! hangs; what is left is named.
+//! The API server fails during a run, for a moment or for good. Affected tests are ERROR, never FAIL; nothing hangs; leftover
+//! files are named.
 
 use std::process::Command;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use crate::support::{share, speed};
 use super::program::{start, wait_for};
 use super::{Moments, SUITES};
 
-/// How long rollouts may take to settle, in the runs.
+/// The runs' `--timeout`.
 const SETTLE: Duration = Duration::from_secs(20);
-/// The longest that a run may take for which the API server does not come back.
+/// The time limit of a run whose API server does not come back.
 const BOUND: Duration = Duration::from_secs(120);
 const SHORT: Duration = Duration::from_secs(3);
 
 struct ApiServer {
     command: Vec<String>,
-    is_away: bool,
+    is_down: bool,
 }
 
 impl ApiServer {
@@ -28,48 +28,47 @@ impl ApiServer {
         let words = command.split(|byte| *byte == 0).map(|word| String::from_utf8(word.to_vec()).unwrap());
         let command: Vec<_> = words.filter(|word| !word.is_empty()).collect();
         assert_eq!(command[0], "kube-apiserver");
-        Self { command, is_away: false }
+        Self { command, is_down: false }
     }
 
-    /// Ends it without a goodbye.
     fn kill(&mut self) {
         let pid = pid();
-        self.is_away = true;
+        self.is_down = true;
         output(Command::new("kill").args(["-KILL", &pid]));
-        wait_for("the end of the API server", || !std::fs::exists(format!("/proc/{pid}")).unwrap());
+        wait_for("the API server's exit", || !std::fs::exists(format!("/proc/{pid}")).unwrap());
     }
 
-    /// Starts it as `fixtures/cluster/up` does, and waits until it answers.
+    /// Starts it as `fixtures/cluster/up` does, and waits until it is ready.
     fn start(&mut self) {
         let start = r#"setsid nohup "$@" >>"$CLUSTER_DIR/log/apiserver.log" 2>&1 </dev/null & echo $! >"$CLUSTER_DIR/apiserver.pid""#;
         output(scripted(start).args(&self.command));
         let ready =
             || scripted(r#"kubectl --kubeconfig "$kubeconfig" get --raw /readyz"#).output().unwrap().status.success();
-        wait_for("an answer of the API server", ready);
-        self.is_away = false;
+        wait_for("a ready API server", ready);
+        self.is_down = false;
     }
 }
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
-        // Also after a test that failed.
-        if self.is_away {
+        // After a failed test too.
+        if self.is_down {
             self.start();
         }
     }
 }
 
-/// The process that `fixtures/cluster/up` or this test started.
+/// The process started by `fixtures/cluster/up` or by this test.
 fn pid() -> String {
     output(&mut scripted("pid_of apiserver")).trim().to_owned()
 }
 
-/// What is not as it should be; `was_hit` says whether the API server went away before the run had ended.
+/// `was_hit`: whether the outage began before the run had ended.
 fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Vec<String> {
     let errors = ended.with("ERROR").len();
-    let told = ["left behind", "was not seen Ready again"];
-    let expected = if errors > 0 || told.iter().any(|told| ended.all().contains(told)) { 3 } else { 0 };
-    let left = if is_short { left.to_vec() } else { ended.untold(left) };
+    let notices = ["left behind", "was not seen Ready again"];
+    let expected = if errors > 0 || notices.iter().any(|notice| ended.all().contains(notice)) { 3 } else { 0 };
+    let left = if is_short { left.to_vec() } else { ended.unnamed(left) };
     let mut problems = ended.problems(&[expected], (ended.took, BOUND), &left);
     if was_hit && !is_short && errors == 0 {
         problems.push("no ERROR".to_owned());
@@ -77,18 +76,18 @@ fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Ve
     problems
 }
 
-pub fn an_api_server_that_goes_away_makes_no_test_fail() {
+pub fn an_api_server_outage_makes_no_test_fail() {
     let (lab, mut moments, mut server) = (Lab::find(), Moments::new(), ApiServer::find());
     let suites = SUITES.into_iter().filter(|(suite, _)| ["phase2", "phase3"].contains(suite));
-    let wanted = suites.flat_map(|(suite, length)| [(suite, length, true), (suite, length, false)]);
-    let name = |(suite, _, is_short): &_| format!("{suite}, away for {}", if *is_short { "3 s" } else { "good" });
+    let outages = suites.flat_map(|(suite, length)| [(suite, length, true), (suite, length, false)]);
+    let name = |(suite, _, is_short): &_| format!("{suite}, outage {}", if *is_short { "of 3 s" } else { "for good" });
     let mut all = Vec::new();
-    for outage in share::deal("outages", wanted.collect(), name) {
+    for outage in share::deal("outages", outages.collect(), name) {
         let (suite, length, is_short) = outage;
         let moment = moments.before(length);
         let place = lab.place();
         let mut program = start(&place, suite, &["--timeout", &speed::duration(SETTLE)]);
-        // Any moment is meant; there is nothing to wait for.
+        // Deliberately not synchronized with the run.
         std::thread::sleep(moment);
         let was_hit = !program.has_ended();
         server.kill();
@@ -105,7 +104,7 @@ pub fn an_api_server_that_goes_away_makes_no_test_fail() {
         println!("{name}: exit {} in {:.1?}, {} left", ended.code, ended.took, left.len());
         let found = problems(&ended, is_short, was_hit, &left);
         all.extend(found.iter().map(|what| format!("{name}: {what}\n{}", ended.all())));
-        // Scheduler and kubelet need longer to be at work again, and the next run is to begin on a healthy cluster.
+        // Waits for scheduler and kubelet, which recover later, so that the next run starts on a healthy cluster.
         lab.replace("nas-input-1");
     }
     assert!(all.is_empty(), "{}", all.join("\n"));

@@ -1,5 +1,4 @@
-//! A run around which something happens, what is known of it afterwards, and the servers of the real cluster until they are
-//! as they were.
+//! Runs that get into trouble, checks of their results, and recovery of the real cluster's servers.
 
 use std::time::Duration;
 
@@ -7,12 +6,12 @@ use crate::support::lab::{Lab, SERVERS, SHORTER};
 use crate::support::place::{Ended, Place, Running};
 use crate::support::speed;
 
-/// How long a usual cluster may take for what it does by itself.
+/// The time limit for whatever the cluster does by itself, on a usual machine.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// Starts a suite, and returns when its first report is there: before that there is nothing to interrupt.
+/// Starts a suite, and returns when its first report exists: before that there is nothing to interrupt.
 pub fn start(place: &Place, suite: &str, arguments: &[&str]) -> Running {
-    // Some of them wait in vain.
+    // Shorter limits, because some tests will time out.
     let file = place.suite(suite, &SHORTER);
     let mut running = place.begin(&[&["--suite", &file, "--allow-disruption"], arguments].concat());
     let report = place.path(&format!("reports/{suite}.xml"));
@@ -25,13 +24,13 @@ pub fn wait_for(what: &str, holds: impl FnMut() -> bool) {
 }
 
 impl Ended {
-    /// The run's name; if it did not get so far as to say it, what all names begin with.
+    /// The run's name; the prefix of all names if the run ended before it printed its name.
     pub fn run(&self) -> &str {
         self.out.lines().find_map(|line| line.strip_prefix("run:")).map_or("e2e-", str::trim)
     }
 
-    /// What is not as it should be around whatever went wrong, in a line each; `took` is held to a bound of a usual machine, and
-    /// `left` are files that should not be.
+    /// Problems, one line each: missing tests, FAILs, an exit code other than `codes`, a run longer than `bound` on a usual
+    /// machine, and the files in `left`.
     pub fn problems(&self, codes: &[i32], (took, bound): (Duration, Duration), left: &[String]) -> Vec<String> {
         let mut problems = self.missing();
         problems.extend(self.with("FAIL").iter().map(|name| format!("FAIL {name}")));
@@ -41,28 +40,28 @@ impl Ended {
         if took > speed::scaled(bound) {
             problems.push(format!("it took {took:?}"));
         }
-        problems.extend(left.iter().map(|path| format!("left behind: {path}")));
+        problems.extend(left.iter().map(|path| format!("leftover: {path}")));
         problems
     }
 
-    /// Files that were left and that it does not name.
-    pub fn untold(&self, left: &[String]) -> Vec<String> {
-        // rsync's temporary `.NAME.XXXXXX` is told with the file.
+    /// Leftover files that the output does not name.
+    pub fn unnamed(&self, left: &[String]) -> Vec<String> {
+        // rsync's temporary file `.NAME.XXXXXX` counts as named with the file.
         let of_rsync = |part: &str| Some(part.strip_prefix('.')?.rsplit_once('.')?.0.to_owned());
-        let own = |part: &str| of_rsync(part).unwrap_or_else(|| part.to_owned());
-        let name = |path: &String| path.split([' ', '/']).map(own).find(|part| part.starts_with("e2e-"));
-        let untold = left.iter().filter(|path| name(path).is_none_or(|name| !self.all().contains(&name)));
-        untold.cloned().collect()
+        let base = |part: &str| of_rsync(part).unwrap_or_else(|| part.to_owned());
+        let name = |path: &String| path.split([' ', '/']).map(base).find(|part| part.starts_with("e2e-"));
+        let unnamed = left.iter().filter(|path| name(path).is_none_or(|name| !self.all().contains(&name)));
+        unnamed.cloned().collect()
     }
 }
 
 impl Lab {
-    /// What its pods are; none if each of the seven servers has exactly one that is Ready and stays.
+    /// The pods, unless each of the seven servers has exactly one pod, Ready and not terminating.
     pub fn not_ready(&self) -> Option<String> {
-        let told = "jsonpath={range .items[*]}{.metadata.labels['app\\.kubernetes\\.io/component']} \
+        let columns = "jsonpath={range .items[*]}{.metadata.labels['app\\.kubernetes\\.io/component']} \
                     {.status.conditions[?(@.type=='Ready')].status}{.metadata.deletionTimestamp}{'\\n'}{end}";
         let running = "--field-selector=status.phase=Running";
-        let pods = self.kubectl(&["get", "pods", "-l", SERVERS, running, "-o", told]);
+        let pods = self.kubectl(&["get", "pods", "-l", SERVERS, running, "-o", columns]);
         let mut ready: Vec<&str> = pods.lines().filter_map(|pod| pod.strip_suffix(" True")).collect();
         ready.sort_unstable();
         ready.dedup();
@@ -74,17 +73,17 @@ impl Lab {
         wait_for("Ready servers", || self.not_ready().is_none());
     }
 
-    /// Files that a run left when all servers are Ready again, which go with the release that has them.
+    /// The files that a run has left once all servers are Ready again; reinstalls the release to remove them.
     pub fn left_by(&self, ended: &Ended) -> Vec<String> {
         self.wait_until_ready();
         let left = self.leftovers(ended.run());
         if !left.is_empty() {
-            self.install_anew(SERVERS);
+            self.reinstall(SERVERS);
         }
         left
     }
 
-    /// Replaces a server's pod, so that it mounts its folder anew.
+    /// Replaces a server's pod, so that it mounts its folder again.
     pub fn replace(&self, server: &str) {
         self.kubectl(&["delete", "pod", "-l", &format!("app.kubernetes.io/component={server}")]);
         self.wait_until_ready();

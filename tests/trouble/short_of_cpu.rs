@@ -1,4 +1,4 @@
-//! A node that is short of CPU, as a laptop's is that builds something meanwhile: a healthy release is green there, only slower.
+//! A node short of CPU, as on a busy laptop: a healthy release passes there, only more slowly.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,37 +10,36 @@ use crate::support::share;
 
 use super::program::wait_for;
 
-/// The suites that are green there; the last one sees whether a container was restarted under the others.
+/// The suites to run; the last one notices whether a container was restarted during the others.
 const SUITES: [&str; 3] = ["phase3", "data-safety", "phase2"];
-/// How much of a core cluster and pods have at first, each, in millionths of the kernel's period of 0.1 s.
+/// The initial CPU quota, for the cluster and for each pod, in microseconds per period of 0.1 s.
 const CORE: u32 = 20_000;
-/// So long a command that does nothing takes there, or somewhat longer. Much slower, the kubelet's own probes are late, and it
-/// restarts containers: nothing is healthy any more.
+/// The quota is lowered until an empty command takes this long. Much slower, and the kubelet's own probes would time out and
+/// restart containers.
 const SLOW: Duration = Duration::from_millis(2_500);
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// The CPU of the cluster's processes and pods, held; set free when dropped.
-struct Held {
-    /// The file with a control group's quota: of version 1 or 2.
+/// CPU quotas on the cluster's processes and pods; removed when dropped.
+struct Throttled {
+    /// The name of the quota file in a cgroup, of version 1 or 2.
     quota: &'static str,
-    /// Those of pods, with the quotas that they had: a parent before its children.
+    /// The pods' cgroups with their original quotas, parents before children.
     pods: Vec<(PathBuf, String)>,
-    /// That of the cluster's processes, and the one that they were in.
+    /// The cgroup for the cluster's processes, and their original cgroup.
     own: PathBuf,
     before: PathBuf,
 }
 
-impl Held {
+impl Throttled {
     fn begin() -> Self {
         let all = Path::new("/sys/fs/cgroup");
         let is_v2 = all.join("cgroup.controllers").exists();
         let (root, quota) = if is_v2 { (all.to_owned(), "cpu.max") } else { (all.join("cpu"), "cpu.cfs_quota_us") };
-        // A parent before its children.
         let pods = output(Command::new("find").arg(root.join("kubepods")).args(["-type", "d"]));
         let with_quota = |group: &str| {
             let group = PathBuf::from(group);
-            let had = fs::read_to_string(group.join(quota)).unwrap();
-            (group, had)
+            let original = fs::read_to_string(group.join(quota)).unwrap();
+            (group, original)
         };
         let processes = r#"for name in "${programs[@]}"; do pid_of "$name"; done
             pgrep -f "^[^ ]*containerd-shim.* -address $RUN/containerd.sock""#;
@@ -48,15 +47,15 @@ impl Held {
         let before = root.join(group_of(processes.lines().next().unwrap()));
         let own = root.join("file-simulator-e2e");
         fs::create_dir_all(&own).unwrap();
-        let held = Self { quota, pods: pods.lines().map(with_quota).collect(), own, before };
+        let throttled = Self { quota, pods: pods.lines().map(with_quota).collect(), own, before };
         for process in processes.lines() {
-            fs::write(held.own.join("cgroup.procs"), process).unwrap();
+            fs::write(throttled.own.join("cgroup.procs"), process).unwrap();
         }
-        held
+        throttled
     }
 
-    fn give(&self, quota: u32) {
-        // No child may have more than its parent.
+    fn set_quota(&self, quota: u32) {
+        // Children first: no child may have more than its parent.
         let groups = self.pods.iter().rev().map(|(group, _)| group).chain([&self.own]);
         for group in groups {
             fs::write(group.join(self.quota), quota.to_string()).unwrap();
@@ -64,15 +63,15 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Throttled {
     fn drop(&mut self) {
         for (group, quota) in &self.pods {
-            // A pod may have ended meanwhile.
+            // The pod may have ended.
             let _ = fs::write(group.join(self.quota), quota);
         }
-        wait_for("the cluster's processes to be free", || {
+        wait_for("the cluster's processes to leave the cgroup", || {
             for process in fs::read_to_string(self.own.join("cgroup.procs")).unwrap().lines() {
-                // It may have ended.
+                // The process may have ended.
                 let _ = fs::write(self.before.join("cgroup.procs"), process);
             }
             fs::remove_dir(&self.own).is_ok()
@@ -80,15 +79,15 @@ impl Drop for Held {
     }
 }
 
-/// The control group of a process, below the root. Version 2 comes last, and both may be there.
+/// The cgroup of a process, relative to the root. If both versions exist, version 1 is listed first.
 fn group_of(process: &str) -> String {
     let ask =
         format!(r#"awk -F: '$2 == "" || $2 ~ /(^|,)cpu(,|$)/ {{ print substr($3, 2); exit }}' /proc/{process}/cgroup"#);
     output(&mut scripted(&ask)).trim().to_owned()
 }
 
-/// How long a command that does nothing takes: the middle one of three.
-fn command(lab: &Lab) -> Duration {
+/// How long an empty command takes: the median of three.
+fn command_time(lab: &Lab) -> Duration {
     let mut took = [(); 3].map(|()| {
         let began = Instant::now();
         lab.in_export("nas-output-1", "true");
@@ -98,17 +97,17 @@ fn command(lab: &Lab) -> Duration {
     took[1]
 }
 
-pub fn a_node_short_of_cpu_is_green() {
+pub fn a_healthy_release_passes_on_a_node_short_of_cpu() {
     if share::chosen().is_some() {
-        println!("left out, because it takes minutes: ROUNDS=all runs it");
+        println!("not run, because it takes minutes; ROUNDS=all runs it");
         return;
     }
     let lab = Lab::find();
-    let held = Held::begin();
+    let throttled = Throttled::begin();
     let mut quota = CORE;
     let took = loop {
-        held.give(quota);
-        let took = command(&lab);
+        throttled.set_quota(quota);
+        let took = command_time(&lab);
         println!("{:.1} % of a core: a command takes {took:.1?}", f64::from(quota) / 1000.0);
         if took >= SLOW {
             break took;
@@ -120,12 +119,12 @@ pub fn a_node_short_of_cpu_is_green() {
         let place = lab.place();
         let ended = place.begin(&["--suite", suite]).end(LIMIT);
         let left = lab.leftovers(ended.run());
-        let told = ended.out.lines().find(|line| line.starts_with("the node was slow"));
-        println!("{suite}: exit {} in {:.0?}; {told:?}", ended.code, ended.took);
-        if ended.code != 0 || told.is_none() || !left.is_empty() || !ended.missing().is_empty() {
-            problems.push(format!("{suite}, commands take {took:.1?}: left {left:?}\n{}", ended.all()));
+        let notice = ended.out.lines().find(|line| line.starts_with("the node was slow"));
+        println!("{suite}: exit {} in {:.0?}; {notice:?}", ended.code, ended.took);
+        if ended.code != 0 || notice.is_none() || !left.is_empty() || !ended.missing().is_empty() {
+            problems.push(format!("{suite}, commands take {took:.1?}: leftover {left:?}\n{}", ended.all()));
         }
     }
-    drop(held);
+    drop(throttled);
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }

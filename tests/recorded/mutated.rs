@@ -1,5 +1,5 @@
-//! The healthy recording said otherwise: as another cluster might, where it stays green, and with absurd fields, as anybody
-//! may put them into a namespace, where each test says something and none breaks.
+//! Mutations of the healthy recording: renamed and reordered, as on another cluster, where all tests pass; and with absurd
+//! values, which anyone could put into a namespace, where no test panics.
 
 use file_simulator_e2e::event::{Outcome, Verdict};
 use file_simulator_e2e::recording::Recording;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{path, suites};
 
-/// Lists of objects whose order means nothing.
+/// Lists whose order has no meaning.
 const UNORDERED: [&str; 7] = [
     "conditions",
     "containerStatuses",
@@ -22,9 +22,9 @@ const UNORDERED: [&str; 7] = [
 ];
 
 pub fn tests() -> Vec<Trial> {
-    trials!("bent":
-        a_healthy_release_is_green_with_other_names_and_another_order,
-        absurd_objects_are_judged,
+    trials!("mutated":
+        a_healthy_release_passes_with_other_names_and_in_another_order,
+        absurd_objects_cause_no_panic,
     )
 }
 
@@ -32,15 +32,15 @@ fn healthy() -> Value {
     serde_json::to_value(Recording::read(&path("healthy")).unwrap()).unwrap()
 }
 
-fn judged(told: &Recording) -> Vec<(String, Verdict)> {
-    let suites = suites(told);
-    told.tests.iter().map(|test| (test.id.to_string(), replay::judge(told, &suites, test))).collect()
+fn judged(recording: &Recording) -> Vec<(String, Verdict)> {
+    let suites = suites(recording);
+    recording.tests.iter().map(|test| (test.id.to_string(), replay::judge(recording, &suites, test))).collect()
 }
 
-fn a_healthy_release_is_green_with_other_names_and_another_order() {
-    let mut told = healthy();
-    reverse(&mut told["objects"]);
-    let text = told.to_string().replace("file-sim-file-simulator-", "elsewhere-");
+fn a_healthy_release_passes_with_other_names_and_in_another_order() {
+    let mut recording = healthy();
+    reverse(&mut recording["objects"]);
+    let text = recording.to_string().replace("file-sim-file-simulator-", "elsewhere-");
     for (test, verdict) in judged(&serde_json::from_str(&text).unwrap()) {
         assert!(matches!(verdict.outcome, Outcome::Pass | Outcome::Skip), "{test}: {verdict:?}");
     }
@@ -63,7 +63,7 @@ fn reverse(object: &mut Value) {
     }
 }
 
-/// What stands in the place of something else.
+/// Values to put in place of others.
 fn absurd() -> impl Strategy<Value = Value> {
     let moments = ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "-009999-01-02T00:00:00Z"];
     let texts = ["", "9e999Ei", "-1", "\u{1b}[31m\0", "../..", "é"];
@@ -73,7 +73,7 @@ fn absurd() -> impl Strategy<Value = Value> {
     prop::sample::select(all.collect::<Vec<_>>())
 }
 
-/// All values that are neither a list nor an object, in a fixed order.
+/// All values except lists and objects, in a fixed order.
 fn leaves(value: &mut Value) -> Vec<&mut Value> {
     match value {
         Value::Array(list) => list.iter_mut().flat_map(leaves).collect(),
@@ -85,13 +85,13 @@ fn leaves(value: &mut Value) -> Vec<&mut Value> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
 
-    fn absurd_objects_are_judged(changes in prop::collection::vec((any::<prop::sample::Index>(), absurd()), 1..30)) {
-        let mut told = healthy();
-        let mut leaves = leaves(&mut told["objects"]);
-        for (index, with) in &changes {
+    fn absurd_objects_cause_no_panic(changes in prop::collection::vec((any::<prop::sample::Index>(), absurd()), 1..30)) {
+        let mut recording = healthy();
+        let mut leaves = leaves(&mut recording["objects"]);
+        for (index, value) in &changes {
             let leaf = index.index(leaves.len());
-            leaves[leaf].clone_from(with);
+            leaves[leaf].clone_from(value);
         }
-        judged(&serde_json::from_value(told).unwrap());
+        judged(&serde_json::from_value(recording).unwrap());
     }
 }
