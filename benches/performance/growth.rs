@@ -1,4 +1,4 @@
-//! What more servers cost on a simulated API, and what other people's objects cost on the real one.
+//! The cost of more servers on the simulated cluster, and of unrelated objects on the real one.
 
 use std::fs;
 use std::path::Path;
@@ -21,21 +21,21 @@ use super::kubectl::SERVERS;
 use super::measure::{Cost, kubectl, ours, own};
 use super::side_by_side::middle;
 
-/// So many servers.
+/// Numbers of servers.
 const SIZES: [usize; 3] = [7, 70, 400];
-/// So many objects of each kind are other people's.
-const STRANGERS: usize = 5_000;
-/// So many requests are under way at once.
+/// The number of unrelated objects of each kind.
+const UNRELATED: usize = 5_000;
+/// Concurrent requests.
 const AT_ONCE: usize = 16;
-/// The label of other people's objects.
-const LABEL: &str = "bench=stranger";
+/// The label of the unrelated objects.
+const LABEL: &str = "bench=unrelated";
 const NAMESPACE: &str = "file-simulator";
 
 /// Measures both, and prints tables and a plot.
 pub fn grow(rounds: usize) {
     let runtime = Runtime::new().expect("threads");
     println!("## Growth\n");
-    println!("| `phase2` of | time | CPU of the client | its memory |\n| --- | --- | --- | --- |");
+    println!("| `phase2` with | time | client CPU | client memory |\n| --- | --- | --- | --- |");
     let simulated = SIZES.map(|servers| {
         let cost = simulated(&runtime, servers, rounds);
         row(&format!("{servers} simulated servers"), cost);
@@ -43,20 +43,20 @@ pub fn grow(rounds: usize) {
     });
     let client = runtime.block_on(client());
     let real = || middle(&(0..rounds).map(|_| own(|| ours(&["--suite", "phase2"]))).collect::<Vec<_>>());
-    // Of a run that was stopped.
+    // Left by an interrupted run.
     runtime.block_on(remove(&client));
     runtime.block_on(caught_up(&client));
     let alone = real();
     row("7 servers", alone);
     let crowded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        runtime.block_on(strangers(&client));
+        runtime.block_on(create_unrelated(&client));
         runtime.block_on(caught_up(&client));
         real()
     }));
     runtime.block_on(remove(&client));
     runtime.block_on(caught_up(&client));
     let crowded = crowded.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    row(&format!("7 servers among {STRANGERS} other Pods, ReplicaSets and Services each"), crowded);
+    row(&format!("7 servers among {UNRELATED} other Pods, ReplicaSets and Services each"), crowded);
     plot(simulated);
 }
 
@@ -78,7 +78,7 @@ fn plot(costs: [Cost; 3]) {
     }
 }
 
-/// What `phase2` of so many simulated servers costs.
+/// The cost of `phase2` on this many simulated servers.
 fn simulated(runtime: &Runtime, servers: usize, rounds: usize) -> Cost {
     let scenario = json!({"name": "growth", "about": "healthy", "servers": servers});
     let scenario: Scenario = serde_json::from_value(scenario).expect("a scenario");
@@ -88,7 +88,7 @@ fn simulated(runtime: &Runtime, servers: usize, rounds: usize) -> Cost {
     fs::write(&suite, suite_of(servers)).expect("the suite is written");
     let target = simulation.target();
     let path = |path: &Path| path.display().to_string();
-    let kubeconfig = path(target.kubeconfig.as_deref().expect("one of its own"));
+    let kubeconfig = path(target.kubeconfig.as_deref().expect("a kubeconfig"));
     let (suite, data) = (path(&suite), path(simulation.data()));
     let run = || {
         ours(&[
@@ -110,7 +110,7 @@ fn simulated(runtime: &Runtime, servers: usize, rounds: usize) -> Cost {
     middle(&costs)
 }
 
-/// The suite phase2 for so many servers, named as the simulation names them.
+/// The suite phase2 for this many servers.
 fn suite_of(servers: usize) -> String {
     let text = include_str!("../../suites/phase2.yaml");
     let mut roles = [("input", Vec::new()), ("backup", Vec::new()), ("output", Vec::new())];
@@ -132,33 +132,33 @@ async fn client() -> Client {
     Client::try_from(config).expect("a client")
 }
 
-/// Makes other people's objects: pods that nobody schedules, ReplicaSets without pods, Services without an address.
-async fn strangers(client: &Client) {
+/// Creates unrelated objects: unscheduled pods, ReplicaSets without pods, headless Services.
+async fn create_unrelated(client: &Client) {
     let container = json!({"name": "one", "image": "none", "env": [{"name": "FILLER", "value": "x".repeat(1000)}]});
-    let pod = json!({"schedulerName": "nobody", "containers": [container]});
-    let labels = json!({"bench": "stranger", "app": "other"});
+    let pod = json!({"schedulerName": "none", "containers": [container]});
+    let labels = json!({"bench": "unrelated", "app": "other"});
     let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [container]}});
     let set = json!({"replicas": 0, "selector": {"matchLabels": labels}, "template": template});
-    make::<Pod>(client, &labels, &pod).await;
-    make::<ReplicaSet>(client, &labels, &set).await;
-    make::<Service>(client, &labels, &json!({"clusterIP": "None", "ports": [{"port": 80}]})).await;
+    create::<Pod>(client, &labels, &pod).await;
+    create::<ReplicaSet>(client, &labels, &set).await;
+    create::<Service>(client, &labels, &json!({"clusterIP": "None", "ports": [{"port": 80}]})).await;
 }
 
-/// Waits until controllers have dealt with all that was made or removed: they take a ReplicaSet that comes last when its turn is.
+/// Waits until the controllers have processed all changes: they process a new ReplicaSet last.
 async fn caught_up(client: &Client) {
-    let labels = json!({"bench": "stranger"});
+    let labels = json!({"bench": "unrelated"});
     let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "one", "image": "none"}]}});
     let set = json!({"replicas": 0, "selector": {"matchLabels": labels}, "template": template});
     let api = Api::<ReplicaSet>::namespaced(client.clone(), NAMESPACE);
     let set: ReplicaSet =
-        serde_json::from_value(json!({"metadata": {"name": "stranger-last", "labels": labels}, "spec": set}))
-            .expect("a set");
-    api.create(&PostParams::default(), &set).await.expect("it is made");
-    kubectl(&["wait", "replicaset/stranger-last", "--for=jsonpath={.status.observedGeneration}=1", "--timeout=15m"]);
-    kubectl(&["delete", "replicaset/stranger-last"]);
+        serde_json::from_value(json!({"metadata": {"name": "unrelated-last", "labels": labels}, "spec": set}))
+            .expect("a ReplicaSet");
+    api.create(&PostParams::default(), &set).await.expect("a new ReplicaSet");
+    kubectl(&["wait", "replicaset/unrelated-last", "--for=jsonpath={.status.observedGeneration}=1", "--timeout=15m"]);
+    kubectl(&["delete", "replicaset/unrelated-last"]);
 }
 
-async fn make<K>(client: &Client, labels: &Value, spec: &Value)
+async fn create<K>(client: &Client, labels: &Value, spec: &Value)
 where
     K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
         + Clone
@@ -168,24 +168,20 @@ where
 {
     let api = Arc::new(Api::<K>::namespaced(client.clone(), NAMESPACE));
     let create = |number: usize| {
-        let object = json!({"metadata": {"name": format!("stranger-{number}"), "labels": labels}, "spec": spec});
+        let object = json!({"metadata": {"name": format!("unrelated-{number}"), "labels": labels}, "spec": spec});
         let (api, object) = (Arc::clone(&api), serde_json::from_value::<K>(object).expect("an object"));
-        async move { api.create(&PostParams::default(), &object).await.map(drop).expect("it is made") }
+        async move { api.create(&PostParams::default(), &object).await.map(drop).expect("a new object") }
     };
-    stream::iter((0..STRANGERS).map(create)).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    stream::iter((0..UNRELATED).map(create)).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }
 
 async fn remove(client: &Client) {
-    let (now, its) = (DeleteParams::default().grace_period(0), ListParams::default().labels(LABEL));
-    Api::<Pod>::namespaced(client.clone(), NAMESPACE).delete_collection(&now, &its).await.map(drop).expect("pods go");
-    Api::<ReplicaSet>::namespaced(client.clone(), NAMESPACE)
-        .delete_collection(&now, &its)
-        .await
-        .map(drop)
-        .expect("sets go");
-    Api::<Service>::namespaced(client.clone(), NAMESPACE)
-        .delete_collection(&now, &its)
-        .await
-        .map(drop)
-        .expect("Services go");
+    let (now, unrelated) = (DeleteParams::default().grace_period(0), ListParams::default().labels(LABEL));
+    let [pods, sets, services] = [(); 3].map(|()| client.clone());
+    let pods = Api::<Pod>::namespaced(pods, NAMESPACE);
+    pods.delete_collection(&now, &unrelated).await.map(drop).expect("removed pods");
+    let sets = Api::<ReplicaSet>::namespaced(sets, NAMESPACE);
+    sets.delete_collection(&now, &unrelated).await.map(drop).expect("removed ReplicaSets");
+    let services = Api::<Service>::namespaced(services, NAMESPACE);
+    services.delete_collection(&now, &unrelated).await.map(drop).expect("removed Services");
 }

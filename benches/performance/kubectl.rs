@@ -1,4 +1,4 @@
-//! The questions of the old script, each one `kubectl`; `docs/suites.md` has the list, and which of our tests ask them now.
+//! The queries of the old script, one `kubectl` each; `docs/suites.md` maps them to tests.
 
 use std::fs;
 use std::path::Path;
@@ -10,59 +10,59 @@ use super::measure::kubectl;
 pub const SERVERS: [&str; 7] =
     ["nas-input-1", "nas-input-2", "nas-input-3", "nas-backup", "nas-output-1", "nas-output-2", "nas-output-3"];
 const PREFIX: &str = "file-sim-file-simulator";
-/// Where the cluster of `fixtures/cluster` has the host folders.
+/// The host folder of `fixtures/cluster`.
 const FOLDER: &str = "/mnt/simulator-data";
-/// How often it looks whether a file has arrived, and how often at the most.
+/// How often the script checks whether a file has arrived, and how many times at most.
 const POLL: Duration = Duration::from_secs(5);
 const POLLS: u32 = 12;
 
-/// Asks, and notes who had the most memory.
+/// Runs kubectl and tracks the peak memory of a process, in KiB.
 #[derive(Default)]
-struct Asker {
-    most: u64,
+struct Kubectl {
+    peak: u64,
 }
 
-impl Asker {
-    fn ask(&mut self, words: &[&str]) -> String {
-        let (said, kib) = kubectl(words);
-        self.most = self.most.max(kib);
-        said
+impl Kubectl {
+    fn run(&mut self, words: &[&str]) -> String {
+        let (output, kib) = kubectl(words);
+        self.peak = self.peak.max(kib);
+        output
     }
 
     /// Runs a script in a container of a pod.
     fn exec(&mut self, pod: &str, container: &str, script: &str) {
-        self.ask(&["exec", pod, "-c", container, "--", "sh", "-c", script]);
+        self.run(&["exec", pod, "-c", container, "--", "sh", "-c", script]);
     }
 
     /// The names of the servers' pods.
     fn pods(&mut self) -> Vec<String> {
         let name = |server: &&str| {
             let label = format!("app.kubernetes.io/component={server}");
-            self.ask(&["get", "pods", "-l", &label, "-o", "jsonpath={.items[0].metadata.name}"])
+            self.run(&["get", "pods", "-l", &label, "-o", "jsonpath={.items[0].metadata.name}"])
         };
         SERVERS.iter().map(name).collect()
     }
 }
 
-/// Phase 2, steps 1 to 13; the most memory that a kubectl had, in KiB.
+/// Phase 2, steps 1 to 13; returns the peak memory of a kubectl, in KiB.
 pub fn phase2() -> u64 {
-    let mut asker = Asker::default();
+    let mut kubectl = Kubectl::default();
     for words in [&["version"][..], &["get", "nodes"], &["get", "pods"], &["get", "services"]] {
-        asker.ask(&[words, &["-o", "json"]].concat());
+        kubectl.run(&[words, &["-o", "json"]].concat());
     }
-    asker.ask(&["get", "secrets", "-l", "owner=helm", "-o", "json"]);
-    let pods = asker.pods();
+    kubectl.run(&["get", "secrets", "-l", "owner=helm", "-o", "json"]);
+    let pods = kubectl.pods();
     for (server, pod) in SERVERS.iter().zip(&pods) {
         let name = format!("{PREFIX}-{server}");
-        // Pods, resources, security context, the init container's end.
+        // Pods, resources, security context, the init container's exit code.
         for _ in 0..4 {
-            asker.ask(&["get", "pod", pod, "-o", "json"]);
+            kubectl.run(&["get", "pod", pod, "-o", "json"]);
         }
-        asker.ask(&["get", "deployment", &name, "-o", "json"]);
-        asker.ask(&["get", "service", &name, "-o", "json"]);
-        asker.ask(&["get", "endpointslices", "-l", &format!("kubernetes.io/service-name={name}"), "-o", "json"]);
-        asker.ask(&["logs", pod, "-c", "sync-windows-data", "--tail=20"]);
-        asker.ask(&["logs", pod, "-c", "nfs-server", "--tail=20"]);
+        kubectl.run(&["get", "deployment", &name, "-o", "json"]);
+        kubectl.run(&["get", "service", &name, "-o", "json"]);
+        kubectl.run(&["get", "endpointslices", "-l", &format!("kubernetes.io/service-name={name}"), "-o", "json"]);
+        kubectl.run(&["logs", pod, "-c", "sync-windows-data", "--tail=20"]);
+        kubectl.run(&["logs", pod, "-c", "nfs-server", "--tail=20"]);
         for script in [
             "cat /etc/exports",
             &format!("nslookup {name}.file-simulator.svc.cluster.local"),
@@ -73,42 +73,42 @@ pub fn phase2() -> u64 {
             "ls /tmp",
             "rm /tmp/bench-marker",
         ] {
-            asker.exec(pod, "nfs-server", script);
+            kubectl.exec(pod, "nfs-server", script);
         }
     }
     for pod in &pods[4..] {
         for script in
             ["cat /proc/uptime; ls /sys/fs/cgroup", "ls /windows-mount", "echo x >/tmp/bench && rm /tmp/bench"]
         {
-            asker.exec(pod, "sync-to-windows", script);
+            kubectl.exec(pod, "sync-to-windows", script);
         }
     }
-    asker.most
+    kubectl.peak
 }
 
-/// What phase 3 asks without waiting: sidecars and no sidecars (B1), their logs (B2).
-fn sidecars(asker: &mut Asker) -> Vec<String> {
-    let pods = asker.pods();
+/// The queries of phase 3 that do not wait: which servers have sidecars (B1), and their logs (B2).
+fn sidecars(kubectl: &mut Kubectl) -> Vec<String> {
+    let pods = kubectl.pods();
     for pod in &pods {
         // Containers, mounts, resources.
         for _ in 0..3 {
-            asker.ask(&["get", "pod", pod, "-o", "json"]);
+            kubectl.run(&["get", "pod", pod, "-o", "json"]);
         }
     }
     for pod in &pods[4..] {
-        asker.ask(&["logs", pod, "-c", "sync-to-windows", "--tail=50", "--timestamps"]);
+        kubectl.run(&["logs", pod, "-c", "sync-to-windows", "--tail=50", "--timestamps"]);
     }
     pods
 }
 
-/// Phase 3, B1 and B2: a file to each output server, one server after the other, and the same again with other content.
+/// Phase 3, B1 and B2: a file to each output server in turn, and again with other content.
 pub fn phase3() -> u64 {
-    let mut asker = Asker::default();
-    let pods = sidecars(&mut asker);
+    let mut kubectl = Kubectl::default();
+    let pods = sidecars(&mut kubectl);
     for round in 1..=2 {
         for (server, pod) in SERVERS.iter().zip(&pods).skip(4) {
             let name = format!("bench-{server}.txt");
-            asker.exec(pod, "nfs-server", &format!("echo {round} >/data/{name}"));
+            kubectl.exec(pod, "nfs-server", &format!("echo {round} >/data/{name}"));
             let here = Path::new(FOLDER).join(server).join(&name);
             let has_arrived = || fs::read_to_string(&here).is_ok_and(|text| text.trim() == round.to_string());
             assert!(
@@ -123,15 +123,15 @@ pub fn phase3() -> u64 {
     }
     for (server, pod) in SERVERS.iter().zip(&pods).skip(4) {
         let name = format!("bench-{server}.txt");
-        asker.exec(pod, "nfs-server", &format!("rm /data/{name}"));
-        fs::remove_file(Path::new(FOLDER).join(server).join(&name)).expect("it is there");
+        kubectl.exec(pod, "nfs-server", &format!("rm /data/{name}"));
+        fs::remove_file(Path::new(FOLDER).join(server).join(&name)).expect("a copied file");
     }
-    asker.most
+    kubectl.peak
 }
 
-/// What both ask and does not take a sync cycle.
+/// The queries of both phases that do not wait for a sync cycle.
 pub fn smoke() -> u64 {
-    let mut asker = Asker { most: phase2() };
-    sidecars(&mut asker);
-    asker.most
+    let mut kubectl = Kubectl { peak: phase2() };
+    sidecars(&mut kubectl);
+    kubectl.peak
 }

@@ -1,8 +1,8 @@
-//! What `docs/performance.md` says: our suites against one `kubectl` for each of their questions, and what more objects cost.
+//! The figures of `docs/performance.md`: our suites compared with one `kubectl` for each query, and the cost of more objects.
 //!
-//! `KUBECONFIG=… cargo bench [-- side-by-side | growth] [ROUNDS]` with the cluster of `fixtures/cluster` and its kubectl in the
-//! PATH. What is compared is run in turns, so that a busy machine slows down both. Prints Markdown, and asserts no figure.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a benchmark ends at what it cannot do")]
+//! `KUBECONFIG=… cargo bench [-- side-by-side | growth] [ROUNDS]`, with the cluster of `fixtures/cluster` and its kubectl in
+//! the PATH. Alternates what it compares, so that a busy machine slows both down. Prints Markdown; asserts no figures.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a benchmark ends at the first error")]
 
 mod growth;
 mod kubectl;

@@ -1,13 +1,13 @@
-//! Our suites against the old script's way.
+//! Our suites compared with the old script's queries.
 
 use super::kubectl;
 use super::measure::{Api, Cost, cost, median, ours};
 
-/// Runs both in turns, and prints what each costs.
+/// Runs both alternately, and prints their costs.
 pub fn compare(rounds: usize) {
     let idle = Api::idle();
     println!("## Side by side\n");
-    println!("| what | time | CPU of the client | its memory | CPU of the API server | requests | commands |");
+    println!("| run | time | client CPU | client memory | API server CPU | requests | commands |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     for (suite, theirs) in
         [("phase2", kubectl::phase2 as fn() -> u64), ("phase3", kubectl::phase3), ("smoke", kubectl::smoke)]
@@ -19,7 +19,7 @@ pub fn compare(rounds: usize) {
         }
         let faster = costs[0].iter().zip(&costs[1]).map(|(theirs, ours)| theirs.time / ours.time).collect();
         let [theirs, own] = costs.map(|costs| middle(&costs));
-        row(&format!("`kubectl`, questions of {suite}"), theirs);
+        row(&format!("`kubectl`, queries of {suite}"), theirs);
         row(&format!("`--suite {suite}`: {:.1} times as fast", median(faster)), own);
     }
     println!();

@@ -1,4 +1,4 @@
-//! A service account of the real cluster that has just docs/rbac.yaml, or all of it but one permission.
+//! A service account on the real cluster with exactly the permissions of docs/rbac.yaml, or all except one.
 
 use std::time::Duration;
 
@@ -13,14 +13,15 @@ use super::{RBAC, all};
 
 const NAME: &str = "file-simulator-e2e";
 
-/// The account; it is removed with what it may do when this is dropped.
+/// The account; deleted with its roles when dropped.
 pub struct Account {
     lab: Lab,
+    /// The minor version of Kubernetes.
     minor: u32,
-    /// docs/rbac.yaml with names of its own, because others may test here at the same time.
+    /// docs/rbac.yaml with a unique name, because other tests may run on the cluster.
     rbac: String,
     target: Target,
-    /// The account's kubeconfig is here.
+    /// Contains the account's kubeconfig.
     own: Place,
 }
 
@@ -33,7 +34,7 @@ impl Account {
         let minor = version["serverVersion"]["minor"].as_str().unwrap().trim_end_matches('+').parse().unwrap();
         let target = Target { kubeconfig: Some(own.path("kubeconfig")), ..lab.target.clone() };
         let account = Self { lab, minor, rbac, target, own };
-        account.tell("apply", &account.rbac);
+        account.kubectl_with("apply", &account.rbac);
         let token = account.lab.kubectl(&["create", "token", &name]);
         let view = account.lab.kubectl(&["config", "view", "--raw", "--minify", "-o", "json"]);
         let mut config: Value = serde_json::from_str(&view).unwrap();
@@ -42,7 +43,7 @@ impl Account {
         account
     }
 
-    fn tell(&self, verb: &str, objects: &str) {
+    fn kubectl_with(&self, verb: &str, objects: &str) {
         let file = self.own.path("objects");
         std::fs::write(&file, objects).unwrap();
         self.lab.kubectl(&[verb, "-f", file.to_str().unwrap()]);
@@ -52,29 +53,29 @@ impl Account {
         Place::at(&self.target, &self.lab.folder)
     }
 
-    /// Gives it all but this permission, and waits until the API server knows.
+    /// Grants all permissions except one, and waits until the API server has applied the change.
     pub fn without(&self, permission: Permission) {
         for mut object in serde_saphyr::from_multiple::<Value>(&self.rbac).unwrap() {
             let is_cluster_wide = object["kind"] == "ClusterRole";
             if is_cluster_wide || object["kind"] == "Role" {
-                let given =
-                    all().into_iter().filter(|its| *its != permission && its.is_cluster_wide() == is_cluster_wide);
-                object["rules"] = given.map(rule).collect();
-                self.tell("replace", &object.to_string());
+                let mut granted = all();
+                granted.retain(|granted| *granted != permission && granted.is_cluster_wide() == is_cluster_wide);
+                object["rules"] = granted.into_iter().map(rule).collect();
+                self.kubectl_with("replace", &object.to_string());
             }
         }
-        // An authorizer takes in each role when it comes to it.
-        let wanted: Vec<_> = Some(permission).filter(|lacked| self.is_asked(*lacked)).into_iter().collect();
+        // Each change of a role takes effect with a delay.
+        let missing: Vec<_> = Some(permission).filter(|missing| self.is_checked(*missing)).into_iter().collect();
         let all: Vec<_> = all().into_iter().collect();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let cluster = runtime.block_on(cluster::connect(self.target.clone())).unwrap();
         until("the role without one permission", Duration::from_secs(20), || {
-            runtime.block_on(cluster.missing_permissions(&all)).unwrap() == wanted
+            runtime.block_on(cluster.missing_permissions(&all)).unwrap() == missing
         });
     }
 
-    /// Whether this version of Kubernetes asks for it.
-    pub fn is_asked(&self, permission: Permission) -> bool {
+    /// Whether this version of Kubernetes checks the permission.
+    pub fn is_checked(&self, permission: Permission) -> bool {
         permission.verb != "create" || self.minor >= 35
     }
 }
@@ -88,7 +89,7 @@ fn rule(permission: Permission) -> Value {
 impl Drop for Account {
     fn drop(&mut self) {
         let file = self.own.path("objects");
-        // Also after a test that failed.
+        // After a failed test too.
         let _ = std::fs::write(&file, &self.rbac);
         let _ = self.lab.command(&["delete", "--wait=false", "-f"]).arg(file).status();
     }

@@ -1,8 +1,7 @@
-//! Least privilege: docs/rbac.yaml is what the code asks for; with each permission taken away a run names it, judges
-//! nothing that it cannot see, and `doctor` says the same.
+//! Least privilege: docs/rbac.yaml grants exactly what the code needs. Without any one permission, a run names it and does not
+//! judge what it cannot see, and `doctor` agrees.
 //!
-//! On the simulated cluster always; on the real one with a service account that has just docs/rbac.yaml, where all suites
-//! are green.
+//! On the simulated cluster, and on the real one with a service account that has only docs/rbac.yaml.
 
 use std::collections::BTreeSet;
 
@@ -37,22 +36,22 @@ fn suite(permission: Permission) -> &'static str {
     if permission.verb == "delete" { "restarts" } else { "smoke" }
 }
 
-/// The tests of its suite that cannot do without.
+/// The tests of the suite that need the permission.
 fn needy(permission: Permission) -> BTreeSet<String> {
     let needs = |test: &&file_simulator_e2e::suite::PlannedTest| {
-        let mut its = Need::ALL.iter().filter(|need| test.check.needs(**need));
-        ALWAYS.contains(&permission) || its.any(|need| need.permissions().contains(&permission))
+        let mut needs = Need::ALL.iter().filter(|need| test.check.needs(**need));
+        ALWAYS.contains(&permission) || needs.any(|need| need.permissions().contains(&permission))
     };
     load(suite(permission)).unwrap().tests.iter().filter(needs).map(|test| test.id.to_string()).collect()
 }
 
-/// Whether all is as it should be without this permission; `is_asked` if this version of Kubernetes asks for it.
-fn lacks(place: &Place, permission: Permission, is_asked: bool) {
+/// Checks a run and `doctor` without a permission; `is_checked`: whether this version of Kubernetes checks it.
+fn check_without(place: &Place, permission: Permission, is_checked: bool) {
     let suite = suite(permission);
     let run = place.run(&["--suite", suite, "--allow-disruption"]);
     let doctor = place.run(&["doctor", "--suite", suite]);
     let context = format!("without {permission}:\n{}\n{}", run.all(), doctor.all());
-    let needy = if is_asked { needy(permission) } else { BTreeSet::new() };
+    let needy = if is_checked { needy(permission) } else { BTreeSet::new() };
     assert_eq!(
         (run.with("FAIL"), run.with("ERROR")),
         (BTreeSet::new(), needy.iter().map(String::as_str).collect()),
@@ -67,10 +66,10 @@ fn lacks(place: &Place, permission: Permission, is_asked: bool) {
     };
     let is_wanted = !needy.is_empty();
     assert_eq!((run.code, doctor.code), if is_wanted { (3, 3) } else { (0, 0) }, "{context}");
-    assert_eq!((is_named(&run), is_named(&doctor)), (is_wanted, is_asked), "{context}");
+    assert_eq!((is_named(&run), is_named(&doctor)), (is_wanted, is_checked), "{context}");
 }
 
-/// What roles permit, and whether in the whole cluster.
+/// The permissions that roles grant, and whether they are cluster-wide.
 fn granted(roles: &str) -> BTreeSet<(String, bool)> {
     let mut granted = BTreeSet::new();
     for object in serde_saphyr::from_multiple::<Value>(roles).unwrap() {
@@ -78,7 +77,7 @@ fn granted(roles: &str) -> BTreeSet<(String, bool)> {
         for rule in object["rules"].as_array().into_iter().flatten() {
             let [groups, resources, verbs] = ["apiGroups", "resources", "verbs"]
                 .map(|key| rule[key].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect::<Vec<_>>());
-            let [group] = groups[..] else { panic!("a rule of one API group, and not {rule}") };
+            let [group] = groups[..] else { panic!("expected a rule with one API group, got {rule}") };
             for resource in resources {
                 let name = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
                 granted.extend(verbs.iter().map(|verb| (format!("{verb} {name}"), is_cluster_wide)));
@@ -89,7 +88,7 @@ fn granted(roles: &str) -> BTreeSet<(String, bool)> {
 }
 
 fn the_role_grants_exactly_what_the_code_needs() {
-    let named = |asked: &Permission| (asked.to_string(), asked.is_cluster_wide());
+    let named = |permission: &Permission| (permission.to_string(), permission.is_cluster_wide());
     assert_eq!(granted(RBAC), all().iter().map(named).collect());
     let (_, optional) = RBAC.split_once("# Optional").unwrap();
     let (_, rules) = optional.split("\n---").next().unwrap().split_once('\n').unwrap();
@@ -100,17 +99,17 @@ fn the_role_grants_exactly_what_the_code_needs() {
 
 fn a_simulated_run_names_the_missing_permission() {
     let all: Vec<_> = all().into_iter().collect();
-    // Runs wait more than they work.
+    // In parallel, because runs mostly wait.
     std::thread::scope(|scope| {
         for some in all.chunks(all.len().div_ceil(4)) {
-            scope.spawn(|| some.iter().copied().for_each(lacks_simulated));
+            scope.spawn(|| some.iter().copied().for_each(check_simulated_without));
         }
     });
 }
 
-fn lacks_simulated(permission: Permission) {
+fn check_simulated_without(permission: Permission) {
     let [_, plural, subresource] = permission.parts();
-    // As the scenarios name them: what the simulated cluster has goes without its group.
+    // Scenarios name resources of the simulated cluster without their API group.
     let resource = match (subresource, permission.resource) {
         ("", "pods.metrics.k8s.io") => permission.resource.to_owned(),
         ("", _) => plural.to_owned(),
@@ -118,7 +117,7 @@ fn lacks_simulated(permission: Permission) {
     };
     let fault = json!({"api": {"verbs": [permission.verb], "resources": [resource], "gets": {"status": 403}}});
     let simulated = Simulated::with(&[fault]);
-    lacks(&simulated.place(), permission, permission.verb != "create");
+    check_without(&simulated.place(), permission, permission.verb != "create");
 }
 
 fn all_suites_pass_with_only_the_role() {
@@ -133,6 +132,6 @@ fn a_real_run_names_the_missing_permission() {
     let account = Account::new();
     for permission in all() {
         account.without(permission);
-        lacks(&account.place(), permission, account.is_asked(permission));
+        check_without(&account.place(), permission, account.is_checked(permission));
     }
 }

@@ -1,4 +1,4 @@
-//! Where the contract is tested: a simulated cluster for each test, or the real one.
+//! The clusters of the contract tests: a simulated one for each test, or the real one.
 
 use file_simulator_e2e::cluster::{self, Cluster, Select, Target, Wanted};
 use file_simulator_e2e::sim::Simulation;
@@ -21,14 +21,13 @@ pub enum Clusters {
 /// A cluster with the release on it, as a test sees it.
 pub struct Connected {
     pub cluster: Cluster,
-    /// For requests that the harness never sends.
+    /// For requests that the harness itself does not send.
     pub client: Client,
     pub clusters: Clusters,
     pub target: Target,
     _simulation: Option<Simulation>,
 }
 
-/// How the pods of the release are recognised.
 pub fn select() -> Select {
     Select {
         labels: [("simulator.protocol".to_owned(), "nfs".to_owned())].into(),
@@ -46,7 +45,7 @@ impl Clusters {
         runtime.block_on(async { test(self.connect(named(HEALTHY).unwrap()).await).await });
     }
 
-    /// A simulated one has the scenario.
+    /// The scenario applies only to a simulated cluster.
     async fn connect(self, scenario: Scenario) -> Connected {
         let simulation = match self {
             Self::Simulated => Some(Simulation::start(scenario).await.unwrap()),
@@ -59,13 +58,13 @@ impl Clusters {
     }
 }
 
-/// A simulated one whose user may not list pods.
+/// A simulated cluster whose user may not list pods.
 pub async fn forbidding() -> Connected {
     let fault = json!({"api": {"verbs": ["list"], "resources": ["pods"], "gets": {"status": 403}}});
     Clusters::Simulated.connect(faulty(&[fault])).await
 }
 
-/// A client of one's own; perhaps somebody else's.
+/// A separate client, optionally impersonating a user.
 pub async fn client(target: &Target, user: Option<&str>) -> Client {
     let kubeconfig = Kubeconfig::read_from(target.kubeconfig.as_ref().unwrap()).unwrap();
     let options = KubeConfigOptions { context: Some(target.context.clone()), ..KubeConfigOptions::default() };

@@ -1,11 +1,11 @@
-//! Operations in containers.
+//! Commands in containers.
 
 use file_simulator_e2e::cluster::{ApiError, End, Operation, ResourceExt};
 use file_simulator_e2e::digest::Digest;
 
 use super::clusters::{Connected, select, wanted};
 
-/// A server's running pod.
+/// The name of a server's Ready pod.
 pub async fn pod(api: &Connected, server: &str) -> String {
     let watch = api.cluster.watch(wanted(), false).await.unwrap();
     let population = watch.population().unwrap();
@@ -13,7 +13,7 @@ pub async fn pod(api: &Connected, server: &str) -> String {
     ready.iter().find(|(its, _)| its == server).expect("a Ready pod").1.name_any()
 }
 
-/// A file in an export that only this test has.
+/// The path of a file in an export, unique to this process.
 fn file(name: &str) -> String {
     format!("/data/e2e-contract-{name}-{}", std::process::id())
 }
@@ -71,7 +71,7 @@ pub async fn large_output_is_complete(api: Connected) {
     let operations = [fill, Operation::Read { path: path.clone() }, digest, none, Operation::Remove { path }];
     let outputs = api.cluster.exec(&pod, "nfs-server", &operations).await.unwrap();
     let content = Operation::filling(&line, bytes);
-    assert!(outputs[1].stdout == content, "{} bytes came", outputs[1].stdout.len());
+    assert!(outputs[1].stdout == content, "{} bytes received", outputs[1].stdout.len());
     let digests = [&outputs[2], &outputs[3]].map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     assert_eq!(digests, [format!("{}\n", Digest::of(&content)), String::new()]);
     assert!(outputs.iter().all(|output| output.end == End::Exited(0)));
@@ -92,7 +92,7 @@ pub async fn commands_fail_in_a_missing_container_or_pod(api: Connected) {
     assert!(matches!(pod, ApiError::NotFound { .. }), "{pod}");
     let container = api.cluster.exec(&name, "no-such-container", &read).await.unwrap_err();
     assert!(container.to_string().contains("container no-such-container is not valid for pod"), "{container}");
-    // It has completed.
+    // This init container has completed.
     let ended = api.cluster.exec(&name, "sync-windows-data", &read).await;
     let ended = ended.map_or_else(|error| error.to_string(), |outputs| outputs[0].problem().unwrap());
     assert!(ended.contains("container not found"), "{ended}");
@@ -112,9 +112,9 @@ pub async fn names_resolve_and_ports_accept_connections_in_containers(api: Conne
     }
     let said = String::from_utf8_lossy(&outputs[0].stdout);
     assert!(said.starts_with("! "), "{said}");
-    for (begin, words) in [(format!("{name} 0\n"), &*address), ("no-such-service 1\n".to_owned(), "NXDOMAIN")] {
+    for (start, words) in [(format!("{name} 0\n"), &*address), ("no-such-service 1\n".to_owned(), "NXDOMAIN")] {
         let mut parts = said.split("\n? ");
-        assert!(parts.any(|part| part.starts_with(&begin) && part.contains(words)), "{begin}: {said}");
+        assert!(parts.any(|part| part.starts_with(&start) && part.contains(words)), "{start}: {said}");
     }
     assert_eq!(outputs[1].end, End::Exited(0), "{outputs:?}");
     assert_eq!(outputs[2].end, End::Exited(1), "{outputs:?}");

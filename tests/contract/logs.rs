@@ -1,4 +1,4 @@
-//! Logs of containers.
+//! Container logs.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn patterns() -> LogPatterns {
     load("phase3").unwrap().system.log_patterns().unwrap()
 }
 
-/// In the names of this test's files.
+/// Part of the names of this test's files.
 fn run() -> String {
     format!("e2e-contract-cycle-{}", std::process::id())
 }
@@ -27,7 +27,7 @@ pub async fn lines_have_timestamps_and_can_be_limited(api: Connected) {
     let pod = pod(&api, "nas-output-1").await;
     let cycles = api.cluster.follow_cycles(&pod, SIDECAR, patterns(), &run());
     let limit = Instant::now() + scaled(Duration::from_secs(60));
-    assert!(cycles.wait_for(limit, |log| log.ends_after(Timestamp::UNIX_EPOCH) > 1).await, "two cycles");
+    assert!(cycles.wait_for(limit, |log| log.ends_after(Timestamp::UNIX_EPOCH) > 1).await, "fewer than two cycles");
     let all = api.cluster.log(&pod, SIDECAR, None, 1 << 20).await.unwrap();
     assert!(all[0].1.contains("Sync Sidecar Starting ==="), "{:?}", all[0]);
     assert!(all.is_sorted_by_key(|(stamp, _)| *stamp) && all.len() > 8, "{all:?}");
@@ -53,7 +53,7 @@ pub async fn lines_have_timestamps_and_can_be_limited(api: Connected) {
     assert!(matches!(missing, ApiError::NotFound { .. }), "{missing}");
     let init = api.cluster.log(&pod, "sync-windows-data", None, 1 << 20).await.unwrap();
     assert!(init.last().unwrap().1.contains("Init Container Complete"), "{init:?}");
-    // On a node that was restarted it has had another life.
+    // It has a previous run only if the node was restarted.
     match api.cluster.previous_log_tail(&pod, "sync-windows-data", 3, 1 << 20).await {
         Ok(before) => assert!(!before.is_empty() && before.len() <= 3, "{before:?}"),
         Err(error) => {
@@ -72,13 +72,13 @@ pub async fn a_followed_log_shows_sync_cycles_as_they_end(api: Connected) {
     let write = Operation::Write { path: path.clone(), content: "abc".into() };
     api.cluster.exec(&pod, "nfs-server", &[write]).await.unwrap();
     let is_copied = |log: &CycleLog| log.listings(&name).first().is_some_and(|listed| log.ends_after(*listed) > 0);
-    assert!(cycles.wait_for(limit, is_copied).await, "a cycle that lists the file");
+    assert!(cycles.wait_for(limit, is_copied).await, "no cycle lists the file");
     let stamps = cycles.log().listings(&name);
     assert_eq!(stamps.len(), 1, "copied once");
     let before = api.cluster.now();
-    assert!(cycles.wait_for(limit, |log| log.ends_after(stamps[0]) > 1).await, "the next cycle");
-    assert!(before >= stamps[0] - Duration::from_secs(2), "the clocks agree");
-    assert_eq!(cycles.log().listings(&name).len(), 1, "and not again");
+    assert!(cycles.wait_for(limit, |log| log.ends_after(stamps[0]) > 1).await, "no further cycle");
+    assert!(before >= stamps[0] - Duration::from_secs(2), "the clocks differ");
+    assert_eq!(cycles.log().listings(&name).len(), 1, "copied once only");
     assert!(cycles.quiet(limit).await);
     let remove = Operation::Remove { path };
     api.cluster.exec(&pod, "nfs-server", &[remove]).await.unwrap();

@@ -1,5 +1,5 @@
-//! The contract between the harness and a cluster: the same tests on the simulated cluster, always, and on the real one.
-//! Where the two differ, the simulated one is wrong.
+//! The contract between the harness and a cluster: the same tests on the simulated and on the real cluster. Where the two
+//! differ, the simulated one is wrong.
 
 mod clusters;
 mod commands;
@@ -40,7 +40,7 @@ const TESTS: [Test; 16] = tests![
     connections::an_open_port_is_forwarded_and_a_closed_one_is_refused,
 ];
 
-/// All of them on both.
+/// All tests on both clusters.
 pub fn tests() -> Vec<Trial> {
     let on = |named: &'static str, clusters: Clusters| {
         TESTS.iter().map(move |(name, test)| {

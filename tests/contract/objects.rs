@@ -1,4 +1,4 @@
-//! Lists, watches, deletion, and the errors of requests.
+//! Lists, watches, deletion, and errors.
 
 use std::time::Duration;
 
@@ -37,13 +37,16 @@ async fn until(watch: &Watch, wanted: impl Fn(&Population) -> bool) -> Populatio
             changes.changed().await.unwrap();
         }
     };
-    tokio::time::timeout(scaled(Duration::from_secs(60)), wait).await.expect("the pods did not come to what was wanted")
+    tokio::time::timeout(scaled(Duration::from_secs(60)), wait)
+        .await
+        .expect("the pods did not reach the expected state")
 }
 
-/// The server has settled, with one pod that is Ready.
+/// The server has settled with one Ready pod.
 fn is_settled(population: &Population, name: &str) -> bool {
-    let its = population.server(&select(), name);
-    its.settlement().pending().is_none() && its.pods.len() == 1 && its.pods.iter().all(|pod| server::is_ready(pod))
+    let server = population.server(&select(), name);
+    let is_ready = server.pods.iter().all(|pod| server::is_ready(pod));
+    server.settlement().pending().is_none() && server.pods.len() == 1 && is_ready
 }
 
 pub async fn selectors_match_labels_and_names(api: Connected) {
@@ -151,7 +154,7 @@ pub async fn a_deleted_pod_is_replaced_and_watch_events_are_in_order(api: Connec
 }
 
 pub async fn a_watch_from_an_old_version_expires(api: Connected) {
-    // The real API server remembers pods for long; events it asks etcd for, which forgets after 5 to 10 minutes.
+    // The real API server caches pods for long; it reads events from etcd, which compacts after 5 to 10 minutes.
     let namespace = if api.clusters == Clusters::Real { "kube-system" } else { &api.target.namespace };
     let events: Api<Event> = Api::namespaced(api.client.clone(), namespace);
     let expires = async {
@@ -175,7 +178,7 @@ pub async fn warnings_are_selected_by_uid(api: Connected) {
     let watch = api.cluster.watch(wanted(), false).await.unwrap();
     let population = until(&watch, |now| is_settled(now, SERVER)).await;
     let uid = population.server(&select(), SERVER).pods[0].uid().unwrap();
-    // What there was of a pod that is well by now differs; that it is only of this one does not.
+    // A healthy pod may or may not have old warnings, but all that are returned must be its own.
     let params = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning"));
     let events: Api<Event> = Api::namespaced(api.client.clone(), &api.target.namespace);
     let its = events.list(&params).await.unwrap().items;
@@ -191,11 +194,15 @@ pub async fn missing_objects_are_not_found(api: Connected) {
     assert_eq!(status.message, "pods \"no-such-pod\" not found");
     let nothing: Api<Pod> = Api::namespaced(api.client.clone(), "no-such-namespace");
     assert!(nothing.list(&ListParams::default()).await.unwrap().items.is_empty());
-    assert_eq!(api.cluster.metrics(&wanted()).await.map(|found| found.len()), None, "there is no metrics-server");
+    assert_eq!(
+        api.cluster.metrics(&wanted()).await.map(|found| found.len()),
+        None,
+        "the cluster has no metrics-server"
+    );
 }
 
 pub async fn forbidden_errors_name_verb_and_resource(api: Connected) {
-    // Nobody has rights on the real one; a simulated one has a scenario for it.
+    // The user `nobody` has no permissions on the real cluster; on a simulated one a fault takes one away.
     let (forbidding, nobody) = match api.clusters {
         Clusters::Real => (None, client(&api.target, Some("nobody")).await),
         Clusters::Simulated => {
@@ -209,10 +216,10 @@ pub async fn forbidden_errors_name_verb_and_resource(api: Connected) {
     let kube::Error::Api(status) = error else { panic!("{error}") };
     assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
     assert!(status.message.contains("cannot list resource \"pods\" in API group \"\""), "{}", status.message);
-    // The same can be asked before.
+    // An access review agrees.
     let allowed = async |client, verb: &str| {
-        let asked = json!({"namespace": "file-simulator", "verb": verb, "resource": "pods", "group": ""});
-        let review = serde_json::from_value(json!({"spec": {"resourceAttributes": asked}})).unwrap();
+        let attributes = json!({"namespace": "file-simulator", "verb": verb, "resource": "pods", "group": ""});
+        let review = serde_json::from_value(json!({"spec": {"resourceAttributes": attributes}})).unwrap();
         let reviews: Api<SelfSubjectAccessReview> = Api::all(client);
         reviews.create(&PostParams::default(), &review).await.unwrap().status.unwrap().allowed
     };

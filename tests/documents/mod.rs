@@ -1,4 +1,4 @@
-//! The documentation is true: its commands run, its tables name what there is; and suites as people write them.
+//! The documentation is correct: its commands work and its tables are complete. Also tests of suite files.
 
 use crate::support::place::Place;
 
@@ -21,7 +21,7 @@ fn every_documented_command_works() {
     assert!(commands.len() > 4, "{commands:?}");
     for command in commands {
         let words = command.split('#').next().unwrap().split_whitespace().filter(|word| *word != "--");
-        // What is no run takes the same words before `--help`.
+        // Other commands are tried with `--help`.
         let is_run = words.clone().all(|word| !["doctor", "sweep", "replay", "explain"].contains(&word));
         let words = words.filter(|word| *word != "--list");
         let arguments: Vec<&str> = words.chain([if is_run { "--list" } else { "--help" }]).collect();

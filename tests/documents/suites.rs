@@ -1,4 +1,4 @@
-//! Writing suites: the schema, the reference, `explain`, completion, and files that mean harm.
+//! Suite files: the schema, the reference of checks, `explain`, and invalid or malicious files.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::support::root;
 use crate::support::simulated::Simulated;
 use crate::support::speed;
 
-/// A suite without tests, with a system of its own.
+/// A suite with its own system, without tests.
 const HEAD: &str = "suite: x\nabout: x\nsystem:\n  pods: {labels: {a: b}, server-label: c}\n  servers: {r: [s, t]}\n  \
                     restart-window: 1m\n  export: {container: c, folder: /d, volume: v, port: 1}\n";
 
@@ -32,8 +32,8 @@ fn parse(origin: &str, text: &str) -> Result<Suite, Refusal> {
 
 #[test]
 fn the_reference_of_checks_matches_explain() {
-    let head = "# Checks and their keys\n\nWhat `explain CHECK` says of each kind. [suites.md](suites.md) shows how a suite is \
-                written. Made from the code:\n`GOLDEN=write cargo test --test offline -- the_reference_of_checks` writes it again.\n";
+    let head = "# Checks and their keys\n\nThe output of `explain CHECK` for each kind. [suites.md](suites.md) shows how to write a \
+                suite. Generated; update with\n`GOLDEN=write cargo test --test offline -- the_reference_of_checks`.\n";
     let explained =
         |about: &About| format!("\n## {}\n\n```text\n{}```\n", about.key, explain::explain(about.key).unwrap());
     let kinds = Check::ALL.iter().map(explained);
@@ -94,7 +94,7 @@ fn every_check_is_explained_with_its_keys_and_a_working_example() {
 fn every_error_in_a_suite_is_reported_with_its_position() {
     let good = format!("{HEAD}tests:\n  - slug: one\n    on: [r]\n    check: {{host-folder: {{}}}}\n");
     assert_eq!(parse("f", &good).unwrap().tests.len(), 2);
-    for (there, instead, words) in [
+    for (old, new, words) in [
         ("suite: x", "suite: X", "f:1:8: invalid suite name `X`"),
         ("[s, t]", "[../s]", "f:5:17: invalid server name `../s`"),
         ("[s, t]", "[s, s]", "f:5:20: duplicate server `s`"),
@@ -105,7 +105,7 @@ fn every_error_in_a_suite_is_reported_with_its_position() {
         ("slug: one", "slug: one two", "f:9:11: invalid slug `one two`"),
         ("[r]", "[rr]", "f:10:10: unknown role or server `rr`"),
     ] {
-        let refusal = parse("f", &good.replace(there, instead)).unwrap_err();
+        let refusal = parse("f", &good.replace(old, new)).unwrap_err();
         assert!(refusal.what.contains(words), "{words}: {refusal}");
     }
     for (name, place, words) in [
@@ -129,7 +129,7 @@ fn every_error_in_a_suite_is_reported_with_its_position() {
 
 #[test]
 fn keys_of_older_versions_are_rejected_with_a_pointer_to_the_system() {
-    // Keys that an older version knew, in a suite, in checks that have others now, and in one that has none.
+    // In a suite, in checks that now have other keys, and in one that has none.
     let old = ["pods: {labels: {a: b}, server-label: c}", "servers: {r: [s]}"].map(|old| (format!("{HEAD}{old}\n"), 8));
     let kinds = [
         ("service", "type port node-port target-port restart-window"),
@@ -196,7 +196,7 @@ fn oversized_files_and_yaml_bombs_are_rejected() {
     }
 }
 
-/// A text with a part of it replaced.
+/// A built-in suite with a part replaced.
 fn mutated() -> impl Strategy<Value = String> {
     let pieces = [": ", "- ", "&a", "*a", "<<: *sidecar", "{", "]", "'", "\t", "\n", "!!binary ", "---\n", "0", "~"];
     let piece = prop_oneof![".{0,12}", prop::sample::select(pieces.map(str::to_owned).to_vec())];
@@ -222,12 +222,12 @@ proptest! {
     }
 }
 
-/// The objects of somebody else's chart.
+/// The objects of an unrelated chart.
 fn objects() -> Vec<Value> {
     serde_saphyr::from_multiple(include_str!("../../fixtures/suites/shares/manifests.yaml")).unwrap()
 }
 
-/// What the documentation's suite says of them.
+/// Runs the example suite of the documentation on these objects.
 fn shares(objects: &[Value]) -> Ended {
     let add =
         |object: &Value| json!({"add": {"kind": object["kind"].as_str().unwrap().to_lowercase(), "object": object}});
@@ -238,7 +238,7 @@ fn shares(objects: &[Value]) -> Ended {
     let values = root("fixtures/suites/shares/values.yaml").to_string_lossy().into_owned();
     let settle = speed::duration(Duration::from_secs(10));
     let ended = place.run(&["--suite", "shares.yaml", "--values", &values, "--timeout", &settle]);
-    assert_eq!(simulated.leftovers(), Vec::<String>::new(), "left behind");
+    assert_eq!(simulated.leftovers(), Vec::<String>::new(), "leftover files");
     ended
 }
 

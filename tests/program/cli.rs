@@ -1,4 +1,4 @@
-//! The program from outside: exit codes, messages and reports for everything that goes wrong before the first test.
+//! Exit codes, messages and reports when something goes wrong before the first test.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::place::{Ended, Place};
 use crate::support::root;
 use crate::support::simulated::Simulated;
 
-/// Holds the reports to be of so many tests, each of which is an error.
+/// Checks that the reports contain this many tests, all of them ERROR.
 fn red(ended: &Ended, tests: usize) {
     assert_eq!((ended.results.len(), ended.with("ERROR").len()), (tests, tests), "{}", ended.all());
 }

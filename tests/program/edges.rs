@@ -1,4 +1,4 @@
-//! The edges: outputs that fail, what is in the way of a report, variables that are empty, and input without an end.
+//! Edge cases: failing output, obstacles in place of reports, empty variables, and endless input.
 
 use std::fs;
 use std::io::pipe;
@@ -10,7 +10,7 @@ use crate::support::place::Place;
 /// A run that passes in a second.
 const RUN: [&str; 5] = ["--simulate", "--suite", "phase2", "--exact", "phase2::release"];
 
-/// What only prints, and a part of that.
+/// Commands that only print, each with part of its output.
 const PRINTING: [(&[&str], &str); 9] = [
     (&["--list"], "phase3::latency::nas-output-1: test\n"),
     (&["--list", "-v", "--exact", "phase2::cluster"], "phase2::cluster  cluster; needs nodes\n"),
@@ -24,8 +24,8 @@ const PRINTING: [(&[&str], &str); 9] = [
 ];
 const SCENARIO: &str = "nfs-files-stay: nas-output-3: the sidecar mounts another volume than the export that clients write to; FAIL nfs::sync\n";
 
-/// A pipe whose reader has left.
-fn left() -> Stdio {
+/// A pipe whose reader has closed it.
+fn closed_pipe() -> Stdio {
     pipe().unwrap().1.into()
 }
 
@@ -41,7 +41,7 @@ fn a_closed_output_pipe_does_not_change_the_exit_code() {
     let place = Place::new();
     for (arguments, words) in PRINTING {
         place.says(arguments, 0, &[words]);
-        assert_eq!(ended(place.command(arguments), left(), Stdio::piped()), (0, String::new()), "{arguments:?}");
+        assert_eq!(ended(place.command(arguments), closed_pipe(), Stdio::piped()), (0, String::new()), "{arguments:?}");
     }
     for (arguments, code) in [
         (&["--suite", "phase33"][..], 2),
@@ -53,7 +53,7 @@ fn a_closed_output_pipe_does_not_change_the_exit_code() {
     ] {
         let mut command = place.command(arguments);
         command.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", place.path("summary.md"));
-        assert_eq!(ended(command, left(), left()).0, code, "{arguments:?}");
+        assert_eq!(ended(command, closed_pipe(), closed_pipe()).0, code, "{arguments:?}");
     }
     assert_eq!(junit::all(&place.path("reports"))["phase2::release"].0, "PASS");
     assert!(fs::read_to_string(place.path("summary.md")).unwrap().contains("1 PASS"));
@@ -114,7 +114,7 @@ mod unix {
             place.says(&[&RUN[..], &["--record", path]].concat(), 2, &[&words]);
         }
         assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
-        // As a job would that keeps its results elsewhere.
+        // As in a CI job that keeps its results elsewhere.
         fs::remove_dir_all(place.path("reports")).unwrap();
         fs::create_dir_all(place.path("reports/diagnostics")).unwrap();
         for (link, to) in [("run.json.gz", "kept.json.gz"), ("reports/phase2.xml", "../kept.xml")] {

@@ -1,4 +1,4 @@
-//! The program from outside.
+//! The program as a process: command line, output, exit codes.
 
 mod cli;
 mod connecting;

@@ -1,4 +1,4 @@
-//! The simulated cluster from outside: what is listed, what is refused, and that every output says so.
+//! `--simulate`: the output of runs, `replay` and `doctor` on simulated clusters.
 
 use file_simulator_e2e::event::SIMULATED;
 use serde_json::json;

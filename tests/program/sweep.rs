@@ -1,4 +1,4 @@
-//! `sweep`: what a killed run left is listed and removed, and nothing else is touched.
+//! `sweep` lists and removes leftover files of killed runs, and nothing else.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -11,14 +11,14 @@ use crate::support::place::Ended;
 use crate::support::simulated::Simulated;
 use crate::support::speed;
 
-/// What a killed run left, and what only looks like it.
+/// Leftover files of a killed run, and other files with similar names.
 const LEFT: &str = "e2e-0a1b2c3d-phase3-latency-nas-output-1-sync.txt";
 const OF_RSYNC: &str = ".e2e-0a1b2c3d-phase3-latency-nas-output-1-sync.txt.Ab12Cd";
 const OTHERS: [&str; 3] =
     ["e2e-20261121-report.txt", "e2e-0a1b2c3d-nas-output-1-x.txt", "my-e2e-0a1b2c3d-a-b-nas-output-1-c"];
 
 impl Simulated {
-    /// Writes files into the export of nas-output-1.
+    /// Writes files to the export of nas-output-1.
     fn write(&self, names: &[&str]) {
         let write = |name: &&str| Operation::Write { path: format!("/data/{name}"), content: "left".to_owned() };
         let writes: Vec<_> = names.iter().map(write).collect();
@@ -32,6 +32,7 @@ impl Simulated {
         });
     }
 
+    /// Waits until a file is in this many places.
     fn until(&self, name: &str, places: usize) -> Vec<PathBuf> {
         speed::wait_for(name, Duration::from_secs(60), Duration::from_millis(50), || {
             Some(self.files(name)).filter(|found| found.len() == places)
@@ -47,7 +48,7 @@ impl Simulated {
 fn only_leftover_files_of_finished_runs_are_removed() {
     let simulated = Simulated::named(HEALTHY);
     simulated.write(&[&[LEFT], &OTHERS[..]].concat());
-    // The sidecar has copied them.
+    // As if the sidecar had been killed while copying.
     std::fs::write(simulated.data().join("nas-output-1").join(OF_RSYNC), "le").unwrap();
     let left = [simulated.until(LEFT, 2), simulated.until(OF_RSYNC, 1)].concat();
     let others: Vec<_> = OTHERS.iter().flat_map(|name| simulated.until(name, 2)).collect();

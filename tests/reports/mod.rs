@@ -1,5 +1,4 @@
-//! What is said of a run by each reporter: as golden files and schema have it, whole whatever a pod printed, and the page
-//! without a script or a network.
+//! The reporters: they match golden files and schema, survive hostile output, and the page needs neither scripts nor network.
 
 use file_simulator_e2e::report::model::Run;
 use roxmltree::{Document, Node, ParsingOptions};
@@ -38,7 +37,7 @@ fn reports_conform_to_their_published_schema() {
         let problems: Vec<String> = validator.iter_errors(&report).map(|problem| problem.to_string()).collect();
         assert!(problems.is_empty(), "{problems:?}");
         report["tests"][0]["outcome"] = "MAYBE".into();
-        assert!(!validator.is_valid(&report), "the schema refuses what is none of ours");
+        assert!(!validator.is_valid(&report), "the schema accepts an unknown outcome");
     }
 }
 
@@ -75,11 +74,10 @@ fn parsed(page: &str) -> Document<'_> {
     Document::parse_with_options(page, ParsingOptions { allow_dtd: true, ..ParsingOptions::default() }).unwrap()
 }
 
-/// What runs or loads something, wherever it stands in a page.
+/// Elements that run or load something.
 const ACTIVE: [&str; 12] =
     ["script", "link", "img", "iframe", "object", "embed", "audio", "video", "source", "base", "form", "image"];
 
-/// How it looks is in `fixtures/reports/index.html`.
 #[test]
 fn the_page_loads_nothing() {
     for events in [rich(), hostile(), vec![started()]] {

@@ -1,4 +1,4 @@
-//! Runs as their events, for the tests of reporters.
+//! Sequences of events for the tests of reporters.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,12 +14,11 @@ use file_simulator_e2e::report::sanitize::sanitize;
 use file_simulator_e2e::report::{Reporter, github};
 use indicatif::ProgressDrawTarget;
 
-/// What a hostile pod might print: control characters, an escape sequence, markup, commands, ends of what it may stand in,
-/// a secret.
+/// Output of a hostile pod: control characters, escape sequences, markup, closing tags, workflow commands, and a secret.
 pub const HOSTILE: &str = "\0\u{1}\u{8}\u{b}\u{1b}[31mred\u{1b}[0m\u{fffe}\u{ffff} ]]> <b> & \"quoted\" 'too' </pre></style>\
                            <script>alert(1)</script> {{ 7 * 7 }} | `x` ```\r\n::error::next line\npass\u{1b}[0mword=hunter2 too\n";
 
-/// What each reporter says of a run, by the name of its file; the console's is `console.txt`, a step's `summary.md`.
+/// The output of all reporters by file name; the console's is `console.txt`, that for GitHub Actions `summary.md`.
 pub fn said(events: &[Event]) -> BTreeMap<String, String> {
     let (folder, mut console, mut run) = (tempfile::tempdir().unwrap(), Vec::new(), Run::default());
     let options = ConsoleOptions { quiet: false, verbose: false, reports: "reports".into() };
@@ -69,14 +68,14 @@ pub fn started() -> Event {
     run_started(&["phase9"], &HOSTILE_TESTS.map(|name| (name, &[Hop::Nfs][..])))
 }
 
-/// A run in which every text is hostile, and one test never ended.
+/// A run in which every text is hostile and one test did not finish.
 pub fn hostile() -> Vec<Event> {
     let reason = || Reason::new(HOSTILE, HOSTILE, HOSTILE).hint(HOSTILE);
     let verdicts = [
         Verdict::judged(HOSTILE, Vec::new()).notes(vec![HOSTILE.into()]),
         Verdict::judged("", vec![reason(), reason()]),
         Verdict::error(reason()),
-        // The name of a test, which is no secret.
+        // Without the secret, because it stands for a test's name.
         Verdict::blocked(HOSTILE.split("pass").next().unwrap_or_default(), reason()),
     ];
     let facts = vec![Fact { name: "cluster".into(), value: HOSTILE.into() }];
@@ -88,7 +87,7 @@ pub fn hostile() -> Vec<Event> {
     events
 }
 
-/// A run with something of everything, on a simulated cluster.
+/// A run on a simulated cluster with all kinds of results.
 pub fn rich() -> Vec<Event> {
     let results = results();
     let names: Vec<_> = results.iter().map(|(name, hops, ..)| (*name, *hops)).collect();
@@ -119,7 +118,7 @@ pub fn rich() -> Vec<Event> {
     events
 }
 
-/// Tests with the hops that they judge, how long they took, and how they ended.
+/// Tests with their hops, durations in milliseconds, and verdicts.
 fn results() -> Vec<(&'static str, &'static [Hop], u64, Verdict)> {
     use Hop::{Export, Host, Init, Mount, Nfs, Sidecar};
     let timeline = |files: &[(u64, Option<u64>)]| {
