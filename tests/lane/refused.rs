@@ -17,17 +17,36 @@ const LEVEL: &str = "pod-security.kubernetes.io/enforce";
 impl Lab {
     /// Installs a guard, starts a rollout once it is effective, and waits until the new pod is denied.
     pub fn refuse(&self, server: &str, guard: Guard) {
+        let label = format!("app.kubernetes.io/component={server}");
+        let pods = json!({"matchLabels": {"app.kubernetes.io/component": server}});
+        let rules = json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}]);
         match guard {
             Guard::PodSecurity => {
-                let label = format!("{LEVEL}=restricted");
-                self.kubectl(&["label", "namespace", &self.target.namespace, &label]);
+                self.kubectl(&["label", "namespace", &self.target.namespace, &format!("{LEVEL}=restricted")]);
             }
-            Guard::Policy => self.put(&policy(server)),
-            Guard::Webhook => self.put(&webhook(server)),
-            Guard::Quota => self.exhaust(),
+            Guard::Policy => {
+                let constraints = json!({"objectSelector": pods, "resourceRules": rules});
+                let validation = json!({"expression": "false", "message": "no pod of this server"});
+                let policy = json!({"matchConstraints": constraints, "validations": [validation]});
+                self.apply_admission("ValidatingAdmissionPolicy", "spec", &policy);
+                let binding = json!({"policyName": NAME, "validationActions": ["Deny"]});
+                self.apply_admission("ValidatingAdmissionPolicyBinding", "spec", &binding);
+            }
+            Guard::Webhook => {
+                // At a closed port.
+                let webhook = json!([{"name": "pods.no-pod.example", "clientConfig": {"url": "https://127.0.0.1:1/"},
+                    "rules": rules, "objectSelector": pods, "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                    "timeoutSeconds": 5}]);
+                self.apply_admission("ValidatingWebhookConfiguration", "webhooks", &webhook);
+            }
+            Guard::Quota => {
+                self.kubectl(&["create", "quota", NAME, "--hard=pods=9"]);
+                // The cluster has no quota controller that would set it.
+                let status = json!({"status": {"hard": {"pods": "9"}, "used": {"pods": "9"}}}).to_string();
+                self.kubectl(&["patch", "resourcequota", NAME, "--subresource=status", "--type=merge", "-p", &status]);
+            }
         }
-        let labels = format!("--labels=app.kubernetes.io/component={server}");
-        let pod = ["run", NAME, "--image=alpine:latest", &labels, "--dry-run=server"];
+        let pod = ["run", NAME, "--image=alpine:latest", "--labels", &label, "--dry-run=server"];
         let limit = Duration::from_secs(30);
         speed::until("an effective guard", limit, || !self.command(&pod).output().unwrap().status.success());
         self.kubectl(&["rollout", "restart", "deployment", &name(server)]);
@@ -50,42 +69,12 @@ impl Lab {
         self.kubectl(&["delete", objects, NAME]);
     }
 
-    /// Creates an exhausted quota; sets its status too, because the cluster has no quota controller.
-    fn exhaust(&self) {
-        self.put(&json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": NAME}, "spec": {"hard": {"pods": "9"}}}));
-        let status = json!({"status": {"hard": {"pods": "9"}, "used": {"pods": "9"}}}).to_string();
-        self.kubectl(&["patch", "resourcequota", NAME, "--subresource=status", "--type=merge", "-p", &status]);
-    }
-
-    fn put(&self, object: &Value) {
+    fn apply_admission(&self, kind: &str, field: &str, content: &Value) {
+        let version = "admissionregistration.k8s.io/v1";
+        let object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": NAME}, field: content});
         let mut apply = self.command(&["apply", "-f", "-"]);
         let mut apply = apply.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         apply.stdin.take().unwrap().write_all(object.to_string().as_bytes()).unwrap();
         assert!(apply.wait().unwrap().success(), "{object}");
     }
-}
-
-fn rules() -> Value {
-    json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}])
-}
-
-fn selector(server: &str) -> Value {
-    json!({"matchLabels": {"app.kubernetes.io/component": server}})
-}
-
-fn policy(server: &str) -> Value {
-    let spec = json!({"matchConstraints": {"objectSelector": selector(server), "resourceRules": rules()},
-        "validations": [{"expression": "false", "message": "no pod of this server"}]});
-    let of = |kind: &str, spec: Value| json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": NAME}, "spec": spec});
-    let binding = json!({"policyName": NAME, "validationActions": ["Deny"]});
-    let objects = [of("ValidatingAdmissionPolicy", spec), of("ValidatingAdmissionPolicyBinding", binding)];
-    json!({"apiVersion": "v1", "kind": "List", "items": objects})
-}
-
-/// A webhook at a closed port.
-fn webhook(server: &str) -> Value {
-    let webhook = json!({"name": "pods.no-pod.example", "clientConfig": {"url": "https://127.0.0.1:1/"}, "rules": rules(),
-        "objectSelector": selector(server), "admissionReviewVersions": ["v1"], "sideEffects": "None", "timeoutSeconds": 5});
-    json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": NAME}, "webhooks": [webhook]})
 }
