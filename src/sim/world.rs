@@ -41,9 +41,10 @@ pub struct World {
     pub kubelet: Kubelet,
     /// The node's address, one of its own on the loopback network: NodePorts of parallel simulations do not collide.
     pub address: Ipv4Addr,
+    started: Instant,
     requests: AtomicUsize,
-    /// When the first request arrived: faults with `after` count from it.
-    first_request: watch::Sender<Option<Instant>>,
+    /// The moment from which faults count their `after`.
+    clock: watch::Sender<Option<Instant>>,
 }
 
 /// The node's state of the pods that it runs.
@@ -72,8 +73,9 @@ impl World {
             node: folder.join("node"),
             kubelet: Kubelet::default(),
             address: unused_loopback_address(),
+            started: Instant::now(),
             requests: AtomicUsize::new(0),
-            first_request: watch::Sender::new(None),
+            clock: watch::Sender::new(None),
         }
     }
 
@@ -88,26 +90,35 @@ impl World {
 
     /// The `creationTimestamp` of a new object; objects created before the first request are backdated.
     pub fn created(&self) -> Timestamp {
-        self.now() - if self.elapsed().is_zero() { AGE } else { Duration::ZERO }
+        self.now() - if self.has_requests() { Duration::ZERO } else { AGE }
     }
 
-    /// Counts a request and returns its number, from 1.
-    pub fn count_request(&self) -> usize {
-        self.first_request.send_if_modified(|first| first.is_none() && first.replace(Instant::now()).is_none());
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Whether the first request has arrived.
+    pub fn has_requests(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) > 0
+    }
+
+    /// Counts a request, starts the clock if it counts from this one, and returns its number, from 1.
+    pub fn count_request(&self, starts_clock: bool) -> usize {
+        self.clock.send_if_modified(|start| starts_clock && start.is_none() && start.replace(Instant::now()).is_none());
         self.requests.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// The time since the first request; zero before it.
+    /// What the clock shows; zero before it starts.
     pub fn elapsed(&self) -> Duration {
-        self.first_request.borrow().map_or(Duration::ZERO, |first| first.elapsed())
+        self.clock.borrow().map_or(Duration::ZERO, |start| start.elapsed())
     }
 
-    /// Sleeps until this long after the first request.
+    /// Sleeps until the clock shows this time.
     pub async fn sleep_until(&self, after: Duration) {
-        let mut first = self.first_request.subscribe();
+        let mut clock = self.clock.subscribe();
         // Never fails: `self` owns the sender.
-        let Ok(Some(first)) = first.wait_for(Option::is_some).await.map(|first| *first) else { return };
-        tokio::time::sleep_until(first + after).await;
+        let Ok(Some(start)) = clock.wait_for(Option::is_some).await.map(|start| *start) else { return };
+        tokio::time::sleep_until(start + after).await;
     }
 
     /// Stores an object with the fields that the API server adds.

@@ -19,7 +19,8 @@ impl Lab {
     pub fn refuse(&self, server: &str, guard: Guard) {
         let label = format!("app.kubernetes.io/component={server}");
         let pods = json!({"matchLabels": {"app.kubernetes.io/component": server}});
-        let rules = json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}]);
+        let rules =
+            json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}]);
         match guard {
             Guard::PodSecurity => {
                 self.kubectl(&["label", "namespace", &self.target.namespace, &format!("{LEVEL}=restricted")]);

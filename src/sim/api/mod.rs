@@ -102,9 +102,9 @@ impl Connection {
 
     async fn reply(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let world = &self.world;
-        let number = world.count_request();
-        let elapsed = world.elapsed();
         let info = RequestInfo::read(request.method(), request.uri(), request.headers());
+        let number = world.count_request(world.scenario.starts_clock(&info.resource, info.name.as_deref()));
+        let elapsed = world.elapsed();
         let fault = world.scenario.api_fault(info.verb, &info.resource, elapsed);
         if let Some(fault @ (ApiFault::Closed | ApiFault::Silence)) = fault {
             self.end.send_replace(Some((elapsed, fault)));

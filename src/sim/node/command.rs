@@ -17,7 +17,7 @@ use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::sim::object::{Kind, name, state, text};
 
-/// The node's uptime before the first request, in hundredths of a second.
+/// The node's uptime when the simulation starts, in hundredths of a second.
 const UPTIME: u128 = 8_640_000;
 
 /// Standard output on success, standard error on failure.
@@ -43,7 +43,7 @@ impl Container {
     fn usage(&self) -> String {
         let since = text(&state(&self.pod, &self.name)["running"]["startedAt"]).parse::<Timestamp>();
         let age = since.map_or(0, |since| self.world.node_now().duration_since(since).as_millis().max(0));
-        let uptime = UPTIME + self.world.elapsed().as_millis() / 10;
+        let uptime = UPTIME + self.world.uptime().as_millis() / 10;
         format!("2097152 {uptime} {}\n", age * 1000)
     }
 

@@ -1,4 +1,4 @@
-//! A scenario's faults. Those with `after` occur this long after the first request, all others before it.
+//! A scenario's faults. Those with `after` occur during the run, all others before it.
 
 use std::time::Duration;
 
@@ -45,6 +45,16 @@ pub enum Fault {
         #[serde(default)]
         steps: json_patch::Patch,
     },
+}
+
+/// The moment from which faults count their `after`.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    #[default]
+    FirstRequest,
+    /// The first command in a pod, of the scenario's server if it names one: tests are running by then.
+    FirstCommand,
 }
 
 /// Clock skew: how far the cluster is ahead of this machine, and the node ahead of the cluster.
@@ -96,7 +106,7 @@ pub enum ApiFault {
 }
 
 impl Fault {
-    /// How long after the first request the fault occurs; `None` for faults before it.
+    /// When the fault occurs; `None` if it is there from the start.
     pub fn after(&self) -> Option<Duration> {
         match self {
             Self::Patch { after, .. } | Self::Remove { after, .. } | Self::FolderVanishes { after } => {

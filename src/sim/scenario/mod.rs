@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 mod fault;
 
-pub(super) use fault::{ApiFault, Behaviour, Clock, Fault};
+pub(super) use fault::{ApiFault, Behaviour, Clock, Fault, Start};
 
 use crate::error::{Refusal, suggestion};
 
@@ -29,6 +29,9 @@ pub struct Scenario {
     pub suites: Vec<String>,
     #[serde(default)]
     pub(super) faults: Vec<Fault>,
+    /// From when faults count their `after`.
+    #[serde(default)]
+    pub(super) counts_from: Start,
     /// The number of servers, if more than seven: further ones are copies with a number appended to the name.
     #[serde(default)]
     pub(super) servers: usize,
@@ -101,6 +104,14 @@ impl fmt::Display for Scenario {
 }
 
 impl Scenario {
+    /// Whether faults count their `after` from this request, or from an earlier one like it.
+    pub(super) fn starts_clock(&self, resource: &str, name: Option<&str>) -> bool {
+        match self.counts_from {
+            Start::FirstRequest => true,
+            Start::FirstCommand => resource == "pods/exec" && name.is_some_and(|pod| pod.contains(&self.server)),
+        }
+    }
+
     /// The misbehaviour of a server's container.
     pub(super) fn behaviour(&self, server: &str, container: &str) -> Option<Behaviour> {
         self.faults.iter().find_map(|fault| match fault {
@@ -109,7 +120,7 @@ impl Scenario {
         })
     }
 
-    /// The fault that a request meets, this long after the first request.
+    /// The fault that a request meets when the clock shows `elapsed`.
     pub(super) fn api_fault(&self, verb: &str, resource: &str, elapsed: Duration) -> Option<ApiFault> {
         let mut faults = self.api_faults(verb, resource);
         faults.find_map(|(begin, end, fault)| (begin <= elapsed && elapsed < end).then_some(fault))
