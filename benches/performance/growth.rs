@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use file_simulator_e2e::sim::Simulation;
 use file_simulator_e2e::sim::scenario::Scenario;
+use file_simulator_e2e::sim::{INTERVAL, Simulation};
 use futures::stream::{self, StreamExt};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -30,6 +30,9 @@ const AT_ONCE: usize = 16;
 /// The label of the unrelated objects.
 const LABEL: &str = "bench=unrelated";
 const NAMESPACE: &str = "file-simulator";
+const RENDERED: &str = include_str!("../../fixtures/helm-chart/golden/multi-nas.yaml");
+const VALUES: &str = include_str!("../../fixtures/helm-chart/file-simulator/values-multi-nas.yaml");
+const SYSTEM: &str = include_str!("../../suites/systems/file-simulator.yaml");
 
 /// Measures both, and prints tables and a plot.
 pub fn grow(rounds: usize) {
@@ -80,12 +83,18 @@ fn plot(costs: [Cost; 3]) {
 
 /// The cost of `phase2` on this many simulated servers.
 fn simulated(runtime: &Runtime, servers: usize, rounds: usize) -> Cost {
-    let scenario = json!({"name": "growth", "about": "healthy", "servers": servers});
+    let scenario = json!({"name": "growth", "about": "healthy", "faults": copies(servers)});
     let scenario: Scenario = serde_json::from_value(scenario).expect("a scenario");
     let simulation = runtime.block_on(Simulation::start(scenario)).unwrap_or_else(|refusal| panic!("{refusal}"));
     let folder = tempfile::tempdir().expect("a folder");
     let suite = folder.path().join("phase2.yaml");
-    fs::write(&suite, suite_of(servers)).expect("the suite is written");
+    let text = include_str!("../../suites/phase2.yaml").replace("system: file-simulator", "system: system.yaml");
+    fs::write(&suite, text).expect("a suite");
+    let system = SERVERS.iter().enumerate().fold(SYSTEM.to_owned(), |text, (index, original)| {
+        let names: Vec<_> = (index..servers).step_by(SERVERS.len()).map(name).collect();
+        text.replace(original, &names.join(", "))
+    });
+    fs::write(folder.path().join("system.yaml"), system).expect("a system");
     let target = simulation.target();
     let path = |path: &Path| path.display().to_string();
     let kubeconfig = path(target.kubeconfig.as_deref().expect("a kubeconfig"));
@@ -110,20 +119,39 @@ fn simulated(runtime: &Runtime, servers: usize, rounds: usize) -> Cost {
     middle(&costs)
 }
 
-/// The suite phase2 for this many servers.
-fn suite_of(servers: usize) -> String {
-    let text = include_str!("../../suites/phase2.yaml");
-    let mut roles = [("input", Vec::new()), ("backup", Vec::new()), ("output", Vec::new())];
-    for number in 0..servers {
-        let (like, copy) = (SERVERS[number % SERVERS.len()], number / SERVERS.len());
-        let name = if copy == 0 { like.to_owned() } else { format!("{like}-{copy}") };
-        let (_, names) = roles.iter_mut().find(|(role, _)| like.contains(role)).expect("it has a role");
-        names.push(name);
+/// A server's name: one of the chart's seven, or a copy's with a number appended.
+fn name(number: usize) -> String {
+    let (original, copy) = (SERVERS[number % SERVERS.len()], number / SERVERS.len());
+    if copy == 0 { original.to_owned() } else { format!("{original}-{copy}") }
+}
+
+/// Faults that add copies of the chart's servers.
+fn copies(servers: usize) -> Vec<Value> {
+    let objects = serde_saphyr::from_multiple::<Value>(RENDERED).expect("objects");
+    let values: Value = serde_saphyr::from_str(VALUES).expect("values");
+    let (mut faults, mut added) = (Vec::new(), Vec::new());
+    for number in SERVERS.len()..servers {
+        let index = number % SERVERS.len();
+        let (fsid, copied_fsid) = (index + 1, number + 1);
+        let replaced = [
+            (SERVERS[index].to_owned(), name(number)),
+            (format!(r#""nodePort":{}"#, 32_150 + index), format!(r#""nodePort":{}"#, 20_000 + number)),
+            (format!(r#""fsid":{fsid}"#), format!(r#""fsid":{copied_fsid}"#)),
+            (format!(r#""FSID","value":"{fsid}""#), format!(r#""FSID","value":"{copied_fsid}""#)),
+            (r#""SYNC_INTERVAL","value":"30""#.to_owned(), format!(r#""SYNC_INTERVAL","value":"{INTERVAL}""#)),
+        ];
+        let copy = |original: &Value| -> Value {
+            let text = replaced.iter().fold(original.to_string(), |text, (old, new)| text.replace(old, new));
+            serde_json::from_str(&text).expect("JSON")
+        };
+        added.push(json!({"op": "add", "path": "/nasServers/-", "value": copy(&values["nasServers"][index])}));
+        let named = |field: &Value| field.as_str().expect("a string").to_owned();
+        for object in objects.iter().filter(|object| named(&object["metadata"]["name"]).ends_with(SERVERS[index])) {
+            faults.push(json!({"add": {"kind": named(&object["kind"]).to_lowercase(), "object": copy(object)}}));
+        }
     }
-    let roles = roles.map(|(role, names)| format!("  {role}: [{}]\n", names.join(", "))).concat();
-    let (head, rest) = text.split_once("\nservers:\n").expect("it has servers");
-    let (_, tests) = rest.split_once("\n\n").expect("a blank line follows them");
-    format!("{head}\nservers:\n{roles}\n{tests}")
+    faults.push(json!({"revision": {"number": 1, "values": added}}));
+    faults
 }
 
 async fn client() -> Client {

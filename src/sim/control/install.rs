@@ -28,35 +28,9 @@ struct Chart {
     objects: Vec<Value>,
 }
 
-/// For as many servers as there are to be.
-fn rendered(world: &World) -> anyhow::Result<Chart> {
-    let mut values: Value = serde_saphyr::from_str(VALUES)?;
-    let mut objects = serde_saphyr::from_multiple::<Value>(RENDERED)?;
-    let servers = values["nasServers"].as_array_mut().context("the chart's values have no servers")?;
-    let own = servers.clone();
-    for number in own.len()..world.scenario.servers {
-        let like = &own[number % own.len()];
-        let own_name = text(&like["name"]);
-        let named = |object: &Value| {
-            let text = object.to_string().replace(own_name, &format!("{own_name}-{}", number / own.len()));
-            serde_json::from_str::<Value>(&text)
-        };
-        let mut server = named(like)?;
-        server["fsid"] = json!(number + 1);
-        servers.push(server);
-        let its = |object: &&Value| name(object).strip_prefix(PREFIX) == Some(own_name);
-        let mut more = objects.iter().filter(its).map(named).collect::<Result<Vec<_>, _>>()?;
-        for object in &mut more {
-            set_env(object, "FSID", &(number + 1).to_string());
-        }
-        objects.extend(more);
-    }
-    Ok(Chart { values, objects })
-}
-
 /// Installs the chart, with the scenario's revisions.
 pub(super) fn install(world: &World) -> anyhow::Result<()> {
-    let mut chart = rendered(world)?;
+    let mut chart = Chart { values: serde_saphyr::from_str(VALUES)?, objects: serde_saphyr::from_multiple(RENDERED)? };
     chart.values["global"]["sidecar"]["syncInterval"] = json!(INTERVAL);
     world.put(Kind::Namespace, json!({"metadata": {"name": NAMESPACE}}));
     world.put(Kind::Node, node(world.address));

@@ -32,9 +32,6 @@ pub struct Scenario {
     /// From when faults count their `after`.
     #[serde(default)]
     pub(super) counts_from: Start,
-    /// The number of servers, if more than seven: further ones are copies with a number appended to the name.
-    #[serde(default)]
-    pub(super) servers: usize,
     #[serde(default)]
     pub(super) clock: Clock,
     #[serde(default)]
