@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::kubectl::SERVERS;
-use super::measure::{Cost, kubectl, ours, own};
+use super::measure::{Cost, children_cost, kubectl, ours};
 use super::side_by_side::middle;
 
 /// Numbers of servers.
@@ -45,7 +45,7 @@ pub fn grow(rounds: usize) {
         cost
     });
     let client = runtime.block_on(client());
-    let real = || middle(&(0..rounds).map(|_| own(|| ours(&["--suite", "phase2"]))).collect::<Vec<_>>());
+    let real = || middle(&(0..rounds).map(|_| children_cost(|| ours(&["--suite", "phase2"]))).collect::<Vec<_>>());
     // Left by an interrupted run.
     runtime.block_on(remove(&client));
     runtime.block_on(caught_up(&client));
@@ -115,7 +115,7 @@ fn simulated(runtime: &Runtime, servers: usize, rounds: usize) -> Cost {
             &data,
         ])
     };
-    let costs: Vec<Cost> = (0..rounds).map(|_| own(run)).collect();
+    let costs: Vec<Cost> = (0..rounds).map(|_| children_cost(run)).collect();
     middle(&costs)
 }
 

@@ -71,12 +71,12 @@ impl Api {
 /// The cost of `work`, including the API server's above its idle load.
 pub fn cost(idle: Api, work: impl FnOnce() -> u64) -> Cost {
     let before = Api::now();
-    let own = own(work);
-    Cost { api: Api::now().since(before, idle, own.time), ..own }
+    let children = children_cost(work);
+    Cost { api: Api::now().since(before, idle, children.time), ..children }
 }
 
 /// The cost of the child processes of `work`, which returns the peak memory of one, in KiB.
-pub fn own(work: impl FnOnce() -> u64) -> Cost {
+pub fn children_cost(work: impl FnOnce() -> u64) -> Cost {
     let (cpu, began) = (children(), Instant::now());
     let kib = work();
     #[allow(clippy::cast_precision_loss, reason = "no machine has so much memory")]

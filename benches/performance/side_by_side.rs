@@ -18,9 +18,9 @@ pub fn compare(rounds: usize) {
             costs[1].push(cost(idle, || ours(&["--suite", suite])));
         }
         let faster = costs[0].iter().zip(&costs[1]).map(|(theirs, ours)| theirs.time / ours.time).collect();
-        let [theirs, own] = costs.map(|costs| middle(&costs));
+        let [theirs, ours] = costs.map(|costs| middle(&costs));
         row(&format!("`kubectl`, queries of {suite}"), theirs);
-        row(&format!("`--suite {suite}`: {:.1} times as fast", median(faster)), own);
+        row(&format!("`--suite {suite}`: {:.1} times as fast", median(faster)), ours);
     }
     println!();
 }

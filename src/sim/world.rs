@@ -39,7 +39,7 @@ pub struct World {
     /// The node's volumes and the containers' root filesystems.
     pub node: PathBuf,
     pub kubelet: Kubelet,
-    /// The node's address, one of its own on the loopback network: NodePorts of parallel simulations do not collide.
+    /// The node's loopback address, random so that NodePorts of parallel simulations do not collide.
     pub address: Ipv4Addr,
     started: Instant,
     requests: AtomicUsize,

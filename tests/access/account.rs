@@ -22,29 +22,29 @@ pub struct Account {
     rbac: String,
     target: Target,
     /// Contains the account's kubeconfig.
-    own: Place,
+    folder: Place,
 }
 
 impl Account {
     pub fn new() -> Self {
-        let (lab, own) = (Lab::find(), Place::new());
+        let (lab, folder) = (Lab::find(), Place::new());
         let name = format!("{NAME}-{:08x}", rand::random::<u32>());
         let rbac = RBAC.replace(&format!("name: {NAME}"), &format!("name: {name}"));
         let version: Value = serde_json::from_str(&lab.kubectl(&["version", "-o", "json"])).unwrap();
         let minor = version["serverVersion"]["minor"].as_str().unwrap().trim_end_matches('+').parse().unwrap();
-        let target = Target { kubeconfig: Some(own.path("kubeconfig")), ..lab.target.clone() };
-        let account = Self { lab, minor, rbac, target, own };
+        let target = Target { kubeconfig: Some(folder.path("kubeconfig")), ..lab.target.clone() };
+        let account = Self { lab, minor, rbac, target, folder };
         account.kubectl_with("apply", &account.rbac);
         let token = account.lab.kubectl(&["create", "token", &name]);
         let view = account.lab.kubectl(&["config", "view", "--raw", "--minify", "-o", "json"]);
         let mut config: Value = serde_json::from_str(&view).unwrap();
         config["users"][0]["user"] = json!({"token": token.trim()});
-        std::fs::write(account.own.path("kubeconfig"), config.to_string()).unwrap();
+        std::fs::write(account.folder.path("kubeconfig"), config.to_string()).unwrap();
         account
     }
 
     fn kubectl_with(&self, verb: &str, objects: &str) {
-        let file = self.own.path("objects");
+        let file = self.folder.path("objects");
         std::fs::write(&file, objects).unwrap();
         self.lab.kubectl(&[verb, "-f", file.to_str().unwrap()]);
     }
@@ -88,7 +88,7 @@ fn rule(permission: Permission) -> Value {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let file = self.own.path("objects");
+        let file = self.folder.path("objects");
         // After a failed test too.
         let _ = std::fs::write(&file, &self.rbac);
         let _ = self.lab.command(&["delete", "--wait=false", "-f"]).arg(file).status();

@@ -10,7 +10,7 @@ pub async fn pod(api: &Connected, server: &str) -> String {
     let watch = api.cluster.watch(wanted(), false).await.unwrap();
     let population = watch.population().unwrap();
     let ready = population.ready(&select(), "nfs-server");
-    ready.iter().find(|(its, _)| its == server).expect("a Ready pod").1.name_any()
+    ready.iter().find(|(name, _)| name == server).expect("a Ready pod").1.name_any()
 }
 
 /// The path of a file in an export, unique to this process.
@@ -41,24 +41,24 @@ pub async fn each_operation_has_its_own_output_and_exit_code(api: Connected) {
         Operation::Remove { path: folder },
     ];
     let outputs = api.cluster.exec(&pod, "nfs-server", &operations).await.unwrap();
-    let said: Vec<_> = outputs.iter().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).collect();
-    assert_eq!(said[..2], ["", "a; $(touch b) 'c'\n"]);
+    let texts: Vec<_> = outputs.iter().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).collect();
+    assert_eq!(texts[..2], ["", "a; $(touch b) 'c'\n"]);
     assert_eq!(outputs[2].end, End::Exited(1));
     let error = String::from_utf8_lossy(&outputs[2].stderr);
     assert!(error.contains("/data/no-such-file") && error.contains("No such file or directory"), "{error}");
-    assert_eq!(said[3..5], ["é", "é"]);
-    assert!(said[5].ends_with("\0a; $(touch b) 'c'\n\0"), "{}", said[5]);
+    assert_eq!(texts[3..5], ["é", "é"]);
+    assert!(texts[5].ends_with("\0a; $(touch b) 'c'\n\0"), "{}", texts[5]);
     assert!(
         outputs.iter().enumerate().all(|(index, output)| index == 2 || output.end == End::Exited(0)),
         "{outputs:?}"
     );
-    assert_eq!(said[7], said[5].split_inclusive('\0').next().unwrap());
-    assert!(said[12].split_once('\t').is_some_and(|(used, _)| used.parse::<u32>().is_ok()), "{}", said[12]);
-    assert_eq!((said[13].lines().count(), said[14].as_str()), (8, ""), "{}", said[13]);
-    let [changed, used, name] = said[6].splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{}", said[6]) };
+    assert_eq!(texts[7], texts[5].split_inclusive('\0').next().unwrap());
+    assert!(texts[12].split_once('\t').is_some_and(|(used, _)| used.parse::<u32>().is_ok()), "{}", texts[12]);
+    assert_eq!((texts[13].lines().count(), texts[14].as_str()), (8, ""), "{}", texts[13]);
+    let [changed, used, name] = texts[6].splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{}", texts[6]) };
     let age = api.cluster.now().as_second() - changed.parse::<i64>().unwrap();
-    assert!((-2..60).contains(&age) && used == "4" && format!("/data/{name}") == format!("{path}\0"), "{}", said[6]);
-    let numbers: Vec<u64> = said[9].split_whitespace().map(|word| word.parse().unwrap()).collect();
+    assert!((-2..60).contains(&age) && used == "4" && format!("/data/{name}") == format!("{path}\0"), "{}", texts[6]);
+    let numbers: Vec<u64> = texts[9].split_whitespace().map(|word| word.parse().unwrap()).collect();
     assert!(numbers.len() == 3 && numbers[0] > 10_000, "{numbers:?}");
 }
 
@@ -110,11 +110,11 @@ pub async fn names_resolve_and_ports_accept_connections_in_containers(api: Conne
     for operation in [Operation::Resolve { names }, open, closed] {
         outputs.extend(api.cluster.exec(&pod, "nfs-server", &[operation]).await.unwrap());
     }
-    let said = String::from_utf8_lossy(&outputs[0].stdout);
-    assert!(said.starts_with("! "), "{said}");
+    let output = String::from_utf8_lossy(&outputs[0].stdout);
+    assert!(output.starts_with("! "), "{output}");
     for (start, words) in [(format!("{name} 0\n"), &*address), ("no-such-service 1\n".to_owned(), "NXDOMAIN")] {
-        let mut parts = said.split("\n? ");
-        assert!(parts.any(|part| part.starts_with(&start) && part.contains(words)), "{start}: {said}");
+        let mut parts = output.split("\n? ");
+        assert!(parts.any(|part| part.starts_with(&start) && part.contains(words)), "{start}: {output}");
     }
     assert_eq!(outputs[1].end, End::Exited(0), "{outputs:?}");
     assert_eq!(outputs[2].end, End::Exited(1), "{outputs:?}");

@@ -120,9 +120,9 @@ pub async fn a_deleted_pod_is_replaced_and_watch_events_are_in_order(api: Connec
     let refused = api.cluster.delete_pod(&name, "00000000-0000-0000-0000-000000000000").await.unwrap_err();
     assert!(refused.to_string().contains("(409)"), "{refused}");
     api.cluster.delete_pod(&name, &uid).await.unwrap();
-    let (mut told, mut versions) = (Vec::new(), Vec::new());
+    let (mut seen, mut versions) = (Vec::new(), Vec::new());
     let read = async {
-        // The old one is gone and the new one Ready, in whichever order.
+        // Until the old pod is gone and the new one is Ready, in either order.
         let (mut is_gone, mut is_ready) = (false, false);
         while !(is_gone && is_ready) {
             let (verb, pod) = match events.try_next().await.unwrap().expect("the watch ended") {
@@ -136,15 +136,15 @@ pub async fn a_deleted_pod_is_replaced_and_watch_events_are_in_order(api: Connec
             is_gone |= is_old && verb == "DELETED";
             is_ready |= !is_old && server::is_ready(&pod);
             versions.push(pod.resource_version().unwrap().parse::<u64>().unwrap());
-            told.push((is_old, verb, server::is_terminating(&pod)));
+            seen.push((is_old, verb, server::is_terminating(&pod)));
         }
     };
     tokio::time::timeout(scaled(Duration::from_secs(90)), read).await.expect("the pod was not replaced");
-    let of = |old: bool| told.iter().filter(move |(is_old, ..)| *is_old == old).collect::<Vec<_>>();
-    assert_eq!(of(true)[0], &(true, "MODIFIED", true), "{told:?}");
-    assert_eq!(of(false)[0], &(false, "ADDED", false), "{told:?}");
-    assert!(of(true).iter().filter(|(_, verb, _)| *verb == "DELETED").count() == 1, "{told:?}");
-    assert!(of(true).last().unwrap().1 == "DELETED", "{told:?}");
+    let of = |old: bool| seen.iter().filter(move |(is_old, ..)| *is_old == old).collect::<Vec<_>>();
+    assert_eq!(of(true)[0], &(true, "MODIFIED", true), "{seen:?}");
+    assert_eq!(of(false)[0], &(false, "ADDED", false), "{seen:?}");
+    assert!(of(true).iter().filter(|(_, verb, _)| *verb == "DELETED").count() == 1, "{seen:?}");
+    assert!(of(true).last().unwrap().1 == "DELETED", "{seen:?}");
     assert!(versions.is_sorted_by(|one, next| one < next), "{versions:?}");
     let after = until(&watch, |now| is_settled(now, SERVER)).await.server(&select(), SERVER).pods[0].clone();
     assert_ne!(after.uid().unwrap(), uid);
@@ -181,9 +181,9 @@ pub async fn warnings_are_selected_by_uid(api: Connected) {
     // A healthy pod may or may not have old warnings, but all that are returned must be its own.
     let params = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning"));
     let events: Api<Event> = Api::namespaced(api.client.clone(), &api.target.namespace);
-    let its = events.list(&params).await.unwrap().items;
-    assert!(its.iter().all(|event| event.involved_object.uid.as_ref() == Some(&uid)), "{its:?}");
-    assert!(api.cluster.events(&uid).await.unwrap().len() <= its.len());
+    let warnings = events.list(&params).await.unwrap().items;
+    assert!(warnings.iter().all(|event| event.involved_object.uid.as_ref() == Some(&uid)), "{warnings:?}");
+    assert!(api.cluster.events(&uid).await.unwrap().len() <= warnings.len());
     assert_eq!(api.cluster.events("00000000-0000-0000-0000-000000000000").await.unwrap(), []);
 }
 

@@ -31,9 +31,9 @@ fn closed_pipe() -> Stdio {
 
 fn ended(mut command: Command, out: impl Into<Stdio>, err: impl Into<Stdio>) -> (i32, String) {
     let Output { status, stderr, .. } = command.stdin(Stdio::null()).stdout(out).stderr(err).output().unwrap();
-    let said = String::from_utf8(stderr).unwrap();
-    assert!(!said.contains("panicked"), "{said}");
-    (status.code().unwrap(), said)
+    let text = String::from_utf8(stderr).unwrap();
+    assert!(!text.contains("panicked"), "{text}");
+    (status.code().unwrap(), text)
 }
 
 #[test]
@@ -66,10 +66,10 @@ fn a_full_disk_is_reported_and_fails() {
     let printing = PRINTING.map(|(arguments, _)| arguments);
     for arguments in printing.into_iter().chain([&RUN[..], &["sweep", "--simulate"], &["doctor", "--simulate"]]) {
         let full = fs::File::create("/dev/full").unwrap();
-        let (code, said) = ended(place.command(arguments), full, Stdio::piped());
-        assert_eq!(code, 3, "{arguments:?}: {said}");
+        let (code, text) = ended(place.command(arguments), full, Stdio::piped());
+        assert_eq!(code, 3, "{arguments:?}: {text}");
         let words = "error: cannot write all of the output: No space left on device";
-        assert_eq!(said.matches(words).count(), 1, "{arguments:?}: {said}");
+        assert_eq!(text.matches(words).count(), 1, "{arguments:?}: {text}");
     }
     assert_eq!(junit::all(&place.path("reports"))["phase2::release"].0, "PASS");
 }

@@ -73,7 +73,7 @@ pub fn all() -> Result<Vec<Scenario>, Refusal> {
 /// Finds a scenario by name.
 ///
 /// # Errors
-/// Exit code 2: there is no such scenario.
+/// Exit code 2: the scenario does not exist.
 pub fn named(name: &str) -> Result<Scenario, Refusal> {
     let mut all = all()?;
     if let Some(index) = all.iter().position(|scenario| scenario.name == name) {
