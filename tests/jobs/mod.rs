@@ -1,7 +1,7 @@
-//! The CI jobs in docs/ci work when copied: their shell steps run on the real cluster as the files have them.
+//! The CI jobs in docs/ci work when copied: runs their shell steps unchanged on the real cluster.
 //!
-//! Only their variables are set, and `stand-in` replaces the tools that a hosted runner has: `cargo`, which installs the
-//! program of this build, `kind`, `sudo`, and `getent`, which finds the container of docker:dind.
+//! Sets only their variables, and replaces tools of hosted runners with `stand-in`: `cargo`, which installs this build of the
+//! program, `kind`, `sudo`, and `getent`, which finds the container of docker:dind.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -18,23 +18,22 @@ pub fn tests() -> Vec<Trial> {
     trials!("jobs::real": github, gitlab, azure)
 }
 
-/// What the chart mounts, as its values have it.
+/// The chart's hostPath.
 const MOUNTED: &str = "/mnt/simulator-data";
-/// Where the program does not run as root: the kubelet creates the servers' folders.
-const OWNED: &str = "sudo chown -R 0 /mnt/simulator-data\n";
+/// Needed where the program does not run as root: the kubelet creates the servers' folders.
+const CHOWN: &str = "sudo chown -R 0 /mnt/simulator-data\n";
 const STAND_INS: [&str; 4] = ["cargo", "getent", "kind", "sudo"];
 
 struct Job {
     variables: Value,
-    /// The cache's key.
-    key: Value,
-    /// Options of the shell that runs each step.
+    cache_key: Value,
+    /// The options of the shell that runs each step.
     shell: &'static [&'static str],
     steps: Vec<String>,
-    /// The files that the service publishes as JUnit.
+    /// The published JUnit files.
     junit: Value,
-    /// The folder that it keeps.
-    kept: Value,
+    /// The folder uploaded as an artifact.
+    artifact: Value,
 }
 
 fn file(name: &str) -> Value {
@@ -47,9 +46,9 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// The step whose key begins with that text.
+/// The step whose `key` starts with this text.
 fn step<'a>(steps: &'a Value, key: &str, text: &str) -> &'a Value {
-    list(steps).find(|step| step[key].as_str().is_some_and(|its| its.starts_with(text))).unwrap()
+    list(steps).find(|step| step[key].as_str().is_some_and(|value| value.starts_with(text))).unwrap()
 }
 
 fn scripts(steps: &Value, key: &str) -> Vec<String> {
@@ -64,15 +63,15 @@ fn github() {
     assert_eq!([&published["if"], &kept["if"]], ["${{ always() }}"; 2]);
     let job = Job {
         variables: file["env"].clone(),
-        key: restored["with"]["key"].clone(),
+        cache_key: restored["with"]["key"].clone(),
         shell: &["-e"],
         steps: scripts(steps, "run"),
         junit: published["with"]["report_paths"].clone(),
-        kept: kept["with"]["path"].clone(),
+        artifact: kept["with"]["path"].clone(),
     };
-    // Here with all suites.
+    // This job runs all suites, the others only one.
     let calls = judge(&job, "", &[("HOST_DATA", MOUNTED)]);
-    assert!(calls.contains(OWNED), "{calls}");
+    assert!(calls.contains(CHOWN), "{calls}");
 }
 
 fn gitlab() {
@@ -82,11 +81,11 @@ fn gitlab() {
     let lines: Vec<&str> = list(&job["script"]).map(|line| line.as_str().unwrap()).collect();
     let job = Job {
         variables: file["variables"].clone(),
-        key: job["cache"]["key"].clone(),
+        cache_key: job["cache"]["key"].clone(),
         shell: &["-eo", "pipefail"],
         steps: vec![lines.join("\n")],
         junit: artifacts["reports"]["junit"].clone(),
-        kept: artifacts["paths"][0].clone(),
+        artifact: artifacts["paths"][0].clone(),
     };
     judge(&job, "--suite smoke", &[("HOST_DATA", MOUNTED), ("E2E_ROOT", "e2e")]);
 }
@@ -100,20 +99,20 @@ fn azure() {
     assert_eq!([&saved["key"], &saved["path"]], [&restored["key"], &restored["path"]]);
     let job = Job {
         variables: file["variables"].clone(),
-        key: saved["key"].clone(),
+        cache_key: saved["key"].clone(),
         shell: &[],
         steps: [build, e2e].map(|steps| scripts(steps, "bash")).concat(),
         junit: published["inputs"]["testResultsFiles"].clone(),
-        kept: kept["publish"].clone(),
+        artifact: kept["publish"].clone(),
     };
     let calls = judge(&job, "--suite smoke", &[("HOST_DATA", MOUNTED), ("E2E_ROOT", "e2e")]);
-    assert!(calls.contains(OWNED), "{calls}");
+    assert!(calls.contains(CHOWN), "{calls}");
 }
 
-/// Runs the job, green and then red: it ends with the run's exit code, and what it publishes is there either way.
-/// Returns how it called the tools.
+/// Runs the job with passing and then with failing tests: it exits with the run's exit code, and its JUnit files and artifact
+/// exist either way. Returns the calls of the tools.
 fn judge(job: &Job, options: &str, variables: &[(&str, &str)]) -> String {
-    assert!(job.key.as_str().unwrap().contains("E2E_REF"), "the build is cached for its ref: {}", job.key);
+    assert!(job.cache_key.as_str().unwrap().contains("E2E_REF"), "the cache key lacks the ref: {}", job.cache_key);
     let (lab, place) = (Lab::find(), Place::new());
     std::fs::create_dir(place.path("charts")).unwrap();
     symlink(root("fixtures/helm-chart/file-simulator"), place.path("charts/file-simulator")).unwrap();
@@ -130,22 +129,22 @@ fn judge(job: &Job, options: &str, variables: &[(&str, &str)]) -> String {
     let common = [&[("VALUES", "values.yaml"), ("E2E_OPTIONS", options)], variables].concat();
     let red = [("E2E_OPTIONS", "--suite smoke"), ("FILE_SIMULATOR_VALUES", "others.yaml")];
     for (code, more) in [(0, &[][..]), (1, &red)] {
-        let (status, said) = run(job, &lab, &place, &[&common, more].concat());
-        assert_eq!(status, code, "{said}");
+        let (status, output) = run(job, &lab, &place, &[&common, more].concat());
+        assert_eq!(status, code, "{output}");
         let published = place.path(job.junit.as_str().unwrap().trim_end_matches("/*.xml"));
         let results = junit::all(&published);
         let failed = results.values().filter(|(outcome, _)| *outcome == "FAIL").count();
         assert_eq!((results.is_empty(), failed > 0), (false, code == 1), "{results:?}");
-        let kept = place.path(job.kept.as_str().unwrap());
+        let kept = place.path(job.artifact.as_str().unwrap());
         let report: Value = serde_json::from_slice(&std::fs::read(kept.join("smoke.json")).unwrap()).unwrap();
         assert!(kept.join("index.html").is_file() && report["exit_code"] == code, "{}", report["exit_code"]);
         std::fs::remove_dir_all(kept).unwrap();
     }
-    called(job, &place)
+    check_calls(job, &place)
 }
 
-/// The tools were called with what the variables name.
-fn called(job: &Job, place: &Place) -> String {
+/// Checks that the tools were called with the variables' values; returns the calls.
+fn check_calls(job: &Job, place: &Place) -> String {
     let calls = std::fs::read_to_string(place.path("calls")).unwrap();
     let [repository, commit] = ["E2E_REPOSITORY", "E2E_REF"].map(|name| job.variables[name].as_str().unwrap());
     let install = format!("cargo install --locked --git {repository} --rev {commit} --root ");
@@ -157,7 +156,7 @@ fn called(job: &Job, place: &Place) -> String {
     calls
 }
 
-/// Runs the job's steps as the service does, until one fails; the last status, and what they printed.
+/// Runs the job's steps as the service does, until one fails; returns the last exit code and the output.
 fn run(job: &Job, lab: &Lab, place: &Place, variables: &[(&str, &str)]) -> (i32, String) {
     let tools = place.path("tools");
     std::fs::create_dir_all(&tools).unwrap();
@@ -167,7 +166,7 @@ fn run(job: &Job, lab: &Lab, place: &Place, variables: &[(&str, &str)]) -> (i32,
     let known = output(&mut scripted(r#"printf '%s\n' "$PATH" "$NODE_IP""#));
     let [path, node] = known.lines().collect::<Vec<_>>()[..] else { panic!("{known}") };
     let home = place.path("");
-    let mut said = String::new();
+    let mut printed = String::new();
     let mut status = 0;
     for step in &job.steps {
         let mut command = Command::new("bash");
@@ -182,11 +181,11 @@ fn run(job: &Job, lab: &Lab, place: &Place, variables: &[(&str, &str)]) -> (i32,
             ("PROGRAM", Path::new(env!("CARGO_BIN_EXE_file-simulator-e2e"))),
         ];
         let ended = command.envs(paths).env("NODE", node).stdin(Stdio::null()).output().unwrap();
-        said.push_str(&String::from_utf8_lossy(&ended.stdout));
+        printed.push_str(&String::from_utf8_lossy(&ended.stdout));
         status = ended.status.code().unwrap();
         if status != 0 {
             break;
         }
     }
-    (status, said)
+    (status, printed)
 }

@@ -1,4 +1,4 @@
-//! Other programs read in our JUnit files what the JSON reports have.
+//! Other programs that read our JUnit files find the contents of the JSON reports.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ use super::stream::{hostile, rich, said};
 
 #[test]
 #[ignore = "installs packages from PyPI and npm; cargo test --test offline -- --ignored readers"]
-fn other_readers_see_in_junit_what_the_json_has() {
+fn other_readers_of_junit_find_the_contents_of_the_json() {
     let place = Place::new();
     let suites = ["--suite", "smoke", "--suite", "phase3"];
     let waits = ["--skip", "latency", "--skip", "multi-write", "--skip", "cadence"];
@@ -46,7 +46,7 @@ fn other_readers_see_in_junit_what_the_json_has() {
     }
 }
 
-/// What a reader should print, without the texts, and the lines that each test's text should have.
+/// The expected output of a reader, without the texts, and the lines that each test's text must contain.
 fn expected(report: &Path) -> (Value, Vec<Vec<String>>) {
     let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
     let (tests, counts) = (report["tests"].as_array().unwrap(), &report["counts"]);
@@ -58,7 +58,7 @@ fn expected(report: &Path) -> (Value, Vec<Vec<String>>) {
     let seen = |test: &Value| {
         let reasons = test["reasons"].as_array().unwrap().iter();
         let lines = reasons.flat_map(|reason| reason["seen"].as_str().unwrap().lines());
-        // A CDATA section cannot hold its own end.
+        // A CDATA section cannot contain its end marker.
         lines.map(|line| line.replace("]]>", "]] >")).collect()
     };
     let [tests_count, failures, errors, skipped] = ["tests", "fail", "error", "skip"].map(|key| &counts[key]);
