@@ -99,7 +99,7 @@ impl Exit {
         let seen = format!("container {} exited on a request from {}", self.container, self.by);
         Verdict::blocked(
             self.by.to_string(),
-            Reason::new(format!("server {server}"), "to run during the whole test", seen),
+            Reason::new(format!("server {server}"), "to run throughout the test", seen),
         )
     }
 

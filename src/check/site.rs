@@ -176,7 +176,7 @@ impl Site {
     fn replaced(&self) -> Reason {
         Reason::new(
             format!("the pod of {}", self.server()),
-            "the same pod during the whole test",
+            "the same pod throughout the test",
             "deleted or replaced during the test",
         )
         .hint("run the test again after the rollout")

@@ -74,7 +74,7 @@ pub struct Sidecar {
     pub interval: Pattern,
     /// Start-up line with the direction.
     pub direction: Option<Pattern>,
-    /// Lines that excuse the errors of their cycle, for example because a client wrote to a file while it was copied.
+    /// Lines that excuse the errors of their cycle, for example because a client changed a file while it was copied.
     pub excuse: Option<Pattern>,
 }
 
@@ -178,5 +178,19 @@ pub(super) mod tests {
     /// The file simulator.
     pub fn system() -> System {
         serde_saphyr::from_str(include_str!("../../suites/systems/file-simulator.yaml")).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_a_test_removed_excuses_rsync_and_a_missing_folder_of_the_server_does_not() {
+        let excuse = system().log_patterns().unwrap().excuse.unwrap();
+        for (line, is_excused) in [
+            (r#"[sender] change_dir "/nfs-data/e2e-0nufk0xx-phase2-subfolder-nas-output-3-folder""#, true),
+            (r#"[sender] link_stat "/nfs-data/e2e-0nufk0xx-x/y""#, true),
+            (r#"[sender] change_dir "/nfs-data""#, false),
+            (r#"[Receiver] mkdir "/windows-mount/e2e-0nufk0xx-x""#, false),
+        ] {
+            let line = format!("rsync: {line} failed: No such file or directory (2)");
+            assert_eq!(excuse.is_match(&line), is_excused, "{line}");
+        }
     }
 }

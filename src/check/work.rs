@@ -165,7 +165,7 @@ impl Site {
         let folder = self.shared.host.folder(self.server()).display().to_string();
         let hint = "recreate it, restart the server's pod, which mounts the old one, and run the test again";
         Err(Verdict::error(
-            Reason::new(format!("folder {folder}"), "to exist during the whole test", entry.to_string()).hint(hint),
+            Reason::new(format!("folder {folder}"), "to exist throughout the test", entry.to_string()).hint(hint),
         )
         .at(Hop::Host))
     }

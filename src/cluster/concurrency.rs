@@ -22,6 +22,9 @@ const QUICK: Duration = Duration::from_secs(1);
 /// A command that takes longer than this lowers the limit by one.
 pub const SLOW: Duration = Duration::from_secs(3);
 
+/// After this many commands in a row without a reply, commands for other pods that are queued already fail, too.
+const SILENT: usize = 3;
+
 /// How commands count towards the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Work {
@@ -50,8 +53,10 @@ struct State {
     lags: [Duration; 2],
     /// By pod: when its last command ended without a reply, and the error.
     unanswered: HashMap<String, (Instant, ApiError)>,
-    /// Whether the last command in any pod got no reply.
-    is_unanswered: bool,
+    /// The same for all pods, once [`SILENT`] commands in a row got no reply.
+    silent: Option<(Instant, ApiError)>,
+    /// How many commands in a row got no reply.
+    unanswered_in_a_row: usize,
 }
 
 impl Default for ConcurrencyLimit {
@@ -76,24 +81,27 @@ impl ConcurrencyLimit {
         let limit = {
             let mut state = self.state();
             // Calls queued behind an unanswered one share its error: they would otherwise time out one after the other.
-            if let Some((_, error)) = state.unanswered.get(pod).filter(|(at, _)| *at >= queued) {
+            let unanswered = state.unanswered.get(pod).into_iter().chain(&state.silent);
+            if let Some((_, error)) = unanswered.into_iter().find(|(at, _)| *at >= queued) {
                 return Err(error.clone());
             }
             state.running += 1;
             state.peak = state.peak.max(state.running);
             // After a long silence, do not wait as long again.
-            if state.is_unanswered { ANSWER } else { COMMAND }
+            if state.unanswered_in_a_row > 0 { ANSWER } else { COMMAND }
         };
         let began = Instant::now();
         let result = ask(limit).await;
         let mut state = self.state();
         state.running -= 1;
-        state.is_unanswered = matches!(result, Err(ApiError::NoReply { .. }));
-        match &result {
-            Err(error) if state.is_unanswered => {
-                state.unanswered.insert(pod.to_owned(), (Instant::now(), error.clone()));
-            }
-            _ => drop(state.unanswered.remove(pod)),
+        if let Err(error @ ApiError::NoReply { .. }) = &result {
+            let unanswered = (Instant::now(), error.clone());
+            state.unanswered_in_a_row += 1;
+            state.silent = (state.unanswered_in_a_row >= SILENT).then(|| unanswered.clone());
+            state.unanswered.insert(pod.to_owned(), unanswered);
+        } else {
+            (state.silent, state.unanswered_in_a_row) = (None, 0);
+            state.unanswered.remove(pod);
         }
         if work == Work::Removal {
             state.lags[1] = queued.elapsed();
@@ -180,6 +188,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_silent_pod_fails_no_call_for_another() {
+        let concurrency = ConcurrencyLimit::default();
+        let silent = || ApiError::NoReply { verb: "get", resource: "pods/exec", limit: SLOW };
+        let calls = (0..8).map(|number| {
+            let result = if number == 0 { Err(silent()) } else { Ok(()) };
+            concurrency.run(["a", "b"][number / INITIAL], Work::Quick, |_| async {
+                yield_now().await;
+                result
+            })
+        });
+        let failed = join_all(calls).await.iter().filter(|result| result.is_err()).count();
+        assert_eq!(failed, 1);
+    }
+
+    #[tokio::test]
     async fn calls_queued_behind_an_unanswered_one_fail_with_it() {
         let concurrency = ConcurrencyLimit::default();
         let began = Mutex::new(0);
@@ -191,11 +214,10 @@ mod tests {
         let ended = join_all((0..20).map(|_| concurrency.run("a", Work::Quick, &silent))).await;
         assert!(ended.iter().all(Result::is_err));
         assert_eq!(*began.lock().unwrap(), INITIAL);
-        // Only calls for the same pod share the error.
-        let others =
-            (0..8).map(|number| concurrency.run(if number < INITIAL { "a" } else { "b" }, Work::Quick, &silent));
+        // After several in a row, calls for other pods share it, too.
+        let others = (0..8).map(|number| concurrency.run(["a", "b"][number / INITIAL], Work::Quick, &silent));
         assert!(join_all(others).await.iter().all(Result::is_err));
-        assert_eq!(*began.lock().unwrap(), 3 * INITIAL);
+        assert_eq!(*began.lock().unwrap(), 2 * INITIAL);
         // A later call tries again, with a shorter deadline.
         for expected in [ANSWER, COMMAND] {
             assert_eq!(concurrency.run("a", Work::Quick, |limit| ready(Ok(limit))).await.unwrap(), expected);

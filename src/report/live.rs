@@ -76,7 +76,7 @@ impl Live {
         long.map(|wait| {
             wait.is_printed = true;
             let (elapsed, limit) = (wait.elapsed(now).as_secs(), wait.limit.as_secs());
-            format!("...   {} has waited {elapsed} s of {limit} s for {}", wait.id, wait.what)
+            format!("...   {}: waiting {elapsed} s of {limit} s: {}", wait.id, wait.what)
         })
         .collect()
     }
@@ -125,7 +125,7 @@ mod tests {
         let (mut live, begin) = (Live::new(ProgressDrawTarget::hidden()), Instant::now());
         live.begin(&id(1), "a file", 60 * SECOND, begin);
         assert!(live.long_waits(begin + 9 * SECOND).is_empty());
-        let expected = "...   s::latency::nas-1 has waited 10 s of 60 s for a file";
+        let expected = "...   s::latency::nas-1: waiting 10 s of 60 s: a file";
         assert_eq!(live.long_waits(begin + 10 * SECOND), [expected]);
         assert!(live.long_waits(begin + 20 * SECOND).is_empty());
     }

@@ -95,7 +95,7 @@ pub enum Conclusion {
     Interrupted,
     /// At least one FAIL.
     Failed,
-    /// At least one ERROR and no FAIL.
+    /// No FAIL, but an ERROR or an incomplete cleanup.
     CouldNotJudge,
     /// Nothing was selected, or everything was skipped.
     NothingJudged,

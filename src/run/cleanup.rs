@@ -67,7 +67,9 @@ async fn remove_strays_once(shared: &Shared, servers: &[(String, Select)], is_br
     for (place, swept) in exports.into_iter().flatten().chain(folders) {
         match swept {
             Ok(names) => strays.removed.extend(names.iter().map(|name| format!("{name} from {place}"))),
-            Err(problem) => strays.problems.push(format!("perhaps files of this run in {place} ({problem})")),
+            Err(problem) => strays
+                .problems
+                .push(format!("cannot search {place} for files of this run ({problem}); check it by hand")),
         }
     }
     strays
@@ -212,7 +214,7 @@ async fn wait_for_sidecars(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<C
     while !sidecars.iter().all(|cycles| cycles.is_quiet()) {
         for cycles in &sidecars {
             if !cycles.quiet(limit).await {
-                let text = format!("removed {placed} without knowing whether a sync cycle was running");
+                let text = format!("removing {placed} without knowing whether a sync cycle is running");
                 return shared.emit(Event::Noticed(Notice { text, is_error: false }));
             }
         }

@@ -57,7 +57,7 @@ async fn remove_all(shared: &Shared, servers: &[(String, Select)], broken: &BTre
         shared.emit(Event::Noticed(Notice { text, is_error: false }));
     }
     let files = files.iter().map(|(placed, problem)| left_behind(placed, problem));
-    files.chain(strays.problems.into_iter().map(|what| format!("left behind: {what}; remove them by hand"))).collect()
+    files.chain(strays.problems).collect()
 }
 
 async fn wait_for_api_server(shared: &Shared) -> Result<(), ApiError> {

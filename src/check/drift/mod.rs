@@ -35,10 +35,17 @@ pub struct Drift {}
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Observation {
     release: String,
+    /// Runs Helm on this cluster and namespace; older recordings have only its name.
+    #[serde(default = "plain_helm")]
+    helm: String,
     /// `None` for all objects.
     server: Option<String>,
     revision: u64,
     objects: Vec<Object>,
+}
+
+fn plain_helm() -> String {
+    "helm".to_owned()
 }
 
 /// An object of the manifest, compared with the live one.
@@ -88,8 +95,9 @@ impl Kind for Drift {
         let is_wanted = |object: &Value| server.as_ref().is_none_or(|server| is_of(&site.system.pods, server, object));
         let wanted = compared.objects.iter().filter(|(desired, _)| is_wanted(desired));
         let objects = wanted.map(|(_, object)| object.clone()).collect();
-        let release = site.shared.cluster.release().to_owned();
-        Ok(Observation { release, revision: compared.revision, objects, server })
+        let cluster = &site.shared.cluster;
+        let helm = format!("helm --kube-context={} -n {}", cluster.context(), cluster.namespace());
+        Ok(Observation { release: cluster.release().to_owned(), helm, revision: compared.revision, objects, server })
     }
 
     fn judge(&self, _: &System, seen: &Observation) -> Verdict {
@@ -100,7 +108,7 @@ impl Kind for Drift {
         }
         let (mut reasons, mut notes, mut unread) = (Vec::new(), Vec::new(), Vec::new());
         let mut count = 0;
-        let restore = format!("run `helm upgrade {} CHART --reuse-values`", seen.release);
+        let restore = format!("run `{} upgrade {} CHART --reuse-values`", seen.helm, seen.release);
         for object in &seen.objects {
             let named = object.named();
             let mut wrong = |expected: String, found: &str, hint: &str| {

@@ -65,7 +65,7 @@ fn live() -> Value {
 }
 
 fn seen(objects: Vec<Object>) -> Observation {
-    Observation { release: "file-sim".into(), server: None, revision: 3, objects }
+    Observation { release: "file-sim".into(), helm: plain_helm(), server: None, revision: 3, objects }
 }
 
 fn judge(desired: &Value, live: Value) -> Verdict {

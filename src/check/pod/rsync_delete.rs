@@ -66,7 +66,7 @@ impl Kind for RsyncDelete {
             (_, None, Some(why)) => {
                 let hint = "put rsync and its flags into the container's command, or the flags into its env as literal \
                             values; nothing else that it runs was examined";
-                found.error(Reason::new(object, expected, format!("its spec does not show: {why}")).hint(hint))
+                found.error(Reason::new(object, expected, format!("its spec does not show it: {why}")).hint(hint))
             }
             (_, None, None) => {
                 if self.wanted {

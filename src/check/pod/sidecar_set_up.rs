@@ -136,7 +136,7 @@ fn start_up(
         let lines: Vec<_> = [Some(&sidecar.interval), sidecar.direction.as_ref()].into_iter().flatten().collect();
         let lines: Vec<_> = lines.into_iter().map(|line| line.0.as_str()).collect();
         let expected = format!("start-up log lines that match {}", lines.join(" and "));
-        return found.wrong(object, expected, "an empty log, even after a whole sync cycle", repair);
+        return found.wrong(object, expected, "an empty log, even after a full sync cycle", repair);
     };
     let is_rotated = first.duration_since(view.running_since().unwrap_or(Timestamp::UNIX_EPOCH)) > ROTATED;
     let logged = |pattern: &Pattern| head.iter().find_map(|(_, line)| pattern.0.captures(line));

@@ -25,12 +25,12 @@ const SLACK: SignedDuration = SignedDuration::from_secs(10);
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Cadence {
-    /// How far the median pause may be from the interval, at most half of the interval. A shorter pause is a FAIL, a longer one
-    /// a note as long as files arrive in time.
+    /// Maximum difference between the median pause and the sync interval, capped at half the interval. A shorter pause is a
+    /// FAIL; a longer one is a note while files arrive within `within`.
     pub tolerance: Span,
-    /// The longest latency of a file: a pause and the copying after it take no longer.
+    /// Maximum latency of a file: one pause plus the copying after it.
     pub within: Span,
-    /// How many sync cycles must end.
+    /// Minimum number of completed sync cycles.
     #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]
     pub cycles: u8,
@@ -125,7 +125,8 @@ impl Kind for Cadence {
             return Verdict::error(missing);
         }
         let pause = pause.unwrap_or_default();
-        let summary = format!("{ended} sync cycles, {pause} ms apart ({source}); a file was copied once");
+        let summary =
+            format!("{ended} sync cycles, median pause {pause} ms ({source}); an unchanged file was not copied again");
         found.verdict(summary).at(Hop::Sidecar)
     }
 }
@@ -169,7 +170,7 @@ fn errors(found: &mut Findings, object: &str, read: &str, cycles: &[Cycle]) {
         found.wrong(object, expected, format!("at {began}: {error}"), read);
     }
     if let Some((began, excuse)) = failed().find_map(|(cycle, _)| Some((cycle.began, cycle.excuse.as_ref()?))) {
-        found.note(format!("{object}: a client wrote to a file while it was copied, at {began}: {excuse}"));
+        found.note(format!("{object}: a client changed a file while it was copied, at {began}: {excuse}"));
     }
 }
 

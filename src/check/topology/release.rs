@@ -61,12 +61,18 @@ impl Kind for Release {
             let Deployed { name, chart, revision, .. } = deployed;
             return Verdict::pass(format!("{name} is deployed: {chart}, revision {revision}, {ago}"));
         }
-        let hint = format!(
-            "if another helm command still runs, wait for it; else run `{}`, fix the error that Helm reports, and \
-             run helm upgrade again, or roll back: `{}`",
-            helm("history"),
-            helm("rollback")
-        );
+        let [history, rollback] = ["history", "rollback"].map(helm);
+        let hint = if deployed.status.starts_with("pending") {
+            format!(
+                "if no helm command runs any more, it was interrupted, and Helm refuses to upgrade: pick a revision from \
+                 `{history}`, roll back to it with `{rollback} REVISION`, and run helm upgrade again"
+            )
+        } else {
+            format!(
+                "fix the error that Helm reports, and run helm upgrade again, or pick a revision from `{history}` and \
+                 roll back to it: `{rollback} REVISION`"
+            )
+        };
         let colon = if deployed.description.is_empty() { "" } else { ": " };
         let mut what = format!("{}, {ago}{colon}{}", deployed.status, deployed.description);
         what.extend(deployed.judged_by.iter().map(|by| format!("; {by}")));
@@ -93,6 +99,7 @@ mod tests {
             ("deployed", Value::Null, Outcome::Pass, "revision 3, at an unknown time"),
             ("uninstalled", json!(NOW), Outcome::Fail, "uninstalled, 0s ago: by hand; tests judge by it"),
             ("", json!(NOW), Outcome::Fail, ", 0s ago: by hand; tests judge by it"),
+            ("pending-upgrade", json!(NOW), Outcome::Fail, "pending-upgrade, 0s ago: by hand; tests judge by it"),
         ] {
             let deployed = json!({"name": "file-sim", "revision": 3, "status": status, "chart": "chart-0.1.0", "at": at,
                 "description": "by hand", "judged_by": "tests judge by it"});
@@ -100,6 +107,8 @@ mod tests {
             let verdict = judged::<Release>(json!({}), seen);
             let text = verdict.reasons.first().map_or(&verdict.summary, |reason| &reason.seen);
             assert!(verdict.outcome == outcome && text.ends_with(words), "{status}: {verdict:?}");
+            let hint = verdict.reasons.first().map_or("", |reason| &reason.hint);
+            assert_eq!(hint.contains("interrupted"), status.starts_with("pending"), "{hint}");
         }
     }
 }

@@ -150,8 +150,10 @@ fn endpoint(target: u16, seen: &Observation, service: &Object, port: &ServicePor
         } else {
             "no ready endpoint".to_owned()
         };
-        let labels = "check whether the pod has the labels that the Service selects";
-        (what, format!("{labels}, and see the test pods::{}", seen.server))
+        let is_selected = idle.iter().any(|(name, ..)| *name == own);
+        let labels =
+            if is_selected { "" } else { "check whether the pod has the labels that the Service selects, and " };
+        (what, format!("{labels}see the test pods::{}", seen.server))
     } else if !others.is_empty() {
         let hint = "delete the other pod or its owner: the Service selects its labels, so it may receive connections";
         (format!("also {others}"), hint.to_owned())
