@@ -83,7 +83,7 @@ pub struct Planned {
 pub enum Outcome {
     /// The system is as required.
     Pass,
-    /// The system is wrong.
+    /// A requirement is not met.
     Fail,
     /// It could not be judged.
     Error,

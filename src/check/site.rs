@@ -147,7 +147,7 @@ impl Site {
     /// ERROR because of a failed API request.
     pub fn no_answer(&self, error: &ApiError) -> Verdict {
         let object = format!("cluster {}", self.shared.cluster.context());
-        Verdict::error(Reason::new(object, "an answer", error.to_string()).hint(error.hint()))
+        Verdict::error(Reason::new(object, "to answer the request", error.to_string()).hint(error.hint()))
     }
 
     /// Returns when the test's pod is deleted or replaced; never for a test that uses no pod.

@@ -163,7 +163,7 @@ impl Site {
             return Ok(());
         }
         let folder = self.shared.host.folder(self.server()).display().to_string();
-        let hint = "recreate it, restart the server's pod, which mounts the old one, and run the test again";
+        let hint = "recreate the folder, delete the server's pod, which still mounts the deleted folder, and run the test again";
         Err(Verdict::error(
             Reason::new(format!("folder {folder}"), "to exist throughout the test", entry.to_string()).hint(hint),
         )

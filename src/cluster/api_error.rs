@@ -89,8 +89,7 @@ impl ApiError {
                 "remove what blocks its deletion; once it is gone, install the release again".to_owned()
             }
             Self::NoReply { .. } | Self::Failed { .. } => {
-                "check that the cluster is running and reachable from here: `kubectl --context=… get --raw /readyz`"
-                    .to_owned()
+                "check that the cluster is running and reachable from here".to_owned()
             }
         }
     }
@@ -122,7 +121,7 @@ mod tests {
         let alert = rustls::Error::AlertReceived(AlertDescription::CertificateRequired);
         for (error, message, hint) in [
             (io::Error::new(ErrorKind::TimedOut, elapsed), "connection timed out after 5 s", "a firewall"),
-            (ErrorKind::ConnectionRefused.into(), "connection refused", "get --raw /readyz"),
+            (ErrorKind::ConnectionRefused.into(), "connection refused", "reachable from here"),
             (io::Error::other(alert), "with TLS alert CertificateRequired", "client certificate"),
         ] {
             let error = ApiError::new("get", "/version", kube::Error::Service(error.into()));

@@ -124,7 +124,7 @@ pub struct Counts {
     pub tests: usize,
     /// PASS: the system is as required.
     pub pass: usize,
-    /// FAIL: the system is wrong.
+    /// FAIL: a requirement is not met.
     pub fail: usize,
     /// ERROR: could not be judged.
     pub error: usize,

@@ -47,7 +47,7 @@ pub fn conclusion(conclusion: Conclusion) -> (&'static str, &'static str, &'stat
         Conclusion::NotFinished => ("NOT FINISHED", "the run is in progress, or was killed", "FAIL"),
         Conclusion::Refused => ("NOT STARTED", "the run could not start", "FAIL"),
         Conclusion::Interrupted => ("INTERRUPTED", "a signal stopped the run", "ERROR"),
-        Conclusion::Failed => ("FAIL", "the system is wrong", "FAIL"),
+        Conclusion::Failed => ("FAIL", "a requirement is not met", "FAIL"),
         Conclusion::CouldNotJudge => ("ERROR", "the system could not be judged", "ERROR"),
         Conclusion::NothingJudged => ("SKIP", "nothing was judged", "SKIP"),
         Conclusion::Passed => ("PASS", "the system is as required", "PASS"),
