@@ -11,8 +11,8 @@ use file_simulator_e2e::suite::load;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::support::place::{Ended, Place};
 use crate::support::simulated::Simulated;
+use crate::support::workspace::{RunResult, Workspace};
 
 mod account;
 
@@ -46,10 +46,10 @@ fn needy(permission: Permission) -> BTreeSet<String> {
 }
 
 /// Checks a run and `doctor` without a permission; `is_checked`: whether this version of Kubernetes checks it.
-fn check_without(place: &Place, permission: Permission, is_checked: bool) {
+fn check_without(workspace: &Workspace, permission: Permission, is_checked: bool) {
     let suite = suite(permission);
-    let run = place.run(&["--suite", suite, "--allow-disruption"]);
-    let doctor = place.run(&["doctor", "--suite", suite]);
+    let run = workspace.run(&["--suite", suite, "--allow-disruption"]);
+    let doctor = workspace.run(&["doctor", "--suite", suite]);
     let context = format!("without {permission}:\n{}\n{}", run.all(), doctor.all());
     let needy = if is_checked { needy(permission) } else { BTreeSet::new() };
     assert_eq!(
@@ -60,7 +60,7 @@ fn check_without(place: &Place, permission: Permission, is_checked: bool) {
     if ALWAYS.contains(&permission) {
         assert!(run.results.values().all(|(_, why)| why.contains("could not start")), "refused: {context}");
     }
-    let is_named = |ended: &Ended| {
+    let is_named = |ended: &RunResult| {
         let words = |line: &str| line.contains("no permission to") && line.contains(&permission.to_string());
         ended.all().lines().any(words)
     };
@@ -117,21 +117,21 @@ fn check_simulated_without(permission: Permission) {
     };
     let fault = json!({"api": {"verbs": [permission.verb], "resources": [resource], "gets": {"status": 403}}});
     let simulated = Simulated::with(&[fault]);
-    check_without(&simulated.place(), permission, permission.verb != "create");
+    check_without(&simulated.workspace(), permission, permission.verb != "create");
 }
 
 fn all_suites_pass_with_only_the_role() {
     let account = Account::new();
     let suites = load::BUILT_IN.iter().flat_map(|(name, _)| ["--suite", *name]);
     let arguments: Vec<&str> = suites.chain(["--allow-disruption", "--quiet"]).collect();
-    account.place().says(&arguments, 0, &[]);
-    account.place().says(&["doctor"], 0, &[]);
+    account.workspace().expect(&arguments, 0, &[]);
+    account.workspace().expect(&["doctor"], 0, &[]);
 }
 
 fn a_real_run_names_the_missing_permission() {
     let account = Account::new();
     for permission in all() {
         account.without(permission);
-        check_without(&account.place(), permission, account.is_checked(permission));
+        check_without(&account.workspace(), permission, account.is_checked(permission));
     }
 }

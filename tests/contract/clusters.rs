@@ -8,8 +8,8 @@ use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::json;
 
-use crate::support::lab::Lab;
 use crate::support::simulated::faulty;
+use crate::support::test_cluster::TestCluster;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clusters {
@@ -51,7 +51,7 @@ impl Clusters {
             Self::Simulated => Some(Simulation::start(scenario).await.unwrap()),
             Self::Real => None,
         };
-        let target = simulation.as_ref().map_or_else(|| Lab::find().target, Simulation::target);
+        let target = simulation.as_ref().map_or_else(|| TestCluster::find().target, Simulation::target);
         let cluster = cluster::connect(target.clone()).await.unwrap();
         let client = client(&target, None).await;
         Connected { cluster, client, clusters: self, target, _simulation: simulation }

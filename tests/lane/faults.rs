@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::catalogue::{Change, Fault};
-use crate::support::lab::{Lab, MOVED, name, output};
+use crate::support::test_cluster::{MOVED, TestCluster, name, output};
 use crate::support::{root, speed};
 
 use super::patch::patch;
@@ -19,7 +19,7 @@ const PROCESS: &str = "nfs3-server";
 
 const INTERVAL: [&str; 2] = ["--set", "global.sidecar.syncInterval=5"];
 
-impl Lab {
+impl TestCluster {
     /// Installs or upgrades the release, and waits until the old pods are gone.
     pub fn install(&self) {
         output(self.install_script().args(INTERVAL));

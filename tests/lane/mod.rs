@@ -11,12 +11,12 @@ use crate::support::catalogue::{Catalogue, Round, catalogue};
 use crate::support::share;
 
 mod faults;
-mod odd_use;
 mod patch;
 mod refused;
 mod restore;
 mod run;
 mod stages;
+mod unusual_use;
 
 use stages::Stages;
 
@@ -32,7 +32,7 @@ fn exactly_the_expected_tests_fail() {
     let mut stages = Stages::new();
     for round in &rounds {
         match round.name.as_str() {
-            "oddly-used" => stages.judge_odd_use(round),
+            "oddly-used" => stages.judge_unusual_use(round),
             "upgraded" => stages.judge_upgrades(),
             OLDER => stages.judge_older_chart(),
             _ => stages.judge_faults(round),

@@ -7,14 +7,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::catalogue::Guard;
-use crate::support::lab::{Lab, name};
 use crate::support::speed;
+use crate::support::test_cluster::{TestCluster, name};
 
 const NAME: &str = "no-pod";
 /// The namespace's label with the enforced `PodSecurity` level.
 const LEVEL: &str = "pod-security.kubernetes.io/enforce";
 
-impl Lab {
+impl TestCluster {
     /// Installs a guard, starts a rollout once it is effective, and waits until the new pod is denied.
     pub fn refuse(&self, server: &str, guard: Guard) {
         let label = format!("app.kubernetes.io/component={server}");

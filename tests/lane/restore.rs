@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::lab::{FILES_OF_RUNS, Lab, MOVED, output};
+use crate::support::test_cluster::{FILES_OF_RUNS, MOVED, TestCluster, output};
 
 /// The namespace's objects and the files of the host folders, as lines with their counts.
 pub type State = BTreeMap<String, usize>;
@@ -15,7 +15,7 @@ pub fn selector(servers: &[&str]) -> String {
     format!("app.kubernetes.io/component in ({})", servers.join(","))
 }
 
-impl Lab {
+impl TestCluster {
     /// Deletes the selected servers and leftover files, then installs: an upgrade alone would keep manual additions, and new
     /// pods would copy leftover files from the host folder.
     pub fn reinstall(&self, servers: &str) {

@@ -14,8 +14,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_rustls::rustls::{ServerConnection, Stream};
 
-use crate::support::canned::{VERSION, head, respond, serve, tls};
-use crate::support::place::Place;
+use crate::support::stub_server::{VERSION, head, respond, serve, tls};
+use crate::support::workspace::Workspace;
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -152,19 +152,19 @@ fn broken_servers() -> impl Iterator<Item = (String, String)> {
 }
 
 fn tried(variant: &Variant, default: &[Value; 2], received: &Received) -> Result<(), String> {
-    let place = Place::new();
+    let workspace = Workspace::new();
     let [cluster, user] = [(&variant.cluster, &default[0]), (&variant.user, &default[1])]
         .map(|(own, default)| own.as_ref().unwrap_or(default));
-    place.configure(cluster, user);
+    workspace.configure(cluster, user);
     for (name, text) in &variant.files {
-        std::fs::create_dir_all(place.path(name).parent().unwrap()).unwrap();
+        std::fs::create_dir_all(workspace.path(name).parent().unwrap()).unwrap();
         let wide = || format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
-        std::fs::write(place.path(name), if variant.utf16 { wide() } else { text.clone().into_bytes() }).unwrap();
+        std::fs::write(workspace.path(name), if variant.utf16 { wide() } else { text.clone().into_bytes() }).unwrap();
     }
     let first = if variant.stderr.is_some() { "--quiet" } else { "doctor" };
     let arguments: Vec<&str> = variant.arguments.iter().map(String::as_str).collect();
-    let mut command = place.command(&[&[first, "--suite", "smoke"], &*arguments].concat());
-    let here = place.path("").display().to_string();
+    let mut command = workspace.command(&[&[first, "--suite", "smoke"], &*arguments].concat());
+    let here = workspace.path("").display().to_string();
     command.envs(variant.environment.iter().map(|(name, value)| (name, value.replace("{here}", &here))));
     if let Some(kubectl) = std::env::var_os("KUBECTL") {
         let mut kubectl = Command::new(kubectl);
@@ -176,9 +176,9 @@ fn tried(variant: &Variant, default: &[Value; 2], received: &Received) -> Result
         }
     }
     received.lock().unwrap().clear();
-    let _ = std::fs::remove_file(place.path("runs"));
-    let ended = place.finish(command);
-    let reports = std::fs::read_dir(place.path("reports")).into_iter().flatten();
+    let _ = std::fs::remove_file(workspace.path("runs"));
+    let ended = workspace.finish(command);
+    let reports = std::fs::read_dir(workspace.path("reports")).into_iter().flatten();
     let reports: String = reports.map(|report| std::fs::read_to_string(report.unwrap().path()).unwrap()).collect();
     let (output, requests) = (ended.all(), received.lock().unwrap().join("\n"));
     let is_result_right = variant.stderr.as_ref().map_or(ended.out.contains("PASS  cluster"), |parts| {

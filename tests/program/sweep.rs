@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use file_simulator_e2e::cluster::{self, Operation, ResourceExt, Wanted};
 use file_simulator_e2e::sim::scenario::HEALTHY;
 
-use crate::support::place::Ended;
 use crate::support::simulated::Simulated;
 use crate::support::speed;
+use crate::support::workspace::RunResult;
 
 /// Leftover files of a killed run, and other files with similar names.
 const LEFT: &str = "e2e-0a1b2c3d-phase3-latency-nas-output-1-sync.txt";
@@ -39,8 +39,8 @@ impl Simulated {
         })
     }
 
-    fn sweep(&self, arguments: &[&str], code: i32, words: &[&str]) -> Ended {
-        self.place().says(&[&["sweep"], arguments].concat(), code, words)
+    fn sweep(&self, arguments: &[&str], code: i32, words: &[&str]) -> RunResult {
+        self.workspace().expect(&[&["sweep"], arguments].concat(), code, words)
     }
 }
 

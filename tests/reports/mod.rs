@@ -5,7 +5,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 use serde_json::Value;
 
 use crate::support::golden::golden;
-use crate::support::place::Place;
+use crate::support::workspace::Workspace;
 use stream::{hostile, rich, said, started};
 
 mod readers;
@@ -109,14 +109,14 @@ fn a_killed_run_leaves_red_reports() {
 
 #[test]
 fn github_actions_shows_why_a_run_could_not_start_and_runs_none_of_its_output() {
-    let place = Place::new();
-    std::fs::write(place.path("summary.md"), "# of the step before\n").unwrap();
-    let mut command = place.command(&["--suite", "mine.yaml"]);
-    command.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", place.path("summary.md"));
-    let ended = place.finish(command);
+    let workspace = Workspace::new();
+    std::fs::write(workspace.path("summary.md"), "# of the step before\n").unwrap();
+    let mut command = workspace.command(&["--suite", "mine.yaml"]);
+    command.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", workspace.path("summary.md"));
+    let ended = workspace.finish(command);
     let token = ended.out.lines().next().and_then(|line| line.strip_prefix("::stop-commands::")).unwrap_or_default();
     assert!(token.len() == 32 && ended.out.ends_with(&format!("::{token}::\n")), "{}", ended.out);
-    let summary = std::fs::read_to_string(place.path("summary.md")).unwrap();
+    let summary = std::fs::read_to_string(workspace.path("summary.md")).unwrap();
     let says = summary.contains("error: cannot read the suite file mine.yaml");
     assert!(says && summary.starts_with("# of the step before\n## NOT STARTED\n"), "{summary}");
 }

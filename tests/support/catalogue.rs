@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::wrong::{Wrong, wrong};
+use super::expected::{Expected, expand};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,8 +48,8 @@ impl Round {
     }
 
     /// The tests that must not pass, from the names of all tests.
-    pub fn wrong(&self, all: &[String]) -> Wrong {
-        self.faults.iter().flat_map(|fault| wrong(fault.named(), &fault.server, all)).collect()
+    pub fn expected(&self, all: &[String]) -> Expected {
+        self.faults.iter().flat_map(|fault| expand(fault.named(), &fault.server, all)).collect()
     }
 }
 
@@ -83,15 +83,15 @@ impl Fault {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Names {
-    One(String),
-    Some(Vec<Names>),
+    Test(String),
+    Group(Vec<Names>),
 }
 
 impl Names {
     fn all(&self) -> Vec<&str> {
         match self {
-            Self::One(name) => vec![name],
-            Self::Some(names) => names.iter().flat_map(Self::all).collect(),
+            Self::Test(name) => vec![name],
+            Self::Group(names) => names.iter().flat_map(Self::all).collect(),
         }
     }
 }

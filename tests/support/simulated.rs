@@ -8,7 +8,7 @@ use file_simulator_e2e::sim::scenario::{self, Scenario};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::place::Place;
+use super::workspace::Workspace;
 
 /// A scenario with these faults, written as in the scenarios' YAML.
 pub fn faulty(faults: &[Value]) -> Scenario {
@@ -45,8 +45,8 @@ impl Simulated {
         self.simulation.data()
     }
 
-    pub fn place(&self) -> Place {
-        Place::at(&self.target(), self.data())
+    pub fn workspace(&self) -> Workspace {
+        Workspace::at(&self.target(), self.data())
     }
 
     /// Leftover files of runs.

@@ -11,7 +11,7 @@ use super::root;
 /// How long [`work`] takes on a usual machine: half as long again as on 2 idle cores of an AMD EPYC server (72 ms, debug build).
 const USUAL: Duration = Duration::from_millis(110);
 /// Caps the factor, because limits must still end tests that hang.
-const MOST: f64 = 8.0;
+const MAX_SLOWNESS: f64 = 8.0;
 
 /// How many times as slow as a usual machine this one is, at least 1. Measured once.
 pub fn slowness() -> f64 {
@@ -20,7 +20,7 @@ pub fn slowness() -> f64 {
         let start = Instant::now();
         // In two threads, because the tests need two cores, and to notice a CPU quota.
         std::thread::scope(|scope| drop([scope.spawn(work), scope.spawn(work)]));
-        let slowness = start.elapsed().div_duration_f64(USUAL).clamp(1.0, MOST);
+        let slowness = start.elapsed().div_duration_f64(USUAL).clamp(1.0, MAX_SLOWNESS);
         if slowness >= 1.1 {
             eprintln!("this machine is {slowness:.1} times as slow as usual; all limits are multiplied by that");
         }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::lab::{Lab, output, scripted};
 use crate::support::share;
+use crate::support::test_cluster::{TestCluster, output, scripted};
 
 use super::program::wait_for;
 
@@ -87,10 +87,10 @@ fn group_of(process: &str) -> String {
 }
 
 /// How long an empty command takes: the median of three.
-fn command_time(lab: &Lab) -> Duration {
+fn command_time(cluster: &TestCluster) -> Duration {
     let mut took = [(); 3].map(|()| {
         let began = Instant::now();
-        lab.in_export("nas-output-1", "true");
+        cluster.in_export("nas-output-1", "true");
         began.elapsed()
     });
     took.sort_unstable();
@@ -102,12 +102,12 @@ pub fn a_healthy_release_passes_on_a_node_short_of_cpu() {
         println!("not run, because it takes minutes; ROUNDS=all runs it");
         return;
     }
-    let lab = Lab::find();
+    let cluster = TestCluster::find();
     let throttled = Throttled::begin();
     let mut quota = CORE;
     let took = loop {
         throttled.set_quota(quota);
-        let took = command_time(&lab);
+        let took = command_time(&cluster);
         println!("{:.1} % of a core: a command takes {took:.1?}", f64::from(quota) / 1000.0);
         if took >= SLOW {
             break took;
@@ -116,11 +116,11 @@ pub fn a_healthy_release_passes_on_a_node_short_of_cpu() {
     };
     let mut problems = Vec::new();
     for suite in SUITES {
-        let place = lab.place();
-        let ended = place.begin(&["--suite", suite]).end(LIMIT);
-        let left = lab.leftovers(ended.run());
+        let workspace = cluster.workspace();
+        let ended = workspace.begin(&["--suite", suite]).end(LIMIT);
+        let left = cluster.leftovers(ended.run_name());
         let notice = ended.out.lines().find(|line| line.starts_with("the node was slow"));
-        println!("{suite}: exit {} in {:.0?}; {notice:?}", ended.code, ended.took);
+        println!("{suite}: exit {} in {:.0?}; {notice:?}", ended.code, ended.elapsed);
         if ended.code != 0 || notice.is_none() || !left.is_empty() || !ended.missing().is_empty() {
             problems.push(format!("{suite}, commands take {took:.1?}: leftover {left:?}\n{}", ended.all()));
         }

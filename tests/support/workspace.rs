@@ -18,13 +18,13 @@ use super::speed;
 pub const LIMIT: Duration = Duration::from_secs(240);
 
 /// A temporary folder for runs of the program, and the cluster that they use.
-pub struct Place {
+pub struct Workspace {
     folder: TempDir,
     /// The options that select the cluster.
     cluster: Vec<OsString>,
 }
 
-impl Place {
+impl Workspace {
     /// Without a cluster: the host folder is in the temporary folder, and so will be the kubeconfig.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -58,18 +58,18 @@ impl Place {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Ended {
+    pub fn run(&self, arguments: &[&str]) -> RunResult {
         self.finish(self.command(arguments))
     }
 
     /// Runs the program and checks its exit code and output.
-    pub fn says(&self, arguments: &[&str], code: i32, words: &[&str]) -> Ended {
+    pub fn expect(&self, arguments: &[&str], code: i32, words: &[&str]) -> RunResult {
         let ended = self.run(arguments);
-        ended.says(code, words);
+        ended.expect(code, words);
         ended
     }
 
-    pub fn finish(&self, command: Command) -> Ended {
+    pub fn finish(&self, command: Command) -> RunResult {
         self.start(command).end(LIMIT)
     }
 
@@ -117,7 +117,7 @@ pub struct Running {
     outputs: [PathBuf; 2],
     reports: PathBuf,
     started: Instant,
-    /// The tests that it should report; empty unless started with [`Place::begin`].
+    /// The tests that it should report; empty unless started with [`Workspace::begin`].
     pub listed: Vec<String>,
 }
 
@@ -136,11 +136,11 @@ impl Running {
     }
 
     /// Waits until it exits, within this time after its start on a usual machine.
-    pub fn end(mut self, limit: Duration) -> Ended {
+    pub fn end(mut self, limit: Duration) -> RunResult {
         self.within(limit, "the program's exit", Self::has_ended);
-        let (code, took) = (self.child.wait().unwrap().code().unwrap_or(-1), self.started.elapsed());
+        let (code, elapsed) = (self.child.wait().unwrap().code().unwrap_or(-1), self.started.elapsed());
         let [out, err] = self.output();
-        Ended { code, out, err, results: junit::all(&self.reports), listed: self.listed, took }
+        RunResult { code, out, err, results: junit::all(&self.reports), listed: self.listed, elapsed }
     }
 
     fn within(&mut self, limit: Duration, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
@@ -159,7 +159,7 @@ impl Running {
     }
 }
 
-pub struct Ended {
+pub struct RunResult {
     /// The exit code; -1 after a signal.
     pub code: i32,
     pub out: String,
@@ -167,16 +167,16 @@ pub struct Ended {
     pub results: Results,
     /// The tests that it should have reported.
     pub listed: Vec<String>,
-    pub took: Duration,
+    pub elapsed: Duration,
 }
 
-impl Ended {
+impl RunResult {
     pub fn all(&self) -> String {
         [self.out.as_str(), &self.err].concat()
     }
 
     /// Checks the exit code, and that the output contains these phrases.
-    pub fn says(&self, code: i32, words: &[&str]) {
+    pub fn expect(&self, code: i32, words: &[&str]) {
         let all = self.all();
         assert_eq!(self.code, code, "{all}");
         for word in words {

@@ -5,28 +5,28 @@ use std::process::Command;
 
 use file_simulator_e2e::cluster::Target;
 
-use super::place::Place;
 use super::root;
+use super::workspace::Workspace;
 
 /// The label of the servers' pods and Deployments.
 pub const SERVERS: &str = "simulator.protocol=nfs";
 /// Shorter limits for suites: four sync intervals of 5 s.
 pub const SHORTER: [(&str, &str); 2] = [("within: 60s", "within: 20s"), ("within: 30s", "within: 20s")];
 /// Arguments of `find` that match the files and folders of runs.
-pub const FILES_OF_RUNS: [&str; 6] = ["-name", "*e2e-*", "-not", "-name", OF_A_KILLED_RUN, "-prune"];
+pub const FILES_OF_RUNS: [&str; 6] = ["-name", "*e2e-*", "-not", "-name", KILLED_RUN_FILE, "-prune"];
 /// A leftover file of a killed run.
-pub const OF_A_KILLED_RUN: &str = "e2e-00000000-phase3-latency-nas-output-2-sync.txt";
+pub const KILLED_RUN_FILE: &str = "e2e-00000000-phase3-latency-nas-output-2-sync.txt";
 /// The prefix of a host folder's name while it is moved away.
 pub const MOVED: &str = "moved-away-";
 
-pub struct Lab {
+pub struct TestCluster {
     pub target: Target,
     pub folder: PathBuf,
     /// The folder with the cluster's `kubectl`, used if the PATH has none.
     bin: String,
 }
 
-impl Lab {
+impl TestCluster {
     pub fn find() -> Self {
         let settings = output(&mut scripted(r#"printf '%s\n' "${KUBECONFIG:-$kubeconfig}" "$bin" "$HOST_DATA""#));
         let [kubeconfig, bin, folder] = settings.lines().collect::<Vec<_>>()[..] else {
@@ -45,8 +45,8 @@ impl Lab {
         Self { target, folder: folder.into(), bin: bin.to_owned() }
     }
 
-    pub fn place(&self) -> Place {
-        Place::at(&self.target, &self.folder)
+    pub fn workspace(&self) -> Workspace {
+        Workspace::at(&self.target, &self.folder)
     }
 
     pub fn kubeconfig(&self) -> &Path {

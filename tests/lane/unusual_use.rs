@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::support::lab::{Lab, OF_A_KILLED_RUN, name, output};
+use crate::support::test_cluster::{KILLED_RUN_FILE, TestCluster, name, output};
 
 use super::restore;
 
@@ -12,10 +12,10 @@ pub const USED: [&str; 4] = ["nas-input-1", "nas-output-1", "nas-output-2", "nas
 /// File names that look like messages in a log.
 const STRANGE: [&str; 3] = ["rsync error: failed (code 23)", "error.log", "Synced to Windows failed"];
 
-impl Lab {
+impl TestCluster {
     /// Adds many files and strange names, leftover files of a killed run, an unrelated crash loop, another time zone, and a
     /// client that keeps writing until its pod is deleted.
-    pub fn use_oddly(&self) -> Child {
+    pub fn start_unusual_use(&self) -> Child {
         let many = "mkdir -p \"$1/many\" && cd \"$1/many\" && seq -f 'file %g.txt' 3000 | xargs -d '\\n' touch";
         for server in ["nas-input-1", "nas-output-1"] {
             output(Command::new("sh").args(["-c", many, "many"]).arg(self.folder.join(server)));
@@ -26,8 +26,8 @@ impl Lab {
             self.in_export("nas-output-1", &format!("echo strange >'/data/{name}'"));
         }
         self.kubectl(&["rollout", "restart", "deployment", &name("nas-input-1")]);
-        std::fs::write(self.folder.join("nas-output-2").join(OF_A_KILLED_RUN), "left behind").unwrap();
-        self.in_export("nas-output-2", &format!("echo left behind >/data/{OF_A_KILLED_RUN}"));
+        std::fs::write(self.folder.join("nas-output-2").join(KILLED_RUN_FILE), "left behind").unwrap();
+        self.in_export("nas-output-2", &format!("echo left behind >/data/{KILLED_RUN_FILE}"));
         let crash = ["--image=alpine:latest", "--image-pull-policy=IfNotPresent", "--", "sh", "-c", "exit 1"];
         self.kubectl(&[&["run", "crashing"], &crash[..]].concat());
         let zone = json!([{"op": "add", "path": "/spec/template/spec/initContainers/1/env/-",
@@ -40,11 +40,11 @@ impl Lab {
         client.stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Undoes [`Self::use_oddly`] and deletes the servers; returns whether the killed run's leftover files were still there,
+    /// Undoes [`Self::start_unusual_use`] and deletes the servers; returns whether the killed run's leftover files were still there,
     /// because the run must not remove them.
-    pub fn end_odd_use(&self, mut client: Child) -> bool {
-        let were_there = self.folder.join("nas-output-2").join(OF_A_KILLED_RUN).is_file()
-            && self.in_export("nas-output-2", "ls /data").contains(OF_A_KILLED_RUN);
+    pub fn end_unusual_use(&self, mut client: Child) -> bool {
+        let were_there = self.folder.join("nas-output-2").join(KILLED_RUN_FILE).is_file()
+            && self.in_export("nas-output-2", "ls /data").contains(KILLED_RUN_FILE);
         self.kubectl(&["delete", "pod", "crashing", "--now"]);
         // Otherwise the sidecars would restore the files that are removed here.
         self.kubectl(&["delete", "deployments", "-l", &restore::selector(&USED), "--cascade=foreground"]);
@@ -53,7 +53,7 @@ impl Lab {
             ["nas-input-1", "nas-output-1"].map(|server| STRANGE.map(|name| self.folder.join(server).join(name)));
         let others =
             ["nas-input-1/many", "nas-output-1/many", "nas-output-1/client.log"].map(|path| self.folder.join(path));
-        let killed = self.folder.join("nas-output-2").join(OF_A_KILLED_RUN);
+        let killed = self.folder.join("nas-output-2").join(KILLED_RUN_FILE);
         output(Command::new("rm").arg("-rf").args(strange.as_flattened()).args(others).arg(killed));
         were_there
     }

@@ -7,11 +7,11 @@ use file_simulator_e2e::suite::load::{BUILT_IN, load};
 use super::junit::Results;
 
 /// The outcomes of tests that do not PASS, by full name.
-pub type Wrong = BTreeMap<String, &'static str>;
+pub type Expected = BTreeMap<String, &'static str>;
 
 /// Expands names of tests to full names, given those of all tests: a name without a server means this server's test, or, if
 /// `server` is empty, those of all servers.
-pub fn wrong<'a>(
+pub fn expand<'a>(
     named: impl IntoIterator<Item = (&'a str, &'static str)>,
     server: &str,
     all: &[String],
@@ -26,10 +26,10 @@ pub fn wrong<'a>(
 
 /// The differences between results and expectations, one line each. All other tests must PASS, except those of the check
 /// `skip`, which only refer to another suite.
-pub fn differences(results: &Results, wrong: &Wrong) -> Vec<String> {
+pub fn differences(results: &Results, wrong: &Expected) -> Vec<String> {
     let tests = BUILT_IN.iter().flat_map(|(name, _)| load(name).unwrap().tests);
     let skipped = tests.filter(|test| test.check.kind() == "skip").map(|test| (test.id.to_string(), "SKIP"));
-    let skipped: Wrong = skipped.collect();
+    let skipped: Expected = skipped.collect();
     let different = results.iter().filter_map(|(name, (outcome, why))| {
         let expected = wrong.get(name).or_else(|| skipped.get(name)).copied().unwrap_or("PASS");
         (expected != *outcome).then(|| format!("{name}: expected {expected}, was {outcome}: {why}"))
