@@ -13,7 +13,7 @@ use super::{RBAC, all};
 
 const NAME: &str = "file-simulator-e2e";
 
-/// The account; deleted with its roles when dropped.
+/// Deleted with its roles when dropped.
 pub struct Account {
     cluster: TestCluster,
     /// The minor version of Kubernetes.
@@ -74,7 +74,6 @@ impl Account {
         });
     }
 
-    /// Whether this version of Kubernetes checks the permission.
     pub fn is_checked(&self, permission: Permission) -> bool {
         permission.verb != "create" || self.minor >= 35
     }

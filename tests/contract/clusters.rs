@@ -18,10 +18,10 @@ pub enum Clusters {
     Real,
 }
 
-/// A cluster with the release on it, as a test sees it.
+/// A connected cluster on which the release is installed.
 pub struct Connected {
     pub cluster: Cluster,
-    /// For requests that the harness itself does not send.
+    /// For requests that the program does not send.
     pub client: Client,
     pub clusters: Clusters,
     pub target: Target,
@@ -64,7 +64,7 @@ pub async fn forbidding() -> Connected {
     Clusters::Simulated.connect(faulty(&[fault])).await
 }
 
-/// A separate client, optionally impersonating a user.
+/// A client that can impersonate a user.
 pub async fn client(target: &Target, user: Option<&str>) -> Client {
     let kubeconfig = Kubeconfig::read_from(target.kubeconfig.as_ref().unwrap()).unwrap();
     let options = KubeConfigOptions { context: Some(target.context.clone()), ..KubeConfigOptions::default() };

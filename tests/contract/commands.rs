@@ -13,7 +13,7 @@ pub async fn pod(api: &Connected, server: &str) -> String {
     ready.iter().find(|(name, _)| name == server).expect("a Ready pod").1.name_any()
 }
 
-/// The path of a file in an export, unique to this process.
+/// A file's path in an export, unique to this process.
 fn file(name: &str) -> String {
     format!("/data/e2e-contract-{name}-{}", std::process::id())
 }

@@ -21,7 +21,7 @@ fn every_documented_command_works() {
     assert!(commands.len() > 4, "{commands:?}");
     for command in commands {
         let words = command.split('#').next().unwrap().split_whitespace().filter(|word| *word != "--");
-        // Other commands are tried with `--help`.
+        // Other commands need a cluster or a file.
         let is_run = words.clone().all(|word| !["doctor", "sweep", "replay", "explain"].contains(&word));
         let words = words.filter(|word| *word != "--list");
         let arguments: Vec<&str> = words.chain([if is_run { "--list" } else { "--help" }]).collect();

@@ -129,7 +129,7 @@ fn every_error_in_a_suite_is_reported_with_its_position() {
 
 #[test]
 fn keys_of_older_versions_are_rejected_with_a_pointer_to_the_system() {
-    // In a suite, in checks that now have other keys, and in one that has none.
+    // Keys of a suite, and of checks.
     let old = ["pods: {labels: {a: b}, server-label: c}", "servers: {r: [s]}"].map(|old| (format!("{HEAD}{old}\n"), 8));
     let kinds = [
         ("service", "type port node-port target-port restart-window"),

@@ -20,7 +20,7 @@ pub fn tests() -> Vec<Trial> {
 
 /// The chart's hostPath.
 const MOUNTED: &str = "/mnt/simulator-data";
-/// Needed where the program does not run as root: the kubelet creates the servers' folders.
+/// For runners without root: the kubelet creates the servers' folders as root.
 const CHOWN: &str = "sudo chown -R 0 /mnt/simulator-data\n";
 const STAND_INS: [&str; 4] = ["cargo", "getent", "kind", "sudo"];
 
@@ -69,7 +69,7 @@ fn github() {
         junit: published["with"]["report_paths"].clone(),
         artifact: kept["with"]["path"].clone(),
     };
-    // This job runs all suites, the others only one.
+    // All suites; the other jobs run only one.
     let calls = judge(&job, "", &[("HOST_DATA", MOUNTED)]);
     assert!(calls.contains(CHOWN), "{calls}");
 }
@@ -109,8 +109,8 @@ fn azure() {
     assert!(calls.contains(CHOWN), "{calls}");
 }
 
-/// Runs the job with passing and then with failing tests: it exits with the run's exit code, and its JUnit files and artifact
-/// exist either way. Returns the calls of the tools.
+/// Runs the job with passing and with failing tests: it has the run's exit code, and JUnit files and artifact exist either way.
+/// Returns the calls of the tools.
 fn judge(job: &Job, options: &str, variables: &[(&str, &str)]) -> String {
     assert!(job.cache_key.as_str().unwrap().contains("E2E_REF"), "the cache key lacks the ref: {}", job.cache_key);
     let (cluster, workspace) = (TestCluster::find(), Workspace::new());
@@ -156,7 +156,7 @@ fn check_calls(job: &Job, workspace: &Workspace) -> String {
     calls
 }
 
-/// Runs the job's steps as the service does, until one fails; returns the last exit code and the output.
+/// Runs the steps until one fails; returns the last exit code and the output.
 fn run(job: &Job, cluster: &TestCluster, workspace: &Workspace, variables: &[(&str, &str)]) -> (i32, String) {
     let tools = workspace.path("tools");
     std::fs::create_dir_all(&tools).unwrap();

@@ -20,7 +20,7 @@ const PROCESS: &str = "nfs3-server";
 const INTERVAL: [&str; 2] = ["--set", "global.sidecar.syncInterval=5"];
 
 impl TestCluster {
-    /// Installs or upgrades the release, and waits until the old pods are gone.
+    /// Returns when the old pods are gone.
     pub fn install(&self) {
         output(self.install_script().args(INTERVAL));
     }
@@ -43,7 +43,7 @@ impl TestCluster {
         self.reinstall(&restore::selector(&servers));
     }
 
-    /// Makes the kubelet evict a server's pod, which it does when it next measures the export.
+    /// Waits for the kubelet to measure the export and evict the pod.
     fn evict(&self, server: &str) {
         let name = name(server);
         let limit =
@@ -94,7 +94,7 @@ impl TestCluster {
         }
     }
 
-    /// Upgrades the release; returns whether helm succeeded.
+    /// Returns whether helm succeeded.
     pub fn upgrade(&self, arguments: &[impl AsRef<OsStr>]) -> bool {
         self.install_script().args(INTERVAL).args(arguments).output().unwrap().status.success()
     }

@@ -1,4 +1,4 @@
-//! Runs the program on the real cluster and compares its results with those expected.
+//! Runs the program on the real cluster and compares actual with expected results.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use crate::support::workspace::RunResult;
 
 use super::OLDER;
 
-/// The time limit of a run on a usual machine, in which many waits may time out.
+/// On a usual machine; many waits may time out.
 const LIMIT: Duration = Duration::from_secs(1800);
 
 /// Runs a round's suites; if `RECORDINGS` names a folder, records the run there under the round's name.
 pub fn run(cluster: &TestCluster, round: &Round) -> RunResult {
     let folder = std::env::var_os("RECORDINGS").map(PathBuf::from);
     let is_recorded = folder.is_some();
-    // Rounds with a space in the name repeat others, or their results depend on timing.
+    // Rounds with a space in the name repeat others, or timing decides their results.
     let folder = folder.filter(|_| !round.name.contains(' '));
     let record = folder.map(|folder| folder.join(format!("{}.json.gz", round.name)));
     let Round { suites, skip, .. } = round;
@@ -34,11 +34,10 @@ pub fn run(cluster: &TestCluster, round: &Round) -> RunResult {
     RunResult { listed, ..workspace.start(command).end(LIMIT) }
 }
 
-/// The differences between the results and those expected, one line each.
 pub fn differences(run: &RunResult, round: &Round, expected: &Expected) -> Vec<String> {
     let mut results = run.results.clone();
     if round.suites == ["nfs"] {
-        // The test whose request ends a server FAILs; timing decides how far the server's other tests get.
+        // The test whose request ends a server FAILs; timing decides which of the server's other tests are blocked.
         let failing = expected.iter().filter(|(_, outcome)| **outcome == "FAIL").map(|(name, _)| name);
         for (name, (outcome, why)) in &mut results {
             if *outcome == "ERROR" && failing.clone().any(|first| why.contains(&format!("blocked by {first}"))) {

@@ -1,4 +1,4 @@
-//! The stages of the lane: install the release, break it, judge it, restore it.
+//! The stages of a round: break the release, judge it, restore it.
 
 use crate::support::catalogue::{Round, catalogue};
 use crate::support::expected::Expected;
@@ -22,7 +22,7 @@ impl Stages {
         Self { installed: cluster.state(), cluster, problems: Vec::new() }
     }
 
-    /// Restores the release; remaining differences are problems, and a reinstallation keeps them out of the next round.
+    /// Remaining differences are problems; reinstalls the release to keep them out of the next round.
     fn restore(&mut self, name: &str, undo: impl FnOnce(&TestCluster)) {
         undo(&self.cluster);
         let found = restore::differences(&self.installed, &self.cluster.state());
@@ -32,7 +32,6 @@ impl Stages {
         }
     }
 
-    /// Runs a round's suites and compares the results with those that its faults should cause.
     fn judge(&mut self, round: &Round) {
         let name = &round.name;
         let run = run(&self.cluster, round);
@@ -45,7 +44,6 @@ impl Stages {
         println!("{name}: {} tests in {:.1?}, {} problems", run.results.len(), run.elapsed, found.len());
     }
 
-    /// Applies a round's faults, judges it, and undoes the faults.
     pub fn judge_faults(&mut self, round: &Round) {
         if round.faults.is_empty() {
             return self.judge(round);
@@ -82,7 +80,6 @@ impl Stages {
         self.restore("upgraded", TestCluster::install);
     }
 
-    /// Replaces the healthy release with the older chart, and back.
     pub fn judge_older_chart(&mut self) {
         self.judge(&Round::healthy("healthy again"));
         let [usual, nfs] = catalogue().older;

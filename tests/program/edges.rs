@@ -22,9 +22,9 @@ const PRINTING: [(&[&str], &str); 9] = [
     (&["--help"], "Exit codes:"),
     (&["--version"], concat!("file-simulator-e2e ", env!("CARGO_PKG_VERSION"))),
 ];
-const SCENARIO: &str = "nfs-files-stay: nas-output-3: the sidecar mounts another volume than the export that clients write to; FAIL nfs::sync\n";
+const SCENARIO: &str =
+    "nfs-files-stay: nas-output-3: the sidecar mounts another volume instead of the export; FAIL nfs::sync\n";
 
-/// A pipe whose reader has closed it.
 fn closed_pipe() -> Stdio {
     pipe().unwrap().1.into()
 }

@@ -10,7 +10,7 @@ use crate::support::speed::until;
 use crate::support::stub_server::{VERSION, respond, serve};
 use crate::support::workspace::{LIMIT, Workspace};
 
-/// A kubeconfig whose plugin hangs at its `hangs`th run, after it has written down its process number.
+/// A kubeconfig whose plugin hangs at its `hangs`th run, after writing its process ID.
 fn workspace(hangs: u32) -> Workspace {
     let server = serve(|stream| {
         respond(stream, |head| {
@@ -34,7 +34,7 @@ fn workspace(hangs: u32) -> Workspace {
 
 #[test]
 fn a_hanging_plugin_is_killed_when_the_program_ends_or_is_interrupted() {
-    // It hangs at the first token, or at the renewal.
+    // At the first token, or at its renewal.
     for (hangs, code) in [(1, 130), (2, 3)] {
         let workspace = workspace(hangs);
         let mut running = workspace.start(workspace.command(&["doctor", "--suite", "smoke"]));

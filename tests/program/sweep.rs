@@ -32,10 +32,10 @@ impl Simulated {
         });
     }
 
-    /// Waits until a file is in this many places.
-    fn until(&self, name: &str, places: usize) -> Vec<PathBuf> {
+    /// Waits until this many copies of a file exist.
+    fn until(&self, name: &str, copies: usize) -> Vec<PathBuf> {
         speed::wait_for(name, Duration::from_secs(60), Duration::from_millis(50), || {
-            Some(self.files(name)).filter(|found| found.len() == places)
+            Some(self.files(name)).filter(|found| found.len() == copies)
         })
     }
 
@@ -80,5 +80,5 @@ fn unreadable_folders_are_reported() {
     let file = cut.data().join("nas-output-1").join(LEFT);
     std::fs::write(&file, "left").unwrap();
     cut.sweep(&["--yes", "--older-than", "0s"], 3, &["cannot list /data in pod"]);
-    assert!(file.is_file(), "its export would bring it back");
+    assert!(file.is_file(), "the sidecar would copy it again");
 }

@@ -9,7 +9,7 @@ use crate::support::root;
 use crate::support::test_cluster::output;
 use crate::support::workspace::Workspace;
 
-use super::stream::{hostile, rich, said};
+use super::stream::{hostile, outputs, rich};
 
 #[test]
 #[ignore = "installs packages from PyPI and npm; cargo test --test offline -- --ignored readers"]
@@ -20,7 +20,7 @@ fn other_readers_of_junit_find_the_contents_of_the_json() {
     workspace.expect(&[&["--simulate=server-missing"], &suites[..], &waits].concat(), 1, &[]);
     let mut reports: Vec<_> = ["smoke", "phase3"].map(|suite| workspace.path("reports").join(suite)).into();
     for (run, events, suites) in [("rich", rich(), &["phase2", "phase3"][..]), ("hostile", hostile(), &["phase9"])] {
-        let texts = said(&events);
+        let texts = outputs(&events);
         std::fs::create_dir(workspace.path(run)).unwrap();
         for suite in suites {
             let report = workspace.path(run).join(suite);

@@ -1,4 +1,4 @@
-//! Compares a run's results with those that its scenario expects.
+//! Compares a run's results with those of its scenario.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,6 @@ use crate::support::expected::{differences, exit_code, expand};
 use crate::support::junit::Results;
 use crate::support::workspace::{RunResult, Workspace};
 
-/// Checks that exactly the expected tests did not pass, and that exit code and diagnoses match.
 pub fn judge(scenario: &Scenario, workspace: &Workspace, ended: &RunResult) -> Result<(), Failed> {
     let (code, results) = (ended.code, &ended.results);
     if scenario.refused {
@@ -50,7 +49,7 @@ fn check_diagnoses(results: &Results, workspace: &Workspace) -> Result<(), Faile
     // A broken API server provides no diagnosis for servers with ERRORs.
     let (least, most) = (servers(&["FAIL"]), servers(&["FAIL", "ERROR"]));
     let files = std::fs::read_dir(workspace.path("reports/diagnostics")).ok();
-    // Created only for the first diagnosis.
+    // Exists only with a diagnosis.
     let has_folder = files.is_some();
     let names = files.into_iter().flatten().map(|file| file.unwrap().file_name().into_string().unwrap());
     let seen: BTreeSet<String> = names.map(|name| name.replace(".txt", "")).collect();

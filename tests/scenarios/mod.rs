@@ -1,7 +1,7 @@
 //! Each scenario of the simulated cluster makes exactly the expected tests fail, and no run hangs.
 //!
-//! Runs the program on a simulation in this process, with suites whose limits are shorter, as is the sync interval.
-//! `-- --ignored` runs the healthy scenario twenty times.
+//! Runs the program on a simulation in this process, with shorter limits and sync interval. `-- --ignored` runs the healthy
+//! scenario twenty times.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,9 +17,9 @@ use crate::support::workspace::{Running, Workspace};
 
 mod judge;
 
-/// The suites of scenarios that name none.
+/// The default suites.
 const SUITES: [&str; 2] = ["phase2", "phase3"];
-/// Replacements in suites, applied in this order.
+/// Replacements in suites, in this order.
 const SHORTER: [(&str, &str); 4] = [
     ("within: 10s", "within: 4s"),
     ("within: 60s", "within: 8s"),
@@ -27,10 +27,10 @@ const SHORTER: [(&str, &str); 4] = [
     ("within: 30s", "within: 8s"),
 ];
 const SETTLE: Duration = Duration::from_secs(8);
-/// The time limit of a run on a usual machine.
+/// On a usual machine.
 const LIMIT: Duration = Duration::from_secs(100);
 
-/// Limits runs that copy many files to two at once, because more would starve each other on few cores.
+/// At most two runs copy many files at once: more would starve each other on few cores.
 static COPY_SLOTS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 static NEXT_SLOT: AtomicUsize = AtomicUsize::new(0);
 
@@ -62,12 +62,13 @@ fn trial(name: String, scenario: Scenario) -> Trial {
     })
 }
 
-/// Waits until a run that copies many files may start.
 pub fn copy_slot() -> MutexGuard<'static, ()> {
-    COPY_SLOTS[NEXT_SLOT.fetch_add(1, Ordering::Relaxed) % COPY_SLOTS.len()].lock().unwrap_or_else(PoisonError::into_inner)
+    COPY_SLOTS[NEXT_SLOT.fetch_add(1, Ordering::Relaxed) % COPY_SLOTS.len()]
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Two runs at once both pass, and neither removes the other's files.
+/// Neither run removes the other's files.
 fn two_runs(healthy: &Scenario) -> Result<(), Failed> {
     let simulated = Simulated::new(healthy.clone());
     for (workspace, running) in [(); 2].map(|()| start(healthy, &simulated)) {
@@ -76,7 +77,6 @@ fn two_runs(healthy: &Scenario) -> Result<(), Failed> {
     check_leftovers(healthy, &simulated)
 }
 
-/// Starts a run of the scenario's suites.
 fn start(scenario: &Scenario, simulated: &Simulated) -> (Workspace, Running) {
     let workspace = simulated.workspace();
     let mut suites: Vec<&str> = scenario.suites.iter().map(String::as_str).collect();

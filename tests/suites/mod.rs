@@ -12,7 +12,7 @@ use crate::scenarios;
 use crate::support::junit::Results;
 use crate::support::workspace::Workspace;
 
-/// A test that is selected alone is run alone; otherwise the program runs all tests.
+/// A single selected test runs alone; otherwise the program runs all tests.
 pub fn tests(arguments: &Arguments) -> Vec<Trial> {
     let suites: Vec<String> = BUILT_IN.iter().map(|(name, _)| format!("--suite={name}")).collect();
     let suites: Vec<&str> = suites.iter().map(String::as_str).collect();

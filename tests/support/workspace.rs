@@ -14,10 +14,10 @@ use tempfile::TempDir;
 use super::junit::{self, Results};
 use super::speed;
 
-/// The time limit of a run on a usual machine.
+/// On a usual machine.
 pub const LIMIT: Duration = Duration::from_secs(240);
 
-/// A temporary folder for runs of the program, and the cluster that they use.
+/// A temporary working folder for runs of the program, and their cluster.
 pub struct Workspace {
     folder: TempDir,
     /// The options that select the cluster.
@@ -25,7 +25,7 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Without a cluster: the host folder is in the temporary folder, and so will be the kubeconfig.
+    /// Without a cluster.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("data")).unwrap();
@@ -43,7 +43,7 @@ impl Workspace {
         self.folder.path().join(name)
     }
 
-    /// The program, ready to start, with an environment that contains only what the system needs.
+    /// The program, with only the environment that the system needs.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_file-simulator-e2e"));
         command
@@ -73,13 +73,13 @@ impl Workspace {
         self.start(command).end(LIMIT)
     }
 
-    /// Starts the program, with a list of the tests that it should report.
+    /// Starts the program after listing its tests.
     pub fn begin(&self, arguments: &[&str]) -> Running {
         let listed = self.listed(arguments);
         Running { listed, ..self.start(self.command(arguments)) }
     }
 
-    /// Writes a built-in suite with replaced limits and returns the file's name.
+    /// Writes a built-in suite with other limits; returns the file's name.
     pub fn suite(&self, name: &str, replaced: &[(&str, &str)]) -> String {
         let file = format!("{name}.yaml");
         std::fs::write(self.path(&file), speed::suite(name, replaced)).unwrap();
@@ -117,7 +117,7 @@ pub struct Running {
     outputs: [PathBuf; 2],
     reports: PathBuf,
     started: Instant,
-    /// The tests that it should report; empty unless started with [`Workspace::begin`].
+    /// The expected tests; empty unless started with [`Workspace::begin`].
     pub listed: Vec<String>,
 }
 
@@ -135,7 +135,7 @@ impl Running {
         self.within(LIMIT, what, |_| holds());
     }
 
-    /// Waits until it exits, within this time after its start on a usual machine.
+    /// Waits for its exit, at most this long after its start on a usual machine.
     pub fn end(mut self, limit: Duration) -> RunResult {
         self.within(limit, "the program's exit", Self::has_ended);
         let (code, elapsed) = (self.child.wait().unwrap().code().unwrap_or(-1), self.started.elapsed());
@@ -165,7 +165,7 @@ pub struct RunResult {
     pub out: String,
     pub err: String,
     pub results: Results,
-    /// The tests that it should have reported.
+    /// The expected tests.
     pub listed: Vec<String>,
     pub elapsed: Duration,
 }
@@ -186,7 +186,7 @@ impl RunResult {
     }
 
     pub fn with(&self, outcome: &str) -> BTreeSet<&str> {
-        self.results.iter().filter(|(_, (its, _))| *its == outcome).map(|(name, _)| name.as_str()).collect()
+        self.results.iter().filter(|(_, (seen, _))| *seen == outcome).map(|(name, _)| name.as_str()).collect()
     }
 
     pub fn missing(&self) -> Vec<String> {

@@ -32,7 +32,7 @@ impl Small {
     fn fill(&self) {
         let full = fs::write(self.0.join("full"), vec![0; 16 << 20]).unwrap_err();
         assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
-        // No inodes either: a file that is truncated would make room for others.
+        // No inodes either: truncating a file would make room for others.
         let full = (0..).find_map(|name| fs::write(self.0.join(format!("full-{name}")), "").err()).unwrap();
         assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     }
@@ -45,7 +45,7 @@ impl Small {
     }
 
     fn unmount(&self) {
-        // It may be unmounted already.
+        // May be unmounted already.
         let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
     }
 }
@@ -56,7 +56,6 @@ impl Drop for Small {
     }
 }
 
-/// Waits for the first file of the run whose name contains `part`.
 fn first(folder: &Path, part: &str) -> PathBuf {
     let matches = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_string_lossy();
@@ -70,9 +69,9 @@ fn first(folder: &Path, part: &str) -> PathBuf {
 /// Breaks the folder, or the run's file in it.
 type Trouble = fn(&Small, &Path);
 
-/// Runs one test and breaks the folder when a file arrives whose name contains `part`, or before the run without `part`.
-/// Other tests would remove files and so make room.
-fn troubled(workspace: &Workspace, test: &str, small: &Small, part: Option<&str>, trouble: Trouble) -> RunResult {
+/// Runs one test (others would remove files and make room), and breaks the folder when the first file arrives whose name contains
+/// `part`; without `part`, before the run.
+fn run_with(workspace: &Workspace, test: &str, small: &Small, part: Option<&str>, trouble: Trouble) -> RunResult {
     let (suite, check) = test.split_once("::").unwrap();
     let Some(part) = part else {
         trouble(small, &small.0);
@@ -104,8 +103,8 @@ impl Drop for Mounted<'_> {
     }
 }
 
-/// Checks that this test has this outcome, that only tests of the same server do not pass, that the output contains these
-/// phrases (with alternatives after `|`), and that it names all leftover files.
+/// Checks the test's outcome, that all tests of other servers pass, and that the output contains these phrases (`|` separates
+/// alternatives) and all leftover files.
 fn judge(ended: &RunResult, left: &[String], (name, outcome): (&str, &str), words: &[&str]) {
     let wrong = ended.results.iter().filter(|(_, (outcome, _))| ["FAIL", "ERROR"].contains(outcome));
     let wrong: Vec<_> = wrong.map(|(name, (outcome, _))| (name.as_str(), *outcome)).collect();
@@ -133,7 +132,7 @@ pub fn full_and_read_only_folders_and_immutable_files_are_reported() {
     ] {
         let simulated = Simulated::named(HEALTHY);
         let small = Small::mount(&simulated.data().join(SERVER));
-        let ended = troubled(&simulated.workspace(), test, &small, part, trouble);
+        let ended = run_with(&simulated.workspace(), test, &small, part, trouble);
         judge(&ended, &simulated.leftovers(), (test, outcome), &words);
     }
 }
@@ -148,8 +147,8 @@ pub fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_reported() {
     ];
     for (_, trouble, outcome, words) in share::deal("folders", all, |(name, ..)| (*name).to_owned()) {
         let mounted = Mounted::new(&cluster);
-        // At the first file, so that those of the second cycle are certainly still missing.
-        let ended = troubled(&cluster.workspace(), "phase3::multi-write", &mounted.small, Some(WRITTEN), trouble);
+        // At the first file: those of the second cycle are still missing.
+        let ended = run_with(&cluster.workspace(), "phase3::multi-write", &mounted.small, Some(WRITTEN), trouble);
         let left = cluster.leftovers(ended.run_name());
         drop(mounted);
         judge(&ended, &left, ("phase3::multi-write", outcome), &words);

@@ -13,9 +13,9 @@ use crate::support::workspace::{LIMIT, RunResult, Workspace};
 use super::program::start;
 use super::{Moments, SUITES};
 
-/// The time limit for cleaning up and writing the reports.
+/// For cleaning up and writing the reports.
 const BOUND: Duration = Duration::from_secs(95);
-/// The time limit for exiting after the third interrupt.
+/// For exiting after the third interrupt.
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// The longest pause between two interrupts, in milliseconds.
 const APART: u64 = 1500;
@@ -34,7 +34,7 @@ impl Plan {
         Self { suite, interrupts: (0..interrupts).map(interrupt).collect() }
     }
 
-    /// Runs the plan and returns the problems; `inspect` returns the leftover files, and the pods unless all are Ready.
+    /// Returns the problems; `inspect` returns the leftover files, and the pods unless all are Ready.
     fn run(
         &self,
         workspace: &Workspace,
@@ -57,7 +57,7 @@ impl Plan {
         let left = match sent {
             0 | 1 => left,
             2 => ended.unnamed(&left),
-            // After three interrupts nothing is promised.
+            // No promise after three interrupts.
             _ => Vec::new(),
         };
         let codes = if ended.with("ERROR").is_empty() { &[0, 130][..] } else { &[130] };

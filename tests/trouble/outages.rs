@@ -1,5 +1,5 @@
-//! The API server fails during a run, for a moment or for good. Affected tests are ERROR, never FAIL; nothing hangs; leftover
-//! files are named.
+//! The API server fails during a run, for 3 s or for good. Affected tests are ERROR, never FAIL; nothing hangs; the output names
+//! leftover files.
 
 use std::process::Command;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::{Moments, SUITES};
 
 /// The runs' `--timeout`.
 const SETTLE: Duration = Duration::from_secs(20);
-/// The time limit of a run whose API server does not come back.
+/// For a run whose API server stays down.
 const BOUND: Duration = Duration::from_secs(120);
 const SHORT: Duration = Duration::from_secs(3);
 
@@ -51,14 +51,12 @@ impl ApiServer {
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
-        // After a failed test too.
         if self.is_down {
             self.start();
         }
     }
 }
 
-/// The process started by `fixtures/cluster/up` or by this test.
 fn pid() -> String {
     output(&mut scripted("pid_of apiserver")).trim().to_owned()
 }
@@ -104,7 +102,7 @@ pub fn an_api_server_outage_makes_no_test_fail() {
         println!("{name}: exit {} in {:.1?}, {} left", ended.code, ended.elapsed, left.len());
         let found = problems(&ended, is_short, was_hit, &left);
         all.extend(found.iter().map(|what| format!("{name}: {what}\n{}", ended.all())));
-        // Waits for scheduler and kubelet, which recover later, so that the next run starts on a healthy cluster.
+        // Waits for scheduler and kubelet, which recover later.
         cluster.replace("nas-input-1");
     }
     assert!(all.is_empty(), "{}", all.join("\n"));

@@ -1,4 +1,4 @@
-//! Runs that get into trouble, checks of their results, and recovery of the real cluster's servers.
+//! Disrupted runs, checks of their results, and recovery of the real cluster's servers.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use crate::support::speed;
 use crate::support::test_cluster::{SERVERS, SHORTER, TestCluster};
 use crate::support::workspace::{RunResult, Running, Workspace};
 
-/// The time limit for whatever the cluster does by itself, on a usual machine.
+/// For changes of the cluster, on a usual machine.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// Starts a suite, and returns when its first report exists: before that there is nothing to interrupt.
+/// Returns when the first report exists: before that, there is nothing to interrupt.
 pub fn start(workspace: &Workspace, suite: &str, arguments: &[&str]) -> Running {
-    // Shorter limits, because some tests will time out.
+    // Some tests time out, so limits are shorter.
     let file = workspace.suite(suite, &SHORTER);
     let mut running = workspace.begin(&[&["--suite", &file, "--allow-disruption"], arguments].concat());
     let report = workspace.path(&format!("reports/{suite}.xml"));
@@ -24,7 +24,7 @@ pub fn wait_for(what: &str, holds: impl FnMut() -> bool) {
 }
 
 impl RunResult {
-    /// The run's name; the prefix of all names if the run ended before it printed its name.
+    /// The prefix of all names if the run ended before it printed its own.
     pub fn run_name(&self) -> &str {
         self.out.lines().find_map(|line| line.strip_prefix("run:")).map_or("e2e-", str::trim)
     }
@@ -73,7 +73,7 @@ impl TestCluster {
         wait_for("Ready servers", || self.not_ready().is_none());
     }
 
-    /// The files that a run has left once all servers are Ready again; reinstalls the release to remove them.
+    /// A run's leftover files once all servers are Ready again; reinstalls the release to remove them.
     pub fn left_by(&self, ended: &RunResult) -> Vec<String> {
         self.wait_until_ready();
         let left = self.leftovers(ended.run_name());

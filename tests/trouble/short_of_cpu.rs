@@ -1,4 +1,4 @@
-//! A node short of CPU, as on a busy laptop: a healthy release passes there, only more slowly.
+//! A healthy release passes on a node short of CPU, as on a busy laptop, only more slowly.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use crate::support::test_cluster::{TestCluster, output, scripted};
 
 use super::program::wait_for;
 
-/// The suites to run; the last one notices whether a container was restarted during the others.
+/// The last suite detects containers that restarted during the others.
 const SUITES: [&str; 3] = ["phase3", "data-safety", "phase2"];
 /// The initial CPU quota, for the cluster and for each pod, in microseconds per period of 0.1 s.
 const CORE: u32 = 20_000;
-/// The quota is lowered until an empty command takes this long. Much slower, and the kubelet's own probes would time out and
-/// restart containers.
+/// Lowers the quota until an empty command takes this long. On an even slower node, the kubelet's probes would time out and restart
+/// containers.
 const SLOW: Duration = Duration::from_millis(2_500);
 const LIMIT: Duration = Duration::from_secs(900);
 
@@ -66,12 +66,12 @@ impl Throttled {
 impl Drop for Throttled {
     fn drop(&mut self) {
         for (group, quota) in &self.pods {
-            // The pod may have ended.
+            // A pod may have ended.
             let _ = fs::write(group.join(self.quota), quota);
         }
         wait_for("the cluster's processes to leave the cgroup", || {
             for process in fs::read_to_string(self.own.join("cgroup.procs")).unwrap().lines() {
-                // The process may have ended.
+                // A process may have ended.
                 let _ = fs::write(self.before.join("cgroup.procs"), process);
             }
             fs::remove_dir(&self.own).is_ok()
@@ -81,9 +81,9 @@ impl Drop for Throttled {
 
 /// The cgroup of a process, relative to the root. If both versions exist, version 1 is listed first.
 fn group_of(process: &str) -> String {
-    let ask =
+    let script =
         format!(r#"awk -F: '$2 == "" || $2 ~ /(^|,)cpu(,|$)/ {{ print substr($3, 2); exit }}' /proc/{process}/cgroup"#);
-    output(&mut scripted(&ask)).trim().to_owned()
+    output(&mut scripted(&script)).trim().to_owned()
 }
 
 /// How long an empty command takes: the median of three.

@@ -1,5 +1,4 @@
-//! The simulated API server: HTTP on a loopback port, described by a kubeconfig. Implements only the requests that the
-//! harness sends.
+//! The simulated API server: HTTP on a loopback port, described by a kubeconfig. Implements only the program's requests.
 //!
 //! Imports the world, the node's commands and port-forwards, and the codec of commands.
 
@@ -65,7 +64,6 @@ pub(super) async fn start(world: &Arc<World>, kubeconfig: &Path, tasks: &mut Joi
     Ok(())
 }
 
-/// JSON, which is YAML too.
 fn kubeconfig(address: SocketAddr, token: &str) -> Value {
     json!({
         "apiVersion": "v1",
