@@ -60,7 +60,6 @@ pub fn uid(object: &Value) -> &str {
     text(&object["metadata"]["uid"])
 }
 
-/// The name of a pod's server.
 pub fn server(pod: &Value) -> &str {
     text(&pod["metadata"]["labels"]["app.kubernetes.io/component"])
 }
@@ -91,7 +90,6 @@ pub fn owned_by(kind: Kind, owner: &Value, name: &str, labels: &Value) -> Value 
     json!({"name": name, "labels": labels, "ownerReferences": [reference]})
 }
 
-/// A timestamp as Kubernetes writes it, in whole seconds.
 pub fn stamp(time: Timestamp) -> String {
     format!("{time:.0}")
 }

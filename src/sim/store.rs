@@ -14,13 +14,11 @@ const FIRST: u64 = 1000;
 
 pub struct Change {
     pub kind: Kind,
-    /// `ADDED`, `MODIFIED` or `DELETED`.
     pub verb: &'static str,
     /// The object after the change; its last state if it was deleted.
     pub object: Arc<Value>,
 }
 
-/// The objects of one namespace, and the cluster-scoped ones.
 pub struct Store(watch::Sender<State>);
 
 pub struct State {

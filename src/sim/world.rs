@@ -27,14 +27,14 @@ pub const NODE: &str = "file-simulator";
 /// The sync interval of the simulated sidecars, in seconds; the chart's default is 30.
 pub const INTERVAL: u64 = 2;
 
-/// The age of the release when the run starts.
+/// The age of the release at the first request.
 const AGE: Duration = Duration::from_secs(600);
 
 pub struct World {
     pub store: Store,
     pub logs: Logs,
     pub scenario: Scenario,
-    /// The host folder.
+    /// The host folders.
     pub data: PathBuf,
     /// The node's volumes and the containers' root filesystems.
     pub node: PathBuf,
@@ -117,7 +117,7 @@ impl World {
         tokio::time::sleep_until(start + after).await;
     }
 
-    /// Stores an object with the fields that the API server adds.
+    /// Adds the fields that the API server sets.
     pub fn put(&self, kind: Kind, mut object: Value) {
         if !matches!(kind, Kind::Node | Kind::Namespace) {
             object["metadata"]["namespace"] = json!(NAMESPACE);

@@ -16,7 +16,6 @@ const NAME: &str = "file-simulator-e2e";
 /// Deleted with its roles when dropped.
 pub struct Account {
     cluster: TestCluster,
-    /// The minor version of Kubernetes.
     minor: u32,
     /// docs/rbac.yaml with a unique name, because other tests may run on the cluster.
     rbac: String,
@@ -88,7 +87,6 @@ fn rule(permission: Permission) -> Value {
 impl Drop for Account {
     fn drop(&mut self) {
         let file = self.folder.path("objects");
-        // After a failed test too.
         let _ = std::fs::write(&file, &self.rbac);
         let _ = self.cluster.command(&["delete", "--wait=false", "-f"]).arg(file).status();
     }

@@ -18,7 +18,6 @@ pub enum Clusters {
     Real,
 }
 
-/// A connected cluster on which the release is installed.
 pub struct Connected {
     pub cluster: Cluster,
     /// For requests that the program does not send.
@@ -58,13 +57,11 @@ impl Clusters {
     }
 }
 
-/// A simulated cluster whose user may not list pods.
 pub async fn forbidding() -> Connected {
     let fault = json!({"api": {"verbs": ["list"], "resources": ["pods"], "gets": {"status": 403}}});
     Clusters::Simulated.connect(faulty(&[fault])).await
 }
 
-/// A client that can impersonate a user.
 pub async fn client(target: &Target, user: Option<&str>) -> Client {
     let kubeconfig = Kubeconfig::read_from(target.kubeconfig.as_ref().unwrap()).unwrap();
     let options = KubeConfigOptions { context: Some(target.context.clone()), ..KubeConfigOptions::default() };

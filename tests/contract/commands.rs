@@ -5,7 +5,6 @@ use file_simulator_e2e::digest::Digest;
 
 use super::clusters::{Connected, select, wanted};
 
-/// The name of a server's Ready pod.
 pub async fn pod(api: &Connected, server: &str) -> String {
     let watch = api.cluster.watch(wanted(), false).await.unwrap();
     let population = watch.population().unwrap();

@@ -42,7 +42,6 @@ async fn until(watch: &Watch, holds: impl Fn(&Population) -> bool) -> Population
         .expect("the pods did not reach the expected state")
 }
 
-/// The server has settled with one Ready pod.
 fn is_settled(population: &Population, name: &str) -> bool {
     let server = population.server(&select(), name);
     let is_ready = server.pods.iter().all(|pod| server::is_ready(pod));

@@ -222,7 +222,6 @@ proptest! {
     }
 }
 
-/// The objects of an unrelated chart.
 fn objects() -> Vec<Value> {
     serde_saphyr::from_multiple(include_str!("../../fixtures/suites/shares/manifests.yaml")).unwrap()
 }

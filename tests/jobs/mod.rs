@@ -30,9 +30,7 @@ struct Job {
     /// The options of the shell that runs each step.
     shell: &'static [&'static str],
     steps: Vec<String>,
-    /// The published JUnit files.
     junit: Value,
-    /// The folder uploaded as an artifact.
     artifact: Value,
 }
 

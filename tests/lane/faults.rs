@@ -29,7 +29,6 @@ impl TestCluster {
         std::fs::rename(self.folder.join(server), self.folder.join(format!("{MOVED}{server}"))).unwrap();
     }
 
-    /// Removes the faults and reinstalls their servers.
     pub fn undo(&self, faults: &[Fault]) {
         for fault in faults {
             match &fault.change {

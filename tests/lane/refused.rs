@@ -11,7 +11,6 @@ use crate::support::speed;
 use crate::support::test_cluster::{TestCluster, name};
 
 const NAME: &str = "no-pod";
-/// The namespace's label with the enforced `PodSecurity` level.
 const LEVEL: &str = "pod-security.kubernetes.io/enforce";
 
 impl TestCluster {

@@ -33,7 +33,6 @@ struct Variant {
     arguments: Vec<String>,
 }
 
-/// The request lines and headers that the servers received.
 type Received = Arc<Mutex<Vec<String>>>;
 
 fn record(server: &str, head: &str, received: &Received) {

@@ -74,7 +74,6 @@ fn parsed(page: &str) -> Document<'_> {
     Document::parse_with_options(page, ParsingOptions { allow_dtd: true, ..ParsingOptions::default() }).unwrap()
 }
 
-/// Elements that run or load something.
 const ACTIVE: [&str; 12] =
     ["script", "link", "img", "iframe", "object", "embed", "audio", "video", "source", "base", "form", "image"];
 

@@ -17,7 +17,6 @@ use crate::support::workspace::{Running, Workspace};
 
 mod judge;
 
-/// The default suites.
 const SUITES: [&str; 2] = ["phase2", "phase3"];
 /// Replacements in suites, in this order.
 const SHORTER: [(&str, &str); 4] = [

@@ -29,13 +29,11 @@ pub struct Round {
     pub suites: Vec<String>,
     /// Parts of the names of tests that do not run.
     pub skip: Vec<String>,
-    /// Whether disruptive tests run.
     pub disrupts: bool,
     pub faults: Vec<Fault>,
 }
 
 impl Default for Round {
-    /// The usual suites, without faults.
     fn default() -> Self {
         let suites = ["phase2", "phase3"].map(str::to_owned).to_vec();
         Self { name: String::new(), suites, skip: Vec::new(), disrupts: false, faults: Vec::new() }
@@ -53,7 +51,6 @@ impl Round {
     }
 }
 
-/// A fault of one server.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {

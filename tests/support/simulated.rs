@@ -15,7 +15,6 @@ pub fn faulty(faults: &[Value]) -> Scenario {
     serde_json::from_value(json!({"name": "faulty", "about": "set by a test", "faults": faults})).unwrap()
 }
 
-/// The cluster; dropping it stops it.
 pub struct Simulated {
     simulation: Simulation,
     // Dropped after the simulation that runs on it.
@@ -49,7 +48,6 @@ impl Simulated {
         Workspace::at(&self.target(), self.data())
     }
 
-    /// Leftover files of runs.
     pub fn leftovers(&self) -> Vec<String> {
         self.files("e2e-").iter().map(|path| path.display().to_string()).collect()
     }

@@ -40,12 +40,10 @@ pub fn scaled(limit: Duration) -> Duration {
     limit.mul_f64(slowness())
 }
 
-/// A scaled limit, for a command line or a suite.
 pub fn duration(limit: Duration) -> String {
     format!("{}ms", scaled(limit).as_millis())
 }
 
-/// The text of a built-in suite with replaced and scaled limits.
 pub fn suite(name: &str, replaced: &[(&str, &str)]) -> String {
     let text = std::fs::read_to_string(root("suites").join(format!("{name}.yaml"))).unwrap();
     let text = replaced.iter().fold(text, |text, (limit, instead)| text.replace(limit, instead));
@@ -58,7 +56,6 @@ pub fn until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     wait_for(what, limit, Duration::from_millis(50), || holds().then_some(()));
 }
 
-/// Polls until something is found, within this limit on a usual machine.
 pub fn wait_for<T>(what: &str, limit: Duration, pause: Duration, mut poll: impl FnMut() -> Option<T>) -> T {
     let (start, limit) = (Instant::now(), scaled(limit));
     loop {

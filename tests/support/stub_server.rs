@@ -9,7 +9,6 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::ring};
 
-/// Replies to one request.
 pub fn respond(mut stream: impl Read + Write, reply: impl FnOnce(&str) -> (u16, &'static str)) -> Result<()> {
     let (status, body) = reply(&head(&mut stream)?);
     let fixed = "Canned\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length:";

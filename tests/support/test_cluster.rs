@@ -8,13 +8,11 @@ use file_simulator_e2e::cluster::Target;
 use super::root;
 use super::workspace::Workspace;
 
-/// The label of the servers' pods and Deployments.
 pub const SERVERS: &str = "simulator.protocol=nfs";
 /// Shorter limits for suites: four sync intervals of 5 s.
 pub const SHORTER: [(&str, &str); 2] = [("within: 60s", "within: 20s"), ("within: 30s", "within: 20s")];
 /// Arguments of `find` for files and folders of runs.
 pub const FILES_OF_RUNS: [&str; 6] = ["-name", "*e2e-*", "-not", "-name", KILLED_RUN_FILE, "-prune"];
-/// A leftover file of a killed run.
 pub const KILLED_RUN_FILE: &str = "e2e-00000000-phase3-latency-nas-output-2-sync.txt";
 /// The prefix of a host folder's name while it is moved away.
 pub const MOVED: &str = "moved-away-";

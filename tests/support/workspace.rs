@@ -1,4 +1,4 @@
-//! Runs the program as a user would, in a temporary folder, and reads its results.
+//! Runs the program as a user does, in a temporary folder, and reads its results.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -20,7 +20,6 @@ pub const LIMIT: Duration = Duration::from_secs(240);
 /// A temporary working folder for runs of the program, and their cluster.
 pub struct Workspace {
     folder: TempDir,
-    /// The options that select the cluster.
     cluster: Vec<OsString>,
 }
 
@@ -62,7 +61,6 @@ impl Workspace {
         self.finish(self.command(arguments))
     }
 
-    /// Runs the program and checks its exit code and output.
     pub fn expect(&self, arguments: &[&str], code: i32, words: &[&str]) -> RunResult {
         let ended = self.run(arguments);
         ended.expect(code, words);
@@ -113,7 +111,6 @@ impl Workspace {
 
 pub struct Running {
     child: Child,
-    /// The files with standard output and standard error.
     outputs: [PathBuf; 2],
     reports: PathBuf,
     started: Instant,
@@ -165,7 +162,6 @@ pub struct RunResult {
     pub out: String,
     pub err: String,
     pub results: Results,
-    /// The expected tests.
     pub listed: Vec<String>,
     pub elapsed: Duration,
 }

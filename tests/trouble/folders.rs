@@ -1,5 +1,5 @@
-//! One server's host folder is full, read-only, gone, or contains an immutable file: its tests report this, those of other
-//! servers pass, and the run names the files that it cannot remove.
+//! One server's host folder is full, read-only, gone, or contains an immutable file: this server's tests report it, tests of
+//! other servers pass, and the run names the files that it cannot remove.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Interrupts at random moments. After one, no files are left; after two, leftover files are named; the third ends the
+//! Interrupts at random moments. After one, the run leaves no files; after two, it names leftover files; the third ends the
 //! process at once. The reports are complete each time.
 
 use std::time::{Duration, Instant};

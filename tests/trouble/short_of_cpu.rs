@@ -86,15 +86,15 @@ fn group_of(process: &str) -> String {
     output(&mut scripted(&script)).trim().to_owned()
 }
 
-/// How long an empty command takes: the median of three.
+/// The median of three empty commands.
 fn command_time(cluster: &TestCluster) -> Duration {
-    let mut took = [(); 3].map(|()| {
+    let mut times = [(); 3].map(|()| {
         let began = Instant::now();
         cluster.in_export("nas-output-1", "true");
         began.elapsed()
     });
-    took.sort_unstable();
-    took[1]
+    times.sort_unstable();
+    times[1]
 }
 
 pub fn a_healthy_release_passes_on_a_node_short_of_cpu() {
@@ -105,7 +105,7 @@ pub fn a_healthy_release_passes_on_a_node_short_of_cpu() {
     let cluster = TestCluster::find();
     let throttled = Throttled::begin();
     let mut quota = CORE;
-    let took = loop {
+    let slowest = loop {
         throttled.set_quota(quota);
         let took = command_time(&cluster);
         println!("{:.1} % of a core: a command takes {took:.1?}", f64::from(quota) / 1000.0);
@@ -122,7 +122,7 @@ pub fn a_healthy_release_passes_on_a_node_short_of_cpu() {
         let notice = ended.out.lines().find(|line| line.starts_with("the node was slow"));
         println!("{suite}: exit {} in {:.0?}; {notice:?}", ended.code, ended.elapsed);
         if ended.code != 0 || notice.is_none() || !left.is_empty() || !ended.missing().is_empty() {
-            problems.push(format!("{suite}, commands take {took:.1?}: leftover {left:?}\n{}", ended.all()));
+            problems.push(format!("{suite}, commands take {slowest:.1?}: leftover {left:?}\n{}", ended.all()));
         }
     }
     drop(throttled);

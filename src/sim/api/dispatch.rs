@@ -51,7 +51,6 @@ async fn body(request: Request<Incoming>) -> Value {
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
-/// Allows everything that the scenario does not forbid.
 fn review_access(world: &World, mut review: Value) -> Value {
     let attribute = |key: &str| text(&review["spec"]["resourceAttributes"][key]);
     let (_, resource) = resource(attribute("group"), "v1", attribute("resource"), attribute("subresource"));

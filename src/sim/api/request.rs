@@ -7,7 +7,6 @@ use crate::sim::object::{Kind, text};
 use crate::sim::world::NAMESPACE;
 
 pub(super) struct RequestInfo {
-    /// As in RBAC.
     pub verb: &'static str,
     pub group: String,
     /// As in RBAC, such as `pods/exec`, with the API group if the simulation lacks the kind; the path for other requests.

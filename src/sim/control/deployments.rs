@@ -57,7 +57,6 @@ fn owned(world: &World, kind: Kind, by: &Value) -> Vec<Arc<Value>> {
     world.store.list(kind).into_iter().filter(|object| is_owned(object)).collect()
 }
 
-/// Creates or deletes pods of a ReplicaSet.
 fn scale(world: &World, set: &Value, desired: usize) {
     let mut active: Vec<_> = owned(world, Kind::Pod, set).into_iter().filter(|pod| !is_terminating(pod)).collect();
     let denial = denial(world).filter(|_| active.len() < desired);

@@ -76,7 +76,6 @@ fn node(address: Ipv4Addr) -> Value {
     json!({"metadata": {"name": NODE, "labels": {"kubernetes.io/hostname": NODE}}, "status": status})
 }
 
-/// Stores the Secrets of the deployed revision and of the scenario's later revisions.
 fn store_revisions(world: &World, chart: &Chart) -> anyhow::Result<()> {
     let mut revisions = BTreeMap::from([(1, ("deployed", chart.clone()))]);
     for fault in &world.scenario.faults {

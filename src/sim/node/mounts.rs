@@ -45,13 +45,11 @@ pub(super) fn mount(world: &World, pod: &Value) {
     lock(&world.kubelet.mounts).insert(uid(pod).to_owned(), volumes);
 }
 
-/// Unmounts a removed pod's volumes and deletes its emptyDirs and root filesystems.
 pub(super) fn unmount(world: &World, uid: &str) {
     // A running operation in the pod must not find empty folders.
     let _files = lock(&world.kubelet.files);
     lock(&world.kubelet.mounts).remove(uid);
     for kind in ["pods", "roots"] {
-        // Leftovers are removed with the simulation.
         let _ = fs::remove_dir_all(world.node.join(kind).join(uid));
     }
 }

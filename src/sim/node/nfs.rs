@@ -16,7 +16,6 @@ use nfs3_server::vfs::{
 
 use super::container::lock;
 
-/// Listens on a free port; the caller serves the result.
 pub(super) async fn listen(root: PathBuf, read_only: bool) -> io::Result<NFSTcpListener<Folder>> {
     let folder = Folder { read_only, paths: Mutex::new(HashMap::from([(ROOT, root)])) };
     let mut server = NFSTcpListener::bind("127.0.0.1:0", folder).await?;

@@ -26,7 +26,6 @@ pub(super) fn initialize(world: &World, pod: &Value, ip: &str) {
 }
 
 impl Container {
-    /// Changes the container's status, and the pod's Ready condition and phase accordingly.
     fn update(&self, change: impl FnOnce(&mut Value)) {
         self.world.store.edit(Kind::Pod, name(&self.pod), |live| {
             if uid(live) != uid(&self.pod) {

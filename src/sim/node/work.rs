@@ -23,7 +23,6 @@ const LISTEN: Duration = Duration::from_millis(180);
 const FAILURES: u32 = 3;
 
 impl Container {
-    /// Returns the exit code.
     pub async fn work(&self) -> i32 {
         // Pods of the installation start before the first request.
         let is_new = self.world.has_requests();

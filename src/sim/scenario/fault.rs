@@ -73,7 +73,6 @@ pub enum Behaviour {
     Exits,
     /// Exits at once, but only in pods created after the first request.
     ExitsInNewPods,
-    /// The NFS server runs but does not listen.
     DoesNotListen,
     /// The NFS server serves another folder under the export's name.
     ServesElsewhere,

@@ -18,7 +18,6 @@ use crate::error::{Refusal, suggestion};
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
     pub name: String,
-    /// What is broken or unusual.
     pub about: String,
     /// The affected server. Test names without a server mean this server's tests; without `server`, those of all servers.
     #[serde(default)]
@@ -28,7 +27,6 @@ pub struct Scenario {
     pub suites: Vec<String>,
     #[serde(default)]
     pub(super) faults: Vec<Fault>,
-    /// The moment from which faults count their `after`.
     #[serde(default)]
     pub(super) counts_from: Start,
     #[serde(default)]
@@ -48,7 +46,7 @@ pub struct Scenario {
     /// Whether the run may leave files, because it cannot reach the cluster to remove them.
     #[serde(default)]
     pub leaves_files: bool,
-    /// Whether the run cannot start and exits with code 3.
+    /// Whether the run cannot start (exit code 3).
     #[serde(default)]
     pub refused: bool,
 }
@@ -57,8 +55,6 @@ const FILES: [&str; 3] = [include_str!("healthy.yaml"), include_str!("broken.yam
 
 pub const HEALTHY: &str = "healthy";
 
-/// All scenarios.
-///
 /// # Errors
 /// An internal error: a file is invalid.
 pub fn all() -> Result<Vec<Scenario>, Refusal> {
@@ -113,7 +109,6 @@ impl Scenario {
         })
     }
 
-    /// The active fault for a request.
     pub(super) fn api_fault(&self, verb: &str, resource: &str, elapsed: Duration) -> Option<ApiFault> {
         let mut faults = self.api_faults(verb, resource);
         faults.find_map(|(begin, end, fault)| (begin <= elapsed && elapsed < end).then_some(fault))
