@@ -1,5 +1,5 @@
-//! Tests on clusters: the suites on healthy and broken releases, the contract between cluster and harness, least privilege,
-//! and trouble during a run.
+//! Tests on clusters: the suites on healthy and broken releases, the contract between the program and a cluster, least
+//! privilege, and trouble during a run.
 //!
 //! Tests named `real` need the cluster of `fixtures/cluster` with the release installed, those named `root` need root; both
 //! are ignored by default. All others use simulated clusters.
@@ -26,7 +26,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     support::speed::slowness();
     if arguments.ignored || arguments.include_ignored {
-        // There is only one real cluster, and two tests would break it for each other.
+        // There is only one real cluster, and each test changes it.
         arguments.test_threads = Some(1);
     } else if !arguments.list {
         print!("{NOT_RUN}");

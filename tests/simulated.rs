@@ -13,10 +13,10 @@ mod suites;
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    // Runs mostly wait, but even more of them would starve each other.
+    // Runs mostly wait, but more of them would starve each other.
     let runs = 4 * available_parallelism().map_or(1, NonZero::get);
     arguments.test_threads = arguments.test_threads.or(Some(runs));
-    // Scenarios first: the tests of `suites` all wait for one run, which competes with those that copy many files.
+    // Scenarios first: all tests of `suites` wait for one run, which competes with runs that copy many files.
     let trials = [scenarios::tests(), suites::tests(&arguments)];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }

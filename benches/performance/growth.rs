@@ -19,22 +19,19 @@ use tokio::runtime::Runtime;
 
 use super::kubectl::SERVERS;
 use super::measure::{Cost, children_cost, kubectl, ours};
-use super::side_by_side::middle;
+use super::side_by_side::median_cost;
 
-/// Numbers of servers.
 const SIZES: [usize; 3] = [7, 70, 400];
 /// The number of unrelated objects of each kind.
 const UNRELATED: usize = 5_000;
 /// Concurrent requests.
 const AT_ONCE: usize = 16;
-/// The label of the unrelated objects.
 const LABEL: &str = "bench=unrelated";
 const NAMESPACE: &str = "file-simulator";
 const RENDERED: &str = include_str!("../../fixtures/helm-chart/golden/multi-nas.yaml");
 const VALUES: &str = include_str!("../../fixtures/helm-chart/file-simulator/values-multi-nas.yaml");
 const SYSTEM: &str = include_str!("../../suites/systems/file-simulator.yaml");
 
-/// Measures both, and prints tables and a plot.
 pub fn grow(rounds: usize) {
     let runtime = Runtime::new().expect("threads");
     println!("## Growth\n");
@@ -45,21 +42,21 @@ pub fn grow(rounds: usize) {
         cost
     });
     let client = runtime.block_on(client());
-    let real = || middle(&(0..rounds).map(|_| children_cost(|| ours(&["--suite", "phase2"]))).collect::<Vec<_>>());
-    // Left by an interrupted run.
+    let real = || median_cost(&(0..rounds).map(|_| children_cost(|| ours(&["--suite", "phase2"]))).collect::<Vec<_>>());
+    // After an interrupted run.
     runtime.block_on(remove(&client));
-    runtime.block_on(caught_up(&client));
+    runtime.block_on(wait_for_controllers(&client));
     let alone = real();
     row("7 servers", alone);
     let crowded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         runtime.block_on(create_unrelated(&client));
-        runtime.block_on(caught_up(&client));
+        runtime.block_on(wait_for_controllers(&client));
         real()
     }));
     runtime.block_on(remove(&client));
-    runtime.block_on(caught_up(&client));
+    runtime.block_on(wait_for_controllers(&client));
     let crowded = crowded.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    row(&format!("7 servers among {UNRELATED} other Pods, ReplicaSets and Services each"), crowded);
+    row(&format!("7 servers, with {UNRELATED} other Pods, ReplicaSets and Services each"), crowded);
     plot(simulated);
 }
 
@@ -81,7 +78,6 @@ fn plot(costs: [Cost; 3]) {
     }
 }
 
-/// The cost of `phase2` on this many simulated servers.
 fn simulated(runtime: &Runtime, servers: usize, rounds: usize) -> Cost {
     let scenario = json!({"name": "growth", "about": "healthy", "faults": copies(servers)});
     let scenario: Scenario = serde_json::from_value(scenario).expect("a scenario");
@@ -116,10 +112,10 @@ fn simulated(runtime: &Runtime, servers: usize, rounds: usize) -> Cost {
         ])
     };
     let costs: Vec<Cost> = (0..rounds).map(|_| children_cost(run)).collect();
-    middle(&costs)
+    median_cost(&costs)
 }
 
-/// A server's name: one of the chart's seven, or a copy's with a number appended.
+/// One of the chart's servers, or a copy with a number appended.
 fn name(number: usize) -> String {
     let (original, copy) = (SERVERS[number % SERVERS.len()], number / SERVERS.len());
     if copy == 0 { original.to_owned() } else { format!("{original}-{copy}") }
@@ -172,8 +168,8 @@ async fn create_unrelated(client: &Client) {
     create::<Service>(client, &labels, &json!({"clusterIP": "None", "ports": [{"port": 80}]})).await;
 }
 
-/// Waits until the controllers have processed all changes: they process a new ReplicaSet last.
-async fn caught_up(client: &Client) {
+/// Controllers process a new ReplicaSet after all earlier changes.
+async fn wait_for_controllers(client: &Client) {
     let labels = json!({"bench": "unrelated"});
     let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "one", "image": "none"}]}});
     let set = json!({"replicas": 0, "selector": {"matchLabels": labels}, "template": template});

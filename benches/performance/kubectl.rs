@@ -12,7 +12,7 @@ pub const SERVERS: [&str; 7] =
 const PREFIX: &str = "file-sim-file-simulator";
 /// The host folder of `fixtures/cluster`.
 const FOLDER: &str = "/mnt/simulator-data";
-/// How often the script checks whether a file has arrived, and how many times at most.
+/// Between two checks whether a file has arrived, and the maximum number of checks.
 const POLL: Duration = Duration::from_secs(5);
 const POLLS: u32 = 12;
 
@@ -44,7 +44,7 @@ impl Kubectl {
     }
 }
 
-/// Phase 2, steps 1 to 13; returns the peak memory of a kubectl, in KiB.
+/// Phase 2, steps 1 to 13; returns the peak memory of one kubectl, in KiB.
 pub fn phase2() -> u64 {
     let mut kubectl = Kubectl::default();
     for words in [&["version"][..], &["get", "nodes"], &["get", "pods"], &["get", "services"]] {
@@ -86,7 +86,7 @@ pub fn phase2() -> u64 {
     kubectl.peak
 }
 
-/// The queries of phase 3 that do not wait: which servers have sidecars (B1), and their logs (B2).
+/// Phase 3 without waits: which servers have sidecars (B1), and their logs (B2).
 fn sidecars(kubectl: &mut Kubectl) -> Vec<String> {
     let pods = kubectl.pods();
     for pod in &pods {
@@ -101,7 +101,7 @@ fn sidecars(kubectl: &mut Kubectl) -> Vec<String> {
     pods
 }
 
-/// Phase 3, B1 and B2: a file to each output server in turn, and again with other content.
+/// Phase 3, B1 and B2: a file for each output server in turn, and again with different content.
 pub fn phase3() -> u64 {
     let mut kubectl = Kubectl::default();
     let pods = sidecars(&mut kubectl);
@@ -109,15 +109,15 @@ pub fn phase3() -> u64 {
         for (server, pod) in SERVERS.iter().zip(&pods).skip(4) {
             let name = format!("bench-{server}.txt");
             kubectl.exec(pod, "nfs-server", &format!("echo {round} >/data/{name}"));
-            let here = Path::new(FOLDER).join(server).join(&name);
-            let has_arrived = || fs::read_to_string(&here).is_ok_and(|text| text.trim() == round.to_string());
+            let copy = Path::new(FOLDER).join(server).join(&name);
+            let has_arrived = || fs::read_to_string(&copy).is_ok_and(|text| text.trim() == round.to_string());
             assert!(
                 (0..POLLS).any(|_| has_arrived() || {
                     sleep(POLL);
                     false
                 }),
                 "{} did not arrive",
-                here.display()
+                copy.display()
             );
         }
     }

@@ -5,9 +5,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How often a process's memory is read.
-const LOOK: Duration = Duration::from_millis(10);
-/// How long the idle cluster is measured.
+/// Between two readings of a process's memory.
+const POLL: Duration = Duration::from_millis(10);
 const IDLE: Duration = Duration::from_secs(15);
 /// Clock ticks per second, Linux's unit of CPU time.
 const TICKS: f64 = 100.0;
@@ -29,7 +28,7 @@ pub struct Api {
     /// Seconds of CPU.
     pub cpu: f64,
     pub requests: f64,
-    /// The share of commands in containers.
+    /// Commands in containers, which are requests too.
     pub execs: f64,
 }
 
@@ -103,16 +102,16 @@ pub fn run(command: &mut Command) -> (Output, u64) {
 
 /// The peak memory of a process, read until it exits.
 fn peak(status: &str) -> u64 {
-    let mut most = 0;
+    let mut peak = 0;
     // A zombie process has no `VmHWM`.
     while let Some(kib) = fs::read_to_string(status).ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }) {
-        most = kib;
-        sleep(LOOK);
+        peak = kib;
+        sleep(POLL);
     }
-    most
+    peak
 }
 
 /// Runs `kubectl`; returns its output and peak memory in KiB.

@@ -3,7 +3,7 @@
 use super::kubectl;
 use super::measure::{Api, Cost, cost, median, ours};
 
-/// Runs both alternately, and prints their costs.
+/// Runs both alternately.
 pub fn compare(rounds: usize) {
     let idle = Api::idle();
     println!("## Side by side\n");
@@ -18,7 +18,7 @@ pub fn compare(rounds: usize) {
             costs[1].push(cost(idle, || ours(&["--suite", suite])));
         }
         let faster = costs[0].iter().zip(&costs[1]).map(|(theirs, ours)| theirs.time / ours.time).collect();
-        let [theirs, ours] = costs.map(|costs| middle(&costs));
+        let [theirs, ours] = costs.map(|costs| median_cost(&costs));
         row(&format!("`kubectl`, queries of {suite}"), theirs);
         row(&format!("`--suite {suite}`: {:.1} times as fast", median(faster)), ours);
     }
@@ -34,7 +34,7 @@ fn row(name: &str, cost: Cost) {
 }
 
 /// The median of each figure.
-pub fn middle(costs: &[Cost]) -> Cost {
+pub fn median_cost(costs: &[Cost]) -> Cost {
     let of = |figure: fn(&Cost) -> f64| median(costs.iter().map(figure).collect());
     Cost {
         time: of(|cost| cost.time),

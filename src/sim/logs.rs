@@ -9,7 +9,6 @@ use tokio::sync::watch;
 #[derive(Default)]
 pub struct Logs(Mutex<HashMap<[String; 2], watch::Sender<Log>>>);
 
-/// The log of a container's current and previous run.
 #[derive(Default)]
 pub struct Log {
     pub lines: Vec<(Timestamp, String)>,

@@ -1,7 +1,7 @@
 //! A simulated cluster: an API server on a loopback port, and the chart's pods on real folders.
 //!
 //! Reached only through its kubeconfig. Imports `error`, `output`, and from `cluster` the target and the codec of commands:
-//! its replies must not depend on what the harness expects.
+//! replies must not depend on what the program expects.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -36,11 +36,14 @@ impl Kind {
     pub fn named(version: &str, plural: &str) -> Option<Self> {
         let core = [Self::Pod, Self::Service, Self::Secret, Self::Node, Self::Namespace, Self::Event];
         let mut all = core.into_iter().chain([Self::Deployment, Self::ReplicaSet, Self::EndpointSlice]);
-        all.find(|kind| matches!(kind.names(), [its_version, _, its_plural] if its_version == version && its_plural == plural))
+        all.find(|kind| {
+            let [of, _, name] = kind.names();
+            (of, name) == (version, plural)
+        })
     }
 }
 
-/// A string; empty if the value is not a string.
+/// Empty if the value is not a string.
 pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
@@ -57,7 +60,6 @@ pub fn uid(object: &Value) -> &str {
     text(&object["metadata"]["uid"])
 }
 
-/// The name of a pod's server.
 pub fn server(pod: &Value) -> &str {
     text(&pod["metadata"]["labels"]["app.kubernetes.io/component"])
 }
@@ -66,7 +68,6 @@ pub fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     items(&pod["spec"]["initContainers"]).chain(items(&pod["spec"]["containers"]))
 }
 
-/// `state` in a container's status.
 pub fn state<'a>(pod: &'a Value, container: &str) -> &'a Value {
     let status = &pod["status"];
     let mut all = items(&status["initContainerStatuses"]).chain(items(&status["containerStatuses"]));
@@ -89,7 +90,6 @@ pub fn owned_by(kind: Kind, owner: &Value, name: &str, labels: &Value) -> Value 
     json!({"name": name, "labels": labels, "ownerReferences": [reference]})
 }
 
-/// A timestamp as Kubernetes writes it, in whole seconds.
 pub fn stamp(time: Timestamp) -> String {
     format!("{time:.0}")
 }

@@ -9,18 +9,16 @@ use tokio::sync::watch;
 
 use super::object::{Kind, name, stamp};
 
-/// The version before the first change. Earlier ones count as compacted, as on any real cluster.
+/// The version before the first change; earlier versions count as compacted.
 const FIRST: u64 = 1000;
 
 pub struct Change {
     pub kind: Kind,
-    /// `ADDED`, `MODIFIED` or `DELETED`.
     pub verb: &'static str,
     /// The object after the change; its last state if it was deleted.
     pub object: Arc<Value>,
 }
 
-/// The objects of one namespace, and the cluster-scoped ones.
 pub struct Store(watch::Sender<State>);
 
 pub struct State {
@@ -44,12 +42,12 @@ impl Store {
         self.0.borrow().get(kind, name).cloned()
     }
 
-    /// Watches the state. Do not hold a borrow while changing the store.
+    /// Do not hold a borrow while changing the store.
     pub fn state(&self) -> watch::Receiver<State> {
         self.0.subscribe()
     }
 
-    /// Creates or replaces an object; a new one gets a uid and the creation time, an existing one keeps both.
+    /// Creates or replaces an object; a replaced one keeps its uid and creation time.
     pub fn put(&self, kind: Kind, mut object: Value, created: Timestamp) {
         let key = (kind, name(&object).to_owned());
         self.0.send_if_modified(|state| {
@@ -97,7 +95,7 @@ impl State {
         Some(self.history.get(known..).unwrap_or_default())
     }
 
-    /// Returns `false` if nothing changes.
+    /// Returns whether anything changed.
     fn set(&mut self, key: (Kind, String), object: Value) -> bool {
         let before = self.objects.get(&key);
         if before.is_some_and(|before| **before == object) {

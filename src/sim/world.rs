@@ -1,4 +1,4 @@
-//! The state that all parts of the cluster share: objects, logs, folders, clocks, and the scenario.
+//! The cluster's shared state: objects, logs, folders, clocks, and the scenario.
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -27,14 +27,14 @@ pub const NODE: &str = "file-simulator";
 /// The sync interval of the simulated sidecars, in seconds; the chart's default is 30.
 pub const INTERVAL: u64 = 2;
 
-/// The age of the release when the run starts.
+/// The age of the release at the first request.
 const AGE: Duration = Duration::from_secs(600);
 
 pub struct World {
     pub store: Store,
     pub logs: Logs,
     pub scenario: Scenario,
-    /// The host folder.
+    /// The host folders.
     pub data: PathBuf,
     /// The node's volumes and the containers' root filesystems.
     pub node: PathBuf,
@@ -43,11 +43,10 @@ pub struct World {
     pub address: Ipv4Addr,
     started: Instant,
     requests: AtomicUsize,
-    /// The moment from which faults count their `after`.
+    /// When faults started to count their `after`.
     clock: watch::Sender<Option<Instant>>,
 }
 
-/// The node's state of the pods that it runs.
 #[derive(Default)]
 pub struct Kubelet {
     /// The mounted folders, by the pod's uid and the volume. As on Linux, a mount survives renaming its folder.
@@ -55,11 +54,11 @@ pub struct Kubelet {
     /// The local ports of the NFS servers, by the pods' names.
     pub ports: Mutex<HashMap<String, u16>>,
     pub addresses: AtomicU32,
-    /// Held while a file is written or read, so that no one sees half of it.
+    /// Held while a file is written or read, so that no reader sees half of it.
     pub files: Mutex<()>,
-    /// Read-held during a copy, which resolves its folders once, so that no folder moves until the copy is done.
+    /// Held for reading during a copy, which resolves its folders once, so that no folder moves until it ends.
     pub copies: RwLock<()>,
-    /// Held while a node short of CPU starts a command; lists the pods and kinds of commands whose output it has lost once.
+    /// Held while a node short of CPU starts a command; the pods and kinds of commands whose output was lost once.
     pub busy: tokio::sync::Mutex<HashSet<(String, bool)>>,
 }
 
@@ -97,38 +96,35 @@ impl World {
         self.started.elapsed()
     }
 
-    /// Whether the first request has arrived.
     pub fn has_requests(&self) -> bool {
         self.requests.load(Ordering::Relaxed) > 0
     }
 
-    /// Counts a request, starts the clock if it counts from this one, and returns its number, from 1.
+    /// Returns the request's number, from 1.
     pub fn count_request(&self, starts_clock: bool) -> usize {
         self.clock.send_if_modified(|start| starts_clock && start.is_none() && start.replace(Instant::now()).is_none());
         self.requests.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// What the clock shows; zero before it starts.
+    /// Zero before the clock starts.
     pub fn elapsed(&self) -> Duration {
         self.clock.borrow().map_or(Duration::ZERO, |start| start.elapsed())
     }
 
-    /// Sleeps until the clock shows this time.
     pub async fn sleep_until(&self, after: Duration) {
         let mut clock = self.clock.subscribe();
-        // Never fails: `self` owns the sender.
         let Ok(Some(start)) = clock.wait_for(Option::is_some).await.map(|start| *start) else { return };
         tokio::time::sleep_until(start + after).await;
     }
 
-    /// Stores an object with the fields that the API server adds.
+    /// Adds the fields that the API server sets.
     pub fn put(&self, kind: Kind, mut object: Value) {
         if !matches!(kind, Kind::Node | Kind::Namespace) {
             object["metadata"]["namespace"] = json!(NAMESPACE);
         }
         match kind {
             Kind::Pod => {
-                // Stands in for the scheduler.
+                // Instead of a scheduler.
                 object["spec"]["nodeName"] = json!(NODE);
                 object["status"]["phase"] = json!("Pending");
             }
@@ -144,7 +140,7 @@ impl World {
         self.store.put(kind, object, self.created());
     }
 
-    /// Marks a pod as terminating: its controller no longer counts it, and the node stops and removes it.
+    /// Marks a pod as terminating: its controller ignores it, and the node stops and removes it.
     pub fn terminate(&self, pod: &str) {
         let now = self.now();
         self.store.edit(Kind::Pod, pod, |pod| {

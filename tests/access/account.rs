@@ -5,38 +5,37 @@ use std::time::Duration;
 use file_simulator_e2e::cluster::{self, Permission, Target};
 use serde_json::{Value, json};
 
-use crate::support::lab::Lab;
-use crate::support::place::Place;
 use crate::support::speed::until;
+use crate::support::test_cluster::TestCluster;
+use crate::support::workspace::Workspace;
 
 use super::{RBAC, all};
 
 const NAME: &str = "file-simulator-e2e";
 
-/// The account; deleted with its roles when dropped.
+/// Deleted with its roles when dropped.
 pub struct Account {
-    lab: Lab,
-    /// The minor version of Kubernetes.
+    cluster: TestCluster,
     minor: u32,
     /// docs/rbac.yaml with a unique name, because other tests may run on the cluster.
     rbac: String,
     target: Target,
     /// Contains the account's kubeconfig.
-    folder: Place,
+    folder: Workspace,
 }
 
 impl Account {
     pub fn new() -> Self {
-        let (lab, folder) = (Lab::find(), Place::new());
+        let (cluster, folder) = (TestCluster::find(), Workspace::new());
         let name = format!("{NAME}-{:08x}", rand::random::<u32>());
         let rbac = RBAC.replace(&format!("name: {NAME}"), &format!("name: {name}"));
-        let version: Value = serde_json::from_str(&lab.kubectl(&["version", "-o", "json"])).unwrap();
+        let version: Value = serde_json::from_str(&cluster.kubectl(&["version", "-o", "json"])).unwrap();
         let minor = version["serverVersion"]["minor"].as_str().unwrap().trim_end_matches('+').parse().unwrap();
-        let target = Target { kubeconfig: Some(folder.path("kubeconfig")), ..lab.target.clone() };
-        let account = Self { lab, minor, rbac, target, folder };
+        let target = Target { kubeconfig: Some(folder.path("kubeconfig")), ..cluster.target.clone() };
+        let account = Self { cluster, minor, rbac, target, folder };
         account.kubectl_with("apply", &account.rbac);
-        let token = account.lab.kubectl(&["create", "token", &name]);
-        let view = account.lab.kubectl(&["config", "view", "--raw", "--minify", "-o", "json"]);
+        let token = account.cluster.kubectl(&["create", "token", &name]);
+        let view = account.cluster.kubectl(&["config", "view", "--raw", "--minify", "-o", "json"]);
         let mut config: Value = serde_json::from_str(&view).unwrap();
         config["users"][0]["user"] = json!({"token": token.trim()});
         std::fs::write(account.folder.path("kubeconfig"), config.to_string()).unwrap();
@@ -46,11 +45,11 @@ impl Account {
     fn kubectl_with(&self, verb: &str, objects: &str) {
         let file = self.folder.path("objects");
         std::fs::write(&file, objects).unwrap();
-        self.lab.kubectl(&[verb, "-f", file.to_str().unwrap()]);
+        self.cluster.kubectl(&[verb, "-f", file.to_str().unwrap()]);
     }
 
-    pub fn place(&self) -> Place {
-        Place::at(&self.target, &self.lab.folder)
+    pub fn workspace(&self) -> Workspace {
+        Workspace::at(&self.target, &self.cluster.folder)
     }
 
     /// Grants all permissions except one, and waits until the API server has applied the change.
@@ -74,7 +73,6 @@ impl Account {
         });
     }
 
-    /// Whether this version of Kubernetes checks the permission.
     pub fn is_checked(&self, permission: Permission) -> bool {
         permission.verb != "create" || self.minor >= 35
     }
@@ -89,8 +87,7 @@ fn rule(permission: Permission) -> Value {
 impl Drop for Account {
     fn drop(&mut self) {
         let file = self.folder.path("objects");
-        // After a failed test too.
         let _ = std::fs::write(&file, &self.rbac);
-        let _ = self.lab.command(&["delete", "--wait=false", "-f"]).arg(file).status();
+        let _ = self.cluster.command(&["delete", "--wait=false", "-f"]).arg(file).status();
     }
 }

@@ -1,7 +1,5 @@
-//! Least privilege: docs/rbac.yaml grants exactly what the code needs. Without any one permission, a run names it and does not
-//! judge what it cannot see, and `doctor` agrees.
-//!
-//! On the simulated cluster, and on the real one with a service account that has only docs/rbac.yaml.
+//! Least privilege: docs/rbac.yaml grants exactly what the code needs. Without any one permission, a run names it and makes the
+//! affected tests ERROR, and `doctor` agrees: on simulated clusters, and on the real one with a service account.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +9,8 @@ use file_simulator_e2e::suite::load;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::support::place::{Ended, Place};
 use crate::support::simulated::Simulated;
+use crate::support::workspace::{RunResult, Workspace};
 
 mod account;
 
@@ -36,8 +34,7 @@ fn suite(permission: Permission) -> &'static str {
     if permission.verb == "delete" { "restarts" } else { "smoke" }
 }
 
-/// The tests of the suite that need the permission.
-fn needy(permission: Permission) -> BTreeSet<String> {
+fn tests_that_need(permission: Permission) -> BTreeSet<String> {
     let needs = |test: &&file_simulator_e2e::suite::PlannedTest| {
         let mut needs = Need::ALL.iter().filter(|need| test.check.needs(**need));
         ALWAYS.contains(&permission) || needs.any(|need| need.permissions().contains(&permission))
@@ -45,28 +42,28 @@ fn needy(permission: Permission) -> BTreeSet<String> {
     load(suite(permission)).unwrap().tests.iter().filter(needs).map(|test| test.id.to_string()).collect()
 }
 
-/// Checks a run and `doctor` without a permission; `is_checked`: whether this version of Kubernetes checks it.
-fn check_without(place: &Place, permission: Permission, is_checked: bool) {
+/// `is_checked`: whether this version of Kubernetes checks the permission.
+fn check_without(workspace: &Workspace, permission: Permission, is_checked: bool) {
     let suite = suite(permission);
-    let run = place.run(&["--suite", suite, "--allow-disruption"]);
-    let doctor = place.run(&["doctor", "--suite", suite]);
+    let run = workspace.run(&["--suite", suite, "--allow-disruption"]);
+    let doctor = workspace.run(&["doctor", "--suite", suite]);
     let context = format!("without {permission}:\n{}\n{}", run.all(), doctor.all());
-    let needy = if is_checked { needy(permission) } else { BTreeSet::new() };
+    let affected = if is_checked { tests_that_need(permission) } else { BTreeSet::new() };
     assert_eq!(
         (run.with("FAIL"), run.with("ERROR")),
-        (BTreeSet::new(), needy.iter().map(String::as_str).collect()),
+        (BTreeSet::new(), affected.iter().map(String::as_str).collect()),
         "{context}"
     );
     if ALWAYS.contains(&permission) {
         assert!(run.results.values().all(|(_, why)| why.contains("could not start")), "refused: {context}");
     }
-    let is_named = |ended: &Ended| {
+    let is_named = |ended: &RunResult| {
         let words = |line: &str| line.contains("no permission to") && line.contains(&permission.to_string());
         ended.all().lines().any(words)
     };
-    let is_wanted = !needy.is_empty();
-    assert_eq!((run.code, doctor.code), if is_wanted { (3, 3) } else { (0, 0) }, "{context}");
-    assert_eq!((is_named(&run), is_named(&doctor)), (is_wanted, is_checked), "{context}");
+    let is_affected = !affected.is_empty();
+    assert_eq!((run.code, doctor.code), if is_affected { (3, 3) } else { (0, 0) }, "{context}");
+    assert_eq!((is_named(&run), is_named(&doctor)), (is_affected, is_checked), "{context}");
 }
 
 /// The permissions that roles grant, and whether they are cluster-wide.
@@ -99,7 +96,7 @@ fn the_role_grants_exactly_what_the_code_needs() {
 
 fn a_simulated_run_names_the_missing_permission() {
     let all: Vec<_> = all().into_iter().collect();
-    // In parallel, because runs mostly wait.
+    // In parallel: runs mostly wait.
     std::thread::scope(|scope| {
         for some in all.chunks(all.len().div_ceil(4)) {
             scope.spawn(|| some.iter().copied().for_each(check_simulated_without));
@@ -117,21 +114,21 @@ fn check_simulated_without(permission: Permission) {
     };
     let fault = json!({"api": {"verbs": [permission.verb], "resources": [resource], "gets": {"status": 403}}});
     let simulated = Simulated::with(&[fault]);
-    check_without(&simulated.place(), permission, permission.verb != "create");
+    check_without(&simulated.workspace(), permission, permission.verb != "create");
 }
 
 fn all_suites_pass_with_only_the_role() {
     let account = Account::new();
     let suites = load::BUILT_IN.iter().flat_map(|(name, _)| ["--suite", *name]);
     let arguments: Vec<&str> = suites.chain(["--allow-disruption", "--quiet"]).collect();
-    account.place().says(&arguments, 0, &[]);
-    account.place().says(&["doctor"], 0, &[]);
+    account.workspace().expect(&arguments, 0, &[]);
+    account.workspace().expect(&["doctor"], 0, &[]);
 }
 
 fn a_real_run_names_the_missing_permission() {
     let account = Account::new();
     for permission in all() {
         account.without(permission);
-        check_without(&account.place(), permission, account.is_checked(permission));
+        check_without(&account.workspace(), permission, account.is_checked(permission));
     }
 }

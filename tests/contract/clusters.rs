@@ -8,8 +8,8 @@ use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::json;
 
-use crate::support::lab::Lab;
 use crate::support::simulated::faulty;
+use crate::support::test_cluster::TestCluster;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clusters {
@@ -18,10 +18,9 @@ pub enum Clusters {
     Real,
 }
 
-/// A cluster with the release on it, as a test sees it.
 pub struct Connected {
     pub cluster: Cluster,
-    /// For requests that the harness itself does not send.
+    /// For requests that the program does not send.
     pub client: Client,
     pub clusters: Clusters,
     pub target: Target,
@@ -51,20 +50,18 @@ impl Clusters {
             Self::Simulated => Some(Simulation::start(scenario).await.unwrap()),
             Self::Real => None,
         };
-        let target = simulation.as_ref().map_or_else(|| Lab::find().target, Simulation::target);
+        let target = simulation.as_ref().map_or_else(|| TestCluster::find().target, Simulation::target);
         let cluster = cluster::connect(target.clone()).await.unwrap();
         let client = client(&target, None).await;
         Connected { cluster, client, clusters: self, target, _simulation: simulation }
     }
 }
 
-/// A simulated cluster whose user may not list pods.
 pub async fn forbidding() -> Connected {
     let fault = json!({"api": {"verbs": ["list"], "resources": ["pods"], "gets": {"status": 403}}});
     Clusters::Simulated.connect(faulty(&[fault])).await
 }
 
-/// A separate client, optionally impersonating a user.
 pub async fn client(target: &Target, user: Option<&str>) -> Client {
     let kubeconfig = Kubeconfig::read_from(target.kubeconfig.as_ref().unwrap()).unwrap();
     let options = KubeConfigOptions { context: Some(target.context.clone()), ..KubeConfigOptions::default() };

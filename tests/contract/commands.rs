@@ -5,7 +5,6 @@ use file_simulator_e2e::digest::Digest;
 
 use super::clusters::{Connected, select, wanted};
 
-/// The name of a server's Ready pod.
 pub async fn pod(api: &Connected, server: &str) -> String {
     let watch = api.cluster.watch(wanted(), false).await.unwrap();
     let population = watch.population().unwrap();
@@ -13,7 +12,7 @@ pub async fn pod(api: &Connected, server: &str) -> String {
     ready.iter().find(|(name, _)| name == server).expect("a Ready pod").1.name_any()
 }
 
-/// The path of a file in an export, unique to this process.
+/// A file's path in an export, unique to this process.
 fn file(name: &str) -> String {
     format!("/data/e2e-contract-{name}-{}", std::process::id())
 }

@@ -18,7 +18,6 @@ fn patterns() -> LogPatterns {
     load("phase3").unwrap().system.log_patterns().unwrap()
 }
 
-/// Part of the names of this test's files.
 fn run() -> String {
     format!("e2e-contract-cycle-{}", std::process::id())
 }
@@ -53,7 +52,7 @@ pub async fn lines_have_timestamps_and_can_be_limited(api: Connected) {
     assert!(matches!(missing, ApiError::NotFound { .. }), "{missing}");
     let init = api.cluster.log(&pod, "sync-windows-data", None, 1 << 20).await.unwrap();
     assert!(init.last().unwrap().1.contains("Init Container Complete"), "{init:?}");
-    // It has a previous run only if the node was restarted.
+    // A previous run exists only if the node was restarted.
     match api.cluster.previous_log_tail(&pod, "sync-windows-data", 3, 1 << 20).await {
         Ok(before) => assert!(!before.is_empty() && before.len() <= 3, "{before:?}"),
         Err(error) => {

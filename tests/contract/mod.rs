@@ -1,5 +1,5 @@
-//! The contract between the harness and a cluster: the same tests on the simulated and on the real cluster. Where the two
-//! differ, the simulated one is wrong.
+//! The contract between the program and a cluster: the same tests on the simulated and on the real cluster. Where the two
+//! differ, the simulated cluster is wrong.
 
 mod clusters;
 mod commands;
@@ -14,7 +14,6 @@ use clusters::{Clusters, Connected};
 
 type Test = (&'static str, fn(Connected) -> LocalBoxFuture<'static, ()>);
 
-/// Names tests after their functions.
 macro_rules! tests {
     ($($module:ident::$name:ident),+ $(,)?) => {
         [$((concat!(stringify!($module), "::", stringify!($name)), |api| Box::pin($module::$name(api)))),+]
@@ -40,7 +39,6 @@ const TESTS: [Test; 16] = tests![
     connections::an_open_port_is_forwarded_and_a_closed_one_is_refused,
 ];
 
-/// All tests on both clusters.
 pub fn tests() -> Vec<Trial> {
     let on = |named: &'static str, clusters: Clusters| {
         TESTS.iter().map(move |(name, test)| {

@@ -25,12 +25,12 @@ async fn named(api: &Connected, params: &ListParams) -> Vec<String> {
     found.items.iter().map(ResourceExt::name_any).collect()
 }
 
-async fn until(watch: &Watch, wanted: impl Fn(&Population) -> bool) -> Population {
+async fn until(watch: &Watch, holds: impl Fn(&Population) -> bool) -> Population {
     let wait = async {
         loop {
             let mut changes = watch.changes(None);
             if let Ok(population) = watch.population()
-                && wanted(&population)
+                && holds(&population)
             {
                 return population;
             }
@@ -42,7 +42,6 @@ async fn until(watch: &Watch, wanted: impl Fn(&Population) -> bool) -> Populatio
         .expect("the pods did not reach the expected state")
 }
 
-/// The server has settled with one Ready pod.
 fn is_settled(population: &Population, name: &str) -> bool {
     let server = population.server(&select(), name);
     let is_ready = server.pods.iter().all(|pod| server::is_ready(pod));
@@ -154,7 +153,7 @@ pub async fn a_deleted_pod_is_replaced_and_watch_events_are_in_order(api: Connec
 }
 
 pub async fn a_watch_from_an_old_version_expires(api: Connected) {
-    // The real API server caches pods for long; it reads events from etcd, which compacts after 5 to 10 minutes.
+    // The real API server caches pods for long, but not events: etcd compacts their versions after 5 to 10 minutes.
     let namespace = if api.clusters == Clusters::Real { "kube-system" } else { &api.target.namespace };
     let events: Api<Event> = Api::namespaced(api.client.clone(), namespace);
     let expires = async {
@@ -178,7 +177,7 @@ pub async fn warnings_are_selected_by_uid(api: Connected) {
     let watch = api.cluster.watch(wanted(), false).await.unwrap();
     let population = until(&watch, |now| is_settled(now, SERVER)).await;
     let uid = population.server(&select(), SERVER).pods[0].uid().unwrap();
-    // A healthy pod may or may not have old warnings, but all that are returned must be its own.
+    // A healthy pod may have old warnings, but all returned warnings must belong to that pod.
     let params = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning"));
     let events: Api<Event> = Api::namespaced(api.client.clone(), &api.target.namespace);
     let warnings = events.list(&params).await.unwrap().items;
@@ -202,7 +201,7 @@ pub async fn missing_objects_are_not_found(api: Connected) {
 }
 
 pub async fn forbidden_errors_name_verb_and_resource(api: Connected) {
-    // The user `nobody` has no permissions on the real cluster; on a simulated one a fault takes one away.
+    // The user `nobody` has no permissions on the real cluster; on a simulated cluster, a fault removes one permission.
     let (forbidding, nobody) = match api.clusters {
         Clusters::Real => (None, client(&api.target, Some("nobody")).await),
         Clusters::Simulated => {

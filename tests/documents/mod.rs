@@ -1,6 +1,6 @@
 //! The documentation is correct: its commands work and its tables are complete. Also tests of suite files.
 
-use crate::support::place::Place;
+use crate::support::workspace::Workspace;
 
 mod suites;
 
@@ -21,17 +21,17 @@ fn every_documented_command_works() {
     assert!(commands.len() > 4, "{commands:?}");
     for command in commands {
         let words = command.split('#').next().unwrap().split_whitespace().filter(|word| *word != "--");
-        // Other commands are tried with `--help`.
+        // Other commands need a cluster or a file.
         let is_run = words.clone().all(|word| !["doctor", "sweep", "replay", "explain"].contains(&word));
         let words = words.filter(|word| *word != "--list");
         let arguments: Vec<&str> = words.chain([if is_run { "--list" } else { "--help" }]).collect();
-        Place::new().says(&arguments, 0, &[]);
+        Workspace::new().expect(&arguments, 0, &[]);
     }
 }
 
 #[test]
 fn the_readme_names_every_option_and_exit_code() {
-    let help = Place::new().run(&["--help"]).out;
+    let help = Workspace::new().run(&["--help"]).out;
     let words = help.split(|c: char| !(c.is_alphanumeric() || c == '-'));
     for option in words.filter(|word| word.starts_with("--") && !["--help", "--version"].contains(word)) {
         assert!(README.contains(&format!("`{option}")), "README.md lacks {option}");
@@ -43,7 +43,7 @@ fn the_readme_names_every_option_and_exit_code() {
 
 #[test]
 fn every_test_of_the_built_in_suites_is_documented() {
-    let listed = Place::new().run(&["--list"]).out;
+    let listed = Workspace::new().run(&["--list"]).out;
     for slug in listed.lines().filter_map(|line| line.split("::").nth(1)?.split(':').next()) {
         assert!(SUITES.contains(&format!("| `{slug}`")), "docs/suites.md lacks {slug}");
     }

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::{SUITES, blocks};
 use crate::support::golden::golden;
-use crate::support::place::{Ended, Place};
 use crate::support::root;
 use crate::support::simulated::Simulated;
 use crate::support::speed;
+use crate::support::workspace::{RunResult, Workspace};
 
 /// A suite with its own system, without tests.
 const HEAD: &str = "suite: x\nabout: x\nsystem:\n  pods: {labels: {a: b}, server-label: c}\n  servers: {r: [s, t]}\n  \
@@ -62,7 +62,7 @@ fn the_published_schema_is_current_and_rejects_invalid_suites() {
 
 #[test]
 fn every_check_is_explained_with_its_keys_and_a_working_example() {
-    let listed = Place::new().run(&["explain"]).out;
+    let listed = Workspace::new().run(&["explain"]).out;
     for about in Check::ALL {
         assert!(listed.contains(&format!("{} ", about.key)), "{listed}");
         let text = explain::explain(about.key).unwrap();
@@ -79,7 +79,7 @@ fn every_check_is_explained_with_its_keys_and_a_working_example() {
         "  samples: number from 1 to 20, default `1`\n",
         "  within: duration\n",
     ];
-    Place::new().says(&["explain", "file-sync"], 0, &words);
+    Workspace::new().expect(&["explain", "file-sync"], 0, &words);
     let words = [
         "  export: export\n",
         "    folder: text\n",
@@ -87,7 +87,7 @@ fn every_check_is_explained_with_its_keys_and_a_working_example() {
         "    cycle-end: pattern\n",
         "      values: text\n",
     ];
-    Place::new().says(&["explain", "system"], 0, &words);
+    Workspace::new().expect(&["explain", "system"], 0, &words);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn every_error_in_a_suite_is_reported_with_its_position() {
 
 #[test]
 fn keys_of_older_versions_are_rejected_with_a_pointer_to_the_system() {
-    // In a suite, in checks that now have other keys, and in one that has none.
+    // Keys of a suite, and of checks.
     let old = ["pods: {labels: {a: b}, server-label: c}", "servers: {r: [s]}"].map(|old| (format!("{HEAD}{old}\n"), 8));
     let kinds = [
         ("service", "type port node-port target-port restart-window"),
@@ -164,7 +164,7 @@ fn keys_of_older_versions_are_rejected_with_a_pointer_to_the_system() {
 
 #[test]
 fn oversized_files_and_yaml_bombs_are_rejected() {
-    let place = Place::new();
+    let workspace = Workspace::new();
     let head = HEAD;
     let mut bomb = format!(
         "{head}  facts:\n    fsid:\n      values: v\n      default:\n            a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
@@ -187,8 +187,8 @@ fn oversized_files_and_yaml_bombs_are_rejected() {
         ("control", "suite: \0".to_owned(), "control.yaml:1:"),
     ] {
         let file = format!("{name}.yaml");
-        std::fs::write(place.path(&file), text).unwrap();
-        let refused = place.says(&["--list", "--suite", &file], 2, &[words]);
+        std::fs::write(workspace.path(&file), text).unwrap();
+        let refused = workspace.expect(&["--list", "--suite", &file], 2, &[words]);
         assert!(refused.err.starts_with("error: ") && refused.err.len() < 1000, "{name}: {}", refused.err);
         for library in ["Options", "from_str", "breached", " {"] {
             assert!(!refused.err.contains(library), "{name}: {}", refused.err);
@@ -222,22 +222,21 @@ proptest! {
     }
 }
 
-/// The objects of an unrelated chart.
 fn objects() -> Vec<Value> {
     serde_saphyr::from_multiple(include_str!("../../fixtures/suites/shares/manifests.yaml")).unwrap()
 }
 
 /// Runs the example suite of the documentation on these objects.
-fn shares(objects: &[Value]) -> Ended {
+fn shares(objects: &[Value]) -> RunResult {
     let add =
         |object: &Value| json!({"add": {"kind": object["kind"].as_str().unwrap().to_lowercase(), "object": object}});
     let faults: Vec<Value> = objects.iter().map(add).collect();
     let simulated = Simulated::with(&faults);
-    let place = simulated.place();
-    std::fs::write(place.path("shares.yaml"), blocks(SUITES, "yaml")[0]).unwrap();
+    let workspace = simulated.workspace();
+    std::fs::write(workspace.path("shares.yaml"), blocks(SUITES, "yaml")[0]).unwrap();
     let values = root("fixtures/suites/shares/values.yaml").to_string_lossy().into_owned();
     let settle = speed::duration(Duration::from_secs(10));
-    let ended = place.run(&["--suite", "shares.yaml", "--values", &values, "--timeout", &settle]);
+    let ended = workspace.run(&["--suite", "shares.yaml", "--values", &values, "--timeout", &settle]);
     assert_eq!(simulated.leftovers(), Vec::<String>::new(), "leftover files");
     ended
 }

@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::support::lab::{Lab, output, scripted};
-use crate::support::place::Place;
+use crate::support::test_cluster::{TestCluster, output, scripted};
+use crate::support::workspace::Workspace;
 use crate::support::{junit, root};
 
 pub fn tests() -> Vec<Trial> {
@@ -20,7 +20,7 @@ pub fn tests() -> Vec<Trial> {
 
 /// The chart's hostPath.
 const MOUNTED: &str = "/mnt/simulator-data";
-/// Needed where the program does not run as root: the kubelet creates the servers' folders.
+/// For runners without root: the kubelet creates the servers' folders as root.
 const CHOWN: &str = "sudo chown -R 0 /mnt/simulator-data\n";
 const STAND_INS: [&str; 4] = ["cargo", "getent", "kind", "sudo"];
 
@@ -30,9 +30,7 @@ struct Job {
     /// The options of the shell that runs each step.
     shell: &'static [&'static str],
     steps: Vec<String>,
-    /// The published JUnit files.
     junit: Value,
-    /// The folder uploaded as an artifact.
     artifact: Value,
 }
 
@@ -69,7 +67,7 @@ fn github() {
         junit: published["with"]["report_paths"].clone(),
         artifact: kept["with"]["path"].clone(),
     };
-    // This job runs all suites, the others only one.
+    // All suites; the other jobs run only one.
     let calls = judge(&job, "", &[("HOST_DATA", MOUNTED)]);
     assert!(calls.contains(CHOWN), "{calls}");
 }
@@ -109,63 +107,63 @@ fn azure() {
     assert!(calls.contains(CHOWN), "{calls}");
 }
 
-/// Runs the job with passing and then with failing tests: it exits with the run's exit code, and its JUnit files and artifact
-/// exist either way. Returns the calls of the tools.
+/// Runs the job with passing and with failing tests: it has the run's exit code, and JUnit files and artifact exist either way.
+/// Returns the calls of the tools.
 fn judge(job: &Job, options: &str, variables: &[(&str, &str)]) -> String {
     assert!(job.cache_key.as_str().unwrap().contains("E2E_REF"), "the cache key lacks the ref: {}", job.cache_key);
-    let (lab, place) = (Lab::find(), Place::new());
-    std::fs::create_dir(place.path("charts")).unwrap();
-    symlink(root("fixtures/helm-chart/file-simulator"), place.path("charts/file-simulator")).unwrap();
+    let (cluster, workspace) = (TestCluster::find(), Workspace::new());
+    std::fs::create_dir(workspace.path("charts")).unwrap();
+    symlink(root("fixtures/helm-chart/file-simulator"), workspace.path("charts/file-simulator")).unwrap();
     let values = |name: &str, changes: &[(&str, Value)]| {
         let text = std::fs::read_to_string(root("fixtures/helm-chart/file-simulator/values-multi-nas.yaml")).unwrap();
         let mut values: Value = serde_saphyr::from_str(&text).unwrap();
         for (path, value) in changes {
             *values.pointer_mut(path).unwrap() = value.clone();
         }
-        std::fs::write(place.path(name), values.to_string()).unwrap();
+        std::fs::write(workspace.path(name), values.to_string()).unwrap();
     };
     values("values.yaml", &[("/global", json!({"sidecar": {"syncInterval": 5}}))]);
     values("others.yaml", &[("/nasServers/0/service/nodePort", json!(32_199))]);
     let common = [&[("VALUES", "values.yaml"), ("E2E_OPTIONS", options)], variables].concat();
     let red = [("E2E_OPTIONS", "--suite smoke"), ("FILE_SIMULATOR_VALUES", "others.yaml")];
     for (code, more) in [(0, &[][..]), (1, &red)] {
-        let (status, output) = run(job, &lab, &place, &[&common, more].concat());
+        let (status, output) = run(job, &cluster, &workspace, &[&common, more].concat());
         assert_eq!(status, code, "{output}");
-        let published = place.path(job.junit.as_str().unwrap().trim_end_matches("/*.xml"));
+        let published = workspace.path(job.junit.as_str().unwrap().trim_end_matches("/*.xml"));
         let results = junit::all(&published);
         let failed = results.values().filter(|(outcome, _)| *outcome == "FAIL").count();
         assert_eq!((results.is_empty(), failed > 0), (false, code == 1), "{results:?}");
-        let kept = place.path(job.artifact.as_str().unwrap());
+        let kept = workspace.path(job.artifact.as_str().unwrap());
         let report: Value = serde_json::from_slice(&std::fs::read(kept.join("smoke.json")).unwrap()).unwrap();
         assert!(kept.join("index.html").is_file() && report["exit_code"] == code, "{}", report["exit_code"]);
         std::fs::remove_dir_all(kept).unwrap();
     }
-    check_calls(job, &place)
+    check_calls(job, &workspace)
 }
 
 /// Checks that the tools were called with the variables' values; returns the calls.
-fn check_calls(job: &Job, place: &Place) -> String {
-    let calls = std::fs::read_to_string(place.path("calls")).unwrap();
+fn check_calls(job: &Job, workspace: &Workspace) -> String {
+    let calls = std::fs::read_to_string(workspace.path("calls")).unwrap();
     let [repository, commit] = ["E2E_REPOSITORY", "E2E_REF"].map(|name| job.variables[name].as_str().unwrap());
     let install = format!("cargo install --locked --git {repository} --rev {commit} --root ");
     let create = "kind create cluster --name file-simulator --wait 2m --config -\n";
     assert!(calls.contains(&install) && calls.contains(create), "{calls}");
-    let kind: Value = serde_saphyr::from_str(&std::fs::read_to_string(place.path("calls.kind")).unwrap()).unwrap();
+    let kind: Value = serde_saphyr::from_str(&std::fs::read_to_string(workspace.path("calls.kind")).unwrap()).unwrap();
     let mount = json!([{"hostPath": MOUNTED, "containerPath": MOUNTED}]);
     assert_eq!((&kind["kind"], &kind["nodes"][0]["extraMounts"]), (&json!("Cluster"), &mount));
     calls
 }
 
-/// Runs the job's steps as the service does, until one fails; returns the last exit code and the output.
-fn run(job: &Job, lab: &Lab, place: &Place, variables: &[(&str, &str)]) -> (i32, String) {
-    let tools = place.path("tools");
+/// Runs the steps until one fails; returns the last exit code and the output.
+fn run(job: &Job, cluster: &TestCluster, workspace: &Workspace, variables: &[(&str, &str)]) -> (i32, String) {
+    let tools = workspace.path("tools");
     std::fs::create_dir_all(&tools).unwrap();
     for name in STAND_INS {
         let _ = symlink(root("tests/jobs/stand-in"), tools.join(name));
     }
     let known = output(&mut scripted(r#"printf '%s\n' "$PATH" "$NODE_IP""#));
     let [path, node] = known.lines().collect::<Vec<_>>()[..] else { panic!("{known}") };
-    let home = place.path("");
+    let home = workspace.path("");
     let mut printed = String::new();
     let mut status = 0;
     for step in &job.steps {
@@ -175,9 +173,9 @@ fn run(job: &Job, lab: &Lab, place: &Place, variables: &[(&str, &str)]) -> (i32,
         command.envs(own).envs(variables.iter().copied()).env("PATH", format!("{}:{path}", tools.display()));
         let paths: [(&str, &Path); 5] = [
             ("HOME", &home),
-            ("KUBECONFIG", &place.path("kubeconfig")),
-            ("CLUSTER", lab.kubeconfig()),
-            ("CALLS", &place.path("calls")),
+            ("KUBECONFIG", &workspace.path("kubeconfig")),
+            ("CLUSTER", cluster.kubeconfig()),
+            ("CALLS", &workspace.path("calls")),
             ("PROGRAM", Path::new(env!("CARGO_BIN_EXE_file-simulator-e2e"))),
         ];
         let ended = command.envs(paths).env("NODE", node).stdin(Stdio::null()).output().unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::catalogue::{Change, Fault};
-use crate::support::lab::{Lab, MOVED, name, output};
+use crate::support::test_cluster::{MOVED, TestCluster, name, output};
 use crate::support::{root, speed};
 
 use super::patch::patch;
@@ -19,8 +19,8 @@ const PROCESS: &str = "nfs3-server";
 
 const INTERVAL: [&str; 2] = ["--set", "global.sidecar.syncInterval=5"];
 
-impl Lab {
-    /// Installs or upgrades the release, and waits until the old pods are gone.
+impl TestCluster {
+    /// Returns when the old pods are gone.
     pub fn install(&self) {
         output(self.install_script().args(INTERVAL));
     }
@@ -29,7 +29,6 @@ impl Lab {
         std::fs::rename(self.folder.join(server), self.folder.join(format!("{MOVED}{server}"))).unwrap();
     }
 
-    /// Removes the faults and reinstalls their servers.
     pub fn undo(&self, faults: &[Fault]) {
         for fault in faults {
             match &fault.change {
@@ -43,7 +42,7 @@ impl Lab {
         self.reinstall(&restore::selector(&servers));
     }
 
-    /// Makes the kubelet evict a server's pod, which it does when it next measures the export.
+    /// Waits for the kubelet to measure the export and evict the pod.
     fn evict(&self, server: &str) {
         let name = name(server);
         let limit =
@@ -94,7 +93,7 @@ impl Lab {
         }
     }
 
-    /// Upgrades the release; returns whether helm succeeded.
+    /// Returns whether helm succeeded.
     pub fn upgrade(&self, arguments: &[impl AsRef<OsStr>]) -> bool {
         self.install_script().args(INTERVAL).args(arguments).output().unwrap().status.success()
     }

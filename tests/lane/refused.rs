@@ -1,4 +1,4 @@
-//! Makes the API server deny a server's next pod, and undoes it.
+//! Makes the API server reject a server's next pod, and undoes it.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -7,15 +7,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::catalogue::Guard;
-use crate::support::lab::{Lab, name};
 use crate::support::speed;
+use crate::support::test_cluster::{TestCluster, name};
 
 const NAME: &str = "no-pod";
-/// The namespace's label with the enforced `PodSecurity` level.
 const LEVEL: &str = "pod-security.kubernetes.io/enforce";
 
-impl Lab {
-    /// Installs a guard, starts a rollout once it is effective, and waits until the new pod is denied.
+impl TestCluster {
+    /// Installs a guard, starts a rollout once the guard is effective, and waits until the API server rejects the new pod.
     pub fn refuse(&self, server: &str, guard: Guard) {
         let label = format!("app.kubernetes.io/component={server}");
         let pods = json!({"matchLabels": {"app.kubernetes.io/component": server}});
@@ -42,7 +41,7 @@ impl Lab {
             }
             Guard::Quota => {
                 self.kubectl(&["create", "quota", NAME, "--hard=pods=9"]);
-                // The cluster has no quota controller that would set it.
+                // The cluster has no quota controller to set the status.
                 let status = json!({"status": {"hard": {"pods": "9"}, "used": {"pods": "9"}}}).to_string();
                 self.kubectl(&["patch", "resourcequota", NAME, "--subresource=status", "--type=merge", "-p", &status]);
             }
@@ -51,10 +50,10 @@ impl Lab {
         let limit = Duration::from_secs(30);
         speed::until("an effective guard", limit, || !self.command(&pod).output().unwrap().status.success());
         self.kubectl(&["rollout", "restart", "deployment", &name(server)]);
-        // Before the next guard, which may deny the same pod: the condition keeps its first message.
+        // Before the next guard, which may reject the same pod: the condition keeps its first message.
         let condition = "jsonpath={.status.conditions[?(@.type=='ReplicaFailure')].message}";
         let failure = ["get", "deployment", &name(server), "-o", condition];
-        speed::until("a denied pod", limit, || !self.kubectl(&failure).is_empty());
+        speed::until("a rejected pod", limit, || !self.kubectl(&failure).is_empty());
     }
 
     pub fn allow(&self, guard: Guard) {

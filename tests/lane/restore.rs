@@ -1,23 +1,22 @@
-//! Restores the installed release, and compares its state.
+//! Restores the installed release and compares states of the cluster.
 
 use std::collections::BTreeMap;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::lab::{FILES_OF_RUNS, Lab, MOVED, output};
+use crate::support::test_cluster::{FILES_OF_RUNS, MOVED, TestCluster, output};
 
-/// The namespace's objects and the files of the host folders, as lines with their counts.
+/// The namespace's objects and the host folders' files, as lines with their counts.
 pub type State = BTreeMap<String, usize>;
 
-/// A label selector for these servers.
 pub fn selector(servers: &[&str]) -> String {
     format!("app.kubernetes.io/component in ({})", servers.join(","))
 }
 
-impl Lab {
-    /// Deletes the selected servers and leftover files, then installs: an upgrade alone would keep manual additions, and new
-    /// pods would copy leftover files from the host folder.
+impl TestCluster {
+    /// Deletes the selected servers and leftover files first: an upgrade alone would keep manual additions, and new pods would
+    /// copy leftover files from the host folder.
     pub fn reinstall(&self, servers: &str) {
         self.kubectl(&["delete", "deployments,services", "-l", servers, "--cascade=foreground"]);
         output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).args(["-exec", "rm", "-rf", "{}", "+"]));
@@ -31,7 +30,7 @@ impl Lab {
             let name = entry.unwrap().file_name().into_string().unwrap();
             let Some(server) = name.strip_prefix(MOVED) else { continue };
             let folder = self.folder.join(server);
-            // A folder with files may contain a tester's.
+            // Files in it may be a tester's.
             assert!(!folder.exists() || std::fs::remove_dir(&folder).is_ok(), "{} is not empty", folder.display());
             std::fs::rename(self.folder.join(&name), folder).unwrap();
         }
@@ -66,7 +65,6 @@ fn line(object: &Value) -> String {
     format!("{kind} {}: {}", metadata["name"], Value::from(compared.to_vec()))
 }
 
-/// The differences between two states, one line each.
 pub fn differences(installed: &State, now: &State) -> Vec<String> {
     let only = |these: &State, others: &State, when: &str| {
         let only = these.iter().filter(|(line, count)| others.get(*line) != Some(count));

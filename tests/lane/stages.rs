@@ -1,67 +1,65 @@
-//! The stages of the lane: install the release, break it, judge it, restore it.
+//! The stages of a round: break the release, judge it, restore it.
 
 use crate::support::catalogue::{Round, catalogue};
-use crate::support::lab::{Lab, SERVERS};
-use crate::support::wrong::Wrong;
+use crate::support::expected::Expected;
+use crate::support::test_cluster::{SERVERS, TestCluster};
 
-use super::odd_use;
 use super::restore::{self, State};
 use super::run::{differences, run};
+use super::unusual_use;
 
 /// Collects problems, so that a failed stage does not prevent later ones.
 pub struct Stages {
-    lab: Lab,
+    cluster: TestCluster,
     installed: State,
     pub problems: Vec<String>,
 }
 
 impl Stages {
     pub fn new() -> Self {
-        let lab = Lab::find();
-        lab.reinstall(SERVERS);
-        Self { installed: lab.state(), lab, problems: Vec::new() }
+        let cluster = TestCluster::find();
+        cluster.reinstall(SERVERS);
+        Self { installed: cluster.state(), cluster, problems: Vec::new() }
     }
 
-    /// Restores the release; remaining differences are problems, and a reinstallation keeps them out of the next round.
-    fn restore(&mut self, name: &str, undo: impl FnOnce(&Lab)) {
-        undo(&self.lab);
-        let found = restore::differences(&self.installed, &self.lab.state());
+    /// Remaining differences are problems; reinstalls the release to keep them out of the next round.
+    fn restore(&mut self, name: &str, undo: impl FnOnce(&TestCluster)) {
+        undo(&self.cluster);
+        let found = restore::differences(&self.installed, &self.cluster.state());
         if !found.is_empty() {
             self.problems.extend(found.iter().map(|what| format!("{name}, not restored: {what}")));
-            self.lab.reinstall(SERVERS);
+            self.cluster.reinstall(SERVERS);
         }
     }
 
-    /// Runs a round's suites and compares the results with those that its faults should cause.
     fn judge(&mut self, round: &Round) {
         let name = &round.name;
-        let run = run(&self.lab, round);
-        let mut found = differences(&run, round, &round.wrong(&run.listed));
-        found.extend(self.lab.leftovers("e2e-").iter().map(|file| format!("leftover: {file}")));
+        let run = run(&self.cluster, round);
+        let mut found = differences(&run, round, &round.expected(&run.listed));
+        found.extend(self.cluster.leftovers("e2e-").iter().map(|file| format!("leftover: {file}")));
         if !found.is_empty() {
             println!("{}", run.all());
         }
         self.problems.extend(found.iter().map(|what| format!("{name}: {what}")));
-        println!("{name}: {} tests in {:.1?}, {} problems", run.results.len(), run.took, found.len());
+        println!("{name}: {} tests in {:.1?}, {} problems", run.results.len(), run.elapsed, found.len());
     }
 
-    /// Applies a round's faults, judges it, and undoes the faults.
     pub fn judge_faults(&mut self, round: &Round) {
         if round.faults.is_empty() {
             return self.judge(round);
         }
-        self.lab.apply(&round.faults);
+        self.cluster.apply(&round.faults);
         self.judge(round);
-        self.restore(&round.name, |lab| lab.undo(&round.faults));
+        self.restore(&round.name, |cluster| cluster.undo(&round.faults));
     }
 
-    pub fn judge_odd_use(&mut self, round: &Round) {
-        let client = self.lab.use_oddly();
+    pub fn judge_unusual_use(&mut self, round: &Round) {
+        let client = self.cluster.start_unusual_use();
         self.judge(round);
-        if !self.lab.end_odd_use(client) {
+        if !self.cluster.end_unusual_use(client) {
             self.problems.push(format!("{}: another run's file was removed", round.name));
         }
-        self.restore(&round.name, |lab| lab.reinstall(&restore::selector(&odd_use::USED)));
+        self.restore(&round.name, |cluster| cluster.reinstall(&restore::selector(&unusual_use::USED)));
     }
 
     /// An upgrade times out although its pods become Ready: only the revision's status is wrong.
@@ -69,27 +67,26 @@ impl Stages {
         let limits = ["resources.limits.memory=192Mi", "sidecar.resources.limits.memory=96Mi"];
         let limits = limits.map(|limit| format!("nasDefaults.{limit}"));
         let arguments = ["--set", &limits[0], "--set", &limits[1], "--timeout", "1s"];
-        assert!(!self.lab.upgrade(&arguments), "the upgrade must time out");
+        assert!(!self.cluster.upgrade(&arguments), "the upgrade must time out");
         let suites = ["phase2", "phase3", "release"].map(str::to_owned).to_vec();
         let round = Round { suites, ..Round::healthy("timed out") };
-        let run = run(&self.lab, &round);
+        let run = run(&self.cluster, &round);
         let expected = ["phase2::release", "release::release"].map(|name| (name.to_owned(), "FAIL"));
-        let mut found = differences(&run, &round, &Wrong::from(expected));
+        let mut found = differences(&run, &round, &Expected::from(expected));
         if !run.all().contains("tests judge by it") {
             found.push("the run does not show which revision tests judge by".to_owned());
         }
         self.problems.extend(found.iter().map(|what| format!("{}: {what}", round.name)));
-        self.restore("upgraded", Lab::install);
+        self.restore("upgraded", TestCluster::install);
     }
 
-    /// Replaces the healthy release with the older chart, and back.
     pub fn judge_older_chart(&mut self) {
         self.judge(&Round::healthy("healthy again"));
         let [usual, nfs] = catalogue().older;
-        self.lab.apply(&usual.faults);
+        self.cluster.apply(&usual.faults);
         self.judge(&usual);
         self.judge(&nfs);
-        self.restore(&usual.name, Lab::install);
+        self.restore(&usual.name, TestCluster::install);
         self.judge(&Round::healthy("the chart again"));
     }
 }

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::support::canned::serve;
-use crate::support::place::{Ended, Place};
 use crate::support::root;
 use crate::support::simulated::Simulated;
+use crate::support::stub_server::serve;
+use crate::support::workspace::{RunResult, Workspace};
 
 /// Checks that the reports contain this many tests, all of them ERROR.
-fn red(ended: &Ended, tests: usize) {
+fn red(ended: &RunResult, tests: usize) {
     assert_eq!((ended.results.len(), ended.with("ERROR").len()), (tests, tests), "{}", ended.all());
 }
 
@@ -25,15 +25,15 @@ fn the_list_needs_no_cluster_and_has_the_format_of_libtest() {
             &["phase2::cluster", "phase2::release", "phase2::pods-count", "phase2::unique"],
         ),
     ] {
-        let list = Place::new().says(&[&["--list"], arguments].concat(), 0, &[]);
+        let list = Workspace::new().expect(&[&["--list"], arguments].concat(), 0, &[]);
         assert_eq!(list.out.split_terminator(": test\n").collect::<Vec<_>>(), tests);
     }
 }
 
 #[test]
 fn an_invalid_command_line_or_values_file_is_a_usage_error() {
-    let place = Place::new();
-    std::fs::write(place.path("values.yaml"), "global: {}").unwrap();
+    let workspace = Workspace::new();
+    std::fs::write(workspace.path("values.yaml"), "global: {}").unwrap();
     for (arguments, words) in [
         (&["--contxt", "x"][..], &["--context"][..]),
         (&["--suite", "phase33"], &["did you mean `phase3`?", "phase2, phase3"]),
@@ -56,39 +56,39 @@ fn an_invalid_command_line_or_values_file_is_a_usage_error() {
         (&["--simulate", "--host-data", "."], &["--simulate", "--host-data"]),
         (&["explain", "file-synk"], &["'file-sync'"]),
     ] {
-        let ended = place.says(arguments, 2, words);
+        let ended = workspace.expect(arguments, 2, words);
         assert!(ended.err.contains(words[0]), "{}", ended.all());
     }
 }
 
 #[test]
 fn a_run_that_cannot_start_or_report_fails_and_replaces_the_old_report() {
-    let place = Place::new();
-    std::fs::create_dir(place.path("reports")).unwrap();
-    std::fs::write(place.path("reports/phase3.xml"), "<testsuites/>").unwrap();
-    red(&place.says(&["--suite", "phase3", "latncy"], 4, &["`latncy`", "--list"]), 1);
-    let place = Place::new();
-    red(&place.says(&["--suite", "mine.yaml"], 2, &["cannot read the suite file mine.yaml"]), 1);
-    let place = Place::new();
+    let workspace = Workspace::new();
+    std::fs::create_dir(workspace.path("reports")).unwrap();
+    std::fs::write(workspace.path("reports/phase3.xml"), "<testsuites/>").unwrap();
+    red(&workspace.expect(&["--suite", "phase3", "latncy"], 4, &["`latncy`", "--list"]), 1);
+    let workspace = Workspace::new();
+    red(&workspace.expect(&["--suite", "mine.yaml"], 2, &["cannot read the suite file mine.yaml"]), 1);
+    let workspace = Workspace::new();
     let broken = root("fixtures/suites/broken/unknown-check.yaml");
     let words = ["unknown-check.yaml:8:7: unknown check `podz`"];
-    red(&place.says(&["--suite", broken.to_str().unwrap()], 2, &words), 1);
-    let place = Place::new();
-    std::fs::write(place.path("reports"), "a file").unwrap();
-    place.says(&[], 3, &["cannot write"]);
+    red(&workspace.expect(&["--suite", broken.to_str().unwrap()], 2, &words), 1);
+    let workspace = Workspace::new();
+    std::fs::write(workspace.path("reports"), "a file").unwrap();
+    workspace.expect(&[], 3, &["cannot write"]);
 }
 
 #[test]
 fn an_unusable_cluster_makes_every_test_an_error_and_doctor_agrees() {
     let at = |address: &str| {
-        let place = Place::new();
-        place.connect(address);
-        (None, place)
+        let workspace = Workspace::new();
+        workspace.connect(address);
+        (None, workspace)
     };
     let simulated = |faults: &[Value]| {
         let simulated = Simulated::with(faults);
-        let place = simulated.place();
-        (Some(simulated), place)
+        let workspace = simulated.workspace();
+        (Some(simulated), workspace)
     };
     let nobody = || at("127.0.0.1:1");
     let misspelled = ["did you mean `file-simulator`?", "available contexts: file-simulator"];
@@ -96,7 +96,7 @@ fn an_unusable_cluster_makes_every_test_an_error_and_doctor_agrees() {
     let no_namespaces = json!({"api": {"verbs": ["get"], "resources": ["namespaces"], "gets": {"status": 403}}});
     let unauthorized = json!({"api": {"gets": {"status": 401}}});
     let rows = [
-        ((None, Place::new()), &[][..], &["no kubeconfig found", "--kubeconfig"][..], "FAIL  kubeconfig"),
+        ((None, Workspace::new()), &[][..], &["no kubeconfig found", "--kubeconfig"][..], "FAIL  kubeconfig"),
         (nobody(), &["--context", "file-simulater"], &misspelled, "FAIL  kubeconfig"),
         (nobody(), &["--host-data", "nowhere"], &["nowhere is not a folder", "--host-data"], "FAIL  folder"),
         (nobody(), &[], &["http://127.0.0.1:1", "refused"], "FAIL  cluster"),
@@ -112,12 +112,12 @@ fn an_unusable_cluster_makes_every_test_an_error_and_doctor_agrees() {
         ),
     ];
     std::thread::scope(|scope| {
-        for ((simulated, place), arguments, words, line) in rows {
+        for ((simulated, workspace), arguments, words, line) in rows {
             scope.spawn(move || {
-                let doctor = place.says(&[&["doctor"], arguments].concat(), 3, &[words, &[line]].concat());
-                assert!(!place.path("reports").exists() && doctor.out.lines().count() < 20, "{}", doctor.out);
-                let run = place.says(&[&["--suite", "smoke"], arguments].concat(), 3, words);
-                red(&run, place.listed(&["--suite", "smoke"]).len());
+                let doctor = workspace.expect(&[&["doctor"], arguments].concat(), 3, &[words, &[line]].concat());
+                assert!(!workspace.path("reports").exists() && doctor.out.lines().count() < 20, "{}", doctor.out);
+                let run = workspace.expect(&[&["--suite", "smoke"], arguments].concat(), 3, words);
+                red(&run, workspace.listed(&["--suite", "smoke"]).len());
                 drop(simulated);
             });
         }

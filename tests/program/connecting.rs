@@ -1,6 +1,6 @@
-//! This program connects wherever kubectl does, and explains errors. `connecting.yaml` has the kubeconfigs, and whether kubectl
-//! connects with each; set `KUBECTL=kubectl` in the environment to compare with a real one. All servers are on loopback; every
-//! secret contains `sentinel`.
+//! The program connects wherever kubectl does, and explains errors. `connecting.yaml` has the kubeconfigs, and whether kubectl
+//! connects with each; `KUBECTL=kubectl` compares with a real kubectl. All servers are on loopback; every secret contains
+//! `sentinel`.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -14,8 +14,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_rustls::rustls::{ServerConnection, Stream};
 
-use crate::support::canned::{VERSION, head, respond, serve, tls};
-use crate::support::place::Place;
+use crate::support::stub_server::{VERSION, head, respond, serve, tls};
+use crate::support::workspace::Workspace;
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -33,16 +33,15 @@ struct Variant {
     arguments: Vec<String>,
 }
 
-/// The request lines and headers that the servers received.
 type Received = Arc<Mutex<Vec<String>>>;
 
-fn note(who: &str, head: &str, received: &Received) {
-    received.lock().unwrap().extend(head.lines().map(|line| format!("{who}: {line}").to_lowercase()));
+fn record(server: &str, head: &str, received: &Received) {
+    received.lock().unwrap().extend(head.lines().map(|line| format!("{server}: {line}").to_lowercase()));
 }
 
 fn reply(stream: impl Read + Write, received: &Received) -> std::io::Result<()> {
     respond(stream, |head| {
-        note("server", head, received);
+        record("server", head, received);
         if head.contains("/version") { (200, VERSION) } else { (403, "{}") }
     })
 }
@@ -68,10 +67,10 @@ fn it_connects_wherever_kubectl_does_and_shows_no_secret() {
         reply(Stream::new(&mut secure, stream), &noted)
     });
     let (noted, to) = (Arc::clone(&received), server.clone());
-    // Connects to the server, whatever name is requested.
+    // Always connects to the server.
     let proxy = serve(move |stream| {
         let head = head(stream)?;
-        note("proxy", &head, &noted);
+        record("proxy", &head, &noted);
         let mut server = TcpStream::connect(&to)?;
         let is_tunnel = head.starts_with("CONNECT");
         server.write_all(if is_tunnel { b"" } else { head.as_bytes() })?;
@@ -83,7 +82,7 @@ fn it_connects_wherever_kubectl_does_and_shows_no_secret() {
     });
     let noted = Arc::clone(&received);
     let picky = serve(move |stream| {
-        note("proxy", &head(stream)?, &noted);
+        record("proxy", &head(stream)?, &noted);
         let headers = "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\nContent-Length: 0";
         stream.write_all(format!("HTTP/1.1 407 No\r\n{headers}\r\n\r\n").as_bytes())
     });
@@ -106,11 +105,11 @@ fn it_connects_wherever_kubectl_does_and_shows_no_secret() {
         "linux" => cfg!(target_os = "linux"),
         _ => true,
     });
-    let wrong: Vec<String> = variants.filter_map(|variant| tried(variant, &default, &received).err()).collect();
+    let wrong: Vec<String> = variants.filter_map(|variant| try_variant(variant, &default, &received).err()).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// Servers with an invalid certificate, each with its certificate, and servers that speak no TLS, or only TLS.
+/// Servers with an invalid certificate, servers without TLS, and a server with only TLS.
 fn broken_servers() -> impl Iterator<Item = (String, String)> {
     let in_year = |params: &mut CertificateParams, year| {
         (params.not_before, params.not_after) = (date_time_ymd(year, 1, 1), date_time_ymd(year + 1, 1, 1));
@@ -151,20 +150,20 @@ fn broken_servers() -> impl Iterator<Item = (String, String)> {
     secured.into_iter().flatten().chain(others)
 }
 
-fn tried(variant: &Variant, default: &[Value; 2], received: &Received) -> Result<(), String> {
-    let place = Place::new();
+fn try_variant(variant: &Variant, default: &[Value; 2], received: &Received) -> Result<(), String> {
+    let workspace = Workspace::new();
     let [cluster, user] = [(&variant.cluster, &default[0]), (&variant.user, &default[1])]
         .map(|(own, default)| own.as_ref().unwrap_or(default));
-    place.configure(cluster, user);
+    workspace.configure(cluster, user);
     for (name, text) in &variant.files {
-        std::fs::create_dir_all(place.path(name).parent().unwrap()).unwrap();
+        std::fs::create_dir_all(workspace.path(name).parent().unwrap()).unwrap();
         let wide = || format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
-        std::fs::write(place.path(name), if variant.utf16 { wide() } else { text.clone().into_bytes() }).unwrap();
+        std::fs::write(workspace.path(name), if variant.utf16 { wide() } else { text.clone().into_bytes() }).unwrap();
     }
     let first = if variant.stderr.is_some() { "--quiet" } else { "doctor" };
     let arguments: Vec<&str> = variant.arguments.iter().map(String::as_str).collect();
-    let mut command = place.command(&[&[first, "--suite", "smoke"], &*arguments].concat());
-    let here = place.path("").display().to_string();
+    let mut command = workspace.command(&[&[first, "--suite", "smoke"], &*arguments].concat());
+    let here = workspace.path("").display().to_string();
     command.envs(variant.environment.iter().map(|(name, value)| (name, value.replace("{here}", &here))));
     if let Some(kubectl) = std::env::var_os("KUBECTL") {
         let mut kubectl = Command::new(kubectl);
@@ -176,9 +175,9 @@ fn tried(variant: &Variant, default: &[Value; 2], received: &Received) -> Result
         }
     }
     received.lock().unwrap().clear();
-    let _ = std::fs::remove_file(place.path("runs"));
-    let ended = place.finish(command);
-    let reports = std::fs::read_dir(place.path("reports")).into_iter().flatten();
+    let _ = std::fs::remove_file(workspace.path("runs"));
+    let ended = workspace.finish(command);
+    let reports = std::fs::read_dir(workspace.path("reports")).into_iter().flatten();
     let reports: String = reports.map(|report| std::fs::read_to_string(report.unwrap().path()).unwrap()).collect();
     let (output, requests) = (ended.all(), received.lock().unwrap().join("\n"));
     let is_result_right = variant.stderr.as_ref().map_or(ended.out.contains("PASS  cluster"), |parts| {

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::canned::{VERSION, respond, serve};
-use crate::support::place::{LIMIT, Place};
 use crate::support::speed::until;
+use crate::support::stub_server::{VERSION, respond, serve};
+use crate::support::workspace::{LIMIT, Workspace};
 
-/// A kubeconfig whose plugin hangs at its `hangs`th run, after it has written down its process number.
-fn place(hangs: u32) -> Place {
+/// A kubeconfig whose plugin hangs at its `hangs`th run, after writing its process ID.
+fn workspace(hangs: u32) -> Workspace {
     let server = serve(|stream| {
         respond(stream, |head| {
             if head.contains(" /version") {
@@ -22,29 +22,29 @@ fn place(hangs: u32) -> Place {
             (403, r#"{"kind":"Status","status":"Failure","code":403}"#)
         })
     });
-    let place = Place::new();
+    let workspace = Workspace::new();
     let script = format!(
         "echo x >>runs; if [ $(grep -c x runs) = {hangs} ]; then echo $$ >pids; exec sleep 600; fi; \
          echo '{{\"status\": {{\"token\": \"secret\", \"expirationTimestamp\": \"2026-01-01T00:00:00Z\"}}}}'"
     );
     let exec = json!({"command": "sh", "args": ["-c", script], "interactiveMode": "Never"});
-    place.configure(&json!({"server": format!("http://{server}")}), &json!({"exec": exec}));
-    place
+    workspace.configure(&json!({"server": format!("http://{server}")}), &json!({"exec": exec}));
+    workspace
 }
 
 #[test]
 fn a_hanging_plugin_is_killed_when_the_program_ends_or_is_interrupted() {
-    // It hangs at the first token, or at the renewal.
+    // At the first token, or at its renewal.
     for (hangs, code) in [(1, 130), (2, 3)] {
-        let place = place(hangs);
-        let mut running = place.start(place.command(&["doctor", "--suite", "smoke"]));
+        let workspace = workspace(hangs);
+        let mut running = workspace.start(workspace.command(&["doctor", "--suite", "smoke"]));
         if hangs == 1 {
-            let pids = place.path("pids");
+            let pids = workspace.path("pids");
             running.wait_for("the plugin", || read_to_string(&pids).is_ok_and(|pids| pids.ends_with('\n')));
             running.signal("INT");
         }
         assert_eq!(running.end(LIMIT).code, code);
-        let pids = read_to_string(place.path("pids")).unwrap();
+        let pids = read_to_string(workspace.path("pids")).unwrap();
         assert_eq!(pids.lines().count(), 1, "{pids}");
         let stat = Path::new("/proc").join(pids.trim()).join("stat");
         until("the plugin's end", Duration::from_secs(5), || {

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use file_simulator_e2e::cluster::{self, Operation, ResourceExt, Wanted};
 use file_simulator_e2e::sim::scenario::HEALTHY;
 
-use crate::support::place::Ended;
 use crate::support::simulated::Simulated;
 use crate::support::speed;
+use crate::support::workspace::RunResult;
 
 /// Leftover files of a killed run, and other files with similar names.
 const LEFT: &str = "e2e-0a1b2c3d-phase3-latency-nas-output-1-sync.txt";
@@ -32,15 +32,15 @@ impl Simulated {
         });
     }
 
-    /// Waits until a file is in this many places.
-    fn until(&self, name: &str, places: usize) -> Vec<PathBuf> {
+    /// Waits until this many copies of a file exist.
+    fn until(&self, name: &str, copies: usize) -> Vec<PathBuf> {
         speed::wait_for(name, Duration::from_secs(60), Duration::from_millis(50), || {
-            Some(self.files(name)).filter(|found| found.len() == places)
+            Some(self.files(name)).filter(|found| found.len() == copies)
         })
     }
 
-    fn sweep(&self, arguments: &[&str], code: i32, words: &[&str]) -> Ended {
-        self.place().says(&[&["sweep"], arguments].concat(), code, words)
+    fn sweep(&self, arguments: &[&str], code: i32, words: &[&str]) -> RunResult {
+        self.workspace().expect(&[&["sweep"], arguments].concat(), code, words)
     }
 }
 
@@ -80,5 +80,5 @@ fn unreadable_folders_are_reported() {
     let file = cut.data().join("nas-output-1").join(LEFT);
     std::fs::write(&file, "left").unwrap();
     cut.sweep(&["--yes", "--older-than", "0s"], 3, &["cannot list /data in pod"]);
-    assert!(file.is_file(), "its export would bring it back");
+    assert!(file.is_file(), "the sidecar would copy it again");
 }

@@ -13,11 +13,11 @@ use file_simulator_e2e::suite::load::{BUILT_IN, load, recorded};
 use libtest_mimic::{Failed, Trial};
 
 use crate::support::catalogue::{Catalogue, Fault, Round, catalogue};
+use crate::support::expected::differences;
 use crate::support::golden::is_updating;
 use crate::support::junit::Results;
-use crate::support::place::Place;
 use crate::support::root;
-use crate::support::wrong::differences;
+use crate::support::workspace::Workspace;
 
 mod mutated;
 
@@ -47,7 +47,7 @@ fn suites(recording: &Recording) -> Vec<Suite> {
     parsed.map(|suite| suite.unwrap_or_else(|refusal| panic!("{refusal}"))).collect()
 }
 
-/// In a healthy release none. Each recording contains exactly the tests of its round.
+/// Each recording contains exactly the tests of its round; on a healthy release, none fail.
 fn each_recorded_fault_fails_exactly_the_expected_tests() {
     let Catalogue { green, faulty, older: [older, _] } = catalogue();
     assert!(faulty.iter().map(|round| round.faults.len()).sum::<usize>() >= 30);
@@ -62,9 +62,9 @@ fn each_recorded_fault_fails_exactly_the_expected_tests() {
         assert!(results.keys().eq(&all) && results.len() == recording.tests.len(), "{}", round.name);
         // `judged` compares the SKIPs.
         results.retain(|_, (outcome, _)| *outcome != "SKIP");
-        let mut wrong = round.wrong(&all);
-        wrong.retain(|_, outcome| *outcome != "SKIP");
-        assert_eq!(differences(&results, &wrong), Vec::<String>::new(), "{}", round.name);
+        let mut expected = round.expected(&all);
+        expected.retain(|_, outcome| *outcome != "SKIP");
+        assert_eq!(differences(&results, &expected), Vec::<String>::new(), "{}", round.name);
     }
 }
 
@@ -93,7 +93,7 @@ fn every_kind_of_check_fails_in_a_recording_or_a_scenario() {
     assert_eq!(all.difference(&failing).collect::<Vec<_>>(), Vec::<&&str>::new(), "these never fail");
 }
 
-/// The kinds of checks of these built-in tests, named with or without a server.
+/// The kinds of checks of built-in tests, named with or without a server.
 fn kinds(named: &[String]) -> BTreeSet<&'static str> {
     let tests = BUILT_IN.iter().flat_map(|(name, _)| load(name).unwrap().tests);
     let matching = tests.filter(|test| {
@@ -115,27 +115,28 @@ fn recordings_are_small_and_contain_no_commands_or_environments() {
 }
 
 fn a_replay_has_the_reports_and_the_exit_code_of_its_run() {
-    let place = Place::new();
-    let replays = |name: &str, code, words: &[&str]| place.says(&["replay", path(name).to_str().unwrap()], code, words);
+    let workspace = Workspace::new();
+    let replays =
+        |name: &str, code, words: &[&str]| workspace.expect(&["replay", path(name).to_str().unwrap()], code, words);
     replays("healthy", 0, &["judged again without a cluster", "0 FAIL"]);
     replays("no-copies", 1, &[]);
-    let page = std::fs::read_to_string(place.path("reports/replay/index.html")).unwrap();
+    let page = std::fs::read_to_string(workspace.path("reports/replay/index.html")).unwrap();
     assert!(page.contains("FAIL") && page.contains("judged again without a cluster"), "{page}");
-    place.says(&["replay", "missing.json.gz"], 2, &["missing.json.gz"]);
+    workspace.expect(&["replay", "missing.json.gz"], 2, &["missing.json.gz"]);
     let bytes = std::fs::read(path("healthy")).unwrap();
     for damaged in [&bytes[..bytes.len() / 2], b"{}", b""] {
-        std::fs::write(place.path("cut.json.gz"), damaged).unwrap();
-        place.says(
+        std::fs::write(workspace.path("cut.json.gz"), damaged).unwrap();
+        workspace.expect(
             &["replay", "cut.json.gz"],
             2,
             &["is not a recording: the file is not gzipped JSON, or is corrupted or truncated"],
         );
     }
-    std::fs::write(place.path("file"), "good").unwrap();
+    std::fs::write(workspace.path("file"), "good").unwrap();
     // Before the run starts.
-    place.says(&["--record", "file/run.json.gz"], 2, &["file/run.json.gz"]);
-    place.says(&["--record", "file"], 3, &["no kubeconfig found"]);
-    assert_eq!(std::fs::read(place.path("file")).unwrap(), b"good", "the old recording is kept");
+    workspace.expect(&["--record", "file/run.json.gz"], 2, &["file/run.json.gz"]);
+    workspace.expect(&["--record", "file"], 3, &["no kubeconfig found"]);
+    assert_eq!(std::fs::read(workspace.path("file")).unwrap(), b"good", "the old recording is kept");
 }
 
 fn a_blocked_test_names_its_cause_by_the_slug_in_the_suite() {
@@ -153,7 +154,7 @@ fn a_blocked_test_names_its_cause_by_the_slug_in_the_suite() {
     }
 }
 
-/// Each recording's verdicts are unchanged, word for word; `GOLDEN=write` saves changed ones.
+/// Each recording's verdicts are unchanged, word for word; `GOLDEN=write` saves changed verdicts.
 fn verdicts() -> Vec<Trial> {
     let files = std::fs::read_dir(root("fixtures/recordings")).unwrap().map(|entry| entry.unwrap().path());
     let named = files.filter_map(|path| {
@@ -169,7 +170,7 @@ fn check_verdicts(path: &Path) -> Result<(), Failed> {
     let verdicts: Vec<_> = recording.tests.iter().map(|test| replay::judge(&recording, &suites, test)).collect();
     let (mut changed, mut unreadable) = (Vec::new(), Vec::new());
     for (test, now) in recording.tests.iter_mut().zip(verdicts).filter(|(test, now)| test.verdict != *now) {
-        // Never saved: such an ERROR would hide that the recording no longer proves anything.
+        // Never saved: the recording no longer proves anything.
         if now.reasons.iter().any(|reason| reason.expected == "a readable observation") {
             unreadable
                 .push(format!("{}: {now:?}\n  not a verdict, never saved: migrate the recorded observation", test.id));

@@ -1,5 +1,5 @@
-//! Mutations of the healthy recording: renamed and reordered, as on another cluster, where all tests pass; and with absurd
-//! values, which anyone could put into a namespace, where no test panics.
+//! Mutations of the healthy recording: with other names and another order, as on another cluster, all tests pass; with absurd
+//! values, as any user could put them into a namespace, no test panics.
 
 use file_simulator_e2e::event::{Outcome, Verdict};
 use file_simulator_e2e::recording::Recording;
@@ -63,7 +63,6 @@ fn reverse(object: &mut Value) {
     }
 }
 
-/// Values to put in place of others.
 fn absurd() -> impl Strategy<Value = Value> {
     let moments = ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "-009999-01-02T00:00:00Z"];
     let texts = ["", "9e999Ei", "-1", "\u{1b}[31m\0", "../..", "é"];
@@ -73,7 +72,7 @@ fn absurd() -> impl Strategy<Value = Value> {
     prop::sample::select(all.collect::<Vec<_>>())
 }
 
-/// All values except lists and objects, in a fixed order.
+/// All values except lists and objects.
 fn leaves(value: &mut Value) -> Vec<&mut Value> {
     match value {
         Value::Array(list) => list.iter_mut().flat_map(leaves).collect(),

@@ -5,25 +5,25 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::lab::output;
-use crate::support::place::Place;
 use crate::support::root;
+use crate::support::test_cluster::output;
+use crate::support::workspace::Workspace;
 
-use super::stream::{hostile, rich, said};
+use super::stream::{hostile, outputs, rich};
 
 #[test]
 #[ignore = "installs packages from PyPI and npm; cargo test --test offline -- --ignored readers"]
 fn other_readers_of_junit_find_the_contents_of_the_json() {
-    let place = Place::new();
+    let workspace = Workspace::new();
     let suites = ["--suite", "smoke", "--suite", "phase3"];
     let waits = ["--skip", "latency", "--skip", "multi-write", "--skip", "cadence"];
-    place.says(&[&["--simulate=server-missing"], &suites[..], &waits].concat(), 1, &[]);
-    let mut reports: Vec<_> = ["smoke", "phase3"].map(|suite| place.path("reports").join(suite)).into();
+    workspace.expect(&[&["--simulate=server-missing"], &suites[..], &waits].concat(), 1, &[]);
+    let mut reports: Vec<_> = ["smoke", "phase3"].map(|suite| workspace.path("reports").join(suite)).into();
     for (run, events, suites) in [("rich", rich(), &["phase2", "phase3"][..]), ("hostile", hostile(), &["phase9"])] {
-        let texts = said(&events);
-        std::fs::create_dir(place.path(run)).unwrap();
+        let texts = outputs(&events);
+        std::fs::create_dir(workspace.path(run)).unwrap();
         for suite in suites {
-            let report = place.path(run).join(suite);
+            let report = workspace.path(run).join(suite);
             for extension in ["xml", "json"] {
                 std::fs::write(report.with_extension(extension), &texts[&format!("{suite}.{extension}")]).unwrap();
             }

@@ -1,16 +1,15 @@
-//! Compares a run's results with those that its scenario expects.
+//! Compares a run's results with those of its scenario.
 
 use std::collections::BTreeSet;
 
 use file_simulator_e2e::sim::scenario::Scenario;
 use libtest_mimic::Failed;
 
+use crate::support::expected::{differences, exit_code, expand};
 use crate::support::junit::Results;
-use crate::support::place::{Ended, Place};
-use crate::support::wrong::{differences, exit_code, wrong};
+use crate::support::workspace::{RunResult, Workspace};
 
-/// Checks that exactly the expected tests did not pass, and that exit code and diagnoses match.
-pub fn judge(scenario: &Scenario, place: &Place, ended: &Ended) -> Result<(), Failed> {
+pub fn judge(scenario: &Scenario, workspace: &Workspace, ended: &RunResult) -> Result<(), Failed> {
     let (code, results) = (ended.code, &ended.results);
     if scenario.refused {
         let is_refused =
@@ -25,7 +24,7 @@ pub fn judge(scenario: &Scenario, place: &Place, ended: &Ended) -> Result<(), Fa
     // Without the ERRORs that depend on timing.
     let mut certain = results.clone();
     certain.retain(|name, (outcome, _)| *outcome != "ERROR" || !errors_among.iter().any(|part| name.contains(part)));
-    let mut found = differences(&certain, &wrong(named, &scenario.server, &all).into_iter().collect());
+    let mut found = differences(&certain, &expand(named, &scenario.server, &all).into_iter().collect());
     if !errors_among.is_empty() && certain.len() == results.len() && !scenario.may_pass {
         found.push(format!("no ERROR among {errors_among:?}"));
     }
@@ -34,7 +33,7 @@ pub fn judge(scenario: &Scenario, place: &Place, ended: &Ended) -> Result<(), Fa
         found.push(format!("exit code {code}, expected {expected}"));
     }
     if found.is_empty() {
-        return check_diagnoses(results, place);
+        return check_diagnoses(results, workspace);
     }
     let out = ended.all();
     found.extend(out.lines().rev().take(5).map(str::to_owned));
@@ -42,15 +41,15 @@ pub fn judge(scenario: &Scenario, place: &Place, ended: &Ended) -> Result<(), Fa
 }
 
 /// Every server with a FAIL has a diagnosis, and no server without a FAIL or ERROR has one.
-fn check_diagnoses(results: &Results, place: &Place) -> Result<(), Failed> {
+fn check_diagnoses(results: &Results, workspace: &Workspace) -> Result<(), Failed> {
     let servers = |outcomes: &[&str]| -> BTreeSet<String> {
         let tests = results.iter().filter(|(_, (outcome, _))| outcomes.contains(outcome));
         tests.filter_map(|(name, _)| name.splitn(3, "::").nth(2).map(str::to_owned)).collect()
     };
     // A broken API server provides no diagnosis for servers with ERRORs.
     let (least, most) = (servers(&["FAIL"]), servers(&["FAIL", "ERROR"]));
-    let files = std::fs::read_dir(place.path("reports/diagnostics")).ok();
-    // Created only for the first diagnosis.
+    let files = std::fs::read_dir(workspace.path("reports/diagnostics")).ok();
+    // Exists only with a diagnosis.
     let has_folder = files.is_some();
     let names = files.into_iter().flatten().map(|file| file.unwrap().file_name().into_string().unwrap());
     let seen: BTreeSet<String> = names.map(|name| name.replace(".txt", "")).collect();

@@ -1,7 +1,7 @@
 //! Each scenario of the simulated cluster makes exactly the expected tests fail, and no run hangs.
 //!
-//! Runs the program on a simulation in this process, with suites whose limits are shorter, as is the sync interval.
-//! `-- --ignored` runs the healthy scenario twenty times.
+//! Runs the program on a simulation in this process, with shorter limits and sync interval. `-- --ignored` runs the healthy
+//! scenario twenty times.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,15 +11,14 @@ use file_simulator_e2e::sim::scenario::{self, HEALTHY, Scenario};
 use jiff::SignedDuration;
 use libtest_mimic::{Failed, Trial};
 
-use crate::support::place::{Place, Running};
 use crate::support::simulated::Simulated;
 use crate::support::speed;
+use crate::support::workspace::{Running, Workspace};
 
 mod judge;
 
-/// The suites of scenarios that name none.
 const SUITES: [&str; 2] = ["phase2", "phase3"];
-/// Replacements in suites, applied in this order.
+/// Replacements in suites, in this order.
 const SHORTER: [(&str, &str); 4] = [
     ("within: 10s", "within: 4s"),
     ("within: 60s", "within: 8s"),
@@ -27,12 +26,12 @@ const SHORTER: [(&str, &str); 4] = [
     ("within: 30s", "within: 8s"),
 ];
 const SETTLE: Duration = Duration::from_secs(8);
-/// The time limit of a run on a usual machine.
+/// On a usual machine.
 const LIMIT: Duration = Duration::from_secs(100);
 
-/// Limits runs that copy many files to two at once, because more would starve each other on few cores.
-static TURNS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
-static NEXT: AtomicUsize = AtomicUsize::new(0);
+/// At most two runs copy many files at once: more would starve each other on few cores.
+static COPY_SLOTS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
+static NEXT_SLOT: AtomicUsize = AtomicUsize::new(0);
 
 pub fn tests() -> Vec<Trial> {
     let scenarios = scenario::all().unwrap();
@@ -54,41 +53,41 @@ pub fn tests() -> Vec<Trial> {
 fn trial(name: String, scenario: Scenario) -> Trial {
     Trial::test(name, move || {
         let copies_many_files = scenario.suites.iter().any(|suite| suite == "data-safety");
-        let _turn = copies_many_files.then(turn);
+        let _slot = copies_many_files.then(copy_slot);
         let simulated = Simulated::new(scenario.clone());
-        let (place, running) = start(&scenario, &simulated);
-        judge::judge(&scenario, &place, &running.end(LIMIT))?;
+        let (workspace, running) = start(&scenario, &simulated);
+        judge::judge(&scenario, &workspace, &running.end(LIMIT))?;
         check_leftovers(&scenario, &simulated)
     })
 }
 
-/// Waits until a run that copies many files may start.
-pub fn turn() -> MutexGuard<'static, ()> {
-    TURNS[NEXT.fetch_add(1, Ordering::Relaxed) % TURNS.len()].lock().unwrap_or_else(PoisonError::into_inner)
+pub fn copy_slot() -> MutexGuard<'static, ()> {
+    COPY_SLOTS[NEXT_SLOT.fetch_add(1, Ordering::Relaxed) % COPY_SLOTS.len()]
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Two runs at once both pass, and neither removes the other's files.
+/// Neither run removes the other's files.
 fn two_runs(healthy: &Scenario) -> Result<(), Failed> {
     let simulated = Simulated::new(healthy.clone());
-    for (place, running) in [(); 2].map(|()| start(healthy, &simulated)) {
-        judge::judge(healthy, &place, &running.end(LIMIT))?;
+    for (workspace, running) in [(); 2].map(|()| start(healthy, &simulated)) {
+        judge::judge(healthy, &workspace, &running.end(LIMIT))?;
     }
     check_leftovers(healthy, &simulated)
 }
 
-/// Starts a run of the scenario's suites.
-fn start(scenario: &Scenario, simulated: &Simulated) -> (Place, Running) {
-    let place = simulated.place();
+fn start(scenario: &Scenario, simulated: &Simulated) -> (Workspace, Running) {
+    let workspace = simulated.workspace();
     let mut suites: Vec<&str> = scenario.suites.iter().map(String::as_str).collect();
     if suites.is_empty() {
         suites.extend(SUITES);
     }
-    let files: Vec<String> = suites.iter().map(|suite| place.suite(suite, &SHORTER)).collect();
+    let files: Vec<String> = suites.iter().map(|suite| workspace.suite(suite, &SHORTER)).collect();
     let settle = speed::duration(scenario.settle.map_or(SETTLE, SignedDuration::unsigned_abs));
     let mut arguments = vec!["--allow-disruption", "--timeout", &settle, "--report-dir", "reports"];
     arguments.extend(files.iter().flat_map(|file| ["--suite", file]));
-    let running = place.start(place.command(&arguments));
-    (place, running)
+    let running = workspace.start(workspace.command(&arguments));
+    (workspace, running)
 }
 
 fn check_leftovers(scenario: &Scenario, simulated: &Simulated) -> Result<(), Failed> {

@@ -10,13 +10,13 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::scenarios;
 use crate::support::junit::Results;
-use crate::support::place::Place;
+use crate::support::workspace::Workspace;
 
-/// A test that is selected alone is run alone; otherwise the program runs all tests.
+/// A single selected test runs alone; otherwise the program runs all tests.
 pub fn tests(arguments: &Arguments) -> Vec<Trial> {
     let suites: Vec<String> = BUILT_IN.iter().map(|(name, _)| format!("--suite={name}")).collect();
     let suites: Vec<&str> = suites.iter().map(String::as_str).collect();
-    let names = Place::new().listed(&suites);
+    let names = Workspace::new().listed(&suites);
     let is_selected = |name: &&String| !arguments.is_filtered_out(&Trial::test(trial_name(name), || Ok(())));
     let selected: Vec<String> = names.iter().filter(is_selected).cloned().collect();
     let results = Arc::new(LazyLock::new(move || run(&selected)));
@@ -32,14 +32,14 @@ fn trial_name(name: &str) -> String {
 }
 
 fn run(selected: &[String]) -> Results {
-    let (_turn, place) = (scenarios::turn(), Place::new());
+    let (_slot, workspace) = (scenarios::copy_slot(), Workspace::new());
     let mut arguments = vec!["--simulate"];
     if let [only] = selected {
         arguments.extend(["--exact", only]);
     }
-    let files: Vec<String> = BUILT_IN.iter().map(|(name, _)| place.suite(name, &[])).collect();
+    let files: Vec<String> = BUILT_IN.iter().map(|(name, _)| workspace.suite(name, &[])).collect();
     arguments.extend(files.iter().flat_map(|file| ["--suite", file]));
-    let ended = place.run(&arguments);
+    let ended = workspace.run(&arguments);
     assert!(ended.out.contains("SIMULATED"), "{}", ended.all());
     ended.results
 }

@@ -1,11 +1,11 @@
 //! The catalogue of faults (`catalogue.yaml`): how each is applied to a server, and which tests must not pass because of it.
-//! The lane on the real cluster applies and records them; `recorded` judges the recordings. The scenarios of the simulated
-//! cluster (`src/sim/scenario`) have other faults, except a sidecar that crashes.
+//! `lane` applies them to the real cluster and records the runs; `recorded` judges the recordings. The simulated cluster's
+//! scenarios (`src/sim/scenario`) have other faults, except a crashing sidecar.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::wrong::{Wrong, wrong};
+use super::expected::{Expected, expand};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,15 +27,13 @@ pub struct Round {
     /// The name of its recording.
     pub name: String,
     pub suites: Vec<String>,
-    /// Tests whose names contain one of these are not run.
+    /// Parts of the names of tests that do not run.
     pub skip: Vec<String>,
-    /// Whether disruptive tests are run.
     pub disrupts: bool,
     pub faults: Vec<Fault>,
 }
 
 impl Default for Round {
-    /// The usual suites, without faults.
     fn default() -> Self {
         let suites = ["phase2", "phase3"].map(str::to_owned).to_vec();
         Self { name: String::new(), suites, skip: Vec::new(), disrupts: false, faults: Vec::new() }
@@ -47,17 +45,16 @@ impl Round {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
-    /// The tests that must not pass, from the names of all tests.
-    pub fn wrong(&self, all: &[String]) -> Wrong {
-        self.faults.iter().flat_map(|fault| wrong(fault.named(), &fault.server, all)).collect()
+    /// `all`: the names of all tests.
+    pub fn expected(&self, all: &[String]) -> Expected {
+        self.faults.iter().flat_map(|fault| expand(fault.named(), &fault.server, all)).collect()
     }
 }
 
-/// A fault of one server.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// A number, if it has one, and a description.
+    /// An optional number, and a description.
     pub id: String,
     /// Empty for all servers.
     #[serde(default)]
@@ -79,19 +76,19 @@ impl Fault {
     }
 }
 
-/// A test, or a list of tests that an anchor names.
+/// A test, or a list with an anchor.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Names {
-    One(String),
-    Some(Vec<Names>),
+    Test(String),
+    Group(Vec<Names>),
 }
 
 impl Names {
     fn all(&self) -> Vec<&str> {
         match self {
-            Self::One(name) => vec![name],
-            Self::Some(names) => names.iter().flat_map(Self::all).collect(),
+            Self::Test(name) => vec![name],
+            Self::Group(names) => names.iter().flat_map(Self::all).collect(),
         }
     }
 }
@@ -102,7 +99,6 @@ pub enum Change {
     /// The steps of a JSON patch, with the extensions of `lane::patch`.
     Deployment(Vec<Value>),
     Service(Vec<Value>),
-    /// The number of replicas.
     Scale(u8),
     NoService,
     /// The host folder is moved away.
@@ -116,17 +112,17 @@ pub enum Change {
     /// The export's size limit is lowered and exceeded, so that the kubelet evicts the pod.
     Evicted,
     OlderChart,
-    /// A rollout starts, and the API server denies the new pod.
+    /// A rollout starts, and the API server rejects the new pod.
     Refused(Guard),
 }
 
-/// Why the API server denies a pod.
+/// Why the API server rejects a pod.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Guard {
     /// The namespace enforces a `PodSecurity` level; affects all servers.
     PodSecurity,
-    /// An admission policy denies the server's pods.
+    /// An admission policy rejects the server's pods.
     Policy,
     /// An admission webhook for the server's pods is unreachable.
     Webhook,

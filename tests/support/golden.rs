@@ -7,7 +7,6 @@ pub fn is_updating() -> bool {
     std::env::var_os("GOLDEN").is_some_and(|value| value == "write")
 }
 
-/// Compares output with a golden file, or updates the file.
 pub fn golden(file: &str, actual: &str) {
     let path = root(file);
     let actual = actual.replace(env!("CARGO_PKG_VERSION"), "VERSION");

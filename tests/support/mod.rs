@@ -4,16 +4,16 @@
 
 use std::path::{Path, PathBuf};
 
-pub mod canned;
 pub mod catalogue;
+pub mod expected;
 pub mod golden;
 pub mod junit;
-pub mod lab;
-pub mod place;
 pub mod share;
 pub mod simulated;
 pub mod speed;
-pub mod wrong;
+pub mod stub_server;
+pub mod test_cluster;
+pub mod workspace;
 
 pub fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

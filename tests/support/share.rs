@@ -1,4 +1,4 @@
-//! Splits slow rounds into shares: each landing runs one of four in turn, so that four in a row run all.
+//! Splits slow rounds into four shares: each CI run runs the next share, so that four CI runs in a row run all rounds.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use super::root;
 
 const SHARES: usize = 4;
 
-/// The index of the share to run, `None` for all: set by `ROUNDS=all` or `SHARE=2/4`, otherwise by the number of commits.
+/// The index of the share to run, or `None` for all: from `ROUNDS=all` or `SHARE=2/4`, otherwise from the number of commits.
 pub fn chosen() -> Option<usize> {
     let [rounds, share] = ["ROUNDS", "SHARE"].map(|name| std::env::var(name).ok());
     match (rounds.as_deref(), share) {
@@ -20,7 +20,7 @@ pub fn chosen() -> Option<usize> {
     }
 }
 
-/// The items of a list that belong to this share: every fourth. Prints which are run and which are not.
+/// This share's items: every fourth. Prints which run and which do not.
 pub fn deal<T>(what: &str, all: Vec<T>, name: impl Fn(&T) -> String) -> Vec<T> {
     let chosen = chosen();
     let (dealt, others): (Vec<_>, Vec<_>) =

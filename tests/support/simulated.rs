@@ -8,14 +8,13 @@ use file_simulator_e2e::sim::scenario::{self, Scenario};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::place::Place;
+use super::workspace::Workspace;
 
 /// A scenario with these faults, written as in the scenarios' YAML.
 pub fn faulty(faults: &[Value]) -> Scenario {
     serde_json::from_value(json!({"name": "faulty", "about": "set by a test", "faults": faults})).unwrap()
 }
 
-/// The cluster; dropping it stops it.
 pub struct Simulated {
     simulation: Simulation,
     // Dropped after the simulation that runs on it.
@@ -45,11 +44,10 @@ impl Simulated {
         self.simulation.data()
     }
 
-    pub fn place(&self) -> Place {
-        Place::at(&self.target(), self.data())
+    pub fn workspace(&self) -> Workspace {
+        Workspace::at(&self.target(), self.data())
     }
 
-    /// Leftover files of runs.
     pub fn leftovers(&self) -> Vec<String> {
         self.files("e2e-").iter().map(|path| path.display().to_string()).collect()
     }

@@ -1,4 +1,4 @@
-//! Measures how slow this machine is. Tests state limits for a usual machine, which are multiplied by this factor.
+//! Measures how slow this machine is. Limits in tests are for a usual machine; this factor multiplies them.
 
 use std::hint::black_box;
 use std::sync::OnceLock;
@@ -8,21 +8,21 @@ use regex::{Captures, Regex};
 
 use super::root;
 
-/// How long [`work`] takes on a usual machine: half as long again as on 2 idle cores of an AMD EPYC server (72 ms, debug build).
+/// The duration of [`work`] on a usual machine: 1.5 times that on 2 idle cores of an AMD EPYC server (72 ms, debug build).
 const USUAL: Duration = Duration::from_millis(110);
-/// Caps the factor, because limits must still end tests that hang.
-const MOST: f64 = 8.0;
+/// Limits must still end hanging tests.
+const MAX_SLOWNESS: f64 = 8.0;
 
-/// How many times as slow as a usual machine this one is, at least 1. Measured once.
+/// At least 1; measured once.
 pub fn slowness() -> f64 {
     static SLOWNESS: OnceLock<f64> = OnceLock::new();
     *SLOWNESS.get_or_init(|| {
         let start = Instant::now();
-        // In two threads, because the tests need two cores, and to notice a CPU quota.
+        // Two threads, because tests need two cores, and to detect a CPU quota.
         std::thread::scope(|scope| drop([scope.spawn(work), scope.spawn(work)]));
-        let slowness = start.elapsed().div_duration_f64(USUAL).clamp(1.0, MOST);
+        let slowness = start.elapsed().div_duration_f64(USUAL).clamp(1.0, MAX_SLOWNESS);
         if slowness >= 1.1 {
-            eprintln!("this machine is {slowness:.1} times as slow as usual; all limits are multiplied by that");
+            eprintln!("this machine is {slowness:.1} times slower than usual; multiplying all limits");
         }
         slowness
     })
@@ -40,12 +40,10 @@ pub fn scaled(limit: Duration) -> Duration {
     limit.mul_f64(slowness())
 }
 
-/// A scaled limit as text, for a command line or a suite.
 pub fn duration(limit: Duration) -> String {
     format!("{}ms", scaled(limit).as_millis())
 }
 
-/// The text of a built-in suite with replaced and scaled limits.
 pub fn suite(name: &str, replaced: &[(&str, &str)]) -> String {
     let text = std::fs::read_to_string(root("suites").join(format!("{name}.yaml"))).unwrap();
     let text = replaced.iter().fold(text, |text, (limit, instead)| text.replace(limit, instead));
@@ -54,16 +52,14 @@ pub fn suite(name: &str, replaced: &[(&str, &str)]) -> String {
     Regex::new(r"(within: )(\d+)s\b").unwrap().replace_all(&text, scaled).into_owned()
 }
 
-/// Waits until a condition holds, within this limit on a usual machine.
 pub fn until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     wait_for(what, limit, Duration::from_millis(50), || holds().then_some(()));
 }
 
-/// Polls until something is found, within this limit on a usual machine.
-pub fn wait_for<T>(what: &str, limit: Duration, pause: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, limit: Duration, pause: Duration, mut poll: impl FnMut() -> Option<T>) -> T {
     let (start, limit) = (Instant::now(), scaled(limit));
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = poll() {
             return found;
         }
         assert!(start.elapsed() < limit, "{what}: not within {limit:?}");

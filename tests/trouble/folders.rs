@@ -1,5 +1,5 @@
-//! One server's host folder is full, read-only, gone, or contains an immutable file: its tests report this, those of other
-//! servers pass, and the run names the files that it cannot remove.
+//! One server's host folder is full, read-only, gone, or contains an immutable file: this server's tests report it, tests of
+//! other servers pass, and the run names the files that it cannot remove.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use file_simulator_e2e::sim::scenario::HEALTHY;
 
-use crate::support::lab::{Lab, output};
-use crate::support::place::{Ended, LIMIT, Place};
 use crate::support::simulated::Simulated;
+use crate::support::test_cluster::{TestCluster, output};
+use crate::support::workspace::{LIMIT, RunResult, Workspace};
 use crate::support::{share, speed};
 
 use super::program::{start, wait_for};
@@ -32,7 +32,7 @@ impl Small {
     fn fill(&self) {
         let full = fs::write(self.0.join("full"), vec![0; 16 << 20]).unwrap_err();
         assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
-        // No inodes either: a file that is truncated would make room for others.
+        // No inodes either: truncating a file would make room for others.
         let full = (0..).find_map(|name| fs::write(self.0.join(format!("full-{name}")), "").err()).unwrap();
         assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     }
@@ -45,7 +45,7 @@ impl Small {
     }
 
     fn unmount(&self) {
-        // It may be unmounted already.
+        // May be unmounted already.
         let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
     }
 }
@@ -56,7 +56,6 @@ impl Drop for Small {
     }
 }
 
-/// Waits for the first file of the run whose name contains `part`.
 fn first(folder: &Path, part: &str) -> PathBuf {
     let matches = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_string_lossy();
@@ -70,43 +69,43 @@ fn first(folder: &Path, part: &str) -> PathBuf {
 /// Breaks the folder, or the run's file in it.
 type Trouble = fn(&Small, &Path);
 
-/// Runs one test and breaks the folder when a file arrives whose name contains `part`, or before the run without `part`.
-/// Other tests would remove files and so make room.
-fn troubled(place: &Place, test: &str, small: &Small, part: Option<&str>, trouble: Trouble) -> Ended {
+/// Runs one test (others would remove files and make room), and breaks the folder when the first file arrives whose name contains
+/// `part`; without `part`, before the run.
+fn run_with(workspace: &Workspace, test: &str, small: &Small, part: Option<&str>, trouble: Trouble) -> RunResult {
     let (suite, check) = test.split_once("::").unwrap();
     let Some(part) = part else {
         trouble(small, &small.0);
-        return start(place, suite, &[check]).end(LIMIT);
+        return start(workspace, suite, &[check]).end(LIMIT);
     };
-    let program = start(place, suite, &[check]);
+    let program = start(workspace, suite, &[check]);
     trouble(small, &first(&small.0, part));
     program.end(LIMIT)
 }
 
 /// A small file system in place of the server's host folder on the real cluster; restored when dropped.
 struct Mounted<'a> {
-    lab: &'a Lab,
+    cluster: &'a TestCluster,
     small: Small,
 }
 
 impl<'a> Mounted<'a> {
-    fn new(lab: &'a Lab) -> Self {
-        let small = Small::mount(&lab.folder.join(SERVER));
-        lab.replace(SERVER);
-        Self { lab, small }
+    fn new(cluster: &'a TestCluster) -> Self {
+        let small = Small::mount(&cluster.folder.join(SERVER));
+        cluster.replace(SERVER);
+        Self { cluster, small }
     }
 }
 
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
         self.small.unmount();
-        self.lab.replace(SERVER);
+        self.cluster.replace(SERVER);
     }
 }
 
-/// Checks that this test has this outcome, that only tests of the same server do not pass, that the output contains these
-/// phrases (with alternatives after `|`), and that it names all leftover files.
-fn judge(ended: &Ended, left: &[String], (name, outcome): (&str, &str), words: &[&str]) {
+/// Checks the test's outcome, that all tests of other servers pass, and that the output contains these phrases (`|` separates
+/// alternatives) and all leftover files.
+fn judge(ended: &RunResult, left: &[String], (name, outcome): (&str, &str), words: &[&str]) {
     let wrong = ended.results.iter().filter(|(_, (outcome, _))| ["FAIL", "ERROR"].contains(outcome));
     let wrong: Vec<_> = wrong.map(|(name, (outcome, _))| (name.as_str(), *outcome)).collect();
     let context = || format!("{wrong:?} {left:?}\n{}", ended.all());
@@ -133,13 +132,13 @@ pub fn full_and_read_only_folders_and_immutable_files_are_reported() {
     ] {
         let simulated = Simulated::named(HEALTHY);
         let small = Small::mount(&simulated.data().join(SERVER));
-        let ended = troubled(&simulated.place(), test, &small, part, trouble);
+        let ended = run_with(&simulated.workspace(), test, &small, part, trouble);
         judge(&ended, &simulated.leftovers(), (test, outcome), &words);
     }
 }
 
 pub fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_reported() {
-    let lab = Lab::find();
+    let cluster = TestCluster::find();
     let all: Vec<(&str, Trouble, &str, [&str; 2])> = vec![
         ("full", |small, _| small.fill(), "FAIL", ["No space left on device", "make room"]),
         ("read-only", |small, _| small.make_read_only(), "FAIL", ["Read-only file system", "left behind"]),
@@ -147,10 +146,10 @@ pub fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_reported() {
         ("gone", |small, _| small.unmount(), "FAIL", ["a different folder|no such file"; 2]),
     ];
     for (_, trouble, outcome, words) in share::deal("folders", all, |(name, ..)| (*name).to_owned()) {
-        let mounted = Mounted::new(&lab);
-        // At the first file, so that those of the second cycle are certainly still missing.
-        let ended = troubled(&lab.place(), "phase3::multi-write", &mounted.small, Some(WRITTEN), trouble);
-        let left = lab.leftovers(ended.run());
+        let mounted = Mounted::new(&cluster);
+        // At the first file: those of the second cycle are still missing.
+        let ended = run_with(&cluster.workspace(), "phase3::multi-write", &mounted.small, Some(WRITTEN), trouble);
+        let left = cluster.leftovers(ended.run_name());
         drop(mounted);
         judge(&ended, &left, ("phase3::multi-write", outcome), &words);
     }

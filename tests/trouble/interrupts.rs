@@ -1,21 +1,21 @@
-//! Interrupts at random moments. After one, no files are left; after two, leftover files are named; the third ends the
+//! Interrupts at random moments. After one, the run leaves no files; after two, it names leftover files; the third ends the
 //! process at once. The reports are complete each time.
 
 use std::time::{Duration, Instant};
 
 use file_simulator_e2e::sim::scenario::HEALTHY;
 
-use crate::support::lab::Lab;
-use crate::support::place::{Ended, LIMIT, Place};
 use crate::support::share;
 use crate::support::simulated::Simulated;
+use crate::support::test_cluster::TestCluster;
+use crate::support::workspace::{LIMIT, RunResult, Workspace};
 
 use super::program::start;
 use super::{Moments, SUITES};
 
-/// The time limit for cleaning up and writing the reports.
+/// For cleaning up and writing the reports.
 const BOUND: Duration = Duration::from_secs(95);
-/// The time limit for exiting after the third interrupt.
+/// For exiting after the third interrupt.
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// The longest pause between two interrupts, in milliseconds.
 const APART: u64 = 1500;
@@ -34,9 +34,13 @@ impl Plan {
         Self { suite, interrupts: (0..interrupts).map(interrupt).collect() }
     }
 
-    /// Runs the plan and returns the problems; `inspect` returns the leftover files, and the pods unless all are Ready.
-    fn run(&self, place: &Place, inspect: impl FnOnce(&Ended) -> (Vec<String>, Option<String>)) -> Vec<String> {
-        let mut program = start(place, self.suite, &[]);
+    /// Returns the problems; `inspect` returns the leftover files, and the pods unless all are Ready.
+    fn run(
+        &self,
+        workspace: &Workspace,
+        inspect: impl FnOnce(&RunResult) -> (Vec<String>, Option<String>),
+    ) -> Vec<String> {
+        let mut program = start(workspace, self.suite, &[]);
         let (mut sent, mut last) = (0, Instant::now());
         for (pause, signal) in &self.interrupts {
             // Deliberately not synchronized with the run.
@@ -53,7 +57,7 @@ impl Plan {
         let left = match sent {
             0 | 1 => left,
             2 => ended.unnamed(&left),
-            // After three interrupts nothing is promised.
+            // No promise after three interrupts.
             _ => Vec::new(),
         };
         let codes = if ended.with("ERROR").is_empty() { &[0, 130][..] } else { &[130] };
@@ -76,7 +80,7 @@ pub fn a_run_can_be_stopped_at_any_moment() {
     plans.extend([2, 3].map(|interrupts| Plan::new(&mut moments, "phase3", 3000, interrupts)));
     let run = |plan: &Plan| {
         let simulated = Simulated::named(HEALTHY);
-        plan.run(&simulated.place(), |_| (simulated.leftovers(), None))
+        plan.run(&simulated.workspace(), |_| (simulated.leftovers(), None))
     };
     let problems: Vec<String> = std::thread::scope(|scope| {
         let running: Vec<_> = plans.iter().map(|plan| scope.spawn(move || run(plan))).collect();
@@ -86,7 +90,7 @@ pub fn a_run_can_be_stopped_at_any_moment() {
 }
 
 pub fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
-    let (lab, mut moments) = (Lab::find(), Moments::new());
+    let (cluster, mut moments) = (TestCluster::find(), Moments::new());
     let once = if share::chosen().is_none() { 5 } else { 1 };
     let with = |interrupts: usize| SUITES.map(|(suite, length)| (suite, length, interrupts));
     let more = [with(2), with(3)].concat();
@@ -95,9 +99,9 @@ pub fn a_run_on_a_real_cluster_can_be_stopped_at_any_moment() {
     let mut problems = Vec::new();
     for (suite, length, interrupts) in (0..once).flat_map(|_| with(1)).chain(more) {
         let plan = Plan::new(&mut moments, suite, length, interrupts);
-        problems.extend(plan.run(&lab.place(), |ended| {
-            let pods = lab.not_ready();
-            (lab.left_by(ended), pods)
+        problems.extend(plan.run(&cluster.workspace(), |ended| {
+            let pods = cluster.not_ready();
+            (cluster.left_by(ended), pods)
         }));
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));

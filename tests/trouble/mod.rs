@@ -1,7 +1,7 @@
 //! Trouble during a run: interrupts at random moments, outages of the API server, a host folder that fills, turns read-only
 //! or vanishes, and a node short of CPU.
 //!
-//! On the real cluster each landing runs a share; `ROUNDS=all` runs all, `SHARE=1/4` another share. `SEED` repeats the random
+//! On the real cluster, each CI run runs a share; `ROUNDS=all` runs all, `SHARE=1/4` another share. `SEED` repeats the random
 //! moments of an earlier run of the same share.
 
 use std::time::Duration;

@@ -1,11 +1,11 @@
-//! The API server fails during a run, for a moment or for good. Affected tests are ERROR, never FAIL; nothing hangs; leftover
-//! files are named.
+//! The API server fails during a run, for 3 s or for good. Affected tests are ERROR, never FAIL; nothing hangs; the output names
+//! leftover files.
 
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::lab::{Lab, output, scripted};
-use crate::support::place::{Ended, LIMIT};
+use crate::support::test_cluster::{TestCluster, output, scripted};
+use crate::support::workspace::{LIMIT, RunResult};
 use crate::support::{share, speed};
 
 use super::program::{start, wait_for};
@@ -13,7 +13,7 @@ use super::{Moments, SUITES};
 
 /// The runs' `--timeout`.
 const SETTLE: Duration = Duration::from_secs(20);
-/// The time limit of a run whose API server does not come back.
+/// For a run whose API server stays down.
 const BOUND: Duration = Duration::from_secs(120);
 const SHORT: Duration = Duration::from_secs(3);
 
@@ -51,25 +51,23 @@ impl ApiServer {
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
-        // After a failed test too.
         if self.is_down {
             self.start();
         }
     }
 }
 
-/// The process started by `fixtures/cluster/up` or by this test.
 fn pid() -> String {
     output(&mut scripted("pid_of apiserver")).trim().to_owned()
 }
 
 /// `was_hit`: whether the outage began before the run had ended.
-fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Vec<String> {
+fn problems(ended: &RunResult, is_short: bool, was_hit: bool, left: &[String]) -> Vec<String> {
     let errors = ended.with("ERROR").len();
     let notices = ["left behind", "was not seen Ready again"];
     let expected = if errors > 0 || notices.iter().any(|notice| ended.all().contains(notice)) { 3 } else { 0 };
     let left = if is_short { left.to_vec() } else { ended.unnamed(left) };
-    let mut problems = ended.problems(&[expected], (ended.took, BOUND), &left);
+    let mut problems = ended.problems(&[expected], (ended.elapsed, BOUND), &left);
     if was_hit && !is_short && errors == 0 {
         problems.push("no ERROR".to_owned());
     }
@@ -77,7 +75,7 @@ fn problems(ended: &Ended, is_short: bool, was_hit: bool, left: &[String]) -> Ve
 }
 
 pub fn an_api_server_outage_makes_no_test_fail() {
-    let (lab, mut moments, mut server) = (Lab::find(), Moments::new(), ApiServer::find());
+    let (cluster, mut moments, mut server) = (TestCluster::find(), Moments::new(), ApiServer::find());
     let suites = SUITES.into_iter().filter(|(suite, _)| ["phase2", "phase3"].contains(suite));
     let outages = suites.flat_map(|(suite, length)| [(suite, length, true), (suite, length, false)]);
     let name = |(suite, _, is_short): &_| format!("{suite}, outage {}", if *is_short { "of 3 s" } else { "for good" });
@@ -85,8 +83,8 @@ pub fn an_api_server_outage_makes_no_test_fail() {
     for outage in share::deal("outages", outages.collect(), name) {
         let (suite, length, is_short) = outage;
         let moment = moments.before(length);
-        let place = lab.place();
-        let mut program = start(&place, suite, &["--timeout", &speed::duration(SETTLE)]);
+        let workspace = cluster.workspace();
+        let mut program = start(&workspace, suite, &["--timeout", &speed::duration(SETTLE)]);
         // Deliberately not synchronized with the run.
         std::thread::sleep(moment);
         let was_hit = !program.has_ended();
@@ -99,13 +97,13 @@ pub fn an_api_server_outage_makes_no_test_fail() {
         if !is_short {
             server.start();
         }
-        let left = lab.left_by(&ended);
+        let left = cluster.left_by(&ended);
         let name = format!("{} after {moment:?}", name(&outage));
-        println!("{name}: exit {} in {:.1?}, {} left", ended.code, ended.took, left.len());
+        println!("{name}: exit {} in {:.1?}, {} left", ended.code, ended.elapsed, left.len());
         let found = problems(&ended, is_short, was_hit, &left);
         all.extend(found.iter().map(|what| format!("{name}: {what}\n{}", ended.all())));
-        // Waits for scheduler and kubelet, which recover later, so that the next run starts on a healthy cluster.
-        lab.replace("nas-input-1");
+        // Waits for scheduler and kubelet, which recover later.
+        cluster.replace("nas-input-1");
     }
     assert!(all.is_empty(), "{}", all.join("\n"));
 }

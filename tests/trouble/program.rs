@@ -1,20 +1,20 @@
-//! Runs that get into trouble, checks of their results, and recovery of the real cluster's servers.
+//! Disrupted runs, checks of their results, and recovery of the real cluster's servers.
 
 use std::time::Duration;
 
-use crate::support::lab::{Lab, SERVERS, SHORTER};
-use crate::support::place::{Ended, Place, Running};
 use crate::support::speed;
+use crate::support::test_cluster::{SERVERS, SHORTER, TestCluster};
+use crate::support::workspace::{RunResult, Running, Workspace};
 
-/// The time limit for whatever the cluster does by itself, on a usual machine.
+/// For changes of the cluster, on a usual machine.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// Starts a suite, and returns when its first report exists: before that there is nothing to interrupt.
-pub fn start(place: &Place, suite: &str, arguments: &[&str]) -> Running {
-    // Shorter limits, because some tests will time out.
-    let file = place.suite(suite, &SHORTER);
-    let mut running = place.begin(&[&["--suite", &file, "--allow-disruption"], arguments].concat());
-    let report = place.path(&format!("reports/{suite}.xml"));
+/// Returns when the first report exists: before that, there is nothing to interrupt.
+pub fn start(workspace: &Workspace, suite: &str, arguments: &[&str]) -> Running {
+    // Some tests time out, so limits are shorter.
+    let file = workspace.suite(suite, &SHORTER);
+    let mut running = workspace.begin(&[&["--suite", &file, "--allow-disruption"], arguments].concat());
+    let report = workspace.path(&format!("reports/{suite}.xml"));
     running.wait_for("its first report", || report.exists());
     running
 }
@@ -23,22 +23,22 @@ pub fn wait_for(what: &str, holds: impl FnMut() -> bool) {
     speed::until(what, PATIENCE, holds);
 }
 
-impl Ended {
-    /// The run's name; the prefix of all names if the run ended before it printed its name.
-    pub fn run(&self) -> &str {
+impl RunResult {
+    /// The prefix of all names if the run ended before it printed its own.
+    pub fn run_name(&self) -> &str {
         self.out.lines().find_map(|line| line.strip_prefix("run:")).map_or("e2e-", str::trim)
     }
 
     /// Problems, one line each: missing tests, FAILs, an exit code other than `codes`, a run longer than `bound` on a usual
     /// machine, and the files in `left`.
-    pub fn problems(&self, codes: &[i32], (took, bound): (Duration, Duration), left: &[String]) -> Vec<String> {
+    pub fn problems(&self, codes: &[i32], (elapsed, bound): (Duration, Duration), left: &[String]) -> Vec<String> {
         let mut problems = self.missing();
         problems.extend(self.with("FAIL").iter().map(|name| format!("FAIL {name}")));
         if !codes.contains(&self.code) {
             problems.push(format!("exit code {} with {} ERROR", self.code, self.with("ERROR").len()));
         }
-        if took > speed::scaled(bound) {
-            problems.push(format!("it took {took:?}"));
+        if elapsed > speed::scaled(bound) {
+            problems.push(format!("took {elapsed:?}"));
         }
         problems.extend(left.iter().map(|path| format!("leftover: {path}")));
         problems
@@ -55,7 +55,7 @@ impl Ended {
     }
 }
 
-impl Lab {
+impl TestCluster {
     /// The pods, unless each of the seven servers has exactly one pod, Ready and not terminating.
     pub fn not_ready(&self) -> Option<String> {
         let columns = "jsonpath={range .items[*]}{.metadata.labels['app\\.kubernetes\\.io/component']} \
@@ -73,10 +73,10 @@ impl Lab {
         wait_for("Ready servers", || self.not_ready().is_none());
     }
 
-    /// The files that a run has left once all servers are Ready again; reinstalls the release to remove them.
-    pub fn left_by(&self, ended: &Ended) -> Vec<String> {
+    /// A run's leftover files once all servers are Ready again; reinstalls the release to remove them.
+    pub fn left_by(&self, ended: &RunResult) -> Vec<String> {
         self.wait_until_ready();
-        let left = self.leftovers(ended.run());
+        let left = self.leftovers(ended.run_name());
         if !left.is_empty() {
             self.reinstall(SERVERS);
         }

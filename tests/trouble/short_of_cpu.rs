@@ -1,21 +1,21 @@
-//! A node short of CPU, as on a busy laptop: a healthy release passes there, only more slowly.
+//! A healthy release passes on a node short of CPU, as on a busy laptop, only more slowly.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::lab::{Lab, output, scripted};
 use crate::support::share;
+use crate::support::test_cluster::{TestCluster, output, scripted};
 
 use super::program::wait_for;
 
-/// The suites to run; the last one notices whether a container was restarted during the others.
+/// The last suite detects containers that restarted during the others.
 const SUITES: [&str; 3] = ["phase3", "data-safety", "phase2"];
 /// The initial CPU quota, for the cluster and for each pod, in microseconds per period of 0.1 s.
 const CORE: u32 = 20_000;
-/// The quota is lowered until an empty command takes this long. Much slower, and the kubelet's own probes would time out and
-/// restart containers.
+/// Lowers the quota until an empty command takes this long. On an even slower node, the kubelet's probes would time out and restart
+/// containers.
 const SLOW: Duration = Duration::from_millis(2_500);
 const LIMIT: Duration = Duration::from_secs(900);
 
@@ -66,12 +66,12 @@ impl Throttled {
 impl Drop for Throttled {
     fn drop(&mut self) {
         for (group, quota) in &self.pods {
-            // The pod may have ended.
+            // A pod may have ended.
             let _ = fs::write(group.join(self.quota), quota);
         }
         wait_for("the cluster's processes to leave the cgroup", || {
             for process in fs::read_to_string(self.own.join("cgroup.procs")).unwrap().lines() {
-                // The process may have ended.
+                // A process may have ended.
                 let _ = fs::write(self.before.join("cgroup.procs"), process);
             }
             fs::remove_dir(&self.own).is_ok()
@@ -81,20 +81,20 @@ impl Drop for Throttled {
 
 /// The cgroup of a process, relative to the root. If both versions exist, version 1 is listed first.
 fn group_of(process: &str) -> String {
-    let ask =
+    let script =
         format!(r#"awk -F: '$2 == "" || $2 ~ /(^|,)cpu(,|$)/ {{ print substr($3, 2); exit }}' /proc/{process}/cgroup"#);
-    output(&mut scripted(&ask)).trim().to_owned()
+    output(&mut scripted(&script)).trim().to_owned()
 }
 
-/// How long an empty command takes: the median of three.
-fn command_time(lab: &Lab) -> Duration {
-    let mut took = [(); 3].map(|()| {
+/// The median of three empty commands.
+fn command_time(cluster: &TestCluster) -> Duration {
+    let mut times = [(); 3].map(|()| {
         let began = Instant::now();
-        lab.in_export("nas-output-1", "true");
+        cluster.in_export("nas-output-1", "true");
         began.elapsed()
     });
-    took.sort_unstable();
-    took[1]
+    times.sort_unstable();
+    times[1]
 }
 
 pub fn a_healthy_release_passes_on_a_node_short_of_cpu() {
@@ -102,12 +102,12 @@ pub fn a_healthy_release_passes_on_a_node_short_of_cpu() {
         println!("not run, because it takes minutes; ROUNDS=all runs it");
         return;
     }
-    let lab = Lab::find();
+    let cluster = TestCluster::find();
     let throttled = Throttled::begin();
     let mut quota = CORE;
-    let took = loop {
+    let slowest = loop {
         throttled.set_quota(quota);
-        let took = command_time(&lab);
+        let took = command_time(&cluster);
         println!("{:.1} % of a core: a command takes {took:.1?}", f64::from(quota) / 1000.0);
         if took >= SLOW {
             break took;
@@ -116,13 +116,13 @@ pub fn a_healthy_release_passes_on_a_node_short_of_cpu() {
     };
     let mut problems = Vec::new();
     for suite in SUITES {
-        let place = lab.place();
-        let ended = place.begin(&["--suite", suite]).end(LIMIT);
-        let left = lab.leftovers(ended.run());
+        let workspace = cluster.workspace();
+        let ended = workspace.begin(&["--suite", suite]).end(LIMIT);
+        let left = cluster.leftovers(ended.run_name());
         let notice = ended.out.lines().find(|line| line.starts_with("the node was slow"));
-        println!("{suite}: exit {} in {:.0?}; {notice:?}", ended.code, ended.took);
+        println!("{suite}: exit {} in {:.0?}; {notice:?}", ended.code, ended.elapsed);
         if ended.code != 0 || notice.is_none() || !left.is_empty() || !ended.missing().is_empty() {
-            problems.push(format!("{suite}, commands take {took:.1?}: leftover {left:?}\n{}", ended.all()));
+            problems.push(format!("{suite}, commands take {slowest:.1?}: leftover {left:?}\n{}", ended.all()));
         }
     }
     drop(throttled);

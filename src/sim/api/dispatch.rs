@@ -16,7 +16,7 @@ use crate::sim::object::text;
 use crate::sim::scenario::ApiFault;
 use crate::sim::world::World;
 
-/// Replies to a request, unless the scenario's fault cuts the reply short.
+/// Handles [`ApiFault::Mute`] here, and passes others to the handlers.
 pub(super) async fn dispatch(
     world: &Arc<World>,
     info: RequestInfo,
@@ -45,13 +45,12 @@ pub(super) async fn dispatch(
     Ok((response, None))
 }
 
-/// The request body as JSON; null if the client has disconnected, because then nothing reads the reply.
+/// Null if the client has disconnected: nothing reads the reply then.
 async fn body(request: Request<Incoming>) -> Value {
     let bytes = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
-/// Allows whatever the scenario does not forbid.
 fn review_access(world: &World, mut review: Value) -> Value {
     let attribute = |key: &str| text(&review["spec"]["resourceAttributes"][key]);
     let (_, resource) = resource(attribute("group"), "v1", attribute("resource"), attribute("subresource"));

@@ -48,7 +48,7 @@ pub(super) fn exec(
     })
 }
 
-/// Runs the operations, sends their output (under [`ApiFault::Half`], only part of the first one's), and returns the Status.
+/// Sends the operations' output (under [`ApiFault::Half`], only part of the first), and returns the Status.
 async fn run(
     socket: &mut Socket,
     container: &Container,

@@ -1,5 +1,4 @@
-//! The simulated API server: HTTP on a loopback port, described by a kubeconfig. Implements only the requests that the
-//! harness sends.
+//! The simulated API server: HTTP on a loopback port, described by a kubeconfig. Implements only the program's requests.
 //!
 //! Imports the world, the node's commands and port-forwards, and the codec of commands.
 
@@ -42,14 +41,12 @@ use request::RequestInfo;
 
 struct Connection {
     world: Arc<World>,
-    /// The bearer token that requests must send.
     token: String,
     upgrade: Mutex<Option<Upgrade>>,
     /// When and how the scenario ends this connection, by its latest request.
     end: Sender<Option<(Duration, ApiFault)>>,
 }
 
-/// Listens, writes the kubeconfig, and serves until the tasks are dropped.
 pub(super) async fn start(world: &Arc<World>, kubeconfig: &Path, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on 127.0.0.1")?;
     let token = format!("{:032x}", rand::random::<u128>());
@@ -65,7 +62,6 @@ pub(super) async fn start(world: &Arc<World>, kubeconfig: &Path, tasks: &mut Joi
     Ok(())
 }
 
-/// JSON, which is YAML too.
 fn kubeconfig(address: SocketAddr, token: &str) -> Value {
     json!({
         "apiVersion": "v1",
@@ -86,7 +82,6 @@ impl Connection {
             // The Date header must show the simulated clock.
             http.auto_date_header(false);
             let service = service_fn(|request| self.reply(request));
-            // A client may disconnect at any moment.
             let _ = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
             let upgrade = self.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(upgrade) = upgrade {

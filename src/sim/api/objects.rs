@@ -14,13 +14,11 @@ use crate::sim::object::{Kind, containers, name, uid};
 use crate::sim::store::State;
 use crate::sim::world::World;
 
-/// `apiVersion` and `kind`.
 fn type_meta(kind: Kind, info: &RequestInfo) -> [&'static str; 2] {
     let [version, kind, _] = kind.names();
     if info.is_partial { ["meta.k8s.io/v1", "PartialObjectMetadata"] } else { [version, kind] }
 }
 
-/// An object as replies and watch events contain it.
 fn render(object: &Value, kind: Kind, info: &RequestInfo) -> Value {
     let mut rendered = if info.is_partial { json!({"metadata": object["metadata"]}) } else { object.clone() };
     [rendered["apiVersion"], rendered["kind"]] = type_meta(kind, info).map(Value::from);
@@ -32,29 +30,28 @@ pub(super) fn find(world: &World, info: &RequestInfo, kind: Kind) -> Result<Arc<
     object.filter(|_| info.has_objects()).ok_or_else(|| not_found(info))
 }
 
-/// The requested pod, and the name of the requested container.
+/// The requested pod and container's name.
 pub(super) fn container(world: &World, info: &RequestInfo) -> Result<(Arc<Value>, String), Failure> {
     let pod = find(world, info, Kind::Pod)?;
-    let wanted = info.get("container").unwrap_or_default();
-    if containers(&pod).all(|spec| spec["name"] != wanted) {
+    let requested = info.get("container").unwrap_or_default();
+    if containers(&pod).all(|spec| spec["name"] != requested) {
         let name = info.name.as_deref().unwrap_or_default();
-        return Err(bad_request(&format!("container {wanted} is not valid for pod {name}")));
+        return Err(bad_request(&format!("container {requested} is not valid for pod {name}")));
     }
-    Ok((pod, wanted.to_owned()))
+    Ok((pod, requested.to_owned()))
 }
 
 pub(super) fn get(world: &World, info: &RequestInfo, kind: Kind) -> Result<Value, Failure> {
     find(world, info, kind).map(|object| render(&object, kind, info))
 }
 
-/// A page of the objects that match the selectors.
 pub(super) fn list(world: &World, info: &RequestInfo, kind: Kind) -> Value {
     let (version, objects) = {
         let state = world.store.state();
         let state = state.borrow();
         (state.version.to_string(), state.list(kind))
     };
-    // A `continue` token holds the first page's version, from which clients start their watch, and the last name listed.
+    // A `continue` token holds the first page's version, at which clients start their watch, and the last listed name.
     let (version, from) = match info.get("continue").and_then(|token| token.split_once(' ')) {
         Some((version, name)) => (version.to_owned(), name),
         None => (version, ""),
@@ -69,19 +66,17 @@ pub(super) fn list(world: &World, info: &RequestInfo, kind: Kind) -> Value {
     json!({"kind": format!("{kind}List"), "apiVersion": version, "metadata": metadata, "items": items})
 }
 
-/// Marks a pod as terminating; the node stops and removes it.
 pub(super) fn delete(world: &World, info: &RequestInfo, options: &Value) -> Result<Value, Failure> {
     let pod = find(world, info, Kind::Pod)?;
     let name = info.name.as_deref().unwrap_or_default();
-    if let Some(wanted) = options["preconditions"]["uid"].as_str().filter(|wanted| *wanted != uid(&pod)) {
-        let why = format!("the UID in the precondition ({wanted}) does not match the UID in record ({})", uid(&pod));
+    if let Some(requested) = options["preconditions"]["uid"].as_str().filter(|requested| *requested != uid(&pod)) {
+        let why = format!("the UID in the precondition ({requested}) does not match the UID in record ({})", uid(&pod));
         return Err(failure(409, "Conflict", &format!("Operation cannot be fulfilled on Pod \"{name}\": {why}")));
     }
     world.terminate(name);
     get(world, info, Kind::Pod)
 }
 
-/// Events after the requested version, as they happen.
 pub(super) fn watch(world: &Arc<World>, info: RequestInfo, kind: Kind) -> BoxStream<'static, Bytes> {
     let state = world.store.state();
     let since = info.parsed("resourceVersion").unwrap_or_else(|| state.borrow().version);

@@ -34,7 +34,6 @@ pub(super) fn port_forward(world: &Arc<World>, info: &RequestInfo, request: &mut
     })
 }
 
-/// Copies in both directions until the pod or the client closes the connection.
 async fn forward(socket: Socket, mut connection: TcpStream) -> SocketResult {
     let (mut reader, mut writer) = connection.split();
     let (mut to_client, mut from_client) = socket.split();

@@ -7,11 +7,9 @@ use crate::sim::object::{Kind, text};
 use crate::sim::world::NAMESPACE;
 
 pub(super) struct RequestInfo {
-    /// The verb as in RBAC.
     pub verb: &'static str,
     pub group: String,
-    /// The resource as in RBAC, such as `pods/exec`; of kinds that the simulation lacks with the API group; the path of
-    /// requests for anything else.
+    /// As in RBAC, such as `pods/exec`, with the API group if the simulation lacks the kind; the path for other requests.
     pub resource: String,
     pub kind: Option<Kind>,
     /// `None` for all namespaces and for cluster-scoped objects.
@@ -77,12 +75,12 @@ impl RequestInfo {
         matches!(self.get(key), Some("true" | "1"))
     }
 
-    /// Whether the request is for cluster-scoped objects or for the one namespace that contains objects.
+    /// Whether the request is cluster-scoped, or for the only namespace with objects.
     pub fn has_objects(&self) -> bool {
         self.namespace.as_deref().is_none_or(|namespace| namespace == NAMESPACE)
     }
 
-    /// Whether an object matches the selectors; knows `a=b` and `a!=b` for labels, and `a=b` for fields.
+    /// Supports `a=b` and `a!=b` in label selectors, and `a=b` in field selectors.
     pub fn selects(&self, object: &Value) -> bool {
         let terms = |key| self.get(key).unwrap_or_default().split(',').filter(|term| !term.is_empty());
         let label = |key: &str| text(&object["metadata"]["labels"][key]);
@@ -96,7 +94,7 @@ impl RequestInfo {
     }
 }
 
-/// The kind, if the simulation has it, and the name for [`RequestInfo::resource`].
+/// The kind, if the simulation supports it, and [`RequestInfo::resource`].
 pub(super) fn resource(group: &str, version: &str, plural: &str, subresource: &str) -> (Option<Kind>, String) {
     let kind = Kind::named(format!("{group}/{version}").trim_start_matches('/'), plural);
     let name = if kind.is_some() { plural.to_owned() } else { format!("{plural}.{group}") };

@@ -38,7 +38,6 @@ pub(super) fn accept<F: Future<Output = SocketResult> + Send>(
     Ok((response, Some(Box::pin(upgraded))))
 }
 
-/// Sends output in as many frames as needed.
 pub(super) async fn send(socket: &mut Socket, channel: u8, output: &[u8]) -> SocketResult {
     for chunk in output.chunks(MAX_FRAME) {
         socket.send(Message::binary([&[channel], chunk].concat())).await?;

@@ -11,21 +11,21 @@ use crate::sim::world::{NAMESPACE, World};
 const REVISION: &str = "deployment.kubernetes.io/revision";
 const HASH: &str = "pod-template-hash";
 
-/// Advances every Deployment by one step of a rolling update with the default `maxSurge` and `maxUnavailable`: the old pod
-/// is deleted when the new one is Ready.
+/// Advances each rolling update by one step; as with the default `maxSurge` and `maxUnavailable`, old pods are deleted when the
+/// new ones are Ready.
 pub(super) fn reconcile(world: &World) {
     for deployment in world.store.list(Kind::Deployment) {
         let newest = newest(world, &deployment);
-        let wanted = replicas(&deployment);
+        let desired = replicas(&deployment);
         let (newest, older): (Vec<_>, Vec<_>) =
             owned(world, Kind::ReplicaSet, &deployment).into_iter().partition(|set| name(set) == newest);
         let pods = newest.iter().flat_map(|set| owned(world, Kind::Pod, set));
         let ready = pods.filter(|pod| !is_terminating(pod) && is_ready(pod)).count();
         for set in older {
-            scale(world, &set, if ready >= wanted { 0 } else { replicas(&set) });
+            scale(world, &set, if ready >= desired { 0 } else { replicas(&set) });
         }
         for set in newest {
-            scale(world, &set, wanted);
+            scale(world, &set, desired);
         }
         let status = json!({"observedGeneration": deployment["metadata"]["generation"]});
         world.store.edit(Kind::Deployment, name(&deployment), |live| live["status"] = status);
@@ -57,12 +57,11 @@ fn owned(world: &World, kind: Kind, by: &Value) -> Vec<Arc<Value>> {
     world.store.list(kind).into_iter().filter(|object| is_owned(object)).collect()
 }
 
-/// Creates or deletes pods of a ReplicaSet until it has as many as wanted.
-fn scale(world: &World, set: &Value, wanted: usize) {
+fn scale(world: &World, set: &Value, desired: usize) {
     let mut active: Vec<_> = owned(world, Kind::Pod, set).into_iter().filter(|pod| !is_terminating(pod)).collect();
-    let denial = denial(world).filter(|_| active.len() < wanted);
+    let denial = denial(world).filter(|_| active.len() < desired);
     world.store.edit(Kind::ReplicaSet, name(set), |live| {
-        live["spec"]["replicas"] = json!(wanted);
+        live["spec"]["replicas"] = json!(desired);
         if let Some(denial) = &denial
             && live["status"].is_null()
         {
@@ -74,10 +73,10 @@ fn scale(world: &World, set: &Value, wanted: usize) {
     }
     // Pods that are not Ready are deleted first.
     active.sort_by_key(|pod| is_ready(pod));
-    for pod in active.iter().take(active.len().saturating_sub(wanted)) {
+    for pod in active.iter().take(active.len().saturating_sub(desired)) {
         world.terminate(name(pod));
     }
-    for _ in active.len()..wanted {
+    for _ in active.len()..desired {
         let template = &set["spec"]["template"];
         let pod = format!("{}-{:08x}", name(set), rand::random::<u32>());
         let mut metadata = owned_by(Kind::ReplicaSet, set, &pod, &template["metadata"]["labels"]);
@@ -86,7 +85,7 @@ fn scale(world: &World, set: &Value, wanted: usize) {
     }
 }
 
-/// The `ReplicaFailure` condition where the namespace enforces a `PodSecurity` level, which forbids the pods' `hostPath`.
+/// The `ReplicaFailure` condition if the namespace enforces a `PodSecurity` level, which forbids `hostPath` volumes.
 fn denial(world: &World) -> Option<Value> {
     let namespace = world.store.get(Kind::Namespace, NAMESPACE)?;
     let level = namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"].as_str()?;

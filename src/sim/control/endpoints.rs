@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::sim::object::{Kind, is_ready, is_terminating, items, name, owned_by, uid};
 use crate::sim::world::World;
 
-/// Updates the slices: one for each Service, because its pods have the same ports.
+/// One slice for each Service is enough, because its pods have the same ports.
 pub(super) fn reconcile(world: &World) {
     let pods = world.store.list(Kind::Pod);
     for service in world.store.list(Kind::Service) {

@@ -13,13 +13,12 @@ use crate::sim::object::{Kind, is_terminating, name, server};
 use crate::sim::scenario::Fault;
 use crate::sim::world::{NAMESPACE, PREFIX, World};
 
-/// Applies the faults that are there from the start; the cluster has no pods yet.
+/// The cluster has no pods yet.
 pub(super) fn apply_initial(world: &World) -> anyhow::Result<()> {
     let mut initial = world.scenario.faults.iter().filter(|fault| fault.after().is_none());
     initial.try_for_each(|fault| apply(world, fault))
 }
 
-/// Schedules the faults that occur during the run.
 pub(in crate::sim) fn schedule_faults(world: &Arc<World>, tasks: &mut JoinSet<()>) {
     for (index, fault) in world.scenario.faults.iter().enumerate() {
         let Some(after) = fault.after() else { continue };
@@ -27,7 +26,7 @@ pub(in crate::sim) fn schedule_faults(world: &Arc<World>, tasks: &mut JoinSet<()
         let apply = async move {
             world.sleep_until(after).await;
             if let Err(error) = apply(&world, &world.scenario.faults[index]) {
-                // No one awaits this task's result, but the message explains the odd results that follow.
+                // Nothing reads this task's result, but the message explains unexpected results of tests.
                 let name = &world.scenario.name;
                 output::print_error(format!("simulated cluster, scenario {name}: fault after {after:?}: {error:#}"));
             }
@@ -57,7 +56,7 @@ fn apply(world: &World, fault: &Fault) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Patches an object as the API server does: a changed spec increments the generation.
+/// A changed spec increments the generation, as in the API server.
 fn patch(object: &mut Value, steps: &json_patch::Patch) -> anyhow::Result<()> {
     let spec = object["spec"].clone();
     json_patch::patch(object, steps)?;
@@ -67,7 +66,6 @@ fn patch(object: &mut Value, steps: &json_patch::Patch) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The name of a server's object of a kind.
 fn named(world: &World, kind: Kind, of: &str) -> anyhow::Result<String> {
     let name = match kind {
         Kind::Namespace => Some(NAMESPACE.to_owned()),

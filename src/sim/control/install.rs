@@ -16,7 +16,7 @@ use crate::sim::object::{Kind, name, text};
 use crate::sim::scenario::Fault;
 use crate::sim::world::{INTERVAL, NAMESPACE, NODE, PREFIX, RELEASE, World};
 
-/// The chart as Helm renders it with [`VALUES`].
+/// Rendered by Helm with [`VALUES`].
 const RENDERED: &str = include_str!("../../../fixtures/helm-chart/golden/multi-nas.yaml");
 const VALUES: &str = include_str!("../../../fixtures/helm-chart/file-simulator/values-multi-nas.yaml");
 const CHART: &str = include_str!("../../../fixtures/helm-chart/file-simulator/Chart.yaml");
@@ -28,7 +28,6 @@ struct Chart {
     objects: Vec<Value>,
 }
 
-/// Installs the chart, with the scenario's revisions.
 pub(super) fn install(world: &World) -> anyhow::Result<()> {
     let mut chart = Chart { values: serde_saphyr::from_str(VALUES)?, objects: serde_saphyr::from_multiple(RENDERED)? };
     chart.values["global"]["sidecar"]["syncInterval"] = json!(INTERVAL);
@@ -59,7 +58,6 @@ pub(super) fn install(world: &World) -> anyhow::Result<()> {
     store_revisions(world, &chart)
 }
 
-/// Sets every environment variable of that name in an object.
 fn set_env(object: &mut Value, variable: &str, value: &str) {
     match object {
         Value::Array(all) => all.iter_mut().for_each(|item| set_env(item, variable, value)),
@@ -78,7 +76,6 @@ fn node(address: Ipv4Addr) -> Value {
     json!({"metadata": {"name": NODE, "labels": {"kubernetes.io/hostname": NODE}}, "status": status})
 }
 
-/// Stores the Secrets of the deployed revision and of the scenario's later revisions.
 fn store_revisions(world: &World, chart: &Chart) -> anyhow::Result<()> {
     let mut revisions = BTreeMap::from([(1, ("deployed", chart.clone()))]);
     for fault in &world.scenario.faults {

@@ -32,7 +32,6 @@ pub(super) fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow::Resu
     Ok(())
 }
 
-/// Runs the controllers until nothing changes.
 fn settle(world: &World) {
     let version = || world.store.state().borrow().version;
     loop {

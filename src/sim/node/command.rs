@@ -1,5 +1,5 @@
-//! The harness's operations in a container, with the output that their scripts have with busybox; one that fails prints
-//! only its error.
+//! The program's operations in a container, with the output of their scripts under busybox. A failed operation prints only its
+//! error.
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
@@ -133,7 +133,7 @@ impl Container {
         fs::read(self.at(path)?.host).map_err(failed("cat", path))
     }
 
-    /// The concatenated output for each entry of a folder whose name starts with the prefix.
+    /// The concatenated output of `run` for each match.
     fn for_each_match(&self, folder: &str, prefix: &str, run: impl Fn(&str, &str) -> Output) -> Output {
         let names = self.matching(folder, prefix)?;
         let outputs = names.iter().map(|name| run(name, &format!("{folder}/{name}")));
@@ -175,7 +175,7 @@ fn set_old_mtime(path: &Path) -> io::Result<()> {
 fn find(folder: &Path, name: &str, files: &mut Vec<(String, Metadata)>) -> io::Result<()> {
     for (is_folder, entry) in rsync::names(folder)? {
         let (path, name) = (folder.join(&entry), format!("{name}/{entry}"));
-        // Either may have been removed since.
+        // Either may have been removed since it was listed.
         if is_folder {
             let _ = find(&path, &name, files);
         } else if let Ok(data) = fs::metadata(path) {
@@ -185,13 +185,13 @@ fn find(folder: &Path, name: &str, files: &mut Vec<(String, Metadata)>) -> io::R
     Ok(())
 }
 
-/// In seconds since 1970.
+/// Seconds since 1970.
 fn mtime(data: &Metadata) -> i64 {
     let time = data.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
     time.unwrap_or_default().as_second()
 }
 
-/// In KiB.
+/// KiB, in blocks of 4.
 fn disk_usage(data: &Metadata) -> u64 {
     data.len().div_ceil(4096) * 4
 }

@@ -45,7 +45,6 @@ impl Container {
     }
 }
 
-/// Locks a mutex, even if it is poisoned.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

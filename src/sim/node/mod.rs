@@ -1,7 +1,6 @@
 //! The node: its kubelet runs the store's pods on real folders and ports of this machine.
 //!
-//! Communicates with the other parts through the store and the logs; the API server also runs commands in containers and
-//! connects to pods' ports.
+//! Communicates through the store and the logs; the API server also runs commands in containers and connects to pods.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -27,11 +26,11 @@ pub(super) use container::Container;
 pub(super) use mounts::move_folder_away;
 pub(super) use network::connect_pod;
 
-/// How long `start` waits for Ready pods: a base, and more for each pod.
+/// How long `start` waits for Ready pods.
 const UP: Duration = Duration::from_secs(5);
 const UP_PER_POD: Duration = Duration::from_millis(20);
 
-/// Starts the node; returns when all pods are Ready, or after a while, because broken pods never are.
+/// Returns when all pods are Ready, or after a time limit, because broken pods never are.
 pub(super) async fn start(world: &Arc<World>, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
     for folder in [&world.data, &world.node] {
         std::fs::create_dir_all(folder)?;

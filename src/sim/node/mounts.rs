@@ -45,19 +45,17 @@ pub(super) fn mount(world: &World, pod: &Value) {
     lock(&world.kubelet.mounts).insert(uid(pod).to_owned(), volumes);
 }
 
-/// Unmounts a removed pod's volumes and deletes its emptyDirs and root filesystems.
 pub(super) fn unmount(world: &World, uid: &str) {
     // A running operation in the pod must not find empty folders.
     let _files = lock(&world.kubelet.files);
     lock(&world.kubelet.mounts).remove(uid);
     for kind in ["pods", "roots"] {
-        // Whatever remains is removed with the simulation.
         let _ = fs::remove_dir_all(world.node.join(kind).join(uid));
     }
 }
 
 impl Container {
-    /// Maps a path in the container; fails if this machine cannot have such a path, or the volume is not mounted.
+    /// Fails if the path is invalid on this machine or the volume is not mounted.
     pub(super) fn place(&self, path: &str) -> io::Result<Place> {
         let (world, pod) = (&self.world, uid(&self.pod));
         let within =
@@ -75,11 +73,11 @@ impl Container {
     }
 }
 
-/// Moves a server's host folder out of the tester's sight; running pods keep it mounted.
+/// Moves a server's host folder away; running pods keep it mounted.
 pub(in crate::sim) fn move_folder_away(world: &World, server: &str) -> io::Result<()> {
     let [from, to] = [&world.data, &world.node].map(|folder| folder.join(server));
     let _copies = world.kubelet.copies.write().unwrap_or_else(PoisonError::into_inner);
-    // A running operation has resolved its paths already.
+    // Waits for a running operation, which has already resolved its paths.
     let _files = lock(&world.kubelet.files);
     let mut mounts = lock(&world.kubelet.mounts);
     fs::rename(&from, &to)?;
@@ -89,7 +87,7 @@ pub(in crate::sim) fn move_folder_away(world: &World, server: &str) -> io::Resul
     Ok(())
 }
 
-/// Appends a path of a container or the node to a folder of this machine, never leaving that folder.
+/// Appends a container's or node's path to a folder of this machine; the result is always in that folder.
 fn join(folder: &Path, path: &str) -> io::Result<PathBuf> {
     let mut joined = folder.to_owned();
     for part in path.split('/').filter(|part| !part.is_empty()) {
@@ -102,7 +100,6 @@ fn join(folder: &Path, path: &str) -> io::Result<PathBuf> {
     Ok(joined)
 }
 
-/// Linux's message for an error.
 pub(super) fn linux_message(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "No such file or directory".to_owned(),

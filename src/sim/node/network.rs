@@ -61,12 +61,12 @@ pub(super) async fn proxy(world: Arc<World>) {
     loop {
         state.mark_unchanged();
         let routes = routes(&world).into_iter().filter(|route| route.node_port > 0 && route.target.is_some());
-        let wanted: Vec<u16> = routes.map(|route| route.node_port).collect();
-        for (_, closed) in open.extract_if(|port, _| !wanted.contains(port)) {
+        let ports: Vec<u16> = routes.map(|route| route.node_port).collect();
+        for (_, closed) in open.extract_if(|port, _| !ports.contains(port)) {
             closed.abort();
         }
-        for port in wanted {
-            // A port that is in use is tried again at the next change.
+        for port in ports {
+            // A port in use is retried at the next change.
             if !open.contains_key(&port)
                 && let Ok(listener) = TcpListener::bind((world.address, port)).await
             {
@@ -87,7 +87,6 @@ async fn forward(world: Arc<World>, mut client: TcpStream, node_port: u16) {
     let Some((pod, port)) = route.and_then(|route| route.target) else { return };
     let Some(mut server) = connect_pod(&world, &pod, port).await else { return };
     let _ = client.set_nodelay(true);
-    // Either side may close the connection at any moment.
     let _ = copy_bidirectional(&mut client, &mut server).await;
 }
 
@@ -111,7 +110,6 @@ pub(super) fn resolve(world: &World, names: &[String]) -> String {
             Some(service) => (0, format!("Name:\t{full}\nAddress: {}", text(&service["spec"]["clusterIP"]))),
             None => (1, format!("** server can't find {full}.: NXDOMAIN")),
         };
-        // Writing to a String cannot fail.
         let _ = writeln!(output, "? {name} {code}\nServer:\t\t{NAME_SERVER}\nAddress:\t{NAME_SERVER}:53\n\n{answer}");
     }
     output

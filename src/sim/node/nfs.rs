@@ -1,4 +1,4 @@
-//! The NFS server: MOUNT and NFSv3 on a folder of this machine, with `nfs3_server`. Knows nothing of the cluster.
+//! The NFS server: MOUNT and NFSv3 on a folder of this machine, with `nfs3_server`. Imports nothing of the cluster.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -16,7 +16,6 @@ use nfs3_server::vfs::{
 
 use super::container::lock;
 
-/// Listens on a free port; the caller serves the result.
 pub(super) async fn listen(root: PathBuf, read_only: bool) -> io::Result<NFSTcpListener<Folder>> {
     let folder = Folder { read_only, paths: Mutex::new(HashMap::from([(ROOT, root)])) };
     let mut server = NFSTcpListener::bind("127.0.0.1:0", folder).await?;
@@ -26,7 +25,7 @@ pub(super) async fn listen(root: PathBuf, read_only: bool) -> io::Result<NFSTcpL
 
 pub(super) struct Folder {
     read_only: bool,
-    /// Paths by handle; handles are never reused.
+    /// By handle; handles are never reused.
     paths: Mutex<HashMap<u64, PathBuf>>,
 }
 
@@ -43,7 +42,7 @@ impl Folder {
     fn entry(&self, folder: Handle, name: &filename3<'_>) -> NfsResult<(PathBuf, Handle)> {
         let name = std::str::from_utf8(name.as_ref()).map_err(|_| nfsstat3::NFS3ERR_INVAL)?;
         let mut parts = Path::new(name).components();
-        // Neither `..` nor a path: clients cannot leave the export.
+        // Neither `..` nor a path, so clients cannot leave the export.
         let (Some(Component::Normal(_)), None) = (parts.next(), parts.next()) else {
             return Err(nfsstat3::NFS3ERR_ACCES);
         };
@@ -91,7 +90,7 @@ impl NfsReadFileSystem for Folder {
         for (cookie, name) in (1..).zip(names).skip(usize::try_from(cookie).unwrap_or(usize::MAX)) {
             let name = filename3::from(name.into_bytes());
             let (path, handle) = self.entry(*folder, &name)?;
-            // An entry that was removed just now has no attributes.
+            // An entry removed since the listing has no attributes.
             let attributes = metadata(&path).ok().map(|metadata| metadata_to_fattr3(handle.as_u64(), &metadata));
             let (name_handle, fileid) = (Some(handle), handle.as_u64());
             list.push(DirEntryPlus { fileid, name, cookie, name_attributes: attributes, name_handle });
@@ -159,7 +158,7 @@ impl NfsFileSystem for Folder {
     }
 
     async fn commit(&self, handle: &Handle, _: u64, _: u32) -> NfsResult<()> {
-        // No sync to disk: the folder does not outlive the simulation, and a busy disk would delay all of it.
+        // No sync to disk: the folder does not outlive the simulation, and a busy disk would delay everything.
         metadata(&self.path(*handle)?).map(drop)
     }
 }

@@ -17,7 +17,6 @@ use crate::sim::object::{Kind, containers, is_terminating, name, stamp, text, ui
 use crate::sim::store::State;
 use crate::sim::world::World;
 
-/// How long containers take to start and to stop.
 const START: Duration = Duration::from_millis(30);
 const STOP: Duration = Duration::from_millis(50);
 /// How long a container's state is `terminated` before it is `CrashLoopBackOff`.
@@ -49,14 +48,13 @@ fn is_gone(state: &State, pod: &Value) -> bool {
     live.is_none_or(|live| uid(live) != uid(pod) || is_terminating(live))
 }
 
-/// Starts each container in turn; does not return.
+/// Does not return.
 async fn start(world: &Arc<World>, pod: &Arc<Value>, running: &mut JoinSet<()>) {
     let mut state = world.store.state();
     for spec in containers(pod) {
         let name = text(&spec["name"]).to_owned();
         let container = Arc::new(Container { world: Arc::clone(world), pod: Arc::clone(pod), name });
         running.spawn(run_container(Arc::clone(&container)).boxed());
-        // Never fails: the world owns the sender.
         let _ = state.wait_for(|now| container.unblocks_next(now)).await;
     }
     pending::<()>().await;

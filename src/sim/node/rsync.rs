@@ -12,8 +12,8 @@ use super::mounts::{Place, linux_message};
 const SUMMARY: [&str; 3] =
     ["", "sent 46 bytes  received 12 bytes  116.00 bytes/sec", "total size is 0  speedup is 0.00"];
 
-/// Copies what differs in a folder; returns the output after its first line, and the exit code. Holds the lock while it
-/// reads a file, so that it never copies half of an operation's write.
+/// Returns the output after its first line, and the exit code. Locks `files` while reading a file, so that it never copies half
+/// of an operation's write.
 pub(super) fn copy(from: &Place, to: &Place, files: &Mutex<()>) -> (Vec<String>, i32) {
     let mut copy = Copy { from, to, files, output: Vec::new(), code: 0 };
     copy.folder("");
@@ -35,7 +35,7 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    /// Copies a folder; its name is relative and, except for the outermost folder's, ends with a slash.
+    /// `name` is relative; empty for the outermost folder, otherwise it ends with a slash.
     fn folder(&mut self, name: &str) {
         let (source, target) = (self.from.host.join(name), self.to.host.join(name));
         let names = match names(&source) {
@@ -86,7 +86,7 @@ impl Copy<'_> {
 
     fn failed(&mut self, what: &str, place: &Place, name: &str, error: &io::Error) {
         let path = format!("{}/{}", place.path, name.trim_end_matches('/'));
-        // The only error without a number is our own EROFS.
+        // Only the simulated EROFS has no number.
         let number = error.raw_os_error().unwrap_or(30);
         self.output.push(format!("rsync: {what} \"{path}\" failed: {} ({number})", linux_message(error)));
         self.code = 23;
@@ -103,7 +103,7 @@ pub(super) fn names(folder: &Path) -> io::Result<Vec<(bool, String)>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        // The harness writes only names in Unicode.
+        // The program writes only names in Unicode.
         let (Ok(kind), Ok(name)) = (entry.file_type(), entry.file_name().into_string()) else { continue };
         if kind.is_dir() || kind.is_file() {
             names.push((kind.is_dir(), name));

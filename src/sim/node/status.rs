@@ -26,7 +26,6 @@ pub(super) fn initialize(world: &World, pod: &Value, ip: &str) {
 }
 
 impl Container {
-    /// Changes the container's status, and the pod's condition and phase that follow from it.
     fn update(&self, change: impl FnOnce(&mut Value)) {
         self.world.store.edit(Kind::Pod, name(&self.pod), |live| {
             if uid(live) != uid(&self.pod) {
@@ -77,7 +76,7 @@ impl Container {
         self.update(|status| set_state(status, json!({"waiting": {"reason": "CrashLoopBackOff"}})));
     }
 
-    /// Whether the next container may start: an init container must have completed, any other must have started once.
+    /// Whether the next container may start: an init container must have completed, any other started once.
     pub(super) fn unblocks_next(&self, now: &State) -> bool {
         now.get(Kind::Pod, name(&self.pod)).is_some_and(|pod| {
             let state = state(pod, &self.name);

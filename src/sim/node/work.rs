@@ -1,4 +1,4 @@
-//! The work of the chart's containers: what their scripts do and log.
+//! What the scripts of the chart's containers do and log.
 
 use std::future::pending;
 use std::sync::PoisonError;
@@ -23,9 +23,8 @@ const LISTEN: Duration = Duration::from_millis(180);
 const FAILURES: u32 = 3;
 
 impl Container {
-    /// Does the container's work and returns its exit code.
     pub async fn work(&self) -> i32 {
-        // The pods of the installation start before the first request.
+        // Pods of the installation start before the first request.
         let is_new = self.world.has_requests();
         match self.name.as_str() {
             _ if self.does(Behaviour::Hangs) => pending().await,
@@ -37,7 +36,7 @@ impl Container {
         }
     }
 
-    /// Copies a folder and logs rsync's output; returns its exit code.
+    /// Logs rsync's output and returns its exit code.
     async fn rsync(&self, from: &str, to: &str) -> i32 {
         self.print("sending incremental file list");
         let (lines, code) = block_in_place(|| {
@@ -52,7 +51,7 @@ impl Container {
         code
     }
 
-    /// Does what the chart's `files/init.sh` does.
+    /// The chart's `files/init.sh`.
     async fn init(&self) -> i32 {
         let name = self.env("NAS_NAME");
         self.print(format!("=== NAS {name} Init Container Starting ==="));
@@ -63,7 +62,7 @@ impl Container {
         code
     }
 
-    /// Does what the chart's `files/sidecar.sh` does.
+    /// The chart's `files/sidecar.sh`.
     async fn sync(&self) -> i32 {
         let interval = self.env("SYNC_INTERVAL").parse().unwrap_or(INTERVAL);
         self.print(format!("=== NAS {} Sync Sidecar Starting ===", self.env("NAS_NAME")));
@@ -89,7 +88,7 @@ impl Container {
         }
     }
 
-    /// Does what the chart's `files/server.sh` does.
+    /// The chart's `files/server.sh`.
     async fn serve(&self) -> i32 {
         let options = self.env("EXPORT_OPTIONS");
         let exports = format!("/data 0.0.0.0/0({options})");

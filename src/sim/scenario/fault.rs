@@ -13,12 +13,12 @@ use crate::sim::object::Kind;
 pub enum Fault {
     /// A JSON patch of the namespace, or of the Deployment or Service of `server` (by default the scenario's).
     Patch { kind: Kind, server: Option<String>, steps: json_patch::Patch, after: Option<SignedDuration> },
-    /// An object added by someone else; an added pod is Ready and does nothing.
+    /// An unrelated object; a pod is Ready and does nothing.
     Add { kind: Kind, object: Value },
     /// Deletes an object of the scenario's server: its Deployment before any pod exists, or its pod during the run, which
     /// the Deployment then replaces.
     Remove { kind: Kind, after: Option<SignedDuration> },
-    /// How a container of the scenario's server misbehaves.
+    /// A container of the scenario's server misbehaves.
     Container { name: String, does: Behaviour },
     /// The host folder of the scenario's server is moved away; running pods keep it mounted.
     FolderVanishes { after: Option<SignedDuration> },
@@ -53,7 +53,7 @@ pub enum Fault {
 pub enum Start {
     #[default]
     FirstRequest,
-    /// The first command in a pod, of the scenario's server if it names one: tests are running by then.
+    /// The first command in a pod (of the scenario's server, if any), when tests are running.
     FirstCommand,
 }
 
@@ -64,7 +64,6 @@ pub struct Clock {
     pub node: SignedDuration,
 }
 
-/// How a container misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Behaviour {
@@ -72,9 +71,8 @@ pub enum Behaviour {
     Hangs,
     /// Exits at once, after each restart too.
     Exits,
-    /// The same, but only in pods created after the first request.
+    /// Exits at once, but only in pods created after the first request.
     ExitsInNewPods,
-    /// The NFS server runs but does not listen.
     DoesNotListen,
     /// The NFS server serves another folder under the export's name.
     ServesElsewhere,
@@ -106,7 +104,7 @@ pub enum ApiFault {
 }
 
 impl Fault {
-    /// When the fault occurs; `None` if it is there from the start.
+    /// `None` if it is present from the start.
     pub fn after(&self) -> Option<Duration> {
         match self {
             Self::Patch { after, .. } | Self::Remove { after, .. } | Self::FolderVanishes { after } => {

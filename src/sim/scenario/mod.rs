@@ -14,14 +14,12 @@ pub(super) use fault::{ApiFault, Behaviour, Clock, Fault, Start};
 
 use crate::error::{Refusal, suggestion};
 
-/// A cluster in which something is broken or unusual.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
     pub name: String,
-    /// What is broken or unusual.
     pub about: String,
-    /// The affected server. Names of tests without a server mean this server's; without `server`, those of all servers.
+    /// The affected server. Test names without a server mean this server's tests; without `server`, those of all servers.
     #[serde(default)]
     pub server: String,
     /// The suites to run; `phase2` and `phase3` if empty.
@@ -29,7 +27,6 @@ pub struct Scenario {
     pub suites: Vec<String>,
     #[serde(default)]
     pub(super) faults: Vec<Fault>,
-    /// From when faults count their `after`.
     #[serde(default)]
     pub(super) counts_from: Start,
     #[serde(default)]
@@ -41,15 +38,15 @@ pub struct Scenario {
     /// Parts of test names: of the matching tests at least one is an ERROR and the others PASS; timing decides which.
     #[serde(default)]
     pub errors_among: Vec<String>,
-    /// Whether all of those may pass, because a run can ride out the fault.
+    /// Whether all tests of `errors_among` may pass, because a run can survive the fault.
     #[serde(default)]
     pub may_pass: bool,
     /// How long the run waits for rollouts to settle; `None` for the default.
     pub settle: Option<SignedDuration>,
-    /// Whether leftover files are expected, because the run cannot reach the cluster to remove them.
+    /// Whether the run may leave files, because it cannot reach the cluster to remove them.
     #[serde(default)]
     pub leaves_files: bool,
-    /// Whether the run cannot start and exits with code 3.
+    /// Whether the run cannot start (exit code 3).
     #[serde(default)]
     pub refused: bool,
 }
@@ -58,8 +55,6 @@ const FILES: [&str; 3] = [include_str!("healthy.yaml"), include_str!("broken.yam
 
 pub const HEALTHY: &str = "healthy";
 
-/// All scenarios.
-///
 /// # Errors
 /// An internal error: a file is invalid.
 pub fn all() -> Result<Vec<Scenario>, Refusal> {
@@ -70,8 +65,6 @@ pub fn all() -> Result<Vec<Scenario>, Refusal> {
     Ok(read.map_err(invalid)?.into_iter().flatten().collect())
 }
 
-/// Finds a scenario by name.
-///
 /// # Errors
 /// Exit code 2: the scenario does not exist.
 pub fn named(name: &str) -> Result<Scenario, Refusal> {
@@ -101,7 +94,7 @@ impl fmt::Display for Scenario {
 }
 
 impl Scenario {
-    /// Whether faults count their `after` from this request, or from an earlier one like it.
+    /// Whether faults count their `after` from such a request.
     pub(super) fn starts_clock(&self, resource: &str, name: Option<&str>) -> bool {
         match self.counts_from {
             Start::FirstRequest => true,
@@ -109,7 +102,6 @@ impl Scenario {
         }
     }
 
-    /// The misbehaviour of a server's container.
     pub(super) fn behaviour(&self, server: &str, container: &str) -> Option<Behaviour> {
         self.faults.iter().find_map(|fault| match fault {
             Fault::Container { name, does } => (name == container && self.server == server).then_some(*does),
@@ -117,13 +109,12 @@ impl Scenario {
         })
     }
 
-    /// The fault that a request meets when the clock shows `elapsed`.
     pub(super) fn api_fault(&self, verb: &str, resource: &str, elapsed: Duration) -> Option<ApiFault> {
         let mut faults = self.api_faults(verb, resource);
         faults.find_map(|(begin, end, fault)| (begin <= elapsed && elapsed < end).then_some(fault))
     }
 
-    /// The next fault that ends a connection that is open by then, and when it begins.
+    /// When the next fault ends an open connection, and how.
     pub(super) fn next_api_fault(&self, verb: &str, resource: &str, elapsed: Duration) -> Option<(Duration, ApiFault)> {
         let ends_connections = |fault: &ApiFault| matches!(fault, ApiFault::Closed | ApiFault::Silence);
         let mut faults = self.api_faults(verb, resource);
@@ -131,7 +122,7 @@ impl Scenario {
         next.map(|(begin, _, fault)| (begin, fault))
     }
 
-    /// The faults that requests meet, with their begin and end.
+    /// The faults for such requests, with their begin and end.
     fn api_faults(&self, verb: &str, resource: &str) -> impl Iterator<Item = (Duration, Duration, ApiFault)> {
         let matches = |words: &[String], word: &str| words.is_empty() || words.iter().any(|listed| listed == word);
         self.faults.iter().filter_map(move |fault| match fault {

@@ -1,4 +1,4 @@
-//! Runs the program as a user would, in a temporary folder, and reads its results.
+//! Runs the program as a user does, in a temporary folder, and reads its results.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -14,18 +14,17 @@ use tempfile::TempDir;
 use super::junit::{self, Results};
 use super::speed;
 
-/// The time limit of a run on a usual machine.
+/// On a usual machine.
 pub const LIMIT: Duration = Duration::from_secs(240);
 
-/// A temporary folder for runs of the program, and the cluster that they use.
-pub struct Place {
+/// A temporary working folder for runs of the program, and their cluster.
+pub struct Workspace {
     folder: TempDir,
-    /// The options that select the cluster.
     cluster: Vec<OsString>,
 }
 
-impl Place {
-    /// Without a cluster: the host folder is in the temporary folder, and so will be the kubeconfig.
+impl Workspace {
+    /// Without a cluster.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("data")).unwrap();
@@ -43,7 +42,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// The program, ready to start, with an environment that contains only what the system needs.
+    /// The program, with only the environment that the system needs.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_file-simulator-e2e"));
         command
@@ -58,28 +57,27 @@ impl Place {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Ended {
+    pub fn run(&self, arguments: &[&str]) -> RunResult {
         self.finish(self.command(arguments))
     }
 
-    /// Runs the program and checks its exit code and output.
-    pub fn says(&self, arguments: &[&str], code: i32, words: &[&str]) -> Ended {
+    pub fn expect(&self, arguments: &[&str], code: i32, words: &[&str]) -> RunResult {
         let ended = self.run(arguments);
-        ended.says(code, words);
+        ended.expect(code, words);
         ended
     }
 
-    pub fn finish(&self, command: Command) -> Ended {
+    pub fn finish(&self, command: Command) -> RunResult {
         self.start(command).end(LIMIT)
     }
 
-    /// Starts the program, with a list of the tests that it should report.
+    /// Starts the program after listing its tests.
     pub fn begin(&self, arguments: &[&str]) -> Running {
         let listed = self.listed(arguments);
         Running { listed, ..self.start(self.command(arguments)) }
     }
 
-    /// Writes a built-in suite with replaced limits and returns the file's name.
+    /// Writes a built-in suite with other limits; returns the file's name.
     pub fn suite(&self, name: &str, replaced: &[(&str, &str)]) -> String {
         let file = format!("{name}.yaml");
         std::fs::write(self.path(&file), speed::suite(name, replaced)).unwrap();
@@ -113,11 +111,10 @@ impl Place {
 
 pub struct Running {
     child: Child,
-    /// The files with standard output and standard error.
     outputs: [PathBuf; 2],
     reports: PathBuf,
     started: Instant,
-    /// The tests that it should report; empty unless started with [`Place::begin`].
+    /// The expected tests; empty unless started with [`Workspace::begin`].
     pub listed: Vec<String>,
 }
 
@@ -135,12 +132,12 @@ impl Running {
         self.within(LIMIT, what, |_| holds());
     }
 
-    /// Waits until it exits, within this time after its start on a usual machine.
-    pub fn end(mut self, limit: Duration) -> Ended {
+    /// Waits for its exit, at most this long after its start on a usual machine.
+    pub fn end(mut self, limit: Duration) -> RunResult {
         self.within(limit, "the program's exit", Self::has_ended);
-        let (code, took) = (self.child.wait().unwrap().code().unwrap_or(-1), self.started.elapsed());
+        let (code, elapsed) = (self.child.wait().unwrap().code().unwrap_or(-1), self.started.elapsed());
         let [out, err] = self.output();
-        Ended { code, out, err, results: junit::all(&self.reports), listed: self.listed, took }
+        RunResult { code, out, err, results: junit::all(&self.reports), listed: self.listed, elapsed }
     }
 
     fn within(&mut self, limit: Duration, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
@@ -159,24 +156,23 @@ impl Running {
     }
 }
 
-pub struct Ended {
+pub struct RunResult {
     /// The exit code; -1 after a signal.
     pub code: i32,
     pub out: String,
     pub err: String,
     pub results: Results,
-    /// The tests that it should have reported.
     pub listed: Vec<String>,
-    pub took: Duration,
+    pub elapsed: Duration,
 }
 
-impl Ended {
+impl RunResult {
     pub fn all(&self) -> String {
         [self.out.as_str(), &self.err].concat()
     }
 
     /// Checks the exit code, and that the output contains these phrases.
-    pub fn says(&self, code: i32, words: &[&str]) {
+    pub fn expect(&self, code: i32, words: &[&str]) {
         let all = self.all();
         assert_eq!(self.code, code, "{all}");
         for word in words {
@@ -186,7 +182,7 @@ impl Ended {
     }
 
     pub fn with(&self, outcome: &str) -> BTreeSet<&str> {
-        self.results.iter().filter(|(_, (its, _))| *its == outcome).map(|(name, _)| name.as_str()).collect()
+        self.results.iter().filter(|(_, (seen, _))| *seen == outcome).map(|(name, _)| name.as_str()).collect()
     }
 
     pub fn missing(&self) -> Vec<String> {

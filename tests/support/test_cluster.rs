@@ -5,28 +5,26 @@ use std::process::Command;
 
 use file_simulator_e2e::cluster::Target;
 
-use super::place::Place;
 use super::root;
+use super::workspace::Workspace;
 
-/// The label of the servers' pods and Deployments.
 pub const SERVERS: &str = "simulator.protocol=nfs";
 /// Shorter limits for suites: four sync intervals of 5 s.
 pub const SHORTER: [(&str, &str); 2] = [("within: 60s", "within: 20s"), ("within: 30s", "within: 20s")];
-/// Arguments of `find` that match the files and folders of runs.
-pub const FILES_OF_RUNS: [&str; 6] = ["-name", "*e2e-*", "-not", "-name", OF_A_KILLED_RUN, "-prune"];
-/// A leftover file of a killed run.
-pub const OF_A_KILLED_RUN: &str = "e2e-00000000-phase3-latency-nas-output-2-sync.txt";
+/// Arguments of `find` for files and folders of runs.
+pub const FILES_OF_RUNS: [&str; 6] = ["-name", "*e2e-*", "-not", "-name", KILLED_RUN_FILE, "-prune"];
+pub const KILLED_RUN_FILE: &str = "e2e-00000000-phase3-latency-nas-output-2-sync.txt";
 /// The prefix of a host folder's name while it is moved away.
 pub const MOVED: &str = "moved-away-";
 
-pub struct Lab {
+pub struct TestCluster {
     pub target: Target,
     pub folder: PathBuf,
-    /// The folder with the cluster's `kubectl`, used if the PATH has none.
+    /// The folder of the cluster's `kubectl`, for a PATH without one.
     bin: String,
 }
 
-impl Lab {
+impl TestCluster {
     pub fn find() -> Self {
         let settings = output(&mut scripted(r#"printf '%s\n' "${KUBECONFIG:-$kubeconfig}" "$bin" "$HOST_DATA""#));
         let [kubeconfig, bin, folder] = settings.lines().collect::<Vec<_>>()[..] else {
@@ -45,8 +43,8 @@ impl Lab {
         Self { target, folder: folder.into(), bin: bin.to_owned() }
     }
 
-    pub fn place(&self) -> Place {
-        Place::at(&self.target, &self.folder)
+    pub fn workspace(&self) -> Workspace {
+        Workspace::at(&self.target, &self.folder)
     }
 
     pub fn kubeconfig(&self) -> &Path {
@@ -66,16 +64,15 @@ impl Lab {
         command
     }
 
-    /// Runs a script in a server's container and returns its output.
     pub fn in_export(&self, server: &str, script: &str) -> String {
         let deployment = format!("deployment/{}", name(server));
         self.kubectl(&["exec", &deployment, "-c", "nfs-server", "--", "sh", "-c", script])
     }
 
-    /// Leftover files and folders of runs whose names contain `part`, in the host folders and in the exports of running pods.
+    /// Leftover files and folders whose names contain `part`, in host folders and exports of running pods.
     pub fn leftovers(&self, part: &str) -> Vec<String> {
         let folder = output(Command::new("find").arg(&self.folder).args(FILES_OF_RUNS).arg("-print"));
-        // A folder that was moved away is ignored: only the old pod still has it mounted.
+        // Ignores folders that were moved away: only the old pod still mounts them.
         let mut found: Vec<_> = folder.lines().filter(|file| !file.contains(MOVED)).map(str::to_owned).collect();
         let running = ["get", "pods", "-l", SERVERS, "--field-selector=status.phase=Running", "-o", "name"];
         for pod in self.kubectl(&running).lines() {
@@ -101,7 +98,6 @@ pub fn scripted(lines: &str) -> Command {
     command
 }
 
-/// Runs a command that must succeed and returns its output.
 pub fn output(command: &mut Command) -> String {
     let ended = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let [out, err] = [&ended.stdout, &ended.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());

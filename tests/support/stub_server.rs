@@ -1,4 +1,4 @@
-//! API servers with canned replies.
+//! Stub API servers with fixed replies.
 
 use std::io::{Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,9 +9,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::ring};
 
-/// Replies to one request, depending on its head.
-pub fn respond(mut stream: impl Read + Write, answer: impl FnOnce(&str) -> (u16, &'static str)) -> Result<()> {
-    let (status, body) = answer(&head(&mut stream)?);
+pub fn respond(mut stream: impl Read + Write, reply: impl FnOnce(&str) -> (u16, &'static str)) -> Result<()> {
+    let (status, body) = reply(&head(&mut stream)?);
     let fixed = "Canned\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length:";
     stream.write_all(format!("HTTP/1.1 {status} {fixed} {}\r\n\r\n{body}", body.len()).as_bytes())?;
     stream.flush()
