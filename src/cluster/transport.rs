@@ -38,7 +38,10 @@ impl TransportError {
 
     pub(super) fn not_kubernetes(reply: &str) -> Self {
         let message = format!("the reply does not come from a Kubernetes API server: {reply}");
-        Self::new(message, "check the server's URL in the kubeconfig, the proxy and the VPN; at a login page, log in first")
+        Self::new(
+            message,
+            "check the server's URL in the kubeconfig, the proxy and the VPN; at a login page, log in first",
+        )
     }
 
     pub(super) fn websocket_blocked(reply: &str) -> Self {
