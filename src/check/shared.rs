@@ -16,7 +16,9 @@ use super::need::Access;
 use super::system::System;
 use crate::cluster::container;
 use crate::cluster::server::Settlement;
-use crate::cluster::{ApiError, Cluster, Cycles, Deployed, Operation, Output, Population, ResourceExt, Select, Watch};
+use crate::cluster::{
+    ApiError, Cluster, Deployed, FollowedLog, Operation, Output, Population, ResourceExt, Select, Watch,
+};
 use crate::event::{Event, TestId, millis};
 use crate::host::Host;
 use crate::values::Values;
@@ -53,7 +55,7 @@ impl Disrupted {
 
 /// Followed logs of sidecars with the systems that describe them, by server, pod, container and the patterns of log
 /// lines.
-type Followed = HashMap<[String; 5], (Arc<System>, Arc<Cycles>)>;
+type Followed = HashMap<[String; 5], (Arc<System>, Arc<FollowedLog>)>;
 
 pub struct Shared {
     pub cluster: Cluster,
@@ -77,7 +79,7 @@ pub struct Shared {
     pub commands: Arc<Commands>,
     /// Observations made once per run, by type and key.
     memory: Mutex<HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>>,
-    cycles: Mutex<Followed>,
+    followed_logs: Mutex<Followed>,
 }
 
 impl Shared {
@@ -93,7 +95,7 @@ impl Shared {
         watch: Watch,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        let (ledger, exits, disrupted, down, commands, memory, cycles) = Default::default();
+        let (ledger, exits, disrupted, down, commands, memory, followed_logs) = Default::default();
         let started = Instant::now();
         Self {
             cluster,
@@ -112,7 +114,7 @@ impl Shared {
             started,
             commands,
             memory,
-            cycles,
+            followed_logs,
         }
     }
 
@@ -204,25 +206,25 @@ impl Shared {
     }
 
     /// The followed log of the sidecar, if the system describes one; each log is followed once per run.
-    pub fn cycles(&self, server: &str, pod: &str, system: &Arc<System>) -> Option<Arc<Cycles>> {
+    pub fn followed_log(&self, server: &str, pod: &str, system: &Arc<System>) -> Option<Arc<FollowedLog>> {
         let (patterns, sidecar) = (system.log_patterns()?, system.sidecar_name());
-        let mut cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logs = self.followed_logs.lock().unwrap_or_else(PoisonError::into_inner);
         let [end, interval] = [&patterns.end, &patterns.interval].map(|pattern| pattern.as_str().to_owned());
         let key = [server.to_owned(), pod.to_owned(), sidecar.to_owned(), end, interval];
-        let follow = || (Arc::clone(system), Arc::new(self.cluster.follow_cycles(pod, sidecar, patterns, &self.run)));
-        Some(Arc::clone(&cycles.entry(key).or_insert_with(follow).1))
+        let follow = || (Arc::clone(system), Arc::new(self.cluster.follow_log(pod, sidecar, patterns, &self.run)));
+        Some(Arc::clone(&logs.entry(key).or_insert_with(follow).1))
     }
 
     /// The sidecars that run in this pod and were followed in any pod of the server: their names and logs.
-    pub fn followed(&self, server: &str, pod: &Pod) -> Vec<(String, Arc<Cycles>)> {
+    pub fn followed_logs(&self, server: &str, pod: &Pod) -> Vec<(String, Arc<FollowedLog>)> {
         let systems: Vec<Arc<System>> = {
-            let cycles = self.cycles.lock().unwrap_or_else(PoisonError::into_inner);
-            let of_server = cycles.iter().filter(|([name, ..], _)| name == server);
+            let logs = self.followed_logs.lock().unwrap_or_else(PoisonError::into_inner);
+            let of_server = logs.iter().filter(|([name, ..], _)| name == server);
             of_server.map(|(_, (system, _))| Arc::clone(system)).collect()
         };
         let running = systems.iter().filter(|system| container::runs(pod, system.sidecar_name()));
-        let logs =
-            running.filter_map(|it| Some((it.sidecar_name().to_owned(), self.cycles(server, &pod.name_any(), it)?)));
+        let logs = running
+            .filter_map(|it| Some((it.sidecar_name().to_owned(), self.followed_log(server, &pod.name_any(), it)?)));
         logs.collect()
     }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::ledger::{Place, Placed};
 use super::site::Site;
 use crate::cluster::container;
-use crate::cluster::{COMMAND, Cycles, Operation, Output, QUIET, ResourceExt, SLOW};
+use crate::cluster::{COMMAND, FollowedLog, Operation, Output, PAUSE_TIMEOUT, ResourceExt, SLOW};
 use crate::event::{Hop, Reason, TestId, Verdict};
 use crate::host::Entry;
 
@@ -96,9 +96,9 @@ impl Site {
     }
 
     /// Waits until the sidecar is between two sync cycles, for a limited time: if no such moment is seen, no cycle was seen either.
-    pub async fn quiet(&self, pod: &Pod) {
-        if let Some(cycles) = self.cycles(pod) {
-            cycles.quiet(Instant::now() + QUIET).await;
+    pub async fn wait_for_pause(&self, pod: &Pod) {
+        if let Some(log) = self.followed_log(pod) {
+            log.wait_for_pause(Instant::now() + PAUSE_TIMEOUT).await;
         }
     }
 
@@ -107,7 +107,7 @@ impl Site {
     /// # Errors
     /// As above.
     pub async fn remove(&self, pod: &Pod, exported: &Placed) -> Result<Option<String>, Verdict> {
-        self.quiet(pod).await;
+        self.wait_for_pause(pod).await;
         let (_, problem) = self.in_export(pod, &Operation::Remove { path: self.path(&exported.name) }).await?;
         if problem.is_none() {
             self.shared.ledger.removed(exported);
@@ -127,9 +127,9 @@ impl Site {
     }
 
     /// The log of any server's sidecar, which is followed; `None` if the pod has no sidecar.
-    pub fn cycles(&self, pod: &Pod) -> Option<Arc<Cycles>> {
+    pub fn followed_log(&self, pod: &Pod) -> Option<Arc<FollowedLog>> {
         container::named(pod, self.system.sidecar_name())?;
-        self.shared.cycles(self.server_of(pod), &pod.name_any(), &self.system)
+        self.shared.followed_log(self.server_of(pod), &pod.name_any(), &self.system)
     }
 
     fn server_of<'a>(&'a self, pod: &'a Pod) -> &'a str {
@@ -146,7 +146,7 @@ impl Site {
     /// Registers a file of this test before it is written to the export, and in the host folder, where it may be copied to.
     pub fn place(&self, pod: &Pod, file: &Placed) -> Placed {
         // Also follows the log, so that clean-up knows when the file may be removed.
-        let is_copied = self.cycles(pod).is_some();
+        let is_copied = self.followed_log(pod).is_some();
         let exported = self.exported(file);
         self.shared.ledger.place(exported.clone());
         if is_copied {

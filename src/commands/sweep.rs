@@ -143,7 +143,7 @@ async fn search(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) 
         for pod in its.pods.iter().filter(|pod| !has_ended(pod) && container::runs(pod, container)) {
             // Follow the log, to remove files between two cycles.
             if container::named(pod, system.sidecar_name()).is_some() {
-                shared.cycles(server, &pod.name_any(), system);
+                shared.followed_log(server, &pod.name_any(), system);
             }
             let listed = match listed(shared, server, &pod.name_any(), &system.export).await {
                 Ok(listed) => listed,

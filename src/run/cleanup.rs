@@ -13,7 +13,7 @@ use crate::check::{Place, Placed, Shared};
 use crate::cluster::container;
 use crate::cluster::script::may_read_target;
 use crate::cluster::server::{has_ended, is_terminating};
-use crate::cluster::{ApiError, Cycles, Operation, Population, QUIET, ResourceExt, Select};
+use crate::cluster::{ApiError, FollowedLog, Operation, PAUSE_TIMEOUT, Population, ResourceExt, Select};
 use crate::event::{Event, Notice};
 
 /// How long to wait for a pause between sync cycles before searching an export.
@@ -80,9 +80,9 @@ type Swept = (String, Result<Vec<String>, String>);
 
 /// Waits for a pause between the pods' sync cycles.
 async fn wait_for_pause(shared: &Shared, server: &str, pods: &[&Arc<Pod>]) {
-    let limit = Instant::now() + PAUSE_LIMIT;
-    for (_, cycles) in pods.iter().flat_map(|pod| shared.followed(server, pod)) {
-        cycles.quiet(limit).await;
+    let deadline = Instant::now() + PAUSE_LIMIT;
+    for (_, log) in pods.iter().flat_map(|pod| shared.followed_logs(server, pod)) {
+        log.wait_for_pause(deadline).await;
     }
 }
 
@@ -108,7 +108,7 @@ async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &
     let its = population.server(select, server);
     let mut swept = Vec::new();
     for (container, folder) in exports {
-        // A pod whose container does not run yet will copy files from the host folder, where they are removed.
+        // Skip pods whose container is not running: their init container copies from the host folder, which is cleaned.
         for pod in its.current().into_iter().filter(|pod| container::runs(pod, &container)) {
             wait_for_pause(shared, server, &[pod]).await;
             let sweep = Operation::Sweep { folder: folder.clone(), prefix: prefix.to_owned() };
@@ -124,13 +124,13 @@ async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &
 }
 
 async fn remove_file(shared: &Shared, mut places: Vec<Placed>) -> Vec<(Placed, String)> {
-    let limit = Instant::now() + QUIET;
+    let deadline = Instant::now() + PAUSE_TIMEOUT;
     // The export first, from which the sidecar would copy the file again.
     places.sort_by_key(|placed| placed.place == Place::Host);
     let mut left = Vec::new();
     for placed in places {
         let removed = if left.is_empty() {
-            remove_place(shared, &placed, limit).await
+            remove_place(shared, &placed, deadline).await
         } else {
             Err("it is still in the export, from which the sidecar would copy it again".to_owned())
         };
@@ -142,8 +142,8 @@ async fn remove_file(shared: &Shared, mut places: Vec<Placed>) -> Vec<(Placed, S
     left
 }
 
-async fn remove_place(shared: &Shared, placed: &Placed, limit: Instant) -> Result<(), String> {
-    let server = started_population(shared, placed, limit).await?.server(&placed.select, &placed.server);
+async fn remove_place(shared: &Shared, placed: &Placed, deadline: Instant) -> Result<(), String> {
+    let server = started_population(shared, placed, deadline).await?.server(&placed.select, &placed.server);
     // From all current pods, not only the one it was written in: the init container of a new pod may have copied it, and a pod
     // that is being deleted still syncs.
     let is_reached = |pod: &&Arc<Pod>| match &placed.place {
@@ -152,10 +152,10 @@ async fn remove_place(shared: &Shared, placed: &Placed, limit: Instant) -> Resul
     };
     let pods: Vec<_> = server.pods.iter().filter(is_reached).collect();
     let followed = pods.iter().flat_map(|pod| {
-        let containers = shared.followed(&placed.server, pod).into_iter();
+        let containers = shared.followed_logs(&placed.server, pod).into_iter();
         containers.filter(|(name, _)| placed.place != Place::Host || may_read_target(pod, name))
     });
-    wait_for_sidecars(shared, placed, followed.map(|(_, cycles)| cycles).collect(), limit).await;
+    wait_for_sidecars(shared, placed, followed.map(|(_, log)| log).collect(), deadline).await;
     let Place::Export { container, folder } = &placed.place else {
         return shared.host.remove(&placed.server, &placed.name).await.map_err(|error| error.to_string());
     };
@@ -189,7 +189,7 @@ fn unreachable(pod: &Pod, container: &str) -> Option<String> {
 }
 
 /// Waits for pods of the server that are starting: their init container may be copying the file.
-async fn started_population(shared: &Shared, placed: &Placed, limit: Instant) -> Result<Population, String> {
+async fn started_population(shared: &Shared, placed: &Placed, deadline: Instant) -> Result<Population, String> {
     let Place::Export { container, .. } = &placed.place else { return population(shared).await };
     loop {
         let mut changes = shared.watch.changes(Some(&placed.server));
@@ -197,24 +197,24 @@ async fn started_population(shared: &Shared, placed: &Placed, limit: Instant) ->
         let server = now.server(&placed.select, &placed.server);
         let is_starting = server.settlement().pending().is_some()
             && server.current().into_iter().any(|pod| !container::runs(pod, container));
-        if !is_starting || tokio::time::timeout_at(limit, changes.changed()).await.is_err() {
+        if !is_starting || tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
             return Ok(now);
         }
     }
 }
 
 /// Waits until no sidecar is in a cycle or about to start one.
-async fn wait_for_sidecars(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<Cycles>>, limit: Instant) {
-    if sidecars.iter().all(|cycles| cycles.is_quiet()) {
+async fn wait_for_sidecars(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<FollowedLog>>, deadline: Instant) {
+    if sidecars.iter().all(|log| log.is_pausing()) {
         return;
     }
     let what = "a pause between sync cycles, to remove its file".to_owned();
-    let left = limit.saturating_duration_since(Instant::now());
+    let left = deadline.saturating_duration_since(Instant::now());
     shared.emit(Event::TestWaiting { id: placed.test.clone(), what, limit: left });
-    while !sidecars.iter().all(|cycles| cycles.is_quiet()) {
-        for cycles in &sidecars {
-            if !cycles.quiet(limit).await {
-                let text = format!("removing {placed} without knowing whether a sync cycle is running");
+    while !sidecars.iter().all(|log| log.is_pausing()) {
+        for log in &sidecars {
+            if !log.wait_for_pause(deadline).await {
+                let text = format!("removed {placed} without knowing whether a sync cycle was running");
                 return shared.emit(Event::Noticed(Notice { text, is_error: false }));
             }
         }

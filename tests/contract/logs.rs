@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use file_simulator_e2e::cluster::{ApiError, CycleLog, LogLine, LogPatterns, Operation};
+use file_simulator_e2e::cluster::{ApiError, LogLine, LogPatterns, LogState, Operation};
 use file_simulator_e2e::suite::load::load;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -24,9 +24,9 @@ fn run() -> String {
 
 pub async fn lines_have_timestamps_and_can_be_limited(api: Connected) {
     let pod = pod(&api, "nas-output-1").await;
-    let cycles = api.cluster.follow_cycles(&pod, SIDECAR, patterns(), &run());
+    let followed = api.cluster.follow_log(&pod, SIDECAR, patterns(), &run());
     let limit = Instant::now() + scaled(Duration::from_secs(60));
-    assert!(cycles.wait_for(limit, |log| log.ends_after(Timestamp::UNIX_EPOCH) > 1).await, "fewer than two cycles");
+    assert!(followed.wait_for(limit, |log| log.ends_after(Timestamp::UNIX_EPOCH) > 1).await, "fewer than two cycles");
     let all = api.cluster.log(&pod, SIDECAR, None, 1 << 20).await.unwrap();
     assert!(all[0].1.contains("Sync Sidecar Starting ==="), "{:?}", all[0]);
     assert!(all.is_sorted_by_key(|(stamp, _)| *stamp) && all.len() > 8, "{all:?}");
@@ -64,21 +64,21 @@ pub async fn lines_have_timestamps_and_can_be_limited(api: Connected) {
 
 pub async fn a_followed_log_shows_sync_cycles_as_they_end(api: Connected) {
     let pod = pod(&api, "nas-output-3").await;
-    let cycles = api.cluster.follow_cycles(&pod, SIDECAR, patterns(), &run());
+    let followed = api.cluster.follow_log(&pod, SIDECAR, patterns(), &run());
     let limit = Instant::now() + scaled(Duration::from_secs(60));
     let name = format!("{}.txt", run());
     let path = format!("/data/{name}");
     let write = Operation::Write { path: path.clone(), content: "abc".into() };
     api.cluster.exec(&pod, "nfs-server", &[write]).await.unwrap();
-    let is_copied = |log: &CycleLog| log.listings(&name).first().is_some_and(|listed| log.ends_after(*listed) > 0);
-    assert!(cycles.wait_for(limit, is_copied).await, "no cycle lists the file");
-    let stamps = cycles.log().listings(&name);
+    let is_copied = |log: &LogState| log.listings(&name).first().is_some_and(|listed| log.ends_after(*listed) > 0);
+    assert!(followed.wait_for(limit, is_copied).await, "no cycle lists the file");
+    let stamps = followed.state().listings(&name);
     assert_eq!(stamps.len(), 1, "copied once");
     let before = api.cluster.now();
-    assert!(cycles.wait_for(limit, |log| log.ends_after(stamps[0]) > 1).await, "no further cycle");
+    assert!(followed.wait_for(limit, |log| log.ends_after(stamps[0]) > 1).await, "no further cycle");
     assert!(before >= stamps[0] - Duration::from_secs(2), "the clocks differ");
-    assert_eq!(cycles.log().listings(&name).len(), 1, "copied once only");
-    assert!(cycles.quiet(limit).await);
+    assert_eq!(followed.state().listings(&name).len(), 1, "copied once only");
+    assert!(followed.wait_for_pause(limit).await);
     let remove = Operation::Remove { path };
     api.cluster.exec(&pod, "nfs-server", &[remove]).await.unwrap();
     let copy = Operation::Remove { path: format!("/windows-mount/{name}") };

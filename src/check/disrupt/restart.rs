@@ -133,13 +133,13 @@ impl Restart {
             Err(Verdict::error(Reason::new(object, expected, seen).hint(NOT_DELETED)).at(hop))
         };
         let refused = |problem| failed(Hop::Export, "to be written to the export", problem);
-        let Some(cycles) = site.cycles(pod).filter(|_| self.copies(site)) else {
+        let Some(log) = site.followed_log(pod).filter(|_| self.copies(site)) else {
             site.place(pod, &site.file(EXPORT_FILE));
             let (_, problem) = site.in_export(pod, &write).await?;
             return problem.map_or(Ok(()), refused);
         };
         let within = self.synced_within.unwrap_or(self.within);
-        let route = Route { site, pod: Arc::clone(pod), cycles, within };
+        let route = Route { site, pod: Arc::clone(pod), log, within };
         route.place(EXPORT_FILE);
         let expected = [(file.name.clone(), Digest::of(&file.content))];
         match route.deliver(vec![write], &expected).await?.0.map(|arrival| arrival.wrong.into_iter().next()) {
@@ -150,7 +150,7 @@ impl Restart {
             Ok(None) => {}
         }
         // Long before the next cycle: a sidecar with --delete would remove the host file.
-        route.cycles.quiet(Instant::now() + within.0).await;
+        route.log.wait_for_pause(Instant::now() + within.0).await;
         Ok(())
     }
 
@@ -172,9 +172,9 @@ impl Restart {
         let mut limit = Instant::now();
         if let Some(pod) = ready.filter(|_| self.copies(site)) {
             let cycle_limit = limit + self.synced_within.unwrap_or(self.within).0;
-            if let Some(cycles) = site.cycles(pod) {
+            if let Some(log) = site.followed_log(pod) {
                 // The first cycle removes what it removes; the next may bring back what the old pod removed.
-                cycles.wait_for(cycle_limit, |log| log.ends_after(Timestamp::UNIX_EPOCH) > 0 || log.is_denied()).await;
+                log.wait_for(cycle_limit, |log| log.ends_after(Timestamp::UNIX_EPOCH) > 0 || log.is_denied()).await;
             }
             // No cycle brings back what is not in the export.
             if is_exported {

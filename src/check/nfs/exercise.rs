@@ -124,7 +124,7 @@ impl<'a> Exercise<'a> {
         progress.listed = Some(session.list(&root, &first).await?);
         let read = Operation::Read { path: format!("{}/{first}", self.mounted) };
         let read = session.paused(self.site.in_export(self.pod, &read)).await;
-        session.paused(self.site.quiet(self.pod)).await;
+        session.paused(self.site.wait_for_pause(self.pod)).await;
         session.rename(&root, &first, &second).await?;
         // Even if the container could not read the file: then it cannot remove it either.
         session.remove(&root, &second).await?;

@@ -67,14 +67,14 @@ impl Kind for FileUpdate {
         }
         tokio::time::sleep_until(written + VERSION_GAP).await;
         // Between two cycles, so that nothing vanishes under rsync, and a cycle that copies a newer version sees the removal too.
-        let is_quiet = route.cycles.quiet(Instant::now() + route.within.0).await;
+        let is_pausing = route.log.wait_for_pause(Instant::now() + route.within.0).await;
         let second = [("same-size.txt", 2), ("shorter.txt", 1), ("edited.txt", 2)].map(version);
         let (mut writes, expected): (Vec<_>, Vec<_>) = second.into_iter().unzip();
-        if is_quiet {
+        if is_pausing {
             writes.insert(0, Operation::Remove { path: route.path(&removed) });
         }
         let second = seen.second.insert(route.deliver(writes, &expected).await?);
-        if second.is_complete() && is_quiet {
+        if second.is_complete() && is_pausing {
             seen.removed_stays = site.shared.host.stat(site.server(), &removed).await.ok().map(|stat| stat.is_some());
         }
         Ok(seen)

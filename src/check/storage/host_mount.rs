@@ -133,7 +133,7 @@ impl HostMount {
             return Ok(seen);
         }
         // Follows the log, so that the clean-up knows when it may remove the file.
-        site.cycles(pod);
+        site.followed_log(pod);
         // A sidecar with --delete removes the file if a cycle runs between write and read, which is likelier while
         // commands queue.
         for attempt in ["mount.txt", "mount-again.txt", "mount-once-more.txt"] {

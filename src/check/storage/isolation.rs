@@ -148,7 +148,7 @@ async fn gather(site: &Site, server: &str, pod: &Pod) -> Result<BTreeMap<String,
     let mut operations = vec![Operation::Gather { folder: folder.clone(), prefix: site.prefix() }];
     // The ledger removes it later if a sync cycle is running, or if the node is slow: it may lose the list, which
     // could not be repeated once the marker is gone.
-    if site.cycles(pod).is_none_or(|cycles| cycles.is_quiet()) && site.shared.cluster.load().0 <= SLOW {
+    if site.followed_log(pod).is_none_or(|log| log.is_pausing()) && site.shared.cluster.load().0 <= SLOW {
         operations.push(Operation::Remove { path: site.path(&file.name) });
     }
     let pod = pod.name_any();

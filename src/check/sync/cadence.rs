@@ -70,18 +70,18 @@ impl Kind for Cadence {
         };
         let (pod, _) = site.pod().await?;
         let file = site.file("cadence.txt");
-        let log = route::followed_log(site, &pod)?;
+        let log = route::require_followed_log(site, &pod)?;
         site.place(&pod, &file);
         let write = Operation::Write { path: site.path(&file.name), content: format!("copied once: {}", file.name) };
         let (_, not_written) = site.in_export(&pod, &write).await?;
         let began = Instant::now();
         // Two more cycles: the one that copies the file, and one that could copy it again.
         let each = self.within.signed().max(interval + self.tolerance.signed());
-        let patience = unsigned(each * (i32::from(self.cycles) + 2) + SLACK);
-        site.waiting(format!("{} sync cycles, one every {interval:#}", self.cycles), patience);
+        let timeout = unsigned(each * (i32::from(self.cycles) + 2) + SLACK);
+        site.waiting(format!("{} sync cycles, one every {interval:#}", self.cycles), timeout);
         // Older cycles do not count.
         let past = (interval + self.tolerance.signed()) * i32::from(self.cycles) + SLACK;
-        let wait = Wait { cycles: self.cycles, each: unsigned(each + SLACK), limit: began + patience, past };
+        let wait = Wait { cycles: self.cycles, cycle_timeout: unsigned(each + SLACK), deadline: began + timeout, past };
         let (cycles, listed) = log::watch(site, &pod, &log, &file.name, wait).await?;
         Ok(Observation {
             pod: pod.name_any(),
@@ -133,7 +133,7 @@ impl Kind for Cadence {
 
 impl Cadence {
     /// Judges the median pause, in milliseconds, and the median time of copying. A longer pause is a note while files arrive in
-    /// time: a node that is short of CPU pauses longer too, and a wrong interval fails another test.
+    /// time: a node that is short of CPU pauses longer too, and `sidecar-set-up` fails for a wrong interval.
     fn pace(
         &self,
         found: &mut Findings,
@@ -144,7 +144,7 @@ impl Cadence {
         let (Self { tolerance, within, .. }, source) = (self, &seen.expected.source);
         let copying = median(seen.cycles.iter().filter_map(Cycle::copying).collect()).unwrap_or_default();
         let [paused, copied] = [pause, copying].map(SignedDuration::from_millis);
-        // At most half of the interval, so that no pause at all is never tolerated.
+        // At most half of the interval, so that a sidecar without pauses always fails.
         if (paused - interval).abs() <= tolerance.signed().min(interval / 2) {
             return;
         }
@@ -203,7 +203,7 @@ fn seconds(expected: &Expected) -> Option<SignedDuration> {
     (seconds > 0).then(|| SignedDuration::from_secs(seconds))
 }
 
-/// A machine that slept makes one pause long, which is not a fault.
+/// The lower median: one long pause, as after a suspended machine, is not a fault.
 fn median(mut values: Vec<i64>) -> Option<i64> {
     values.sort_unstable();
     values.get(values.len().saturating_sub(1) / 2).copied()

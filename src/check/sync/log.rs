@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::check::Site;
 use crate::cluster::container;
-use crate::cluster::{Cycle, CycleLog, Cycles, ResourceExt, SyncLog};
+use crate::cluster::{Cycle, FollowedLog, LogState, ResourceExt, SyncLog};
 use crate::event::Verdict;
 
 /// The most of the log's newest line that is read, in bytes.
@@ -20,9 +20,8 @@ const MAX_LOG: i64 = 32 << 20;
 pub struct Wait {
     /// How many sync cycles to wait for.
     pub cycles: u8,
-    /// The longest time for each.
-    pub each: Duration,
-    pub limit: Instant,
+    pub cycle_timeout: Duration,
+    pub deadline: Instant,
     /// Cycles that began so long before the log's newest line count too.
     pub past: SignedDuration,
 }
@@ -34,30 +33,30 @@ pub struct Wait {
 pub async fn watch(
     site: &Site,
     pod: &Pod,
-    followed: &Cycles,
+    followed: &FollowedLog,
     file: &str,
     wait: Wait,
 ) -> Result<(Vec<Cycle>, Vec<Timestamp>), Verdict> {
-    let start = newest(site, pod).await?;
+    let start = newest_line_time(site, pod).await?;
     let since = start.checked_sub(wait.past).unwrap_or(Timestamp::UNIX_EPOCH);
-    let cycles = |log: &CycleLog, since| -> Vec<Cycle> {
+    let cycles = |log: &LogState, since| -> Vec<Cycle> {
         log.sync_log.cycles.iter().filter(|cycle| cycle.began >= since).cloned().collect()
     };
-    let has_enough = |log: &CycleLog| {
+    let has_enough = |log: &LogState| {
         let listed = log.listings(file);
         let ends = (ended(&cycles(log, since)), log.ends_after(listed.last().copied().unwrap_or(start)));
         log.is_denied() || is_enough(wait.cycles, ends, listed.len())
     };
-    followed.wait_while_cycles_end(wait.each, wait.limit, has_enough).await;
-    let log = followed.log();
+    followed.wait_while_cycles_end(wait.cycle_timeout, wait.deadline, has_enough).await;
+    let log = followed.state();
     if let Some(error) = log.error.as_ref().filter(|_| log.is_denied()) {
         return Err(site.no_answer(error));
     }
     // Cycles from before a restart of the container do not count.
-    let mut seen = cycles(&log, since.max(started(site, pod)));
+    let mut seen = cycles(&log, since.max(sidecar_start(site, pod)));
     if ended(&seen) < wait.cycles.into() {
         // The stream broke, or something on the way withholds it.
-        seen = fetched(site, pod, since).await?;
+        seen = fetch_cycles(site, pod, since).await?;
     }
     Ok((seen, log.listings(file)))
 }
@@ -75,14 +74,13 @@ fn is_enough(expected: u8, (all, since): (usize, usize), listed: usize) -> bool 
 }
 
 /// The time of the log's newest line, by the node's clock, which may differ from all others.
-async fn newest(site: &Site, pod: &Pod) -> Result<Timestamp, Verdict> {
+async fn newest_line_time(site: &Site, pod: &Pod) -> Result<Timestamp, Verdict> {
     let last = site.shared.cluster.log_tail(&pod.name_any(), site.system.sidecar_name(), 1, MAX_LINE).await;
     let last = last.map_err(|error| site.no_answer(&error))?;
     Ok(last.last().map_or(Timestamp::UNIX_EPOCH, |(stamp, _)| *stamp))
 }
 
-/// When the sidecar started.
-fn started(site: &Site, pod: &Pod) -> Timestamp {
+fn sidecar_start(site: &Site, pod: &Pod) -> Timestamp {
     let population = site.shared.watch.population().ok();
     let is_it = |other: &&Arc<Pod>| other.metadata.uid == pod.metadata.uid;
     let current = population.as_ref().and_then(|population| population.pods.iter().find(is_it)).map_or(pod, |pod| pod);
@@ -90,10 +88,10 @@ fn started(site: &Site, pod: &Pod) -> Timestamp {
     view.and_then(|view| view.running_since()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-async fn fetched(site: &Site, pod: &Pod, since: Timestamp) -> Result<Vec<Cycle>, Verdict> {
+async fn fetch_cycles(site: &Site, pod: &Pod, since: Timestamp) -> Result<Vec<Cycle>, Verdict> {
     let log = site.shared.cluster.log(&pod.name_any(), site.system.sidecar_name(), Some(since), MAX_LOG).await;
     let lines = log.map_err(|error| site.no_answer(&error))?;
-    Ok(site.system.log_patterns().map(|words| SyncLog::read(&lines, &words).cycles).unwrap_or_default())
+    Ok(site.system.log_patterns().map(|patterns| SyncLog::read(&lines, &patterns).cycles).unwrap_or_default())
 }
 
 #[cfg(test)]

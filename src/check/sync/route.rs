@@ -13,7 +13,7 @@ use super::delivery::{Arrival, Delivery, ExpectedFile, SyncPair, WrongFile, coun
 use crate::check::parameter::Span;
 use crate::check::storage::HostMount;
 use crate::check::{Kind, Placed, Site, System, millis};
-use crate::cluster::{ApiError, CycleLog, Cycles, Operation, Output, ResourceExt, container};
+use crate::cluster::{ApiError, FollowedLog, LogState, Operation, Output, ResourceExt, container};
 use crate::digest::Digest;
 use crate::event::{Hop, Outcome, Reason, Verdict};
 use crate::host::Host;
@@ -25,14 +25,12 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most files that are listed in a test's folder.
 const MAX_FILES: usize = 10_000;
-/// A name that no file has: with it, the end of any cycle counts.
-pub const NO_FILE: &str = "\0";
 
 /// From a pod's export, by its sidecar, to this machine's folder.
 pub struct Route<'a> {
     pub site: &'a Site,
     pub pod: Arc<Pod>,
-    pub cycles: Arc<Cycles>,
+    pub log: Arc<FollowedLog>,
     pub within: Span,
 }
 
@@ -45,13 +43,13 @@ impl<'a> Route<'a> {
     /// show more than the probe.
     pub async fn open(site: &'a Site, within: Span) -> Result<(SyncPair, Self), Verdict> {
         let (pod, population) = site.pod().await?;
-        let cycles = followed_log(site, &pod)?;
+        let log = require_followed_log(site, &pod)?;
         if let Ok(Some(blocked)) = blocked_by_mount(site, &pod, population.now).await {
             return Err(blocked);
         }
         let folder = site.shared.host.folder(site.server()).display().to_string();
         let pair = SyncPair { pod: pod.name_any(), folder };
-        Ok((pair, Self { site, pod, cycles, within }))
+        Ok((pair, Self { site, pod, log, within }))
     }
 
     /// Registers a file or folder of the test in the ledger, in the export and in the host folder.
@@ -91,7 +89,7 @@ impl<'a> Route<'a> {
 
     /// How often the sidecar's log has listed a file as copied.
     pub fn listing_count(&self, name: &str) -> usize {
-        self.cycles.log().listings(name).len()
+        self.log.state().listings(name).len()
     }
 
     /// Waits until the sync cycle that copied the files has ended, and traces the first that did not arrive; `listed` is how
@@ -108,11 +106,11 @@ impl<'a> Route<'a> {
         let mut wrong = looked.map_err(|unknown| self.no_reply(unknown))?;
         let noticed = Instant::now();
         if wrong.is_empty() {
-            let ended = self.cycles.wait_for(noticed + self.within.0, |log| {
+            let ended = self.log.wait_for(noticed + self.within.0, |log| {
                 let mut files = expected.iter().zip(listed);
-                log.is_denied() || files.all(|((name, _), listed)| log.ended_after(name, *listed, noticed))
+                log.is_denied() || files.all(|((name, _), listed)| log.copying_cycle_ended(name, *listed, noticed))
             });
-            let has_ended = ended.await && !self.cycles.log().is_denied();
+            let has_ended = ended.await && !self.log.state().is_denied();
             let looked = incomplete(host, server, expected, None, Instant::now() + LOOK_TIMEOUT).await;
             wrong = looked.map_err(|unknown| self.no_reply(unknown))?;
             if wrong.is_empty() && !has_ended {
@@ -144,8 +142,8 @@ impl<'a> Route<'a> {
     pub async fn wait_for_cycles(&self, count: u8) -> Result<(), Verdict> {
         for _ in 0..count {
             let since = Instant::now();
-            let has_ended = |log: &CycleLog| log.is_denied() || log.ended_after(NO_FILE, 0, since);
-            if !self.cycles.wait_for(since + self.within.0, has_ended).await || self.cycles.log().is_denied() {
+            let has_ended = |log: &LogState| log.is_denied() || log.any_cycle_ended_since(since);
+            if !self.log.wait_for(since + self.within.0, has_ended).await || self.log.state().is_denied() {
                 return Err(self.no_cycle_end());
             }
         }
@@ -154,7 +152,7 @@ impl<'a> Route<'a> {
 
     /// ERROR, because the log shows no end of a cycle.
     fn no_cycle_end(&self) -> Verdict {
-        let log = self.cycles.log();
+        let log = self.log.state();
         match log.error.as_ref().filter(|_| log.is_denied()) {
             Some(error) => self.site.no_answer(error),
             None => no_cycle_end(&self.pod, &self.site.system, self.within, log.error.as_ref()),
@@ -174,10 +172,10 @@ impl<'a> Route<'a> {
     }
 }
 
-fn no_cycle_end(pod: &Pod, system: &System, within: Span, trouble: Option<&ApiError>) -> Verdict {
+fn no_cycle_end(pod: &Pod, system: &System, within: Span, error: Option<&ApiError>) -> Verdict {
     let end = system.sidecar.as_ref().map_or("", |sidecar| sidecar.cycle_end.0.as_str());
     let expected = format!("a line like {end} in its log within {within}");
-    let seen = trouble.map_or("no such line".to_owned(), ApiError::to_string);
+    let seen = error.map_or("no such line".to_owned(), ApiError::to_string);
     let reason = Reason::new(container::place(pod, system.sidecar_name()), expected, seen);
     Verdict::error(reason.hint("read its log")).at(Hop::Sidecar)
 }
@@ -186,7 +184,7 @@ fn no_cycle_end(pod: &Pod, system: &System, within: Span, trouble: Option<&ApiEr
 ///
 /// # Errors
 /// FAIL where nothing copies the export: the sidecar is missing or stuck. ERROR where the export's container does not run.
-pub fn followed_log(site: &Site, pod: &Pod) -> Result<Arc<Cycles>, Verdict> {
+pub fn require_followed_log(site: &Site, pod: &Pod) -> Result<Arc<FollowedLog>, Verdict> {
     let name = site.system.sidecar_name();
     let fail = |reason: Reason| Verdict::fail(reason).at(Hop::Sidecar);
     let no_sidecar = || {
@@ -201,7 +199,7 @@ pub fn followed_log(site: &Site, pod: &Pod) -> Result<Arc<Cycles>, Verdict> {
         return Err(fail(reason.hint("read its log and check the pod's events")));
     }
     site.running(pod, &site.system.export.container)?;
-    site.cycles(pod).ok_or_else(no_sidecar)
+    site.followed_log(pod).ok_or_else(no_sidecar)
 }
 
 /// ERROR, blocked by the test `host-mount`, where the pod is known to mount a folder other than the host folder.

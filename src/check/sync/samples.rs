@@ -13,7 +13,7 @@ use super::search;
 use crate::check::nfs::{self, Abort, FailedSession};
 use crate::check::{Placed, millis};
 use crate::cluster::container;
-use crate::cluster::{Operation, QUIET};
+use crate::cluster::{Operation, PAUSE_TIMEOUT};
 use crate::digest::Digest;
 use crate::event::{Reason, Timeline, Verdict};
 use crate::random;
@@ -158,7 +158,7 @@ fn timeline(route: &Route<'_>, arrived: &[(Sample, Arrival)], failed: Option<&(S
         let written = at(written?)?;
         Some((written, latency.map(|latency| written + latency)))
     });
-    let cycles = route.cycles.log().moments().filter_map(at).collect();
+    let cycles = route.log.state().cycle_ends().filter_map(at).collect();
     Timeline { limit: millis(route.within.0), files: files.collect(), cycles }
 }
 
@@ -168,7 +168,7 @@ async fn use_last(route: &Route<'_>, arrived: &[(Sample, Arrival)]) -> Result<Op
     let (host, ledger, server) = (&site.shared.host, &site.shared.ledger, site.server());
     let Some(last) = names.clone().next_back() else { return Ok(None) };
     // Usually at once: a cycle has just ended.
-    route.cycles.quiet(Instant::now() + QUIET).await;
+    route.log.wait_for_pause(Instant::now() + PAUSE_TIMEOUT).await;
     if let Err(error) = host.append(server, last, b" and the tester's own words").await {
         return Ok(Some(format!("cannot extend it: {error}")));
     }

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Pod, VolumeMount};
 use tokio::time::{Instant, timeout_at};
 
 use super::checkpoint::Checkpoint;
-use super::route::{NO_FILE, Route};
+use super::route::Route;
 use super::trace::{LogTail, SidecarState, Trace};
 use crate::check::millis;
 use crate::check::{Export, System};
@@ -32,7 +32,7 @@ const BYTES: i64 = 1 << 20;
 impl Route<'_> {
     /// Looks for a file that did not arrive; its write was acknowledged at `written`.
     pub async fn trace(&self, name: &str, content: &Digest, written: Instant) -> Trace {
-        let Self { site, pod, cycles, .. } = self;
+        let Self { site, pod, log, .. } = self;
         let (shared, export, container) = (&site.shared, &site.system.export, site.system.sidecar_name());
         let limit = Instant::now() + TIMEOUT;
         let cluster_limit = Instant::now() + CLUSTER_TIMEOUT;
@@ -57,10 +57,10 @@ impl Route<'_> {
             Ok(Err(seen)) => seen,
             Err(_) => Seen::Unknown("no reply".to_owned()),
         };
-        let log = cycles.log();
-        let words = site.system.log_patterns();
-        let last_error = |lines: &[LogLine]| SyncLog::read(lines, words.as_ref()?).last_error().cloned();
-        let has_ended_since = log.ended_after(NO_FILE, 0, written);
+        let log = log.state();
+        let patterns = site.system.log_patterns();
+        let last_error = |lines: &[LogLine]| SyncLog::read(lines, patterns.as_ref()?).last_error().cloned();
+        let has_ended_since = log.any_cycle_ended_since(written);
         let log_tail = match lines {
             Ok(Ok(lines)) => Ok(LogTail { has_ended_since, error: last_error(&lines) }),
             Ok(Err(error)) => Err(error.to_string()),
@@ -161,7 +161,7 @@ fn view_of(pod: &Pod, export: &Export, sidecar: &str) -> Option<Result<(String, 
     let part = |mount: &VolumeMount| (mount.sub_path.clone(), mount.sub_path_expr.clone());
     match mounts.iter().find(|other| part(other) == part(mount)) {
         Some(same) => {
-            // A Linux path, even where the harness runs on Windows.
+            // A Linux path, even where the program runs on Windows.
             let below = below.iter().flat_map(|part| ["/".into(), part.to_string_lossy()]).collect::<String>();
             Some(Ok((sidecar.to_owned(), format!("{}{below}", same.mount_path.trim_end_matches('/')))))
         }

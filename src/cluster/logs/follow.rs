@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::cycle::{BACKLOG, CycleLog, MAX_SILENCE};
 use super::log::{next_line, stamped, whole_second};
+use super::log_state::{BACKLOG, LogState, MAX_SILENCE};
 use super::patterns::LogPatterns;
 use crate::cluster::api_error::ApiError;
 use crate::cluster::client::{Cluster, with_deadline};
@@ -22,83 +22,83 @@ use crate::cluster::deadline::ANSWER;
 const TAIL: i64 = 100;
 const RETRY: Duration = Duration::from_millis(500);
 /// How long to wait for a pause between two cycles: twice as long as a sidecar may be silent within a cycle.
-pub const QUIET: Duration = Duration::from_secs(2 * MAX_SILENCE.as_secs());
+pub const PAUSE_TIMEOUT: Duration = Duration::from_secs(2 * MAX_SILENCE.as_secs());
 
 /// A followed log; stops following when dropped.
-pub struct Cycles {
-    log: watch::Receiver<CycleLog>,
+pub struct FollowedLog {
+    log: watch::Receiver<LogState>,
     task: JoinHandle<()>,
     concurrency: Arc<ConcurrencyLimit>,
 }
 
-impl Drop for Cycles {
+impl Drop for FollowedLog {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Cycles {
-    pub fn log(&self) -> CycleLog {
+impl FollowedLog {
+    pub fn state(&self) -> LogState {
         self.log.borrow().clone()
     }
 
     /// Waits until the log satisfies `condition`; `false` on timeout.
-    pub async fn wait_for(&self, limit: Instant, condition: impl FnMut(&CycleLog) -> bool) -> bool {
+    pub async fn wait_for(&self, deadline: Instant, condition: impl FnMut(&LogState) -> bool) -> bool {
         let mut log = self.log.clone();
-        matches!(tokio::time::timeout_at(limit, log.wait_for(condition)).await, Ok(Ok(_)))
+        matches!(tokio::time::timeout_at(deadline, log.wait_for(condition)).await, Ok(Ok(_)))
     }
 
-    /// The same, but gives up early if no cycle ends within `each`.
+    /// Like [`wait_for`](Self::wait_for), but gives up early if no cycle ends within `cycle_timeout`.
     pub async fn wait_while_cycles_end(
         &self,
-        each: Duration,
-        limit: Instant,
-        mut condition: impl FnMut(&CycleLog) -> bool,
+        cycle_timeout: Duration,
+        deadline: Instant,
+        mut condition: impl FnMut(&LogState) -> bool,
     ) -> bool {
-        let last = |log: &CycleLog| log.moments().last();
+        let last = |log: &LogState| log.cycle_ends().last();
         loop {
-            let before = last(&self.log());
-            let next = limit.min(Instant::now() + each);
+            let before = last(&self.state());
+            let next = deadline.min(Instant::now() + cycle_timeout);
             if !self.wait_for(next, |log| condition(log) || last(log) != before).await {
                 return false;
             }
-            if condition(&self.log()) {
+            if condition(&self.state()) {
                 return true;
             }
         }
     }
 
-    pub fn is_quiet(&self) -> bool {
-        self.log().is_quiet(Instant::now(), self.concurrency.lag())
+    pub fn is_pausing(&self) -> bool {
+        self.state().is_pausing(Instant::now(), self.concurrency.lag())
     }
 
     /// Waits for a pause between two cycles, in which files can be removed safely; `false` if there was none in time.
-    pub async fn quiet(&self, limit: Instant) -> bool {
+    pub async fn wait_for_pause(&self, deadline: Instant) -> bool {
         loop {
-            let log = self.log();
+            let log = self.state();
             let now = Instant::now();
-            if log.is_quiet(now, self.concurrency.lag()) {
+            if log.is_pausing(now, self.concurrency.lag()) {
                 return true;
             }
             let is_unreadable = log.opened.is_none() && log.error.is_some();
-            if log.is_denied() || is_unreadable || now >= limit {
+            if log.is_denied() || is_unreadable || now >= deadline {
                 return false;
             }
             // Until the next line, but not for long: silence may mean a pause, too.
-            let seen = (log.opened, log.last);
-            self.wait_for(limit.min(now + BACKLOG), |log| (log.opened, log.last) != seen).await;
+            let seen = (log.opened, log.last_line);
+            self.wait_for(deadline.min(now + BACKLOG), |log| (log.opened, log.last_line) != seen).await;
         }
     }
 }
 
 impl Cluster {
     /// Follows the log of a sidecar; `run` is a part of the names of this run's files.
-    pub fn follow_cycles(&self, pod: &str, container: &str, patterns: LogPatterns, run: &str) -> Cycles {
-        let (sender, log) = watch::channel(CycleLog::default());
+    pub fn follow_log(&self, pod: &str, container: &str, patterns: LogPatterns, run: &str) -> FollowedLog {
+        let (sender, log) = watch::channel(LogState::default());
         let (cluster, concurrency) = (self.clone(), Arc::clone(&self.concurrency));
         let (pod, container) = (pod.to_owned(), container.to_owned());
         let follower = Follower { cluster, pod, container, patterns, run: run.to_owned(), log: sender, newest: None };
-        Cycles { log, task: tokio::spawn(follower.run().boxed()), concurrency }
+        FollowedLog { log, task: tokio::spawn(follower.run().boxed()), concurrency }
     }
 }
 
@@ -108,7 +108,7 @@ struct Follower {
     container: String,
     patterns: LogPatterns,
     run: String,
-    log: watch::Sender<CycleLog>,
+    log: watch::Sender<LogState>,
     newest: Option<Timestamp>,
 }
 
@@ -129,7 +129,7 @@ impl Follower {
         }
     }
 
-    /// Reads the lines after the newest known one: fetches them, or follows the log until it is silent for too long.
+    /// Fetches the lines after the newest known one, or follows the log until it is silent for too long.
     async fn read(&mut self, is_fetch: bool) -> Result<(), ApiError> {
         let params = LogParams {
             container: Some(self.container.clone()),
@@ -151,8 +151,8 @@ impl Follower {
         let mut known = self.newest;
         loop {
             let lag = self.cluster.concurrency.lag();
-            let limit = if is_fetch { ANSWER } else { self.log.borrow().silence_limit(Instant::now(), lag) };
-            let line = match timeout(limit, next_line(&mut stream)).await {
+            let max_silence = if is_fetch { ANSWER } else { self.log.borrow().silence_limit(Instant::now(), lag) };
+            let line = match timeout(max_silence, next_line(&mut stream)).await {
                 Ok(Ok(Some(line))) => line,
                 end => {
                     if is_fetch && matches!(end, Ok(Ok(None))) {

@@ -26,7 +26,7 @@ impl Cluster {
         self.read_log(pod, container, params, bytes).await
     }
 
-    /// The same of the container's previous run.
+    /// The last lines of the container's previous run; at most their first `bytes`.
     pub async fn previous_log_tail(&self, pod: &str, container: &str, lines: i64, bytes: i64) -> Lines {
         let params = LogParams { tail_lines: Some(lines), previous: true, ..LogParams::default() };
         self.read_log(pod, container, params, bytes).await

@@ -1,13 +1,13 @@
 //! Containers' logs, fetched or followed.
 
-mod cycle;
 mod follow;
 mod log;
+mod log_state;
 mod patterns;
 mod sync_log;
 
-pub use cycle::CycleLog;
-pub use follow::{Cycles, QUIET};
+pub use follow::{FollowedLog, PAUSE_TIMEOUT};
 pub use log::LogLine;
+pub use log_state::LogState;
 pub use patterns::{LogPatterns, is_copy_error};
 pub use sync_log::{Cycle, SyncLog};

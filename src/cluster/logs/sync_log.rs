@@ -60,7 +60,7 @@ impl SyncLog {
         Self::default().extended(lines, patterns)
     }
 
-    /// The same of a log whose beginning is missing: its first lines may be names of copied files.
+    /// Reads a log whose beginning is missing: its first lines may be names of copied files.
     pub fn read_tail(lines: &[LogLine], patterns: &LogPatterns) -> Self {
         Self { is_listing: true, ..Self::default() }.extended(lines, patterns)
     }
@@ -84,9 +84,9 @@ impl SyncLog {
         } else if patterns.end.is_match(line) {
             self.end(stamp);
         } else if patterns.is_error(line) {
-            self.fail(line, stamp);
+            self.push_error(line, stamp);
         } else {
-            self.other(line, stamp, patterns);
+            self.push_other(line, stamp, patterns);
         }
     }
 
@@ -96,7 +96,7 @@ impl SyncLog {
     }
 
     fn end(&mut self, stamp: Timestamp) {
-        if let Some(cycle) = self.open() {
+        if let Some(cycle) = self.open_cycle() {
             cycle.ended = Some(stamp);
         }
         let period = self.last_end.and_then(|end| Duration::try_from(stamp.duration_since(end)).ok());
@@ -107,19 +107,19 @@ impl SyncLog {
         self.failures = [None, self.failures[0].take()];
     }
 
-    fn fail(&mut self, line: &str, stamp: Timestamp) {
+    fn push_error(&mut self, line: &str, stamp: Timestamp) {
         // A cycle that failed before it listed files logs nothing but the error.
-        if self.open().is_none() {
+        if self.open_cycle().is_none() {
             self.begin(stamp, None);
         }
         self.failures[0] = Some((stamp, quoted(line)));
         let error = self.cause.take().map_or_else(|| line.to_owned(), |cause| format!("{cause}; {line}"));
-        if let Some(cycle) = self.open().filter(|cycle| cycle.errors.len() < MAX_ERRORS) {
+        if let Some(cycle) = self.open_cycle().filter(|cycle| cycle.errors.len() < MAX_ERRORS) {
             cycle.errors.push(error);
         }
     }
 
-    fn other(&mut self, line: &str, stamp: Timestamp, patterns: &LogPatterns) {
+    fn push_other(&mut self, line: &str, stamp: Timestamp, patterns: &LogPatterns) {
         self.is_listing &= !line.starts_with("sent ");
         // rsync's own lines, and the folder itself.
         let is_own = line.is_empty() || line == "./" || line.starts_with("rsync") || line.starts_with("total size ");
@@ -131,7 +131,7 @@ impl SyncLog {
             self.causes[0] = Some((stamp, quoted(line)));
         }
         if patterns.excuse.as_ref().is_some_and(|excuse| excuse.is_match(line))
-            && let Some(cycle) = self.open()
+            && let Some(cycle) = self.open_cycle()
         {
             cycle.excuse = Some(line.to_owned());
         }
@@ -139,7 +139,7 @@ impl SyncLog {
         self.interval = interval.map(|seconds: u32| Duration::from_secs(seconds.into())).or(self.interval);
     }
 
-    fn open(&mut self) -> Option<&mut Cycle> {
+    fn open_cycle(&mut self) -> Option<&mut Cycle> {
         self.cycles.last_mut().filter(|cycle| cycle.ended.is_none())
     }
 

@@ -17,7 +17,7 @@ pub(super) const BACKLOG: Duration = Duration::from_secs(1);
 /// it exit with 24, which ends a sidecar that runs under `set -e` (observed: 23 of 117 cycles).
 const GUARD: Duration = Duration::from_secs(2);
 /// A line this soon after the end of a cycle still belongs to it, such as delayed standard error.
-const AFTERMATH: Duration = Duration::from_millis(250);
+const TRAILING_LINES: Duration = Duration::from_millis(250);
 /// With shorter pauses than this, waiting for one is pointless.
 const MIN_PAUSE: Duration = Duration::from_millis(500);
 /// A sidecar that logs nothing for this long is not in the middle of a cycle.
@@ -29,14 +29,13 @@ const MAX_MENTIONS: usize = 20_000;
 const MAX_MENTION: usize = 512;
 
 #[derive(Debug, Clone, Default)]
-pub struct CycleLog {
+pub struct LogState {
     pub(super) opened: Option<Instant>,
     /// When the log was last fetched without following: up to then, the sidecar logged no more than is known.
     pub(super) fetched: Option<Instant>,
     /// When the last cycles ended, oldest first; the newest 16.
     ends: Vec<(Instant, Timestamp)>,
-    /// When the sidecar last logged anything, and whether it pauses since: a cycle ended, or rsync failed.
-    pub(super) last: Option<(Instant, bool)>,
+    pub(super) last_line: Option<LastLine>,
     failed: Option<Timestamp>,
     /// The shortest time from the end of a cycle to the next line.
     pause: Option<Duration>,
@@ -47,7 +46,15 @@ pub struct CycleLog {
     pub error: Option<ApiError>,
 }
 
-impl CycleLog {
+/// The sidecar's last line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct LastLine {
+    at: Instant,
+    /// Whether the sidecar pauses since: a cycle ended, or rsync failed.
+    is_pausing: bool,
+}
+
+impl LogState {
     /// Each time at which the log listed the file as copied, including previous runs of the container.
     pub fn listings(&self, name: &str) -> Vec<Timestamp> {
         let listed = self.mentions.iter().filter(|(line, _)| line.ends_with(name));
@@ -56,17 +63,21 @@ impl CycleLog {
 
     /// Whether the cycle that copied the file has ended. The file was listed `before` times when it was written, and arrived
     /// at `noticed`.
-    pub fn ended_after(&self, name: &str, before: usize, noticed: Instant) -> bool {
+    pub fn copying_cycle_ended(&self, name: &str, before: usize, noticed: Instant) -> bool {
         match self.listings(name).as_slice() {
             // rsync without -v lists nothing.
-            [] => self.ends.iter().any(|(at, _)| *at >= noticed),
+            [] => self.any_cycle_ended_since(noticed),
             listings @ [.., last] if listings.len() > before => {
                 let Some((at, _)) = self.ends.iter().find(|(_, stamp)| stamp > last) else { return false };
                 // A file that arrived long after this cycle may come from another one.
-                *at + AFTERMATH >= noticed || self.ends.iter().any(|(at, _)| *at >= noticed)
+                *at + TRAILING_LINES >= noticed || self.any_cycle_ended_since(noticed)
             }
             _ => false,
         }
+    }
+
+    pub fn any_cycle_ended_since(&self, moment: Instant) -> bool {
+        self.ends.iter().any(|(at, _)| *at >= moment)
     }
 
     /// How many of the last 16 cycles ended after the moment.
@@ -74,7 +85,7 @@ impl CycleLog {
         self.ends.iter().filter(|(_, stamp)| *stamp > moment).count()
     }
 
-    pub fn moments(&self) -> impl Iterator<Item = Instant> {
+    pub fn cycle_ends(&self) -> impl Iterator<Item = Instant> {
         self.ends.iter().map(|(at, _)| *at)
     }
 
@@ -84,14 +95,14 @@ impl CycleLog {
     }
 
     /// Whether a file can be removed from the export now without vanishing under a running rsync. A command takes `lag`.
-    pub(super) fn is_quiet(&self, now: Instant, lag: Duration) -> bool {
+    pub(super) fn is_pausing(&self, now: Instant, lag: Duration) -> bool {
         if let Some(ApiError::NotFound { .. }) = self.error {
             // The sidecar is gone with its pod.
             return true;
         }
         // Something on the way may mute a stream, so only a recent fetch proves silence.
         let fetched = self.fetched.filter(|fetched| now.saturating_duration_since(*fetched) < 2 * FETCH_INTERVAL);
-        let Some((last, is_pausing)) = self.last else { return fetched.is_some() };
+        let Some(LastLine { at: last, is_pausing }) = self.last_line else { return fetched.is_some() };
         let silence = now.saturating_duration_since(last);
         let pause = self.pause.or(self.sync_log.interval);
         let is_silent = |fetched| fetched >= last + MAX_SILENCE.max(pause.unwrap_or_default() + GUARD);
@@ -108,7 +119,7 @@ impl CycleLog {
     /// How long the stream may be silent before the log has to be fetched.
     pub(super) fn silence_limit(&self, now: Instant, lag: Duration) -> Duration {
         let next_fetch = if self.fetched.is_none() { BACKLOG.max(lag) } else { FETCH_INTERVAL };
-        let Some((last, _)) = self.last else { return next_fetch };
+        let Some(LastLine { at: last, .. }) = self.last_line else { return next_fetch };
         let cycle = self.pause.or(self.sync_log.interval).map_or(MAX_SILENCE, |pause| pause + GUARD);
         Some((last + cycle).saturating_duration_since(now)).filter(|left| !left.is_zero()).unwrap_or(next_fetch)
     }
@@ -121,20 +132,22 @@ impl CycleLog {
             let tail = line.char_indices().rev().nth(MAX_MENTION).map_or(0, |(at, _)| at);
             self.mentions.push((line[tail..].to_owned(), stamp));
         }
-        if let (Some((_, true)), Some((_, end))) = (self.last, self.ends.last())
+        let was_pausing = self.last_line.is_some_and(|last| last.is_pausing);
+        if let (true, Some((_, end))) = (was_pausing, self.ends.last())
             && let Ok(pause) = Duration::try_from(stamp.duration_since(*end))
         {
-            if pause < AFTERMATH && !is_end {
+            if pause < TRAILING_LINES && !is_end {
                 return;
             }
             self.pause = Some(self.pause.map_or(pause, |shortest| shortest.min(pause)));
         }
         let is_error = patterns.is_error(line);
         // A comment of the sidecar right after an error does not begin a cycle.
-        let is_comment =
-            |failed: Timestamp| Duration::try_from(stamp.duration_since(failed)).is_ok_and(|since| since < AFTERMATH);
-        let was_pausing = self.last.is_some_and(|(_, is_pausing)| is_pausing);
-        self.last = Some((at, is_end || is_error || was_pausing && self.failed.is_some_and(is_comment)));
+        let is_comment = |failed: Timestamp| {
+            Duration::try_from(stamp.duration_since(failed)).is_ok_and(|since| since < TRAILING_LINES)
+        };
+        let is_pausing = is_end || is_error || was_pausing && self.failed.is_some_and(is_comment);
+        self.last_line = Some(LastLine { at, is_pausing });
         if is_error {
             self.failed = Some(stamp);
         }
@@ -156,9 +169,9 @@ mod tests {
     const SYNCED: &str = "[03:00:30] Synced to Windows in 0s";
 
     /// A log that was opened long ago, with lines and their ages in seconds.
-    fn log(now: Instant, lines: &[(u64, &str)]) -> CycleLog {
+    fn log(now: Instant, lines: &[(u64, &str)]) -> LogState {
         let mut log =
-            CycleLog { opened: Some(now - Duration::from_secs(300)), fetched: Some(now), ..CycleLog::default() };
+            LogState { opened: Some(now - Duration::from_secs(300)), fetched: Some(now), ..LogState::default() };
         let clock: Timestamp = "2026-11-21T03:01:10Z".parse().unwrap();
         for (age, line) in lines {
             let age = Duration::from_secs(*age);
@@ -182,7 +195,7 @@ mod tests {
         let not_rsyncs = [(9, INTERVAL), (9, SENDING), (8, "rsync error: failed (code 23)")];
         let silent = [(90, SENDING), (90, SYNCED), (60, SENDING)];
         let (now, just) = (later(), Some(0));
-        for (why, lines, fetched, lag, is_quiet) in [
+        for (why, lines, fetched, lag, is_pausing) in [
             ("a cycle has just ended", &cycles(0)[..], just, 0, true),
             ("pauses for 30 s", &cycles(20), just, 0, true),
             ("the pause ends soon", &cycles(28), just, 0, false),
@@ -211,11 +224,14 @@ mod tests {
             ("a pause needs no fetch", &[(60, INTERVAL), (10, SYNCED)], None, 0, true),
         ] {
             let fetched = fetched.map(|ago| now - Duration::from_secs(ago));
-            let log = CycleLog { fetched, ..log(now, lines) };
-            assert_eq!(log.is_quiet(now, Duration::from_secs(lag)), is_quiet, "{why}: {lines:?}");
+            let log = LogState { fetched, ..log(now, lines) };
+            assert_eq!(log.is_pausing(now, Duration::from_secs(lag)), is_pausing, "{why}: {lines:?}");
         }
         for opened in [None, Some(now)] {
-            assert!(!CycleLog { opened, ..CycleLog::default() }.is_quiet(now, Duration::ZERO), "nothing was read yet");
+            assert!(
+                !LogState { opened, ..LogState::default() }.is_pausing(now, Duration::ZERO),
+                "nothing was read yet"
+            );
         }
     }
 
@@ -232,21 +248,21 @@ mod tests {
         let (at, stamp) = log.ends[1];
         let soon = Duration::from_millis(100);
         log.push("next sync in 30s", at + soon, stamp + soon, &patterns(), RUN);
-        assert!(log.is_quiet(now, Duration::ZERO));
+        assert!(log.is_pausing(now, Duration::ZERO));
         assert_eq!(log.pause, Some(Duration::from_secs(30)));
-        log.push(SENDING, at + AFTERMATH, stamp + AFTERMATH, &patterns(), RUN);
-        assert_eq!(log.pause, Some(AFTERMATH), "the next cycle");
+        log.push(SENDING, at + TRAILING_LINES, stamp + TRAILING_LINES, &patterns(), RUN);
+        assert_eq!(log.pause, Some(TRAILING_LINES), "the next cycle");
     }
 
     #[test]
     fn a_stream_may_be_silent_as_long_as_the_sidecar_usually_is() {
         let now = later();
-        let limit = |log: &CycleLog| log.silence_limit(now, Duration::ZERO).as_secs();
+        let limit = |log: &LogState| log.silence_limit(now, Duration::ZERO).as_secs();
         assert_eq!(limit(&log(now, &[(20, "Sync interval: 30s"), (10, SYNCED)])), 22);
         assert_eq!(limit(&log(now, &[(50, SYNCED), (10, SENDING)])), 32, "as long as the last pause");
         assert_eq!(limit(&log(now, &[(10, "no interval")])), 25);
         assert_eq!(limit(&log(now, &[(90, "no interval")])), FETCH_INTERVAL.as_secs(), "until the next fetch");
-        let limits = [limit(&CycleLog::default()), limit(&log(now, &[]))];
+        let limits = [limit(&LogState::default()), limit(&log(now, &[]))];
         assert_eq!(limits, [BACKLOG, FETCH_INTERVAL].map(|it| it.as_secs()));
     }
 
@@ -259,7 +275,7 @@ mod tests {
         log.push("e2e-run-a.txt", at + soon, stamp + soon, &patterns(), RUN);
         log.push(SYNCED, at + soon, stamp + soon, &patterns(), RUN);
         log.push(SENDING, at + soon * 4, stamp + soon * 4, &patterns(), RUN);
-        assert!(log.is_quiet(now + soon * 4, Duration::ZERO));
+        assert!(log.is_pausing(now + soon * 4, Duration::ZERO));
         assert_eq!(log.listings("e2e-run-a.txt").len(), 1, "kept, although soon after the end of a cycle");
     }
 
@@ -279,7 +295,7 @@ mod tests {
             // Not listed, and the cycle ended before.
             ("e2e-run-other.txt", 0, now, false),
         ] {
-            assert_eq!(log.ended_after(name, before, noticed), has_ended, "{name}, {before}");
+            assert_eq!(log.copying_cycle_ended(name, before, noticed), has_ended, "{name}, {before}");
         }
     }
 }
