@@ -67,7 +67,7 @@ impl Exits {
     }
 
     /// The server's exit, after a pending first request or investigation has ended.
-    pub async fn settled(&self, server: &str) -> Option<Exit> {
+    pub async fn resolved(&self, server: &str) -> Option<Exit> {
         drop(self.turn(server).await);
         self.of(server)
     }

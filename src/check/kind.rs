@@ -37,7 +37,7 @@ pub trait Kind: Sync {
 
     /// How many sync cycles it usually waits for, including the current one; `None` if it writes no files into an
     /// export.
-    fn writes(&self) -> Option<u8> {
+    fn sync_cycles(&self) -> Option<u8> {
         None
     }
 
@@ -54,8 +54,10 @@ pub trait Kind: Sync {
 pub enum Subject {
     /// One server: each server that the suite names gets its own test.
     Server,
-    Whole,
-    Any,
+    /// The whole system: one test per suite.
+    System,
+    /// Either, as the test chooses.
+    ServerOrSystem,
 }
 
 /// A description of a kind of check.
@@ -91,7 +93,7 @@ impl About {
 /// A type-erased [`Kind`]. Its future is boxed; otherwise that of a run would contain those of all kinds.
 pub trait AnyKind {
     fn needs(&self) -> &'static [Need];
-    fn writes(&self) -> Option<u8>;
+    fn sync_cycles(&self) -> Option<u8>;
     fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)>;
     /// Judges an observation from a recording; an error if it does not belong to this kind of check.
     fn judge(&self, system: &System, seen: Value) -> Result<Verdict, serde_json::Error>;
@@ -102,8 +104,8 @@ impl<K: Kind> AnyKind for K {
         Kind::needs(self)
     }
 
-    fn writes(&self) -> Option<u8> {
-        Kind::writes(self)
+    fn sync_cycles(&self) -> Option<u8> {
+        Kind::sync_cycles(self)
     }
 
     fn run<'a>(&'a self, site: &'a Site) -> BoxFuture<'a, (Verdict, Option<Value>)> {

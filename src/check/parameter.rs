@@ -85,7 +85,8 @@ where
 /// Where to find a server's expected property.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Fact {
+#[schemars(rename = "Fact")]
+pub struct ExpectedFact {
     /// Path in the server's values, such as `service.nodePort`.
     pub values: String,
     /// The expected value if the values do not set it.

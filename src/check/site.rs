@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
-use super::parameter::{Expected, Fact, Span};
+use super::parameter::{Expected, ExpectedFact, Span};
 use super::shared::Shared;
 use super::system::System;
 use crate::cluster::container;
@@ -58,7 +58,7 @@ impl Site {
                 Err(error) => Some(error.to_string()),
             };
             let Some(open) = open.filter(|_| Instant::now() < limit) else {
-                return population.map_err(|error| self.no_answer(&error));
+                return population.map_err(|error| self.no_reply(&error));
             };
             if !is_reported {
                 self.waiting(open, left);
@@ -135,7 +135,7 @@ impl Site {
     pub async fn exited_during_test(&self) -> Option<Verdict> {
         self.pod.get()?;
         // The test with the server's first request may still be investigating.
-        let exit = self.shared.exits.settled(self.server()).await.filter(|exit| exit.by != self.id)?;
+        let exit = self.shared.exits.resolved(self.server()).await.filter(|exit| exit.by != self.id)?;
         Some(exit.blocks(self.server()))
     }
 
@@ -145,7 +145,7 @@ impl Site {
     }
 
     /// ERROR because of a failed API request.
-    pub fn no_answer(&self, error: &ApiError) -> Verdict {
+    pub fn no_reply(&self, error: &ApiError) -> Verdict {
         let object = format!("cluster {}", self.shared.cluster.context());
         Verdict::error(Reason::new(object, "to answer the request", error.to_string()).hint(error.hint()))
     }
@@ -186,12 +186,12 @@ impl Site {
     ///
     /// # Errors
     /// The values lack the server.
-    pub fn expected(&self, fact: Option<&Fact>) -> Result<Expected, Verdict> {
+    pub fn expected(&self, fact: Option<&ExpectedFact>) -> Result<Expected, Verdict> {
         self.expected_of(self.server(), fact)
     }
 
     /// The expected property of any server.
-    pub fn expected_of(&self, server: &str, fact: Option<&Fact>) -> Result<Expected, Verdict> {
+    pub fn expected_of(&self, server: &str, fact: Option<&ExpectedFact>) -> Result<Expected, Verdict> {
         let Some(fact) = fact else {
             return Ok(Expected { value: None, source: "the system does not have this fact".to_owned() });
         };

@@ -16,7 +16,7 @@ pub struct Skip {
 
 impl Kind for Skip {
     type Observation = ();
-    const SUBJECT: Subject = Subject::Any;
+    const SUBJECT: Subject = Subject::ServerOrSystem;
 
     async fn observe(&self, _: &Site) -> Result<(), Verdict> {
         Ok(())

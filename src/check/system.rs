@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::parameter::{Fact, Pattern, Span, with_group};
+use super::parameter::{ExpectedFact, Pattern, Span, with_group};
 use crate::cluster::{LogPatterns, Select, is_copy_error};
 use crate::event::{Reason, Verdict};
 
@@ -83,21 +83,21 @@ pub struct Sidecar {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Facts {
     /// Export options, separated by commas; the default without `rw` and `ro`, of which suites require one.
-    pub export_options: Option<Fact>,
+    pub export_options: Option<ExpectedFact>,
     /// The file system ID of the export.
-    pub fsid: Option<Fact>,
+    pub fsid: Option<ExpectedFact>,
     /// Type of the Service.
-    pub service_type: Option<Fact>,
+    pub service_type: Option<ExpectedFact>,
     /// Port of the Service.
-    pub service_port: Option<Fact>,
+    pub service_port: Option<ExpectedFact>,
     /// NodePort of the Service's port.
-    pub node_port: Option<Fact>,
+    pub node_port: Option<ExpectedFact>,
     /// Requests and limits of the NFS server's container.
-    pub resources: Option<Fact>,
+    pub resources: Option<ExpectedFact>,
     /// Requests and limits of the sidecar.
-    pub sidecar_resources: Option<Fact>,
+    pub sidecar_resources: Option<ExpectedFact>,
     /// Pause between two sync cycles, in seconds.
-    pub sync_interval: Option<Fact>,
+    pub sync_interval: Option<ExpectedFact>,
 }
 
 fn default_file() -> String {

@@ -117,7 +117,7 @@ impl Site {
 
     /// # Errors
     /// ERROR, because the container does not run.
-    pub fn running(&self, pod: &Pod, container: &str) -> Result<(), Verdict> {
+    pub fn require_running(&self, pod: &Pod, container: &str) -> Result<(), Verdict> {
         let view = container::named(pod, container);
         if view.is_some_and(|view| view.running_since().is_some()) {
             return Ok(());

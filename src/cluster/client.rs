@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::api_error::ApiError;
 use super::concurrency::ConcurrencyLimit;
-use super::deadline::ANSWER;
+use super::deadline::REPLY_TIMEOUT;
 use super::object;
 use super::select::Wanted;
 
@@ -134,7 +134,7 @@ pub(super) async fn with_deadline<T>(
     resource: &'static str,
     request: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, ApiError> {
-    within(ANSWER, verb, resource, request).await
+    within(REPLY_TIMEOUT, verb, resource, request).await
 }
 
 pub(super) async fn within<T>(

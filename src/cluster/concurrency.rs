@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::api_error::ApiError;
-use super::deadline::{ANSWER, COMMAND};
+use super::deadline::{COMMAND, REPLY_TIMEOUT};
 
 /// How many commands may run at once: initially, at least and at most.
 const INITIAL: usize = 4;
@@ -88,7 +88,7 @@ impl ConcurrencyLimit {
             state.running += 1;
             state.peak = state.peak.max(state.running);
             // After a long silence, do not wait as long again.
-            if state.unanswered_in_a_row > 0 { ANSWER } else { COMMAND }
+            if state.is_unanswered { REPLY_TIMEOUT } else { COMMAND }
         };
         let began = Instant::now();
         let result = ask(limit).await;
@@ -219,7 +219,7 @@ mod tests {
         assert!(join_all(others).await.iter().all(Result::is_err));
         assert_eq!(*began.lock().unwrap(), 2 * INITIAL);
         // A later call tries again, with a shorter deadline.
-        for expected in [ANSWER, COMMAND] {
+        for expected in [REPLY_TIMEOUT, COMMAND] {
             assert_eq!(concurrency.run("a", Work::Quick, |limit| ready(Ok(limit))).await.unwrap(), expected);
         }
     }

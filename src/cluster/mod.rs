@@ -29,7 +29,7 @@ pub use client::{Cluster, Target};
 pub use command::{End, Operation, Output, batch, gathered};
 pub use concurrency::{SLOW, Work};
 pub use connection::{connect, connect_with, read_kubeconfig};
-pub use deadline::{ANSWER, COMMAND};
+pub use deadline::{COMMAND, REPLY_TIMEOUT};
 pub use events::Warning;
 pub use helm::{Contents, Deployed, Live, Revision, manifest};
 pub use kube::ResourceExt;

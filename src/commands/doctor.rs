@@ -176,7 +176,7 @@ impl Report {
             let its = population.server(&suite.system.pods, server);
             let pod = its.current().into_iter().next()?;
             // A container in which tests run commands: others may lack a shell.
-            suite.tests.iter().find_map(|test| test.check.writes())?;
+            suite.tests.iter().find_map(|test| test.check.sync_cycles())?;
             let name = &suite.system.export.container;
             container::runs(pod, name).then(|| (pod.name_any(), name.clone()))
         });

@@ -80,7 +80,7 @@ async fn deployed(cluster: &Cluster, revisions: &[Revision]) -> Result<Option<De
 
 /// How long the tests wait for sync cycles, if any does.
 async fn duration(cluster: &Cluster, watch: &Watch, suites: &[Suite], tests: &[PlannedTest]) -> Option<Fact> {
-    let writing = tests.iter().filter_map(|test| Some((test.check.writes()?, test)));
+    let writing = tests.iter().filter_map(|test| Some((test.check.sync_cycles()?, test)));
     let (cycles, test) = writing.max_by_key(|(cycles, _)| *cycles).filter(|(cycles, _)| *cycles > 0)?;
     let system = &suites.iter().find(|suite| suite.name == test.id.suite)?.system;
     let pods = watch.population().ok()?.ready(&system.pods, system.sidecar_name());

@@ -191,7 +191,7 @@ async fn listed(
 fn systems<'a>(suites: &'a [Suite], server: &str) -> Vec<&'a Arc<System>> {
     let writes = |suite: &&Suite| {
         let mut its = suite.tests.iter().filter(|test| test.id.server.as_deref() == Some(server));
-        its.any(|test| test.check.writes().is_some())
+        its.any(|test| test.check.sync_cycles().is_some())
     };
     let place = |system: &System| {
         let Export { container, folder, .. } = &system.export;

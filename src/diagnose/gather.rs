@@ -17,7 +17,7 @@ use crate::event::Section;
 use crate::redact;
 
 /// The time limit of each request.
-const ANSWER: Duration = Duration::from_secs(4);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(4);
 /// The most lines of a section.
 const MAX_LINES: usize = 60;
 /// The most characters of a line.
@@ -76,8 +76,8 @@ fn newest(server: &Server) -> Vec<Arc<Pod>> {
 }
 
 async fn in_time<T>(request: impl Future<Output = Result<T, ApiError>>) -> Result<T, String> {
-    let timed_out = |_| format!("unavailable: no reply within {} s", ANSWER.as_secs());
-    timeout(ANSWER, request).await.map_err(timed_out)?.map_err(|error| format!("unavailable: {error}"))
+    let timed_out = |_| format!("unavailable: no reply within {} s", REPLY_TIMEOUT.as_secs());
+    timeout(REPLY_TIMEOUT, request).await.map_err(timed_out)?.map_err(|error| format!("unavailable: {error}"))
 }
 
 /// The warning events of the pods, their ReplicaSet and the Deployment.

@@ -26,7 +26,7 @@ const READ: usize = 1 << 18;
 const LOCKED: Duration = Duration::from_secs(2);
 
 /// The time limit for the file system: a network mount whose server is gone may never answer.
-const ANSWER: Duration = Duration::from_secs(30);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
 pub struct Host {
@@ -67,7 +67,8 @@ pub enum Seen {
     Different(u64),
     #[serde(alias = "Trouble")]
     Unreadable(String),
-    Whole,
+    #[serde(rename = "Whole")]
+    Complete,
     /// The container does not mount the folder.
     NoMount(String),
     /// It was not checked, which proves nothing.
@@ -80,7 +81,7 @@ impl std::fmt::Display for Seen {
             Self::Absent => f.write_str("no such file"),
             Self::Different(bytes) => write!(f, "{bytes} bytes of different content"),
             Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
-            Self::Whole => f.write_str("complete"),
+            Self::Complete => f.write_str("complete"),
             Self::NoMount(why) => f.write_str(why),
             Self::Unknown(why) => write!(f, "not checked: {why}"),
         }
@@ -145,7 +146,7 @@ impl Host {
             _ => drop(locked.remove(&path)),
         }
         match read {
-            Ok((size, digest)) if size == bytes && digest == *expected => Seen::Whole,
+            Ok((size, digest)) if size == bytes && digest == *expected => Seen::Complete,
             Ok((size, _)) => Seen::Different(size),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Seen::Absent,
             Err(error) => Seen::Unreadable(error.to_string()),
@@ -197,9 +198,9 @@ impl Host {
         self.write(move || std::fs::OpenOptions::new().append(true).open(&path)?.write_all(&content)).await
     }
 
-    /// Waits for pending writes, so that no file appears after its removal; not longer than [`ANSWER`].
+    /// Waits for pending writes, so that no file appears after its removal; not longer than [`REPLY_TIMEOUT`].
     pub async fn writes_finished(&self) {
-        let _ = timeout(ANSWER, self.writing.write()).await;
+        let _ = timeout(REPLY_TIMEOUT, self.writing.write()).await;
     }
 
     async fn write<T: Send + 'static>(&self, attempt: impl Fn() -> io::Result<T> + Send + 'static) -> io::Result<T> {
@@ -270,8 +271,9 @@ async fn blocking<T: Send + 'static>(attempt: impl Fn() -> io::Result<T> + Send 
             }
         }
     };
-    let timed_out = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no reply within {} s", ANSWER.as_secs()));
-    let result = timeout(ANSWER, tokio::task::spawn_blocking(with_retries)).await.map_err(timed_out)?;
+    let timed_out =
+        |_| io::Error::new(io::ErrorKind::TimedOut, format!("no reply within {} s", REPLY_TIMEOUT.as_secs()));
+    let result = timeout(REPLY_TIMEOUT, tokio::task::spawn_blocking(with_retries)).await.map_err(timed_out)?;
     result.map_err(io::Error::other)?
 }
 

@@ -71,7 +71,7 @@ impl Host {
         let mut read = None;
         loop {
             let seen = self.look(server, name, expected).await;
-            if seen == Seen::Whole {
+            if seen == Seen::Complete {
                 return Ok(Instant::now());
             }
             if Instant::now() >= limit {

@@ -161,7 +161,7 @@ async fn run_test(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Finis
     }
     let site = Site::new(Arc::clone(&shared), job.test.id, job.system);
     if let Some(lacked) = shared.access.missing_for(&job.test.check) {
-        return site.no_answer(&lacked.denied()).into();
+        return site.no_reply(&lacked.denied()).into();
     }
     if job.test.check.about().disrupts
         && let Some(down) = shared.down()
@@ -175,7 +175,7 @@ async fn run_test(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Finis
     verdict.blocked_by = verdict.blocked_by.and_then(|by| suite::blocker(&by, &site.id, job.tests.iter()));
     diagnoses.begin(&site, verdict.outcome);
     let judged = verdict.clone();
-    let mut verdict = excuse(&site, verdict).await;
+    let mut verdict = reclassify(&site, verdict).await;
     let elapsed = started.elapsed();
     // If the API server is down, leave the files to the end of the run instead of waiting in every test.
     let may_remove = verdict.outcome != Outcome::Error || shared.cluster.ping().await.is_ok();
@@ -196,7 +196,7 @@ async fn run_test(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Finis
 
 /// Turns a verdict into ERROR if its cause is not the system: a request of another test ended the server, another program
 /// locked a file of the test, or the pod was replaced.
-async fn excuse(site: &Site, verdict: Verdict) -> Verdict {
+async fn reclassify(site: &Site, verdict: Verdict) -> Verdict {
     if !matches!(verdict.outcome, Outcome::Fail | Outcome::Error) {
         return verdict;
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::check::{Disrupted, Shared};
 use crate::cluster::server::Settlement;
-use crate::cluster::{ANSWER, Population, ResourceExt};
+use crate::cluster::{Population, REPLY_TIMEOUT, ResourceExt};
 use crate::event::{Event, Notice};
 
 /// Waits until a disrupted server is Ready again, or sends a notice why it is not.
@@ -15,7 +15,7 @@ pub async fn recover(shared: &Shared, disrupted: &Disrupted) {
     let Disrupted { test, server, .. } = disrupted;
     // From the disruption, which may be long after the start of the run.
     let at = disrupted.at;
-    let limit = at + shared.settings.settle.max(ANSWER);
+    let limit = at + shared.settings.settle.max(REPLY_TIMEOUT);
     let mut last = "its state is unknown".to_owned();
     let mut is_reported = false;
     let mut poll = |population: &Population| match state(population, disrupted) {
@@ -32,8 +32,8 @@ pub async fn recover(shared: &Shared, disrupted: &Disrupted) {
             None
         }
     };
-    // Two waits: the state changes after `ANSWER` without an event if the deletion was never sent.
-    let mut state = shared.until(server, at + ANSWER, &mut poll).await;
+    // Two waits: the state changes after `REPLY_TIMEOUT` without an event if the deletion was never sent.
+    let mut state = shared.until(server, at + REPLY_TIMEOUT, &mut poll).await;
     if let Ok(None) | Err(_) = state {
         state = shared.until(server, limit, &mut poll).await;
     }
@@ -61,9 +61,9 @@ pub fn not_ready(shared: &Shared, disrupted: &Disrupted, why: &str) -> String {
 fn state(population: &Population, disrupted: &Disrupted) -> Settlement {
     let server = population.server(&disrupted.select, &disrupted.server);
     let is_to_be_deleted = |pod: &&Arc<Pod>| pod.metadata.uid.as_ref() == Some(&disrupted.deletes);
-    // The deletion may not be visible yet; if it is not after `ANSWER`, it was never sent.
+    // The deletion may not be visible yet; if it is not after `REPLY_TIMEOUT`, it was never sent.
     if let Some(pod) = server.current().into_iter().find(is_to_be_deleted)
-        && disrupted.at.elapsed() < ANSWER
+        && disrupted.at.elapsed() < REPLY_TIMEOUT
     {
         return Settlement::Pending(format!("pod {} is about to be deleted", pod.name_any()));
     }
@@ -123,6 +123,6 @@ mod tests {
 
     #[test]
     fn a_pod_whose_deletion_was_never_sent_counts_as_recovered() {
-        assert_eq!(state_of(ANSWER * 2, &[]), Settlement::Settled);
+        assert_eq!(state_of(REPLY_TIMEOUT * 2, &[]), Settlement::Settled);
     }
 }

@@ -62,8 +62,8 @@ fn facts(about: &About) -> Vec<String> {
     let listed = |what: &str, words: Vec<String>| (!words.is_empty()).then(|| format!("{what} {}", words.join(", ")));
     let judges = match about.subject {
         Subject::Server => "Judges a server",
-        Subject::Whole => "Judges the system as a whole",
-        Subject::Any => "Judges a server or the system as a whole",
+        Subject::System => "Judges the system as a whole",
+        Subject::ServerOrSystem => "Judges a server or the system as a whole",
     };
     let needs = listed("needs", about.needs.iter().map(ToString::to_string).collect());
     let may_need = listed("some keys also need", about.may_need.iter().map(ToString::to_string).collect());

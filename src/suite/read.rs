@@ -135,7 +135,7 @@ fn tests(file: &SuiteFile, system: &System) -> Result<Vec<PlannedTest>, Invalid>
                 let hint = "add `on:` with roles, servers or `all`";
                 return invalid(at, format!("check `{kind}` needs servers"), hint);
             }
-            (Subject::Whole, false) => {
+            (Subject::System, false) => {
                 let what = format!("check `{kind}` judges the system as a whole, not single servers");
                 return invalid(at, what, "remove `on:`");
             }

@@ -61,7 +61,7 @@ fn notes(seen: &Restarted) -> Vec<String> {
         None => {
             notes.push(format!("the files in {folder} before and after were not compared: too many, or not readable"));
         }
-        Some((count @ 1.., names)) if seen.host_file_seen == Seen::Whole && removed.is_empty() => {
+        Some((count @ 1.., names)) if seen.host_file_seen == Seen::Complete && removed.is_empty() => {
             notes.push(format!(
                 "{} vanished from {folder} during the test, and no log of the new pod reports removing any: {}",
                 count_files(*count),
@@ -96,7 +96,7 @@ impl Judge<'_> {
         let object = format!("folder {folder}");
         let expected = format!("still to hold {host_file}, created before the restart");
         match found {
-            Seen::Whole => {}
+            Seen::Complete => {}
             Seen::Unreadable(_) | Seen::NoMount(_) | Seen::Unknown(_) => {
                 self.unknown.push(Reason::new(object, expected, found.to_string()));
             }
@@ -163,7 +163,7 @@ impl Judge<'_> {
         let Restarted { folder, deleted, export_file, export_file_seen: found, .. } = self.seen;
         let object = format!("file {export_file} in {} of pod {pod}", self.system.export.folder);
         match (self.check.written, found.as_ref().unwrap_or(&unknown)) {
-            (Written::Lost, Seen::Absent) | (Written::Kept, Seen::Whole) => {}
+            (Written::Lost, Seen::Absent) | (Written::Kept, Seen::Complete) => {}
             (_, Seen::Unreadable(why) | Seen::NoMount(why) | Seen::Unknown(why)) => {
                 self.unknown.push(Reason::new(object, "to be checked", why).hint("run the test again"));
             }

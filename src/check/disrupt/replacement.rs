@@ -140,7 +140,7 @@ impl<'a> Deletion<'a> {
             }
             Err(disrupted) => Some(Err(disrupted)),
         });
-        if let Some(found) = found.await.map_err(|error| self.site.no_answer(&error))? {
+        if let Some(found) = found.await.map_err(|error| self.site.no_reply(&error))? {
             return found;
         }
         let after = millis(self.sent.elapsed());
@@ -186,7 +186,7 @@ impl<'a> Deletion<'a> {
                     age = self.since_creation(&pod);
                     if container::runs(&pod, container) {
                         match self.look(&pod, file).await {
-                            Seen::Whole => {
+                            Seen::Complete => {
                                 return Sighting { present: Some(millis(self.since_creation(&pod))), ..seen };
                             }
                             // Unknown is not absent.

@@ -36,7 +36,7 @@ impl Kind for Restart {
     const PARTS: &'static [Part] = &[Part::Init];
     const DISRUPTS: bool = true;
 
-    fn writes(&self) -> Option<u8> {
+    fn sync_cycles(&self) -> Option<u8> {
         Some((self.written == Written::Kept).into())
     }
 
@@ -49,7 +49,7 @@ impl Kind for Restart {
         if let Some(danger) = precheck::danger(&pod, &site.system.init_container, sidecar).map_err(Verdict::error)? {
             return Ok(Observation::NotDeleted(danger));
         }
-        site.running(&pod, &site.system.export.container)?;
+        site.require_running(&pod, &site.system.export.container)?;
         self.mounted(site, &pod, population.now).await?;
         Ok(Observation::Restarted(Box::new(self.restart(site, &server, &pod, owner).await?)))
     }
@@ -182,7 +182,7 @@ impl Restart {
             }
         }
         let arrival = site.shared.host.arrival(site.server(), &file.name, &Digest::of(&file.content), limit).await;
-        arrival.map_or_else(|last| last, |_| Seen::Whole)
+        arrival.map_or_else(|last| last, |_| Seen::Complete)
     }
 
     /// Removes the probe of the mount, which the new pod would copy to its export.

@@ -85,7 +85,7 @@ struct Compared {
 
 impl Kind for Drift {
     type Observation = Observation;
-    const SUBJECT: Subject = Subject::Any;
+    const SUBJECT: Subject = Subject::ServerOrSystem;
     const NEEDS: &'static [Need] = &[Need::Release, Need::Services];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
@@ -161,7 +161,7 @@ impl Kind for Drift {
 
 async fn compare_all(site: &Site) -> Result<Arc<Compared>, Verdict> {
     let shared = &site.shared;
-    let deployed = shared.release.as_ref().map_err(|error| site.no_answer(error))?;
+    let deployed = shared.release.as_ref().map_err(|error| site.no_reply(error))?;
     let object = format!("Helm release {}", shared.cluster.release());
     let blocked = |expected: &str, seen: String| {
         Verdict::blocked("release", Reason::new(object.clone(), expected, seen).hint("see the test of the release"))
@@ -183,9 +183,9 @@ async fn compare_all(site: &Site) -> Result<Arc<Compared>, Verdict> {
             Reason::new(format!("the manifest of {object}"), "YAML of objects", seen).hint("report this as a bug"),
         )
     })?;
-    let live = shared.cluster.live(&desired).await.map_err(|error| site.no_answer(&error))?;
+    let live = shared.cluster.live(&desired).await.map_err(|error| site.no_reply(&error))?;
     // A concurrent helm command adds its revision before it changes any object.
-    let revisions = shared.cluster.revisions().await.map_err(|error| site.no_answer(&error))?;
+    let revisions = shared.cluster.revisions().await.map_err(|error| site.no_reply(&error))?;
     let newest = revisions.iter().find(|release| release.name == deployed.name);
     if newest.is_none_or(|newest| newest.revision != deployed.revision || newest.status != deployed.status) {
         let seen =

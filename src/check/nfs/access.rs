@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::check::parameter::{Expected, Fact};
+use crate::check::parameter::{Expected, ExpectedFact};
 use crate::check::{Site, System};
 use crate::cluster::Operation;
 use crate::event::{Reason, Verdict};
@@ -51,13 +51,13 @@ impl Access {
 
 /// Where to find the expected export options. The default is the system's, with the access that the suite requires; a
 /// suite that requires none leaves no default.
-pub fn expected_options(system: &System, requires: Option<Access>) -> Option<Fact> {
+pub fn expected_options(system: &System, requires: Option<Access>) -> Option<ExpectedFact> {
     let fact = system.facts.export_options.clone()?;
     let others = fact.default.as_ref().and_then(Value::as_str).unwrap_or_default();
     let others = split(others).filter(|option| !matches!(*option, "ro" | "rw"));
     let all = |access: Access| std::iter::once(access.names().1).chain(others).collect::<Vec<_>>().join(",").into();
     let default = requires.filter(|_| fact.default.is_some()).map(all);
-    Some(Fact { default, ..fact })
+    Some(ExpectedFact { default, ..fact })
 }
 
 /// The path of the export options in the values.

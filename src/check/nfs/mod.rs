@@ -72,7 +72,7 @@ impl Kind for Nfs {
         }
     }
 
-    fn writes(&self) -> Option<u8> {
+    fn sync_cycles(&self) -> Option<u8> {
         Some(0)
     }
 
@@ -80,7 +80,7 @@ impl Kind for Nfs {
         let expected = site.expected(access::expected_options(&site.system, self.requires).as_ref())?;
         let Some(options) = expected.text() else { return Err(access::undefined(&site.system, &expected)) };
         let (pod, _) = site.pod().await?;
-        site.running(&pod, &site.system.export.container)?;
+        site.require_running(&pod, &site.system.export.container)?;
         let route = Route::find(site, &pod, self.via).await?;
         let read_only = self.access(&options) == Access::ReadOnly;
         let exercise = Exercise::prepare(site, &pod, self.path.as_deref(), read_only).await?;

@@ -84,7 +84,7 @@ impl Route {
         let (node, port) = match self {
             Self::PortForward(port) => {
                 let forwarded = site.shared.cluster.port_forward(&pod.name_any(), *port).await;
-                let PortForward { stream, error: node_error } = forwarded.map_err(|error| site.no_answer(&error))?;
+                let PortForward { stream, error: node_error } = forwarded.map_err(|error| site.no_reply(&error))?;
                 return Ok(Connection { stream: Box::new(stream), node_error });
             }
             Self::NodePort(node, port) => (node, *port),

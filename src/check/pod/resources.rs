@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::quantity;
 use crate::check::findings::{Findings, or_none};
-use crate::check::parameter::{Expected, Fact};
+use crate::check::parameter::{Expected, ExpectedFact};
 use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::{ResourceExt, container};
 use crate::event::{Reason, Verdict};
@@ -70,7 +70,7 @@ impl Kind for Resources {
 }
 
 /// Each container, the fact with its resources, and whether a server may lack it.
-fn containers(system: &System) -> impl Iterator<Item = (&str, Option<&Fact>, bool)> {
+fn containers(system: &System) -> impl Iterator<Item = (&str, Option<&ExpectedFact>, bool)> {
     let (export, facts) = (&system.export, &system.facts);
     let sidecar = system.sidecar.as_ref();
     let sidecar = sidecar.map(|sidecar| (sidecar.container.as_str(), facts.sidecar_resources.as_ref(), true));

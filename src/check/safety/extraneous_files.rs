@@ -58,7 +58,7 @@ impl Kind for ExtraneousFiles {
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
     const PARTS: &'static [Part] = &[Part::Sidecar];
 
-    fn writes(&self) -> Option<u8> {
+    fn sync_cycles(&self) -> Option<u8> {
         Some(self.cycles.saturating_add(1))
     }
 
@@ -99,7 +99,7 @@ impl Kind for ExtraneousFiles {
         route.wait_for_cycles(self.cycles).await?;
         for (name, place, content, before) in created {
             let looked = host.look(server, &name, &Digest::of(&content)).await;
-            let changed = (looked != Seen::Whole).then(|| looked.to_string());
+            let changed = (looked != Seen::Complete).then(|| looked.to_string());
             let after = host.stat(server, &name).await.ok().flatten();
             let retimed = before.zip(after).map_or(0, |(before, after)| before.modified.abs_diff(after.modified));
             let exported = route.run(vec![Operation::Read { path: route.path(&name) }]).await?.1.is_none();

@@ -39,7 +39,7 @@ impl Kind for FileNames {
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
     const PARTS: &'static [Part] = &[Part::Sidecar];
 
-    fn writes(&self) -> Option<u8> {
+    fn sync_cycles(&self) -> Option<u8> {
         Some(1)
     }
 

@@ -35,7 +35,7 @@ impl Kind for ExportOptions {
         let system = &site.system;
         let expected = site.expected(access::expected_options(system, self.requires).as_ref())?;
         let (pod, _) = site.pod().await?;
-        site.running(&pod, &system.export.container)?;
+        site.require_running(&pod, &system.export.container)?;
         let read = Operation::Read { path: system.export.file.clone() };
         let (output, problem) = site.in_export(&pod, &read).await?;
         let clients = clients(&String::from_utf8_lossy(&output.stdout), &system.export.folder);

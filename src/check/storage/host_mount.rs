@@ -114,7 +114,7 @@ impl HostMount {
             let expected = "to mount the host folder, so that the test can probe it";
             return Err(Verdict::error(Reason::new(object(), expected, seen)));
         };
-        site.running(pod, container)?;
+        site.require_running(pod, container)?;
         let folder = shared.host.folder(site.server());
         let mut seen = Mount {
             context: shared.cluster.context().to_owned(),

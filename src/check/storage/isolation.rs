@@ -47,14 +47,14 @@ impl Kind for Isolation {
     const HOPS: &'static [Hop] = &[Hop::Export];
     const NEEDS: &'static [Need] = &[Need::Commands];
 
-    fn writes(&self) -> Option<u8> {
+    fn sync_cycles(&self) -> Option<u8> {
         Some(0)
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let population = site.all_settled().await?;
         let (pod, _) = site.pod().await?;
-        site.running(&pod, &site.system.export.container)?;
+        site.require_running(&pod, &site.system.export.container)?;
         let exports = site.shared.once(site.prefix(), list_all(site, &population)).await;
         Ok(Observation { server: site.server().to_owned(), exports })
     }

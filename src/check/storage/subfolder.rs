@@ -30,13 +30,13 @@ impl Kind for Subfolder {
     const HOPS: &'static [Hop] = &[Hop::Export];
     const NEEDS: &'static [Need] = &[Need::Commands];
 
-    fn writes(&self) -> Option<u8> {
+    fn sync_cycles(&self) -> Option<u8> {
         Some(0)
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pod, _) = site.pod().await?;
-        site.running(&pod, &site.system.export.container)?;
+        site.require_running(&pod, &site.system.export.container)?;
         let own = site.file("folder");
         let exported = site.place(&pod, &own);
         let content = format!("written by {}", own.name);

@@ -56,7 +56,7 @@ impl Kind for Cadence {
     const NEEDS: &'static [Need] = &[Need::Values, Need::Commands, Need::Logs];
     const PARTS: &'static [Part] = &[Part::Sidecar, Part::SyncInterval];
 
-    fn writes(&self) -> Option<u8> {
+    fn sync_cycles(&self) -> Option<u8> {
         // One cycle copies the file, and one more could copy it again.
         Some(2)
     }

@@ -26,6 +26,6 @@ impl fmt::Display for Checkpoint {
 impl Checkpoint {
     /// Whether the file is known not to be here as it was written.
     pub fn lacks_file(&self) -> bool {
-        !matches!(self.seen, Seen::Whole | Seen::Unknown(_))
+        !matches!(self.seen, Seen::Complete | Seen::Unknown(_))
     }
 }

@@ -68,7 +68,7 @@ impl Kind for FileSync {
         }
     }
 
-    fn writes(&self) -> Option<u8> {
+    fn sync_cycles(&self) -> Option<u8> {
         // Files written during one cycle arrive with the next.
         Some(if self.samples == 1 { 1 } else { 2 })
     }

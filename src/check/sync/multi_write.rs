@@ -41,7 +41,7 @@ impl Kind for MultiWrite {
     const NEEDS: &'static [Need] = &[Need::Folder, Need::Commands, Need::Logs];
     const PARTS: &'static [Part] = &[Part::Sidecar];
 
-    fn writes(&self) -> Option<u8> {
+    fn sync_cycles(&self) -> Option<u8> {
         Some(self.rounds)
     }
 

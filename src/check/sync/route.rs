@@ -103,7 +103,7 @@ impl<'a> Route<'a> {
         let limit = written + self.within.0;
         let (host, server) = (&self.site.shared.host, self.site.server());
         let looked = incomplete(host, server, expected, Some(limit), limit + LOOK_TIMEOUT).await;
-        let mut wrong = looked.map_err(|unknown| self.no_reply(unknown))?;
+        let mut wrong = looked.map_err(|unknown| self.no_folder_reply(unknown))?;
         let noticed = Instant::now();
         if wrong.is_empty() {
             let ended = self.log.wait_for(noticed + self.within.0, |log| {
@@ -112,7 +112,7 @@ impl<'a> Route<'a> {
             });
             let has_ended = ended.await && !self.log.state().is_denied();
             let looked = incomplete(host, server, expected, None, Instant::now() + LOOK_TIMEOUT).await;
-            wrong = looked.map_err(|unknown| self.no_reply(unknown))?;
+            wrong = looked.map_err(|unknown| self.no_folder_reply(unknown))?;
             if wrong.is_empty() && !has_ended {
                 return Err(self.no_cycle_end());
             }
@@ -128,7 +128,7 @@ impl<'a> Route<'a> {
     }
 
     /// ERROR, because the host folder did not reply for so many files.
-    fn no_reply(&self, unknown: usize) -> Verdict {
+    fn no_folder_reply(&self, unknown: usize) -> Verdict {
         let object = format!("folder {}", self.site.shared.host.folder(self.site.server()).display());
         let seen = format!("no reply for {} within {} s", count_files(unknown), LOOK_TIMEOUT.as_secs());
         let hint = "check whether it is a network folder or a virus scanner is busy, and run the test again";
@@ -154,7 +154,7 @@ impl<'a> Route<'a> {
     fn no_cycle_end(&self) -> Verdict {
         let log = self.log.state();
         match log.error.as_ref().filter(|_| log.is_denied()) {
-            Some(error) => self.site.no_answer(error),
+            Some(error) => self.site.no_reply(error),
             None => no_cycle_end(&self.pod, &self.site.system, self.within, log.error.as_ref()),
         }
     }
@@ -198,7 +198,7 @@ pub fn require_followed_log(site: &Site, pod: &Pod) -> Result<Arc<FollowedLog>, 
         let reason = Reason::new(object, "running, to copy the export", view.describe());
         return Err(fail(reason.hint("read its log and check the pod's events")));
     }
-    site.running(pod, &site.system.export.container)?;
+    site.require_running(pod, &site.system.export.container)?;
     site.followed_log(pod).ok_or_else(no_sidecar)
 }
 

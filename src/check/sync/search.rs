@@ -50,10 +50,10 @@ impl Route<'_> {
             timeout_at(cluster_limit, shared.cluster.log_tail(&pod_name, container, LINES, BYTES)),
         );
         let folder = shared.host.folder(site.server()).display().to_string();
-        let latency = if mount.seen == Seen::Whole { MOUNT_LATENCY } else { Duration::ZERO };
+        let latency = if mount.seen == Seen::Complete { MOUNT_LATENCY } else { Duration::ZERO };
         let patience = limit.min(Instant::now() + latency);
         let here = match timeout_at(limit, shared.host.arrival(site.server(), name, content, patience)).await {
-            Ok(Ok(_)) => Seen::Whole,
+            Ok(Ok(_)) => Seen::Complete,
             Ok(Err(seen)) => seen,
             Err(_) => Seen::Unknown("no reply".to_owned()),
         };
@@ -136,7 +136,7 @@ pub async fn period(cluster: &Cluster, pod: &Pod, system: &System) -> Option<Dur
 fn compare_digest(output: &str, content: &Digest) -> Seen {
     match output.trim_end() {
         "" => Seen::Absent,
-        digest if digest == content.to_string() => Seen::Whole,
+        digest if digest == content.to_string() => Seen::Complete,
         other => Seen::Different(other.split(' ').next().and_then(|size| size.parse().ok()).unwrap_or_default()),
     }
 }
@@ -145,7 +145,7 @@ fn compare_digest(output: &str, content: &Digest) -> Seen {
 pub fn compare_listing(listing: &[u8], name: &str, content: &Digest) -> Seen {
     match gathered(listing).find(|(listed, _)| *listed == name.as_bytes()) {
         None => Seen::Absent,
-        Some((_, found)) if Digest::of(found) == *content => Seen::Whole,
+        Some((_, found)) if Digest::of(found) == *content => Seen::Complete,
         Some((_, found)) => Seen::Different(found.len() as u64),
     }
 }
@@ -227,13 +227,13 @@ mod tests {
     fn a_listed_file_is_compared_by_content_and_a_large_one_by_digest() {
         let content = Digest::of("whole");
         let compare = |listing: &[u8]| compare_listing(listing, "a.txt", &content);
-        assert_eq!(compare(b"a.txt\0whole\0a.txt.bak\0x\0"), Seen::Whole);
+        assert_eq!(compare(b"a.txt\0whole\0a.txt.bak\0x\0"), Seen::Complete);
         assert_eq!(compare(b"a.txt\0who\0"), Seen::Different(3));
         assert_eq!(compare(b"a.txt\0whole and more\0"), Seen::Different(14));
         assert_eq!([compare(b"a.txt.bak\0whole\0"), compare(b"")], [Seen::Absent, Seen::Absent]);
-        assert_eq!(compare_listing(b"a.txt\0\0", "a.txt", &Digest::default()), Seen::Whole);
+        assert_eq!(compare_listing(b"a.txt\0\0", "a.txt", &Digest::default()), Seen::Complete);
         assert_eq!(compare_digest("", &content), Seen::Absent);
-        assert_eq!(compare_digest(&format!("{content}\n"), &content), Seen::Whole);
+        assert_eq!(compare_digest(&format!("{content}\n"), &content), Seen::Complete);
         assert_eq!(compare_digest(&Digest::of("WHOLE!!").to_string(), &content), Seen::Different(7));
     }
 }

@@ -79,7 +79,7 @@ impl Trace {
     fn first_without(&self) -> (Hop, String, String) {
         let Self { context, namespace, pod, export, mount, folder, .. } = self;
         let container = &self.sidecar.container;
-        if folder.seen == Seen::Whole {
+        if folder.seen == Seen::Complete {
             let (seconds, tenths) = (self.waited / 1000, self.waited % 1000 / 100);
             let hint = format!(
                 "compare the sync interval of {container} (sidecar.syncInterval in the values) with the limit, and check \
@@ -109,11 +109,11 @@ impl Trace {
             return (Hop::Sidecar, format!("{container} does not see the file in the export"), hint);
         }
         match (&mount.seen, &folder.seen) {
-            (Seen::Whole, Seen::Unreadable(_)) => {
+            (Seen::Complete, Seen::Unreadable(_)) => {
                 let hint = "check the permissions of the host folder, and whether another program locks the file";
                 (Hop::Host, "the file was copied, but this machine cannot read it".to_owned(), hint.to_owned())
             }
-            (Seen::Whole, _) => {
+            (Seen::Complete, _) => {
                 let why = format!("the file was copied, but the pod mounts a different folder than {}", folder.place);
                 (Hop::Mount, why, self.remount_hint())
             }

@@ -52,13 +52,13 @@ pub struct Observation {
 
 impl Kind for Cluster {
     type Observation = Observation;
-    const SUBJECT: Subject = Subject::Whole;
+    const SUBJECT: Subject = Subject::System;
     const NEEDS: &'static [Need] = &[Need::Nodes];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let cluster = &site.shared.cluster;
         let version = format!("{}.{}", cluster.version.major, cluster.version.minor);
-        let mut nodes = cluster.nodes().await.map_err(|error| site.no_answer(&error))?;
+        let mut nodes = cluster.nodes().await.map_err(|error| site.no_reply(&error))?;
         // A recording needs no other details of the machines.
         for node in &mut nodes {
             let conditions = node.status.take().and_then(|status| status.conditions);

@@ -26,7 +26,7 @@ pub struct Observation {
 
 impl Kind for PodCount {
     type Observation = Observation;
-    const SUBJECT: Subject = Subject::Whole;
+    const SUBJECT: Subject = Subject::System;
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let population = site

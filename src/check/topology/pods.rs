@@ -49,7 +49,7 @@ impl Kind for Pods {
         let (server, population) = site.settled_server().await?;
         let ended = ended(site, &server).await;
         // The test that sent the server its first request may still be finding out whether the server exited.
-        let exit = site.shared.exits.settled(site.server()).await;
+        let exit = site.shared.exits.resolved(site.server()).await;
         Ok(Observation { server, now: population.now, ended, exit })
     }
 

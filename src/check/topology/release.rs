@@ -23,12 +23,12 @@ pub struct Observation {
 
 impl Kind for Release {
     type Observation = Observation;
-    const SUBJECT: Subject = Subject::Whole;
+    const SUBJECT: Subject = Subject::System;
     const NEEDS: &'static [Need] = &[Need::Release];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let cluster = &site.shared.cluster;
-        let deployed = site.shared.release.as_ref().map_err(|error| site.no_answer(error))?;
+        let deployed = site.shared.release.as_ref().map_err(|error| site.no_reply(error))?;
         Ok(Observation {
             name: cluster.release().to_owned(),
             context: cluster.context().to_owned(),

@@ -35,13 +35,13 @@ struct Seen {
 
 impl Kind for Unique {
     type Observation = Observation;
-    const SUBJECT: Subject = Subject::Whole;
+    const SUBJECT: Subject = Subject::System;
     const NEEDS: &'static [Need] = &[Need::Services, Need::Values];
     const PARTS: &'static [Part] = &[Part::Folder];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let population = site.all_settled().await?;
-        let network = site.shared.watch.network().map_err(|error| site.no_answer(&error))?;
+        let network = site.shared.watch.network().map_err(|error| site.no_reply(&error))?;
         let servers = site.system.names().map(|name| {
             let server = population.server(&site.system.pods, name);
             Ok(Seen {

@@ -10,7 +10,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::cluster::deadline::ANSWER;
+use crate::cluster::deadline::REPLY_TIMEOUT;
 use crate::cluster::transport::TransportError;
 
 const MAX_RETRIES: u32 = 10;
@@ -44,7 +44,7 @@ async fn send(client: Client, request: Request<Body>) -> Result<Response<Body>, 
             _ => None,
         };
         let Some(wait) = wait.filter(|_| is_repeatable) else { return checked(is_upgrade, is_log, response).await };
-        if attempt > MAX_RETRIES || wait >= ANSWER.saturating_sub(began.elapsed()) {
+        if attempt > MAX_RETRIES || wait >= REPLY_TIMEOUT.saturating_sub(began.elapsed()) {
             let status = response.status();
             let message = format!("the API server is busy: {status}, Retry-After: {retry_after} (attempt {attempt})");
             return Err(TransportError::new(message, "wait as long as Retry-After asks, then run again").into());

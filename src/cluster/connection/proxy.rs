@@ -12,7 +12,7 @@ use crate::cluster::api_error::{ApiError, PROXY_UNREACHABLE};
 use crate::error::Refusal;
 
 /// How long a proxy may take to reply which authentication it requires.
-const ANSWER: Duration = Duration::from_secs(5);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A proxy's URL, and its description for messages, without user and password.
 pub(super) type Proxy = (Uri, String);
@@ -135,7 +135,7 @@ async fn auth_schemes(proxy: &Uri, to: &str) -> String {
         std::io::Result::Ok(())
     };
     // After an error or a timeout, use the headers received so far.
-    let _ = tokio::time::timeout(ANSWER, ask).await;
+    let _ = tokio::time::timeout(REPLY_TIMEOUT, ask).await;
     let reply = String::from_utf8_lossy(&reply).into_owned();
     let headers = reply.lines().filter_map(|line| line.split_once(':'));
     let challenges = headers.filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authenticate"));

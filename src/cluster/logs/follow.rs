@@ -16,7 +16,7 @@ use super::patterns::LogPatterns;
 use crate::cluster::api_error::ApiError;
 use crate::cluster::client::{Cluster, with_deadline};
 use crate::cluster::concurrency::ConcurrencyLimit;
-use crate::cluster::deadline::ANSWER;
+use crate::cluster::deadline::REPLY_TIMEOUT;
 
 /// How many past lines to read: enough for the last two cycles of a sidecar with little to do.
 const TAIL: i64 = 100;
@@ -151,7 +151,8 @@ impl Follower {
         let mut known = self.newest;
         loop {
             let lag = self.cluster.concurrency.lag();
-            let max_silence = if is_fetch { ANSWER } else { self.log.borrow().silence_limit(Instant::now(), lag) };
+            let max_silence =
+                if is_fetch { REPLY_TIMEOUT } else { self.log.borrow().silence_limit(Instant::now(), lag) };
             let line = match timeout(max_silence, next_line(&mut stream)).await {
                 Ok(Ok(Some(line))) => line,
                 end => {

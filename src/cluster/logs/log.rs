@@ -6,7 +6,7 @@ use kube::api::LogParams;
 
 use crate::cluster::api_error::ApiError;
 use crate::cluster::client::{Cluster, with_deadline};
-use crate::cluster::deadline::ANSWER;
+use crate::cluster::deadline::REPLY_TIMEOUT;
 
 const MAX_LINE: usize = 1 << 16;
 
@@ -46,8 +46,8 @@ impl Cluster {
             }
             Ok(())
         };
-        let no_reply = ApiError::NoReply { verb: "get", resource: "pods/log", limit: ANSWER };
-        let read: std::io::Result<()> = tokio::time::timeout(ANSWER, read).await.map_err(|_| no_reply)?;
+        let no_reply = ApiError::NoReply { verb: "get", resource: "pods/log", limit: REPLY_TIMEOUT };
+        let read: std::io::Result<()> = tokio::time::timeout(REPLY_TIMEOUT, read).await.map_err(|_| no_reply)?;
         // A broken connection is not the end of the log.
         read.map_err(|error| ApiError::Failed { verb: "get", resource: "pods/log", message: error.to_string() })?;
         Ok(lines)

@@ -24,7 +24,7 @@ use super::population::{Network, Population};
 use super::store::Store;
 use crate::cluster::api_error::ApiError;
 use crate::cluster::client::{Cluster, with_deadline};
-use crate::cluster::deadline::ANSWER;
+use crate::cluster::deadline::REPLY_TIMEOUT;
 use crate::cluster::object::{list, requests, version};
 use crate::cluster::select::Wanted;
 use crate::cluster::server::Announced;
@@ -123,8 +123,8 @@ impl Cluster {
             }
             watch.pods.check()
         };
-        let no_reply = ApiError::NoReply { verb: "list", resource: PODS, limit: ANSWER };
-        tokio::time::timeout(ANSWER, listed).await.map_err(|_| no_reply)??;
+        let no_reply = ApiError::NoReply { verb: "list", resource: PODS, limit: REPLY_TIMEOUT };
+        tokio::time::timeout(REPLY_TIMEOUT, listed).await.map_err(|_| no_reply)??;
         Ok(watch)
     }
 }
@@ -204,7 +204,7 @@ impl<K: Resource + DeserializeOwned + Send + Sync> Reflector<K> {
         self.shared.notifier.notify(None);
         let params = WatchParams::default().labels(&self.selector).timeout(WATCH_SECONDS);
         loop {
-            let end = Instant::now() + Duration::from_secs(WATCH_SECONDS.into()) + ANSWER;
+            let end = Instant::now() + Duration::from_secs(WATCH_SECONDS.into()) + REPLY_TIMEOUT;
             let request = self.requests.watch(&params, &known).map_err(Error::BuildRequest);
             let request = request.map_err(failed)?;
             // Some gateways withhold even the response headers until the first event.
