@@ -1,30 +1,8 @@
-//! Errors that a user can act on, and the exit codes. Imports no other module.
+//! Errors that a user can act on.
 
 use std::fmt;
-use std::process::ExitCode;
 
-/// The exit codes. Stable: CI jobs rely on them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// At least one PASS, no FAIL and no ERROR.
-    Passed = 0,
-    /// At least one FAIL.
-    Failed = 1,
-    /// The command line or a suite file is invalid.
-    Usage = 2,
-    /// The run could not start, write its output or reports, or finish its cleanup; or an ERROR without a FAIL.
-    CouldNotJudge = 3,
-    /// Nothing was selected, or everything was skipped.
-    Nothing = 4,
-    Interrupted = 130,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
+use crate::exit_code::Exit;
 
 /// Why a command stopped before it began: the error and a hint how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]

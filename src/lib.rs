@@ -13,6 +13,7 @@ mod diagnose;
 pub mod digest;
 pub mod error;
 pub mod event;
+pub mod exit_code;
 pub mod host;
 pub mod input;
 pub mod output;

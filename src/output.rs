@@ -5,7 +5,8 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::sync::OnceLock;
 
-use crate::error::{Exit, Refusal};
+use crate::error::Refusal;
+use crate::exit_code::Exit;
 use crate::redact;
 
 /// The first error of writing to standard output.

@@ -13,7 +13,7 @@ use crate::event::millis;
 mod commands;
 mod disrupt;
 mod drift;
-mod exits;
+
 mod findings;
 mod kind;
 mod ledger;
@@ -22,6 +22,7 @@ mod nfs;
 pub mod parameter;
 mod pod;
 mod safety;
+mod server_exits;
 mod shared;
 mod site;
 mod skip;
@@ -158,7 +159,7 @@ kinds! {
     /// New and replaced files arrive complete in the host folder over several sync cycles.
     "multi-write" => MultiWrite(sync::multi_write::MultiWrite),
     /// Sync cycles run at the configured interval, and copy an unchanged file only once.
-    "log-cadence" => Cadence(sync::cadence::Cadence),
+    "log-cadence" => LogCadence(sync::log_cadence::LogCadence),
 
     /// After its pod is deleted, a server has the right files again.
     "restart" => Restart(disrupt::Restart),

@@ -10,9 +10,9 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::commands::Commands;
-use super::exits::Exits;
 use super::ledger::Ledger;
 use super::need::Access;
+use super::server_exits::ServerExits;
 use super::system::System;
 use crate::cluster::container;
 use crate::cluster::server::Settlement;
@@ -71,7 +71,7 @@ pub struct Shared {
     pub events: mpsc::Sender<Event>,
     pub ledger: Ledger,
     /// Servers that exited on a request of this run.
-    pub(super) exits: Exits,
+    pub(super) exits: ServerExits,
     disrupted: Mutex<Vec<Disrupted>>,
     /// Disrupted servers that did not recover in time.
     down: Mutex<Vec<Disrupted>>,

@@ -9,7 +9,8 @@ use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::check::Check;
-use crate::error::{Exit, Refusal, suggestion};
+use crate::error::{Refusal, suggestion};
+use crate::exit_code::Exit;
 use crate::output;
 use crate::suite::explain::SYSTEM;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use crate::cli::Options;
-use crate::error::{Exit, Refusal};
+use crate::error::Refusal;
+use crate::exit_code::Exit;
 use crate::output;
 use crate::run::Signals;
 use crate::sim::Simulation;

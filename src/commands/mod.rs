@@ -13,7 +13,7 @@ mod sweep;
 use self::begin::{load_suites, print, refuse, shut_down, start, start_simulation};
 use self::reporting::{Reporting, reporters};
 use crate::cli::{Options, Replay, Request, Sweep};
-use crate::error::Exit;
+use crate::exit_code::Exit;
 use crate::recording::Recording;
 use crate::report::console::ConsoleOptions;
 use crate::sim::scenario::{self, Scenario};

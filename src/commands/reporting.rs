@@ -3,8 +3,8 @@
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use crate::error::Exit;
 use crate::event::Event;
+use crate::exit_code::Exit;
 use crate::output;
 use crate::report::console::{Console, ConsoleOptions};
 use crate::report::model::Conclusion;

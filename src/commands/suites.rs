@@ -10,8 +10,9 @@ use super::begin::{load_suites, print, refuse, shut_down, start, start_simulatio
 use super::prepare;
 use super::reporting::{Reporting, reporters};
 use crate::cli::{Options, RunOptions};
-use crate::error::{Exit, Refusal};
+use crate::error::Refusal;
 use crate::event::{Ending, Event, Planned};
+use crate::exit_code::Exit;
 use crate::recording;
 use crate::report::console::ConsoleOptions;
 use crate::report::recorder::Recorder;

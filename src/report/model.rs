@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
-use crate::error::Exit;
 use crate::event::{Diagnosis, Fact, Hop, Notice, Outcome, Reason};
+use crate::exit_code::Exit;
 use crate::profile::Profile;
 
 /// Increased by incompatible changes.

@@ -7,7 +7,7 @@ use std::{io, process, thread};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
-use crate::error::Exit;
+use crate::exit_code::Exit;
 
 /// The number of requests that end the process at once.
 const EXIT_AT: u8 = 3;

@@ -13,7 +13,7 @@ use super::failure::{Abort, Cause, Failure};
 use super::route::Route;
 use super::session::Session;
 use crate::check::Site;
-use crate::check::exits::{self, Exit, exited_by_itself};
+use crate::check::server_exits::{self, ServerExit, exited_by_itself};
 use crate::cluster::container;
 use crate::cluster::server::is_terminating;
 use crate::cluster::{Population, ResourceExt};
@@ -142,7 +142,7 @@ impl<'a> Client<'a> {
 
     /// How the server exited since the first session, if a request ended it and the kubelet reports it within this
     /// delay.
-    async fn exit(&self, delay: Duration) -> Option<Exit> {
+    async fn exit(&self, delay: Duration) -> Option<ServerExit> {
         let Self { site, pod, restarts, .. } = *self;
         let (shared, name, container) = (&site.shared, pod.name_any(), site.system.export.container.as_str());
         let ended = |population: &Population| {
@@ -171,9 +171,9 @@ impl<'a> Client<'a> {
         };
         let unreadable = |error| vec![format!("(cannot read its log: {error})")];
         let log = log.map_or_else(unreadable, |lines| lines.into_iter().map(|(_, line)| line).collect());
-        let [started, at] = [&end.started_at, &end.finished_at].map(|time| exits::at(time.as_ref()));
+        let [started, at] = [&end.started_at, &end.finished_at].map(|time| server_exits::at(time.as_ref()));
         let reason = end.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-        Some(Exit {
+        Some(ServerExit {
             by: site.id.clone(),
             container: container.to_owned(),
             pod: pod.uid().unwrap_or_default(),

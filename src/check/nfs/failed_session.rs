@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::{CONNECT, Cause, Failure};
 use super::session::SESSION_FACTOR;
-use crate::check::exits::Exit;
 use crate::check::findings::listed;
 use crate::check::parameter::Span;
+use crate::check::server_exits::ServerExit;
 use crate::event::{Hop, Reason, Verdict};
 
 /// A server refuses clients with these statuses; unfs3 refuses clients on high ports without `insecure`.
@@ -83,7 +83,7 @@ impl FailedSession {
 }
 
 /// Expected, seen and hint for a server that exited at a request.
-fn exited(call: &str, exit: &Exit) -> (String, String, &'static str) {
+fn exited(call: &str, exit: &ServerExit) -> (String, String, &'static str) {
     let log = exit.log.iter().map(|line| format!("`{line}`")).collect::<Vec<_>>().join(", ");
     let hint = if log.contains(CANNOT_SWITCH_USER) {
         "start unfsd with -s: the container may not switch to a client's user, and the capabilities for it, SETUID and \

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::exits::Exit;
+use crate::check::server_exits::ServerExit;
 use crate::event::Verdict;
 
 /// Stands for a call while there is no connection yet.
@@ -27,7 +27,7 @@ pub enum Cause {
     /// The server refused or closed the connection.
     Ended(String),
     /// The server's container exited.
-    Exited(Box<Exit>),
+    Exited(Box<ServerExit>),
     /// The server rejected the call, or replied with a status other than OK.
     Refused(String),
     /// The reply is invalid: what it should contain, and what it contains.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::failure::{CallResult, Cause, Failure};
 use super::record::{Bounded, Records};
 use super::route::{Connection, NODE_TIMEOUT, Stream};
-use crate::check::exits::Turn;
+use crate::check::server_exits::Turn;
 
 /// How many times as long as one call a whole session may take.
 pub const SESSION_FACTOR: u32 = 3;

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
-use crate::check::exits::Exit;
 use crate::check::findings::{EVENTS, Findings};
 use crate::check::parameter::Span;
+use crate::check::server_exits::ServerExit;
 use crate::check::site::has_recently_restarted;
 use crate::check::{Kind, Site, System};
 use crate::cluster::container;
@@ -30,7 +30,7 @@ pub struct Observation {
     ended: Vec<Ended>,
     /// How the server exited at a request of this run.
     #[serde(default)]
-    exit: Option<Exit>,
+    exit: Option<ServerExit>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

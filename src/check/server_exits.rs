@@ -20,11 +20,11 @@ use crate::event::{Reason, TestId, Verdict};
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How far the node's clock may be behind the API server's; it reports whole seconds.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
-/// Exit codes for SIGTERM and SIGKILL, sent by the kubelet or, for too much memory, the kernel.
+/// ServerExit codes for SIGTERM and SIGKILL, sent by the kubelet or, for too much memory, the kernel.
 const KILLED: [i32; 2] = [128 + 15, 128 + 9];
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exit {
+pub struct ServerExit {
     pub by: TestId,
     pub container: String,
     /// The pod's uid.
@@ -43,31 +43,31 @@ pub struct Exit {
 }
 
 #[derive(Default)]
-pub struct Exits(Mutex<HashMap<String, Server>>);
+pub struct ServerExits(Mutex<HashMap<String, Server>>);
 
 #[derive(Default, Clone)]
 struct Server {
     turn: Arc<tokio::sync::Mutex<()>>,
     /// Locked during an investigation of whether the server exited.
     investigation: Arc<tokio::sync::Mutex<()>>,
-    exit: Option<Exit>,
+    exit: Option<ServerExit>,
 }
 
 /// The right to send a server its first request; `None` after a timeout.
 pub type Turn = Option<OwnedMutexGuard<()>>;
 
-impl Exits {
+impl ServerExits {
     fn server<T>(&self, name: &str, look: impl FnOnce(&mut Server) -> T) -> T {
         look(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default())
     }
 
     /// The server's exit on a request of this run, if it is known already.
-    pub fn of(&self, server: &str) -> Option<Exit> {
+    pub fn of(&self, server: &str) -> Option<ServerExit> {
         self.server(server, |it| it.exit.clone())
     }
 
     /// The server's exit, after a pending first request or investigation has ended.
-    pub async fn resolved(&self, server: &str) -> Option<Exit> {
+    pub async fn resolved(&self, server: &str) -> Option<ServerExit> {
         drop(self.turn(server).await);
         self.of(server)
     }
@@ -88,12 +88,12 @@ impl Exits {
     }
 
     /// Stores an exit; returns the first one of the server.
-    pub fn note(&self, server: &str, exit: Exit) -> Exit {
+    pub fn note(&self, server: &str, exit: ServerExit) -> ServerExit {
         self.server(server, |it| it.exit.get_or_insert(exit).clone())
     }
 }
 
-impl Exit {
+impl ServerExit {
     /// The ERROR of another test of the server.
     pub fn blocks(&self, server: &str) -> Verdict {
         let seen = format!("container {} exited on a request from {}", self.container, self.by);
@@ -144,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_session_starts_during_an_investigation() {
-        let exits = Exits::default();
+        let exits = ServerExits::default();
         let investigation = exits.investigate("nas").await;
         let mut other = Box::pin(exits.turn("nas"));
         assert!(poll!(&mut other).is_pending());

@@ -24,9 +24,9 @@ const SLACK: SignedDuration = SignedDuration::from_secs(10);
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Cadence {
-    /// Maximum difference between the median pause and the sync interval, capped at half the interval. A shorter pause is a
-    /// FAIL; a longer one is a note while files arrive within `within`.
+pub struct LogCadence {
+    /// How far the median pause may be from the interval, at most half of the interval. A shorter pause is a FAIL, a longer one
+    /// a note as long as files arrive in time.
     pub tolerance: Span,
     /// Maximum latency of a file: one pause plus the copying after it.
     pub within: Span,
@@ -50,7 +50,7 @@ pub struct Observation {
     listed: Vec<Timestamp>,
 }
 
-impl Kind for Cadence {
+impl Kind for LogCadence {
     type Observation = Observation;
     const HOPS: &'static [Hop] = &[Hop::Sidecar];
     const NEEDS: &'static [Need] = &[Need::Values, Need::Commands, Need::Logs];
@@ -131,7 +131,7 @@ impl Kind for Cadence {
     }
 }
 
-impl Cadence {
+impl LogCadence {
     /// Judges the median pause, in milliseconds, and the median time of copying. A longer pause is a note while files arrive in
     /// time: a node that is short of CPU pauses longer too, and `sidecar-set-up` fails for a wrong interval.
     fn pace(
@@ -218,7 +218,7 @@ mod tests {
     use crate::event::Outcome;
 
     /// Every 30 s, give or take 3 s, and files within 40 s.
-    fn check() -> Cadence {
+    fn check() -> LogCadence {
         serde_json::from_value(json!({
             "tolerance": "3s", "within": "40s", "cycles": 3
         }))
