@@ -20,7 +20,7 @@ pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<(),
         let _ = events.send(event);
     };
     let plan = |id: &TestId| {
-        let hops = planned(&suites, id).map(|(_, planned)| planned.check.about().hops);
+        let hops = planned(&suites, id).map(|(_, planned)| planned.check.info().hops);
         Planned { id: id.clone(), hops: hops.unwrap_or_default() }
     };
     let names = suites.iter().map(|suite| suite.name.clone()).collect();

@@ -62,7 +62,7 @@ pub enum Subject {
 
 /// A description of a kind of check.
 #[derive(Debug)]
-pub struct About {
+pub struct KindInfo {
     pub key: &'static str,
     pub summary: &'static str,
     pub subject: Subject,
@@ -74,7 +74,7 @@ pub struct About {
     pub parameters: fn(&mut SchemaGenerator) -> Schema,
 }
 
-impl About {
+impl KindInfo {
     pub(super) const fn of<P: Kind + JsonSchema>(key: &'static str, summary: &'static str) -> Self {
         Self {
             key,

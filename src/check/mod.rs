@@ -33,7 +33,7 @@ mod topology;
 mod work;
 
 pub use drift::revision;
-pub use kind::{About, AnyKind, Kind, Subject};
+pub use kind::{AnyKind, Kind, KindInfo, Subject};
 pub use ledger::{Place, Placed};
 pub use need::{ALWAYS, Access, Need, OPTIONAL};
 pub use shared::{Disrupted, Settings, Shared};
@@ -51,24 +51,24 @@ macro_rules! kinds {
         }
 
         impl Check {
-            pub const ALL: &[About] = &[$(About::of::<$parameters>($key, concat!($($doc),+)),)+];
+            pub const ALL: &[KindInfo] = &[$(KindInfo::of::<$parameters>($key, concat!($($doc),+)),)+];
 
             /// The description of the kind, and the parameters.
-            fn parts(&self) -> (&'static About, &(dyn AnyKind + 'static)) {
-                match self { $(Self::$kind(kind) => (&const { About::of::<$parameters>($key, concat!($($doc),+)) }, kind),)+ }
+            fn parts(&self) -> (&'static KindInfo, &(dyn AnyKind + 'static)) {
+                match self { $(Self::$kind(kind) => (&const { KindInfo::of::<$parameters>($key, concat!($($doc),+)) }, kind),)+ }
             }
         }
     };
 }
 
 impl Check {
-    pub fn about(&self) -> &'static About {
+    pub fn info(&self) -> &'static KindInfo {
         self.parts().0
     }
 
     /// The key of its kind in suites.
     pub fn kind(&self) -> &'static str {
-        self.about().key
+        self.info().key
     }
 
     pub fn needs(&self, need: Need) -> bool {
@@ -93,10 +93,10 @@ impl JsonSchema for Check {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let mut kind = |about: &About| {
-            let mut schema = (about.parameters)(generator);
-            schema.insert("description".to_owned(), about.summary.into());
-            (about.key.to_owned(), schema.to_value())
+        let mut kind = |info: &KindInfo| {
+            let mut schema = (info.parameters)(generator);
+            schema.insert("description".to_owned(), info.summary.into());
+            (info.key.to_owned(), schema.to_value())
         };
         let kinds: serde_json::Map<_, _> = Self::ALL.iter().map(&mut kind).collect();
         json_schema!({"description": "One kind of check and its parameters.", "type": "object", "properties": kinds,

@@ -16,9 +16,9 @@ pub const LONGEST: Duration = Duration::from_secs(1000 * 3600);
 #[serde(try_from = "String")]
 #[schemars(with = "String", rename = "Duration")]
 #[schemars(extend("pattern" = r"^(?=.*[1-9])(\d+(\.\d+)? ?(h|m|s|ms) ?)+$"))]
-pub struct Span(pub Duration);
+pub struct DurationParam(pub Duration);
 
-impl TryFrom<String> for Span {
+impl TryFrom<String> for DurationParam {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
@@ -31,13 +31,13 @@ impl TryFrom<String> for Span {
     }
 }
 
-impl Span {
+impl DurationParam {
     pub fn signed(self) -> SignedDuration {
         SignedDuration::try_from(self.0).unwrap_or(SignedDuration::MAX)
     }
 }
 
-impl std::fmt::Display for Span {
+impl std::fmt::Display for DurationParam {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:#}", self.signed())
     }

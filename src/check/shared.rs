@@ -15,9 +15,9 @@ use super::need::Access;
 use super::server_exits::ServerExits;
 use super::system::System;
 use crate::cluster::container;
-use crate::cluster::server::Settlement;
+use crate::cluster::server::RolloutState;
 use crate::cluster::{
-    ApiError, Cluster, Deployed, FollowedLog, Operation, Output, Population, ResourceExt, Select, Watch,
+    ApiError, Cluster, Deployed, FollowedLog, Operation, Output, ResourceExt, Select, Snapshot, Watch,
 };
 use crate::event::{Event, TestId, millis};
 use crate::host::Host;
@@ -46,10 +46,10 @@ pub struct Disrupted {
 }
 
 impl Disrupted {
-    /// Whether the server is Ready again; an unknown population proves nothing.
-    fn has_recovered(&self, population: Option<&Population>) -> bool {
-        let server = population.map(|population| population.server(&self.select, &self.server));
-        server.is_some_and(|server| server.readiness() == Settlement::Settled)
+    /// Whether the server is Ready again; an unknown snapshot proves nothing.
+    fn has_recovered(&self, snapshot: Option<&Snapshot>) -> bool {
+        let server = snapshot.map(|snapshot| snapshot.server(&self.select, &self.server));
+        server.is_some_and(|server| server.readiness() == RolloutState::Settled)
     }
 }
 
@@ -132,24 +132,24 @@ impl Shared {
         moment.checked_duration_since(self.started).map(millis)
     }
 
-    /// Waits until `look` finds something of a server in the population; `None` if the limit passes first.
+    /// Waits until `look` finds something of a server in the snapshot; `None` if the limit passes first.
     ///
     /// # Errors
-    /// The limit passed, and the population is unknown.
+    /// The limit passed, and the snapshot is unknown.
     pub async fn until<T>(
         &self,
         server: &str,
         limit: Instant,
-        mut look: impl FnMut(&Population) -> Option<T>,
+        mut look: impl FnMut(&Snapshot) -> Option<T>,
     ) -> Result<Option<T>, ApiError> {
         loop {
             let mut changes = self.watch.changes(Some(server));
-            let population = self.watch.population();
-            if let Some(found) = population.as_ref().ok().and_then(&mut look) {
+            let snapshot = self.watch.snapshot();
+            if let Some(found) = snapshot.as_ref().ok().and_then(&mut look) {
                 return Ok(Some(found));
             }
             if Instant::now() >= limit {
-                return population.map(|_| None);
+                return snapshot.map(|_| None);
             }
             let _ = tokio::time::timeout_at(limit, changes.changed()).await;
         }
@@ -177,10 +177,10 @@ impl Shared {
     /// A server that this run disrupted and that is not known to be Ready again; until it is, no test may disrupt
     /// another.
     pub fn down(&self) -> Option<Disrupted> {
-        let population = self.watch.population().ok();
+        let snapshot = self.watch.snapshot().ok();
         let given_up = self.down.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut disrupted = self.disrupted().into_iter().chain(given_up);
-        disrupted.find(|disrupted| !disrupted.has_recovered(population.as_ref()))
+        disrupted.find(|disrupted| !disrupted.has_recovered(snapshot.as_ref()))
     }
 
     fn all_disrupted(&self) -> MutexGuard<'_, Vec<Disrupted>> {
@@ -271,13 +271,13 @@ mod tests {
         };
         let owner =
             json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "nas-output-1", "uid": "deployment-1"}]);
-        let population = |changes: &[(&str, Value)]| {
+        let snapshot = |changes: &[(&str, Value)]| {
             let healthy = with(output_server(), &[("/replica_sets/1/metadata/ownerReferences", owner.clone())]);
             let server: crate::cluster::Server = serde_json::from_value(with(healthy, changes)).unwrap();
-            Population::new(server.pods, server.deployments, server.replica_sets, NOW.parse().unwrap())
+            Snapshot::new(server.pods, server.deployments, server.replica_sets, NOW.parse().unwrap())
         };
-        assert!(disrupted.has_recovered(Some(&population(&[]))));
-        assert!(!disrupted.has_recovered(Some(&population(&[("/pods", json!([]))]))), "it has no pod");
-        assert!(!disrupted.has_recovered(None), "the population is unknown");
+        assert!(disrupted.has_recovered(Some(&snapshot(&[]))));
+        assert!(!disrupted.has_recovered(Some(&snapshot(&[("/pods", json!([]))]))), "it has no pod");
+        assert!(!disrupted.has_recovered(None), "the snapshot is unknown");
     }
 }

@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
-use super::parameter::{Expected, ExpectedFact, Span};
+use super::parameter::{DurationParam, Expected, ExpectedFact};
 use super::shared::Shared;
 use super::system::System;
 use crate::cluster::container;
-use crate::cluster::server::{Settlement, counted, is_terminating};
-use crate::cluster::{ApiError, Population, ResourceExt, Server};
+use crate::cluster::server::{RolloutState, counted, is_terminating};
+use crate::cluster::{ApiError, ResourceExt, Server, Snapshot};
 use crate::event::{Event, Reason, TestId, Verdict};
 
 pub struct Site {
@@ -40,25 +40,25 @@ impl Site {
     }
 
     /// Waits until `pending` returns `None` for a server, or for all, or until the limit for rollouts; returns the
-    /// population.
+    /// snapshot.
     pub async fn settled(
         &self,
         server: Option<&str>,
-        mut pending: impl FnMut(&Population) -> Option<String>,
-    ) -> Result<Population, Verdict> {
+        mut pending: impl FnMut(&Snapshot) -> Option<String>,
+    ) -> Result<Snapshot, Verdict> {
         let limit = self.shared.settle_limit();
         let left = limit.saturating_duration_since(Instant::now());
         let mut is_reported = false;
         loop {
             let mut changes = self.shared.watch.changes(server);
-            let population = self.shared.watch.population();
-            let open = match &population {
-                Ok(population) => pending(population),
+            let snapshot = self.shared.watch.snapshot();
+            let open = match &snapshot {
+                Ok(snapshot) => pending(snapshot),
                 Err(ApiError::Forbidden { .. } | ApiError::Unauthorized { .. }) => None,
                 Err(error) => Some(error.to_string()),
             };
             let Some(open) = open.filter(|_| Instant::now() < limit) else {
-                return population.map_err(|error| self.no_reply(&error));
+                return snapshot.map_err(|error| self.no_reply(&error));
             };
             if !is_reported {
                 self.waiting(open, left);
@@ -68,38 +68,37 @@ impl Site {
         }
     }
 
-    /// The population after the rollout of a server has settled or failed.
-    pub async fn server_settled(&self, server: &str) -> Result<Population, Verdict> {
-        self.settled(Some(server), |population| population.server(&self.system.pods, server).settlement().pending())
+    /// The snapshot after the rollout of a server has settled or failed.
+    pub async fn server_settled(&self, server: &str) -> Result<Snapshot, Verdict> {
+        self.settled(Some(server), |snapshot| snapshot.server(&self.system.pods, server).rollout_state().pending())
             .await
     }
 
     /// The server under test, after its rollout has settled or failed.
-    pub async fn settled_server(&self) -> Result<(Server, Population), Verdict> {
-        let population = self.server_settled(self.server()).await?;
-        Ok((population.server(&self.system.pods, self.server()), population))
+    pub async fn settled_server(&self) -> Result<(Server, Snapshot), Verdict> {
+        let snapshot = self.server_settled(self.server()).await?;
+        Ok((snapshot.server(&self.system.pods, self.server()), snapshot))
     }
 
-    /// The population after the rollouts of all the suite's servers have settled or failed.
-    pub async fn all_settled(&self) -> Result<Population, Verdict> {
-        self.settled(None, |population| {
-            let mut settlements =
-                self.system.names().map(|name| population.server(&self.system.pods, name).settlement());
-            settlements.find_map(Settlement::pending)
+    /// The snapshot after the rollouts of all the suite's servers have settled or failed.
+    pub async fn all_settled(&self) -> Result<Snapshot, Verdict> {
+        self.settled(None, |snapshot| {
+            let mut states = self.system.names().map(|name| snapshot.server(&self.system.pods, name).rollout_state());
+            states.find_map(RolloutState::pending)
         })
         .await
     }
 
-    /// The current pod of the server under test, and the population with it.
+    /// The current pod of the server under test, and the snapshot with it.
     ///
     /// # Errors
     /// There is not exactly one: blocked by the test `pods` of this server. Or the server exited on a request of
     /// another test.
-    pub async fn pod(&self) -> Result<(Arc<Pod>, Population), Verdict> {
+    pub async fn pod(&self) -> Result<(Arc<Pod>, Snapshot), Verdict> {
         if let Some(exit) = self.shared.exits.of(self.server()) {
             return Err(exit.blocks(self.server()));
         }
-        let (server, population) = self.settled_server().await?;
+        let (server, snapshot) = self.settled_server().await?;
         let object = format!("server {}", self.server());
         if let Some(obstacle) = server.obstacle() {
             let what = format!("{}: {}", obstacle.object, obstacle.seen());
@@ -110,7 +109,7 @@ impl Site {
             return Err(self.blocked(Reason::new(object, "exactly one current pod", counted(&current))));
         };
         let _ = self.pod.set(Arc::clone(pod));
-        Ok((Arc::clone(pod), population))
+        Ok((Arc::clone(pod), snapshot))
     }
 
     /// The same, if no container of the pod restarted recently: what a restarting container shows depends on the
@@ -118,9 +117,9 @@ impl Site {
     ///
     /// # Errors
     /// As for [`pod`](Self::pod), or a container restarted: blocked by the test `pods` of this server.
-    pub async fn steady_pod(&self) -> Result<(Arc<Pod>, Population), Verdict> {
-        let (pod, population) = self.pod().await?;
-        if let Some(view) = recently_restarted(&pod, self.system.restart_window, population.now) {
+    pub async fn steady_pod(&self) -> Result<(Arc<Pod>, Snapshot), Verdict> {
+        let (pod, snapshot) = self.pod().await?;
+        if let Some(view) = recently_restarted(&pod, self.system.restart_window, snapshot.now) {
             let object = container::place(&pod, view.name);
             return Err(self.blocked(Reason::new(
                 object,
@@ -128,7 +127,7 @@ impl Site {
                 view.describe(),
             )));
         }
-        Ok((pod, population))
+        Ok((pod, snapshot))
     }
 
     /// The ERROR for a test that used the pod, if the server exited on a request of another test meanwhile.
@@ -154,8 +153,8 @@ impl Site {
     pub async fn pod_replaced(&self) -> Reason {
         loop {
             let mut changes = self.shared.watch.changes(self.id.server.as_deref());
-            if let (Some(own), Ok(population)) = (self.pod.get(), self.shared.watch.population()) {
-                let pod = population.pods.iter().find(|pod| pod.metadata.uid == own.metadata.uid);
+            if let (Some(own), Ok(snapshot)) = (self.pod.get(), self.shared.watch.snapshot()) {
+                let pod = snapshot.pods.iter().find(|pod| pod.metadata.uid == own.metadata.uid);
                 if pod.is_none_or(|pod| is_terminating(pod)) {
                     return self.replaced();
                 }
@@ -214,12 +213,17 @@ impl Site {
 }
 
 /// The first container of the pod that restarted within the window.
-pub(super) fn recently_restarted(pod: &Pod, window: Span, now: Timestamp) -> Option<container::View<'_>> {
+pub(super) fn recently_restarted(pod: &Pod, window: DurationParam, now: Timestamp) -> Option<container::View<'_>> {
     container::all(pod).into_iter().find(|view| has_recently_restarted(pod, view, window, now))
 }
 
 /// Whether a container restarted within the window; restarts of a completed init container do not count.
-pub(super) fn has_recently_restarted(pod: &Pod, view: &container::View<'_>, window: Span, now: Timestamp) -> bool {
+pub(super) fn has_recently_restarted(
+    pod: &Pod,
+    view: &container::View<'_>,
+    window: DurationParam,
+    now: Timestamp,
+) -> bool {
     let has_completed = view.kind == container::Kind::Init && view.has_completed();
     !has_completed && container::restarted_recently(pod, view, window.signed(), now)
 }

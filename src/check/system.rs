@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::parameter::{ExpectedFact, Pattern, Span, with_group};
+use super::parameter::{DurationParam, ExpectedFact, Pattern, with_group};
 use crate::cluster::{LogPatterns, Select, is_copy_error};
 use crate::event::{Reason, Verdict};
 
@@ -21,7 +21,7 @@ pub struct System {
     #[schemars(with = "IndexMap<String, Vec<String>>")]
     pub servers: Spanned<IndexMap<String, Vec<Spanned<String>>>>,
     /// How long a restarted container must run until its restart no longer counts.
-    pub restart_window: Span,
+    pub restart_window: DurationParam,
     /// The NFS export of each server.
     pub export: Export,
     /// Name of the hostPath volume with the host folder, if servers have one.

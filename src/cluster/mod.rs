@@ -34,7 +34,7 @@ pub use events::Warning;
 pub use helm::{Contents, Deployed, Live, Revision, manifest};
 pub use kube::ResourceExt;
 pub use logs::{Cycle, FollowedLog, LogLine, LogPatterns, LogState, PAUSE_TIMEOUT, SyncLog, is_copy_error};
-pub use namespace::{Changes, Network, Population, Watch};
+pub use namespace::{Changes, Network, Snapshot, Watch};
 pub use permission::Permission;
 pub use port_forward::PortForward;
 pub use select::{Select, Wanted};

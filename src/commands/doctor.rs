@@ -11,7 +11,7 @@ use owo_colors::{OwoColorize, Stream};
 use super::preflight::{self, Answers};
 use crate::check::{Access, Check};
 use crate::cli::Options;
-use crate::cluster::{self, ApiError, Cluster, End, Operation, Output, Population, ResourceExt, Watch, container};
+use crate::cluster::{self, ApiError, Cluster, End, Operation, Output, ResourceExt, Snapshot, Watch, container};
 use crate::error::Refusal;
 use crate::host::Host;
 use crate::report::text::count;
@@ -50,21 +50,21 @@ pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
     });
     let exists = report.judge("namespace", namespace);
     report.permissions(preflight::access(&cluster, &access), &access, &checks);
-    let population = watch.as_ref().map_err(Clone::clone).and_then(Watch::population);
+    let snapshot = watch.as_ref().map_err(Clone::clone).and_then(Watch::snapshot);
     let network = watch.as_ref().map_err(Clone::clone).and_then(Watch::network);
     if exists {
-        report.release(preflight::release(&options.target, &revisions, &population, suites), revisions.err());
+        report.release(preflight::release(&options.target, &revisions, &snapshot, suites), revisions.err());
     }
     // Known missing permissions are reported above.
-    let unlisted = population.as_ref().err().or(network.as_ref().err());
+    let unlisted = snapshot.as_ref().err().or(network.as_ref().err());
     if let Some(error) =
         unlisted.filter(|error| access.unknown.is_some() || !matches!(error, ApiError::Forbidden { .. }))
     {
         report.print(Level::Fail, "objects", &error.to_string(), &error.hint());
     }
-    if let Ok(population) = population {
-        report.pods(&population, suites);
-        report.commands(&cluster, &population, suites).await;
+    if let Ok(snapshot) = snapshot {
+        report.pods(&snapshot, suites);
+        report.commands(&cluster, &snapshot, suites).await;
     }
     report.is_ok
 }
@@ -158,9 +158,9 @@ impl Report {
     }
 
     /// Reports servers whose newest pod cannot start.
-    fn pods(&mut self, population: &Population, suites: &[Suite]) {
+    fn pods(&mut self, snapshot: &Snapshot, suites: &[Suite]) {
         for (suite, server) in suite::servers(suites) {
-            let Some(obstacle) = population.server(&suite.system.pods, server).obstacle() else { continue };
+            let Some(obstacle) = snapshot.server(&suite.system.pods, server).obstacle() else { continue };
             let (level, outlook) = match obstacle.may_resolve {
                 None => (Level::Fail, String::new()),
                 Some(outlook) => (Level::Warn, format!("; {outlook}")),
@@ -171,9 +171,9 @@ impl Report {
     }
 
     /// Runs a command in a container. It needs a websocket, which proxies and gateways may refuse.
-    async fn commands(&mut self, cluster: &Cluster, population: &Population, suites: &[Suite]) {
+    async fn commands(&mut self, cluster: &Cluster, snapshot: &Snapshot, suites: &[Suite]) {
         let mut running = suite::servers(suites).filter_map(|(suite, server)| {
-            let its = population.server(&suite.system.pods, server);
+            let its = snapshot.server(&suite.system.pods, server);
             let pod = its.current().into_iter().next()?;
             // A container in which tests run commands: others may lack a shell.
             suite.tests.iter().find_map(|test| test.check.sync_cycles())?;

@@ -5,7 +5,7 @@ use tokio::task::spawn_blocking;
 
 use crate::check::{Access, Check};
 use crate::cli::Options;
-use crate::cluster::{ApiError, Cluster, Population, Revision, Target, Watch};
+use crate::cluster::{ApiError, Cluster, Revision, Snapshot, Target, Watch};
 use crate::error::{Refusal, suggestion};
 use crate::host::Host;
 use crate::suite::{self, Suite};
@@ -82,7 +82,7 @@ pub fn access(cluster: &Cluster, access: &Access) -> Result<(), Refusal> {
 pub fn release(
     target: &Target,
     revisions: &Result<Vec<Revision>, ApiError>,
-    population: &Result<Population, ApiError>,
+    snapshot: &Result<Snapshot, ApiError>,
     suites: &[Suite],
 ) -> Result<String, Refusal> {
     let name = &target.release;
@@ -102,8 +102,8 @@ pub fn release(
         let what = format!("namespace `{}` has no Helm release `{name}`", target.namespace);
         return Err(Refusal::start(what, hint.trim_start()));
     }
-    let is_empty = |population: &Population| !suites.iter().any(|suite| population.has_any(&suite.system.pods));
-    if population.as_ref().is_ok_and(is_empty) {
+    let is_empty = |snapshot: &Snapshot| !suites.iter().any(|suite| snapshot.has_any(&suite.system.pods));
+    if snapshot.as_ref().is_ok_and(is_empty) {
         let what = format!("namespace `{}` has no pod and no Deployment of release `{name}`", target.namespace);
         let hint = "install it with helm upgrade --install (see README.md), or choose another release with --namespace and \
                     --release";

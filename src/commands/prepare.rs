@@ -48,7 +48,7 @@ pub async fn prepare(
         }
     };
     let (deployed, duration) = tokio::join!(deployed, duration(&cluster, &watch, suites, tests));
-    let release = preflight::release(&options.target, &revisions, &watch.population(), suites)?;
+    let release = preflight::release(&options.target, &revisions, &watch.snapshot(), suites)?;
     let values = match (given, &options.values) {
         (Some(given), Some(path)) => {
             let defaults = deployed.iter().flatten().next().map(|deployed| deployed.contents.defaults.clone());
@@ -83,7 +83,7 @@ async fn duration(cluster: &Cluster, watch: &Watch, suites: &[Suite], tests: &[P
     let writing = tests.iter().filter_map(|test| Some((test.check.sync_cycles()?, test)));
     let (cycles, test) = writing.max_by_key(|(cycles, _)| *cycles).filter(|(cycles, _)| *cycles > 0)?;
     let system = &suites.iter().find(|suite| suite.name == test.id.suite)?.system;
-    let pods = watch.population().ok()?.ready(&system.pods, system.sidecar_name());
+    let pods = watch.snapshot().ok()?.ready(&system.pods, system.sidecar_name());
     let period = check::period(cluster, &pods.first()?.1, system).await?;
     let (all, each) = ((period * u32::from(cycles)).as_secs(), period.as_secs());
     let cycles = count(cycles.into(), "sync cycle");

@@ -42,7 +42,7 @@ pub(super) fn run(options: &Options) -> Exit {
     }
     let reporting = Reporting::start(reporters);
     let tests = selected.as_deref().unwrap_or_default();
-    let tests = tests.iter().map(|test| Planned { id: test.id.clone(), hops: test.check.about().hops }).collect();
+    let tests = tests.iter().map(|test| Planned { id: test.id.clone(), hops: test.check.info().hops }).collect();
     reporting.send(Event::RunStarted { at: Timestamp::now(), suites: reported_suites(options, &suites), tests });
     let finished = selected.and_then(|tests| {
         let finished = runtime.block_on(execute(options, &suites, tests, &signals, reporting.events.clone()));
@@ -100,6 +100,11 @@ async fn execute(
         let system = Arc::clone(&suite_of(&test)?.system);
         Some(Job { test, system, tests: Arc::clone(&all) })
     });
-    Ok(run::run(shared, jobs.collect(), options.run.test_threads.map_or(run::AT_ONCE, NonZeroUsize::get), signals)
-        .await)
+    Ok(run::run(
+        shared,
+        jobs.collect(),
+        options.run.test_threads.map_or(run::DEFAULT_CONCURRENCY, NonZeroUsize::get),
+        signals,
+    )
+    .await)
 }

@@ -130,14 +130,14 @@ async fn search(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) 
         })),
         Err(error) => found.problems.push(format!("cannot list the host folder of {server}: {error}")),
     }
-    let population = match shared.watch.population() {
-        Ok(population) => population,
+    let snapshot = match shared.watch.snapshot() {
+        Ok(snapshot) => snapshot,
         Err(error) => {
             found.problems.push(format!("cannot list the exports of {server}: {error}"));
             return found;
         }
     };
-    let its = population.server(&suite.system.pods, server);
+    let its = snapshot.server(&suite.system.pods, server);
     for system in systems(suites, server) {
         let Export { container, folder, .. } = &system.export;
         for pod in its.pods.iter().filter(|pod| !has_ended(pod) && container::runs(pod, container)) {

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::check::Shared;
 use crate::cluster::container::{self, View};
 use crate::cluster::server::{has_ended, is_terminating, phase};
-use crate::cluster::{ApiError, LogLine, Population, ResourceExt, Select, Server};
+use crate::cluster::{ApiError, LogLine, ResourceExt, Select, Server, Snapshot};
 use crate::event::Section;
 use crate::redact;
 
@@ -31,12 +31,12 @@ const BYTES: i64 = 1 << 18;
 
 pub(super) async fn gather(
     shared: &Shared,
-    population: Result<&Population, &ApiError>,
+    snapshot: Result<&Snapshot, &ApiError>,
     select: &Select,
     name: &str,
 ) -> Vec<Section> {
-    let server = match population {
-        Ok(population) => population.server(select, name),
+    let server = match snapshot {
+        Ok(snapshot) => snapshot.server(select, name),
         Err(error) => return vec![section("pods", &[format!("unavailable: {error}")])],
     };
     let pods = newest(&server);

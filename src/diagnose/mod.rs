@@ -39,13 +39,13 @@ impl Diagnoses {
             return;
         }
         // Taken now, before the cleanup changes it.
-        let population = self.shared.watch.population();
+        let snapshot = self.shared.watch.snapshot();
         let (shared, select, is_down) = (Arc::clone(&self.shared), site.system.pods.clone(), Arc::clone(&self.is_down));
         begun.1.spawn(async move {
             if !answers(&shared, &is_down).await {
                 return;
             }
-            let sections = gather::gather(&shared, population.as_ref(), &select, &server).await;
+            let sections = gather::gather(&shared, snapshot.as_ref(), &select, &server).await;
             shared.emit(Event::Diagnosed(Diagnosis { server, sections }));
         });
     }

@@ -13,7 +13,7 @@ use crate::check::{Place, Placed, Shared};
 use crate::cluster::container;
 use crate::cluster::script::may_read_target;
 use crate::cluster::server::{has_ended, is_terminating};
-use crate::cluster::{ApiError, FollowedLog, Operation, PAUSE_TIMEOUT, Population, ResourceExt, Select};
+use crate::cluster::{ApiError, FollowedLog, Operation, PAUSE_TIMEOUT, ResourceExt, Select, Snapshot};
 use crate::event::{Event, Notice};
 
 /// How long to wait for a pause between sync cycles before searching an export.
@@ -88,10 +88,10 @@ async fn wait_for_pause(shared: &Shared, server: &str, pods: &[&Arc<Pod>]) {
 
 async fn sweep_folder(shared: &Shared, server: &str, select: &Select, prefix: &str) -> Swept {
     if shared.host.holds_temporary(server, prefix).await
-        && let Ok(population) = population(shared).await
+        && let Ok(snapshot) = snapshot(shared).await
     {
         // rsync may still write it; one that exists between two cycles was left by a killed rsync.
-        wait_for_pause(shared, server, &population.server(select, server).current()).await;
+        wait_for_pause(shared, server, &snapshot.server(select, server).current()).await;
     }
     let swept = shared.host.sweep(server, prefix).await.map_err(|error| error.to_string());
     (format!("the host folder of {server}"), swept)
@@ -99,13 +99,13 @@ async fn sweep_folder(shared: &Shared, server: &str, select: &Select, prefix: &s
 
 async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &str) -> Vec<Swept> {
     let exports: Vec<_> = shared.ledger.places(server).into_iter().filter_map(Place::export).collect();
-    let population = match population(shared).await {
-        Ok(population) => population,
+    let snapshot = match snapshot(shared).await {
+        Ok(snapshot) => snapshot,
         Err(problem) => {
             return exports.iter().map(|_| (format!("the export of {server}"), Err(problem.clone()))).collect();
         }
     };
-    let its = population.server(select, server);
+    let its = snapshot.server(select, server);
     let mut swept = Vec::new();
     for (container, folder) in exports {
         // Skip pods whose container is not running: their init container copies from the host folder, which is cleaned.
@@ -143,7 +143,7 @@ async fn remove_file(shared: &Shared, mut places: Vec<Placed>) -> Vec<(Placed, S
 }
 
 async fn remove_place(shared: &Shared, placed: &Placed, deadline: Instant) -> Result<(), String> {
-    let server = started_population(shared, placed, deadline).await?.server(&placed.select, &placed.server);
+    let server = started_snapshot(shared, placed, deadline).await?.server(&placed.select, &placed.server);
     // From all current pods, not only the one it was written in: the init container of a new pod may have copied it, and a pod
     // that is being deleted still syncs.
     let is_reached = |pod: &&Arc<Pod>| match &placed.place {
@@ -189,13 +189,13 @@ fn unreachable(pod: &Pod, container: &str) -> Option<String> {
 }
 
 /// Waits for pods of the server that are starting: their init container may be copying the file.
-async fn started_population(shared: &Shared, placed: &Placed, deadline: Instant) -> Result<Population, String> {
-    let Place::Export { container, .. } = &placed.place else { return population(shared).await };
+async fn started_snapshot(shared: &Shared, placed: &Placed, deadline: Instant) -> Result<Snapshot, String> {
+    let Place::Export { container, .. } = &placed.place else { return snapshot(shared).await };
     loop {
         let mut changes = shared.watch.changes(Some(&placed.server));
-        let now = population(shared).await?;
+        let now = snapshot(shared).await?;
         let server = now.server(&placed.select, &placed.server);
-        let is_starting = server.settlement().pending().is_some()
+        let is_starting = server.rollout_state().pending().is_some()
             && server.current().into_iter().any(|pod| !container::runs(pod, container));
         if !is_starting || tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
             return Ok(now);
@@ -222,19 +222,19 @@ async fn wait_for_sidecars(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<F
 }
 
 /// The objects in the namespace; waits for a watch that is reconnecting.
-async fn population(shared: &Shared) -> Result<Population, String> {
+async fn snapshot(shared: &Shared) -> Result<Snapshot, String> {
     let mut changes = shared.watch.changes(None);
     let reconnected = async {
         loop {
-            if let Ok(population) = shared.watch.population() {
-                return population;
+            if let Ok(snapshot) = shared.watch.snapshot() {
+                return snapshot;
             }
             let _ = changes.changed().await;
         }
     };
     match tokio::time::timeout(WATCH_LIMIT, reconnected).await {
-        Ok(population) => Ok(population),
-        Err(_) => shared.watch.population().map_err(|error| error.to_string()),
+        Ok(snapshot) => Ok(snapshot),
+        Err(_) => shared.watch.snapshot().map_err(|error| error.to_string()),
     }
 }
 

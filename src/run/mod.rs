@@ -24,7 +24,7 @@ mod signal;
 pub use signal::Signals;
 
 /// The default limit of tests at once: each takes a connection and some memory.
-pub const AT_ONCE: usize = 512;
+pub const DEFAULT_CONCURRENCY: usize = 512;
 
 /// A test with the system that its suite describes.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
     let mut tests = Tests::new(Arc::clone(&shared), &jobs);
     let all_finished = async {
         // Disruptive tests run after all others, one at a time, in their suites' order.
-        let (disruptive, others) = jobs.into_iter().partition(|job| job.test.check.about().disrupts);
+        let (disruptive, others) = jobs.into_iter().partition(|job| job.test.check.info().disrupts);
         tests.run(others, limit, &diagnoses).await;
         tests.run(disruptive, 1, &diagnoses).await;
         diagnoses.finish().await;
@@ -156,14 +156,14 @@ impl Tests {
 /// Runs one test and cleans up after it. A missing permission, a panic, or a replaced pod is an ERROR of this test alone.
 async fn run_test(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Finished {
     let started = Instant::now();
-    if job.test.check.about().disrupts && !shared.settings.allow_disruption {
+    if job.test.check.info().disrupts && !shared.settings.allow_disruption {
         return Verdict::skip("disruptive; enable with --allow-disruption").into();
     }
     let site = Site::new(Arc::clone(&shared), job.test.id, job.system);
     if let Some(lacked) = shared.access.missing_for(&job.test.check) {
         return site.no_reply(&lacked.denied()).into();
     }
-    if job.test.check.about().disrupts
+    if job.test.check.info().disrupts
         && let Some(down) = shared.down()
     {
         return blocked_by_disrupted(&down).into();

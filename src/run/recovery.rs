@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
 use crate::check::{Disrupted, Shared};
-use crate::cluster::server::Settlement;
-use crate::cluster::{Population, REPLY_TIMEOUT, ResourceExt};
+use crate::cluster::server::RolloutState;
+use crate::cluster::{REPLY_TIMEOUT, ResourceExt, Snapshot};
 use crate::event::{Event, Notice};
 
 /// Waits until a disrupted server is Ready again, or sends a notice why it is not.
@@ -18,10 +18,10 @@ pub async fn recover(shared: &Shared, disrupted: &Disrupted) {
     let limit = at + shared.settings.settle.max(REPLY_TIMEOUT);
     let mut last = "its state is unknown".to_owned();
     let mut is_reported = false;
-    let mut poll = |population: &Population| match state(population, disrupted) {
-        Settlement::Settled => Some(Ok(())),
-        Settlement::Stuck(why) => Some(Err(why)),
-        Settlement::Pending(what) => {
+    let mut poll = |snapshot: &Snapshot| match state(snapshot, disrupted) {
+        RolloutState::Settled => Some(Ok(())),
+        RolloutState::Stuck(why) => Some(Err(why)),
+        RolloutState::Pending(what) => {
             if !is_reported {
                 let what = format!("server {server} to be Ready again: {what}");
                 let limit = limit.saturating_duration_since(Instant::now());
@@ -58,14 +58,14 @@ pub fn not_ready(shared: &Shared, disrupted: &Disrupted, why: &str) -> String {
     )
 }
 
-fn state(population: &Population, disrupted: &Disrupted) -> Settlement {
-    let server = population.server(&disrupted.select, &disrupted.server);
+fn state(snapshot: &Snapshot, disrupted: &Disrupted) -> RolloutState {
+    let server = snapshot.server(&disrupted.select, &disrupted.server);
     let is_to_be_deleted = |pod: &&Arc<Pod>| pod.metadata.uid.as_ref() == Some(&disrupted.deletes);
     // The deletion may not be visible yet; if it is not after `REPLY_TIMEOUT`, it was never sent.
     if let Some(pod) = server.current().into_iter().find(is_to_be_deleted)
         && disrupted.at.elapsed() < REPLY_TIMEOUT
     {
-        return Settlement::Pending(format!("pod {} is about to be deleted", pod.name_any()));
+        return RolloutState::Pending(format!("pod {} is about to be deleted", pod.name_any()));
     }
     server.readiness()
 }
@@ -81,13 +81,13 @@ mod tests {
     use crate::cluster::example::{NOW, output_pod, output_server, with};
     use crate::event::TestId;
 
-    fn state_of(ago: Duration, changes: &[(&str, Value)]) -> Settlement {
+    fn state_of(ago: Duration, changes: &[(&str, Value)]) -> RolloutState {
         let owner =
             json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": "nas-output-1", "uid": "deployment-1"}]);
         let healthy = with(output_server(), &[("/replica_sets/1/metadata/ownerReferences", owner)]);
         let server: Server = serde_json::from_value(with(healthy, changes)).unwrap();
         let Server { pods, deployments, replica_sets, .. } = server;
-        let population = Population::new(pods, deployments, replica_sets, NOW.parse().unwrap());
+        let snapshot = Snapshot::new(pods, deployments, replica_sets, NOW.parse().unwrap());
         let select = json!({"labels": {"simulator.protocol": "nfs"}, "server-label": "app.kubernetes.io/component"});
         let test = TestId { suite: "restarts".into(), slug: "win-02".into(), server: None };
         let disrupted = Disrupted {
@@ -97,7 +97,7 @@ mod tests {
             deletes: "pod-1".into(),
             at: Instant::now().checked_sub(ago).unwrap(),
         };
-        state(&population, &disrupted)
+        state(&snapshot, &disrupted)
     }
 
     #[test]
@@ -112,17 +112,20 @@ mod tests {
             ("the new pod is not Ready", json!([coming.clone()])),
             ("no pod", json!([])),
         ] {
-            assert!(matches!(state_of(now, &[("/pods", pods)]), Settlement::Pending(_)), "{what}");
+            assert!(matches!(state_of(now, &[("/pods", pods)]), RolloutState::Pending(_)), "{what}");
         }
-        assert_eq!(state_of(now, &[("/pods", json!([another]))]), Settlement::Settled);
-        assert!(matches!(state_of(now, &[("/pods", json!([])), ("/deployments", json!([]))]), Settlement::Pending(_)));
+        assert_eq!(state_of(now, &[("/pods", json!([another]))]), RolloutState::Settled);
+        assert!(matches!(
+            state_of(now, &[("/pods", json!([])), ("/deployments", json!([]))]),
+            RolloutState::Pending(_)
+        ));
         let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
         let stuck = with(coming, &[("/status/initContainerStatuses/1/state", waiting)]);
-        assert!(matches!(state_of(now, &[("/pods", json!([stuck]))]), Settlement::Stuck(_)));
+        assert!(matches!(state_of(now, &[("/pods", json!([stuck]))]), RolloutState::Stuck(_)));
     }
 
     #[test]
     fn a_pod_whose_deletion_was_never_sent_counts_as_recovered() {
-        assert_eq!(state_of(REPLY_TIMEOUT * 2, &[]), Settlement::Settled);
+        assert_eq!(state_of(REPLY_TIMEOUT * 2, &[]), RolloutState::Settled);
     }
 }

@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::load::{BUILT_IN, load};
 use super::schema::schema;
-use crate::check::{About, Check, Need, Subject};
+use crate::check::{Check, KindInfo, Need, Subject};
 
 /// The topic beside the kinds of checks.
 pub const SYSTEM: &str = "system";
 
 pub fn list() -> Vec<String> {
-    let kinds = Check::ALL.iter().map(|about| (about.key, about.summary));
+    let kinds = Check::ALL.iter().map(|info| (info.key, info.summary));
     let all = kinds.chain([(SYSTEM, "The system under test: servers, their export, init container and sidecar.")]);
     all.map(|(key, summary)| format!("{key:<18}{summary}")).collect()
 }
@@ -25,13 +25,13 @@ pub fn explain(key: &str) -> Option<String> {
     if key == SYSTEM {
         return Some(system());
     }
-    let (about, schema) = (Check::ALL.iter().find(|about| about.key == key)?, schema());
-    let mut text = format!("{key}: {}\n{}.\n", about.summary, facts(about).join("; "));
+    let (info, schema) = (Check::ALL.iter().find(|info| info.key == key)?, schema());
+    let mut text = format!("{key}: {}\n{}.\n", info.summary, facts(info).join("; "));
     let permitted = |needs: &[Need]| -> BTreeSet<_> {
         needs.iter().flat_map(|need| need.permissions()).map(ToString::to_string).collect()
     };
-    let permissions = permitted(about.needs);
-    let further = permitted(about.may_need).difference(&permissions).cloned().collect::<BTreeSet<_>>();
+    let permissions = permitted(info.needs);
+    let further = permitted(info.may_need).difference(&permissions).cloned().collect::<BTreeSet<_>>();
     for (what, permissions) in [("Permissions beyond those of every test", permissions), ("For some keys", further)] {
         if !permissions.is_empty() {
             let permissions: Vec<_> = permissions.into_iter().collect();
@@ -58,17 +58,17 @@ fn system() -> String {
 }
 
 /// What the check judges, needs and proves, and whether it is disruptive.
-fn facts(about: &About) -> Vec<String> {
+fn facts(info: &KindInfo) -> Vec<String> {
     let listed = |what: &str, words: Vec<String>| (!words.is_empty()).then(|| format!("{what} {}", words.join(", ")));
-    let judges = match about.subject {
+    let judges = match info.subject {
         Subject::Server => "Judges a server",
         Subject::System => "Judges the system as a whole",
         Subject::ServerOrSystem => "Judges a server or the system as a whole",
     };
-    let needs = listed("needs", about.needs.iter().map(ToString::to_string).collect());
-    let may_need = listed("some keys also need", about.may_need.iter().map(ToString::to_string).collect());
-    let proves = listed("a PASS proves", about.hops.iter().map(ToString::to_string).collect());
-    let disrupts = about.disrupts.then(|| "disruptive, needs --allow-disruption".to_owned());
+    let needs = listed("needs", info.needs.iter().map(ToString::to_string).collect());
+    let may_need = listed("some keys also need", info.may_need.iter().map(ToString::to_string).collect());
+    let proves = listed("a PASS proves", info.hops.iter().map(ToString::to_string).collect());
+    let disrupts = info.disrupts.then(|| "disruptive, needs --allow-disruption".to_owned());
     [Some(judges.to_owned()), needs, may_need, proves, disrupts].into_iter().flatten().collect()
 }
 
@@ -77,7 +77,7 @@ pub fn line(check: &Check) -> String {
     let needs = Need::ALL.into_iter().filter(|need| check.needs(*need));
     let needs: Vec<String> = needs.map(|need| need.to_string()).collect();
     let needs = if needs.is_empty() { String::new() } else { format!("; needs {}", needs.join(", ")) };
-    format!("{}{needs}{}", check.kind(), if check.about().disrupts { "; disruptive" } else { "" })
+    format!("{}{needs}{}", check.kind(), if check.info().disrupts { "; disruptive" } else { "" })
 }
 
 struct Field<'a> {

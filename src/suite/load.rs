@@ -26,7 +26,7 @@ const MAX_KIB: u64 = 1024;
 
 /// The non-disruptive built-in suites; includes invalid ones, so that loading them reports the error.
 pub fn non_disruptive() -> Vec<String> {
-    let disrupts = |name| load(name).is_ok_and(|suite| suite.tests.iter().any(|test| test.check.about().disrupts));
+    let disrupts = |name| load(name).is_ok_and(|suite| suite.tests.iter().any(|test| test.check.info().disrupts));
     BUILT_IN.iter().filter(|(name, _)| !disrupts(name)).map(|(name, _)| (*name).to_owned()).collect()
 }
 

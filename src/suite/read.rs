@@ -129,7 +129,7 @@ fn tests(file: &SuiteFile, system: &System) -> Result<Vec<PlannedTest>, Invalid>
         if !is_name(slug) {
             return invalid(at, format!("invalid slug `{slug}`"), NAME);
         }
-        let (kind, subject) = (test.check.kind(), test.check.about().subject);
+        let (kind, subject) = (test.check.kind(), test.check.info().subject);
         match (subject, test.on.is_empty()) {
             (Subject::Server, true) => {
                 let hint = "add `on:` with roles, servers or `all`";
@@ -141,7 +141,7 @@ fn tests(file: &SuiteFile, system: &System) -> Result<Vec<PlannedTest>, Invalid>
             }
             _ => {}
         }
-        if let Some(part) = test.check.about().parts.iter().find(|part| !system.has(**part)) {
+        if let Some(part) = test.check.info().parts.iter().find(|part| !system.has(**part)) {
             let key = part.key();
             let hint = format!("add `{key}` to the system, or remove this check");
             return invalid(at, format!("check `{kind}` needs a system with `{key}`"), hint);

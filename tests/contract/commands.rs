@@ -7,8 +7,8 @@ use super::clusters::{Connected, select, wanted};
 
 pub async fn pod(api: &Connected, server: &str) -> String {
     let watch = api.cluster.watch(wanted(), false).await.unwrap();
-    let population = watch.population().unwrap();
-    let ready = population.ready(&select(), "nfs-server");
+    let snapshot = watch.snapshot().unwrap();
+    let ready = snapshot.ready(&select(), "nfs-server");
     ready.iter().find(|(name, _)| name == server).expect("a Ready pod").1.name_any()
 }
 

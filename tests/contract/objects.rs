@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use file_simulator_e2e::cluster::{ApiError, Population, ResourceExt, Watch, server};
+use file_simulator_e2e::cluster::{ApiError, ResourceExt, Snapshot, Watch, server};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::api::core::v1::{Event, Pod, Secret};
@@ -25,14 +25,14 @@ async fn named(api: &Connected, params: &ListParams) -> Vec<String> {
     found.items.iter().map(ResourceExt::name_any).collect()
 }
 
-async fn until(watch: &Watch, holds: impl Fn(&Population) -> bool) -> Population {
+async fn until(watch: &Watch, wanted: impl Fn(&Snapshot) -> bool) -> Snapshot {
     let wait = async {
         loop {
             let mut changes = watch.changes(None);
-            if let Ok(population) = watch.population()
-                && holds(&population)
+            if let Ok(snapshot) = watch.snapshot()
+                && wanted(&snapshot)
             {
-                return population;
+                return snapshot;
             }
             changes.changed().await.unwrap();
         }
@@ -42,10 +42,11 @@ async fn until(watch: &Watch, holds: impl Fn(&Population) -> bool) -> Population
         .expect("the pods did not reach the expected state")
 }
 
-fn is_settled(population: &Population, name: &str) -> bool {
-    let server = population.server(&select(), name);
+/// The server has settled with one Ready pod.
+fn is_settled(snapshot: &Snapshot, name: &str) -> bool {
+    let server = snapshot.server(&select(), name);
     let is_ready = server.pods.iter().all(|pod| server::is_ready(pod));
-    server.settlement().pending().is_none() && server.pods.len() == 1 && is_ready
+    server.rollout_state().pending().is_none() && server.pods.len() == 1 && is_ready
 }
 
 pub async fn selectors_match_labels_and_names(api: Connected) {
@@ -85,10 +86,10 @@ pub async fn the_release_is_settled_and_its_services_route_to_its_pods(api: Conn
     let watch = api.cluster.watch(wanted(), true).await.unwrap();
     let servers = ["input-1", "input-2", "input-3", "backup", "output-1", "output-2", "output-3"];
     let servers = servers.map(|name| format!("nas-{name}"));
-    let population = until(&watch, |now| servers.iter().all(|server| is_settled(now, server))).await;
+    let snapshot = until(&watch, |now| servers.iter().all(|server| is_settled(now, server))).await;
     let network = watch.network().unwrap();
     for name in &servers {
-        let pod = &population.server(&select(), name).pods[0];
+        let pod = &snapshot.server(&select(), name).pods[0];
         let services = network.services(&select(), name);
         let slices = network.slices(&services[0]);
         let endpoints: Vec<_> = slices.iter().flat_map(|slice| &slice.endpoints).collect();
@@ -175,9 +176,9 @@ pub async fn a_watch_from_an_old_version_expires(api: Connected) {
 
 pub async fn warnings_are_selected_by_uid(api: Connected) {
     let watch = api.cluster.watch(wanted(), false).await.unwrap();
-    let population = until(&watch, |now| is_settled(now, SERVER)).await;
-    let uid = population.server(&select(), SERVER).pods[0].uid().unwrap();
-    // A healthy pod may have old warnings, but all returned warnings must belong to that pod.
+    let snapshot = until(&watch, |now| is_settled(now, SERVER)).await;
+    let uid = snapshot.server(&select(), SERVER).pods[0].uid().unwrap();
+    // A healthy pod may or may not have old warnings, but all that are returned must be its own.
     let params = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning"));
     let events: Api<Event> = Api::namespaced(api.client.clone(), &api.target.namespace);
     let warnings = events.list(&params).await.unwrap().items;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use file_simulator_e2e::check::{About, Check};
+use file_simulator_e2e::check::{Check, KindInfo};
 use file_simulator_e2e::error::Refusal;
 use file_simulator_e2e::suite::load::{self, BUILT_IN, SYSTEMS};
 use file_simulator_e2e::suite::schema::{self, schema};
@@ -35,7 +35,7 @@ fn the_reference_of_checks_matches_explain() {
     let head = "# Checks and their keys\n\nThe output of `explain CHECK` for each kind. [suites.md](suites.md) shows how to write a \
                 suite. Generated; update with\n`GOLDEN=write cargo test --test offline -- the_reference_of_checks`.\n";
     let explained =
-        |about: &About| format!("\n## {}\n\n```text\n{}```\n", about.key, explain::explain(about.key).unwrap());
+        |about: &KindInfo| format!("\n## {}\n\n```text\n{}```\n", about.key, explain::explain(about.key).unwrap());
     let kinds = Check::ALL.iter().map(explained);
     golden("docs/checks.md", &std::iter::once(head.to_owned()).chain(kinds).collect::<String>());
 }

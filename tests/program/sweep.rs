@@ -25,7 +25,7 @@ impl Simulated {
         self.runtime.block_on(async {
             let cluster = cluster::connect(self.target()).await.unwrap();
             let watch = cluster.watch(Wanted::default(), false).await.unwrap();
-            let pods = watch.population().unwrap().pods;
+            let pods = watch.snapshot().unwrap().pods;
             let pod = pods.iter().map(|pod| pod.name_any()).find(|name| name.contains("nas-output-1")).unwrap();
             let done = cluster.exec(&pod, "nfs-server", &writes).await.unwrap();
             assert!(done.iter().all(|done| done.problem().is_none()));

@@ -8,18 +8,18 @@ mod seen;
 
 use serde::Deserialize;
 
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 
 /// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Restart {
     /// The longest time from the replacement's creation until a tester's file is in its export.
-    pub within: Span,
+    pub within: DurationParam,
     /// What must become of a file that a client wrote to the export.
     pub written: Written,
     /// The longest time for that file to arrive in the host folder, before the pod is deleted.
-    pub synced_within: Option<Span>,
+    pub synced_within: Option<DurationParam>,
 }
 
 /// What must become of a file in an export when its pod is replaced.

@@ -6,21 +6,21 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 use crate::check::site::recently_restarted;
 use crate::cluster::container::{self, Kind};
 use crate::cluster::script;
-use crate::cluster::server::{Settlement, counted, is_ready};
+use crate::cluster::server::{RolloutState, counted, is_ready};
 use crate::cluster::{ResourceExt, Server};
 use crate::event::Reason;
 
 /// The server's one pod, if it runs steadily.
-pub fn steady_pod(server: &Server, window: Span, now: Timestamp) -> Result<Arc<Pod>, Reason> {
+pub fn steady_pod(server: &Server, window: DurationParam, now: Timestamp) -> Result<Arc<Pod>, Reason> {
     let expected = "to run steadily before its pod is deleted";
     let unsteady = |seen: String| Reason::new(format!("server {}", server.name), expected, seen);
-    match server.settlement() {
-        Settlement::Settled => {}
-        Settlement::Pending(why) | Settlement::Stuck(why) => return Err(unsteady(why)),
+    match server.rollout_state() {
+        RolloutState::Settled => {}
+        RolloutState::Pending(why) | RolloutState::Stuck(why) => return Err(unsteady(why)),
     }
     let current = server.current();
     let [pod] = current.as_slice() else { return Err(unsteady(counted(&current))) };
@@ -110,7 +110,7 @@ mod tests {
     }
 
     fn is_steady(changes: &[(&str, Value)]) -> bool {
-        steady_pod(&server(changes), Span(std::time::Duration::from_mins(10)), NOW.parse().unwrap()).is_ok()
+        steady_pod(&server(changes), DurationParam(std::time::Duration::from_mins(10)), NOW.parse().unwrap()).is_ok()
     }
 
     #[test]

@@ -10,12 +10,12 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
 use super::seen::{Replacement, Sighting};
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 use crate::check::sync::search::compare_listing;
 use crate::check::{Disrupted, Site, millis};
 use crate::cluster::container::{self, Kind};
 use crate::cluster::server::{has_ended, is_ready, is_terminating, phase, progress};
-use crate::cluster::{ApiError, Operation, Population, ResourceExt, Server};
+use crate::cluster::{ApiError, Operation, ResourceExt, Server, Snapshot};
 use crate::digest::Digest;
 use crate::event::{Reason, Verdict};
 use crate::host::Seen;
@@ -78,8 +78,8 @@ impl<'a> Deletion<'a> {
 
     /// # Errors
     /// Something else changes the server.
-    fn progress(&self, population: &Population) -> Result<Progress, Verdict> {
-        let server = self.server(population);
+    fn progress(&self, snapshot: &Snapshot) -> Result<Progress, Verdict> {
+        let server = self.server(snapshot);
         let after = millis(self.sent.elapsed());
         let new: Vec<_> =
             server.pods.iter().filter(|pod| !self.known.contains(&pod.uid().unwrap_or_default())).collect();
@@ -115,8 +115,8 @@ impl<'a> Deletion<'a> {
         Ok((Some(Arc::clone(pod)), came))
     }
 
-    fn server(&self, population: &Population) -> Server {
-        population.server(&self.site.system.pods, self.site.server())
+    fn server(&self, snapshot: &Snapshot) -> Server {
+        snapshot.server(&self.site.system.pods, self.site.server())
     }
 
     fn disrupted(&self, seen: String) -> Verdict {
@@ -132,7 +132,7 @@ impl<'a> Deletion<'a> {
     pub async fn wait_for_replacement(&self) -> Result<(Replacement, Option<Arc<Pod>>), Verdict> {
         let shared = &self.site.shared;
         let mut last = None;
-        let found = shared.until(self.site.server(), self.limit, |population| match self.progress(population) {
+        let found = shared.until(self.site.server(), self.limit, |snapshot| match self.progress(snapshot) {
             Ok((pod, Some(came))) => Some(Ok((came, pod))),
             Ok((pod, None)) => {
                 last = pod.or(last.take());
@@ -145,8 +145,8 @@ impl<'a> Deletion<'a> {
         }
         let after = millis(self.sent.elapsed());
         let Some(pod) = last else {
-            let population = shared.watch.population().ok();
-            let obstacle = population.and_then(|population| self.server(&population).obstacle());
+            let snapshot = shared.watch.snapshot().ok();
+            let obstacle = snapshot.and_then(|snapshot| self.server(&snapshot).obstacle());
             return Ok((Replacement::Missing { after, obstacle }, None));
         };
         let state = format!("not Ready yet: {}", progress(&pod));
@@ -174,14 +174,14 @@ impl<'a> Deletion<'a> {
     }
 
     /// Waits until the file is in the replacement's export, or has certainly missed the limit.
-    pub async fn arrival(&self, file: &File, within: Span) -> Sighting {
+    pub async fn arrival(&self, file: &File, within: DurationParam) -> Sighting {
         let container = &self.site.system.export.container;
         let mut seen = Sighting { last: "no replacement".to_owned(), ..Sighting::default() };
         let mut pause = MIN_PAUSE;
         loop {
-            let population = self.site.shared.watch.population();
+            let snapshot = self.site.shared.watch.snapshot();
             let mut age = Duration::ZERO;
-            match population.map(|population| self.progress(&population)) {
+            match snapshot.map(|snapshot| self.progress(&snapshot)) {
                 Ok(Ok((Some(pod), None | Some(Replacement::Ready { .. })))) => {
                     age = self.since_creation(&pod);
                     if container::runs(&pod, container) {
@@ -238,8 +238,8 @@ impl<'a> Deletion<'a> {
     /// Waits until the old pod has ended and writes no more; what is left of it at the limit.
     pub async fn wait_for_old_pod(&self) -> Option<String> {
         let mut last = None;
-        let gone = self.site.shared.until(self.site.server(), self.limit, |population| {
-            let server = self.server(population);
+        let gone = self.site.shared.until(self.site.server(), self.limit, |snapshot| {
+            let server = self.server(snapshot);
             let is_old = |pod: &&Arc<Pod>| self.known.contains(&pod.uid().unwrap_or_default()) && !has_ended(pod);
             last = server.pods.iter().find(is_old).map(|pod| format!("pod {} is still being deleted", pod.name_any()));
             last.is_none().then_some(())

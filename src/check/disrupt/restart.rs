@@ -41,8 +41,8 @@ impl Kind for Restart {
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (server, population) = site.settled_server().await?;
-        let pod = precheck::steady_pod(&server, site.system.restart_window, population.now)
+        let (server, snapshot) = site.settled_server().await?;
+        let pod = precheck::steady_pod(&server, site.system.restart_window, snapshot.now)
             .map_err(|reason| site.blocked(reason))?;
         let owner = precheck::owner(&server, &pod).map_err(Verdict::error)?;
         let sidecar = self.copies(site).then_some(site.system.sidecar_name());
@@ -50,7 +50,7 @@ impl Kind for Restart {
             return Ok(Observation::NotDeleted(danger));
         }
         site.require_running(&pod, &site.system.export.container)?;
-        self.mounted(site, &pod, population.now).await?;
+        self.mounted(site, &pod, snapshot.now).await?;
         Ok(Observation::Restarted(Box::new(self.restart(site, &server, &pod, owner).await?)))
     }
 

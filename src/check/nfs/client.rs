@@ -16,7 +16,7 @@ use crate::check::Site;
 use crate::check::server_exits::{self, ServerExit, exited_by_itself};
 use crate::cluster::container;
 use crate::cluster::server::is_terminating;
-use crate::cluster::{Population, ResourceExt};
+use crate::cluster::{ResourceExt, Snapshot};
 use crate::event::{Reason, Verdict};
 
 /// The pause before a retry: no event reports that a port opens.
@@ -50,8 +50,8 @@ pub struct Client<'a> {
 
 impl<'a> Client<'a> {
     pub fn new(site: &'a Site, pod: &'a Pod, route: Route, within: Duration) -> Self {
-        let population = site.shared.watch.population().ok();
-        let now = population.as_ref().and_then(|population| current(population, pod)).unwrap_or(pod);
+        let snapshot = site.shared.watch.snapshot().ok();
+        let now = snapshot.as_ref().and_then(|snapshot| current(snapshot, pod)).unwrap_or(pod);
         let restarts = container::named(now, &site.system.export.container).map_or(0, |view| view.restarts());
         let deadline = Instant::now() + within + slack(site);
         let since = site.shared.cluster.now();
@@ -145,8 +145,8 @@ impl<'a> Client<'a> {
     async fn exit(&self, delay: Duration) -> Option<ServerExit> {
         let Self { site, pod, restarts, .. } = *self;
         let (shared, name, container) = (&site.shared, pod.name_any(), site.system.export.container.as_str());
-        let ended = |population: &Population| {
-            let view = container::named(current(population, pod)?, container)?;
+        let ended = |snapshot: &Snapshot| {
+            let view = container::named(current(snapshot, pod)?, container)?;
             if view.running_since().is_some() && view.restarts() == restarts {
                 None
             } else {
@@ -154,13 +154,13 @@ impl<'a> Client<'a> {
             }
         };
         let end = shared.until(site.server(), Instant::now() + delay, ended).await.ok()??;
-        let population = shared.watch.population().ok();
-        let is_deleted = population.as_ref().and_then(|population| current(population, pod)).is_none_or(is_terminating);
+        let snapshot = shared.watch.snapshot().ok();
+        let is_deleted = snapshot.as_ref().and_then(|snapshot| current(snapshot, pod)).is_none_or(is_terminating);
         if is_deleted || !exited_by_itself(&end, self.since) {
             return None;
         }
-        let restarted = |population: &Population| {
-            let view = container::named(current(population, pod)?, container)?;
+        let restarted = |snapshot: &Snapshot| {
+            let view = container::named(current(snapshot, pod)?, container)?;
             (view.restarts() > restarts || view.is_stuck()).then(|| view.restarts() > restarts)
         };
         let has_restarted = shared.until(site.server(), Instant::now() + EXIT_DELAY + slack(site), restarted).await;
@@ -224,8 +224,8 @@ fn slack(site: &Site) -> Duration {
 }
 
 /// The latest state of a pod.
-fn current<'a>(population: &'a Population, pod: &Pod) -> Option<&'a Pod> {
-    population.pods.iter().find(|other| other.metadata.uid == pod.metadata.uid).map(AsRef::as_ref)
+fn current<'a>(snapshot: &'a Snapshot, pod: &Pod) -> Option<&'a Pod> {
+    snapshot.pods.iter().find(|other| other.metadata.uid == pod.metadata.uid).map(AsRef::as_ref)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::failure::{CONNECT, Cause, Failure};
 use super::session::SESSION_FACTOR;
 use crate::check::findings::listed;
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 use crate::check::server_exits::ServerExit;
 use crate::event::{Hop, Reason, Verdict};
 
@@ -31,7 +31,7 @@ pub struct FailedSession {
 
 impl FailedSession {
     /// FAIL; or SKIP if it proves nothing about the server. `options` are the expected ones with their source.
-    pub fn judge(&self, options: &str, within: Span) -> Verdict {
+    pub fn judge(&self, options: &str, within: DurationParam) -> Verdict {
         let Self { object, failure: Failure { call, cause }, answered, live, others } = self;
         let live = live.as_deref().unwrap_or_default();
         let is_denied = |status: &String| call.starts_with("MOUNT") && ACCESS_DENIED.contains(&status.as_str());
@@ -59,7 +59,7 @@ impl FailedSession {
                 (
                     format!(
                         "a reply to {call} within {within}, and to all calls within {}",
-                        Span(within.0 * SESSION_FACTOR)
+                        DurationParam(within.0 * SESSION_FACTOR)
                     ),
                     format!("it accepts the connection but does not reply{after}"),
                     "its probes check only that it accepts connections: read its log, check its CPU limit and what it \

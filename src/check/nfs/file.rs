@@ -10,11 +10,11 @@ use super::failed_session::FailedSession;
 use super::failure::{Abort, Cause};
 use super::route::Route;
 use crate::check::Site;
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 use crate::event::{Hop, Reason, Verdict};
 
 /// How long a call may take.
-const WITHIN: Span = Span(Duration::from_secs(20));
+const WITHIN: DurationParam = DurationParam(Duration::from_secs(20));
 
 impl FailedSession {
     /// The verdict on a file that could not be written: FAIL; or SKIP if the export refuses clients on high ports,

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::parameter::{Expected, Span};
+use super::parameter::{DurationParam, Expected};
 use super::{Kind, Need, Part, Site, System};
 use crate::event::{Hop, Verdict};
 
@@ -40,8 +40,8 @@ pub struct Nfs {
     path: Option<String>,
     /// What clients may do in the export, whatever the values set; if absent, the values decide.
     requires: Option<Access>,
-    /// Time limit per call; a session gets three times as long.
-    within: Span,
+    /// How long each call may take; a whole session may take three times as long.
+    within: DurationParam,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -28,8 +28,8 @@ impl Kind for NativeSidecar {
     const PARTS: &'static [Part] = &[Part::Init, Part::Sidecar];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (pod, population) = site.pod().await?;
-        Ok(Observation { pod, now: population.now })
+        let (pod, snapshot) = site.pod().await?;
+        Ok(Observation { pod, now: snapshot.now })
     }
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {

@@ -49,7 +49,7 @@ impl Kind for SidecarSetUp {
     const PARTS: &'static [Part] = &[Part::Sidecar, Part::Folder];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (pod, population) = site.steady_pod().await?;
+        let (pod, snapshot) = site.steady_pod().await?;
         let (sidecar, facts) = (site.system.sidecar()?, &site.system.facts);
         let resources = site.expected(facts.sidecar_resources.as_ref())?;
         let interval = site.expected(facts.sync_interval.as_ref())?;
@@ -59,7 +59,7 @@ impl Kind for SidecarSetUp {
         if let Some(since) = since {
             // A freshly rotated log is empty until the next cycle; a starting sidecar may install rsync first.
             let cycle = interval.text().and_then(|text| text.parse().ok()).map_or(START_UP, SignedDuration::from_secs);
-            let starting = (START_UP - population.now.duration_since(since)).min(START_UP);
+            let starting = (START_UP - snapshot.now.duration_since(since)).min(START_UP);
             let [cycle, starting] =
                 [cycle + SILENCE, starting].map(|time| Duration::try_from(time).unwrap_or_default());
             let begun = tokio::time::Instant::now();

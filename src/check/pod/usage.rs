@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::quantity::{Quantity, cpu, memory};
 use super::used::{self, Containers, Used, total};
 use crate::check::findings::Findings;
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 use crate::check::{Kind, Site, System};
 use crate::cluster::container;
 use crate::cluster::server::counted;
@@ -38,7 +38,7 @@ pub struct Usage {
     /// Node memory that all servers together must not exceed.
     pub node_memory: Quantity,
     /// Maximum time for a sidecar to become idle.
-    pub within: Span,
+    pub within: DurationParam,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -150,8 +150,8 @@ async fn newest_copy(site: &Site, pod: &Pod) -> Result<Option<String>, Verdict> 
 
 /// Measures a server's running containers, by metrics-server if it runs, else inside the containers.
 async fn measure_server(site: &Site, server: String) -> Measured {
-    let population = site.server_settled(&server).await?;
-    let server_now = population.server(&site.system.pods, &server);
+    let snapshot = site.server_settled(&server).await?;
+    let server_now = snapshot.server(&site.system.pods, &server);
     let current = server_now.current();
     let [pod] = current[..] else {
         let reason = Reason::new(format!("server {server}"), "exactly one current pod", counted(&current));

@@ -6,7 +6,7 @@ use futures::TryFutureExt;
 use serde::{Deserialize, Serialize};
 
 use crate::check::findings::{Findings, listed};
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 use crate::check::sync::delivery::{Delivery, SyncPair};
 use crate::check::sync::route::{self, Route};
 use crate::check::{Kind, Need, Part, Site, System};
@@ -23,7 +23,7 @@ const TOLERANCE: u64 = 2_000;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ExtraneousFiles {
     /// The longest time for a file to arrive, and for each sync cycle.
-    pub within: Span,
+    pub within: DurationParam,
     /// How many sync cycles must end while the tester's files exist; all but the first begin after the files were created.
     #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 use crate::check::sync::delivery::{Delivery, ExpectedFile, SyncPair, count_files};
 use crate::check::sync::route::{self, Route};
 use crate::check::{Kind, Need, Part, Site, System};
@@ -15,7 +15,7 @@ use crate::event::{Hop, Verdict};
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileNames {
     /// The longest time from the acknowledged write to the arrival of all files, and from there to the end of the sync cycle.
-    pub within: Span,
+    pub within: DurationParam,
     /// The names, all valid on Windows.
     #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(length(min = 1))]

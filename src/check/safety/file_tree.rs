@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 use crate::check::sync::delivery::{Delivery, ExpectedFile, SyncPair, count_files};
 use crate::check::sync::route::{self, Route};
 use crate::check::{Kind, Need, Part, Site, System};
@@ -21,13 +21,13 @@ const MAX_WRONG: usize = 3;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileTree {
     /// The longest time from the acknowledged write to the arrival of all files, and from there to the end of the sync cycle.
-    pub within: Span,
+    pub within: DurationParam,
     /// The number of files.
     #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]
     pub files: usize,
     /// How far a file's mtime may be from that in the export.
-    pub tolerance: Span,
+    pub tolerance: DurationParam,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 use crate::check::sync::delivery::{Delivery, SyncPair};
 use crate::check::sync::route::{self, Route};
 use crate::check::{Kind, Need, Part, Site, System};
@@ -22,7 +22,7 @@ const VERSION_GAP: Duration = Duration::from_millis(2_100);
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileUpdate {
     /// The longest time from an acknowledged write to the arrival of all files, and from there to the end of the sync cycle.
-    pub within: Span,
+    pub within: DurationParam,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

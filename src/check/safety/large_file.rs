@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::sizes::{Sizes, follow};
 use crate::check::findings::listed;
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 use crate::check::pod::quantity;
 use crate::check::sync::delivery::{Arrival, Delivery, SyncPair, WrongFile};
 use crate::check::sync::route::{self, Route};
@@ -25,7 +25,7 @@ const LARGE: &str = "large.bin";
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LargeFile {
     /// The longest time from the last write to the complete file's arrival, and for each sync cycle.
-    pub within: Span,
+    pub within: DurationParam,
     /// The size of the file.
     #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]

@@ -44,10 +44,10 @@ impl Kind for Fsid {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let expected = site.expected(site.system.facts.fsid.as_ref())?;
-        let (_, population) = site.pod().await?;
+        let (_, snapshot) = site.pod().await?;
         // During a rollout, a server's newest pod counts.
         let newest = site.system.names().filter_map(|name| {
-            let server = population.server(&site.system.pods, name);
+            let server = snapshot.server(&site.system.pods, name);
             let current = server.current();
             let newest = current.iter().find(|pod| server.is_newest(pod)).or(current.first())?;
             Some((name.clone(), Arc::clone(newest)))

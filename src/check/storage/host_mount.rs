@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 use crate::check::{Kind, Need, Part, Site, System, millis};
 use crate::cluster::container;
 use crate::cluster::{Operation, ResourceExt};
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostMount {
     /// How long each side may take to show a change made on the other.
-    pub within: Span,
+    pub within: DurationParam,
 }
 
 /// A probe of the host folder through a container's mount.
@@ -62,8 +62,8 @@ impl Kind for HostMount {
     const PARTS: &'static [Part] = &[Part::Sidecar];
 
     async fn observe(&self, site: &Site) -> Result<Mount, Verdict> {
-        let (pod, population) = site.pod().await?;
-        self.once(site, &pod, population.now).await
+        let (pod, snapshot) = site.pod().await?;
+        self.once(site, &pod, snapshot.now).await
     }
 
     fn judge(&self, _: &System, seen: &Mount) -> Verdict {
@@ -254,7 +254,7 @@ mod tests {
                 "to_pod": to_pod, "to_host": to_host
             }))
             .unwrap();
-            let verdict = HostMount { within: Span(PAUSE) }.judge(&system(), &seen);
+            let verdict = HostMount { within: DurationParam(PAUSE) }.judge(&system(), &seen);
             assert_eq!((verdict.outcome, verdict.hop), (Outcome::Fail, Some(hop)), "{to_pod} {to_host}");
             assert!(verdict.reasons[0].hint.contains(hint), "{verdict:?}");
         }

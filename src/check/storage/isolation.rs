@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::findings::Findings;
 use crate::check::{Export, Kind, Need, Site, System};
 use crate::cluster::container;
-use crate::cluster::{Operation, Population, ResourceExt, SLOW, gathered};
+use crate::cluster::{Operation, ResourceExt, SLOW, Snapshot, gathered};
 use crate::event::{Hop, Reason, Verdict};
 use crate::random;
 
@@ -52,10 +52,10 @@ impl Kind for Isolation {
     }
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let population = site.all_settled().await?;
+        let snapshot = site.all_settled().await?;
         let (pod, _) = site.pod().await?;
         site.require_running(&pod, &site.system.export.container)?;
-        let exports = site.shared.once(site.prefix(), list_all(site, &population)).await;
+        let exports = site.shared.once(site.prefix(), list_all(site, &snapshot)).await;
         Ok(Observation { server: site.server().to_owned(), exports })
     }
 
@@ -108,8 +108,8 @@ impl Kind for Isolation {
 }
 
 /// Writes a marker into every running server's export, then lists them all.
-async fn list_all(site: &Site, population: &Population) -> Vec<Listing> {
-    let servers: Vec<_> = site.system.names().map(|name| population.server(&site.system.pods, name)).collect();
+async fn list_all(site: &Site, snapshot: &Snapshot) -> Vec<Listing> {
+    let servers: Vec<_> = site.system.names().map(|name| snapshot.server(&site.system.pods, name)).collect();
     let pods = servers.iter().flat_map(|server| server.current().into_iter().map(|pod| (server.name.as_str(), pod)));
     // A server without a running container has no export that a marker could appear in.
     let pods: Vec<_> = pods.filter(|(_, pod)| container::runs(pod, &site.system.export.container)).collect();

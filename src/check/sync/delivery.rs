@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::trace::Trace;
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 
@@ -60,7 +60,7 @@ impl SyncPair {
         delivery: Option<&'s Delivery>,
         what: &str,
         sidecar: &str,
-        within: Span,
+        within: DurationParam,
     ) -> Result<&'s Arrival, Verdict> {
         let Self { pod, folder } = self;
         let accept = format!("to accept {what}");
@@ -163,7 +163,7 @@ pub mod tests {
         let pair = SyncPair { pod: "p".into(), folder: "f".into() };
         let judged = |delivery: Value| {
             let delivery: Option<Delivery> = serde_json::from_value(delivery).unwrap();
-            let within = Span(Duration::from_secs(60));
+            let within = DurationParam(Duration::from_secs(60));
             let judged = pair.check_arrival(delivery.as_ref(), "it", "sidecar", within).map(|arrival| arrival.millis);
             judged.map_err(|verdict| (verdict.outcome, verdict.hop))
         };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::route::Route;
 use super::samples::{self, Files, Observation};
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 use crate::check::{Kind, Need, Part, Site, System};
 use crate::event::{Hop, Reason, Verdict};
 use crate::profile::Profile;
@@ -18,7 +18,7 @@ use crate::profile::Profile;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileSync {
     /// The longest time from the acknowledged write to the file's arrival.
-    pub within: Span,
+    pub within: DurationParam,
     /// The size of the file.
     pub bytes: NonZeroU16,
     /// How many files are written, spread evenly over one sync cycle.

@@ -81,9 +81,9 @@ async fn newest_line_time(site: &Site, pod: &Pod) -> Result<Timestamp, Verdict> 
 }
 
 fn sidecar_start(site: &Site, pod: &Pod) -> Timestamp {
-    let population = site.shared.watch.population().ok();
+    let snapshot = site.shared.watch.snapshot().ok();
     let is_it = |other: &&Arc<Pod>| other.metadata.uid == pod.metadata.uid;
-    let current = population.as_ref().and_then(|population| population.pods.iter().find(is_it)).map_or(pod, |pod| pod);
+    let current = snapshot.as_ref().and_then(|snapshot| snapshot.pods.iter().find(is_it)).map_or(pod, |pod| pod);
     let view = container::named(current, site.system.sidecar_name());
     view.and_then(|view| view.running_since()).unwrap_or(Timestamp::UNIX_EPOCH)
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::log::{self, Wait};
 use super::route;
 use crate::check::findings::Findings;
-use crate::check::parameter::{Expected, Span};
+use crate::check::parameter::{DurationParam, Expected};
 use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::{Cycle, LogPatterns, Operation, ResourceExt};
 use crate::event::{Hop, Reason, Verdict};
@@ -27,10 +27,10 @@ const SLACK: SignedDuration = SignedDuration::from_secs(10);
 pub struct LogCadence {
     /// How far the median pause may be from the interval, at most half of the interval. A shorter pause is a FAIL, a longer one
     /// a note as long as files arrive in time.
-    pub tolerance: Span,
-    /// Maximum latency of a file: one pause plus the copying after it.
-    pub within: Span,
-    /// Minimum number of completed sync cycles.
+    pub tolerance: DurationParam,
+    /// The longest latency of a file: a pause and the copying after it take no longer.
+    pub within: DurationParam,
+    /// How many sync cycles must end.
     #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]
     pub cycles: u8,

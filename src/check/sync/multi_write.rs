@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::delivery::{Delivery, SyncPair};
 use super::route::Route;
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 use crate::check::{Kind, Need, Part, Site, System};
 use crate::cluster::Operation;
 use crate::digest::Digest;
@@ -16,7 +16,7 @@ use crate::random;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MultiWrite {
     /// The longest time from the acknowledged write to the arrival of all files.
-    pub within: Span,
+    pub within: DurationParam,
     /// How many sync cycles in a row get files.
     #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]

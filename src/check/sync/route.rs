@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
 use super::delivery::{Arrival, Delivery, ExpectedFile, SyncPair, WrongFile, count_files};
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 use crate::check::storage::HostMount;
 use crate::check::{Kind, Placed, Site, System, millis};
 use crate::cluster::{ApiError, FollowedLog, LogState, Operation, Output, ResourceExt, container};
@@ -31,7 +31,7 @@ pub struct Route<'a> {
     pub site: &'a Site,
     pub pod: Arc<Pod>,
     pub log: Arc<FollowedLog>,
-    pub within: Span,
+    pub within: DurationParam,
 }
 
 impl<'a> Route<'a> {
@@ -41,10 +41,10 @@ impl<'a> Route<'a> {
     /// FAIL where no sidecar copies files. ERROR where nothing can be written, or the host folder is known not to be the one
     /// that the pod mounts. Where the mount cannot be probed, or only through a container that may end, the test's files
     /// show more than the probe.
-    pub async fn open(site: &'a Site, within: Span) -> Result<(SyncPair, Self), Verdict> {
-        let (pod, population) = site.pod().await?;
+    pub async fn open(site: &'a Site, within: DurationParam) -> Result<(SyncPair, Self), Verdict> {
+        let (pod, snapshot) = site.pod().await?;
         let log = require_followed_log(site, &pod)?;
-        if let Ok(Some(blocked)) = blocked_by_mount(site, &pod, population.now).await {
+        if let Ok(Some(blocked)) = blocked_by_mount(site, &pod, snapshot.now).await {
             return Err(blocked);
         }
         let folder = site.shared.host.folder(site.server()).display().to_string();
@@ -172,7 +172,7 @@ impl<'a> Route<'a> {
     }
 }
 
-fn no_cycle_end(pod: &Pod, system: &System, within: Span, error: Option<&ApiError>) -> Verdict {
+fn no_cycle_end(pod: &Pod, system: &System, within: DurationParam, error: Option<&ApiError>) -> Verdict {
     let end = system.sidecar.as_ref().map_or("", |sidecar| sidecar.cycle_end.0.as_str());
     let expected = format!("a line like {end} in its log within {within}");
     let seen = error.map_or("no such line".to_owned(), ApiError::to_string);
@@ -207,7 +207,7 @@ pub fn require_followed_log(site: &Site, pod: &Pod) -> Result<Arc<FollowedLog>, 
 /// # Errors
 /// The mount cannot be probed.
 pub async fn blocked_by_mount(site: &Site, pod: &Arc<Pod>, now: Timestamp) -> Result<Option<Verdict>, Verdict> {
-    let probe = HostMount { within: Span(PROBE_TIMEOUT) };
+    let probe = HostMount { within: DurationParam(PROBE_TIMEOUT) };
     let verdict = probe.judge(&site.system, &probe.once(site, pod, now).await?);
     let hop = verdict.hop.unwrap_or(Hop::Mount);
     let wrong = verdict.reasons.into_iter().next().filter(|_| verdict.outcome == Outcome::Fail);
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn a_log_without_the_end_of_a_cycle_is_an_error_of_the_sidecar() {
         let pod = serde_json::from_value(output_pod()).unwrap();
-        let verdict = no_cycle_end(&pod, &system(), Span(Duration::from_secs(60)), None);
+        let verdict = no_cycle_end(&pod, &system(), DurationParam(Duration::from_secs(60)), None);
         assert_eq!((verdict.outcome, verdict.hop), (Outcome::Error, Some(Hop::Sidecar)));
     }
 

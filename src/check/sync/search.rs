@@ -37,9 +37,9 @@ impl Route<'_> {
         let limit = Instant::now() + TIMEOUT;
         let cluster_limit = Instant::now() + CLUSTER_TIMEOUT;
         // The pod as it is now, if it still exists.
-        let population = shared.watch.population().ok();
+        let snapshot = shared.watch.snapshot().ok();
         let is_it = |other: &&Arc<Pod>| other.metadata.uid == pod.metadata.uid;
-        let current = population.as_ref().and_then(|population| population.pods.iter().find(is_it)).unwrap_or(pod);
+        let current = snapshot.as_ref().and_then(|snapshot| snapshot.pods.iter().find(is_it)).unwrap_or(pod);
         let mount_at = mount_of(current, site.server(), container);
         let pod_name = pod.name_any();
         let look = |at| self.look(current, at, name, content, cluster_limit);

@@ -67,7 +67,7 @@ impl Kind for Cluster {
         }
         // Without pods every node counts.
         let pods =
-            site.shared.watch.population().map(|population| population.selected(&site.system.pods)).unwrap_or_default();
+            site.shared.watch.snapshot().map(|snapshot| snapshot.selected(&site.system.pods)).unwrap_or_default();
         let used = pods.iter().filter_map(|pod| pod.spec.as_ref()?.node_name.clone()).collect();
         Ok(Observation { context: cluster.context().to_owned(), version, nodes, used })
     }

@@ -27,12 +27,12 @@ pub const NOT_FOUND: i32 = 127;
 pub async fn ready_pod(site: &Site, preferred: impl Fn(&str) -> bool) -> Result<Arc<Pod>, Verdict> {
     let container = &site.system.export.container;
     let expected = format!("a Ready pod that runs {container}, to run commands in");
-    let population = site
-        .settled(None, |population| population.ready(&site.system.pods, container).is_empty().then(|| expected.clone()))
+    let snapshot = site
+        .settled(None, |snapshot| snapshot.ready(&site.system.pods, container).is_empty().then(|| expected.clone()))
         .await?;
-    let ready = population.ready(&site.system.pods, container);
+    let ready = snapshot.ready(&site.system.pods, container);
     // A pod that is being rolled out may end before the command does.
-    let is_pending = |server: &str| population.server(&site.system.pods, server).settlement().pending().is_some();
+    let is_pending = |server: &str| snapshot.server(&site.system.pods, server).rollout_state().pending().is_some();
     let none = || site.blocked(Reason::new("the servers' pods", expected.clone(), "none"));
     let found = ready.into_iter().min_by_key(|(server, _)| (is_pending(server), !preferred(server)));
     found.map(|(_, pod)| pod).ok_or_else(none)

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep_until};
 
-use crate::check::parameter::{Expected, Span};
+use crate::check::parameter::{DurationParam, Expected};
 use crate::check::{Site, millis};
 use crate::event::{Reason, Verdict};
 
@@ -72,7 +72,7 @@ impl Node {
         let started = Instant::now();
         let limit = started + within;
         let mut refused = false;
-        let mut error = format!("no reply within {}", Span(within));
+        let mut error = format!("no reply within {}", DurationParam(within));
         let mut pending = FuturesUnordered::new();
         let mut next = started;
         loop {

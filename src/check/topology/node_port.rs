@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::exec::{Executed, NOT_FOUND, exec, ready_pod};
 use super::node::{Attempt, Node, port};
 use crate::check::findings::{Findings, listed};
-use crate::check::parameter::{Expected, Span};
+use crate::check::parameter::{DurationParam, Expected};
 use crate::check::{Kind, Need, Site, System};
 use crate::cluster::Operation;
 use crate::event::{Hop, Reason, Verdict};
@@ -18,7 +18,7 @@ const RETRY_FACTOR: u32 = 3;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NodePort {
     /// How long the node may take to accept a connection; up to four times as long passes with a note.
-    pub within: Span,
+    pub within: DurationParam,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::findings::{Findings, listed};
 use crate::check::{Kind, Site, Subject, System};
 use crate::cluster::ResourceExt;
-use crate::cluster::server::{Settlement, counted, has_ended, is_terminating};
+use crate::cluster::server::{RolloutState, counted, has_ended, is_terminating};
 use crate::event::Verdict;
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -29,18 +29,18 @@ impl Kind for PodCount {
     const SUBJECT: Subject = Subject::System;
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let population = site
-            .settled(None, |population| {
-                let servers = site.system.names().map(|name| population.server(&site.system.pods, name).settlement());
-                let mut pending = servers.filter_map(Settlement::pending);
-                let terminating = population.selected(&site.system.pods).into_iter().find(|pod| is_terminating(pod));
+        let snapshot = site
+            .settled(None, |snapshot| {
+                let servers = site.system.names().map(|name| snapshot.server(&site.system.pods, name).rollout_state());
+                let mut pending = servers.filter_map(RolloutState::pending);
+                let terminating = snapshot.selected(&site.system.pods).into_iter().find(|pod| is_terminating(pod));
                 pending.next().or_else(|| terminating.map(|pod| format!("pod {} is being deleted", pod.name_any())))
             })
             .await?;
         Ok(Observation {
             servers: site.system.names().cloned().collect(),
             server_label: site.system.pods.server_label.clone(),
-            pods: population.selected(&site.system.pods),
+            pods: snapshot.selected(&site.system.pods),
         })
     }
 

@@ -5,12 +5,12 @@ use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
 use crate::check::findings::{EVENTS, Findings};
-use crate::check::parameter::Span;
+use crate::check::parameter::DurationParam;
 use crate::check::server_exits::ServerExit;
 use crate::check::site::has_recently_restarted;
 use crate::check::{Kind, Site, System};
 use crate::cluster::container;
-use crate::cluster::server::{Settlement, counted, has_ended, is_ready, is_terminating, progress};
+use crate::cluster::server::{RolloutState, counted, has_ended, is_ready, is_terminating, progress};
 use crate::cluster::{ResourceExt, Server};
 use crate::event::{Hop, Verdict};
 
@@ -46,11 +46,11 @@ impl Kind for Pods {
     const HOPS: &'static [Hop] = &[Hop::Init, Hop::Nfs];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let (server, population) = site.settled_server().await?;
+        let (server, snapshot) = site.settled_server().await?;
         let ended = ended(site, &server).await;
         // The test that sent the server its first request may still be finding out whether the server exited.
         let exit = site.shared.exits.resolved(site.server()).await;
-        Ok(Observation { server, now: population.now, ended, exit })
+        Ok(Observation { server, now: snapshot.now, ended, exit })
     }
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
@@ -91,7 +91,7 @@ impl Kind for Pods {
         for ended in &seen.ended {
             eviction(&mut found, ended, system.restart_window, seen.now);
         }
-        if let (true, Settlement::Pending(what)) = (found.passes(), server.settlement()) {
+        if let (true, RolloutState::Pending(what)) = (found.passes(), server.rollout_state()) {
             found.wrong(object, "a settled rollout", what, "");
         }
         let has_initialized = |pod: &Pod| {
@@ -104,7 +104,7 @@ impl Kind for Pods {
 }
 
 /// Finds restarts of a pod's containers.
-fn containers(found: &mut Findings, seen: &Observation, pod: &Pod, window: Span) {
+fn containers(found: &mut Findings, seen: &Observation, pod: &Pod, window: DurationParam) {
     for view in container::all(pod) {
         let object = container::place(pod, view.name);
         if let Some(exit) = seen.exit.as_ref().filter(|exit| exit.explains(pod, &view, window.signed())) {
@@ -118,7 +118,7 @@ fn containers(found: &mut Findings, seen: &Observation, pod: &Pod, window: Span)
 
 /// An evicted pod's replacement is healthy until it is evicted in turn: every minute if the files that fill the
 /// export come back from the folder.
-fn eviction(found: &mut Findings, Ended { pod, at, evicted }: &Ended, window: Span, now: Timestamp) {
+fn eviction(found: &mut Findings, Ended { pod, at, evicted }: &Ended, window: DurationParam, now: Timestamp) {
     let object = format!("pod {pod}");
     match evicted {
         Ok(Some(message)) if now.duration_since(*at) <= window.signed() => {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
 use crate::check::findings::{Findings, listed, or_none};
-use crate::check::parameter::{Expected, Span};
+use crate::check::parameter::{DurationParam, Expected};
 use crate::check::site::newest_of_several;
 use crate::check::{Kind, Need, Site, System};
 use crate::cluster::ResourceExt;
@@ -20,7 +20,7 @@ use crate::event::{Hop, Outcome, Reason, Verdict};
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Service {
     /// How long EndpointSlices may take to follow a pod's readiness.
-    pub within: Span,
+    pub within: DurationParam,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,8 +44,8 @@ impl Kind for Service {
             Ok((pod, _)) => pod,
             // Another pod with the server's labels receives a share of the connections, which this test must report.
             Err(verdict) => {
-                let population = site.shared.watch.population().ok();
-                let server = population.map(|population| population.server(&site.system.pods, site.server()));
+                let snapshot = site.shared.watch.snapshot().ok();
+                let server = snapshot.map(|snapshot| snapshot.server(&site.system.pods, site.server()));
                 server.as_ref().and_then(newest_of_several).ok_or(verdict)?
             }
         };

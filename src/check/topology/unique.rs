@@ -40,10 +40,10 @@ impl Kind for Unique {
     const PARTS: &'static [Part] = &[Part::Folder];
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
-        let population = site.all_settled().await?;
+        let snapshot = site.all_settled().await?;
         let network = site.shared.watch.network().map_err(|error| site.no_reply(&error))?;
         let servers = site.system.names().map(|name| {
-            let server = population.server(&site.system.pods, name);
+            let server = snapshot.server(&site.system.pods, name);
             Ok(Seen {
                 name: name.clone(),
                 node_port: site.expected_of(name, site.system.facts.node_port.as_ref())?,

@@ -2,10 +2,10 @@
 
 mod autoscaler;
 mod changes;
-mod population;
+mod snapshot;
 mod store;
 mod watch;
 
 pub use changes::Changes;
-pub use population::{Network, Population};
+pub use snapshot::{Network, Snapshot};
 pub use watch::Watch;

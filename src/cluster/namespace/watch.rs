@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::autoscaler;
 use super::changes::{Changes, Counts, Notifier};
-use super::population::{Network, Population};
+use super::snapshot::{Network, Snapshot};
 use super::store::Store;
 use crate::cluster::api_error::ApiError;
 use crate::cluster::client::{Cluster, with_deadline};
@@ -45,27 +45,27 @@ pub struct Watch {
     slices: Arc<Store<EndpointSlice>>,
     counts: watch::Receiver<Counts>,
     /// The last snapshot and its number of changes: taken again only after a change.
-    last: Mutex<Option<(u64, Population)>>,
+    last: Mutex<Option<(u64, Snapshot)>>,
     announced: Arc<Mutex<BTreeMap<String, Announced>>>,
     _tasks: JoinSet<()>,
 }
 
 impl Watch {
     /// The pods, Deployments and ReplicaSets now; an error if those of any kind may be outdated.
-    pub fn population(&self) -> Result<Population, ApiError> {
+    pub fn snapshot(&self) -> Result<Snapshot, ApiError> {
         self.pods.check().and(self.deployments.check()).and(self.replica_sets.check())?;
         let changes = self.counts.borrow().of(None);
         let mut last = locked(&self.last);
         let known = last.take().filter(|(of, _)| *of == changes);
-        let snapshot = || {
+        let take = || {
             let (pods, deployments) = (self.pods.objects(), self.deployments.objects());
-            Population::new(pods, deployments, self.replica_sets.objects(), self.cluster.now())
+            Snapshot::new(pods, deployments, self.replica_sets.objects(), self.cluster.now())
         };
-        let (_, population) = last.insert(known.unwrap_or_else(|| (changes, snapshot())));
-        let mut population = population.clone();
-        population.now = self.cluster.now();
-        population.announced.clone_from(&locked(&self.announced));
-        Ok(population)
+        let (_, snapshot) = last.insert(known.unwrap_or_else(|| (changes, take())));
+        let mut snapshot = snapshot.clone();
+        snapshot.now = self.cluster.now();
+        snapshot.announced.clone_from(&locked(&self.announced));
+        Ok(snapshot)
     }
 
     /// The Services and EndpointSlices now; none unless watched.

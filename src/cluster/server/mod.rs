@@ -2,9 +2,9 @@
 
 mod objects;
 mod obstacle;
-mod settlement;
+mod rollout_state;
 
 pub use objects::{Announced, Server, counted, has_ended, is_ready, is_terminating, phase};
 pub use obstacle::Obstacle;
 pub(super) use obstacle::{PATIENCE, unscheduled};
-pub use settlement::{Settlement, progress};
+pub use rollout_state::{RolloutState, progress};

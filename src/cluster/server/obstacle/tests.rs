@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cluster::example::{NOW, output_pod, output_server, with};
-use crate::cluster::server::Settlement;
+use crate::cluster::server::RolloutState;
 
 const DENIED: &str = "admission webhook \"w.example\" denied the request: no";
 const QUOTA: &str = "pods \"x-\" is forbidden: exceeded quota: few, requested: pods=1, used: pods=6, limited: pods=6";
@@ -38,10 +38,10 @@ fn unscheduled(ago: i64, announced: Value, changes: &[(&str, Value)]) -> Server 
 }
 
 fn is_stuck(server: &Server) -> bool {
-    match server.settlement() {
-        Settlement::Stuck(_) => true,
-        Settlement::Pending(_) => false,
-        Settlement::Settled => panic!("{server:?}"),
+    match server.rollout_state() {
+        RolloutState::Stuck(_) => true,
+        RolloutState::Pending(_) => false,
+        RolloutState::Settled => panic!("{server:?}"),
     }
 }
 
@@ -84,7 +84,7 @@ fn only_the_current_condition_of_the_newest_replica_set_counts() {
     let of_older = ("/replica_sets/0/status", failure(DENIED, 60));
     let is_settled = |changes: &[(&str, Value)]| {
         let server: Server = serde_json::from_value(with(output_server(), changes)).unwrap();
-        (server.settlement(), server.obstacle()) == (Settlement::Settled, None)
+        (server.rollout_state(), server.obstacle()) == (RolloutState::Settled, None)
     };
     assert!(is_settled(std::slice::from_ref(&of_older)));
     // The pod may appear before the condition is removed.

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::container;
 use crate::cluster::select::Select;
-use crate::cluster::server::{Announced, Server, Settlement, has_ended, is_ready, is_terminating};
+use crate::cluster::server::{Announced, RolloutState, Server, has_ended, is_ready, is_terminating};
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Population {
+pub struct Snapshot {
     pub pods: Arc<[Arc<Pod>]>,
     pub deployments: Arc<[Arc<Deployment>]>,
     pub replica_sets: Arc<[Arc<ReplicaSet>]>,
@@ -39,7 +39,7 @@ fn makes(deployment: &Deployment, select: &Select) -> bool {
     template_labels(deployment).is_some_and(|labels| select.matches(labels))
 }
 
-impl Population {
+impl Snapshot {
     /// A snapshot of these objects, without announcements.
     pub fn new(
         pods: Vec<Arc<Pod>>,
@@ -88,7 +88,7 @@ impl Population {
             selected.iter().filter_map(|pod| pod.labels().get(&select.server_label)).collect();
         let replaced = names.into_iter().filter(|other| *other != name).filter_map(|other| {
             let server = self.only_server(select, other);
-            let comes = !server.newest().is_empty() && matches!(server.settlement(), Settlement::Pending(_));
+            let comes = !server.newest().is_empty() && matches!(server.rollout_state(), RolloutState::Pending(_));
             let old =
                 server.current().into_iter().find(|pod| comes && !server.is_newest(pod)).map(|pod| pod.name_any());
             old.map(|old| format!("pod {old} is being replaced"))
@@ -181,7 +181,7 @@ mod tests {
         serde_json::from_value(json!({"labels": {"simulator.protocol": "nfs"}, "server-label": SERVER})).unwrap()
     }
 
-    fn population(pods: &[Value], deployments: &[Value], replica_sets: &[Value]) -> Population {
+    fn snapshot(pods: &[Value], deployments: &[Value], replica_sets: &[Value]) -> Snapshot {
         let all = json!({"pods": pods, "deployments": deployments, "replica_sets": replica_sets,
             "now": "2026-11-21T04:00:00Z", "announced": {"new": {"Ok": null}}});
         serde_json::from_value(all).unwrap()
@@ -201,9 +201,9 @@ mod tests {
             with(server["replica_sets"][index].clone(), &[("/metadata/ownerReferences", owner(uid))])
         };
         let deployments = [with(deployment.clone(), &strange), deployment.clone()];
-        let population = population(&pods, &deployments, &[owned(0, "strange"), owned(1, "deployment-1")]);
-        assert_eq!(population.selected(&select()).len(), 1);
-        let server = population.server(&select(), "nas-output-1");
+        let snapshot = snapshot(&pods, &deployments, &[owned(0, "strange"), owned(1, "deployment-1")]);
+        assert_eq!(snapshot.selected(&select()).len(), 1);
+        let server = snapshot.server(&select(), "nas-output-1");
         assert_eq!((server.pods.len(), server.deployments.len(), server.replica_sets.len()), (1, 1, 1));
         assert_eq!(server.deployment().unwrap().uid().unwrap(), "deployment-1");
         assert_eq!(server.newest_set().unwrap().uid().unwrap(), "set-2");
@@ -242,10 +242,10 @@ mod tests {
             ("its successor has no node either", vec![other(&older), unscheduled], 0),
         ] {
             let sets = [sets[0].clone(), refused.clone(), other(&sets[0]), other(&sets[1])];
-            let population = population(&pods, &[deployment.clone(), other(deployment)], &sets);
-            let server = population.server(&select(), "nas-output-1");
+            let snapshot = snapshot(&pods, &[deployment.clone(), other(deployment)], &sets);
+            let server = snapshot.server(&select(), "nas-output-1");
             assert_eq!(server.leaving.len(), leaving, "{what}: {:?}", server.leaving);
-            assert_eq!(matches!(server.settlement(), Settlement::Pending(_)), leaving > 0, "{what}");
+            assert_eq!(matches!(server.rollout_state(), RolloutState::Pending(_)), leaving > 0, "{what}");
         }
     }
 
@@ -259,7 +259,7 @@ mod tests {
             (vec![going], "nfs-server", false),
             (vec![("/metadata/labels", json!({SERVER: "nas-output-1"}))], "nfs-server", false),
         ] {
-            let ready = population(&[with(output_pod(), &changes)], &[], &[]).ready(&select(), container);
+            let ready = snapshot(&[with(output_pod(), &changes)], &[], &[]).ready(&select(), container);
             assert_eq!(
                 ready.first().map(|(server, _)| server.as_str()),
                 is_ready.then_some("nas-output-1"),

@@ -10,14 +10,14 @@ use super::objects::{Server, counted, is_ready, phase};
 use super::obstacle::{Obstacle, unscheduled};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settlement {
+pub enum RolloutState {
     Settled,
     /// Still changing: wait.
     Pending(String),
     Stuck(String),
 }
 
-impl Settlement {
+impl RolloutState {
     pub fn pending(self) -> Option<String> {
         match self {
             Self::Pending(what) => Some(what),
@@ -27,58 +27,58 @@ impl Settlement {
 }
 
 impl Server {
-    pub fn settlement(&self) -> Settlement {
+    pub fn rollout_state(&self) -> RolloutState {
         let obstacle = self.obstacle();
         if let Some(Obstacle { object, message, may_resolve: None, .. }) = &obstacle {
-            return Settlement::Stuck(format!("{object}: {message}"));
+            return RolloutState::Stuck(format!("{object}: {message}"));
         }
         if let [first, ..] = self.terminating().as_slice() {
-            return Settlement::Pending(format!("pod {} is being deleted", first.name_any()));
+            return RolloutState::Pending(format!("pod {} is being deleted", first.name_any()));
         }
         // Without a Deployment, nothing will change.
         let Some(deployment) = self.deployment() else {
             let stuck = self.current().into_iter().find_map(|pod| stuck(pod));
-            return stuck.map_or(Settlement::Settled, Settlement::Stuck);
+            return stuck.map_or(RolloutState::Settled, RolloutState::Stuck);
         };
         let name = deployment.name_any();
         if !self.is_observed() {
-            return Settlement::Pending(format!(
+            return RolloutState::Pending(format!(
                 "the controller has not observed the newest change of Deployment {name}"
             ));
         }
         let (wanted, newest) = (self.wanted(), self.newest());
         // Only of the newest ReplicaSet: a stuck older pod is about to be replaced.
         if let Some(why) = newest.iter().find_map(|pod| stuck(pod)) {
-            return Settlement::Stuck(why);
+            return RolloutState::Stuck(why);
         }
         if let Some(Obstacle { object, message, may_resolve: Some(why), .. }) = obstacle {
-            return Settlement::Pending(format!("{object}: {message}; {why}"));
+            return RolloutState::Pending(format!("{object}: {message}; {why}"));
         }
         if newest.len() != wanted {
             let count = newest.len();
-            return Settlement::Pending(format!(
+            return RolloutState::Pending(format!(
                 "Deployment {name} has {count} of {wanted} pods of its newest ReplicaSet"
             ));
         }
         if let Some(pod) = newest.iter().find(|pod| !is_ready(pod)) {
-            return Settlement::Pending(format!("pod {} is not Ready yet ({})", pod.name_any(), progress(pod)));
+            return RolloutState::Pending(format!("pod {} is not Ready yet ({})", pod.name_any(), progress(pod)));
         }
         // A pod without an owner will not be replaced, so there is nothing to wait for.
         let is_older = |pod: &&Arc<Pod>| !self.is_newest(pod) && !pod.owner_references().is_empty();
         match self.current().into_iter().find(is_older) {
-            Some(old) => Settlement::Pending(format!("pod {} of an older ReplicaSet still exists", old.name_any())),
-            None => Settlement::Settled,
+            Some(old) => RolloutState::Pending(format!("pod {} of an older ReplicaSet still exists", old.name_any())),
+            None => RolloutState::Settled,
         }
     }
 
-    /// Like `settlement`, but settled only with at least one pod, and all of them Ready.
-    pub fn readiness(&self) -> Settlement {
+    /// Like `rollout_state`, but settled only with at least one pod, and all of them Ready.
+    pub fn readiness(&self) -> RolloutState {
         let current = self.current();
-        match self.settlement() {
-            Settlement::Settled if current.is_empty() || !current.iter().all(|pod| is_ready(pod)) => {
-                Settlement::Pending(format!("not Ready: {}", counted(&current)))
+        match self.rollout_state() {
+            RolloutState::Settled if current.is_empty() || !current.iter().all(|pod| is_ready(pod)) => {
+                RolloutState::Pending(format!("not Ready: {}", counted(&current)))
             }
-            settlement => settlement,
+            rollout_state => rollout_state,
         }
     }
 }
@@ -145,7 +145,7 @@ mod tests {
             ("an evicted pod", vec![("/pods/-", pod(&[("/status/phase", json!("Failed"))]))], "Settled"),
         ] {
             let server: Server = serde_json::from_value(with(output_server(), &changes)).unwrap();
-            let seen = format!("{:?}", server.settlement());
+            let seen = format!("{:?}", server.rollout_state());
             assert!(seen.starts_with(is), "{what}: {seen}");
         }
     }
