@@ -9,16 +9,16 @@ use crate::event::TestId;
 
 /// A file that a test has written or is about to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placed {
+pub struct TestFile {
     pub test: TestId,
     pub server: String,
     pub select: Select,
-    pub place: Place,
+    pub location: Location,
     pub name: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum Location {
     Host,
     /// This folder in this container.
     Export {
@@ -27,7 +27,7 @@ pub enum Place {
     },
 }
 
-impl Place {
+impl Location {
     pub fn export(self) -> Option<(String, String)> {
         match self {
             Self::Host => None,
@@ -36,47 +36,47 @@ impl Place {
     }
 }
 
-impl fmt::Display for Placed {
+impl fmt::Display for TestFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::Host => write!(f, "{} in the host folder of {}", self.name, self.server),
-            Place::Export { container, folder } => {
+        match &self.location {
+            Location::Host => write!(f, "{} in the host folder of {}", self.name, self.server),
+            Location::Export { container, folder } => {
                 write!(f, "{folder}/{} in container {container} of {}", self.name, self.server)
             }
         }
     }
 }
 
-/// The files that are not removed yet, and all places where files ever were.
+/// The files that are not removed yet, and all locations where files ever were.
 #[derive(Debug, Default)]
 pub struct Ledger(Mutex<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
-    files: Vec<Placed>,
+    files: Vec<TestFile>,
     /// By server.
-    places: BTreeSet<(String, Place)>,
+    locations: BTreeSet<(String, Location)>,
 }
 
 impl Ledger {
     /// Registers a file before it is written.
-    pub fn place(&self, placed: Placed) {
+    pub fn register(&self, file: TestFile) {
         let mut entries = self.entries();
-        entries.places.insert((placed.server.clone(), placed.place.clone()));
-        entries.files.push(placed);
+        entries.locations.insert((file.server.clone(), file.location.clone()));
+        entries.files.push(file);
     }
 
-    pub fn removed(&self, placed: &Placed) {
-        self.entries().files.retain(|other| other != placed);
+    pub fn removed(&self, file: &TestFile) {
+        self.entries().files.retain(|other| other != file);
     }
 
     /// The files that are not removed yet and match.
-    pub fn placed(&self, which: impl Fn(&Placed) -> bool) -> Vec<Placed> {
-        self.entries().files.iter().filter(|placed| which(placed)).cloned().collect()
+    pub fn files(&self, which: impl Fn(&TestFile) -> bool) -> Vec<TestFile> {
+        self.entries().files.iter().filter(|file| which(file)).cloned().collect()
     }
 
-    pub fn places(&self, server: &str) -> Vec<Place> {
-        self.entries().places.iter().filter(|(its, _)| its == server).map(|(_, place)| place.clone()).collect()
+    pub fn locations(&self, server: &str) -> Vec<Location> {
+        self.entries().locations.iter().filter(|(its, _)| its == server).map(|(_, location)| location.clone()).collect()
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {

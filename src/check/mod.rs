@@ -34,7 +34,7 @@ mod work;
 
 pub use drift::revision;
 pub use kind::{AnyKind, Kind, KindInfo, Subject};
-pub use ledger::{Place, Placed};
+pub use ledger::{Location, TestFile};
 pub use need::{ALWAYS, Access, Need, OPTIONAL};
 pub use shared::{Disrupted, Settings, Shared};
 pub use site::Site;

@@ -120,7 +120,7 @@ impl Site {
     pub async fn steady_pod(&self) -> Result<(Arc<Pod>, Snapshot), Verdict> {
         let (pod, snapshot) = self.pod().await?;
         if let Some(view) = recently_restarted(&pod, self.system.restart_window, snapshot.now) {
-            let object = container::place(&pod, view.name);
+            let object = container::label(&pod, view.name);
             return Err(self.blocked(Reason::new(
                 object,
                 format!("no restart within {}", self.system.restart_window),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
-use super::ledger::{Place, Placed};
+use super::ledger::{Location, TestFile};
 use super::site::Site;
 use crate::cluster::container;
 use crate::cluster::{COMMAND, FollowedLog, Operation, Output, PAUSE_TIMEOUT, ResourceExt, SLOW};
@@ -20,17 +20,17 @@ impl Site {
     }
 
     /// A file of this test in the host folder, which the ledger does not register yet.
-    pub fn file(&self, what: &str) -> Placed {
+    pub fn file(&self, what: &str) -> TestFile {
         self.file_of(self.server(), what)
     }
 
     /// The same for this test of another server.
-    pub fn file_of(&self, server: &str, what: &str) -> Placed {
-        Placed {
+    pub fn file_of(&self, server: &str, what: &str) -> TestFile {
+        TestFile {
             test: TestId { server: Some(server.to_owned()), ..self.id.clone() },
             server: server.to_owned(),
             select: self.system.pods.clone(),
-            place: Place::Host,
+            location: Location::Host,
             name: format!("{}{server}-{what}", self.prefix()),
         }
     }
@@ -58,7 +58,7 @@ impl Site {
         container: &str,
         operations: Vec<Operation>,
     ) -> Result<Vec<Output>, Verdict> {
-        let (name, object) = (pod.name_any(), container::place(pod, container));
+        let (name, object) = (pod.name_any(), container::label(pod, container));
         let outputs = self.shared.exec_all(self.server_of(pod), &name, container, operations);
         let outputs = self.await_command(&name, outputs).await.map_err(|error| {
             Verdict::error(Reason::new(&object, "to run a command in it", error.to_string()).hint(error.hint()))
@@ -76,7 +76,7 @@ impl Site {
         operation: &Operation,
     ) -> Result<(Output, Option<String>), Verdict> {
         let outputs = self.exec_all(pod, container, vec![operation.clone()]).await?;
-        let lost = || Verdict::error(Reason::new(container::place(pod, container), "the output of a command", "none"));
+        let lost = || Verdict::error(Reason::new(container::label(pod, container), "the output of a command", "none"));
         let output = outputs.into_iter().next().ok_or_else(lost)?;
         let problem = output.problem();
         Ok((output, problem))
@@ -106,7 +106,7 @@ impl Site {
     ///
     /// # Errors
     /// As above.
-    pub async fn remove(&self, pod: &Pod, exported: &Placed) -> Result<Option<String>, Verdict> {
+    pub async fn remove(&self, pod: &Pod, exported: &TestFile) -> Result<Option<String>, Verdict> {
         self.wait_for_pause(pod).await;
         let (_, problem) = self.in_export(pod, &Operation::Remove { path: self.path(&exported.name) }).await?;
         if problem.is_none() {
@@ -123,7 +123,7 @@ impl Site {
             return Ok(());
         }
         let seen = view.map_or("no such container".to_owned(), |view| view.describe());
-        Err(self.blocked(Reason::new(container::place(pod, container), "running", seen)))
+        Err(self.blocked(Reason::new(container::label(pod, container), "running", seen)))
     }
 
     /// The log of any server's sidecar, which is followed; `None` if the pod has no sidecar.
@@ -137,20 +137,20 @@ impl Site {
     }
 
     /// A file of the host folder in the export.
-    pub fn exported(&self, file: &Placed) -> Placed {
+    pub fn exported(&self, file: &TestFile) -> TestFile {
         let export = &self.system.export;
-        let place = Place::Export { container: export.container.clone(), folder: export.folder.clone() };
-        Placed { place, ..file.clone() }
+        let location = Location::Export { container: export.container.clone(), folder: export.folder.clone() };
+        TestFile { location, ..file.clone() }
     }
 
     /// Registers a file of this test before it is written to the export, and in the host folder, where it may be copied to.
-    pub fn place(&self, pod: &Pod, file: &Placed) -> Placed {
+    pub fn register(&self, pod: &Pod, file: &TestFile) -> TestFile {
         // Also follows the log, so that clean-up knows when the file may be removed.
         let is_copied = self.followed_log(pod).is_some();
         let exported = self.exported(file);
-        self.shared.ledger.place(exported.clone());
+        self.shared.ledger.register(exported.clone());
         if is_copied {
-            self.shared.ledger.place(file.clone());
+            self.shared.ledger.register(file.clone());
         }
         exported
     }

@@ -110,7 +110,7 @@ pub fn all(pod: &Pod) -> Vec<View<'_>> {
     views
 }
 
-pub fn place(pod: &Pod, name: &str) -> String {
+pub fn label(pod: &Pod, name: &str) -> String {
     format!("pod {}, container {name}", pod.name_any())
 }
 

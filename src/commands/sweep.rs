@@ -12,7 +12,7 @@ use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 
 use super::preflight;
-use crate::check::{Access, Export, Need, Place, Placed, Shared, System};
+use crate::check::{Access, Export, Location, Need, Shared, System, TestFile};
 use crate::cli::{Options, Sweep};
 use crate::cluster::server::has_ended;
 use crate::cluster::{self, Operation, Permission, ResourceExt, container};
@@ -34,7 +34,7 @@ const MAX_FILES: usize = 100_000;
 #[derive(Debug)]
 struct Leftover {
     run: String,
-    placed: Placed,
+    file: TestFile,
     age: SignedDuration,
     kib: u64,
 }
@@ -67,16 +67,16 @@ pub async fn sweep(options: &Options, suites: &[Suite], request: &Sweep) -> Resu
             print_line(format!("kept {files} of {run}: {why}"));
             continue;
         }
-        for Leftover { placed, age, kib, .. } in leftovers {
-            print_line(redact::text(&format!("{placed}: {kib} KiB, {age:#} old")));
-            shared.ledger.place(placed.clone());
+        for Leftover { file, age, kib, .. } in leftovers {
+            print_line(redact::text(&format!("{file}: {kib} KiB, {age:#} old")));
+            shared.ledger.register(file.clone());
             total += 1;
         }
     }
     if request.remove {
         let left = cleanup::remove(&shared, |_| true).await.into_iter();
-        found.problems.extend(left.map(|(placed, problem)| format!("cannot remove {placed}: {problem}")));
-        let removed = total - shared.ledger.placed(|_| true).len();
+        found.problems.extend(left.map(|(file, problem)| format!("cannot remove {file}: {problem}")));
+        let removed = total - shared.ledger.files(|_| true).len();
         print_line(format!("removed {removed} of {}", count(total, "leftover file")));
     } else if total > 0 {
         print_line(format!("{}; remove with --yes", count(total, "leftover file")));
@@ -113,20 +113,25 @@ async fn connect(options: &Options, suites: &[Suite]) -> Result<Shared, Refusal>
 /// Searches a server's host folder, and its exports in all its pods.
 async fn search(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) -> Found {
     let names: Vec<String> = suites.iter().flat_map(|suite| suite.system.names().cloned()).collect();
-    let leftover = |name: &str, place: Place, changed: Timestamp, kib: u64| {
+    let leftover = |name: &str, location: Location, changed: Timestamp, kib: u64| {
         // By the clock that makes it younger: its mtime may be of either.
         let age = shared.cluster.now().min(Timestamp::now()).duration_since(changed);
         let test = TestId { suite: "sweep".into(), slug: "sweep".into(), server: Some(server.to_owned()) };
-        let placed =
-            Placed { test, server: server.to_owned(), select: suite.system.pods.clone(), place, name: name.to_owned() };
+        let file = TestFile {
+            test,
+            server: server.to_owned(),
+            select: suite.system.pods.clone(),
+            location,
+            name: name.to_owned(),
+        };
         let age = SignedDuration::from_mins(age.as_mins().max(0));
-        Some(Leftover { run: run_id::of(name, &names)?.to_owned(), placed, age, kib })
+        Some(Leftover { run: run_id::of(name, &names)?.to_owned(), file, age, kib })
     };
     let mut found = Found::default();
     match shared.host.listed(server, run_id::PREFIX, MAX_FILES).await {
         Ok(listed) => found.leftovers.extend(listed.iter().filter_map(|(name, stat)| {
             let changed = Timestamp::from_millisecond(stat.modified).ok()?;
-            leftover(name, Place::Host, changed, stat.bytes.div_ceil(1024))
+            leftover(name, Location::Host, changed, stat.bytes.div_ceil(1024))
         })),
         Err(error) => found.problems.push(format!("cannot list the host folder of {server}: {error}")),
     }
@@ -148,22 +153,22 @@ async fn search(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) 
             let listed = match listed(shared, server, &pod.name_any(), &system.export).await {
                 Ok(listed) => listed,
                 Err(problem) => {
-                    let place = container::place(pod, container);
+                    let place = container::label(pod, container);
                     found.problems.push(format!("cannot list {folder} in {place}: {problem}"));
                     continue;
                 }
             };
             for (changed, kib, name) in listed {
-                let place = Place::Export { container: container.clone(), folder: folder.clone() };
+                let location = Location::Export { container: container.clone(), folder: folder.clone() };
                 // Once for all pods: it is removed from each of them.
-                let is_new = |one: &Leftover| found.leftovers.iter().all(|other| other.placed != one.placed);
-                found.leftovers.extend(leftover(&name, place, changed, kib).filter(is_new));
+                let is_new = |one: &Leftover| found.leftovers.iter().all(|other| other.file != one.file);
+                found.leftovers.extend(leftover(&name, location, changed, kib).filter(is_new));
             }
         }
     }
     if !found.problems.is_empty() {
         // A sidecar would copy a removed file again from an export that could not be listed.
-        found.leftovers.retain(|leftover| leftover.placed.place != Place::Host);
+        found.leftovers.retain(|leftover| leftover.file.location != Location::Host);
     }
     found
 }

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::time::Instant;
 
 use super::recovery;
-use crate::check::{Place, Placed, Shared};
+use crate::check::{Location, Shared, TestFile};
 use crate::cluster::container;
 use crate::cluster::script::may_read_target;
 use crate::cluster::server::{has_ended, is_terminating};
@@ -22,18 +22,18 @@ const PAUSE_LIMIT: Duration = Duration::from_secs(10);
 const WATCH_LIMIT: Duration = Duration::from_secs(5);
 
 /// Removes the files of the ledger that `which` selects; returns those that could not be removed, with the reason.
-pub async fn remove(shared: &Shared, which: impl Fn(&Placed) -> bool) -> Vec<(Placed, String)> {
+pub async fn remove(shared: &Shared, which: impl Fn(&TestFile) -> bool) -> Vec<(TestFile, String)> {
     // First, because the init container of a new pod copies files.
     let disrupted = shared.disrupted();
     join_all(disrupted.iter().map(|disrupted| recovery::recover(shared, disrupted))).await;
-    let servers: BTreeSet<String> = shared.ledger.placed(&which).into_iter().map(|placed| placed.server).collect();
+    let servers: BTreeSet<String> = shared.ledger.files(&which).into_iter().map(|file| file.server).collect();
     join_all(servers.iter().map(|server| shared.commands.ended(server))).await;
     shared.host.writes_finished().await;
-    let mut files: BTreeMap<String, Vec<Placed>> = BTreeMap::new();
-    for placed in shared.ledger.placed(which) {
-        files.entry(placed.name.clone()).or_default().push(placed);
+    let mut files: BTreeMap<String, Vec<TestFile>> = BTreeMap::new();
+    for file in shared.ledger.files(which) {
+        files.entry(file.name.clone()).or_default().push(file);
     }
-    let left = join_all(files.into_values().map(|places| remove_file(shared, places))).await;
+    let left = join_all(files.into_values().map(|locations| remove_file(shared, locations))).await;
     left.into_iter().flatten().collect()
 }
 
@@ -44,7 +44,7 @@ pub struct Strays {
     pub problems: Vec<String>,
 }
 
-/// Removes files of the run from places where no test wrote them: a broken system may copy them to another server, or back.
+/// Removes files of the run from locations where no test wrote them: a broken system may copy them to another server, or back.
 pub async fn remove_strays(shared: &Shared, servers: &[(String, Select)], is_broken: bool) -> Strays {
     let mut strays = remove_strays_once(shared, servers, is_broken).await;
     if !strays.removed.is_empty() {
@@ -98,7 +98,7 @@ async fn sweep_folder(shared: &Shared, server: &str, select: &Select, prefix: &s
 }
 
 async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &str) -> Vec<Swept> {
-    let exports: Vec<_> = shared.ledger.places(server).into_iter().filter_map(Place::export).collect();
+    let exports: Vec<_> = shared.ledger.locations(server).into_iter().filter_map(Location::export).collect();
     let snapshot = match snapshot(shared).await {
         Ok(snapshot) => snapshot,
         Err(problem) => {
@@ -123,47 +123,47 @@ async fn sweep_exports(shared: &Shared, server: &str, select: &Select, prefix: &
     swept
 }
 
-async fn remove_file(shared: &Shared, mut places: Vec<Placed>) -> Vec<(Placed, String)> {
+async fn remove_file(shared: &Shared, mut locations: Vec<TestFile>) -> Vec<(TestFile, String)> {
     let deadline = Instant::now() + PAUSE_TIMEOUT;
     // The export first, from which the sidecar would copy the file again.
-    places.sort_by_key(|placed| placed.place == Place::Host);
+    locations.sort_by_key(|file| file.location == Location::Host);
     let mut left = Vec::new();
-    for placed in places {
+    for file in locations {
         let removed = if left.is_empty() {
-            remove_place(shared, &placed, deadline).await
+            remove_from(shared, &file, deadline).await
         } else {
             Err("it is still in the export, from which the sidecar would copy it again".to_owned())
         };
         match removed {
-            Ok(()) => shared.ledger.removed(&placed),
-            Err(problem) => left.push((placed, problem)),
+            Ok(()) => shared.ledger.removed(&file),
+            Err(problem) => left.push((file, problem)),
         }
     }
     left
 }
 
-async fn remove_place(shared: &Shared, placed: &Placed, deadline: Instant) -> Result<(), String> {
-    let server = started_snapshot(shared, placed, deadline).await?.server(&placed.select, &placed.server);
+async fn remove_from(shared: &Shared, file: &TestFile, deadline: Instant) -> Result<(), String> {
+    let server = started_snapshot(shared, file, deadline).await?.server(&file.select, &file.server);
     // From all current pods, not only the one it was written in: the init container of a new pod may have copied it, and a pod
     // that is being deleted still syncs.
-    let is_reached = |pod: &&Arc<Pod>| match &placed.place {
-        Place::Host => !has_ended(pod),
-        Place::Export { container, .. } => !has_ended(pod) && container::runs(pod, container),
+    let is_reached = |pod: &&Arc<Pod>| match &file.location {
+        Location::Host => !has_ended(pod),
+        Location::Export { container, .. } => !has_ended(pod) && container::runs(pod, container),
     };
     let pods: Vec<_> = server.pods.iter().filter(is_reached).collect();
     let followed = pods.iter().flat_map(|pod| {
-        let containers = shared.followed_logs(&placed.server, pod).into_iter();
-        containers.filter(|(name, _)| placed.place != Place::Host || may_read_target(pod, name))
+        let containers = shared.followed_logs(&file.server, pod).into_iter();
+        containers.filter(|(name, _)| file.location != Location::Host || may_read_target(pod, name))
     });
-    wait_for_sidecars(shared, placed, followed.map(|(_, log)| log).collect(), deadline).await;
-    let Place::Export { container, folder } = &placed.place else {
-        return shared.host.remove(&placed.server, &placed.name).await.map_err(|error| error.to_string());
+    wait_for_sidecars(shared, file, followed.map(|(_, log)| log).collect(), deadline).await;
+    let Location::Export { container, folder } = &file.location else {
+        return shared.host.remove(&file.server, &file.name).await.map_err(|error| error.to_string());
     };
-    let operation = Operation::Remove { path: format!("{folder}/{}", placed.name) };
+    let operation = Operation::Remove { path: format!("{folder}/{}", file.name) };
     let mut problems = Vec::new();
     problems.extend(server.current().into_iter().filter_map(|pod| unreachable(pod, container)));
     for pod in pods {
-        let problem = match shared.exec(&placed.server, &pod.name_any(), container, &operation).await {
+        let problem = match shared.exec(&file.server, &pod.name_any(), container, &operation).await {
             Ok(output) => output.problem(),
             // The pod is gone, and its export with it.
             Err(ApiError::NotFound { .. }) => None,
@@ -183,18 +183,18 @@ fn unreachable(pod: &Pod, container: &str) -> Option<String> {
     let mut first = views.iter().filter(|view| view.kind == container::Kind::Init);
     let is_filled = first.all(container::View::has_completed);
     (own.running_since().is_none() && is_filled).then(|| {
-        let (place, state) = (container::place(pod, container), own.describe());
+        let (place, state) = (container::label(pod, container), own.describe());
         format!("{place} is not running: {state}; files in its export disappear with the pod")
     })
 }
 
 /// Waits for pods of the server that are starting: their init container may be copying the file.
-async fn started_snapshot(shared: &Shared, placed: &Placed, deadline: Instant) -> Result<Snapshot, String> {
-    let Place::Export { container, .. } = &placed.place else { return snapshot(shared).await };
+async fn started_snapshot(shared: &Shared, file: &TestFile, deadline: Instant) -> Result<Snapshot, String> {
+    let Location::Export { container, .. } = &file.location else { return snapshot(shared).await };
     loop {
-        let mut changes = shared.watch.changes(Some(&placed.server));
+        let mut changes = shared.watch.changes(Some(&file.server));
         let now = snapshot(shared).await?;
-        let server = now.server(&placed.select, &placed.server);
+        let server = now.server(&file.select, &file.server);
         let is_starting = server.rollout_state().pending().is_some()
             && server.current().into_iter().any(|pod| !container::runs(pod, container));
         if !is_starting || tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
@@ -204,17 +204,17 @@ async fn started_snapshot(shared: &Shared, placed: &Placed, deadline: Instant) -
 }
 
 /// Waits until no sidecar is in a cycle or about to start one.
-async fn wait_for_sidecars(shared: &Shared, placed: &Placed, sidecars: Vec<Arc<FollowedLog>>, deadline: Instant) {
+async fn wait_for_sidecars(shared: &Shared, file: &TestFile, sidecars: Vec<Arc<FollowedLog>>, deadline: Instant) {
     if sidecars.iter().all(|log| log.is_pausing()) {
         return;
     }
     let what = "a pause between sync cycles, to remove its file".to_owned();
     let left = deadline.saturating_duration_since(Instant::now());
-    shared.emit(Event::TestWaiting { id: placed.test.clone(), what, limit: left });
+    shared.emit(Event::TestWaiting { id: file.test.clone(), what, limit: left });
     while !sidecars.iter().all(|log| log.is_pausing()) {
         for log in &sidecars {
             if !log.wait_for_pause(deadline).await {
-                let text = format!("removed {placed} without knowing whether a sync cycle was running");
+                let text = format!("removed {file} without knowing whether a sync cycle was running");
                 return shared.emit(Event::Noticed(Notice { text, is_error: false }));
             }
         }

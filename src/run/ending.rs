@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::signal::Signals;
 use super::{cleanup, recovery};
-use crate::check::{Placed, Shared};
+use crate::check::{Shared, TestFile};
 use crate::cluster::{ApiError, Select};
 use crate::event::{Event, Notice};
 
@@ -56,8 +56,8 @@ async fn remove_all(shared: &Shared, servers: &[(String, Select)], broken: &BTre
         let text = format!("removed {what}: no test wrote it there");
         shared.emit(Event::Noticed(Notice { text, is_error: false }));
     }
-    let files = files.iter().map(|(placed, problem)| left_behind(placed, problem));
-    files.chain(strays.problems).collect()
+    let files = files.iter().map(|(file, problem)| left_behind(file, problem));
+    files.chain(strays.problems.into_iter().map(|what| format!("left behind: {what}; remove them by hand"))).collect()
 }
 
 async fn wait_for_api_server(shared: &Shared) -> Result<(), ApiError> {
@@ -77,10 +77,10 @@ async fn wait_for_api_server(shared: &Shared) -> Result<(), ApiError> {
 }
 
 fn left(shared: &Shared, why: &str) -> Vec<String> {
-    let files = shared.ledger.placed(|_| true).into_iter().map(|placed| left_behind(&placed, why));
+    let files = shared.ledger.files(|_| true).into_iter().map(|file| left_behind(&file, why));
     files.chain(shared.disrupted().iter().map(|disrupted| recovery::not_ready(shared, disrupted, why))).collect()
 }
 
-fn left_behind(placed: &Placed, why: &str) -> String {
-    format!("left behind: {placed} ({why}); remove it by hand")
+fn left_behind(file: &TestFile, why: &str) -> String {
+    format!("left behind: {file} ({why}); remove it by hand")
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::check::{Disrupted, Place, Placed, Shared, Site, System};
+use crate::check::{Disrupted, Location, Shared, Site, System, TestFile};
 use crate::cluster::{SLOW, Select};
 use crate::diagnose::Diagnoses;
 use crate::event::{Ending, Event, Notice, Outcome, Reason, TestId, Verdict};
@@ -179,11 +179,11 @@ async fn run_test(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Finis
     let elapsed = started.elapsed();
     // If the API server is down, leave the files to the end of the run instead of waiting in every test.
     let may_remove = verdict.outcome != Outcome::Error || shared.cluster.ping().await.is_ok();
-    let left = if may_remove { cleanup::remove(&shared, |placed| placed.test == site.id).await } else { Vec::new() };
-    for (placed, problem) in left {
-        let problem = format!("cannot remove {placed}: {problem}");
+    let left = if may_remove { cleanup::remove(&shared, |file| file.test == site.id).await } else { Vec::new() };
+    for (file, problem) in left {
+        let problem = format!("cannot remove {file}: {problem}");
         if verdict.outcome == Outcome::Pass {
-            verdict = Verdict::error(Reason::new(placed.to_string(), "to be removed after the test", problem));
+            verdict = Verdict::error(Reason::new(file.to_string(), "to be removed after the test", problem));
         } else {
             verdict.notes.push(problem);
         }
@@ -201,12 +201,12 @@ async fn reclassify(site: &Site, verdict: Verdict) -> Verdict {
         return verdict;
     }
     let shared = &site.shared;
-    let locked = |placed: Placed| {
-        let why = shared.host.locked(&placed.server, &placed.name)?;
-        let reason = Reason::new(placed.to_string(), "not locked", format!("locked by another program: {why}"));
+    let locked = |file: TestFile| {
+        let why = shared.host.locked(&file.server, &file.name)?;
+        let reason = Reason::new(file.to_string(), "not locked", format!("locked by another program: {why}"));
         Some(reason.hint("close the program, such as an editor or a virus scanner, and run the test again"))
     };
-    let in_host_folder = || shared.ledger.placed(|placed| placed.test == site.id && placed.place == Place::Host);
+    let in_host_folder = || shared.ledger.files(|file| file.test == site.id && file.location == Location::Host);
     if verdict.outcome == Outcome::Fail
         && let Some(replaced) = site.replaced_during_test().await
     {

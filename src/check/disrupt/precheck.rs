@@ -28,7 +28,7 @@ pub fn steady_pod(server: &Server, window: DurationParam, now: Timestamp) -> Res
         return Err(unsteady(format!("pod {} is not Ready", pod.name_any())));
     }
     match recently_restarted(pod, window, now) {
-        Some(view) => Err(unsteady(format!("{}: {}", container::place(pod, view.name), view.describe()))),
+        Some(view) => Err(unsteady(format!("{}: {}", container::label(pod, view.name), view.describe()))),
         None => Ok(Arc::clone(pod)),
     }
 }
@@ -72,7 +72,7 @@ pub fn danger(pod: &Pod, init: &str, sidecar: Option<&str>) -> Result<Option<Rea
         view.name != init && Some(view.name) != sidecar && folders(view).iter().any(|folder| filled.contains(folder))
     };
     if let Some(unknown) = views.iter().find(is_unknown) {
-        let object = container::place(pod, unknown.name);
+        let object = container::label(pod, unknown.name);
         let expected = format!("no container except {init} to mount the host folder");
         let hint = "remove the mount; no pod was deleted, because it is unknown what a new one does to that folder";
         return Err(Reason::new(object, expected, format!("it mounts {}", filled.join(", "))).hint(hint));
@@ -87,7 +87,7 @@ pub fn danger(pod: &Pod, init: &str, sidecar: Option<&str>) -> Result<Option<Rea
             "put the init container before it; the pod was not deleted, because the sidecar of a new one {would} remove every \
              file from the host folder, as {would} the next restart"
         );
-        Reason::new(container::place(pod, sidecar.name), expected, seen).hint(hint)
+        Reason::new(container::label(pod, sidecar.name), expected, seen).hint(hint)
     };
     match script::strict_delete_flag(sidecar) {
         Ok(flag) => Ok(flag.map(|flag| reason(format!("it starts before {init} and uses {flag}"), "would"))),

@@ -12,7 +12,7 @@ use super::replacement::{Deletion, File};
 use super::seen::{Observation, Replacement, Restarted};
 use super::{Restart, Written, judge, precheck};
 use crate::check::sync::route::{self, Route};
-use crate::check::{Kind, Need, Part, Place, Placed, Site, System};
+use crate::check::{Kind, Location, Need, Part, Site, System, TestFile};
 use crate::cluster::{Operation, ResourceExt, Server};
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
@@ -134,13 +134,13 @@ impl Restart {
         };
         let refused = |problem| failed(Hop::Export, "to be written to the export", problem);
         let Some(log) = site.followed_log(pod).filter(|_| self.copies(site)) else {
-            site.place(pod, &site.file(EXPORT_FILE));
+            site.register(pod, &site.file(EXPORT_FILE));
             let (_, problem) = site.in_export(pod, &write).await?;
             return problem.map_or(Ok(()), refused);
         };
         let within = self.synced_within.unwrap_or(self.within);
         let route = Route { site, pod: Arc::clone(pod), log, within };
-        route.place(EXPORT_FILE);
+        route.register(EXPORT_FILE);
         let expected = [(file.name.clone(), Digest::of(&file.content))];
         match route.deliver(vec![write], &expected).await?.0.map(|arrival| arrival.wrong.into_iter().next()) {
             Err(problem) => return refused(problem),
@@ -156,10 +156,10 @@ impl Restart {
 
     /// Creates a file in the host folder, which the replacement must copy to its export.
     async fn create_host_file(&self, site: &Site, file: &File) -> Result<(), Verdict> {
-        let (shared, placed) = (&site.shared, site.file(HOST_FILE));
+        let (shared, host_file) = (&site.shared, site.file(HOST_FILE));
         // In the export too, to which the pod's containers may copy it.
-        shared.ledger.place(site.exported(&placed));
-        shared.ledger.place(placed);
+        shared.ledger.register(site.exported(&host_file));
+        shared.ledger.register(host_file);
         shared.host.create(site.server(), &file.name, file.content.as_bytes()).await.map_err(|error| {
             let folder = shared.host.folder(site.server()).display().to_string();
             let reason = Reason::new(format!("folder {folder}"), "to accept a tester's file", error.to_string());
@@ -187,15 +187,15 @@ impl Restart {
 
     /// Removes the probe of the mount, which the new pod would copy to its export.
     async fn remove_probe(&self, site: &Site) {
-        let is_probe = |placed: &Placed| {
-            placed.test == site.id && placed.place == Place::Host && !placed.name.ends_with(EXPORT_FILE)
+        let is_probe = |file: &TestFile| {
+            file.test == site.id && file.location == Location::Host && !file.name.ends_with(EXPORT_FILE)
         };
-        for placed in site.shared.ledger.placed(is_probe) {
+        for file in site.shared.ledger.files(is_probe) {
             // A probe that cannot be removed stays in the ledger, for the export too.
-            if site.shared.host.remove(&placed.server, &placed.name).await.is_ok() {
-                site.shared.ledger.removed(&placed);
+            if site.shared.host.remove(&file.server, &file.name).await.is_ok() {
+                site.shared.ledger.removed(&file);
             } else {
-                site.shared.ledger.place(site.exported(&placed));
+                site.shared.ledger.register(site.exported(&file));
             }
         }
     }

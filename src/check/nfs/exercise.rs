@@ -8,7 +8,7 @@ use super::calls::Listed;
 use super::client::Client;
 use super::failure::{Abort, Cause, Failure};
 use super::session::Session;
-use crate::check::{Placed, Site};
+use crate::check::{Site, TestFile};
 use crate::cluster::Operation;
 use crate::event::{Reason, Verdict};
 use crate::random;
@@ -45,7 +45,7 @@ struct Fixture {
     name: String,
     content: String,
     /// The file, or the folder of this run that contains it.
-    exported: Placed,
+    exported: TestFile,
 }
 
 impl<'a> Exercise<'a> {
@@ -58,7 +58,7 @@ impl<'a> Exercise<'a> {
             return Ok(exercise);
         }
         let own = site.file(if is_nested { "folder" } else { "read.txt" });
-        let exported = site.place(pod, &own);
+        let exported = site.register(pod, &own);
         let name = if is_nested { NESTED_FIXTURE.to_owned() } else { own.name.clone() };
         let content = format!("made for {}", own.name);
         let write = if let Some(path) = path {
@@ -104,8 +104,8 @@ impl<'a> Exercise<'a> {
         }
         let files = ["file", "renamed"].map(|what| self.site.file(&format!("{what}-{number}")));
         // In the ledger before they are written.
-        let placed = files.iter().filter(|_| !self.is_nested).map(|file| self.site.place(self.pod, file));
-        let placed: Vec<Placed> = placed.collect();
+        let placed = files.iter().filter(|_| !self.is_nested).map(|file| self.site.register(self.pod, file));
+        let placed: Vec<TestFile> = placed.collect();
         let removed = || placed.iter().for_each(|placed| self.site.shared.ledger.removed(placed));
         let [first, second] = files.map(|file| file.name);
         if self.read_only {

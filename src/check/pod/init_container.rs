@@ -53,7 +53,7 @@ impl Kind for InitContainer {
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let name = &system.init_container;
-        let object = container::place(&seen.pod, name);
+        let object = container::label(&seen.pod, name);
         let fail = |reason: Reason, hint: &str| Verdict::fail(reason.hint(hint)).at(Hop::Init);
         let view = match init(&seen.pod, name) {
             Ok(view) => view,

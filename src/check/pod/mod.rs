@@ -39,6 +39,6 @@ impl OnlyPod {
 fn init<'a>(pod: &'a Pod, name: &str) -> Result<View<'a>, Reason> {
     container::named(pod, name).filter(|view| view.kind == container::Kind::Init).ok_or_else(|| {
         let found = format!("no such init container; the pod has {}", container::names(pod));
-        Reason::new(container::place(pod, name), "an init container", found)
+        Reason::new(container::label(pod, name), "an init container", found)
     })
 }

@@ -34,7 +34,7 @@ impl Kind for NativeSidecar {
 
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let (name, after) = (system.sidecar_name(), &system.init_container);
-        let object = container::place(&seen.pod, name);
+        let object = container::label(&seen.pod, name);
         let repair = "enable the server's sidecar in the values and run helm upgrade; if the values already enable it, \
                       the live object was edited";
         let Some(sidecar) = container::named(&seen.pod, name) else {

@@ -41,7 +41,7 @@ impl Kind for Resources {
     fn judge(&self, system: &System, seen: &Observation) -> Verdict {
         let (mut found, mut established) = (Findings::default(), Vec::new());
         for (name, _, is_optional) in containers(system) {
-            let object = container::place(&seen.pod, name);
+            let object = container::label(&seen.pod, name);
             let Some(expected) = seen.expected.get(name) else { continue };
             match container::named(&seen.pod, name) {
                 None if is_optional => {}

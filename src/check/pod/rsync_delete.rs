@@ -43,7 +43,7 @@ impl Kind for RsyncDelete {
         let Observation { pod, flags, unknown } = seen;
         let mut found = Findings::default();
         let sidecar = system.sidecar_name();
-        let place = container::place(pod, sidecar);
+        let place = container::label(pod, sidecar);
         if let Some(flag) = flags.get(sidecar) {
             let deletes = "it deletes files that testers put into the host folder within one sync interval";
             found.note(format!("{place} runs rsync with {flag}: {deletes}"));
@@ -51,7 +51,7 @@ impl Kind for RsyncDelete {
             found.note(format!("{place}: its spec does not show whether rsync runs with --delete: {why}"));
         }
         let name = &system.init_container;
-        let object = container::place(pod, name);
+        let object = container::label(pod, name);
         let expected = if self.wanted { "rsync with --delete" } else { "rsync without --delete" };
         let verdict = match (init(pod, name), flags.get(name), unknown.get(name)) {
             (Err(missing), ..) => found.fail(missing.hint("run helm upgrade")),

@@ -35,11 +35,11 @@ impl Kind for Security {
         views.retain(|view| view.kind != container::Kind::Ephemeral || view.running_since().is_some());
         for view in &views {
             for (expected, seen) in violations(view, (view.name == server).then_some(&self.add)) {
-                found.wrong(container::place(pod, view.name), expected, seen, EDITED);
+                found.wrong(container::label(pod, view.name), expected, seen, EDITED);
             }
         }
         if !views.iter().any(|view| view.name == server) {
-            found.wrong(container::place(pod, server), "to exist", container::missing(pod), EDITED);
+            found.wrong(container::label(pod, server), "to exist", container::missing(pod), EDITED);
         }
         let shared = pod.spec.iter().flat_map(|spec| {
             [("hostNetwork", spec.host_network), ("hostPID", spec.host_pid), ("hostIPC", spec.host_ipc)]

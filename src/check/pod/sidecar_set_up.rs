@@ -90,7 +90,7 @@ impl Kind for SidecarSetUp {
             Err(undescribed) => return undescribed,
         };
         let name = &sidecar.container;
-        let object = container::place(&seen.pod, name);
+        let object = container::label(&seen.pod, name);
         let Some(view) = container::named(&seen.pod, name) else {
             let hint = "enable the server's sidecar in the values and run helm upgrade";
             let reason = Reason::new(object, "a sidecar", container::missing(&seen.pod));

@@ -90,7 +90,7 @@ impl Kind for Usage {
         let name = system.sidecar_name();
         let sidecar = seen.containers.get(name).filter(|used| used.cpu >= self.idle_below.number);
         if let Some(used) = sidecar {
-            let (object, now) = (container::place(&seen.pod, name), cpu(used.cpu));
+            let (object, now) = (container::label(&seen.pod, name), cpu(used.cpu));
             if let Some(file) = &seen.copied {
                 found.note(format!("{object} uses {now} CPU because it is copying, for example {file}"));
             } else {
@@ -190,7 +190,7 @@ async fn measure(site: &Site, pod: &Pod, name: &str, pause: Option<Duration>) ->
 async fn read(site: &Site, pod: &Pod, name: &str) -> Result<used::Reading, Verdict> {
     let (output, problem) = site.try_exec(pod, name, &Operation::Usage).await?;
     used::reading(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
-        let (object, why) = (container::place(pod, name), problem.unwrap_or("unexpected content".to_owned()));
+        let (object, why) = (container::label(pod, name), problem.unwrap_or("unexpected content".to_owned()));
         Verdict::skip(format!("no metrics.k8s.io, and the cgroup files of {object} cannot be read: {why}"))
     })
 }

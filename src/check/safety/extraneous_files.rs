@@ -65,7 +65,7 @@ impl Kind for ExtraneousFiles {
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pair, route) = Route::open(site, self.within).await?;
         // Registered in the export too: a broken sidecar may copy them back.
-        let [alone, own, both] = ["tester.txt", "tester", "both"].map(|what| route.place(what).name);
+        let [alone, own, both] = ["tester.txt", "tester", "both"].map(|what| route.register(what).name);
         let (write, expected) = route.nested(&both, "exported.txt", route::random_line());
         // Only its folder matters here; other tests judge how it arrives.
         let companion = route.deliver(vec![write], &[expected]).await?;

@@ -45,10 +45,10 @@ impl Kind for FileNames {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pair, route) = Route::open(site, self.within).await?;
-        let folder = route.place("names").name;
+        let folder = route.register("names").name;
         // Not in a subfolder, whose path would exceed the 260 characters that many Windows programs support.
         let length = site.file("").name.chars().count();
-        let long = route.place(&"x".repeat(self.longest.saturating_sub(length))).name;
+        let long = route.register(&"x".repeat(self.longest.saturating_sub(length))).name;
         let nested = |name: &String| route.nested(&folder, name, route::random_line());
         let (mut writes, mut expected): (Vec<_>, Vec<ExpectedFile>) = self.names.iter().map(nested).unzip();
         let text = route::random_line();

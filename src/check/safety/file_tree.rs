@@ -61,7 +61,7 @@ impl Kind for FileTree {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pair, route) = Route::open(site, self.within).await?;
-        let folder = route.place("tree").name;
+        let folder = route.register("tree").name;
         let line = route::random_line();
         let files = Operation::tree(&line, self.files).into_iter();
         let expected: Vec<ExpectedFile> =

@@ -49,7 +49,7 @@ impl Kind for FileUpdate {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pair, route) = Route::open(site, self.within).await?;
-        let folder = route.place("update").name;
+        let folder = route.register("update").name;
         let [edited, removed] = ["edited.txt", "removed.txt"].map(|name| format!("{folder}/{name}"));
         let version = |(name, lines): (&str, usize)| route.nested(&folder, name, route::random_line().repeat(lines));
         let first = [("same-size.txt", 2), ("shorter.txt", 2), ("edited.txt", 2), ("removed.txt", 2)].map(version);

@@ -69,7 +69,7 @@ impl Kind for LargeFile {
         if seen.no_room.is_some() {
             return Ok(seen);
         }
-        let folder = route.place("large").name;
+        let folder = route.register("large").name;
         let name = format!("{folder}/{LARGE}");
         let sizes = watch::Sender::new(Sizes::default());
         let writing = self.write(&route, &folder, &name, sizes.subscribe());

@@ -94,7 +94,7 @@ impl HostMount {
     /// Probes the mount of the server under test, once per run.
     pub async fn once(&self, site: &Site, pod: &Arc<Pod>, now: Timestamp) -> Result<Mount, Verdict> {
         let container = site.system.sidecar_name();
-        let place = container::place(pod, container);
+        let place = container::label(pod, container);
         if let Some(view) = container::named(pod, container)
             && container::restarted_recently(pod, &view, site.system.restart_window.signed(), now)
         {
@@ -106,7 +106,7 @@ impl HostMount {
     /// Writes a file on this machine and reads it in the pod, then changes it in the pod and reads it on this machine.
     async fn probe(&self, site: &Site, pod: &Pod) -> Result<Mount, Verdict> {
         let (shared, container) = (&site.shared, site.system.sidecar_name());
-        let object = || container::place(pod, container);
+        let object = || container::label(pod, container);
         let view = container::named(pod, container);
         let mounts = view.as_ref().map(|view| container::host_folders(pod, view, site.server())).unwrap_or_default();
         let Some(mount) = mounts.first() else {
@@ -137,9 +137,9 @@ impl HostMount {
         // A sidecar with --delete removes the file if a cycle runs between write and read, which is likelier while
         // commands queue.
         for attempt in ["mount.txt", "mount-again.txt", "mount-once-more.txt"] {
-            let placed = site.file(attempt);
-            shared.ledger.place(placed.clone());
-            let vanished = self.both_directions(site, pod, &placed.name, &mut seen).await?;
+            let file = site.file(attempt);
+            shared.ledger.register(file.clone());
+            let vanished = self.both_directions(site, pod, &file.name, &mut seen).await?;
             // The folder existed a moment ago.
             site.require_host_folder().await?;
             if !vanished {

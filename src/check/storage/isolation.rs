@@ -129,7 +129,7 @@ async fn list_all(site: &Site, snapshot: &Snapshot) -> Vec<Listing> {
 /// Writes a marker into one export, which is not listed yet.
 async fn write(site: &Site, server: &str, pod: &Pod) -> Listing {
     let (file, text) = (site.file_of(server, MARKER), random::text(64));
-    site.place(pod, &file);
+    site.register(pod, &file);
     let operation = Operation::Write { path: site.path(&file.name), content: text.clone() };
     let pod = pod.name_any();
     let output = site.shared.exec(server, &pod, &site.system.export.container, &operation);

@@ -38,7 +38,7 @@ impl Kind for Subfolder {
         let (pod, _) = site.pod().await?;
         site.require_running(&pod, &site.system.export.container)?;
         let own = site.file("folder");
-        let exported = site.place(&pod, &own);
+        let exported = site.register(&pod, &own);
         let content = format!("written by {}", own.name);
         let folder = format!("{}/{NESTED}", site.path(&own.name));
         let write =

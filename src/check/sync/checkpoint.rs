@@ -10,7 +10,8 @@ use crate::host::Seen;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// The folder, and the container if it is in one; empty if there is no such place.
-    pub place: String,
+    #[serde(rename = "place")]
+    pub label: String,
     pub seen: Seen,
 }
 
@@ -18,7 +19,7 @@ impl fmt::Display for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.seen {
             Seen::NoMount(why) => f.write_str(why),
-            seen => write!(f, "{}: {seen}", self.place),
+            seen => write!(f, "{}: {seen}", self.label),
         }
     }
 }

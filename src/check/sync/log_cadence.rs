@@ -71,7 +71,7 @@ impl Kind for LogCadence {
         let (pod, _) = site.pod().await?;
         let file = site.file("cadence.txt");
         let log = route::require_followed_log(site, &pod)?;
-        site.place(&pod, &file);
+        site.register(&pod, &file);
         let write = Operation::Write { path: site.path(&file.name), content: format!("copied once: {}", file.name) };
         let (_, not_written) = site.in_export(&pod, &write).await?;
         let began = Instant::now();

@@ -74,7 +74,7 @@ impl MultiWrite {
         let (mut writes, mut expected) = (Vec::new(), Vec::new());
         for index in 0..=round + 1 {
             let bytes = self.bytes.get((index + round) % self.bytes.len().max(1)).copied().unwrap_or_default();
-            let (name, line) = (route.place(&format!("{index}.txt")).name, random::text(61));
+            let (name, line) = (route.register(&format!("{index}.txt")).name, random::text(61));
             expected.push((name.clone(), Digest::of(Operation::filling(&line, bytes))));
             writes.push(Operation::Fill { path: route.path(&name), line, bytes });
         }

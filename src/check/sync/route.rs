@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::delivery::{Arrival, Delivery, ExpectedFile, SyncPair, WrongFile, count_files};
 use crate::check::parameter::DurationParam;
 use crate::check::storage::HostMount;
-use crate::check::{Kind, Placed, Site, System, millis};
+use crate::check::{Kind, Site, System, TestFile, millis};
 use crate::cluster::{ApiError, FollowedLog, LogState, Operation, Output, ResourceExt, container};
 use crate::digest::Digest;
 use crate::event::{Hop, Outcome, Reason, Verdict};
@@ -53,10 +53,10 @@ impl<'a> Route<'a> {
     }
 
     /// Registers a file or folder of the test in the ledger, in the export and in the host folder.
-    pub fn place(&self, what: &str) -> Placed {
-        let placed = self.site.file(what);
-        self.site.place(&self.pod, &placed);
-        placed
+    pub fn register(&self, what: &str) -> TestFile {
+        let file = self.site.file(what);
+        self.site.register(&self.pod, &file);
+        file
     }
 
     pub fn path(&self, name: &str) -> String {
@@ -176,7 +176,7 @@ fn no_cycle_end(pod: &Pod, system: &System, within: DurationParam, error: Option
     let end = system.sidecar.as_ref().map_or("", |sidecar| sidecar.cycle_end.0.as_str());
     let expected = format!("a line like {end} in its log within {within}");
     let seen = error.map_or("no such line".to_owned(), ApiError::to_string);
-    let reason = Reason::new(container::place(pod, system.sidecar_name()), expected, seen);
+    let reason = Reason::new(container::label(pod, system.sidecar_name()), expected, seen);
     Verdict::error(reason.hint("read its log")).at(Hop::Sidecar)
 }
 
@@ -194,7 +194,7 @@ pub fn require_followed_log(site: &Site, pod: &Pod) -> Result<Arc<FollowedLog>, 
     };
     let view = container::named(pod, name).ok_or_else(no_sidecar)?;
     if view.is_stuck() {
-        let object = container::place(pod, name);
+        let object = container::label(pod, name);
         let reason = Reason::new(object, "running, to copy the export", view.describe());
         return Err(fail(reason.hint("read its log and check the pod's events")));
     }

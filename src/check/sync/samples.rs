@@ -11,7 +11,7 @@ use super::delivery::{Arrival, Delivery, SyncPair};
 use super::route::Route;
 use super::search;
 use crate::check::nfs::{self, Abort, FailedSession};
-use crate::check::{Placed, millis};
+use crate::check::{TestFile, millis};
 use crate::cluster::container;
 use crate::cluster::{Operation, PAUSE_TIMEOUT};
 use crate::digest::Digest;
@@ -42,7 +42,7 @@ pub struct Observation {
 }
 
 struct Sample {
-    file: Placed,
+    file: TestFile,
     content: String,
     /// When its write was acknowledged.
     written: Option<Instant>,
@@ -97,7 +97,7 @@ async fn send_all(
         // By the clock: a delay of one file must not shift the others into another cycle.
         sleep_until(start + spacing * number).await;
         let what = if number == 0 { "sync.txt".to_owned() } else { format!("sync-{}.txt", number + 1) };
-        let mut sample = Sample { file: route.place(&what), content: random::text(files.bytes), written: None };
+        let mut sample = Sample { file: route.register(&what), content: random::text(files.bytes), written: None };
         let sent = match send_one(route, &mut sample, files.by_nfs).await {
             Ok(delivery) => Ok(delivery),
             Err(abort) => Err(abort.into_failed()?),
@@ -175,7 +175,7 @@ async fn use_last(route: &Route<'_>, arrived: &[(Sample, Arrival)]) -> Result<Op
     // Between two cycles, so that no file vanishes under rsync; from the export first, so that none is copied back.
     let removals = names.clone().map(|name| Operation::Remove { path: route.path(name) });
     if let (_, Some(problem)) = route.run(removals.collect()).await? {
-        let object = container::place(&route.pod, &site.system.export.container);
+        let object = container::label(&route.pod, &site.system.export.container);
         let files = names.collect::<Vec<_>>().join(", ");
         return Err(Verdict::error(Reason::new(object, format!("to remove {files}"), problem)));
     }

@@ -78,7 +78,7 @@ impl Route<'_> {
             export: exported,
             view,
             mount,
-            folder: Checkpoint { place: folder, seen: here },
+            folder: Checkpoint { label: folder, seen: here },
             sidecar: SidecarState {
                 container: container.to_owned(),
                 is_running: sidecar.is_some_and(|view| view.running_since().is_some()),
@@ -101,10 +101,10 @@ impl Route<'_> {
     ) -> Checkpoint {
         let (container, folder) = match at {
             Ok(at) => at,
-            Err(why) => return Checkpoint { place: String::new(), seen: Seen::NoMount(why) },
+            Err(why) => return Checkpoint { label: String::new(), seen: Seen::NoMount(why) },
         };
-        let place = format!("{folder} in {container}");
-        let unknown = |why: String| Checkpoint { place: place.clone(), seen: Seen::Unknown(why) };
+        let label = format!("{folder} in {container}");
+        let unknown = |why: String| Checkpoint { label: label.clone(), seen: Seen::Unknown(why) };
         if !container::runs(current, &container) {
             return unknown(format!("{container} is not running"));
         }
@@ -123,7 +123,7 @@ impl Route<'_> {
             Ok(Ok((output, None))) if is_large => compare_digest(&String::from_utf8_lossy(&output.stdout), content),
             Ok(Ok((output, None))) => compare_listing(&output.stdout, name, content),
         };
-        Checkpoint { place, seen }
+        Checkpoint { label, seen }
     }
 }
 

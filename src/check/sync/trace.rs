@@ -114,7 +114,7 @@ impl Trace {
                 (Hop::Host, "the file was copied, but this machine cannot read it".to_owned(), hint.to_owned())
             }
             (Seen::Complete, _) => {
-                let why = format!("the file was copied, but the pod mounts a different folder than {}", folder.place);
+                let why = format!("the file was copied, but the pod mounts a different folder than {}", folder.label);
                 (Hop::Mount, why, self.remount_hint())
             }
             (Seen::Unreadable(_), _) => {
@@ -150,7 +150,7 @@ impl Trace {
 
     /// The hint for an rsync error that the host folder causes.
     fn folder_hint(&self) -> Option<String> {
-        let (error, folder, container) = (self.error()?, &self.folder.place, &self.sidecar.container);
+        let (error, folder, container) = (self.error()?, &self.folder.label, &self.sidecar.container);
         if error.contains("No space left on device") {
             return Some(format!("free space in {folder}: its disk is full"));
         }

@@ -44,5 +44,5 @@ pub async fn exec(site: &Site, pod: &Pod, operation: &Operation) -> Result<Execu
     let (output, _) = site.in_export(pod, operation).await?;
     let text = [output.stdout.as_slice(), output.stderr.as_slice()].map(String::from_utf8_lossy).concat();
     let code = if let End::Exited(code) = output.end { code } else { -1 };
-    Ok(Executed { place: container::place(pod, &site.system.export.container), code, text })
+    Ok(Executed { place: container::label(pod, &site.system.export.container), code, text })
 }

@@ -106,7 +106,7 @@ impl Kind for Pods {
 /// Finds restarts of a pod's containers.
 fn containers(found: &mut Findings, seen: &Observation, pod: &Pod, window: DurationParam) {
     for view in container::all(pod) {
-        let object = container::place(pod, view.name);
+        let object = container::label(pod, view.name);
         if let Some(exit) = seen.exit.as_ref().filter(|exit| exit.explains(pod, &view, window.signed())) {
             found.note(format!("{object} restarted because a request of {} ended it", exit.by));
         } else if has_recently_restarted(pod, &view, window, seen.now) {
