@@ -1,5 +1,5 @@
 //! Standard output and standard error. Writing may fail at any time, which never ends a run: a closed pipe is ignored, and any
-//! other failure, such as a full disk, changes the exit code. Imports `error` and `redact`.
+//! other failure, such as a full disk, changes the exit code.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};

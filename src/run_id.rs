@@ -1,4 +1,4 @@
-//! A run's id, which all names of its files start with. Imports `random`.
+//! A run's id, which all names of its files start with.
 
 use crate::random;
 

@@ -1,4 +1,4 @@
-//! Helm values: the expected settings of each server. Imports `error`, `input` and `yaml`.
+//! Helm values: the expected settings of each server.
 
 use std::path::Path;
 

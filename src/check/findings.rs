@@ -18,7 +18,7 @@ pub struct Findings {
 
 impl Findings {
     /// Adds a reason; the hint may be empty.
-    pub fn wrong(
+    pub fn add_finding(
         &mut self,
         object: impl Into<String>,
         expected: impl Into<String>,

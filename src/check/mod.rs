@@ -1,7 +1,7 @@
 //! The kinds of checks, one file each, in folders by subject. A check observes, then judges.
 //!
 //! `observe` is async and collects everything it needs into a plain, serializable value; `judge` is a pure function
-//! of that value. May import `cluster`, `host`, `values`, `event`; never `run` or `report`.
+//! of that value. Never imports `run` or `report`.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;

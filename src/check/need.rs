@@ -1,4 +1,4 @@
-//! What kinds of checks need, which permissions that takes, and which of them the user lacks. Imports `cluster`.
+//! What kinds of checks need, which permissions that takes, and which of them the user lacks.
 
 use std::fmt;
 

@@ -20,7 +20,7 @@ use crate::event::{Reason, TestId, Verdict};
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How far the node's clock may be behind the API server's; it reports whole seconds.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(2);
-/// ServerExit codes for SIGTERM and SIGKILL, sent by the kubelet or, for too much memory, the kernel.
+/// Exit codes for SIGTERM and SIGKILL, sent by the kubelet or, for too much memory, the kernel.
 const KILLED: [i32; 2] = [128 + 15, 128 + 9];
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -123,7 +123,7 @@ impl Shared {
         let _ = self.events.send(event);
     }
 
-    pub fn settle_limit(&self) -> Instant {
+    pub fn settle_deadline(&self) -> Instant {
         self.started + self.settings.settle
     }
 
@@ -132,14 +132,11 @@ impl Shared {
         moment.checked_duration_since(self.started).map(millis)
     }
 
-    /// Waits until `look` finds something of a server in the snapshot; `None` if the limit passes first.
-    ///
-    /// # Errors
-    /// The limit passed, and the snapshot is unknown.
+    /// Waits until `look` finds something of a server in the snapshot; `None` at the deadline, or an error if the snapshot is unknown then.
     pub async fn until<T>(
         &self,
         server: &str,
-        limit: Instant,
+        deadline: Instant,
         mut look: impl FnMut(&Snapshot) -> Option<T>,
     ) -> Result<Option<T>, ApiError> {
         loop {
@@ -148,10 +145,10 @@ impl Shared {
             if let Some(found) = snapshot.as_ref().ok().and_then(&mut look) {
                 return Ok(Some(found));
             }
-            if Instant::now() >= limit {
+            if Instant::now() >= deadline {
                 return snapshot.map(|_| None);
             }
-            let _ = tokio::time::timeout_at(limit, changes.changed()).await;
+            let _ = tokio::time::timeout_at(deadline, changes.changed()).await;
         }
     }
 

@@ -34,8 +34,8 @@ impl Site {
     }
 
     /// Reports to the live display that the test waits.
-    pub fn waiting(&self, what: impl Into<String>, limit: Duration) {
-        let event = Event::TestWaiting { id: self.id.clone(), what: what.into(), limit };
+    pub fn waiting(&self, what: impl Into<String>, timeout: Duration) {
+        let event = Event::TestWaiting { id: self.id.clone(), what: what.into(), limit: timeout };
         self.shared.emit(event);
     }
 
@@ -46,8 +46,8 @@ impl Site {
         server: Option<&str>,
         mut pending: impl FnMut(&Snapshot) -> Option<String>,
     ) -> Result<Snapshot, Verdict> {
-        let limit = self.shared.settle_limit();
-        let left = limit.saturating_duration_since(Instant::now());
+        let deadline = self.shared.settle_deadline();
+        let left = deadline.saturating_duration_since(Instant::now());
         let mut is_reported = false;
         loop {
             let mut changes = self.shared.watch.changes(server);
@@ -57,14 +57,14 @@ impl Site {
                 Err(ApiError::Forbidden { .. } | ApiError::Unauthorized { .. }) => None,
                 Err(error) => Some(error.to_string()),
             };
-            let Some(open) = open.filter(|_| Instant::now() < limit) else {
+            let Some(open) = open.filter(|_| Instant::now() < deadline) else {
                 return snapshot.map_err(|error| self.no_reply(&error));
             };
             if !is_reported {
                 self.waiting(open, left);
                 is_reported = true;
             }
-            let _ = tokio::time::timeout_at(limit, changes.changed()).await;
+            let _ = tokio::time::timeout_at(deadline, changes.changed()).await;
         }
     }
 
@@ -112,7 +112,7 @@ impl Site {
         Ok((Arc::clone(pod), snapshot))
     }
 
-    /// The same, if no container of the pod restarted recently: what a restarting container shows depends on the
+    /// The current [`pod`](Self::pod), if no container restarted recently: what a restarting container shows depends on the
     /// moment.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! The system under test: its servers, their containers, and where values hold their properties. Suites refer to it,
-//! and all checks read it. Imports `parameter`, and `cluster` for the labels of pods and patterns of log lines.
+//! and all checks read it.
 
 use indexmap::IndexMap;
 use schemars::JsonSchema;

@@ -24,7 +24,7 @@ impl Site {
         self.file_of(self.server(), what)
     }
 
-    /// The same for this test of another server.
+    /// A file of this test of another server.
     pub fn file_of(&self, server: &str, what: &str) -> TestFile {
         TestFile {
             test: TestId { server: Some(server.to_owned()), ..self.id.clone() },
@@ -38,13 +38,13 @@ impl Site {
     /// Awaits commands in a pod, and reports a long wait.
     pub async fn await_command<T>(&self, pod: &str, commands: impl Future<Output = T>) -> T {
         let mut commands = pin!(commands);
-        let mut patience = SLOW;
+        let mut report_after = SLOW;
         loop {
-            if let Ok(done) = tokio::time::timeout(patience, &mut commands).await {
+            if let Ok(done) = tokio::time::timeout(report_after, &mut commands).await {
                 return done;
             }
             self.waiting(format!("a command in pod {pod} on a slow node"), COMMAND);
-            patience = COMMAND;
+            report_after = COMMAND;
         }
     }
 
@@ -82,10 +82,7 @@ impl Site {
         Ok((output, problem))
     }
 
-    /// Runs one operation in the export's container.
-    ///
-    /// # Errors
-    /// As above.
+    /// Runs one operation in the export's container, like [`try_exec`](Self::try_exec).
     pub async fn in_export(&self, pod: &Pod, operation: &Operation) -> Result<(Output, Option<String>), Verdict> {
         self.try_exec(pod, &self.system.export.container, operation).await
     }
@@ -103,9 +100,6 @@ impl Site {
     }
 
     /// Removes a file of this test from the export, between two sync cycles; the problem, if it has one.
-    ///
-    /// # Errors
-    /// As above.
     pub async fn remove(&self, pod: &Pod, exported: &TestFile) -> Result<Option<String>, Verdict> {
         self.wait_for_pause(pod).await;
         let (_, problem) = self.in_export(pod, &Operation::Remove { path: self.path(&exported.name) }).await?;
@@ -115,8 +109,7 @@ impl Site {
         Ok(problem)
     }
 
-    /// # Errors
-    /// ERROR, because the container does not run.
+    /// ERROR unless the container is running.
     pub fn require_running(&self, pod: &Pod, container: &str) -> Result<(), Verdict> {
         let view = container::named(pod, container);
         if view.is_some_and(|view| view.running_since().is_some()) {
@@ -155,8 +148,7 @@ impl Site {
         exported
     }
 
-    /// # Errors
-    /// ERROR, because the host folder has vanished, so that nothing could arrive in it.
+    /// ERROR if the host folder has vanished, so that nothing could arrive in it.
     pub async fn require_host_folder(&self) -> Result<(), Verdict> {
         let entry = self.shared.host.entry(self.server()).await;
         if entry == Entry::Folder {

@@ -1,4 +1,4 @@
-//! The command line; the only module that uses clap's parser. Imports `cluster`, `error` and `sim` for the meaning of options.
+//! The command line; the only module that uses clap's parser.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

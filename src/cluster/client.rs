@@ -138,14 +138,14 @@ pub(super) async fn with_deadline<T>(
 }
 
 pub(super) async fn within<T>(
-    limit: Duration,
+    timeout: Duration,
     verb: &'static str,
     resource: &'static str,
     request: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, ApiError> {
-    match tokio::time::timeout(limit, request).await {
+    match tokio::time::timeout(timeout, request).await {
         Ok(Ok(reply)) => Ok(reply),
         Ok(Err(error)) => Err(ApiError::new(verb, resource, error)),
-        Err(_) => Err(ApiError::NoReply { verb, resource, limit }),
+        Err(_) => Err(ApiError::NoReply { verb, resource, limit: timeout }),
     }
 }

@@ -22,7 +22,7 @@ pub(super) async fn send(client: &Client, request: Built) -> Result<Value, Error
     client.request(request.map_err(Error::BuildRequest)?).await
 }
 
-/// The same; `None` if the object does not exist.
+/// Like [`send`]; `None` if the object does not exist.
 pub(super) async fn find(client: &Client, request: Built) -> Result<Option<Value>, Error> {
     match send(client, request).await {
         Err(Error::Api(status)) if status.code == 404 => Ok(None),

@@ -1,4 +1,4 @@
-//! The checks of a run and of `doctor` before anything is written. Imports `check`, `cluster`, `host`, `suite`.
+//! The checks of a run and of `doctor` before anything is written.
 
 use serde_json::Value;
 use tokio::task::spawn_blocking;

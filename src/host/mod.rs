@@ -263,10 +263,10 @@ fn is_locked(error: &io::Error) -> bool {
 /// scanner, locks the file (only on Windows).
 async fn blocking<T: Send + 'static>(attempt: impl Fn() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     let with_retries = move || {
-        let limit = Instant::now() + LOCKED;
+        let deadline = Instant::now() + LOCKED;
         loop {
             match attempt() {
-                Err(error) if is_locked(&error) && Instant::now() < limit => std::thread::sleep(POLL),
+                Err(error) if is_locked(&error) && Instant::now() < deadline => std::thread::sleep(POLL),
                 result => return result,
             }
         }

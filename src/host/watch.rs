@@ -65,8 +65,14 @@ impl Host {
     /// Waits until the file has the expected content; returns when that was noticed.
     ///
     /// # Errors
-    /// The limit has passed: what was seen last.
-    pub async fn arrival(&self, server: &str, name: &str, expected: &Digest, limit: Instant) -> Result<Instant, Seen> {
+    /// At the deadline: what was seen last.
+    pub async fn arrival(
+        &self,
+        server: &str,
+        name: &str,
+        expected: &Digest,
+        deadline: Instant,
+    ) -> Result<Instant, Seen> {
         let mut ticks = None;
         let mut read = None;
         loop {
@@ -74,7 +80,7 @@ impl Host {
             if seen == Seen::Complete {
                 return Ok(Instant::now());
             }
-            if Instant::now() >= limit {
+            if Instant::now() >= deadline {
                 return Err(seen);
             }
             let ticks = ticks.get_or_insert_with(|| self.ticks(server));
@@ -89,7 +95,7 @@ impl Host {
                     }
                 }
             };
-            let _ = timeout_at(limit.min(Instant::now() + REOPEN), is_worth_reading).await;
+            let _ = timeout_at(deadline.min(Instant::now() + REOPEN), is_worth_reading).await;
         }
     }
 

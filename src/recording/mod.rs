@@ -2,7 +2,6 @@
 //!
 //! Gzipped JSON with the suites, the run's facts, and the observation and verdict of each test. Kubernetes objects, which many
 //! tests observe, are stored once, and without possible secrets (see [`Objects::pack`]).
-//! Imports `event`, `error` and `replace`.
 
 use std::fs::File;
 use std::path::Path;

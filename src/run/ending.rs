@@ -19,7 +19,7 @@ const API_SERVER_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(500);
 
 /// Cleans up; returns a notice for each thing that is left.
-pub async fn clean_up(
+pub async fn finish_run(
     shared: &Shared,
     signals: &Signals,
     servers: &[(String, Select)],
@@ -61,7 +61,7 @@ async fn remove_all(shared: &Shared, servers: &[(String, Select)], broken: &BTre
 }
 
 async fn wait_for_api_server(shared: &Shared) -> Result<(), ApiError> {
-    let limit = Instant::now() + API_SERVER_LIMIT;
+    let deadline = Instant::now() + API_SERVER_LIMIT;
     let mut is_reported = false;
     loop {
         let Err(error) = shared.cluster.ping().await else { return Ok(()) };
@@ -70,7 +70,7 @@ async fn wait_for_api_server(shared: &Shared) -> Result<(), ApiError> {
             shared.emit(Event::Noticed(Notice { text, is_error: false }));
             is_reported = true;
         }
-        if timeout_at(limit, sleep(POLL)).await.is_err() {
+        if timeout_at(deadline, sleep(POLL)).await.is_err() {
             return Err(error);
         }
     }

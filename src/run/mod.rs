@@ -1,4 +1,4 @@
-//! Runs tests concurrently and sends events. Imports `check`, `cluster`, `diagnose`, `event`; never `report`.
+//! Runs tests concurrently and sends events. Never imports `report`.
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -52,7 +52,7 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
         () = signals.requested(1) => {}
     }
     let broken = tests.abort(signals).await;
-    for text in ending::clean_up(&shared, signals, &servers, &broken).await {
+    for text in ending::finish_run(&shared, signals, &servers, &broken).await {
         shared.emit(Event::Noticed(Notice { text, is_error: true }));
     }
     let (slowest, at_once) = shared.cluster.load();

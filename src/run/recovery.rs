@@ -15,7 +15,7 @@ pub async fn recover(shared: &Shared, disrupted: &Disrupted) {
     let Disrupted { test, server, .. } = disrupted;
     // From the disruption, which may be long after the start of the run.
     let at = disrupted.at;
-    let limit = at + shared.settings.settle.max(REPLY_TIMEOUT);
+    let deadline = at + shared.settings.settle.max(REPLY_TIMEOUT);
     let mut last = "its state is unknown".to_owned();
     let mut is_reported = false;
     let mut poll = |snapshot: &Snapshot| match state(snapshot, disrupted) {
@@ -24,7 +24,7 @@ pub async fn recover(shared: &Shared, disrupted: &Disrupted) {
         RolloutState::Pending(what) => {
             if !is_reported {
                 let what = format!("server {server} to be Ready again: {what}");
-                let limit = limit.saturating_duration_since(Instant::now());
+                let limit = deadline.saturating_duration_since(Instant::now());
                 shared.emit(Event::TestWaiting { id: test.clone(), what, limit });
                 is_reported = true;
             }
@@ -35,7 +35,7 @@ pub async fn recover(shared: &Shared, disrupted: &Disrupted) {
     // Two waits: the state changes after `REPLY_TIMEOUT` without an event if the deletion was never sent.
     let mut state = shared.until(server, at + REPLY_TIMEOUT, &mut poll).await;
     if let Ok(None) | Err(_) = state {
-        state = shared.until(server, limit, &mut poll).await;
+        state = shared.until(server, deadline, &mut poll).await;
     }
     let why = match state {
         Ok(Some(Ok(()))) => return shared.recovered(disrupted),

@@ -1,5 +1,5 @@
 //! Requests to stop: Ctrl-C, SIGTERM, and their counterparts on Windows. A separate thread counts them, so that the third one
-//! always ends the process. Imports `error` for the exit code.
+//! always ends the process.
 
 use std::future::pending;
 use std::{io, process, thread};

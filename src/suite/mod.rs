@@ -1,6 +1,5 @@
 //! Suites: the tests and their requirements. [`load`] finds suite files, `read` parses them, [`select`] selects tests.
 //!
-//! Imports `check` for the kinds of checks and their parameters, and `cluster` for the pods' labels.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

@@ -10,7 +10,6 @@ use serde::Deserialize;
 
 use crate::check::parameter::DurationParam;
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Restart {

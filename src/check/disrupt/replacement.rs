@@ -38,7 +38,7 @@ pub struct Deletion<'a> {
     owner: String,
     sent: Instant,
     /// When the replacement must be Ready.
-    limit: Instant,
+    deadline: Instant,
 }
 
 /// A file of random content.
@@ -73,7 +73,7 @@ impl<'a> Deletion<'a> {
             return Err(Verdict::error(reason.hint(error.hint())));
         }
         let known = server.pods.iter().filter_map(|pod| pod.uid()).collect();
-        Ok(Self { site, known, owner, sent, limit: sent + shared.settings.settle })
+        Ok(Self { site, known, owner, sent, deadline: sent + shared.settings.settle })
     }
 
     /// # Errors
@@ -132,7 +132,7 @@ impl<'a> Deletion<'a> {
     pub async fn wait_for_replacement(&self) -> Result<(Replacement, Option<Arc<Pod>>), Verdict> {
         let shared = &self.site.shared;
         let mut last = None;
-        let found = shared.until(self.site.server(), self.limit, |snapshot| match self.progress(snapshot) {
+        let found = shared.until(self.site.server(), self.deadline, |snapshot| match self.progress(snapshot) {
             Ok((pod, Some(came))) => Some(Ok((came, pod))),
             Ok((pod, None)) => {
                 last = pod.or(last.take());
@@ -205,8 +205,8 @@ impl<'a> Deletion<'a> {
                 Err(error) => seen.last = error.to_string(),
             }
             let is_late = seen.absent.is_some_and(|absent| absent > millis(within.0));
-            let limit = within.0 + REPLY_TIMEOUT;
-            if is_late || age > limit || Instant::now() >= self.limit.max(self.sent + limit) {
+            let max_age = within.0 + REPLY_TIMEOUT;
+            if is_late || age > max_age || Instant::now() >= self.deadline.max(self.sent + max_age) {
                 return seen;
             }
             tokio::time::sleep(pause).await;
@@ -238,7 +238,7 @@ impl<'a> Deletion<'a> {
     /// Waits until the old pod has ended and writes no more; what is left of it at the limit.
     pub async fn wait_for_old_pod(&self) -> Option<String> {
         let mut last = None;
-        let gone = self.site.shared.until(self.site.server(), self.limit, |snapshot| {
+        let gone = self.site.shared.until(self.site.server(), self.deadline, |snapshot| {
             let server = self.server(snapshot);
             let is_old = |pod: &&Arc<Pod>| self.known.contains(&pod.uid().unwrap_or_default()) && !has_ended(pod);
             last = server.pods.iter().find(is_old).map(|pod| format!("pod {} is still being deleted", pod.name_any()));

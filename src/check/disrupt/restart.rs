@@ -169,19 +169,19 @@ impl Restart {
 
     /// Looks for the host file in the host folder at the end, after a sync cycle of a Ready replacement.
     async fn look_for_host_file(&self, site: &Site, ready: Option<&Arc<Pod>>, file: &File, is_exported: bool) -> Seen {
-        let mut limit = Instant::now();
+        let mut deadline = Instant::now();
         if let Some(pod) = ready.filter(|_| self.copies(site)) {
-            let cycle_limit = limit + self.synced_within.unwrap_or(self.within).0;
+            let cycle_deadline = deadline + self.synced_within.unwrap_or(self.within).0;
             if let Some(log) = site.followed_log(pod) {
                 // The first cycle removes what it removes; the next may bring back what the old pod removed.
-                log.wait_for(cycle_limit, |log| log.ends_after(Timestamp::UNIX_EPOCH) > 0 || log.is_denied()).await;
+                log.wait_for(cycle_deadline, |log| log.ends_after(Timestamp::UNIX_EPOCH) > 0 || log.is_denied()).await;
             }
             // No cycle brings back what is not in the export.
             if is_exported {
-                limit = cycle_limit;
+                deadline = cycle_deadline;
             }
         }
-        let arrival = site.shared.host.arrival(site.server(), &file.name, &Digest::of(&file.content), limit).await;
+        let arrival = site.shared.host.arrival(site.server(), &file.name, &Digest::of(&file.content), deadline).await;
         arrival.map_or_else(|last| last, |_| Seen::Complete)
     }
 

@@ -38,7 +38,7 @@ pub async fn find_live(cluster: &Cluster, deployed: &mut Deployed) -> Result<(),
             break;
         }
     }
-    // A revision with the deployed manifest cannot be told from it, so any other one takes precedence.
+    // A revision with the same manifest cannot be distinguished from the deployed one, so any other takes precedence.
     let live_one = live_one.or(same);
     let revision = deployed.revision;
     deployed.is_newest_live = live_one.as_ref().is_some_and(|live| live.revision == revision);

@@ -94,8 +94,8 @@ impl Route {
         // too.
         let attempts = node.addresses.iter().flat_map(|address| [(address, true), (address, false)]);
         for (address, is_privileged) in attempts {
-            let limit = deadline.min(Instant::now() + NODE_TIMEOUT);
-            cause = match timeout_at(limit, connect(SocketAddr::new(address.ip(), port), is_privileged)).await {
+            let connect_by = deadline.min(Instant::now() + NODE_TIMEOUT);
+            cause = match timeout_at(connect_by, connect(SocketAddr::new(address.ip(), port), is_privileged)).await {
                 Ok(Ok(stream)) => {
                     return Ok(Connection { stream: Box::new(stream), node_error: ready(None).boxed() });
                 }

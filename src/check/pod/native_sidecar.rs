@@ -45,7 +45,7 @@ impl Kind for NativeSidecar {
         let is_native = sidecar.kind == container::Kind::NativeSidecar;
         if !is_native {
             let expected = "a native sidecar (in initContainers, with restartPolicy: Always)";
-            found.wrong(&object, expected, sidecar.kind.to_string(), repair);
+            found.add_finding(&object, expected, sidecar.kind.to_string(), repair);
         }
         let init = container::named(&seen.pod, after);
         let comes_after = |init: View| init.kind == container::Kind::Init && (init.index < sidecar.index || !is_native);
@@ -56,16 +56,16 @@ impl Kind for NativeSidecar {
             let hint = format!(
                 "move the sidecar after {after}; before it, the sidecar copies an empty export over the host folder"
             );
-            found.wrong(&object, format!("to come after init container {after}"), seen, hint);
+            found.add_finding(&object, format!("to come after init container {after}"), seen, hint);
         }
         if container::restarted_recently(&seen.pod, &sidecar, system.restart_window.signed(), seen.now) {
             let expected = format!("no restart within {}", system.restart_window);
             let hint = format!("read its previous log: kubectl logs {} -c {name} --previous", seen.pod.name_any());
-            found.wrong(&object, expected, sidecar.describe(), hint);
+            found.add_finding(&object, expected, sidecar.describe(), hint);
         }
         let is_started = sidecar.status.is_some_and(|status| status.started == Some(true));
         if sidecar.running_since().is_none() || !is_started {
-            found.wrong(object, "running and started", sidecar.describe(), EVENTS);
+            found.add_finding(object, "running and started", sidecar.describe(), EVENTS);
         }
         found.verdict(format!("{name} is a native sidecar after {after}, {}", sidecar.describe())).at(Hop::Sidecar)
     }

@@ -40,7 +40,7 @@ impl Kind for NoSidecar {
                 let seen = format!("{} mounts {} at {}", view.kind, mount.path, mount.mount_path);
                 let hint = "remove the mount; the container can overwrite testers' files, and helm upgrade does not \
                             remove manual additions";
-                found.wrong(container::label(pod, view.name), "no mount of the host folder", seen, hint);
+                found.add_finding(container::label(pod, view.name), "no mount of the host folder", seen, hint);
             }
         }
         found.verdict(format!("only {} mounts {}", init.name, folder.path)).at(Hop::Sidecar)

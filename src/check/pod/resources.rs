@@ -45,7 +45,7 @@ impl Kind for Resources {
             let Some(expected) = seen.expected.get(name) else { continue };
             match container::named(&seen.pod, name) {
                 None if is_optional => {}
-                None => found.wrong(object, "to exist", container::missing(&seen.pod), "run helm upgrade"),
+                None => found.add_finding(object, "to exist", container::missing(&seen.pod), "run helm upgrade"),
                 Some(view) if expected.value.is_none() => {
                     found.note(format!(
                         "{object} has {}; not checked, because {}",
@@ -104,7 +104,7 @@ pub(super) fn compare(found: &mut Findings, object: &str, live: Option<&Resource
             let [wanted, live] = [wanted, live].map(|amount| amount.map_or("none", String::as_str));
             let expected = format!("{part}.{name} {wanted} ({})", expected.source);
             let hint = "run helm upgrade; the live object was edited, or for example a LimitRange changes new pods";
-            found.wrong(object, expected, live, hint);
+            found.add_finding(object, expected, live, hint);
         }
     }
 }

@@ -59,7 +59,7 @@ impl Kind for RsyncDelete {
                 if !self.wanted {
                     let hint = "remove it from the command and its environment; when the container runs again on an \
                                 existing export, for example after a node restart, it deletes files that clients wrote";
-                    found.wrong(object, expected, flag, hint);
+                    found.add_finding(object, expected, flag, hint);
                 }
                 found.verdict(format!("{name} runs rsync with {flag}"))
             }
@@ -72,7 +72,7 @@ impl Kind for RsyncDelete {
                 if self.wanted {
                     let hint = "add --delete to the command's rsync; when the container runs again on an existing export, \
                                 for example after a node restart, it keeps files that testers removed from the folder";
-                    found.wrong(object, expected, "rsync without it", hint);
+                    found.add_finding(object, expected, "rsync without it", hint);
                 }
                 found.verdict(format!("{name} runs rsync without --delete"))
             }

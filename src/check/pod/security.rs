@@ -35,17 +35,17 @@ impl Kind for Security {
         views.retain(|view| view.kind != container::Kind::Ephemeral || view.running_since().is_some());
         for view in &views {
             for (expected, seen) in violations(view, (view.name == server).then_some(&self.add)) {
-                found.wrong(container::label(pod, view.name), expected, seen, EDITED);
+                found.add_finding(container::label(pod, view.name), expected, seen, EDITED);
             }
         }
         if !views.iter().any(|view| view.name == server) {
-            found.wrong(container::label(pod, server), "to exist", container::missing(pod), EDITED);
+            found.add_finding(container::label(pod, server), "to exist", container::missing(pod), EDITED);
         }
         let shared = pod.spec.iter().flat_map(|spec| {
             [("hostNetwork", spec.host_network), ("hostPID", spec.host_pid), ("hostIPC", spec.host_ipc)]
         });
         for (field, _) in shared.filter(|(_, value)| *value == Some(true)) {
-            found.wrong(format!("pod {}", pod.name_any()), format!("{field} unset or false"), "true", EDITED);
+            found.add_finding(format!("pod {}", pod.name_any()), format!("{field} unset or false"), "true", EDITED);
         }
         found.verdict(format!(
             "none of {} containers is privileged or sets allowPrivilegeEscalation; {server} drops ALL and adds {}; the \

@@ -136,7 +136,7 @@ fn start_up(
         let lines: Vec<_> = [Some(&sidecar.interval), sidecar.direction.as_ref()].into_iter().flatten().collect();
         let lines: Vec<_> = lines.into_iter().map(|line| line.0.as_str()).collect();
         let expected = format!("start-up log lines that match {}", lines.join(" and "));
-        return found.wrong(object, expected, "an empty log, even after a full sync cycle", repair);
+        return found.add_finding(object, expected, "an empty log, even after a whole sync cycle", repair);
     };
     let is_rotated = first.duration_since(view.running_since().unwrap_or(Timestamp::UNIX_EPOCH)) > ROTATED;
     let logged = |pattern: &Pattern| head.iter().find_map(|(_, line)| pattern.0.captures(line));
@@ -145,11 +145,11 @@ fn start_up(
     if !is_rotated && (seconds.is_none() || interval.value.is_some() && seconds.as_ref() != Some(&wanted)) {
         let expected =
             format!("a start-up log line that matches {} with {wanted} ({})", sidecar.interval.0, interval.source);
-        found.wrong(object, expected, seconds.unwrap_or(none.clone()), repair);
+        found.add_finding(object, expected, seconds.unwrap_or(none.clone()), repair);
     } else if interval.value.is_some() && !live.is_empty() && !live.contains(&wanted) {
         // No other test fails for an interval longer than the logged one: a slow cycle alone is not a fault.
         let expected = format!("a sync interval of {wanted}s ({})", interval.source);
-        found.wrong(object, expected, format!("{}s in its command or environment", live.join("s, ")), repair);
+        found.add_finding(object, expected, format!("{}s in its command or environment", live.join("s, ")), repair);
     } else if is_rotated {
         found.note(format!(
             "{object}: log rotation removed its start-up lines; only its command, its environment and the cadence of \
@@ -158,7 +158,7 @@ fn start_up(
     }
     let direction = sidecar.direction.as_ref().filter(|direction| !is_rotated && logged(direction).is_none());
     if let Some(direction) = direction {
-        found.wrong(object, format!("a start-up log line that matches {}", direction.0), none, repair);
+        found.add_finding(object, format!("a start-up log line that matches {}", direction.0), none, repair);
     }
 }
 
@@ -168,7 +168,7 @@ fn mounts(found: &mut Findings, object: &str, view: &View<'_>, volume: &str, rea
     let expected = format!("volume {volume} mounted {wanted}");
     let mut declared = view.mounts.iter().filter(|mount| mount.name == volume).peekable();
     if declared.peek().is_none() {
-        return found.wrong(object, expected, "not mounted", EDITED);
+        return found.add_finding(object, expected, "not mounted", EDITED);
     }
     let declared = declared.filter(|mount| (mount.read_only == Some(true)) != read_only);
     let mut wrong: Vec<_> = declared.map(|mount| format!("{other} at {}", mount.mount_path)).collect();
@@ -179,7 +179,7 @@ fn mounts(found: &mut Findings, object: &str, view: &View<'_>, volume: &str, rea
         wrong.extend(status.map(|mount| format!("{other} at {}, according to the status", mount.mount_path)));
     }
     for seen in wrong {
-        found.wrong(object, &expected, seen, EDITED);
+        found.add_finding(object, &expected, seen, EDITED);
     }
 }
 

@@ -70,11 +70,11 @@ impl Kind for Usage {
         let server = site.server().to_owned();
         let (pod, source, mut containers) = measured(&server).await?;
         let name = site.system.sidecar_name();
-        let limit = Instant::now() + self.within.0;
+        let deadline = Instant::now() + self.within.0;
         let mut copied = None;
         while containers.get(name).is_some_and(|used| used.cpu >= self.idle_below.number) {
             copied = newest_copy(site, &pod).await?;
-            if copied.is_some() || Instant::now() >= limit {
+            if copied.is_some() || Instant::now() >= deadline {
                 break;
             }
             site.waiting(format!("{name} to be idle"), self.within.0);
@@ -97,7 +97,7 @@ impl Kind for Usage {
                 let expected = format!("less than {} CPU while idle", self.idle_below.text);
                 let seen = format!("still {now} after {}, and its log lists no copied file", self.within);
                 let hint = "read its command and log, and check that it pauses between sync cycles";
-                found.wrong(object, expected, seen, hint);
+                found.add_finding(object, expected, seen, hint);
             }
         }
         let mut known = Vec::new();
@@ -113,7 +113,7 @@ impl Kind for Usage {
         if sum.memory > self.node_memory.number {
             let expected = format!("at most {} in total, the memory of the node", self.node_memory.text);
             let hint = "give the node more memory, or lower the limits in the values";
-            found.wrong(format!("{count} servers"), expected, memory(sum.memory), hint);
+            found.add_finding(format!("{count} servers"), expected, memory(sum.memory), hint);
         }
         let each = seen
             .containers

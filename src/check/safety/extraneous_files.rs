@@ -18,7 +18,6 @@ use crate::host::Seen;
 /// How far an unchanged mtime may be off, in milliseconds: FAT stores only even seconds.
 const TOLERANCE: u64 = 2_000;
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ExtraneousFiles {
@@ -137,10 +136,10 @@ impl Kind for ExtraneousFiles {
                 let hint = format!(
                     "check whether {name} or a second pod runs rsync --delete: kubectl get pods -o yaml shows the commands"
                 );
-                findings.wrong(object, expected, changed, hint);
+                findings.add_finding(object, expected, changed, hint);
             } else if file.retimed > TOLERANCE {
                 let hint = format!("check whether {name} also copies from the folder to the export");
-                findings.wrong(object, expected, format!("its mtime changed by {} ms", file.retimed), hint);
+                findings.add_finding(object, expected, format!("its mtime changed by {} ms", file.retimed), hint);
             } else if file.exported {
                 findings.note(format!("{object}: it is in the export of pod {} too, where clients see it", pair.pod));
             }

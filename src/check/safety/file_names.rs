@@ -10,7 +10,6 @@ use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::event::{Hop, Verdict};
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileNames {

@@ -16,7 +16,6 @@ use crate::event::{Hop, Reason, Verdict};
 /// The most files with a wrong mtime that are kept.
 const MAX_WRONG: usize = 3;
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileTree {

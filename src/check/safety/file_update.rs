@@ -17,7 +17,6 @@ use crate::event::{Hop, Reason, Verdict};
 /// seconds.
 const VERSION_GAP: Duration = Duration::from_millis(2_100);
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileUpdate {

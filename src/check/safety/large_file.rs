@@ -20,7 +20,6 @@ use crate::event::{Hop, Reason, Verdict};
 const ROOM: f64 = 4.0;
 const LARGE: &str = "large.bin";
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LargeFile {

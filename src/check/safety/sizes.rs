@@ -10,7 +10,7 @@ use crate::host::Host;
 
 /// How often the size is checked between events of the file system: where there are none, a smaller size lasts only a moment.
 const POLL: Duration = Duration::from_millis(20);
-/// The same before the file exists.
+/// How often the size is checked before the file exists.
 const POLL_ABSENT: Duration = Duration::from_millis(100);
 const MAX_SIZES: usize = 64;
 

@@ -74,7 +74,7 @@ impl Kind for Fsid {
         };
         let mut findings = Findings::default();
         if let Some(expected) = seen.expected.mismatch("fsid", id) {
-            findings.wrong(&object, expected, format!("{id}, in {}", own.place), hint);
+            findings.add_finding(&object, expected, format!("{id}, in {}", own.place), hint);
         }
         let others = seen.found.iter().filter(|(server, _)| **server != seen.server);
         let same = others.filter(|(_, other)| other.id.as_ref() == Some(id));
@@ -82,7 +82,7 @@ impl Kind for Fsid {
         if !same.is_empty() {
             let expected = format!("an fsid that no other server has (its own is {id})");
             let hint = "give each server its own fsid: clients confuse exports with the same fsid";
-            findings.wrong(&object, expected, format!("also the fsid of {}", listed(same)), hint);
+            findings.add_finding(&object, expected, format!("also the fsid of {}", listed(same)), hint);
         }
         let others = seen.found.len() - 1;
         findings.verdict(format!("fsid {id}, in {}; none of {others} other servers has it", own.place)).at(Hop::Nfs)

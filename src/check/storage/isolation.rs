@@ -68,7 +68,7 @@ impl Kind for Isolation {
             let full = "check whether the export is full or read-only";
             let (name, text) = &export.marker;
             if let (Some(problem), true) = (&export.not_written, is_own) {
-                findings.wrong(object, format!("file {name} written to it"), problem, full);
+                findings.add_finding(object, format!("file {name} written to it"), problem, full);
                 continue;
             }
             let found = match &export.found {
@@ -82,7 +82,7 @@ impl Kind for Isolation {
                 let different = |text: &String| format!("{} bytes of different content", text.len());
                 let seen = found.get(name).map_or("no such file".to_owned(), different);
                 let expected = format!("file {name} with the written content");
-                findings.wrong(&object, expected, seen, full);
+                findings.add_finding(&object, expected, seen, full);
             }
             let (foreign, expected, place) = if is_own {
                 (&others, "only its own files".to_owned(), "another server's export".to_owned())
@@ -91,7 +91,7 @@ impl Kind for Isolation {
             };
             for (name, _) in foreign.iter().map(|other| &other.marker).filter(|(name, _)| found.contains_key(name)) {
                 let seen = format!("file {name}, written into {place}");
-                findings.wrong(&object, &expected, seen, SHARED);
+                findings.add_finding(&object, &expected, seen, SHARED);
             }
         }
         if own.is_empty() || others.is_empty() {

@@ -61,13 +61,13 @@ impl Kind for Subfolder {
         let hint = "check whether the export is full or read-only";
         let mut findings = Findings::default();
         if let Some(problem) = &seen.problem {
-            findings.wrong(&object, "to be created, and a file in it written and read", problem, hint);
+            findings.add_finding(&object, "to be created, and a file in it written and read", problem, hint);
         } else if seen.read != seen.written {
             let read = format!("{} bytes: {}", seen.read.len(), seen.read);
-            findings.wrong(&object, format!("a file in it with the content: {}", seen.written), read, hint);
+            findings.add_finding(&object, format!("a file in it with the content: {}", seen.written), read, hint);
         }
         if let Some(problem) = &seen.not_removed {
-            findings.wrong(&object, "to be removed", problem, hint);
+            findings.add_finding(&object, "to be removed", problem, hint);
         }
         let summary = format!("{NESTED} was created, written and read in {} ms, and removed", seen.millis);
         findings.verdict(summary).at(Hop::Export)

@@ -13,7 +13,6 @@ use crate::check::{Kind, Need, Part, Site, System};
 use crate::event::{Hop, Reason, Verdict};
 use crate::profile::Profile;
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FileSync {

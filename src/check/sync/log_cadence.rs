@@ -21,7 +21,6 @@ use crate::event::{Hop, Reason, Verdict};
 /// Added to every wait for sync cycles.
 const SLACK: SignedDuration = SignedDuration::from_secs(10);
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LogCadence {
@@ -105,7 +104,7 @@ impl Kind for LogCadence {
             let (waited, interval) = (seen.waited, seen.expected.text().unwrap_or_default());
             let expected =
                 format!("at least {} sync cycles within {waited} s, one every {interval} s ({source})", self.cycles);
-            found.wrong(&object, expected, format!("{ended} ended"), &read);
+            found.add_finding(&object, expected, format!("{ended} ended"), &read);
         }
         let pause = median(seen.cycles.iter().filter_map(|cycle| cycle.paused).collect());
         if let Some((pause, interval)) = pause.zip(seconds(&seen.expected)) {
@@ -113,13 +112,18 @@ impl Kind for LogCadence {
         }
         let file = format!("file {} from pod {}", seen.file, seen.pod);
         if let Some(problem) = &seen.not_written {
-            found.wrong(&file, "to be written to the export", problem, "check whether the export is full or read-only");
+            found.add_finding(
+                &file,
+                "to be written to the export",
+                problem,
+                "check whether the export is full or read-only",
+            );
         }
         if let [_, _, again, ..] = seen.listed.as_slice() {
             let expected = format!("to be copied once by {name}, because it does not change");
             let copied = format!("copied {} times, again at {again}", seen.listed.len());
             let hint = format!("check whether {name} copies back to the export, or changes what it copied");
-            found.wrong(file, expected, copied, hint);
+            found.add_finding(file, expected, copied, hint);
         }
         if let Some(missing) = missing_line(system, seen, pause).filter(|_| found.passes()) {
             return Verdict::error(missing);
@@ -158,7 +162,7 @@ impl LogCadence {
             "a pause of {interval:#} between two sync cycles ({source}), give or take {tolerance}, and files within {within}"
         );
         let hint = format!("{read}; compare with sidecar.syncInterval in the values");
-        found.wrong(object, expected, format!("a pause of {pause} ms, and {copying} ms of copying"), hint);
+        found.add_finding(object, expected, format!("a pause of {pause} ms, and {copying} ms of copying"), hint);
     }
 }
 
@@ -167,7 +171,7 @@ fn errors(found: &mut Findings, object: &str, read: &str, cycles: &[Cycle]) {
     let failed = || cycles.iter().filter_map(|cycle| Some((cycle, cycle.errors.first()?)));
     if let Some((Cycle { began, .. }, error)) = failed().find(|(cycle, _)| cycle.excuse.is_none()) {
         let expected = "sync cycles without errors, even where the log reports Synced afterwards";
-        found.wrong(object, expected, format!("at {began}: {error}"), read);
+        found.add_finding(object, expected, format!("at {began}: {error}"), read);
     }
     if let Some((began, excuse)) = failed().find_map(|(cycle, _)| Some((cycle.began, cycle.excuse.as_ref()?))) {
         found.note(format!("{object}: a client changed a file while it was copied, at {began}: {excuse}"));

@@ -11,7 +11,6 @@ use crate::digest::Digest;
 use crate::event::{Hop, Verdict};
 use crate::random;
 
-/// Parameters.
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MultiWrite {

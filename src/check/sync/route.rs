@@ -100,9 +100,9 @@ impl<'a> Route<'a> {
         listed: &[usize],
         written: Instant,
     ) -> Result<Delivery, Verdict> {
-        let limit = written + self.within.0;
+        let deadline = written + self.within.0;
         let (host, server) = (&self.site.shared.host, self.site.server());
-        let looked = incomplete(host, server, expected, Some(limit), limit + LOOK_TIMEOUT).await;
+        let looked = incomplete(host, server, expected, Some(deadline), deadline + LOOK_TIMEOUT).await;
         let mut wrong = looked.map_err(|unknown| self.no_folder_reply(unknown))?;
         let noticed = Instant::now();
         if wrong.is_empty() {
@@ -228,19 +228,19 @@ async fn incomplete(
     host: &Host,
     server: &str,
     expected: &[ExpectedFile],
-    limit: Option<Instant>,
+    deadline: Option<Instant>,
     end: Instant,
 ) -> Result<Vec<WrongFile>, usize> {
     let (mut wrong, mut unknown) = (Vec::new(), 0);
     for (name, content) in expected {
-        let look = host.arrival(server, name, content, limit.unwrap_or_else(Instant::now));
+        let look = host.arrival(server, name, content, deadline.unwrap_or_else(Instant::now));
         let looked = if Instant::now() < end { tokio::time::timeout_at(end, look).await.ok() } else { None };
         match looked {
             None => unknown += 1,
             Some(Ok(_)) => {}
             Some(Err(seen)) => {
                 let seen = seen.to_string();
-                wrong.push(WrongFile { name: name.clone(), had_arrived: limit.is_none(), seen, trace: None });
+                wrong.push(WrongFile { name: name.clone(), had_arrived: deadline.is_none(), seen, trace: None });
             }
         }
     }
@@ -271,9 +271,9 @@ mod tests {
         std::fs::write(root.path().join("nas/there"), "whole").unwrap();
         let expected = ["there", "silent", "there", "missing"].map(|name| (name.to_owned(), Digest::of("whole")));
         let host = Host::new(root.path().to_owned());
-        for limit in [Some(Instant::now()), None] {
+        for deadline in [Some(Instant::now()), None] {
             let end = Instant::now() + Duration::from_millis(300);
-            let unknown = incomplete(&host, "nas", &expected, limit, end).await.unwrap_err();
+            let unknown = incomplete(&host, "nas", &expected, deadline, end).await.unwrap_err();
             assert_eq!(unknown, 3, "all but the first");
             // Releases the reader.
             std::fs::OpenOptions::new().write(true).open(&silent).unwrap();

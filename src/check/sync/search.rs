@@ -34,25 +34,26 @@ impl Route<'_> {
     pub async fn trace(&self, name: &str, content: &Digest, written: Instant) -> Trace {
         let Self { site, pod, log, .. } = self;
         let (shared, export, container) = (&site.shared, &site.system.export, site.system.sidecar_name());
-        let limit = Instant::now() + TIMEOUT;
-        let cluster_limit = Instant::now() + CLUSTER_TIMEOUT;
+        let deadline = Instant::now() + TIMEOUT;
+        let cluster_deadline = Instant::now() + CLUSTER_TIMEOUT;
         // The pod as it is now, if it still exists.
         let snapshot = shared.watch.snapshot().ok();
         let is_it = |other: &&Arc<Pod>| other.metadata.uid == pod.metadata.uid;
         let current = snapshot.as_ref().and_then(|snapshot| snapshot.pods.iter().find(is_it)).unwrap_or(pod);
         let mount_at = mount_of(current, site.server(), container);
         let pod_name = pod.name_any();
-        let look = |at| self.look(current, at, name, content, cluster_limit);
+        let look = |at| self.look(current, at, name, content, cluster_deadline);
         let (exported, view, mount, lines) = tokio::join!(
             look(Ok((export.container.clone(), export.folder.clone()))),
             async { Some(look(view_of(current, export, container)?).await) },
             look(mount_at.clone().map(|(container, _, folder)| (container, folder))),
-            timeout_at(cluster_limit, shared.cluster.log_tail(&pod_name, container, LINES, BYTES)),
+            timeout_at(cluster_deadline, shared.cluster.log_tail(&pod_name, container, LINES, BYTES)),
         );
         let folder = shared.host.folder(site.server()).display().to_string();
         let latency = if mount.seen == Seen::Complete { MOUNT_LATENCY } else { Duration::ZERO };
-        let patience = limit.min(Instant::now() + latency);
-        let here = match timeout_at(limit, shared.host.arrival(site.server(), name, content, patience)).await {
+        let arrival_deadline = deadline.min(Instant::now() + latency);
+        let here = match timeout_at(deadline, shared.host.arrival(site.server(), name, content, arrival_deadline)).await
+        {
             Ok(Ok(_)) => Seen::Complete,
             Ok(Err(seen)) => seen,
             Err(_) => Seen::Unknown("no reply".to_owned()),
@@ -97,7 +98,7 @@ impl Route<'_> {
         at: Result<(String, String), String>,
         name: &str,
         content: &Digest,
-        limit: Instant,
+        deadline: Instant,
     ) -> Checkpoint {
         let (container, folder) = match at {
             Ok(at) => at,
@@ -114,7 +115,7 @@ impl Route<'_> {
         } else {
             Operation::Gather { folder, prefix: name.to_owned() }
         };
-        let seen = match timeout_at(limit, self.site.try_exec(&self.pod, &container, &operation)).await {
+        let seen = match timeout_at(deadline, self.site.try_exec(&self.pod, &container, &operation)).await {
             Err(_) => return unknown("no reply".to_owned()),
             Ok(Err(verdict)) => {
                 return unknown(verdict.reasons.into_iter().next().map(|reason| reason.seen).unwrap_or_default());

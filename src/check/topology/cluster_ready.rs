@@ -81,16 +81,16 @@ impl Kind for Cluster {
         };
         if version < self.min_version {
             let expected = format!("Kubernetes {} or newer, for native sidecars", self.min_version);
-            found.wrong(&object, expected, format!("Kubernetes {version}"), "upgrade the cluster");
+            found.add_finding(&object, expected, format!("Kubernetes {version}"), "upgrade the cluster");
         }
         if seen.nodes.is_empty() {
-            found.wrong(object, "at least one node", "no node", "");
+            found.add_finding(object, "at least one node", "no node", "");
         }
         let (ready, others): (Vec<_>, Vec<_>) = seen.nodes.iter().partition(|node| is_ready(node));
         for name in others.iter().map(|node| node.name_any()) {
             if seen.used.is_empty() || seen.used.contains(&name) {
                 let hint = format!("check its conditions: kubectl --context={} describe node {name}", seen.context);
-                found.wrong(format!("node {name}"), "condition Ready", "not Ready", hint);
+                found.add_finding(format!("node {name}"), "condition Ready", "not Ready", hint);
             } else {
                 found.note(format!("node {name} is not Ready, but runs no server's pod"));
             }

@@ -106,7 +106,7 @@ impl Kind for Dns {
                 }
             };
             let expected = format!("to resolve to its ClusterIP {} in {}", listed(&wanted), lookups.place);
-            found.wrong(format!("the name of Service {name}"), expected, what, hint);
+            found.add_finding(format!("the name of Service {name}"), expected, what, hint);
         }
         if no_answers && found.passes() {
             let place = &lookups.place;

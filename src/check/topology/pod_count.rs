@@ -54,23 +54,23 @@ impl Kind for PodCount {
             let pods = pods_of(server);
             if pods.len() != 1 {
                 let hint = "check the Deployment's replicas and events, then run helm upgrade again";
-                found.wrong(format!("server {server}"), "exactly one current pod", counted(&pods), hint);
+                found.add_finding(format!("server {server}"), "exactly one current pod", counted(&pods), hint);
             }
         }
         for pod in current.iter().filter(|pod| !seen.servers.contains(&server_of(pod))) {
             let what = format!("{}={}", seen.server_label, server_of(pod));
             let expected = format!("a pod of one of {}", listed(&seen.servers));
             let hint = "delete the pod or its owner: it has the labels of the release's pods";
-            found.wrong(format!("pod {}", pod.name_any()), expected, what, hint);
+            found.add_finding(format!("pod {}", pod.name_any()), expected, what, hint);
         }
         for pod in others {
             let object = format!("pod {}", pod.name_any());
             let newest = pods_of(&server_of(pod)).into_iter().map(|other| created(other)).max();
             if is_terminating(pod) {
                 let hint = "check its finalizers and its node; its sidecar may write until the pod is gone";
-                found.wrong(object, "to be gone after its grace period", "still being deleted", hint);
+                found.add_finding(object, "to be gone after its grace period", "still being deleted", hint);
             } else if newest.is_none_or(|newest| created(pod) > newest) {
-                found.wrong(object, "no ended pod newer than the current one", ended(pod), "");
+                found.add_finding(object, "no ended pod newer than the current one", ended(pod), "");
             } else {
                 found.note(format!("old {object} still exists: {}", ended(pod)));
             }

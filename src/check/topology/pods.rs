@@ -60,39 +60,44 @@ impl Kind for Pods {
         match server.replicas() {
             None => {
                 let hint = "check whether the release has this server: helm get manifest";
-                found.wrong(&object, "one Deployment", format!("{} Deployments", server.deployments.len()), hint);
+                found.add_finding(&object, "one Deployment", format!("{} Deployments", server.deployments.len()), hint);
             }
             Some(1) => {}
             Some(replicas) => {
                 let deployment = format!("Deployment {}", server.deployments[0].name_any());
                 let hint = "scale it to 1: two pods must not share one folder";
-                found.wrong(deployment, "1 replica", format!("{replicas} replicas"), hint);
+                found.add_finding(deployment, "1 replica", format!("{replicas} replicas"), hint);
             }
         }
         let current = server.current();
         // An obstacle explains why there is no pod, or only one that is old or not Ready.
         let obstacle = server.obstacle();
         if let Some(obstacle) = &obstacle {
-            found.wrong(&obstacle.object, &obstacle.expected, obstacle.seen(), &obstacle.hint);
+            found.add_finding(&obstacle.object, &obstacle.expected, obstacle.seen(), &obstacle.hint);
         } else if current.len() != 1 {
-            found.wrong(&object, "exactly one current pod", counted(&current), "");
+            found.add_finding(&object, "exactly one current pod", counted(&current), "");
         }
         for pod in &current {
             let object = format!("pod {}", pod.name_any());
             if obstacle.is_none() && server.deployment().is_some() && !server.is_newest(pod) {
                 let hint = "the rollout is not complete: check the Deployment's newest pod";
-                found.wrong(&object, "to belong to its Deployment's newest ReplicaSet", "it belongs to another", hint);
+                found.add_finding(
+                    &object,
+                    "to belong to its Deployment's newest ReplicaSet",
+                    "it belongs to another",
+                    hint,
+                );
             }
             containers(&mut found, seen, pod, system.restart_window);
             if obstacle.is_none() && !is_ready(pod) {
-                found.wrong(object, "condition Ready", format!("not Ready: {}", progress(pod)), EVENTS);
+                found.add_finding(object, "condition Ready", format!("not Ready: {}", progress(pod)), EVENTS);
             }
         }
         for ended in &seen.ended {
             eviction(&mut found, ended, system.restart_window, seen.now);
         }
         if let (true, RolloutState::Pending(what)) = (found.passes(), server.rollout_state()) {
-            found.wrong(object, "a settled rollout", what, "");
+            found.add_finding(object, "a settled rollout", what, "");
         }
         let has_initialized = |pod: &Pod| {
             container::all(pod).iter().all(|view| view.kind != container::Kind::Init || view.has_completed())
@@ -111,7 +116,7 @@ fn containers(found: &mut Findings, seen: &Observation, pod: &Pod, window: Durat
             found.note(format!("{object} restarted because a request of {} ended it", exit.by));
         } else if has_recently_restarted(pod, &view, window, seen.now) {
             let hint = "read its previous log and the pod's events";
-            found.wrong(object, format!("no restart within {window}"), view.describe(), hint);
+            found.add_finding(object, format!("no restart within {window}"), view.describe(), hint);
         }
     }
 }
@@ -124,7 +129,7 @@ fn eviction(found: &mut Findings, Ended { pod, at, evicted }: &Ended, window: Du
         Ok(Some(message)) if now.duration_since(*at) <= window.signed() => {
             let expected = format!("not to be evicted within {window}");
             let hint = "remove the excess files from the host folder and from the export";
-            found.wrong(object, expected, format!("Evicted at {at}: {message}"), hint);
+            found.add_finding(object, expected, format!("Evicted at {at}: {message}"), hint);
         }
         Ok(_) => {}
         Err(why) => found.note(format!("{object} ended at {at} for an unknown reason: {why}")),

@@ -59,14 +59,14 @@ impl Kind for Service {
             services: Vec::new(),
             slices: Vec::new(),
         };
-        let limit = Instant::now() + self.within.0;
+        let deadline = Instant::now() + self.within.0;
         loop {
             let mut changes = site.shared.watch.changes(Some(site.server()));
             let network = site.shared.watch.network().map_err(|error| site.no_reply(&error))?;
             seen.services = network.services(&site.system.pods, site.server());
             seen.slices = seen.services.iter().flat_map(|service| network.slices(service)).collect();
             if self.judge(&site.system, &seen).outcome == Outcome::Pass
-                || timeout_at(limit, changes.changed()).await.is_err()
+                || timeout_at(deadline, changes.changed()).await.is_err()
             {
                 return Ok(seen);
             }
@@ -89,7 +89,7 @@ impl Kind for Service {
         let spec = service.spec.as_ref();
         let kind = spec.and_then(|spec| spec.type_.as_deref()).unwrap_or("ClusterIP");
         if let Some(expected) = seen.kind.mismatch("type", kind) {
-            found.wrong(&object, expected, or_none(kind), hint);
+            found.add_finding(&object, expected, or_none(kind), hint);
         }
         let ports = spec.iter().flat_map(|spec| spec.ports.iter().flatten());
         let ports: Vec<&ServicePort> = ports.filter(|port| is_tcp(port.protocol.as_deref())).collect();
@@ -104,7 +104,7 @@ impl Kind for Service {
         };
         let node_port = port.node_port.map(|port| port.to_string()).unwrap_or_default();
         if let Some(expected) = seen.node_port.mismatch("NodePort", &node_port) {
-            found.wrong(object, expected, or_none(&*node_port), hint);
+            found.add_finding(object, expected, or_none(&*node_port), hint);
         }
         let node_port = if node_port.is_empty() { node_port } else { format!(" on NodePort {node_port}") };
         let address = endpoint(system.export.port, seen, service, port).unwrap_or_else(|reason| {

@@ -71,12 +71,12 @@ impl Kind for Unique {
         for service in &seen.others {
             let expected = format!("a Service of one of {}", listed(seen.servers.iter().map(|server| &server.name)));
             let hint = "delete it, or remove the labels of the release's pods from it";
-            found.wrong(format!("Service {}", service.name_any()), expected, "it belongs to none of them", hint);
+            found.add_finding(format!("Service {}", service.name_any()), expected, "it belongs to none of them", hint);
         }
         for ((what, value), servers) in owners.iter().filter(|(_, servers)| servers.len() > 1) {
             let servers = servers.iter().copied().collect::<Vec<_>>().join(" and ");
             let hint = format!("give each server its own {what} in the values and run helm upgrade");
-            found.wrong(format!("{what} {value}"), "used by one server only", servers, hint);
+            found.add_finding(format!("{what} {value}"), "used by one server only", servers, hint);
         }
         if let Some(Seen { name, .. }) = seen.servers.iter().find(|server| server.pods.is_empty())
             && found.passes()
@@ -103,13 +103,13 @@ fn services<'a>(found: &mut Findings, owners: &mut Owners<'a>, server: &'a Seen)
     if server.services.len() != 1 {
         let names = or_none(listed(server.services.iter().map(|service| service.name_any())));
         let hint = "run helm upgrade again, which recreates a missing Service; delete one that is not the release's";
-        found.wrong(format!("server {}", server.name), "exactly one Service", names, hint);
+        found.add_finding(format!("server {}", server.name), "exactly one Service", names, hint);
     }
     for service in &server.services {
         let object = format!("Service {}", service.name_any());
         let spec = service.spec.as_ref();
         match spec.and_then(|spec| spec.cluster_ip.as_deref()) {
-            None | Some("" | "None") => found.wrong(&object, "a ClusterIP", "none", HINT),
+            None | Some("" | "None") => found.add_finding(&object, "a ClusterIP", "none", HINT),
             Some(ip) => has("ClusterIP", ip),
         }
         let ports = node_ports(std::slice::from_ref(service));
@@ -121,7 +121,7 @@ fn services<'a>(found: &mut Findings, owners: &mut Owners<'a>, server: &'a Seen)
         if !wanted.as_ref().map_or(!ports.is_empty(), exists) {
             let wanted = wanted.map_or("its own NodePort".to_owned(), |wanted| format!("NodePort {wanted}"));
             let expected = format!("{wanted} ({})", server.node_port.source);
-            found.wrong(object, expected, or_none(listed(ports)), HINT);
+            found.add_finding(object, expected, or_none(listed(ports)), HINT);
         }
     }
 }
@@ -134,7 +134,7 @@ fn folders<'a>(found: &mut Findings, owners: &mut Owners<'a>, server: &'a Seen, 
     }
     if let ([], Some(pod)) = (paths.as_slice(), server.pods.first()) {
         let expected = format!("a volume {volume} with a hostPath");
-        found.wrong(format!("pod {}", pod.name_any()), expected, "none", HINT);
+        found.add_finding(format!("pod {}", pod.name_any()), expected, "none", HINT);
     }
 }
 

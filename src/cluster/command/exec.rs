@@ -21,7 +21,7 @@ const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
 const STATUS: u8 = 3;
 
-/// Longer output is cut off: no operation of the harness needs more.
+/// Longer output is cut off: no operation of the program needs more.
 const MAX_OUTPUT: usize = 1 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,15 +69,15 @@ impl Cluster {
     /// Runs operations in a container, one after the other in one shell, and returns an output for each. After a failed
     /// operation, the later ones still run; a failure is not an error of this call. The container must have started.
     pub async fn exec(&self, pod: &str, container: &str, operations: &[Operation]) -> Outputs {
-        let ask = |limit| self.exec_within(pod, container, operations, limit);
+        let ask = |timeout| self.exec_within(pod, container, operations, timeout);
         self.concurrency.run(pod, Operation::work(operations), ask).await
     }
 
     /// Repeats operations whose output was lost, if they are repeatable: on a node short of CPU, containerd's shim drops
     /// whatever it has not read 2 s after a command's end.
-    async fn exec_within(&self, pod: &str, container: &str, operations: &[Operation], limit: Duration) -> Outputs {
-        let deadline = Instant::now() + limit;
-        let mut outputs = self.exec_once(pod, container, operations, limit).await?;
+    async fn exec_within(&self, pod: &str, container: &str, operations: &[Operation], timeout: Duration) -> Outputs {
+        let deadline = Instant::now() + timeout;
+        let mut outputs = self.exec_once(pod, container, operations, timeout).await?;
         // After a removal, operations before it would not return the same.
         let from = operations.iter().rposition(Operation::is_removal).map_or(0, |last| last + 1);
         let is_lost = |at: &usize| outputs[*at].end == End::Lost && operations[*at].is_repeatable();
@@ -92,7 +92,7 @@ impl Cluster {
         Ok(outputs)
     }
 
-    async fn exec_once(&self, pod: &str, container: &str, operations: &[Operation], limit: Duration) -> Outputs {
+    async fn exec_once(&self, pod: &str, container: &str, operations: &[Operation], timeout: Duration) -> Outputs {
         // Random, because outputs may contain any file.
         let mark = random::text(16);
         let params = AttachParams::default().container(container).stdout(true).stderr(true).stdin(false);
@@ -100,13 +100,13 @@ impl Cluster {
             .exec(pod, encode(operations, &mark), &params)
             .map_err(|error| ApiError::new("get", "pods/exec", kube::Error::BuildRequest(error)))?;
         let sent = Instant::now();
-        let deadline = sent + limit;
-        let mut stream = within(limit, "get", "pods/exec", self.client.connect(request)).await?.into_stream();
+        let deadline = sent + timeout;
+        let mut stream = within(timeout, "get", "pods/exec", self.client.connect(request)).await?.into_stream();
         let (mut stdout, mut stderr, mut status) = (Vec::new(), Vec::new(), None);
         // Output may follow the status, because the API server copies each channel separately. Only the close ends it.
         let closed = loop {
             match tokio::time::timeout_at(deadline, stream.next()).await {
-                Err(_) => break format!("the command did not finish within {} s", limit.as_secs()),
+                Err(_) => break format!("the command did not finish within {} s", timeout.as_secs()),
                 Ok(None | Some(Ok(Message::Close(_)))) => break "the connection closed without a status".to_owned(),
                 Ok(Some(Err(error))) => break format!("the connection broke: {error}"),
                 Ok(Some(Ok(Message::Binary(frame)))) => match frame.split_first() {

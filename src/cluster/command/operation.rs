@@ -1,4 +1,4 @@
-//! Everything that the harness does inside a container: a closed set of operations, each with a fixed script.
+//! Everything that the program does inside a container: a closed set of operations, each with a fixed script.
 //!
 //! Scripts run in any POSIX shell with busybox or the usual tools. Content and paths are arguments, never part of a script.
 

@@ -1,5 +1,5 @@
 //! Reads kubeconfigs like kubectl: merges the files, ignores all that the context does not use and all empty values, and
-//! loads the certificates, keys and tokens that it names. Imports `error` and `input`.
+//! loads the certificates, keys and tokens that it names.
 
 use std::fmt;
 use std::io::ErrorKind;

@@ -1,5 +1,4 @@
 //! Logs in with the kubeconfig's credentials, a token file or a credential plugin, and renews them before they expire.
-//! Imports `error`.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

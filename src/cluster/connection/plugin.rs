@@ -1,5 +1,5 @@
 //! Runs credential plugins like kubectl, and kills a running one when the call is cancelled, as by Ctrl-C. Never shows a
-//! plugin's output: it may contain a token. Imports `error`.
+//! plugin's output: it may contain a token.
 
 use std::env;
 use std::ffi::OsStr;

@@ -1,4 +1,4 @@
-//! Chooses the proxy to the cluster by the rules of Go's `httpproxy`, and explains its errors. Imports `error`.
+//! Chooses the proxy to the cluster by the rules of Go's `httpproxy`, and explains its errors.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Bearer tokens: from kubeconfigs, from files and from legacy auth providers. Imports `input`.
+//! Bearer tokens: from kubeconfigs, from files and from legacy auth providers.
 
 use std::path::{Path, PathBuf};
 

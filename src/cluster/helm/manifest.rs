@@ -1,4 +1,4 @@
-//! A release's manifest: its objects, the keys of list items, and how to show two values without secrets. Imports `yaml`.
+//! A release's manifest: its objects, the keys of list items, and how to show two values without secrets.
 
 use serde_json::Value;
 

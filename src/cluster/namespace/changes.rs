@@ -1,4 +1,4 @@
-//! Notifies waiters of changes in the namespace that concern their server. Imports nothing of ours.
+//! Notifies waiters of changes in the namespace that concern their server.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
