@@ -12,7 +12,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line or a suite file is invalid.
     Usage = 2,
-    /// The run could not start, or not write its output or reports; or an ERROR without a FAIL.
+    /// The run could not start, write its output or reports, or finish its cleanup; or an ERROR without a FAIL.
     CouldNotJudge = 3,
     /// Nothing was selected, or everything was skipped.
     Nothing = 4,

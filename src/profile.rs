@@ -39,7 +39,6 @@ impl fmt::Display for Profile {
     }
 }
 
-/// Seconds with one decimal.
 fn tenths(millis: u64) -> String {
     let tenths = millis.saturating_add(50) / 100;
     format!("{}.{}", tenths / 10, tenths % 10)

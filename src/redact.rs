@@ -43,7 +43,6 @@ static SECRETS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     .collect()
 });
 
-/// Cleans and redacts a text of one or more lines.
 pub fn text(text: &str) -> String {
     redact(&clean(text).split('\n').map(str::to_owned).collect::<Vec<_>>()).join("\n")
 }

@@ -37,7 +37,6 @@ fn target(path: &Path) -> Result<PathBuf> {
     Ok(target)
 }
 
-/// The parent folder.
 fn folder(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -9,9 +9,7 @@ use crate::recording::{RecordedTest, Recording};
 use crate::suite::{self, PlannedTest, Suite};
 
 /// Sends the events of a recorded run, with new verdicts.
-///
-/// # Errors
-/// This program cannot read the recording's suites: exit code 2.
+/// Errors: this program cannot read the recording's suites: exit code 2.
 pub fn replay(recording: &Recording, events: &mpsc::Sender<Event>) -> Result<(), Refusal> {
     let suites = recording.suites.iter().map(suite::load::recorded);
     let suites = suites.collect::<Result<Vec<_>, _>>()?;

@@ -3,7 +3,6 @@
 use crate::random;
 
 pub const PREFIX: &str = "e2e-";
-/// The number of characters after the prefix.
 const LENGTH: usize = 8;
 
 pub fn new() -> String {

@@ -37,7 +37,6 @@ impl Values {
         Ok(Self::new(format!("built in, because {why}"), chart_defaults()?, &parse("built-in values", INSTALLED)?))
     }
 
-    /// The values of a server; `None` if it is not among them.
     pub fn server(&self, name: &str) -> Option<Facts> {
         let entry = self.servers().find(|entry| entry["name"] == name)?;
         let mut facts = self.merged["nasDefaults"].clone();
@@ -70,9 +69,7 @@ impl Facts {
 }
 
 /// Reads a values file.
-///
-/// # Errors
-/// The file cannot be read, is not YAML, or has no `nasServers`: exit code 2.
+/// Errors: the file cannot be read, is not YAML, or has no `nasServers`: exit code 2.
 pub fn load(path: &Path) -> Result<Value, Refusal> {
     let origin = path.display().to_string();
     let text = input::text(path, MAX_KIB).map_err(|error| {

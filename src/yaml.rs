@@ -7,7 +7,6 @@ pub fn as_helm() -> Options {
     serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::LastWins, legacy_octal_numbers: true }
 }
 
-/// Describes a YAML error for the file's author, with its place.
 pub fn describe(origin: &str, error: &serde_saphyr::Error) -> String {
     use serde_saphyr::Error as E;
     let mut plain = error;

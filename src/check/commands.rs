@@ -16,7 +16,6 @@ const GATHERING: Duration = Duration::from_millis(10);
 /// Maximum number of operations in a request, to keep its URL short.
 const MAX_OPERATIONS: usize = 8;
 
-/// Running and queued commands.
 #[derive(Default)]
 pub struct Commands {
     /// By server: locked while a command runs, even after its test was aborted.

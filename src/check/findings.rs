@@ -4,9 +4,7 @@ use std::fmt::Display;
 
 use crate::event::{Reason, Verdict};
 
-/// The hint for a live object that does not match the release.
 pub const EDITED: &str = "run helm upgrade if the live object was edited, else fix the chart";
-/// The hint for a pod that does not become Ready.
 pub const EVENTS: &str = "check the pod's events: kubectl describe pod";
 
 /// Reasons to fail, in the order found, and notes.
@@ -17,7 +15,6 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Adds a reason; the hint may be empty.
     pub fn add_finding(
         &mut self,
         object: impl Into<String>,
@@ -57,7 +54,6 @@ impl Findings {
     }
 }
 
-/// Joins with commas.
 pub fn listed(all: impl IntoIterator<Item: Display>) -> String {
     all.into_iter().map(|one| one.to_string()).collect::<Vec<_>>().join(", ")
 }

@@ -41,10 +41,6 @@ pub trait Kind: Sync {
         None
     }
 
-    /// Collects everything that `judge` needs.
-    ///
-    /// # Errors
-    /// The verdict if the observation failed.
     fn observe(&self, site: &Site) -> impl Future<Output = Result<Self::Observation, Verdict>> + Send;
 
     fn judge(&self, system: &System, seen: &Self::Observation) -> Verdict;
@@ -60,7 +56,6 @@ pub enum Subject {
     ServerOrSystem,
 }
 
-/// A description of a kind of check.
 #[derive(Debug)]
 pub struct KindInfo {
     pub key: &'static str,

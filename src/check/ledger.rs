@@ -7,7 +7,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::cluster::Select;
 use crate::event::TestId;
 
-/// A file that a test has written or is about to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestFile {
     pub test: TestId,
@@ -59,7 +58,6 @@ struct Entries {
 }
 
 impl Ledger {
-    /// Registers a file before it is written.
     pub fn register(&self, file: TestFile) {
         let mut entries = self.entries();
         entries.locations.insert((file.server.clone(), file.location.clone()));

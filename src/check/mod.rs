@@ -53,7 +53,6 @@ macro_rules! kinds {
         impl Check {
             pub const ALL: &[KindInfo] = &[$(KindInfo::of::<$parameters>($key, concat!($($doc),+)),)+];
 
-            /// The description of the kind, and the parameters.
             fn parts(&self) -> (&'static KindInfo, &(dyn AnyKind + 'static)) {
                 match self { $(Self::$kind(kind) => (&const { KindInfo::of::<$parameters>($key, concat!($($doc),+)) }, kind),)+ }
             }
@@ -66,7 +65,6 @@ impl Check {
         self.parts().0
     }
 
-    /// The key of its kind in suites.
     pub fn kind(&self) -> &'static str {
         self.info().key
     }

@@ -119,7 +119,6 @@ impl Access {
         }
     }
 
-    /// The required and optional permissions.
     pub fn wanted(&self, checks: &[&Check]) -> Vec<Permission> {
         let others = OPTIONAL.iter().map(|(permission, _)| *permission);
         let needed = checks.iter().flat_map(|check| self.needed(check));

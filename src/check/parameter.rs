@@ -93,7 +93,6 @@ pub struct ExpectedFact {
     pub default: Option<Value>,
 }
 
-/// An expected value and its source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     /// `None` accepts anything.

@@ -29,11 +29,8 @@ pub struct ServerExit {
     pub container: String,
     /// The pod's uid.
     pub pod: String,
-    /// When the container exited.
     pub at: Timestamp,
-    /// How long it had run.
     pub ran: SignedDuration,
-    /// Its restart count before the exit.
     pub restarts: i32,
     /// The exit code and Kubernetes' reason.
     pub how: String,
@@ -94,7 +91,6 @@ impl ServerExits {
 }
 
 impl ServerExit {
-    /// The ERROR of another test of the server.
     pub fn blocks(&self, server: &str) -> Verdict {
         let seen = format!("container {} exited on a request from {}", self.container, self.by);
         Verdict::blocked(

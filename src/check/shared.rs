@@ -23,7 +23,6 @@ use crate::event::{Event, TestId, millis};
 use crate::host::Host;
 use crate::values::Values;
 
-/// Options of a run that tests depend on.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Maximum time for rollouts to settle, from the start of the run.
@@ -70,7 +69,6 @@ pub struct Shared {
     pub watch: Watch,
     pub events: mpsc::Sender<Event>,
     pub ledger: Ledger,
-    /// Servers that exited on a request of this run.
     pub(super) exits: ServerExits,
     disrupted: Mutex<Vec<Disrupted>>,
     /// Disrupted servers that did not recover in time.
@@ -165,7 +163,6 @@ impl Shared {
         self.all_disrupted().retain(|other| other != disrupted);
     }
 
-    /// Marks a server that did not become Ready again in time.
     pub fn mark_down(&self, disrupted: &Disrupted) {
         self.recovered(disrupted);
         self.down.lock().unwrap_or_else(PoisonError::into_inner).push(disrupted.clone());

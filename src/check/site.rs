@@ -90,10 +90,8 @@ impl Site {
     }
 
     /// The current pod of the server under test, and the snapshot with it.
-    ///
-    /// # Errors
-    /// There is not exactly one: blocked by the test `pods` of this server. Or the server exited on a request of
-    /// another test.
+    /// Errors: there is not exactly one: blocked by the test `pods` of this server. Or the server exited on a request
+    /// of another test.
     pub async fn pod(&self) -> Result<(Arc<Pod>, Snapshot), Verdict> {
         if let Some(exit) = self.shared.exits.of(self.server()) {
             return Err(exit.blocks(self.server()));
@@ -114,9 +112,7 @@ impl Site {
 
     /// The current [`pod`](Self::pod), if no container restarted recently: what a restarting container shows depends on the
     /// moment.
-    ///
-    /// # Errors
-    /// As for [`pod`](Self::pod), or a container restarted: blocked by the test `pods` of this server.
+    /// Errors: as for [`pod`](Self::pod), or a container restarted: blocked by the test `pods` of this server.
     pub async fn steady_pod(&self) -> Result<(Arc<Pod>, Snapshot), Verdict> {
         let (pod, snapshot) = self.pod().await?;
         if let Some(view) = recently_restarted(&pod, self.system.restart_window, snapshot.now) {
@@ -182,14 +178,11 @@ impl Site {
     }
 
     /// The expected property of the server under test: from the values, or else the system's default.
-    ///
-    /// # Errors
-    /// The values lack the server.
+    /// Errors: the values lack the server.
     pub fn expected(&self, fact: Option<&ExpectedFact>) -> Result<Expected, Verdict> {
         self.expected_of(self.server(), fact)
     }
 
-    /// The expected property of any server.
     pub fn expected_of(&self, server: &str, fact: Option<&ExpectedFact>) -> Result<Expected, Verdict> {
         let Some(fact) = fact else {
             return Ok(Expected { value: None, source: "the system does not have this fact".to_owned() });
@@ -212,7 +205,6 @@ impl Site {
     }
 }
 
-/// The first container of the pod that restarted within the window.
 pub(super) fn recently_restarted(pod: &Pod, window: DurationParam, now: Timestamp) -> Option<container::View<'_>> {
     container::all(pod).into_iter().find(|view| has_recently_restarted(pod, view, window, now))
 }

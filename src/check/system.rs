@@ -116,7 +116,6 @@ pub enum Part {
 }
 
 impl Part {
-    /// Its key in the system.
     pub const fn key(self) -> &'static str {
         match self {
             Self::Folder => "folder-volume",
@@ -141,7 +140,6 @@ impl System {
         }
     }
 
-    /// Whether a log line reports failed copying.
     pub fn is_error_line(&self, line: &str) -> bool {
         is_copy_error(self.error.as_ref().map(|error| &error.0), line)
     }

@@ -24,7 +24,6 @@ impl Site {
         self.file_of(self.server(), what)
     }
 
-    /// A file of this test of another server.
     pub fn file_of(&self, server: &str, what: &str) -> TestFile {
         TestFile {
             test: TestId { server: Some(server.to_owned()), ..self.id.clone() },
@@ -49,9 +48,6 @@ impl Site {
     }
 
     /// Runs operations in a container of any server's pod, one after the other.
-    ///
-    /// # Errors
-    /// ERROR, because one was not seen to end.
     pub async fn exec_all(
         &self,
         pod: &Pod,
@@ -87,7 +83,6 @@ impl Site {
         self.try_exec(pod, &self.system.export.container, operation).await
     }
 
-    /// The path of a file in the export's container.
     pub fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.system.export.folder)
     }

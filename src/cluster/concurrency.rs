@@ -21,11 +21,9 @@ const MAX: usize = 16;
 const QUICK: Duration = Duration::from_secs(1);
 /// A command that takes longer than this lowers the limit by one.
 pub const SLOW: Duration = Duration::from_secs(3);
-
 /// After this many commands in a row without a reply, commands for other pods that are queued already fail, too.
 const SILENT: usize = 3;
 
-/// How commands count towards the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Work {
     /// Its duration shows how fast the node is.
@@ -88,7 +86,7 @@ impl ConcurrencyLimit {
             state.running += 1;
             state.peak = state.peak.max(state.running);
             // After a long silence, do not wait as long again.
-            if state.is_unanswered { REPLY_TIMEOUT } else { COMMAND }
+            if state.unanswered_in_a_row > 0 { REPLY_TIMEOUT } else { COMMAND }
         };
         let began = Instant::now();
         let result = ask(limit).await;

@@ -53,7 +53,6 @@ pub struct View<'a> {
     pub command: &'a [String],
     pub args: &'a [String],
     pub env: &'a [EnvVar],
-    /// Whether it has an `envFrom`.
     pub has_env_from: bool,
     pub resources: Option<&'a ResourceRequirements>,
     pub security: Option<&'a SecurityContext>,
@@ -127,7 +126,6 @@ fn find<'a>(statuses: Option<&'a Vec<ContainerStatus>>, name: &str) -> Option<&'
 }
 
 impl<'a> View<'a> {
-    /// When it started; `None` if it is not running.
     pub fn running_since(&self) -> Option<Timestamp> {
         let running = self.state()?.running.as_ref()?;
         Some(running.started_at.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0))
@@ -164,7 +162,6 @@ impl<'a> View<'a> {
         format!("waiting: {reason}{message}{restarts}")
     }
 
-    /// How it last terminated; `None` if it never did.
     pub fn last_termination(&self) -> Option<&'a ContainerStateTerminated> {
         let status = self.status?;
         [&status.state, &status.last_state].into_iter().flatten().find_map(|state| state.terminated.as_ref())

@@ -12,7 +12,6 @@ use super::object::requests;
 
 /// How many events of one object to request; Kubernetes merges repeated ones.
 const REQUESTED: u32 = 200;
-/// How many of them to show, the newest.
 const SHOWN: usize = 4;
 /// The maximum length of a message, in characters.
 const MAX_MESSAGE: usize = 300;
@@ -55,7 +54,6 @@ impl Cluster {
         self.events_of(uid, "Warning", Some(REQUESTED)).await.map(newest)
     }
 
-    /// The events of this type about the object with this uid.
     pub(super) async fn events_of(&self, uid: &str, kind: &str, limit: Option<u32>) -> Result<Vec<Event>, ApiError> {
         let fields = format!("involvedObject.uid={uid},type={kind}");
         let params = ListParams { limit, ..ListParams::default().fields(&fields) };

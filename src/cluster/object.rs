@@ -51,7 +51,6 @@ pub(super) async fn list(
     }
 }
 
-/// The resource version of an object or a list, from which a watch can continue.
 pub(super) fn version(object: &Value) -> String {
     object["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned()
 }

@@ -157,7 +157,6 @@ impl Report {
         }
     }
 
-    /// Reports servers whose newest pod cannot start.
     fn pods(&mut self, snapshot: &Snapshot, suites: &[Suite]) {
         for (suite, server) in suite::servers(suites) {
             let Some(obstacle) = snapshot.server(&suite.system.pods, server).obstacle() else { continue };

@@ -31,7 +31,6 @@ pub fn run(request: &Request) -> Exit {
     }
 }
 
-/// Runs `sweep` if it was requested, else `doctor`.
 fn inspect(options: &Options, sweep: Option<&Sweep>) -> Exit {
     let (suites, refusal) = load_suites(options);
     if let Some(refusal) = refusal {

@@ -17,17 +17,13 @@ pub fn refusal(cluster: &Cluster, error: &ApiError) -> Refusal {
     Refusal::start(format!("{place}: {error}"), error.hint())
 }
 
-/// The cluster's answers before anything is written.
 pub struct Answers {
-    /// Whether the namespace is known to exist.
     pub namespace: Result<bool, Refusal>,
     pub access: Access,
-    /// The revisions of all Helm releases in the namespace.
     pub revisions: Result<Vec<Revision>, ApiError>,
     pub watch: Result<Watch, ApiError>,
 }
 
-/// The content of the values file, if one was given.
 pub async fn values(options: &Options) -> Result<Option<Value>, Refusal> {
     let path = options.values.clone();
     // The file may be a FIFO with a slow writer.
@@ -46,7 +42,6 @@ pub async fn ask(cluster: &Cluster, suites: &[Suite], checks: &[&Check], has_val
     Answers { namespace, access, revisions, watch }
 }
 
-/// Refuses unless the host folder exists.
 pub async fn folder(host: &Host) -> Result<(), Refusal> {
     if host.is_folder("").await {
         return Ok(());

@@ -17,9 +17,7 @@ use crate::suite::{PlannedTest, Suite};
 use crate::values::{self, Values};
 
 /// Connects to the cluster, and sends the facts of the run's header.
-///
-/// # Errors
-/// A missing folder, cluster, namespace, release or permission, or an invalid values file.
+/// Errors: a missing folder, cluster, namespace, release or permission, or an invalid values file.
 pub async fn prepare(
     options: &Options,
     suites: &[Suite],
@@ -68,7 +66,6 @@ pub async fn prepare(
     Ok(Shared::new(cluster, host, run, options.settings.clone(), access, deployed, values, watch, events))
 }
 
-/// The release, with the revision that tests compare with.
 async fn deployed(cluster: &Cluster, revisions: &[Revision]) -> Result<Option<Deployed>, ApiError> {
     let Some(mut deployed) = cluster.deployed(revisions).await? else { return Ok(None) };
     match revision::find_live(cluster, &mut deployed).await {

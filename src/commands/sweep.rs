@@ -30,7 +30,6 @@ use crate::values::Values;
 /// The most files that are counted in a folder of a run.
 const MAX_FILES: usize = 100_000;
 
-/// A file or folder that a run left behind.
 #[derive(Debug)]
 struct Leftover {
     run: String,
@@ -110,7 +109,6 @@ async fn connect(options: &Options, suites: &[Suite]) -> Result<Shared, Refusal>
     Ok(Shared::new(cluster, host, run_id::PREFIX.to_owned(), settings, access, Ok(None), values, watch, events))
 }
 
-/// Searches a server's host folder, and its exports in all its pods.
 async fn search(shared: &Shared, suites: &[Suite], suite: &Suite, server: &str) -> Found {
     let names: Vec<String> = suites.iter().flat_map(|suite| suite.system.names().cloned()).collect();
     let leftover = |name: &str, location: Location, changed: Timestamp, kib: u64| {

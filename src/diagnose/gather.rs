@@ -16,15 +16,11 @@ use crate::cluster::{ApiError, LogLine, ResourceExt, Select, Server, Snapshot};
 use crate::event::Section;
 use crate::redact;
 
-/// The time limit of each request.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(4);
-/// The most lines of a section.
 const MAX_LINES: usize = 60;
-/// The most characters of a line.
 const MAX_CHARS: usize = 400;
 /// The most pods of a server: there are two during a rollout.
 const PODS: usize = 2;
-/// The most lines of a log.
 const TAIL: i64 = 20;
 /// The most bytes of a log: enough for long lines.
 const BYTES: i64 = 1 << 18;
@@ -46,7 +42,6 @@ pub(super) async fn gather(
     sections
 }
 
-/// The states of the pods and their containers.
 fn states(pods: &[Arc<Pod>]) -> Vec<String> {
     let mut lines = Vec::new();
     for pod in pods {
@@ -80,7 +75,6 @@ async fn in_time<T>(request: impl Future<Output = Result<T, ApiError>>) -> Resul
     timeout(REPLY_TIMEOUT, request).await.map_err(timed_out)?.map_err(|error| format!("unavailable: {error}"))
 }
 
-/// The warning events of the pods, their ReplicaSet and the Deployment.
 async fn events(shared: &Shared, server: &Server, pods: &[Arc<Pod>]) -> Vec<String> {
     let mut objects: Vec<(String, Option<String>)> =
         pods.iter().map(|pod| (format!("pod {}", pod.name_any()), pod.uid())).collect();
@@ -101,7 +95,6 @@ async fn events(shared: &Shared, server: &Server, pods: &[Arc<Pod>]) -> Vec<Stri
     lines
 }
 
-/// The last lines of every container's current and previous log.
 async fn logs(shared: &Shared, pods: &[Arc<Pod>]) -> Vec<Section> {
     let each = pods.iter().flat_map(|pod| container::all(pod).into_iter().map(move |view| (pod.name_any(), view)));
     let sections = each.map(|(pod, view)| async move {
@@ -140,7 +133,6 @@ fn log_section(title: impl Display, log: Result<Vec<LogLine>, String>) -> Sectio
     section(title.to_string(), &lines)
 }
 
-/// A section, limited in size.
 fn section(title: impl Into<String>, lines: &[String]) -> Section {
     let all = || lines.iter().flat_map(|line| line.lines());
     // Redact first: a truncated secret is not recognized.

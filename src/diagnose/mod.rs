@@ -31,7 +31,6 @@ impl Diagnoses {
         Self { shared, begun: Mutex::default(), is_down: Arc::default() }
     }
 
-    /// Begins the diagnosis of a failed test's server, if it has not begun yet.
     pub fn begin(&self, site: &Site, outcome: Outcome) {
         let (Outcome::Fail | Outcome::Error, Some(server)) = (outcome, site.id.server.clone()) else { return };
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,7 +49,6 @@ impl Diagnoses {
         });
     }
 
-    /// Waits for pending diagnoses, at most [`LAST`].
     pub async fn finish(&self) {
         let mut tasks = std::mem::take(&mut self.begun.lock().unwrap_or_else(PoisonError::into_inner).1);
         let _ = timeout(LAST, async { while tasks.join_next().await.is_some() {} }).await;

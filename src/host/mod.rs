@@ -88,7 +88,6 @@ impl std::fmt::Display for Seen {
     }
 }
 
-/// A file's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stat {
     pub bytes: u64,
@@ -154,18 +153,14 @@ impl Host {
     }
 
     /// The relative paths of all files in and below a server's host folder, with `/`; links are not followed.
-    ///
-    /// # Errors
-    /// A folder cannot be read, or there are more than `most` files and folders.
+    /// Errors: a folder cannot be read, or there are more than `most` files and folders.
     pub async fn files(&self, server: &str, most: usize) -> io::Result<Vec<String>> {
         let root = self.folder(server);
         blocking(move || walk(&root, most)).await
     }
 
     /// The files in and below a folder of a server's host folder.
-    ///
-    /// # Errors
-    /// As for [`Self::files`].
+    /// Errors: as for [`Self::files`].
     pub async fn files_in(&self, server: &str, folder: &str, most: usize) -> io::Result<Vec<(String, Stat)>> {
         let root = self.folder(server).join(folder);
         blocking(move || {

@@ -63,9 +63,7 @@ impl Host {
     }
 
     /// Waits until the file has the expected content; returns when that was noticed.
-    ///
-    /// # Errors
-    /// At the deadline: what was seen last.
+    /// Errors: what was seen last, at the deadline.
     pub async fn arrival(
         &self,
         server: &str,

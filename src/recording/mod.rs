@@ -105,9 +105,7 @@ impl Recording {
     }
 
     /// Reads a recording.
-    ///
-    /// # Errors
-    /// The file does not exist, is not a recording, or has another format: exit code 2.
+    /// Errors: the file does not exist, is not a recording, or has another format: exit code 2.
     pub fn read(path: &Path) -> Result<Self, Refusal> {
         let place = path.display();
         let hint = "give a file that --record wrote";
@@ -132,9 +130,7 @@ impl Recording {
 }
 
 /// Checks that a recording can be written, and creates its folder.
-///
-/// # Errors
-/// It cannot be written: exit code 2.
+/// Errors: the file cannot be written: exit code 2.
 pub fn probe(path: &Path) -> Result<(), Refusal> {
     let refused = |error: std::io::Error| {
         let what = format!("cannot write the recording {}: {error}", path.display());

@@ -54,9 +54,6 @@ impl Objects {
     }
 
     /// Replaces the references in a value by the objects.
-    ///
-    /// # Errors
-    /// The key of a missing object.
     pub fn unpack(&self, value: &mut Value) -> Result<(), String> {
         match value {
             Value::Array(list) => list.iter_mut().try_for_each(|item| self.unpack(item)),

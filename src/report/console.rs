@@ -17,11 +17,8 @@ use crate::output::{Out, print_error};
 
 #[derive(Debug, Clone)]
 pub struct ConsoleOptions {
-    /// Print no passing tests.
     pub quiet: bool,
-    /// Also print waits and diagnoses.
     pub verbose: bool,
-    /// The folder of the reports.
     pub reports: PathBuf,
 }
 
@@ -43,7 +40,6 @@ impl<W: Write + Send> Console<W> {
         Self { out, options, live: Live::new(live) }
     }
 
-    /// Prints the lines in one piece.
     fn print(&mut self, lines: &[String]) -> std::io::Result<()> {
         if lines.is_empty() {
             return Ok(());

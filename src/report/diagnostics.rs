@@ -55,7 +55,6 @@ pub fn text(run: &Run, diagnosis: &Diagnosis) -> String {
     all.join("\n") + "\n"
 }
 
-/// Removes the files of earlier runs, and the folder if it is empty then.
 pub fn remove_stale(reports: &Path) -> std::io::Result<()> {
     let folder = reports.join("diagnostics");
     let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };

@@ -48,7 +48,6 @@ impl Run {
         }
     }
 
-    /// Updates the counts and the grid.
     pub fn settle(&mut self) {
         let number = |outcome| self.tests.iter().filter(|test| test.outcome == outcome).count();
         self.counts = Counts {
@@ -87,7 +86,6 @@ impl Run {
         self.tests.iter().find(|test| test.suite == id.suite && test.name == name)
     }
 
-    /// Sets the refusal as the result of every test.
     fn refuse(&mut self, why: &str) {
         self.refusal = Some(why.to_owned());
         // A suite without tests must not look passed, either.

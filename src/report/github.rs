@@ -43,7 +43,6 @@ impl Reporter for Github {
     }
 }
 
-/// The console's final output as Markdown, escaped.
 pub fn text(run: &Run) -> String {
     let (word, meaning, _) = conclusion(run.conclusion);
     let simulated = if run.is_simulated { ", on a SIMULATED cluster" } else { "" };

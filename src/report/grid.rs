@@ -44,7 +44,6 @@ pub fn lines(rows: &[Row]) -> Vec<String> {
     std::iter::once(head).chain(rows).collect()
 }
 
-/// The mark for an outcome; a dot if no test covers the hop.
 fn mark(outcome: Option<Outcome>) -> &'static str {
     match outcome {
         Some(Outcome::Pass) => "ok",

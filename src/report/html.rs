@@ -26,7 +26,6 @@ struct Page<'a> {
     hops: [&'static str; 6],
     broken: Vec<Broken<'a>>,
     blocked: IndexMap<&'a str, Vec<&'a Test>>,
-    /// Tests with transfers.
     times: Vec<&'a Test>,
     skipped: IndexMap<&'a str, Vec<&'a Test>>,
     notes: IndexMap<&'a str, Vec<&'a Test>>,

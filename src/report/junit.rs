@@ -72,7 +72,6 @@ fn of_run(run: &Run) -> Vec<String> {
     lines
 }
 
-/// Escapes the end of a CDATA section.
 fn cdata(text: &str) -> String {
     text.replace("]]>", "]] >")
 }

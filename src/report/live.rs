@@ -6,7 +6,6 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::event::TestId;
 
-/// The most waits that are shown.
 const MAX_LINES: usize = 8;
 /// Without a terminal, a wait that takes this long is printed once.
 const LONG: Duration = Duration::from_secs(10);
@@ -31,7 +30,6 @@ impl Live {
         Self { waits: Vec::new(), area: MultiProgress::with_draw_target(target) }
     }
 
-    /// Begins a wait; ends the test's previous wait.
     pub fn begin(&mut self, id: &TestId, what: &str, limit: Duration, now: Instant) {
         self.end(id);
         let (id, what) = (id.clone(), what.to_owned());
@@ -47,12 +45,10 @@ impl Live {
         self.waits.drain(..).filter_map(|wait| wait.line).for_each(|line| line.finish_and_clear());
     }
 
-    /// Hides the lines during `work`, such as printing.
     pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
         self.area.suspend(work)
     }
 
-    /// Updates the lines of the longest waits.
     pub fn show(&mut self, now: Instant) {
         for wait in self.waits.iter_mut().take(MAX_LINES) {
             let seconds = wait.elapsed(now).as_secs();

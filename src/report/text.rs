@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::model::{Conclusion, Counts, Test};
 use crate::event::{Reason, Verdict};
 
-/// The first reason in one line, or the summary.
 pub fn headline(verdict: &Verdict) -> String {
     if let Some(blocker) = &verdict.blocked_by {
         return format!("blocked by {blocker}");
@@ -17,7 +16,6 @@ pub fn headline(verdict: &Verdict) -> String {
     line.replace('\n', "; ")
 }
 
-/// A test's reasons and notes.
 pub fn details(test: &Test) -> Vec<String> {
     let notes = test.notes.iter().flat_map(|note| field("note", note));
     test.reasons.iter().flat_map(explain).chain(notes).collect()
@@ -60,12 +58,10 @@ pub fn counts(counts: &Counts) -> String {
     format!("{pass} PASS, {fail} FAIL, {error} ERROR{unfinished}, {skip} SKIP")
 }
 
-/// Seconds with one decimal.
 pub fn seconds(millis: u64) -> String {
     format!("{:.1}s", Duration::from_millis(millis).as_secs_f64())
 }
 
-/// `1 test`, `2 tests`.
 pub fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }

@@ -18,7 +18,6 @@ use crate::event::{Event, Notice};
 
 /// How long to wait for a pause between sync cycles before searching an export.
 const PAUSE_LIMIT: Duration = Duration::from_secs(10);
-/// How long a broken watch may take to reconnect.
 const WATCH_LIMIT: Duration = Duration::from_secs(5);
 
 /// Removes the files of the ledger that `which` selects; returns those that could not be removed, with the reason.
@@ -78,7 +77,6 @@ async fn remove_strays_once(shared: &Shared, servers: &[(String, Select)], is_br
 /// A place, and the names of the files removed from it.
 type Swept = (String, Result<Vec<String>, String>);
 
-/// Waits for a pause between the pods' sync cycles.
 async fn wait_for_pause(shared: &Shared, server: &str, pods: &[&Arc<Pod>]) {
     let deadline = Instant::now() + PAUSE_LIMIT;
     for (_, log) in pods.iter().flat_map(|pod| shared.followed_logs(server, pod)) {
@@ -214,7 +212,7 @@ async fn wait_for_sidecars(shared: &Shared, file: &TestFile, sidecars: Vec<Arc<F
     while !sidecars.iter().all(|log| log.is_pausing()) {
         for log in &sidecars {
             if !log.wait_for_pause(deadline).await {
-                let text = format!("removed {file} without knowing whether a sync cycle was running");
+                let text = format!("removing {file} without knowing whether a sync cycle is running");
                 return shared.emit(Event::Noticed(Notice { text, is_error: false }));
             }
         }

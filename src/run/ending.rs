@@ -14,11 +14,9 @@ use crate::event::{Event, Notice};
 /// The time limit of the cleanup after an interrupt: longer than a healthy server takes to become Ready again, or to finish a
 /// sync cycle.
 const CLEANUP_LIMIT: Duration = Duration::from_secs(90);
-/// How long to wait for an API server that does not answer.
 const API_SERVER_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(500);
 
-/// Cleans up; returns a notice for each thing that is left.
 pub async fn finish_run(
     shared: &Shared,
     signals: &Signals,
@@ -57,7 +55,7 @@ async fn remove_all(shared: &Shared, servers: &[(String, Select)], broken: &BTre
         shared.emit(Event::Noticed(Notice { text, is_error: false }));
     }
     let files = files.iter().map(|(file, problem)| left_behind(file, problem));
-    files.chain(strays.problems.into_iter().map(|what| format!("left behind: {what}; remove them by hand"))).collect()
+    files.chain(strays.problems).collect()
 }
 
 async fn wait_for_api_server(shared: &Shared) -> Result<(), ApiError> {

@@ -26,7 +26,6 @@ pub use signal::Signals;
 /// The default limit of tests at once: each takes a connection and some memory.
 pub const DEFAULT_CONCURRENCY: usize = 512;
 
-/// A test with the system that its suite describes.
 #[derive(Debug, Clone)]
 pub struct Job {
     pub test: PlannedTest,
@@ -64,7 +63,6 @@ pub async fn run(shared: Arc<Shared>, jobs: Vec<Job>, limit: usize, signals: &Si
     if signals.any() { Ending::Interrupted } else { Ending::Completed }
 }
 
-/// The servers of the suites, each once.
 fn servers(jobs: &[Job]) -> Vec<(String, Select)> {
     let mut servers: Vec<(String, Select)> = Vec::new();
     for its in jobs.chunk_by(|one, next| Arc::ptr_eq(&one.system, &next.system)) {
@@ -89,12 +87,10 @@ impl From<Verdict> for Finished {
     }
 }
 
-/// The tests of a run and their progress.
 struct Tests {
     shared: Arc<Shared>,
     tasks: JoinSet<(TestId, Finished)>,
     unfinished: BTreeSet<TestId>,
-    /// Servers with a FAIL or ERROR.
     broken: BTreeSet<String>,
 }
 
@@ -104,7 +100,6 @@ impl Tests {
         Self { shared, tasks: JoinSet::new(), unfinished, broken: BTreeSet::new() }
     }
 
-    /// Runs the jobs and waits until all of them have finished.
     async fn run(&mut self, jobs: Vec<Job>, limit: usize, diagnoses: &Arc<Diagnoses>) {
         let mut jobs = jobs.into_iter();
         loop {
@@ -225,7 +220,6 @@ fn blocked_by_disrupted(down: &Disrupted) -> Verdict {
     Verdict::blocked(down.test.to_string(), reason.hint(hint))
 }
 
-/// Turns a panic into an ERROR of one test.
 async fn catch_panic<T>(work: impl Future<Output = T>) -> Result<T, Verdict> {
     AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);

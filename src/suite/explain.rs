@@ -11,7 +11,6 @@ use super::load::{BUILT_IN, load};
 use super::schema::schema;
 use crate::check::{Check, KindInfo, Need, Subject};
 
-/// The topic beside the kinds of checks.
 pub const SYSTEM: &str = "system";
 
 pub fn list() -> Vec<String> {
@@ -109,7 +108,6 @@ impl Field<'_> {
         }
     }
 
-    /// The type in words, and the default or whether it is optional.
     fn type_in(&self, schema: &Value) -> String {
         let default = &self.schema["default"];
         let default = match default {

@@ -18,7 +18,6 @@ pub const BUILT_IN: [(&str, &str); 7] = [
     ("restarts", include_str!("../../suites/restarts.yaml")),
 ];
 
-/// The built-in systems.
 pub const SYSTEMS: [(&str, &str); 1] = [("file-simulator", include_str!("../../suites/systems/file-simulator.yaml"))];
 
 /// The size limit of suite files: a hundred times the largest built-in one.
@@ -31,9 +30,7 @@ pub fn non_disruptive() -> Vec<String> {
 }
 
 /// Reads a built-in suite by name, or a suite file by path.
-///
-/// # Errors
-/// The first error in it.
+/// Errors: the first error in it.
 pub fn load(name: &str) -> Result<Suite, Refusal> {
     let found = find("suite", &BUILT_IN, "suites", name, Path::new(name));
     let Text { origin, text } = found.map_err(|(what, hint)| Refusal::usage(what, hint))?;
@@ -41,18 +38,14 @@ pub fn load(name: &str) -> Result<Suite, Refusal> {
 }
 
 /// Parses a recorded suite, with the system that was recorded.
-///
-/// # Errors
-/// The first error in it.
+/// Errors: the first error in it.
 pub fn recorded(suite: &SuiteText) -> Result<Suite, Refusal> {
     let missing = || ("the recording lacks this system".to_owned(), "record the run again".to_owned());
     parse(&suite.origin, &suite.text, |_| suite.system.clone().ok_or_else(missing))
 }
 
 /// The text of a built-in system by name, or of a system file by its path, relative to the suite file.
-///
-/// # Errors
-/// The error and a hint.
+/// Errors: the error and a hint.
 pub fn system(suite: &str, name: &str) -> Result<Text, (String, String)> {
     find("system", &SYSTEMS, "suites/systems", name, &Path::new(suite).with_file_name(name))
 }

@@ -55,9 +55,7 @@ const SYSTEM: [&str; 5] = ["server-label", "folder-volume", "fsid-variable", "cy
 const MAX_TESTS: usize = 10_000;
 
 /// Parses a suite. `origin` is its file name for messages; `find` returns the text of a named system.
-///
-/// # Errors
-/// The first error in it.
+/// Errors: the first error in it.
 pub fn parse(
     origin: &str,
     text: &str,
@@ -79,7 +77,6 @@ pub fn parse(
     Ok(Suite { name: file.suite.value, system, text, tests })
 }
 
-/// Parses YAML within limits.
 fn yaml<T: DeserializeOwned>(origin: &str, text: &str) -> Result<T, Refusal> {
     // About a hundred times what the built-in suites need, and less than an alias bomb.
     let options = serde_saphyr::options! {
@@ -96,7 +93,6 @@ fn yaml<T: DeserializeOwned>(origin: &str, text: &str) -> Result<T, Refusal> {
     serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax(origin, &error))
 }
 
-/// An error in a file, and its place.
 struct Invalid {
     at: Location,
     what: String,
@@ -187,7 +183,6 @@ fn subjects(system: &System, test: &Test) -> Result<Vec<Option<String>>, Invalid
     Ok(its.cloned().map(Some).collect())
 }
 
-/// Checks that the names of servers and roles are valid and unambiguous.
 fn validate(system: &System) -> Result<(), Invalid> {
     let roles = &system.servers;
     if system.names().next().is_none() {
@@ -219,7 +214,6 @@ fn validate(system: &System) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// The YAML parser's error with its place and a hint.
 fn syntax(origin: &str, error: &serde_saphyr::Error) -> Refusal {
     use serde_saphyr::Error::{SerdeUnknownField, SerdeUnknownVariant};
     let (what, key, expected, at) = match error.without_snippet() {

@@ -12,7 +12,6 @@ pub fn schema() -> Value {
     titled::<SuiteFile>("A suite of file-simulator-e2e")
 }
 
-/// The schema of systems.
 pub fn system() -> Value {
     titled::<System>("A system under test of file-simulator-e2e")
 }

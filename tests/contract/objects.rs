@@ -25,12 +25,12 @@ async fn named(api: &Connected, params: &ListParams) -> Vec<String> {
     found.items.iter().map(ResourceExt::name_any).collect()
 }
 
-async fn until(watch: &Watch, wanted: impl Fn(&Snapshot) -> bool) -> Snapshot {
+async fn until(watch: &Watch, holds: impl Fn(&Snapshot) -> bool) -> Snapshot {
     let wait = async {
         loop {
             let mut changes = watch.changes(None);
             if let Ok(snapshot) = watch.snapshot()
-                && wanted(&snapshot)
+                && holds(&snapshot)
             {
                 return snapshot;
             }
@@ -42,7 +42,6 @@ async fn until(watch: &Watch, wanted: impl Fn(&Snapshot) -> bool) -> Snapshot {
         .expect("the pods did not reach the expected state")
 }
 
-/// The server has settled with one Ready pod.
 fn is_settled(snapshot: &Snapshot, name: &str) -> bool {
     let server = snapshot.server(&select(), name);
     let is_ready = server.pods.iter().all(|pod| server::is_ready(pod));
@@ -178,7 +177,7 @@ pub async fn warnings_are_selected_by_uid(api: Connected) {
     let watch = api.cluster.watch(wanted(), false).await.unwrap();
     let snapshot = until(&watch, |now| is_settled(now, SERVER)).await;
     let uid = snapshot.server(&select(), SERVER).pods[0].uid().unwrap();
-    // A healthy pod may or may not have old warnings, but all that are returned must be its own.
+    // A healthy pod may have old warnings, but all returned warnings must belong to that pod.
     let params = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning"));
     let events: Api<Event> = Api::namespaced(api.client.clone(), &api.target.namespace);
     let warnings = events.list(&params).await.unwrap().items;

@@ -183,7 +183,6 @@ impl Judge<'_> {
     }
 }
 
-/// The hop of a container.
 fn hop_of(system: &System, container: &String) -> Option<Hop> {
     let sidecar = system.sidecar.as_ref().map(|sidecar| (&sidecar.container, Hop::Sidecar));
     let others = [(&system.init_container, Hop::Init), (&system.export.container, Hop::Nfs)];

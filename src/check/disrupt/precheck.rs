@@ -58,9 +58,6 @@ pub fn owner(server: &Server, pod: &Pod) -> Result<String, Reason> {
 }
 
 /// Why a replacement would empty the host folder; `None` if it would not.
-///
-/// # Errors
-/// Why that is unknown.
 pub fn danger(pod: &Pod, init: &str, sidecar: Option<&str>) -> Result<Option<Reason>, Reason> {
     let views = container::all(pod);
     let of = |name: &str| views.iter().find(|view| view.name == name);

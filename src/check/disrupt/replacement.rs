@@ -29,7 +29,6 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_LOG: i64 = 1 << 20;
 const MAX_LINES: usize = 3;
 
-/// The deletion of a pod that its ReplicaSet replaces.
 pub struct Deletion<'a> {
     site: &'a Site,
     /// The uids of the server's pods before it.
@@ -37,11 +36,9 @@ pub struct Deletion<'a> {
     /// The uid of the ReplicaSet.
     owner: String,
     sent: Instant,
-    /// When the replacement must be Ready.
     deadline: Instant,
 }
 
-/// A file of random content.
 pub struct File {
     pub name: String,
     pub content: String,
@@ -52,9 +49,6 @@ type Progress = (Option<Arc<Pod>>, Option<Replacement>);
 
 impl<'a> Deletion<'a> {
     /// Deletes the pod.
-    ///
-    /// # Errors
-    /// The API did not confirm it.
     pub async fn send(site: &'a Site, server: &Server, pod: &Pod, owner: String) -> Result<Self, Verdict> {
         let (shared, sent, deletes) = (&site.shared, Instant::now(), pod.uid().unwrap_or_default());
         let disrupted = Disrupted {
@@ -76,8 +70,7 @@ impl<'a> Deletion<'a> {
         Ok(Self { site, known, owner, sent, deadline: sent + shared.settings.settle })
     }
 
-    /// # Errors
-    /// Something else changes the server.
+    /// Errors: something else changes the server.
     fn progress(&self, snapshot: &Snapshot) -> Result<Progress, Verdict> {
         let server = self.server(snapshot);
         let after = millis(self.sent.elapsed());
@@ -126,9 +119,6 @@ impl<'a> Deletion<'a> {
     }
 
     /// Waits until the replacement is Ready, or certain not to become Ready; its pod, if it exists.
-    ///
-    /// # Errors
-    /// Something else changes the server, or the API does not reply.
     pub async fn wait_for_replacement(&self) -> Result<(Replacement, Option<Arc<Pod>>), Verdict> {
         let shared = &self.site.shared;
         let mut last = None;

@@ -19,13 +19,9 @@ use crate::event::{Hop, Reason, Verdict};
 use crate::host::{Entry, Seen};
 use crate::random;
 
-/// The most files in a folder that are compared.
 const MAX_FILES: usize = 5000;
-/// The most vanished files that are named.
 const MAX_NAMES: usize = 3;
-/// The end of the name of the file that is written to the export.
 const EXPORT_FILE: &str = "written.txt";
-/// The end of the name of the file that is created in the host folder.
 const HOST_FILE: &str = "put.txt";
 const NOT_DELETED: &str = "run the suites phase2 and phase3 to find the cause; no pod was deleted";
 

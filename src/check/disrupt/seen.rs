@@ -19,7 +19,6 @@ pub enum Observation {
 pub struct Restarted {
     pub server: String,
     pub folder: String,
-    /// The pod.
     pub deleted: String,
     /// The file that was created in the host folder.
     #[serde(rename = "put")]

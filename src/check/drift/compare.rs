@@ -166,7 +166,6 @@ impl Comparison {
         }
     }
 
-    /// Compares lists whose items have keys.
     fn items(&mut self, path: &Path, desired: &[Value], all: &[Value]) {
         let [desired, live] = [desired, all].map(|items| effective(&path.name, items));
         let mut found: Vec<usize> = Vec::new();

@@ -21,7 +21,6 @@ pub const CLOSED_LISTS: [&str; 13] = [
     "add",
     "drop",
 ];
-/// Fields that default to false.
 pub const FALSE_BY_DEFAULT: [&str; 8] = [
     "readOnly",
     "privileged",
@@ -34,7 +33,6 @@ pub const FALSE_BY_DEFAULT: [&str; 8] = [
 ];
 /// API versions of objects with these lists and fields.
 pub const KNOWN_VERSIONS: [&str; 3] = ["v1", "apps/v1", "batch/v1"];
-/// Lists whose order does not matter.
 pub const UNORDERED_LISTS: [&str; 6] =
     ["add", "drop", "accessModes", "externalIPs", "loadBalancerSourceRanges", "finalizers"];
 /// Lists that controllers add to.

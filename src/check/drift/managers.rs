@@ -33,7 +33,6 @@ pub struct Field {
 /// Programs of Kubernetes itself; some distributions combine them in one.
 const SYSTEM: [&str; 8] =
     ["kubelet", "kube-scheduler", "kube-apiserver", "kubelite", "k3s", "rke2", "k0s", "vpa-recommender"];
-/// Suffixes of names of controllers.
 const CONTROLLER_SUFFIXES: [&str; 6] =
     ["-controller", "-controller-manager", "-operator", "-autoscaler", "-webhook", "-injector"];
 /// The annotation that Helm adds to each object of a release.

@@ -23,7 +23,6 @@ use compare::{Change, Comparison, Difference, compare};
 use managers::{Field, Owner, managers};
 use path::{is_within, overlap};
 
-/// Maximum number of differences in a verdict.
 const MAX_REASONS: usize = 20;
 /// The hint for additions.
 const ADDED: &str = "remove it with kubectl edit; helm upgrade keeps it";
@@ -48,7 +47,6 @@ fn plain_helm() -> String {
     "helm".to_owned()
 }
 
-/// An object of the manifest, compared with the live one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Object {
     kind: String,
@@ -62,7 +60,6 @@ enum State {
     /// Why the live object could not be read.
     Unread(String),
     There {
-        /// The number of compared fields.
         fields: usize,
         differences: Vec<(Difference, Option<Setter>)>,
         /// Fields that a user set and the manifest does not have.
@@ -70,7 +67,6 @@ enum State {
     },
 }
 
-/// Who set a field.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Setter {
     /// A controller or webhook, not a user.
@@ -218,7 +214,6 @@ impl Object {
     }
 }
 
-/// Compares a live object with the manifest's.
 fn compare_object(desired: &Value, live: &Value) -> State {
     let (managers, Comparison { differences, fields, .. }) = (managers(live), compare(desired, live));
     // A manager may own a field of which only a part was compared.

@@ -4,7 +4,6 @@ use serde_json::Value;
 
 #[derive(Debug, Clone, Default)]
 pub struct Path {
-    /// The whole path, as in kubectl's `-o jsonpath`.
     pub text: String,
     /// The last name in it; for an item of a list, the list's name.
     pub name: String,
@@ -33,7 +32,6 @@ pub fn is_within(inner: &str, outer: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// Whether two paths are equal or one is inside the other.
 pub fn overlap(one: &str, other: &str) -> bool {
     is_within(one, other) || is_within(other, one)
 }

@@ -12,9 +12,6 @@ use crate::cluster::{ApiError, Cluster, Deployed, Live};
 
 /// Finds the newest revision that the live objects match, among those that are not deployed, and makes tests judge by
 /// it.
-///
-/// # Errors
-/// The objects could not be listed.
 pub async fn find_live(cluster: &Cluster, deployed: &mut Deployed) -> Result<(), ApiError> {
     if !(deployed.status == "failed" || deployed.status.starts_with("pending-")) {
         return Ok(());

@@ -60,7 +60,6 @@ pub fn expected_options(system: &System, requires: Option<Access>) -> Option<Exp
     Some(ExpectedFact { default, ..fact })
 }
 
-/// The path of the export options in the values.
 fn key(system: &System) -> &str {
     system.facts.export_options.as_ref().map_or("", |fact| &fact.values)
 }

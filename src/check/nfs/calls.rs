@@ -75,7 +75,6 @@ impl Session {
         Ok(Some(found.object))
     }
 
-    /// Creates a file that must not exist yet.
     pub async fn create(&mut self, folder: &nfs_fh3, name: &str) -> CallResult<nfs_fh3> {
         let attributes = sattr3 { mode: Nfs3Option::Some(0o644), ..sattr3::default() };
         let arguments = CREATE3args { where_: entry(folder, name), how: createhow3::GUARDED(attributes) };
@@ -115,7 +114,6 @@ impl Session {
         Ok(calls)
     }
 
-    /// Reads a file and compares its content.
     pub async fn read(&mut self, file: &nfs_fh3, content: &[u8], size: u32) -> CallResult<()> {
         let mut read = Vec::new();
         // One byte too many proves a difference.

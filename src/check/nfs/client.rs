@@ -58,16 +58,13 @@ impl<'a> Client<'a> {
         Self { site, pod, route, within, since, restarts, deadline, broken: 0, answered: 0 }
     }
 
-    /// The server, for messages.
     pub fn object(&self) -> String {
         self.route.object(self.pod)
     }
 
     /// Connects and waits for the test's turn, which does not count towards the deadline.
-    ///
-    /// # Errors
-    /// The server accepts no connection in time. Inconclusive if the API server makes no port-forward, or a request
-    /// of another test ended the server.
+    /// Errors: the server accepts no connection in time. Inconclusive if the API server makes no port-forward, or a
+    /// request of another test ended the server.
     pub async fn connect(&mut self) -> Result<Session, Abort> {
         loop {
             match self.route.connect(self.site, self.pod, self.deadline).await {
@@ -87,9 +84,7 @@ impl<'a> Client<'a> {
     }
 
     /// The result of a session; `None` if it broke and the caller may retry in another one, unless this is the last.
-    ///
-    /// # Errors
-    /// What broke the last session. Inconclusive if a request of another test ended the server.
+    /// Errors: what broke the last session. Inconclusive if a request of another test ended the server.
     pub async fn finish<T>(
         &mut self,
         mut session: Session,
@@ -113,7 +108,6 @@ impl<'a> Client<'a> {
         self.pause_or_fail(failure).await.map(|()| None)
     }
 
-    /// Returns after a pause if a retry makes sense.
     async fn pause_or_fail(&self, failure: Failure) -> Result<(), Abort> {
         if !is_transient(&failure, self.broken) || Instant::now() + PAUSE >= self.deadline {
             return Err(failure.into());
@@ -123,9 +117,7 @@ impl<'a> Client<'a> {
     }
 
     /// Attributes the failure to the server's exit if the server exited.
-    ///
-    /// # Errors
-    /// The server exited at a request of another test.
+    /// Errors: the server exited at a request of another test.
     async fn attribute(&self, failure: Failure) -> Result<Failure, Verdict> {
         let (Cause::Ended(why) | Cause::Broken(why)) = &failure.cause else { return Ok(failure) };
         let (exits, server) = (&self.site.shared.exits, self.site.server());
@@ -186,9 +178,7 @@ impl<'a> Client<'a> {
     }
 
     /// Gathers the evidence for a failure: the export's live options, and whether other servers' NodePorts reply.
-    ///
-    /// # Errors
-    /// The port-forward failed and not the server, or the evidence cannot be gathered.
+    /// Errors: the port-forward failed and not the server, or the evidence cannot be gathered.
     pub async fn failed_session(&self, failure: Failure) -> Result<FailedSession, Verdict> {
         let (mut live, mut others) = (None, Vec::new());
         match &failure.cause {
@@ -223,7 +213,6 @@ fn slack(site: &Site) -> Duration {
     site.shared.cluster.load().0.min(EXIT_DELAY) * SLOW_NODE_FACTOR
 }
 
-/// The latest state of a pod.
 fn current<'a>(snapshot: &'a Snapshot, pod: &Pod) -> Option<&'a Pod> {
     snapshot.pods.iter().find(|other| other.metadata.uid == pod.metadata.uid).map(AsRef::as_ref)
 }

@@ -20,7 +20,6 @@ pub struct FailedSession {
     pub object: String,
     #[serde(rename = "trouble")]
     pub failure: Failure,
-    /// How many calls got a reply.
     pub answered: u32,
     /// The export's live options; `None` if the exports file does not list them or was not read.
     pub live: Option<Vec<String>>,

@@ -8,7 +8,6 @@ use crate::event::Verdict;
 /// Stands for a call while there is no connection yet.
 pub const CONNECT: &str = "connect";
 
-/// A call that failed, or the connection before the first call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     pub call: String,
@@ -26,7 +25,6 @@ pub enum Cause {
     Broken(String),
     /// The server refused or closed the connection.
     Ended(String),
-    /// The server's container exited.
     Exited(Box<ServerExit>),
     /// The server rejected the call, or replied with a status other than OK.
     Refused(String),
@@ -36,7 +34,6 @@ pub enum Cause {
 
 pub type CallResult<T> = Result<T, Failure>;
 
-/// Why a session stopped early.
 pub enum Abort<T = Failure> {
     /// The server or the route to it failed: evidence to judge.
     Failed(T),
@@ -45,8 +42,6 @@ pub enum Abort<T = Failure> {
 }
 
 impl<T> Abort<T> {
-    /// # Errors
-    /// The verdict of an inconclusive session.
     pub fn into_failed(self) -> Result<T, Verdict> {
         match self {
             Self::Failed(failure) => Ok(failure),

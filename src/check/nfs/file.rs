@@ -27,9 +27,8 @@ impl FailedSession {
 
 /// Writes a file with CREATE, WRITE and COMMIT over a port-forward; the ledger must have it. Returns when it was
 /// committed.
-///
-/// # Errors
-/// The server failed. Inconclusive if the API server makes no port-forward or the export's options cannot be read.
+/// Errors: the server failed. Inconclusive if the API server makes no port-forward or the export's options cannot be
+/// read.
 pub async fn write_file(site: &Site, pod: &Pod, name: &str, content: &[u8]) -> Result<Instant, Abort<FailedSession>> {
     let mut client = client(site, pod);
     let abort = match write(&mut client, &site.system.export.folder, name, content).await {

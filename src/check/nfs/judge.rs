@@ -27,7 +27,6 @@ impl Nfs {
         Verdict::judged("", reasons).notes(notes.into_iter().collect()).at(Hop::Nfs)
     }
 
-    /// Judges a session whose calls succeeded.
     fn succeeded(&self, options: &str, contradiction: Option<Reason>, seen: &Observation) -> Verdict {
         let Observation { object, mounted, progress, .. } = seen;
         let mut reasons: Vec<_> = contradiction.into_iter().collect();
@@ -67,7 +66,6 @@ impl Nfs {
         }
     }
 
-    /// The reason to fail if a server does not refuse CREATE as read-only.
     fn writable(&self, options: &str, seen: &Observation) -> Option<Reason> {
         let (what, hint) = match seen.progress.refused.as_deref() {
             Some(READ_ONLY) => return None,
@@ -86,7 +84,6 @@ impl Nfs {
         Some(Reason::new(&seen.object, format!("to refuse CREATE with {READ_ONLY} ({source})"), what).hint(hint))
     }
 
-    /// The reason to fail if a written file is not in the pod's export.
     fn misplaced(&self, seen: &Observation) -> Option<Reason> {
         let problem = match &seen.progress.export {
             Some(Ok(())) => return None,

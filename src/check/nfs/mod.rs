@@ -40,7 +40,7 @@ pub struct Nfs {
     path: Option<String>,
     /// What clients may do in the export, whatever the values set; if absent, the values decide.
     requires: Option<Access>,
-    /// How long each call may take; a whole session may take three times as long.
+    /// Time limit per call; a session gets three times as long.
     within: DurationParam,
 }
 

@@ -51,7 +51,6 @@ impl<S: AsyncWrite + Unpin + Send> io::AsyncWrite for Records<S> {
     }
 }
 
-/// The next record, as a single fragment with its header.
 async fn next(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>> {
     let mut record = vec![0; 4];
     for _ in 0..MAX_FRAGMENTS {

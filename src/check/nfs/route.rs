@@ -22,7 +22,6 @@ use crate::event::{Reason, Verdict};
 pub const NODE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The privileged ports that bindresvport(3) assigns.
 const PRIVILEGED: std::ops::Range<u16> = 600..1024;
-/// How many privileged ports to try to bind.
 const BIND_ATTEMPTS: usize = 16;
 
 /// How to reach the server.
@@ -52,8 +51,7 @@ pub struct Connection {
 }
 
 impl Route {
-    /// # Errors
-    /// The server has no NodePort, or its node has no address.
+    /// Errors: the server has no NodePort, or its node has no address.
     pub async fn find(site: &Site, pod: &Pod, via: Via) -> Result<Self, Verdict> {
         if via == Via::PortForward {
             return Ok(Self::PortForward(site.system.export.port));
@@ -69,7 +67,6 @@ impl Route {
         Ok(Self::NodePort(Node::of(site, pod).await?, own.ok_or_else(none)?))
     }
 
-    /// The server and this route to it, for messages.
     pub fn object(&self, pod: &Pod) -> String {
         let pod = pod.name_any();
         match self {
@@ -78,8 +75,8 @@ impl Route {
         }
     }
 
-    /// # Errors
-    /// The server refuses the connection or cannot be reached. Inconclusive if the API server makes no port-forward.
+    /// Errors: the server refuses the connection or cannot be reached. Inconclusive if the API server makes no
+    /// port-forward.
     pub async fn connect(&self, site: &Site, pod: &Pod, deadline: Instant) -> Result<Connection, Abort> {
         let (node, port) = match self {
             Self::PortForward(port) => {
@@ -109,7 +106,6 @@ impl Route {
         Err(Failure { call: CONNECT.to_owned(), cause }.into())
     }
 
-    /// The other servers' NodePorts that reply.
     pub async fn responding_ports(&self, site: &Site) -> Result<Vec<u16>, Verdict> {
         let Self::NodePort(node, own) = self else { return Ok(Vec::new()) };
         let all = node.connect_all(site, NODE_TIMEOUT).await?;

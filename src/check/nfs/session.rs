@@ -29,9 +29,7 @@ pub struct Session {
     /// How long a call may take.
     within: Duration,
     deadline: Instant,
-    /// How long the session was paused.
     pub paused: Duration,
-    /// How many calls got a reply.
     pub answered: u32,
 }
 

@@ -23,7 +23,6 @@ const START_UP: SignedDuration = SignedDuration::from_secs(60);
 const SILENCE: SignedDuration = SignedDuration::from_secs(5);
 /// Bytes read from the start of the log: the output of apk precedes the start-up lines.
 const HEAD_BYTES: i64 = 8192;
-/// Pause between two reads of the log.
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -136,7 +135,7 @@ fn start_up(
         let lines: Vec<_> = [Some(&sidecar.interval), sidecar.direction.as_ref()].into_iter().flatten().collect();
         let lines: Vec<_> = lines.into_iter().map(|line| line.0.as_str()).collect();
         let expected = format!("start-up log lines that match {}", lines.join(" and "));
-        return found.add_finding(object, expected, "an empty log, even after a whole sync cycle", repair);
+        return found.add_finding(object, expected, "an empty log, even after a full sync cycle", repair);
     };
     let is_rotated = first.duration_since(view.running_since().unwrap_or(Timestamp::UNIX_EPOCH)) > ROTATED;
     let logged = |pattern: &Pattern| head.iter().find_map(|(_, line)| pattern.0.captures(line));
@@ -162,7 +161,6 @@ fn start_up(
     }
 }
 
-/// Judges how a volume is mounted, in the spec and in the status.
 fn mounts(found: &mut Findings, object: &str, view: &View<'_>, volume: &str, read_only: bool) {
     let (wanted, other) = if read_only { ("read-only", "writable") } else { ("writable", "read-only") };
     let expected = format!("volume {volume} mounted {wanted}");

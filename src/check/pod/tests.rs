@@ -19,7 +19,6 @@ fn judged(check: &Value, changes: &[(&str, Value)]) -> (Outcome, usize) {
     (verdict.outcome, verdict.reasons.len())
 }
 
-/// The outcome and number of reasons.
 fn expected(reasons: usize) -> (Outcome, usize) {
     (if reasons == 0 { Outcome::Pass } else { Outcome::Fail }, reasons)
 }

@@ -24,7 +24,6 @@ use crate::event::{Reason, Verdict};
 
 /// Time between two readings of a busy sidecar's CPU, long enough that a short cycle hardly matters.
 const PAUSE: Duration = Duration::from_secs(2);
-/// How much of a sidecar's log is read to find out whether it is copying.
 const LINES: i64 = 200;
 const BYTES: i64 = 1 << 20;
 const RECENT: SignedDuration = SignedDuration::from_secs(60);

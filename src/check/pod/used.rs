@@ -37,7 +37,6 @@ pub struct Reading {
     cpu: u64,
 }
 
-/// Parses the output of [`Operation::Usage`](crate::cluster::Operation::Usage).
 pub fn reading(text: &str) -> Option<Reading> {
     let numbers: Vec<u64> = text.split_whitespace().map(|word| word.parse().ok()).collect::<Option<_>>()?;
     let [memory, uptime, cpu] = numbers[..] else { return None };

@@ -13,7 +13,6 @@ use crate::cluster::Operation;
 use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 
-/// The most files with a wrong mtime that are kept.
 const MAX_WRONG: usize = 3;
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -112,7 +111,6 @@ impl Kind for FileTree {
 }
 
 impl FileTree {
-    /// Compares the files' mtimes in the host folder with those in the export.
     async fn times(&self, route: &Route<'_>, folder: &str) -> Result<Times, Verdict> {
         let host = &route.site.shared.host;
         let unknown =

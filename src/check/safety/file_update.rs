@@ -29,7 +29,6 @@ pub struct Observation {
     #[serde(rename = "scene")]
     pair: SyncPair,
     first: Delivery,
-    /// Why the tester cannot edit a file.
     not_edited: Option<String>,
     second: Option<Delivery>,
     /// Whether a file that was removed from the export is still in the folder, if that is known.

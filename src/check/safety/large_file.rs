@@ -204,7 +204,6 @@ impl LargeFile {
     }
 }
 
-/// The size limit of the export's volume.
 fn limit(pod: &Pod, export: &Export) -> Option<f64> {
     let view = container::named(pod, &export.container)?;
     let mount = view.mounts.iter().find(|mount| mount.mount_path.trim_end_matches('/') == export.folder)?;

@@ -14,10 +14,8 @@ const POLL: Duration = Duration::from_millis(20);
 const POLL_ABSENT: Duration = Duration::from_millis(100);
 const MAX_SIZES: usize = 64;
 
-/// The sizes under the final name.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Sizes {
-    /// Each new size.
     pub seen: Vec<u64>,
     /// The current one, even when no more are kept.
     #[serde(skip)]

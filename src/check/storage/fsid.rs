@@ -29,7 +29,6 @@ pub struct Observation {
     found: BTreeMap<String, Found>,
 }
 
-/// The fsid of a server's pod, and where it was found.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Found {
     pod: String,

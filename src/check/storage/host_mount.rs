@@ -15,7 +15,6 @@ use crate::digest::Digest;
 use crate::event::{Hop, Reason, Verdict};
 use crate::host::Seen;
 
-/// The first pause between two reads in the pod; it doubles.
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
@@ -25,16 +24,13 @@ pub struct HostMount {
     pub within: DurationParam,
 }
 
-/// A probe of the host folder through a container's mount.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     context: String,
     namespace: String,
     pod: String,
     container: String,
-    /// The root of the host folders on this machine.
     root: String,
-    /// The server's host folder.
     folder: String,
     host_path: String,
     path: String,
@@ -51,7 +47,6 @@ enum Crossing {
     Same(u64),
     /// What was there instead.
     Other(String),
-    /// Why the file could not be written.
     Unwritable(String),
 }
 

@@ -21,7 +21,6 @@ pub struct Isolation {}
 
 /// The hint for exports that could not be listed.
 const AGAIN: &str = "check whether the server's containers restart, and run the test again";
-/// The hint for servers that share an export.
 const SHARED: &str = "check the volumes of both pods: each must have its own emptyDir";
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,7 +29,6 @@ pub struct Observation {
     exports: Vec<Listing>,
 }
 
-/// One pod's export, after all markers were written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Listing {
     server: String,
@@ -126,7 +124,6 @@ async fn list_all(site: &Site, snapshot: &Snapshot) -> Vec<Listing> {
     exports
 }
 
-/// Writes a marker into one export, which is not listed yet.
 async fn write(site: &Site, server: &str, pod: &Pod) -> Listing {
     let (file, text) = (site.file_of(server, MARKER), random::text(64));
     site.register(pod, &file);

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::Seen;
 
-/// A place that the file should have passed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// The folder, and the container if it is in one; empty if there is no such place.

@@ -19,7 +19,6 @@ pub struct SyncPair {
 /// A file that must arrive: its path in the server's folder, and its content.
 pub type ExpectedFile = (String, Digest);
 
-/// What became of written files, or why the export did not accept them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Delivery(pub Result<Arrival, String>);
 
@@ -42,7 +41,6 @@ pub struct Arrival {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct WrongFile {
     pub name: String,
-    /// Whether it had arrived complete.
     pub had_arrived: bool,
     pub seen: String,
     /// Of the first file that did not arrive.
@@ -52,9 +50,7 @@ pub struct WrongFile {
 
 impl SyncPair {
     /// The arrival of a complete delivery.
-    ///
-    /// # Errors
-    /// FAIL: the export did not accept the files, or they are not complete in the folder.
+    /// Errors: FAIL: the export did not accept the files, or they are not complete in the folder.
     pub fn check_arrival<'s>(
         &self,
         delivery: Option<&'s Delivery>,
@@ -139,7 +135,6 @@ pub mod tests {
         all
     }
 
-    /// Judges an observation with changes by a check with these parameters.
     pub fn judged<K: Kind + DeserializeOwned>(others: &Value, seen: &Value, changes: &Value) -> Verdict {
         let mut all = json!({"scene": {"pod": "p", "folder": "f"}});
         for part in [seen, changes] {
@@ -152,7 +147,6 @@ pub mod tests {
         json!({"Ok": {"files": 2, "millis": 900, "wrong": []}})
     }
 
-    /// With a file that did not arrive, or did not stay.
     pub fn wrong(had_arrived: bool) -> Value {
         let wrong = json!({"name": "a", "had_arrived": had_arrived, "seen": "5 bytes"});
         json!({"Ok": {"files": 2, "millis": 900, "wrong": [wrong]}})

@@ -18,7 +18,6 @@ const MAX_LINE: i64 = 1 << 20;
 const MAX_LOG: i64 = 32 << 20;
 
 pub struct Wait {
-    /// How many sync cycles to wait for.
     pub cycles: u8,
     pub cycle_timeout: Duration,
     pub deadline: Instant,
@@ -27,9 +26,6 @@ pub struct Wait {
 }
 
 /// The sync cycles of a sidecar, and when its log listed the test's file as copied.
-///
-/// # Errors
-/// The log cannot be read.
 pub async fn watch(
     site: &Site,
     pod: &Pod,

@@ -24,12 +24,12 @@ const SLACK: SignedDuration = SignedDuration::from_secs(10);
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LogCadence {
-    /// How far the median pause may be from the interval, at most half of the interval. A shorter pause is a FAIL, a longer one
-    /// a note as long as files arrive in time.
+    /// Maximum difference between the median pause and the sync interval, capped at half the interval. A shorter pause is a
+    /// FAIL; a longer one is a note while files arrive within `within`.
     pub tolerance: DurationParam,
-    /// The longest latency of a file: a pause and the copying after it take no longer.
+    /// Maximum latency of a file: one pause plus the copying after it.
     pub within: DurationParam,
-    /// How many sync cycles must end.
+    /// Minimum number of completed sync cycles.
     #[serde(deserialize_with = "crate::check::parameter::non_empty")]
     #[schemars(range(min = 1))]
     pub cycles: u8,
@@ -42,10 +42,8 @@ pub struct Observation {
     /// How long the test waited, in seconds.
     waited: u64,
     cycles: Vec<Cycle>,
-    /// The test's file.
     file: String,
     not_written: Option<String>,
-    /// When the log listed the file as copied.
     listed: Vec<Timestamp>,
 }
 
@@ -178,7 +176,6 @@ fn errors(found: &mut Findings, object: &str, read: &str, cycles: &[Cycle]) {
     }
 }
 
-/// The line that the log lacks for a judgement.
 fn missing_line(system: &System, seen: &Observation, pause: Option<i64>) -> Option<Reason> {
     let has_later_cycle = |listed: Timestamp| seen.cycles.iter().any(|it| it.began > listed && it.ended.is_some());
     let expected = match seen.listed.first() {

@@ -68,7 +68,6 @@ impl Kind for MultiWrite {
 }
 
 impl MultiWrite {
-    /// Writes the files of a round, one more than in the round before.
     async fn round(&self, route: &Route<'_>, round: usize) -> Result<Delivery, Verdict> {
         let (mut writes, mut expected) = (Vec::new(), Vec::new());
         for index in 0..=round + 1 {

@@ -23,7 +23,6 @@ use crate::random;
 const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the two sides of the host folder may differ while the mount is probed.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most files that are listed in a test's folder.
 const MAX_FILES: usize = 10_000;
 
 /// From a pod's export, by its sidecar, to this machine's folder.
@@ -36,11 +35,9 @@ pub struct Route<'a> {
 
 impl<'a> Route<'a> {
     /// The route of the test's server, with the names of its ends.
-    ///
-    /// # Errors
-    /// FAIL where no sidecar copies files. ERROR where nothing can be written, or the host folder is known not to be the one
-    /// that the pod mounts. Where the mount cannot be probed, or only through a container that may end, the test's files
-    /// show more than the probe.
+    /// Errors: FAIL where no sidecar copies files. ERROR where nothing can be written, or the host folder is known not
+    /// to be the one that the pod mounts. Where the mount cannot be probed, or only through a container that may end,
+    /// the test's files show more than the probe.
     pub async fn open(site: &'a Site, within: DurationParam) -> Result<(SyncPair, Self), Verdict> {
         let (pod, snapshot) = site.pod().await?;
         let log = require_followed_log(site, &pod)?;
@@ -87,7 +84,6 @@ impl<'a> Route<'a> {
         }
     }
 
-    /// How often the sidecar's log has listed a file as copied.
     pub fn listing_count(&self, name: &str) -> usize {
         self.log.state().listings(name).len()
     }
@@ -127,7 +123,6 @@ impl<'a> Route<'a> {
         Ok(Delivery(Ok(Arrival { files: expected.len(), millis: millis(noticed - written), wrong })))
     }
 
-    /// ERROR, because the host folder did not reply for so many files.
     fn no_folder_reply(&self, unknown: usize) -> Verdict {
         let object = format!("folder {}", self.site.shared.host.folder(self.site.server()).display());
         let seen = format!("no reply for {} within {} s", count_files(unknown), LOOK_TIMEOUT.as_secs());
@@ -136,9 +131,7 @@ impl<'a> Route<'a> {
     }
 
     /// Waits until so many sync cycles have ended. All but the first begin after this call.
-    ///
-    /// # Errors
-    /// A cycle takes longer than the limit.
+    /// Errors: a cycle takes longer than `within`.
     pub async fn wait_for_cycles(&self, count: u8) -> Result<(), Verdict> {
         for _ in 0..count {
             let since = Instant::now();
@@ -150,7 +143,6 @@ impl<'a> Route<'a> {
         Ok(())
     }
 
-    /// ERROR, because the log shows no end of a cycle.
     fn no_cycle_end(&self) -> Verdict {
         let log = self.log.state();
         match log.error.as_ref().filter(|_| log.is_denied()) {
@@ -159,7 +151,6 @@ impl<'a> Route<'a> {
         }
     }
 
-    /// The files in the test's folder other than the expected ones.
     pub async fn unexpected_files(&self, folder: &str, expected: &[ExpectedFile]) -> Result<Vec<String>, Verdict> {
         let host = &self.site.shared.host;
         let found = host.files_in(self.site.server(), folder, MAX_FILES).await.map_err(|error| {
@@ -181,9 +172,8 @@ fn no_cycle_end(pod: &Pod, system: &System, within: DurationParam, error: Option
 }
 
 /// The sidecar's followed log.
-///
-/// # Errors
-/// FAIL where nothing copies the export: the sidecar is missing or stuck. ERROR where the export's container does not run.
+/// Errors: FAIL where nothing copies the export: the sidecar is missing or stuck. ERROR where the export's container
+/// does not run.
 pub fn require_followed_log(site: &Site, pod: &Pod) -> Result<Arc<FollowedLog>, Verdict> {
     let name = site.system.sidecar_name();
     let fail = |reason: Reason| Verdict::fail(reason).at(Hop::Sidecar);
@@ -203,9 +193,6 @@ pub fn require_followed_log(site: &Site, pod: &Pod) -> Result<Arc<FollowedLog>, 
 }
 
 /// ERROR, blocked by the test `host-mount`, where the pod is known to mount a folder other than the host folder.
-///
-/// # Errors
-/// The mount cannot be probed.
 pub async fn blocked_by_mount(site: &Site, pod: &Arc<Pod>, now: Timestamp) -> Result<Option<Verdict>, Verdict> {
     let probe = HostMount { within: DurationParam(PROBE_TIMEOUT) };
     let verdict = probe.judge(&site.system, &probe.once(site, pod, now).await?);
@@ -221,9 +208,7 @@ pub fn random_line() -> String {
 
 /// The files that are not complete. With a limit, waits for each until then: it has not arrived. Without, it had arrived
 /// before. No file is read after `end`.
-///
-/// # Errors
-/// All files that were read are complete, and the folder did not reply in time for so many others.
+/// Errors: all files that were read are complete, and the folder did not reply in time for so many others.
 async fn incomplete(
     host: &Host,
     server: &str,

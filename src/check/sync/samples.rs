@@ -44,7 +44,6 @@ pub struct Observation {
 struct Sample {
     file: TestFile,
     content: String,
-    /// When its write was acknowledged.
     written: Option<Instant>,
 }
 
@@ -52,9 +51,6 @@ struct Sample {
 type Sent = Result<Delivery, Box<FailedSession>>;
 
 /// Sends files, and follows them until one is used and all are removed, or until one fails to arrive.
-///
-/// # Errors
-/// What became of them is unknown.
 pub async fn send(pair: SyncPair, route: &Route<'_>, files: Files) -> Result<Observation, Verdict> {
     let (mut arrived, failed) = send_all(route, files).await?;
     let samples = arrived.iter().map(|(_, arrival)| arrival.millis).collect();

@@ -17,7 +17,6 @@ use crate::cluster::{Cluster, LogLine, Operation, ResourceExt, SyncLog, gathered
 use crate::digest::Digest;
 use crate::host::Seen;
 
-/// For the whole search.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// For the containers and the log; the rest is for this machine's folder, afterwards.
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(7);
@@ -25,7 +24,6 @@ const CLUSTER_TIMEOUT: Duration = Duration::from_secs(7);
 const MOUNT_LATENCY: Duration = Duration::from_secs(2);
 /// Larger files are compared by digest: the output of a command is limited, together with that of its batch.
 const MAX_CONTENT: u64 = 64 << 10;
-/// How much of the end of a log is read.
 const LINES: i64 = 200;
 const BYTES: i64 = 1 << 20;
 
@@ -91,7 +89,6 @@ impl Route<'_> {
         }
     }
 
-    /// Looks for the file in a folder of a container.
     async fn look(
         &self,
         current: &Pod,

@@ -8,14 +8,12 @@ use crate::cluster::LogLine;
 use crate::event::Hop;
 use crate::host::Seen;
 
-/// What was seen of a file that did not arrive in time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Trace {
     /// For the commands in hints.
     pub context: String,
     pub namespace: String,
     pub pod: String,
-    /// The root of the host folders.
     pub root: String,
     /// The server's folder on the node; empty if nothing mounts it.
     pub host_path: String,
@@ -44,16 +42,13 @@ pub struct SidecarState {
     pub is_running: bool,
     /// In words.
     pub state: String,
-    /// Whether its log lists the file as copied.
     pub is_listed: bool,
-    /// The end of its log, or why it cannot be read.
     #[serde(rename = "tail")]
     pub log: Result<LogTail, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogTail {
-    /// Whether a sync cycle has ended since the file was written.
     pub has_ended_since: bool,
     /// rsync's last error, in the last cycle that ended or since; with the log's time.
     pub error: Option<LogLine>,
@@ -142,13 +137,11 @@ impl Trace {
         }
     }
 
-    /// rsync's last error in the log.
     fn error(&self) -> Option<&str> {
         let (_, line) = self.sidecar.log.as_ref().ok()?.error.as_ref()?;
         Some(line)
     }
 
-    /// The hint for an rsync error that the host folder causes.
     fn folder_hint(&self) -> Option<String> {
         let (error, folder, container) = (self.error()?, &self.folder.label, &self.sidecar.container);
         if error.contains("No space left on device") {
@@ -202,7 +195,6 @@ mod tests {
     use super::*;
     use crate::cluster::example::with;
 
-    /// The trace of a file that is in the export and was not copied.
     fn trace(changes: &[(&str, Value)]) -> Trace {
         let checkpoint = |place: &str, seen: &str| json!({"place": place, "seen": seen});
         let log = json!({"Ok": {"has_ended_since": true, "error": null}});

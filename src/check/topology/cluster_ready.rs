@@ -46,7 +46,6 @@ pub struct Observation {
     context: String,
     version: String,
     nodes: Vec<Node>,
-    /// The nodes of the servers' pods.
     used: Vec<String>,
 }
 

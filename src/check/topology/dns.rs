@@ -145,22 +145,17 @@ fn required(wanted: &BTreeSet<IpAddr>) -> impl Iterator<Item = &IpAddr> {
     wanted.iter().filter(move |ip| ip.is_ipv4() || !has_ipv4)
 }
 
-/// The output of [`Operation::Resolve`].
 struct Answers {
     /// The name servers in the container's `resolv.conf`.
     servers: Vec<String>,
     names: BTreeMap<String, Answer>,
 }
 
-/// nslookup's result for a name.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     Addresses(BTreeSet<IpAddr>),
-    /// The name server answered without an address.
     NoAddress(String),
-    /// No name server answered.
     Timeout,
-    /// The container lacks nslookup.
     NoNslookup(String),
 }
 
@@ -178,7 +173,6 @@ impl Answers {
         Self { servers, names: names.collect() }
     }
 
-    /// How many names got no answer.
     fn timeouts(&self) -> usize {
         self.names.values().filter(|answer| **answer == Answer::Timeout).count()
     }

@@ -12,10 +12,8 @@ use crate::event::{Reason, Verdict};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Executed {
-    /// The pod and container, for messages.
     pub place: String,
     pub code: i32,
-    /// Standard output and standard error.
     pub text: String,
 }
 
@@ -38,8 +36,6 @@ pub async fn ready_pod(site: &Site, preferred: impl Fn(&str) -> bool) -> Result<
     found.map(|(_, pod)| pod).ok_or_else(none)
 }
 
-/// # Errors
-/// The operation did not run to its end.
 pub async fn exec(site: &Site, pod: &Pod, operation: &Operation) -> Result<Executed, Verdict> {
     let (output, _) = site.in_export(pod, operation).await?;
     let text = [output.stdout.as_slice(), output.stderr.as_slice()].map(String::from_utf8_lossy).concat();

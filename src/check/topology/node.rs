@@ -23,7 +23,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// seconds (seen after a rollout).
 const PENDING: Duration = Duration::from_millis(500);
 
-/// The result of connecting to a NodePort.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Attempt {
     /// Accepted after this many milliseconds.
@@ -42,7 +41,6 @@ impl Attempt {
 }
 
 pub struct Node {
-    /// The address inside the cluster.
     pub host_ip: String,
     /// The name or address for this machine.
     pub address: String,
@@ -51,8 +49,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// # Errors
-    /// The address of the pod's node does not resolve on this machine.
+    /// Errors: the address of the pod's node does not resolve on this machine.
     pub async fn of(site: &Site, pod: &Pod) -> Result<Self, Verdict> {
         // From the pod, because few users have the permission to get nodes.
         let host_ip = pod.status.as_ref().and_then(|status| status.host_ip.clone()).unwrap_or_default();
@@ -118,7 +115,6 @@ pub fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
 }
 
-/// The NodePorts of Services.
 pub fn node_ports(services: &[Arc<Service>]) -> Vec<u16> {
     let ports = services.iter().filter_map(|service| service.spec.as_ref()?.ports.as_ref()).flatten();
     ports.filter_map(|port| u16::try_from(port.node_port?).ok()).collect()

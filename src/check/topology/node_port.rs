@@ -31,7 +31,6 @@ pub struct Observation {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Tried {
-    /// The node, for this machine.
     address: String,
     port: u16,
     #[serde(rename = "knock")]

@@ -108,7 +108,6 @@ impl Kind for Pods {
     }
 }
 
-/// Finds restarts of a pod's containers.
 fn containers(found: &mut Findings, seen: &Observation, pod: &Pod, window: DurationParam) {
     for view in container::all(pod) {
         let object = container::label(pod, view.name);

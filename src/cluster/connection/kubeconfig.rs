@@ -26,15 +26,12 @@ const SET_PATH: &str = "set its path with --kubeconfig or KUBECONFIG; README.md 
 const FIX_YAML: &str =
     "run `kubectl config view --kubeconfig=FILE` for details, or choose another file with --kubeconfig";
 
-/// What the kubeconfigs define for one context.
 pub struct Kubeconfig {
-    /// The file that defines the context.
     pub origin: String,
     pub host: String,
     /// `kube`'s configuration, except proxy and token file.
     pub(super) config: Config,
     pub(super) proxy_url: Option<String>,
-    /// Where the trusted certificate authorities come from, for messages.
     pub(super) trusted: String,
     /// Renewed by [`super::login`] instead of `kube`.
     pub(super) token_file: Option<token::File>,
@@ -126,7 +123,6 @@ impl Files {
         paths.into_iter().map(read).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The first entry of this kind and name in any file.
     fn entry(&self, kind: &'static str, name: &str) -> Option<Entry> {
         self.0.iter().find_map(|(file, document)| {
             let mut entries = document.as_ref()?.get(format!("{kind}s"))?.as_array()?.iter();

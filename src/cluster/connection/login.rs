@@ -32,7 +32,6 @@ const STEP: Duration = Duration::from_secs(10);
 const TLS: &str = "check the certificates and the key of the kubeconfig's user; if its cluster has no `certificate-authority`, also \
                    check the system certificate store";
 
-/// Where a new credential comes from.
 enum Source {
     File(PathBuf),
     Plugin(Box<ExecConfig>),
@@ -53,7 +52,6 @@ fn from_file(token: HeaderValue) -> Credential {
     Credential { token: Some(token), identity: None, expires: Some(expires) }
 }
 
-/// A client that always sends the newest credential.
 pub(super) async fn log_in(mut config: Config, token_file: Option<token::File>) -> Result<Client, Refusal> {
     // Like kubectl: a token or a user name overrides a plugin.
     let has_other = config.auth_info.token.is_some() || config.auth_info.username.is_some();

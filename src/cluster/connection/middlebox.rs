@@ -128,7 +128,7 @@ mod tests {
     const OK: Canned = (200, &[JSON], "{}");
     const UPGRADED: Canned = (101, &[], "");
 
-    /// Sends a request to a server with these replies, the last of them for ever; returns the result and the number of attempts.
+    /// Sends a request to a server with these replies, the last of them forever; returns the result and the number of attempts.
     async fn ask(method: Method, path: &str, replies: &[Canned]) -> (String, usize) {
         let attempts = Arc::new(AtomicUsize::new(0));
         let (count, replies) = (Arc::clone(&attempts), replies.to_vec());

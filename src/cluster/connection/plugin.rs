@@ -73,7 +73,6 @@ pub(super) async fn run(exec: &ExecConfig, has_terminal: bool) -> Result<Credent
     credential.map_err(|problem| refused(problem, "run it manually to see its output"))
 }
 
-/// The credential in a printed `ExecCredential`.
 fn credential(printed: &str) -> Result<Credential, &'static str> {
     let none = "printed no ExecCredential whose status has a token, or a certificate and its key";
     // Like kubectl: accept YAML.

@@ -99,7 +99,6 @@ fn is_exempt(server: &Uri, list: &str) -> bool {
     is_local || list.to_lowercase().split(',').map(str::trim).any(matches)
 }
 
-/// Why a request through a proxy failed.
 pub(super) async fn refusal((proxy, named): &Proxy, server: &Uri, error: &ApiError) -> Refusal {
     let host = server.host().unwrap_or_default();
     let to = format!("{host}:{}", server.port_u16().unwrap_or_default());

@@ -26,7 +26,6 @@ pub(super) fn header(token: &str) -> Option<HeaderValue> {
     Some(header)
 }
 
-/// The token in a file, without surrounding whitespace.
 pub(super) fn read(file: &Path) -> std::io::Result<String> {
     let text = input::text(file, MAX_KIB)?;
     Some(text.trim()).filter(|token| !token.is_empty()).map(str::to_owned).ok_or(std::io::Error::other("it is empty"))

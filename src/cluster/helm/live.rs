@@ -30,9 +30,8 @@ pub enum Live {
 
 impl Cluster {
     /// The live objects of a manifest, in its order.
-    ///
-    /// # Errors
-    /// Deployments or Services cannot be listed, or a request gets no reply. Missing permission to get an object is none.
+    /// Errors: Deployments or Services cannot be listed, or a request gets no reply. Missing permission to get an
+    /// object is none.
     pub async fn live(&self, manifest: &[Value]) -> Result<Vec<Live>, ApiError> {
         let mut listed = Vec::new();
         for kind in &LISTED {

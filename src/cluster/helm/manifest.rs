@@ -12,7 +12,6 @@ const MAX_SHOWN: usize = 80;
 /// How many equal characters to show before the first difference.
 const CONTEXT: usize = 20;
 
-/// The objects of a manifest, including the items of its lists.
 pub fn objects(manifest: &str) -> anyhow::Result<Vec<Value>> {
     let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(manifest, yaml::as_helm())?;
     let members = |document: Value| match document["items"].as_array() {

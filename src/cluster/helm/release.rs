@@ -24,7 +24,6 @@ use crate::cluster::object::{requests, send};
 /// The maximum size of a release's JSON: a Secret has at most 1 MiB, but may unpack to any size.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// A revision of a Helm release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revision {
     pub name: String,
@@ -36,9 +35,7 @@ pub struct Revision {
 #[derive(Debug, Clone, Default)]
 pub struct Contents {
     pub revision: u64,
-    /// The chart's values.
     pub defaults: Value,
-    /// The user's values.
     pub overrides: Value,
     pub manifest: Arc<str>,
 }
@@ -49,7 +46,6 @@ pub struct Deployed {
     pub name: String,
     pub revision: u64,
     pub status: String,
-    /// Helm's description of the newest revision, such as why it failed.
     pub description: String,
     pub chart: String,
     /// When the newest revision was deployed, on the clock of the machine that ran helm.
@@ -57,7 +53,6 @@ pub struct Deployed {
     /// Which revision tests judge by, and why, if that is not obvious.
     #[serde(default)]
     pub judged_by: Option<String>,
-    /// Whether the live objects match the newest revision.
     #[serde(skip)]
     pub is_newest_live: bool,
     /// The revision that tests judge by: the newest that is deployed or whose objects are live, else the newest.
@@ -69,7 +64,6 @@ pub struct Deployed {
 }
 
 impl Cluster {
-    /// All revisions of all Helm releases in the namespace, newest first.
     pub async fn revisions(&self) -> Result<Vec<Revision>, ApiError> {
         let params = ListParams::default().labels("owner=helm");
         let request = requests::<Secret>(Some(self.namespace())).list_metadata(&params);

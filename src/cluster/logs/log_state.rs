@@ -46,7 +46,6 @@ pub struct LogState {
     pub error: Option<ApiError>,
 }
 
-/// The sidecar's last line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct LastLine {
     at: Instant,
@@ -124,7 +123,6 @@ impl LogState {
         Some((last + cycle).saturating_duration_since(now)).filter(|left| !left.is_zero()).unwrap_or(next_fetch)
     }
 
-    /// Adds a line. `run` is a part of the names of this run's files.
     pub(super) fn push(&mut self, line: &str, at: Instant, stamp: Timestamp, patterns: &LogPatterns, run: &str) {
         let is_end = patterns.end.is_match(line);
         self.sync_log.push(line, stamp, patterns);

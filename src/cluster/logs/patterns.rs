@@ -2,10 +2,8 @@
 
 use regex::Regex;
 
-/// rsync's first line.
 const BEGIN: &str = "sending incremental file list";
 
-/// Patterns of lines in a sidecar's log.
 #[derive(Debug, Clone)]
 pub struct LogPatterns {
     /// The first line of a cycle; default: rsync's.
@@ -24,7 +22,6 @@ impl LogPatterns {
         self.begin.as_ref().map_or(line == BEGIN, |begin| begin.is_match(line))
     }
 
-    /// The pattern of a cycle's first line, for messages.
     pub fn begin(&self) -> &str {
         self.begin.as_ref().map_or(BEGIN, Regex::as_str)
     }

@@ -8,14 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::log::LogLine;
 use super::patterns::LogPatterns;
 
-/// How many errors of a cycle to keep.
 const MAX_ERRORS: usize = 3;
-/// How many cycles to keep.
 const MAX_CYCLES: usize = 256;
 /// How much of a line to quote, in characters.
 const MAX_QUOTE: usize = 200;
 
-/// One cycle, on the log's clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cycle {
     pub began: Timestamp,
@@ -51,7 +48,6 @@ pub struct SyncLog {
     failures: [Option<LogLine>; 2],
     /// Whether lines are currently names of copied files.
     is_listing: bool,
-    /// The last file listed as copied.
     pub copied: Option<LogLine>,
 }
 

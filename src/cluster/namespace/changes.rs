@@ -42,7 +42,6 @@ impl Notifier {
     }
 }
 
-/// Waits for changes that may concern a server.
 pub struct Changes {
     counts: watch::Receiver<Counts>,
     server: Option<String>,

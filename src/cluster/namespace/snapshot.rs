@@ -146,7 +146,6 @@ pub struct Network {
 }
 
 impl Network {
-    /// The server's Services: those with its pods' labels.
     pub fn services(&self, select: &Select, name: &str) -> Vec<Arc<Service>> {
         let is_its = |service: &&Arc<Service>| {
             let labels = service.labels();

@@ -39,7 +39,6 @@ impl<K> Store<K> {
         self.state().result = Some(Err(error));
     }
 
-    /// Whether the object was there.
     pub fn remove(&self, name: &str) -> bool {
         self.state().objects.remove(name).is_some()
     }

@@ -129,7 +129,6 @@ impl Cluster {
     }
 }
 
-/// Shared by the reflectors of all kinds.
 struct Shared {
     cluster: Cluster,
     wanted: Wanted,
@@ -140,7 +139,6 @@ struct Shared {
 const OWN: &str = "/metadata/labels";
 const TEMPLATE: &str = "/spec/template/metadata/labels";
 
-/// Keeps the objects of a kind up to date in the background.
 fn reflect<K>(
     shared: &Arc<Shared>,
     resource: &'static str,

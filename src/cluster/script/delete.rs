@@ -7,9 +7,7 @@ use super::programs::{Argument, invocations};
 use super::split::{DOLLAR, UNKNOWN};
 
 /// The flag with which a container's rsync deletes files that its source lacks, if it has one.
-///
-/// # Errors
-/// Why the spec does not show it.
+/// Errors: why the spec does not show the flag.
 pub fn delete_flag(view: &View<'_>) -> Result<Option<String>, String> {
     let (runs, doubt) = invocations(view, "rsync");
     let options = || runs.iter().flat_map(|run| run.iter().take_while(|word| word.text != "--"));
@@ -28,9 +26,7 @@ pub fn delete_flag(view: &View<'_>) -> Result<Option<String>, String> {
 }
 
 /// Like `delete_flag`, for cases where a mistake would cost files: a script may be misread, so mentioning a flag is an error.
-///
-/// # Errors
-/// Why a flag cannot be ruled out.
+/// Errors: why a flag cannot be ruled out.
 pub fn strict_delete_flag(view: &View<'_>) -> Result<Option<String>, String> {
     let values = view.env.iter().filter_map(|variable| variable.value.as_ref());
     let mut texts = view.command.iter().chain(view.args).chain(values);

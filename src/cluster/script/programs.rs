@@ -8,7 +8,6 @@ use super::super::container::View;
 use super::split::{DOLLAR, MAX_DEPTH, Role, UNKNOWN, assignment, piece, split, unknown};
 use super::value::{Variables, shell_like};
 
-/// The maximum number of scripts, including those within scripts.
 const MAX_SCRIPTS: usize = 2_000;
 
 /// Words before a command or assignments that do not change their meaning.
@@ -28,10 +27,8 @@ const INERT: [&str; 27] = [
 /// Commands that assign unknown values to the variables in their arguments.
 const READERS: [&str; 6] = ["for", "read", "getopts", "mapfile", "readarray", "unset"];
 
-/// An argument of a program.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Argument {
-    /// As written in the script.
     pub(super) text: String,
     /// Its possible values; `None`: any.
     pub(super) values: Option<Vec<String>>,
@@ -137,7 +134,6 @@ impl Script<'_> {
         out
     }
 
-    /// Assigns variables, or runs a command.
     fn statement(&mut self, words: &[String], is_conditional: bool) {
         let is_keyword = |word: &&String| KEYWORDS.contains(&word.as_str());
         let (keywords, words) = words.split_at(words.iter().take_while(is_keyword).count());
@@ -235,7 +231,6 @@ impl Script<'_> {
     }
 }
 
-/// The words without redirections.
 fn without_redirections(words: &[String]) -> Vec<String> {
     let mut is_target = false;
     let is_kept = |word: &&String| {
@@ -248,7 +243,6 @@ fn without_redirections(words: &[String]) -> Vec<String> {
     words.iter().filter(is_kept).cloned().collect()
 }
 
-/// The file name of a program.
 fn base(command: &str) -> &str {
     command.rsplit('/').next().unwrap_or_default()
 }

@@ -20,7 +20,6 @@ pub(super) enum Role {
     Pattern,
 }
 
-/// A command of a script.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) text: String,

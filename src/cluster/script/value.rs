@@ -13,7 +13,6 @@ const MAX_LENGTH: usize = 1 << 16;
 /// A text that takes more steps to expand counts as unknown.
 const MAX_STEPS: usize = 5_000;
 
-/// The variables of a container.
 #[derive(Default)]
 pub(super) struct Variables {
     /// All values that a variable is assigned anywhere, by name; `None`: an unknown value.
