@@ -5,7 +5,6 @@ use std::fmt::Display;
 use crate::event::{Reason, Verdict};
 
 pub const EDITED: &str = "run helm upgrade if the live object was edited, else fix the chart";
-pub const EVENTS: &str = "check the pod's events: kubectl describe pod";
 
 /// Reasons to fail, in the order found, and notes.
 #[derive(Debug, Default)]
@@ -52,6 +51,10 @@ impl Findings {
     pub fn error(self, reason: Reason) -> Verdict {
         Verdict::error(reason).notes(self.notes)
     }
+}
+
+pub fn read_events(pod: &str) -> String {
+    format!("check the pod's events: kubectl describe pod {pod}")
 }
 
 pub fn listed(all: impl IntoIterator<Item: Display>) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::grid;
 use super::model::{Conclusion, Counts, FORMAT, Run, Test, Transfer, Transfers};
 use super::text::headline;
-use crate::event::{Ending, Event, Hop, Outcome, Planned, SIMULATED, TestId, Timeline, Verdict, millis};
+use crate::event::{Ending, Event, Fact, Hop, Outcome, Planned, SIMULATED, TestId, Timeline, Verdict, millis};
 use crate::profile::Profile;
 
 impl Run {
@@ -31,6 +31,9 @@ impl Run {
                 let name = id.name();
                 if let Some(test) = self.tests.iter_mut().find(|test| test.suite == id.suite && test.name == name) {
                     *test = Test::new(id, test.hops, verdict.clone(), *elapsed);
+                    if let Some(kubectl) = kubectl(&self.facts) {
+                        complete(test, &kubectl);
+                    }
                 }
             }
             Event::Diagnosed(diagnosis) => self.diagnosed.push(diagnosis.clone()),
@@ -140,6 +143,22 @@ impl Test {
     fn unfinished(test: &Planned, why: &str) -> Self {
         let verdict = Verdict { outcome: Outcome::Error, ..Verdict::pass(why) };
         Self { is_finished: false, ..Self::new(&test.id, test.hops, verdict, Duration::ZERO) }
+    }
+}
+
+/// `kubectl` for the cluster and the namespace of the run, which the facts name.
+fn kubectl(facts: &[Fact]) -> Option<String> {
+    let value = |name| facts.iter().find(|fact| fact.name == name).map(|fact| fact.value.as_str());
+    let (context, _) = value("cluster")?.split_once(" at http")?;
+    Some(format!("kubectl --context={context} -n {}", value("namespace")?))
+}
+
+/// Completes the commands in hints, so that none uses the current context.
+fn complete(test: &mut Test, kubectl: &str) {
+    for reason in &mut test.reasons {
+        for verb in ["delete", "describe", "edit", "get", "logs", "rollout"] {
+            reason.hint = reason.hint.replace(&format!("kubectl {verb}"), &format!("{kubectl} {verb}"));
+        }
     }
 }
 

@@ -95,8 +95,9 @@ pub fn rich() -> Vec<Event> {
     let fact = |name: &'static str, value: &str| Fact { name: name.into(), value: value.into() };
     let facts = vec![
         fact(SIMULATED, "scenario healthy, with cycles of 5 s"),
-        fact("cluster", "https://127.0.0.1:6443, Kubernetes v1.34.1"),
-        fact("release", "file-sim, revision 4, in namespace file-simulator"),
+        fact("cluster", "file-simulator at https://127.0.0.1:6443, Kubernetes v1.34.1"),
+        fact("namespace", "file-simulator"),
+        fact("release", "file-sim, revision 4"),
         fact("run", "4f2a"),
     ];
     let pod = section(
@@ -113,7 +114,7 @@ pub fn rich() -> Vec<Event> {
         diagnosed("nas-input-1", vec![pod, log]),
         diagnosed("nas-output-2", vec![warning]),
         notice("removed e2e-4f2a-3 from nas-output-1: no test wrote it there", false),
-        notice("left behind: e2e-4f2a-2 in nas-output-2 (no pod); remove it by hand", true),
+        notice("left behind: e2e-4f2a-2 in nas-output-2 (no pod); remove it with `sweep --yes`, or by hand", true),
         Event::RunFinished { ending: Ending::Completed, elapsed: Duration::from_millis(123_456) },
     ]);
     events
@@ -138,7 +139,13 @@ fn results() -> Vec<(&'static str, &'static [Hop], u64, Verdict)> {
         Verdict::blocked("pods::nas-input-1", reason)
     };
     let crash = "CrashLoopBackOff\nexit code 1, 4 restarts";
-    let pods = fail(Nfs, "pod file-sim-nas-input-1-6d4f", "Ready within 2m", crash, "read what its containers logged");
+    let pods = fail(
+        Nfs,
+        "pod file-sim-nas-input-1-6d4f",
+        "Ready within 2m",
+        crash,
+        "check its events: kubectl describe pod file-sim-nas-input-1-6d4f",
+    );
     let (object, hint) = ("pod file-sim-nas-output-2-7c5f9, container sync-to-windows", "enable the server's sidecar");
     let sidecar = fail(Sidecar, object, "a native sidecar", "an ordinary container", hint);
     let file = "file e2e-4f2a-2 of pod file-sim-nas-output-2-7c5f9";

@@ -13,7 +13,7 @@ use crate::event::{Hop, Reason, Verdict};
 const ACCESS_DENIED: [&str; 4] = ["MNT3ERR_ACCES", "MNT3ERR_PERM", "AUTH_TOOWEAK", "AUTH_BADCRED"];
 /// What unfs3 logs before it exits because it lacks the rights to switch to a client's user.
 const CANNOT_SWITCH_USER: &str = "euid/egid switching failed";
-const SEE: &str = "see the tests service and node-port of this server";
+const SEE: &str = "check that the pod is Ready, and the NodePort and endpoints of its Service (suite phase2)";
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct FailedSession {

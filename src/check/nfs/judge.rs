@@ -92,7 +92,10 @@ impl Nfs {
         };
         let expected = "a file written over NFS to appear in the export of this pod";
         let hint = match self.via {
-            Via::NodePort => "the NodePort leads to another server: see the test service",
+            Via::NodePort => {
+                "if NFS through a port-forward fails too, the server exports another folder; else the NodePort leads to another server: \
+                 check the Service's selector and NodePort"
+            }
             Via::PortForward => "the server exports another folder: check its mounts and read its exports file",
         };
         Some(Reason::new(&seen.object, expected, problem).hint(hint))

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
-use crate::check::findings::{EVENTS, Findings};
+use crate::check::findings::{Findings, read_events};
 use crate::check::{Kind, Part, Site, System};
 use crate::cluster::ResourceExt;
 use crate::cluster::container::{self, View};
@@ -65,7 +65,7 @@ impl Kind for NativeSidecar {
         }
         let is_started = sidecar.status.is_some_and(|status| status.started == Some(true));
         if sidecar.running_since().is_none() || !is_started {
-            found.add_finding(object, "running and started", sidecar.describe(), EVENTS);
+            found.add_finding(object, "running and started", sidecar.describe(), read_events(&seen.pod.name_any()));
         }
         found.verdict(format!("{name} is a native sidecar after {after}, {}", sidecar.describe())).at(Hop::Sidecar)
     }

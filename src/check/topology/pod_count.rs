@@ -53,7 +53,10 @@ impl Kind for PodCount {
         for server in &seen.servers {
             let pods = pods_of(server);
             if pods.len() != 1 {
-                let hint = "check the Deployment's replicas and events, then run helm upgrade again";
+                let hint = match pods.len() {
+                    0 => "check that the Deployment exists, and its replicas and events; run helm upgrade again",
+                    _ => "delete the pods that this server's Deployment did not create, and scale it to 1",
+                };
                 found.add_finding(format!("server {server}"), "exactly one current pod", counted(&pods), hint);
             }
         }

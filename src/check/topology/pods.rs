@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
-use crate::check::findings::{EVENTS, Findings};
+use crate::check::findings::{Findings, read_events};
 use crate::check::parameter::DurationParam;
 use crate::check::server_exits::ServerExit;
 use crate::check::site::has_recently_restarted;
@@ -80,17 +80,22 @@ impl Kind for Pods {
         for pod in &current {
             let object = format!("pod {}", pod.name_any());
             if obstacle.is_none() && server.deployment().is_some() && !server.is_newest(pod) {
-                let hint = "the rollout is not complete: check the Deployment's newest pod";
+                let hint = "if a rollout is in progress, wait for it; else delete the pod, which the Deployment did not create";
                 found.add_finding(
                     &object,
                     "to belong to its Deployment's newest ReplicaSet",
-                    "it belongs to another",
+                    "it does not belong to it",
                     hint,
                 );
             }
             containers(&mut found, seen, pod, system.restart_window);
             if obstacle.is_none() && !is_ready(pod) {
-                found.add_finding(object, "condition Ready", format!("not Ready: {}", progress(pod)), EVENTS);
+                found.add_finding(
+                    object,
+                    "condition Ready",
+                    format!("not Ready: {}", progress(pod)),
+                    read_events(&pod.name_any()),
+                );
             }
         }
         for ended in &seen.ended {
