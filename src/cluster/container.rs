@@ -33,7 +33,7 @@ pub enum Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Init => "an init container without restartPolicy: Always",
+            Self::Init => "an ordinary init container",
             Self::NativeSidecar => "a native sidecar",
             Self::Ordinary => "an ordinary container",
             Self::Ephemeral => "an ephemeral container",
