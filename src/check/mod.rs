@@ -83,7 +83,7 @@ impl Deref for Check {
     }
 }
 
-/// A suite has one key with parameters below it. The schema is one object with all keys, because editors complete that
+/// In a suite, a check is one key with its parameters below it. The schema is one object with all keys, because editors complete that
 /// better than a choice of objects.
 impl JsonSchema for Check {
     fn schema_name() -> Cow<'static, str> {

@@ -87,7 +87,7 @@ impl Site {
         format!("{}/{name}", self.system.export.folder)
     }
 
-    /// Waits until the sidecar is between two sync cycles, for a limited time: if no such moment is seen, no cycle was seen either.
+    /// Waits until the sidecar is between two sync cycles, for at most `PAUSE_TIMEOUT`; the caller continues in any case.
     pub async fn wait_for_pause(&self, pod: &Pod) {
         if let Some(log) = self.followed_log(pod) {
             log.wait_for_pause(Instant::now() + PAUSE_TIMEOUT).await;

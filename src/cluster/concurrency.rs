@@ -3,7 +3,7 @@
 //! More commands at once do not make a node short of CPU faster: each ends later, until all exceed their deadline.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ const MAX: usize = 16;
 const QUICK: Duration = Duration::from_secs(1);
 /// A command that takes longer than this lowers the limit by one.
 pub const SLOW: Duration = Duration::from_secs(3);
-/// After this many commands in a row without a reply, commands for other pods that are queued already fail, too.
-const SILENT: usize = 3;
+/// Once the commands in this many pods got no reply, with no other reply since, queued commands for other pods fail, too.
+const SILENT_PODS: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Work {
@@ -51,10 +51,10 @@ struct State {
     lags: [Duration; 2],
     /// By pod: when its last command ended without a reply, and the error.
     unanswered: HashMap<String, (Instant, ApiError)>,
-    /// The same for all pods, once [`SILENT`] commands in a row got no reply.
+    /// The same for all pods, if the API server is silent.
     silent: Option<(Instant, ApiError)>,
-    /// How many commands in a row got no reply.
-    unanswered_in_a_row: usize,
+    /// The pods whose commands got no reply since the last reply from any pod.
+    silent_pods: HashSet<String>,
 }
 
 impl Default for ConcurrencyLimit {
@@ -79,14 +79,16 @@ impl ConcurrencyLimit {
         let limit = {
             let mut state = self.state();
             // Calls queued behind an unanswered one share its error: they would otherwise time out one after the other.
-            let unanswered = state.unanswered.get(pod).into_iter().chain(&state.silent);
+            // A removal is always tried.
+            let silent = state.silent.as_ref().filter(|_| work != Work::Removal);
+            let unanswered = state.unanswered.get(pod).into_iter().chain(silent);
             if let Some((_, error)) = unanswered.into_iter().find(|(at, _)| *at >= queued) {
                 return Err(error.clone());
             }
             state.running += 1;
             state.peak = state.peak.max(state.running);
             // After a long silence, do not wait as long again.
-            if state.unanswered_in_a_row > 0 { REPLY_TIMEOUT } else { COMMAND }
+            if state.silent_pods.is_empty() { COMMAND } else { REPLY_TIMEOUT }
         };
         let began = Instant::now();
         let result = ask(limit).await;
@@ -94,11 +96,11 @@ impl ConcurrencyLimit {
         state.running -= 1;
         if let Err(error @ ApiError::NoReply { .. }) = &result {
             let unanswered = (Instant::now(), error.clone());
-            state.unanswered_in_a_row += 1;
-            state.silent = (state.unanswered_in_a_row >= SILENT).then(|| unanswered.clone());
+            state.silent_pods.insert(pod.to_owned());
+            state.silent = (state.silent_pods.len() >= SILENT_PODS).then(|| unanswered.clone());
             state.unanswered.insert(pod.to_owned(), unanswered);
         } else {
-            (state.silent, state.unanswered_in_a_row) = (None, 0);
+            (state.silent, state.silent_pods) = Default::default();
             state.unanswered.remove(pod);
         }
         if work == Work::Removal {
@@ -186,18 +188,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_silent_pod_fails_no_call_for_another() {
-        let concurrency = ConcurrencyLimit::default();
-        let silent = || ApiError::NoReply { verb: "get", resource: "pods/exec", limit: SLOW };
-        let calls = (0..8).map(|number| {
-            let result = if number == 0 { Err(silent()) } else { Ok(()) };
-            concurrency.run(["a", "b"][number / INITIAL], Work::Quick, |_| async {
+    async fn queued_commands_for_other_pods_fail_only_after_several_silent_pods() {
+        for (pods, tried) in [(&["a", "a", "a", "a", "b", "c"], 6), (&["a", "b", "c", "d", "e", "f"], INITIAL)] {
+            let (concurrency, began) = (ConcurrencyLimit::default(), Mutex::new(0));
+            let silent = |_| async {
+                *began.lock().unwrap() += 1;
                 yield_now().await;
-                result
-            })
-        });
-        let failed = join_all(calls).await.iter().filter(|result| result.is_err()).count();
-        assert_eq!(failed, 1);
+                Err::<(), _>(ApiError::NoReply { verb: "get", resource: "pods/exec", limit: SLOW })
+            };
+            let ended = join_all(pods.iter().map(|pod| concurrency.run(pod, Work::Quick, &silent))).await;
+            assert!(ended.iter().all(Result::is_err));
+            assert_eq!(*began.lock().unwrap(), tried, "{pods:?}");
+        }
     }
 
     #[tokio::test]
@@ -212,10 +214,10 @@ mod tests {
         let ended = join_all((0..20).map(|_| concurrency.run("a", Work::Quick, &silent))).await;
         assert!(ended.iter().all(Result::is_err));
         assert_eq!(*began.lock().unwrap(), INITIAL);
-        // After several in a row, calls for other pods share it, too.
+        // Only calls for the same pod share the error.
         let others = (0..8).map(|number| concurrency.run(["a", "b"][number / INITIAL], Work::Quick, &silent));
         assert!(join_all(others).await.iter().all(Result::is_err));
-        assert_eq!(*began.lock().unwrap(), 2 * INITIAL);
+        assert_eq!(*began.lock().unwrap(), 3 * INITIAL);
         // A later call tries again, with a shorter deadline.
         for expected in [REPLY_TIMEOUT, COMMAND] {
             assert_eq!(concurrency.run("a", Work::Quick, |limit| ready(Ok(limit))).await.unwrap(), expected);

@@ -14,6 +14,7 @@ use crate::cli::Options;
 use crate::cluster::{self, ApiError, Cluster, End, Operation, Output, ResourceExt, Snapshot, Watch, container};
 use crate::error::Refusal;
 use crate::host::Host;
+use crate::report::text::complete;
 use crate::report::text::count;
 use crate::suite::{self, Suite};
 use crate::{output, redact};
@@ -23,14 +24,16 @@ const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
 
 /// Checks everything that the suites need; `true` if nothing is FAIL.
 pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
-    let mut report = Report { is_ok: true };
+    let target = &options.target;
+    let kubectl = format!("kubectl --context={} -n {}", target.context, target.namespace);
+    let mut report = Report { is_ok: true, kubectl };
     let host = Host::new(options.host_data.clone());
     let folder = preflight::folder(&host).await.map(|()| host.root.display().to_string());
     report.judge("folder", folder);
     if let Some(path) = &options.values {
         report.judge("values", preflight::values(options).await.map(|_| path.display().to_string()));
     }
-    let (target, kubeconfig) = (&options.target, cluster::read_kubeconfig(&options.target));
+    let kubeconfig = cluster::read_kubeconfig(target);
     let origin = kubeconfig.as_ref().map(|known| format!("{}, context {}", known.origin, target.context));
     report.judge("kubeconfig", origin.map_err(Clone::clone));
     let Ok(kubeconfig) = kubeconfig else { return false };
@@ -91,13 +94,15 @@ impl fmt::Display for Level {
 /// Prints each finding at once: one line, and a hint if something is wrong.
 struct Report {
     is_ok: bool,
+    /// `kubectl` for the cluster and the namespace.
+    kubectl: String,
 }
 
 impl Report {
     fn print(&mut self, level: Level, what: &str, seen: &str, hint: &str) {
         self.is_ok &= level != Level::Fail;
         // They may quote pods and credential plugins.
-        let (seen, hint) = (redact::text(seen), redact::text(hint));
+        let (seen, hint) = (redact::text(seen), complete(&redact::text(hint), &self.kubectl));
         let mut text = format!("{level}  {what:<12} {}", seen.replace('\n', " "));
         for (index, line) in hint.lines().enumerate() {
             let _ = write!(text, "\n      {:<12} {line}", if index == 0 { "do:" } else { "" });
@@ -148,7 +153,7 @@ impl Report {
     }
 
     fn release(&mut self, release: Result<String, Refusal>, unlisted: Option<ApiError>) {
-        let (what, hint) = ("release", "run helm status and helm history for details, or the suite release");
+        let (what, hint) = ("release", "run the suite release for details");
         match (release, unlisted) {
             (Ok(seen), None) if !seen.ends_with(", deployed") => self.print(Level::Warn, what, &seen, hint),
             (Ok(seen), Some(error @ ApiError::Forbidden { .. })) => self.print(Level::Warn, what, &seen, &error.hint()),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::grid;
 use super::model::{Conclusion, Counts, FORMAT, Run, Test, Transfer, Transfers};
-use super::text::headline;
+use super::text::{complete, headline};
 use crate::event::{Ending, Event, Fact, Hop, Outcome, Planned, SIMULATED, TestId, Timeline, Verdict, millis};
 use crate::profile::Profile;
 
@@ -32,7 +32,9 @@ impl Run {
                 if let Some(test) = self.tests.iter_mut().find(|test| test.suite == id.suite && test.name == name) {
                     *test = Test::new(id, test.hops, verdict.clone(), *elapsed);
                     if let Some(kubectl) = kubectl(&self.facts) {
-                        complete(test, &kubectl);
+                        for reason in &mut test.reasons {
+                            reason.hint = complete(&reason.hint, &kubectl);
+                        }
                     }
                 }
             }
@@ -151,15 +153,6 @@ fn kubectl(facts: &[Fact]) -> Option<String> {
     let value = |name| facts.iter().find(|fact| fact.name == name).map(|fact| fact.value.as_str());
     let (context, _) = value("cluster")?.split_once(" at http")?;
     Some(format!("kubectl --context={context} -n {}", value("namespace")?))
-}
-
-/// Completes the commands in hints, so that none uses the current context.
-fn complete(test: &mut Test, kubectl: &str) {
-    for reason in &mut test.reasons {
-        for verb in ["delete", "describe", "edit", "get", "logs", "rollout"] {
-            reason.hint = reason.hint.replace(&format!("kubectl {verb}"), &format!("{kubectl} {verb}"));
-        }
-    }
 }
 
 fn transfers(timeline: &Timeline) -> Transfers {

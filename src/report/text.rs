@@ -65,3 +65,11 @@ pub fn seconds(millis: u64) -> String {
 pub fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
+
+/// Completes the kubectl commands in a hint, so that none uses the current context.
+pub fn complete(hint: &str, kubectl: &str) -> String {
+    let verbs = ["delete", "describe", "edit", "get", "logs", "port-forward", "rollout"];
+    verbs
+        .iter()
+        .fold(hint.to_owned(), |hint, verb| hint.replace(&format!("kubectl {verb}"), &format!("{kubectl} {verb}")))
+}

@@ -80,5 +80,5 @@ fn left(shared: &Shared, why: &str) -> Vec<String> {
 }
 
 fn left_behind(file: &TestFile, why: &str) -> String {
-    format!("left behind: {file} ({why}); remove it with `sweep --yes`, or by hand")
+    format!("left behind: {file} ({why}); after 10 minutes, remove it with `sweep --yes`")
 }

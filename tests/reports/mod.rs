@@ -8,6 +8,7 @@ use crate::support::golden::golden;
 use crate::support::workspace::Workspace;
 use stream::{hostile, outputs, rich, started};
 
+#[cfg(unix)]
 mod readers;
 mod stream;
 

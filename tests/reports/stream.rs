@@ -114,7 +114,10 @@ pub fn rich() -> Vec<Event> {
         diagnosed("nas-input-1", vec![pod, log]),
         diagnosed("nas-output-2", vec![warning]),
         notice("removed e2e-4f2a-3 from nas-output-1: no test wrote it there", false),
-        notice("left behind: e2e-4f2a-2 in nas-output-2 (no pod); remove it with `sweep --yes`, or by hand", true),
+        notice(
+            "left behind: e2e-4f2a-2 in nas-output-2 (no pod); after 10 minutes, remove it with `sweep --yes`",
+            true,
+        ),
         Event::RunFinished { ending: Ending::Completed, elapsed: Duration::from_millis(123_456) },
     ]);
     events

@@ -64,7 +64,7 @@ fn pid() -> String {
 /// `was_hit`: whether the outage began before the run had ended.
 fn problems(ended: &RunResult, is_short: bool, was_hit: bool, left: &[String]) -> Vec<String> {
     let errors = ended.with("ERROR").len();
-    let notices = ["left behind", "was not seen Ready again"];
+    let notices = ["left behind", "cannot search", "was not seen Ready again"];
     let expected = if errors > 0 || notices.iter().any(|notice| ended.all().contains(notice)) { 3 } else { 0 };
     let left = if is_short { left.to_vec() } else { ended.unnamed(left) };
     let mut problems = ended.problems(&[expected], (ended.elapsed, BOUND), &left);

@@ -38,8 +38,9 @@ pub fn owner(server: &Server, pod: &Pod) -> Result<String, Reason> {
     let object = format!("pod {}", pod.name_any());
     let refused = |seen: String| {
         let expected = "a ReplicaSet that replaces it";
-        Err(Reason::new(&object, expected, seen)
-            .hint("delete the pod yourself and check that a new one starts; the test did not delete it"))
+        Err(Reason::new(&object, expected, seen).hint(
+            "run helm upgrade and wait for the rollout; the pod was not deleted, because nothing would replace it",
+        ))
     };
     let Some(owner) = pod.owner_references().iter().find(|owner| owner.controller == Some(true)) else {
         return refused("no controller owns it".to_owned());
@@ -57,7 +58,7 @@ pub fn owner(server: &Server, pod: &Pod) -> Result<String, Reason> {
     Ok(owner.uid.clone())
 }
 
-/// Why a replacement would empty the host folder; `None` if it would not.
+/// Why a replacement would empty the host folder; `None` if it would not. Errors: why that is unknown.
 pub fn danger(pod: &Pod, init: &str, sidecar: Option<&str>) -> Result<Option<Reason>, Reason> {
     let views = container::all(pod);
     let of = |name: &str| views.iter().find(|view| view.name == name);

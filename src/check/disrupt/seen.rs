@@ -8,7 +8,7 @@ use crate::host::Seen;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Observation {
-    /// No pod was deleted, because the replacement would fail or destroy files.
+    /// No pod was deleted, because the replacement would destroy files.
     #[serde(rename = "Spared")]
     NotDeleted(Reason),
     Restarted(Box<Restarted>),

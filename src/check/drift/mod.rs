@@ -104,7 +104,7 @@ impl Kind for Drift {
         }
         let (mut reasons, mut notes, mut unread) = (Vec::new(), Vec::new(), Vec::new());
         let mut count = 0;
-        let restore = format!("run `{} upgrade {} CHART --reuse-values`", seen.helm, seen.release);
+        let restore = format!("to restore it, run `{} upgrade {} CHART --reuse-values`", seen.helm, seen.release);
         for object in &seen.objects {
             let named = object.named();
             let mut wrong = |expected: String, found: &str, hint: &str| {
@@ -165,9 +165,7 @@ async fn compare_all(site: &Site) -> Result<Arc<Compared>, Verdict> {
     let Some(deployed) = deployed else {
         return Err(blocked("a manifest to compare with", "no such release".to_owned()));
     };
-    // Another helm command is running, or was killed.
-    let is_pending = deployed.status.starts_with("pending-") || deployed.status == "uninstalling";
-    if is_pending && !deployed.is_newest_live {
+    if deployed.is_unfinished() && !deployed.is_newest_live {
         return Err(blocked(
             "no unfinished helm command",
             format!("revision {} is {}", deployed.revision, deployed.status),

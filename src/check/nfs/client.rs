@@ -84,7 +84,7 @@ impl<'a> Client<'a> {
     }
 
     /// The result of a session; `None` if it broke and the caller may retry in another one, unless this is the last.
-    /// Errors: what broke the last session. Inconclusive if a request of another test ended the server.
+    /// Errors: what broke the session, if no retry can help. Inconclusive if a request of another test ended the server.
     pub async fn finish<T>(
         &mut self,
         mut session: Session,

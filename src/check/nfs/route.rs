@@ -20,7 +20,7 @@ use crate::event::{Reason, Verdict};
 
 /// How long a node may take to accept a connection, or to report why a port-forward ended.
 pub const NODE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The privileged ports that bindresvport(3) assigns.
+/// The privileged ports that glibc's bindresvport(3) tries first.
 const PRIVILEGED: std::ops::Range<u16> = 600..1024;
 const BIND_ATTEMPTS: usize = 16;
 

@@ -173,8 +173,8 @@ async fn measure_server(site: &Site, server: String) -> Measured {
     Ok((Arc::clone(pod), "from the cgroup files", containers))
 }
 
-/// Reads a container's cgroup files twice. Without a pause between, the mean since the container's start decides, which
-/// is enough for most.
+/// Reads a container's cgroup files twice. Without a pause between, the mean since the container's start usually
+/// decides.
 async fn measure(site: &Site, pod: &Pod, name: &str, pause: Option<Duration>) -> Result<Used, Verdict> {
     let before = read(site, pod, name).await?;
     if let Some(pause) = pause {

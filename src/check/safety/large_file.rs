@@ -103,13 +103,16 @@ impl Kind for LargeFile {
         if let Some((before, after)) = seen.sizes.shrunk {
             let object = format!("file {LARGE} from pod {} in {}", seen.pair.pod, seen.pair.folder);
             let expected = "never to shrink while it grows in the export";
-            let after = after.map_or("it vanished".to_owned(), |after| format!("it shrank to {after} bytes"));
+            let after = after.map_or("nothing".to_owned(), |after| format!("{after} bytes"));
             let hint = format!(
                 "check whether {} writes in place (--inplace, cp) or removes the file first; by default rsync renames a \
                  complete copy",
                 system.sidecar_name()
             );
-            reasons.insert(0, Reason::new(object, expected, format!("{after}, from {before}")).hint(hint));
+            reasons.insert(
+                0,
+                Reason::new(object, expected, format!("it shrank from {before} bytes to {after}")).hint(hint),
+            );
         }
         reasons.extend(seen.pair.unexpected_files(&seen.unexpected, system.sidecar_name()));
         let sizes = listed(&seen.sizes.seen);

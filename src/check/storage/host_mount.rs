@@ -93,7 +93,11 @@ impl HostMount {
         if let Some(view) = container::named(pod, container)
             && container::restarted_recently(pod, &view, site.system.restart_window.signed(), now)
         {
-            return Err(site.blocked(Reason::new(place, "to run steadily", view.describe())));
+            return Err(site.blocked(Reason::new(
+                place,
+                format!("no restart within {}", site.system.restart_window),
+                view.describe(),
+            )));
         }
         site.shared.once(place, self.probe(site, pod)).await
     }

@@ -164,7 +164,7 @@ impl LogCadence {
     }
 }
 
-/// The first error that no client caused is a finding, and the first that a client caused is a note.
+/// The first error is a finding, and the first excused one is a note.
 fn errors(found: &mut Findings, object: &str, read: &str, cycles: &[Cycle]) {
     let failed = || cycles.iter().filter_map(|cycle| Some((cycle, cycle.errors.first()?)));
     if let Some((Cycle { began, .. }, error)) = failed().find(|(cycle, _)| cycle.excuse.is_none()) {
@@ -172,7 +172,9 @@ fn errors(found: &mut Findings, object: &str, read: &str, cycles: &[Cycle]) {
         found.add_finding(object, expected, format!("at {began}: {error}"), read);
     }
     if let Some((began, excuse)) = failed().find_map(|(cycle, _)| Some((cycle.began, cycle.excuse.as_ref()?))) {
-        found.note(format!("{object}: a client changed a file while it was copied, at {began}: {excuse}"));
+        found.note(format!(
+            "{object}: a client or a test changed or removed a file while it was copied, at {began}: {excuse}"
+        ));
     }
 }
 

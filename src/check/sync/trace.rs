@@ -226,7 +226,7 @@ mod tests {
                 "\n/data in nfs-server: 12 bytes of different content\n",
             ),
             (vec![at(export, json!("Absent")), at("/by_nfs", json!(true))], Hop::Nfs, "server accepted the file, but"),
-            (vec![at(mount, json!({"NoMount": "no hostPath"}))], Hop::Sidecar, "not mount the host folder\n"),
+            (vec![at(mount, json!({"NoMount": "no hostPath"}))], Hop::Sidecar, "\nno hostPath\n"),
             (vec![at(mount, json!({"Trouble": "stale"}))], Hop::Mount, "cannot be read: stale\n"),
             (vec![at(mount, whole.clone())], Hop::Mount, "different folder than C:\\simulator-data\\nas-output-1\n"),
             (vec![at(mount, whole.clone()), at(folder, json!({"Trouble": "denied"}))], Hop::Host, "denied"),

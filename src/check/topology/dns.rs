@@ -113,8 +113,7 @@ impl Kind for Dns {
             return Verdict::skip(format!("name server {name_servers} in the resolv.conf of {place} answers no query"));
         }
         if seen.is_late {
-            found
-                .note(format!("name server {name_servers} is slow: it answered some names only at the second attempt"));
+            found.note(format!("name server {name_servers} is slow: it did not answer all names at the first attempt"));
         }
         found.verdict(format!("{}, according to name server {name_servers}", resolved.join("; ")))
     }

@@ -10,3 +10,7 @@ pub mod pods;
 pub mod release;
 pub mod service;
 pub mod unique;
+
+/// The hint for a server with no current pod, or several.
+const NOT_ONE: &str = "scale the Deployment to 1; if a rollout is stuck, check its newest pod; delete pods that the \
+                       Deployment did not create";

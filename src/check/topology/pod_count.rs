@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
+use super::NOT_ONE;
 use crate::check::findings::{Findings, listed};
 use crate::check::{Kind, Site, Subject, System};
 use crate::cluster::ResourceExt;
@@ -55,7 +56,7 @@ impl Kind for PodCount {
             if pods.len() != 1 {
                 let hint = match pods.len() {
                     0 => "check that the Deployment exists, and its replicas and events; run helm upgrade again",
-                    _ => "delete the pods that this server's Deployment did not create, and scale it to 1",
+                    _ => NOT_ONE,
                 };
                 found.add_finding(format!("server {server}"), "exactly one current pod", counted(&pods), hint);
             }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
+use super::NOT_ONE;
 use crate::check::findings::{Findings, read_events};
 use crate::check::parameter::DurationParam;
 use crate::check::server_exits::ServerExit;
@@ -59,7 +60,7 @@ impl Kind for Pods {
         let object = format!("server {}", server.name);
         match server.replicas() {
             None => {
-                let hint = "check whether the release has this server: helm get manifest";
+                let hint = "check whether the release has this server, and run helm upgrade";
                 found.add_finding(&object, "one Deployment", format!("{} Deployments", server.deployments.len()), hint);
             }
             Some(1) => {}
@@ -75,18 +76,20 @@ impl Kind for Pods {
         if let Some(obstacle) = &obstacle {
             found.add_finding(&obstacle.object, &obstacle.expected, obstacle.seen(), &obstacle.hint);
         } else if current.len() != 1 {
-            found.add_finding(&object, "exactly one current pod", counted(&current), "");
+            found.add_finding(&object, "exactly one current pod", counted(&current), NOT_ONE);
         }
         for pod in &current {
             let object = format!("pod {}", pod.name_any());
             if obstacle.is_none() && server.deployment().is_some() && !server.is_newest(pod) {
-                let hint = "if a rollout is in progress, wait for it; else delete the pod, which the Deployment did not create";
-                found.add_finding(
-                    &object,
-                    "to belong to its Deployment's newest ReplicaSet",
-                    "it does not belong to it",
-                    hint,
-                );
+                let owner = pod.owner_references().iter().find(|owner| owner.controller == Some(true));
+                let (owned_by, hint) = match owner {
+                    Some(owner) => (
+                        format!("it belongs to {} {}", owner.kind, owner.name),
+                        "the rollout is not complete: check the Deployment's newest pod",
+                    ),
+                    None => ("it has no owner".to_owned(), "delete the pod: the Deployment did not create it"),
+                };
+                found.add_finding(&object, "to belong to its Deployment's newest ReplicaSet", owned_by, hint);
             }
             containers(&mut found, seen, pod, system.restart_window);
             if obstacle.is_none() && !is_ready(pod) {

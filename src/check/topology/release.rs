@@ -62,10 +62,11 @@ impl Kind for Release {
             return Verdict::pass(format!("{name} is deployed: {chart}, revision {revision}, {ago}"));
         }
         let [history, rollback] = ["history", "rollback"].map(helm);
-        let hint = if deployed.status.starts_with("pending") {
+        let hint = if deployed.is_unfinished() {
             format!(
-                "if no helm command runs any more, it was interrupted, and Helm refuses to upgrade: pick a revision from \
-                 `{history}`, roll back to it with `{rollback} REVISION`, and run helm upgrade again"
+                "wait if another helm command runs; else it was interrupted, and Helm refuses to upgrade: pick a revision from \
+                 `{history}`, roll back to it with `{rollback} REVISION`, and run helm upgrade again; without an earlier \
+                 revision, uninstall the release"
             )
         } else {
             format!(
@@ -99,6 +100,7 @@ mod tests {
             ("deployed", Value::Null, Outcome::Pass, "revision 3, at an unknown time"),
             ("uninstalled", json!(NOW), Outcome::Fail, "uninstalled, 0s ago: by hand; tests judge by it"),
             ("", json!(NOW), Outcome::Fail, ", 0s ago: by hand; tests judge by it"),
+            ("uninstalling", json!(NOW), Outcome::Fail, "uninstalling, 0s ago: by hand; tests judge by it"),
             ("pending-upgrade", json!(NOW), Outcome::Fail, "pending-upgrade, 0s ago: by hand; tests judge by it"),
         ] {
             let deployed = json!({"name": "file-sim", "revision": 3, "status": status, "chart": "chart-0.1.0", "at": at,
@@ -108,7 +110,7 @@ mod tests {
             let text = verdict.reasons.first().map_or(&verdict.summary, |reason| &reason.seen);
             assert!(verdict.outcome == outcome && text.ends_with(words), "{status}: {verdict:?}");
             let hint = verdict.reasons.first().map_or("", |reason| &reason.hint);
-            assert_eq!(hint.contains("interrupted"), status.starts_with("pending"), "{hint}");
+            assert_eq!(hint.contains("interrupted"), ["pending-upgrade", "uninstalling"].contains(&status), "{hint}");
         }
     }
 }

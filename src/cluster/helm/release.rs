@@ -63,6 +63,13 @@ pub struct Deployed {
     pub undeployed: Vec<Contents>,
 }
 
+impl Deployed {
+    /// Whether another helm command is running, or was killed.
+    pub fn is_unfinished(&self) -> bool {
+        self.status.starts_with("pending-") || self.status == "uninstalling"
+    }
+}
+
 impl Cluster {
     pub async fn revisions(&self) -> Result<Vec<Revision>, ApiError> {
         let params = ListParams::default().labels("owner=helm");
