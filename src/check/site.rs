@@ -58,7 +58,7 @@ impl Site {
                 Err(error) => Some(error.to_string()),
             };
             let Some(open) = open.filter(|_| Instant::now() < deadline) else {
-                return snapshot.map_err(|error| self.no_reply(&error));
+                return snapshot.map_err(|error| self.request_failed(&error));
             };
             if !is_reported {
                 self.waiting(open, left);
@@ -140,7 +140,7 @@ impl Site {
     }
 
     /// ERROR because of a failed API request.
-    pub fn no_reply(&self, error: &ApiError) -> Verdict {
+    pub fn request_failed(&self, error: &ApiError) -> Verdict {
         let object = format!("cluster {}", self.shared.cluster.context());
         Verdict::error(Reason::new(object, "to answer the request", error.to_string()).hint(error.hint()))
     }

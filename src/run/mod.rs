@@ -156,7 +156,7 @@ async fn run_test(shared: Arc<Shared>, job: Job, diagnoses: &Diagnoses) -> Finis
     }
     let site = Site::new(Arc::clone(&shared), job.test.id, job.system);
     if let Some(lacked) = shared.access.missing_for(&job.test.check) {
-        return site.no_reply(&lacked.denied()).into();
+        return site.request_failed(&lacked.denied()).into();
     }
     if job.test.check.info().disrupts
         && let Some(down) = shared.down()

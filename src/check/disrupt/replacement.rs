@@ -130,7 +130,7 @@ impl<'a> Deletion<'a> {
             }
             Err(disrupted) => Some(Err(disrupted)),
         });
-        if let Some(found) = found.await.map_err(|error| self.site.no_reply(&error))? {
+        if let Some(found) = found.await.map_err(|error| self.site.request_failed(&error))? {
             return found;
         }
         let after = millis(self.sent.elapsed());

@@ -157,7 +157,7 @@ impl Kind for Drift {
 
 async fn compare_all(site: &Site) -> Result<Arc<Compared>, Verdict> {
     let shared = &site.shared;
-    let deployed = shared.release.as_ref().map_err(|error| site.no_reply(error))?;
+    let deployed = shared.release.as_ref().map_err(|error| site.request_failed(error))?;
     let object = format!("Helm release {}", shared.cluster.release());
     let blocked = |expected: &str, seen: String| {
         Verdict::blocked("release", Reason::new(object.clone(), expected, seen).hint("see the test of the release"))
@@ -177,9 +177,9 @@ async fn compare_all(site: &Site) -> Result<Arc<Compared>, Verdict> {
             Reason::new(format!("the manifest of {object}"), "YAML of objects", seen).hint("report this as a bug"),
         )
     })?;
-    let live = shared.cluster.live(&desired).await.map_err(|error| site.no_reply(&error))?;
+    let live = shared.cluster.live(&desired).await.map_err(|error| site.request_failed(&error))?;
     // A concurrent helm command adds its revision before it changes any object.
-    let revisions = shared.cluster.revisions().await.map_err(|error| site.no_reply(&error))?;
+    let revisions = shared.cluster.revisions().await.map_err(|error| site.request_failed(&error))?;
     let newest = revisions.iter().find(|release| release.name == deployed.name);
     if newest.is_none_or(|newest| newest.revision != deployed.revision || newest.status != deployed.status) {
         let seen =

@@ -81,7 +81,8 @@ impl Route {
         let (node, port) = match self {
             Self::PortForward(port) => {
                 let forwarded = site.shared.cluster.port_forward(&pod.name_any(), *port).await;
-                let PortForward { stream, error: node_error } = forwarded.map_err(|error| site.no_reply(&error))?;
+                let PortForward { stream, error: node_error } =
+                    forwarded.map_err(|error| site.request_failed(&error))?;
                 return Ok(Connection { stream: Box::new(stream), node_error });
             }
             Self::NodePort(node, port) => (node, *port),

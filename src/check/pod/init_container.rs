@@ -46,7 +46,7 @@ impl Kind for InitContainer {
         let lines = match site.shared.cluster.log_tail(&pod.name_any(), name, TAIL_LINES, TAIL_BYTES).await {
             Ok(lines) => lines.into_iter().map(|(_, line)| line).collect(),
             Err(error) if is_gone(&error) => Vec::new(),
-            Err(error) => return Err(site.no_reply(&error)),
+            Err(error) => return Err(site.request_failed(&error)),
         };
         Ok(Observation { log: Some(lines), pod })
     }

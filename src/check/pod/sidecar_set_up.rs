@@ -64,7 +64,7 @@ impl Kind for SidecarSetUp {
             let begun = tokio::time::Instant::now();
             loop {
                 let read = site.shared.cluster.log(&pod.name_any(), name, None, HEAD_BYTES).await;
-                let lines = read.map_err(|error| site.no_reply(&error))?;
+                let lines = read.map_err(|error| site.request_failed(&error))?;
                 let left = if lines.is_empty() { cycle } else { starting };
                 let is_logged = |pattern: &Pattern| lines.iter().any(|(_, line)| pattern.0.is_match(line));
                 let is_complete = is_logged(&sidecar.interval) && sidecar.direction.as_ref().is_none_or(is_logged);

@@ -134,7 +134,7 @@ async fn newest_copy(site: &Site, pod: &Pod) -> Result<Option<String>, Verdict> 
     let sidecar = site.system.sidecar()?;
     let name = &sidecar.container;
     let log = site.shared.cluster.log_tail(&pod.name_any(), name, LINES, BYTES).await;
-    let log = log.map_err(|error| site.no_reply(&error))?;
+    let log = log.map_err(|error| site.request_failed(&error))?;
     // This run's files do not explain high usage: they are copied in a moment.
     let log: Vec<_> = log.into_iter().filter(|(_, line)| !line.contains(&site.shared.run)).collect();
     let since = container::named(pod, name).and_then(|view| view.running_since()).unwrap_or(Timestamp::MAX);

@@ -55,7 +55,8 @@ impl Kind for Fsid {
             let place = format!("{} {}", site.prefix(), pod.name_any());
             Ok((server, site.shared.once(place, find(site, &pod).boxed()).await?))
         });
-        let found = try_join_all(found).await.map_err(|error: ApiError| site.no_reply(&error))?.into_iter().collect();
+        let found =
+            try_join_all(found).await.map_err(|error: ApiError| site.request_failed(&error))?.into_iter().collect();
         Ok(Observation { server: site.server().to_owned(), expected, found })
     }
 

@@ -46,7 +46,7 @@ pub async fn watch(
     followed.wait_while_cycles_end(wait.cycle_timeout, wait.deadline, has_enough).await;
     let log = followed.state();
     if let Some(error) = log.error.as_ref().filter(|_| log.is_denied()) {
-        return Err(site.no_reply(error));
+        return Err(site.request_failed(error));
     }
     // Cycles from before a restart of the container do not count.
     let mut seen = cycles(&log, since.max(sidecar_start(site, pod)));
@@ -72,7 +72,7 @@ fn is_enough(expected: u8, (all, since): (usize, usize), listed: usize) -> bool 
 /// The time of the log's newest line, by the node's clock, which may differ from all others.
 async fn newest_line_time(site: &Site, pod: &Pod) -> Result<Timestamp, Verdict> {
     let last = site.shared.cluster.log_tail(&pod.name_any(), site.system.sidecar_name(), 1, MAX_LINE).await;
-    let last = last.map_err(|error| site.no_reply(&error))?;
+    let last = last.map_err(|error| site.request_failed(&error))?;
     Ok(last.last().map_or(Timestamp::UNIX_EPOCH, |(stamp, _)| *stamp))
 }
 
@@ -86,7 +86,7 @@ fn sidecar_start(site: &Site, pod: &Pod) -> Timestamp {
 
 async fn fetch_cycles(site: &Site, pod: &Pod, since: Timestamp) -> Result<Vec<Cycle>, Verdict> {
     let log = site.shared.cluster.log(&pod.name_any(), site.system.sidecar_name(), Some(since), MAX_LOG).await;
-    let lines = log.map_err(|error| site.no_reply(&error))?;
+    let lines = log.map_err(|error| site.request_failed(&error))?;
     Ok(site.system.log_patterns().map(|patterns| SyncLog::read(&lines, &patterns).cycles).unwrap_or_default())
 }
 

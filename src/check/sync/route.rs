@@ -146,7 +146,7 @@ impl<'a> Route<'a> {
     fn no_cycle_end(&self) -> Verdict {
         let log = self.log.state();
         match log.error.as_ref().filter(|_| log.is_denied()) {
-            Some(error) => self.site.no_reply(error),
+            Some(error) => self.site.request_failed(error),
             None => no_cycle_end(&self.pod, &self.site.system, self.within, log.error.as_ref()),
         }
     }

@@ -57,7 +57,7 @@ impl Kind for Cluster {
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let cluster = &site.shared.cluster;
         let version = format!("{}.{}", cluster.version.major, cluster.version.minor);
-        let mut nodes = cluster.nodes().await.map_err(|error| site.no_reply(&error))?;
+        let mut nodes = cluster.nodes().await.map_err(|error| site.request_failed(&error))?;
         // A recording needs no other details of the machines.
         for node in &mut nodes {
             let conditions = node.status.take().and_then(|status| status.conditions);

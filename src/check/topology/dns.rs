@@ -36,7 +36,7 @@ impl Kind for Dns {
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         // Waits for pods first, because Services exist before their pods.
         let pod = ready_pod(site, |_| true).await?;
-        let network = site.shared.watch.network().map_err(|error| site.no_reply(&error))?;
+        let network = site.shared.watch.network().map_err(|error| site.request_failed(&error))?;
         let all = site.system.names().flat_map(|server| network.services(&site.system.pods, server));
         let mut names: Vec<String> = all.map(|service| service.name_any()).collect();
         names.sort();

@@ -95,7 +95,7 @@ impl Node {
 
     /// Connects to all servers' NodePorts at once; only once per run.
     pub async fn connect_all(&self, site: &Site, within: Duration) -> Result<Vec<(u16, Attempt)>, Verdict> {
-        let network = site.shared.watch.network().map_err(|error| site.no_reply(&error))?;
+        let network = site.shared.watch.network().map_err(|error| site.request_failed(&error))?;
         let ports = site.system.names().filter_map(|server| {
             let expected = site.expected_of(server, site.system.facts.node_port.as_ref()).ok()?;
             port(&expected, &network.services(&site.system.pods, server))

@@ -51,7 +51,7 @@ impl Kind for NodePort {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let (pod, _) = site.steady_pod().await?;
-        let network = site.shared.watch.network().map_err(|error| site.no_reply(&error))?;
+        let network = site.shared.watch.network().map_err(|error| site.request_failed(&error))?;
         let expected = site.expected(site.system.facts.node_port.as_ref())?;
         let port = port(&expected, &network.services(&site.system.pods, site.server()));
         let mut seen = Observation { server: site.server().to_owned(), expected, tried: None };

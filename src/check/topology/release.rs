@@ -28,7 +28,7 @@ impl Kind for Release {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let cluster = &site.shared.cluster;
-        let deployed = site.shared.release.as_ref().map_err(|error| site.no_reply(error))?;
+        let deployed = site.shared.release.as_ref().map_err(|error| site.request_failed(error))?;
         Ok(Observation {
             name: cluster.release().to_owned(),
             context: cluster.context().to_owned(),

@@ -62,7 +62,7 @@ impl Kind for Service {
         let deadline = Instant::now() + self.within.0;
         loop {
             let mut changes = site.shared.watch.changes(Some(site.server()));
-            let network = site.shared.watch.network().map_err(|error| site.no_reply(&error))?;
+            let network = site.shared.watch.network().map_err(|error| site.request_failed(&error))?;
             seen.services = network.services(&site.system.pods, site.server());
             seen.slices = seen.services.iter().flat_map(|service| network.slices(service)).collect();
             if self.judge(&site.system, &seen).outcome == Outcome::Pass

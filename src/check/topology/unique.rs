@@ -41,7 +41,7 @@ impl Kind for Unique {
 
     async fn observe(&self, site: &Site) -> Result<Observation, Verdict> {
         let snapshot = site.all_settled().await?;
-        let network = site.shared.watch.network().map_err(|error| site.no_reply(&error))?;
+        let network = site.shared.watch.network().map_err(|error| site.request_failed(&error))?;
         let servers = site.system.names().map(|name| {
             let server = snapshot.server(&site.system.pods, name);
             Ok(Seen {
