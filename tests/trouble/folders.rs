@@ -140,7 +140,7 @@ pub fn full_and_read_only_folders_and_immutable_files_are_reported() {
 pub fn a_real_folder_that_fills_turns_read_only_or_vanishes_is_reported() {
     let cluster = TestCluster::find();
     let all: Vec<(&str, Trouble, &str, [&str; 2])> = vec![
-        ("full", |small, _| small.fill(), "FAIL", ["No space left on device", "make room"]),
+        ("full", |small, _| small.fill(), "FAIL", ["No space left on device", "free space in"]),
         ("read-only", |small, _| small.make_read_only(), "FAIL", ["Read-only file system", "left behind"]),
         // Timing decides whether a file had arrived before.
         ("gone", |small, _| small.unmount(), "FAIL", ["a different folder|no such file"; 2]),
