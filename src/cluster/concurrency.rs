@@ -51,8 +51,6 @@ struct State {
     lags: [Duration; 2],
     /// By pod: when its last command ended without a reply, and the error.
     unanswered: HashMap<String, (Instant, ApiError)>,
-    /// The same for all pods, if the API server is silent.
-    silent: Option<(Instant, ApiError)>,
     /// The pods whose commands got no reply since the last reply from any pod.
     silent_pods: HashSet<String>,
 }
@@ -80,9 +78,9 @@ impl ConcurrencyLimit {
             let mut state = self.state();
             // Calls queued behind an unanswered one share its error: they would otherwise time out one after the other.
             // A removal is always tried.
-            let silent = state.silent.as_ref().filter(|_| work != Work::Removal);
-            let unanswered = state.unanswered.get(pod).into_iter().chain(silent);
-            if let Some((_, error)) = unanswered.into_iter().find(|(at, _)| *at >= queued) {
+            let is_silent = work != Work::Removal && state.silent_pods.len() >= SILENT_PODS;
+            let mut unanswered = state.unanswered.iter().filter(|(other, _)| is_silent || *other == pod);
+            if let Some((_, (_, error))) = unanswered.find(|(_, (at, _))| *at >= queued) {
                 return Err(error.clone());
             }
             state.running += 1;
@@ -95,12 +93,10 @@ impl ConcurrencyLimit {
         let mut state = self.state();
         state.running -= 1;
         if let Err(error @ ApiError::NoReply { .. }) = &result {
-            let unanswered = (Instant::now(), error.clone());
             state.silent_pods.insert(pod.to_owned());
-            state.silent = (state.silent_pods.len() >= SILENT_PODS).then(|| unanswered.clone());
-            state.unanswered.insert(pod.to_owned(), unanswered);
+            state.unanswered.insert(pod.to_owned(), (Instant::now(), error.clone()));
         } else {
-            (state.silent, state.silent_pods) = Default::default();
+            state.silent_pods.clear();
             state.unanswered.remove(pod);
         }
         if work == Work::Removal {

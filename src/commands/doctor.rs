@@ -11,11 +11,12 @@ use owo_colors::{OwoColorize, Stream};
 use super::preflight::{self, Answers};
 use crate::check::{Access, Check};
 use crate::cli::Options;
-use crate::cluster::{self, ApiError, Cluster, End, Operation, Output, ResourceExt, Snapshot, Watch, container};
+use crate::cluster::{
+    self, ApiError, Cluster, End, Operation, Output, ResourceExt, Snapshot, Target, Watch, container,
+};
 use crate::error::Refusal;
 use crate::host::Host;
-use crate::report::text::complete;
-use crate::report::text::count;
+use crate::report::text::{complete, count};
 use crate::suite::{self, Suite};
 use crate::{output, redact};
 
@@ -25,8 +26,7 @@ const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
 /// Checks everything that the suites need; `true` if nothing is FAIL.
 pub async fn doctor(options: &Options, suites: &[Suite]) -> bool {
     let target = &options.target;
-    let kubectl = format!("kubectl --context={} -n {}", target.context, target.namespace);
-    let mut report = Report { is_ok: true, kubectl };
+    let mut report = Report { is_ok: true, target };
     let host = Host::new(options.host_data.clone());
     let folder = preflight::folder(&host).await.map(|()| host.root.display().to_string());
     report.judge("folder", folder);
@@ -92,17 +92,17 @@ impl fmt::Display for Level {
 }
 
 /// Prints each finding at once: one line, and a hint if something is wrong.
-struct Report {
+struct Report<'a> {
     is_ok: bool,
-    /// `kubectl` for the cluster and the namespace.
-    kubectl: String,
+    target: &'a Target,
 }
 
-impl Report {
+impl Report<'_> {
     fn print(&mut self, level: Level, what: &str, seen: &str, hint: &str) {
         self.is_ok &= level != Level::Fail;
         // They may quote pods and credential plugins.
-        let (seen, hint) = (redact::text(seen), complete(&redact::text(hint), &self.kubectl));
+        let (seen, hint) = (redact::text(seen), redact::text(hint));
+        let hint = complete(&hint, &self.target.context, &self.target.namespace);
         let mut text = format!("{level}  {what:<12} {}", seen.replace('\n', " "));
         for (index, line) in hint.lines().enumerate() {
             let _ = write!(text, "\n      {:<12} {line}", if index == 0 { "do:" } else { "" });

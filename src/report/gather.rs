@@ -31,9 +31,9 @@ impl Run {
                 let name = id.name();
                 if let Some(test) = self.tests.iter_mut().find(|test| test.suite == id.suite && test.name == name) {
                     *test = Test::new(id, test.hops, verdict.clone(), *elapsed);
-                    if let Some(kubectl) = kubectl(&self.facts) {
+                    if let Some((context, namespace)) = place(&self.facts) {
                         for reason in &mut test.reasons {
-                            reason.hint = complete(&reason.hint, &kubectl);
+                            reason.hint = complete(&reason.hint, context, namespace);
                         }
                     }
                 }
@@ -148,11 +148,11 @@ impl Test {
     }
 }
 
-/// `kubectl` for the cluster and the namespace of the run, which the facts name.
-fn kubectl(facts: &[Fact]) -> Option<String> {
+/// The context and the namespace of the run, from its facts.
+fn place(facts: &[Fact]) -> Option<(&str, &str)> {
     let value = |name| facts.iter().find(|fact| fact.name == name).map(|fact| fact.value.as_str());
     let (context, _) = value("cluster")?.split_once(" at http")?;
-    Some(format!("kubectl --context={context} -n {}", value("namespace")?))
+    Some((context, value("namespace")?))
 }
 
 fn transfers(timeline: &Timeline) -> Transfers {

@@ -67,9 +67,9 @@ pub fn count(number: usize, noun: &str) -> String {
 }
 
 /// Completes the kubectl commands in a hint, so that none uses the current context.
-pub fn complete(hint: &str, kubectl: &str) -> String {
+pub fn complete(hint: &str, context: &str, namespace: &str) -> String {
     let verbs = ["delete", "describe", "edit", "get", "logs", "port-forward", "rollout"];
-    verbs
-        .iter()
-        .fold(hint.to_owned(), |hint, verb| hint.replace(&format!("kubectl {verb}"), &format!("{kubectl} {verb}")))
+    verbs.iter().fold(hint.to_owned(), |hint, verb| {
+        hint.replace(&format!("kubectl {verb}"), &format!("kubectl --context={context} -n {namespace} {verb}"))
+    })
 }
